@@ -1,0 +1,55 @@
+"""Every way in which the chat says no: the codes of ``docs/protocol.md`` and the error that carries one.
+
+4xx: the same request may succeed later. 5xx: as it stands it will not.
+"""
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """A refusal's three digits, as the client sees them."""
+
+    NOT_SERVING = 421
+    TOO_MANY_CONNECTIONS = 422
+    LOGIN_TIMEOUT = 423
+    SESSION_ENDED = 431
+    NAME_IN_USE = 433
+    TOO_MANY_UNANSWERED = 450
+    EARLIER_REFUSED = 451
+    UNKNOWN_VERB = 500
+    BAD_ARGUMENTS = 501
+    LINE_TOO_LONG = 502
+    NOT_UTF8 = 503
+    CONTROL_CHARACTER = 504
+    HTTP = 505
+    UNKNOWN_VERSION = 506
+    LOG_IN_FIRST = 510
+    LOGGED_IN_ALREADY = 511
+    BAD_NAME = 520
+    NO_SUCH_ACCOUNT = 521
+    BAD_PATTERN = 531
+    BAD_TOKEN = 532
+    CONFIRM_DELETION = 534
+    NUMBER_FORGOTTEN = 551
+    NUMBER_REUSED = 552
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same request may succeed later (4xx)."""
+        return self < 500
+
+
+class RefusedError(Exception):
+    """The peer's fault: becomes an ``-ERR`` line, never a traceback.
+
+    Attributes:
+        code: what kind of refusal it is.
+        text: what to do about it, for a person.
+        tag: the machine-mode tag of the request, ``-`` where it has none.
+    """
+
+    def __init__(self, code: Code, text: str, tag: str = "-") -> None:
+        super().__init__(f"{code.value} {text}")
+        self.code = code
+        self.text = text
+        self.tag = tag

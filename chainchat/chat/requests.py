@@ -1,0 +1,144 @@
+"""What a client can ask for: one frozen record per verb, the same for both modes.
+
+A voice (``human``, ``machine``) makes them from lines; ``chainchat.server.sessions`` carries them out.
+"""
+
+import re
+
+from msgspec import Struct
+
+from chainchat.chat.refusals import Code, RefusedError
+
+EVERYBODY = "*"
+"""The recipient of a broadcast, as written in machine mode."""
+
+MAX_LAST = 500
+"""How many messages ``/last`` shows at most."""
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+def checked_name(name: str, tag: str = "-") -> str:
+    """``name`` if it is a possible account name.
+
+    Raises:
+        RefusedError: 520, with the rule.
+    """
+    if not NAME.fullmatch(name):
+        raise RefusedError(
+            Code.BAD_NAME, "a name has 1 to 32 letters (a-z), digits, '-', '_' or '.'", tag
+        )
+    return name
+
+
+class Hello(Struct, frozen=True):
+    """``/hello``: switch to machine mode as the program ``client``."""
+
+    client: str
+    notices: bool = False
+
+
+class Login(Struct, frozen=True):
+    """Log in, making the account if there is none. ``quiet``: no pushes, now or later."""
+
+    name: str
+    quiet: bool = False
+
+
+class Resume(Struct, frozen=True):
+    """Attach a session that was opened before, by its token; pushes follow after id ``after``."""
+
+    name: str
+    token: str
+    after: int
+
+
+class Say(Struct, frozen=True):
+    """Say ``text`` to the account ``to`` or to EVERYBODY.
+
+    ``number`` is the program's own number of this request; 0 in human mode, which has none.
+    """
+
+    to: str
+    text: str
+    number: int = 0
+
+
+class Acknowledge(Struct, frozen=True):
+    """Move the read mark to ``id``."""
+
+    id: int
+
+
+class Since(Struct, frozen=True):
+    """Messages from or to this account after ``id``; at most ``count`` (None: all)."""
+
+    id: int
+    count: int | None = None
+
+
+class List(Struct, frozen=True):
+    """Names of accounts that begin with a match of ``pattern`` (RE2), or all."""
+
+    pattern: str = ""
+
+
+class Who(Struct, frozen=True):
+    """Names of the accounts that are on."""
+
+
+class Last(Struct, frozen=True):
+    """The last ``count`` broadcasts and own private messages."""
+
+    count: int = 20
+
+
+class Delete(Struct, frozen=True):
+    """Delete the account ``name`` (empty: one's own); ``confirmed`` if the person said yes to it."""
+
+    name: str = ""
+    confirmed: bool = False
+
+
+class Chain(Struct, frozen=True):
+    """Show the chain."""
+
+
+class Help(Struct, frozen=True):
+    """Help, on one verb if given."""
+
+    verb: str = ""
+
+
+class Notices(Struct, frozen=True):
+    """Whether to be told of others who come and go."""
+
+    on: bool
+
+
+class Ping(Struct, frozen=True):
+    """Is the connection alive?"""
+
+
+class Logout(Struct, frozen=True):
+    """End the session and the connection; the account stays."""
+
+
+Request = (
+    Hello
+    | Login
+    | Resume
+    | Say
+    | Acknowledge
+    | Since
+    | List
+    | Who
+    | Last
+    | Delete
+    | Chain
+    | Help
+    | Notices
+    | Ping
+    | Logout
+)
