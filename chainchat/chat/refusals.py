@@ -1,4 +1,6 @@
-"""Every way in which the chat says no: the codes of ``docs/protocol.md`` and the error that carries one.
+"""Every way in which the chat says no.
+
+The codes of ``docs/protocol.md`` and the error that carries one.
 
 4xx: the same request may succeed later. 5xx: as it stands it will not.
 """

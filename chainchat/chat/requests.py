@@ -1,6 +1,7 @@
 """What a client can ask for: one frozen record per verb, the same for both modes.
 
-A voice (``human``, ``machine``) makes them from lines; ``chainchat.server.sessions`` carries them out.
+A voice (``human``, ``machine``) makes them from lines; ``chainchat.server.sessions`` carries them
+out.
 """
 
 import re
@@ -95,7 +96,10 @@ class Last(Struct, frozen=True):
 
 
 class Delete(Struct, frozen=True):
-    """Delete the account ``name`` (empty: one's own); ``confirmed`` if the person said yes to it."""
+    """Delete the account ``name`` (empty.
+
+    One's own); ``confirmed`` if the person said yes to it.
+    """
 
     name: str = ""
     confirmed: bool = False

@@ -1,7 +1,8 @@
 """How a session hears and speaks: the interface that human mode and machine mode share.
 
-A voice is a grammar, without state beyond what its methods are given: ``parse`` turns a line into a request, the
-other methods turn outcomes into lines (without their line ending; always one line each unless a list is returned).
+A voice is a grammar, without state beyond what its methods are given: ``parse`` turns a line into a
+request, the other methods turn outcomes into lines (without their line ending; always one line each
+unless a list is returned).
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ class ChainView(Struct, frozen=True):
         epoch: of the configuration.
         members: positions in chain order.
         node: the position of the node that answers.
-        role: its role: ``head``, ``middle``, ``tail``, ``only`` (a chain of one) or why it has none.
+        role: its role: ``head``, ``middle``, ``tail``, ``only`` (a chain of one) or why it has
+            none.
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
         notes: further lines for people: lag, clock, progress of a catch-up.

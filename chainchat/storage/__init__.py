@@ -1,0 +1,86 @@
+"""What a node keeps: the log, the message index, checkpoints and membership's record.
+
+``Storage`` is the whole interface. Two things stand behind it, and pass the same contract test:
+``sqlite.SQLiteStorage`` on a disk, and ``memory.MemoryStorage`` for the simulator.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from chainchat.chain.messages import Entry
+from chainchat.chain.replica import Log
+
+EVERY_READER = 0
+"""The reader of a broadcast in the index."""
+
+
+class StorageError(Exception):
+    """The disk cannot keep what it was given, or is not what it should be.
+
+    One line, for the operator; the node must stop.
+    """
+
+
+class LockedError(StorageError):
+    """Another process uses this data."""
+
+
+class IndexRow(NamedTuple):
+    """A message in the index of one reader.
+
+    Attributes:
+        reader: account number, or EVERY_READER.
+        id: the message's sequence number.
+        sender: account number of the sender.
+    """
+
+    reader: int
+    id: int
+    sender: int
+
+
+class Checkpoint(NamedTuple):
+    """The application's state as of entry ``seq``."""
+
+    seq: int
+    image: bytes
+
+
+class Storage(Log, Protocol):
+    """The durable state of one node. Every method may raise StorageError."""
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Append the next entries; on disk when it returns."""
+
+    def read_record(self) -> bytes | None:
+        """Membership's record, None on a new disk."""
+
+    def write_record(self, record: bytes) -> None:
+        """Replace membership's record as a whole; on disk when it returns."""
+
+    def index(self, rows: Iterable[IndexRow]) -> None:
+        """Add messages to the index.
+
+        On disk with the next checkpoint at the latest, seen by queries at once.
+
+        A row that is there already (entries after the checkpoint are applied again at a start)
+        changes nothing.
+        """
+
+    def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
+        """Ids above ``after``, oldest first: messages to ``reader`` or all, but one sender's."""
+
+    def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
+        """The same backwards: below ``before``, newest first."""
+
+    def entries(self, seqs: Sequence[int]) -> list[Entry]:
+        """The entries with these sequence numbers (ascending), all of which the log holds."""
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint, None if there is none."""
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint, and the index as of now, in place of the older ones."""
+
+    def close(self) -> None:
+        """Let go of the data."""

@@ -1,0 +1,128 @@
+"""A configuration: which nodes form the chain, in which order, in which epoch.
+
+Roles are computed from it and stored nowhere: after a splice there is no flag to update.
+"""
+
+from enum import Enum
+from typing import Self
+
+from msgspec import Struct
+
+MAX_MEMBERS = 3
+"""The rules of membership were checked for chains of one to three members."""
+
+
+class Role(Enum):
+    """What a member does (paper, section 2)."""
+
+    HEAD = "head"
+    MIDDLE = "middle"
+    TAIL = "tail"
+    ONLY = "only"
+    """Head and tail at once: a chain of one."""
+
+
+class Member(Struct, frozen=True):
+    """One life of one node.
+
+    Attributes:
+        position: the node's name in ``chain.ini``; unique in a configuration.
+        id: of the node's data; an empty disk is a new id.
+        incarnation: grows with every start of a process on the same data.
+        host: where the others and the clients reach it.
+        chain_port: TCP port for the other nodes.
+        client_port: TCP port for clients.
+    """
+
+    position: str
+    id: str
+    incarnation: int
+    host: str = ""
+    chain_port: int = 0
+    client_port: int = 0
+
+    @property
+    def life(self) -> tuple[str, int]:
+        """(id, incarnation): what makes this life different from every other."""
+        return self.id, self.incarnation
+
+    @property
+    def origin(self) -> str:
+        """The life as one word, used to number what enters the chain through this member."""
+        return f"{self.id}.{self.incarnation}"
+
+
+class Configuration(Struct, frozen=True):
+    """The members in chain order. Epoch 0 with no members is what a new disk has.
+
+    Attributes:
+        epoch: grows with every configuration; an epoch has one configuration.
+        members: from head to tail.
+    """
+
+    epoch: int = 0
+    members: tuple[Member, ...] = ()
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The members' positions, from head to tail."""
+        return tuple(member.position for member in self.members)
+
+    @property
+    def head(self) -> str:
+        """The position that numbers entries."""
+        return self.members[0].position
+
+    @property
+    def tail(self) -> str:
+        """The position that acknowledges entries and answers reads."""
+        return self.members[-1].position
+
+    def member(self, position: str) -> Member | None:
+        """The member at ``position``, if there is one."""
+        return next((member for member in self.members if member.position == position), None)
+
+    def has(self, life: tuple[str, int]) -> bool:
+        """Whether this very life is a member."""
+        return any(member.life == life for member in self.members)
+
+    def has_node(self, node_id: str) -> bool:
+        """Whether some life of this node is a member."""
+        return any(member.id == node_id for member in self.members)
+
+    def role(self, position: str) -> Role | None:
+        """The role of ``position``; None if it is not a member."""
+        if position not in self.positions:
+            return None
+        match position == self.head, position == self.tail:
+            case True, True:
+                return Role.ONLY
+            case True, _:
+                return Role.HEAD
+            case _, True:
+                return Role.TAIL
+            case _:
+                return Role.MIDDLE
+
+    def predecessor(self, position: str) -> str | None:
+        """The next member towards the head; None for the head and for strangers."""
+        return self._neighbour(position, -1)
+
+    def successor(self, position: str) -> str | None:
+        """The next member towards the tail; None for the tail and for strangers."""
+        return self._neighbour(position, +1)
+
+    def _neighbour(self, position: str, step: int) -> str | None:
+        positions = self.positions
+        if position not in positions:
+            return None
+        index = positions.index(position) + step
+        return positions[index] if 0 <= index < len(positions) else None
+
+    def with_members(self, members: tuple[Member, ...]) -> Self:
+        """The configuration of the next epoch, with these members."""
+        return type(self)(self.epoch + 1, members)
+
+    def __str__(self) -> str:
+        chain = " -> ".join(self.positions) or "nobody"
+        return f"epoch {self.epoch} ({chain})"

@@ -1,0 +1,266 @@
+"""What nodes say to each other, and what the log holds: frozen, typed records.
+
+Every message of the chain proper carries the epoch in which it was made. A receiver that is in
+another epoch does not act on it. ``encode`` and ``decode`` give and take MessagePack; a message's
+kind is its class name (on the wire: the AMP command).
+"""
+
+from typing import get_args
+
+from msgspec import DecodeError, Struct, msgpack
+
+from chainchat.chain.configuration import Configuration, Member
+
+MAX_FRAME = 60_000
+"""Octets of an encoded message; an AMP value holds at most 65,535."""
+
+
+class EntryId(Struct, frozen=True, array_like=True, order=True):
+    """The name of an entry: an epoch has one head, so (epoch, seq) never names two entries.
+
+    Ordered as logs are compared: a later epoch wins, then the longer log.
+    """
+
+    epoch: int = 0
+    seq: int = 0
+
+
+class Entry(Struct, frozen=True, array_like=True, gc=False):
+    """One entry of the log.
+
+    Attributes:
+        seq: sequence number, contiguous from 1, given out by the head alone.
+        epoch: in which the head gave it out.
+        origin: the member's life through which the request came (``Member.origin``).
+        number: the origin's own number of the request, contiguous from 1 in each origin's life.
+        time: UTC milliseconds, stamped by the head, never less than the entry's before.
+        command: what to apply; the chain does not look inside.
+    """
+
+    seq: int
+    epoch: int
+    origin: str
+    number: int
+    time: int
+    command: bytes
+
+    @property
+    def id(self) -> EntryId:
+        """This entry's name."""
+        return EntryId(self.epoch, self.seq)
+
+
+class Submission(Struct, frozen=True, array_like=True, gc=False):
+    """A request on its way to the head."""
+
+    number: int
+    command: bytes
+
+
+class Submit(Struct, frozen=True):
+    """Origin to head: requests, in the order of their numbers, contiguous."""
+
+    epoch: int
+    origin: str
+    requests: tuple[Submission, ...]
+
+
+class Forward(Struct, frozen=True):
+    """Predecessor to successor: the next entries, all on the predecessor's disk.
+
+    Attributes:
+        epoch: of the configuration.
+        previous: the entry just before ``entries``; what the successor must hold.
+        entries: contiguous; may be empty.
+        committed: the newest sequence number that the predecessor knows to be committed.
+    """
+
+    epoch: int
+    previous: EntryId
+    entries: tuple[Entry, ...]
+    committed: int
+
+
+class Ack(Struct, frozen=True):
+    """Successor to predecessor.
+
+    Everything up to ``seq`` is on the disk of every member from the successor to the tail.
+
+    It starts at the tail (paper, section 2); so at the moment it is sent, everything up to ``seq``
+    is committed.
+    """
+
+    epoch: int
+    seq: int
+
+
+class Holding(Struct, frozen=True):
+    """Successor to predecessor: the last entry on my disk.
+
+    The predecessor sends what comes after it.
+
+    Sent whenever the two may have lost count: in a new configuration, on a new connection, after a
+    refused Forward.
+    """
+
+    epoch: int
+    last: EntryId
+
+
+class Read(Struct, frozen=True):
+    """To the tail: answer this query from the committed state."""
+
+    epoch: int
+    number: int
+    query: bytes
+
+
+class Answer(Struct, frozen=True):
+    """The tail's answer to a Read."""
+
+    epoch: int
+    number: int
+    answer: bytes
+
+
+class StateDigest(Struct, frozen=True):
+    """Predecessor to successor: the digest of my state as of ``seq``.
+
+    Another one there means that nodes differ: a bug.
+    """
+
+    epoch: int
+    seq: int
+    digest: bytes
+
+
+class Vote(Struct, frozen=True):
+    """A node's promise for the next epoch, durable before it is sent.
+
+    Attributes:
+        configuration: the proposed one.
+        proposer: the proposer's life.
+        ballot: distinguishes this proposer's attempts: (incarnation, counter).
+    """
+
+    configuration: Configuration
+    proposer: Member
+    ballot: tuple[int, int]
+
+
+class Ping(Struct, frozen=True):
+    """Are you there, and who are you?"""
+
+    member: Member
+    nonce: int
+    epoch: int
+
+
+class Pong(Struct, frozen=True):
+    """The answer to a Ping: all that a peer needs to know to decide.
+
+    Attributes:
+        member: the answering life.
+        nonce: of the Ping.
+        configuration: the newest that the answering node has.
+        vote: the vote that it holds for the next epoch.
+        last: its last entry.
+        committed: the newest sequence number it knows to be committed.
+    """
+
+    member: Member
+    nonce: int
+    configuration: Configuration
+    vote: Vote | None
+    last: EntryId
+    committed: int
+
+
+class Propose(Struct, frozen=True):
+    """Will you vote for this configuration, made on this base?"""
+
+    base: Configuration
+    vote: Vote
+
+
+class Voted(Struct, frozen=True):
+    """Yes: the vote is on my disk. Repeated until the proposer decides or aborts."""
+
+    voter: Member
+    vote: Vote
+    last: EntryId
+
+
+class Decided(Struct, frozen=True):
+    """The configuration is on the proposer's disk, and so decided."""
+
+    configuration: Configuration
+
+
+class Abort(Struct, frozen=True):
+    """The proposer never decided this vote's configuration and never will: drop the vote."""
+
+    vote: Vote
+
+
+Message = (
+    Submit
+    | Forward
+    | Ack
+    | Holding
+    | Read
+    | Answer
+    | StateDigest
+    | Ping
+    | Pong
+    | Propose
+    | Voted
+    | Decided
+    | Abort
+)  # fmt: skip - the chain's own in the first line, membership's in the second
+
+KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
+"""Every kind of message by its name on the wire."""
+
+_encoder = msgpack.Encoder()
+_decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}
+_entries_decoder = msgpack.Decoder(tuple[Entry, ...])
+
+
+class BadMessageError(ValueError):
+    """A peer sent what no node of this protocol version sends."""
+
+
+def encode(message: Message) -> tuple[str, bytes]:
+    """A message's kind and body."""
+    return type(message).__name__, _encoder.encode(message)
+
+
+def decode(kind: str, body: bytes) -> Message:
+    """The message of this kind and body.
+
+    Raises:
+        BadMessageError: the kind is unknown or the body does not fit it.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        raise BadMessageError(f"unknown kind of message {kind!r}")
+    try:
+        message: Message = decoder.decode(body)
+    except DecodeError as error:
+        raise BadMessageError(f"a {kind} that does not fit: {error}") from error
+    return message
+
+
+def encode_entries(entries: tuple[Entry, ...]) -> bytes:
+    """A batch of entries as the log stores it."""
+    return _encoder.encode(entries)
+
+
+def decode_entries(data: bytes) -> tuple[Entry, ...]:
+    """The reverse of ``encode_entries``.
+
+    Raises:
+        msgspec.DecodeError: the data is corrupt.
+    """
+    return _entries_decoder.decode(data)

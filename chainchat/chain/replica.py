@@ -1,0 +1,474 @@
+"""One member's part in the chain: number, persist, forward, acknowledge, apply.
+
+A replica takes inputs (``submit``, ``receive``, ``linked``, ``adopt``) whenever they come and does
+nothing about them until its next ``turn``, a generator of effects. So everything that arrives
+between two turns moves on as one batch, and a lone entry is a batch of one.
+
+**Persist, then send.** The one who runs a turn carries out each effect completely before asking for
+the next one. What stands after ``yield Persist(...)`` in this file therefore happens when the
+entries are on disk, and not before.
+
+Invariants, each kept where its name stands in a comment:
+
+- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry.
+- *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
+  Propagation Invariant").
+- *durable*: nothing is forwarded, acknowledged or applied that this node's disk does not have.
+- *committed*: nothing is applied, or told to anybody, before every member's disk has it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from chainchat.chain.configuration import Configuration
+from chainchat.chain.messages import (
+    MAX_FRAME,
+    Ack,
+    Entry,
+    EntryId,
+    Forward,
+    Holding,
+    Message,
+    Submission,
+    Submit,
+)
+
+FRAME_ENTRIES = 48_000
+"""Octets of entries in one frame, by ``size``; leaves room for the frame's other fields."""
+
+assert FRAME_ENTRIES < MAX_FRAME
+
+ENTRY_OVERHEAD = 96
+"""Octets that an encoded entry has at most besides its command.
+
+Numbers, and an origin of 40 octets.
+"""
+
+MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
+"""Octets of the longest command that the chain carries."""
+
+APPLY_ENTRIES = 2_000
+"""How many entries are applied in one go, so that a long replay leaves room for other work."""
+
+
+class Persist(Struct, frozen=True):
+    """Append these entries to the log; on disk before the next effect."""
+
+    entries: tuple[Entry, ...]
+
+
+class Send(Struct, frozen=True):
+    """Send a message to the node at a position; it may get lost."""
+
+    to: str
+    message: Message
+
+
+class Apply(Struct, frozen=True):
+    """Apply these committed entries, in order."""
+
+    entries: Sequence[Entry]
+
+
+Effect = Persist | Send | Apply
+
+
+class DivergenceError(Exception):
+    """Two members of one configuration hold different logs.
+
+    No rule allows it, so the disk or the code is at fault.
+    """
+
+
+class Log(Protocol):
+    """What a replica reads of the durable log. Writing goes through ``Persist``."""
+
+    @property
+    def last(self) -> EntryId:
+        """The newest entry on disk; ``EntryId(0, 0)`` if there is none."""
+
+    def epoch_of(self, seq: int) -> int | None:
+        """The epoch of entry ``seq`` (0 for seq 0), None if the log does not reach it."""
+
+    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+        """Entries from ``after + 1`` to ``up_to``.
+
+        At least one if there is one, no more than fits in ``octets``.
+        """
+
+
+def size(entry: Entry) -> int:
+    """An upper bound of the entry's encoded length in octets."""
+    return len(entry.command) + ENTRY_OVERHEAD
+
+
+def fitting(entries: Sequence[Entry], octets: int) -> list[Entry]:
+    """The longest beginning of ``entries`` that fits in ``octets``.
+
+    At least one entry if there is one.
+    """
+    room = octets
+    for count, entry in enumerate(entries):
+        room -= size(entry)
+        if room < 0 and count:
+            return list(entries[:count])
+    return list(entries)
+
+
+class Replica:
+    """The replication state of one life of one node.
+
+    Attributes:
+        configuration: the one in force here.
+        last: the newest entry taken, on disk or about to be.
+        durable: sequence number up to which this node's disk has the log.
+        committed: sequence number up to which every member's disk has it, as far as known here.
+        applied: sequence number up to which entries were handed out to be applied.
+        time: UTC milliseconds of the newest entry taken.
+    """
+
+    def __init__(
+        self,
+        position: str,
+        origin: str,
+        log: Log,
+        *,
+        opening: Callable[[Configuration], bytes],
+        applied: int,
+    ) -> None:
+        """A replica on an existing log.
+
+        Args:
+            position: this node's name.
+            origin: this life, as ``Member.origin``.
+            log: the durable log.
+            opening: gives the command of an epoch's first entry, which the head of the epoch
+                writes.
+            applied: sequence number of the checkpoint from which the application starts.
+        """
+        self.configuration = Configuration()
+        self.last = log.last
+        self.durable = log.last.seq
+        self.committed = applied
+        self.applied = applied
+        self.time = 0
+        self._position = position
+        self._origin = origin
+        self._log = log
+        self._opening = opening
+        self._active = False
+        self._recent: list[Entry] = []
+        """The newest entries, up to ``last``: those that may still be forwarded or applied."""
+        newest = log.read(log.last.seq - 1, log.last.seq, 1) if log.last.seq else []
+        if newest:
+            self.time = newest[0].time
+
+        self._pending: dict[int, bytes] = {}
+        """This origin's requests that were not applied yet, by number, in order."""
+        self._numbered = 0
+        self._offered = 0
+        """Number up to which pending requests were given to the head of this configuration."""
+
+        self._requests: list[tuple[str, Submission | None]] = []
+        """Head.
+
+        What came in and has no sequence number yet; (origin, None) is the epoch's opening.
+        """
+        self._taken: list[Entry] = []
+        """Entries of ``_recent`` that are not on disk yet."""
+        self._forwarded: int | None = None
+        """Sequence number up to which the successor was sent; None until it said what it holds."""
+        self._acknowledged = -1
+        """Sequence number up to which the predecessor was told; -1 on a new connection."""
+        self._tell_holding = False
+        self._paused: set[str] = set()
+        self._unreachable: set[str] = set()
+
+    # --- inputs
+
+    @property
+    def active(self) -> bool:
+        """Whether this life is a member of the configuration and takes part in the chain."""
+        return self._active
+
+    @property
+    def pending(self) -> int:
+        """How many of this origin's requests were not applied yet."""
+        return len(self._pending)
+
+    def submit(self, command: bytes) -> int:
+        """Take a request in at this origin.
+
+        It is kept, and given to each new head, until it was applied.
+
+        Returns:
+            the request's number: its entry will carry it with this life's origin.
+        """
+        assert len(command) <= MAX_COMMAND
+        self._numbered += 1
+        self._pending[self._numbered] = command
+        return self._numbered
+
+    def adopt(self, configuration: Configuration, *, active: bool) -> None:
+        """Go on in another configuration.
+
+        What was taken but not persisted is dropped: its origins submit it again.
+        """
+        self.configuration = configuration
+        self._active = active
+        if self._taken:
+            del self._recent[-len(self._taken) :]
+            self._taken = []
+        self.last = self._log.last
+        self._requests = []
+        self._offered = 0
+        self._forwarded = None
+        self._acknowledged = -1
+        if not active:
+            return
+        self._tell_holding = True
+        if configuration.head == self._position and self.last.epoch < configuration.epoch:
+            self._requests.append(("", None))
+
+    def linked(self, position: str) -> None:
+        """A new connection with ``position``; frames sent on the one before may be lost."""
+        self._unreachable.discard(position)
+        self._paused.discard(position)
+        if not self._active:
+            return
+        if position == self.configuration.successor(self._position):
+            self._forwarded = None
+        if position == self.configuration.predecessor(self._position):
+            self._tell_holding = True
+            self._acknowledged = -1
+        if position == self.configuration.head:
+            self._offered = 0
+
+    def unlinked(self, position: str) -> None:
+        """The connection with ``position`` ended.
+
+        Nothing is sent there until it is linked again.
+        """
+        self._unreachable.add(position)
+
+    def paused(self, position: str, *, paused: bool) -> None:
+        """Whether the connection with ``position`` has more unsent octets than it should.
+
+        Entries wait meanwhile.
+        """
+        (self._paused.add if paused else self._paused.discard)(position)
+
+    def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
+        """Take a message in.
+
+        One from another epoch is ignored: membership sees to it that epochs meet.
+        """
+        if not self._active or message.epoch != self.configuration.epoch:
+            return
+        neighbours = self.configuration
+        match message:
+            case Submit() if neighbours.head == self._position:
+                self._requests.extend((message.origin, request) for request in message.requests)
+            case Forward() if sender == neighbours.predecessor(self._position):
+                self._take(message)
+            case Ack() if sender == neighbours.successor(self._position):
+                self._commit(message.seq)
+            case Holding() if sender == neighbours.successor(self._position):
+                self._resume_from(message.last, sender)
+            case _:
+                pass  # late, from when the chain had another shape
+
+    def _take(self, forward: Forward) -> None:
+        """*contiguous*: take exactly the next entries.
+
+        Skip those held already; refuse everything else.
+        """
+        held = self.last.seq
+        if (
+            forward.previous.seq > held
+            or self._epoch_of(forward.previous.seq) != forward.previous.epoch
+        ):
+            self._tell_holding = True
+            return
+        for entry in forward.entries:
+            if entry.seq <= held:
+                if self._epoch_of(entry.seq) != entry.epoch:
+                    raise DivergenceError(
+                        f"{entry.id} from the predecessor is not what this log holds"
+                    )
+                continue
+            self._append(entry)
+        self._commit(min(forward.committed, self.durable))
+
+    def _resume_from(self, last: EntryId, successor: str) -> None:
+        """*prefix*: the successor's last entry must be one of this log's; go on after it."""
+        if self._epoch_of(last.seq) != last.epoch:
+            raise DivergenceError(
+                f"{successor} ends with entry {last.seq} of epoch {last.epoch}, "
+                "which this log does not hold"
+            )
+        self._forwarded = last.seq
+
+    # --- the turn
+
+    def turn(self, now: int) -> Iterator[Effect]:
+        """Everything that follows from the inputs since the last turn.
+
+        Args:
+            now: the wall clock, UTC milliseconds.
+
+        Yields:
+            effects; each must be complete before the next one is asked for.
+        """
+        if not self._active:
+            return
+        yield from self._offer()
+        self._number(now)
+        if self._taken:
+            entries, self._taken = tuple(self._taken), []
+            yield Persist(entries)
+            self.durable = entries[-1].seq  # *durable*: all that follows reads this
+        yield from self._forward()
+        if self.configuration.tail == self._position:
+            self._commit(self.durable)
+        yield from self._acknowledge()
+        yield from self._apply()
+        self._forget()
+
+    def _offer(self) -> Iterator[Effect]:
+        """Give the head this origin's requests that it was not given yet, in order."""
+        if self._offered == self._numbered:
+            return
+        head = self.configuration.head
+        if head in self._unreachable:
+            return
+        first = max(self._offered + 1, next(iter(self._pending), self._numbered + 1))
+        requests = [Submission(n, self._pending[n]) for n in range(first, self._numbered + 1)]
+        self._offered = self._numbered
+        if head == self._position:
+            self._requests.extend((self._origin, request) for request in requests)
+            return
+        while requests:
+            count = _fitting_requests(requests)
+            batch, requests = tuple(requests[:count]), requests[count:]
+            yield Send(head, Submit(self.configuration.epoch, self._origin, batch))
+
+    def _number(self, now: int) -> None:
+        """Head: give every request its sequence number and time."""
+        for origin, request in self._requests:
+            self.time = max(self.time, now)
+            seq, epoch = self.last.seq + 1, self.configuration.epoch
+            if request is None:
+                opening = self._opening(self.configuration)
+                self._append(Entry(seq, epoch, "", 0, self.time, opening))
+            else:
+                entry = Entry(seq, epoch, origin, request.number, self.time, request.command)
+                self._append(entry)
+        self._requests = []
+
+    def _append(self, entry: Entry) -> None:
+        assert entry.seq == self.last.seq + 1  # *contiguous*
+        self.last = entry.id
+        self.time = max(self.time, entry.time)
+        self._recent.append(entry)
+        self._taken.append(entry)
+
+    def _forward(self) -> Iterator[Effect]:
+        """Send the successor what it lacks of this disk's log."""
+        successor = self.configuration.successor(self._position)
+        if successor is None:
+            return
+        while (
+            self._forwarded is not None
+            and self._forwarded < self.durable
+            and successor not in self._paused | self._unreachable
+        ):
+            after = self._forwarded
+            entries = self._entries(after, self.durable, FRAME_ENTRIES)
+            previous = EntryId(self._known_epoch(after), after)
+            self._forwarded = entries[-1].seq
+            yield Send(
+                successor,
+                Forward(self.configuration.epoch, previous, tuple(entries), self.committed),
+            )
+
+    def _commit(self, seq: int) -> None:
+        """*committed*: called with what the tail's disk has, so every disk between has it too."""
+        self.committed = max(self.committed, min(seq, self.durable))
+
+    def _acknowledge(self) -> Iterator[Effect]:
+        """Tell the predecessor what this log ends with, if in doubt, and what is committed."""
+        predecessor = self.configuration.predecessor(self._position)
+        if predecessor is None or predecessor in self._unreachable:
+            return
+        epoch = self.configuration.epoch
+        if self._tell_holding:
+            self._tell_holding = False
+            yield Send(
+                predecessor, Holding(epoch, EntryId(self._known_epoch(self.durable), self.durable))
+            )
+        if self.committed > self._acknowledged:
+            self._acknowledged = self.committed
+            yield Send(predecessor, Ack(epoch, self.committed))
+
+    def _apply(self) -> Iterator[Effect]:
+        while self.applied < self.committed:
+            entries = self._entries(self.applied, self.committed, FRAME_ENTRIES)[:APPLY_ENTRIES]
+            self.applied = entries[-1].seq
+            for entry in entries:
+                if entry.origin == self._origin:
+                    self._settle(entry.number)
+            yield Apply(entries)
+
+    def _settle(self, number: int) -> None:
+        """An entry of this origin is applied.
+
+        Out of turn it has no effect (see ``chat.state``), so it stays pending.
+        """
+        first = next(iter(self._pending), None)
+        if number == first:
+            del self._pending[number]
+        elif first is not None and number > first:
+            self._offered = 0
+
+    # --- the log, newest part in memory
+
+    def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
+        """Entries from ``after + 1`` to ``up_to`` that fit in ``octets``; at least one."""
+        if self._recent and self._recent[0].seq <= after + 1:
+            first = self._recent[0].seq
+            return fitting(self._recent[after + 1 - first : up_to + 1 - first], octets)
+        return self._log.read(after, up_to, octets)
+
+    def _epoch_of(self, seq: int) -> int | None:
+        """The epoch of entry ``seq``, None if it is not held."""
+        if seq > self.last.seq:
+            return None
+        if self._recent and self._recent[0].seq <= seq:
+            return self._recent[seq - self._recent[0].seq].epoch
+        return self._log.epoch_of(seq)
+
+    def _known_epoch(self, seq: int) -> int:
+        epoch = self._epoch_of(seq)
+        assert epoch is not None
+        return epoch
+
+    def _forget(self) -> None:
+        """Let go of entries that were both applied and forwarded; the log has them."""
+        done = self.applied
+        if self.configuration.successor(self._position) is not None and self._forwarded is not None:
+            done = min(done, self._forwarded)
+        if self._recent and self._recent[0].seq <= done:
+            del self._recent[: done + 1 - self._recent[0].seq]
+
+
+def _fitting_requests(requests: Sequence[Submission]) -> int:
+    """How many of ``requests`` fit in one frame; at least one."""
+    room = FRAME_ENTRIES
+    for count, request in enumerate(requests):
+        room -= len(request.command) + ENTRY_OVERHEAD
+        if room < 0 and count:
+            return count
+    return len(requests)

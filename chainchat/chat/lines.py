@@ -1,0 +1,163 @@
+"""From the bytes of a connection to clean lines: telnet's commands out, lines cut, text checked.
+
+The three steps are used in this order, each of them knowing nothing of the others::
+
+    data, answer = telnet_filter.feed(received)   # send the answer back
+    for line in line_splitter.feed(data):         # bytes, or TOO_LONG
+        text = clean(line)                        # str, or RefusedError
+
+Received bytes may be cut anywhere, even inside a telnet command or between CR and LF: every step
+gives the same as if all had come in one piece. What a step remembers between two pieces is bounded,
+whatever the peer sends.
+"""
+
+import re
+from enum import Enum
+from typing import Final, Literal
+
+from chainchat.chat.refusals import Code, RefusedError
+
+# RFC 854: IAC begins a command. WILL, WONT, DO and DONT are followed by the option that they are
+# about; SB begins a subnegotiation, which lasts until IAC SE; the others have but their one octet.
+_IAC = b"\xff"
+_DONT = b"\xfe"
+_DO = b"\xfd"
+_WONT = b"\xfc"
+_WILL = b"\xfb"
+_SB = b"\xfa"
+_SE = b"\xf0"
+
+# We want no option, so we refuse each one offered or asked for. This also answers Ctrl-C, for which
+# telnet sends IP and DO TIMING-MARK and then shows nothing until the latter is answered: our
+# WONT TIMING-MARK will do. WONT and DONT say that an option is off, which it is: answering them
+# could go back and forth for ever.
+_ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
+
+
+class TelnetFilter:
+    """Takes the telnet commands out of what one connection receives, and answers them."""
+
+    def __init__(self) -> None:
+        self._held = b""  # a command of which the rest has not come: at most two octets
+        self._in_subnegotiation = False
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take the next bytes received.
+
+        Args:
+            data: any number of octets.
+
+        Returns:
+            The data without commands, and what to send in answer: three octets for each command of
+            three that asks for it.
+        """
+        if _IAC not in data and not self._held and not self._in_subnegotiation:
+            return data, b""
+        data = self._held + data
+        self._held = b""
+        kept: list[bytes] = []
+        answers: list[bytes] = []
+        position = 0
+        while (start := data.find(_IAC, position)) >= 0:
+            if not self._in_subnegotiation:
+                kept.append(data[position:start])
+            command = data[start + 1 : start + 2]
+            end = start + (3 if command in _ANSWERS and not self._in_subnegotiation else 2)
+            if len(data) < end:
+                self._held = data[start:]
+                return b"".join(kept), b"".join(answers)
+            position = end
+            if self._in_subnegotiation:
+                self._in_subnegotiation = command != _SE
+            elif command == _SB:
+                self._in_subnegotiation = True
+            elif command == _IAC:  # doubled, it is an octet of data
+                kept.append(_IAC)
+            elif answer := _ANSWERS.get(command):
+                answers.append(_IAC + answer + data[end - 1 : end])
+        if not self._in_subnegotiation:
+            kept.append(data[position:])
+        return b"".join(kept), b"".join(answers)
+
+
+class TooLong(Enum):
+    """The type of TOO_LONG, so that a type checker tells it from a line."""
+
+    TOO_LONG = "too long"
+
+
+TOO_LONG: Final = TooLong.TOO_LONG
+"""Stands for a line that was too long and has been thrown away."""
+
+
+class LineSplitter:
+    """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
+
+    A CR before anything else is an octet of its line (and refused later, by ``clean``).
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit  # octets of a line, its ending not counted
+        # The line whose end has not come. Of one that is too long, limit + 1 octets are kept: they
+        # are enough to know it.
+        self._begun = bytearray()
+        self._held = b""  # a CR of which we cannot know yet whether it belongs to an ending
+
+    def feed(self, data: bytes) -> list[bytes | Literal[TooLong.TOO_LONG]]:
+        """Take the next bytes and give the lines that they complete, in order, without endings.
+
+        TOO_LONG stands in the place of each line over the limit, so answers can keep the order.
+        """
+        # Every byte of every client passes here: the work is left to `replace` and `split`, which
+        # run at C's speed.
+        data = self._held + data
+        self._held = b"\r" if data.endswith(b"\r") else b""
+        if b"\r" in data:
+            data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r\0", b"\n")
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = bytes(self._begun) + lines[0]
+            self._begun.clear()
+        self._begun += rest[: self._limit + 1 - len(self._begun)]
+        return [line if len(line) <= self._limit else TOO_LONG for line in lines]
+
+
+# C0 and C1 controls and DEL move another's cursor, or worse; the line and paragraph separators
+# U+2028 and U+2029 could begin a line that looks like the server's; bidirectional controls make
+# text look like other text.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def clean(line: bytes) -> str:
+    """The text of a line, fit to be shown on any terminal; a tab becomes a space.
+
+    Raises:
+        RefusedError: 503 if it is not UTF-8; 504 if it holds a control character.
+    """
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        raise RefusedError(
+            Code.NOT_UTF8, "that line is not UTF-8: set your terminal to UTF-8, or use plain ASCII"
+        ) from None
+    text = text.replace("\t", " ")
+    if found := _FORBIDDEN.search(text):
+        raise RefusedError(
+            Code.CONTROL_CHARACTER,
+            f"that line holds the control character U+{ord(found[0]):04X} (arrow keys and Backspace"
+            " can leave one): type it again without",
+        )
+    return text
+
+
+_HTTP = re.compile(r"[^ ]+ [^ ]+ HTTP/[0-9]|host:", re.IGNORECASE)
+
+
+def is_http(line: str) -> bool:
+    """Whether a line that came before a login is HTTP: a request line or a Host header.
+
+    To be asked of every line until the login. A web page can make a browser send our port a request
+    whose *body* is lines of chat. The Host header, which stands before every body, gives it away
+    even where the request line was too long to be looked at.
+    """
+    return _HTTP.match(line) is not None

@@ -1,0 +1,432 @@
+"""The chat's state, and the only function that changes it: ``apply``.
+
+Every node applies the same entries in the same order and must come to the same state, so nothing
+here depends on anything but the entries. A refusal changes nothing except what it is remembered in;
+any other exception is a bug and has to stop the node.
+
+Invariants, named where they are kept:
+
+- *once per origin*: an origin numbers its requests 1, 2, 3 … and submits them again when the chain
+  has changed; each is applied once, in that order. A number out of turn has no effect.
+- *living origins*: only a member's life has sessions. Entries of an origin that is gone have no
+  effect.
+- *one session*: an account has at most one session, a session one account.
+- *once per program*: a SEND number is applied once; repeated, it gives the same result.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+from msgspec import Struct, field, msgpack
+
+from chainchat.chat import commands
+from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
+from chainchat.chat.refusals import Code
+
+REMEMBERED_SENDS = 1_024
+"""Of each program: how many results are kept; also how many SENDs may be unanswered."""
+
+FORGET_AFTER = 30 * 24 * 3600 * 1000
+"""Milliseconds of entry time after which an unused program's results are forgotten."""
+
+
+class Account(Struct):
+    """An account.
+
+    Attributes:
+        number: id of the entry that created it.
+        name: as it was first written.
+        seen: the read mark: messages up to this id were seen.
+        session: the session that holds it, empty if it is away.
+        token: SHA-256 of the token that may resume, empty if there is none.
+    """
+
+    number: int
+    name: str
+    seen: int
+    session: str = ""
+    token: bytes = b""
+
+
+class Program(Struct):
+    """What is remembered of one program's SENDs.
+
+    Attributes:
+        highest: the highest number applied.
+        used: entry time of the last use, UTC milliseconds.
+        results: by number: digest of the request, then the message's id, or minus the refusal's
+            code.
+    """
+
+    highest: int = 0
+    used: int = 0
+    results: dict[int, tuple[bytes, int]] = field(default_factory=dict)
+
+
+# --- what applying an entry gives
+
+
+class Accepted(Struct, frozen=True):
+    """The request was done.
+
+    ``id``: of the message, or of the entry. ``again``: it was done before.
+    """
+
+    id: int
+    again: bool = False
+
+
+class Refused(Struct, frozen=True):
+    """The request was refused; ``about``: the name that the text is about.
+
+    ``again``: it was refused before.
+    """
+
+    code: Code
+    about: str = ""
+    again: bool = False
+
+
+class Said(Struct, frozen=True, gc=False):
+    """A message was said.
+
+    ``recipient``: account number or TO_EVERYBODY; ``sender_account``: the sender's.
+    """
+
+    id: int
+    time: int
+    sender_account: int
+    sender: str
+    recipient: int
+    to: str
+    text: str
+
+
+class Joined(Struct, frozen=True):
+    """A session holds the account now; ``created``: the account is new."""
+
+    account: int
+    name: str
+    session: str
+    created: bool
+
+
+class Left(Struct, frozen=True):
+    """A session holds the account no more.
+
+    Attributes:
+        reason: ``ended``, ``logout``, ``moved``, ``deleted`` or ``lost`` (with its node).
+        by: who deleted it.
+    """
+
+    account: int
+    name: str
+    session: str
+    reason: str
+    by: str = ""
+
+
+class Deleted(Struct, frozen=True):
+    """An account is gone."""
+
+    account: int
+    name: str
+
+
+Result = Accepted | Refused
+Event = Said | Joined | Left | Deleted
+
+
+class Outcome(Struct, frozen=True):
+    """What came of one entry.
+
+    Its result, for whoever asked (None: the entry had no effect), and what all may see.
+    """
+
+    result: Result | None
+    events: tuple[Event, ...] = ()
+
+
+NO_EFFECT = Outcome(None)
+
+
+class RefusedAtApplyError(Exception):
+    """Inside ``apply``: nothing was changed, this is the answer."""
+
+    def __init__(self, code: Code, about: str = "") -> None:
+        super().__init__(code.name)
+        self.refused = Refused(code, about)
+
+
+class _Image(Struct, array_like=True):
+    """A checkpoint. Sessions, names and so on can be computed from the accounts."""
+
+    applied: int
+    time: int
+    origins: dict[str, int]
+    accounts: list[Account]
+    programs: list[tuple[int, str, Program]]
+
+
+class ChatState:
+    """Who has an account, who is on, who has seen what, which requests were done.
+
+    Messages are not part of it: they are in the log.
+
+    Attributes:
+        applied: sequence number of the newest entry applied.
+        time: its time, UTC milliseconds.
+        origins: the living origins, with the highest number applied of each.
+        accounts: by number.
+    """
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self.time = 0
+        self.origins: dict[str, int] = {}
+        self.accounts: dict[int, Account] = {}
+        self._names: dict[str, int] = {}
+        self._sessions: dict[str, int] = {}
+        self._programs: dict[tuple[int, str], Program] = {}
+        """Least recently used first."""
+
+    # --- looking
+
+    def account_named(self, name: str) -> Account | None:
+        """The account of this name, upper and lower case being the same."""
+        number = self._names.get(name.lower())
+        return None if number is None else self.accounts[number]
+
+    def account_of(self, session: str) -> Account | None:
+        """The account that ``session`` holds."""
+        number = self._sessions.get(session)
+        return None if number is None else self.accounts[number]
+
+    def names(self) -> list[str]:
+        """All accounts' names, sorted without regard to case."""
+        return [self.accounts[number].name for _, number in sorted(self._names.items())]
+
+    def present(self) -> list[str]:
+        """The names of the accounts that are on, sorted without regard to case."""
+        return sorted((self.accounts[n].name for n in self._sessions.values()), key=str.lower)
+
+    # --- checkpoints
+
+    def image(self) -> bytes:
+        """The whole state as bytes; equal states give equal bytes."""
+        accounts = sorted(self.accounts.values(), key=lambda account: account.number)
+        programs = [(account, client, p) for (account, client), p in self._programs.items()]
+        origins = dict(sorted(self.origins.items()))
+        return msgpack.encode(_Image(self.applied, self.time, origins, accounts, programs))
+
+    @classmethod
+    def from_image(cls, image: bytes) -> "ChatState":
+        """The state that ``image`` was made from.
+
+        Raises:
+            msgspec.DecodeError: the image is corrupt.
+        """
+        decoded = msgpack.decode(image, type=_Image)
+        state = cls()
+        state.applied = decoded.applied
+        state.time = decoded.time
+        state.origins = decoded.origins
+        for account in decoded.accounts:
+            state.accounts[account.number] = account
+            state._names[account.name.lower()] = account.number
+            if account.session:
+                state._sessions[account.session] = account.number
+        state._programs = {(account, client): p for account, client, p in decoded.programs}
+        return state
+
+    @staticmethod
+    def digest(image: bytes) -> bytes:
+        """A short digest of an image, for nodes to compare."""
+        return hashlib.sha256(image).digest()[:16]
+
+    # --- applying
+
+    def apply(self, seq: int, origin: str, number: int, time: int, command: AnyCommand) -> Outcome:
+        """Apply one entry.
+
+        Args:
+            seq: the entry's sequence number, the next one.
+            origin: where the request came in; empty for an epoch's first entry.
+            number: the origin's number of it.
+            time: UTC milliseconds.
+            command: what to do.
+        """
+        assert seq == self.applied + 1
+        self.applied, self.time = seq, time
+        if origin and not self._in_turn(origin, number):
+            return NO_EFFECT
+        self._forget_programs(time)
+        events: list[Event] = []
+        try:
+            result: Result = self._dispatch(command, seq, time, events)
+        except RefusedAtApplyError as refusal:
+            return Outcome(refusal.refused)
+        return Outcome(result, tuple(events))
+
+    def _in_turn(self, origin: str, number: int) -> bool:
+        """*living origins*, *once per origin*."""
+        if self.origins.get(origin) != number - 1:
+            return False
+        self.origins[origin] = number
+        return True
+
+    def _dispatch(self, command: AnyCommand, seq: int, time: int, events: list[Event]) -> Result:
+        match command:
+            case commands.Say():
+                return self._say(command, seq, time, events)
+            case commands.Seen():
+                for account, seen in command.marks:
+                    self._see(account, seen)
+            case commands.Login():
+                self._login(command, seq, events)
+            case commands.Resume():
+                self._resume(command, events)
+            case commands.End() | commands.Logout():
+                self._end(command, events)
+            case commands.Delete():
+                self._delete(command, events)
+            case commands.Origins():
+                self._set_origins(command, events)
+            case commands.Nothing():
+                pass
+        return Accepted(seq)
+
+    def _set_origins(self, command: commands.Origins, events: list[Event]) -> None:
+        self.origins = {origin: self.origins.get(origin, 0) for origin in command.origins}
+        for session, number in list(self._sessions.items()):
+            if origin_of(session) not in self.origins:
+                self._detach(self.accounts[number], "lost", events)
+
+    def _login(self, command: commands.Login, seq: int, events: list[Event]) -> None:
+        account = self.account_named(command.name)
+        if account is not None and account.session:
+            raise RefusedAtApplyError(Code.NAME_IN_USE, account.name)
+        created = account is None
+        if account is None:
+            account = Account(seq, command.name, seen=seq)
+            self.accounts[seq] = account
+            self._names[command.name.lower()] = seq
+        account.token = command.token
+        self._attach(account, command.session, events, created=created)
+
+    def _resume(self, command: commands.Resume, events: list[Event]) -> None:
+        account = self.account_named(command.name)
+        if account is None or not account.token or account.token != command.token:
+            raise RefusedAtApplyError(Code.BAD_TOKEN, command.name)
+        if account.session:
+            self._detach(account, "moved", events)
+        self._attach(account, command.session, events, created=False)
+
+    def _attach(
+        self, account: Account, session: str, events: list[Event], *, created: bool
+    ) -> None:
+        assert not account.session  # *one session*
+        account.session = session
+        self._sessions[session] = account.number
+        events.append(Joined(account.number, account.name, session, created))
+
+    def _detach(self, account: Account, reason: str, events: list[Event], by: str = "") -> None:
+        session, account.session = account.session, ""
+        del self._sessions[session]
+        events.append(Left(account.number, account.name, session, reason, by))
+
+    def _holder(self, session: str) -> Account:
+        account = self.account_of(session)
+        if account is None:
+            raise RefusedAtApplyError(Code.SESSION_ENDED)
+        return account
+
+    def _end(self, command: commands.End | commands.Logout, events: list[Event]) -> None:
+        account = self._holder(command.session)
+        self._see(account.number, command.seen)
+        logout = isinstance(command, commands.Logout)
+        if logout:
+            account.token = b""
+        self._detach(account, "logout" if logout else "ended", events)
+
+    def _see(self, number: int, seen: int) -> None:
+        account = self.accounts.get(number)
+        if account is not None:
+            account.seen = max(account.seen, min(seen, self.applied))
+
+    def _delete(self, command: commands.Delete, events: list[Event]) -> None:
+        deleter = self._holder(command.session)
+        account = self._find(command.account, command.name)
+        if account is None:
+            raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
+        if account.session:
+            self._detach(account, "deleted", events, by=deleter.name)
+        del self.accounts[account.number]
+        del self._names[account.name.lower()]
+        for key in [key for key in self._programs if key[0] == account.number]:
+            del self._programs[key]
+        events.append(Deleted(account.number, account.name))
+
+    def _find(self, number: int, name: str) -> Account | None:
+        return self.account_named(name) if number == UNKNOWN else self.accounts.get(number)
+
+    # --- saying, once
+
+    def _say(self, say: commands.Say, seq: int, time: int, events: list[Event]) -> Result:
+        account = self._holder(say.session)
+        if not say.number:
+            return self._said(say, seq, time, events)
+        program = self._program(account.number, say.client, time)
+        if say.number <= program.highest:  # *once per program*
+            return _remembered(program, say)
+        try:
+            result: Result = self._said(say, seq, time, events)
+            value = seq
+        except RefusedAtApplyError as refusal:
+            result = refusal.refused
+            value = -result.code
+        program.highest = say.number
+        program.results[say.number] = (say.digest, value)
+        if len(program.results) > REMEMBERED_SENDS:
+            del program.results[next(iter(program.results))]
+        return result
+
+    def _said(self, say: commands.Say, seq: int, time: int, events: list[Event]) -> Accepted:
+        recipient, to = TO_EVERYBODY, say.to
+        if say.recipient != TO_EVERYBODY:
+            account = self._find(say.recipient, say.to)
+            if account is None:
+                raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, say.to)
+            recipient, to = account.number, account.name
+        events.append(Said(seq, time, say.account, say.sender, recipient, to, say.text))
+        return Accepted(seq)
+
+    def _program(self, account: int, client: str, time: int) -> Program:
+        """The program's record, made the most recently used one."""
+        program = self._programs.pop((account, client), None) or Program()
+        program.used = time
+        self._programs[account, client] = program
+        return program
+
+    def _forget_programs(self, time: int) -> None:
+        for key in list(self._stale_programs(time)):
+            del self._programs[key]
+
+    def _stale_programs(self, time: int) -> Iterator[tuple[int, str]]:
+        for key, program in self._programs.items():
+            if time - program.used < FORGET_AFTER:
+                return
+            yield key
+
+
+def _remembered(program: Program, say: commands.Say) -> Result:
+    """The answer to a SEND whose number is not new."""
+    known = program.results.get(say.number)
+    if known is None:
+        return Refused(Code.NUMBER_FORGOTTEN)
+    digest, value = known
+    if digest != say.digest:
+        return Refused(Code.NUMBER_REUSED)
+    if value > 0:
+        return Accepted(value, again=True)
+    return Refused(Code(-value), say.to, again=True)

@@ -1,0 +1,306 @@
+"""chain.ini -> typed settings.
+
+Every mistake an operator can make in the file becomes one `ConfigError`: one line that names the
+file, the section, the key, the bad value and what is allowed instead.
+"""
+
+import configparser
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+MOST_POSITIONS = 3
+FIRST_CLIENT_PORT = 7001
+FIRST_CHAIN_PORT = 7101
+LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """One position of the chain: where its node listens, and where it keeps its data."""
+
+    position: str
+    host: str
+    client_port: int
+    chain_port: int
+    data: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of chain.ini. `nodes` has the founding positions first, the others in file order."""
+
+    path: Path
+    name: str
+    founding: tuple[str, ...]
+    suspect_after: float
+    max_line: int
+    max_connections: int
+    nodes: dict[str, NodeSettings]
+
+
+class ConfigError(Exception):
+    """A mistake in chain.ini, told in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_printable(message))
+
+
+def load(path: Path) -> Settings:
+    """Read chain.ini.
+
+    Args:
+        path: the file; the relative paths in it start at its folder.
+
+    Raises:
+        ConfigError: the file cannot be used; says why in one line.
+    """
+    path = path.absolute()
+    parser = _parse(path, _read(path))
+    chain = _Section(path, parser, "chain", CHAIN_KEYS)
+    clients = _Section(path, parser, "clients", CLIENTS_KEYS)
+    chain.must_exist("name and founding are required")
+    name = chain.take("name", CLUSTER_NAME)
+    founding = chain.take("founding", FOUNDING)
+    return Settings(
+        path=path,
+        name=name,
+        founding=founding,
+        suspect_after=chain.take("suspect-after", SUSPECT_AFTER, 1.0),
+        max_line=clients.take("max-line", MAX_LINE, 1024),
+        max_connections=clients.take("max-connections", MAX_CONNECTIONS, 10_000),
+        nodes=_nodes(path, parser, founding),
+    )
+
+
+# What a value may be. A reader raises ValueError for one that is not allowed.
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[T]):
+    """A kind of value: how it is read, and what an error says is allowed."""
+
+    read: Callable[[str], T]
+    allowed: str
+
+
+def _matching(pattern: str, allowed: str) -> _Kind[str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text) or not text.isprintable():
+            raise ValueError(text)
+        return text
+
+    return _Kind(read, allowed)
+
+
+def _whole(least: int, most: int) -> _Kind[int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(text)
+        return int(text)
+
+    return _Kind(read, f"a whole number from {least} to {most}")
+
+
+def _seconds(least: float, most: float) -> _Kind[float]:
+    def read(text: str) -> float:
+        plain = re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", text)  # not nan, not inf, not 1e9
+        if not plain or not least <= float(text) <= most:
+            raise ValueError(text)
+        return float(text)
+
+    return _Kind(read, f"a number of seconds from {least:g} to {most:g}")
+
+
+def _founding(text: str) -> tuple[str, ...]:
+    positions = tuple(text.split())
+    if not 1 <= len(positions) <= MOST_POSITIONS or len(set(positions)) < len(positions):
+        raise ValueError(text)
+    return tuple(POSITION.read(position) for position in positions)
+
+
+_A_POSITION = "1 to 32 lowercase letters, digits or '-', and not 'chain' or 'clients'"
+
+CLUSTER_NAME = _matching(r"[A-Za-z0-9._-]{1,32}", "1 to 32 letters, digits, '-', '_' or '.'")
+POSITION = _matching(r"(?!(chain|clients)$)[a-z0-9-]{1,32}", _A_POSITION)
+FOUNDING = _Kind(
+    _founding,
+    f"one to three different positions, as chains of one to three work; each {_A_POSITION}",
+)
+SUSPECT_AFTER = _seconds(0.1, 60)
+MAX_LINE = _whole(64, 16_384)
+MAX_CONNECTIONS = _whole(1, 1_000_000)
+HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
+PORT = _whole(1, 65_535)
+FOLDER = _matching(r".+", "the path of a folder")
+
+CHAIN_KEYS = ("name", "founding", "suspect-after")
+CLIENTS_KEYS = ("max-line", "max-connections")
+NODE_KEYS = ("host", "client-port", "chain-port", "data")
+
+
+# How the file is read.
+
+
+class _Section:
+    """One section of the file: hands out its values, and complains about them."""
+
+    def __init__(
+        self,
+        path: Path,
+        parser: configparser.RawConfigParser,
+        name: str,
+        known: tuple[str, ...],
+    ) -> None:
+        self._path = path
+        self._name = name
+        self._sections = parser.sections()
+        self._values = dict(parser[name]) if name in parser else {}
+        for key in self._values:
+            if key not in known:
+                hint = _hint(key, known)
+                raise self.error(f"{_shown(key)} is unknown{hint}; allowed: {', '.join(known)}")
+
+    def take(self, key: str, kind: _Kind[T], default: T | None = None) -> T:
+        """The value of a key; without a default, the key is required."""
+        text = self._values.get(key)
+        if text is None:
+            if default is None:
+                raise self.error(f"{key} is missing; allowed: {kind.allowed}")
+            return default
+        try:
+            return kind.read(text)
+        except ValueError:
+            hint = "; an indented line continues the one before it" if "\n" in text else ""
+            raise self.error(f"{key} = {_shown(text)}; allowed: {kind.allowed}{hint}") from None
+
+    def must_exist(self, reason: str) -> None:
+        """Refuse a file without this section."""
+        if self._name not in self._sections:
+            nearest = difflib.get_close_matches(self._name, self._sections, n=1)
+            hint = f" (is [{_shown(nearest[0])}] meant to be it?)" if nearest else ""
+            raise self.error(f"the section is missing{hint}; {reason}")
+
+    def folder(self, key: str, default: str) -> Path:
+        """The value of a key that names a folder, relative to the folder of the file."""
+        return Path(os.path.abspath(self._path.parent / self.take(key, FOLDER, default)))
+
+    def error(self, problem: str) -> ConfigError:
+        """A mistake in this section."""
+        return ConfigError(f"{self._path}: [{_shown(self._name)}] {problem}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: this is a folder; name the chain.ini in it") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: line {line} is not UTF-8") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+
+
+def _parse(path: Path, text: str) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser(
+        inline_comment_prefixes=(";",),
+        empty_lines_in_values=False,
+        default_section="",  # a section [DEFAULT] is nothing special
+    )
+    try:
+        parser.read_string(text, str(path))
+    except configparser.DuplicateSectionError as error:
+        problem = f"line {error.lineno}: there is a section [{_shown(error.section)}] already"
+    except configparser.DuplicateOptionError as error:
+        problem = f"line {error.lineno}: [{_shown(error.section)}] has {_shown(error.option)} twice"
+    except configparser.MissingSectionHeaderError as error:
+        problem = f"line {error.lineno}: a [section] has to come before {_shown(error.line)}"
+    except configparser.ParsingError as error:
+        line = error.errors[0][0]
+        content = _shown(text.split("\n")[line - 1])
+        problem = f"line {line}: {content}; allowed: [section], key = value, or a ; comment"
+    else:
+        return parser
+    raise ConfigError(f"{path}: {problem}")
+
+
+def _nodes(
+    path: Path, parser: configparser.RawConfigParser, founding: tuple[str, ...]
+) -> dict[str, NodeSettings]:
+    others = (name for name in parser.sections() if name not in {"chain", "clients", *founding})
+    nodes: dict[str, NodeSettings] = {}
+    for order, position in enumerate((*founding, *others)):
+        section = _Section(path, parser, position, NODE_KEYS)
+        founder = position in founding
+        if founder:
+            section.must_exist("founding names this position")
+        nodes[position] = _node(section, position, order if founder else None)
+        _refuse_clashes(section, nodes)
+    return nodes
+
+
+def _node(section: _Section, position: str, order: int | None) -> NodeSettings:
+    """One position; its place in the founding order, if it has one, gives the usual ports."""
+    try:
+        POSITION.read(position)
+    except ValueError:
+        raise section.error(f"is not the name of a position: {POSITION.allowed}") from None
+    client_port = None if order is None else FIRST_CLIENT_PORT + order
+    chain_port = None if order is None else FIRST_CHAIN_PORT + order
+    return NodeSettings(
+        position=position,
+        host=section.take("host", HOST, "127.0.0.1"),
+        client_port=section.take("client-port", PORT, client_port),
+        chain_port=section.take("chain-port", PORT, chain_port),
+        data=section.folder("data", f"var/{position}"),
+    )
+
+
+def _refuse_clashes(section: _Section, nodes: dict[str, NodeSettings]) -> None:
+    """Refuse the newest node if it wants what it or an earlier one has."""
+    taken: dict[object, str] = {}
+    for node in nodes.values():
+        for key, value, claim in _claims(node):
+            if claim in taken:
+                raise section.error(f"{key} = {value} is what {taken[claim]} has; choose another")
+            taken[claim] = f"[{node.position}] {key}"
+
+
+def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
+    """What a node must have for itself: the key, its value, and what makes two of them equal."""
+    host = node.host.lower()
+    yield "client-port", node.client_port, (host, node.client_port)
+    yield "chain-port", node.chain_port, (host, node.chain_port)
+    yield "data", node.data, os.path.realpath(node.data)
+
+
+# How a mistake is told.
+
+
+def _hint(key: str, known: tuple[str, ...]) -> str:
+    """What an unknown key may have been meant to be."""
+    for section, keys in (("chain", CHAIN_KEYS), ("clients", CLIENTS_KEYS)):
+        if key in keys:
+            return f" (it belongs in [{section}])"
+    nearest = difflib.get_close_matches(key, known, n=1)
+    return f" (is {nearest[0]} meant?)" if nearest else ""
+
+
+def _shown(text: str) -> str:
+    text = _printable(text.rstrip())
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
+
+
+def _printable(text: str) -> str:
+    """The text on one line: a character that does not print stands as its escape."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -1,0 +1,58 @@
+"""Messages out of the log: what the chat's readers see of it, found through the index."""
+
+from chainchat.chain.messages import Entry
+from chainchat.chat import commands
+from chainchat.chat.voice import Message
+from chainchat.storage import Storage
+
+NOBODY = -1
+"""A sender that no message has: leaves nobody's messages out."""
+
+MAX_READ = 1_000
+"""Messages read from the log in one go."""
+
+
+class History:
+    """Reads messages for one reader at a time, as ``chat.queries.Messages`` and for delivery."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def missed(self, account: int, after: int, count: int) -> list[Message]:
+        """The oldest messages above ``after`` that are pushed to the account: all but its own."""
+        ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
+        return self._messages(account, ids)
+
+    def oldest(self, account: int, after: int, count: int) -> list[Message]:
+        """The oldest messages above ``after`` from or to the account."""
+        ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)
+        return self._messages(account, ids)
+
+    def newest(self, account: int, before: int, count: int) -> list[Message]:
+        """The newest messages below ``before`` from or to the account, in order of their ids."""
+        ids = self._storage.ids_before(account, before, min(count, MAX_READ), unless_sender=NOBODY)
+        return self._messages(account, ids[::-1])
+
+    def previous(self, account: int, before: int) -> int:
+        """Id of the newest message below ``before`` that is pushed to the account; 0 if none is."""
+        ids = self._storage.ids_before(account, before, 1, unless_sender=account)
+        return ids[0] if ids else 0
+
+    def _messages(self, account: int, ids: list[int]) -> list[Message]:
+        """The messages with these ids; each knows the one pushed before it."""
+        if not ids:
+            return []
+        previous = self.previous(account, ids[0])
+        found = []
+        for entry in self._storage.entries(ids):
+            say = _say(entry)
+            found.append(Message(entry.seq, previous, entry.time, say.sender, say.to, say.text))
+            if say.account != account:
+                previous = entry.seq
+        return found
+
+
+def _say(entry: Entry) -> commands.Say:
+    say = commands.decode(entry.command)
+    assert isinstance(say, commands.Say)  # the index holds nothing else
+    return say

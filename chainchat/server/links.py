@@ -1,0 +1,427 @@
+"""The chain port: one AMP connection for each pair of nodes.
+
+A connection begins with a Hello in both directions (the answer to one is the other). After that
+each message of ``chain.messages`` is an AMP command of its own name, with the one argument ``body``
+and no answer.
+
+Of each pair, the node that is earlier in the founding order dials, and goes on dialling; so the two
+never dial each other at once. A newer connection takes the place of an older one.
+"""
+
+import random
+from typing import Any, Protocol
+
+from msgspec import DecodeError, Struct, msgpack
+from twisted.internet import endpoints
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import KINDS, BadMessageError, Message, decode, encode
+from chainchat.config import NodeSettings
+from chainchat.server.node import Clock, Timer
+
+PROTOCOL_VERSION = 1
+
+HELLO_SECONDS = 5.0
+"""How long a new connection may take to say who it is."""
+
+FIRST_REDIAL, LAST_REDIAL = 0.02, 0.5
+"""Seconds before a node is dialled again: the first time, and at most."""
+
+REPEATED_COMPLAINT = 60.0
+"""Seconds before the same complaint about the same peer is logged again."""
+
+log = Logger()
+
+
+class Identity(Struct, frozen=True):
+    """What a node says of itself on a new connection.
+
+    Attributes:
+        version: of the protocol between nodes.
+        chain: the chain's name.
+        founding: positions in founding order.
+        suspect_after: seconds; has to be the same everywhere.
+        member: this life of the node.
+    """
+
+    version: int
+    chain: str
+    founding: tuple[str, ...]
+    suspect_after: float
+    member: Member
+
+    def objection(self, other: "Identity") -> str:
+        """Why ``other`` cannot be in a chain with this node; empty if it can."""
+        for what, mine, its in (
+            ("speaks protocol version", self.version, other.version),
+            ("belongs to the chain", self.chain, other.chain),
+            ("has the founding order", " ".join(self.founding), " ".join(other.founding)),
+            ("has suspect-after", self.suspect_after, other.suspect_after),
+        ):
+            if mine != its:
+                return f"{what} {its!r}, not {mine!r}"
+        if other.member.position == self.member.position:
+            return f"is another {other.member.position}"
+        return ""
+
+
+class RefusedHelloError(Exception):
+    """The other node does not accept this one; says why."""
+
+
+class Hello(amp.Command):
+    """The first command on a connection, answered with the receiver's own identity."""
+
+    arguments = [(b"identity", amp.String())]
+    response = [(b"identity", amp.String())]
+    errors = {RefusedHelloError: b"REFUSED"}
+
+
+def _command(kind: str) -> type[amp.Command]:
+    """The AMP command for one kind of message."""
+    fields = {
+        "commandName": kind.encode(),
+        "arguments": [(b"body", amp.String())],
+        "requiresAnswer": False,
+    }
+    return type(kind, (amp.Command,), fields)
+
+
+COMMANDS = {kind: _command(kind) for kind in KINDS}
+
+
+@implementer(IPushProducer)
+class Link(amp.AMP):
+    """One connection with another node.
+
+    Attributes:
+        dialled: the position that this side has dialled, None if the other side did.
+        peer: the other's identity, None before its Hello.
+    """
+
+    transport: Any
+
+    def __init__(self, links: "Links", dialled: str | None) -> None:
+        super().__init__()
+        self.dialled = dialled
+        self.peer: Identity | None = None
+        self._links = links
+        self._open = True
+        self._deadline: Timer | None = None
+
+    # --- the connection
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self, True)
+        self._deadline = self._links.clock.callLater(HELLO_SECONDS, self.transport.abortConnection)
+        if self.dialled is not None:
+            greeting = self.callRemote(Hello, identity=self._links.identity_bytes)
+            greeting.addCallbacks(self._answered, self._refused)
+
+    def makeConnection(self, transport: Any) -> None:
+        # Not AMP's own, which logs every connection: ``Links`` logs those that come to something.
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._open = False
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self._on_time()
+        self._links.lost(self)
+
+    def _on_time(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def _answered(self, answer: dict[str, bytes]) -> None:
+        try:
+            self._check(answer["identity"])
+        except RefusedHelloError:
+            self.transport.abortConnection()
+        else:
+            self._introduce()
+
+    def _refused(self, failure: Failure) -> None:
+        if failure.check(RefusedHelloError):
+            self._links.complain(self.address, f"refuses this node: {failure.getErrorMessage()}")
+        self.transport.abortConnection()
+
+    @Hello.responder
+    def hello(self, identity: bytes) -> dict[str, bytes]:
+        """The other side has dialled and says who it is."""
+        self._check(identity)
+        # The answer has to be sent before anything else is.
+        self._links.clock.callLater(0, self._introduce)
+        return {"identity": self._links.identity_bytes}
+
+    def _introduce(self) -> None:
+        if self._open:
+            self._links.introduced(self)
+
+    def _check(self, identity: bytes) -> None:
+        """Raises RefusedHelloError if the two do not belong together."""
+        self._on_time()
+        try:
+            peer = msgpack.decode(identity, type=Identity)
+        except DecodeError:
+            objection = "says what this version does not understand"
+        else:
+            objection = self._links.identity.objection(peer)
+            if self.dialled not in (None, peer.member.position):
+                objection = f"is {peer.member.position}, where {self.dialled} should be"
+        if objection:
+            self._links.complain(self.address, f"refused: it {objection}")
+            raise RefusedHelloError(f"{self._links.identity.member.position}: it {objection}")
+        self.peer = peer
+
+    @property
+    def address(self) -> str:
+        """The other end, for the log."""
+        peer = self.transport.getPeer()
+        return f"{peer.host}:{peer.port}"
+
+    # --- messages
+
+    def send(self, message: Message) -> None:
+        """Send one message."""
+        kind, body = encode(message)
+        self.callRemote(COMMANDS[kind], body=body)
+
+    def ampBoxReceived(self, box: amp.AmpBox) -> None:
+        """Keep from AMP what would make it log a traceback."""
+        name = box.get(amp.COMMAND, b"").decode("ascii", "replace")
+        reply = box.get(amp.ANSWER) or box.get(amp.ERROR)
+        expected: dict[bytes, object] = self._outstandingRequests or {}
+        if name in COMMANDS and self.peer is not None:
+            self._deliver(name, box)
+        elif (name == Hello.__name__ and b"identity" in box and self.peer is None) or (
+            reply in expected
+        ):
+            super().ampBoxReceived(box)
+        else:
+            self._stranger(f"sent {name or 'a box'} out of place")
+
+    def _deliver(self, kind: str, box: amp.AmpBox) -> None:
+        assert self.peer is not None
+        try:
+            message = decode(kind, box.get(b"body", b""))
+        except BadMessageError as error:
+            self._stranger(f"sent {error}")
+            return
+        self._links.deliver(self.peer.member.position, self, message)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            super().dataReceived(data)
+        except amp.AmpError:
+            self._stranger("does not speak AMP")
+
+    def _stranger(self, what: str) -> None:
+        self._links.complain(self.address, f"{what}: connection closed")
+        self.transport.abortConnection()
+
+    # --- the transport has more to send than it should, or no more
+
+    def pauseProducing(self) -> None:
+        self._links.paused(self, paused=True)
+
+    def resumeProducing(self) -> None:
+        self._links.paused(self, paused=False)
+
+    def stopProducing(self) -> None:
+        pass
+
+
+class LinkFactory(Factory):
+    """Makes links, for the listening port and for dialling."""
+
+    noisy = False
+    protocol = Link
+
+    def __init__(self, links: "Links", dialled: str | None = None) -> None:
+        self._links = links
+        self._dialled = dialled
+
+    def buildProtocol(self, addr: object) -> Link:  # noqa: ARG002 - Twisted's
+        return Link(self._links, self._dialled)
+
+
+class Receiver(Protocol):
+    """What the links need of the node."""
+
+    def linked(self, position: str) -> None:
+        """A new connection with ``position`` is there."""
+
+    def unlinked(self, position: str) -> None:
+        """It ended."""
+
+    def receive(self, sender: str, message: Message) -> None:
+        """A message came from ``sender``."""
+
+    def paused(self, position: str, *, paused: bool) -> None:
+        """Whether more stands unsent to ``position`` than should."""
+
+
+class Links:
+    """All connections of one node with the others: its ``Network``.
+
+    Attributes:
+        identity: this node's.
+        identity_bytes: the same as it is sent.
+        clock: the reactor.
+    """
+
+    def __init__(self, reactor: Any, identity: Identity, nodes: dict[str, NodeSettings]) -> None:
+        self.clock: Clock = reactor
+        self.identity = identity
+        self.identity_bytes = msgpack.encode(identity)
+        self._reactor = reactor
+        self._receiver: Receiver | None = None
+        self._links: dict[str, Link] = {}
+        self._all: set[Link] = set()
+        self._dialling: dict[str, Deferred[Any]] = {}
+        self._redials: dict[str, Timer] = {}
+        self._complaints: dict[tuple[str, str], float] = {}
+        self._stopped = False
+        self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
+
+    def factory(self) -> LinkFactory:
+        """For the listening port."""
+        return LinkFactory(self)
+
+    def start(self, receiver: Receiver) -> None:
+        """Dial everybody; ``receiver`` is told of links and messages."""
+        self._receiver = receiver
+        for position in self._nodes:
+            if self._rank(self.identity.member.position) < self._rank(position):
+                self._dial(position, FIRST_REDIAL)
+
+    def stop(self) -> None:
+        """Close everything and dial nobody any more."""
+        self._stopped = True
+        for call in self._redials.values():
+            if call.active():
+                call.cancel()
+        for attempt in list(self._dialling.values()):
+            attempt.cancel()
+        for link in list(self._all):
+            link.transport.abortConnection()
+
+    # --- the node's network
+
+    def send(self, to: str, message: Message) -> None:
+        """See ``Network``."""
+        link = self._links.get(to)
+        if link is not None:
+            link.send(message)
+
+    # --- dialling
+
+    def _rank(self, position: str) -> tuple[int, str]:
+        """Where ``position`` stands among all: in founding order, then by name."""
+        founding = self.identity.founding
+        return (founding.index(position) if position in founding else len(founding), position)
+
+    def _dial(self, position: str, pause: float) -> None:
+        """Dial until there is a link; ``pause``: seconds before the next attempt."""
+        if self._stopped or position in self._links or position in self._dialling:
+            return
+        node = self._nodes[position]
+        endpoint = endpoints.TCP4ClientEndpoint(
+            self._reactor, node.host, node.chain_port, timeout=int(HELLO_SECONDS)
+        )
+        factory: Any = LinkFactory(self, position)
+        attempt = endpoint.connect(factory)
+        self._dialling[position] = attempt
+
+        def connected(link: Link) -> None:
+            del self._dialling[position]
+            self._all.add(link)
+
+        def failed(_: Failure) -> None:
+            del self._dialling[position]
+            self._redial(position, pause)
+
+        attempt.addCallbacks(connected, failed)
+
+    def _redial(self, position: str, pause: float) -> None:
+        if self._stopped or position not in self._nodes:
+            return
+        scheduled = self._redials.get(position)
+        if scheduled is not None and scheduled.active():
+            return
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - keeps two nodes from dialling in step
+        self._redials[position] = self.clock.callLater(
+            pause * jitter, self._dial, position, min(2 * pause, LAST_REDIAL)
+        )
+
+    # --- links come and go
+
+    def introduced(self, link: Link) -> None:
+        """A connection's other end is known; one link for each pair."""
+        assert link.peer is not None
+        assert self._receiver is not None
+        position = link.peer.member.position
+        self._all.add(link)
+        rival = self._links.get(position)
+        self._links[position] = link
+        if rival is not None:
+            self._receiver.unlinked(position)
+            rival.transport.abortConnection()
+        log.info("{me}: linked with {peer}", me=self.identity.member.position, peer=position)
+        self._receiver.linked(position)
+
+    def lost(self, link: Link) -> None:
+        """A connection ended."""
+        self._all.discard(link)
+        if link.peer is not None:
+            position = link.peer.member.position
+            if self._links.get(position) is link:
+                del self._links[position]
+                if not self._stopped and self._receiver is not None:
+                    log.info("{me}: lost {peer}", me=self.identity.member.position, peer=position)
+                    self._receiver.unlinked(position)
+            if link.dialled is not None:
+                self._redial(link.dialled, FIRST_REDIAL)
+        elif link.dialled is not None:
+            self._redial(link.dialled, LAST_REDIAL)
+
+    def deliver(self, position: str, link: Link, message: Message) -> None:
+        """A message came.
+
+        One from a link that was replaced is dropped: its sender says it again.
+        """
+        if self._links.get(position) is link and self._receiver is not None:
+            self._receiver.receive(position, message)
+
+    def paused(self, link: Link, *, paused: bool) -> None:
+        """A link's transport is full, or empty again."""
+        if link.peer is None or self._receiver is None:
+            return
+        position = link.peer.member.position
+        if self._links.get(position) is link:
+            self._receiver.paused(position, paused=paused)
+
+    def complain(self, address: str, what: str) -> None:
+        """Log what is wrong with a peer, once a minute for each host and complaint."""
+        host = address.rpartition(":")[0]
+        now = self.clock.seconds()
+        last = self._complaints.get((host, what))
+        if last is None or now - last > REPEATED_COMPLAINT:
+            if len(self._complaints) > 1_000:
+                self._complaints.clear()
+            self._complaints[host, what] = now
+            log.warn(
+                "{me}: {address} {what}",
+                me=self.identity.member.position,
+                address=address,
+                what=what,
+            )

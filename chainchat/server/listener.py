@@ -1,0 +1,171 @@
+"""The client port: sockets on one side, sessions on the other."""
+
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chainchat.chat.human import Human
+from chainchat.chat.lines import LineSplitter, TelnetFilter
+from chainchat.chat.refusals import Code
+from chainchat.server.sessions import Session
+
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = 60, 15, 4
+"""Seconds, seconds, times: a client whose machine is gone is noticed after two minutes."""
+
+UNACKNOWLEDGED_SECONDS = 120
+"""How long octets may stand unacknowledged before the connection is given up."""
+
+BYTES_ACKED_OFFSET = 120
+"""Where ``tcpi_bytes_acked`` stands in Linux's ``struct tcp_info`` (linux/tcp.h, since 4.1)."""
+
+log = Logger()
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class ClientProtocol(Protocol):
+    """One client's socket; the session's ``Connection``."""
+
+    factory: "ClientFactory"
+    transport: Any
+
+    def __init__(self, new_session: Callable[["ClientProtocol"], Session], max_line: int) -> None:
+        self._telnet = TelnetFilter()
+        self._splitter = LineSplitter(max_line)
+        self._new_session = new_session
+        self._session: Session | None = None
+        self._held = False
+
+    # --- from the socket
+
+    def connectionMade(self) -> None:
+        _keep_alive(self.transport.getHandle())
+        self.transport.setTcpNoDelay(True)
+        if self.factory.admit(self):
+            self.transport.registerProducer(self, True)
+            self._session = self._new_session(self)
+            self._session.opened()
+        else:
+            text = f"this node has {self.factory.limit} connections already; try another node"
+            self.write(f"{Human().refused('', Code.TOO_MANY_CONNECTIONS, text)}\r\n".encode())
+            self.transport.loseConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._session is None:
+            return
+        data, answer = self._telnet.feed(data)
+        if answer:
+            self._session.answer_telnet(answer)
+        lines = self._splitter.feed(data)
+        if lines:
+            self._session.received(lines)
+
+    def readConnectionLost(self) -> None:
+        if self._session is not None:
+            self._session.input_ended()
+
+    def writeConnectionLost(self) -> None:
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+        self.factory.dismiss(self)
+        if self._session is not None:
+            self._session.lost()
+
+    # --- from the transport, which has more to send than it should, or no more
+
+    def pauseProducing(self) -> None:
+        assert self._session is not None
+        self._session.output_full(full=True)
+
+    def resumeProducing(self) -> None:
+        if self._session is not None:
+            self._session.output_full(full=False)
+
+    def stopProducing(self) -> None:
+        pass
+
+    # --- for the session
+
+    def write(self, data: bytes) -> None:
+        """See ``Connection``."""
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """See ``Connection``."""
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def hold(self, *, held: bool) -> None:
+        """See ``Connection``."""
+        if held != self._held:
+            self._held = held
+            (self.transport.pauseProducing if held else self.transport.resumeProducing)()
+
+    def acknowledged(self) -> int | None:
+        """See ``Connection``. Of a TCP socket, without TLS."""
+        try:
+            info = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            acknowledged: int = struct.unpack_from("<Q", info, BYTES_ACKED_OFFSET)[0]
+        except (AttributeError, OSError, struct.error):
+            return None
+        return acknowledged
+
+
+def _keep_alive(handle: socket.socket) -> None:
+    """Let the kernel notice a client whose machine is gone; as far as this system can."""
+    options = {
+        "TCP_KEEPIDLE": KEEPALIVE_IDLE,
+        "TCP_KEEPINTVL": KEEPALIVE_INTERVAL,
+        "TCP_KEEPCNT": KEEPALIVE_PROBES,
+        "TCP_USER_TIMEOUT": UNACKNOWLEDGED_SECONDS * 1000,
+    }
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if hasattr(socket, name):
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class ClientFactory(Factory):
+    """Makes a protocol for every connection up to a limit.
+
+    Attributes:
+        limit: how many connections there may be.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, new_session: Callable[[ClientProtocol], Session], *, max_line: int, limit: int
+    ) -> None:
+        self.limit = limit
+        self._new_session = new_session
+        self._max_line = max_line
+        self._admitted: set[ClientProtocol] = set()
+        self._full = False
+
+    def buildProtocol(self, addr: object) -> Any:  # noqa: ARG002 - Twisted's
+        protocol = ClientProtocol(self._new_session, self._max_line)
+        protocol.factory = self
+        return protocol
+
+    def admit(self, protocol: ClientProtocol) -> bool:
+        """Whether there is room for it; said in the log once each time that there is none."""
+        if len(self._admitted) >= self.limit:
+            if not self._full:
+                log.warn("refusing clients: {limit} connections are open", limit=self.limit)
+            self._full = True
+            return False
+        self._admitted.add(protocol)
+        return True
+
+    def dismiss(self, protocol: ClientProtocol) -> None:
+        """Its connection is gone."""
+        self._admitted.discard(protocol)
+        self._full = False

@@ -1,0 +1,80 @@
+"""Storage without a disk, for the simulator and for tests.
+
+It survives its node, as a disk would.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
+from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.replica import fitting
+from chainchat.storage import EVERY_READER, Checkpoint, IndexRow
+
+
+class MemoryStorage:
+    """Keeps everything in lists. Whatever was appended is 'on disk'."""
+
+    def __init__(self) -> None:
+        self._log: list[Entry] = []
+        self._record: bytes | None = None
+        self._index: dict[int, list[tuple[int, int]]] = {}
+        self._checkpoint: Checkpoint | None = None
+
+    @property
+    def last(self) -> EntryId:
+        return self._log[-1].id if self._log else EntryId()
+
+    def epoch_of(self, seq: int) -> int | None:
+        if seq == 0:
+            return 0
+        return self._log[seq - 1].epoch if seq <= len(self._log) else None
+
+    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+        return fitting(self._log[after:up_to], octets)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            assert entry.seq == len(self._log) + 1
+            self._log.append(entry)
+
+    def read_record(self) -> bytes | None:
+        return self._record
+
+    def write_record(self, record: bytes) -> None:
+        self._record = record
+
+    def index(self, rows: Iterable[IndexRow]) -> None:
+        for row in rows:
+            ids = self._index.setdefault(row.reader, [])
+            at = bisect_left(ids, (row.id, row.sender))
+            if ids[at : at + 1] != [(row.id, row.sender)]:
+                ids.insert(at, (row.id, row.sender))
+
+    def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
+        found: set[int] = set()
+        for ids in self._lists(reader):
+            start = bisect_left(ids, (after + 1, 0))
+            found |= {id_ for id_, sender in ids[start:] if sender != unless_sender}
+        return sorted(found)[:limit]
+
+    def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
+        found: set[int] = set()
+        for ids in self._lists(reader):
+            end = bisect_right(ids, (before, 0))
+            found |= {id_ for id_, sender in ids[:end] if sender != unless_sender}
+        return sorted(found, reverse=True)[:limit]
+
+    def _lists(self, reader: int) -> list[list[tuple[int, int]]]:
+        return [self._index.get(reader, []), self._index.get(EVERY_READER, [])]
+
+    def entries(self, seqs: Sequence[int]) -> list[Entry]:
+        return [self._log[seq - 1] for seq in seqs]
+
+    def newest_checkpoint(self) -> Checkpoint | None:
+        return self._checkpoint
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,276 @@
+"""Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
+
+A row of the log is a batch: what was appended in one go, as the bytes that ``encode_entries``
+gives. So a commit writes one row however many entries it holds. The index has a row per message and
+reader; it is written with the next append or checkpoint, because the entries after the newest
+checkpoint are applied, and so indexed, again at every start.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from msgspec import DecodeError
+
+from chainchat.chain.messages import Entry, EntryId, decode_entries, encode_entries
+from chainchat.chain.replica import fitting, size
+from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
+
+APPLICATION_ID = 0x63686174
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE log (last INTEGER PRIMARY KEY, entries BLOB NOT NULL);
+CREATE TABLE messages (
+    reader INTEGER, id INTEGER, sender INTEGER NOT NULL, PRIMARY KEY (reader, id)
+) WITHOUT ROWID;
+CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, image BLOB NOT NULL);
+CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL);
+"""
+
+CACHED_BATCHES = 16
+"""Decoded batches kept in memory; readers of history mostly stay within one."""
+
+UNINDEXED_ROWS = 50_000
+"""Index rows that may wait in memory for the next commit."""
+
+Parameters = ParamSpec("Parameters")
+Returned = TypeVar("Returned")
+
+
+def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    """Turn what SQLite and the system say of the disk into a StorageError."""
+
+    @wraps(method)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        try:
+            return method(*args, **kwargs)
+        except (sqlite3.Error, OSError, DecodeError) as error:
+            raise StorageError(f"{args[0]}: {error}") from error
+
+    return wrapped
+
+
+class DataLock:
+    """Holds a data folder for this process. The kernel lets go of it however the process ends."""
+
+    def __init__(self, data: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            LockedError: another process has it.
+            StorageError: the folder cannot be made or written.
+        """
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{data}: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(self._file, 32).decode("ascii", "replace").strip()
+            os.close(self._file)
+            raise LockedError(f"{data} is in use by process {owner or 'unknown'}") from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let another process have the folder."""
+        os.close(self._file)
+
+
+class SQLiteStorage:
+    """See ``Storage`` for what each method promises."""
+
+    def __init__(self, data: Path) -> None:
+        """Open the data folder, which is made if there is none.
+
+        Raises:
+            LockedError: another process uses it.
+            StorageError: it cannot be used.
+        """
+        self._path = data / "chainchat.sqlite"
+        self._lock = DataLock(data)
+        self._unindexed: list[IndexRow] = []
+        self._batches: dict[int, tuple[Entry, ...]] = {}
+        try:
+            self._open()
+        except StorageError:
+            self._lock.release()
+            raise
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    @_loudly
+    def _open(self) -> None:
+        self._database = sqlite3.connect(self._path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        version = self._value("PRAGMA user_version")
+        if version == 0:
+            with self._transaction():
+                for statement in filter(str.strip, SCHEMA.split(";")):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif version != SCHEMA_VERSION:
+            raise StorageError(
+                f"{self}: written by another version of chainchat (schema {version}, "
+                f"this one knows {SCHEMA_VERSION})"
+            )
+        last = self._value("SELECT max(last) FROM log")
+        self._last = self._batch(last)[-1].id if last else EntryId()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """On disk when the block ends without an error, and not at all otherwise."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    def _value(self, query: str, *arguments: int) -> int:
+        row = self._database.execute(query, arguments).fetchone()
+        value: int = row[0] if row and row[0] is not None else 0
+        return value
+
+    # --- the log
+
+    @property
+    def last(self) -> EntryId:
+        return self._last
+
+    @_loudly
+    def append(self, entries: Sequence[Entry]) -> None:
+        assert entries[0].seq == self._last.seq + 1
+        with self._transaction():
+            self._database.execute(
+                "INSERT INTO log VALUES (?, ?)", (entries[-1].seq, encode_entries(tuple(entries)))
+            )
+            self._write_index()
+        self._last = entries[-1].id
+
+    def epoch_of(self, seq: int) -> int | None:
+        if seq == 0:
+            return 0
+        if seq == self._last.seq:
+            return self._last.epoch
+        if seq > self._last.seq:
+            return None
+        return self.entries([seq])[0].epoch
+
+    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+        found: list[Entry] = []
+        room = octets
+        while after < min(up_to, self._last.seq) and room > 0:
+            batch = self._batch_with(after + 1)
+            first = batch[0].seq
+            part = batch[after + 1 - first : up_to + 1 - first]
+            room -= sum(map(size, part))
+            found += part
+            after = part[-1].seq
+        return fitting(found, octets)
+
+    def entries(self, seqs: Sequence[int]) -> list[Entry]:
+        found = []
+        batch: tuple[Entry, ...] = ()
+        for seq in seqs:
+            if not batch or not batch[0].seq <= seq <= batch[-1].seq:
+                batch = self._batch_with(seq)
+            found.append(batch[seq - batch[0].seq])
+        return found
+
+    @_loudly
+    def _batch_with(self, seq: int) -> tuple[Entry, ...]:
+        return self._batch(self._value("SELECT min(last) FROM log WHERE last >= ?", seq))
+
+    @_loudly
+    def _batch(self, last: int) -> tuple[Entry, ...]:
+        batch = self._batches.pop(last, None)
+        if batch is None:
+            row = self._database.execute("SELECT entries FROM log WHERE last = ?", (last,))
+            batch = decode_entries(row.fetchone()[0])
+            if len(self._batches) >= CACHED_BATCHES:
+                del self._batches[next(iter(self._batches))]
+        self._batches[last] = batch
+        return batch
+
+    # --- membership's record
+
+    @_loudly
+    def read_record(self) -> bytes | None:
+        row = self._database.execute("SELECT record FROM membership").fetchone()
+        return None if row is None else bytes(row[0])
+
+    @_loudly
+    def write_record(self, record: bytes) -> None:
+        with self._transaction():
+            self._database.execute("REPLACE INTO membership VALUES (1, ?)", (record,))
+
+    # --- the index
+
+    def index(self, rows: Iterable[IndexRow]) -> None:
+        self._unindexed += rows
+        if len(self._unindexed) > UNINDEXED_ROWS:
+            self._flush_index()
+
+    def _write_index(self) -> None:
+        if self._unindexed:
+            self._database.executemany(
+                "INSERT OR IGNORE INTO messages VALUES (?, ?, ?)", self._unindexed
+            )
+            self._unindexed = []
+
+    @_loudly
+    def _flush_index(self) -> None:
+        if self._unindexed:
+            with self._transaction():
+                self._write_index()
+
+    def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
+        condition = "id > ? AND sender != ? ORDER BY id LIMIT ?"
+        return sorted(self._ids(condition, reader, after, unless_sender, limit))[:limit]
+
+    def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
+        condition = "id < ? AND sender != ? ORDER BY id DESC LIMIT ?"
+        found = self._ids(condition, reader, before, unless_sender, limit)
+        return sorted(found, reverse=True)[:limit]
+
+    @_loudly
+    def _ids(self, condition: str, reader: int, *arguments: int) -> set[int]:
+        """From the reader's index and everybody's, each limited: the cost is that of the answer."""
+        self._flush_index()
+        query = f"SELECT id FROM messages WHERE reader = ? AND {condition}"  # noqa: S608 - constants
+        found: set[int] = set()
+        for which in (reader, EVERY_READER):
+            found.update(row[0] for row in self._database.execute(query, (which, *arguments)))
+        return found
+
+    # --- checkpoints
+
+    @_loudly
+    def newest_checkpoint(self) -> Checkpoint | None:
+        query = "SELECT seq, image FROM checkpoint ORDER BY seq DESC LIMIT 1"
+        row = self._database.execute(query).fetchone()
+        return None if row is None else Checkpoint(row[0], bytes(row[1]))
+
+    @_loudly
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        with self._transaction():
+            self._write_index()
+            self._database.execute("REPLACE INTO checkpoint VALUES (?, ?)", tuple(checkpoint))
+            self._database.execute("DELETE FROM checkpoint WHERE seq < ?", (checkpoint.seq,))
+
+    def close(self) -> None:
+        self._database.close()
+        self._lock.release()

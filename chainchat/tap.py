@@ -1,0 +1,261 @@
+"""Composes a node for ``twistd chainchat``; the only module that imports the reactor."""
+
+import atexit
+import os
+import resource
+import secrets
+import socket
+import time
+from collections.abc import Generator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet import reactor as installed_reactor
+from twisted.internet import task
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python import usage
+
+from chainchat import config
+from chainchat.chain.configuration import Member
+from chainchat.chain.replica import DivergenceError
+from chainchat.server.links import PROTOCOL_VERSION, Identity, Links
+from chainchat.server.listener import ClientFactory, ClientProtocol
+from chainchat.server.node import Node, StateMismatchError, begin_life
+from chainchat.server.room import Room
+from chainchat.server.sessions import Lobby, Session
+from chainchat.storage import StorageError
+from chainchat.storage.sqlite import DataLock, SQLiteStorage
+
+reactor: Any = installed_reactor
+"""Twisted installs it at run time; its static type knows few of its methods."""
+
+STOP_SECONDS = 1.0
+"""How long a node that is told to stop waits for what it has taken to be answered."""
+
+log = Logger()
+
+
+class Options(usage.Options):
+    """The command line after ``twistd chainchat``."""
+
+    synopsis = "Usage: twistd [-n] chainchat --position POSITION [--config FILE]"
+    longdesc = (
+        "Runs one node of a chain as its chain.ini describes it. Start one process for each "
+        "founding position, in any order; then talk to any of them: nc HOST CLIENT-PORT. With -n (before "
+        "'chainchat') it stays in the foreground, otherwise it becomes a daemon that writes "
+        "POSITION.pid and POSITION.log."
+    )
+    optParameters = [
+        ["position", "p", None, "which node of chain.ini to run, for example: head"],
+        ["config", "c", "chain.ini", "the file that describes the chain"],
+    ]
+
+    settings: config.Settings
+    node: config.NodeSettings
+
+    def postOptions(self) -> None:
+        """Check everything that can be wrong before a process is made.
+
+        Raises:
+            SystemExit: says in one line what is wrong and what to do.
+        """
+        try:
+            self.settings = config.load(Path(self["config"]))
+            self.node = self._chosen_node()
+            # If nobody holds the data, whatever process a pid file names is not this node.
+            DataLock(self.node.data).release()
+            _probe_ports(self.settings, self.node)
+        except (config.ConfigError, StorageError) as error:
+            raise SystemExit(f"chainchat: {error}") from None
+        self._name_files()
+
+    def _chosen_node(self) -> config.NodeSettings:
+        chosen, nodes = self["position"], self.settings.nodes
+        if chosen not in nodes:
+            problem = "is missing" if chosen is None else f"{chosen} is not known"
+            raise config.ConfigError(
+                f"--position {problem}; {self.settings.path} has: {', '.join(nodes)}"
+            )
+        return nodes[chosen]
+
+    def _name_files(self) -> None:
+        """Give each position its own pid and log file, and remove a stale pid file."""
+        twistd = self.parent
+        if twistd is None:
+            return
+        if twistd.get("pidfile") == "twistd.pid":
+            twistd["pidfile"] = f"{self.node.position}.pid"
+        if twistd.get("pidfile"):
+            Path(twistd["pidfile"]).unlink(missing_ok=True)
+        if not twistd.get("nodaemon") and not twistd.get("logfile"):
+            twistd["logfile"] = f"{self.node.position}.log"
+
+
+class StartError(Exception):
+    """What keeps the node from starting, in one line."""
+
+
+class NodeService(Service):
+    """One node as a service: opens everything at the start, closes it at the end.
+
+    It opens nothing before ``startService``: by then twistd has become a daemon, if it does.
+    """
+
+    def __init__(self, settings: config.Settings, own: config.NodeSettings) -> None:
+        self._settings = settings
+        self._own = own
+
+    def startService(self) -> None:
+        """Open the data, listen on both ports, dial the others.
+
+        Raises:
+            StartError: what keeps the node from starting.
+        """
+        super().startService()
+        _raise_file_limit()
+        try:
+            self._open()
+        except (StorageError, CannotListenError, config.ConfigError) as error:
+            log.critical("{position}: {error}", position=self._own.position, error=error)
+            raise StartError(str(error)) from None
+
+    def _open(self) -> None:
+        settings, own = self._settings, self._own
+        nodes = {p: replace(n, host=_address(settings, n)) for p, n in settings.nodes.items()}
+        host = nodes[own.position].host
+        self._storage = SQLiteStorage(own.data)
+        record = begin_life(self._storage, lambda: secrets.token_hex(8))
+        me = Member(
+            own.position, record.id, record.incarnation, host, own.chain_port, own.client_port
+        )
+        identity = Identity(
+            PROTOCOL_VERSION, settings.name, settings.founding, settings.suspect_after, me
+        )
+        self._links = Links(reactor, identity, nodes)
+        self._node = Node(
+            me,
+            record,
+            self._storage,
+            self._links,
+            reactor,
+            founding=settings.founding,
+            suspect_after=settings.suspect_after,
+            wall=lambda: time.time_ns() // 1_000_000,
+            fail=self._fail,
+        )
+        self._room = Room(self._node, reactor)
+        self._chain_port = reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
+        self._client_port = reactor.listenTCP(
+            own.client_port, self._client_factory(nodes), interface=host, backlog=1024
+        )
+        log.info(
+            "{position}: incarnation {incarnation} of {id}, log up to {last}; clients at {client}",
+            position=own.position,
+            incarnation=record.incarnation,
+            id=record.id,
+            last=self._storage.last.seq,
+            client=f"{host}:{own.client_port}",
+        )
+        self._node.start()
+        self._links.start(self._node)
+
+    def _client_factory(self, nodes: dict[str, config.NodeSettings]) -> ClientFactory:
+        settings = self._settings
+        addresses = {p: f"{node.host}:{node.client_port}" for p, node in nodes.items()}
+        lobby = Lobby(
+            settings.name, settings.max_line, addresses, lambda: secrets.token_urlsafe(16)
+        )
+
+        def new_session(connection: ClientProtocol) -> Session:
+            return Session(self._room, connection, reactor, lobby)
+
+        return ClientFactory(
+            new_session, max_line=settings.max_line, limit=settings.max_connections
+        )
+
+    def _fail(self, error: Exception) -> None:
+        """Stop at once: what cannot be kept must not be acknowledged."""
+        position = self._own.position
+        if isinstance(error, StorageError | DivergenceError | StateMismatchError):
+            log.critical("{position}: {error}; this node stops", position=position, error=error)
+        else:
+            log.failure("{position}: a bug; this node stops", position=position)
+        self._links.stop()
+        # twistd gives no other way to an exit status when the reactor was stopped from within.
+        atexit.register(os._exit, 1)
+        reactor.callLater(0, reactor.stop)
+
+    @inlineCallbacks
+    def stopService(self) -> Generator[Deferred[Any], Any, None]:
+        """Take no more lines, wait for what was taken, tell the clients where to go, close."""
+        super().stopService()
+        yield maybeDeferred(self._client_port.stopListening)
+        sessions = [s for s in self._room.connections if isinstance(s, Session)]
+        for session in sessions:
+            session.take_no_more()
+        self._room.send_marks()
+        deadline = reactor.seconds() + STOP_SECONDS
+        while self._node.pending and self._node.running and reactor.seconds() < deadline:
+            yield task.deferLater(reactor, 0.01)
+        for session in sessions:
+            session.shut_down()
+        self._room.stop()
+        self._node.stop()
+        yield task.deferLater(reactor, 0)  # let the sockets take what was written
+        self._links.stop()
+        yield maybeDeferred(self._chain_port.stopListening)
+        self._storage.close()
+
+
+def makeService(options: Options) -> Service:
+    """The service that ``twistd`` runs."""
+    # Timers must not follow the wall clock: a step back would stop them all.
+    reactor.seconds = time.monotonic
+    return NodeService(options.settings, options.node)
+
+
+def _address(settings: config.Settings, node: config.NodeSettings) -> str:
+    """The node's address, resolved once.
+
+    Raises:
+        ConfigError: the name is not known.
+    """
+    try:
+        found = socket.getaddrinfo(node.host, None, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        where = f"{settings.path}: [{node.position}] host = {node.host}"
+        raise config.ConfigError(
+            f"{where}: {error.strerror}; name a host or an IPv4 address"
+        ) from None
+    return str(found[0][4][0])
+
+
+def _probe_ports(settings: config.Settings, node: config.NodeSettings) -> None:
+    """Try whether the node's ports can be had, while twistd can still say it on the terminal.
+
+    Raises:
+        ConfigError: one cannot; which key to change.
+    """
+    host = _address(settings, node)
+    for key, port in (("chain-port", node.chain_port), ("client-port", node.client_port)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise config.ConfigError(
+                    f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {host}: "
+                    f"{error.strerror}; stop what uses it or choose another {key}"
+                ) from None
+
+
+def _raise_file_limit() -> None:
+    """A connection is an open file: take as many as the system gives."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,0 +1,231 @@
+"""Bytes become clean lines, wherever they are cut and whatever they are."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean, is_http
+from chainchat.chat.refusals import Code, RefusedError
+
+deterministic = settings(derandomize=True, max_examples=150, deadline=None)
+
+# Bytes that are likely to meet: commands, endings, the parts of both, and a little text.
+troublesome = st.lists(
+    st.sampled_from(
+        [b"\xff", b"\xf0", b"\xfa", b"\xfb", b"\xfc", b"\xfd", b"\xfe", b"\xf4", b"\x06"]
+    )
+    | st.sampled_from([b"\r", b"\n", b"\0", b"a", b"hello", b"\xc3\xa9"]),
+    max_size=40,
+).map(b"".join)
+
+
+def cut(data, sizes):
+    """``data`` in pieces of these sizes, the rest as the last one."""
+    pieces = []
+    for size in sizes:
+        pieces.append(data[:size])
+        data = data[size:]
+    return [*pieces, data]
+
+
+def filtered(*pieces):
+    telnet_filter = TelnetFilter()
+    results = [telnet_filter.feed(piece) for piece in pieces]
+    return b"".join(data for data, _ in results), b"".join(answer for _, answer in results)
+
+
+def split(*pieces, limit=20):
+    splitter = LineSplitter(limit)
+    return [line for piece in pieces for line in splitter.feed(piece)]
+
+
+def octets(data):
+    return [bytes([octet]) for octet in data]
+
+
+# --- telnet ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("received", "data", "answer"),
+    [
+        (b"hello\r\n", b"hello\r\n", b""),
+        (b"a\xff\xfb\x18b", b"ab", b"\xff\xfe\x18"),
+        (b"a\xff\xfd\x01b", b"ab", b"\xff\xfc\x01"),
+        (b"a\xff\xfc\x18\xff\xfe\x01b", b"ab", b""),
+        (b"a\xff\xffb", b"a\xffb", b""),
+        (b"\xff\xff\xff\xff", b"\xff\xff", b""),
+        (b"a\xff\xf4\xff\xf5\xff\xf6\xff\xf7\xff\xf8\xff\xf9\xff\xf1b", b"ab", b""),
+        (b"a\xff\xfa\x18\x00xterm\xff\xf0b", b"ab", b""),
+        (b"a\xff\xfa\x18\xff\xff\xf0\xff\xfb\x01\r\n\xff\xf0b", b"ab", b""),
+        (b"a\xff\xfa\x18\xff\xfb\xff\xf0b", b"ab", b""),
+        (b"a\xff\xfb\xffb", b"ab", b"\xff\xfe\xff"),
+    ],
+    ids=[
+        "plain data passes",
+        "WILL is answered DONT",
+        "DO is answered WONT",
+        "WONT and DONT are not answered",
+        "a doubled IAC is one octet",
+        "two doubled IACs are two octets",
+        "other commands are skipped",
+        "a subnegotiation is skipped",
+        "a subnegotiation may hold anything",
+        "a subnegotiation ends at the first IAC SE",
+        "an option may be 255",
+    ],
+)
+def test_telnet_commands(received, data, answer):
+    assert filtered(received) == (data, answer)
+    assert filtered(*octets(received)) == (data, answer)
+
+
+def test_ctrl_c_of_a_telnet_client_gets_the_answer_it_waits_for():
+    assert filtered(b"\xff\xf4\xff\xfd\x06hello\r\n") == (b"hello\r\n", b"\xff\xfc\x06")
+
+
+def test_a_subnegotiation_that_never_ends_is_not_kept():
+    telnet_filter = TelnetFilter()
+    telnet_filter.feed(b"\xff\xfa")
+    for _ in range(100):
+        assert telnet_filter.feed(b"x" * 10_000 + b"\xff") == (b"", b"")
+    kept = sum(len(value) for value in vars(telnet_filter).values() if isinstance(value, bytes))
+    assert kept == 1
+
+
+@deterministic
+@given(troublesome | st.binary(), st.lists(st.integers(0, 5)))
+def test_the_filter_gives_the_same_however_the_bytes_are_cut(data, sizes):
+    assert filtered(*cut(data, sizes)) == filtered(data)
+
+
+@deterministic
+@given(st.binary())
+def test_data_with_every_iac_doubled_passes_unchanged(data):
+    assert filtered(data.replace(b"\xff", b"\xff\xff")) == (data, b"")
+
+
+@deterministic
+@given(troublesome)
+def test_no_feed_is_answered_with_more_than_came(data):
+    kept, answer = filtered(data)
+    assert len(kept) + len(answer) <= len(data)
+
+
+# --- lines -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("received", "lines"),
+    [
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"a\r\nb\r\n", [b"a", b"b"]),
+        (b"a\r\0b\r\0", [b"a", b"b"]),
+        (b"a\nb\r\nc\r\0", [b"a", b"b", b"c"]),
+        (b"\n\r\n\r\0", [b"", b"", b""]),
+        (b"a", []),
+        (b"a\r", []),
+        (b"a\rb\n", [b"a\rb"]),
+        (b"a\r\r\n", [b"a\r"]),
+        (b"a\r\r\0", [b"a\r"]),
+        (b"a\n\0b\n", [b"a", b"\0b"]),
+    ],
+)
+def test_lines_end_in_lf_crlf_or_crnul(received, lines):
+    assert split(received) == lines
+    assert split(*octets(received)) == lines
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r\0"])
+def test_a_line_may_have_exactly_the_limit_without_its_ending(ending):
+    assert split(b"x" * 20 + ending, limit=20) == [b"x" * 20]
+    assert split(b"x" * 21 + ending, limit=20) == [TOO_LONG]
+
+
+def test_a_line_over_the_limit_is_one_marker_in_its_place():
+    received = b"before\n" + b"x" * 1000 + b"\nafter\n"
+    assert split(received) == [b"before", TOO_LONG, b"after"]
+    assert split(*octets(received)) == [b"before", TOO_LONG, b"after"]
+
+
+def test_a_line_that_never_ends_is_not_kept():
+    splitter = LineSplitter(20)
+    for _ in range(100):
+        assert splitter.feed(b"x" * 10_000) == []
+    kept = sum(len(v) for v in vars(splitter).values() if isinstance(v, bytes | bytearray))
+    assert kept == 21
+    assert splitter.feed(b"\nnext\n") == [TOO_LONG, b"next"]
+
+
+@deterministic
+@given(troublesome, st.lists(st.integers(0, 5)), st.integers(0, 8))
+def test_the_splitter_gives_the_same_however_the_bytes_are_cut(data, sizes, limit):
+    assert split(*cut(data, sizes), limit=limit) == split(data, limit=limit)
+
+
+@deterministic
+@given(troublesome)
+def test_no_line_holds_an_ending(data):
+    for line in split(data, limit=1000):
+        assert not any(ending in line for ending in (b"\n", b"\r\0"))
+
+
+# --- text --------------------------------------------------------------------------------
+
+
+def test_text_is_decoded_and_kept_as_it_is():
+    assert clean("  héllo – 你好 👋  ".encode()) == "  héllo – 你好 👋  "
+
+
+def test_a_tab_is_a_space():
+    assert clean(b"a\tb") == "a b"
+
+
+@pytest.mark.parametrize("line", [b"\xff", b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"caf\xe9"])
+def test_what_is_not_utf8_is_refused(line):
+    with pytest.raises(RefusedError) as refusal:
+        clean(line)
+    assert refusal.value.code is Code.NOT_UTF8
+
+
+FORBIDDEN = [
+    *(point for point in range(0x20) if point != 0x09),
+    *range(0x7F, 0xA0),
+    *(0x061C, 0x200E, 0x200F, 0x2028, 0x2029),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+]
+
+
+def test_exactly_the_characters_of_the_protocol_are_refused():
+    refused = []
+    for point in range(0x110000):
+        if 0xD800 <= point < 0xE000:  # surrogates: no UTF-8 stands for one
+            continue
+        try:
+            clean(chr(point).encode())
+        except RefusedError:
+            refused.append(point)
+    assert refused == FORBIDDEN
+
+
+@pytest.mark.parametrize(("line", "name"), [("a\x1b[2Jb", "U+001B"), ("a\u202eb", "U+202E")])
+def test_the_refusal_names_the_control_character_and_does_not_repeat_it(line, name):
+    with pytest.raises(RefusedError) as refusal:
+        clean(line.encode())
+    assert refusal.value.code is Code.CONTROL_CHARACTER
+    assert name in refusal.value.text
+    assert refusal.value.text.isprintable()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["GET / HTTP/1.1", "POST /a?b=c HTTP/1.0", "PRI * HTTP/2.0", "Host: localhost:7001", "host:x"],
+)
+def test_http_is_recognised(line):
+    assert is_http(line)
+
+
+@pytest.mark.parametrize("line", ["alice", "GET", "get / now", "/hello chainchat/1", "ghost: hi"])
+def test_a_chat_line_is_not_http(line):
+    assert not is_http(line)
