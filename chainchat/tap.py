@@ -46,9 +46,9 @@ class Options(usage.Options):
     synopsis = "Usage: twistd [-n] chainchat --position POSITION [--config FILE]"
     longdesc = (
         "Runs one node of a chain as its chain.ini describes it. Start one process for each "
-        "founding position, in any order; then talk to any of them: nc HOST CLIENT-PORT. With -n (before "
-        "'chainchat') it stays in the foreground, otherwise it becomes a daemon that writes "
-        "POSITION.pid and POSITION.log."
+        "founding position, in any order; then talk to any of them: nc HOST CLIENT-PORT. With -n "
+        "(before 'chainchat') it stays in the foreground; otherwise it becomes a daemon that "
+        "writes POSITION.pid and POSITION.log."
     )
     optParameters = [
         ["position", "p", None, "which node of chain.ini to run, for example: head"],

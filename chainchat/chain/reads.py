@@ -37,7 +37,7 @@ class Reads:
         self._position = position
         self._evaluate = evaluate
         self._configuration = Configuration()
-        self._active = False
+        self.active = False
         self._numbered = 0
         self._unanswered: dict[int, bytes] = {}
         self._unasked: list[int] = []
@@ -51,22 +51,20 @@ class Reads:
         self._unasked.append(self._numbered)
         return self._numbered
 
-    def adopt(self, configuration: Configuration, *, active: bool) -> None:
-        """Go on in another configuration."""
+    def adopt(self, configuration: Configuration) -> None:
+        """Go on in another configuration, as soon as ``active`` says so."""
         self._configuration = configuration
-        self._active = active
+        self.active = False
         self._asked_here = []
         self._unasked = list(self._unanswered)
 
     def linked(self, position: str) -> None:
         """A new connection with ``position``."""
-        if self._active and position == self._configuration.tail:
+        if self._configuration.members and position == self._configuration.tail:
             self._unasked = list(self._unanswered)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
-        """Take a message in; one from another epoch is ignored, its asker will ask again."""
-        if not self._active or message.epoch != self._configuration.epoch:
-            return
+        """Take in a message of this epoch, while taking part in it."""
         match message:
             case Read() if self._configuration.tail == self._position:
                 self._asked_here.append((sender, message))
@@ -78,7 +76,7 @@ class Reads:
 
     def turn(self) -> Iterator[Send | Answered]:
         """Everything that follows from the inputs since the last turn."""
-        if self._active:
+        if self.active:
             epoch, tail = self._configuration.epoch, self._configuration.tail
             numbers, self._unasked = self._unasked, []
             for number in numbers:

@@ -122,6 +122,7 @@ class Replica:
 
     Attributes:
         configuration: the one in force here.
+        active: whether this node takes part in it. While it does not, it has no turns.
         last: the newest entry taken, on disk or about to be.
         durable: sequence number up to which this node's disk has the log.
         committed: sequence number up to which every member's disk has it, as far as known here.
@@ -158,7 +159,7 @@ class Replica:
         self._origin = origin
         self._log = log
         self._opening = opening
-        self._active = False
+        self.active = False
         self._recent: list[Entry] = []
         """The newest entries, up to ``last``: those that may still be forwarded or applied."""
         newest = log.read(log.last.seq - 1, log.last.seq, 1) if log.last.seq else []
@@ -189,11 +190,6 @@ class Replica:
     # --- inputs
 
     @property
-    def active(self) -> bool:
-        """Whether this life is a member of the configuration and takes part in the chain."""
-        return self._active
-
-    @property
     def pending(self) -> int:
         """How many of this origin's requests were not applied yet."""
         return len(self._pending)
@@ -211,13 +207,13 @@ class Replica:
         self._pending[self._numbered] = command
         return self._numbered
 
-    def adopt(self, configuration: Configuration, *, active: bool) -> None:
-        """Go on in another configuration.
+    def adopt(self, configuration: Configuration) -> None:
+        """Go on in another configuration, as soon as ``active`` says so.
 
         What was taken but not persisted is dropped: its origins submit it again.
         """
         self.configuration = configuration
-        self._active = active
+        self.active = False
         if self._taken:
             del self._recent[-len(self._taken) :]
             self._taken = []
@@ -226,8 +222,6 @@ class Replica:
         self._offered = 0
         self._forwarded = None
         self._acknowledged = -1
-        if not active:
-            return
         self._tell_holding = True
         if configuration.head == self._position and self.last.epoch < configuration.epoch:
             self._requests.append(("", None))
@@ -236,7 +230,7 @@ class Replica:
         """A new connection with ``position``; frames sent on the one before may be lost."""
         self._unreachable.discard(position)
         self._paused.discard(position)
-        if not self._active:
+        if not self.configuration.members:
             return
         if position == self.configuration.successor(self._position):
             self._forwarded = None
@@ -261,12 +255,9 @@ class Replica:
         (self._paused.add if paused else self._paused.discard)(position)
 
     def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
-        """Take a message in.
-
-        One from another epoch is ignored: membership sees to it that epochs meet.
-        """
-        if not self._active or message.epoch != self.configuration.epoch:
-            return
+        """Take in a message of this epoch, while taking part in it."""
+        assert self.active
+        assert message.epoch == self.configuration.epoch
         neighbours = self.configuration
         match message:
             case Submit() if neighbours.head == self._position:
@@ -322,7 +313,7 @@ class Replica:
         Yields:
             effects; each must be complete before the next one is asked for.
         """
-        if not self._active:
+        if not self.active:
             return
         yield from self._offer()
         self._number(now)

@@ -53,6 +53,9 @@ MAX_PENDING = 4_096
 With more, sessions stop reading from their sockets.
 """
 
+ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
+"""What is said in an epoch, in distinction from what is said about epochs."""
+
 log = Logger()
 
 
@@ -197,6 +200,7 @@ class Node:
         self._submitted: deque[tuple[int, float]] = deque()
         self._askers: dict[int, Callable[[Page], None]] = {}
         self._digests: dict[int, bytes] = {}
+        self._early: list[tuple[str, ChainMessage]] = []
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._stopped = False
@@ -213,6 +217,11 @@ class Node:
     def configuration(self) -> Configuration:
         """The newest configuration known here."""
         return self._membership.configuration
+
+    @property
+    def taking_part(self) -> bool:
+        """Whether this life numbers, forwards and acknowledges now."""
+        return self._membership.active
 
     @property
     def congested(self) -> bool:
@@ -285,6 +294,7 @@ class Node:
         self._replica.linked(position)
         self._reads.linked(position)
         self._decide(self._membership.linked(position))
+        self._soon()
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -299,19 +309,34 @@ class Node:
         """A message came from the node at ``sender``."""
         try:
             match message:
-                case Submit() | Forward() | Ack() | Holding():
-                    self._replica.receive(sender, message)
-                    self._soon()
-                case Read() | Answer():
-                    self._reads.receive(sender, message)
-                    self._soon()
-                case StateDigest():
-                    self._compare(message.seq, message.digest, sender)
+                case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
+                    self._receive_in_epoch(sender, message)
                 case _:
                     now = self._clock.seconds()
                     self._decide(self._membership.receive(sender, message, now))
         except Exception as error:
             self._stop_loudly(error)
+
+    def _receive_in_epoch(self, sender: str, message: ChainMessage) -> None:
+        """Act on a message of this epoch; keep one from an epoch that is still to be adopted.
+
+        Its sender would not send it again: it does not know that this node is late. A message
+        of an earlier epoch is from a chain that is no more, and refused.
+        """
+        epoch = self._replica.configuration.epoch
+        if message.epoch > epoch or (message.epoch == epoch and not self._replica.active):
+            self._early.append((sender, message))
+            return
+        if message.epoch < epoch:
+            return
+        match message:
+            case Read() | Answer():
+                self._reads.receive(sender, message)
+            case StateDigest():
+                self._compare(message.seq, message.digest, sender)
+            case _:
+                self._replica.receive(sender, message)
+        self._soon()
 
     # --- turns
 
@@ -349,12 +374,21 @@ class Node:
         self._membership.committed = self._replica.committed
         for effect in effects:
             self._perform(effect)
-        decided, active = self._membership.configuration, self._membership.active
-        if (decided, active) != (self._replica.configuration, self._replica.active):
-            self._replica.adopt(decided, active=active)
-            self._reads.adopt(decided, active=active)
-            self._soon()
+        self._follow(self._membership.configuration, self._membership.active)
         self._update_standing()
+
+    def _follow(self, configuration: Configuration, active: bool) -> None:  # noqa: FBT001
+        """Let the chain go on as membership says; while a vote is held it stands still."""
+        if configuration != self._replica.configuration:
+            self._replica.adopt(configuration)
+            self._reads.adopt(configuration)
+        if active == self._replica.active:
+            return
+        self._replica.active = self._reads.active = active
+        early, self._early = self._early, []
+        for sender, message in early:
+            self._receive_in_epoch(sender, message)
+        self._soon()
 
     def _perform(self, effect: replica.Effect | membership.Effect | reads.Answered) -> None:
         """Carry out one effect, completely."""

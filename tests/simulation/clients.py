@@ -1,0 +1,184 @@
+"""Simulated people and programs: they send, read, move to another node when theirs dies, and send again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from chainchat.chat import commands
+from chainchat.chat.commands import TO_EVERYBODY
+from chainchat.chat.queries import Later, Page
+from chainchat.chat.refusals import Code
+from chainchat.chat.state import Accepted, Result
+from chainchat.server.node import Node
+from tests.simulation.world import Host, World
+
+PATIENCE = 3.0
+"""Seconds without an answer after which a client tries another node."""
+
+
+@dataclass
+class Read:
+    """A read that was answered: what had been acknowledged before it began, and what it showed."""
+
+    acknowledged_before: set[str]
+    shown: list[tuple[int, str]]
+
+
+@dataclass
+class Records:
+    """What clients were told."""
+
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    sent: set[str] = field(default_factory=set)
+    reads: list[Read] = field(default_factory=list)
+    on_acknowledged: list[Callable[[str, int, Node], None]] = field(default_factory=list)
+
+
+class Client:
+    """Says things to everybody, one at a time or some at once.
+
+    A program resumes and sends again what was not answered; a person logs in anew, says it once,
+    and leaves it to the node that took it.
+    """
+
+    def __init__(
+        self, world: World, name: str, records: Records, *, window: int, person: bool
+    ) -> None:
+        self.name = name
+        self._world = world
+        self._records = records
+        self._window = window
+        self._program = "" if person else "program"
+        self._node: Node | None = None
+        self._session = ""
+        self._token = sha256(name.encode()).digest()
+        self._has_token = False
+        self._account = 0
+        self._numbered = 0
+        self._unanswered: dict[int, str] = {}
+        self._sessions = 0
+        self._attempt = 0
+        world.on_death.append(self._node_died)
+        world.later(world.random.random(), self._connect)
+
+    # --- connections
+
+    def _connect(self) -> None:
+        """Go to some living node that serves."""
+        self._attempt += 1
+        serving = [
+            host.node
+            for host in self._world.hosts.values()
+            if host.node is not None and host.node.standing.serving
+        ]
+        if not serving:
+            self._world.later(0.2, self._reconnect, self._attempt)
+            return
+        node = self._node = self._world.random.choice(serving)
+        self._sessions += 1
+        self._session = f"{node.me.origin}.{self.name}-{self._sessions}"
+        make = commands.Resume if self._has_token else commands.Login
+        self._submit(
+            make(self._session, self.name, self._program, self._token), self._logged_in
+        )
+        self._world.later(PATIENCE, self._reconnect, self._attempt)
+
+    def _submit(self, command: commands.AnyCommand, replied: Callable[[Result], None]) -> None:
+        """Ask, and hear the answer only while this is still the connection."""
+        attempt = self._attempt
+        assert self._node is not None
+        self._node.submit(
+            command, lambda result: replied(result) if attempt == self._attempt else None
+        )
+
+    def _node_died(self, host: Host) -> None:
+        if self._node is not None and self._node.me.position == host.position:
+            self._leave()
+
+    def _reconnect(self, attempt: int) -> None:
+        if attempt == self._attempt:
+            self._leave()
+
+    def _leave(self) -> None:
+        """The connection ends; the node, if it lives, notes that."""
+        self._attempt += 1
+        node, self._node = self._node, None
+        if node is not None and node.running and self._session:
+            node.submit(commands.End(self._session, 0))
+        self._session = ""
+        if not self._program:
+            self._unanswered = {}
+        self._world.later(self._world.random.expovariate(5.0), self._connect_again, self._attempt)
+
+    def _connect_again(self, attempt: int) -> None:
+        if attempt == self._attempt:
+            self._connect()
+
+    def _logged_in(self, result: Result) -> None:
+        assert self._node is not None
+        if isinstance(result, Accepted):
+            self._attempt += 1
+            account = self._node.state.account_of(self._session)
+            assert account is not None
+            self._account = account.number
+            self._has_token = bool(self._program)
+            for number, text in self._unanswered.items():
+                self._send(number, text)
+            self._chat(self._attempt)
+        elif result.code is Code.BAD_TOKEN:
+            self._has_token = False
+            self._leave()
+        else:
+            self._leave()
+
+    # --- talking
+
+    def _chat(self, attempt: int) -> None:
+        """Say or read something now and then, while this connection lasts."""
+        if attempt != self._attempt or self._world.calm:
+            return
+        if self._world.random.random() < 0.2:
+            self._read()
+        elif len(self._unanswered) < self._window:
+            self._numbered += 1
+            text = f"{self.name}-{self._numbered}"
+            self._unanswered[self._numbered] = text
+            self._records.sent.add(text)
+            self._send(self._numbered, text)
+        elif self._world.random.random() < 0.02:
+            self._leave()
+            return
+        self._world.later(self._world.random.expovariate(40.0), self._chat, attempt)
+
+    def _send(self, number: int, text: str) -> None:
+        digest = sha256(text.encode()).digest()[:8]
+        say = commands.Say(
+            self._session, self._account, self.name, TO_EVERYBODY, "*", text,
+            self._program, number if self._program else 0, digest,
+        )  # fmt: skip
+        self._submit(say, lambda result: self._answered(number, text, result))
+
+    def _answered(self, number: int, text: str, result: Result) -> None:
+        assert self._node is not None
+        if isinstance(result, Accepted):
+            self._unanswered.pop(number, None)
+            self._records.acknowledged[text] = result.id
+            for told in self._records.on_acknowledged:
+                told(text, result.id, self._node)
+        else:
+            self._leave()
+
+    def _read(self) -> None:
+        assert self._node is not None
+        before = set(self._records.acknowledged)
+        attempt = self._attempt
+        shown: list[tuple[int, str]] = []
+
+        def more(page: Page) -> None:
+            if attempt != self._attempt or self._node is None:
+                return
+            shown.extend((message.id, message.text) for message in page.messages)
+            if page.more is None:
+                self._records.reads.append(Read(before, shown))
+
+        self._node.ask(Later(self._account, 0, 1_000_000), more)

@@ -1,0 +1,468 @@
+"""The scripts under bin/, run as a newcomer runs them.
+
+The virtual environment is made by a fake Python, so that nothing is fetched; the demo is real.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SCRIPTS = ("bin/demo", "bin/test", "bin/venv", ".ci/run")
+DEADLINE = 60.0
+
+# Answers what bin/venv asks of a Python. Its name decides what it is; its pip writes down its
+# arguments and process id, then does what $FAKE_PIP says.
+FAKE_PYTHON = """\
+#!/bin/sh
+case "$(basename "$0") $*" in
+*version_info\\ *) [ "${0##*/}" != python3 ] ;;
+python3.14*ensurepip*) exit 1 ;;
+python3.13*ensurepip*) exit "${FAKE_LACKS_VENV-0}" ;;
+*version_info*) echo python3.14-venv ;;
+*"-m venv "*)
+    mkdir -p "$3/bin"
+    cp "$0" "$3/bin/python"
+    echo "#!$3/bin/python" >"$3/bin/twistd"
+    echo "command = -m venv $3" >"$3/pyvenv.cfg"
+    ;;
+*"-m pip "*)
+    echo "$*" >>"$FAKE_CALLS"
+    echo $$ >"$FAKE_CALLS.pid"
+    eval "$FAKE_PIP"
+    ;;
+*" - "*) exec REAL "$@" ;;
+esac
+"""
+NO_PYTHON = "#!/bin/sh\nexit 127\n"
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    with suppress(OSError):
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return False  # ended; whoever inherited it has not looked yet
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def children(pid: int) -> list[int]:
+    listing = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
+    pairs = [tuple(map(int, line.split())) for line in listing.stdout.splitlines()]
+    return [child for child, parent in pairs if parent == pid]
+
+
+def script(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@contextmanager
+def running(
+    command: list[str | Path], log: Path, **options: object
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose output goes to a file; it does not outlive the test."""
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, **options
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(DEADLINE)
+                process.kill()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with the scripts in it, and a space in its name."""
+    folder = tmp_path / "a checkout"
+    shutil.copytree(ROOT / "bin", folder / "bin")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+class Fake:
+    """A checkout in which only fake Pythons are found."""
+
+    def __init__(self, folder: Path, tools: Path) -> None:
+        self.folder = folder
+        self.tools = tools
+        self.calls = tools / "calls"
+        tools.mkdir()
+        fake = FAKE_PYTHON.replace("REAL", sys.executable)
+        for name in ("python3", "python3.12", "python3.13", "python3.14"):
+            script(tools / name, fake)
+        script(tools / "python3.11", NO_PYTHON)
+
+    def options(self, **environment: str) -> dict[str, object]:
+        path = f"{self.tools}:/usr/bin:/bin"
+        fakes = {"PATH": path, "FAKE_CALLS": str(self.calls), "FAKE_PIP": "true"}
+        return {"cwd": self.tools, "env": {**fakes, **environment}}
+
+    def venv(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", self.folder / "bin/venv", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+            **self.options(**environment),
+        )
+
+    def pip_calls(self) -> list[str]:
+        calls = self.calls.read_text().splitlines() if self.calls.exists() else []
+        return [call.rpartition(" ")[2] for call in calls]
+
+    def pip_pid(self) -> int:
+        return int(Path(f"{self.calls}.pid").read_text())
+
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob(".venv*"))
+
+
+@pytest.fixture
+def fake(checkout, tmp_path):
+    return Fake(checkout, tmp_path / "tools")
+
+
+# What they say
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_explains_itself(name):
+    done = subprocess.run(
+        [ROOT / name, "--help"], capture_output=True, text=True, timeout=DEADLINE, check=True
+    )
+    assert done.stdout.startswith(f"usage: {name} [")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        (["bin/demo", "--frehs"], "bin/demo: unknown argument --frehs"),
+        (["bin/demo", "--config"], "bin/demo: --config needs a file"),
+        (["bin/test", "--simulate"], "bin/test: --simulate needs a number"),
+        (["bin/test", "--soak", "long"], "bin/test: --soak needs a number"),
+        (["bin/venv", "--tset"], "usage: bin/venv [--test] [COMMAND [ARGUMENT ...]]"),
+    ],
+)
+def test_a_wrong_argument_is_told_before_anything_is_done(checkout, command, problem):
+    done = subprocess.run(
+        [checkout / command[0], *command[1:]],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == problem
+    assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_shellcheck_finds_nothing():
+    done = subprocess.run(
+        ["shellcheck", *SCRIPTS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.stdout == ""
+
+
+# The virtual environment
+
+
+def test_an_environment_is_complete_under_its_final_name_and_made_by_the_first_python_with_venv(
+    fake,
+):
+    done = fake.venv("sh", "-c", "echo $VIRTUAL_ENV; command -v python; exit 7")
+    venv = fake.folder / ".venv"
+    assert done.stdout.splitlines() == [str(venv), str(venv / "bin/python")]
+    assert done.returncode == 7
+    assert done.stderr.splitlines() == [
+        "making .venv with python3.13",
+        "installing chainchat and what it needs into .venv (about a minute) ...",
+    ]
+    assert (venv / "bin/twistd").read_text() == f"#!{venv}/bin/python\n"
+    assert (venv / "pyvenv.cfg").read_text() == f"command = -m venv {venv}\n"
+    assert fake.pip_calls() == ["."]
+    assert fake.left() == [".venv"]
+
+
+def test_a_python_without_venv_is_passed_over(fake):
+    assert "making .venv with python3.12" in fake.venv(FAKE_LACKS_VENV="1").stderr.splitlines()
+
+
+def test_where_no_python_has_venv_the_package_to_install_is_named(fake):
+    (fake.tools / "python3.12").unlink()
+    script(fake.tools / "python3.12", NO_PYTHON)
+    done = fake.venv(FAKE_LACKS_VENV="1")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "python3.14 comes without its venv module;"
+        " on Debian or Ubuntu: sudo apt install python3.14-venv\n"
+    )
+
+
+def test_where_there_is_no_python_it_says_which_are_needed(fake):
+    for path in fake.tools.glob("python3*"):
+        script(path, NO_PYTHON)
+    done = fake.venv()
+    assert done.returncode == 1
+    assert done.stderr == (
+        "chainchat needs Python 3.11 or newer; none of these is:"
+        " python3.14 python3.13 python3.12 python3.11 python3\n"
+    )
+
+
+def test_a_complete_environment_is_left_alone(fake):
+    fake.venv()
+    done = fake.venv("echo", "hello")
+    assert (done.stdout, done.stderr) == ("hello\n", "")
+    assert fake.pip_calls() == ["."]
+
+
+def test_the_command_keeps_the_process_id_so_that_a_signal_reaches_it(fake, tmp_path):
+    fake.venv()
+    command = ["bash", fake.folder / "bin/venv", "sh", "-c", "echo $$"]
+    with running(command, tmp_path / "log", **fake.options()) as process:
+        assert process.wait(DEADLINE) == 0
+    assert int((tmp_path / "log").read_text()) == process.pid
+
+
+def test_what_the_tests_need_is_added_once_and_kept_when_pyproject_changes(fake):
+    fake.venv()
+    fake.venv("--test")
+    fake.venv("--test")
+    fake.venv()
+    assert fake.pip_calls() == [".", ".[test]"]
+    with (fake.folder / "pyproject.toml").open("a") as file:
+        file.write("# changed\n")
+    fake.venv()
+    fake.venv()
+    assert fake.pip_calls() == [".", ".[test]", ".[test]"]
+
+
+def test_an_update_that_fails_is_tried_again(fake):
+    fake.venv()
+    assert fake.venv("--test", FAKE_PIP="exit 1").returncode == 1
+    assert fake.venv("--test").returncode == 0
+    assert fake.pip_calls() == [".", ".[test]", ".[test]"]
+
+
+def test_after_a_move_of_the_folder_the_environment_is_made_anew(fake):
+    fake.venv()
+    fake.folder = fake.folder.rename(fake.folder.with_name("moved"))
+    done = fake.venv()
+    assert "the folder was moved or its Python is gone" in done.stderr
+    venv = fake.folder / ".venv"
+    assert (venv / "bin/twistd").read_text() == f"#!{venv}/bin/python\n"
+    assert fake.left() == [".venv"]
+
+
+def test_a_folder_that_is_somebody_elses_is_not_touched(fake):
+    (fake.folder / ".venv").mkdir()
+    (fake.folder / ".venv/mine").touch()
+    done = fake.venv()
+    assert done.returncode == 1
+    assert "is no virtual environment of Python 3.11 or newer" in done.stderr
+    assert (fake.folder / ".venv/mine").exists()
+
+
+@pytest.mark.parametrize(
+    ("last", "hint"),
+    [
+        ("no route to host", ""),
+        ("ERROR: Failed building wheel for google-re2", "google-re2 has wheels for Linux"),
+    ],
+)
+def test_when_pip_fails_its_last_lines_are_shown_and_all_it_said_is_kept(fake, last, hint):
+    done = fake.venv(FAKE_PIP=f"seq 100; echo {last}; exit 1")
+    shown = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert shown[2:22] == [*map(str, range(82, 101)), last]
+    assert shown[-1] == f"installing failed; all that pip said is in {fake.folder}/.venv.log"
+    assert shown[-2].startswith(hint)
+    assert fake.left() == [".venv.log"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_it_installs_stops_pip_and_leaves_nothing(fake, tmp_path, number, status):
+    slow = fake.options(FAKE_PIP="sleep 1000")
+    command = [fake.folder / "bin/demo", "--no-client"]
+    with running(command, tmp_path / "log", **slow) as process:
+        until(lambda: Path(f"{fake.calls}.pid").exists() and children(fake.pip_pid()))
+        started = [fake.pip_pid(), *children(fake.pip_pid())]
+        process.send_signal(number)
+        assert process.wait(DEADLINE) == status
+    assert [pid for pid in started if alive(pid)] == []
+    assert fake.left() == []
+
+
+def test_after_a_kill_while_it_installs_the_next_run_cleans_up_and_completes(fake, tmp_path):
+    slow = fake.options(FAKE_PIP="exec sleep 1000")
+    with running([fake.folder / "bin/venv"], tmp_path / "log", **slow) as process:
+        until(lambda: Path(f"{fake.calls}.pid").exists())
+        process.kill()
+    os.kill(fake.pip_pid(), signal.SIGKILL)
+    assert fake.left() == [f".venv.new.{process.pid}", f".venv.new.{process.pid}.log"]
+    assert fake.venv().returncode == 0
+    assert fake.left() == [".venv"]
+
+
+# The demo
+
+needs_server = pytest.mark.skipif(
+    importlib.util.find_spec("chainchat.tap") is None, reason="there is no server yet"
+)
+
+
+class Demo:
+    """A checkout whose environment is the one that runs the tests, and a chain on free ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "demo.log"
+        self.config = folder / "lab" / "chain.ini"
+        self.ports = free_ports(6)
+        (folder / "lab").mkdir()
+        self.config.write_text(
+            "[chain]\nname = test\nfounding = head middle tail\n"
+            + "".join(
+                f"[{position}]\nclient-port = {client}\nchain-port = {chain}\n"
+                for position, client, chain in zip(
+                    ("head", "middle", "tail"), self.ports[:3], self.ports[3:], strict=True
+                )
+            )
+        )
+        script_folder = folder / ".venv/bin"
+        script_folder.mkdir(parents=True)
+        script(script_folder / "python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        checksum = subprocess.run(
+            ["cksum"],
+            input=(folder / "pyproject.toml").read_bytes(),
+            capture_output=True,
+            check=True,
+        )
+        (folder / ".venv/stamp").write_bytes(checksum.stdout + f"{folder}\n".encode())
+
+    def command(self, *arguments: str) -> list[str | Path]:
+        return [self.folder / "bin/demo", "--no-client", "--config", self.config, *arguments]
+
+    def options(self) -> dict[str, object]:
+        return {"env": {**os.environ, "PYTHONPATH": str(ROOT)}, "cwd": self.folder}
+
+    def refusal(self, *arguments: str) -> str:
+        """What a demo that must not start says."""
+        log = self.folder / "refused.log"
+        with running(self.command(*arguments), log, **self.options()) as process:
+            assert process.wait(DEADLINE) == 1
+        return log.read_text()
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for free in sockets:
+        free.bind(("127.0.0.1", 0))
+    ports = [free.getsockname()[1] for free in sockets]
+    for free in sockets:
+        free.close()
+    return ports
+
+
+@pytest.fixture
+def demo(checkout):
+    return Demo(checkout)
+
+
+@needs_server
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_demo_serves_until_a_signal_and_leaves_no_process(demo, number, status):
+    with running(demo.command(), demo.log, **demo.options()) as process:
+        until(lambda: "Ctrl-C stops it." in demo.log.read_text() or process.poll() is not None)
+        assert f"nc 127.0.0.1 {demo.ports[0]} " in demo.log.read_text()
+        started = children(process.pid)
+        assert len(started) == 3
+        assert "taken by a running chain" in demo.refusal()
+        assert "taken by a running chain" in demo.refusal("--fresh")
+        process.send_signal(number)
+        assert process.wait(DEADLINE) == status
+    assert [pid for pid in started if alive(pid)] == []
+    kept = sorted(path.name for path in (demo.folder / "lab/var").iterdir())
+    assert kept == ["head", "head.log", "lock", "middle", "middle.log", "tail", "tail.log"]
+
+
+@needs_server
+def test_a_signal_while_the_chain_starts_leaves_no_process(demo):
+    with running(demo.command(), demo.log, **demo.options()) as process:
+        until(lambda: children(process.pid))
+        started = children(process.pid)
+        process.terminate()
+        assert process.wait(DEADLINE) == 143
+    assert [pid for pid in started if alive(pid)] == []
+
+
+@needs_server
+def test_a_node_that_cannot_start_ends_the_demo_with_the_end_of_its_log(demo):
+    (demo.folder / "lab/var/middle").mkdir(parents=True)
+    (demo.folder / "lab/var/middle/chainchat.sqlite").write_bytes(b"this is no database" * 100)
+    said, log = demo.refusal().split("middle has stopped (exit status 1); the end of ")
+    assert "starting head, middle, tail" in said
+    assert "chainchat.sqlite" in log
+
+
+@pytest.mark.parametrize(
+    ("index", "position", "key"), [(1, "middle", "client-port"), (5, "tail", "chain-port")]
+)
+def test_a_taken_port_is_told_with_the_key_to_change(demo, index, position, key):
+    with socket.create_server(("127.0.0.1", demo.ports[index])):
+        said = demo.refusal("--fresh")
+    assert said == (
+        f"port {demo.ports[index]} on 127.0.0.1 is taken: stop what uses it,"
+        f" or change {key} in [{position}] of {demo.config}\n"
+    )
+
+
+def test_a_mistake_in_the_file_is_told_as_it_is(demo):
+    demo.config.write_text("")
+    assert demo.refusal() == (
+        f"{demo.config}: [chain] the section is missing; name and founding are required\n"
+    )
+
+
+def test_fresh_deletes_nothing_that_is_not_the_data_of_a_node(demo):
+    data = demo.folder / "lab/var/head"
+    data.mkdir(parents=True)
+    (data / "thesis.tex").touch()
+    assert demo.refusal("--fresh") == f"{data} is not the data of a node: it is not deleted\n"
+    assert (data / "thesis.tex").exists()
