@@ -377,7 +377,7 @@ class Node:
         self._follow(self._membership.configuration, self._membership.active)
         self._update_standing()
 
-    def _follow(self, configuration: Configuration, active: bool) -> None:  # noqa: FBT001
+    def _follow(self, configuration: Configuration, active: bool) -> None:
         """Let the chain go on as membership says; while a vote is held it stands still."""
         if configuration != self._replica.configuration:
             self._replica.adopt(configuration)

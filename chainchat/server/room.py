@@ -10,7 +10,8 @@ from typing import Protocol
 
 from chainchat.chat import commands
 from chainchat.chat.state import Deleted, Event, Joined, Left, Result, Said
-from chainchat.chat.voice import Message, Voice
+from chainchat.chat.voice import Message
+from chainchat.server.delivery import Delivery, render
 from chainchat.server.node import Clock, Node, Timer
 
 NOTICE_PAUSE = 1.0
@@ -25,27 +26,21 @@ MARKS_PAUSE = 1.0
 MARKS_IN_ENTRY = 1_000
 """Read marks in one entry of the log: at most 20 octets each."""
 
-DAY = 86_400_000
-"""Milliseconds."""
-
 
 class Attendant(Protocol):
-    """What the room needs of a session."""
+    """What the room needs of a session.
+
+    Attributes:
+        session: the session's id.
+        delivery: what it is pushed, None before its login and for those who want nothing.
+        name: of its account.
+        notices: whether it is told who comes and goes.
+    """
 
     session: str
-    account: int
+    delivery: Delivery | None
     name: str
-    voice: Voice
-    live: bool
     notices: bool
-    previous: int
-    day: int
-
-    def push(self, data: bytes, newest: int, previous: int) -> None:
-        """Write rendered messages, the newest of which has this id.
-
-        ``previous``: the newest pushable one.
-        """
 
     def tell(self, code: str, text: str, **values: str) -> None:
         """Write a notice."""
@@ -183,40 +178,28 @@ class Room:
     # --- delivery
 
     def _deliver(self, news: list[Said]) -> None:
-        """Push the turn's messages to every session that has seen all before them."""
-        broadcasts = [said for said in news if not said.recipient]
+        """Push the turn's messages to every session that has all before them."""
+        broadcasts = [_message(said) for said in news if not said.recipient]
         private: dict[int, list[Said]] = {}
         for said in news:
             if said.recipient:
                 private.setdefault(said.recipient, []).append(said)
-        senders = {said.sender_account for said in broadcasts}
+        senders = {said.sender_account for said in news if not said.recipient}
         rendered: dict[object, tuple[bytes, int]] = {}
-        for attendant in list(self._sessions.values()):
-            if not attendant.live:
+        for attendant in self._sessions.values():
+            delivery = attendant.delivery
+            if delivery is None or not delivery.live:
                 continue
-            account = attendant.account
+            account = delivery.account
             if account in private or account in senders:
                 own = [
-                    s for s in news if s.recipient in (0, account) and s.sender_account != account
+                    _message(said)
+                    for said in news
+                    if said.recipient in (0, account) and said.sender_account != account
                 ]
-                self._push(attendant, own, {})
+                _push(delivery, own, {})
             else:
-                self._push(attendant, broadcasts, rendered)
-
-    def _push(
-        self, attendant: Attendant, news: list[Said], rendered: dict[object, tuple[bytes, int]]
-    ) -> None:
-        """Push ``news``; ``rendered`` keeps what sessions that look alike have in common."""
-        if not news:
-            return
-        alike = (type(attendant.voice), attendant.previous, attendant.day)
-        known = rendered.get(alike)
-        if known is None:
-            known = render(attendant, news)
-            rendered[alike] = known
-        data, day = known
-        attendant.day = day
-        attendant.push(data, news[-1].id, news[-1].id)
+                _push(delivery, broadcasts, rendered)
 
     def _announce(self) -> None:
         """Tell who came and went: at once after a quiet second, then once a second."""
@@ -236,26 +219,22 @@ class Room:
         self.flush()
 
 
-def render(attendant: Attendant, news: Iterable[Said]) -> tuple[bytes, int]:
-    """Messages as octets for one session, and the day of the last of them."""
-    voice, day, previous, viewer = (
-        attendant.voice,
-        attendant.day,
-        attendant.previous,
-        attendant.name,
-    )
-    lines = []
-    for said in news:
-        if said.time // DAY != day:
-            day = said.time // DAY
-            line = voice.day(said.time)
-            if line is not None:
-                lines.append(line)
-        message = Message(said.id, previous, said.time, said.sender, said.to, said.text)
-        lines.append(voice.message(message, viewer))
-        previous = said.id
-    lines.append("")
-    return "\r\n".join(lines).encode(), day
+def _message(said: Said) -> Message:
+    return Message(said.id, 0, said.time, said.sender, said.to, said.text)
+
+
+def _push(
+    delivery: Delivery, messages: list[Message], rendered: dict[object, tuple[bytes, int]]
+) -> None:
+    """Push ``messages``; ``rendered`` keeps what deliveries that look alike have in common."""
+    if not messages:
+        return
+    alike = (type(delivery.voice), delivery.previous, delivery.day)
+    known = rendered.get(alike)
+    if known is None:
+        known = rendered[alike] = render(delivery, messages)
+    data, delivery.day = known
+    delivery.push(data, messages[-1].id)
 
 
 def _call_all(functions: Iterable[Callable[[], None]], _result: Result) -> None:

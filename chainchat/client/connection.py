@@ -1,0 +1,158 @@
+"""The engine on asyncio: this owns the socket and the clock, and decides nothing.
+
+``run`` goes on until the engine has ended. Whatever the program's own handler of events raises
+comes out of ``run``, as if it had been called from there.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+
+from chainchat.client.engine import Engine
+from chainchat.client.events import ConnectTo, Disconnect, Ended, Event
+
+TICK = 0.1
+"""Seconds between two looks at the clock."""
+
+_KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
+"""When a silent peer is asked by our kernel, in seconds, and how often until it is given up."""
+
+
+class _Link(asyncio.Protocol):
+    """One TCP connection; tells the Connection, as long as it is the current one."""
+
+    def __init__(self, owner: "Connection") -> None:
+        self._owner = owner
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        _keep_alive(transport.get_extra_info("socket"))
+        self._owner.link_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._owner.link_received(self, data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._owner.link_lost(self, exc)
+
+
+class Connection:
+    """Runs one engine; see the module's docstring."""
+
+    def __init__(self, engine: Engine, heard: Callable[[Event], None]) -> None:
+        """Make a runner.
+
+        Args:
+            engine: not started yet.
+            heard: called with each event, in order. It may use the engine, and need not ``flush``.
+        """
+        self._engine = engine
+        self._heard = heard
+        self._link: _Link | None = None
+        self._attempt: asyncio.Task[None] | None = None
+        self._flushing = False
+
+    async def run(self) -> None:
+        """Connect, and stay connected, until the engine has ended."""
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        timer = self._loop.call_soon(self._turn, self._engine.start, self._loop.time())
+        try:
+            while not self._over.done():
+                await asyncio.wait({self._over}, timeout=TICK)
+                self._turn(self._engine.tick, self._loop.time())
+            await self._over
+        finally:
+            timer.cancel()
+            self._hang_up()
+
+    def flush(self) -> None:
+        """Carry out what the engine wants; to be called after using it."""
+        if self._flushing:
+            return  # called by `heard`: the loop below goes on with what came of it
+        self._flushing = True
+        try:
+            while events := self._engine.take_events():
+                for event in events:
+                    self._carry_out(event)
+            data = self._engine.take_bytes()
+            transport = self._link and self._link.transport
+            if data and transport and not transport.is_closing():
+                transport.write(data)
+        finally:
+            self._flushing = False
+
+    def _turn(self, step: Callable[..., None], *arguments: object) -> None:
+        """Let the engine take one step. An error ends ``run``, and not just some callback."""
+        try:
+            step(*arguments)
+            self.flush()
+        except Exception as error:
+            if not self._over.done():
+                self._over.set_exception(error)
+
+    def _carry_out(self, event: Event) -> None:
+        match event:
+            case ConnectTo():
+                self._attempt = self._loop.create_task(self._connect(event.host, event.port))
+                return
+            case Disconnect():
+                self._hang_up()
+                return
+            case Ended() if not self._over.done():
+                self._over.set_result(None)
+        self._heard(event)
+
+    async def _connect(self, host: str, port: int) -> None:
+        link = self._link = _Link(self)
+        try:
+            await self._loop.create_connection(lambda: link, host, port)
+        except (OSError, UnicodeError) as error:  # the latter: no possible host name
+            self.link_lost(link, error)
+
+    def _hang_up(self) -> None:
+        link, self._link = self._link, None
+        if link and link.transport:
+            link.transport.abort()
+        if self._attempt and self._attempt is not asyncio.current_task():
+            self._attempt.cancel()
+
+    def link_made(self, link: _Link) -> None:
+        """The connection is there."""
+        if link is self._link:
+            self._turn(self._engine.connected, self._loop.time())
+        elif link.transport:
+            link.transport.abort()
+
+    def link_received(self, link: _Link, data: bytes) -> None:
+        """Bytes came."""
+        if link is self._link:
+            self._turn(self._engine.received, data, self._loop.time())
+
+    def link_lost(self, link: _Link, error: Exception | None) -> None:
+        """The connection ended, or never was."""
+        if link is self._link:
+            self._link = None
+            reason = _reason(error) if error else "the server closed the connection"
+            self._turn(self._engine.lost, self._loop.time(), reason)
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no connection, in lower-case words; asyncio's own are long."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _keep_alive(connected: socket.socket) -> None:
+    """Let the kernel notice a peer that is gone while the chain makes us wait in silence."""
+    with contextlib.suppress(OSError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,310 @@
+"""What a person types and is shown, without I/O: human mode, spoken by a client in machine mode.
+
+Lines are read and written by the same grammar as the server's human mode, so nobody has to learn
+two. The one difference is ``/last``: machine mode has only SINCE, so some ids back are asked for,
+and more of them until there are enough messages.
+"""
+
+import datetime
+from collections.abc import Callable
+
+from chainchat.chat.human import Human
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import (
+    Chain,
+    Delete,
+    Help,
+    Last,
+    List,
+    Logout,
+    Notices,
+    Request,
+    Say,
+    Who,
+)
+from chainchat.chat.voice import ChainView, Message
+from chainchat.client import events
+from chainchat.client.engine import Engine
+from chainchat.client.wire import EVERYBODY, UnsendableError, harmless
+
+STATUS_EVERY = 5.0
+"""Seconds after which the state of the chain is asked for again, for a status line."""
+
+NAMES_EVERY = 60.0
+"""Seconds after which the names of all accounts are asked for again, for completion."""
+
+IDS_PER_MESSAGE = 4
+"""How many ids back ``/last`` looks for each message wanted: logins and others' mail count too."""
+
+
+class Conversation:
+    """Turns lines into what the engine does, and events into lines.
+
+    Attributes:
+        names: accounts that are known to exist.
+        chain: the words of the latest reply to CHAIN.
+        node: the position of the node we are connected to, empty while there is none.
+        waiting: whether the chain has said that it cannot confirm at the moment.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        now: Callable[[], datetime.datetime],
+        *,
+        notices: bool,
+        echo: str | None = None,
+    ) -> None:
+        """Begin a conversation.
+
+        Args:
+            engine: what carries it out.
+            now: the time of day in UTC, for one's own lines: their replies carry none.
+            notices: whether to show who comes and goes.
+            echo: show one's own line, with this after it, once it is acknowledged; None: show only
+                ``+OK`` and its id, as for somebody who sees what they have typed.
+        """
+        self.names: set[str] = set()
+        self.chain: dict[str, str] = {}
+        self.node = ""
+        self.waiting = False
+        self._engine = engine
+        self._now = now
+        self._notices = notices
+        self._echo = echo
+        self._human = Human()
+        self._day = ""
+        self._trouble = False  # was told of: one line for each outage
+        self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
+        self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
+        self._status_due = self._names_due = 0.0
+
+    @property
+    def asked(self) -> int:
+        """How many of the person's own requests are unanswered."""
+        return len(self._foreground)
+
+    # --- typed -----------------------------------------------------------------------
+
+    def typed(self, line: str) -> list[str]:
+        """Do what ``line`` says; what to show at once. An error's line begins ``-ERR``."""
+        line = line.replace("\t", " ")
+        if not line.strip():
+            return []
+        try:
+            _, request = self._human.parse(line, logged_in=True)
+            return self._do(request)
+        except RefusedError as error:
+            return [harmless(self._human.refused("", error.code, error.text))]
+        except UnsendableError as error:
+            return [f"-ERR {error.code} {error}"]
+
+    def _do(self, request: Request) -> list[str]:
+        match request:
+            case Say(to=to, text=text):
+                self._engine.send(text, to)
+            case List(pattern=pattern):
+                self._ask("LIST", *([pattern] if pattern else []))
+            case Who():
+                self._ask("WHO")
+            case Last(count=count):
+                self._look_back(count, count * IDS_PER_MESSAGE)
+            case Chain():
+                self._ask("CHAIN")
+            case Delete(name=name, confirmed=confirmed):
+                return self._delete(name or self._engine.name, confirmed=confirmed)
+            case Help(verb=verb):
+                lines = self._human.help("", verb)
+                return [line for line in lines if not line.startswith("| /hello")]
+            case Notices(on=on):
+                self._notices = on
+                return [f"+OK you are {'' if on else 'not '}told who comes and goes"]
+            case Logout():
+                return self._leave()
+        return []
+
+    def _ask(self, verb: str, *arguments: str | int) -> int:
+        request = self._engine.request(verb, *arguments)
+        self._foreground[request] = str(arguments[0]) if arguments else ""
+        return request
+
+    def _look_back(self, wanted: int, ids: int) -> None:
+        after = max(0, self._engine.newest - ids)
+        self._last[self._ask("SINCE", after)] = (wanted, ids if after else 0)
+
+    def _delete(self, name: str, *, confirmed: bool) -> list[str]:
+        if confirmed:
+            self._ask("DELETE", name)
+            return []
+        whose = "your own account" if name.lower() == self._engine.name.lower() else "it"
+        text = f"type /delete {name} yes to delete {whose}"
+        return [self._human.refused("", Code.CONFIRM_DELETION, text)]
+
+    def _leave(self) -> list[str]:
+        self._engine.logout()
+        unconfirmed = self._engine.pending
+        return [f"* leaving once {unconfirmed} lines are confirmed"] if unconfirmed else []
+
+    def refresh(self, now: float) -> None:
+        """Ask for what a status line and completion need. ``now``: monotonic seconds."""
+        if not self._engine.online:
+            return
+        if now >= self._status_due:
+            self._status_due = now + STATUS_EVERY
+            self._engine.request("CHAIN")
+        if now >= self._names_due:
+            self._names_due = now + NAMES_EVERY
+            self._engine.request("LIST")
+
+    # --- heard -----------------------------------------------------------------------
+
+    def heard(self, event: events.Event) -> list[str]:
+        """The lines that tell a person of ``event``, fit for any terminal."""
+        return [harmless(line) for line in self._lines(event)]
+
+    def _lines(self, event: events.Event) -> list[str]:
+        match event:
+            case events.MessageArrived():
+                self.names.add(event.sender)
+                return self._message(event)
+            case events.SendAcknowledged():
+                return self._sent(event)
+            case events.SendRefused(to=to, text=text, code=code, reason=reason):
+                what = text if to == EVERYBODY else f">> {to}: {text}"
+                return [f"-ERR {code} {reason} (not said: {what})"]
+            case events.Listed():
+                return self._listed(event)
+            case events.HistoryListed(request=request, messages=messages):
+                self._foreground.pop(request, None)
+                return self._history(request, messages)
+            case events.Answered():
+                return self._answered(event)
+            case events.RequestRefused(request=request, code=code, text=text):
+                known = self._foreground.pop(request, None) is not None
+                self._last.pop(request, None)
+                return [f"-ERR {code} {text}" if code else f"* {text}"] if known else []
+            case events.Notice():
+                return self._noticed(event)
+            case _:
+                return self._connection(event)
+
+    def _message(self, message: events.MessageArrived) -> list[str]:
+        return [*self._new_day(message.time), self._shown(message)]
+
+    def _new_day(self, time: str) -> list[str]:
+        """The line before the first message of a day; never back, for a clock that is behind."""
+        if time[:10] <= self._day:
+            return []
+        self._day = time[:10]
+        return [f"* {self._day}"]
+
+    def _shown(self, message: events.MessageArrived) -> str:
+        time, to = _milliseconds(message.time), message.to
+        return self._human.message(
+            Message(message.id, 0, time, message.sender, to, message.text), self._engine.name
+        )
+
+    def _sent(self, event: events.SendAcknowledged) -> list[str]:
+        if self._echo is None:
+            return [self._human.sent("", event.id, again=event.again)]
+        time = self._now().isoformat(timespec="milliseconds")[:23] + "Z"
+        own = events.MessageArrived(event.id, time, self._engine.name, event.to, event.text)
+        *day, line = self._message(own)
+        return [*day, f"{line} {self._echo}"]
+
+    def _listed(self, event: events.Listed) -> list[str]:
+        if event.verb == "LIST" and event.request not in self._foreground:
+            self.names = set(event.items)
+            return []
+        self._foreground.pop(event.request, None)
+        self.names.update(event.items)
+        count = len(event.items)
+        kind = "account" if event.verb == "LIST" else "on now"
+        kind += "s" if kind == "account" and count != 1 else ""
+        return [*(f"| {name}" for name in event.items), f". {count} {kind}"]
+
+    def _history(self, request: int, messages: tuple[events.MessageArrived, ...]) -> list[str]:
+        wanted, ids = self._last.pop(request, (0, 0))
+        if len(messages) < wanted and ids:
+            self._look_back(wanted, 4 * ids)
+            return []
+        lines = []
+        day = ""
+        for message in messages[-wanted:]:
+            if message.time[:10] != day:
+                day = message.time[:10]
+                lines.append(f"| {day}")
+            lines.append(f"| {self._shown(message)}")
+        shown = min(wanted, len(messages))
+        return [*lines, f". {shown} message{'' if shown == 1 else 's'}"]
+
+    def _answered(self, event: events.Answered) -> list[str]:
+        name = self._foreground.pop(event.request, None)
+        if event.verb == "CHAIN":
+            self.chain = event.words
+            return self._drawn() if name is not None else []
+        self.names.discard(name or "")
+        return [f"+OK {name} is deleted"]
+
+    def _drawn(self) -> list[str]:
+        words = self.chain
+        away = words.get("away", "")
+        view = ChainView(
+            epoch=_number(words.get("epoch", "")),
+            members=tuple(words.get("members", "").split(",")),
+            node=words.get("node", ""),
+            role=words.get("role", ""),
+            committed=_number(words.get("committed", "")),
+            away=tuple(away.split(",")) if away else (),
+        )
+        return list(self._human.chain("", view))
+
+    def _noticed(self, event: events.Notice) -> list[str]:
+        match event.code:
+            case "joined" | "left":
+                self.names.add(event.words.get("name", self._engine.name))
+                return [f"* {event.text}"] if self._notices else []
+            case "waiting" | "serving":
+                self.waiting = event.code == "waiting"
+                self._status_due = 0.0
+                return [f"* {event.text}"]
+            case "closing":
+                return [f"* {event.text}"]
+        return []  # a newer server's
+
+    def _connection(self, event: events.Event) -> list[str]:
+        match event:
+            case events.Connected(node=node):
+                self.node = node
+            case events.LoggedIn(name=name):
+                self._status_due = self._names_due = 0.0
+                trouble, self._trouble = self._trouble, False
+                if trouble:
+                    return [f"* connected to {self.node}, as {name}"]
+                return [f"+OK you are {name}, on {self.node}: /help tells what to type"]
+            case events.ConnectionLost(host=host, port=port, reason=reason):
+                self.node, self.waiting = "", False
+                return self._told(f"* {host}:{port}: {reason}; connecting again")
+            case events.LoginDelayed(text=text):
+                return self._told(f"* {text} (trying again)")
+            case events.Ended(reason="refused", code=code, text=text):
+                return [f"-ERR {code} {text}"]
+            case events.Ended(text=text):
+                return [f"* {text}"]
+        return []
+
+    def _told(self, line: str) -> list[str]:
+        trouble, self._trouble = self._trouble, True
+        return [] if trouble else [line]
+
+
+def _milliseconds(time: str) -> int:
+    """The server's time as milliseconds since 1970; 0 if it is none."""
+    try:
+        return round(datetime.datetime.fromisoformat(time).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isdecimal() else 0

@@ -1,0 +1,438 @@
+"""A correct client without I/O: inputs are method calls, outputs are events and bytes.
+
+The program owns the socket and the clock (``connection`` is such a program, over asyncio). It calls
+``start`` once, then ``connected``, ``received`` and ``lost`` as its socket tells, ``tick`` some
+ten times a second, and ``send``, ``request`` and ``logout`` as it likes. After each call it carries
+out what ``take_events`` gives, in order, and writes what ``take_bytes`` gives. After ``Disconnect``
+the old connection is not mentioned again, not even as ``lost``. Times are monotonic seconds.
+
+What the engine promises: every SEND is repeated, on whichever node answers, until its result is
+known, so it happens exactly once and in order; every message arrives once and in order.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from enum import Enum, auto
+from random import Random
+
+from chainchat.client import events, wire
+from chainchat.client.backoff import Nodes
+from chainchat.client.dialogue import Asked, Dialogue, Reply
+from chainchat.client.inbox import Inbox
+from chainchat.client.login import Login
+from chainchat.client.outbox import Outbox, Outgoing
+from chainchat.client.wire import EVERYBODY, Done, Note, Push, Refusal, key_values, whole_number
+
+ANSWER_WITHIN = 10.0
+"""Seconds that a connection attempt, or the answer to ``/hello``, may take."""
+
+CLOSING_WITHIN = 2.0
+"""Seconds given to a node that has said it is closing, for the answers it still has."""
+
+READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
+"""Requests that change nothing, so a new connection may ask them again."""
+
+
+class _Phase(Enum):
+    NEW = auto()
+    PAUSING = auto()  # until the next attempt
+    CONNECTING = auto()
+    GREETING = auto()  # /hello is on its way
+    LOGGING_IN = auto()
+    ONLINE = auto()
+    ENDED = auto()
+
+
+class Engine:
+    """One client of one account. See the module's docstring for how to run it."""
+
+    def __init__(
+        self,
+        name: str,
+        client: str,
+        nodes: Iterable[wire.Address],
+        random: Random,
+        *,
+        quiet: bool = False,
+        notices: bool = False,
+        insist: bool = False,
+    ) -> None:
+        """Make a client; ``start`` sets it going.
+
+        Args:
+            name: the account.
+            client: the client ID, used by no other program; fresh for each engine, whose SEND
+                numbers begin at 1.
+            nodes: where to connect, in this order; the nodes say where else.
+            random: for the jitter of retries.
+            quiet: log in without being told what others say.
+            notices: be told who comes and goes.
+            insist: try again when the name is in use, at the first login too.
+        """
+        self.name = name
+        self.online = False
+        self.newest = 0  # the highest message id heard of
+        self._client = client
+        self._nodes = Nodes(nodes, random)
+        self._notices = notices
+        self._login = Login(name, random, quiet=quiet, insist=insist)
+        self._outbox = Outbox(random)
+        self._inbox = Inbox()
+        self._max_line = 1024
+        self._requests = 0
+        self._held: deque[Asked] = deque()  # until we are logged in
+        self._leaving = False
+        self._events: list[events.Event] = []
+        self._phase = _Phase.NEW
+        self._now = 0.0
+        self._alarm: float | None = None  # when the phase has lasted too long, or long enough
+        self._online_since: float | None = None
+        self._new_connection()
+
+    def _new_connection(self) -> None:
+        """Forget what belonged to one connection."""
+        self.online = False
+        self._dialogue = Dialogue(self._now)
+        self._closing = False  # the node has said that it is about to go
+        self._logout_sent = False
+
+    # --- outputs ---------------------------------------------------------------------
+
+    def take_events(self) -> list[events.Event]:
+        """What has happened since the last call. Having taken a message counts as having it."""
+        taken, self._events = self._events, []
+        self._inbox.handed_over()
+        return taken
+
+    def take_bytes(self) -> bytes:
+        """What to write to the current connection."""
+        return self._dialogue.take_bytes()
+
+    @property
+    def pending(self) -> int:
+        """How many SENDs have no final answer yet."""
+        return len(self._outbox)
+
+    @property
+    def ended(self) -> bool:
+        """Whether ``Ended`` was said."""
+        return self._phase is _Phase.ENDED
+
+    # --- what the program wants ------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Begin to connect."""
+        assert self._phase is _Phase.NEW, "an engine starts once"
+        self._now = now
+        self._connect()
+
+    def send(self, text: str, to: str = EVERYBODY) -> int:
+        """Say something, to everybody or to one account.
+
+        Returns:
+            The number of this SEND in the events about it.
+
+        Raises:
+            UnsendableError: no server would take it. (One longer than the server's lines is found
+                out later and becomes a ``SendRefused``.)
+        """
+        outgoing = self._outbox.add(wire.checked(to), wire.checked(text))
+        self._events.append(events.SendPending(outgoing.number, to, text))
+        self._pump()
+        return outgoing.number
+
+    def request(self, verb: str, *arguments: str | int) -> int:
+        """Ask for LIST, WHO, SINCE, CHAIN or DELETE; kept until we are logged in.
+
+        Returns:
+            The number of this request in the event that answers it.
+
+        Raises:
+            UnsendableError: an argument holds a control character.
+        """
+        for argument in arguments:
+            wire.checked(str(argument))
+        self._requests += 1
+        self._held.append(Asked(f"r{self._requests}", verb, self._requests, arguments))
+        self._pump()
+        return self._requests
+
+    def logout(self) -> None:
+        """Leave once every SEND is settled; ``Ended`` follows. The account stays."""
+        self._leaving = True
+        self._pump()
+
+    # --- what the socket and the clock say -------------------------------------------
+
+    def connected(self, now: float) -> None:
+        """The connection that ``ConnectTo`` asked for is there."""
+        assert self._phase is _Phase.CONNECTING, "no connection was asked for"
+        self._now = now
+        self._phase = _Phase.GREETING
+        self._alarm = now + ANSWER_WITHIN
+        self._dialogue = Dialogue(now)
+        self._dialogue.hello(self._client, notices=self._notices)
+
+    def received(self, data: bytes, now: float) -> None:
+        """These bytes came; any number, cut anywhere."""
+        self._now = now
+        dialogue = self._dialogue
+        try:
+            for said in dialogue.feed(data, now):
+                self._said(said)
+                if self._dialogue is not dialogue:
+                    return  # what was said made us give the connection up
+        except wire.ProtocolError as error:
+            self._give_up(str(error))
+        self._pump()
+
+    def lost(self, now: float, reason: str = "the connection broke") -> None:
+        """The connection, or the attempt, is over. ``reason`` is for people."""
+        self._now = now
+        if self._phase in (_Phase.NEW, _Phase.PAUSING, _Phase.ENDED):
+            return
+        if self._logout_sent or (self._leaving and not self._outbox):
+            self._end("logout", 0, "logged out")
+            return
+        served = None if self._online_since is None else now - self._online_since
+        self._online_since = None
+        host, port = self._nodes.current
+        wait = self._nodes.lost(served)
+        self._events.append(events.ConnectionLost(host, port, reason, wait))
+        self._ask_again(self._dialogue.unanswered)
+        self._new_connection()
+        if wait:
+            self._phase = _Phase.PAUSING
+            self._alarm = now + wait
+        else:
+            self._connect()
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        self._now = now
+        if self._alarm is not None and now >= self._alarm:
+            self._alarm = None
+            self._time_is_up()
+        if self._phase in (_Phase.LOGGING_IN, _Phase.ONLINE):
+            self._watch()
+        if self._phase is _Phase.ONLINE:
+            self._outbox.tick(now)
+            self._acknowledge()
+            self._pump()
+
+    # --- the connection --------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self._phase = _Phase.CONNECTING
+        self._alarm = self._now + ANSWER_WITHIN
+        self._events.append(events.ConnectTo(*self._nodes.current))
+
+    def _give_up(self, reason: str) -> None:
+        """End the connection from our side and go on to the next node."""
+        self._events.append(events.Disconnect())
+        self.lost(self._now, reason)
+
+    def _end(self, reason: str, code: int, text: str) -> None:
+        self._new_connection()
+        self._phase = _Phase.ENDED
+        self._alarm = None
+        self._events += [events.Disconnect(), events.Ended(reason, code, text)]
+
+    def _ask_again(self, interrupted: Iterable[Asked]) -> None:
+        """The program's requests without a reply wait for the next connection, if they may."""
+        requests = [asked for asked in interrupted if asked.of_program]
+        for asked in requests:
+            if asked.verb not in READS:
+                reason = "the connection broke before the answer: it may have been done"
+                self._events.append(events.RequestRefused(asked.number, asked.verb, 0, reason))
+            asked.items.clear()
+        self._held.extendleft(asked for asked in reversed(requests) if asked.verb in READS)
+
+    def _watch(self) -> None:
+        if (silence := self._dialogue.silence(self._now)) is not None:
+            self._give_up(f"nothing heard for {silence:.0f} seconds")
+
+    def _time_is_up(self) -> None:
+        match self._phase:
+            case _Phase.PAUSING:
+                self._connect()
+            case _Phase.CONNECTING | _Phase.GREETING:
+                self._give_up("no answer")
+            case _Phase.LOGGING_IN:
+                self._log_in()
+            case _Phase.ONLINE if self._closing:
+                self._give_up("the node is closing")
+
+    def _log_in(self) -> None:
+        self._phase = _Phase.LOGGING_IN
+        self._alarm = None
+        self._dialogue.ask(self._login.request(self._inbox.last))
+
+    def _logged_in(self, words: dict[str, str], *, resumed: bool) -> None:
+        self._phase = _Phase.ONLINE
+        self.online = True
+        self._online_since = self._now
+        self._login.done(words)
+        self._outbox.reconnected()
+        self._inbox.reconnected()
+        high = whole_number(words.get("high", "0"))
+        self._heard_of(high)
+        self._events.append(events.LoggedIn(self.name, high, resumed))
+
+    def _login_refused(self, verb: str, refusal: Refusal) -> None:
+        match self._login.refused(verb, refusal):
+            case events.LoginDelayed() as delayed:
+                self._alarm = self._now + delayed.retry
+                self._events.append(delayed)
+            case events.Ended() as ended:
+                self._end(ended.reason, ended.code, ended.text)
+            case None:
+                self._log_in()
+
+    # --- writing ---------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Write all that may be written now."""
+        if self._phase is not _Phase.ONLINE:
+            if self._leaving and not self._outbox and not self.ended:
+                self._end("logout", 0, "left while not logged in")
+            return
+        if self._closing or self._logout_sent:
+            return
+        while outgoing := self._outbox.next():
+            line = wire.send_line(outgoing.number, outgoing.to, outgoing.text)
+            if wire.octets(line) <= self._max_line:
+                self._dialogue.send(outgoing.number, line)
+            else:
+                self._outbox.unwritable(outgoing.number)
+                reason = f"too long: a line here has at most {self._max_line} octets"
+                self._send_refused(outgoing, 502, reason)
+        while self._held:
+            self._dialogue.ask(self._held.popleft())
+        if self._leaving and not self._outbox:
+            self._acknowledge(at_once=True)
+            self._dialogue.ask(Asked("logout", "LOGOUT"))
+            self._logout_sent = True
+
+    def _acknowledge(self, *, at_once: bool = False) -> None:
+        if (seen := self._inbox.to_acknowledge(self._now, at_once=at_once)) is not None:
+            self._dialogue.ask(Asked("ack", "ACK", 0, (seen,)))
+
+    # --- reading ---------------------------------------------------------------------
+
+    def _said(self, said: Push | Note | Refusal | Reply) -> None:
+        match said:
+            case Push():
+                self._pushed(said)
+            case Note():
+                self._noted(said)
+            case Refusal():
+                self._nodes.learn(wire.parse_nodes(key_values(said.text).get("nodes", "")))
+                self._give_up(said.text)
+            case Reply(asked=asked, line=Done(rest=rest)):
+                self._done(asked, rest)
+            case Reply(asked=asked, line=Refusal() as refusal):
+                self._refused(asked, refusal)
+            case Reply(asked=asked):
+                self._listed(asked)
+
+    def _done(self, asked: Asked, rest: str) -> None:
+        match asked.verb:
+            case "SEND":
+                self._send_acknowledged(asked.number, rest)
+            case "HELLO":
+                self._greeted(key_values(rest))
+            case "LOGIN" | "RESUME":
+                self._logged_in(key_values(rest), resumed=asked.verb == "RESUME")
+            case "LOGOUT":
+                self._end("logout", 0, "logged out")
+            case "ACK":
+                pass
+            case _:
+                self._events.append(events.Answered(asked.number, asked.verb, key_values(rest)))
+
+    def _refused(self, asked: Asked, refusal: Refusal) -> None:
+        code, text = refusal.code, refusal.text
+        match asked.verb:
+            case "SEND" if code < 500:
+                self._outbox.refused_for_now(self._now)
+            case "SEND":
+                outgoing = self._outbox.answered(asked.number, self._now)
+                self._send_refused(outgoing, code, text.removeprefix("again "))
+            case "HELLO":
+                self._end("refused", code, text)
+            case "LOGIN" | "RESUME":
+                self._login_refused(asked.verb, refusal)
+            case "LOGOUT":
+                self._end("logout", code, text)
+            case "ACK":
+                pass  # the mark stays where it is; the next ACK moves it
+            case _ if asked.tag == "gap":
+                self._give_up(f"missed messages were refused: {text}")  # RESUME brings them
+            case _:
+                self._events.append(events.RequestRefused(asked.number, asked.verb, code, text))
+
+    def _greeted(self, words: dict[str, str]) -> None:
+        self._max_line = whole_number(words.get("max-line", "1024"))
+        host, port = self._nodes.current
+        self._nodes.learn(wire.parse_nodes(words.get("nodes", "")))
+        self._events.append(events.Connected(host, port, words.get("node", "")))
+        self._log_in()
+
+    def _send_acknowledged(self, number: int, rest: str) -> None:
+        """``id=1042`` or ``id=1042 again``."""
+        word, _, more = rest.partition(" ")
+        identifier = whole_number(word.removeprefix("id="))
+        self._heard_of(identifier)
+        done = self._outbox.answered(number, self._now)
+        again = "again" in more.split()
+        self._events.append(events.SendAcknowledged(number, identifier, done.to, done.text, again))
+
+    def _send_refused(self, outgoing: Outgoing, code: int, reason: str) -> None:
+        number, to, text = outgoing.number, outgoing.to, outgoing.text
+        self._events.append(events.SendRefused(number, to, text, code, reason))
+
+    def _pushed(self, push: Push) -> None:
+        self._heard_of(push.message.id)
+        filling = self._inbox.missing is not None
+        if message := self._inbox.pushed(push):
+            self._events.append(message)
+        elif not filling:
+            self._fill_hole()
+
+    def _fill_hole(self) -> None:
+        """Ask for what is missing, if something is."""
+        if self._inbox.missing is not None and self._inbox.last is not None:
+            self._events.append(events.GapNoticed(self._inbox.last, self._inbox.missing))
+            self._dialogue.ask(Asked("gap", "SINCE", 0, (self._inbox.last,)))
+
+    def _listed(self, asked: Asked) -> None:
+        if asked.verb != "SINCE":
+            self._events.append(events.Listed(asked.number, asked.verb, tuple(asked.items)))
+            return
+        try:
+            pushes = [wire.parse_message(item.removeprefix("MSG ")) for item in asked.items]
+        except ValueError as error:
+            raise wire.ProtocolError("the server listed something else than messages") from error
+        messages = tuple(push.message for push in pushes)
+        if asked.tag == "gap":
+            self._events += self._inbox.filled(messages, self.name)
+            self._fill_hole()
+        else:
+            self._events.append(events.HistoryListed(asked.number, messages))
+
+    def _noted(self, note: Note) -> None:
+        match note.code:
+            case "moved" | "deleted":
+                self._end(note.code, 0, note.text)
+                return
+            case "waiting" | "serving":
+                self._dialogue.waiting = note.code == "waiting"
+            case "closing":
+                self._nodes.learn(wire.parse_nodes(note.words.get("nodes", "")))
+                self._closing = True
+                self._alarm = self._now + CLOSING_WITHIN
+        self._events.append(events.Notice(note.code, note.words, note.text))
+
+    def _heard_of(self, identifier: int) -> None:
+        self.newest = max(self.newest, identifier)

@@ -1,0 +1,178 @@
+"""What the engine tells the program around it: one frozen record for each thing that can happen.
+
+All but the first two are also what ``chainchat-client --json`` prints, one object a line: the tag
+stands in ``event``.
+"""
+
+from msgspec import Struct, field
+
+
+class Event(Struct, frozen=True, tag_field="event"):
+    """Something that the engine has to say."""
+
+
+# --- what the program has to do ------------------------------------------------------
+
+
+class ConnectTo(Event, frozen=True, tag="connect-to"):
+    """Open a TCP connection, then call ``connected``, or ``lost`` if it cannot be had."""
+
+    host: str
+    port: int
+
+
+class Disconnect(Event, frozen=True, tag="disconnect"):
+    """Give up the connection, or the attempt; nothing that it still says counts any more."""
+
+
+# --- the connection ------------------------------------------------------------------
+
+
+class Connected(Event, frozen=True, tag="connected"):
+    """A node has answered in machine mode; ``node`` is its position in the chain."""
+
+    host: str
+    port: int
+    node: str
+
+
+class ConnectionLost(Event, frozen=True, tag="connection-lost"):
+    """There is no connection; ``reason`` says why, the next try begins in ``retry`` seconds."""
+
+    host: str
+    port: int
+    reason: str
+    retry: float
+
+
+class LoginDelayed(Event, frozen=True, tag="login-delayed"):
+    """The login was refused, but may succeed later: it is tried again in ``retry`` seconds."""
+
+    code: int
+    text: str
+    retry: float
+
+
+class LoggedIn(Event, frozen=True, tag="logged-in"):
+    """The account is ours. Messages up to id ``high`` are from the past."""
+
+    name: str
+    high: int
+    resumed: bool
+
+
+class Ended(Event, frozen=True, tag="ended"):
+    """It is over, for good: the engine does nothing more.
+
+    Attributes:
+        reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the account
+            was) or ``refused`` (no node will ever log us in).
+        code: the protocol's error code, 0 where there is none.
+        text: for people.
+    """
+
+    reason: str
+    code: int
+    text: str
+
+
+class Notice(Event, frozen=True, tag="notice"):
+    """A ``NOTE`` of the server: ``waiting``, ``serving``, ``closing``, ``joined``, ``left``, …."""
+
+    code: str
+    words: dict[str, str]
+    text: str
+
+
+# --- messages ------------------------------------------------------------------------
+
+
+class MessageArrived(Event, frozen=True, tag="message"):
+    """Somebody said something; every id arrives once, in order.
+
+    Attributes:
+        id: its place in the log.
+        time: UTC, like ``2026-11-22T11:03:07.120Z``.
+        sender: the name of who said it (``from`` in JSON).
+        to: ``*`` for a broadcast, else the name of the one account it was said to.
+        text: what was said.
+    """
+
+    id: int
+    time: str
+    sender: str = field(name="from")
+    to: str
+    text: str
+
+
+class GapNoticed(Event, frozen=True, tag="gap"):
+    """A push came whose predecessor never did; what is missing after id ``after`` is asked for."""
+
+    after: int
+    previous: int
+
+
+class SendPending(Event, frozen=True, tag="pending"):
+    """A SEND was taken; it is kept and repeated until there is an answer."""
+
+    number: int
+    to: str
+    text: str
+
+
+class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
+    """A SEND is on the disk of every member of the chain, as message ``id``.
+
+    ``again``: the chain had it already, from an attempt whose answer was lost.
+    """
+
+    number: int
+    id: int
+    to: str
+    text: str
+    again: bool
+
+
+class SendRefused(Event, frozen=True, tag="send-refused"):
+    """A SEND was refused for good."""
+
+    number: int
+    to: str
+    text: str
+    code: int
+    reason: str
+
+
+# --- requests ------------------------------------------------------------------------
+
+
+class Answered(Event, frozen=True, tag="answered"):
+    """A request was done; ``words`` are the ``key=value`` words of the reply."""
+
+    request: int
+    verb: str
+    words: dict[str, str]
+
+
+class Listed(Event, frozen=True, tag="listed"):
+    """A LIST or WHO was answered, completely."""
+
+    request: int
+    verb: str
+    items: tuple[str, ...]
+
+
+class HistoryListed(Event, frozen=True, tag="history"):
+    """A SINCE was answered, completely, one's own messages included."""
+
+    request: int
+    messages: tuple[MessageArrived, ...]
+
+
+class RequestRefused(Event, frozen=True, tag="request-refused"):
+    """A request was refused, or (code 0) the connection broke before the answer came."""
+
+    request: int
+    verb: str
+    code: int
+    text: str

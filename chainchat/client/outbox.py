@@ -1,0 +1,91 @@
+"""The SENDs that have no final answer yet: what to write, in which order, and what to write again.
+
+The order of what one client says is never turned around. A number refused with 4xx makes the
+server refuse the later ones as well (451), so nothing new is written until all that are under way
+have come back; then everything without an answer goes out again, lowest number first.
+"""
+
+from collections import deque
+from random import Random
+
+from msgspec import Struct
+
+from chainchat.client.backoff import Backoff
+
+WINDOW = 1024
+"""How many SENDs of one connection may be unanswered."""
+
+
+class Outgoing(Struct, frozen=True):
+    """One SEND."""
+
+    number: int
+    to: str
+    text: str
+
+
+class Outbox:
+    """Keeps every SEND until it is settled, and knows which may be written now."""
+
+    def __init__(self, random: Random) -> None:
+        self._last_number = 0
+        self._open: dict[int, Outgoing] = {}  # by number; grows at its end only, so it is in order
+        self._unwritten: deque[Outgoing] = deque()
+        self._unanswered = 0  # on this connection
+        self._refused = False  # one was, with 4xx; its retry has not begun
+        self._retry_at = 0.0
+        self._backoff = Backoff(random, first=0.2, longest=5.0)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, to: str, text: str) -> Outgoing:
+        """Take a new SEND and give it its number."""
+        self._last_number += 1
+        outgoing = Outgoing(self._last_number, to, text)
+        self._open[outgoing.number] = outgoing
+        self._unwritten.append(outgoing)
+        return outgoing
+
+    def reconnected(self) -> None:
+        """A new connection has heard nothing: all that is open goes out again."""
+        self._unanswered = 0
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._unwritten = deque(self._open.values())
+        self._refused = False
+
+    def next(self) -> Outgoing | None:
+        """What to write now, if anything; it counts as written."""
+        if self._refused or not self._unwritten or self._unanswered >= WINDOW:
+            return None
+        self._unanswered += 1
+        return self._unwritten.popleft()
+
+    def answered(self, number: int, now: float) -> Outgoing:
+        """A final answer has come: ``number`` is settled. ``now``: monotonic seconds."""
+        self._came_back(now)
+        if not self._refused:
+            self._backoff.reset()
+        return self._open.pop(number)
+
+    def unwritable(self, number: int) -> None:
+        """``number`` was taken from ``next`` but cannot be written: it is settled as well."""
+        self._unanswered -= 1
+        del self._open[number]
+
+    def refused_for_now(self, now: float) -> None:
+        """An answer of 4xx has come. ``now``: monotonic seconds."""
+        self._refused = True
+        self._came_back(now)
+
+    def _came_back(self, now: float) -> None:
+        self._unanswered -= 1
+        if self._refused and not self._unanswered:
+            self._retry_at = now + self._backoff.next()
+
+    def tick(self, now: float) -> None:
+        """Begin a retry whose time has come. ``now``: monotonic seconds."""
+        if self._refused and not self._unanswered and now >= self._retry_at:
+            self._start_over()

@@ -1,0 +1,205 @@
+"""The client for scripts, and for terminals that cannot redraw: plain lines in, plain lines out.
+
+Lines in are what a person would type. Lines out are those of human mode, or with ``--json`` one
+object for each event. A verb such as ``/who`` waits until all lines before it are settled, and the
+next line until it is answered: a script's output does not depend on the network's mood.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+
+from chainchat.client import events
+from chainchat.client.connection import Connection
+from chainchat.client.conversation import Conversation
+from chainchat.client.engine import Engine
+
+MOST_PENDING = 4096
+"""Lines read from standard input that are not acknowledged yet; then reading waits."""
+
+
+class Pipe:
+    """One run of the client without a terminal."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        json: bool = False,
+        follow: bool = False,
+        timeout: float = 30.0,
+        send: Sequence[str] | None = None,
+        to: str = "*",
+    ) -> None:
+        """Make a run.
+
+        Args:
+            engine: not started yet.
+            json: print events rather than lines.
+            follow: stay, and print, after the end of the input.
+            timeout: seconds that settling everything may take after the end of the input.
+            send: say these to ``to``, and print nothing but their ids; None: read standard input.
+            to: an account, or ``*``.
+        """
+        self._engine = engine
+        self._json = json
+        self._follow = follow
+        self._timeout = timeout
+        self._send = send
+        self._to = to
+        self._connection = Connection(engine, self._heard)
+        self._conversation = Conversation(
+            engine, lambda: datetime.datetime.now(datetime.UTC), notices=False
+        )
+        self._changed = asyncio.Event()
+        self._has_been_online = False
+        self._refused = 0
+        self._trouble = "nothing was heard"
+        self._ended: events.Ended | None = None
+
+    async def run(self) -> int:
+        """Say what is to be said; the exit status, 0 only if all of it was acknowledged."""
+        tasks = [asyncio.create_task(work) for work in (self._work(), self._connection.run())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+        return self._verdict()
+
+    async def _work(self) -> None:
+        """Say it all, wait until it is settled, and leave."""
+        await self._feed()
+        if self._follow:
+            await self._until(lambda: self._engine.ended)
+            return
+        # The verdict tells what a timeout has left unsettled.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout):
+                await self._until(lambda: self._has_been_online and not self._engine.pending)
+                self._engine.logout()
+                await self._until(lambda: self._engine.ended)
+
+    def _verdict(self) -> int:
+        failed = self._engine.pending + self._refused
+        if self._ended is None or self._ended.reason == "logout":
+            if not self._has_been_online:
+                _complain(f"not logged in within {self._timeout:g} seconds: {self._trouble}")
+                return 1
+            if self._engine.pending:
+                _complain(f"not acknowledged: {failed} (last trouble: {self._trouble})")
+            return 1 if failed else 0
+        if self._json or self._send is not None:
+            _complain(self._ended.text)
+        return 1
+
+    # --- in ----------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        if self._send is not None:
+            for text in self._send:
+                self._engine.send(text, self._to)
+            self._connection.flush()
+            return
+        async for lines in read_lines(sys.stdin.fileno()):
+            for line in lines:
+                await self._type(line)
+            self._connection.flush()
+
+    async def _type(self, line: str) -> None:
+        verb = line.startswith("/") and not line.startswith("//")
+        limit = 0 if verb else MOST_PENDING
+        await self._until(lambda: self._engine.pending <= limit)
+        lines = self._conversation.typed(line)
+        self._refused += sum(shown.startswith("-ERR") for shown in lines)
+        if self._json:
+            for shown in lines:
+                _complain(shown)
+        else:
+            _say(lines)
+        await self._until(lambda: not self._conversation.asked)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that an event brings about, or for the end of everything."""
+        while not condition() and not self._engine.ended:
+            self._changed.clear()
+            self._connection.flush()
+            await self._changed.wait()
+
+    # --- out -----------------------------------------------------------------------------
+
+    def _heard(self, event: events.Event) -> None:
+        self._note(event)
+        lines = self._conversation.heard(event)
+        if self._json:
+            _say([msgspec.json.encode(event).decode()])
+        elif self._send is None:
+            _say(lines)
+        elif isinstance(event, events.SendAcknowledged):
+            _say([str(event.id)])
+        elif isinstance(event, events.SendRefused):
+            _complain(f"not sent: {event.code} {event.reason}")
+        self._changed.set()
+
+    def _note(self, event: events.Event) -> None:
+        """Keep what the verdict needs."""
+        match event:
+            case events.LoggedIn():
+                self._has_been_online = True
+            case events.SendRefused() | events.RequestRefused():
+                self._refused += 1
+            case events.ConnectionLost(host=host, port=port, reason=reason):
+                self._trouble = f"{host}:{port}: {reason}"
+            case events.LoginDelayed(text=text) | events.Notice(code="waiting", text=text):
+                self._trouble = text
+            case events.Ended():
+                self._ended = event
+
+
+async def read_lines(descriptor: int) -> AsyncIterator[list[str]]:
+    """The lines of a pipe, terminal or file, as many at a time as there are.
+
+    Bytes that are not UTF-8 become surrogates.
+    """
+    rest = b""
+    while True:
+        await _readable(descriptor)
+        chunk = os.read(descriptor, 65536)
+        *lines, rest = (rest + chunk).split(b"\n")
+        if not chunk and rest:
+            lines.append(rest)
+        yield [line.removesuffix(b"\r").decode(errors="surrogateescape") for line in lines]
+        if not chunk:
+            return
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    try:
+        loop.add_reader(descriptor, readable.set)
+    except PermissionError:  # a file: epoll refuses it, for it is always readable
+        await asyncio.sleep(0)
+        return
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _say(lines: Sequence[str]) -> None:
+    """Print, and hand it over at once: what was printed may be acknowledged to the server."""
+    if lines:
+        print(*lines, sep="\n", flush=True)
+
+
+def _complain(line: str) -> None:
+    print(f"chainchat-client: {line}", file=sys.stderr, flush=True)

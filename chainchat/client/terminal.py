@@ -1,0 +1,252 @@
+"""The client for people: an input line that stays whole, whatever arrives meanwhile.
+
+It scrolls, and takes no full screen: the terminal's own scrollback, selection and copying keep
+working, and the transcript is still there after leaving. What is sent stands, marked as pending, in
+the part above the input line that is redrawn; only when it is acknowledged does it move up into the
+transcript, with its id. So the transcript never shows anything that might not have happened.
+
+One's own lines show the time of this machine's clock: the reply that acknowledges them has none.
+"""
+
+import asyncio
+import datetime
+import locale
+import os
+import sys
+from collections.abc import Iterable
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
+from prompt_toolkit.output import ColorDepth, create_output
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.styles import Style
+
+from chainchat.client import events
+from chainchat.client.connection import Connection
+from chainchat.client.conversation import Conversation
+from chainchat.client.engine import Engine
+from chainchat.client.wire import EVERYBODY, harmless
+
+MOST_PENDING_SHOWN = 5
+"""Lines above the input line for what is not acknowledged yet; the rest is counted."""
+
+VERBS = (
+    *("/chain", "/delete", "/exit", "/help", "/last", "/list"),
+    *("/logout", "/notices", "/quit", "/who"),
+)
+
+STYLE = Style.from_dict(
+    {
+        "faint": "ansibrightblack",
+        "name": "ansicyan",
+        "private": "ansimagenta",
+        "good": "ansigreen",
+        "bad": "ansired",
+        "bottom-toolbar": "noreverse",
+        "bottom-toolbar.text": "noreverse ansibrightblack",
+    }
+)
+
+
+class Glyphs:
+    """The marks that are no letters, in Unicode or in ASCII."""
+
+    def __init__(self, *, unicode: bool) -> None:
+        self.unicode = unicode
+        self.pending, self.done, self.dot = ("…", "✓", "·") if unicode else ("...", "ok", "|")
+
+    def fit(self, text: str) -> str:
+        """``text`` as far as the terminal can show it."""
+        return text if self.unicode else text.encode("ascii", "replace").decode()
+
+
+def locale_is_utf8() -> bool:
+    """Whether the terminal's user has said that it shows UTF-8.
+
+    Python itself takes the C locale for UTF-8; a terminal with ``LC_ALL=C`` may mean it.
+    """
+    return locale.getencoding().lower().replace("-", "") == "utf8"
+
+
+class Terminal:
+    """One person's session in a terminal."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._glyphs = Glyphs(unicode=locale_is_utf8())
+        self._conversation = Conversation(
+            engine,
+            lambda: datetime.datetime.now(datetime.UTC),
+            notices=True,
+            echo=self._glyphs.done,
+        )
+        self._connection = Connection(engine, self._heard)
+        self._pending: dict[int, str] = {}
+        self._unprinted: list[str] = []
+        self._printing: asyncio.Task[None] | None = None
+        self._depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
+        self._output = create_output(sys.stdout)
+        self._session: PromptSession[str] = PromptSession(
+            message=self._prompt,
+            bottom_toolbar=self._toolbar,
+            completer=Completions(self._conversation),
+            complete_while_typing=False,
+            color_depth=self._depth,
+            erase_when_done=True,
+            style=STYLE,
+            output=self._output,
+        )
+        self._exit_status = 0
+
+    async def run(self) -> int:
+        """Talk until the person leaves or the server ends it; the exit status."""
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._connection.run(), self._read(), self._refresh())
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._printing:
+                await self._printing
+            self._write(self._unprinted)
+        for task in done:
+            task.result()
+        return self._verdict()
+
+    def _verdict(self) -> int:
+        if self._pending:
+            count = len(self._pending)
+            print(f"* {count} of your lines {'was' if count == 1 else 'were'} not confirmed:")
+            for text in self._pending.values():
+                print(f"|   {self._glyphs.fit(text)}")
+        return self._exit_status or (1 if self._pending else 0)
+
+    # --- in ----------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        """Take lines until the person has had enough."""
+        while True:
+            try:
+                typed = await self._session.prompt_async()
+            except KeyboardInterrupt:
+                if self._session.default_buffer.text:
+                    continue  # as in a shell: away with this line
+                self._exit_status = 130
+                return
+            except EOFError:
+                typed = "/logout"
+            for line in typed.splitlines():  # several, when they were pasted
+                self._print(self._conversation.typed(line))
+            self._connection.flush()
+
+    async def _refresh(self) -> None:
+        """Keep what the status line and completion show fresh."""
+        while True:
+            self._conversation.refresh(asyncio.get_running_loop().time())
+            self._connection.flush()
+            await asyncio.sleep(0.5)
+
+    # --- out -----------------------------------------------------------------------------
+
+    def _heard(self, event: events.Event) -> None:
+        match event:
+            case events.SendPending(number=number, to=to, text=text):
+                self._pending[number] = text if to == EVERYBODY else f">> {to}: {text}"
+            case events.SendAcknowledged(number=number) | events.SendRefused(number=number):
+                self._pending.pop(number, None)
+            case events.Ended(reason=reason) if reason != "logout":
+                self._exit_status = 1
+        self._print(self._conversation.heard(event))
+        self._session.app.invalidate()
+
+    def _print(self, lines: list[str]) -> None:
+        """Put lines above the input line: soon, and as many at once as there are by then."""
+        self._unprinted += lines
+        if self._unprinted and (self._printing is None or self._printing.done()):
+            self._printing = asyncio.ensure_future(self._print_all())
+
+    async def _print_all(self) -> None:
+        while self._unprinted:
+            lines, self._unprinted = self._unprinted, []
+            await run_in_terminal(lambda lines=lines: self._write(lines))  # type: ignore[misc]
+
+    def _write(self, lines: Iterable[str]) -> None:
+        depth = self._depth or self._output.get_default_color_depth()
+        for line in lines:
+            fragments = [*coloured(self._glyphs.fit(line), self._glyphs.done), ("", "\n")]
+            print_formatted_text(self._output, fragments, STYLE, color_depth=depth)
+
+    def _prompt(self) -> FormattedText:
+        """What is pending, and the name, before what is typed."""
+        shown = list(self._pending.values())[:MOST_PENDING_SHOWN]
+        more = len(self._pending) - len(shown)
+        lines = [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
+        if more:
+            lines.append(f"{self._glyphs.pending} and {more} more")
+        return FormattedText(
+            [*(("class:faint", line + "\n") for line in lines), ("", f"{self._engine.name}> ")]
+        )
+
+    def _toolbar(self) -> FormattedText:
+        """The node, its place in the chain, and what we wait for."""
+        dot = f" {self._glyphs.dot} "
+        chain = self._conversation.chain
+        parts = [f"on {self._conversation.node}" if self._engine.online else "connecting"]
+        if self._engine.online and chain:
+            parts += [f"role {chain.get('role', '?')}", f"epoch {chain.get('epoch', '?')}"]
+        if self._conversation.waiting:
+            parts.append("the chain cannot confirm at the moment")
+        if self._pending:
+            parts.append(f"{len(self._pending)} pending")
+        return FormattedText([("", harmless(self._glyphs.fit(dot.join(parts))))])
+
+
+def coloured(line: str, done: str) -> StyleAndTextTuples:
+    """The styles of a line, by its mark; ``done`` ends a line of one's own."""
+    mark, _, rest = line.partition(" ")
+    if mark.startswith("#"):
+        time, _, rest = rest.partition(" ")
+        who, colon, text = rest.partition(":")
+        own = text.endswith(f" {done}") and text.removesuffix(done)
+        return [
+            ("class:faint", f"{mark} {time} "),
+            ("class:private" if " >> " in who else "class:name", who + colon),
+            ("", own or text),
+            ("class:good", done if own else ""),
+        ]
+    styles = {"*": "class:faint", "-ERR": "class:bad", "+OK": "class:good"}
+    return [(styles.get(mark, ""), line)]
+
+
+class Completions(Completer):
+    """Completes verbs, and names where a name is meant."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+
+    def get_completions(
+        self,
+        document: Document,
+        complete_event: CompleteEvent,  # noqa: ARG002 - the interface
+    ) -> Iterable[Completion]:
+        """What the word before the cursor may become."""
+        line = document.text_before_cursor
+        candidates: Iterable[str] = ()
+        if line.startswith(">>"):
+            word = line.removeprefix(">>").lstrip()
+            candidates = [f"{name}: " for name in sorted(self._conversation.names)]
+        elif line.lower().startswith("/delete "):
+            word = line.partition(" ")[2].lstrip()
+            candidates = sorted(self._conversation.names)
+        elif line.startswith("/"):
+            word, candidates = line, VERBS
+        for candidate in candidates:
+            if candidate.lower().startswith(word.lower()):
+                yield Completion(candidate, start_position=-len(word))

@@ -1,0 +1,254 @@
+"""Machine mode as bytes: the lines a node sends, read into records, and the lines a client sends.
+
+No state but the unfinished line, no time, no I/O. ``docs/protocol.md`` is the reference.
+"""
+
+import re
+
+from msgspec import Struct
+
+from chainchat.client.events import MessageArrived
+
+LONGEST_LINE = 64 * 1024
+"""Octets of one line of a server after which it is taken for something else than chainchat."""
+
+EVERYBODY = "*"
+"""The recipient of a broadcast."""
+
+Address = tuple[str, int]
+"""Host and port."""
+
+# What chainchat refuses with 504, and surrogates, which are not characters at all.
+_UNSENDABLE = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+class ProtocolError(Exception):
+    """The server said something that is not machine mode; the connection is of no use."""
+
+
+class UnsendableError(ValueError):
+    """The caller's words cannot be part of a request; ``code`` is the refusal they would get."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+# --- what a node says ----------------------------------------------------------------
+
+
+class Push(Struct, frozen=True):
+    """``MSG id prev time from to :text``."""
+
+    previous: int
+    message: MessageArrived
+
+
+class Done(Struct, frozen=True):
+    """``+OK @tag …``."""
+
+    tag: str
+    rest: str
+
+
+class Refusal(Struct, frozen=True):
+    """``-ERR nnn @tag …``; the tag is ``-`` where the line had none."""
+
+    tag: str
+    code: int
+    text: str
+
+
+class Item(Struct, frozen=True):
+    """``| @tag …``: one line of a list."""
+
+    tag: str
+    text: str
+
+
+class End(Struct, frozen=True):
+    """``. @tag``: the end of a list."""
+
+    tag: str
+
+
+class Note(Struct, frozen=True):
+    """``NOTE code key=value … :text``."""
+
+    code: str
+    words: dict[str, str]
+    text: str
+
+
+ServerLine = Push | Done | Refusal | Item | End | Note
+
+
+class LineReader:
+    """Cuts what arrives into lines; a chunk is decoded and split as a whole, for speed."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that ``data`` completes, without their endings.
+
+        Raises:
+            ProtocolError: a line does not end.
+        """
+        whole, newline, rest = data.rpartition(b"\n")
+        if not newline:
+            self._rest += data
+            if len(self._rest) > LONGEST_LINE:
+                raise ProtocolError("the server sent an endless line")
+            return []
+        text = (self._rest + whole).decode(errors="replace")
+        self._rest = rest
+        return text.replace("\r", "").split("\n")
+
+
+def parse_line(line: str) -> ServerLine | None:
+    """One line of a node; None for the lines that a program may ignore.
+
+    Raises:
+        ProtocolError: it is none of the protocol's lines.
+    """
+    mark, _, rest = line.partition(" ")
+    try:
+        match mark:
+            case "MSG":
+                return parse_message(rest)
+            case "+OK":
+                tag, _, rest = rest.partition(" ")
+                return Done(_tag(tag), rest)
+            case "-ERR":
+                return _refusal(rest)
+            case "|":
+                tag, _, rest = rest.partition(" ")
+                return Item(_tag(tag), rest)
+            case ".":
+                return End(_tag(rest.partition(" ")[0]))
+            case "NOTE":
+                head, _, text = rest.partition(" :")
+                code, _, words = head.partition(" ")
+                return Note(code, key_values(words), text)
+            case "*" | "":
+                return None  # the greeting, for people
+    except ValueError:
+        pass
+    raise ProtocolError(f"the server does not speak chainchat/1: {line[:60]!r}")
+
+
+def parse_message(rest: str) -> Push:
+    """``id prev time from to :text``, as it follows ``MSG`` in a push or in a list.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    number, previous, time, sender, to, text = rest.split(" ", 5)
+    if not text.startswith(":"):
+        raise ValueError(rest)
+    return Push(int(previous), MessageArrived(int(number), time, sender, to, text[1:]))
+
+
+def _tag(word: str) -> str:
+    if not word.startswith("@"):
+        raise ValueError(word)
+    return word[1:]
+
+
+def _refusal(rest: str) -> Refusal:
+    code, _, text = rest.partition(" ")
+    if text.startswith("@"):
+        tag, _, text = text.partition(" ")
+        return Refusal(tag[1:], int(code), text)
+    return Refusal("-", int(code), text)  # said before the switch to machine mode
+
+
+def key_values(words: str) -> dict[str, str]:
+    """The ``key=value`` words of a reply or notice; other words are left out."""
+    pairs = [word.partition("=") for word in words.split()]
+    return {key: value for key, equals, value in pairs if equals}
+
+
+def whole_number(word: str) -> int:
+    """The number that a node wrote.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    if not (word.isascii() and word.isdigit()):
+        raise ProtocolError(f"the server wrote {word[:60]!r} for a number")
+    return int(word)
+
+
+# --- what a client says --------------------------------------------------------------
+
+
+def hello_line(client: str, *, notices: bool) -> str:
+    """The switch to machine mode."""
+    return f"/hello chainchat/1 client={client}{' notices=on' if notices else ''}\n"
+
+
+def request_line(tag: str, verb: str, *arguments: str | int) -> str:
+    """A request without a text."""
+    return " ".join([f"@{tag}", verb, *map(str, arguments)]) + "\n"
+
+
+def send_line(number: int, to: str, text: str) -> str:
+    """A SEND; its number is its tag as well."""
+    return f"@{number} SEND {number} {to} :{text}\n"
+
+
+def octets(line: str) -> int:
+    """How long a line is for the server, in UTF-8 octets without its ending."""
+    return (len(line) if line.isascii() else len(line.encode())) - 1
+
+
+def checked(text: str) -> str:
+    """``text`` if it may stand in a request.
+
+    Raises:
+        UnsendableError: 503, it is not text; 504, it holds a control character.
+    """
+    # isprintable() is quick and stricter than the protocol: most texts end here.
+    if not text.isprintable() and (found := _UNSENDABLE.search(text)):
+        if found[0] >= "\ud800":  # how Python keeps bytes that are not UTF-8
+            raise UnsendableError(503, "that is not UTF-8")
+        raise UnsendableError(504, f"U+{ord(found[0]):04X} is a control character")
+    return text
+
+
+def harmless(text: str) -> str:
+    """``text`` without what could play tricks on a terminal, should a server ever let it pass."""
+    if text.isprintable():
+        return text
+    return _UNSENDABLE.sub("\ufffd", text.replace("\t", " "))
+
+
+# --- addresses -----------------------------------------------------------------------
+
+
+def parse_address(text: str) -> Address:
+    """``host:port``, ``[::1]:port`` for IPv6.
+
+    Raises:
+        ValueError: it is no address; says what one looks like.
+    """
+    host, _, port = text.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text!r} is not HOST:PORT, like 127.0.0.1:7001")
+    return host, int(port)
+
+
+def parse_nodes(text: str) -> list[Address]:
+    """The addresses of a ``nodes=`` word; what is not one is left out."""
+    addresses = []
+    for word in text.split(","):
+        try:
+            addresses.append(parse_address(word))
+        except ValueError:
+            continue  # a newer server may say more than we know
+    return addresses

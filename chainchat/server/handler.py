@@ -1,0 +1,356 @@
+"""Carries out what one client asks for, and answers in the order in which it was asked.
+
+What changes something goes through the chain, pipelined. What is read comes from the tail: it is
+asked when the earlier requests are answered, and later ones wait for the answer, so a client always
+reads what it has written.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from chainchat.chat import commands, queries, requests
+from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN
+from chainchat.chat.machine import Machine, greeting
+from chainchat.chat.queries import Page, Query
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import EVERYBODY
+from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Result
+from chainchat.chat.voice import Voice
+from chainchat.server.replies import Replies
+from chainchat.server.room import Room
+
+COUNTED_MISSED = 1_000
+"""More missed messages than this are not counted."""
+
+ALLOWED_BEFORE_LOGIN = (
+    requests.Hello,
+    requests.Login,
+    requests.Resume,
+    requests.Chain,
+    requests.Help,
+    requests.Ping,
+    requests.Logout,
+)
+
+
+class Lobby(Struct, frozen=True):
+    """What every session of a node has in common.
+
+    Attributes:
+        chain: the chain's name.
+        max_line: octets of a client's line.
+        addresses: ``host:port`` of every node for clients, by position.
+        new_token: makes a session's token.
+    """
+
+    chain: str
+    max_line: int
+    addresses: dict[str, str]
+    new_token: Callable[[], str]
+
+
+class Client(Protocol):
+    """What the handler needs of the session whose requests it carries out.
+
+    Attributes:
+        session: the session's id, empty before the login.
+        account: number of the account that it holds.
+        name: of the account.
+        voice: the mode.
+        notices: whether it is told who comes and goes.
+        seen: its read mark.
+    """
+
+    session: str
+    account: int
+    name: str
+    voice: Voice
+    notices: bool
+    seen: int
+
+    def say(self, line: str) -> None:
+        """Write a line at the end of the turn."""
+
+    def attach(self, account: Account, after: int, *, quiet: bool) -> None:
+        """The login was done: the session holds this account, delivery begins after a message."""
+
+    def close(self) -> None:
+        """Close the connection when everything is written."""
+
+    def pump(self) -> None:
+        """Go on with lines that were held back."""
+
+    def when_writable(self, go_on: Callable[[], None]) -> None:
+        """Call it when the client has taken most of what was written; at once if it has."""
+
+
+class Handler:
+    """Carries out the requests of one client.
+
+    Attributes:
+        replies: those that are still owed.
+        waiting: whether later requests have to wait: for a login, a read, a deletion.
+    """
+
+    def __init__(self, client: Client, room: Room, lobby: Lobby) -> None:
+        self.replies = Replies(client.say)
+        self.waiting = False
+        self._client = client
+        self._room = room
+        self._node = room.node
+        self._lobby = lobby
+        self._program = ""
+        self._unanswered_sends = 0
+        self._refused_send: int | None = None
+        self._deleting = ""
+
+    def carry_out(self, tag: str, request: requests.Request) -> None:
+        """Begin a request; its reply is said in its turn.
+
+        Raises:
+            RefusedError: it can be refused at once.
+        """
+        voice = self._client.voice
+        if not self._client.session and not isinstance(request, ALLOWED_BEFORE_LOGIN):
+            raise RefusedError(Code.LOG_IN_FIRST, "log in first")
+        match request:
+            case requests.Say():
+                self._send(tag, request)
+            case requests.Hello():
+                self._hello(request)
+            case requests.Login() | requests.Resume():
+                self._log_in(tag, request)
+            case requests.Acknowledge():
+                reply, done = self.replies.reserve(), voice.done(tag, "")
+                self._room.seen(
+                    self._client.account, request.id, lambda: self.replies.complete(reply, done)
+                )
+            case requests.Since():
+                count = (1 << 62) if request.count is None else request.count
+                self._ask(tag, queries.Later(self._client.account, request.id, count))
+            case requests.Last():
+                self._ask(tag, queries.Recent(self._client.account, request.count))
+            case requests.List():
+                self._ask(tag, queries.Accounts(queries.checked_pattern(request.pattern)))
+            case requests.Who():
+                self._ask(tag, queries.Present())
+            case requests.Delete():
+                self._delete(tag, request)
+            case requests.Chain():
+                self.replies.answer(*voice.chain(tag, self._node.view()))
+            case requests.Help():
+                self.replies.answer(*voice.help(tag, request.verb))
+            case requests.Notices():
+                self._client.notices = request.on
+                what = "shown" if request.on else "not shown"
+                self.replies.answer(voice.done(tag, f"who comes and goes is {what}"))
+            case requests.Ping():
+                self.replies.answer(voice.done(tag, ""))
+            case requests.Logout():
+                self._log_out(tag)
+
+    def deletes(self, name: str) -> bool:
+        """Whether this client is just deleting the account."""
+        return self._deleting == name.lower()
+
+    def _refused(self, tag: str, code: Code, about: str, *, again: bool = False) -> str:
+        return self._client.voice.refused(tag, code, _explanation(code, about), again=again)
+
+    def _release(self) -> None:
+        """What later requests had to wait for is done."""
+        self.waiting = False
+        self._client.pump()
+
+    # --- hello, login, logout
+
+    def _hello(self, request: requests.Hello) -> None:
+        self._program = request.client
+        self._client.notices = request.notices
+        self._client.voice = Machine()
+        nodes = list(self._lobby.addresses.values())
+        self.replies.answer(greeting(self._node.me.position, self._lobby.max_line, nodes))
+
+    def _log_in(self, tag: str, request: requests.Login | requests.Resume) -> None:
+        client = self._client
+        if client.session:
+            raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
+        session = client.session = self._room.new_session()
+        token = ""
+        command: commands.AnyCommand
+        if isinstance(request, requests.Login):
+            token = self._lobby.new_token() if self._program else ""
+            command = commands.Login(session, request.name, self._program, _hashed(token))
+        else:
+            command = commands.Resume(session, request.name, self._program, _hashed(request.token))
+        reply = self.replies.reserve()
+        self.waiting = True
+
+        def replied(result: Result) -> None:
+            if isinstance(result, Accepted):
+                line = self._logged_in(tag, request, token, result.id)
+            else:
+                client.session = ""
+                line = self._refused(tag, result.code, result.about)
+            self.replies.complete(reply, line)
+            self._release()
+
+        self._node.submit(command, replied)
+
+    def _logged_in(
+        self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
+    ) -> str:
+        """The client holds the account now; delivery begins. Gives the reply."""
+        client = self._client
+        account = self._node.state.account_of(client.session)
+        assert account is not None
+        if isinstance(request, requests.Resume):
+            client.attach(account, request.after, quiet=False)
+            return client.voice.resumed(tag, high)
+        client.attach(account, account.seen, quiet=request.quiet)
+        missed = self._node.history.missed(account.number, account.seen, COUNTED_MISSED)
+        return client.voice.logged_in(tag, account.name, token, high, len(missed))
+
+    def _log_out(self, tag: str) -> None:
+        reply = self.replies.reserve()
+        self.waiting = True
+
+        def replied(_: Result | None = None) -> None:
+            self.replies.complete(reply, self._client.voice.done(tag, "goodbye"))
+            self._client.close()
+
+        if self._client.session:
+            logout = commands.Logout(self._client.session, self._client.seen)
+            self._node.submit(logout, replied)
+        else:
+            replied()
+
+    # --- saying and deleting
+
+    def _send(self, tag: str, request: requests.Say) -> None:
+        self._check_number(request.number)
+        client = self._client
+        recipient, to = TO_EVERYBODY, EVERYBODY
+        if request.to != EVERYBODY:
+            account = self._node.state.account_named(request.to)
+            recipient, to = (account.number, account.name) if account else (UNKNOWN, request.to)
+        digest = _hashed(f"{request.to}\0{request.text}")[:8] if request.number else b""
+        say = commands.Say(
+            client.session,
+            client.account,
+            client.name,
+            recipient,
+            to,
+            request.text,
+            self._program,
+            request.number,
+            digest,
+        )
+        reply = self.replies.reserve()
+        self._unanswered_sends += 1
+
+        def replied(result: Result) -> None:
+            self._unanswered_sends -= 1
+            if isinstance(result, Accepted):
+                line = client.voice.sent(tag, result.id, again=result.again)
+            else:
+                line = self._refused(tag, result.code, result.about, again=result.again)
+            self.replies.complete(reply, line)
+
+        self._node.submit(say, replied)
+
+    def _check_number(self, number: int) -> None:
+        """A program's SENDs keep their order: after a 4xx, no later number before that one."""
+        if not number:
+            return
+        if self._refused_send is not None and number > self._refused_send:
+            raise RefusedError(
+                Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
+            )
+        if self._unanswered_sends >= REMEMBERED_SENDS:
+            self._refused_send = number
+            raise RefusedError(
+                Code.TOO_MANY_UNANSWERED,
+                f"not sent: {REMEMBERED_SENDS} SENDs are unanswered; wait for replies",
+            )
+        self._refused_send = None
+
+    def _delete(self, tag: str, request: requests.Delete) -> None:
+        name = request.name or self._client.name
+        account = self._node.state.account_named(name)
+        if not request.confirmed:
+            if account is None:
+                raise RefusedError(Code.NO_SUCH_ACCOUNT, _explanation(Code.NO_SUCH_ACCOUNT, name))
+            raise RefusedError(
+                Code.CONFIRM_DELETION,
+                f"this deletes {account.name} and all that waits for it: "
+                f"type /delete {account.name} yes",
+            )
+        reply = self.replies.reserve()
+        self.waiting = True
+        self._deleting = name.lower()
+
+        def replied(result: Result) -> None:
+            self._deleting = ""
+            if isinstance(result, Accepted):
+                line = self._client.voice.done(tag, f"{name} is deleted")
+            else:
+                line = self._refused(tag, result.code, result.about)
+            self.replies.complete(reply, line)
+            self._release()
+
+        number = account.number if account else UNKNOWN
+        self._node.submit(commands.Delete(self._client.session, number, name), replied)
+
+    # --- reading
+
+    def _ask(self, tag: str, query: Query) -> None:
+        """Ask the tail, page after page, no faster than the client takes the answer."""
+        voice = self._client.voice
+        count = 0
+
+        def show(page: Page) -> None:
+            nonlocal count
+            lines = [voice.item(tag, name) for name in page.names]
+            viewer = self._client.name
+            lines += [voice.message_item(tag, message, viewer) for message in page.messages]
+            count += len(lines)
+            self.replies.add(reply, *lines)
+            more = page.more
+            if more is not None:
+                self._client.when_writable(lambda: self._node.ask(more, show))
+                return
+            self.replies.complete(reply, voice.end(tag, _counted(count, query)))
+            self._release()
+
+        self.waiting = True
+        reply = self.replies.reserve(start=lambda: self._node.ask(query, show))
+
+
+def _counted(count: int, query: Query) -> str:
+    what = "message" if isinstance(query, queries.Recent | queries.Later) else "account"
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _hashed(text: str) -> bytes:
+    """SHA-256; empty for an empty text."""
+    return hashlib.sha256(text.encode()).digest() if text else b""
+
+
+def _explanation(code: Code, about: str) -> str:
+    """What a refusal of ``ChatState`` means, and what to do."""
+    match code:
+        case Code.NAME_IN_USE:
+            return f"the name {about} is in use; log in with another, or try again later"
+        case Code.NO_SUCH_ACCOUNT:
+            return f"there is no account {about}; the list of accounts has the names"
+        case Code.BAD_TOKEN:
+            return f"this token does not resume {about}; log in"
+        case Code.NUMBER_REUSED:
+            return "this number was used for another message; nothing was sent"
+        case Code.NUMBER_FORGOTTEN:
+            return "this number is too old to be remembered; it may have been sent before"
+        case _:
+            return "this session has ended; connect again"

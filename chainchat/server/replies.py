@@ -1,0 +1,73 @@
+"""The order of replies: each request of a connection is answered in its turn."""
+
+from collections import deque
+from collections.abc import Callable
+
+from msgspec import Struct, field
+
+
+class Reply(Struct, eq=False):
+    """The place of one reply in the order.
+
+    Attributes:
+        lines: what to answer, as far as it is known and not said yet.
+        complete: whether there is no more to come.
+        start: what to do when all earlier replies are complete; None if it was begun at once.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    complete: bool = False
+    start: Callable[[], None] | None = None
+
+
+class Replies:
+    """The replies that one connection still owes its client."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Nothing is owed yet.
+
+        Args:
+            say: writes a line to the client.
+        """
+        self._say = say
+        self._owed: deque[Reply] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._owed)
+
+    def reserve(self, start: Callable[[], None] | None = None) -> Reply:
+        """The next place in the order; ``start`` is called when it is the first."""
+        reply = Reply(start=start)
+        self._owed.append(reply)
+        self._start_first()
+        return reply
+
+    def add(self, reply: Reply, *lines: str) -> None:
+        """A part of a reply is known."""
+        reply.lines += lines
+        self._say_first()
+
+    def complete(self, reply: Reply, *lines: str) -> None:
+        """The rest of a reply is known."""
+        reply.complete = True
+        self.add(reply, *lines)
+
+    def answer(self, *lines: str) -> None:
+        """A whole reply is known, and has to wait only for the earlier ones."""
+        self.complete(self.reserve(), *lines)
+
+    def _say_first(self) -> None:
+        while self._owed:
+            first = self._owed[0]
+            lines, first.lines = first.lines, []
+            for line in lines:
+                self._say(line)
+            if not first.complete:
+                break
+            self._owed.popleft()
+        self._start_first()
+
+    def _start_first(self) -> None:
+        if self._owed and self._owed[0].start is not None:
+            start, self._owed[0].start = self._owed[0].start, None
+            start()
