@@ -1,0 +1,158 @@
+"""What nodes say to each other survives the wire, fits in a frame, and garbage is named so."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import DecodeError, msgpack
+
+from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.messages import (
+    KINDS,
+    MAX_FRAME,
+    BadMessageError,
+    Entry,
+    EntryId,
+    Forward,
+    Ping,
+    Submit,
+    Vote,
+    decode,
+    decode_entries,
+    encode,
+    encode_entries,
+)
+from chainchat.chain.replica import ENTRY_OVERHEAD, MAX_COMMAND, Replica, Send, size
+from chainchat.storage.memory import MemoryStorage
+
+deterministic = settings(derandomize=True, max_examples=100, deadline=None)
+
+LARGEST = (1 << 63) - 1
+LONGEST_ID = "f" * 20
+LONGEST_ORIGIN = f"{LONGEST_ID}.{'9' * 19}"
+
+numbers = st.integers(0, LARGEST)
+st.register_type_strategy(int, numbers)
+st.register_type_strategy(Entry, st.builds(Entry, numbers, numbers, st.text(), numbers, numbers))
+
+
+# --- the wire ----------------------------------------------------------------------------
+
+
+def test_there_are_the_kinds_of_the_chain_and_of_membership():
+    chain = {"Submit", "Forward", "Ack", "Holding", "Read", "Answer", "StateDigest"}
+    membership = {"Ping", "Pong", "Propose", "Voted", "Decided", "Abort"}
+    assert chain | membership <= KINDS.keys()
+
+
+@given(st.one_of([st.from_type(kind) for kind in KINDS.values()]))
+@deterministic
+def test_every_message_survives_the_wire(message):
+    kind, body = encode(message)
+    assert KINDS[kind] is type(message)
+    assert decode(kind, body) == message
+
+
+def test_entries_survive_the_disk():
+    batch = (Entry(1, 1, "a.1", 1, 5, b"\x00\xff"), Entry(2, 1, "", 0, 5, b""))
+    assert decode_entries(encode_entries(batch)) == batch
+
+
+def test_corrupt_entries_are_told():
+    with pytest.raises(DecodeError):
+        decode_entries(encode_entries((Entry(1, 1, "a.1", 1, 5, b"command"),))[:-1])
+
+
+@pytest.mark.parametrize("kind", ["", "Nothing", "ping", "Struct"])
+def test_an_unknown_kind_is_named(kind):
+    with pytest.raises(BadMessageError, match=f"unknown kind of message {kind!r}"):
+        decode(kind, b"")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x80", b"\x01", b"\xff" * 100, b"\x81\xa5epoch"])
+def test_a_body_that_does_not_fit_is_refused(kind, body):
+    with pytest.raises(BadMessageError, match=f"a {kind} that does not fit: "):
+        decode(kind, body)
+
+
+@given(st.sampled_from(sorted(KINDS)), st.binary(max_size=200))
+@deterministic
+def test_garbage_is_a_message_or_a_bad_one_and_nothing_else(kind, body):
+    try:
+        message = decode(kind, body)
+    except BadMessageError:
+        return
+    assert isinstance(message, KINDS[kind])
+
+
+def test_a_cut_message_is_refused():
+    kind, body = encode(Ping(Member("head", "id", 1), 5, 2))
+    for length in range(len(body)):
+        with pytest.raises(BadMessageError):
+            decode(kind, body[:length])
+
+
+def test_a_field_that_a_later_version_adds_is_ignored():
+    body = msgpack.encode({"epoch": 3, "seq": 9, "colour": "red"})
+    assert decode("Ack", body) == KINDS["Ack"](3, 9)
+
+
+# --- order and names ---------------------------------------------------------------------
+
+
+def test_logs_are_compared_by_the_epoch_of_their_end_and_then_by_length():
+    assert EntryId(epoch=2, seq=5) > EntryId(epoch=1, seq=9)
+    assert EntryId(epoch=2, seq=6) > EntryId(epoch=2, seq=5) > EntryId()
+
+
+def test_an_entrys_name_is_its_epoch_and_number():
+    assert Entry(7, 3, "a.1", 1, 5, b"").id == EntryId(epoch=3, seq=7)
+
+
+# --- frames ------------------------------------------------------------------------------
+
+
+@given(st.integers(0, MAX_COMMAND))
+@deterministic
+def test_no_entry_is_longer_than_its_size_says(length):
+    entry = Entry(LARGEST, LARGEST, LONGEST_ORIGIN, LARGEST, LARGEST, b"x" * length)
+    assert len(encode_entries((entry,))) <= size(entry)
+    assert size(entry) - length == ENTRY_OVERHEAD
+
+
+def chain_of_two(position):
+    """One of two replicas in epoch 2^62, whose members have the longest ids there are."""
+    members = tuple(Member(p, LONGEST_ID, int("9" * 18)) for p in ("head", "tail"))
+    replica = Replica(
+        position, LONGEST_ORIGIN, MemoryStorage(), opening=lambda _: b"opening", applied=0
+    )
+    replica.adopt(Configuration(1 << 62, members))
+    replica.active = True
+    return replica
+
+
+def sent(replica):
+    """What one turn sends, while its disk takes everything."""
+    return [effect.message for effect in replica.turn(LARGEST) if isinstance(effect, Send)]
+
+
+@pytest.mark.parametrize("lengths", [[MAX_COMMAND], [1] * 3_000, [16_000] * 9, [23_000, 26_000]])
+def test_the_largest_frames_fit(lengths):
+    tail, head = chain_of_two("tail"), chain_of_two("head")
+    for replica in (tail, head):
+        for length in lengths:
+            replica.submit(b"x" * length)
+    submits = [message for message in sent(tail) if isinstance(message, Submit)]
+    head.receive("tail", KINDS["Holding"](1 << 62, EntryId()))
+    forwards = [message for message in sent(head) if isinstance(message, Forward)]
+    assert [len(r.command) for m in submits for r in m.requests] == lengths
+    assert [len(e.command) for m in forwards for e in m.entries] == [len(b"opening"), *lengths]
+    assert all(len(encode(message)[1]) <= MAX_FRAME for message in submits + forwards)
+
+
+def test_the_longest_configuration_fits_in_every_message_that_carries_two():
+    members = tuple(Member("p" * 32, "f" * 16, LARGEST, "h" * 255, 65535, 65535) for _ in range(3))
+    configuration = Configuration(LARGEST, members)
+    vote = Vote(configuration, members[0], (LARGEST, LARGEST))
+    pong = KINDS["Pong"](members[0], LARGEST, configuration, vote, EntryId(), LARGEST)
+    assert len(encode(pong)[1]) < MAX_FRAME

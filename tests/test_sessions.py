@@ -1,0 +1,651 @@
+"""Sessions: what a client is answered and told, in which order, over a real node that is alone.
+
+There are no sockets: ``Connection`` takes what a session writes, and time is a ``Clock``.
+"""
+
+import pytest
+from twisted.internet.task import Clock
+
+from chainchat.chain.configuration import Member
+from chainchat.chat.commands import Nothing
+from chainchat.chat.lines import TOO_LONG
+from chainchat.chat.state import REMEMBERED_SENDS
+from chainchat.server.handler import Lobby
+from chainchat.server.node import MAX_PENDING, Node, begin_life
+from chainchat.server.room import NAMED_AT_ONCE, NOTICE_PAUSE, Room
+from chainchat.server.sessions import LOGIN_SECONDS, Session
+from chainchat.storage.memory import MemoryStorage
+
+TIME = 1795345387120  # 2026-11-22T11:03:07.120Z
+DAY_SECONDS = 86_400
+HELLO = "/hello chainchat/1 client=bot"
+
+
+class Connection:
+    """The bytes of one client, whose machine acknowledges as many as the test says."""
+
+    def __init__(self):
+        self.data, self.written = b"", 0
+        self.closed = self.held = False
+        self.acked = None
+        self.on_write = lambda: None
+
+    def write(self, data):
+        self.data += data
+        self.written += len(data)
+        self.on_write()
+
+    def close(self):
+        self.closed = True
+
+    def hold(self, *, held):
+        self.held = held
+
+    def acknowledged(self):
+        return self.acked
+
+    def read(self):
+        data, self.data = self.data, b""
+        assert data == b"" or data.endswith(b"\r\n")
+        return data.decode().split("\r\n")[:-1]
+
+
+class Alone:
+    """The network of a node without others."""
+
+    def send(self, to, message):
+        raise AssertionError(f"{message} for {to}, who is not there")
+
+
+class House:
+    """A node that is a chain of one, and its room."""
+
+    def __init__(self, *founding):
+        self.clock = Clock()
+        storage, self.tokens = MemoryStorage(), 0
+        record = begin_life(storage, lambda: "id")
+        self.node = Node(
+            Member("solo", record.id, record.incarnation),
+            record,
+            storage,
+            Alone(),
+            self.clock,
+            founding=founding or ("solo",),
+            suspect_after=10.0,
+            wall=lambda: TIME + int(self.clock.seconds() * 1000),
+            fail=self.failed,
+        )
+        self.room = Room(self.node, self.clock)
+        addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
+        self.lobby = Lobby("lab", 1024, addresses, self.new_token)
+        if not founding:
+            self.node.start()
+            self.clock.advance(0)
+
+    def failed(self, error):
+        raise error
+
+    def new_token(self):
+        self.tokens += 1
+        return f"token{self.tokens}"
+
+    def client(self, *lines):
+        """A client that has said these lines and read the answers."""
+        client = Client(self)
+        if lines:
+            client.says(*lines)
+        return client
+
+    def program(self, name, login="LOGIN"):
+        return self.client(HELLO, f"@l {login} {name}")
+
+    def seen(self, name):
+        return self.node.state.account_named(name).seen
+
+
+class Client:
+    def __init__(self, house):
+        self.house = house
+        self.connection = Connection()
+        self.session = Session(house.room, self.connection, house.clock, house.lobby)
+        self.session.opened()
+
+    def sends(self, *lines):
+        """Send lines in one piece, of which the node has had no turn yet."""
+        self.session.received([line.encode() if isinstance(line, str) else line for line in lines])
+
+    def says(self, *lines):
+        """The lines that these are answered with, after what was there to read before."""
+        self.sends(*lines)
+        return self.reads()
+
+    def reads(self, after=0):
+        self.house.clock.advance(after)
+        return self.connection.read()
+
+
+@pytest.fixture
+def house():
+    return House()
+
+
+def one(lines):
+    [line] = lines
+    return line
+
+
+# --- greeting and login ------------------------------------------------------------------
+
+
+def test_a_client_is_greeted_and_asked_for_a_name(house):
+    assert house.client().reads() == [
+        "* chainchat: node solo of chain lab",
+        "* Type your name to log in; a new name makes a new account. Times are UTC. "
+        "/help tells more.",
+    ]
+
+
+def test_a_node_that_serves_nobody_says_why_names_others_and_closes():
+    client = House("solo", "other").client()
+    assert client.reads()[1:] == ["-ERR 421 starting; try 10.0.0.2:7001"]
+    assert client.connection.closed
+
+
+def test_a_name_logs_in(house):
+    greeted = house.client()
+    greeted.reads()
+    assert one(greeted.says("alice")) == (
+        "+OK you are alice: type to talk to everybody, /help for all else"
+    )
+
+
+def test_lines_that_come_with_the_login_wait_for_it(house):
+    house.client("bob")
+    alice = house.client()
+    alice.reads()
+    replies = alice.says("alice", "hello", "/who")
+    assert [reply[:9] for reply in replies] == [
+        "+OK you a",
+        "+OK 4",
+        "| alice",
+        "| bob",
+        ". 2 accou",
+    ]
+
+
+def test_a_name_in_use_is_refused_and_another_can_be_tried(house):
+    house.client("alice")
+    client = house.client()
+    client.reads()
+    assert one(client.says("Alice")).startswith("-ERR 433 the name alice is in use")
+    assert one(client.says("bob")).startswith("+OK you are bob")
+    assert not client.connection.closed
+
+
+@pytest.mark.parametrize("line", ["/who", "/list", "/last", "/delete bob yes", "/notices on"])
+def test_what_needs_a_login_is_refused_before_it(house, line):
+    client = house.client()
+    client.reads()
+    assert one(client.says(line)) == "-ERR 510 log in first"
+
+
+def test_programs_are_refused_before_the_login_too(house):
+    program = house.client(HELLO)
+    program.reads()
+    replies = program.says("@1 SEND 1 * :hi", "@2 ACK 1", "@3 PING")
+    assert replies == ["-ERR 510 @1 log in first", "-ERR 510 @2 log in first", "+OK @3"]
+
+
+def test_nobody_stays_without_a_login(house):
+    silent, refused, alice = house.client(), house.client("not a name"), house.client("alice")
+    for client in (silent, refused, alice):
+        client.reads()
+    assert silent.reads(LOGIN_SECONDS) == refused.reads() == ["-ERR 423 no login within 60 seconds"]
+    assert silent.connection.closed
+    assert (alice.reads(), alice.connection.closed) == ([], False)
+
+
+# --- lines that are no requests ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [(TOO_LONG, 502), (b"caf\xe9", 503), (b"a\x1bb", 504), (b"/nonsense", 500)]
+)
+def test_a_bad_line_is_refused_and_the_next_is_heard(house, line, code):
+    alice = house.client("alice")
+    alice.reads()
+    bad, good = alice.says(line, "hello")
+    assert bad.startswith(f"-ERR {code} ")
+    assert good == "+OK 3"
+
+
+def test_a_programs_bad_line_is_answered_with_its_tag(house):
+    program = house.program("alice")
+    program.reads()
+    replies = program.says(b"@7 SEND 1 * :\x1b", b"@8 NONSENSE", b"no tag", TOO_LONG, b"@9 SEND 1")
+    assert [reply.split()[1:3] for reply in replies] == [
+        ["504", "@7"], ["500", "@8"], ["501", "@-"], ["502", "@-"], ["501", "@9"],
+    ]  # fmt: skip
+
+
+def test_a_web_browser_is_told_and_the_connection_closed(house):
+    browser = house.client()
+    browser.reads()
+    assert browser.says("GET / HTTP/1.1", "Host: lab", "alice") == [
+        "-ERR 505 this is a chat, not a web server: use telnet or nc"
+    ]
+    assert browser.connection.closed
+    assert house.node.state.names() == []
+
+
+def test_empty_lines_are_ignored(house):
+    alice = house.client("alice")
+    alice.reads()
+    assert alice.says("", "  ", "hello") == ["+OK 3"]
+
+
+# --- what people ask ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(house):
+    """alice and bob, who have read their greetings."""
+    both = house.client("alice", "/notices off"), house.client("bob", "/notices off")
+    for client in both:
+        client.reads(NOTICE_PAUSE)
+        client.reads(NOTICE_PAUSE)
+    return both
+
+
+def test_what_is_said_is_answered_with_its_id_and_shown_to_all_others(pair):
+    alice, bob = pair
+    assert alice.says("hello", "//slash") == ["+OK 4", "+OK 5"]
+    assert bob.reads() == ["* 2026-11-22", "#4 11:03 alice: hello", "#5 11:03 alice: /slash"]
+    assert alice.reads() == []
+
+
+def test_what_is_said_to_one_is_shown_to_that_one_alone(house, pair):
+    alice, bob = pair
+    carol = house.client("carol")
+    carol.reads(5)
+    assert alice.says(">> BOB: psst") == ["+OK 5"]
+    assert bob.reads()[-1] == "#5 11:03 alice >> you: psst"
+    assert carol.reads() == []
+    assert one(alice.says(">> nobody: hi")).startswith("-ERR 521 there is no account nobody")
+
+
+@pytest.mark.parametrize(
+    ("line", "replies"),
+    [
+        ("/who", ["| alice", "| bob", ". 2 accounts"]),
+        ("/list", ["| alice", "| bob", ". 2 accounts"]),
+        ("/list .*o", ["| bob", ". 1 account"]),
+        ("/list z", [". 0 accounts"]),
+        ("/last", [". 0 messages"]),
+        ("/notices on", ["+OK who comes and goes is shown"]),
+        ("/notices off", ["+OK who comes and goes is not shown"]),
+        ("/chain", ["| epoch 1   [solo]   committed 3", ". you are on solo, the only node"]),
+        ("/quit", ["+OK goodbye"]),
+    ],
+)
+def test_every_verb_has_its_reply(pair, line, replies):
+    assert pair[0].says(line) == replies
+
+
+@pytest.mark.parametrize(
+    ("line", "refusal"),
+    [
+        ("/list (", "-ERR 531 not a regular expression"),
+        (
+            "/delete bob",
+            "-ERR 534 this deletes bob and all that waits for it: type /delete bob yes",
+        ),
+        (
+            "/delete",
+            "-ERR 534 this deletes alice and all that waits for it: type /delete alice yes",
+        ),
+        ("/delete nobody", "-ERR 521 there is no account nobody"),
+        ("/delete nobody yes", "-ERR 521 there is no account nobody"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(pair, line, refusal):
+    assert one(pair[0].says(line)).startswith(refusal)
+
+
+def test_last_shows_ones_own_and_what_was_said_to_all(pair):
+    alice, bob = pair
+    alice.says("one", ">> bob: two")
+    bob.says("three")
+    assert alice.reads()[-1] == "#6 11:03 bob: three"
+    assert alice.says("/last 2") == [
+        "| #5 11:03 you >> bob: two",
+        "| #6 11:03 bob: three",
+        ". 2 messages",
+    ]
+
+
+def test_replies_keep_their_order_when_a_read_stands_between(pair):
+    alice, _ = pair
+    replies = alice.says("one", "/last 1", "two", "/chain", "three", "/last 1")
+    assert [reply[:11] for reply in replies] == [
+        "+OK 4", "| #4 11:03 ", ". 1 message", "+OK 5", "| epoch 1  ", ". you are o", "+OK 6",
+        "| #6 11:03 ", ". 1 message",
+    ]  # fmt: skip
+
+
+def test_who_is_deleted_is_told_by_whom_and_the_connection_closed(pair):
+    alice, bob = pair
+    assert alice.says("/delete bob yes", "/list") == [
+        "+OK bob is deleted",
+        "| alice",
+        ". 1 account",
+    ]
+    assert bob.reads() == ["* the account bob was deleted by alice"]
+    assert bob.connection.closed
+
+
+def test_who_deletes_oneself_is_answered_and_the_connection_closed(pair):
+    assert pair[0].says("/delete alice yes", "hello") == ["+OK alice is deleted"]
+    assert pair[0].connection.closed
+
+
+def test_whoever_leaves_is_answered_first(house, pair):
+    assert pair[0].says("bye", "/quit", "too late") == ["+OK 4", "+OK goodbye"]
+    assert pair[0].connection.closed
+    assert house.node.state.present() == ["bob"]
+
+
+def test_a_connection_that_is_lost_frees_the_name(house, pair):
+    pair[0].session.lost()
+    house.clock.advance(0)
+    assert house.node.state.present() == ["bob"]
+
+
+def test_the_end_of_the_input_is_taken_when_a_read_was_answered(house):
+    client = house.client()
+    client.sends("alice", "/who")
+    client.session.input_ended()
+    assert client.reads()[-1] == ". 1 account"
+    assert client.connection.closed
+
+
+def test_a_day_stands_before_the_first_message_of_it(pair):
+    alice, bob = pair
+    days = []
+    for text, later in (("one", 0), ("two", 0), ("three", DAY_SECONDS)):
+        bob.reads(later)
+        alice.says(text)
+        days.append([line for line in bob.reads() if line.startswith("* 2")])
+    assert days == [["* 2026-11-22"], [], ["* 2026-11-23"]]
+
+
+# --- what programs ask -------------------------------------------------------------------
+
+
+def test_a_program_says_hello_and_logs_in(house):
+    client = house.client()
+    client.reads()
+    assert client.says(HELLO, "@1 LOGIN alice") == [
+        "+OK @- node=solo max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001",
+        "+OK @1 session=token1 high=2",
+    ]
+    assert one(client.says("@2 LOGIN bob")).startswith("-ERR 511 @2 ")
+
+
+def test_every_machine_verb_has_its_reply(house):
+    alice = house.program("alice")
+    alice.reads()
+    replies = alice.says(
+        "@1 SEND 1 * :hi", "@2 SEND 2 nobody :hi", "@3 ACK 3", "@4 SINCE 0", "@5 SINCE 0 0",
+        "@6 LIST .*l", "@7 WHO", "@8 CHAIN", "@9 PING", "@a DELETE bob", "@b LOGOUT",
+    )  # fmt: skip
+    assert replies == [
+        "+OK @1 id=3",
+        "-ERR 521 @2 there is no account nobody; the list of accounts has the names",
+        "+OK @3",
+        "| @4 MSG 3 0 2026-11-22T11:03:07.120Z alice * :hi",
+        ". @4",
+        ". @5",
+        "| @6 alice",
+        ". @6",
+        "| @7 alice",
+        ". @7",
+        "+OK @8 epoch=1 members=solo node=solo role=only committed=5",
+        "+OK @9",
+        "-ERR 521 @a there is no account bob; the list of accounts has the names",
+        "+OK @b",
+    ]
+    assert alice.connection.closed
+
+
+def test_a_send_that_is_repeated_has_its_first_result_again(house):
+    alice = house.program("alice")
+    alice.reads()
+    replies = alice.says("@1 SEND 5 * :hi", "@2 SEND 5 * :hi", "@3 SEND 5 * :ho", "@4 SEND 4 * :hi")
+    assert replies[:2] == ["+OK @1 id=3", "+OK @2 id=3 again"]
+    assert [reply.split()[1:3] for reply in replies[2:]] == [["552", "@3"], ["551", "@4"]]
+
+
+def test_pushes_name_the_one_before_and_own_messages_do_not_count(house):
+    alice, bob = house.program("alice"), house.program("bob")
+    alice.says("@1 SEND 1 * :one")
+    bob.says("@1 SEND 1 * :own", "@2 SEND 2 bob :to myself")
+    alice.says("@2 SEND 2 bob :two", "@3 SEND 3 carol :nobody", "@4 SEND 4 * :three")
+    pushes = [line.split() for line in bob.reads() if line.startswith("MSG")]
+    assert [push[1:3] for push in pushes] == [["7", "4"], ["9", "7"]]
+
+
+def test_a_resume_goes_on_after_an_id_and_the_old_connection_is_told(house):
+    alice, bob = house.program("alice"), house.program("bob")
+    for number in (1, 2, 3):
+        bob.says(f"@1 SEND {number} * :{number}")
+    alice.reads()
+    again = house.client(HELLO)
+    again.reads()
+    reply, *pushes = again.says("@1 RESUME alice token1 after=4")
+    assert reply == "+OK @1 high=7"
+    assert [push.split()[1:3] for push in pushes] == [["5", "4"], ["6", "5"]]
+    assert alice.reads() == ["NOTE moved :this session goes on elsewhere"]
+    assert alice.connection.closed
+
+
+def test_a_token_that_is_not_the_accounts_is_refused_and_the_connection_stays(house):
+    house.program("alice")
+    client = house.client(HELLO)
+    assert one(client.says("@1 RESUME alice wrong after=0")).startswith(
+        "-ERR 532 @1 this token does not resume alice"
+    )
+    assert not client.connection.closed
+
+
+def test_a_quiet_program_is_pushed_nothing_now_or_later(house):
+    bob = house.program("bob")
+    house.program("alice").session.lost()
+    bob.says("@1 SEND 1 * :one")
+    alice = house.client(HELLO)
+    assert one(alice.says("@l LOGIN alice quiet")).startswith("+OK @l session=")
+    bob.says("@2 SEND 2 alice :two")
+    assert alice.reads() == []
+    alice.session.output_full(full=True)
+    alice.session.output_full(full=False)
+    assert alice.reads() == []
+
+
+def test_too_many_unanswered_sends_are_refused_and_the_later_ones_wait_for_the_first(house):
+    alice = house.program("alice")
+    alice.reads()
+    full = REMEMBERED_SENDS
+    replies = alice.says(*(f"@{n} SEND {n} * :x" for n in range(1, full + 3)))
+    assert [reply.split()[:3] for reply in replies[-2:]] == [
+        ["-ERR", "450", f"@{full + 1}"],
+        ["-ERR", "451", f"@{full + 2}"],
+    ]
+    assert all(reply.startswith("+OK") for reply in replies[:full])
+    first, then, last = alice.says(
+        f"@a SEND {full + 2} * :x", f"@b SEND {full + 1} * :x", f"@c SEND {full + 2} * :x"
+    )
+    assert first.startswith(f"-ERR 451 @a not sent: SEND {full + 1} has to come first")
+    assert [line.split()[1] for line in (then, last)] == ["@b", "@c"]
+
+
+# --- what was missed ---------------------------------------------------------------------
+
+
+def test_what_was_missed_comes_after_the_login_in_order(house, pair):
+    alice, bob = pair
+    bob.session.lost()
+    alice.says("one", ">> bob: two", "three")
+    assert house.client().says("bob")[2:] == [
+        "+OK you are bob: you missed 3 messages",
+        "* 2026-11-22",
+        "#5 11:03 alice: one",
+        "#6 11:03 alice >> you: two",
+        "#7 11:03 alice: three",
+    ]
+
+
+@pytest.mark.parametrize(("acknowledged", "seen"), [("nothing", 3), ("half", 4), ("all", 5)])
+def test_a_read_mark_moves_with_input_past_what_the_machine_has_acknowledged(
+    house, pair, acknowledged, seen
+):
+    alice, bob = pair
+    alice.says("one")
+    half = bob.connection.written
+    alice.says("two")
+    bob.connection.acked = {"nothing": 0, "half": half, "all": bob.connection.written}[acknowledged]
+    assert house.seen("bob") == 3
+    bob.sends("")
+    house.clock.advance(1)
+    assert house.seen("bob") == seen
+
+
+def test_where_the_system_cannot_tell_the_mark_is_one_input_late(house, pair):
+    alice, bob = pair
+    alice.says("one")
+    marks = []
+    for _ in range(2):
+        bob.sends("")
+        house.clock.advance(1)
+        marks.append(house.seen("bob"))
+    assert marks == [3, 4]
+
+
+def test_a_connection_that_breaks_moves_no_mark_and_one_that_ends_does(house, pair):
+    alice, bob = pair
+    alice.says("one")
+    for client, end in ((bob, "lost"), (alice, "input_ended")):
+        client.connection.acked = client.connection.written
+        getattr(client.session, end)()
+    house.clock.advance(1)
+    assert house.seen("bob") == 3
+    again = house.client("bob")
+    again.connection.acked = again.connection.written + 1_000
+    again.reads()
+    again.session.input_ended()
+    house.clock.advance(1)
+    assert house.seen("bob") == 4
+
+
+def test_a_program_moves_its_mark_with_ack_alone_and_never_back(house):
+    alice, bob = house.program("alice"), house.program("bob")
+    alice.says("@1 SEND 1 * :one", "@2 SEND 2 * :two")
+    bob.connection.acked = bob.connection.written
+    marks = []
+    for line in ("@1 PING", "@2 ACK 4", "@3 ACK 1"):
+        bob.says(line)
+        marks.append(house.seen("bob"))
+    assert marks == [3, 4, 4]
+
+
+def test_a_resume_moves_no_mark(house):
+    house.program("alice")
+    house.program("bob").says("@1 SEND 1 * :one", "@2 SEND 2 * :two")
+    again = house.client(HELLO, "@1 RESUME alice token1 after=5")
+    again.session.lost()
+    house.clock.advance(1)
+    assert house.seen("alice") == 2
+
+
+# --- slow readers, and more than the chain takes -----------------------------------------
+
+
+def test_a_slow_reader_gets_everything_later_in_order_and_once(pair):
+    alice, bob = pair
+    bob.session.output_full(full=True)
+    alice.says(*(f"line {n}" for n in range(450)))
+    assert bob.says("/who") == []
+    assert bob.connection.held
+    bob.session.output_full(full=False)
+    alice.says("line 450")
+    texts = [line.split(": ")[1] for line in bob.reads() if line.startswith("#")]
+    assert texts == [f"line {n}" for n in range(451)]
+    assert not bob.connection.held
+
+
+def test_a_reader_that_is_full_again_at_every_write_gets_everything_once(pair):
+    alice, bob = pair
+    bob.connection.on_write = lambda: bob.session.output_full(full=True)
+    alice.says(*(f"line {n}" for n in range(450)))
+    seen = []
+    while lines := bob.reads():
+        seen += [line.split(": ")[1] for line in lines if line.startswith("#")]
+        bob.session.output_full(full=False)
+    assert seen == [f"line {n}" for n in range(450)]
+
+
+def test_a_long_answer_is_read_no_faster_than_it_is_taken(house, pair):
+    alice, _ = pair
+    for _ in range(100):
+        alice.says("x" * 1_000)
+    alice.connection.on_write = lambda: alice.session.output_full(full=True)
+    alice.sends("/last 100")
+    chunks = []
+    while lines := alice.reads():
+        chunks.append(len(lines))
+        alice.session.output_full(full=False)
+    assert len(chunks) == 3
+    assert sum(chunks) == 101
+
+
+def test_with_too_much_on_its_way_connections_are_held_and_go_on_later(house, pair):
+    alice, bob = pair
+    for _ in range(MAX_PENDING):
+        house.node.submit(Nothing())
+    bob.sends("hi")
+    alice.sends("hello")
+    assert (alice.connection.held, bob.connection.held) == (True, True)
+    house.clock.advance(0)
+    house.room.room_again()
+    house.clock.advance(0)
+    answers = {client.connection.read()[0] for client in pair}
+    assert answers == {f"+OK {MAX_PENDING + 4}", f"+OK {MAX_PENDING + 5}"}
+    assert (alice.connection.held, bob.connection.held) == (False, False)
+
+
+# --- who comes and goes ------------------------------------------------------------------
+
+
+def test_others_who_come_and_go_are_announced_to_who_wants_it(house):
+    alice, quiet = house.client("alice"), house.client("quiet", "/notices off")
+    program = house.client(f"{HELLO} notices=on", "@1 LOGIN robot")
+    for client in (alice, quiet, program):
+        client.reads(NOTICE_PAUSE)
+        client.reads(NOTICE_PAUSE)
+    bob = house.client("bob")
+    assert alice.reads() == ["* bob has joined"]
+    assert program.reads() == ["NOTE joined name=bob :bob has joined"]
+    bob.says("/quit")
+    assert alice.reads() == []
+    assert alice.reads(NOTICE_PAUSE) == ["* bob has left"]
+    assert quiet.reads() == []
+
+
+def test_many_who_come_at_once_are_counted(house):
+    alice = house.client("alice")
+    alice.reads(NOTICE_PAUSE)
+    for number in range(NAMED_AT_ONCE + 2):
+        house.client(f"n{number}")
+    assert alice.reads(NOTICE_PAUSE) == [
+        "* n0 has joined",
+        f"* {NAMED_AT_ONCE + 1} others: each has joined",
+    ]

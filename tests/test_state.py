@@ -1,0 +1,488 @@
+"""The chat's state: what each command does, what is refused, and that every node agrees."""
+
+import hashlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainchat.chat.commands import (
+    TO_EVERYBODY,
+    UNKNOWN,
+    Delete,
+    End,
+    Login,
+    Logout,
+    Nothing,
+    Origins,
+    Resume,
+    Say,
+    Seen,
+    origin_of,
+)
+from chainchat.chat.refusals import Code
+from chainchat.chat.state import (
+    FORGET_AFTER,
+    REMEMBERED_SENDS,
+    Accepted,
+    ChatState,
+    Deleted,
+    Joined,
+    Left,
+    Outcome,
+    Refused,
+    Said,
+)
+
+deterministic = settings(derandomize=True, max_examples=150, deadline=None)
+
+HERE, THERE = "a.1", "b.1"
+NO_EFFECT = Outcome(None)
+START, DAY = 1_000, 24 * 3600 * 1000
+
+
+class Log:
+    """Applies commands as the chain would: numbered in all, and by each origin."""
+
+    def __init__(self, *origins, state=None):
+        self.state = state or ChatState()
+        self.time = START
+        self.numbers = dict.fromkeys(origins, 0)
+        if origins:
+            self.open(*origins)
+
+    def open(self, *origins):
+        """The first entry of an epoch."""
+        return self.state.apply(self.next, "", 0, self.time, Origins(origins))
+
+    @property
+    def next(self):
+        return self.state.applied + 1
+
+    def apply(self, command, origin=HERE):
+        self.numbers[origin] += 1
+        return self.state.apply(self.next, origin, self.numbers[origin], self.time, command)
+
+    def result(self, command, origin=HERE):
+        return self.apply(command, origin).result
+
+    def login(self, name, session, token=b"", client=""):
+        """The number of the account."""
+        assert isinstance(
+            self.result(Login(session, name, client, token), origin_of(session)), Accepted
+        )
+        return self.state.account_named(name).number
+
+
+@pytest.fixture
+def log():
+    return Log(HERE, THERE)
+
+
+def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, digest=b"d", client="bot"):
+    return Say(session, 2, "alice", to, name, text, client, number, digest)
+
+
+# --- accounts and sessions ---------------------------------------------------------------
+
+
+def test_a_login_with_a_new_name_makes_an_account(log):
+    outcome = log.apply(Login("a.1.1", "Alice", "", b""))
+    assert outcome == Outcome(Accepted(2), (Joined(2, "Alice", "a.1.1", created=True),))
+    assert log.state.names() == log.state.present() == ["Alice"]
+    assert log.state.account_of("a.1.1").seen == 2
+
+
+def test_a_login_with_a_known_name_in_any_case_is_the_same_account(log):
+    log.login("Alice", "a.1.1")
+    log.apply(End("a.1.1", 0))
+    outcome = log.apply(Login("a.1.2", "aLICE", "", b""))
+    assert outcome.events == (Joined(2, "Alice", "a.1.2", created=False),)
+
+
+def test_a_name_that_is_on_is_refused_in_any_case(log):
+    log.login("Alice", "a.1.1")
+    outcome = log.apply(Login("b.1.1", "ALICE", "", b""), THERE)
+    assert outcome == Outcome(Refused(Code.NAME_IN_USE, "Alice"))
+    assert log.state.account_of("a.1.1").number == 2
+
+
+def test_a_session_that_ends_leaves_the_account(log):
+    log.login("alice", "a.1.1")
+    outcome = log.apply(End("a.1.1", 0))
+    assert outcome.events == (Left(2, "alice", "a.1.1", "ended"),)
+    assert (log.state.names(), log.state.present()) == (["alice"], [])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        End("a.1.9", 0),
+        Logout("a.1.9", 0),
+        Delete("a.1.9", 2, "alice"),
+        said("a.1.9", "hi"),
+        said("a.1.9", "hi", number=1),
+    ],
+)
+def test_a_session_that_is_not_there_can_do_nothing(log, command):
+    log.login("alice", "a.1.1")
+    before = log.state.accounts[2], log.state.present()
+    assert log.apply(command) == Outcome(Refused(Code.SESSION_ENDED))
+    assert (log.state.accounts[2], log.state.present()) == before
+
+
+def test_a_late_end_does_not_end_the_newer_session(log):
+    log.login("alice", "a.1.1", b"t")
+    log.apply(Resume("b.1.1", "alice", "bot", b"t"), THERE)
+    assert log.result(End("a.1.1", 0)) == Refused(Code.SESSION_ENDED)
+    assert log.state.account_of("b.1.1").name == "alice"
+
+
+def test_names_are_sorted_without_regard_to_case(log):
+    for number, name in enumerate(("bob", "Alice", "carol", "Bill")):
+        log.login(name, f"a.1.{number}")
+    assert log.state.names() == log.state.present() == ["Alice", "Bill", "bob", "carol"]
+
+
+# --- tokens ------------------------------------------------------------------------------
+
+
+def test_a_resume_moves_the_session_and_ends_the_old_one(log):
+    log.login("alice", "a.1.1", b"t")
+    outcome = log.apply(Resume("b.1.1", "ALICE", "bot", b"t"), THERE)
+    assert outcome == Outcome(
+        Accepted(3), (Left(2, "alice", "a.1.1", "moved"), Joined(2, "alice", "b.1.1", False))
+    )
+    assert log.state.account_of("a.1.1") is None
+
+
+def test_a_token_outlives_its_connection_and_a_resume(log):
+    log.login("alice", "a.1.1", b"t")
+    log.apply(End("a.1.1", 0))
+    assert log.result(Resume("a.1.2", "alice", "bot", b"t")) == Accepted(4)
+    assert log.result(Resume("a.1.3", "alice", "bot", b"t")) == Accepted(5)
+
+
+@pytest.mark.parametrize("token", [b"", b"other"])
+@pytest.mark.parametrize("name", ["alice", "person", "nobody"])
+def test_a_resume_needs_the_token_of_that_account(log, name, token):
+    log.login("alice", "a.1.1", b"t")
+    log.login("person", "a.1.2", b"")
+    refused = Outcome(Refused(Code.BAD_TOKEN, name))
+    assert log.apply(Resume("a.1.3", name, "bot", token)) == refused
+    assert log.state.present() == ["alice", "person"]
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        [Logout("a.1.1", 0)],
+        [End("a.1.1", 0), Login("a.1.2", "alice", "bot", b"new")],
+        [End("a.1.1", 0), Login("a.1.2", "alice", "", b"")],
+        [Delete("a.1.1", 2, "alice")],
+        [Delete("a.1.1", 2, "alice"), Login("a.1.2", "alice", "bot", b"new")],
+    ],
+)
+def test_a_token_ends_with_logout_another_login_or_deletion(log, ends):
+    log.login("alice", "a.1.1", b"t")
+    for command in ends:
+        assert isinstance(log.result(command), Accepted)
+    assert log.result(Resume("a.1.3", "alice", "bot", b"t")) == Refused(Code.BAD_TOKEN, "alice")
+
+
+# --- origins -----------------------------------------------------------------------------
+
+
+def test_what_an_origin_submits_again_has_no_effect(log):
+    log.apply(Nothing())
+    assert log.state.apply(log.next, HERE, 1, START, Nothing()) == NO_EFFECT
+    assert log.state.apply(log.next, HERE, 2, START, Nothing()).result == Accepted(4)
+
+
+def test_a_number_beyond_the_next_has_no_effect(log):
+    assert log.state.apply(log.next, HERE, 2, START, Login("a.1.1", "x", "", b"")) == NO_EFFECT
+    assert log.state.names() == []
+    assert log.state.applied == 2
+    assert log.result(Nothing()) == Accepted(3)
+
+
+def test_an_origin_that_is_not_a_member_has_no_effect(log):
+    assert log.state.apply(log.next, "c.1", 1, START, Login("c.1.1", "x", "", b"")) == NO_EFFECT
+    assert log.state.names() == []
+
+
+def test_a_new_epoch_ends_the_sessions_of_those_who_are_gone(log):
+    log.login("alice", "a.1.1", b"t")
+    log.login("bob", "b.1.1", b"t")
+    outcome = log.open(HERE, "b.2")
+    assert outcome.events == (Left(3, "bob", "b.1.1", "lost"),)
+    assert log.state.present() == ["alice"]
+    assert log.state.apply(log.next, THERE, 2, START, Nothing()) == NO_EFFECT
+
+
+def test_a_new_epoch_leaves_the_numbers_of_those_who_stay(log):
+    log.apply(Nothing())
+    log.open(HERE, "b.2")
+    log.numbers["b.2"] = 0
+    assert log.result(Nothing()) == Accepted(4)
+    assert log.result(Nothing(), "b.2") == Accepted(5)
+
+
+def test_a_token_outlives_its_node(log):
+    log.login("bob", "b.1.1", b"t")
+    log.open(HERE)
+    assert log.result(Resume("a.1.1", "bob", "bot", b"t")) == Accepted(4)
+
+
+# --- deletion ----------------------------------------------------------------------------
+
+
+def test_anyone_can_delete_any_account_and_its_session_ends(log):
+    log.login("alice", "a.1.1")
+    log.login("bob", "b.1.1")
+    outcome = log.apply(Delete("a.1.1", 3, "bob"))
+    assert outcome.events == (
+        Left(3, "bob", "b.1.1", "deleted", by="alice"),
+        Deleted(3, "bob"),
+    )
+    assert log.state.names() == ["alice"]
+
+
+def test_an_account_can_delete_itself(log):
+    log.login("alice", "a.1.1")
+    assert log.result(Delete("a.1.1", 2, "alice")) == Accepted(3)
+    assert log.state.names() == log.state.present() == []
+
+
+def test_a_recreated_name_is_a_new_account(log):
+    log.login("alice", "a.1.1")
+    old = log.login("bob", "b.1.1")
+    log.apply(Delete("a.1.1", old, "bob"))
+    new = log.login("Bob", "b.1.2")
+    assert (old, new) == (3, 5)
+    assert log.state.account_named("bob").seen == 5
+    assert log.result(said("a.1.1", "for the old", old, "bob")) == Refused(
+        Code.NO_SUCH_ACCOUNT, "bob"
+    )
+
+
+def test_a_deletion_by_number_never_meets_the_next_of_that_name(log):
+    log.login("alice", "a.1.1")
+    old = log.login("bob", "b.1.1")
+    log.apply(Delete("a.1.1", old, "bob"))
+    log.login("bob", "b.1.2")
+    assert log.result(Delete("a.1.1", old, "bob")) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
+    assert log.state.present() == ["alice", "bob"]
+
+
+def test_a_deletion_of_somebody_unknown_to_the_origin_goes_by_name(log):
+    log.login("alice", "a.1.1")
+    log.login("Bob", "b.1.1")
+    assert log.result(Delete("a.1.1", UNKNOWN, "bob")) == Accepted(4)
+    assert log.result(Delete("a.1.1", UNKNOWN, "bob")) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
+
+
+# --- read marks --------------------------------------------------------------------------
+
+
+def test_read_marks_never_go_back_nor_beyond_the_log(log):
+    log.login("alice", "a.1.1")
+    for _ in range(5):
+        log.apply(Nothing())
+    marks = []
+    for mark in (5, 4, 10**18):
+        log.apply(Seen(((2, mark), (99, 3))))
+        marks.append(log.state.accounts[2].seen)
+    assert marks == [5, 5, log.state.applied]
+
+
+@pytest.mark.parametrize("end", [End, Logout])
+def test_the_end_of_a_session_can_bring_a_read_mark(log, end):
+    log.login("alice", "a.1.1")
+    log.apply(Nothing())
+    log.apply(end("a.1.1", 3))
+    assert log.state.accounts[2].seen == 3
+
+
+# --- saying ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("recipient", "written", "to"),
+    [(TO_EVERYBODY, "*", "*"), (3, "BOB", "Bob"), (-1, "bob", "Bob")],
+)
+def test_what_is_said_goes_to_everybody_or_to_one(log, recipient, written, to):
+    log.login("alice", "a.1.1")
+    log.login("Bob", "b.1.1")
+    log.time = 5_000
+    number = 0 if to == "*" else 3
+    assert log.apply(said("a.1.1", "hi", recipient, written)) == Outcome(
+        Accepted(4), (Said(4, 5_000, 2, "alice", number, to, "hi"),)
+    )
+
+
+def test_nothing_can_be_said_to_nobody(log):
+    log.login("alice", "a.1.1")
+    outcome = log.apply(said("a.1.1", "hi", UNKNOWN, "bob"))
+    assert outcome == Outcome(Refused(Code.NO_SUCH_ACCOUNT, "bob"))
+
+
+def test_a_send_with_the_same_number_is_done_once(log):
+    log.login("alice", "a.1.1")
+    send = said("a.1.1", "hi", number=7)
+    assert log.result(send) == Accepted(3)
+    assert log.apply(send) == Outcome(Accepted(3, again=True))
+
+
+def test_a_number_used_for_something_else_is_refused(log):
+    log.login("alice", "a.1.1")
+    log.apply(said("a.1.1", "hi", number=7, digest=b"1"))
+    assert log.apply(said("a.1.1", "ho", number=7, digest=b"2")) == Outcome(
+        Refused(Code.NUMBER_REUSED)
+    )
+
+
+def test_a_number_below_the_highest_that_was_never_seen_is_refused(log):
+    log.login("alice", "a.1.1")
+    log.apply(said("a.1.1", "hi", number=7))
+    assert log.result(said("a.1.1", "hi", number=6)) == Refused(Code.NUMBER_FORGOTTEN)
+    assert log.result(said("a.1.1", "hi", number=8)) == Accepted(5)
+
+
+def test_a_refusal_is_remembered_though_it_would_be_no_refusal_now(log):
+    log.login("alice", "a.1.1")
+    send = said("a.1.1", "hi", UNKNOWN, "bob", number=1)
+    assert log.result(send) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
+    log.login("bob", "b.1.1")
+    assert log.apply(send) == Outcome(Refused(Code.NO_SUCH_ACCOUNT, "bob", again=True))
+
+
+def test_a_send_of_a_session_that_ended_uses_no_number(log):
+    log.login("alice", "a.1.1", b"t")
+    log.apply(Resume("a.1.2", "alice", "bot", b"t"))
+    assert log.result(said("a.1.1", "hi", number=1)) == Refused(Code.SESSION_ENDED)
+    assert log.result(said("a.1.2", "hi", number=1)) == Accepted(5)
+
+
+def test_programs_and_accounts_number_for_themselves(log):
+    log.login("alice", "a.1.1")
+    log.login("bob", "b.1.1")
+    assert log.result(said("a.1.1", "hi", number=5, client="one")) == Accepted(4)
+    assert log.result(said("a.1.1", "hi", number=1, client="two")) == Accepted(5)
+    assert log.result(said("b.1.1", "hi", number=1, client="one"), THERE) == Accepted(6)
+
+
+def test_the_last_1024_numbers_are_remembered(log):
+    log.login("alice", "a.1.1")
+    for number in range(1, REMEMBERED_SENDS + 2):
+        log.apply(said("a.1.1", "hi", number=number))
+    assert log.result(said("a.1.1", "hi", number=1)) == Refused(Code.NUMBER_FORGOTTEN)
+    assert log.result(said("a.1.1", "hi", number=2)) == Accepted(4, again=True)
+
+
+def test_a_program_is_forgotten_thirty_days_after_its_last_use(log):
+    log.login("alice", "a.1.1")
+    log.apply(said("a.1.1", "hi", number=9))
+    log.time += FORGET_AFTER - 1
+    assert log.result(said("a.1.1", "hi", number=9)) == Accepted(3, again=True)
+    log.time += FORGET_AFTER - 1
+    log.apply(Nothing())
+    assert log.result(said("a.1.1", "hi", number=9)) == Accepted(3, again=True)
+    log.time += FORGET_AFTER
+    assert log.result(said("a.1.1", "hi", number=9)) == Accepted(7)
+
+
+def test_deletion_forgets_the_accounts_programs(log):
+    log.login("alice", "a.1.1")
+    log.apply(said("a.1.1", "hi", number=9))
+    log.apply(Delete("a.1.1", 2, "alice"))
+    log.login("alice", "a.1.2")
+    assert log.result(said("a.1.2", "hi", number=1)) == Accepted(6)
+
+
+# --- images ------------------------------------------------------------------------------
+
+
+def test_a_digest_is_the_images_sha256_cut_to_16_octets():
+    image = ChatState().image()
+    assert ChatState.digest(image) == hashlib.sha256(image).digest()[:16]
+
+
+KINDS = ("login", "resume", "say", "send", "delete", "end", "logout", "seen", "origins", "again")
+steps = st.lists(
+    st.tuples(st.sampled_from(KINDS), st.integers(0, 2), st.integers(0, 5), st.integers(0, 3)),
+    max_size=40,
+)
+
+
+def command_of(kind, session, opened, x, y):
+    """A command, of random parts; ``opened`` makes the id of a new session."""
+    name, token, account = ("Ann", "ann", "Bea", "Cy")[y], (b"", b"s", b"t", b"t")[y], 2 + x
+    match kind:
+        case "login":
+            return Login(opened(), name, "bot", token)
+        case "resume":
+            return Resume(opened(), name, "bot", token)
+        case "say":
+            return said(session, "hi", (TO_EVERYBODY, UNKNOWN, account)[y % 3], name)
+        case "send":
+            return said(session, "hi", UNKNOWN, name, number=1 + x, digest=token)
+        case "delete":
+            return Delete(session, (UNKNOWN, account)[y % 2], name)
+        case "end" | "logout":
+            return (End if kind == "end" else Logout)(session, x)
+        case "seen":
+            return Seen(((account, y), (2, x)))
+        case "origins":
+            return Origins((HERE, THERE, "c.1")[: 1 + x % 3])
+    return Nothing()
+
+
+def script(drawn):
+    """The entries that random choices make: numbered as origins do, but without any sense."""
+    numbers, sessions = {HERE: 0, THERE: 0, "c.1": 0}, ["a.1.0"]
+    for at, (kind, who, x, y) in enumerate(drawn):
+        origin = tuple(numbers)[who]
+
+        def opened(origin=origin):
+            sessions.append(f"{origin}.{len(sessions)}")
+            return sessions[-1]
+
+        command = command_of(kind, sessions[x % len(sessions)], opened, x, y)
+        if kind == "origins":
+            yield "", 0, START + at * DAY, command
+            continue
+        numbers[origin] += kind != "again"
+        yield origin, numbers[origin], START + at * DAY, command
+
+
+def follow(state, entries):
+    """What came of the entries; where several sessions end at once, in any order."""
+    outcomes = []
+    for origin, number, time, command in entries:
+        outcome = state.apply(state.applied + 1, origin, number, time, command)
+        outcomes.append((outcome.result, sorted(map(repr, outcome.events))))
+    return outcomes
+
+
+@given(steps)
+@deterministic
+def test_no_entries_are_a_bug_and_the_same_give_the_same_image(drawn):
+    one, other = Log(HERE, THERE, "c.1").state, Log(HERE, THERE, "c.1").state
+    entries = list(script(drawn))
+    assert follow(one, entries) == follow(other, entries)
+    assert one.image() == other.image()
+    assert set(one.present()) <= set(one.names())
+
+
+@given(steps, st.integers(0, 40))
+@deterministic
+def test_a_state_restored_at_any_point_goes_on_the_same(drawn, cut):
+    entries = list(script(drawn))
+    original = Log(HERE, THERE, "c.1").state
+    follow(original, entries[:cut])
+    restored = ChatState.from_image(original.image())
+    assert restored.image() == original.image()
+    assert restored.accounts == original.accounts
+    assert follow(restored, entries[cut:]) == follow(original, entries[cut:])
+    assert restored.image() == original.image()

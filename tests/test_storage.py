@@ -1,0 +1,333 @@
+"""Storage: one contract, which the disk and its stand-in in memory both keep."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.replica import fitting, size
+from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
+from chainchat.storage.memory import MemoryStorage
+from chainchat.storage.sqlite import SQLiteStorage
+
+deterministic = settings(derandomize=True, max_examples=60, deadline=None)
+
+ALICE, BOB, NOBODY = 5, 6, -1
+MUCH = 1 << 20
+
+
+def entry(seq, epoch=1, command=b"x"):
+    return Entry(seq, epoch, "id.1", seq, 1_000 + seq, command)
+
+
+def entries(first, last, epoch=1):
+    return [entry(seq, epoch) for seq in range(first, last + 1)]
+
+
+def rows(*rows_):
+    return [IndexRow(*row) for row in rows_]
+
+
+@pytest.fixture(params=["disk", "memory"])
+def storage(request, tmp_path):
+    storage = SQLiteStorage(tmp_path / "data") if request.param == "disk" else MemoryStorage()
+    yield storage
+    storage.close()
+
+
+@pytest.fixture
+def data(tmp_path):
+    return tmp_path / "data"
+
+
+# --- the contract: the log ---------------------------------------------------------------
+
+
+def test_new_storage_holds_nothing(storage):
+    assert storage.last == EntryId(0, 0)
+    assert storage.read(0, 10, MUCH) == []
+    assert storage.epoch_of(0) == 0
+    assert storage.epoch_of(1) is None
+    assert storage.read_record() is None
+    assert storage.newest_checkpoint() is None
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == []
+
+
+def test_what_is_appended_in_batches_is_read_as_one_log(storage):
+    storage.append(entries(1, 3))
+    storage.append(entries(4, 4))
+    storage.append(entries(5, 6, epoch=2))
+    assert storage.last == EntryId(epoch=2, seq=6)
+    assert storage.read(0, 6, MUCH) == entries(1, 4) + entries(5, 6, epoch=2)
+    assert storage.read(1, 4, MUCH) == entries(2, 4)
+    assert storage.read(6, 6, MUCH) == []
+
+
+def test_each_entry_has_its_epoch(storage):
+    storage.append(entries(1, 2))
+    storage.append(entries(3, 4, epoch=7))
+    assert [storage.epoch_of(seq) for seq in range(6)] == [0, 1, 1, 7, 7, None]
+
+
+def test_a_read_takes_no_more_octets_than_it_was_given(storage):
+    storage.append(entries(1, 2))
+    storage.append(entries(3, 5))
+    assert storage.read(0, 5, 4 * size(entry(1))) == entries(1, 4)
+    assert storage.read(0, 5, 4 * size(entry(1)) - 1) == entries(1, 3)
+
+
+def test_a_read_gives_one_entry_however_few_octets_there_are(storage):
+    storage.append([entry(1, command=b"x" * 500), entry(2)])
+    assert storage.read(0, 2, 1) == [entry(1, command=b"x" * 500)]
+
+
+def test_single_entries_are_found_wherever_they_lie(storage):
+    for first, last in ((1, 3), (4, 4), (5, 9)):
+        storage.append(entries(first, last))
+    assert storage.entries([1, 3, 4, 9]) == [entry(1), entry(3), entry(4), entry(9)]
+    assert storage.entries([]) == []
+
+
+def test_more_batches_than_are_cached_are_read_again_from_the_log(storage):
+    for seq in range(1, 41):
+        storage.append([entry(seq)])
+    assert storage.read(0, 40, MUCH) == entries(1, 40)
+    assert storage.entries([1, 40, 2]) == [entry(1), entry(40), entry(2)]
+
+
+@given(
+    batches=st.lists(st.lists(st.integers(0, 300), min_size=1, max_size=4), max_size=5),
+    after=st.integers(0, 20),
+    up_to=st.integers(0, 20),
+    octets=st.integers(1, 1_500),
+)
+@deterministic
+def test_any_read_is_the_part_of_the_log_that_fits(batches, after, up_to, octets):
+    with tempfile.TemporaryDirectory() as folder:
+        log = []
+        disk, memory = SQLiteStorage(Path(folder)), MemoryStorage()
+        for batch in batches:
+            part = [entry(len(log) + n, command=b"x" * s) for n, s in enumerate(batch, 1)]
+            log += part
+            disk.append(part)
+            memory.append(part)
+        expected = fitting(log[after:up_to], octets)
+        assert disk.read(after, up_to, octets) == expected
+        assert memory.read(after, up_to, octets) == expected
+        disk.close()
+
+
+# --- the contract: the index -------------------------------------------------------------
+
+
+def test_a_reader_finds_its_own_messages_and_everybodys_in_order(storage):
+    storage.index(rows((ALICE, 10, BOB), (EVERY_READER, 11, BOB), (BOB, 12, ALICE)))
+    storage.index(rows((ALICE, 12, ALICE), (EVERY_READER, 13, ALICE), (7, 14, 8)))
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [10, 11, 12, 13]
+    assert storage.ids_before(ALICE, 99, 10, unless_sender=NOBODY) == [13, 12, 11, 10]
+    assert storage.ids_after(9, 0, 10, unless_sender=NOBODY) == [11, 13]
+
+
+def test_the_bounds_themselves_are_left_out(storage):
+    storage.index(rows((EVERY_READER, 10, BOB), (ALICE, 11, BOB), (EVERY_READER, 12, BOB)))
+    assert storage.ids_after(ALICE, 10, 10, unless_sender=NOBODY) == [11, 12]
+    assert storage.ids_before(ALICE, 12, 10, unless_sender=NOBODY) == [11, 10]
+
+
+def test_one_senders_messages_can_be_left_out(storage):
+    storage.index(rows((EVERY_READER, 10, ALICE), (ALICE, 11, BOB), (ALICE, 12, ALICE)))
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=ALICE) == [11]
+    assert storage.ids_before(ALICE, 99, 10, unless_sender=ALICE) == [11]
+
+
+def test_the_limit_is_for_both_lists_together(storage):
+    storage.index(rows(*((ALICE, id_, BOB) for id_ in range(1, 20, 2))))
+    storage.index(rows(*((EVERY_READER, id_, BOB) for id_ in range(2, 20, 2))))
+    assert storage.ids_after(ALICE, 3, 4, unless_sender=NOBODY) == [4, 5, 6, 7]
+    assert storage.ids_before(ALICE, 17, 3, unless_sender=NOBODY) == [16, 15, 14]
+    assert storage.ids_after(ALICE, 0, 0, unless_sender=NOBODY) == []
+
+
+def test_indexing_again_changes_nothing(storage):
+    once = rows((EVERY_READER, 10, BOB), (ALICE, 11, BOB))
+    storage.index(once)
+    storage.append(entries(1, 1))
+    storage.index(once)
+    storage.write_checkpoint(Checkpoint(1, b"image"))
+    storage.index(once)
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [10, 11]
+
+
+# --- the contract: record and checkpoint -------------------------------------------------
+
+
+def test_a_record_is_replaced_as_a_whole(storage):
+    storage.write_record(b"a long first record")
+    storage.write_record(b"second")
+    assert storage.read_record() == b"second"
+
+
+def test_the_newest_checkpoint_takes_the_place_of_the_others(storage):
+    storage.write_checkpoint(Checkpoint(10, b"old"))
+    storage.write_checkpoint(Checkpoint(20, b"new"))
+    assert storage.newest_checkpoint() == Checkpoint(20, b"new")
+
+
+def test_a_checkpoint_can_be_written_again(storage):
+    storage.write_checkpoint(Checkpoint(10, b"image"))
+    storage.write_checkpoint(Checkpoint(10, b"image"))
+    assert storage.newest_checkpoint() == Checkpoint(10, b"image")
+
+
+# --- on a disk ---------------------------------------------------------------------------
+
+
+def test_everything_survives_reopening(data):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 3))
+    storage.append(entries(4, 5, epoch=2))
+    storage.write_record(b"record")
+    storage.index(rows((ALICE, 4, BOB)))
+    storage.write_checkpoint(Checkpoint(4, b"image"))
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert storage.last == EntryId(epoch=2, seq=5)
+    assert storage.read(0, 5, MUCH) == entries(1, 3) + entries(4, 5, epoch=2)
+    assert storage.read_record() == b"record"
+    assert storage.newest_checkpoint() == Checkpoint(4, b"image")
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [4]
+    storage.append(entries(6, 6, epoch=2))
+    assert storage.epoch_of(6) == 2
+    storage.close()
+
+
+def test_only_one_can_have_the_folder_and_the_other_is_told_who(data):
+    storage = SQLiteStorage(data)
+    with pytest.raises(LockedError) as caught:
+        SQLiteStorage(data)
+    assert str(caught.value) == f"{data} is in use by process {os.getpid()}"
+    storage.close()
+    SQLiteStorage(data).close()
+
+
+def one_line(data):
+    """What the operator is told when ``data`` cannot be opened."""
+    with pytest.raises(StorageError) as caught:
+        SQLiteStorage(data)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def altered(data, *statements):
+    SQLiteStorage(data).close()
+    database = sqlite3.connect(data / "chainchat.sqlite", isolation_level=None)
+    for statement in statements:
+        database.execute(statement)
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_refused(data):
+    data.mkdir()
+    (data / "chainchat.sqlite").write_bytes(b"not a database at all. " * 100)
+    assert one_line(data) == f"{data / 'chainchat.sqlite'}: file is not a database"
+
+
+def test_a_corrupt_entry_is_refused(data):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 2))
+    storage.close()
+    altered(data, "UPDATE log SET entries = x'93'")
+    assert one_line(data).startswith(f"{data / 'chainchat.sqlite'}: ")
+
+
+def test_another_schema_version_is_refused(data):
+    altered(data, "PRAGMA user_version = 2")
+    assert one_line(data) == (
+        f"{data / 'chainchat.sqlite'}: written by another version of chainchat "
+        "(schema 2, this one knows 1)"
+    )
+
+
+def test_a_file_in_place_of_the_folder_is_refused(data):
+    data.write_text("")
+    assert one_line(data) == f"{data}: File exists"
+    assert one_line(data / "below") == f"{data / 'below'}: Not a directory"
+
+
+def test_a_refused_folder_is_let_go(data):
+    altered(data, "PRAGMA user_version = 2")
+    one_line(data)
+    one_line(data)  # and not LockedError
+    database = sqlite3.connect(data / "chainchat.sqlite")
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    SQLiteStorage(data).close()
+
+
+@pytest.fixture
+def unprivileged():
+    """A folder for one who is not root, for whom alone there are read-only files."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = os.geteuid() == 0
+        if root:
+            os.chown(folder, 65534, -1)
+            os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+def test_a_read_only_folder_is_refused(unprivileged):
+    unprivileged.chmod(0o500)
+    assert one_line(unprivileged / "data") == f"{unprivileged / 'data'}: Permission denied"
+    assert one_line(unprivileged) == f"{unprivileged}: Permission denied"
+
+
+def test_a_read_only_file_fails_at_the_first_write_at_the_latest(unprivileged):
+    SQLiteStorage(unprivileged).close()
+    (unprivileged / "chainchat.sqlite").chmod(0o400)
+    with pytest.raises(StorageError, match="attempt to write a readonly database"):
+        SQLiteStorage(unprivileged).append(entries(1, 1))
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from chainchat.chain.messages import Entry
+from chainchat.storage import StorageError
+from chainchat.storage.sqlite import SQLiteStorage
+
+storage = SQLiteStorage(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+while True:
+    seq = storage.last.seq
+    try:
+        storage.append([Entry(seq + n, 1, "id.1", seq + n, 0, b"x" * 5_000) for n in (1, 2, 3)])
+    except StorageError as error:
+        assert storage.last.seq == seq
+        print(seq, error)
+        break
+"""
+
+
+def test_what_a_full_disk_does_not_take_is_refused_and_never_seen_again(data):
+    child = subprocess.run(
+        [sys.executable, "-c", FILL, str(data)], capture_output=True, text=True, check=True
+    )
+    appended, _, error = child.stdout.strip().partition(" ")
+    assert error == f"{data / 'chainchat.sqlite'}: disk I/O error"
+    storage = SQLiteStorage(data)
+    assert int(appended) > 0
+    assert storage.last.seq == int(appended)
+    assert [e.seq for e in storage.read(0, MUCH, MUCH)] == list(range(1, int(appended) + 1))
+    storage.append(entries(storage.last.seq + 1, storage.last.seq + 2))
+    storage.close()
