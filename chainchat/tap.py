@@ -22,6 +22,7 @@ from twisted.python import usage
 
 from chainchat import config
 from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Message
 from chainchat.chain.replica import DivergenceError
 from chainchat.server.handler import Lobby
 from chainchat.server.links import PROTOCOL_VERSION, Identity, Links
@@ -37,6 +38,9 @@ reactor: Any = installed_reactor
 
 STOP_SECONDS = 1.0
 """How long a node that is told to stop waits for what it has taken to be answered."""
+
+INCARNATION_STEP = 1_000
+"""A life's number is up to this much above the one before: see ``begin_life``."""
 
 log = Logger()
 
@@ -127,47 +131,76 @@ class NodeService(Service):
 
     def _open(self) -> None:
         settings, own = self._settings, self._own
-        nodes = {p: replace(n, host=_address(settings, n)) for p, n in settings.nodes.items()}
-        host = nodes[own.position].host
+        self._nodes = {p: replace(n, host=_address(settings, n)) for p, n in settings.nodes.items()}
+        host = self._nodes[own.position].host
         self._storage = SQLiteStorage(own.data)
-        record = begin_life(self._storage, lambda: secrets.token_hex(8))
-        me = Member(
-            own.position, record.id, record.incarnation, host, own.chain_port, own.client_port
+        self._begin_life()
+        self._links = Links(reactor, self._identity, self._nodes)
+        reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
+        self._client_port = reactor.listenTCP(
+            own.client_port, self._client_factory(), interface=host, backlog=1024
         )
-        identity = Identity(
+        self._node.start()
+        self._links.start(self._identity, self._node)
+
+    def _begin_life(self) -> None:
+        """A new incarnation on the node's data."""
+        settings, own = self._settings, self._own
+        step = 1 + secrets.randbelow(INCARNATION_STEP)
+        record = begin_life(self._storage, lambda: secrets.token_hex(8), step)
+        me = Member(
+            own.position,
+            record.id,
+            record.incarnation,
+            self._nodes[own.position].host,
+            own.chain_port,
+            own.client_port,
+        )
+        self._identity = Identity(
             PROTOCOL_VERSION, settings.name, settings.founding, settings.suspect_after, me
         )
-        self._links = Links(reactor, identity, nodes)
         self._node = Node(
             me,
             record,
             self._storage,
-            self._links,
+            self,
             reactor,
             founding=settings.founding,
             suspect_after=settings.suspect_after,
             wall=lambda: time.time_ns() // 1_000_000,
             fail=self._fail,
+            excluded=self._end_life,
         )
         self._room = Room(self._node, reactor)
-        self._chain_port = reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
-        self._client_port = reactor.listenTCP(
-            own.client_port, self._client_factory(nodes), interface=host, backlog=1024
-        )
         log.info(
             "{position}: incarnation {incarnation} of {id}, log up to {last}; clients at {client}",
             position=own.position,
             incarnation=record.incarnation,
             id=record.id,
             last=self._storage.last.seq,
-            client=f"{host}:{own.client_port}",
+            client=f"{me.host}:{own.client_port}",
         )
-        self._node.start()
-        self._links.start(self._node)
 
-    def _client_factory(self, nodes: dict[str, config.NodeSettings]) -> ClientFactory:
+    def _end_life(self) -> None:
+        """The chain went on without this node: tell its clients, and begin anew as a learner."""
+        for session in self._sessions():
+            session.dropped_out()
+        self._room.stop()
+        self._links.stop()
+        self._begin_life()
+        self._node.start()
+        self._links.start(self._identity, self._node)
+
+    def _sessions(self) -> list[Session]:
+        return [s for s in self._room.connections if isinstance(s, Session)]
+
+    def send(self, to: str, message: Message) -> None:
+        """The node's ``Network``: the links outlive it."""
+        self._links.send(to, message)
+
+    def _client_factory(self) -> ClientFactory:
         settings = self._settings
-        addresses = {p: f"{node.host}:{node.client_port}" for p, node in nodes.items()}
+        addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
         lobby = Lobby(
             settings.name, settings.max_line, addresses, lambda: secrets.token_urlsafe(16)
         )
@@ -196,7 +229,7 @@ class NodeService(Service):
         """Take no more lines, wait for what was taken, tell the clients where to go, close."""
         super().stopService()
         yield maybeDeferred(self._client_port.stopListening)
-        sessions = [s for s in self._room.connections if isinstance(s, Session)]
+        sessions = self._sessions()
         for session in sessions:
             session.take_no_more()
         self._room.send_marks()
@@ -208,8 +241,8 @@ class NodeService(Service):
         self._room.stop()
         self._node.stop()
         yield task.deferLater(reactor, 0)  # let the sockets take what was written
+        # The chain port closes with the process, not before: a refusal there means death.
         self._links.stop()
-        yield maybeDeferred(self._chain_port.stopListening)
         self._storage.close()
 
 

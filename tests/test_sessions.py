@@ -10,6 +10,7 @@ from chainchat.chain.configuration import Member
 from chainchat.chat.commands import Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.state import REMEMBERED_SENDS
+from chainchat.server.delivery import REMEMBERED_PUSHES, Reading
 from chainchat.server.handler import Lobby
 from chainchat.server.node import MAX_PENDING, Node, begin_life
 from chainchat.server.room import NAMED_AT_ONCE, NOTICE_PAUSE, Room
@@ -31,11 +32,13 @@ class Connection:
         self.on_write = lambda: None
 
     def write(self, data):
+        assert not self.closed
         self.data += data
         self.written += len(data)
         self.on_write()
 
     def close(self):
+        assert not self.closed
         self.closed = True
 
     def hold(self, *, held):
@@ -74,6 +77,7 @@ class House:
             suspect_after=10.0,
             wall=lambda: TIME + int(self.clock.seconds() * 1000),
             fail=self.failed,
+            excluded=self.excluded,
         )
         self.room = Room(self.node, self.clock)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
@@ -84,6 +88,9 @@ class House:
 
     def failed(self, error):
         raise error
+
+    def excluded(self):
+        raise AssertionError("there is nobody who could go on without it")
 
     def new_token(self):
         self.tokens += 1
@@ -379,6 +386,43 @@ def test_a_day_stands_before_the_first_message_of_it(pair):
     assert days == [["* 2026-11-22"], [], ["* 2026-11-23"]]
 
 
+def test_a_client_that_sends_no_more_is_answered_and_the_connection_closed(house):
+    client = house.client()
+    client.sends("alice", "one")
+    client.session.input_ended()
+    assert client.reads()[-1] == "+OK 3"
+    assert client.connection.closed
+
+
+def test_a_client_that_sends_no_more_gets_what_it_missed_before_the_connection_closes(pair, house):
+    alice, bob = pair
+    bob.session.lost()
+    alice.says(*(f"line {n}" for n in range(450)))
+    bob = house.client()
+    bob.connection.on_write = lambda: bob.session.output_full(full=True)
+    bob.session.output_full(full=True)
+    bob.sends("bob")
+    bob.session.input_ended()
+    seen = []
+    while not bob.connection.closed:
+        bob.session.output_full(full=False)
+        seen += [line.split(": ")[1] for line in bob.reads() if line.startswith("#")]
+    assert seen == [f"line {n}" for n in range(450)]
+
+
+def test_when_the_node_stops_what_was_begun_is_finished_and_nothing_more_begun(house, pair):
+    alice, _ = pair
+    alice.sends("one", "/who", "two")
+    alice.session.take_no_more()
+    alice.sends("three")
+    assert alice.reads()[0] == "+OK 4"
+    assert alice.connection.held
+    alice.session.shut_down()
+    assert alice.reads() == ["* this node stops; go on at 10.0.0.2:7001"]
+    assert alice.connection.closed
+    assert house.node.state.applied == 4
+
+
 # --- what programs ask -------------------------------------------------------------------
 
 
@@ -418,6 +462,51 @@ def test_every_machine_verb_has_its_reply(house):
     assert alice.connection.closed
 
 
+@pytest.mark.parametrize("last", ["LOGOUT", "DELETE alice"])
+def test_what_is_asked_for_before_the_end_of_the_session_is_done_and_answered_before_it(
+    house, last
+):
+    alice = house.program("alice")
+    alice.reads()
+    replies = alice.says("@1 SEND 1 * :hi", "@2 ACK 3", f"@3 {last}", "@4 PING")
+    assert replies == ["+OK @1 id=3", "+OK @2", "+OK @3"]
+    assert alice.connection.closed
+
+
+def test_what_many_acknowledge_at_once_is_one_entry(house):
+    programs = [house.program(f"p{number}") for number in range(5)]
+    programs[0].says("@1 SEND 1 * :hi")
+    before = house.node.state.applied
+    for program in programs:
+        program.sends(f"@2 ACK {before}", "@3 PING")
+    assert [program.reads()[-2:] for program in programs] == [["+OK @2", "+OK @3"]] * 5
+    assert house.node.state.applied == before + 1
+    assert {house.seen(f"p{number}") for number in range(5)} == {before}
+
+
+def test_an_answer_that_comes_when_the_session_was_moved_is_not_written_any_more(house):
+    alice = house.program("alice")
+    alice.reads()
+    again = house.client(HELLO)
+    again.sends("@1 RESUME alice token1 after=0")
+    alice.sends("@1 ACK 3")
+    assert alice.reads() == ["NOTE moved :this session goes on elsewhere"]
+    assert alice.connection.closed
+
+
+def test_a_send_on_its_way_when_the_session_moves_is_refused_before_the_connection_closes(house):
+    alice = house.program("alice")
+    alice.reads()
+    again = house.client(HELLO)
+    again.sends("@1 RESUME alice token1 after=0")
+    alice.sends("@1 SEND 1 * :hi")
+    assert alice.reads() == [
+        "NOTE moved :this session goes on elsewhere",
+        "-ERR 431 @1 this session has ended; connect again",
+    ]
+    assert alice.connection.closed
+
+
 def test_a_send_that_is_repeated_has_its_first_result_again(house):
     alice = house.program("alice")
     alice.reads()
@@ -447,6 +536,15 @@ def test_a_resume_goes_on_after_an_id_and_the_old_connection_is_told(house):
     assert [push.split()[1:3] for push in pushes] == [["5", "4"], ["6", "5"]]
     assert alice.reads() == ["NOTE moved :this session goes on elsewhere"]
     assert alice.connection.closed
+
+
+def test_a_resume_after_an_id_that_is_still_to_come_begins_with_what_comes(house):
+    house.program("alice")
+    bob = house.program("bob")
+    bob.says("@1 SEND 1 * :one")
+    alice = house.client(HELLO, "@1 RESUME alice token1 after=9223372036854775807")
+    bob.says("@2 SEND 2 * :two")
+    assert [line.split()[1:3] for line in alice.reads() if line.startswith("MSG")] == [["6", "4"]]
 
 
 def test_a_token_that_is_not_the_accounts_is_refused_and_the_connection_stays(house):
@@ -566,6 +664,31 @@ def test_a_resume_moves_no_mark(house):
     assert house.seen("alice") == 2
 
 
+def test_a_long_answer_right_behind_the_login_pushes_nothing_twice(house):
+    bob = house.program("bob")
+    for number in range(60):
+        bob.says(f"@1 SEND {number + 1} * :{'x' * 900}")
+    alice = house.client(HELLO)
+    alice.reads()
+    bob.sends("@2 SEND 61 * :early")
+    alice.sends("@1 LOGIN alice", "@2 SINCE 0")
+    bob.sends("@3 SEND 62 * :late")
+    pushes = [line.split(" :")[1] for line in alice.reads() if line.startswith("MSG")]
+    assert pushes == ["late"]
+
+
+def test_of_many_pushes_some_are_remembered_and_no_mark_is_set_too_high():
+    reading = Reading(0)
+    for number in range(1, 3 * REMEMBERED_PUSHES + 1):
+        reading.pushed(newest=number, written=10 * number)
+    last = 3 * REMEMBERED_PUSHES
+    assert reading.did_something(15, 10 * last) is False
+    assert reading.did_something(5_000, 10 * last) is True
+    assert 500 - 8 < reading.seen <= 500
+    assert reading.did_something(10 * last, 10 * last) is True
+    assert reading.seen == last
+
+
 # --- slow readers, and more than the chain takes -----------------------------------------
 
 
@@ -607,19 +730,24 @@ def test_a_long_answer_is_read_no_faster_than_it_is_taken(house, pair):
     assert sum(chunks) == 101
 
 
-def test_with_too_much_on_its_way_connections_are_held_and_go_on_later(house, pair):
+def test_with_too_much_on_its_way_connections_are_held_and_go_on_later(pair):
     alice, bob = pair
+    alice.sends(*(f"line {n}" for n in range(MAX_PENDING + 10)))
+    bob.sends("/chain", "hi")
+    assert (alice.connection.held, bob.connection.held) == (True, True)
+    assert len([line for line in alice.reads() if line.startswith("+OK")]) == MAX_PENDING + 10
+    assert [line for line in bob.reads() if not line.startswith(("#", "*"))] == [
+        f"| epoch 1   [solo]   committed {MAX_PENDING + 3}",
+        ". you are on solo, the only node",
+        f"+OK {MAX_PENDING + 14}",
+    ]
+    assert (alice.connection.held, bob.connection.held) == (False, False)
+
+
+def test_a_line_that_was_held_is_answered_though_nothing_else_happens(house, pair):
     for _ in range(MAX_PENDING):
         house.node.submit(Nothing())
-    bob.sends("hi")
-    alice.sends("hello")
-    assert (alice.connection.held, bob.connection.held) == (True, True)
-    house.clock.advance(0)
-    house.room.room_again()
-    house.clock.advance(0)
-    answers = {client.connection.read()[0] for client in pair}
-    assert answers == {f"+OK {MAX_PENDING + 4}", f"+OK {MAX_PENDING + 5}"}
-    assert (alice.connection.held, bob.connection.held) == (False, False)
+    assert len(pair[0].says("/chain")) == 2
 
 
 # --- who comes and goes ------------------------------------------------------------------
@@ -638,6 +766,21 @@ def test_others_who_come_and_go_are_announced_to_who_wants_it(house):
     assert alice.reads() == []
     assert alice.reads(NOTICE_PAUSE) == ["* bob has left"]
     assert quiet.reads() == []
+
+
+@pytest.mark.parametrize("quickly", ["RESUME alice token1 after=0", "LOGIN alice"])
+def test_who_comes_back_at_once_has_neither_left_nor_joined(house, quickly):
+    bob = house.client("bob")
+    alice = house.program("alice")
+    for _ in range(2):
+        bob.reads(NOTICE_PAUSE)
+    house.client("carol")
+    assert bob.reads() == ["* carol has joined"]
+    if quickly.startswith("LOGIN"):
+        alice.session.lost()
+    house.client(HELLO, f"@1 {quickly}")
+    bob.reads(NOTICE_PAUSE)
+    assert bob.reads(NOTICE_PAUSE) == []
 
 
 def test_many_who_come_at_once_are_counted(house):

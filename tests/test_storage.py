@@ -1,6 +1,8 @@
 """Storage: one contract, which the disk and its stand-in in memory both keep."""
 
+import json
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.replica import fitting, size
+from chainchat.chat.commands import Say, encode
 from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
 from chainchat.storage.memory import MemoryStorage
 from chainchat.storage.sqlite import SQLiteStorage
@@ -85,7 +88,8 @@ def test_a_read_takes_no_more_octets_than_it_was_given(storage):
 
 def test_a_read_gives_one_entry_however_few_octets_there_are(storage):
     storage.append([entry(1, command=b"x" * 500), entry(2)])
-    assert storage.read(0, 2, 1) == [entry(1, command=b"x" * 500)]
+    for octets in (0, 1):
+        assert storage.read(0, 2, octets) == [entry(1, command=b"x" * 500)]
 
 
 def test_single_entries_are_found_wherever_they_lie(storage):
@@ -106,7 +110,7 @@ def test_more_batches_than_are_cached_are_read_again_from_the_log(storage):
     batches=st.lists(st.lists(st.integers(0, 300), min_size=1, max_size=4), max_size=5),
     after=st.integers(0, 20),
     up_to=st.integers(0, 20),
-    octets=st.integers(1, 1_500),
+    octets=st.integers(0, 1_500),
 )
 @deterministic
 def test_any_read_is_the_part_of_the_log_that_fits(batches, after, up_to, octets):
@@ -186,6 +190,60 @@ def test_a_checkpoint_can_be_written_again(storage):
     assert storage.newest_checkpoint() == Checkpoint(10, b"image")
 
 
+# --- the contract: cutting the log -------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", range(7))
+def test_a_cut_leaves_the_beginning_and_the_log_goes_on_from_there(storage, after):
+    for first, last in ((1, 3), (4, 4), (5, 7)):
+        storage.append(entries(first, last))
+    assert storage.read(0, 7, MUCH) == entries(1, 7)
+    assert storage.cut(after) is not None
+    assert storage.last == (EntryId(1, after) if after else EntryId())
+    assert storage.read(0, 7, MUCH) == entries(1, after)
+    assert [storage.epoch_of(seq) for seq in range(after, 8)] == [min(after, 1)] + [None] * (
+        7 - after
+    )
+    storage.append(entries(after + 1, 8, epoch=2))
+    assert storage.read(0, 8, MUCH) == entries(1, after) + entries(after + 1, 8, epoch=2)
+    assert storage.epoch_of(8) == 2
+
+
+@pytest.mark.parametrize("after", [3, 4, 99])
+def test_nothing_is_cut_above_the_end(storage, after):
+    storage.append(entries(1, 3))
+    assert storage.cut(after) is None
+    assert storage.last == EntryId(1, 3)
+
+
+def test_a_cut_takes_the_messages_out_of_the_index(storage):
+    storage.append(entries(1, 6))
+    storage.index(rows((ALICE, 2, BOB), (EVERY_READER, 3, BOB), (EVERY_READER, 4, BOB)))
+    storage.write_checkpoint(Checkpoint(3, b"image"))
+    storage.index(rows((ALICE, 5, BOB)))
+    storage.cut(3)
+    storage.append(entries(4, 4))
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 3]
+
+
+def test_what_a_checkpoint_holds_is_not_cut(storage):
+    storage.append(entries(1, 6))
+    storage.write_checkpoint(Checkpoint(4, b"image"))
+    with pytest.raises(StorageError):
+        storage.cut(3)
+    assert storage.last == EntryId(1, 6)
+    assert storage.cut(4) is not None
+    assert storage.last == EntryId(1, 4)
+
+
+def test_what_is_cut_is_kept():
+    storage = MemoryStorage()
+    storage.append(entries(1, 6))
+    storage.cut(4)
+    storage.cut(3)
+    assert storage.cuts == [entry(5), entry(6), entry(4)]
+
+
 # --- on a disk ---------------------------------------------------------------------------
 
 
@@ -205,6 +263,32 @@ def test_everything_survives_reopening(data):
     assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [4]
     storage.append(entries(6, 6, epoch=2))
     assert storage.epoch_of(6) == 2
+    storage.close()
+
+
+def test_a_cut_writes_a_side_file_of_its_own_and_survives_reopening(data):
+    storage = SQLiteStorage(data)
+    say = encode(Say("a.1.1", 5, "alice", 0, "*", "grüß euch"))
+    for _ in range(2):
+        storage.append([entry(1), entry(2), entry(3, command=say)])
+        side_file = storage.cut(1)
+        storage.cut(0)
+    assert sorted(path.name for path in data.glob("*.jsonl")) == [
+        "cut-1-1-1.jsonl", "cut-1-1-2.jsonl", "cut-2-3-1.jsonl", "cut-2-3-2.jsonl",
+    ]  # fmt: skip
+    assert side_file == data / "cut-2-3-2.jsonl"
+    lines = [json.loads(line) for line in side_file.read_text(encoding="utf-8").splitlines()]
+    assert lines[0] == {
+        "seq": 2, "epoch": 1, "origin": "id.1", "number": 2, "time": 1_002, "command": "120",
+        "octets": "78",
+    }  # fmt: skip
+    assert "'alice', 0, '*', 'grüß euch'" in lines[1]["command"]
+    assert bytes.fromhex(lines[1]["octets"]) == say
+    storage.append(entries(1, 3))
+    storage.cut(2)
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert storage.read(0, 9, MUCH) == entries(1, 2)
     storage.close()
 
 
@@ -237,6 +321,47 @@ def test_a_file_that_is_no_database_is_refused(data):
     data.mkdir()
     (data / "chainchat.sqlite").write_bytes(b"not a database at all. " * 100)
     assert one_line(data) == f"{data / 'chainchat.sqlite'}: file is not a database"
+
+
+def test_somebody_elses_database_is_refused_and_left_as_it_is(data):
+    data.mkdir()
+    path = data / "chainchat.sqlite"
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE precious (thing)")
+    database.commit()
+    database.close()
+    before = path.read_bytes()
+    assert one_line(data) == f"{path}: a database, but not one of chainchat's"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        ("DELETE FROM log WHERE last = 4", "entry 3 is missing from the log"),
+        ("DELETE FROM log WHERE last = 2", "entry 1 is missing from the log"),
+        ("UPDATE log SET last = 3 WHERE last = 4", "the entries up to 3 are not what was written"),
+    ],
+)
+def test_a_hole_in_the_log_is_refused_where_it_is_met(data, damage, complaint):
+    storage = SQLiteStorage(data)
+    for first, last in ((1, 2), (3, 4), (5, 6)):
+        storage.append(entries(first, last))
+    storage.close()
+    altered(data, damage)
+    storage = SQLiteStorage(data)
+    with pytest.raises(StorageError) as caught:
+        storage.read(0, 6, MUCH)
+    assert str(caught.value).startswith(f"{data / 'chainchat.sqlite'}: {complaint}")
+    storage.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
+def test_a_refused_file_is_closed(data):
+    altered(data, "PRAGMA user_version = 2")
+    before = len(os.listdir("/proc/self/fd"))
+    one_line(data)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_corrupt_entry_is_refused(data):
@@ -331,3 +456,58 @@ def test_what_a_full_disk_does_not_take_is_refused_and_never_seen_again(data):
     assert [e.seq for e in storage.read(0, MUCH, MUCH)] == list(range(1, int(appended) + 1))
     storage.append(entries(storage.last.seq + 1, storage.last.seq + 2))
     storage.close()
+
+
+ROLL_BACK = """
+import resource, sys
+from pathlib import Path
+from chainchat.chain.messages import Entry
+from chainchat.storage import IndexRow, StorageError
+from chainchat.storage.sqlite import SQLiteStorage
+
+storage = SQLiteStorage(Path(sys.argv[1]))
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, most))
+storage.index([IndexRow(5, 1, 6)])
+try:
+    storage.append([Entry(1, 1, "id.1", 1, 0, b"x" * 1_000_000)])
+except StorageError:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    print(storage.last.seq, storage.ids_after(5, 0, 10, unless_sender=-1))
+"""
+
+
+def test_the_index_loses_nothing_with_a_transaction_that_fails(data):
+    child = subprocess.run(
+        [sys.executable, "-c", ROLL_BACK, str(data)], capture_output=True, text=True, check=True
+    )
+    assert child.stdout == "0 [1]\n"
+
+
+def test_a_torn_tail_leaves_the_log_up_to_a_whole_transaction(data, tmp_path):
+    storage, chosen = SQLiteStorage(data), random.Random(7)
+    ends, written = [0], []
+    while ends[-1] < 60:
+        batch = entries(ends[-1] + 1, ends[-1] + chosen.randint(1, 5), epoch=1 + ends[-1] // 20)
+        storage.append(batch)
+        written += batch
+        ends.append(batch[-1].seq)
+    database = (data / "chainchat.sqlite").read_bytes()
+    wal = (data / "chainchat.sqlite-wal").read_bytes()  # as a process that is killed leaves it
+    storage.close()
+    found = set()
+    for octets in [*sorted(chosen.sample(range(len(wal)), 40)), len(wal)]:
+        torn = tmp_path / f"torn-{octets}"
+        torn.mkdir()
+        (torn / "chainchat.sqlite").write_bytes(database)
+        (torn / "chainchat.sqlite-wal").write_bytes(wal[:octets])
+        storage = SQLiteStorage(torn)
+        last = storage.last.seq
+        assert last in ends
+        assert last >= max(found, default=0)
+        assert storage.read(0, MUCH, MUCH) == written[:last]
+        storage.append(entries(last + 1, last + 1, epoch=9))
+        storage.close()
+        found.add(last)
+    assert ends[-1] in found
+    assert len(found) > 10

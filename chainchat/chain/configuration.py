@@ -58,10 +58,12 @@ class Configuration(Struct, frozen=True):
     Attributes:
         epoch: grows with every configuration; an epoch has one configuration.
         members: from head to tail.
+        why: what led to it and who says so, for operators.
     """
 
     epoch: int = 0
     members: tuple[Member, ...] = ()
+    why: str = ""
 
     @property
     def positions(self) -> tuple[str, ...]:
@@ -82,9 +84,14 @@ class Configuration(Struct, frozen=True):
         """The member at ``position``, if there is one."""
         return next((member for member in self.members if member.position == position), None)
 
+    @property
+    def lives(self) -> tuple[tuple[str, int], ...]:
+        """The members' lives, from head to tail."""
+        return tuple(member.life for member in self.members)
+
     def has(self, life: tuple[str, int]) -> bool:
         """Whether this very life is a member."""
-        return any(member.life == life for member in self.members)
+        return life in self.lives
 
     def has_node(self, node_id: str) -> bool:
         """Whether some life of this node is a member."""
@@ -119,9 +126,9 @@ class Configuration(Struct, frozen=True):
         index = positions.index(position) + step
         return positions[index] if 0 <= index < len(positions) else None
 
-    def with_members(self, members: tuple[Member, ...]) -> Self:
+    def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
         """The configuration of the next epoch, with these members."""
-        return type(self)(self.epoch + 1, members)
+        return type(self)(self.epoch + 1, members, why)
 
     def __str__(self) -> str:
         chain = " -> ".join(self.positions) or "nobody"

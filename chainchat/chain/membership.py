@@ -1,11 +1,16 @@
 """Membership: how one configuration follows another.
 
-A node that starts is not part of the chain, whatever its disk says: another life of it was. The
-first configuration is *founded* when every founding position has been seen, and after a restart the
-chain is *resumed* when every member is back. Both are one
-procedure: the head of the configuration (at the founding: the first founding position) proposes the
-members' present lives, every one of them votes, durably, and the proposer's own durable write of
-the new configuration is the decision.
+A node proposes the next configuration, the members that stay vote for it, durably, and the
+proposer's own durable write of it is the decision. There are four changes:
+
+- *shrink*: the chain goes on without members that are dead or silent (a splice);
+- *join*: a learner that holds the whole log becomes the new tail (the chain is extended);
+- *resume*: the members' present lives take the place of earlier ones, after a restart;
+- *found*: a resume from nothing, by the founding positions.
+
+A plain majority could not let the last of three nodes go on, and a plain timeout could not keep two
+halves of a network from going on both. Here the dead are left out of the count, if their death is
+proved and fresh (``evidence``); the silent are not.
 
 The inputs are generators of effects. Each effect is carried out completely before the next one is
 asked for, so a record is on disk (``Save``) before any message that depends on it is sent.
@@ -14,8 +19,9 @@ Invariants, named in comments where they are kept:
 
 - *one vote*: a node holds at most one vote for the next epoch, and keeps it over a restart.
 - *locked*: a node that holds a vote takes no part in the chain until it learns what became of it.
-- *all vote*: a configuration is decided only with the vote of every member of it that was a member
-  before.
+- *all vote*: a configuration is decided only with the vote of every member of it that was one.
+- *own judgement*: nobody votes to exclude whom it could not exclude by its own evidence.
+- *tried*: whoever has tried to exclude a life confirms it no more, whatever became of the try.
 - *newest*: a node never goes back to an older configuration.
 """
 
@@ -25,10 +31,13 @@ from enum import Enum
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from chainchat.chain.changes import Change, change, may_shrink
 from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.messages import (
     Abort,
     Decided,
+    Declined,
     EntryId,
     Ping,
     Pong,
@@ -37,9 +46,6 @@ from chainchat.chain.messages import (
     Voted,
 )
 from chainchat.chain.replica import Send
-
-PINGS_PER_SUSPICION = 10
-"""A node pings every tenth of ``suspect-after``."""
 
 
 class Status(Enum):
@@ -85,19 +91,23 @@ class Report(Struct, frozen=True):
     text: str
 
 
-Effect = Save | Send | Report
+class Excluded(Struct, frozen=True):
+    """The chain goes on without this life: it has to end, and a new one to begin as a learner."""
 
 
-class Peer(Struct):
-    """What is known of another node.
+class Seal(Struct, frozen=True):
+    """Tail: take no more entries, let this learner have the rest, and say when it has them."""
 
-    Attributes:
-        heard: when anything came from it, monotonic seconds; None if never.
-        pong: the newest answer of its present life; None if there is none yet.
-    """
+    learner: Member
 
-    heard: float | None = None
-    pong: Pong | None = None
+
+class Copy(Struct, frozen=True):
+    """Copy the log's missing end from the node at a position, before the chain is resumed."""
+
+    source: str
+
+
+Effect = Save | Send | Report | Excluded | Seal | Copy
 
 
 class Membership:
@@ -107,6 +117,11 @@ class Membership:
         me: this life.
         record: as it is on disk.
         founding: positions in founding order, as ``chain.ini`` or the record has them.
+        evidence: whether the others live.
+        sealed: the learner for which this tail takes no more entries.
+        last: the last entry of this node's log; kept up to date by its owner.
+        caught_up: whether this learner holds all but the newest entries; likewise.
+        nearby: the learners that, as this tail sees it, hold all but the newest; likewise.
     """
 
     def __init__(
@@ -129,14 +144,24 @@ class Membership:
         self.me = me
         self.record = record
         self.founding = record.founding or founding
+        self.evidence = Evidence(suspect_after)
+        self.sealed: Member | None = None
         self.last = EntryId()
-        self.committed = 0
+        self.caught_up = False
+        self.nearby: frozenset[Member] = frozenset()
         self._suspect_after = suspect_after
-        self._peers: dict[str, Peer] = {}
+        self._present: dict[str, Pong] = {}
+        """The newest Pong from each position."""
+        self._linked: set[str] = set()
+        self._heard: dict[str, float] = {}
         self._proposal: Vote | None = None
-        self._voters: dict[str, Voted] = {}
+        self._proposed_at = 0.0
+        self._voters: set[str] = set()
         self._ballots = 0
-        self._nonce = 0
+        self._tried: set[Life] = set()
+        self._declined_at = -suspect_after
+        self._seal_for: Vote | None = None
+        self._sealed_at = 0.0
         self._complaint = ""
 
     # --- what it comes to
@@ -159,43 +184,85 @@ class Membership:
 
     @property
     def active(self) -> bool:
-        """Whether this node takes part in the chain now: a member, and not *locked*."""
-        return self.status is Status.ACTIVE and self.record.vote is None
+        """Whether this node takes part in the chain now: a member, neither *locked* nor sealed."""
+        return self.status is Status.ACTIVE and self.record.vote is None and self.sealed is None
 
     def silent(self, now: float) -> tuple[str, ...]:
         """Positions of the chain (or of the founding) not heard for ``suspect_after`` seconds."""
         return tuple(
             position
             for position in self.configuration.positions or self.founding
-            if position != self.me.position and not self._heard(position, now)
+            if position != self.me.position and not self._is_heard(position, now)
         )
 
-    def _heard(self, position: str, now: float) -> bool:
-        peer = self._peers.get(position)
+    def holds_lease(self, now: float) -> bool:
+        """Whether nobody can have gone on without this member yet (rule 13).
+
+        True if every other member is clean, or has confirmed a ping of this one freshly.
+        """
+        voting = self.record.vote is not None
         return (
-            peer is not None and peer.heard is not None and now - peer.heard < self._suspect_after
+            self.status is Status.ACTIVE
+            and not voting
+            and all(
+                self.evidence.is_clean(life) or self.evidence.is_fresh(life, now)
+                for life in self.configuration.lives
+                if life != self.me.life
+            )
         )
+
+    def _is_heard(self, position: str, now: float) -> bool:
+        heard = self._heard.get(position)
+        return heard is not None and now - heard < self._suspect_after
 
     # --- inputs
 
     def tick(self, now: float) -> Iterator[Effect]:
         """Every tenth of ``suspect_after``: ping everybody, repeat what may have got lost."""
         for position in self._others():
-            self._nonce += 1
-            yield Send(position, Ping(self.me, self._nonce, self.configuration.epoch))
+            yield self._ping(position, now)
+        if self.sealed is not None and now - self._sealed_at > self._suspect_after / 10:
+            yield from self._unseal()
         vote = self.record.vote
         if vote is not None and vote.proposer.position != self.me.position:
             yield Send(vote.proposer.position, Voted(self.me, vote, self.last))
-        yield from self._propose(now)
+        yield from self._act(now)
 
-    def linked(self, position: str) -> Iterator[Effect]:
-        """A connection with ``position`` is there: ask at once, do not wait for the tick."""
-        self._peers.setdefault(position, Peer())
-        self._nonce += 1
-        yield Send(position, Ping(self.me, self._nonce, self.configuration.epoch))
+    def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
+        """A connection is there, whose other end says that it is ``member``."""
+        self._linked.add(position)
+        self._present.pop(position, None)
+        old = self.configuration.member(position)
+        if old is not None and self._replaces(member, old):
+            self.evidence.died(old.life, now)
+        yield self._ping(position, now)
+        yield from self._act(now)
+
+    @staticmethod
+    def _replaces(member: Member, old: Member) -> bool:
+        """Whether ``member``, at the address of ``old``, proves that ``old`` is dead (rule 2)."""
+        if (member.host, member.chain_port) != (old.host, old.chain_port):
+            return False  # a copied disk elsewhere proves nothing
+        return member.id != old.id or member.incarnation > old.incarnation
+
+    def unlinked(self, position: str) -> None:
+        """The connection with ``position`` ended. By itself that proves nothing."""
+        self._linked.discard(position)
+
+    def refused(self, position: str, now: float) -> Iterator[Effect]:
+        """After the connection ended, the member's own port refused a new one: it is dead."""
+        member = self.configuration.member(position)
+        if member is not None and position not in self._linked and position != self.me.position:
+            if not self.evidence.is_dead(member.life):
+                yield Report(f"{position} is dead: its port refuses connections")
+            self.evidence.died(member.life, now)
+            yield from self._act(now)
 
     def receive(
-        self, sender: str, message: Ping | Pong | Propose | Voted | Decided | Abort, now: float
+        self,
+        sender: str,
+        message: Ping | Pong | Propose | Voted | Decided | Abort | Declined,
+        now: float,
     ) -> Iterator[Effect]:
         """Take a message in.
 
@@ -204,31 +271,74 @@ class Membership:
             message: what it said.
             now: monotonic seconds.
         """
-        peer = self._peers.setdefault(sender, Peer())
-        peer.heard = now
         match message:
             case Ping():
-                yield Send(sender, self._pong(message.nonce))
+                self._heard[sender] = now
+                self.evidence.heard(message.member.life, now)
+                yield Send(sender, self._pong(message))
             case Pong():
-                peer.pong = message
-                yield from self._learn(message.configuration)
-                yield from self._propose(now)
+                yield from self._answered(sender, message, now)
             case Propose():
-                yield from self._consider(sender, message)
+                yield from self._consider(sender, message, now)
             case Voted():
                 yield from self._count(sender, message)
             case Decided():
-                yield from self._learn(message.configuration)
+                yield from self._learn(message.configuration, now)
             case Abort():
                 if self.record.vote == message.vote:
                     yield self._save(vote=None)
+            case Declined():
+                if self._proposal == message.vote:
+                    self._proposal = None
+                    self._declined_at = now
 
-    def _pong(self, nonce: int) -> Pong:
-        return Pong(self.me, nonce, self.configuration, self.record.vote, self.last, self.committed)
+    def synced(self, learner: Member, last: EntryId) -> Iterator[Effect]:
+        """Tail: the learner for which it is sealed has the whole log on its disk."""
+        vote = self._seal_for
+        if vote is None or learner != self.sealed or last != self.last:
+            return
+        self.sealed = self._seal_for = None
+        if vote.proposer == self.me:
+            if vote == self._proposal:
+                yield from self._decide()
+        else:
+            yield from self._vote(vote)
+
+    # --- pings
+
+    def _ping(self, position: str, now: float) -> Send:
+        nonce = self.evidence.next_ping(now)
+        return Send(position, Ping(self.me, nonce, self.configuration.epoch))
+
+    def _pong(self, ping: Ping) -> Pong:
+        return Pong(
+            self.me,
+            ping.nonce,
+            self.configuration,
+            self._confirms(ping),
+            self.last,
+            self.caught_up,
+        )
+
+    def _confirms(self, ping: Ping) -> bool:
+        """Whether this member neither goes on without the pinger nor has tried to (rule 1)."""
+        if self.status is not Status.ACTIVE:
+            return False
+        epoch = self.configuration.epoch
+        if epoch > ping.epoch and not self.configuration.has(ping.member.life):
+            return False
+        return not (epoch + 1 > ping.epoch and ping.member.life in self._tried)  # *tried*
+
+    def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Effect]:
+        self._present[sender] = pong
+        if pong.confirms and self.status is Status.ACTIVE:
+            self.evidence.confirmed(pong.member.life, pong.nonce, now)
+        yield from self._learn(pong.configuration, now)
+        yield from self._act(now)
 
     def _others(self) -> Iterable[str]:
         """Everybody to be asked: founding positions, members, and whoever has called."""
-        positions = dict.fromkeys((*self.founding, *self.configuration.positions, *self._peers))
+        positions = dict.fromkeys((*self.founding, *self.configuration.positions, *self._heard))
         return [position for position in positions if position != self.me.position]
 
     def _save(
@@ -244,59 +354,117 @@ class Membership:
 
     # --- the proposer
 
-    def _propose(self, now: float) -> Iterator[Effect]:
-        """Found or resume the chain, if that is this node's to do and everybody is there."""
-        members = self._present_members(now)
-        if members is None:
-            self._proposal = None
+    def _act(self, now: float) -> Iterator[Effect]:
+        """Propose what is this node's to propose now, or complete what a dead proposer began."""
+        yield from self._complete(now)
+        if self.record.vote is not None or self.sealed is not None:
             return
-        if self._proposal is None or self._proposal.configuration.members != members:
+        proposed = self._wanted(now)
+        if proposed is None:
+            self._proposal = None  # any time: its voters are told when they ask
+            return
+        if self._proposal is None or self._proposal.configuration != proposed:
             self._ballots += 1
-            self._voters = {}
-            self._proposal = Vote(
-                self.configuration.with_members(members),
-                self.me,
-                (self.me.incarnation, self._ballots),
-            )
-        if len(members) == 1:
-            yield from self._decide()
-            return
-        for position in self._proposal.configuration.positions:
-            if position != self.me.position and position not in self._voters:
-                yield Send(position, Propose(self.configuration, self._proposal))
+            self._voters = set()
+            ballot = (self.me.incarnation, self._ballots)
+            self._proposal = Vote(proposed, self.me, ballot)
+            self._proposed_at = now
+        self._tried |= set(self.configuration.lives) - set(proposed.lives)  # *tried*
+        yield from self._canvass(self._proposal, now)
 
-    def _present_members(self, now: float) -> tuple[Member, ...] | None:
-        """The members of the next configuration, if it is to be proposed here and now."""
-        configuration = self.configuration
-        if self.record.vote is not None or self.status is Status.LEARNER:
+    def _wanted(self, now: float) -> Configuration | None:
+        """The configuration that this node should propose now."""
+        shrunk = self._shrunk(now)
+        if shrunk is not None:
+            return shrunk
+        return self._resumed(now) or self._extended(now)
+
+    def _shrunk(self, now: float) -> Configuration | None:
+        """The chain without those who may be excluded, if this node is to propose it (rule 4)."""
+        base = self.configuration
+        if self.status is not Status.ACTIVE:
             return None
-        positions = configuration.positions or self.founding
-        if positions[0] != self.me.position:
+        out = [m for m in base.members if m != self.me and self.evidence.may_exclude(m.life, now)]
+        stay = tuple(member for member in base.members if member not in out)
+        if not out or stay[0].life != self.me.life:
+            return None
+        clean = [member.life for member in out if self.evidence.is_clean(member.life)]
+        if not may_shrink(base, [member.life for member in stay], clean):
+            return None
+        if self._proposal is not None and self._proposal.configuration.members == stay:
+            return self._proposal.configuration  # the reasons are those of its first day
+        reasons = ", ".join(f"{m.position}: {self.evidence.reason(m.life, now)}" for m in out)
+        return base.followed_by(stay, f"without {reasons}; seen by {self.me.position}")
+
+    def _resumed(self, now: float) -> Configuration | None:
+        """The members' present lives, if all are there and some is new (rules 0 and 11)."""
+        base = self.configuration
+        positions = base.positions or self.founding
+        if self.status is Status.LEARNER or positions[0] != self.me.position:
             return None
         present = [self._present_life(position, now) for position in positions]
-        if None in present:
-            return None
         members = tuple(member for member in present if member is not None)
-        changed = [member.life for member in members] != [m.life for m in configuration.members]
-        return members if changed else None
+        if len(members) < len(positions) or [m.life for m in members] == list(base.lives):
+            return None
+        if not base.members:
+            return base.followed_by(members, "founded")
+        back = [m.position for m in members if not base.has(m.life)]
+        return base.followed_by(members, f"resumed: {', '.join(back)} restarted, all are back")
 
     def _present_life(self, position: str, now: float) -> Member | None:
         """The life now at ``position``, if it can be a member of the next configuration."""
         if position == self.me.position:
             return self.me
-        peer = self._peers.get(position)
-        if peer is None or peer.pong is None or not self._heard(position, now):
-            return None
-        pong = peer.pong
-        if pong.configuration != self.configuration:
+        pong = self._present.get(position)
+        if pong is None or not self._is_heard(position, now):
             return None
         old = self.configuration.member(position)
-        if old is not None and pong.member.id != old.id:
-            return None  # another disk: it has nothing to resume from
+        if pong.configuration != self.configuration or (old and old.id != pong.member.id):
+            return None
         return pong.member
 
+    def _extended(self, now: float) -> Configuration | None:
+        """The chain with a learner that has caught up as its new tail (rule 10)."""
+        base = self.configuration
+        if self.status is not Status.ACTIVE or base.head != self.me.position:
+            return None
+        if len(base.members) >= len(self.founding):
+            return None
+        if self._proposal is not None and now - self._proposed_at > self._suspect_after / 2:
+            self._declined_at = now
+        if now - self._declined_at < self._suspect_after / 4:
+            return None
+        for position, pong in self._present.items():
+            newcomer = pong.member
+            known = pong.configuration == base and not base.has_node(newcomer.id)
+            if known and pong.caught_up and self._is_heard(position, now):
+                why = f"{position} has caught up and joins"
+                return base.followed_by((*base.members, newcomer), why)
+        return None
+
+    def _canvass(self, proposal: Vote, now: float) -> Iterator[Effect]:
+        """Ask for the votes that are missing; decide at once if there are none to ask for."""
+        if self._electors(proposal) <= self._voters:
+            if change(self.configuration, proposal.configuration) is Change.JOIN:
+                yield from self._seal(proposal, now)  # a chain of one: its only member is the tail
+            else:
+                yield from self._decide()
+            return
+        for position in proposal.configuration.positions:
+            if position in self._electors(proposal) - self._voters:
+                yield Send(position, Propose(self.configuration, proposal))
+
+    def _electors(self, vote: Vote) -> set[str]:
+        """Whose votes a proposal needs besides its proposer's: *all vote*."""
+        base = self.configuration.positions or self.founding
+        return {
+            member.position
+            for member in vote.configuration.members
+            if member.position in base and member.position != vote.proposer.position
+        }
+
     def _count(self, sender: str, voted: Voted) -> Iterator[Effect]:
-        """A vote came in; *all vote*: with the last one the proposal is decided."""
+        """A vote came in; with the last one the proposal is decided."""
         if voted.vote != self._proposal:
             # Whoever holds a vote waits for an answer, also from a life that knows nothing of it.
             if self.configuration.epoch >= voted.vote.configuration.epoch:
@@ -306,69 +474,90 @@ class Membership:
             return
         if voted.voter not in voted.vote.configuration.members:
             return
-        if voted.last > self.last:
-            complaint = (
-                f"{sender} holds entry {voted.last.seq} of epoch {voted.last.epoch}, beyond "
-                f"this log's end ({self.last.seq} of epoch {self.last.epoch}): not resuming"
+        kind = change(self.configuration, voted.vote.configuration)
+        if kind is Change.RESUME and voted.last > self.last:
+            yield from self._complain(
+                f"{sender} holds entries up to {voted.last.seq} of epoch {voted.last.epoch}, "
+                f"this log ends with {self.last.seq} of epoch {self.last.epoch}: copying first"
             )
-            yield from self._complain(complaint)
+            yield Copy(sender)
             return
-        self._voters[sender] = voted
-        others = {p for p in voted.vote.configuration.positions if p != self.me.position}
-        if others <= self._voters.keys():
+        self._voters.add(sender)
+        if self._electors(voted.vote) <= self._voters:
             yield from self._decide()
 
     def _decide(self) -> Iterator[Effect]:
         """The write of the record is the decision; only then does anybody hear of it."""
         assert self._proposal is not None
         configuration = self._proposal.configuration
-        founded = not self.configuration.members
-        self._proposal = None
-        yield self._save(configuration=configuration)
-        yield Report(f"{'founded' if founded else 'resumed'}: {configuration}")
-        for position in configuration.positions:
-            if position != self.me.position:
-                yield Send(position, Decided(configuration))
+        others = {*self.configuration.positions, *configuration.positions} - {self.me.position}
+        yield from self._adopt(configuration)
+        for position in sorted(others):
+            yield Send(position, Decided(configuration))
 
     # --- the voter
 
-    def _consider(self, sender: str, proposal: Propose) -> Iterator[Effect]:
-        """Vote, if the proposal is made on the configuration held here and lists this very life."""
+    def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Effect]:
+        """Vote, if it is made on the configuration held here and nothing speaks against it."""
         vote, held = proposal.vote, self.record.vote
         if proposal.base != self.configuration:
             if self.configuration.epoch > proposal.base.epoch:
                 yield Send(sender, Decided(self.configuration))
             return
-        refusal = self._objection(vote)
-        if refusal:
-            yield from self._complain(f"no vote for {vote.configuration}: {refusal}")
+        if held == vote:
+            yield Send(sender, Voted(self.me, vote, self.last))
             return
-        if held is not None and held != vote:  # *one vote*
+        if held is not None:  # *one vote*
             same_proposer = held.proposer.id == vote.proposer.id
             if not (same_proposer and held.ballot < vote.ballot):
                 return
-        if held != vote:
-            self._proposal = None
-            yield self._save(vote=vote)
-        yield Send(sender, Voted(self.me, vote, self.last))
+        kind = change(self.configuration, vote.configuration)
+        refusal = self._objection(vote, kind, now)
+        if refusal and kind is Change.JOIN:
+            yield Send(sender, Declined(vote))
+        elif refusal:
+            yield from self._complain(f"no vote for {vote.configuration}: {refusal}")
+        elif kind is Change.JOIN:
+            yield from self._seal(vote, now)
+        else:
+            yield from self._vote(vote)
 
-    def _objection(self, vote: Vote) -> str:
+    def _vote(self, vote: Vote) -> Iterator[Effect]:
+        """From here on this node is *locked*; its own proposal, if any, is never decided."""
+        self._proposal = None
+        self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
+        yield self._save(vote=vote)
+        yield Send(vote.proposer.position, Voted(self.me, vote, self.last))
+
+    def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
         """Why this node cannot vote for it; empty if it can."""
-        proposed = vote.configuration
+        proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
-            return "it lists another life of this node"
-        if proposed.epoch != self.configuration.epoch + 1:
-            return "it is not the next epoch"
-        positions = self.configuration.positions or self.founding
-        if proposed.positions != positions:
-            return f"its order is {' '.join(proposed.positions)}, here it is {' '.join(positions)}"
-        for old in self.configuration.members:
-            new = proposed.member(old.position)
-            assert new is not None
-            if new.id != old.id:
-                return f"{old.position} has another disk"
-            if new.incarnation < old.incarnation:
-                return f"{old.position} has gone back to an older life; was a backup restored?"
+            return "it does not list this life of this node"
+        match kind:
+            case Change.FOUND:
+                if proposed.positions != self.founding:
+                    return f"the founding order here is {' '.join(self.founding)}"
+            case Change.RESUME:
+                for old, new in zip(base.members, proposed.members, strict=True):
+                    if new.incarnation < old.incarnation:
+                        return f"{old.position} is older than it was; was a backup restored?"
+            case Change.SHRINK:
+                if self.status is not Status.ACTIVE:
+                    return "this life is no member"
+                for member in base.members:  # *own judgement*
+                    if member not in proposed.members and not self.evidence.may_exclude(
+                        member.life, now
+                    ):
+                        return f"{member.position} lives, as seen from here"
+            case Change.JOIN:
+                if self.status is not Status.ACTIVE or base.tail != self.me.position:
+                    return "this node is not the tail"
+                newcomer = proposed.members[-1]
+                if newcomer != self.sealed and newcomer not in self.nearby:
+                    return f"{newcomer.position} is not near the end of the log"
+            case None:
+                return "it does not follow from the configuration here"
         return ""
 
     def _complain(self, text: str) -> Iterator[Effect]:
@@ -377,12 +566,71 @@ class Membership:
             self._complaint = text
             yield Report(text)
 
+    # --- the tail that lets a learner in
+
+    def _seal(self, vote: Vote, now: float) -> Iterator[Effect]:
+        """Take no more entries until the learner has all; the vote follows (``synced``)."""
+        if self.sealed is None:
+            self._sealed_at = now
+            self.sealed = vote.configuration.members[-1]
+        self._seal_for = vote
+        yield Seal(self.sealed)
+
+    def _unseal(self) -> Iterator[Effect]:
+        """The learner took too long: the chain goes on without it."""
+        vote = self._seal_for
+        self.sealed = self._seal_for = None
+        if vote is not None and vote.proposer == self.me:
+            self._proposal = None
+            self._declined_at = self._sealed_at
+        elif vote is not None:
+            yield Send(vote.proposer.position, Declined(vote))
+
+    # --- a dead proposer's proposal
+
+    def _complete(self, now: float) -> Iterator[Effect]:
+        """Adopt what was voted for, if nobody else can have seen it fail (rule 8).
+
+        The proposer is dead, and died without excluding this node; there is no other voter. So
+        either it had decided, and died, or nobody ever will decide otherwise. A resume of three has
+        another voter: there, the answer has to be waited for.
+        """
+        vote = self.record.vote
+        if vote is None or self.status is not Status.ACTIVE:
+            return
+        if not self.evidence.is_clean(vote.proposer.life):
+            return
+        if self._electors(vote) == {self.me.position}:
+            yield Report(f"completing what {vote.proposer.position} proposed before it died")
+            yield from self._adopt(vote.configuration)
+            yield from self._act(now)
+
     # --- everybody
 
-    def _learn(self, configuration: Configuration) -> Iterator[Effect]:
+    def _learn(self, configuration: Configuration, now: float) -> Iterator[Effect]:
         """*newest*: go on to a configuration that was decided."""
-        if configuration.epoch <= self.configuration.epoch:
-            return
-        self._proposal = None
+        mine = self.configuration
+        if configuration.epoch == mine.epoch and configuration != mine:
+            yield from self._complain(
+                f"ALARM: epoch {mine.epoch} has two configurations: {mine} and {configuration}"
+            )
+        if configuration.epoch > mine.epoch:
+            yield from self._adopt(configuration)
+            yield from self._act(now)
+
+    def _adopt(self, configuration: Configuration) -> Iterator[Effect]:
+        """A configuration was decided.
+
+        Make it durable, and drop what belonged to the one before.
+        """
+        was_member = self.status in (Status.ACTIVE, Status.WEDGED)
+        self._proposal = self._seal_for = self.sealed = None
+        self._voters = set()
+        self._tried = set()
         yield self._save(configuration=configuration)
-        yield Report(f"learned: {configuration}; this node is {self.status.value}")
+        self.evidence.forget_all_but({*configuration.lives})
+        if self.status is not Status.ACTIVE:
+            self.evidence.lose_confirmations()
+        yield Report(f"{configuration}: {configuration.why}")
+        if was_member and self.status is Status.LEARNER:
+            yield Excluded()

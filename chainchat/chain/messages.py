@@ -163,17 +163,17 @@ class Pong(Struct, frozen=True):
         member: the answering life.
         nonce: of the Ping.
         configuration: the newest that the answering node has.
-        vote: the vote that it holds for the next epoch.
+        confirms: it is active, and neither excludes the pinger nor has tried to.
         last: its last entry.
-        committed: the newest sequence number it knows to be committed.
+        caught_up: it is a learner that holds all but the newest entries.
     """
 
     member: Member
     nonce: int
     configuration: Configuration
-    vote: Vote | None
+    confirms: bool
     last: EntryId
-    committed: int
+    caught_up: bool
 
 
 class Propose(Struct, frozen=True):
@@ -203,6 +203,53 @@ class Abort(Struct, frozen=True):
     vote: Vote
 
 
+class Declined(Struct, frozen=True):
+    """The tail cannot let the newcomer of this proposal in now."""
+
+    vote: Vote
+
+
+class Fetch(Struct, frozen=True):
+    """Learner to tail: send what comes after my last entry. The first asks whether it is common."""
+
+    epoch: int
+    learner: Member
+    last: EntryId
+
+
+class Differs(Struct, frozen=True):
+    """Tail to learner: I do not hold your entry; ``newest`` is my newest that may be common."""
+
+    epoch: int
+    newest: EntryId
+
+
+class Copied(Struct, frozen=True):
+    """Tail to learner: committed entries.
+
+    Attributes:
+        epoch: of the configuration.
+        previous: the entry before ``entries``, which the learner holds.
+        entries: contiguous; may be empty.
+        end: the tail's last entry, to measure progress by.
+        sealed: the tail takes no more entries until it has heard that these are on disk.
+    """
+
+    epoch: int
+    previous: EntryId
+    entries: tuple[Entry, ...]
+    end: EntryId
+    sealed: bool
+
+
+class Synced(Struct, frozen=True):
+    """Learner to tail: my log ends with this entry, on disk, and stays so until this is decided."""
+
+    epoch: int
+    learner: Member
+    last: EntryId
+
+
 Message = (
     Submit
     | Forward
@@ -217,7 +264,12 @@ Message = (
     | Voted
     | Decided
     | Abort
-)  # fmt: skip - the chain's own in the first line, membership's in the second
+    | Declined
+    | Fetch
+    | Differs
+    | Copied
+    | Synced
+)  # fmt: skip - a chain's own, then those about configurations, then those of catching up
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 """Every kind of message by its name on the wire."""

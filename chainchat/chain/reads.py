@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.messages import Answer, Message, Read
+from chainchat.chain.messages import Answer, Read
 from chainchat.chain.replica import Send
 
 
@@ -20,6 +20,12 @@ class Answered(Struct, frozen=True):
     answer: bytes
 
 
+class Barrier(Struct, frozen=True):
+    """Submit an entry that changes nothing; when it was applied here, call ``passed``."""
+
+    number: int
+
+
 class Reads:
     """The questions of one node, and, at the tail, those of all.
 
@@ -27,15 +33,21 @@ class Reads:
     connection until it is answered; reading twice does no harm.
     """
 
-    def __init__(self, position: str, evaluate: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self, position: str, evaluate: Callable[[bytes], bytes], holds_lease: Callable[[], bool]
+    ) -> None:
         """No questions yet.
 
         Args:
             position: this node's name.
             evaluate: answers a query from the committed state.
+            holds_lease: whether no other chain can have gone on without this node yet.
         """
         self._position = position
         self._evaluate = evaluate
+        self._holds_lease = holds_lease
+        self._barriers = 0
+        self._behind: dict[int, list[tuple[str, Read]]] = {}
         self._configuration = Configuration()
         self.active = False
         self._numbered = 0
@@ -56,6 +68,7 @@ class Reads:
         self._configuration = configuration
         self.active = False
         self._asked_here = []
+        self._behind = {}
         self._unasked = list(self._unanswered)
 
     def linked(self, position: str) -> None:
@@ -74,30 +87,56 @@ class Reads:
             case _:
                 pass
 
-    def turn(self) -> Iterator[Send | Answered]:
+    def turn(self) -> Iterator[Send | Answered | Barrier]:
         """Everything that follows from the inputs since the last turn."""
         if self.active:
-            epoch, tail = self._configuration.epoch, self._configuration.tail
-            numbers, self._unasked = self._unasked, []
-            for number in numbers:
-                if number not in self._unanswered:
-                    continue
-                read = Read(epoch, number, self._unanswered[number])
-                if tail == self._position:
-                    self._asked_here.append((self._position, read))
-                else:
-                    yield Send(tail, read)
-            asked, self._asked_here = self._asked_here, []
-            for sender, read in asked:
-                yield from self._reply(
-                    sender, Answer(epoch, read.number, self._evaluate(read.query))
-                )
+            yield from self._ask_tail()
+            yield from self._reply()
         answers, self._answers = self._answers, []
         yield from answers
 
-    def _reply(self, asker: str, answer: Answer) -> Iterator[Send]:
-        if asker == self._position:
-            self.receive(asker, answer)
-        else:
-            message: Message = answer
-            yield Send(asker, message)
+    def _ask_tail(self) -> Iterator[Send]:
+        epoch, tail = self._configuration.epoch, self._configuration.tail
+        numbers, self._unasked = self._unasked, []
+        for number in numbers:
+            if number not in self._unanswered:
+                continue
+            read = Read(epoch, number, self._unanswered[number])
+            if tail == self._position:
+                self._asked_here.append((self._position, read))
+            else:
+                yield Send(tail, read)
+
+    def _reply(self) -> Iterator[Send | Barrier]:
+        """Tail: answer what was asked (rule 13).
+
+        The lease is looked at *after* the state was read. Without it another chain may have gone on
+        already; then the answers wait until an entry that was submitted after the questions came is
+        committed in this configuration, which proves that none had.
+        """
+        asked, self._asked_here = self._asked_here, []
+        if not asked:
+            return
+        answers = [(sender, self._answer(read)) for sender, read in asked]
+        if not self._holds_lease():
+            self._barriers += 1
+            self._behind[self._barriers] = asked
+            yield Barrier(self._barriers)
+            return
+        for sender, answer in answers:
+            if sender == self._position:
+                self.receive(sender, answer)
+            else:
+                yield Send(sender, answer)
+
+    def passed(self, barrier: int) -> Iterator[Send]:
+        """The entry of this barrier was committed: answer what waited for it."""
+        for sender, read in self._behind.pop(barrier, []):
+            answer = self._answer(read)
+            if sender == self._position:
+                self.receive(sender, answer)
+            else:
+                yield Send(sender, answer)
+
+    def _answer(self, read: Read) -> Answer:
+        return Answer(self._configuration.epoch, read.number, self._evaluate(read.query))

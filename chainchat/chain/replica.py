@@ -302,6 +302,36 @@ class Replica:
             )
         self._forwarded = last.seq
 
+    # --- outside the chain
+
+    def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
+        """Append entries that another node's log has; apply them if they are committed."""
+        assert not self.active
+        for entry in entries:
+            self._append(entry)
+        self._taken = []
+        yield Persist(entries)
+        self.durable = self.last.seq
+        if committed:
+            self._commit(self.durable)
+            yield from self._apply()
+        self._forget()
+
+    def cut(self) -> None:
+        """The log was cut: go on from its new end.
+
+        Raises:
+            DivergenceError: what was cut off had been applied.
+        """
+        if self._log.last.seq < self.applied:
+            raise DivergenceError(
+                f"entries up to {self.applied} were applied here, but the chain's log differs "
+                f"after {self._log.last.seq}"
+            )
+        self.last = self._log.last
+        self.durable = self.last.seq
+        self._recent = []
+
     # --- the turn
 
     def turn(self, now: int) -> Iterator[Effect]:

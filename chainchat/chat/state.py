@@ -298,7 +298,7 @@ class ChatState:
 
     def _set_origins(self, command: commands.Origins, events: list[Event]) -> None:
         self.origins = {origin: self.origins.get(origin, 0) for origin in command.origins}
-        for session, number in list(self._sessions.items()):
+        for session, number in sorted(self._sessions.items()):
             if origin_of(session) not in self.origins:
                 self._detach(self.accounts[number], "lost", events)
 

@@ -17,6 +17,9 @@ CATCH_UP_MESSAGES = 200
 DAY = 86_400_000
 """Milliseconds."""
 
+REMEMBERED_PUSHES = 1_024
+"""Ends of pushes remembered until they are seen; with more, every other one is forgotten."""
+
 
 class Delivery:
     """Pushes to one session.
@@ -36,7 +39,7 @@ class Delivery:
         viewer: str,
         voice: Voice,
         history: History,
-        write: Callable[[bytes], int],
+        write: Callable[[bytes, int], None],
         *,
         after: int,
     ) -> None:
@@ -47,7 +50,7 @@ class Delivery:
             viewer: its name.
             voice: the mode.
             history: where the messages are.
-            write: writes to the connection; returns the octets written to it so far.
+            write: writes messages to the connection; it is told the id of the newest in them.
             after: id of the message after which to begin.
         """
         self.account = account
@@ -59,12 +62,10 @@ class Delivery:
         self._history = history
         self._write = write
         self._cursor = after
-        self._shown: deque[tuple[int, int]] = deque()
-        """(octets written when a push ended, id of its newest message), until they were seen."""
 
     def push(self, data: bytes, newest: int) -> None:
         """Write rendered messages, the newest of which has this id."""
-        self._shown.append((self._write(data), newest))
+        self._write(data, newest)
         self._cursor = self.previous = newest
 
     def catch_up(self) -> None:
@@ -76,12 +77,43 @@ class Delivery:
         else:
             self.live = True
 
-    def seen(self, octets: int) -> int:
-        """Id of the newest message within the first ``octets`` written; 0 if that is not news."""
-        newest = 0
-        while self._shown and self._shown[0][0] <= octets:
-            newest = self._shown.popleft()[1]
-        return newest
+
+class Reading:
+    """How far a person has seen what was pushed.
+
+    Attributes:
+        seen: the read mark: id of the newest message known to be seen.
+    """
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        self._pushes: deque[tuple[int, int]] = deque()
+        """Of each push not seen yet: octets written at its end, id of its newest message."""
+        self._written_before = 0
+
+    def pushed(self, newest: int, written: int) -> None:
+        """Messages up to ``newest`` were pushed; ``written``: the octets written so far."""
+        if len(self._pushes) >= REMEMBERED_PUSHES:
+            self._pushes = deque(list(self._pushes)[1::2])
+        self._pushes.append((written, newest))
+
+    def did_something(self, acknowledged: int | None, written: int) -> bool:
+        """The person did something, so what their machine has by now was seen.
+
+        Args:
+            acknowledged: octets that the machine has acknowledged; None if nobody can tell, then
+                those written before the previous time count.
+            written: the octets written so far.
+
+        Returns:
+            whether the read mark moved.
+        """
+        octets = self._written_before if acknowledged is None else acknowledged
+        self._written_before = written
+        before = self.seen
+        while self._pushes and self._pushes[0][0] <= octets:
+            self.seen = max(self.seen, self._pushes.popleft()[1])
+        return self.seen > before
 
 
 def render(delivery: Delivery, messages: Iterable[Message]) -> tuple[bytes, int]:

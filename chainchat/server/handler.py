@@ -12,14 +12,14 @@ from typing import Protocol
 from msgspec import Struct
 
 from chainchat.chat import commands, queries, requests
-from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN
+from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
 from chainchat.chat.machine import Machine, greeting
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
 from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Result
 from chainchat.chat.voice import Voice
-from chainchat.server.replies import Replies
+from chainchat.server.replies import Replies, Reply
 from chainchat.server.room import Room
 
 COUNTED_MISSED = 1_000
@@ -61,7 +61,6 @@ class Client(Protocol):
         name: of the account.
         voice: the mode.
         notices: whether it is told who comes and goes.
-        seen: its read mark.
     """
 
     session: str
@@ -69,7 +68,10 @@ class Client(Protocol):
     name: str
     voice: Voice
     notices: bool
-    seen: int
+
+    @property
+    def seen(self) -> int:
+        """A person's read mark; 0 for a program, which moves its own."""
 
     def say(self, line: str) -> None:
         """Write a line at the end of the turn."""
@@ -78,34 +80,29 @@ class Client(Protocol):
         """The login was done: the session holds this account, delivery begins after a message."""
 
     def close(self) -> None:
-        """Close the connection when everything is written."""
-
-    def pump(self) -> None:
-        """Go on with lines that were held back."""
+        """Close the connection at the end of the turn, when everything is written."""
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
-        """Call it when the client has taken most of what was written; at once if it has."""
+        """Call it at the end of a turn, when the client has taken most of what was written."""
 
 
 class Handler:
     """Carries out the requests of one client.
 
     Attributes:
-        replies: those that are still owed.
-        waiting: whether later requests have to wait: for a login, a read, a deletion.
+        replies: those that are still owed. A login, a read, a deletion hold later requests.
     """
 
     def __init__(self, client: Client, room: Room, lobby: Lobby) -> None:
         self.replies = Replies(client.say)
-        self.waiting = False
         self._client = client
         self._room = room
         self._node = room.node
         self._lobby = lobby
         self._program = ""
-        self._unanswered_sends = 0
+        self._unanswered: dict[Reply, str] = {}
+        """The texts of the SENDs that were not answered yet."""
         self._refused_send: int | None = None
-        self._deleting = ""
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
         """Begin a request; its reply is said in its turn.
@@ -125,7 +122,7 @@ class Handler:
                 self._log_in(tag, request)
             case requests.Acknowledge():
                 reply, done = self.replies.reserve(), voice.done(tag, "")
-                self._room.seen(
+                self._room.acknowledge(
                     self._client.account, request.id, lambda: self.replies.complete(reply, done)
                 )
             case requests.Since():
@@ -152,17 +149,15 @@ class Handler:
             case requests.Logout():
                 self._log_out(tag)
 
-    def deletes(self, name: str) -> bool:
-        """Whether this client is just deleting the account."""
-        return self._deleting == name.lower()
+    def unconfirmed(self) -> list[str]:
+        """What the client has said and nobody has confirmed yet, in order."""
+        return list(self._unanswered.values())
 
     def _refused(self, tag: str, code: Code, about: str, *, again: bool = False) -> str:
         return self._client.voice.refused(tag, code, _explanation(code, about), again=again)
 
-    def _release(self) -> None:
-        """What later requests had to wait for is done."""
-        self.waiting = False
-        self._client.pump()
+    def _submit(self, command: AnyCommand, replied: Callable[[Result], None]) -> None:
+        self._room.submit(self._client.account, command, replied)
 
     # --- hello, login, logout
 
@@ -179,14 +174,13 @@ class Handler:
             raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
         session = client.session = self._room.new_session()
         token = ""
-        command: commands.AnyCommand
+        command: AnyCommand
         if isinstance(request, requests.Login):
             token = self._lobby.new_token() if self._program else ""
             command = commands.Login(session, request.name, self._program, _hashed(token))
         else:
             command = commands.Resume(session, request.name, self._program, _hashed(request.token))
-        reply = self.replies.reserve()
-        self.waiting = True
+        reply = self.replies.reserve(holds_later=True)
 
         def replied(result: Result) -> None:
             if isinstance(result, Accepted):
@@ -195,9 +189,8 @@ class Handler:
                 client.session = ""
                 line = self._refused(tag, result.code, result.about)
             self.replies.complete(reply, line)
-            self._release()
 
-        self._node.submit(command, replied)
+        self._submit(command, replied)
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
@@ -207,23 +200,21 @@ class Handler:
         account = self._node.state.account_of(client.session)
         assert account is not None
         if isinstance(request, requests.Resume):
-            client.attach(account, request.after, quiet=False)
+            client.attach(account, min(request.after, high), quiet=False)
             return client.voice.resumed(tag, high)
         client.attach(account, account.seen, quiet=request.quiet)
         missed = self._node.history.missed(account.number, account.seen, COUNTED_MISSED)
         return client.voice.logged_in(tag, account.name, token, high, len(missed))
 
     def _log_out(self, tag: str) -> None:
-        reply = self.replies.reserve()
-        self.waiting = True
+        reply = self.replies.reserve(holds_later=True)
 
         def replied(_: Result | None = None) -> None:
             self.replies.complete(reply, self._client.voice.done(tag, "goodbye"))
             self._client.close()
 
         if self._client.session:
-            logout = commands.Logout(self._client.session, self._client.seen)
-            self._node.submit(logout, replied)
+            self._submit(commands.Logout(self._client.session, self._client.seen), replied)
         else:
             replied()
 
@@ -249,17 +240,17 @@ class Handler:
             digest,
         )
         reply = self.replies.reserve()
-        self._unanswered_sends += 1
+        self._unanswered[reply] = request.text
 
         def replied(result: Result) -> None:
-            self._unanswered_sends -= 1
+            del self._unanswered[reply]
             if isinstance(result, Accepted):
                 line = client.voice.sent(tag, result.id, again=result.again)
             else:
                 line = self._refused(tag, result.code, result.about, again=result.again)
             self.replies.complete(reply, line)
 
-        self._node.submit(say, replied)
+        self._submit(say, replied)
 
     def _check_number(self, number: int) -> None:
         """A program's SENDs keep their order: after a 4xx, no later number before that one."""
@@ -269,7 +260,7 @@ class Handler:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
             )
-        if self._unanswered_sends >= REMEMBERED_SENDS:
+        if len(self._unanswered) >= REMEMBERED_SENDS:
             self._refused_send = number
             raise RefusedError(
                 Code.TOO_MANY_UNANSWERED,
@@ -288,21 +279,17 @@ class Handler:
                 f"this deletes {account.name} and all that waits for it: "
                 f"type /delete {account.name} yes",
             )
-        reply = self.replies.reserve()
-        self.waiting = True
-        self._deleting = name.lower()
+        reply = self.replies.reserve(holds_later=True)
 
         def replied(result: Result) -> None:
-            self._deleting = ""
             if isinstance(result, Accepted):
                 line = self._client.voice.done(tag, f"{name} is deleted")
             else:
                 line = self._refused(tag, result.code, result.about)
             self.replies.complete(reply, line)
-            self._release()
 
         number = account.number if account else UNKNOWN
-        self._node.submit(commands.Delete(self._client.session, number, name), replied)
+        self._submit(commands.Delete(self._client.session, number, name), replied)
 
     # --- reading
 
@@ -321,12 +308,10 @@ class Handler:
             more = page.more
             if more is not None:
                 self._client.when_writable(lambda: self._node.ask(more, show))
-                return
-            self.replies.complete(reply, voice.end(tag, _counted(count, query)))
-            self._release()
+            else:
+                self.replies.complete(reply, voice.end(tag, _counted(count, query)))
 
-        self.waiting = True
-        reply = self.replies.reserve(start=lambda: self._node.ask(query, show))
+        reply = self.replies.reserve(lambda: self._node.ask(query, show), holds_later=True)
 
 
 def _counted(count: int, query: Query) -> str:

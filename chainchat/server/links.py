@@ -1,14 +1,18 @@
-"""The chain port: one AMP connection for each pair of nodes.
+"""The chain port: AMP connections with the other nodes.
 
 A connection begins with a Hello in both directions (the answer to one is the other). After that
 each message of ``chain.messages`` is an AMP command of its own name, with the one argument ``body``
 and no answer.
 
-Of each pair, the node that is earlier in the founding order dials, and goes on dialling; so the two
-never dial each other at once. A newer connection takes the place of an older one.
+There are two lanes for each pair of nodes. The *chain* lane is kept open: of each pair, the node
+that is earlier in the founding order dials, and goes on dialling, so the two never dial each other
+at once; a newer connection takes the place of an older one. The *copy* lane is opened by a node
+that copies another's log, so that bulk never stands in front of a ping.
 """
 
 import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec import DecodeError, Struct, msgpack
@@ -22,8 +26,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import KINDS, BadMessageError, Message, decode, encode
+from chainchat.chain.messages import (
+    KINDS,
+    BadMessageError,
+    Copied,
+    Differs,
+    Fetch,
+    Message,
+    Synced,
+    decode,
+    encode,
+)
 from chainchat.config import NodeSettings
+from chainchat.server.detector import Detector
 from chainchat.server.node import Clock, Timer
 
 PROTOCOL_VERSION = 1
@@ -79,7 +94,7 @@ class RefusedHelloError(Exception):
 class Hello(amp.Command):
     """The first command on a connection, answered with the receiver's own identity."""
 
-    arguments = [(b"identity", amp.String())]
+    arguments = [(b"identity", amp.String()), (b"lane", amp.String())]
     response = [(b"identity", amp.String())]
     errors = {RefusedHelloError: b"REFUSED"}
 
@@ -96,6 +111,12 @@ def _command(kind: str) -> type[amp.Command]:
 
 COMMANDS = {kind: _command(kind) for kind in KINDS}
 
+CHAIN, COPY = "chain", "copy"
+"""The lanes."""
+
+COPYING = (Fetch, Differs, Copied, Synced)
+"""The messages of the copy lane."""
+
 
 @implementer(IPushProducer)
 class Link(amp.AMP):
@@ -103,14 +124,16 @@ class Link(amp.AMP):
 
     Attributes:
         dialled: the position that this side has dialled, None if the other side did.
+        lane: CHAIN or COPY; empty until the side that has dialled says it.
         peer: the other's identity, None before its Hello.
     """
 
     transport: Any
 
-    def __init__(self, links: "Links", dialled: str | None) -> None:
+    def __init__(self, links: "Links", dialled: str | None, lane: str) -> None:
         super().__init__()
         self.dialled = dialled
+        self.lane = lane
         self.peer: Identity | None = None
         self._links = links
         self._open = True
@@ -124,7 +147,9 @@ class Link(amp.AMP):
         self.transport.registerProducer(self, True)
         self._deadline = self._links.clock.callLater(HELLO_SECONDS, self.transport.abortConnection)
         if self.dialled is not None:
-            greeting = self.callRemote(Hello, identity=self._links.identity_bytes)
+            greeting = self.callRemote(
+                Hello, identity=self._links.identity_bytes, lane=self.lane.encode()
+            )
             greeting.addCallbacks(self._answered, self._refused)
 
     def makeConnection(self, transport: Any) -> None:
@@ -155,9 +180,10 @@ class Link(amp.AMP):
         self.transport.abortConnection()
 
     @Hello.responder
-    def hello(self, identity: bytes) -> dict[str, bytes]:
+    def hello(self, identity: bytes, lane: bytes) -> dict[str, bytes]:
         """The other side has dialled and says who it is."""
         self._check(identity)
+        self.lane = COPY if lane == COPY.encode() else CHAIN
         # The answer has to be sent before anything else is.
         self._links.clock.callLater(0, self._introduce)
         return {"identity": self._links.identity_bytes}
@@ -202,9 +228,9 @@ class Link(amp.AMP):
         expected: dict[bytes, object] = self._outstandingRequests or {}
         if name in COMMANDS and self.peer is not None:
             self._deliver(name, box)
-        elif (name == Hello.__name__ and b"identity" in box and self.peer is None) or (
-            reply in expected
-        ):
+        elif (
+            name == Hello.__name__ and self.peer is None and {b"identity", b"lane"} <= set(box)
+        ) or (reply in expected):
             super().ampBoxReceived(box)
         else:
             self._stranger(f"sent {name or 'a box'} out of place")
@@ -246,22 +272,26 @@ class LinkFactory(Factory):
     noisy = False
     protocol = Link
 
-    def __init__(self, links: "Links", dialled: str | None = None) -> None:
+    def __init__(self, links: "Links", dialled: str | None = None, lane: str = "") -> None:
         self._links = links
         self._dialled = dialled
+        self._lane = lane
 
     def buildProtocol(self, addr: object) -> Link:  # noqa: ARG002 - Twisted's
-        return Link(self._links, self._dialled)
+        return Link(self._links, self._dialled, self._lane)
 
 
 class Receiver(Protocol):
     """What the links need of the node."""
 
-    def linked(self, position: str) -> None:
-        """A new connection with ``position`` is there."""
+    def linked(self, position: str, member: Member) -> None:
+        """A new connection is there, whose other end says that it is ``member``."""
 
     def unlinked(self, position: str) -> None:
         """It ended."""
+
+    def refused(self, position: str) -> None:
+        """The port of the node at ``position`` refused a new connection: its process is dead."""
 
     def receive(self, sender: str, message: Message) -> None:
         """A message came from ``sender``."""
@@ -285,28 +315,33 @@ class Links:
         self.identity_bytes = msgpack.encode(identity)
         self._reactor = reactor
         self._receiver: Receiver | None = None
-        self._links: dict[str, Link] = {}
+        self._links: dict[tuple[str, str], Link] = {}
+        """By position and lane."""
         self._all: set[Link] = set()
-        self._dialling: dict[str, Deferred[Any]] = {}
+        self._dialling: dict[tuple[str, str], Deferred[Any]] = {}
         self._redials: dict[str, Timer] = {}
+        self._first_fetch: dict[str, Message] = {}
         self._complaints: dict[tuple[str, str], float] = {}
-        self._stopped = False
+        self._detector = Detector(reactor, self._refused)
         self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
 
     def factory(self) -> LinkFactory:
         """For the listening port."""
         return LinkFactory(self)
 
-    def start(self, receiver: Receiver) -> None:
-        """Dial everybody; ``receiver`` is told of links and messages."""
+    def start(self, identity: Identity, receiver: Receiver) -> None:
+        """Begin a life: dial everybody; ``receiver`` is told of links and messages."""
+        self.identity = identity
+        self.identity_bytes = msgpack.encode(identity)
         self._receiver = receiver
         for position in self._nodes:
-            if self._rank(self.identity.member.position) < self._rank(position):
-                self._dial(position, FIRST_REDIAL)
+            self._dial(position, FIRST_REDIAL)
+            self._watch(position)
 
     def stop(self) -> None:
-        """Close everything and dial nobody any more."""
-        self._stopped = True
+        """End a life: close everything and dial nobody any more."""
+        self._receiver = None
+        self._detector.stop()
         for call in self._redials.values():
             if call.active():
                 call.cancel()
@@ -314,46 +349,73 @@ class Links:
             attempt.cancel()
         for link in list(self._all):
             link.transport.abortConnection()
+        self._links = {}
+        self._first_fetch = {}
+
+    def meet(self, members: Iterable[Member]) -> None:
+        """Get to know members that ``chain.ini`` does not name here."""
+        for member in members:
+            position = member.position
+            if position not in self._nodes and position != self.identity.member.position:
+                self._nodes[position] = NodeSettings(
+                    position, member.host, member.client_port, member.chain_port, Path()
+                )
+                self._dial(position, FIRST_REDIAL)
 
     # --- the node's network
 
     def send(self, to: str, message: Message) -> None:
         """See ``Network``."""
-        link = self._links.get(to)
+        lane = COPY if isinstance(message, COPYING) else CHAIN
+        link = self._links.get((to, lane))
         if link is not None:
             link.send(message)
+        elif isinstance(message, Fetch) and to in self._nodes:
+            self._first_fetch[to] = message
+            self._connect(to, COPY)
 
     # --- dialling
 
-    def _rank(self, position: str) -> tuple[int, str]:
-        """Where ``position`` stands among all: in founding order, then by name."""
+    def _dials(self, position: str) -> bool:
+        """Whether this side dials: newcomers dial everybody, founders those after them."""
         founding = self.identity.founding
-        return (founding.index(position) if position in founding else len(founding), position)
+        mine, its = (
+            (founding.index(p) if p in founding else -1, p)
+            for p in (self.identity.member.position, position)
+        )
+        return mine < its
 
     def _dial(self, position: str, pause: float) -> None:
         """Dial until there is a link; ``pause``: seconds before the next attempt."""
-        if self._stopped or position in self._links or position in self._dialling:
+        if self._receiver is None or not self._dials(position):
+            return
+        if (position, CHAIN) not in self._links and (position, CHAIN) not in self._dialling:
+            self._connect(position, CHAIN, lambda: self._redial(position, pause))
+
+    def _connect(self, position: str, lane: str, failed: Callable[[], None] = lambda: None) -> None:
+        """One attempt; ``failed`` is called if there is nobody."""
+        if (position, lane) in self._dialling:
             return
         node = self._nodes[position]
         endpoint = endpoints.TCP4ClientEndpoint(
             self._reactor, node.host, node.chain_port, timeout=int(HELLO_SECONDS)
         )
-        factory: Any = LinkFactory(self, position)
+        factory: Any = LinkFactory(self, position, lane)
         attempt = endpoint.connect(factory)
-        self._dialling[position] = attempt
+        self._dialling[position, lane] = attempt
 
         def connected(link: Link) -> None:
-            del self._dialling[position]
+            del self._dialling[position, lane]
             self._all.add(link)
 
-        def failed(_: Failure) -> None:
-            del self._dialling[position]
-            self._redial(position, pause)
+        def refused(_: Failure) -> None:
+            del self._dialling[position, lane]
+            failed()
 
-        attempt.addCallbacks(connected, failed)
+        attempt.addCallbacks(connected, refused)
 
     def _redial(self, position: str, pause: float) -> None:
-        if self._stopped or position not in self._nodes:
+        if self._receiver is None or position not in self._nodes:
             return
         scheduled = self._redials.get(position)
         if scheduled is not None and scheduled.active():
@@ -363,51 +425,75 @@ class Links:
             pause * jitter, self._dial, position, min(2 * pause, LAST_REDIAL)
         )
 
+    # --- deaths
+
+    def _watch(self, position: str) -> None:
+        if position in self._nodes and self._receiver is not None:
+            node = self._nodes[position]
+            self._detector.watch(position, node.host, node.chain_port)
+
+    def _refused(self, position: str) -> None:
+        if self._receiver is not None:
+            self._receiver.refused(position)
+
     # --- links come and go
 
     def introduced(self, link: Link) -> None:
-        """A connection's other end is known; one link for each pair."""
+        """A connection's other end is known; one link for each pair and lane."""
+        if self._receiver is None:
+            link.transport.abortConnection()
+            return
         assert link.peer is not None
-        assert self._receiver is not None
-        position = link.peer.member.position
+        member = link.peer.member
+        position = member.position
         self._all.add(link)
-        rival = self._links.get(position)
-        self._links[position] = link
+        rival = self._links.get((position, link.lane))
+        self._links[position, link.lane] = link
+        if rival is not None:
+            rival.transport.abortConnection()
+        if link.lane == COPY:
+            fetch = self._first_fetch.pop(position, None)
+            if fetch is not None:
+                link.send(fetch)
+            return
+        self._detector.ignore(position)
+        self.meet([member])
+        log.info("{me}: linked with {peer}", me=self.identity.member.position, peer=position)
         if rival is not None:
             self._receiver.unlinked(position)
-            rival.transport.abortConnection()
-        log.info("{me}: linked with {peer}", me=self.identity.member.position, peer=position)
-        self._receiver.linked(position)
+        self._receiver.linked(position, member)
 
     def lost(self, link: Link) -> None:
         """A connection ended."""
         self._all.discard(link)
+        if self._receiver is None:
+            return
         if link.peer is not None:
             position = link.peer.member.position
-            if self._links.get(position) is link:
-                del self._links[position]
-                if not self._stopped and self._receiver is not None:
-                    log.info("{me}: lost {peer}", me=self.identity.member.position, peer=position)
+            if self._links.get((position, link.lane)) is link:
+                del self._links[position, link.lane]
+                if link.lane == CHAIN:
+                    me = self.identity.member.position
+                    log.info("{me}: lost {peer}", me=me, peer=position)
                     self._receiver.unlinked(position)
-            if link.dialled is not None:
-                self._redial(link.dialled, FIRST_REDIAL)
-        elif link.dialled is not None:
-            self._redial(link.dialled, LAST_REDIAL)
+                    self._watch(position)
+        if link.dialled is not None and link.lane == CHAIN:
+            self._redial(link.dialled, FIRST_REDIAL if link.peer else LAST_REDIAL)
 
     def deliver(self, position: str, link: Link, message: Message) -> None:
         """A message came.
 
         One from a link that was replaced is dropped: its sender says it again.
         """
-        if self._links.get(position) is link and self._receiver is not None:
+        if self._links.get((position, link.lane)) is link and self._receiver is not None:
             self._receiver.receive(position, message)
 
     def paused(self, link: Link, *, paused: bool) -> None:
         """A link's transport is full, or empty again."""
-        if link.peer is None or self._receiver is None:
+        if link.peer is None or self._receiver is None or link.lane == COPY:
             return
         position = link.peer.member.position
-        if self._links.get(position) is link:
+        if self._links.get((position, CHAIN)) is link:
             self._receiver.paused(position, paused=paused)
 
     def complain(self, address: str, what: str) -> None:

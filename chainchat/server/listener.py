@@ -167,5 +167,6 @@ class ClientFactory(Factory):
 
     def dismiss(self, protocol: ClientProtocol) -> None:
         """Its connection is gone."""
-        self._admitted.discard(protocol)
-        self._full = False
+        if protocol in self._admitted:
+            self._admitted.remove(protocol)
+            self._full = False

@@ -9,29 +9,45 @@ one write to each client.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Protocol
 
-from msgspec import Struct, msgpack
+from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
 from twisted.logger import Logger
 
-from chainchat.chain import membership, reads, replica
-from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.membership import PINGS_PER_SUSPICION, Membership, Record, Save, Status
+from chainchat.chain import catching_up, membership, reads, replica
+from chainchat.chain.catching_up import Cut, Learner, Sponsor, Take
+from chainchat.chain.changes import Change, change
+from chainchat.chain.configuration import Configuration, Member, Role
+from chainchat.chain.evidence import PINGS_PER_SUSPICION
+from chainchat.chain.membership import (
+    Copy,
+    Excluded,
+    Membership,
+    Record,
+    Report,
+    Save,
+    Seal,
+    Status,
+)
 from chainchat.chain.messages import (
     Ack,
     Answer,
+    Copied,
+    Differs,
     Entry,
+    Fetch,
     Forward,
     Holding,
     Message,
     Read,
     StateDigest,
     Submit,
+    Synced,
 )
-from chainchat.chain.reads import Answered, Reads
+from chainchat.chain.reads import Answered, Barrier, Reads
 from chainchat.chain.replica import Apply, Persist, Replica, Send
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
@@ -39,7 +55,8 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Event, Result, Said
 from chainchat.chat.voice import ChainView
 from chainchat.server.history import History
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, Storage
+from chainchat.server.standing import Standing, progress, standing
+from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, Storage, StorageError
 
 CHECKPOINT_ENTRIES = 10_000
 """A checkpoint is made when a multiple of this sequence number is applied.
@@ -55,6 +72,11 @@ With more, sessions stop reading from their sockets.
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 """What is said in an epoch, in distinction from what is said about epochs."""
+
+AnyEffect = replica.Effect | membership.Effect | catching_up.Effect | reads.Answered | reads.Barrier
+
+PROGRESS_SECONDS = 1.0
+"""How often a learner logs how far it has come."""
 
 log = Logger()
 
@@ -114,33 +136,27 @@ class StateMismatchError(Exception):
     """Two nodes applied the same entries and came to different states: a bug."""
 
 
-class Standing(Struct, frozen=True):
-    """Whether this node can serve its clients now, and if not, why.
-
-    Attributes:
-        serving: whether it is a member. Otherwise it has no sessions.
-        waiting_for: positions that keep the chain from confirming what was said.
-        reason: for people, empty if nothing is wrong.
-    """
-
-    serving: bool
-    waiting_for: tuple[str, ...]
-    reason: str
-
-
-def begin_life(storage: Storage, new_id: Callable[[], str]) -> Record:
+def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Record:
     """Count a new incarnation, durably, before anything is heard or said under it.
 
     Args:
         storage: the node's data.
         new_id: makes the id of an empty disk.
+        step: how far to count, 1 or more. If it is random, the lives that begin from a backup
+            are never taken for those that began from its original.
+
+    Raises:
+        StorageError: the stored record is corrupt.
     """
     stored = storage.read_record()
     if stored is None:
         record = Record(new_id(), 1)
     else:
-        old = msgpack.decode(stored, type=Record)
-        record = replace(old, incarnation=old.incarnation + 1)
+        try:
+            old = msgpack.decode(stored, type=Record)
+        except DecodeError as error:
+            raise StorageError(f"{storage}: the record of membership is corrupt: {error}") from None
+        record = replace(old, incarnation=old.incarnation + step)
     storage.write_record(msgpack.encode(record))
     return record
 
@@ -167,6 +183,7 @@ class Node:
         suspect_after: float,
         wall: Callable[[], int],
         fail: Callable[[Exception], None],
+        excluded: Callable[[], None],
     ) -> None:
         """A node that has not started.
 
@@ -180,6 +197,7 @@ class Node:
             suspect_after: seconds of silence before a node is suspected.
             wall: the wall clock, UTC milliseconds.
             fail: stops the node, loudly.
+            excluded: ends this life, after the chain went on without it, and begins another.
         """
         self.me = me
         self.history = History(storage)
@@ -189,13 +207,16 @@ class Node:
         self._clock = clock
         self._wall = wall
         self._fail = fail
+        self._excluded = excluded
         self._suspect_after = suspect_after
         self.state = self._restored()
         self._membership = Membership(me, record, founding, suspect_after=suspect_after)
         self._replica = Replica(
             me.position, me.origin, storage, opening=_opening, applied=self.state.applied
         )
-        self._reads = Reads(me.position, self._evaluate)
+        self._reads = Reads(me.position, self._evaluate, self._holds_lease)
+        self._learner = Learner(me, storage, suspect_after)
+        self._sponsor = Sponsor(storage)
         self._repliers: dict[int, Callable[[Result], None]] = {}
         self._submitted: deque[tuple[int, float]] = deque()
         self._askers: dict[int, Callable[[Page], None]] = {}
@@ -205,11 +226,22 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self._was_congested = False
+        self._paused: set[str] = set()
+        self._stood_since: float | None = None
+        """When something happened that may keep the chain from confirming, until it has again."""
+        self._change: tuple[Configuration, Configuration] | None = None
+        """The old and new configuration, until the new one has committed something."""
+        self._progress_told = 0.0
         self.standing = Standing(serving=False, waiting_for=(), reason="starting")
 
     def _restored(self) -> ChatState:
         checkpoint = self._storage.newest_checkpoint()
-        return ChatState.from_image(checkpoint.image) if checkpoint else ChatState()
+        if checkpoint is None:
+            return ChatState()
+        try:
+            return ChatState.from_image(checkpoint.image)
+        except DecodeError as error:
+            raise StorageError(f"{self._storage}: the checkpoint is corrupt: {error}") from None
 
     # --- for the sessions
 
@@ -239,6 +271,7 @@ class Node:
         ``replied`` gets the result once it was applied here.
         """
         number = self._replica.submit(commands.encode(command))
+        self._was_congested = self._was_congested or self.congested
         self._submitted.append((number, self._clock.seconds()))
         if replied is not None:
             self._repliers[number] = replied
@@ -261,6 +294,9 @@ class Node:
             notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
         if self.standing.reason:
             notes.append(self.standing.reason)
+        if self._learner.source is not None:
+            now = self._clock.seconds()
+            notes.append(progress(self._learner, self._storage.last.seq, now))
         return ChainView(
             epoch=self.configuration.epoch,
             members=self.configuration.positions,
@@ -289,33 +325,68 @@ class Node:
                 call.cancel()
         self._stopped = True
 
-    def linked(self, position: str) -> None:
-        """A new connection with the node at ``position``."""
+    def linked(self, position: str, member: Member) -> None:
+        """A new connection, whose other end says that it is ``member``."""
+        self._paused.discard(position)
         self._replica.linked(position)
         self._reads.linked(position)
-        self._decide(self._membership.linked(position))
+        self._sponsor.forget(position)
+        self._decide(lambda now: self._membership.linked(position, member, now))
         self._soon()
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
         self._replica.unlinked(position)
+        self._sponsor.forget(position)
+        self._membership.unlinked(position)
+        if position in self.configuration.positions:
+            self._stands_still()
+
+    def refused(self, position: str) -> None:
+        """After that, the port of the node at ``position`` refused a new connection."""
+        self._decide(lambda now: self._membership.refused(position, now))
 
     def paused(self, position: str, *, paused: bool) -> None:
         """Whether too much stands unsent on the connection with ``position``."""
+        (self._paused.add if paused else self._paused.discard)(position)
         self._replica.paused(position, paused=paused)
         self._soon()
 
     def receive(self, sender: str, message: Message) -> None:
         """A message came from the node at ``sender``."""
-        try:
-            match message:
-                case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
-                    self._receive_in_epoch(sender, message)
-                case _:
-                    now = self._clock.seconds()
-                    self._decide(self._membership.receive(sender, message, now))
-        except Exception as error:
-            self._stop_loudly(error)
+        match message:
+            case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
+                self._guarded(self._receive_in_epoch, sender, message)
+            case Fetch():
+                self._guarded(self._lend, sender, message)
+            case Differs():
+                self._decide(lambda now: self._learner.differs(sender, message, now))
+            case Copied():
+                self._decide(lambda now: self._learner.copied(sender, message, now))
+            case Synced():
+                self._decide(lambda _: self._membership.synced(message.learner, message.last))
+            case _:
+                self._decide(lambda now: self._membership.receive(sender, message, now))
+
+    def _lend(self, sender: str, fetch: Fetch) -> None:
+        """Let a learner copy, or the proposer of a resume that this node has voted for."""
+        if fetch.epoch == self.configuration.epoch:
+            self._sponsor.asked(sender, fetch)
+            self._soon()
+
+    def _may_lend(self) -> bool:
+        """Whether what this log holds may be copied: its tail knows that it is committed.
+
+        Or this node has voted for a resume, whose proposer lacks the end of the log.
+        """
+        vote = self._membership.record.vote
+        if vote is not None:
+            return change(self.configuration, vote.configuration) is Change.RESUME
+        tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
+        return tail and self._holds_lease()
+
+    def _holds_lease(self) -> bool:
+        return self._membership.holds_lease(self._clock.seconds())
 
     def _receive_in_epoch(self, sender: str, message: ChainMessage) -> None:
         """Act on a message of this epoch; keep one from an epoch that is still to be adopted.
@@ -346,42 +417,73 @@ class Node:
 
     def _turn(self) -> None:
         self._turn_call = None
-        try:
-            for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
-                self._perform(effect)
-        except Exception as error:
-            self._stop_loudly(error)
+        self._guarded(self._carry_out_turn)
+
+    def _carry_out_turn(self) -> None:
+        """The phases of a turn: the log and what is applied; what is told; what was held back."""
+        for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
+            self._perform(effect)
+        if self._may_lend():
+            for answer in self._sponsor.turn(self._paused):
+                self._perform(answer)
+        if self.audience is None:
             return
-        if self.audience is not None:
+        self.audience.flush()
+        if self._was_congested and self._replica.pending < MAX_PENDING // 2:
+            self._was_congested = False
+            self.audience.room_again()
             self.audience.flush()
-            if self._was_congested and self._replica.pending < MAX_PENDING // 2:
-                self._was_congested = False
-                self.audience.room_again()
-            self._was_congested = self._was_congested or self.congested
 
     def _tick(self) -> None:
         self._tick_call = self._clock.callLater(
             self._suspect_after / PINGS_PER_SUSPICION, self._tick
         )
-        try:
-            self._decide(self._membership.tick(self._clock.seconds()))
-        except Exception as error:
-            self._stop_loudly(error)
+        self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
+        self._tell_progress()
+        self._soon()
 
-    def _decide(self, effects: Iterable[membership.Effect]) -> None:
-        """Carry out what membership decided, and follow it."""
+    def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
+        """Whatever goes wrong in it, this node must not go on afterwards."""
+        if self._stopped:
+            return
+        try:
+            action(*arguments)
+        except Exception as error:
+            self.stop()
+            self._fail(error)
+
+    def _decide(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
+        """Carry out what follows from one input about configurations, then follow them."""
+        self._guarded(self._carry_out_decision, decision)
+
+    def _carry_out_decision(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
         self._membership.last = self._storage.last
-        self._membership.committed = self._replica.committed
-        for effect in effects:
+        self._membership.caught_up = self._learner.caught_up
+        self._membership.nearby = self._sponsor.nearby()
+        for effect in decision(self._clock.seconds()):
             self._perform(effect)
-        self._follow(self._membership.configuration, self._membership.active)
+            if isinstance(effect, Excluded):
+                self.stop()
+                self._excluded()
+                return
+        self._follow()
         self._update_standing()
 
-    def _follow(self, configuration: Configuration, active: bool) -> None:
-        """Let the chain go on as membership says; while a vote is held it stands still."""
+    def _follow(self) -> None:
+        """Let chain, reads and copying go on as membership says.
+
+        While a vote is held, the chain stands still.
+        """
+        configuration, active = self.configuration, self._membership.active
+        if not active:
+            self._stands_still()
         if configuration != self._replica.configuration:
+            self._change = (self._replica.configuration, configuration)
             self._replica.adopt(configuration)
             self._reads.adopt(configuration)
+            self._sponsor.adopt()
+        self._sponsor.sealed = self._membership.sealed
+        self._follow_as_learner()
         if active == self._replica.active:
             return
         self._replica.active = self._reads.active = active
@@ -390,29 +492,89 @@ class Node:
             self._receive_in_epoch(sender, message)
         self._soon()
 
-    def _perform(self, effect: replica.Effect | membership.Effect | reads.Answered) -> None:
+    def _follow_as_learner(self) -> None:
+        """A node that is no member copies from the tail; one that is, copies no more."""
+        match self._membership.status:
+            case Status.LEARNER:
+                self._early = []
+                tail, epoch = self.configuration.tail, self.configuration.epoch
+                for effect in self._learner.begin(tail, epoch, self._clock.seconds()):
+                    self._perform(effect)
+            case Status.ACTIVE:
+                self._learner.stop()
+            case _:
+                pass
+
+    def _perform(self, effect: AnyEffect) -> None:
         """Carry out one effect, completely."""
         match effect:
             case Persist():
                 self._storage.append(effect.entries)
+                self._membership.last = self._storage.last
             case Send():
                 self._network.send(effect.to, effect.message)
             case Apply():
                 self._apply(effect.entries)
             case Answered():
                 self._askers.pop(effect.number)(queries.decode_page(effect.answer))
+            case Barrier():
+                self._wait_for(effect.number)
             case Save():
                 self._storage.write_record(msgpack.encode(effect.record))
-            case membership.Report():
-                log.info("{node}: {text}", node=self.me.position, text=effect.text)
+            case Report():
+                self._log(effect.text)
+            case Seal():
+                self._sponsor.sealed = effect.learner
+                self._soon()
+            case Copy():
+                epoch, now = self.configuration.epoch, self._clock.seconds()
+                for first in self._learner.begin(effect.source, epoch, now, committed=False):
+                    self._perform(first)
+            case Take():
+                for step in self._replica.copy(effect.entries, committed=effect.committed):
+                    self._perform(step)
+                self._soon()
+            case Cut():
+                self._cut(effect.after)
+            case Excluded():
+                self._log("the chain goes on without this node; it begins anew, as a learner")
 
-    def _stop_loudly(self, error: Exception) -> None:
-        self.stop()
-        self._fail(error)
+    def _wait_for(self, barrier: int) -> None:
+        """Pass a barrier of the reads when an entry that is submitted now was applied."""
+
+        def applied(_: Result) -> None:
+            for effect in self._reads.passed(barrier):
+                self._perform(effect)
+            self._soon()
+
+        self.submit(commands.Nothing(), applied)
+
+    def _cut(self, after: int) -> None:
+        """Take what the chain does not have out of the log, never silently."""
+        lost = self._storage.last.seq - after
+        path = self._storage.cut(after)
+        self._replica.cut()
+        self._log(f"{lost} entries after {after} were never confirmed; they are now in {path}")
+
+    def _log(self, text: str) -> None:
+        log.info("{node}: {text}", node=self.me.position, text=text)
+
+    def _tell_progress(self) -> None:
+        """Once in a while, how far a learner has come."""
+        now = self._clock.seconds()
+        copying = self._learner.source is not None and not self._learner.caught_up
+        if copying and now - self._progress_told > PROGRESS_SECONDS:
+            self._progress_told = now
+            self._log(progress(self._learner, self._storage.last.seq, now))
 
     # --- applying
 
-    def _apply(self, entries: Iterable[Entry]) -> None:
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        now = self._clock.seconds()
+        if self._change is not None and entries[-1].epoch == self._change[1].epoch:
+            since = now if self._stood_since is None else self._stood_since
+            self._tell_change(now - since)
+        self._stood_since = None
         for entry in entries:
             command = commands.decode(entry.command)
             outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
@@ -425,6 +587,16 @@ class Node:
                 self._reply(entry.number, outcome.result)
             if entry.seq % CHECKPOINT_ENTRIES == 0:
                 self._checkpoint(entry.seq)
+
+    def _tell_change(self, gap: float) -> None:
+        """One line for each change of configuration: old, new, why, and how long writes waited."""
+        assert self._change is not None
+        (old, new), self._change = self._change, None
+        self._log(f"{old} is followed by {new}: {new.why}; writes stood still for {gap:.3f} s")
+
+    def _stands_still(self) -> None:
+        if self._stood_since is None:
+            self._stood_since = self._clock.seconds()
 
     def _reply(self, number: int, result: Result) -> None:
         while self._submitted and self._submitted[0][0] <= number:
@@ -455,36 +627,14 @@ class Node:
     # --- standing
 
     def _update_standing(self) -> None:
-        standing = self._standing()
-        if standing != self.standing:
-            self.standing = standing
-            log.info(
-                "{node}: {what}",
-                node=self.me.position,
-                what=standing.reason or f"serving in {self.configuration}",
-            )
+        now = self._clock.seconds()
+        overdue = bool(self._submitted) and now - self._submitted[0][1] > self._suspect_after
+        new = standing(self._membership, now, overdue=overdue)
+        if new != self.standing:
+            self.standing = new
+            self._log(new.reason or f"serving in {self.configuration}")
             if self.audience is not None:
                 self.audience.standing_changed()
-
-    def _standing(self) -> Standing:
-        now = self._clock.seconds()
-        silent = self._membership.silent(now)
-        names = ", ".join(silent)
-        match self._membership.status:
-            case Status.FOUNDING:
-                reason = f"the chain is not founded yet: waiting for {names or 'the votes'}"
-            case Status.WEDGED:
-                whom = names or "the votes"
-                reason = f"restarted; the chain resumes when all are back: waiting for {whom}"
-            case Status.LEARNER:
-                reason = "this node is not a member of the chain"
-            case Status.ACTIVE:
-                overdue = self._submitted and now - self._submitted[0][1] > self._suspect_after
-                reason = ""
-                if silent or overdue:
-                    reason = f"the chain cannot confirm: waiting for {names or 'acknowledgements'}"
-                return Standing(serving=True, waiting_for=silent, reason=reason)
-        return Standing(serving=False, waiting_for=silent, reason=reason)
 
 
 def _opening(configuration: Configuration) -> bytes:

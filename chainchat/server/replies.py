@@ -13,11 +13,13 @@ class Reply(Struct, eq=False):
         lines: what to answer, as far as it is known and not said yet.
         complete: whether there is no more to come.
         start: what to do when all earlier replies are complete; None if it was begun at once.
+        holds_later: whether later requests have to wait for it.
     """
 
     lines: list[str] = field(default_factory=list)
     complete: bool = False
     start: Callable[[], None] | None = None
+    holds_later: bool = False
 
 
 class Replies:
@@ -35,9 +37,17 @@ class Replies:
     def __bool__(self) -> bool:
         return bool(self._owed)
 
-    def reserve(self, start: Callable[[], None] | None = None) -> Reply:
+    @property
+    def holding_later(self) -> bool:
+        """Whether the next request has to wait."""
+        return bool(self._owed) and self._owed[-1].holds_later
+
+    def reserve(
+        self, start: Callable[[], None] | None = None, *, holds_later: bool = False
+    ) -> Reply:
         """The next place in the order; ``start`` is called when it is the first."""
-        reply = Reply(start=start)
+        assert not self.holding_later
+        reply = Reply(start=start, holds_later=holds_later)
         self._owed.append(reply)
         self._start_first()
         return reply

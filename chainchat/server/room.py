@@ -4,7 +4,7 @@ A message costs its receivers one rendering per kind of session, not one each, a
 write per turn.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -49,10 +49,7 @@ class Attendant(Protocol):
         """The session was ended by an entry of the log."""
 
     def flush(self) -> None:
-        """Write what was gathered."""
-
-    def pump(self) -> None:
-        """Go on with lines that were held back."""
+        """The end of a turn: hear lines held back, write, catch up, close if that is due."""
 
     def standing_changed(self) -> None:
         """The node's standing is not what it was."""
@@ -61,24 +58,33 @@ class Attendant(Protocol):
 class Room:
     """The sessions at one node; its ``Audience``.
 
+    A turn has two phases. First entries are applied and answers come in: what happened and what is
+    to be said is only noted; nothing is heard, written, caught up or closed. Then comes ``flush``,
+    in which nothing more is applied: the turn's messages are pushed to every live delivery, and
+    then each session for which something was noted hears its lines, writes, catches up and closes.
+    So a delivery that catches up never finds in the log what is still to be pushed to it.
+
+    What a socket or a timer brings between two turns is noted likewise, and flushed at once.
+
     Attributes:
         node: the node.
-        connections: every connection, logged in or not.
+        connections: every connection, logged in or not, the oldest first.
     """
 
     def __init__(self, node: Node, clock: Clock) -> None:
         self.node = node
-        self.connections: set[Attendant] = set()
+        self.connections: dict[Attendant, None] = {}
         self._clock = clock
         self._sessions: dict[str, Attendant] = {}
         self._counter = 0
         self._news: list[Said] = []
         self._unflushed: dict[Attendant, None] = {}
-        self._came: list[str] = []
-        self._went: list[str] = []
+        self._comings: dict[str, int] = {}
+        """How often each name came since the last announcement, less how often it went."""
         self._announcement: Timer | None = None
         self._marks: dict[int, int] = {}
-        self._marked: list[Callable[[], None]] = []
+        self._acknowledging: dict[int, list[Callable[[], None]]] = {}
+        """By account: what to do when the marks gathered are in place."""
         self._marking: Timer | None = None
         node.audience = self
 
@@ -98,19 +104,32 @@ class Room:
         self._sessions.pop(attendant.session, None)
 
     def unflushed(self, attendant: Attendant) -> None:
-        """The session has something to write at the end of the turn."""
+        """The session has something to do in the next ``flush``."""
         self._unflushed[attendant] = None
 
-    def seen(self, account: int, newest: int, done: Callable[[], None] | None = None) -> None:
-        """Move an account's read mark up to ``newest``; many marks make one entry.
+    def submit(
+        self,
+        account: int,
+        command: commands.AnyCommand,
+        replied: Callable[[Result], None] | None = None,
+    ) -> None:
+        """Submit what the session of an account asks for, behind what it has acknowledged."""
+        if account in self._acknowledging:
+            self.send_marks()
+        self.node.submit(command, replied)
 
-        ``done`` is called when it was applied; a mark without one is in no hurry.
-        """
+    def seen(self, account: int, newest: int) -> None:
+        """Move an account's read mark up to ``newest``, within a second or so."""
+        self._gather_mark(account, newest, MARKS_PAUSE)
+
+    def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
+        """Move an account's read mark up to ``newest``, soon; ``done`` is called when it is."""
+        self._acknowledging.setdefault(account, []).append(done)
+        self._gather_mark(account, newest, 0.0)
+
+    def _gather_mark(self, account: int, newest: int, pause: float) -> None:
+        """Many marks make one entry."""
         self._marks[account] = max(newest, self._marks.get(account, 0))
-        pause = MARKS_PAUSE
-        if done is not None:
-            self._marked.append(done)
-            pause = 0.0
         if self._marking is None:
             self._marking = self._clock.callLater(pause, self.send_marks)
         elif not pause:
@@ -121,13 +140,12 @@ class Room:
         if self._marking is not None and self._marking.active():
             self._marking.cancel()
         self._marking = None
-        if self._marks:
-            marked, self._marked = self._marked, []
-            marks, self._marks = tuple(self._marks.items()), {}
-            for start in range(0, len(marks), MARKS_IN_ENTRY):
-                part = marks[start : start + MARKS_IN_ENTRY]
-                last = start + MARKS_IN_ENTRY >= len(marks)
-                self.node.submit(commands.Seen(part), partial(_call_all, marked if last else []))
+        marks, self._marks = tuple(self._marks.items()), {}
+        acknowledging, self._acknowledging = self._acknowledging, {}
+        for start in range(0, len(marks), MARKS_IN_ENTRY):
+            part = marks[start : start + MARKS_IN_ENTRY]
+            done = [call for account, _ in part for call in acknowledging.get(account, ())]
+            self.node.submit(commands.Seen(part), partial(_call_all, done))
 
     def stop(self) -> None:
         """No more announcements and marks."""
@@ -143,9 +161,9 @@ class Room:
             case Said():
                 self._news.append(event)
             case Joined():
-                self._came.append(event.name)
+                self._comings[event.name] = self._comings.get(event.name, 0) + 1
             case Left():
-                self._went.append(event.name)
+                self._comings[event.name] = self._comings.get(event.name, 0) - 1
                 attendant = self._sessions.pop(event.session, None)
                 if attendant is not None:
                     attendant.ended(event.reason, event.by)
@@ -157,8 +175,7 @@ class Room:
         if self._news:
             news, self._news = self._news, []
             self._deliver(news)
-        if (self._came or self._went) and self._announcement is None:
-            self._announce()
+        self._announce()
         while self._unflushed:
             unflushed, self._unflushed = self._unflushed, {}
             for attendant in unflushed:
@@ -166,14 +183,13 @@ class Room:
 
     def standing_changed(self) -> None:
         """See ``Audience``."""
-        for attendant in list(self.connections):
+        for attendant in self.connections:
             attendant.standing_changed()
-            attendant.flush()
+        self.flush()
 
     def room_again(self) -> None:
-        """See ``Audience``."""
-        for attendant in list(self.connections):
-            attendant.pump()
+        """See ``Audience``. Lines that had to wait are heard in the next ``flush``."""
+        self._unflushed.update(self.connections)
 
     # --- delivery
 
@@ -202,20 +218,24 @@ class Room:
                 _push(delivery, broadcasts, rendered)
 
     def _announce(self) -> None:
-        """Tell who came and went: at once after a quiet second, then once a second."""
-        self._announcement = None
-        came, self._came = self._came, []
-        went, self._went = self._went, []
-        if not came and not went:
-            return
-        self._announcement = self._clock.callLater(NOTICE_PAUSE, self._announce_and_flush)
-        for attendant in list(self._sessions.values()):
-            if attendant.notices:
-                for code, text, name in _announcements(came, went, attendant.name):
-                    attendant.tell(code, text, name=name)
+        """Tell who came and went: at once after a quiet second, then once a second.
 
-    def _announce_and_flush(self) -> None:
-        self._announce()
+        Whoever went and came back in between, or came and went, did neither.
+        """
+        if self._announcement is not None:
+            return
+        comings, self._comings = self._comings, {}
+        came = [name for name, times in comings.items() if times > 0]
+        went = [name for name, times in comings.items() if times < 0]
+        if came or went:
+            self._announcement = self._clock.callLater(NOTICE_PAUSE, self._announce_again)
+            for attendant in self._sessions.values():
+                if attendant.notices:
+                    for code, text, name in _announcements(came, went, attendant.name):
+                        attendant.tell(code, text, name=name)
+
+    def _announce_again(self) -> None:
+        self._announcement = None
         self.flush()
 
 
@@ -237,7 +257,7 @@ def _push(
     delivery.push(data, messages[-1].id)
 
 
-def _call_all(functions: Iterable[Callable[[], None]], _result: Result) -> None:
+def _call_all(functions: list[Callable[[], None]], _result: Result) -> None:
     for function in functions:
         function()
 

@@ -3,6 +3,9 @@
 It hears lines and hands the requests in them to its ``Handler``, one after another; it tells the
 client what it did not ask for: messages, through its ``Delivery``, and notices. Both modes share
 all of it; they differ in the voice (``chat.human``, ``chat.machine``).
+
+Whatever comes, from the socket, a timer or the log, is only noted. Lines are heard, octets written
+and the connection closed in ``flush`` alone, which the room calls in its phase (see ``Room``).
 """
 
 from collections import deque
@@ -16,7 +19,7 @@ from chainchat.chat.machine import Machine, tag_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import Account
 from chainchat.chat.voice import Voice
-from chainchat.server.delivery import Delivery
+from chainchat.server.delivery import Delivery, Reading
 from chainchat.server.handler import Handler, Lobby
 from chainchat.server.node import Clock, Timer
 from chainchat.server.room import Room
@@ -54,7 +57,6 @@ class Session:
         voice: the mode.
         notices: whether it is told who comes and goes.
         delivery: what it is pushed; None before the login, and for those who want nothing.
-        seen: id up to which a person has seen what was pushed.
     """
 
     def __init__(self, room: Room, connection: Connection, clock: Clock, lobby: Lobby) -> None:
@@ -64,7 +66,6 @@ class Session:
         self.voice: Voice = Human()
         self.notices = True
         self.delivery: Delivery | None = None
-        self.seen = 0
         self._room = room
         self._node = room.node
         self._connection = connection
@@ -74,12 +75,13 @@ class Session:
         self._lines: deque[bytes | TooLong] = deque()
         self._out: list[str] = []
         self._written = 0
-        self._written_before_input = 0
+        self._reading: Reading | None = None
         self._output_full = False
         self._when_writable: Callable[[], None] | None = None
+        self._taking = True
         self._input_ended = False
         self._closing = False
-        self._lost = False
+        self._open = True
         self._told_waiting = False
         self._login_timer: Timer | None = None
 
@@ -87,7 +89,7 @@ class Session:
 
     def opened(self) -> None:
         """Greet, or say why nobody is served here."""
-        self._room.connections.add(self)
+        self._room.connections[self] = None
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
         self.say(self.voice.notice("", f"chainchat: node {position} of chain {self._lobby.chain}"))
@@ -95,22 +97,20 @@ class Session:
             how = "Type your name to log in; a new name makes a new account. Times are UTC."
             self.say(self.voice.notice("", f"{how} /help tells more."))
         self.standing_changed()
-        self.flush()
+        self._room.flush()
 
     def received(self, lines: list[bytes | TooLong]) -> None:
         """Take lines in."""
-        if not self._closing:
+        if self._taking:
             self._note_seen()
             self._lines.extend(lines)
-            self.pump()
-            self.flush()
+            self._flush_now()
 
     def input_ended(self) -> None:
         """The client sends no more; it is answered what it asked, then the connection is closed."""
         self._note_seen()
         self._input_ended = True
-        self.pump()
-        self.flush()
+        self._flush_now()
 
     def output_full(self, *, full: bool) -> None:
         """Whether more stands unsent than should.
@@ -118,29 +118,25 @@ class Session:
         Until it is sent, nothing is pushed and no request is taken.
         """
         self._output_full = full
-        if full:
-            if self.delivery is not None:
-                self.delivery.live = False
-        elif not self._lost:
-            go_on, self._when_writable = self._when_writable, None
-            if go_on is not None:
-                go_on()
-            self.pump()
-            self.flush()
+        if not full:
+            self._flush_now()
+        elif self.delivery is not None:
+            self.delivery.live = False
 
     def lost(self) -> None:
         """The connection is gone."""
-        self._lost = True
+        self._open = False
         self.delivery = None
-        self._room.connections.discard(self)
+        self._room.connections.pop(self, None)
         self._stop_login_timer()
         if self.session:
             self._room.leave(self)
-            self._node.submit(commands.End(self.session, self.seen))
+            self._room.submit(self.account, commands.End(self.session, self.seen))
 
     def _login_took_too_long(self) -> None:
         seconds = int(LOGIN_SECONDS)
         self._close_with(Code.LOGIN_TIMEOUT, f"no login within {seconds} seconds")
+        self._room.flush()
 
     def _stop_login_timer(self) -> None:
         if self._login_timer is not None and self._login_timer.active():
@@ -161,21 +157,18 @@ class Session:
         """Answer the client's telnet negotiation; people do not see these octets."""
         self._write(answer)
 
-    def flush(self) -> None:
-        """See ``Attendant``: write what was gathered, then what was missed, then close if due."""
-        self._write_gathered()
-        while self.delivery is not None and not (self.delivery.live or self._output_full):
-            self.delivery.catch_up()
-        if self._closing:
-            self._connection.close()
-
     def when_writable(self, go_on: Callable[[], None]) -> None:
         """See ``Client``."""
-        self.flush()
-        if self._output_full:
-            self._when_writable = go_on
-        elif not self._lost:
-            go_on()
+        assert self._when_writable is None
+        self._when_writable = go_on
+        self._room.unflushed(self)
+
+    def _push(self, data: bytes, newest: int) -> None:
+        """Write messages, behind the replies that came before them."""
+        self._write_gathered()
+        self._write(data)
+        if self._reading is not None:
+            self._reading.pushed(newest, self._written)
 
     def _write_gathered(self) -> None:
         if self._out:
@@ -183,37 +176,61 @@ class Session:
             self._out = []
             self._write(data)
 
-    def _write(self, data: bytes) -> int:
-        """Write to the connection; gives the octets written to it so far."""
-        if not self._lost:
+    def _write(self, data: bytes) -> None:
+        if self._open:
             self._connection.write(data)
             self._written += len(data)
-        return self._written
 
-    def _push(self, data: bytes) -> int:
-        """Write messages, behind the replies that came before them."""
+    # --- the end of a turn
+
+    def flush(self) -> None:
+        """See ``Attendant``."""
+        if not self._open:
+            return
+        self._hear_lines()
         self._write_gathered()
-        return self._write(data)
+        while self.delivery is not None and not (self.delivery.live or self._output_full):
+            self.delivery.catch_up()
+        if self._when_writable is not None and not self._output_full:
+            go_on, self._when_writable = self._when_writable, None
+            go_on()
+        if self._closing or self._finished():
+            self._open = False
+            self._connection.close()
+
+    def _flush_now(self) -> None:
+        """Act on what came between two turns."""
+        self._room.unflushed(self)
+        self._room.flush()
+
+    def _finished(self) -> bool:
+        """Whether the client sends no more, and has everything."""
+        pushed = self.delivery is None or self.delivery.live
+        return self._input_ended and pushed and not (self._lines or self._handler.replies)
 
     # --- ends
 
     def close(self) -> None:
         """See ``Client``."""
         self._closing = True
-        self._lines.clear()
+        self._take_no_lines()
+        self.delivery = None
         self._room.unflushed(self)
 
     def _close_with(self, code: Code, text: str) -> None:
         self.say(self.voice.refused("-", code, text))
         self.close()
-        self.flush()
+
+    def _take_no_lines(self) -> None:
+        self._taking = False
+        self._lines.clear()
 
     def ended(self, reason: str, by: str) -> None:
         """See ``Attendant``."""
         match reason:
             case "moved":
                 self.tell("moved", "this session goes on elsewhere")
-            case "deleted" if not self._handler.deletes(self.name):
+            case "deleted" if by != self.name:
                 self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
             case "lost":
                 text = "the chain took this node for dead and ended the session; log in again"
@@ -221,14 +238,13 @@ class Session:
             case _:
                 pass
         self.session = ""
-        self.delivery = None
         self.close()
 
     def take_no_more(self) -> None:
         """The node stops: what was begun is finished, nothing more is begun."""
         self._note_seen()
-        self._lines.clear()
-        self._connection.hold(held=True)
+        self._take_no_lines()
+        self._flush_now()
 
     def shut_down(self) -> None:
         """The node stops: say where to go, and close."""
@@ -237,7 +253,18 @@ class Session:
             where = f"; go on at {' or '.join(nodes)}" if nodes else ""
             self.tell("closing", f"this node stops{where}", nodes=",".join(nodes))
             self.close()
-            self.flush()
+            self._room.flush()
+
+    def dropped_out(self) -> None:
+        """The chain went on without this node: list what it cannot confirm, and close."""
+        if not self._closing:
+            for text in self._handler.unconfirmed():
+                self.tell("waiting", f"not confirmed, it may or may not have been said: {text}")
+            nodes = self._others()
+            text = f"the chain goes on without this node; go on at {' or '.join(nodes)}"
+            self.tell("closing", text, nodes=",".join(nodes))
+            self.close()
+            self._room.flush()
 
     def _others(self) -> list[str]:
         """The addresses of the other nodes, for clients."""
@@ -264,18 +291,14 @@ class Session:
 
     # --- requests, one after another
 
-    def pump(self) -> None:
-        """Carry out lines until one has to be waited for."""
-        if self._lost:
-            return
+    def _hear_lines(self) -> None:
+        """Carry out lines until one has to wait."""
         while self._lines and not self._must_wait():
             self._hear(self._lines.popleft())
-        self._connection.hold(held=bool(self._lines))
-        if self._input_ended and not self._lines and not self._handler.replies:
-            self.close()
+        self._connection.hold(held=bool(self._lines) or not self._taking)
 
     def _must_wait(self) -> bool:
-        return self._handler.waiting or self._output_full or self._node.congested
+        return self._handler.replies.holding_later or self._output_full or self._node.congested
 
     def _hear(self, line: bytes | TooLong) -> None:
         """Carry out one line, or say why not."""
@@ -303,26 +326,27 @@ class Session:
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """See ``Client``."""
         self.account, self.name = account.number, account.name
-        self.seen = account.seen
         self._stop_login_timer()
-        if self._lost:
+        if not self._open:
             return
         self._room.enter(self)
         self.notices = self.notices and not quiet
+        if isinstance(self.voice, Human):
+            self._reading = Reading(account.seen)
         if not quiet:
             self.delivery = Delivery(
                 self.account, self.name, self.voice, self._node.history, self._push, after=after
             )
             self._room.unflushed(self)
 
+    @property
+    def seen(self) -> int:
+        """See ``Client``."""
+        return 0 if self._reading is None else self._reading.seen
+
     def _note_seen(self) -> None:
-        """A person did something, so what their machine has acknowledged by now was seen."""
-        if self.delivery is None or not isinstance(self.voice, Human):
+        reading = self._reading
+        if reading is None:
             return
-        octets = self._connection.acknowledged()
-        if octets is None:
-            octets, self._written_before_input = self._written_before_input, self._written
-        seen = self.delivery.seen(octets)
-        if seen > self.seen:
-            self.seen = seen
-            self._room.seen(self.account, seen)
+        if reading.did_something(self._connection.acknowledged(), self._written):
+            self._room.seen(self.account, reading.seen)

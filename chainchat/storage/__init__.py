@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from chainchat.chain.messages import Entry
@@ -51,6 +52,16 @@ class Storage(Log, Protocol):
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Append the next entries; on disk when it returns."""
+
+    def cut(self, after: int) -> Path | None:
+        """Take the entries above ``after`` out of the log, and their messages out of the index.
+
+        They are kept for the operator in a side file, which is on disk before they leave the log.
+        The log is on disk without them when it returns the file's path; None if there were none.
+
+        Raises:
+            StorageError: the newest checkpoint holds what some of them did.
+        """
 
     def read_record(self) -> bytes | None:
         """Membership's record, None on a new disk."""

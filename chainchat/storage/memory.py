@@ -5,16 +5,22 @@ It survives its node, as a disk would.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.replica import fitting
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow
+from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, StorageError
 
 
 class MemoryStorage:
-    """Keeps everything in lists. Whatever was appended is 'on disk'."""
+    """Keeps everything in lists. Whatever was appended is 'on disk'.
+
+    Attributes:
+        cuts: the entries that were cut off, in place of the side files.
+    """
 
     def __init__(self) -> None:
+        self.cuts: list[Entry] = []
         self._log: list[Entry] = []
         self._record: bytes | None = None
         self._index: dict[int, list[tuple[int, int]]] = {}
@@ -36,6 +42,17 @@ class MemoryStorage:
         for entry in entries:
             assert entry.seq == len(self._log) + 1
             self._log.append(entry)
+
+    def cut(self, after: int) -> Path | None:
+        if after >= len(self._log):
+            return None
+        if self._checkpoint is not None and after < self._checkpoint.seq:
+            raise StorageError(f"the checkpoint is of entry {self._checkpoint.seq}")
+        self.cuts += self._log[after:]
+        del self._log[after:]
+        for ids in self._index.values():
+            del ids[bisect_left(ids, (after + 1, 0)) :]
+        return Path("cuts")
 
     def read_record(self) -> bytes | None:
         return self._record

@@ -2,8 +2,8 @@
 
 A row of the log is a batch: what was appended in one go, as the bytes that ``encode_entries``
 gives. So a commit writes one row however many entries it holds. The index has a row per message and
-reader; it is written with the next append or checkpoint, because the entries after the newest
-checkpoint are applied, and so indexed, again at every start.
+reader; its rows are gathered and go with the next transaction, whatever that is for, because the
+entries after the newest checkpoint are applied, and so indexed, again at every start.
 """
 
 import fcntl
@@ -20,6 +20,7 @@ from msgspec import DecodeError
 from chainchat.chain.messages import Entry, EntryId, decode_entries, encode_entries
 from chainchat.chain.replica import fitting, size
 from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
+from chainchat.storage.cuts import write_side_file
 
 APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 1
@@ -110,34 +111,55 @@ class SQLiteStorage:
     @_loudly
     def _open(self) -> None:
         self._database = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            self._prepare()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
+        new = not self._value("SELECT count(*) FROM sqlite_master")
+        if not new:
+            self._check_owner()
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-        version = self._value("PRAGMA user_version")
-        if version == 0:
+        if new:
             with self._transaction():
                 for statement in filter(str.strip, SCHEMA.split(";")):
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
+        self._last = self._end()
+
+    def _check_owner(self) -> None:
+        """Refuse a file of somebody else's before anything in it is changed."""
+        if self._value("PRAGMA application_id") != APPLICATION_ID:
+            raise StorageError(f"{self}: a database, but not one of chainchat's")
+        version = self._value("PRAGMA user_version")
+        if version != SCHEMA_VERSION:
             raise StorageError(
                 f"{self}: written by another version of chainchat (schema {version}, "
                 f"this one knows {SCHEMA_VERSION})"
             )
-        last = self._value("SELECT max(last) FROM log")
-        self._last = self._batch(last)[-1].id if last else EntryId()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """On disk when the block ends without an error, and not at all otherwise."""
+        """On disk when the block ends without an error, and not at all otherwise.
+
+        The index rows that were gathered go with it.
+        """
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._database.executemany(
+                "INSERT OR IGNORE INTO messages VALUES (?, ?, ?)", self._unindexed
+            )
             self._database.execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
+        self._unindexed = []
 
     def _value(self, query: str, *arguments: int) -> int:
         row = self._database.execute(query, arguments).fetchone()
@@ -157,7 +179,6 @@ class SQLiteStorage:
             self._database.execute(
                 "INSERT INTO log VALUES (?, ?)", (entries[-1].seq, encode_entries(tuple(entries)))
             )
-            self._write_index()
         self._last = entries[-1].id
 
     def epoch_of(self, seq: int) -> int | None:
@@ -172,7 +193,7 @@ class SQLiteStorage:
     def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
         found: list[Entry] = []
         room = octets
-        while after < min(up_to, self._last.seq) and room > 0:
+        while after < min(up_to, self._last.seq) and (room > 0 or not found):
             batch = self._batch_with(after + 1)
             first = batch[0].seq
             part = batch[after + 1 - first : up_to + 1 - first]
@@ -191,15 +212,61 @@ class SQLiteStorage:
         return found
 
     @_loudly
+    def cut(self, after: int) -> Path | None:
+        if after >= self._last.seq:
+            return None
+        checkpoint = self.newest_checkpoint()
+        if checkpoint is not None and after < checkpoint.seq:
+            raise StorageError(
+                f"{self}: the log cannot be cut after entry {after}: the checkpoint holds what was "
+                f"applied up to {checkpoint.seq}"
+            )
+        kept = self._batch_with(after + 1)
+        kept = kept[: after + 1 - kept[0].seq]
+        side_file = write_side_file(
+            self._path.parent, after + 1, self._last.seq, self._entries_after(after)
+        )
+        self._unindexed = [row for row in self._unindexed if row.id <= after]
+        with self._transaction():
+            self._database.execute("DELETE FROM log WHERE last > ?", (after,))
+            if kept:
+                self._database.execute(
+                    "INSERT INTO log VALUES (?, ?)", (after, encode_entries(kept))
+                )
+            self._database.execute("DELETE FROM messages WHERE id > ?", (after,))
+        self._batches.clear()
+        self._last = self._end()
+        return side_file
+
+    def _end(self) -> EntryId:
+        """The last entry of the table."""
+        last = self._value("SELECT max(last) FROM log")
+        return self._batch(last)[-1].id if last else EntryId()
+
+    def _entries_after(self, after: int) -> Iterator[Entry]:
+        while after < self._last.seq:
+            batch = self._batch_with(after + 1)
+            yield from batch[after + 1 - batch[0].seq :]
+            after = batch[-1].seq
+
+    @_loudly
     def _batch_with(self, seq: int) -> tuple[Entry, ...]:
-        return self._batch(self._value("SELECT min(last) FROM log WHERE last >= ?", seq))
+        last = self._value("SELECT min(last) FROM log WHERE last >= ?", seq)
+        batch = self._batch(last) if last else ()
+        if not batch or batch[0].seq > seq:
+            raise StorageError(f"{self}: entry {seq} is missing from the log")
+        return batch
 
     @_loudly
     def _batch(self, last: int) -> tuple[Entry, ...]:
+        """The batch that ends with entry ``last``, contiguous."""
         batch = self._batches.pop(last, None)
         if batch is None:
             row = self._database.execute("SELECT entries FROM log WHERE last = ?", (last,))
             batch = decode_entries(row.fetchone()[0])
+            first = last + 1 - len(batch)
+            if not batch or [entry.seq for entry in batch] != list(range(first, last + 1)):
+                raise StorageError(f"{self}: the entries up to {last} are not what was written")
             if len(self._batches) >= CACHED_BATCHES:
                 del self._batches[next(iter(self._batches))]
         self._batches[last] = batch
@@ -224,18 +291,11 @@ class SQLiteStorage:
         if len(self._unindexed) > UNINDEXED_ROWS:
             self._flush_index()
 
-    def _write_index(self) -> None:
-        if self._unindexed:
-            self._database.executemany(
-                "INSERT OR IGNORE INTO messages VALUES (?, ?, ?)", self._unindexed
-            )
-            self._unindexed = []
-
     @_loudly
     def _flush_index(self) -> None:
         if self._unindexed:
             with self._transaction():
-                self._write_index()
+                pass  # takes them along
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
         condition = "id > ? AND sender != ? ORDER BY id LIMIT ?"
@@ -267,7 +327,6 @@ class SQLiteStorage:
     @_loudly
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         with self._transaction():
-            self._write_index()
             self._database.execute("REPLACE INTO checkpoint VALUES (?, ?)", tuple(checkpoint))
             self._database.execute("DELETE FROM checkpoint WHERE seq < ?", (checkpoint.seq,))
 

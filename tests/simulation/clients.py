@@ -6,11 +6,14 @@ from hashlib import sha256
 
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY
-from chainchat.chat.queries import Later, Page
+from chainchat.chat.queries import Page, Recent
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import Accepted, Result
 from chainchat.server.node import Node
 from tests.simulation.world import Host, World
+
+READ_MESSAGES = 20
+"""How many of the newest messages a client reads."""
 
 PATIENCE = 3.0
 """Seconds without an answer after which a client tries another node."""
@@ -18,10 +21,15 @@ PATIENCE = 3.0
 
 @dataclass
 class Read:
-    """A read that was answered: what had been acknowledged before it began, and what it showed."""
+    """A read of the newest messages that was answered.
 
-    acknowledged_before: set[str]
-    shown: list[tuple[int, str]]
+    Attributes:
+        newest_before: the newest id that anybody was told of before it began.
+        shown: the ids that it showed.
+    """
+
+    newest_before: int
+    shown: list[int]
 
 
 @dataclass
@@ -30,7 +38,10 @@ class Records:
 
     acknowledged: dict[str, int] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
+    newest_acknowledged: int = 0
     reads: list[Read] = field(default_factory=list)
+    marks: dict[str, int] = field(default_factory=dict)
+    """By account: the newest read mark that was acknowledged."""
     on_acknowledged: list[Callable[[str, int, Node], None]] = field(default_factory=list)
 
 
@@ -148,7 +159,7 @@ class Client:
         elif self._world.random.random() < 0.02:
             self._leave()
             return
-        self._world.later(self._world.random.expovariate(40.0), self._chat, attempt)
+        self._world.later(self._world.random.expovariate(25.0), self._chat, attempt)
 
     def _send(self, number: int, text: str) -> None:
         digest = sha256(text.encode()).digest()[:8]
@@ -163,22 +174,29 @@ class Client:
         if isinstance(result, Accepted):
             self._unanswered.pop(number, None)
             self._records.acknowledged[text] = result.id
+            self._records.newest_acknowledged = max(self._records.newest_acknowledged, result.id)
             for told in self._records.on_acknowledged:
                 told(text, result.id, self._node)
+            if self._world.random.random() < 0.1:
+                self._mark(result.id)
         else:
             self._leave()
 
+    def _mark(self, newest: int) -> None:
+        def marked(result: Result) -> None:
+            if isinstance(result, Accepted):
+                self._records.marks[self.name] = newest
+
+        self._submit(commands.Seen(((self._account, newest),)), marked)
+
     def _read(self) -> None:
         assert self._node is not None
-        before = set(self._records.acknowledged)
+        before = self._records.newest_acknowledged
         attempt = self._attempt
-        shown: list[tuple[int, str]] = []
 
-        def more(page: Page) -> None:
-            if attempt != self._attempt or self._node is None:
-                return
-            shown.extend((message.id, message.text) for message in page.messages)
-            if page.more is None:
-                self._records.reads.append(Read(before, shown))
+        def shown(page: Page) -> None:
+            if attempt == self._attempt:
+                ids = [message.id for message in page.messages]
+                self._records.reads.append(Read(before, ids))
 
-        self._node.ask(Later(self._account, 0, 1_000_000), more)
+        self._node.ask(Recent(self._account, READ_MESSAGES), shown)

@@ -5,13 +5,20 @@ Each is a subclass of a class of the product, put in its place for a run.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
-from chainchat.chain.messages import Holding
-from chainchat.chain.replica import Effect, Persist, Replica
+from msgspec.structs import replace
+
+from chainchat.chain.changes import Change, may_shrink
+from chainchat.chain.configuration import Configuration
+from chainchat.chain.evidence import Evidence, Life
+from chainchat.chain.membership import Membership, Status
+from chainchat.chain.messages import Abort, Holding, Ping, Vote
+from chainchat.chain.replica import Effect, Persist, Replica, Send
 from chainchat.chat import commands
 from chainchat.chat.state import ChatState, Result
-from chainchat.server.node import Node
+from tests.simulation.world import TracedNode
 
 
 class AcknowledgesBeforePersisting(Replica):
@@ -91,7 +98,7 @@ class KeepsSessionsOfTheDead(ChatState):
         self.origins = self.origins | known
 
 
-class DropsEarlyMessages(Node):
+class DropsEarlyMessages(TracedNode):
     """A message of an epoch that is still to be adopted is thrown away."""
 
     def _receive_in_epoch(self, sender, message) -> None:
@@ -112,7 +119,148 @@ class NeverTellsHolding(Replica):
             super().receive(sender, message)
 
 
-PLANTED: dict[str, type] = {
+class ActsOnAnyEpoch(TracedNode):
+    """What was said in another epoch is taken as if it were said in this one."""
+
+    def _receive_in_epoch(self, sender, message) -> None:
+        if self._replica.active:
+            message = replace(message, epoch=self._replica.configuration.epoch)
+        super()._receive_in_epoch(sender, message)
+
+
+class LosesMarks(ChatState):
+    """Read marks are acknowledged, and forgotten."""
+
+    def _see(self, number: int, seen: int) -> None:
+        pass
+
+
+# --- membership: each row of the table in docs/operations.md that says what a rule is for
+
+
+class BelievesStaleProofs(Evidence):
+    """A proof of death counts, however long ago the dead node confirmed that it excluded nobody."""
+
+    def is_fresh(self, life: Life, now: float) -> bool:
+        known = self._known.get(life)
+        return known is not None and known.fresh is not None
+
+
+class ForgetsWhomItTriedToExclude(Membership):
+    """Confirms the pings of those whom it has just tried to exclude."""
+
+    def _confirms(self, ping: Ping) -> bool:
+        self._tried = set()
+        return super()._confirms(ping)
+
+
+class VotesOnHearsay(Membership):
+    """Votes to exclude whom the proposer suspects, without a judgement of its own."""
+
+    def _objection(self, vote: Vote, kind, now: float) -> str:
+        return "" if kind is Change.SHRINK else super()._objection(vote, kind, now)
+
+
+class ForgetsVotes(Membership):
+    """A vote does not survive a restart."""
+
+    def __init__(self, me, record, founding, *, suspect_after: float) -> None:
+        super().__init__(me, replace(record, vote=None), founding, suspect_after=suspect_after)
+
+
+class NeverWedges(Membership):
+    """A restarted member goes on as if it had never been away."""
+
+    @property
+    def status(self) -> Status:
+        status = super().status
+        return Status.ACTIVE if status is Status.WEDGED else status
+
+
+class WorksWhileItVotes(Membership):
+    """Takes part in the chain while it holds a vote."""
+
+    @property
+    def active(self) -> bool:
+        return self.status is Status.ACTIVE and self.sealed is None
+
+
+class LetsLearnersInTooEarly(Membership):
+    """Votes for a join without waiting until the learner has the rest of the log."""
+
+    def _seal(self, vote: Vote, now: float):
+        if vote.proposer == self.me:
+            yield from self._decide()
+        else:
+            yield from self._vote(vote)
+
+
+class VotesTwice(Membership):
+    """Votes for another proposer while it holds a vote."""
+
+    def _consider(self, sender, proposal, now):
+        if self.record.vote is not None and proposal.vote != self.record.vote:
+            yield self._save(vote=None)
+        yield from super()._consider(sender, proposal, now)
+
+
+class DecidesWithOneVote(Membership):
+    """Takes the first vote for all."""
+
+    def _electors(self, vote: Vote) -> set[str]:
+        electors = super()._electors(vote)
+        return set(sorted(electors)[:1]) | (electors & self._voters)
+
+
+class KeepsItsProposalWhenItVotes(Membership):
+    """Decides its own proposal after it has voted for another's."""
+
+    def _vote(self, vote: Vote):
+        proposal, voters = self._proposal, self._voters
+        yield from super()._vote(vote)
+        self._proposal, self._voters = proposal, voters
+
+
+class DropsVotesOfDeadProposers(Membership):
+    """Takes for undecided what its dead proposer may have decided."""
+
+    def _complete(self, now: float):
+        vote = self.record.vote
+        if vote is not None and self.evidence.is_dead(vote.proposer.life):
+            yield self._save(vote=None)
+
+
+class AdoptsWhenItVotes(Membership):
+    """Takes its own vote for the decision."""
+
+    def _vote(self, vote: Vote):
+        yield from super()._vote(vote)
+        yield from self._adopt(vote.configuration)
+
+
+class ReadsWithoutLease(Membership):
+    """A tail answers, and lets learners copy, whether or not the chain went on without it."""
+
+    def holds_lease(self, now: float) -> bool:
+        return self.status is Status.ACTIVE
+
+
+class NeverAborts(Membership):
+    """Leaves voters waiting for a proposal that it dropped."""
+
+    def _count(self, sender, voted):
+        for effect in super()._count(sender, voted):
+            if not (isinstance(effect, Send) and isinstance(effect.message, Abort)):
+                yield effect
+
+
+def half_is_enough(base: Configuration, remaining, clean) -> bool:
+    """Either half of a chain of two goes on, without a tie-break."""
+    stay = set(remaining)
+    return 2 * len(stay) >= len(set(base.lives) - set(clean)) or may_shrink(base, stay, clean)
+
+
+PLANTED: dict[str, Any] = {
     bug.__name__: bug
     for bug in (
         AcknowledgesBeforePersisting,
@@ -125,16 +273,40 @@ PLANTED: dict[str, type] = {
         KeepsSessionsOfTheDead,
         DropsEarlyMessages,
         NeverTellsHolding,
+        ActsOnAnyEpoch,
+        LosesMarks,
+        BelievesStaleProofs,
+        ForgetsWhomItTriedToExclude,
+        VotesOnHearsay,
+        ForgetsVotes,
+        NeverWedges,
+        WorksWhileItVotes,
+        LetsLearnersInTooEarly,
+        VotesTwice,
+        DecidesWithOneVote,
+        KeepsItsProposalWhenItVotes,
+        DropsVotesOfDeadProposers,
+        AdoptsWhenItVotes,
+        ReadsWithoutLease,
+        NeverAborts,
+        half_is_enough,
     )
+}
+
+PLACES = {
+    TracedNode: "tests.simulation.scenario.TracedNode",
+    Evidence: "chainchat.chain.membership.Evidence",
+    Membership: "chainchat.server.node.Membership",
+    Replica: "chainchat.server.node.Replica",
+    ChatState: "chainchat.server.node.ChatState",
 }
 
 
 @contextmanager
-def planted(bug: type) -> Iterator[None]:
-    """Put ``bug`` in the place of the class that it is a subclass of."""
-    if issubclass(bug, Node):
-        place = "tests.simulation.scenario.Node"
-    else:
-        place = f"chainchat.server.node.{bug.__mro__[1].__name__}"
+def planted(bug: Any) -> Iterator[None]:
+    """Put ``bug`` in the place of what it is a bad copy of."""
+    place = "chainchat.chain.membership.may_shrink"
+    if isinstance(bug, type):
+        place = next(name for kind, name in PLACES.items() if issubclass(bug, kind))
     with patch(place, bug):
         yield

@@ -1,115 +1,84 @@
-"""The world that nodes live in: time, network, disks and what goes wrong with them.
+"""The world that nodes live in: hosts, disks, connections between them.
 
-A world is made from a seed; the same seed makes the same run. Nodes are the product's ``Node`` with the product's replica,
-membership and chat state; only the clock, the network and the disk are of this file.
+A world is made from a seed; the same seed makes the same run. Nodes are the product's ``Node``
+with the product's replica, membership and chat state; only the clock, the network and the disk are
+of this package. What goes wrong is in ``faults``.
 """
 
-import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
+from itertools import permutations
+from typing import Any
 
-from chainchat.chain.configuration import Member
+from msgspec import msgpack
+
+from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.membership import Record
 from chainchat.chain.messages import Entry, Message
 from chainchat.server.node import Node, begin_life
+from chainchat.storage import StorageError
 from chainchat.storage.memory import MemoryStorage
+from tests.simulation.clock import HostClock, WorldClock
 
 SUSPECT_AFTER = 1.0
-EPOCH_MS = 1_800_000_000_000
-"""What the wall clock shows at the beginning, UTC milliseconds."""
+WALL_START = 1_800_000_000_000
+"""What the wall clocks show at the beginning, UTC milliseconds."""
+
+DELAY = 0.004
+"""Mean delay of the network, seconds."""
+
+EVENTS = {
+    "without": "splice",
+    "joins": "join",
+    "resumed": "resume",
+    "completing": "completed vote",
+    "never confirmed": "cut suffix",
+    "copying first": "longer log copied",
+    "goes on without this node": "exclusion",
+}
+"""What a run may reach, by what the nodes log of it."""
 
 
 class Killed(BaseException):
     """Thrown where a process dies; nothing in a node may catch it."""
 
 
-class Timer:
-    """A call to come, for ``Node`` and for the world itself."""
-
-    def __init__(self, clock: "Clock", function: Callable[..., object], args: tuple) -> None:
-        self._clock = clock
-        self._function = function
-        self._args = args
-        self._due = 0.0
-
-    def schedule(self, due: float) -> None:
-        self._due = due
-        self._clock.push(due, self)
-
-    def active(self) -> bool:
-        return self._function is not None
-
-    def cancel(self) -> None:
-        self._function = None
-
-    def reset(self, delay: float) -> None:
-        self.schedule(self._clock.now + delay)
-
-    def run(self, due: float) -> None:
-        function = self._function
-        if function is not None and due == self._due:
-            self._function = None
-            function(*self._args)
-
-
-class Clock:
-    """Virtual time: the calls to come, in order."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._calls: list[tuple[float, int, Timer]] = []
-        self._order = count()
-
-    def push(self, due: float, timer: Timer) -> None:
-        heapq.heappush(self._calls, (due, next(self._order), timer))
-
-    def seconds(self) -> float:
-        return self.now
-
-    def callLater(self, delay: float, function: Callable[..., object], *args: object) -> Timer:  # noqa: N802
-        timer = Timer(self, function, args)
-        timer.schedule(self.now + delay)
-        return timer
-
-    def step(self) -> bool:
-        """Run the next call; False if there is none."""
-        if not self._calls:
-            return False
-        due, _, timer = heapq.heappop(self._calls)
-        self.now = due
-        timer.run(due)
-        return True
-
-
 class Disk(MemoryStorage):
-    """A disk whose process may die just before or just after any write."""
+    """A disk whose process may die just before or just after any write, or which may fail."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, crash_point: Callable[[str], None]) -> None:
         super().__init__()
-        self.world = world
-        self.position = ""
+        self._crash_point = crash_point
+        self.failing = False
 
     def append(self, entries: Sequence[Entry]) -> None:
-        self.world.perhaps_die(self.position, "before a log write")
+        self._before_a_write("log")
         super().append(entries)
-        self.world.perhaps_die(self.position, "after a log write")
+        self._crash_point("after a log write")
 
     def write_record(self, record: bytes) -> None:
-        self.world.perhaps_die(self.position, "before a record write")
+        self._before_a_write("record")
         super().write_record(record)
-        self.world.perhaps_die(self.position, "after a record write")
+        self._crash_point("after a record write")
+
+    def _before_a_write(self, what: str) -> None:
+        self._crash_point(f"before a {what} write")
+        if self.failing:
+            self.failing = False
+            raise StorageError("the disk failed on fsync")
 
 
 @dataclass(eq=False)
 class Connection:
-    """One TCP connection between two nodes: FIFO in each direction, until it breaks."""
+    """One TCP connection: FIFO in each direction, until it breaks."""
 
     ends: tuple[str, str]
-    lives: tuple[int, int]
     open: bool = True
     arrival: dict[str, float] = field(default_factory=dict)
+    held: dict[str, list[Callable[[Node], None]]] = field(default_factory=dict)
 
 
 class Network:
@@ -120,66 +89,65 @@ class Network:
         self._position = position
 
     def send(self, to: str, message: Message) -> None:
-        self._world.perhaps_die(self._position, "before a send")
+        self._world.crash_point(self._position, "before a send")
         self._world.transmit(self._position, to, message)
 
 
-@dataclass
+@dataclass(eq=False)
 class Host:
-    """One machine: a disk, and perhaps a living node."""
+    """One machine: a disk, a clock, and perhaps a living node."""
 
     position: str
     disk: Disk
+    clock: HostClock
     node: Node | None = None
     life: int = 0
+    disks: int = 1
     wall_offset: int = 0
+    paused: bool = False
+    kept: list[Callable[[], Any]] = field(default_factory=list)
+    """What is to run when the host is not paused any more."""
     dying: float = 0.0
     """Probability that the process dies at the next crash point."""
 
 
-@dataclass(frozen=True)
-class Faults:
-    """How much goes wrong, in times a second, or seconds."""
-
-    kills: float = 0.4
-    breaks: float = 1.0
-    down_for: float = 0.4
-    delay: float = 0.01
-
-
-def _linked(peer: str, node: Node) -> None:
-    """A new connection takes the place of an older one, whose end this side may not know of."""
-    node.unlinked(peer)
-    node.linked(peer)
-
-
 class World:
-    """Nodes, the network between them, and the faults."""
+    """Hosts and the network between them."""
 
     def __init__(
         self,
         seed: int,
-        positions: Sequence[str] = ("head", "middle", "tail"),
+        founding: Sequence[str],
+        spares: Sequence[str] = (),
         *,
-        faults: Faults | None = None,
-        node_class: type[Node] = Node,
+        node_class: type[Node],
         trace: Callable[[str], None] | None = None,
     ) -> None:
         self.random = random.Random(seed)
-        self.clock = Clock()
-        self.faults = faults or Faults()
-        self.positions = tuple(positions)
-        self.hosts = {position: Host(position, Disk(self)) for position in positions}
-        for position, host in self.hosts.items():
-            host.disk.position = position
+        self.clock = WorldClock()
+        self.founding = tuple(founding)
+        self.positions = (*founding, *spares)
+        self.hosts = {position: self._new_host(position) for position in self.positions}
         self.connections: dict[frozenset[str], Connection] = {}
+        self.blocked: set[tuple[str, str]] = set()
+        """(from, to): what is sent that way does not arrive for now."""
         self.calm = False
+        self.doubled = 0.0
+        """Probability that a message arrives a second time, later."""
+        self.events: Counter[str] = Counter()
         self.after_step: list[Callable[[], None]] = []
-        self.on_start: list[Callable[[Host], None]] = []
         self.on_death: list[Callable[[Host], None]] = []
-        self.failures: list[str] = []
         self._node_class = node_class
         self._trace = trace
+
+    def _new_host(self, position: str) -> Host:
+        clock = HostClock(
+            self.clock, self.random.uniform(0.96, 1.04), lambda call: self._on_host(position, call)
+        )
+        return Host(position, self._new_disk(position), clock)
+
+    def _new_disk(self, position: str) -> Disk:
+        return Disk(partial(self.crash_point, position))
 
     def note(self, text: str) -> None:
         """A line of the readable trace."""
@@ -201,11 +169,28 @@ class World:
 
     def later(self, delay: float, function: Callable[..., object], *args: object) -> None:
         """Call it in virtual time."""
-        self.clock.callLater(delay, function, *args)
+        self.clock.after(delay, partial(function, *args))
 
     def soon(self) -> float:
         """A network's delay."""
-        return self.random.expovariate(1 / self.faults.delay)
+        return self.random.expovariate(1 / DELAY)
+
+    def _on_host(self, position: str, call: Callable[[], Any]) -> None:
+        """Run something on a host, when it runs."""
+        host = self.hosts[position]
+        if host.paused:
+            host.kept.append(call)
+        else:
+            call()
+
+    def resume(self, host: Host) -> None:
+        """SIGCONT."""
+        self.note(f"{host.position} wakes up")
+        host.paused = False
+        kept, host.kept = host.kept, []
+        for call in kept:
+            # As a poll gives them: one after another, at the present time.
+            self.later(0.0, self._on_host, host.position, call)
 
     # --- processes
 
@@ -215,75 +200,112 @@ class World:
             return
         host.dying = 0.0
         host.life += 1
+        life = host.life
         try:
-            record = begin_life(host.disk, lambda: f"{host.position}-disk")
-            me = Member(host.position, record.id, record.incarnation)
-            host.node = self._node_class(
-                me,
-                record,
-                host.disk,
-                Network(self, host.position),
-                self.clock,
-                founding=self.positions,
-                suspect_after=SUSPECT_AFTER,
-                wall=lambda: EPOCH_MS + int(self.clock.now * 1000) + host.wall_offset,
-                fail=lambda error: self._failed(host, error),
-            )
-        except Killed:
-            host.node = None
+            record = begin_life(host.disk, lambda: f"{host.position}{host.disks}")
+        except (Killed, StorageError):
             return
-        self.note(f"{host.position} starts, incarnation {record.incarnation}")
-        host.node.start()
-        for told in self.on_start:
-            told(host)
+        host.node = node = self._node_class(
+            Member(host.position, record.id, record.incarnation),
+            record,
+            host.disk,
+            Network(self, host.position),
+            host.clock,
+            founding=self.founding,
+            suspect_after=SUSPECT_AFTER,
+            wall=lambda: WALL_START + int(self.clock.now * 1000) + host.wall_offset,
+            fail=lambda error: self._failed(host, error),
+            excluded=lambda: self.later(0.0, self._begin_anew, host, life),
+        )
+        node.world = self
+        self.note(f"{host.position} starts as {node.me.origin}")
+        node.start()
         for other in self.positions:
             if other != host.position:
                 self.later(self.soon(), self._connect, host.position, other)
 
+    def _begin_anew(self, host: Host, life: int) -> None:
+        """The chain went on without this node: a new life begins in the same process."""
+        if host.life == life and host.node is not None:
+            self.kill(host)
+            self.start(host)
+
     def _failed(self, host: Host, error: Exception) -> None:
-        self.failures.append(f"{host.position}: {error!r}")
-        raise error
+        if not isinstance(error, StorageError):
+            raise error
+        self.note(f"{host.position}: {error}")
+        raise Killed(host.position)
 
     def kill(self, host: Host) -> None:
         """kill -9."""
         if host.node is None:
             return
-        self.note(f"{host.position} is killed")
+        self.note(f"{host.position} dies")
         host.node.stop()
         host.node = None
+        host.paused = False
+        host.kept = []
         for pair, connection in list(self.connections.items()):
             if host.position in pair:
-                self._break(connection)
+                self.break_connection(connection)
         for told in self.on_death:
             told(host)
 
-    def perhaps_die(self, position: str, where: str) -> None:
-        """A crash point."""
+    def wipe(self, host: Host) -> None:
+        """An empty disk, in place of a dead process's."""
+        self.note(f"{host.position} gets an empty disk")
+        host.disks += 1
+        host.disk = self._new_disk(host.position)
+
+    def crash_point(self, position: str, where: str) -> None:
+        """A place where a process may die."""
         host = self.hosts[position]
         if host.dying and self.random.random() < host.dying:
             host.dying = 0.0
             self.note(f"{position} dies {where}")
             raise Killed(position)
 
+    def newest_configuration(self) -> Configuration:
+        """The newest that is on any disk."""
+        records = [host.disk.read_record() for host in self.hosts.values()]
+        known = [msgpack.decode(r, type=Record).configuration for r in records if r is not None]
+        return max(known, key=lambda configuration: configuration.epoch, default=Configuration())
+
     # --- connections
 
-    def _connect(self, one: str, other: str) -> None:
-        pair = frozenset((one, other))
-        hosts = [self.hosts[one], self.hosts[other]]
-        if pair in self.connections or any(host.node is None for host in hosts):
-            return
-        connection = Connection((one, other), (hosts[0].life, hosts[1].life))
-        self.connections[pair] = connection
-        for position, peer in ((one, other), (other, one)):
-            self._arrive(connection, position, partial(_linked, peer))
+    def reachable(self, one: str, other: str) -> bool:
+        """Whether packets go both ways."""
+        return (one, other) not in self.blocked and (other, one) not in self.blocked
 
-    def _break(self, connection: Connection) -> None:
-        """The connection ends: what was on its way is lost, and each side learns of it."""
+    def _connect(self, one: str, other: str) -> None:
+        """An attempt by ``one``; a dead process's port refuses it, a cut network says nothing."""
+        pair = frozenset((one, other))
+        caller, called = self.hosts[one], self.hosts[other]
+        if pair in self.connections or caller.node is None:
+            return
+        if self.reachable(one, other):
+            if called.node is not None:
+                self._establish(pair, caller, called)
+                return
+            self._on_host(one, partial(_refused, caller, caller.life, other))
+        self.later(self.random.uniform(0.02, 0.2), self._connect, one, other)
+
+    def _establish(self, pair: frozenset[str], *hosts: Host) -> None:
+        connection = Connection((hosts[0].position, hosts[1].position))
+        self.connections[pair] = connection
+        for host, peer in permutations(hosts):
+            assert peer.node is not None
+            do = partial(_linked, peer.position, peer.node.me)
+            self._arrive(connection, peer.position, host.position, do)
+
+    def break_connection(self, connection: Connection) -> None:
+        """It ends: what was on its way is lost, and each side learns of it."""
         connection.open = False
         self.connections.pop(frozenset(connection.ends), None)
-        one, other = connection.ends
-        for position, peer, life in zip((one, other), (other, one), connection.lives, strict=True):
-            self.later(self.soon(), self._lost, position, peer, life, connection)
+        for position, peer in permutations(connection.ends):
+            life = self.hosts[position].life
+            self.later(self.soon(), self._on_host, position,
+                       partial(self._lost, position, peer, life, connection))  # fmt: skip
 
     def _lost(self, position: str, peer: str, life: int, connection: Connection) -> None:
         host = self.hosts[position]
@@ -292,72 +314,81 @@ class World:
         if frozenset(connection.ends) in self.connections:
             return  # a newer one has taken its place already
         host.node.unlinked(peer)
-        self.later(self.soon() + 0.02, self._connect, position, peer)
+        self.later(self.soon(), self._connect, position, peer)
 
     def transmit(self, sender: str, to: str, message: Message) -> None:
         """Send over the present connection; without one it is lost."""
         connection = self.connections.get(frozenset((sender, to)))
-        if connection is not None:
-            self._arrive(connection, to, lambda node: node.receive(sender, message))
+        if connection is None:
+            return
+        do = partial(_received, sender, message)
+        self._arrive(connection, sender, to, do)
+        if self.doubled and self.random.random() < self.doubled:
+            late = partial(self._deliver, connection, to, self.hosts[to].life, do)
+            self.later(self.random.uniform(0.0, 0.5), late)
 
     def _arrive(
-        self, connection: Connection, position: str, do: Callable[[Node], None]
+        self, connection: Connection, sender: str, to: str, do: Callable[[Node], None]
     ) -> None:
-        """Deliver in order, after a delay, if the connection and the receiver's life last."""
-        due = max(self.clock.now + self.soon(), connection.arrival.get(position, 0.0))
-        connection.arrival[position] = due
-        host, life = self.hosts[position], self.hosts[position].life
+        """Deliver in order, after a delay; hold back while the way is blocked."""
+        due = max(self.clock.now + self.soon(), connection.arrival.get(to, 0.0))
+        connection.arrival[to] = due
+        life = self.hosts[to].life
 
         def arrive() -> None:
-            if connection.open and host.node is not None and host.life == life:
-                do(host.node)
+            held = connection.held.setdefault(to, [])
+            if held or (sender, to) in self.blocked:
+                held.append(do)
+            else:
+                self._deliver(connection, to, life, do)
 
         self.later(due - self.clock.now, arrive)
 
-    # --- faults
+    def _deliver(
+        self, connection: Connection, to: str, life: int, do: Callable[[Node], None]
+    ) -> None:
+        host = self.hosts[to]
 
-    def begin_faults(self) -> None:
-        """From now on things go wrong."""
-        self._later_at_rate(self.faults.kills, self._kill_somebody)
-        self._later_at_rate(self.faults.breaks, self._break_something)
+        def handle() -> None:
+            if connection.open and host.node is not None and host.life == life:
+                do(host.node)
 
-    def _later_at_rate(self, rate: float, fault: Callable[[], None]) -> None:
-        if rate:
-            self.later(self.random.expovariate(rate), self._happen, rate, fault)
+        self._on_host(to, handle)
 
-    def _happen(self, rate: float, fault: Callable[[], None]) -> None:
-        if not self.calm:
-            fault()
-            self._later_at_rate(rate, fault)
+    def unblock(self) -> None:
+        """The network heals: what was held back arrives."""
+        self.note("the network heals")
+        self.blocked.clear()
+        for connection in list(self.connections.values()):
+            for to, held in connection.held.items():
+                waiting, held[:] = list(held), []
+                for do in waiting:
+                    self._deliver(connection, to, self.hosts[to].life, do)
 
-    def _kill_somebody(self) -> None:
-        """Kill one, some or all, between two events or at one of the next crash points."""
-        how_many = self.random.choice((1, 1, 1, 2, len(self.positions)))
-        for position in self.random.sample(self.positions, min(how_many, len(self.positions))):
-            host = self.hosts[position]
-            if self.random.random() < 0.5:
-                self.kill(host)
-            else:
-                host.dying = self.random.choice((1.0, 0.3))
-            self.later(
-                self.random.expovariate(1 / self.faults.down_for) + 0.01, self._revive, host
-            )
 
-    def _revive(self, host: Host) -> None:
-        self.kill(host) if host.dying else None
-        self.start(host)
+def _linked(peer: str, member: Member, node: Node) -> None:
+    """A new connection takes the place of an older one, whose end this side may not know of."""
+    node.unlinked(peer)
+    node.linked(peer, member)
 
-    def _break_something(self) -> None:
-        if self.connections:
-            connection = self.random.choice(list(self.connections.values()))
-            pair = connection.ends
-            self.note(f"the connection {' - '.join(sorted(pair))} breaks")
-            self._break(connection)
 
-    def end_faults(self) -> None:
-        """From now on nothing goes wrong, and everybody is started."""
-        self.note("faults end")
-        self.calm = True
-        for host in self.hosts.values():
-            host.dying = 0.0
-            self.start(host)
+def _received(sender: str, message: Message, node: Node) -> None:
+    node.receive(sender, message)
+
+
+def _refused(host: Host, life: int, position: str) -> None:
+    if host.node is not None and host.life == life:
+        host.node.refused(position)
+
+
+class TracedNode(Node):
+    """The product's node, whose log lines go into the world's trace."""
+
+    world: World | None = None
+
+    def _log(self, text: str) -> None:
+        if self.world is not None:
+            self.world.note(f"{self.me.position}: {text}")
+            for words, event in EVENTS.items():
+                if words in text:
+                    self.world.events[event] += 1

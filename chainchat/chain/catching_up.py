@@ -1,0 +1,217 @@
+"""How a node that is not in the chain gets the chain's log, from its tail (rule 10).
+
+The learner asks, the tail answers; one question is on its way at a time. First they look for their
+last common entry: (epoch, seq) names one entry, and a log that holds it holds the same before it.
+The learner cuts off what it has beyond that, and asks for what comes after. A question from the end
+of the log is answered when there is more; so a learner that has caught up keeps up.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced
+from chainchat.chain.replica import FRAME_ENTRIES, Log, Send, size
+
+NEAR_ENTRIES = 1_000
+"""A learner that lacks no more has caught up: it can be given the rest while writes wait."""
+
+ASK_AGAIN = 0.5
+"""Of ``suspect_after``: after so long without an answer the question is asked again."""
+
+
+class Cut(Struct, frozen=True):
+    """Take everything above ``after`` out of the log, into a side file.
+
+    Done before what follows.
+    """
+
+    after: int
+
+
+class Take(Struct, frozen=True):
+    """Append these entries to the log; on disk before the next effect.
+
+    Attributes:
+        entries: the next ones.
+        committed: whether they may be applied.
+    """
+
+    entries: tuple[Entry, ...]
+    committed: bool
+
+
+Effect = Send | Cut | Take
+
+
+def newest_not_after(log: Log, limit: EntryId) -> EntryId:
+    """The log's newest entry whose seq and epoch are both at most those of ``limit``.
+
+    Epochs never fall along a log, so it is found by bisection.
+    """
+    low, high = 0, min(limit.seq, log.last.seq)
+    while low < high:
+        middle = (low + high + 1) // 2
+        epoch = log.epoch_of(middle)
+        assert epoch is not None
+        low, high = (middle, high) if epoch <= limit.epoch else (low, middle - 1)
+    epoch = log.epoch_of(low)
+    assert epoch is not None
+    return EntryId(epoch, low)
+
+
+class Learner:
+    """A node that copies another's log.
+
+    Attributes:
+        source: position of the node it copies from, None while it copies nothing.
+        frozen: whether its log has to stay as it is: the tail votes for what it ends with.
+        end: the last entry of the source, as far as known.
+        copied_entries: how many were copied from this source.
+        copied_octets: by ``size``.
+        began: when, monotonic seconds.
+    """
+
+    def __init__(self, me: Member, log: Log, suspect_after: float) -> None:
+        self.source: str | None = None
+        self.frozen = False
+        self.end = EntryId()
+        self.copied_entries = 0
+        self.copied_octets = 0
+        self.began = 0.0
+        self._me = me
+        self._log = log
+        self._suspect_after = suspect_after
+        self._epoch = 0
+        self._committed = True
+        self._candidate = EntryId()
+        self._agreed = False
+        self._asked_at = 0.0
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all but the newest entries are there."""
+        return self._agreed and self.end.seq - self._log.last.seq <= NEAR_ENTRIES
+
+    def begin(
+        self, source: str, epoch: int, now: float, *, committed: bool = True
+    ) -> Iterator[Effect]:
+        """Copy from the node at ``source``, in this epoch.
+
+        ``committed``: whether what it holds is committed, as a tail's log is.
+        """
+        if (self.source, self._epoch) == (source, epoch):
+            return
+        self.source, self._epoch, self._committed = source, epoch, committed
+        self.frozen = self._agreed = False
+        self._candidate = self._log.last
+        self.copied_entries = self.copied_octets = 0
+        self.began = now
+        yield self._ask(now)
+
+    def stop(self) -> None:
+        """Copy no more."""
+        self.source = None
+        self.frozen = self._agreed = False
+
+    def tick(self, now: float) -> Iterator[Effect]:
+        """Ask again if there was no answer: the question or the answer may be lost."""
+        if self.source is not None and now - self._asked_at > ASK_AGAIN * self._suspect_after:
+            self.frozen = False
+            yield self._ask(now)
+
+    def _ask(self, now: float) -> Send:
+        assert self.source is not None
+        self._asked_at = now
+        last = self._log.last if self._agreed else self._candidate
+        return Send(self.source, Fetch(self._epoch, self._me, last))
+
+    def differs(self, sender: str, message: Differs, now: float) -> Iterator[Effect]:
+        """The source does not hold the entry asked about; try the next that may be common."""
+        if sender == self.source and message.epoch == self._epoch and not self._agreed:
+            self._candidate = newest_not_after(self._log, message.newest)
+            yield self._ask(now)
+
+    def copied(self, sender: str, message: Copied, now: float) -> Iterator[Effect]:
+        """Entries came, or word that there are none."""
+        if sender != self.source or message.epoch != self._epoch or self.frozen:
+            return
+        if not self._agreed and message.previous == self._candidate:
+            if self._candidate != self._log.last:
+                yield Cut(self._candidate.seq)
+            self._agreed = True
+        if not self._agreed or message.previous != self._log.last:
+            return  # an answer to an earlier question
+        self.end = message.end
+        if message.entries:
+            yield Take(message.entries, self._committed)
+            self.copied_entries += len(message.entries)
+            self.copied_octets += sum(map(size, message.entries))
+        if message.sealed and self._log.last == message.end:
+            self.frozen = True
+            self._asked_at = now
+            yield Send(sender, Synced(self._epoch, self._me, self._log.last))
+        else:
+            yield self._ask(now)
+
+
+class Sponsor:
+    """A node from which learners copy: the tail.
+
+    Attributes:
+        sealed: the learner for which no more entries are taken.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self.sealed: Member | None = None
+        self._log = log
+        self._waiting: dict[str, Fetch] = {}
+        self._newest: dict[Member, int] = {}
+
+    def adopt(self) -> None:
+        """There is another configuration: learners will ask anew."""
+        self.sealed = None
+        self._waiting = {}
+        self._newest = {}
+
+    def nearby(self) -> frozenset[Member]:
+        """The learners that lacked no more than a batch when they last asked."""
+        end = self._log.last.seq
+        return frozenset(m for m, seq in self._newest.items() if end - seq <= NEAR_ENTRIES)
+
+    def asked(self, sender: str, fetch: Fetch) -> None:
+        """Take in a learner's question; it is answered in the next turn."""
+        self._waiting[sender] = fetch
+
+    def forget(self, position: str) -> None:
+        """The connection with a learner ended."""
+        fetch = self._waiting.pop(position, None)
+        if fetch is not None:
+            self._newest.pop(fetch.learner, None)
+
+    def turn(self, paused: set[str]) -> Iterator[Send]:
+        """Answer what can be answered now.
+
+        Args:
+            paused: positions to which too much stands unsent.
+        """
+        for position, fetch in list(self._waiting.items()):
+            if position in paused:
+                continue
+            answer = self._answer(fetch)
+            if answer is not None:
+                del self._waiting[position]
+                yield Send(position, answer)
+
+    def _answer(self, fetch: Fetch) -> Copied | Differs | None:
+        """What to answer; None to let the learner wait until there is more."""
+        if self._log.epoch_of(fetch.last.seq) != fetch.last.epoch:
+            return Differs(fetch.epoch, newest_not_after(self._log, fetch.last))
+        self._newest[fetch.learner] = fetch.last.seq
+        end = self._log.last
+        entries = tuple(self._log.read(fetch.last.seq, end.seq, FRAME_ENTRIES))
+        sealed = fetch.learner == self.sealed
+        if not entries and not sealed:
+            return None
+        return Copied(fetch.epoch, fetch.last, entries, end, sealed)

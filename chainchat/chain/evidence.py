@@ -1,0 +1,130 @@
+"""What one node knows of whether others live: rules 1 to 3 of membership.
+
+A refused connection proves that a process is dead; silence is only a suspicion. A proof lets the
+survivors count the dead node out of the majority that they need, but only while it is *fresh*: the
+dead node had just confirmed that it was not trying to exclude this one.
+
+``FRESH < SUSPECT`` makes the two fit: whoever holds a fresh confirmation of another was heard by it
+so recently that the other cannot have taken it for silent yet.
+"""
+
+from msgspec import Struct
+
+FRESH = 0.75
+"""Of ``suspect_after``: how long a confirmation counts. Leaves 14 % for clocks that drift apart."""
+
+PINGS_PER_SUSPICION = 10
+"""A node pings every tenth of ``suspect_after``."""
+
+Life = tuple[str, int]
+"""(node id, incarnation)."""
+
+
+class Known(Struct):
+    """What is known of one life.
+
+    Attributes:
+        heard: when its last ping was processed here, monotonic seconds.
+        fresh: when the newest of this node's pings was sent that it confirmed; None if none was.
+        dead: whether its death was proved.
+        clean: whether it was proved while a confirmation was fresh; stays true for ever.
+    """
+
+    heard: float
+    fresh: float | None = None
+    dead: bool = False
+    clean: bool = False
+
+
+class Evidence:
+    """Evidence about the lives of others, gathered by one life of one node."""
+
+    def __init__(self, suspect_after: float) -> None:
+        self._suspect_after = suspect_after
+        self._known: dict[Life, Known] = {}
+        self._pings: dict[int, float] = {}
+        self._nonce = 0
+
+    def meet(self, life: Life, now: float) -> Known:
+        """What is known of ``life``; one that was never heard is given its time from now on."""
+        known = self._known.get(life)
+        if known is None:
+            known = self._known[life] = Known(now)
+        return known
+
+    # --- rule 1: pings
+
+    def next_ping(self, now: float) -> int:
+        """The nonce of a ping sent now."""
+        self._nonce += 1
+        self._pings[self._nonce] = now
+        for nonce in [n for n, sent in self._pings.items() if now - sent > self._suspect_after]:
+            del self._pings[nonce]
+        return self._nonce
+
+    def heard(self, life: Life, now: float) -> None:
+        """A ping of ``life`` is processed."""
+        self.meet(life, now).heard = now
+
+    def confirmed(self, life: Life, nonce: int, now: float) -> None:
+        """``life`` confirmed the ping that was sent with this nonce."""
+        sent = self._pings.get(nonce)
+        if sent is not None:
+            known = self.meet(life, now)
+            known.fresh = max(sent, known.fresh or sent)
+
+    # --- rule 2: deaths
+
+    def died(self, life: Life, now: float) -> None:
+        """Its death is proved. ``now`` must have been read after the proof."""
+        known = self.meet(life, now)
+        known.dead = True
+        if self.is_fresh(life, now):
+            known.clean = True
+
+    def is_fresh(self, life: Life, now: float) -> bool:
+        """Whether it confirmed a ping so recently that it cannot have excluded this node since."""
+        known = self._known.get(life)
+        return (
+            known is not None
+            and known.fresh is not None
+            and now - known.fresh < FRESH * self._suspect_after
+        )
+
+    def is_clean(self, life: Life) -> bool:
+        """Whether it is dead, and died without having excluded this node."""
+        known = self._known.get(life)
+        return known is not None and known.clean
+
+    def is_dead(self, life: Life) -> bool:
+        """Whether its death is proved."""
+        known = self._known.get(life)
+        return known is not None and known.dead
+
+    # --- rule 3: exclusion
+
+    def is_silent(self, life: Life, now: float) -> bool:
+        """Whether it was not heard for ``suspect_after`` seconds."""
+        return now - self.meet(life, now).heard >= self._suspect_after
+
+    def may_exclude(self, life: Life, now: float) -> bool:
+        """Whether this node may help to exclude it."""
+        return self.is_dead(life) or self.is_silent(life, now)
+
+    def reason(self, life: Life, now: float) -> str:
+        """Why it may be excluded, for the log."""
+        if self.is_dead(life):
+            return "its process is dead"
+        return f"silent for {now - self.meet(life, now).heard:.2f} s"
+
+    # --- forgetting
+
+    def forget_all_but(self, lives: set[Life]) -> None:
+        """Drop what is known of lives that matter no more."""
+        self._known = {life: known for life, known in self._known.items() if life in lives}
+
+    def lose_confirmations(self) -> None:
+        """This node is no active member: what it was confirmed counts for nothing."""
+        for known in self._known.values():
+            known.fresh = None
+            known.clean = False

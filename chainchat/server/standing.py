@@ -1,0 +1,59 @@
+"""What a node says of itself: to its clients, who must never be left guessing, and to operators."""
+
+from msgspec import Struct
+
+from chainchat.chain.catching_up import Learner
+from chainchat.chain.membership import Membership, Status
+
+
+class Standing(Struct, frozen=True):
+    """Whether a node can serve its clients now, and if not, why.
+
+    Attributes:
+        serving: whether it is a member. Otherwise it has no sessions.
+        waiting_for: positions that keep the chain from confirming what was said.
+        reason: for people, empty if nothing is wrong.
+    """
+
+    serving: bool
+    waiting_for: tuple[str, ...]
+    reason: str
+
+
+def standing(membership: Membership, now: float, *, overdue: bool) -> Standing:
+    """The standing of a node.
+
+    Args:
+        membership: of the node.
+        now: monotonic seconds.
+        overdue: whether something that was said here waits for too long to be confirmed.
+    """
+    silent = membership.silent(now)
+    names = ", ".join(silent)
+    match membership.status:
+        case Status.FOUNDING:
+            reason = f"the chain is not founded yet: waiting for {names or 'the votes'}"
+        case Status.WEDGED:
+            reason = f"restarted; waiting to be taken back by {names or 'the others'}"
+        case Status.LEARNER:
+            chain = ", ".join(membership.configuration.positions)
+            reason = f"this node is catching up with the chain ({chain})"
+        case Status.ACTIVE:
+            reason = ""
+            if silent or overdue:
+                reason = f"the chain cannot confirm: waiting for {names or 'acknowledgements'}"
+            return Standing(serving=True, waiting_for=silent, reason=reason)
+    return Standing(serving=False, waiting_for=silent, reason=reason)
+
+
+def progress(learner: Learner, last: int, now: float) -> str:
+    """How far a learner has come: entries, octets, rate and the time left."""
+    seconds = max(now - learner.began, 0.001)
+    missing = max(learner.end.seq - last, 0)
+    rate = learner.copied_entries / seconds
+    left = f", {missing / rate:.0f} s left" if rate and missing else ""
+    return (
+        f"copied {learner.copied_entries} entries ({learner.copied_octets / 1e6:.1f} MB, "
+        f"{learner.copied_octets / 1e6 / seconds:.1f} MB/s) from {learner.source}, "
+        f"{missing} to go{left}"
+    )

@@ -1,0 +1,56 @@
+"""Side files: where the entries go that are cut off a log, so that none is lost silently."""
+
+import json
+import os
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+
+from msgspec import DecodeError, msgpack
+
+from chainchat.chain.messages import Entry
+
+
+def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry]) -> Path:
+    """Write the entries, which are those from ``first`` to ``last``, to a new file in ``folder``.
+
+    It is on disk, under its name, when its path is returned.
+    """
+    paths = (folder / f"cut-{first}-{last}-{number}.jsonl" for number in count(1))
+    path = next(path for path in paths if not path.exists())
+    with path.open("x", encoding="utf-8") as file:
+        file.writelines(map(_line, entries))
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_folder(folder)
+    return path
+
+
+def _line(entry: Entry) -> str:
+    """An entry as a line of JSON: for people, and with all its octets for programs."""
+    fields = {
+        "seq": entry.seq,
+        "epoch": entry.epoch,
+        "origin": entry.origin,
+        "number": entry.number,
+        "time": entry.time,
+        "command": _readable(entry.command),
+        "octets": entry.command.hex(),
+    }
+    return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def _readable(command: bytes) -> str:
+    try:
+        return repr(msgpack.decode(command))
+    except DecodeError:
+        return repr(command)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the names of its files on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,87 @@
+"""What all tests share: the options, and what pytest-twisted does not check by itself."""
+
+import gc
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet import reactor as installed_reactor
+from twisted.logger import globalLogPublisher
+
+reactor: Any = installed_reactor
+
+MARKED_BY_PYTEST_TWISTED = "_pytest_twisted_mark"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chainchat")
+    group.addoption(
+        "--simulate", type=int, default=0, metavar="N", help="run the simulator with N seeds"
+    )
+    group.addoption(
+        "--soak", type=float, default=0.0, metavar="MINUTES", help="run the soak test so long"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "reactor: the test uses the reactor of this process")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What pytest-twisted waits for uses the reactor."""
+    for item in items:
+        function = getattr(item, "obj", None)
+        marked = getattr(function, MARKED_BY_PYTEST_TWISTED, None)
+        if marked or inspect.iscoroutinefunction(function):
+            item.add_marker("reactor")
+
+
+@pytest.fixture
+def logged_failures() -> list[str]:
+    """The failures logged so far; a test that provokes one looks, and clears the list."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def no_failure_is_only_logged(
+    request: pytest.FixtureRequest, logged_failures: list[str]
+) -> Iterator[None]:
+    """An error that no one handles is logged, and would go unnoticed."""
+
+    def observe(event: dict[str, Any]) -> None:
+        if "log_failure" in event:
+            logged_failures.append(event["log_failure"].getTraceback())
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield
+        if request.node.get_closest_marker("reactor"):
+            gc.collect()  # a Deferred logs its unhandled error when it is collected
+    finally:
+        globalLogPublisher.removeObserver(observe)
+    assert not logged_failures, "\n".join(logged_failures)
+
+
+@pytest.fixture(autouse=True)
+def no_delayed_call_is_left() -> Iterator[None]:
+    """A timer that a test leaves behind would go off in another one."""
+    before = set(reactor.getDelayedCalls())
+    yield
+    left = [call for call in reactor.getDelayedCalls() if call not in before]
+    for call in left:
+        call.cancel()
+    assert not left, "\n".join(map(str, left))
+
+
+@pytest.fixture(scope="session")
+def skip_or_fail() -> Callable[[str], None]:
+    """For what a test needs of the system: skips where it is missing, but fails in CI."""
+
+    def missing(reason: str) -> None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{reason}, and this is CI")
+        pytest.skip(reason)
+
+    return missing

@@ -1,0 +1,149 @@
+"""Cables between nodes, which can be cut, frozen and mended, one direction at a time if wished.
+
+A cable is a TCP proxy: the node at its near end dials its port, and it dials the node at the far
+end. All of them run in one thread.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from talking import DEADLINE, HOST
+
+CHUNK = 1 << 16
+
+
+class Cable:
+    """The connection between two nodes.
+
+    Attributes:
+        port: of the near end.
+    """
+
+    def __init__(self, cables: "Cables", far_port: int) -> None:
+        self.port = 0
+        self._cables = cables
+        self._far_port = far_port
+        self._whole = True
+        self._open = {"there": asyncio.Event(), "back": asyncio.Event()}
+        self._connections: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        for way in self._open.values():
+            way.set()
+
+    # --- for tests
+
+    def cut(self) -> None:
+        """Break every connection, and let none come to be."""
+        self._cables.run(self._cut())
+
+    def freeze(self, *ways: str) -> None:
+        """Let nothing through, without a word: ``there`` (away from the dialling node) or ``back``.
+
+        Both ways if none is named.
+        """
+        self._cables.run(self._freeze(ways or ("there", "back")))
+
+    def mend(self) -> None:
+        """Let everything through again; what was held on the way arrives."""
+        self._cables.run(self._mend())
+
+    # --- in the thread
+
+    async def _cut(self) -> None:
+        self._whole = False
+        for writer in self._connections:
+            writer.transport.abort()
+
+    async def _freeze(self, ways: tuple[str, ...]) -> None:
+        for way in ways:
+            self._open[way].clear()
+
+    async def _mend(self) -> None:
+        self._whole = True
+        for way in self._open.values():
+            way.set()
+
+    async def listen(self) -> None:
+        """Open the near end."""
+        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Break everything."""
+        self._server.close()
+        await self._cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(
+        self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._connections.add(near_writer)
+        try:
+            if self._whole:
+                far_reader, far_writer = await asyncio.open_connection(HOST, self._far_port)
+                self._connections.add(far_writer)
+                try:
+                    await asyncio.gather(
+                        self._carry(near_reader, far_writer, "there"),
+                        self._carry(far_reader, near_writer, "back"),
+                    )
+                finally:
+                    far_writer.transport.abort()
+                    self._connections.discard(far_writer)
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            near_writer.transport.abort()
+            self._connections.discard(near_writer)
+            self._tasks.discard(task)
+
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str
+    ) -> None:
+        while data := await reader.read(CHUNK):
+            await self._open[way].wait()
+            writer.write(data)
+            await writer.drain()
+        raise ConnectionResetError  # either end is both ends
+
+
+class Cables:
+    """All cables of a cluster, and the thread they run in."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._cables: dict[frozenset[str], Cable] = {}
+
+    def lay(self, near: str, far: str, far_port: int) -> int:
+        """Lay a cable between two nodes; the port of its near end."""
+        cable = Cable(self, far_port)
+        self.run(cable.listen())
+        self._cables[frozenset((near, far))] = cable
+        return cable.port
+
+    def between(self, one: str, other: str) -> Cable:
+        """The cable between two nodes."""
+        return self._cables[frozenset((one, other))]
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in the thread, and wait for it."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE)
+
+    def close(self) -> None:
+        """Break all cables and end the thread."""
+        for cable in self._cables.values():
+            with contextlib.suppress(TimeoutError):
+                self.run(cable.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE)
+        self._loop.close()

@@ -1,0 +1,343 @@
+"""A chain of real nodes on this machine: processes, sockets, disks and signals.
+
+``Cluster`` starts and stops the nodes; ``talking`` has the people who talk to them.
+"""
+
+import atexit
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+from cables import Cable, Cables
+from talking import DEADLINE, HOST, Program, until
+
+import chainchat
+
+SOURCES = Path(chainchat.__file__).parent.parent
+"""Where the chainchat under test is: the nodes run the same."""
+
+LOG_LINES = 12
+"""Lines of a node's log that are shown when a test fails."""
+
+STOPS_WITHIN = 10.0
+"""Seconds that a node has for a polite end."""
+
+
+def twistd() -> list[str]:
+    """What runs twistd in the environment of this Python."""
+    beside = Path(sys.executable).with_name("twistd")
+    if beside.exists():
+        return [str(beside)]
+    return [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """This process's environment, with chainchat where this process has it from."""
+    path = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, **changes}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody has at the moment.
+
+    They lie below those that the kernel gives to outgoing connections: a node's port must not be
+    taken by some client's connection while the node is down.
+    """
+    held: list[socket.socket] = []
+    with contextlib.ExitStack() as stack:
+        while len(held) < count:
+            attempt = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                attempt.bind((HOST, random.randrange(10_000, 32_000)))
+                held.append(attempt)
+        return [each.getsockname()[1] for each in held]
+
+
+class Node:
+    """One position: its files, its ports, and its process while there is one.
+
+    Attributes:
+        position: its name in chain.ini.
+        config: the chain.ini that it is started with.
+        client_port: where people reach it.
+        chain_port: where the other nodes do.
+        data: its data folder.
+        log: everything that its processes have written, one after another.
+        process: the newest one; None if there was none yet.
+    """
+
+    def __init__(self, folder: Path, position: str, client_port: int, chain_port: int) -> None:
+        self.position = position
+        self.config = folder / "chain.ini"
+        self.client_port = client_port
+        self.chain_port = chain_port
+        self.data = folder / "var" / position
+        self.log = folder / f"{position}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return self.position
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where people reach it."""
+        return HOST, self.client_port
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether its process runs, be it paused."""
+        return self.process is not None and self.process.poll() is None
+
+    def start(self) -> None:
+        """Start the process; it is not waited for."""
+        assert not self.running, f"{self} runs already"
+        arguments = ["-n", "chainchat", "--position", self.position, "--config", str(self.config)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*twistd(), *arguments],
+                cwd=self.config.parent,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,  # Ctrl-C is for the tests, which then stop the nodes
+            )
+
+    def kill(self) -> None:
+        """End it as a power failure does: ``kill -9``."""
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def stop(self) -> int:
+        """End it politely; its exit status."""
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def pause(self) -> None:
+        """Let it stand still, as a machine that is overloaded or asleep."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: int) -> None:
+        """Signal the process, if it runs."""
+        if self.process is not None and self.running:
+            self.process.send_signal(number)
+
+    def wait(self, within: float = STOPS_WITHIN) -> int:
+        """Wait for its end; the exit status."""
+        assert self.process is not None
+        return self.process.wait(within)
+
+    def log_text(self) -> str:
+        """What it has logged, in all its lives."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log_text().splitlines()[-LOG_LINES:])
+
+    def chain(self) -> dict[str, str] | None:
+        """What it answers to CHAIN; None if it serves nobody."""
+        try:
+            with Program(self.address, "observer", within=2.0) as program:
+                return program.words("CHAIN")
+        except (OSError, AssertionError):
+            return None
+
+
+class Cluster:
+    """A chain: its chain.ini, its nodes, and the cables between them if they can be cut.
+
+    Attributes:
+        folder: where everything of it is.
+        nodes: by position, in founding order.
+        cables: between each two nodes; none unless asked for.
+    """
+
+    alive: list["Cluster"] = []
+    """Those not closed yet, for whoever reports a failure."""
+
+    def __init__(
+        self,
+        folder: Path,
+        positions: Sequence[str] = ("head", "middle", "tail"),
+        *,
+        suspect_after: float = 1.0,
+        clients: str = "",
+        cabled: bool = False,
+    ) -> None:
+        """Write the files; ``start`` starts the nodes.
+
+        Args:
+            folder: an empty one.
+            positions: in founding order.
+            suspect_after: seconds, as in chain.ini.
+            clients: lines of the section [clients].
+            cabled: let the nodes reach each other through ``cables``, which can be cut.
+        """
+        self.folder = folder
+        ports = free_ports(2 * len(positions))
+        self.nodes = {
+            position: Node(folder, position, *ports[2 * i : 2 * i + 2])
+            for i, position in enumerate(positions)
+        }
+        self._head = (
+            f"[chain]\nname = test\nfounding = {' '.join(positions)}\n"
+            f"suspect-after = {suspect_after}\n[clients]\n{clients}\n"
+        )
+        self.cables = Cables() if cabled else None
+        self._write_configs()
+        self.alive.append(self)
+        atexit.register(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getitem__(self, position: str) -> Node:
+        return self.nodes[position]
+
+    def _write_configs(self) -> None:
+        if self.cables is None:
+            (self.folder / "chain.ini").write_text(self._config({}))
+            return
+        positions = list(self.nodes)
+        for i, (position, node) in enumerate(self.nodes.items()):
+            # A node dials those after it: it finds them at the near ends of its cables.
+            near = {
+                other: self.cables.lay(position, other, self.nodes[other].chain_port)
+                for other in positions[i + 1 :]
+            }
+            node.config = self.folder / f"{position}.ini"
+            node.config.write_text(self._config(near))
+
+    def _config(self, chain_ports: dict[str, int]) -> str:
+        sections = [
+            f"[{position}]\nhost = {HOST}\nclient-port = {node.client_port}\n"
+            f"chain-port = {chain_ports.get(position, node.chain_port)}\ndata = var/{position}\n"
+            for position, node in self.nodes.items()
+        ]
+        return self._head + "".join(sections)
+
+    # --- the nodes
+
+    def start(self, *positions: str) -> Self:
+        """Start these nodes, or all, and wait until the chain serves."""
+        for position in positions or self.nodes:
+            self.nodes[position].start()
+        self.wait_until_it_serves()
+        return self
+
+    def kill(self, *positions: str) -> None:
+        """Kill these nodes, or all, at once."""
+        killed = [self.nodes[position] for position in positions or self.nodes]
+        killed = [node for node in killed if node.running]
+        for node in killed:
+            node.signal(signal.SIGKILL)
+        for node in killed:
+            node.wait()
+
+    def stop(self) -> None:
+        """End all nodes that run, politely, all at once."""
+        stopped = self.running
+        for node in stopped:
+            node.signal(signal.SIGTERM)
+        for node in stopped:
+            node.wait()
+
+    @property
+    def running(self) -> list[Node]:
+        """The nodes whose processes run."""
+        return [node for node in self.nodes.values() if node.running]
+
+    def others(self, position: str) -> list[Node]:
+        """All nodes but the one at ``position``."""
+        return [node for name, node in self.nodes.items() if name != position]
+
+    def wait_until_it_serves(self, *positions: str, within: float = DEADLINE) -> dict[str, str]:
+        """Wait until these nodes (or all that run) serve, as one chain, and miss nobody in it.
+
+        Returns:
+            What CHAIN tells, the same at all of them but for ``node``, ``role``, ``committed``.
+        """
+        nodes = [self.nodes[position] for position in positions] or self.running
+        expected = ",".join(node.position for node in nodes)
+        found: dict[str, dict[str, str] | None] = {}
+
+        def serves() -> bool:
+            for node in nodes:
+                assert node.running, f"{node} has ended with status {node.wait()}"
+                found[node.position] = node.chain()
+            seen = [words for words in found.values() if words is not None]
+            return (
+                len(seen) == len(nodes)
+                and len({(words["epoch"], words["members"]) for words in seen}) == 1
+                and not any(words.get("away") for words in seen)
+                and sorted(seen[0]["members"].split(",")) == sorted(expected.split(","))
+            )
+
+        until(serves, lambda: f"the chain {expected} does not serve: {found}", within)
+        words = found[nodes[0].position]
+        assert words is not None
+        return words
+
+    def cable(self, one: str, other: str) -> Cable:
+        """The cable between two nodes."""
+        assert self.cables is not None
+        return self.cables.between(one, other)
+
+    def isolate(self, position: str) -> list[Cable]:
+        """The cables of one node, to be cut or frozen."""
+        return [self.cable(position, other.position) for other in self.others(position)]
+
+    # --- the end
+
+    def close(self) -> None:
+        """End everything that was started, at once: ``stop`` is the polite way."""
+        self.kill()
+        if self.cables is not None:
+            self.cables.close()
+        if self in self.alive:
+            self.alive.remove(self)
+        atexit.unregister(self.close)
+
+    def complaints(self) -> list[str]:
+        """What stands in the logs and should not: tracebacks, and warnings of Python."""
+        bad = ("Traceback", "Unhandled", "Warning:")
+        return [
+            f"{node}: {line}"
+            for node in self.nodes.values()
+            for line in node.log_text().splitlines()
+            if any(word in line for word in bad)
+        ]
+
+
+def last_words(clusters: Iterable[Cluster]) -> Iterable[tuple[str, str]]:
+    """Titles and ends of the logs of all nodes of these clusters."""
+    for cluster in clusters:
+        for node in cluster.nodes.values():
+            state = "runs" if node.running else "does not run"
+            yield f"the log of {node}, which {state}", node.last_words()
+
+
+def wait_for_log(node: Node, text: str, within: float = DEADLINE) -> None:
+    """Wait until a node has logged ``text``."""
+    until(lambda: text in node.log_text(), lambda: f"{node} never logs {text!r}", within)

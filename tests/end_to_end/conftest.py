@@ -1,0 +1,71 @@
+"""Clusters for tests, stopped and looked over afterwards; and what they need of the system."""
+
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import Cluster, last_words
+
+NewCluster = Callable[..., Cluster]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the logs of the nodes where a test has failed."""
+    report = yield
+    if report.failed:
+        report.sections += last_words(Cluster.alive)
+    return report
+
+
+def looked_over(clusters: list[Cluster]) -> None:
+    """End clusters, and fail if a node had something to complain about."""
+    for cluster in clusters:
+        cluster.close()
+    complaints = [line for cluster in clusters for line in cluster.complaints()]
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
+    """Makes clusters for one test."""
+    made: list[Cluster] = []
+
+    def make(*arguments: Any, **options: Any) -> Cluster:
+        folder = tmp_path / f"cluster{len(made) + 1}"
+        folder.mkdir()
+        made.append(Cluster(folder, *arguments, **options))
+        return made[-1]
+
+    yield make
+    looked_over(made)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A chain of three, shared by the tests of a module: their names must not clash."""
+    shared = Cluster(tmp_path_factory.mktemp("cluster"))
+    shared.start()
+    yield shared
+    shared.stop()
+    looked_over([shared])
+
+
+@pytest.fixture
+def nc(skip_or_fail: Callable[[str], None]) -> str:
+    return _needed("nc", skip_or_fail)
+
+
+@pytest.fixture
+def telnet(skip_or_fail: Callable[[str], None]) -> str:
+    return _needed("telnet", skip_or_fail)
+
+
+def _needed(program: str, skip_or_fail: Callable[[str], None]) -> str:
+    found = shutil.which(program)
+    if found is None:
+        skip_or_fail(f"{program} is not installed")
+    assert found is not None
+    return found

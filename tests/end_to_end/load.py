@@ -1,0 +1,263 @@
+"""Programs that keep talking whatever happens to the nodes, and the judge of what came of it.
+
+The programs are the bundled client's engine. Each says numbered texts to everybody, some unanswered
+at a time, and records what it was told: every acknowledgement and every message delivered. In the
+end ``check`` holds the records against what the nodes have on their disks.
+"""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Self
+
+from cluster import Node
+from talking import DEADLINE, until
+
+from chainchat.chain.messages import Entry
+from chainchat.chat import commands
+from chainchat.chat.state import ChatState, Said
+from chainchat.client import events
+from chainchat.client.connection import Connection
+from chainchat.client.engine import Engine
+from chainchat.storage.sqlite import SQLiteStorage
+
+UNANSWERED = 10
+"""SENDs of one program that are on their way at a time."""
+
+READ_OCTETS = 1 << 20
+
+
+@dataclass
+class Record:
+    """What one program said and was told.
+
+    Attributes:
+        name: its account.
+        sent: the texts, in the order in which they were said.
+        acknowledged: id and text, in the order of the acknowledgements.
+        delivered: id, sender and text of what came from others.
+        refused: what it was told about texts that were refused.
+        gaps: holes that it noticed in what was pushed: there should be none.
+        ended: why it ended before its time, if it did.
+        longest_wait: the most seconds between two acknowledgements.
+    """
+
+    name: str
+    sent: list[str] = field(default_factory=list)
+    acknowledged: list[tuple[int, str]] = field(default_factory=list)
+    delivered: list[tuple[int, str, str]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    gaps: int = 0
+    ended: str = ""
+    longest_wait: float = 0.0
+
+
+class _Program:
+    """One program: an engine, and what it has heard."""
+
+    def __init__(self, name: str, nodes: Sequence[tuple[str, int]], seed: int, *, quiet: bool):
+        self.record = Record(name)
+        self.talking = True
+        self.engine = Engine(name, f"load-{name}", nodes, Random(seed), quiet=quiet)
+        self.connection = Connection(self.engine, self._heard)
+        self._last = 0.0
+
+    def _heard(self, event: events.Event) -> None:
+        record = self.record
+        match event:
+            case events.LoggedIn() if not self._last:
+                self._last = time.monotonic()
+                self._say()
+            case events.SendAcknowledged(id=id, text=text):
+                record.acknowledged.append((id, text))
+                now = time.monotonic()
+                record.longest_wait = max(record.longest_wait, now - self._last)
+                self._last = now
+                self._say()
+            case events.SendRefused(text=text, code=code, reason=reason):
+                record.refused.append(f"{text}: {code} {reason}")
+                self._say()
+            case events.MessageArrived(id=id, sender=sender, text=text):
+                record.delivered.append((id, sender, text))
+            case events.GapNoticed():
+                record.gaps += 1
+            case events.Ended(reason=reason, text=text) if reason != "logout":
+                record.ended = f"{reason}: {text}"
+
+    def _say(self) -> None:
+        while self.talking and self.engine.pending < UNANSWERED:
+            text = f"{self.record.name} {len(self.record.sent) + 1}"
+            self.record.sent.append(text)
+            self.engine.send(text)
+
+
+class Load:
+    """Programs that talk in a thread of their own, from ``with`` on."""
+
+    def __init__(self, nodes: Sequence[Node], programs: int, *, listeners: int = 2) -> None:
+        """Prepare.
+
+        Args:
+            nodes: where to connect; the programs begin at different ones.
+            programs: how many.
+            listeners: how many of them are told what the others say.
+        """
+        addresses = [node.address for node in nodes]
+        self._programs = []
+        for i in range(programs):
+            turn = i % len(addresses)
+            nodes_in_turn = addresses[turn:] + addresses[:turn]
+            quiet = i >= listeners
+            self._programs.append(_Program(f"load{i + 1}", nodes_in_turn, i, quiet=quiet))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._error: BaseException | None = None
+
+    @property
+    def records(self) -> list[Record]:
+        """What came of it so far."""
+        return [program.record for program in self._programs]
+
+    @property
+    def acknowledged(self) -> int:
+        """How many texts were acknowledged so far."""
+        return sum(len(record.acknowledged) for record in self.records)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abandon()
+
+    def wait_for(self, more: int, within: float = DEADLINE) -> None:
+        """Wait until so many more texts were acknowledged."""
+        goal = self.acknowledged + more
+        until(
+            lambda: self.acknowledged >= goal or self._error is not None,
+            lambda: f"{self.acknowledged} of {goal} acknowledged; {self._trouble()}",
+            within,
+        )
+        self._complain()
+
+    def finish(self, within: float = DEADLINE) -> list[Record]:
+        """Say nothing more, wait until all is settled, and leave; the records."""
+
+        def leave() -> None:
+            for program in self._programs:
+                program.talking = False
+                program.engine.logout()
+                program.connection.flush()
+
+        self._loop.call_soon_threadsafe(leave)
+        self._thread.join(within)
+        assert not self._thread.is_alive(), f"not settled within {within:g} s: {self._trouble()}"
+        self._complain()
+        return self.records
+
+    def abandon(self) -> list[Record]:
+        """Drop everything, settled or not; the records."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+            self._thread.join(DEADLINE)
+        return self.records
+
+    def _run(self) -> None:
+        try:
+            self._task = self._loop.create_task(self._run_all())
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._loop.close()
+
+    async def _run_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for program in self._programs:
+                group.create_task(program.connection.run())
+
+    def _complain(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _trouble(self) -> str:
+        pending = {p.record.name: p.engine.pending for p in self._programs if p.engine.pending}
+        ended = [record.ended for record in self.records if record.ended]
+        return f"unanswered: {pending}; ended: {ended}"
+
+
+# --- what the nodes have
+
+
+class History:
+    """What one node has on its disk: every entry, and what became of it when it was applied."""
+
+    def __init__(self, node: Node) -> None:
+        """Read the disk of a node that does not run."""
+        storage = SQLiteStorage(node.data)
+        try:
+            self.entries: list[Entry] = []
+            while len(self.entries) < storage.last.seq:
+                self.entries += storage.read(len(self.entries), storage.last.seq, READ_OCTETS)
+        finally:
+            storage.close()
+        self.said: list[Said] = []
+        state = ChatState()
+        for entry in self.entries:
+            command = commands.decode(entry.command)
+            outcome = state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
+            self.said += [event for event in outcome.events if isinstance(event, Said)]
+
+
+def histories(nodes: Iterable[Node]) -> dict[str, History]:
+    """By position, of nodes that do not run."""
+    return {node.position: History(node) for node in nodes}
+
+
+def check(records: Sequence[Record], histories: Mapping[str, History]) -> None:
+    """Hold what the programs were told against what every node has.
+
+    Every acknowledged text is there once, under its id, in its sender's order; nothing that was
+    delivered is missing or other; the nodes agree: a log that is shorter is a beginning of the
+    longest (a node that was stopped first has not seen the last of what nobody was told about).
+    """
+    longest = max(histories.values(), key=lambda history: len(history.entries))
+    for position, history in histories.items():
+        assert history.entries == longest.entries[: len(history.entries)], (
+            f"the log of {position} is not a beginning of the longest"
+        )
+        said = {one.id: one for one in history.said}
+        for record in records:
+            _check_record(record, history.said, said, position)
+
+
+def _check_record(
+    record: Record, in_order: Sequence[Said], said: Mapping[int, Said], position: str
+) -> None:
+    where = f"{record.name} at {position}"
+    assert not record.ended, f"{where}: {record.ended}"
+    assert not record.refused, f"{where}: {record.refused}"
+    assert not record.gaps, f"{where}: noticed gaps"
+    own = [one.text for one in in_order if one.sender == record.name]
+    twice = [text for text, count in Counter(own).items() if count > 1]
+    assert not twice, f"{where}: twice: {twice}"
+    assert own == record.sent[: len(own)], f"{where}: not in the order of sending"
+    for id_, text in record.acknowledged:
+        assert id_ in said, f"{where}: acknowledged, but not there: {text!r} as {id_}"
+        found = said[id_]
+        assert (found.sender, found.text) == (record.name, text), f"{where}: {id_} is {found}"
+    ids = [id_ for id_, _, _ in record.delivered]
+    assert ids == sorted(set(ids)), f"{where}: delivered twice or out of order"
+    for id_, sender, text in record.delivered:
+        assert id_ in said, f"{where}: delivered, but not there: {text!r} as {id_}"
+        assert (said[id_].sender, said[id_].text) == (sender, text), f"{where}: {id_}"
+    if ids:
+        for_it = [one.id for one in in_order if ids[0] <= one.id <= ids[-1]]
+        expected = [id_ for id_ in for_it if said[id_].sender != record.name]
+        assert ids == expected, f"{where}: not delivered: {sorted(set(expected) - set(ids))}"

@@ -1,0 +1,287 @@
+"""Those who talk to nodes, over real sockets, one line after another: people and programs.
+
+They wait for what they expect, with a deadline; what else has come meanwhile is told if it fails.
+"""
+
+import contextlib
+import re
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Self
+
+from chainchat.client.wire import Note, Push, parse_line, parse_message
+
+HOST = "127.0.0.1"
+
+DEADLINE = 20.0
+"""Seconds that anything may take."""
+
+PAUSE = 0.02
+"""Seconds between two looks at a condition."""
+
+
+def until(condition: Callable[[], bool], what: Callable[[], str], within: float = DEADLINE) -> None:
+    """Wait until ``condition`` holds; ``what`` says what is wrong if it never does."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"{what()} (within {within:g} s)"
+        time.sleep(PAUSE)
+
+
+class Caller:
+    """A TCP connection, read line by line.
+
+    Attributes:
+        socket: of the connection.
+        heard: every line so far.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], *, within: float = DEADLINE, receive_buffer: int = 0
+    ) -> None:
+        """Connect.
+
+        Args:
+            address: of a node.
+            within: seconds that anything may take, if not said otherwise.
+            receive_buffer: how many octets the kernel may take that nobody reads; 0: its own rule.
+        """
+        self.within = within
+        self.socket = socket.socket()
+        self.socket.settimeout(within)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        try:
+            self.socket.connect(address)
+        except OSError:
+            self.socket.close()
+            raise
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.heard: list[str] = []
+        self._buffer = b""
+        self._lines: deque[str] = deque()
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self.socket.close()
+
+    def reset(self) -> None:
+        """Vanish: the other side gets an RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        self.socket.close()
+
+    def write(self, data: bytes | str) -> None:
+        """Send octets as they are."""
+        self.socket.sendall(data.encode() if isinstance(data, str) else data)
+
+    def say(self, *lines: str) -> None:
+        """Type lines."""
+        self.write("".join(f"{line}\r\n" for line in lines))
+
+    def hear(self, pattern: str, within: float | None = None) -> re.Match[str]:
+        """Wait for a line that matches, passing over others."""
+        return self._hear(pattern, within)[1]
+
+    def lines_to(self, pattern: str, within: float | None = None) -> list[str]:
+        """All lines up to the next one that matches, with it."""
+        return self._hear(pattern, within)[0]
+
+    def end(self, within: float | None = None) -> list[str]:
+        """Wait until the other side hangs up; the lines that came before that."""
+        lines = []
+        deadline = self._deadline(within)
+        while (line := self._line(deadline)) is not None:
+            lines.append(line)
+        return lines
+
+    def calm(self, seconds: float) -> None:
+        """Wait until nothing has come for so long."""
+        deadline = self._deadline(None)
+        with contextlib.suppress(TimeoutError):
+            while self._line(time.monotonic() + seconds) is not None:
+                assert time.monotonic() < deadline, f"no calm; heard at last: {self.heard[-5:]}"
+
+    def _hear(self, pattern: str, within: float | None) -> tuple[list[str], re.Match[str]]:
+        deadline = self._deadline(within)
+        passed: list[str] = []
+        while True:
+            try:
+                line = self._line(deadline)
+            except TimeoutError:
+                raise AssertionError(f"no line matches {pattern!r}; heard {passed}") from None
+            assert line is not None, f"hung up before a line matched {pattern!r}; heard {passed}"
+            passed.append(line)
+            if match := re.search(pattern, line):
+                return passed, match
+
+    def _deadline(self, within: float | None) -> float:
+        return time.monotonic() + (self.within if within is None else within)
+
+    def _line(self, deadline: float) -> str | None:
+        """The next line; None at the end."""
+        while not self._lines and not self._ended:
+            self._read(deadline)
+        if not self._lines:
+            return None
+        self.heard.append(self._lines[0])
+        return self._lines.popleft()
+
+    def _read(self, deadline: float) -> None:
+        ready, _, _ = select.select([self.socket], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            raise TimeoutError
+        try:
+            data = self.socket.recv(1 << 16)
+        except ConnectionResetError:
+            data = b""
+        self._ended = not data
+        *lines, self._buffer = (self._buffer + data).split(b"\r\n")
+        self._lines += [line.decode(errors="backslashreplace") for line in lines]
+
+
+class Person(Caller):
+    """Somebody in human mode; logs in if named."""
+
+    def __init__(self, address: tuple[str, int], name: str = "", **options: Any) -> None:
+        super().__init__(address, **options)
+        if name:
+            try:
+                self.hear(r"^\* Type your name")
+                self.welcome = self.ask(name)
+            except BaseException:
+                self.close()
+                raise
+
+    def ask(self, line: str) -> str:
+        """Type a line; its answer: the ``+OK`` or ``-ERR`` line."""
+        self.say(line)
+        return self.hear(r"^(\+OK|-ERR) ").string
+
+    def listed(self, line: str) -> list[str]:
+        """Type a line; the lines of the list that answers it, without the mark."""
+        self.say(line)
+        lines = self.lines_to(r"^\. ")
+        return [line.removeprefix("| ") for line in lines if line.startswith("| ")]
+
+
+class Program(Caller):
+    """A program in machine mode.
+
+    Attributes:
+        greeting: the words of the answer to ``/hello``.
+        pushes: those not taken yet.
+        notes: those not taken yet.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], client: str = "test", name: str = "", **options: Any
+    ) -> None:
+        super().__init__(address, **options)
+        self.pushes: deque[Push] = deque()
+        self.notes: deque[Note] = deque()
+        self._tag = 0
+        try:
+            self.say(f"/hello chainchat/1 client={client}")
+            self.greeting = _words(self.hear(r"^\+OK @- (.*)")[1])
+            if name:
+                words = self.words(f"LOGIN {name}")
+                self.token, self.high = words["session"], int(words["high"])
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, request: str) -> str:
+        """Ask; the reply without the tag."""
+        return self.ask_all([request])[0]
+
+    def words(self, request: str) -> dict[str, str]:
+        """Ask for something that is granted; the words of the reply."""
+        reply = self.ask(request)
+        assert reply.startswith("+OK"), reply
+        return _words(reply)
+
+    def ask_all(self, requests: list[str]) -> list[str]:
+        """Ask for all of this in one go; the replies, which have to come in this order."""
+        tags = [self._new_tag() for _ in requests]
+        self.say(*(f"@{tag} {request}" for tag, request in zip(tags, requests, strict=True)))
+        return [self._reply(tag)[-1] for tag in tags]
+
+    def listed(self, request: str) -> list[str]:
+        """Ask for a list; its items."""
+        tag = self._new_tag()
+        self.say(f"@{tag} {request}")
+        *items, end = self._reply(tag)
+        assert end == ".", end
+        return [item.removeprefix("| ") for item in items]
+
+    def since(self, request: str) -> list[Push]:
+        """Ask for a SINCE; the messages."""
+        return [parse_message(item.removeprefix("MSG ")) for item in self.listed(request)]
+
+    def push(self, within: float | None = None) -> Push:
+        """Wait for the next push."""
+        deadline = self._deadline(within)
+        while not self.pushes:
+            self._take(deadline, "a push")
+        return self.pushes.popleft()
+
+    def note(self, code: str, within: float | None = None) -> Note:
+        """Wait for a notice, passing over others."""
+        deadline = self._deadline(within)
+        while True:
+            while not self.notes:
+                self._take(deadline, f"NOTE {code}")
+            note = self.notes.popleft()
+            if note.code == code:
+                return note
+
+    def _new_tag(self) -> str:
+        self._tag += 1
+        return f"t{self._tag}"
+
+    def _reply(self, tag: str) -> list[str]:
+        """The lines of one reply, without the tag."""
+        lines: list[str] = []
+        deadline = self._deadline(None)
+        while True:
+            line = self._take(deadline, f"the reply to @{tag}")
+            if line is None:
+                continue
+            words = line.split(" ")
+            at = 2 if words[0] == "-ERR" else 1
+            assert words[at] == f"@{tag}", f"{line!r} is not the reply to @{tag}"
+            del words[at]
+            lines.append(" ".join(words))
+            if words[0] != "|":
+                return lines
+
+    def _take(self, deadline: float, awaited: str) -> str | None:
+        """Take a line; None if it was a push or a notice."""
+        try:
+            line = self._line(deadline)
+        except TimeoutError:
+            line = None
+        assert line is not None, f"no {awaited}; heard at last: {self.heard[-5:]}"
+        match parse_line(line):
+            case Push() as push:
+                self.pushes.append(push)
+                return None
+            case Note() as note:
+                self.notes.append(note)
+                return None
+        return line
+
+
+def _words(text: str) -> dict[str, str]:
+    pairs = [word.partition("=") for word in text.split()]
+    return {key: value for key, equals, value in pairs if equals}

@@ -1,0 +1,292 @@
+"""Nodes that die and come back, and links that break: nothing acknowledged is lost or doubled."""
+
+import itertools
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from cluster import Cluster
+from load import Load, check, histories
+from talking import Caller, Person, Program, until
+
+from chainchat.chat.state import Said
+from chainchat.server.node import CHECKPOINT_ENTRIES
+
+NewCluster = Callable[..., Cluster]
+POSITIONS = ("head", "middle", "tail")
+
+
+def test_all_are_killed_under_load_and_start_again_in_every_order(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 24) as load:
+        load.wait_for(2_000)
+        for order in itertools.permutations(POSITIONS):
+            cluster.kill()
+            for position in order:
+                cluster[position].start()
+            cluster.wait_until_it_serves()
+            load.wait_for(200)
+        records = load.finish()
+    cluster.stop()
+    check(records, histories(cluster.nodes.values()))
+    assert len({record.name for record in records if record.acknowledged}) == 24
+    assert all(len(record.acknowledged) == len(record.sent) for record in records)
+
+
+def test_all_are_killed_and_nobody_comes_back_to_ask(new_cluster: NewCluster) -> None:
+    # What the clients know at the moment of the crash is all there is: nothing is sent again.
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 24) as load:
+        load.wait_for(2_000)
+        cluster.kill()
+        records = load.abandon()
+    cluster.start("tail", "head", "middle")
+    with Program(cluster["middle"].address, name="reader") as reader:
+        assert reader.ask("PING") == "+OK"
+    cluster.stop()
+    check(records, histories(cluster.nodes.values()))
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_one_is_killed_and_started_again(new_cluster: NewCluster, position: str) -> None:
+    cluster = new_cluster(suspect_after=0.5).start()
+    one, other = (node for node in cluster.others(position))
+    with (
+        Load([one, other], 8) as load,
+        Person(one.address, "alice") as alice,
+        Person(other.address, "bob") as bob,
+        Person(cluster[position].address, "carol") as carol,
+    ):
+        load.wait_for(200)
+        cluster.kill(position)
+        carol.end()
+        killed = time.monotonic()
+        for person in (alice, bob):
+            line = person.hear(rf"^\* the chain cannot confirm: waiting for {position}").string
+            assert "not confirmed yet" in line
+        assert time.monotonic() - killed < 0.5 + 1
+        alice.say("said while waiting")
+        with Person(other.address) as late:
+            late.hear(rf"^\* the chain cannot confirm.*{position}")
+            late.say("/chain")
+            assert f"{position} (away)" in late.hear(r"^\| epoch 1 ").string.replace("[", "")
+        cluster.start(position)
+        for person in (alice, bob):
+            person.hear(r"^\* the chain confirms again")
+        load.wait_for(200)
+        records = load.finish()
+        alice.say("that is all")
+        bob.hear("alice: that is all")
+        assert sum("alice: said while waiting" in line for line in bob.heard) == 1
+        alice.hear(r"^\+OK \d+$")
+        with Person(other.address, "carol") as again:  # her session has ended with her node
+            assert again.ask("back").startswith("+OK ")
+    assert not [record for record in records if not record.acknowledged]
+    cluster.stop()
+    check(records, histories(cluster.nodes.values()))
+
+
+def test_a_node_that_is_killed_again_and_again(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 12) as load:
+        for position in (*POSITIONS, *reversed(POSITIONS)):
+            load.wait_for(100)
+            cluster.kill(position)
+            cluster.start(position)
+        load.wait_for(100)
+        records = load.finish()
+    cluster.stop()
+    check(records, histories(cluster.nodes.values()))
+
+
+def test_a_polite_stop_of_all_under_load(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 12) as load:
+        load.wait_for(200)
+        cluster.stop()
+        cluster.start()
+        load.wait_for(200)
+        records = load.finish()
+    cluster.stop()
+    check(records, histories(cluster.nodes.values()))
+
+
+@pytest.mark.parametrize("link", list(itertools.combinations(POSITIONS, 2)), ids="-".join)
+def test_a_link_that_breaks_comes_back(new_cluster: NewCluster, link: tuple[str, str]) -> None:
+    cluster = new_cluster(suspect_after=0.5, cabled=True).start()
+    cable = cluster.cable(*link)
+    with Load(list(cluster.nodes.values()), 12) as load:
+        for _ in range(5):
+            load.wait_for(200)
+            cable.cut()
+            cable.mend()
+        cable.cut()
+        for position in link:
+            with Person(cluster[position].address) as person:
+                person.hear(r"^\* the chain cannot confirm: waiting for")
+        cable.mend()
+        cluster.wait_until_it_serves()
+        load.wait_for(200)
+        records = load.finish()
+    assert cluster["head"].chain() is not None
+    assert all(node.running for node in cluster.nodes.values())
+    cluster.stop()
+    check(records, histories(cluster.nodes.values()))
+
+
+def test_a_link_that_is_silent_for_a_while(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(suspect_after=0.5, cabled=True).start()
+    with (
+        Load(list(cluster.nodes.values()), 12) as load,
+        Person(cluster["head"].address, "alice") as alice,
+    ):
+        for ways in (("there",), ("back",), ("there", "back")):
+            load.wait_for(200)
+            for cable in cluster.isolate("middle"):
+                cable.freeze(*ways)
+            alice.hear(r"^\* the chain cannot confirm")
+            for cable in cluster.isolate("middle"):
+                cable.mend()
+            alice.hear(r"^\* the chain confirms again")
+        load.wait_for(200)
+        records = load.finish()
+    cluster.stop()
+    check(records, histories(cluster.nodes.values()))
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_node_that_stands_still_for_a_while(new_cluster: NewCluster, position: str) -> None:
+    cluster = new_cluster(suspect_after=0.5).start()
+    other = cluster.others(position)[0]
+    with (
+        Load(list(cluster.nodes.values()), 12) as load,
+        Person(other.address, "alice") as alice,
+    ):
+        load.wait_for(200)
+        cluster[position].pause()
+        alice.hear(rf"^\* the chain cannot confirm: waiting for {position}")
+        cluster[position].resume()
+        alice.hear(r"^\* the chain confirms again")
+        load.wait_for(200)
+        records = load.finish()
+    cluster.stop()
+    check(records, histories(cluster.nodes.values()))
+
+
+def test_a_long_log_starts_from_its_checkpoint(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    texts = CHECKPOINT_ENTRIES + 500
+    with (
+        Program(cluster["head"].address, "c1", "alice") as program,
+        Person(cluster["tail"].address, "bob") as bob,
+    ):
+        program.ask("SEND 1 bob :for bob")
+        bob.hear("for bob")
+        bob.ask("/logout")
+        for start in range(2, texts, 1000):
+            numbers = range(start, start + 1000)
+            replies = program.ask_all([f"SEND {n} * :{n}" for n in numbers])
+            assert not [reply for reply in replies if not reply.startswith("+OK id=")]
+        last = program.ask("SEND 99999 bob :the last for bob")
+    cluster.kill()
+    cluster.start()
+    with Program(cluster["middle"].address, "c1", "alice") as program:
+        assert program.ask("SEND 99999 bob :the last for bob") == f"{last} again"
+        assert program.ask("SEND 77 * :77").startswith("-ERR 551 ")
+        found = program.since("SINCE 0")
+        assert [push.message.text for push in found[1:-1]] == [
+            str(n) for n in range(2, 2 + len(found) - 2)
+        ]
+        assert (found[0].message.text, found[-1].message.text) == ("for bob", "the last for bob")
+    with Person(cluster["head"].address, "bob") as bob:
+        # His mark is in the checkpoint, and so is that he has seen the first one.
+        missed = int(re.search(r"you missed (\d+)", bob.welcome)[1])
+        assert missed == 1_000  # more are not counted
+        assert bob.hear(r"#\d+ \S+ alice(?: >> you)?: (.*)")[1] == "2"
+        bob.hear("alice >> you: the last for bob")
+    cluster.stop()
+    for node in cluster.nodes.values():
+        assert b"SQLite format 3" in (node.data / "chainchat.sqlite").read_bytes()[:16]
+    seen = histories(cluster.nodes.values())
+    assert all(len(history.entries) > CHECKPOINT_ENTRIES for history in seen.values())
+    check([], seen)
+
+
+def test_what_was_in_the_mail_outlives_everybody(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Person(cluster["head"].address, "bob") as bob:
+        bob.ask("/logout")
+    with Person(cluster["tail"].address, "alice") as alice:
+        alice.ask(">> bob: for you")
+        alice.ask("for all")
+    cluster.kill()
+    cluster.start()
+    with Person(cluster["middle"].address, "bob") as bob:
+        assert bob.welcome == "+OK you are bob: you missed 2 messages"
+        bob.hear("alice >> you: for you")
+        bob.hear("alice: for all")
+        assert bob.listed("/list") == ["alice", "bob"]
+        assert bob.listed("/who") == ["bob"]
+
+
+def test_a_restarted_node_alone_says_whom_it_waits_for(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    cluster.kill()
+    node = cluster["middle"]
+    node.start()
+
+    def answer() -> list[str]:
+        try:
+            with Caller(node.address) as caller:
+                return caller.end()
+        except ConnectionRefusedError:
+            return []
+
+    until(lambda: "waiting for head, tail" in " ".join(answer()), lambda: f"{answer()}")
+    line = answer()[-1]
+    assert line.startswith("-ERR 421 restarted; the chain resumes when all are back")
+    for other in cluster.others("middle"):
+        assert f"127.0.0.1:{other.client_port}" in line
+    cluster.start("head", "tail")
+
+
+# --- the judge itself
+
+
+def test_the_judge_sees_what_is_wrong(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("head", "tail")).start()
+    with Load(list(cluster.nodes.values()), 3) as load:
+        load.wait_for(200)
+        records = load.finish()
+    cluster.stop()
+    right = histories(cluster.nodes.values())
+    check(records, right)
+    victim = next(record for record in records if record.delivered)
+    id_, text = victim.acknowledged[5]
+
+    def spoilt(**changes: object) -> None:
+        spoilt_one = replace(victim, **changes)
+        others = [record for record in records if record is not victim]
+        with pytest.raises(AssertionError):
+            check([*others, spoilt_one], right)
+
+    spoilt(acknowledged=[*victim.acknowledged, (10**9, "never said")])
+    spoilt(acknowledged=[(id_, text + "!")])
+    spoilt(sent=[victim.sent[1], victim.sent[0], *victim.sent[2:]])
+    spoilt(delivered=victim.delivered[:3] + victim.delivered[4:])
+    spoilt(delivered=[victim.delivered[1], victim.delivered[0]])
+    spoilt(delivered=[victim.delivered[0], victim.delivered[0]])
+    spoilt(gaps=1)
+    tail = right["tail"]
+    said, entries = tail.said, tail.entries
+    tail.said = [*said, Said(10**9, 0, 1, victim.name, 0, "*", victim.sent[0])]
+    with pytest.raises(AssertionError, match="twice"):
+        check(records, right)
+    tail.said = [one for one in said if one.id != id_]
+    with pytest.raises(AssertionError):
+        check(records, right)
+    tail.said, tail.entries = said, entries[:5] + entries[6:]
+    with pytest.raises(AssertionError, match="beginning"):
+        check(records, right)

@@ -1,0 +1,287 @@
+"""The bundled client in a real terminal, and in pipes, with a real chain."""
+
+import contextlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pexpect
+import pyte
+import pytest
+from cluster import Cluster, Node, environment
+from talking import DEADLINE, Person, until
+
+NewCluster = Callable[..., Cluster]
+
+ROWS, COLUMNS = 24, 140
+
+MODULE = ("-m", "chainchat.client")
+
+
+class Terminal:
+    """The client in a terminal of its own, with what its screen shows."""
+
+    def __init__(self, cluster: Cluster, name: str, node: Node) -> None:
+        arguments = [*MODULE, "--name", name]
+        first = ["--connect", f"{node.address[0]}:{node.client_port}"]
+        kept = {key: value for key, value in environment().items() if key != "NO_COLOR"}
+        self._child = pexpect.spawn(
+            sys.executable,
+            [*arguments, *first, "--config", str(cluster.folder / "chain.ini")],
+            env={**kept, "TERM": "xterm", "LC_ALL": "C.UTF-8"},
+            dimensions=(ROWS, COLUMNS),
+            timeout=DEADLINE,
+        )
+        self._screen = pyte.HistoryScreen(COLUMNS, ROWS, history=1000)
+        self._stream = pyte.ByteStream(self._screen)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.close(force=True)
+
+    def type(self, line: str) -> None:
+        """Type a line, and Enter."""
+        self._child.send(line + "\r")
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        self._child.send(keys)
+
+    def lines(self) -> list[str]:
+        """What the screen shows, and what has scrolled away above it."""
+        self._draw()
+        above = ["".join(line[x].data for x in range(COLUMNS)) for line in self._screen.history.top]
+        return [line.rstrip() for line in (*above, *self._screen.display) if line.strip()]
+
+    def see(self, pattern: str, within: float = DEADLINE) -> str:
+        """Wait until a line on the screen matches; the line."""
+        found: list[str] = []
+
+        def seen() -> bool:
+            found[:] = [line for line in self.lines() if re.search(pattern, line)]
+            return bool(found)
+
+        until(seen, lambda: f"no {pattern!r} on the screen:\n" + "\n".join(self.lines()), within)
+        return found[-1]
+
+    def end(self) -> int:
+        """Wait for the client's end; its exit status."""
+        until(self._ended, lambda: "it does not end:\n" + "\n".join(self.lines()))
+        self._child.close()
+        assert self._child.exitstatus is not None
+        return self._child.exitstatus
+
+    def _ended(self) -> bool:
+        self._draw()
+        return not self._child.isalive()
+
+    def _draw(self) -> None:
+        with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
+            while data := self._child.read_nonblocking(1 << 16, timeout=0):
+                # Questions of the terminal, such as where the cursor is, are answered.
+                if b"\x1b[6n" in data:
+                    cursor = self._screen.cursor
+                    self._child.send(f"\x1b[{cursor.y + 1};{cursor.x + 1}R")
+                self._stream.feed(data)
+
+
+def client(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the client with pipes, to its end."""
+    return subprocess.run(
+        [sys.executable, *MODULE, *arguments],
+        input=text,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=DEADLINE,
+        check=False,
+    )
+
+
+@pytest.fixture
+def at(cluster: Cluster) -> Iterator[Callable[[str], tuple[str, str]]]:
+    def option(position: str) -> tuple[str, str]:
+        host, port = cluster[position].address
+        return "--connect", f"{host}:{port}"
+
+    return option
+
+
+At = Callable[[str], tuple[str, str]]
+
+
+# --- the terminal
+
+
+def test_people_talk_through_two_terminals(cluster: Cluster) -> None:
+    with (
+        Terminal(cluster, "alice", cluster["head"]) as alice,
+        Terminal(cluster, "bob", cluster["tail"]) as bob,
+    ):
+        alice.see(r"\+OK you are alice, on head")
+        bob.see(r"\+OK you are bob, on tail")
+        alice.see(r"^on head · role head · epoch 1$")
+        bob.see(r"^on tail · role tail · epoch 1$")
+        alice.type("hello bob: ä€")
+        bob.see(r"^#\d+ \d\d:\d\d alice: hello bob: ä€$")
+        alice.see(r"^#\d+ \d\d:\d\d alice: hello bob: ä€ ✓$")
+        bob.type(">> alice: psst")
+        alice.see(r"^#\d+ \d\d:\d\d bob >> you: psst$")
+        bob.see(r"^#\d+ \d\d:\d\d you >> alice: psst ✓$")
+        alice.type(">> nobody-at-all: hello")
+        alice.see(r"^-ERR 521 .*\(not said: >> nobody-at-all: hello\)$")
+        alice.type("/who")
+        alice.see(r"^\| alice$")
+        alice.see(r"^\| bob$")
+        alice.type("/chain")
+        alice.see(r"^\| epoch 1   \[head\] -> middle -> tail   committed \d+$")
+        alice.type("/last 2")
+        alice.see(r"^\| #\d+ \d\d:\d\d bob >> you: psst$")
+        alice.type("/logout")
+        assert alice.end() == 0
+        bob.press("\x04")  # Ctrl-D
+        assert bob.end() == 0
+
+
+def test_a_line_is_pending_until_the_chain_has_it(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(suspect_after=0.5).start()
+    with Terminal(cluster, "alice", cluster["head"]) as alice:
+        alice.see(r"^on head · role head")
+        cluster["tail"].pause()
+        alice.type("is anybody there?")
+        alice.see(r"^… is anybody there\?$")
+        alice.see(r"\* the chain cannot confirm: waiting for tail")
+        alice.see(r"· 1 pending$")
+        assert not [line for line in alice.lines() if line.endswith("✓")]
+        cluster["tail"].resume()
+        alice.see(r"^#\d+ \d\d:\d\d alice: is anybody there\? ✓$")
+        until(
+            lambda: not [line for line in alice.lines()[-3:] if "pending" in line or "…" in line],
+            lambda: f"still pending: {alice.lines()}",
+        )
+        alice.type("/quit")
+        assert alice.end() == 0
+
+
+def test_a_client_whose_node_stops_goes_on_at_another(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(suspect_after=0.5).start()
+    with (
+        Terminal(cluster, "alice", cluster["head"]) as alice,
+        Person(cluster["tail"].address, "bob") as bob,
+    ):
+        alice.see(r"^on head · role head")
+        alice.type("before")
+        bob.hear("alice: before")
+        assert cluster["head"].process is not None
+        cluster["head"].signal(15)
+        cluster["head"].wait()
+        alice.see(r"^\* this node stops; go on at")
+        alice.type("said meanwhile")
+        alice.see(r"^… said meanwhile$")
+        cluster.start("head")
+        bob.hear("alice: said meanwhile")
+        alice.see(r"^#\d+ \d\d:\d\d alice: said meanwhile ✓$")
+        bob.ask("after")
+        alice.see(r"^#\d+ \d\d:\d\d bob: after$")
+        alice.see(r"^on (head|middle|tail) · role (head|middle|tail) · epoch 2$")
+        shown = [line for line in alice.lines() if "said meanwhile" in line]
+        assert len(shown) == 1, shown
+
+
+def test_a_client_whose_node_is_killed_goes_on_at_another(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(suspect_after=0.5).start()
+    with (
+        Terminal(cluster, "alice", cluster["middle"]) as alice,
+        Person(cluster["tail"].address, "bob") as bob,
+    ):
+        alice.see(r"^on middle · role middle")
+        cluster.kill("middle")
+        alice.see(r"^\* 127\.0\.0\.1:\d+: .*connecting again$")
+        alice.type("said meanwhile")
+        cluster.start("middle")
+        bob.hear("alice: said meanwhile")
+        alice.see(r"^#\d+ \d\d:\d\d alice: said meanwhile ✓$")
+        alice.type("/logout")
+        assert alice.end() == 0
+
+
+# --- pipes
+
+
+def test_a_script_talks_through_a_pipe(cluster: Cluster, at: At) -> None:
+    with Person(cluster["tail"].address, "listener") as listener:
+        lines = "one\n//two\n>> listener: three\n/list script\nfour, without an end"
+        ended = client("--name", "script", *at("head"), text=lines)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        said = [re.sub(r"^\+OK \d+$", "+OK", line) for line in ended.stdout.splitlines()]
+        assert said == [
+            "+OK you are script, on head: /help tells what to type",
+            *["+OK"] * 3,
+            "| script",
+            ". 1 account",
+            "+OK",
+            "* logged out",
+        ]
+        for text in ("script: one", "script: /two", "script >> you: three", "script: four"):
+            listener.hear(re.escape(text))
+
+
+def test_send_says_it_once_and_prints_the_id(cluster: Cluster, at: At) -> None:
+    with Person(cluster["tail"].address, "listener") as listener:
+        ended = client("--name", "cron", *at("head"), "--send", "the backup\nis done")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        first, second = ended.stdout.split()
+        assert listener.hear("the backup").string.startswith(f"#{first} ")
+        assert listener.hear("is done").string.startswith(f"#{second} ")
+        ended = client("--name", "cron", *at("middle"), "--send", "psst", "--to", "listener")
+        assert listener.hear("cron >> you: psst").string.startswith(f"#{ended.stdout.strip()} ")
+        ended = client("--name", "cron", *at("middle"), "--send", "x", "--to", "nobody-at-all")
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert "not sent: 521" in ended.stderr
+
+
+def test_send_finds_the_nodes_in_chain_ini(cluster: Cluster) -> None:
+    config = str(cluster.folder / "chain.ini")
+    ended = client("--name", "cron", "--config", config, "--send", "x")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.strip().isdigit()
+
+
+def test_send_waits_for_a_chain_that_is_down_but_not_for_ever(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("head", "tail"))
+    config = str(cluster.folder / "chain.ini")
+    ended = client("--name", "cron", "--config", config, "--send", "x", "--timeout", "1")
+    assert ended.returncode == 1
+    assert "not logged in within 1 seconds" in ended.stderr
+    with subprocess.Popen(
+        [sys.executable, *MODULE, "--name", "cron", "--config", config, "--send", "x"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        text=True,
+    ) as waiting:
+        cluster.start()
+        out, err = waiting.communicate(timeout=DEADLINE)
+    assert (waiting.returncode, err) == (0, "")
+    assert out.strip().isdigit()
+
+
+def test_a_deleted_account_ends_the_script(cluster: Cluster, at: At) -> None:
+    with subprocess.Popen(
+        [sys.executable, *MODULE, "--name", "victim", *at("head"), "--follow"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**environment(), "PYTHONUNBUFFERED": "1"},
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline().startswith("+OK you are victim")
+        with Person(cluster["tail"].address, "culprit") as culprit:
+            culprit.ask("/delete victim yes")
+        out, _ = following.communicate(timeout=DEADLINE)
+    assert "* the account victim was deleted by culprit" in out
+    assert following.returncode == 1

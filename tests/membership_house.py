@@ -1,0 +1,227 @@
+"""Lives of nodes under a clock that the tests hold, for the tests of membership.
+
+``House`` carries out their effects, delivers their messages and tells them of connections and of
+refused ports. There are no logs: a learner has caught up, and has the rest, when the test says so.
+"""
+
+from collections import deque
+
+from msgspec.structs import replace
+
+from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.membership import (
+    Copy,
+    Excluded,
+    Membership,
+    Record,
+    Report,
+    Save,
+    Seal,
+    Status,
+)
+from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote
+from chainchat.chain.replica import Send
+
+SUSPECT_AFTER = 1.0
+TICK = SUSPECT_AFTER / 10
+THREE = ("head", "middle", "tail")
+PORTS = {"head": 7101, "middle": 7102, "tail": 7103, "newcomer": 7104}
+
+
+def member(position, incarnation=1, node_id=None, host="here"):
+    return Member(position, node_id or f"id-{position}", incarnation, host, PORTS[position])
+
+
+def configuration(epoch, *positions, why="", **incarnations):
+    return Configuration(epoch, tuple(member(p, incarnations.get(p, 1)) for p in positions), why)
+
+
+def life(me, record=None, founding=THREE):
+    record = record or Record(me.id, me.incarnation)
+    return Membership(me, record, founding, suspect_after=SUSPECT_AFTER)
+
+
+def active(position, *positions, epoch=1, founding=THREE):
+    """A life that is a member of a chain of ``positions``."""
+    held = configuration(epoch, *(positions or THREE))
+    me = held.member(position)
+    return life(me, Record(me.id, 1, founding, held), founding)
+
+
+def vote_for(proposed, proposer, counter=1):
+    return Vote(proposed, proposer, (proposer.incarnation, counter))
+
+
+def propose(node, vote, now=0.0, base=None):
+    """The effects of a proposal that comes from its proposer."""
+    made_on = node.configuration if base is None else base
+    return list(node.receive(vote.proposer.position, Propose(made_on, vote), now))
+
+
+def confirm(node, position, sent, now=None):
+    """A ping sent at ``sent`` is confirmed by the member at ``position``."""
+    pings = [effect for effect in node.tick(sent) if effect.to == position]
+    [ping] = [p.message for p in pings if isinstance(p.message, Ping)]
+    other = node.configuration.member(position)
+    pong = Pong(other, ping.nonce, node.configuration, True, EntryId(), False)
+    return list(node.receive(position, pong, sent if now is None else now))
+
+
+def hear(node, position, now):
+    """A ping of the member at ``position`` is processed."""
+    other = node.configuration.member(position)
+    return list(node.receive(position, Ping(other, 1, node.configuration.epoch), now))
+
+
+def die(node, position, now):
+    """The process at ``position`` is proved dead."""
+    node.unlinked(position)
+    return list(node.refused(position, now))
+
+
+def of_kind(effects, kind):
+    """The effects of a kind, or the messages of a kind among those that are sent."""
+    effects = list(effects)
+    sent = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [x for x in effects + sent if isinstance(x, kind)]
+
+
+class House:
+    """Some nodes, their disks and a network that loses what a test wants lost."""
+
+    def __init__(self, *founding):
+        self.founding = founding
+        self.now = 100.0
+        self.lives = {}
+        self.disks = {}
+        self.wire = deque()
+        self.lost = lambda sender, to, message: False
+        self.sides = None
+        self.reports = []
+        self.decided = {}
+        self.learners_copy = True
+
+    def __getitem__(self, position):
+        return self.lives[position]
+
+    # --- what befalls nodes
+
+    def start(self, *positions, last=None):
+        """The next life of each, on its disk."""
+        for position in positions:
+            old = self.disks.get(position)
+            incarnation = old.incarnation + 1 if old else 1
+            me = member(position, incarnation, old.id if old else None)
+            self.begin(me, replace(old, incarnation=incarnation) if old else None, last)
+
+    def begin(self, me, record=None, last=None):
+        """A life of a node, and its connections."""
+        node = life(me, record, self.founding)
+        node.last = last or EntryId()
+        self.disks[me.position] = node.record
+        self.lives[me.position] = node
+        for other in self.lives.values():
+            if other is not node and self.connected(me.position, other.me.position):
+                self.carry_out(other.me.position, other.linked(me.position, me, self.now))
+                self.carry_out(me.position, node.linked(other.me.position, other.me, self.now))
+
+    def stop(self, *positions, refused=False):
+        """Lives end; with ``refused`` the others find their ports closed, else they are silent."""
+        for position in positions:
+            del self.lives[position]
+        for position in positions:
+            for name, other in list(self.lives.items()):
+                other.unlinked(position)
+                if refused:
+                    self.carry_out(name, other.refused(position, self.now))
+
+    def kill(self, *positions):
+        self.stop(*positions, refused=True)
+
+    def partition(self, *sides):
+        """Only those on one side reach each other; nobody's connection is closed."""
+        self.sides = sides
+
+    def heal(self):
+        self.sides = None
+
+    def connected(self, one, other):
+        return self.sides is None or any(one in side and other in side for side in self.sides)
+
+    # --- what follows
+
+    def carry_out(self, position, effects):
+        node = self.lives[position]
+        for effect in effects:
+            match effect:
+                case Save():
+                    self.disks[position] = effect.record
+                    self.remember(effect.record.configuration)
+                case Report():
+                    self.reports.append(f"{position}: {effect.text}")
+                case Send():
+                    self.wire.append((position, effect.to, effect.message))
+                case Seal() if self.learners_copy:
+                    self.wire.append((effect.learner.position, position, effect.learner))
+                case Copy():
+                    node.last = self.lives[effect.source].last
+                case Excluded():
+                    self.start(position)
+                    return
+
+    def remember(self, configuration):
+        """An epoch never has two configurations."""
+        known = self.decided.setdefault(configuration.epoch, configuration)
+        assert known == configuration
+
+    def run(self, seconds=0.3):
+        """Ticks, and all that follows from them."""
+        for _ in range(round(seconds / TICK)):
+            self.now += TICK
+            for position in list(self.lives):
+                self.look_at_logs(position)
+                self.carry_out(position, self.lives[position].tick(self.now))
+            self.deliver()
+
+    def deliver(self):
+        while self.wire:
+            sender, to, message = self.wire.popleft()
+            arrives = to in self.lives and sender in self.lives and self.connected(sender, to)
+            if not arrives or self.lost(sender, to, message):
+                continue
+            node = self.lives[to]
+            self.look_at_logs(to)
+            if isinstance(message, Member):  # stands for the learner's word that it has all
+                self.carry_out(to, node.synced(message, node.last))
+            else:
+                self.carry_out(to, node.receive(sender, message, self.now))
+
+    def look_at_logs(self, position):
+        node = self.lives[position]
+        learners = [n.me for n in self.lives.values() if n.status is Status.LEARNER]
+        node.caught_up = self.learners_copy and node.status is Status.LEARNER
+        node.nearby = frozenset(learners if self.learners_copy else ())
+
+    # --- what came of it
+
+    def chains(self):
+        """Of each node that takes part in a chain, that chain."""
+        return {p: n.configuration.positions for p, n in self.lives.items() if n.active}
+
+    def epochs(self):
+        return {position: node.configuration.epoch for position, node in self.lives.items()}
+
+    def statuses(self):
+        return {node.status for node in self.lives.values()}
+
+    def said(self, text):
+        return [report for report in self.reports if text in report]
+
+
+def founded(*positions):
+    """A chain that was just founded."""
+    house = House(*(positions or THREE))
+    house.start(*house.founding)
+    house.run()
+    assert house.statuses() == {Status.ACTIVE}
+    return house

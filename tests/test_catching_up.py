@@ -1,0 +1,441 @@
+"""Catching up: a learner gets the log of a tail, cuts what that does not have, and keeps up."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainchat.chain import catching_up
+from chainchat.chain.catching_up import (
+    NEAR_ENTRIES,
+    Cut,
+    Learner,
+    Sponsor,
+    Take,
+    newest_not_after,
+)
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced
+from chainchat.chain.replica import FRAME_ENTRIES, Send, size
+from chainchat.storage.memory import MemoryStorage
+
+SUSPECT_AFTER = 4.0
+EPOCH = 9
+ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
+
+
+def entry(seq, epoch, command=b"x"):
+    return Entry(seq, epoch, "a.1", seq, 1_000, command)
+
+
+def entries(*epochs, after=0, command=b"x"):
+    """One entry of each of these epochs."""
+    return tuple(entry(seq, epoch, command) for seq, epoch in enumerate(epochs, after + 1))
+
+
+def log_of(*epochs, command=b"x"):
+    log = MemoryStorage()
+    log.append(entries(*epochs, command=command))
+    return log
+
+
+def everything(log):
+    return tuple(log.read(0, log.last.seq, 1 << 40))
+
+
+def learner_with(log):
+    return Learner(ME, log, SUSPECT_AFTER)
+
+
+def carry_out(log, effects):
+    """Carry out what a learner wants; gives the effects."""
+    done = []
+    for effect in effects:
+        done.append(effect)
+        match effect:
+            case Cut():
+                log.cut(effect.after)
+            case Take():
+                log.append(effect.entries)
+    return done
+
+
+class Pair:
+    """A learner and its source."""
+
+    def __init__(self, mine, its):
+        self.mine, self.its = mine, its
+        self.learner, self.sponsor = learner_with(mine), Sponsor(its)
+        self.trace = []
+
+    def begin(self):
+        self.to_source(carry_out(self.mine, self.learner.begin("tail", EPOCH, 0.0)))
+
+    def to_source(self, effects):
+        for effect in effects:
+            if isinstance(effect, Send) and isinstance(effect.message, Fetch):
+                self.sponsor.asked("newcomer", effect.message)
+            self.trace.append(effect)
+
+    def run(self):
+        """Questions and answers, until there is nothing more to say."""
+        while answers := list(self.sponsor.turn(set())):
+            for answer in answers:
+                step = self.learner.copied
+                if isinstance(answer.message, Differs):
+                    step = self.learner.differs
+                self.to_source(carry_out(self.mine, step("tail", answer.message, 0.0)))
+
+    def of_kind(self, kind):
+        return [effect for effect in self.trace if isinstance(effect, kind)]
+
+
+# --- the last common entry ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "found"),
+    [
+        (EntryId(0, 0), EntryId(0, 0)),
+        (EntryId(9, 9), EntryId(5, 6)),
+        (EntryId(9, 4), EntryId(3, 4)),
+        (EntryId(4, 9), EntryId(3, 5)),
+        (EntryId(2, 9), EntryId(1, 2)),
+        (EntryId(1, 1), EntryId(1, 1)),
+        (EntryId(0, 9), EntryId(0, 0)),
+    ],
+)
+def test_the_newest_entry_not_after_a_limit(limit, found):
+    assert newest_not_after(log_of(1, 1, 3, 3, 3, 5), limit) == found
+
+
+def test_an_empty_log_has_none():
+    assert newest_not_after(log_of(), EntryId(9, 9)) == EntryId(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("mine", "its", "common"),
+    [
+        ((), (1, 1, 2), 0),
+        ((1, 1), (1, 1, 2), 2),
+        ((1, 1, 2), (1, 1, 2), 3),
+        # a suffix that the chain does not have
+        ((1, 1, 1), (1, 1, 2), 2),
+        ((1, 1, 1, 1, 1), (1, 1), 2),
+        ((1, 2, 2, 2), (1, 3, 3, 3), 1),
+        ((2, 2), (1, 1), 0),
+        # of several epochs
+        ((1, 1, 2, 2, 4, 4), (1, 1, 2, 3, 3, 5, 5), 3),
+        ((1, 3, 3, 3), (1, 2, 2, 4), 1),
+        ((1, 1, 1, 4, 4), (1, 2, 3, 5), 1),
+    ],
+)
+def test_a_learner_cuts_what_is_not_common_and_takes_the_rest(mine, its, common):
+    pair = Pair(log_of(*mine), log_of(*its))
+    before = everything(pair.mine)
+    pair.begin()
+    pair.run()
+    assert everything(pair.mine) == everything(pair.its)
+    assert pair.mine.cuts == list(before[common:])
+    assert pair.of_kind(Cut) == ([Cut(common)] if common < len(mine) else [])
+    assert [e for take in pair.of_kind(Take) for e in take.entries] == list(
+        everything(pair.its)[common:]
+    )
+
+
+def test_what_is_not_common_is_cut_before_anything_is_taken():
+    pair = Pair(log_of(1, 1, 1), log_of(1, 2, 2))
+    pair.begin()
+    pair.run()
+    assert [type(effect) for effect in pair.trace if not isinstance(effect, Send)] == [Cut, Take]
+
+
+histories = st.lists(st.integers(0, 2), max_size=12)
+
+
+@given(histories, histories, histories)
+@settings(derandomize=True, max_examples=300, deadline=None)
+def test_whatever_two_logs_have_in_common_the_learner_ends_with_the_others(both, mine, its):
+    """Epochs of the two differ after the common part, as those of different heads do."""
+
+    def epochs(steps, first, parity):
+        found, epoch = [], first
+        for step in steps:
+            epoch += step
+            found.append(2 * epoch + parity)
+        return found
+
+    common = [2 * epoch for epoch in epochs(both, 1, 0)]
+    first = (common[-1] if common else 2) + 1
+    pair = Pair(
+        log_of(*common, *epochs(mine, first, 0)),
+        log_of(*common, *epochs(its, first, 1)),
+    )
+    pair.begin()
+    pair.run()
+    assert everything(pair.mine) == everything(pair.its)
+    assert len(pair.mine.cuts) == len(mine)
+
+
+# --- the learner -------------------------------------------------------------------------
+
+
+def test_a_learner_asks_what_comes_after_its_last_entry():
+    learner = learner_with(log_of(1, 1, 2))
+    [ask] = learner.begin("tail", EPOCH, 0.0)
+    assert ask == Send("tail", Fetch(EPOCH, ME, EntryId(2, 3)))
+    assert list(learner.begin("tail", EPOCH, 1.0)) == []  # it is asking already
+    assert list(learner.begin("tail", EPOCH + 1, 1.0)) == [
+        Send("tail", Fetch(EPOCH + 1, ME, EntryId(2, 3)))
+    ]
+
+
+def test_what_it_takes_is_committed_unless_the_source_has_not_said_so():
+    for committed in (True, False):
+        log = log_of()
+        learner = learner_with(log)
+        list(learner.begin("tail", EPOCH, 0.0, committed=committed))
+        copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False)
+        take, _ = carry_out(log, learner.copied("tail", copied, 0.0))
+        assert take == Take(entries(1, 1), committed)
+
+
+def test_it_asks_on_when_what_came_is_on_its_disk():
+    log = log_of()
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    steps = learner.copied("tail", Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 5), False), 0)
+    take = next(steps)
+    log.append(take.entries)
+    assert list(steps) == [Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))]
+
+
+def taught(log, *, end, sealed=False):
+    """A learner to which two entries came."""
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    copied = Copied(EPOCH, EntryId(), entries(1, 1), end, sealed)
+    return learner, copied, carry_out(log, learner.copied("tail", copied, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("sender", "epoch", "previous"),
+    [
+        ("tail", EPOCH, EntryId()),  # an answer that comes twice
+        ("tail", EPOCH, EntryId(1, 1)),
+        ("tail", EPOCH, EntryId(1, 3)),
+        ("tail", EPOCH, EntryId(2, 2)),
+        ("other", EPOCH, EntryId(1, 2)),
+        ("tail", EPOCH - 1, EntryId(1, 2)),
+    ],
+)
+def test_late_and_repeated_answers_are_ignored(sender, epoch, previous):
+    log = log_of()
+    learner, _, _ = taught(log, end=EntryId(1, 5))
+    late = Copied(epoch, previous, entries(7, after=previous.seq), EntryId(7, 9), True)
+    assert list(learner.copied(sender, late, 0.0)) == []
+    assert learner.end == EntryId(1, 5)
+    assert everything(log) == entries(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("sender", "epoch"), [("other", EPOCH), ("tail", EPOCH - 1), ("tail", EPOCH)]
+)
+def test_word_that_logs_differ_is_ignored_once_the_common_entry_is_found(sender, epoch):
+    learner, _, _ = taught(log_of(), end=EntryId(1, 5))
+    assert list(learner.differs(sender, Differs(epoch, EntryId(1, 1)), 0.0)) == []
+
+
+def test_it_says_that_it_has_all_only_when_the_tail_is_sealed_and_all_is_there():
+    _, _, effects = taught(log_of(), end=EntryId(1, 2), sealed=False)
+    assert effects[-1] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    _, _, effects = taught(log_of(), end=EntryId(1, 3), sealed=True)
+    assert effects[-1] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    _, _, effects = taught(log_of(), end=EntryId(1, 2), sealed=True)
+    assert effects == [
+        Take(entries(1, 1), True),
+        Send("tail", Synced(EPOCH, ME, EntryId(1, 2))),
+    ]
+
+
+def test_it_says_so_when_only_the_seal_was_missing():
+    log = log_of()
+    learner, _, _ = taught(log, end=EntryId(1, 2))
+    sealed = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), True)
+    assert list(learner.copied("tail", sealed, 0.0)) == [
+        Send("tail", Synced(EPOCH, ME, EntryId(1, 2)))
+    ]
+
+
+def test_then_its_log_stays_as_it_is():
+    log = log_of()
+    learner, _, _ = taught(log, end=EntryId(1, 2), sealed=True)
+    assert learner.frozen
+    more = Copied(EPOCH, EntryId(1, 2), entries(1, after=2), EntryId(1, 3), False)
+    assert list(learner.copied("tail", more, 0.0)) == []
+    assert everything(log) == entries(1, 1)
+
+
+def test_it_asks_again_after_half_of_suspect_after_without_an_answer():
+    learner = learner_with(log_of(1))
+    [ask] = learner.begin("tail", EPOCH, 10.0)
+    assert list(learner.tick(12.0)) == []
+    assert list(learner.tick(12.1)) == [ask]
+    assert list(learner.tick(14.1)) == []
+    assert list(learner.tick(14.2)) == [ask]
+
+
+def test_it_goes_on_if_nothing_became_of_its_word():
+    log = log_of()
+    learner, _, _ = taught(log, end=EntryId(1, 2), sealed=True)
+    assert list(learner.tick(2.1)) == [Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))]
+    more = Copied(EPOCH, EntryId(1, 2), entries(1, after=2), EntryId(1, 3), False)
+    carry_out(log, learner.copied("tail", more, 2.2))
+    assert everything(log) == entries(1, 1, 1)
+
+
+def test_one_that_stopped_asks_and_takes_nothing_until_it_begins_again():
+    learner, copied, _ = taught(log_of(), end=EntryId(1, 2), sealed=True)
+    learner.stop()
+    assert (learner.source, learner.frozen, learner.caught_up) == (None, False, False)
+    assert list(learner.tick(99.0)) == []
+    assert list(learner.copied("tail", copied, 0.0)) == []
+    assert len(list(learner.begin("tail", EPOCH, 0.0))) == 1
+
+
+@pytest.mark.parametrize(("lacks", "near"), [(NEAR_ENTRIES, True), (NEAR_ENTRIES + 1, False)])
+def test_it_has_caught_up_when_it_lacks_no_more_than_a_batch(lacks, near):
+    learner, _, _ = taught(log_of(), end=EntryId(1, 2 + lacks))
+    assert learner.caught_up is near
+
+
+def test_it_has_not_caught_up_before_the_common_entry_is_found():
+    learner = learner_with(log_of(1, 1))
+    list(learner.begin("tail", EPOCH, 0.0))
+    assert not learner.caught_up
+
+
+def test_it_counts_what_it_copied():
+    learner, copied, _ = taught(log_of(), end=EntryId(1, 5))
+    assert (learner.copied_entries, learner.copied_octets) == (2, sum(map(size, copied.entries)))
+    list(learner.begin("other", EPOCH, 7.0))
+    assert (learner.copied_entries, learner.copied_octets, learner.began) == (0, 0, 7.0)
+
+
+# --- the sponsor -------------------------------------------------------------------------
+
+
+def asks(sponsor, last, learner=ME, paused=frozenset()):
+    """The answers to a question."""
+    sponsor.asked(learner.position, Fetch(EPOCH, learner, last))
+    return [(send.to, send.message) for send in sponsor.turn(set(paused))]
+
+
+def test_a_question_from_within_the_log_is_answered_with_what_comes_after():
+    answer = Copied(EPOCH, EntryId(1, 1), entries(1, 2, after=1), EntryId(2, 3), False)
+    assert asks(Sponsor(log_of(1, 1, 2)), EntryId(1, 1)) == [("newcomer", answer)]
+
+
+@pytest.mark.parametrize(
+    ("last", "newest"),
+    [
+        (EntryId(1, 3), EntryId(1, 2)),
+        (EntryId(1, 9), EntryId(1, 2)),
+        (EntryId(3, 9), EntryId(2, 3)),
+        (EntryId(2, 2), EntryId(1, 2)),
+    ],
+)
+def test_an_entry_that_the_log_does_not_have_is_answered_with_what_may_be_common(last, newest):
+    sponsor = Sponsor(log_of(1, 1, 2))
+    assert asks(sponsor, last) == [("newcomer", Differs(EPOCH, newest))]
+    assert list(sponsor.turn(set())) == []
+
+
+def test_a_question_from_the_end_waits_until_there_is_more():
+    log = log_of(1, 1)
+    sponsor = Sponsor(log)
+    assert asks(sponsor, EntryId(1, 2)) == []
+    assert list(sponsor.turn(set())) == []
+    log.append(entries(1, after=2))
+    [answer] = sponsor.turn(set())
+    assert answer.message == Copied(EPOCH, EntryId(1, 2), entries(1, after=2), EntryId(1, 3), False)
+    assert list(sponsor.turn(set())) == []
+
+
+def test_a_question_that_is_repeated_is_answered_once():
+    log = log_of(1)
+    sponsor = Sponsor(log)
+    assert asks(sponsor, EntryId(1, 1)) == asks(sponsor, EntryId(1, 1)) == []
+    log.append(entries(1, after=1))
+    assert len(list(sponsor.turn(set()))) == 1
+
+
+def test_when_it_is_sealed_the_learner_it_is_sealed_for_is_told_and_no_other():
+    sponsor = Sponsor(log_of(1, 1))
+    sponsor.sealed = ME
+    assert asks(sponsor, EntryId(1, 2), OTHER) == []
+    answer = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), True)
+    assert asks(sponsor, EntryId(1, 2)) == [("newcomer", answer)]
+    assert asks(Sponsor(log_of(1, 1)), EntryId(1, 1), OTHER)[0][1].sealed is False
+
+
+def test_a_learner_that_waits_is_told_when_it_is_sealed():
+    sponsor = Sponsor(log_of(1))
+    assert asks(sponsor, EntryId(1, 1)) == []
+    sponsor.sealed = ME
+    [answer] = sponsor.turn(set())
+    assert answer.message == Copied(EPOCH, EntryId(1, 1), (), EntryId(1, 1), True)
+
+
+def test_nothing_goes_to_whom_too_much_stands_unsent():
+    sponsor = Sponsor(log_of(1))
+    assert asks(sponsor, EntryId(), paused={"newcomer"}) == []
+    assert [send.to for send in sponsor.turn(set())] == ["newcomer"]
+
+
+def test_an_answer_is_no_longer_than_a_frame():
+    sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
+    [(_, answer)] = asks(sponsor, EntryId())
+    assert sum(map(size, answer.entries)) <= FRAME_ENTRIES
+    assert 1 < len(answer.entries) < 30
+    assert answer.end == EntryId(1, 30)
+
+
+def test_a_new_configuration_forgets_every_question():
+    log = log_of(1)
+    sponsor = Sponsor(log)
+    sponsor.sealed = OTHER
+    asks(sponsor, EntryId(1, 1))
+    sponsor.adopt()
+    log.append(entries(1, after=1))
+    assert (sponsor.sealed, sponsor.nearby(), list(sponsor.turn(set()))) == (None, frozenset(), [])
+
+
+def test_a_question_ends_with_its_connection():
+    log = log_of(1)
+    sponsor = Sponsor(log)
+    asks(sponsor, EntryId(1, 1))
+    assert sponsor.nearby() == {ME}
+    sponsor.forget("newcomer")
+    sponsor.forget("nobody")
+    log.append(entries(1, after=1))
+    assert list(sponsor.turn(set())) == []
+    assert sponsor.nearby() == frozenset()
+
+
+def test_nearby_are_those_who_lacked_no_more_than_a_batch(monkeypatch):
+    monkeypatch.setattr(catching_up, "NEAR_ENTRIES", 2)
+    log = log_of(1, 1, 1, 1)
+    sponsor = Sponsor(log)
+    asks(sponsor, EntryId(1, 1))
+    asks(sponsor, EntryId(1, 2), OTHER)
+    assert sponsor.nearby() == {OTHER}
+    asks(sponsor, EntryId(1, 4))
+    assert sponsor.nearby() == {OTHER, ME}
+    log.append(entries(1, after=4))
+    assert sponsor.nearby() == {ME}
+
+
+def test_one_whose_log_differs_is_not_nearby():
+    sponsor = Sponsor(log_of(1, 1))
+    asks(sponsor, EntryId(2, 2))
+    assert sponsor.nearby() == frozenset()

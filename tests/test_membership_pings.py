@@ -1,0 +1,117 @@
+"""Membership: who confirms whom, who is asked and who is silent (rule 1)."""
+
+from membership_house import (
+    SUSPECT_AFTER,
+    THREE,
+    active,
+    configuration,
+    confirm,
+    die,
+    founded,
+    hear,
+    life,
+    member,
+    of_kind,
+    propose,
+    vote_for,
+)
+
+from chainchat.chain.membership import Record
+from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Voted
+from chainchat.chain.replica import Send
+
+
+def test_a_new_connection_is_asked_at_once():
+    node = life(member("head"))
+    assert list(node.linked("tail", member("tail"), 0.0)) == [Send("tail", Ping(node.me, 1, 0))]
+
+
+def test_every_tick_asks_the_founders_the_members_and_whoever_has_called():
+    node = active("head", founding=("head", "tail"))
+    list(node.receive("newcomer", Ping(member("newcomer"), 1, 0), 0.0))
+    assert [effect.to for effect in node.tick(0.1)] == ["tail", "middle", "newcomer"]
+
+
+def confirms(node, asker, epoch=1, now=0.0):
+    [answer] = node.receive(asker.position, Ping(asker, 8, epoch), now)
+    assert answer.to == asker.position
+    assert (answer.message.nonce, answer.message.member) == (8, node.me)
+    return answer.message.confirms
+
+
+def test_a_member_confirms_a_member():
+    node = active("middle")
+    node.last = EntryId(1, 7)
+    pong = Pong(node.me, 8, configuration(1, *THREE), True, EntryId(1, 7), False)
+    assert list(node.receive("tail", Ping(member("tail"), 8, 1), 0.0)) == [Send("tail", pong)]
+
+
+def test_who_is_no_member_confirms_nobody():
+    wedged = life(member("middle", 2), Record("id-middle", 2, THREE, configuration(1, *THREE)))
+    learner = life(member("newcomer"), Record("id-newcomer", 1, THREE, configuration(1, *THREE)))
+    assert not confirms(life(member("middle")), member("tail"), 0)
+    assert not confirms(wedged, member("tail"))
+    assert not confirms(learner, member("tail"))
+
+
+def test_whom_a_newer_configuration_leaves_out_is_not_confirmed():
+    node = active("middle", "middle", "tail", epoch=2)
+    assert not confirms(node, member("head"), 1)
+    assert confirms(node, member("tail"), 1)
+
+
+def test_whom_a_member_has_tried_to_exclude_it_does_not_confirm_whatever_became_of_it():
+    node = active("head")
+    hear(node, "middle", 0.0)
+    proposals = of_kind(die(node, "tail", 0.0), Propose)
+    assert proposals[0].vote.configuration.positions == ("head", "middle")
+    assert not confirms(node, member("tail"))
+    assert confirms(node, member("middle"))
+
+
+def test_whom_a_voter_has_voted_out_it_does_not_confirm():
+    node = active("middle")
+    die(node, "tail", 0.0)
+    vote = vote_for(configuration(2, "head", "middle"), member("head"))
+    assert of_kind(propose(node, vote), Voted)
+    assert not confirms(node, member("tail"))
+    list(node.receive("head", Abort(vote), 0.0))
+    assert not confirms(node, member("tail"))
+
+
+def test_who_is_in_a_newer_epoch_than_the_try_is_confirmed():
+    node = active("head")
+    die(node, "tail", 0.0)
+    assert not confirms(node, member("tail"), 1)
+    assert confirms(node, member("tail"), 2)
+
+
+def test_a_confirmation_counts_only_for_a_member():
+    wedged = life(member("head", 2), Record("id-head", 2, THREE, configuration(1, *THREE)))
+    confirm(wedged, "tail", 0.0)
+    assert not wedged.evidence.is_fresh(member("tail").life, 0.0)
+
+
+def test_silence_begins_after_suspect_after():
+    node = life(member("head"))
+    list(node.receive("tail", Ping(member("tail"), 1, 0), 50.0))
+    assert node.silent(50.0 + 0.99 * SUSPECT_AFTER) == ("middle",)
+    assert node.silent(50.0 + SUSPECT_AFTER) == ("middle", "tail")
+
+
+def test_nothing_changes_while_everybody_lives():
+    house = founded()
+    records = dict(house.disks)
+    house.run(10.0)
+    assert house.disks == records
+    assert house.reports == [f"{p}: epoch 1 (head -> middle -> tail): founded" for p in THREE]
+
+
+def test_a_new_configuration_forgets_who_was_tried():
+    node = active("head")
+    hear(node, "tail", 0.0)
+    hear(node, "middle", SUSPECT_AFTER)
+    assert of_kind(node.tick(SUSPECT_AFTER), Propose)
+    assert not confirms(node, member("tail"), now=SUSPECT_AFTER)
+    list(node.receive("middle", Decided(configuration(2, *THREE, middle=2)), SUSPECT_AFTER))
+    assert confirms(node, member("tail"), now=SUSPECT_AFTER)

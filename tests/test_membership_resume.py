@@ -1,0 +1,305 @@
+"""Membership: the members' present lives take the place of earlier ones (rule 11)."""
+
+import pytest
+from membership_house import (
+    SUSPECT_AFTER,
+    THREE,
+    TICK,
+    House,
+    active,
+    configuration,
+    founded,
+    life,
+    member,
+    of_kind,
+    propose,
+    vote_for,
+)
+
+from chainchat.chain.configuration import Configuration
+from chainchat.chain.membership import Copy, Record, Report, Save, Status
+from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote, Voted
+
+TWO = ("head", "tail")
+
+
+def wedged(position, *positions, incarnation=2, vote=None):
+    """The second life of a member."""
+    me = member(position, incarnation)
+    return life(me, Record(me.id, incarnation, THREE, configuration(1, *positions or THREE), vote))
+
+
+def is_back(node, other, now=0.0):
+    """Another's present life calls and answers."""
+    list(node.receive(other.position, Ping(other, 1, node.configuration.epoch), now))
+    pong = Pong(other, 1, node.configuration, False, EntryId(), False)
+    return list(node.receive(other.position, pong, now))
+
+
+# --- all must be back --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chain", [THREE, TWO, ("tail",)])
+def test_a_chain_is_resumed_when_all_are_back(chain):
+    house = founded(*chain)
+    house.stop(*chain)
+    house.start(*chain)
+    assert house.statuses() == {Status.WEDGED}
+    house.run()
+    assert house.chains() == dict.fromkeys(chain, chain)
+    why = f"resumed: {', '.join(chain)} restarted, all are back"
+    expected = configuration(2, *chain, why=why, **dict.fromkeys(chain, 2))
+    assert [node.configuration for node in house.lives.values()] == [expected] * len(chain)
+    assert len(house.said(f"epoch 2 ({' -> '.join(chain)}): {why}")) == len(chain)
+
+
+@pytest.mark.parametrize("missing", THREE)
+def test_two_of_three_do_not_resume(missing):
+    house = founded()
+    house.stop(*THREE)
+    there = [position for position in THREE if position != missing]
+    house.start(*there)
+    house.run(5 * SUSPECT_AFTER)
+    assert house.statuses() == {Status.WEDGED}
+    assert set(house.epochs().values()) == {1}
+    house.start(missing)
+    house.run()
+    assert house.chains() == dict.fromkeys(THREE, THREE)
+
+
+def test_a_port_that_refuses_does_not_stand_for_a_member_that_is_away():
+    house = founded()
+    house.stop(*THREE)
+    house.start("head", "middle")
+    for position in ("head", "middle"):
+        house.carry_out(position, house[position].refused("tail", house.now))
+    house.run(5 * SUSPECT_AFTER)
+    assert set(house.epochs().values()) == {1}
+
+
+def test_a_member_that_did_not_restart_is_among_those_who_are_back():
+    node = wedged("head", *TWO)
+    [proposal] = of_kind(is_back(node, member("tail", 1)), Propose)
+    assert proposal.vote.configuration.lives == (("id-head", 2), ("id-tail", 1))
+
+
+def test_the_only_member_resumes_alone():
+    node = wedged("head", "head")
+    assert not node.active
+    save, report = list(node.tick(0.0))[-2:]
+    assert save.record.configuration.lives == (("id-head", 2),)
+    assert report.text == "epoch 2 (head): resumed: head restarted, all are back"
+    assert node.active
+
+
+def test_the_configuration_of_before_is_resumed_not_that_of_the_founding():
+    house = founded()
+    house.kill("middle")
+    house.run()
+    house.stop("head", "tail")
+    house.start("head", "tail")
+    house.run()
+    assert house.chains() == dict.fromkeys(TWO, TWO)
+    house.start("middle")
+    house.run(1.0)
+    chain = ("head", "tail", "middle")
+    assert house.chains() == dict.fromkeys(THREE, chain)
+
+
+def test_a_node_that_was_left_out_does_not_count_when_the_others_are_down():
+    house = founded()
+    house.kill("head")
+    house.run()
+    house.stop("middle", "tail")
+    house.start("head", "middle")
+    house.run(5 * SUSPECT_AFTER)
+    assert house.chains() == {}
+    house.start("tail")
+    house.run(1.0)
+    assert house.chains() == dict.fromkeys(THREE, ("middle", "tail", "head"))
+
+
+def test_only_the_first_proposes():
+    for position in ("middle", "tail"):
+        node = wedged(position)
+        effects = []
+        for other in THREE:
+            if other != position:
+                effects += is_back(node, member(other, 2))
+        assert of_kind(effects, Propose) == []
+
+
+def test_the_head_proposes_the_present_lives_once_the_last_is_back():
+    node = wedged("head")
+    assert of_kind(is_back(node, member("middle", 3)), Propose) == []
+    proposals = of_kind(is_back(node, member("tail", 1)), Propose)
+    why = "resumed: head, middle restarted, all are back"
+    expected = configuration(2, *THREE, why=why, head=2, middle=3)
+    assert [p.vote for p in proposals] == [Vote(expected, node.me, (2, 1))] * 2
+
+
+def test_one_who_fell_silent_meanwhile_is_waited_for():
+    node = wedged("head")
+    is_back(node, member("middle", 2), now=0.0)
+    assert of_kind(is_back(node, member("tail", 2), now=SUSPECT_AFTER), Propose) == []
+
+
+def test_one_whose_configuration_is_another_is_waited_for():
+    node = wedged("head", *TWO)
+    tail = member("tail", 2)
+    list(node.receive("tail", Ping(tail, 1, 0), 0.0))
+    pong = Pong(tail, 1, Configuration(), False, EntryId(), False)
+    assert of_kind(node.receive("tail", pong, 0.0), Propose) == []
+
+
+def test_another_disk_at_a_members_position_is_not_taken_for_the_member():
+    node = wedged("head", *TWO)
+    assert of_kind(is_back(node, member("tail", 2, "id-new")), Propose) == []
+
+
+def test_an_older_life_at_the_end_of_an_older_connection_is_forgotten():
+    node = wedged("head", *TWO)
+    list(node.receive("tail", Ping(member("tail", 3), 1, 1), 0.0))
+    list(node.linked("tail", member("tail", 4), 0.0))
+    assert of_kind(node.tick(0.1), Propose) == []
+    [proposal] = of_kind(is_back(node, member("tail", 4), now=0.2), Propose)
+    assert proposal.vote.configuration.lives == (("id-head", 2), ("id-tail", 4))
+
+
+# --- every member votes ------------------------------------------------------------------
+
+
+def test_a_restarted_member_votes_and_takes_part_when_it_is_decided():
+    node = wedged("tail")
+    vote = vote_for(configuration(2, *THREE, tail=2), member("head"))
+    save, send = propose(node, vote)
+    assert save.record.vote == vote
+    assert send.message == Voted(node.me, vote, EntryId())
+    assert node.status is Status.WEDGED
+    list(
+        node.receive("head", Pong(member("head"), 1, vote.configuration, True, EntryId(), False), 0)
+    )
+    assert (node.status, node.active) == (Status.ACTIVE, True)
+
+
+def test_an_active_member_votes():
+    node = active("tail")
+    vote = vote_for(configuration(2, *THREE, head=2), member("head", 2))
+    assert of_kind(propose(node, vote), Voted) == [Voted(node.me, vote, EntryId())]
+    assert not node.active
+
+
+def test_a_member_that_holds_a_vote_is_not_resumed_past_it():
+    held = vote_for(configuration(2, "middle", "tail"), member("middle"))
+    node = wedged("tail", vote=held)
+    resume = vote_for(configuration(2, *THREE, head=2, tail=2), member("head", 2))
+    assert propose(node, resume) == []
+    assert node.record.vote == held
+
+
+def test_a_resume_that_lists_another_life_of_a_voter_is_refused():
+    node = wedged("tail", incarnation=3)
+    vote = vote_for(configuration(2, *THREE, tail=2), member("head"))
+    why = "it does not list this life of this node"
+    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}")]
+
+
+def test_a_life_older_than_the_configurations_is_an_alarm():
+    node = wedged("tail")
+    vote = vote_for(configuration(2, *THREE, tail=2, middle=0), member("head"))
+    why = "middle is older than it was; was a backup restored?"
+    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}")]
+
+
+def test_a_member_that_restarts_during_the_resume_is_resumed_as_it_is_then():
+    house = founded()
+    house.stop(*THREE)
+    house.start(*THREE)
+    house.lost = lambda sender, to, message: isinstance(message, Voted) and sender == "tail"
+    house.run(0.2)
+    assert house["middle"].record.vote is not None
+    house.stop("tail")
+    house.start("tail")
+    house.lost = lambda sender, to, message: False
+    house.run(1.0)
+    assert house.chains() == dict.fromkeys(THREE, THREE)
+    assert house["head"].configuration.member("tail").incarnation == 3
+
+
+@pytest.mark.parametrize("again", ["head", "middle", "tail"])
+@pytest.mark.parametrize("delivered", range(0, 30, 3))
+def test_whoever_restarts_at_whatever_moment_the_chain_is_resumed(again, delivered):
+    house = founded()
+    house.stop(*THREE)
+    house.start(*THREE)
+    budget = iter(range(delivered))
+    house.lost = lambda sender, to, message: next(budget, None) is None
+    house.run(TICK)
+    house.lost = lambda sender, to, message: False
+    house.stop(again)
+    house.start(again)
+    house.run(2.0)
+    assert sorted(house.chains()) == sorted(THREE)
+    assert len(set(house.epochs().values())) == 1
+
+
+# --- logs of different length ------------------------------------------------------------
+
+
+def test_the_proposer_first_copies_a_longer_log():
+    node = wedged("head", *TWO)
+    node.last = EntryId(1, 7)
+    [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
+    voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 9))
+    report, copy = node.receive("tail", voted, 0.1)
+    assert report == Report(
+        "tail holds entries up to 9 of epoch 1, this log ends with 7 of epoch 1: copying first"
+    )
+    assert copy == Copy("tail")
+    assert node.configuration.epoch == 1
+    node.last = EntryId(1, 9)
+    assert of_kind(node.receive("tail", voted, 0.2), Save)[0].record.configuration.epoch == 2
+
+
+def test_a_log_of_a_later_epoch_is_longer_whatever_its_length():
+    node = wedged("head", *TWO)
+    node.last = EntryId(1, 7)
+    [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
+    voted = Voted(member("tail", 2), proposal.vote, EntryId(2, 6))
+    assert of_kind(node.receive("tail", voted, 0.1), Copy) == [Copy("tail")]
+
+
+def test_a_shorter_log_votes_as_it_is():
+    node = wedged("head", *TWO)
+    node.last = EntryId(1, 7)
+    [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
+    voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 6))
+    list(node.receive("tail", voted, 0.1))
+    assert node.active
+
+
+def test_a_chain_whose_head_lost_the_end_of_its_log_is_resumed_with_the_longest():
+    house = founded()
+    house.stop(*THREE)
+    house.start("head", last=EntryId(1, 3))
+    house.start("middle", last=EntryId(1, 9))
+    house.start("tail", last=EntryId(1, 7))
+    house.run()
+    assert house["head"].last == EntryId(1, 9)
+    assert house.chains() == dict.fromkeys(THREE, THREE)
+
+
+# --- a founding is a resume from nothing -------------------------------------------------
+
+
+def test_a_founding_needs_the_vote_of_every_founder():
+    house = House(*THREE)
+    house.start(*THREE)
+    house.lost = lambda sender, to, message: isinstance(message, Voted) and sender == "tail"
+    house.run(3.0)
+    assert house.statuses() == {Status.FOUNDING}
+    assert house["middle"].record.vote is not None
+    assert not house["middle"].active
+    house.lost = lambda sender, to, message: False
+    house.run(TICK)
+    assert house.statuses() == {Status.ACTIVE}
