@@ -5,13 +5,17 @@ import os
 import resource
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from msgspec import msgpack
+from msgspec.structs import replace as structs_replace
 from twisted.application.service import Service
 from twisted.internet import reactor as installed_reactor
 from twisted.internet import task
@@ -22,6 +26,7 @@ from twisted.python import usage
 
 from chainchat import config
 from chainchat.chain.configuration import Member
+from chainchat.chain.membership import Record, forced_alone
 from chainchat.chain.messages import Message
 from chainchat.chain.replica import DivergenceError
 from chainchat.server.handler import Lobby
@@ -39,6 +44,9 @@ reactor: Any = installed_reactor
 STOP_SECONDS = 1.0
 """How long a node that is told to stop waits for what it has taken to be answered."""
 
+FORCED_EPOCHS = 1_000
+"""How far above the newest epoch it knows a node that is forced to go on alone begins."""
+
 INCARNATION_STEP = 1_000
 """A life's number is up to this much above the one before: see ``begin_life``."""
 
@@ -48,7 +56,7 @@ log = Logger()
 class Options(usage.Options):
     """The command line after ``twistd chainchat``."""
 
-    synopsis = "Usage: twistd [-n] chainchat --position POSITION [--config FILE]"
+    synopsis = "--position POSITION [--config FILE]"
     longdesc = (
         "Runs one node of a chain as its chain.ini describes it. Start one process for each "
         "founding position, in any order; then talk to any of them: nc HOST CLIENT-PORT. With -n "
@@ -58,6 +66,14 @@ class Options(usage.Options):
     optParameters = [
         ["position", "p", None, "which node of chain.ini to run, for example: head"],
         ["config", "c", "chain.ini", "the file that describes the chain"],
+        ["fenced", None, None, "with --force-alone: the positions that are off, as in: head,tail"],
+    ]
+    optFlags = [
+        [
+            "force-alone",
+            None,
+            "go on alone, though the other members are not there; asks for a confirmation",
+        ]
     ]
 
     settings: config.Settings
@@ -74,10 +90,32 @@ class Options(usage.Options):
             self.node = self._chosen_node()
             # If nobody holds the data, whatever process a pid file names is not this node.
             DataLock(self.node.data).release()
-            _probe_ports(self.settings, self.node)
+            addresses = _addresses(self.settings)
+            _probe_ports(self.settings, self.node, addresses[self.node.position])
         except (config.ConfigError, StorageError) as error:
             raise SystemExit(f"chainchat: {error}") from None
+        self.fenced = self._confirmed_fenced()
         self._name_files()
+
+    def _confirmed_fenced(self) -> tuple[str, ...] | None:
+        """The positions that an operator has fenced; None if nothing is to be forced."""
+        if not self["force-alone"]:
+            return None
+        fenced = tuple(filter(None, (self["fenced"] or "").split(",")))
+        others = [p for p in self.settings.nodes if p != self.node.position]
+        if not fenced or not set(fenced) <= set(others):
+            raise SystemExit(f"chainchat: --force-alone needs --fenced with some of {others}")
+        names = ",".join(fenced)
+        print(  # noqa: T201 - it is asked on the terminal, before there is a log
+            f"{self.node.position} will go on ALONE, from its own log. This is right only if "
+            f"{names}\nare off, and are never started again with their present data: all they have "
+            f"\nconfirmed and {self.node.position} does not hold is lost, and if one of them still "
+            f"\nserves, there are two chains that nothing can join again."
+            f"\nType: {names} are off"
+        )
+        if sys.stdin.readline().strip() != f"{names} are off":
+            raise SystemExit("chainchat: not confirmed; nothing was changed")
+        return fenced
 
     def _chosen_node(self) -> config.NodeSettings:
         chosen, nodes = self["position"], self.settings.nodes
@@ -96,7 +134,9 @@ class Options(usage.Options):
         if twistd.get("pidfile") == "twistd.pid":
             twistd["pidfile"] = f"{self.node.position}.pid"
         if twistd.get("pidfile"):
-            Path(twistd["pidfile"]).unlink(missing_ok=True)
+            pidfile = Path(twistd["pidfile"])
+            if pidfile.is_file() and pidfile.read_bytes().strip().isdigit():
+                pidfile.unlink()
         if not twistd.get("nodaemon") and not twistd.get("logfile"):
             twistd["logfile"] = f"{self.node.position}.log"
 
@@ -111,15 +151,33 @@ class NodeService(Service):
     It opens nothing before ``startService``: by then twistd has become a daemon, if it does.
     """
 
-    def __init__(self, settings: config.Settings, own: config.NodeSettings) -> None:
+    def __init__(
+        self,
+        settings: config.Settings,
+        own: config.NodeSettings,
+        *,
+        fenced: tuple[str, ...] | None = None,
+        foreground: bool = True,
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            settings: of the chain.
+            own: of this node.
+            fenced: positions that an operator has fenced, if the node is to go on alone.
+            foreground: whether somebody reads this process's standard error.
+        """
         self._settings = settings
         self._own = own
+        self._fenced = fenced
+        self._foreground = foreground
 
     def startService(self) -> None:
         """Open the data, listen on both ports, dial the others.
 
         Raises:
-            StartError: what keeps the node from starting.
+            StartError: what keeps the node from starting; twistd hands it on to its parent.
+            SystemExit: the same, where it can be said in one line.
         """
         super().startService()
         _raise_file_limit()
@@ -127,11 +185,14 @@ class NodeService(Service):
             self._open()
         except (StorageError, CannotListenError, config.ConfigError) as error:
             log.critical("{position}: {error}", position=self._own.position, error=error)
+            if self._foreground:
+                raise SystemExit(f"chainchat: {error}") from None
             raise StartError(str(error)) from None
 
     def _open(self) -> None:
         settings, own = self._settings, self._own
-        self._nodes = {p: replace(n, host=_address(settings, n)) for p, n in settings.nodes.items()}
+        addresses = _addresses(settings)
+        self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
         self._storage = SQLiteStorage(own.data)
         self._begin_life()
@@ -156,6 +217,8 @@ class NodeService(Service):
             own.chain_port,
             own.client_port,
         )
+        if self._fenced is not None:
+            record = self._forced_alone(record, me)
         self._identity = Identity(
             PROTOCOL_VERSION, settings.name, settings.founding, settings.suspect_after, me
         )
@@ -180,6 +243,21 @@ class NodeService(Service):
             last=self._storage.last.seq,
             client=f"{me.host}:{own.client_port}",
         )
+
+    def _forced_alone(self, record: Record, me: Member) -> Record:
+        """An operator's word, taken once."""
+        # A random part: two that are forced by mistake must not take each other for one chain.
+        epoch = record.configuration.epoch + FORCED_EPOCHS + secrets.randbelow(FORCED_EPOCHS)
+        assert self._fenced is not None
+        try:
+            forced = forced_alone(record, me, epoch, self._fenced)
+        except ValueError as error:
+            raise config.ConfigError(f"--fenced {','.join(self._fenced)}: {error}") from None
+        forced = structs_replace(forced, founding=record.founding or self._settings.founding)
+        self._storage.write_record(msgpack.encode(forced))
+        self._fenced = None
+        log.warn("{position}: {why}", position=me.position, why=forced.configuration.why)
+        return forced
 
     def _end_life(self) -> None:
         """The chain went on without this node: tell its clients, and begin anew as a learner."""
@@ -234,7 +312,7 @@ class NodeService(Service):
             session.take_no_more()
         self._room.send_marks()
         deadline = reactor.seconds() + STOP_SECONDS
-        while self._node.pending and self._node.running and reactor.seconds() < deadline:
+        while reactor.seconds() < deadline and self._node.running and self._unfinished(sessions):
             yield task.deferLater(reactor, 0.01)
         for session in sessions:
             session.shut_down()
@@ -245,37 +323,54 @@ class NodeService(Service):
         self._links.stop()
         self._storage.close()
 
+    def _unfinished(self, sessions: list[Session]) -> bool:
+        return self._node.pending > 0 or any(session.busy for session in sessions)
+
 
 def makeService(options: Options) -> Service:
     """The service that ``twistd`` runs."""
     # Timers must not follow the wall clock: a step back would stop them all.
     reactor.seconds = time.monotonic
-    return NodeService(options.settings, options.node)
+    foreground = options.parent is None or bool(options.parent.get("nodaemon"))
+    return NodeService(options.settings, options.node, fenced=options.fenced, foreground=foreground)
+
+
+def _addresses(settings: config.Settings) -> dict[str, str]:
+    """Every node's address, resolved once.
+
+    Raises:
+        ConfigError: a name is not known; or some nodes are on loopback, where the others cannot
+            reach them.
+    """
+    addresses = {p: _address(settings, node) for p, node in settings.nodes.items()}
+    local = [p for p, address in addresses.items() if ip_address(address).is_loopback]
+    if local and len(local) < len(addresses):
+        node = settings.nodes[local[0]]
+        raise config.ConfigError(
+            f"{settings.path}: [{node.position}] host = {node.host} is this machine to itself "
+            f"({addresses[node.position]}), but other nodes are elsewhere; name the address that "
+            "the others reach it by"
+        )
+    return addresses
 
 
 def _address(settings: config.Settings, node: config.NodeSettings) -> str:
-    """The node's address, resolved once.
-
-    Raises:
-        ConfigError: the name is not known.
-    """
     try:
         found = socket.getaddrinfo(node.host, None, socket.AF_INET, socket.SOCK_STREAM)
     except OSError as error:
-        where = f"{settings.path}: [{node.position}] host = {node.host}"
         raise config.ConfigError(
-            f"{where}: {error.strerror}; name a host or an IPv4 address"
+            f"{settings.path}: [{node.position}] host = {node.host}: {error.strerror}; "
+            "name a host or an IPv4 address"
         ) from None
     return str(found[0][4][0])
 
 
-def _probe_ports(settings: config.Settings, node: config.NodeSettings) -> None:
+def _probe_ports(settings: config.Settings, node: config.NodeSettings, host: str) -> None:
     """Try whether the node's ports can be had, while twistd can still say it on the terminal.
 
     Raises:
         ConfigError: one cannot; which key to change.
     """
-    host = _address(settings, node)
     for key, port in (("chain-port", node.chain_port), ("client-port", node.client_port)):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -10,6 +10,7 @@ from chainchat.chain.messages import (
     KINDS,
     MAX_FRAME,
     BadMessageError,
+    Copied,
     Entry,
     EntryId,
     Forward,
@@ -21,7 +22,15 @@ from chainchat.chain.messages import (
     encode,
     encode_entries,
 )
-from chainchat.chain.replica import ENTRY_OVERHEAD, MAX_COMMAND, Replica, Send, size
+from chainchat.chain.replica import (
+    ENTRY_OVERHEAD,
+    FRAME_ENTRIES,
+    MAX_COMMAND,
+    Replica,
+    Send,
+    fitting,
+    size,
+)
 from chainchat.storage.memory import MemoryStorage
 
 deterministic = settings(derandomize=True, max_examples=100, deadline=None)
@@ -38,10 +47,11 @@ st.register_type_strategy(Entry, st.builds(Entry, numbers, numbers, st.text(), n
 # --- the wire ----------------------------------------------------------------------------
 
 
-def test_there_are_the_kinds_of_the_chain_and_of_membership():
+def test_there_are_the_kinds_of_the_chain_of_membership_and_of_catching_up():
     chain = {"Submit", "Forward", "Ack", "Holding", "Read", "Answer", "StateDigest"}
-    membership = {"Ping", "Pong", "Propose", "Voted", "Decided", "Abort"}
-    assert chain | membership <= KINDS.keys()
+    membership = {"Ping", "Pong", "Propose", "Voted", "Decided", "Abort", "Declined"}
+    catching_up = {"Fetch", "Differs", "Copied", "Synced"}
+    assert KINDS.keys() == chain | membership | catching_up
 
 
 @given(st.one_of([st.from_type(kind) for kind in KINDS.values()]))
@@ -150,9 +160,30 @@ def test_the_largest_frames_fit(lengths):
     assert all(len(encode(message)[1]) <= MAX_FRAME for message in submits + forwards)
 
 
-def test_the_longest_configuration_fits_in_every_message_that_carries_two():
+def test_the_largest_batch_for_a_learner_fits():
+    entries = [
+        Entry(seq, LARGEST, LONGEST_ORIGIN, LARGEST, LARGEST, b"") for seq in range(1, 1_000)
+    ]
+    end = EntryId(LARGEST, LARGEST)
+    copied = Copied(LARGEST, end, tuple(fitting(entries, FRAME_ENTRIES)), end, True)
+    assert len(copied.entries) == FRAME_ENTRIES // ENTRY_OVERHEAD
+    assert len(encode(copied)[1]) <= MAX_FRAME
+
+
+@pytest.mark.parametrize("kind", ["Propose", "Voted", "Abort", "Declined", "Decided", "Pong"])
+def test_the_longest_configurations_fit_in_every_message_that_carries_them(kind):
     members = tuple(Member("p" * 32, "f" * 16, LARGEST, "h" * 255, 65535, 65535) for _ in range(3))
-    configuration = Configuration(LARGEST, members)
+    configuration = Configuration(LARGEST, members, "w" * 1_000)
     vote = Vote(configuration, members[0], (LARGEST, LARGEST))
-    pong = KINDS["Pong"](members[0], LARGEST, configuration, vote, EntryId(), LARGEST)
-    assert len(encode(pong)[1]) < MAX_FRAME
+    end = EntryId(LARGEST, LARGEST)
+    arguments = {
+        "Propose": (configuration, vote),
+        "Voted": (members[0], vote, end),
+        "Abort": (vote,),
+        "Declined": (vote,),
+        "Decided": (configuration,),
+        "Pong": (members[0], LARGEST, configuration, True, end, True),
+    }
+    message = KINDS[kind](*arguments[kind])
+    assert decode(*encode(message)) == message
+    assert len(encode(message)[1]) < MAX_FRAME

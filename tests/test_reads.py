@@ -140,7 +140,6 @@ def test_whoever_is_not_the_tail_answers_nothing(head):
 
 
 def test_the_lease_is_looked_at_after_the_state_was_read():
-    tail = Reader("tail", "head", "tail")
     order = []
     tail = Reads("tail", lambda query: order.append("read") or query, lambda: order.append("lease"))
     tail.adopt(configuration(1, "head", "tail"))

@@ -428,7 +428,8 @@ def test_a_signal_while_the_chain_starts_leaves_no_process(demo):
         until(lambda: children(process.pid))
         started = children(process.pid)
         process.terminate()
-        assert process.wait(DEADLINE) == 143
+        # Before there is anything to stop, the signal itself ends it: the same to a shell.
+        assert process.wait(DEADLINE) in (143, -signal.SIGTERM)
     assert [pid for pid in started if alive(pid)] == []
 
 

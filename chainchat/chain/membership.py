@@ -110,6 +110,26 @@ class Copy(Struct, frozen=True):
 Effect = Save | Send | Report | Excluded | Seal | Copy
 
 
+def forced_alone(record: Record, me: Member, epoch: int, fenced: Iterable[str]) -> Record:
+    """The record of a node that is to go on alone, by an operator's word (rule 15).
+
+    Args:
+        record: of the life that begins, which is ``me``.
+        me: this life.
+        epoch: of the new configuration: far above every epoch that the others can have reached.
+        fenced: positions that the operator promises are off, or will be wiped.
+
+    Raises:
+        ValueError: a member of the last configuration is not fenced.
+    """
+    others = [m.position for m in record.configuration.members if m.id != me.id]
+    missing = [position for position in others if position not in fenced]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} may be alive: name every other member as fenced")
+    why = f"forced to go on alone; an operator has fenced {', '.join(fenced) or 'nobody'}"
+    return replace(record, configuration=Configuration(epoch, (me,), why), vote=None)
+
+
 class Membership:
     """The membership state of one life of one node.
 

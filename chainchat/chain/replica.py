@@ -318,16 +318,8 @@ class Replica:
         self._forget()
 
     def cut(self) -> None:
-        """The log was cut: go on from its new end.
-
-        Raises:
-            DivergenceError: what was cut off had been applied.
-        """
-        if self._log.last.seq < self.applied:
-            raise DivergenceError(
-                f"entries up to {self.applied} were applied here, but the chain's log differs "
-                f"after {self._log.last.seq}"
-            )
+        """The log was cut, above what was applied: go on from its new end."""
+        assert self._log.last.seq >= self.applied
         self.last = self._log.last
         self.durable = self.last.seq
         self._recent = []

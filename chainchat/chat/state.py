@@ -316,7 +316,9 @@ class ChatState:
 
     def _resume(self, command: commands.Resume, events: list[Event]) -> None:
         account = self.account_named(command.name)
-        if account is None or not account.token or account.token != command.token:
+        if account is None:
+            raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
+        if not account.token or account.token != command.token:
             raise RefusedAtApplyError(Code.BAD_TOKEN, command.name)
         if account.session:
             self._detach(account, "moved", events)

@@ -250,6 +250,10 @@ class Link(amp.AMP):
         except amp.AmpError:
             self._stranger("does not speak AMP")
 
+    def lengthLimitExceeded(self, length: int) -> None:
+        """AMP's word for octets that cannot be a box."""
+        self._stranger(f"does not speak AMP (a key of {length} octets)")
+
     def _stranger(self, what: str) -> None:
         self._links.complain(self.address, f"{what}: connection closed")
         self.transport.abortConnection()

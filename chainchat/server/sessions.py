@@ -134,6 +134,9 @@ class Session:
             self._room.submit(self.account, commands.End(self.session, self.seen))
 
     def _login_took_too_long(self) -> None:
+        if self.session:  # asked for, and the chain has not answered yet
+            self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
+            return
         seconds = int(LOGIN_SECONDS)
         self._close_with(Code.LOGIN_TIMEOUT, f"no login within {seconds} seconds")
         self._room.flush()
@@ -241,10 +244,15 @@ class Session:
         self.close()
 
     def take_no_more(self) -> None:
-        """The node stops: what was begun is finished, nothing more is begun."""
+        """The node stops: what was read is answered, nothing more is read."""
         self._note_seen()
-        self._take_no_lines()
+        self._taking = False
         self._flush_now()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that was read is not answered yet."""
+        return bool(self._lines or self._handler.replies)
 
     def shut_down(self) -> None:
         """The node stops: say where to go, and close."""

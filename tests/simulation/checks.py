@@ -94,7 +94,10 @@ class Checks:
         )
         nodes = [self._world.hosts[position].node for position in newest.positions]
         for node in nodes:
-            self.require(node is not None and node.taking_part, f"not serving again: {node and node.standing}")
+            self.require(
+                node is not None and node.taking_part,
+                f"not serving again: {node and node.standing}",
+            )
             stuck = f"{node.pending} requests at {node.me.position} were never answered"
             self.require(node.pending == 0, stuck)
         first = nodes[0]

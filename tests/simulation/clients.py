@@ -89,9 +89,7 @@ class Client:
         self._sessions += 1
         self._session = f"{node.me.origin}.{self.name}-{self._sessions}"
         make = commands.Resume if self._has_token else commands.Login
-        self._submit(
-            make(self._session, self.name, self._program, self._token), self._logged_in
-        )
+        self._submit(make(self._session, self.name, self._program, self._token), self._logged_in)
         self._world.later(PATIENCE, self._reconnect, self._attempt)
 
     def _submit(self, command: commands.AnyCommand, replied: Callable[[Result], None]) -> None:

@@ -1,41 +1,35 @@
 """What goes wrong in a world, at random times, until there is calm."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import permutations
 
-from tests.simulation.world import Host, World
+from tests.simulation.world import DELAY, Host, World
 
 
-@dataclass(frozen=True)
-class Rates:
-    """How often things go wrong, in times a second."""
+RATES = {
+    "kill": 0.4,
+    "break": 0.4,
+    "pause": 0.2,
+    "partition": 0.3,
+    "slow": 0.3,
+    "fail_a_disk": 0.05,
+    "jump": 0.1,
+}
+"""How often things go wrong, in times a second; each run has a mixture of its own."""
 
-    kills: float = 0.4
-    breaks: float = 0.5
-    pauses: float = 0.2
-    partitions: float = 0.2
-    disk_errors: float = 0.05
-    clock_jumps: float = 0.2
-    doubled: float = 0.01
-
-
-QUIET_RATES = Rates(kills=0.25, breaks=0.2, pauses=0.05, partitions=0.05, doubled=0.0)
+DOUBLED = 0.01
+"""Probability that a message arrives twice."""
 
 
 class Faults:
     """Makes things go wrong in a world."""
 
-    def __init__(self, world: World, rates: Rates) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
         self._random = world.random
-        world.doubled = rates.doubled
-        self._at_rate(rates.kills, self._kill)
-        self._at_rate(rates.breaks, self._break)
-        self._at_rate(rates.pauses, self._pause)
-        self._at_rate(rates.partitions, self._partition)
-        self._at_rate(rates.disk_errors, self._fail_a_disk)
-        self._at_rate(rates.clock_jumps, self._jump)
+        world.doubled = self._random.choice((0.0, DOUBLED))
+        for name, rate in RATES.items():
+            self._at_rate(rate * self._random.choice((0, 0.5, 1, 3)), getattr(self, f"_{name}"))
 
     def end(self) -> None:
         """From now on nothing goes wrong: all is healed and everybody is started."""
@@ -43,6 +37,7 @@ class Faults:
         world.note("faults end")
         world.calm = True
         world.doubled = 0.0
+        world.delay = DELAY
         world.unblock()
         for host in world.hosts.values():
             host.dying = 0.0
@@ -108,15 +103,20 @@ class Faults:
             self._world.resume(host)
 
     def _partition(self) -> None:
-        """One host from the rest, all from all, or one way only."""
+        """One host from the rest, one from another, all from all, or one way only."""
         world, alone = self._world, self._host().position
-        kind = self._random.choice(("symmetric", "symmetric", "cornered", "one way"))
+        kind = self._random.choice(("alone", "pair", "pair", "all", "one way"))
         ways = list(permutations(world.positions, 2))
-        if kind == "symmetric":
+        if not ways:
+            return
+        if kind == "alone":
             ways = [way for way in ways if alone in way]
+        elif kind == "pair":
+            one, other = self._random.choice(ways)
+            ways = [(one, other), (other, one)]
         elif kind == "one way":
-            ways = [self._random.choice(ways)] if ways else []
-        world.note(f"partition, {kind}: {alone}")
+            ways = [self._random.choice(ways)]
+        world.note(f"partition, {kind}: {ways}")
         world.blocked.update(ways)
         for connection in list(world.connections.values()):
             cut = not world.reachable(*connection.ends)
@@ -127,6 +127,14 @@ class Faults:
     def _heal(self) -> None:
         if self._world.blocked:
             self._world.unblock()
+
+    def _slow(self) -> None:
+        """A congested network: what takes milliseconds takes a part of a second."""
+        self._world.delay = self._random.choice((0.05, 0.2))
+        self._world.later(self._random.choice((0.5, 2.0)), self._hurry)
+
+    def _hurry(self) -> None:
+        self._world.delay = DELAY
 
     def _fail_a_disk(self) -> None:
         host = self._host()

@@ -14,7 +14,7 @@ from chainchat.chain.changes import Change, may_shrink
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.membership import Membership, Status
-from chainchat.chain.messages import Abort, Holding, Ping, Vote
+from chainchat.chain.messages import Abort, Ack, Forward, Holding, Ping, Vote
 from chainchat.chain.replica import Effect, Persist, Replica, Send
 from chainchat.chat import commands
 from chainchat.chat.state import ChatState, Result
@@ -120,12 +120,17 @@ class NeverTellsHolding(Replica):
 
 
 class ActsOnAnyEpoch(TracedNode):
-    """What was said in another epoch is taken as if it were said in this one."""
+    """Believes entries and acknowledgements whatever epoch, and so whatever chain, they are of."""
 
     def _receive_in_epoch(self, sender, message) -> None:
-        if self._replica.active:
-            message = replace(message, epoch=self._replica.configuration.epoch)
-        super()._receive_in_epoch(sender, message)
+        match message:
+            case Ack():
+                self._replica._commit(message.seq)
+            case Forward():
+                self._replica._take(message)
+            case _:
+                super()._receive_in_epoch(sender, message)
+        self._soon()
 
 
 class LosesMarks(ChatState):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client, Records
-from tests.simulation.faults import QUIET_RATES, Faults, Rates
+from tests.simulation.faults import Faults
 from tests.simulation.world import TracedNode, World
 
 TROUBLE, CALM = 6.0, 9.0
@@ -29,8 +29,8 @@ def run(seed: int, *, trace: Callable[[str], None] | None = None) -> Summary:
     Raises:
         InvariantError: a promise was broken.
     """
-    founding = ("head", "middle", "tail")[: (3, 3, 3, 3, 2, 1)[seed % 6]]
-    spares = ("spare",) if seed % 4 == 3 else ()
+    founding = ("head", "middle", "tail")[: (3, 3, 3, 3, 3, 3, 2, 1)[seed % 8]]
+    spares = ("spare",) if seed % 5 == 4 else ()
     world = World(seed, founding, spares, node_class=TracedNode, trace=trace)
     records = Records()
     checks = Checks(world, records)
@@ -39,7 +39,7 @@ def run(seed: int, *, trace: Callable[[str], None] | None = None) -> Summary:
         Client(world, name, records, window=window, person=name == "dan")
     for host in world.hosts.values():
         world.later(world.random.random() / 2, world.start, host)
-    faults = Faults(world, Rates() if seed % 2 else QUIET_RATES)
+    faults = Faults(world)
     world.run(TROUBLE)
     faults.end()
     world.run(TROUBLE + CALM)

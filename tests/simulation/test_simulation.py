@@ -19,7 +19,7 @@ def _run(seed: int) -> Summary | str:
     """The summary of a seed, or what went wrong with it."""
     try:
         return run(seed)
-    except Exception as error:  # noqa: BLE001 - a node's own failure counts like a check's
+    except Exception as error:  # a node's own failure counts like a check's
         return f"seed {seed}: {error!r} (replay: python -m tests.simulation {seed})"
 
 
@@ -29,7 +29,7 @@ def _first_catch(name: str) -> tuple[int, str] | None:
         for seed in itertools.islice(itertools.count(), SEEDS_TO_CATCH):
             try:
                 run(seed)
-            except Exception as error:  # noqa: BLE001 - a node's own failure counts like a check's
+            except Exception as error:  # a node's own failure counts like a check's
                 return seed, f"{type(error).__name__}: {error}"
     return None
 
@@ -44,7 +44,9 @@ def test_every_seed_holds_every_invariant(pytestconfig, capsys):
     acknowledged = sum(result.acknowledged for result in results)
     reads = sum(result.reads for result in results)
     with capsys.disabled():
-        print(f"\n{seeds} seeds: {acknowledged} acknowledgements, {reads} reads; seeds that reached")
+        print(
+            f"\n{seeds} seeds: {acknowledged} acknowledgements, {reads} reads; seeds that reached"
+        )
         print(", ".join(f"a {event}: {count}" for event, count in reached.most_common()))
     assert set(reached) == set(EVENTS.values())
     assert acknowledged > seeds * 50

@@ -132,6 +132,7 @@ class World:
         self.blocked: set[tuple[str, str]] = set()
         """(from, to): what is sent that way does not arrive for now."""
         self.calm = False
+        self.delay = DELAY
         self.doubled = 0.0
         """Probability that a message arrives a second time, later."""
         self.events: Counter[str] = Counter()
@@ -173,7 +174,7 @@ class World:
 
     def soon(self) -> float:
         """A network's delay."""
-        return self.random.expovariate(1 / DELAY)
+        return self.random.expovariate(1 / self.delay)
 
     def _on_host(self, position: str, call: Callable[[], Any]) -> None:
         """Run something on a host, when it runs."""
@@ -363,7 +364,7 @@ class World:
             for to, held in connection.held.items():
                 waiting, held[:] = list(held), []
                 for do in waiting:
-                    self._deliver(connection, to, self.hosts[to].life, do)
+                    self.later(0.0, self._deliver, connection, to, self.hosts[to].life, do)
 
 
 def _linked(peer: str, member: Member, node: Node) -> None:

@@ -1,0 +1,418 @@
+"""Nodes: chain, membership and chat together, over wires and a clock that the tests hold."""
+
+import pytest
+from msgspec import msgpack
+from node_house import SUSPECT_AFTER, THREE, House, founded
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.membership import Record
+from chainchat.chain.messages import Decided, Entry, Forward, StateDigest
+from chainchat.chat import queries
+from chainchat.server import node as node_module
+from chainchat.server.node import (
+    MAX_PENDING,
+    StateMismatchError,
+    begin_life,
+)
+from chainchat.storage import Checkpoint, StorageError
+from chainchat.storage.memory import MemoryStorage
+
+
+@pytest.fixture
+def house():
+    house = founded()
+    assert house.committed() == dict.fromkeys(THREE, 1)
+    house.later(0.2)  # until each has confirmed the others as members
+    return house
+
+
+# --- lives and disks ---------------------------------------------------------------------
+
+
+def test_each_life_on_a_disk_has_a_higher_incarnation_and_the_same_id():
+    storage = MemoryStorage()
+    assert begin_life(storage, lambda: "id-a") == Record("id-a", 1)
+    assert msgpack.decode(storage.read_record(), type=Record) == Record("id-a", 1)
+    assert begin_life(storage, lambda: "id-b") == Record("id-a", 2)
+    assert begin_life(storage, lambda: "id-b", step=40) == Record("id-a", 42)
+    assert msgpack.decode(storage.read_record(), type=Record).incarnation == 42
+
+
+def test_a_life_keeps_the_configuration_and_the_vote(house):
+    house.kill(*THREE)
+    record = begin_life(house.disks["head"], lambda: "id-b")
+    assert (record.configuration.positions, record.founding) == (THREE, THREE)
+
+
+@pytest.mark.parametrize("record", [b"", b"\xc1", b"\x80", b"half of a record"])
+def test_a_corrupt_record_is_one_line_for_the_operator(record):
+    storage = MemoryStorage()
+    storage.write_record(record)
+    with pytest.raises(StorageError, match=r"the record of membership is corrupt: .+"):
+        begin_life(storage, lambda: "id-a")
+    assert storage.read_record() == record
+
+
+def test_a_corrupt_checkpoint_is_one_line_for_the_operator():
+    house = House("head")
+    house.disks["head"] = MemoryStorage()
+    house.disks["head"].write_checkpoint(Checkpoint(1, b"\xc1"))
+    with pytest.raises(StorageError, match=r"the checkpoint is corrupt: .+"):
+        house.start("head")
+
+
+# --- founding and serving ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("positions", [THREE[:1], THREE[:2], THREE])
+def test_a_chain_serves_as_soon_as_it_is_founded(positions):
+    house = founded(*positions)
+    assert all(node.standing.serving for node in house.nodes.values())
+    results = [house.say(position) for position in positions]
+    house.run()
+    assert [len(result) for result in results] == [1] * len(positions)
+    assert house.log(positions[0]) == house.log(positions[-1])
+
+
+def test_before_it_is_founded_a_node_says_whom_it_waits_for():
+    house = House(*THREE)
+    house.start("head", "middle")
+    house.later(1.0)
+    standing = house["head"].standing
+    assert (standing.serving, standing.waiting_for) == (False, ("tail",))
+    assert standing.reason == "the chain is not founded yet: waiting for tail"
+
+
+def test_a_question_is_answered_by_the_tail(house):
+    answers = []
+    house["head"].ask(queries.Present(), answers.append)
+    house.run()
+    assert answers == [
+        queries.answer(queries.Present(), house["tail"].state, house["tail"].history)
+    ]
+
+
+def test_what_is_submitted_before_there_is_a_chain_is_not_lost():
+    house = House(*THREE)
+    house.start("head", "middle")
+    results = house.say("middle")
+    house.later(1.0)
+    assert results == []
+    house.start("tail")
+    house.later(0.5)
+    assert len(results) == 1
+
+
+def test_a_node_is_congested_while_too_many_requests_are_on_their_way(house):
+    house.slow = {("middle", "head")}
+    for _ in range(MAX_PENDING):
+        house.say("middle")
+    house.run(2)
+    assert house["middle"].congested
+    house.slow.clear()
+    house.run()
+    assert (house["middle"].congested, house["middle"].pending) == (False, 0)
+
+
+def test_a_node_that_was_stopped_does_nothing_more():
+    house = founded("head")
+    node = house["head"]
+    node.stop()
+    results = house.say("head")
+    node.linked("tail", Member("tail", "id-tail", 1))
+    house.later(1.0)
+    assert not node.running
+    assert results == []
+    assert house.clock.getDelayedCalls() == []
+
+
+# --- connections -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pair", [("head", "middle"), ("middle", "tail"), ("head", "tail")])
+def test_a_new_connection_is_enough_to_go_on(house, pair):
+    results = [house.say(position) for position in THREE]
+    house.clock.advance(0)
+    house.bounce(*pair)
+    house.run()
+    assert [len(result) for result in results] == [1, 1, 1]
+    assert house.committed() == dict.fromkeys(THREE, house["head"].view().committed)
+
+
+def test_a_question_lost_with_the_connection_is_asked_again_on_the_next(house):
+    answers = []
+    house["middle"].ask(queries.Present(), answers.append)
+    house.clock.advance(0)
+    house.bounce("middle", "tail")
+    house.run()
+    assert len(answers) == 1
+
+
+def test_entries_wait_while_too_much_stands_unsent(house):
+    house["head"].paused("middle", paused=True)
+    results = house.say("head")
+    house.run()
+    assert results == []
+    house["head"].paused("middle", paused=False)
+    house.run()
+    assert len(results) == 1
+
+
+# --- messages that come early or late ----------------------------------------------------
+
+
+def late_decision(to):
+    """A founded chain whose ``to`` has not heard of the founding yet."""
+    house = House(*THREE)
+    house.kept = lambda sender, receiver, message: (
+        receiver == to and (isinstance(message, Decided) or type(message).__name__ == "Pong")
+    )
+    house.start(*THREE)
+    return house
+
+
+def test_the_tail_may_learn_of_an_epoch_before_the_middle():
+    house = late_decision("middle")
+    house.run()
+    assert sorted(house.chains()) == ["head", "tail"]
+    house.let_go()
+    results = house.say("head")
+    house.run()
+    assert len(results) == 1
+
+
+def test_the_middle_may_ask_the_tail_before_that_learns_of_the_epoch():
+    house = late_decision("tail")
+    answers = []
+    house["middle"].ask(queries.Present(), answers.append)
+    house.run()
+    assert answers == []
+    house.let_go()
+    house.run()
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize("late", THREE[1:])
+def test_what_came_before_the_decision_is_taken_in_after_it(late):
+    house = late_decision(late)
+    results = [house.say(position) for position in ("head", late)]
+    house.run()
+    assert not house[late].taking_part
+    house.let_go()
+    house.run()
+    assert [len(result) for result in results] == [1, 1]
+    assert house.log("head") == house.log("tail")
+
+
+def test_what_belongs_to_an_earlier_epoch_is_refused(house):
+    house.kill("tail")
+    house.run()
+    assert house["head"].configuration.epoch == 2
+    last = house.disks["middle"].last
+    late = Forward(1, last, (Entry(last.seq + 1, 1, "x.1", 1, 1, b"x"),), last.seq + 1)
+    house["middle"].receive("head", late)
+    house.run()
+    assert house.disks["middle"].last == last
+
+
+# --- one dies, and comes back ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dead", THREE)
+def test_when_one_dies_the_two_others_serve_at_once(house, dead):
+    rest = tuple(position for position in THREE if position != dead)
+    results = [house.say(position) for position in rest]
+    house.clock.advance(0)
+    house.kill(dead)
+    house.run()  # no time passes
+    assert house.chains() == dict.fromkeys(rest, rest)
+    results += [house.say(position) for position in rest]
+    house.run()
+    assert [len(result) for result in results] == [1] * 4
+    assert house.log(rest[0]) == house.log(rest[1])
+
+
+@pytest.mark.parametrize("last", THREE)
+def test_when_two_die_the_last_serves_with_all_that_was_acknowledged(house, last):
+    acknowledged = [house.say(position) for position in THREE for _ in range(3)]
+    house.run()
+    assert all(acknowledged)
+    before = house.log("head")
+    house.kill(*(position for position in THREE if position != last))
+    house.run()
+    results = house.say(last)
+    house.run()
+    assert len(results) == 1
+    assert house.log(last)[: len(before)] == before
+
+
+@pytest.mark.parametrize("dead", THREE)
+def test_a_node_that_comes_back_joins_as_the_tail_and_has_everything(house, dead):
+    house.kill(dead)
+    house.run()
+    rest = tuple(position for position in THREE if position != dead)
+    for _ in range(50):
+        house.say(rest[0])
+    house.run()
+    house.start(dead)
+    house.later(2.0)
+    assert house.chains() == dict.fromkeys(THREE, (*rest, dead))
+    assert house.log(dead) == house.log(rest[0])
+    assert house[dead].state.image() == house[rest[0]].state.image()
+    results = house.say(dead)
+    house.run()
+    assert len(results) == 1
+
+
+def test_a_learner_that_comes_while_others_talk_keeps_up_and_joins(house):
+    house.kill("tail")
+    house.run()
+    house.start("tail")
+    results = []
+    for _ in range(40):
+        results += [house.say("head"), house.say("middle")]
+        house.later(0.1)
+    assert house.chains() == dict.fromkeys(THREE, THREE)
+    house.run()
+    assert all(len(result) == 1 for result in results)
+    assert house.log("tail") == house.log("head")
+
+
+def test_an_empty_disk_gets_the_whole_log(house):
+    house.kill("middle")
+    for _ in range(20):
+        house.say("head")
+    house.run()
+    del house.disks["middle"]
+    house.disks["middle"] = MemoryStorage()
+    begin_life(house.disks["middle"], lambda: "id-empty")
+    house.start("middle")
+    house.later(2.0)
+    assert house.chains() == dict.fromkeys(THREE, ("head", "tail", "middle"))
+    assert house.log("middle") == house.log("head")
+
+
+def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house):
+    house.slow = {("head", "middle")}
+    results = house.say("head")
+    house.clock.advance(0)
+    assert house.disks["head"].last.seq == 2
+    house.kill("head")
+    house.slow.clear()
+    house.run()
+    house.say("middle")
+    house.run()
+    house.start("head")
+    house.later(2.0)
+    assert results == []
+    assert [entry.seq for entry in house.disks["head"].cuts] == [2]
+    assert house.log("head") == house.log("middle")
+
+
+def test_a_restarted_chain_has_everything(house):
+    for position in THREE:
+        house.say(position)
+    house.run()
+    before = house.log("head")
+    house.kill(*reversed(THREE))  # the head is the last, and alone; all it has is committed
+    house.start(*THREE)
+    house.later(2.0)
+    assert len(house.chains()) == 3
+    assert house.log("tail")[: len(before)] == before
+    assert house.log("tail") == house.log("head")
+
+
+# --- left out ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paused", THREE)
+def test_a_node_that_the_chain_goes_on_without_begins_a_new_life(house, paused):
+    node = house.nodes.pop(paused)  # it does not hear, nor is it heard; its clock stands still
+    house.later(2 * SUSPECT_AFTER)
+    rest = tuple(position for position in THREE if position != paused)
+    assert house.chains() == dict.fromkeys(rest, rest)
+    house.nodes[paused] = node
+    house.later(0.1)
+    assert house.excluded == [paused]
+    assert not node.running
+    house.later(2.0)
+    assert house[paused].me.incarnation == 2
+    assert house.chains() == dict.fromkeys(THREE, (*rest, paused))
+
+
+# --- what it says of itself --------------------------------------------------------------
+
+
+def test_a_learner_says_how_far_it_is(house):
+    house.kill("tail")
+    for _ in range(10):
+        house.say("head")
+    house.run()
+    house.slow = {("middle", "tail")}
+    house.start("tail")
+    house.later(0.3)
+    view = house["tail"].view()
+    assert (view.role, view.members) == ("learner", ("head", "middle"))
+    reason, progress = view.notes[-2:]
+    assert reason == "this node is catching up with the chain (head, middle)"
+    assert progress.startswith("copied 0 entries (0.0 MB, 0.0 MB/s) from middle, ")
+    assert house["tail"].standing.serving is False
+
+
+def test_a_member_names_those_who_keep_the_chain_from_confirming():
+    house = founded("head", "tail")
+    head = house.nodes.pop("head")
+    house.later(2 * SUSPECT_AFTER)
+    standing = house["tail"].standing
+    assert (standing.serving, standing.waiting_for) == (True, ("head",))
+    assert standing.reason == "the chain cannot confirm: waiting for head"
+    assert house["tail"].view().away == ("head",)
+    head.stop()
+
+
+def test_what_is_in_flight_is_in_the_view(house):
+    house.slow = {("head", "middle")}
+    house.say("head")
+    house.clock.advance(0)
+    assert house["head"].view().notes == ("in flight here: 1 entries",)
+    assert [house[position].view().role for position in THREE] == list(THREE)
+
+
+# --- states that differ ------------------------------------------------------------------
+
+
+def test_nodes_that_come_to_different_states_stop(house, monkeypatch):
+    monkeypatch.setattr(node_module, "CHECKPOINT_ENTRIES", 3)
+    for _ in range(2):
+        house.say("head")
+    house.run()
+    assert house.disks["tail"].newest_checkpoint().seq == 3
+    with pytest.raises(StateMismatchError, match="the state as of entry 3 differs"):
+        house["tail"].receive("middle", StateDigest(1, 3, b"another"))
+    assert not house["tail"].running
+
+
+def test_digests_that_agree_or_of_which_nothing_is_known_are_fine(house, monkeypatch):
+    monkeypatch.setattr(node_module, "CHECKPOINT_ENTRIES", 3)
+    for _ in range(8):
+        house.say("head")
+    house.run()
+    house["tail"].receive("middle", StateDigest(1, 3, b"long ago"))
+    assert all(node.running for node in house.nodes.values())
+    assert house.disks["head"].newest_checkpoint() == house.disks["tail"].newest_checkpoint()
+
+
+def test_a_node_starts_from_its_checkpoint(monkeypatch):
+    monkeypatch.setattr(node_module, "CHECKPOINT_ENTRIES", 3)
+    house = founded("head")
+    for _ in range(6):
+        house.say("head")
+    house.run()
+    assert house.disks["head"].newest_checkpoint().seq == 6
+    image = house["head"].state.image()
+    house.kill("head")
+    house.start("head")
+    assert house["head"].state.applied == 6
+    house.run()
+    assert house["head"].state.applied == 8  # the seventh, and the opening of the second epoch
+    assert house["head"].state.image() != image
