@@ -84,6 +84,8 @@ class Identity(Struct, frozen=True):
                 return f"{what} {its!r}, not {mine!r}"
         if other.member.position == self.member.position:
             return f"is another {other.member.position}"
+        if other.member.id == self.member.id:
+            return f"has a copy of the data of {self.member.position}"
         return ""
 
 

@@ -101,20 +101,24 @@ class Node:
         """Whether its process runs, be it paused."""
         return self.process is not None and self.process.poll() is None
 
-    def start(self) -> None:
-        """Start the process; it is not waited for."""
+    def start(self, *options: str, typed: str = "") -> None:
+        """Start the process, with further options; it is not waited for, nor is what is typed."""
         assert not self.running, f"{self} runs already"
         arguments = ["-n", "chainchat", "--position", self.position, "--config", str(self.config)]
+        keyboard, hand = os.pipe()
+        os.write(hand, typed.encode())
+        os.close(hand)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*twistd(), *arguments],
+                [*twistd(), *arguments, *options],
                 cwd=self.config.parent,
                 env=environment(),
-                stdin=subprocess.DEVNULL,
+                stdin=keyboard,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 process_group=0,  # Ctrl-C is for the tests, which then stop the nodes
             )
+        os.close(keyboard)
 
     def kill(self) -> None:
         """End it as a power failure does: ``kill -9``."""
@@ -178,6 +182,7 @@ class Cluster:
         folder: Path,
         positions: Sequence[str] = ("head", "middle", "tail"),
         *,
+        spares: Sequence[str] = (),
         suspect_after: float = 1.0,
         clients: str = "",
         cabled: bool = False,
@@ -187,15 +192,18 @@ class Cluster:
         Args:
             folder: an empty one.
             positions: in founding order.
+            spares: further positions in chain.ini, not started by ``start()``.
             suspect_after: seconds, as in chain.ini.
             clients: lines of the section [clients].
             cabled: let the nodes reach each other through ``cables``, which can be cut.
         """
         self.folder = folder
-        ports = free_ports(2 * len(positions))
+        self._founding = tuple(positions)
+        known = (*positions, *spares)
+        ports = free_ports(2 * len(known))
         self.nodes = {
             position: Node(folder, position, *ports[2 * i : 2 * i + 2])
-            for i, position in enumerate(positions)
+            for i, position in enumerate(known)
         }
         self._head = (
             f"[chain]\nname = test\nfounding = {' '.join(positions)}\n"
@@ -240,8 +248,8 @@ class Cluster:
     # --- the nodes
 
     def start(self, *positions: str) -> Self:
-        """Start these nodes, or all, and wait until the chain serves."""
-        for position in positions or self.nodes:
+        """Start these nodes, or all founders, and wait until the chain serves."""
+        for position in positions or self._founding:
             self.nodes[position].start()
         self.wait_until_it_serves()
         return self
@@ -298,6 +306,10 @@ class Cluster:
         words = found[nodes[0].position]
         assert words is not None
         return words
+
+    def members(self, *positions: str) -> list[str]:
+        """The chain from head to tail, once these nodes (or all that run) are its members."""
+        return self.wait_until_it_serves(*positions)["members"].split(",")
 
     def cable(self, one: str, other: str) -> Cable:
         """The cable between two nodes."""

@@ -1,4 +1,4 @@
-"""A deterministic simulator: the product's own classes under a virtual clock, a seeded network and faults.
+"""A deterministic simulator: the product's own classes, a virtual clock, and seeded faults.
 
 ``python -m tests.simulation SEED`` replays one seed and prints what happened.
 """

@@ -1,4 +1,4 @@
-"""Simulated people and programs: they send, read, move to another node when theirs dies, and send again."""
+"""Simulated people and programs: they send, read, and go elsewhere when their node dies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Virtual time: one clock for the world, and for each host one that may run a little fast or slow."""
+"""Virtual time: one clock for the world, and for each host one that is a little fast or slow."""
 
 import heapq
 from collections.abc import Callable

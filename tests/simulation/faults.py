@@ -5,13 +5,13 @@ from itertools import permutations
 
 from tests.simulation.world import DELAY, Host, World
 
-
 RATES = {
     "kill": 0.4,
     "break": 0.4,
     "pause": 0.2,
     "partition": 0.3,
     "slow": 0.3,
+    "storm": 0.3,
     "fail_a_disk": 0.05,
     "jump": 0.1,
 }
@@ -123,6 +123,15 @@ class Faults:
             if cut and self._random.random() < 0.3:
                 world.break_connection(connection)
         world.later(self._random.choice((0.3, 1.5, 3.0)), self._heal)
+
+    def _storm(self) -> None:
+        """A partition, and just when somebody is suspected for it, deaths."""
+        self._partition()
+        self._world.later(self._random.uniform(0.9, 1.6), self._kill_if_trouble)
+
+    def _kill_if_trouble(self) -> None:
+        if not self._world.calm:
+            self._kill()
 
     def _heal(self) -> None:
         if self._world.blocked:

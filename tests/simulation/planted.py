@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from chainchat.chain.changes import Change, may_shrink
+from chainchat.chain.changes import Change, change, may_shrink
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.membership import Membership, Status
@@ -209,12 +209,12 @@ class VotesTwice(Membership):
         yield from super()._consider(sender, proposal, now)
 
 
-class DecidesWithOneVote(Membership):
-    """Takes the first vote for all."""
+class DecidesWithoutVotes(Membership):
+    """Takes its own proposal for the decision."""
 
     def _electors(self, vote: Vote) -> set[str]:
-        electors = super()._electors(vote)
-        return set(sorted(electors)[:1]) | (electors & self._voters)
+        kind = change(self.configuration, vote.configuration)
+        return set() if kind is Change.SHRINK else super()._electors(vote)
 
 
 class KeepsItsProposalWhenItVotes(Membership):
@@ -288,7 +288,7 @@ PLANTED: dict[str, Any] = {
         WorksWhileItVotes,
         LetsLearnersInTooEarly,
         VotesTwice,
-        DecidesWithOneVote,
+        DecidesWithoutVotes,
         KeepsItsProposalWhenItVotes,
         DropsVotesOfDeadProposers,
         AdoptsWhenItVotes,
