@@ -28,6 +28,8 @@ class Faults:
         self._world = world
         self._random = world.random
         world.doubled = self._random.choice((0.0, DOUBLED))
+        self._ambush_rate = self._random.choice((0.0, 0.1, 0.4))
+        world.on_record.append(self._perhaps_ambush)
         for name, rate in RATES.items():
             self._at_rate(rate * self._random.choice((0, 0.5, 1, 3)), getattr(self, f"_{name}"))
 
@@ -127,11 +129,22 @@ class Faults:
     def _storm(self) -> None:
         """A partition, and just when somebody is suspected for it, deaths."""
         self._partition()
-        self._world.later(self._random.uniform(0.9, 1.6), self._kill_if_trouble)
+        self._world.later(self._random.uniform(0.9, 1.6), self._unless_calm, self._kill)
 
-    def _kill_if_trouble(self) -> None:
+    def _perhaps_ambush(self) -> None:
+        """Somebody votes, decides or begins: something may happen just in the steps after it."""
+        if not self._world.calm and self._random.random() < self._ambush_rate:
+            strike = self._random.choice((self._kill_one, self._kill_one, self._pause, self._break))
+            self._world.later(self._random.choice((0.001, 0.01, 0.05)), self._unless_calm, strike)
+
+    def _kill_one(self) -> None:
+        host = self._host()
+        self._world.kill(host)
+        self._world.later(self._random.choice((0.1, 1.0, 3.0)), self._revive, host)
+
+    def _unless_calm(self, strike: Callable[[], None]) -> None:
         if not self._world.calm:
-            self._kill()
+            strike()
 
     def _heal(self) -> None:
         if self._world.blocked:

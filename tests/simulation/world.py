@@ -49,9 +49,12 @@ class Killed(BaseException):
 class Disk(MemoryStorage):
     """A disk whose process may die just before or just after any write, or which may fail."""
 
-    def __init__(self, crash_point: Callable[[str], None]) -> None:
+    def __init__(
+        self, crash_point: Callable[[str], None], on_record: list[Callable[[], None]]
+    ) -> None:
         super().__init__()
         self._crash_point = crash_point
+        self._on_record = on_record
         self.failing = False
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -62,6 +65,8 @@ class Disk(MemoryStorage):
     def write_record(self, record: bytes) -> None:
         self._before_a_write("record")
         super().write_record(record)
+        for told in self._on_record:
+            told()
         self._crash_point("after a record write")
 
     def _before_a_write(self, what: str) -> None:
@@ -127,6 +132,7 @@ class World:
         self.clock = WorldClock()
         self.founding = tuple(founding)
         self.positions = (*founding, *spares)
+        self.on_record: list[Callable[[], None]] = []
         self.hosts = {position: self._new_host(position) for position in self.positions}
         self.connections: dict[frozenset[str], Connection] = {}
         self.blocked: set[tuple[str, str]] = set()
@@ -148,7 +154,7 @@ class World:
         return Host(position, self._new_disk(position), clock)
 
     def _new_disk(self, position: str) -> Disk:
-        return Disk(partial(self.crash_point, position))
+        return Disk(partial(self.crash_point, position), self.on_record)
 
     def note(self, text: str) -> None:
         """A line of the readable trace."""
