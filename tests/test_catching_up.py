@@ -226,6 +226,18 @@ def test_word_that_logs_differ_is_ignored_once_the_common_entry_is_found(sender,
     assert list(learner.differs(sender, Differs(epoch, EntryId(1, 1)), 0.0)) == []
 
 
+@pytest.mark.parametrize("previous", [EntryId(3, 3), EntryId(1, 1), EntryId()])
+def test_an_answer_to_an_earlier_question_does_not_make_an_entry_common(previous):
+    log = log_of(1, 1, 3)
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    [ask] = learner.differs("tail", Differs(EPOCH, EntryId(1, 2)), 0.0)
+    assert ask.message.last == EntryId(1, 2)
+    late = Copied(EPOCH, previous, entries(9, after=previous.seq), EntryId(9, 9), False)
+    assert carry_out(log, learner.copied("tail", late, 0.0)) == []
+    assert everything(log) == entries(1, 1, 3)
+
+
 def test_it_says_that_it_has_all_only_when_the_tail_is_sealed_and_all_is_there():
     _, _, effects = taught(log_of(), end=EntryId(1, 2), sealed=False)
     assert effects[-1] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))

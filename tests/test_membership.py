@@ -176,13 +176,12 @@ def test_who_votes_never_decides_its_own_proposal():
     node = active("middle")
     hear(node, "head", 0.0)
     hear(node, "tail", 0.5)
-    own = of_kind(node.tick(SUSPECT_AFTER), Propose)[-1].vote  # the head is silent
-    assert own.configuration.positions == ("middle", "tail")
-    die(node, "tail", SUSPECT_AFTER)
-    vote = vote_for(WITHOUT_TAIL, member("head"))
-    assert of_kind(propose(node, vote, SUSPECT_AFTER), Voted)
-    answer = list(node.receive("tail", Voted(member("tail"), own, EntryId()), SUSPECT_AFTER))
-    assert answer == [Send("tail", Abort(own))]
+    [own] = of_kind(node.tick(SUSPECT_AFTER), Propose)  # the head is silent
+    assert own.vote.configuration.positions == ("middle", "tail")
+    resume = vote_for(configuration(2, *THREE, head=2), member("head", 2))
+    assert of_kind(propose(node, resume, SUSPECT_AFTER), Voted)
+    answer = list(node.receive("tail", Voted(member("tail"), own.vote, EntryId()), SUSPECT_AFTER))
+    assert answer == [Send("tail", Abort(own.vote))]
     assert node.configuration.epoch == 1
 
 

@@ -1,12 +1,14 @@
 """Nodes: chain, membership and chat together, over wires and a clock that the tests hold."""
 
+from collections import deque
+
 import pytest
 from msgspec import msgpack
 from node_house import SUSPECT_AFTER, THREE, House, founded
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.membership import Record
-from chainchat.chain.messages import Decided, Entry, Forward, StateDigest
+from chainchat.chain.messages import Copied, Decided, Entry, EntryId, Fetch, Forward, StateDigest
 from chainchat.chat import queries
 from chainchat.server import node as node_module
 from chainchat.server.node import (
@@ -215,129 +217,43 @@ def test_what_belongs_to_an_earlier_epoch_is_refused(house):
     assert house.disks["middle"].last == last
 
 
-# --- one dies, and comes back ------------------------------------------------------------
+# --- letting learners copy ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dead", THREE)
-def test_when_one_dies_the_two_others_serve_at_once(house, dead):
-    rest = tuple(position for position in THREE if position != dead)
-    results = [house.say(position) for position in rest]
+NEWCOMER, EMPTY = Member("newcomer", "id-newcomer", 1), EntryId()
+
+
+def lent(house, position, epoch, last=EMPTY):
+    """Whether the node at ``position`` lets a learner copy."""
+    house.wires[position, "newcomer"] = wire = deque()
+    house[position].receive("newcomer", Fetch(epoch, NEWCOMER, last))
     house.clock.advance(0)
-    house.kill(dead)
-    house.run()  # no time passes
-    assert house.chains() == dict.fromkeys(rest, rest)
-    results += [house.say(position) for position in rest]
-    house.run()
-    assert [len(result) for result in results] == [1] * 4
-    assert house.log(rest[0]) == house.log(rest[1])
+    return any(isinstance(message, Copied) for message in wire)
 
 
-@pytest.mark.parametrize("last", THREE)
-def test_when_two_die_the_last_serves_with_all_that_was_acknowledged(house, last):
-    acknowledged = [house.say(position) for position in THREE for _ in range(3)]
-    house.run()
-    assert all(acknowledged)
-    before = house.log("head")
-    house.kill(*(position for position in THREE if position != last))
-    house.run()
-    results = house.say(last)
-    house.run()
-    assert len(results) == 1
-    assert house.log(last)[: len(before)] == before
+def test_only_the_tail_lets_a_learner_copy(house):
+    assert [lent(house, position, 1) for position in THREE] == [False, False, True]
 
 
-@pytest.mark.parametrize("dead", THREE)
-def test_a_node_that_comes_back_joins_as_the_tail_and_has_everything(house, dead):
-    house.kill(dead)
-    house.run()
-    rest = tuple(position for position in THREE if position != dead)
-    for _ in range(50):
-        house.say(rest[0])
-    house.run()
-    house.start(dead)
-    house.later(2.0)
-    assert house.chains() == dict.fromkeys(THREE, (*rest, dead))
-    assert house.log(dead) == house.log(rest[0])
-    assert house[dead].state.image() == house[rest[0]].state.image()
-    results = house.say(dead)
-    house.run()
-    assert len(results) == 1
+def test_who_asks_in_another_epoch_is_not_answered(house):
+    assert [lent(house, "tail", epoch) for epoch in (0, 1, 2)] == [False, True, False]
 
 
-def test_a_learner_that_comes_while_others_talk_keeps_up_and_joins(house):
-    house.kill("tail")
-    house.run()
-    house.start("tail")
-    results = []
-    for _ in range(40):
-        results += [house.say("head"), house.say("middle")]
-        house.later(0.1)
-    assert house.chains() == dict.fromkeys(THREE, THREE)
-    house.run()
-    assert all(len(result) == 1 for result in results)
-    assert house.log("tail") == house.log("head")
-
-
-def test_an_empty_disk_gets_the_whole_log(house):
-    house.kill("middle")
-    for _ in range(20):
-        house.say("head")
-    house.run()
-    del house.disks["middle"]
-    house.disks["middle"] = MemoryStorage()
-    begin_life(house.disks["middle"], lambda: "id-empty")
-    house.start("middle")
-    house.later(2.0)
-    assert house.chains() == dict.fromkeys(THREE, ("head", "tail", "middle"))
-    assert house.log("middle") == house.log("head")
-
-
-def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house):
-    house.slow = {("head", "middle")}
-    results = house.say("head")
-    house.clock.advance(0)
-    assert house.disks["head"].last.seq == 2
-    house.kill("head")
-    house.slow.clear()
-    house.run()
-    house.say("middle")
-    house.run()
-    house.start("head")
-    house.later(2.0)
-    assert results == []
-    assert [entry.seq for entry in house.disks["head"].cuts] == [2]
-    assert house.log("head") == house.log("middle")
-
-
-def test_a_restarted_chain_has_everything(house):
-    for position in THREE:
-        house.say(position)
-    house.run()
-    before = house.log("head")
-    house.kill(*reversed(THREE))  # the head is the last, and alone; all it has is committed
-    house.start(*THREE)
-    house.later(2.0)
-    assert len(house.chains()) == 3
-    assert house.log("tail")[: len(before)] == before
-    assert house.log("tail") == house.log("head")
-
-
-# --- left out ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("paused", THREE)
-def test_a_node_that_the_chain_goes_on_without_begins_a_new_life(house, paused):
-    node = house.nodes.pop(paused)  # it does not hear, nor is it heard; its clock stands still
-    house.later(2 * SUSPECT_AFTER)
-    rest = tuple(position for position in THREE if position != paused)
-    assert house.chains() == dict.fromkeys(rest, rest)
-    house.nodes[paused] = node
+def test_a_tail_that_may_have_been_left_out_lets_nobody_copy(house):
+    for position in ("head", "middle"):
+        house.nodes.pop(position).stop()
+    house.later(0.74 * SUSPECT_AFTER)
+    assert lent(house, "tail", 1)
     house.later(0.1)
-    assert house.excluded == [paused]
-    assert not node.running
-    house.later(2.0)
-    assert house[paused].me.incarnation == 2
-    assert house.chains() == dict.fromkeys(THREE, (*rest, paused))
+    assert not lent(house, "tail", 1)
+
+
+def test_a_question_of_an_earlier_epoch_is_not_answered_in_the_next(house):
+    assert not lent(house, "tail", 1, house.disks["tail"].last)  # it waits for more
+    house.kill("head")
+    house.run()
+    assert house["tail"].configuration.epoch == 2
+    assert not [m for m in house.wires["tail", "newcomer"] if isinstance(m, Copied)]
 
 
 # --- what it says of itself --------------------------------------------------------------

@@ -1,21 +1,11 @@
-"""The chain proper: what is persisted, sent and applied, in which order, and that nothing is lost.
-
-Replicas are joined by ``Chain``, which carries out their effects and holds their messages until a
-test delivers them.
-"""
-
-from collections import defaultdict, deque
-from itertools import pairwise
+"""The chain proper: what is persisted, sent and applied, and in which order."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from replica_chain import NOW, THREE, Chain, opening
 
-from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
 from chainchat.chain.replica import (
     FRAME_ENTRIES,
-    Apply,
     DivergenceError,
     Persist,
     Replica,
@@ -23,105 +13,6 @@ from chainchat.chain.replica import (
     fitting,
     size,
 )
-from chainchat.storage.memory import MemoryStorage
-
-deterministic = settings(derandomize=True, max_examples=300, deadline=None)
-
-NOW = 1_000
-THREE = ("head", "middle", "tail")
-
-
-def opening(configuration):
-    return f"opening {configuration.epoch}".encode()
-
-
-class Chain:
-    """Replicas, their disks and the wires between them, FIFO for each pair and direction."""
-
-    def __init__(self, *positions):
-        self.members = positions
-        self.epoch = 0
-        self.now = NOW
-        self.logs = {p: MemoryStorage() for p in positions}
-        self.replicas = {
-            p: Replica(p, f"{p}.1", self.logs[p], opening=opening, applied=0) for p in positions
-        }
-        self.wires = defaultdict(deque)
-        self.applied = defaultdict(list)
-        self.trace = []
-        self.adopt(*positions)
-
-    def __getitem__(self, position):
-        return self.replicas[position]
-
-    def adopt(self, *positions):
-        """The next epoch, of these."""
-        self.members = positions
-        self.epoch += 1
-        members = tuple(Member(position, position, 1) for position in positions)
-        for position, replica in self.replicas.items():
-            replica.active = False
-            if position in positions:
-                replica.adopt(Configuration(self.epoch, members))
-                replica.active = True
-
-    def turn(self, *positions):
-        """A turn of each; gives the messages sent."""
-        sent = []
-        for position in positions:
-            for effect in self.replicas[position].turn(self.now):
-                sent += self.carry_out(position, effect)
-        return sent
-
-    def carry_out(self, position, effect):
-        match effect:
-            case Persist():
-                self.trace.append(f"{position}: Persist")
-                self.logs[position].append(effect.entries)
-            case Apply():
-                self.trace.append(f"{position}: Apply")
-                self.applied[position] += effect.entries
-            case Send():
-                self.trace.append(f"{position}: {type(effect.message).__name__} to {effect.to}")
-                self.wires[position, effect.to].append(effect.message)
-                return [effect.message]
-        return []
-
-    def deliver(self, sender, to):
-        """What stands on one wire; what is of another epoch gets lost on the way."""
-        replica, wire = self.replicas[to], self.wires[sender, to]
-        while wire and replica.active:
-            message = wire.popleft()
-            if message.epoch == self.epoch:
-                replica.receive(sender, message)
-
-    def settle(self):
-        """Turns and deliveries until nothing more happens."""
-        busy = True
-        while busy:
-            before = len(self.trace)
-            self.turn(*self.members)
-            busy = len(self.trace) != before
-            for sender, to in list(self.wires):
-                busy = busy or bool(self.wires[sender, to] and self.replicas[to].active)
-                self.deliver(sender, to)
-
-    def reconnect(self, one, other):
-        """What stands on the wires between the two is lost."""
-        self.wires[one, other].clear()
-        self.wires[other, one].clear()
-        for here, there in ((one, other), (other, one)):
-            self.replicas[here].unlinked(there)
-            self.replicas[here].linked(there)
-
-    def commands(self, position):
-        """What was applied at one, in order; an origin's repetitions left out, as the chat does."""
-        numbers, found = defaultdict(int), []
-        for entry in self.applied[position]:
-            if not entry.origin or entry.number == numbers[entry.origin] + 1:
-                numbers[entry.origin] += 1
-                found.append(entry.command)
-        return found
 
 
 @pytest.fixture
@@ -344,69 +235,6 @@ def test_no_acknowledgement_commits_more_than_this_disk_has(chain):
     assert chain["middle"].committed == 1
 
 
-# --- another configuration ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize("gone", THREE)
-@pytest.mark.parametrize("rounds", range(5))
-def test_whoever_goes_the_others_lose_nothing_and_keep_the_order(gone, rounds):
-    chain = Chain(*THREE)
-    chain.settle()
-    rest = [position for position in THREE if position != gone]
-    said = {position: [] for position in rest}
-    for number in range(rounds):
-        for position in rest:
-            said[position].append(f"{position} {number}".encode())
-            chain[position].submit(said[position][-1])
-        chain.turn(*THREE)
-        for wire in list(chain.wires):
-            chain.deliver(*wire)
-    chain.adopt(*rest)
-    chain.settle()
-    assert chain.applied[rest[0]] == chain.applied[rest[1]]
-    for position in rest:
-        commands = chain.commands(position)
-        assert [c for c in commands if c in said[rest[0]]] == said[rest[0]]
-        assert [c for c in commands if c in said[rest[1]]] == said[rest[1]]
-        assert chain[position].pending == 0
-
-
-def test_a_new_tails_log_is_committed_as_it_stands(chain):
-    chain["head"].submit(b"one")
-    chain.turn("head")
-    chain.adopt("head")
-    chain.settle()
-    assert chain.commands("head") == [b"opening 1", b"one", b"opening 2"]
-
-
-def test_an_epoch_has_one_opening_however_often_it_is_adopted(chain):
-    for _ in range(3):
-        chain["head"].adopt(chain["head"].configuration)
-        chain["head"].active = True
-        chain.settle()
-    chain.adopt(*THREE)
-    for _ in range(2):
-        chain["head"].adopt(chain["head"].configuration)
-        chain["head"].active = True
-    chain.settle()
-    assert chain.commands("tail") == [b"opening 1", b"opening 2"]
-
-
-def test_a_replica_on_an_old_log_applies_what_comes_after_its_checkpoint(chain):
-    for command in (b"one", b"two", b"three"):
-        chain["head"].submit(command)
-    chain.settle()
-    again = Replica("tail", "tail.2", chain.logs["tail"], opening=opening, applied=2)
-    assert (again.last, again.committed, again.applied) == (EntryId(1, 4), 2, 2)
-    assert list(again.turn(NOW)) == []
-    again.adopt(Configuration(2, (Member("tail", "tail", 2),)))
-    again.active = True
-    persist = next(turn := again.turn(NOW))
-    chain.logs["tail"].append(persist.entries)
-    [apply] = turn
-    assert [entry.command for entry in apply.entries] == [b"two", b"three", b"opening 2"]
-
-
 # --- limits and time ---------------------------------------------------------------------
 
 
@@ -443,56 +271,3 @@ def test_the_longest_beginning_that_fits_has_at_least_one():
     entries = [Entry(seq, 1, "a.1", seq, NOW, b"x" * 104) for seq in (1, 2, 3)]  # 200 octets each
     assert [len(fitting(entries, octets)) for octets in (0, 200, 399, 400, 600)] == [1, 1, 1, 2, 3]
     assert fitting([], 100) == []
-
-
-# --- whatever happens --------------------------------------------------------------------
-
-pairs = st.sampled_from([(a, b) for a in THREE for b in THREE if a != b])
-steps = st.one_of(
-    st.tuples(
-        st.sampled_from(["submit", "turn", "turn", "lock", "unlock"]), st.sampled_from(THREE)
-    ),
-    st.tuples(st.sampled_from(["deliver", "deliver", "deliver", "reconnect"]), pairs),
-    st.tuples(st.just("splice"), st.sampled_from(THREE)),
-)
-
-
-def check(chain):
-    """The invariants *prefix* and *committed*."""
-    logs = [chain.logs[position].read(0, 1 << 62, 1 << 62) for position in chain.members]
-    for longer, shorter in pairwise(logs):
-        assert shorter == longer[: len(shorter)]
-    applied = max((chain[position].applied for position in chain.members), default=0)
-    assert all(len(log) >= applied for log in logs)
-
-
-@given(st.lists(steps, max_size=60))
-@deterministic
-def test_whatever_happens_logs_are_prefixes_and_nothing_is_lost_or_turned_around(drawn):
-    chain, numbers = Chain(*THREE), defaultdict(int)
-    for step, where in drawn:
-        match step:
-            case "submit":
-                numbers[where] += 1
-                chain[where].submit(b"%s %d" % (where.encode(), numbers[where]))
-            case "turn":
-                chain.turn(where)
-            case "lock" | "unlock" if where in chain.members:
-                chain[where].active = step == "unlock"
-            case "deliver":
-                chain.deliver(*where)
-            case "reconnect":
-                chain.reconnect(*where)
-            case "splice" if where in chain.members and len(chain.members) > 1:
-                chain.adopt(*(position for position in chain.members if position != where))
-        check(chain)
-    for position in chain.members:
-        chain[position].active = True
-    chain.settle()
-    check(chain)
-    for position in chain.members:
-        assert chain.applied[position] == chain.applied[chain.members[0]]
-        assert chain[position].pending == 0
-        own = [c for c in chain.commands(position) if c.startswith(position.encode())]
-        assert own == [b"%s %d" % (position.encode(), n + 1) for n in range(numbers[position])]
-        assert chain.commands(position).count(b"opening %d" % chain.epoch) == 1

@@ -410,17 +410,18 @@ def test_a_client_that_sends_no_more_gets_what_it_missed_before_the_connection_c
     assert seen == [f"line {n}" for n in range(450)]
 
 
-def test_when_the_node_stops_what_was_begun_is_finished_and_nothing_more_begun(house, pair):
+def test_when_the_node_stops_what_was_read_is_answered_and_nothing_more_is_read(house, pair):
     alice, _ = pair
     alice.sends("one", "/who", "two")
     alice.session.take_no_more()
     alice.sends("three")
-    assert alice.reads()[0] == "+OK 4"
+    assert alice.reads() == ["+OK 4", "| alice", "| bob", ". 2 accounts", "+OK 5"]
+    assert not alice.session.busy
     assert alice.connection.held
     alice.session.shut_down()
     assert alice.reads() == ["* this node stops; go on at 10.0.0.2:7001"]
     assert alice.connection.closed
-    assert house.node.state.applied == 4
+    assert house.node.state.applied == 5
 
 
 # --- what programs ask -------------------------------------------------------------------

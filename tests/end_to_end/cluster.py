@@ -254,6 +254,14 @@ class Cluster:
         self.wait_until_it_serves()
         return self
 
+    def bring_back(self, *positions: str) -> None:
+        """Start nodes that are no members; they become the newest, behind those that serve."""
+        before = self.members()
+        for position in positions:
+            self.nodes[position].start()
+        after = self.members()
+        assert after[: len(before)] == before, f"{before} became {after}"
+
     def kill(self, *positions: str) -> None:
         """Kill these nodes, or all, at once."""
         killed = [self.nodes[position] for position in positions or self.nodes]

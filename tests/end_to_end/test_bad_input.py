@@ -384,7 +384,7 @@ def test_a_hello_of_another_chain_is_refused_on_both_sides(
     for _ in range(5):
         with Stranger(node) as stranger:
             hello = msgpack.encode(identity)
-            stranger.send_box(_command=b"Hello", _ask=b"1", identity=hello)
+            stranger.send_box(_command=b"Hello", _ask=b"1", identity=hello, lane=b"chain")
             received = b""
             while b"REFUSED" not in received or complaint.encode() not in received:
                 data = stranger._socket.recv(1 << 16)
@@ -398,7 +398,7 @@ def test_a_hello_of_another_chain_is_refused_on_both_sides(
 def test_a_hello_that_is_none_is_refused(cluster: Cluster, identity: bytes) -> None:
     node = cluster["tail"]
     with Stranger(node) as stranger:
-        stranger.send_box(_command=b"Hello", _ask=b"1", identity=identity)
+        stranger.send_box(_command=b"Hello", _ask=b"1", identity=identity, lane=b"chain")
         assert b"REFUSED" in stranger._socket.recv(1 << 16)
     wait_for_log(node, "it says what this version does not understand")
 
@@ -415,7 +415,7 @@ def test_a_forged_hello_and_a_message_that_does_not_fit(
         for body in (b"\xc1", b"", encode(Forward(1, EntryId(1, 1), (), 1))[1][:-1]):
             with Stranger(node) as stranger:
                 hello = msgpack.encode(identity)
-                stranger.send_box(_command=b"Hello", _ask=b"1", identity=hello)
+                stranger.send_box(_command=b"Hello", _ask=b"1", identity=hello, lane=b"chain")
                 assert b"identity" in stranger._socket.recv(1 << 16)
                 stranger.send_box(_command=b"Forward", body=body)
                 stranger.read_to_end()

@@ -257,7 +257,7 @@ def test_deleted_while_on(cluster: Cluster, names: Iterator[str]) -> None:
         program.end()
         with Program(cluster["head"].address, "c1") as again:
             refused = again.ask(f"RESUME {alice} {'x' * 22} after=0")
-            assert refused.startswith("-ERR 532 ")
+            assert refused.startswith("-ERR 521 ")
 
 
 def test_notices_are_for_those_who_ask(cluster: Cluster, names: Iterator[str]) -> None:
@@ -282,7 +282,7 @@ def test_notices_are_for_those_who_ask(cluster: Cluster, names: Iterator[str]) -
         ("LOGIN", "-ERR 501 the right form is @t1 LOGIN name [quiet]"),
         ("LOGIN a/b", "-ERR 520 a name has 1 to 32 letters (a-z), digits, '-', '_' or '.'"),
         ("DANCE", "-ERR 500 there is no verb 'DANCE': did you mean"),
-        ("RESUME nobody-at-all xyz after=0", "-ERR 532 this token does not resume nobody-at-all"),
+        ("RESUME nobody-at-all xyz after=0", "-ERR 521 there is no account nobody-at-all"),
         ("HELP", "-ERR 500 there is no verb 'HELP'"),
     ],
 )

@@ -2,13 +2,12 @@
 
 import itertools
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from cluster import Cluster
-from load import Load, check, histories
+from load import Load, check, histories, settle
 from talking import Caller, Person, Program, until
 
 from chainchat.chat.state import Said
@@ -18,11 +17,11 @@ NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
 
 
-def test_all_are_killed_under_load_and_start_again_in_every_order(new_cluster: NewCluster) -> None:
+def test_all_are_killed_under_load_and_start_again_in_any_order(new_cluster: NewCluster) -> None:
     cluster = new_cluster().start()
     with Load(list(cluster.nodes.values()), 24) as load:
         load.wait_for(2_000)
-        for order in itertools.permutations(POSITIONS):
+        for order in (POSITIONS, POSITIONS[::-1], ("middle", "tail", "head")):
             cluster.kill()
             for position in order:
                 cluster[position].start()
@@ -51,8 +50,8 @@ def test_all_are_killed_and_nobody_comes_back_to_ask(new_cluster: NewCluster) ->
 
 @pytest.mark.parametrize("position", POSITIONS)
 def test_one_is_killed_and_started_again(new_cluster: NewCluster, position: str) -> None:
-    cluster = new_cluster(suspect_after=0.5).start()
-    one, other = (node for node in cluster.others(position))
+    cluster = new_cluster().start()
+    one, other = cluster.others(position)
     with (
         Load([one, other], 8) as load,
         Person(one.address, "alice") as alice,
@@ -61,31 +60,23 @@ def test_one_is_killed_and_started_again(new_cluster: NewCluster, position: str)
     ):
         load.wait_for(200)
         cluster.kill(position)
+        assert re.fullmatch(r"\+OK \d+", alice.ask("said at once"))
         carol.end()
-        killed = time.monotonic()
-        for person in (alice, bob):
-            line = person.hear(rf"^\* the chain cannot confirm: waiting for {position}").string
-            assert "not confirmed yet" in line
-        assert time.monotonic() - killed < 0.5 + 1
-        alice.say("said while waiting")
-        with Person(other.address) as late:
-            late.hear(rf"^\* the chain cannot confirm.*{position}")
-            late.say("/chain")
-            assert f"{position} (away)" in late.hear(r"^\| epoch 1 ").string.replace("[", "")
-        cluster.start(position)
-        for person in (alice, bob):
-            person.hear(r"^\* the chain confirms again")
-        load.wait_for(200)
-        records = load.finish()
-        alice.say("that is all")
-        bob.hear("alice: that is all")
-        assert sum("alice: said while waiting" in line for line in bob.heard) == 1
-        alice.hear(r"^\+OK \d+$")
+        assert cluster.members() == [one.position, other.position]
         with Person(other.address, "carol") as again:  # her session has ended with her node
             assert again.ask("back").startswith("+OK ")
+        load.wait_for(200)
+        cluster.bring_back(position)
+        assert cluster.members() == [one.position, other.position, position]
+        with Person(cluster[position].address, "carol") as again:
+            assert again.ask("back where I was").startswith("+OK ")
+        alice.ask("that is all")
+        bob.hear("alice: that is all")
+        assert sum("alice: said at once" in line for line in bob.heard) == 1
+        for person in (alice, bob):
+            assert not [line for line in person.heard if not re.match(r"\+OK|#\d|\* ", line)]
+        records = settle(cluster, load)
     assert not [record for record in records if not record.acknowledged]
-    cluster.stop()
-    check(records, histories(cluster.nodes.values()))
 
 
 def test_a_node_that_is_killed_again_and_again(new_cluster: NewCluster) -> None:
@@ -150,25 +141,6 @@ def test_a_link_that_is_silent_for_a_while(new_cluster: NewCluster) -> None:
             for cable in cluster.isolate("middle"):
                 cable.mend()
             alice.hear(r"^\* the chain confirms again")
-        load.wait_for(200)
-        records = load.finish()
-    cluster.stop()
-    check(records, histories(cluster.nodes.values()))
-
-
-@pytest.mark.parametrize("position", POSITIONS)
-def test_a_node_that_stands_still_for_a_while(new_cluster: NewCluster, position: str) -> None:
-    cluster = new_cluster(suspect_after=0.5).start()
-    other = cluster.others(position)[0]
-    with (
-        Load(list(cluster.nodes.values()), 12) as load,
-        Person(other.address, "alice") as alice,
-    ):
-        load.wait_for(200)
-        cluster[position].pause()
-        alice.hear(rf"^\* the chain cannot confirm: waiting for {position}")
-        cluster[position].resume()
-        alice.hear(r"^\* the chain confirms again")
         load.wait_for(200)
         records = load.finish()
     cluster.stop()

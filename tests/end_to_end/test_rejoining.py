@@ -1,0 +1,229 @@
+"""Nodes that come back, or come new, while the chain serves; and chains that all of it left."""
+
+import itertools
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, Node, wait_for_log
+from load import History, Load, check, histories, settle
+from talking import Caller, Person, until
+
+NewCluster = Callable[..., Cluster]
+
+SAID = 40
+"""Texts that have to be acknowledged between two events."""
+
+PAUSE = 0.1
+"""Seconds that a program waits after each answer: a machine that is busy starts nodes slowly."""
+
+
+def node_id(node: Node) -> str:
+    """The id of the data that the newest life of this node has begun on."""
+    return re.findall(r"incarnation \d+ of (\w+), log", node.log_text())[-1]
+
+
+def side_files(node: Node) -> list[Path]:
+    """Where what was never confirmed has gone."""
+    return sorted(node.data.glob("**/cut-*.jsonl"))
+
+
+def turned_away(node: Node) -> str:
+    """What a node says to whom it does not serve; empty while it does not listen."""
+    try:
+        with Caller(node.address) as caller:
+            return " ".join(caller.end(within=2.0))
+    except (ConnectionRefusedError, TimeoutError):
+        return ""
+
+
+def says(node: Node, text: str) -> None:
+    """Wait until a node turns people away with these words."""
+    until(lambda: text in turned_away(node), lambda: f"{node} says {turned_away(node)!r}")
+
+
+# --- one comes back, or comes new
+
+
+def test_a_returning_node_catches_up_while_the_chain_serves(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 8) as load:
+        load.wait_for(SAID)
+        cluster.kill("middle")
+        load.wait_for(4_000)
+        cluster.bring_back("middle")
+        load.wait_for(SAID)
+        assert cluster.members() == ["head", "tail", "middle"]
+        settle(cluster, load)
+
+
+def test_a_wiped_disk_comes_back_as_a_new_node(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 8, pause=PAUSE) as load:
+        load.wait_for(500)
+        old = node_id(cluster["head"])
+        cluster.kill("head")
+        shutil.rmtree(cluster["head"].data)
+        cluster.bring_back("head")
+        assert node_id(cluster["head"]) != old
+        load.wait_for(SAID)
+        assert cluster.members() == ["middle", "tail", "head"]
+        settle(cluster, load)
+
+
+def test_a_replacement_outside_the_founding_joins(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(spares=["spare"]).start()
+    with Load([cluster["head"], cluster["tail"]], 8, pause=PAUSE) as load:
+        load.wait_for(500)
+        cluster.kill("middle")
+        cluster.bring_back("spare")
+        assert cluster.members() == ["head", "tail", "spare"]
+        load.wait_for(SAID)
+        with Person(cluster["spare"].address, "alice") as alice:
+            assert re.fullmatch(r"\+OK \d+", alice.ask("hello from the spare"))
+        cluster.kill("head", "tail")
+        assert cluster.members() == ["spare"]
+        records = load.abandon()
+        cluster.stop()
+        check(records, histories([cluster["spare"]]))
+
+
+def test_what_was_never_confirmed_goes_into_a_file(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(suspect_after=0.5, cabled=True).start()
+    with (
+        Load([cluster["middle"], cluster["tail"]], 4, pause=PAUSE) as load,
+        Person(cluster["head"].address, "alice") as alice,
+    ):
+        load.wait_for(SAID)
+        for cable in cluster.isolate("head"):
+            cable.freeze()
+        alice.say("said in the dark")
+        assert cluster.members("middle", "tail") == ["middle", "tail"]
+        load.wait_for(SAID)
+        for cable in cluster.isolate("head"):
+            cable.mend()
+        lines = alice.end()
+        assert not [line for line in lines if line.startswith("+OK ")], lines
+        told = "not confirmed, it may or may not have been said: said in the dark"
+        assert [line for line in lines if told in line], lines
+        assert cluster.members() == ["middle", "tail", "head"]
+        settle(cluster, load)
+    (path,) = side_files(cluster["head"])
+    cut = [json.loads(line) for line in path.read_text().splitlines()]
+    assert "said in the dark" in " ".join(entry["command"] for entry in cut)
+    logged = f"{len(cut)} entries after {cut[0]['seq'] - 1} were never confirmed; they are now in"
+    assert logged in cluster["head"].log_text()
+    for position in ("head", "middle"):
+        texts = [said.text for said in History(cluster[position]).said]
+        assert "said in the dark" not in texts
+
+
+# --- all were gone
+
+
+@pytest.mark.parametrize("order", [("head", "middle", "tail"), ("tail", "middle", "head")])
+def test_those_who_died_last_resume_and_the_others_wait(
+    new_cluster: NewCluster, order: tuple[str, str, str]
+) -> None:
+    first, second, last = order
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 8, pause=PAUSE) as load:
+        load.wait_for(200)
+        for position in order:
+            cluster.kill(position)
+            if position != last:
+                cluster.members()
+                load.wait_for(SAID)
+        # Who died first knows only the chain of three, who died second that of two.
+        cluster[first].start()
+        says(cluster[first], "restarted; ")
+        assert second in turned_away(cluster[first])
+        cluster[second].start()
+        says(cluster[second], "restarted; ")
+        assert last in turned_away(cluster[second])
+        cluster[last].start()
+        assert cluster.members()[0] == last
+        load.wait_for(SAID)
+        settle(cluster, load)
+
+
+def test_the_last_one_resumes_alone_and_the_others_rejoin(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 8, pause=PAUSE) as load:
+        load.wait_for(200)
+        cluster.kill("middle")
+        cluster.members()
+        cluster.kill("head")
+        cluster.members()
+        load.wait_for(SAID)
+        cluster.kill("tail")
+        cluster["tail"].start()
+        assert cluster.members() == ["tail"]
+        load.wait_for(SAID)
+        cluster.bring_back("head", "middle")
+        settle(cluster, load)
+
+
+def test_two_that_resume_need_each_other(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 8, pause=PAUSE) as load:
+        load.wait_for(200)
+        cluster.kill("tail")
+        assert cluster.members() == ["head", "middle"]
+        load.wait_for(SAID)
+        cluster.kill()
+        cluster["middle"].start()
+        says(cluster["middle"], "head")
+        cluster["tail"].start()
+        says(cluster["tail"], "head")
+        cluster["head"].start()
+        assert cluster.members() == ["head", "middle", "tail"]
+        load.wait_for(SAID)
+        settle(cluster, load)
+
+
+def test_one_after_another_stops_politely_and_is_back_before_the_next(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster().start()
+    with Load(list(cluster.nodes.values()), 8, pause=PAUSE) as load:
+        for position in ("head", "middle", "tail"):
+            load.wait_for(SAID)
+            cluster[position].stop()
+            cluster.bring_back(position)
+        load.wait_for(SAID)
+        assert cluster.members() == ["head", "middle", "tail"]
+        settle(cluster, load)
+
+
+# --- chains of one and two
+
+
+def test_a_chain_of_one_stops_and_resumes(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("only",)).start()
+    with Load(list(cluster.nodes.values()), 4, pause=PAUSE) as load:
+        load.wait_for(SAID)
+        cluster.kill()
+        cluster.start()
+        load.wait_for(SAID)
+        settle(cluster, load)
+
+
+def test_a_chain_of_two_loses_each_and_gets_it_back(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("head", "tail")).start()
+    with Load(list(cluster.nodes.values()), 4, pause=PAUSE) as load:
+        for position, survivor in itertools.permutations(("head", "tail")):
+            load.wait_for(SAID)
+            cluster.kill(position)
+            assert cluster.members() == [survivor]
+            load.wait_for(SAID)
+            cluster.bring_back(position)
+            assert cluster.members() == [survivor, position]
+        cluster.kill()
+        cluster.start()
+        wait_for_log(cluster["head"], "resumed: ")
+        load.wait_for(SAID)
+        settle(cluster, load)

@@ -1,0 +1,154 @@
+"""Whole nodes under a virtual clock, joined by wires: FIFO for each pair and direction.
+
+``House`` starts and kills them on disks that last. A node whose life ended because the chain went
+on without it begins another, as ``tap`` does.
+"""
+
+from collections import deque
+
+from twisted.internet.task import Clock
+
+from chainchat.chain.configuration import Member
+from chainchat.chat import commands
+from chainchat.server.node import Node, begin_life
+from chainchat.storage.memory import MemoryStorage
+
+SUSPECT_AFTER = 1.0
+THREE = ("head", "middle", "tail")
+PORTS = {"head": 7101, "middle": 7102, "tail": 7103, "newcomer": 7104}
+
+
+class Wire:
+    """The network of one node."""
+
+    def __init__(self, house, position):
+        self.house, self.position = house, position
+
+    def send(self, to, message):
+        if (self.position, to) in self.house.wires:
+            self.house.wires[self.position, to].append(message)
+
+
+class House:
+    """Nodes that all know each other.
+
+    ``slow`` are directions that stand still; ``kept(sender, to, message)`` holds one message back.
+    """
+
+    def __init__(self, *founding):
+        self.founding = founding
+        self.clock = Clock()
+        self.disks = {}
+        self.nodes = {}
+        self.wires = {}
+        self.slow = set()
+        self.kept = lambda sender, to, message: False
+        self.held_back = []
+        self.excluded = []
+
+    def __getitem__(self, position):
+        return self.nodes[position]
+
+    def start(self, *positions):
+        for position in positions:
+            storage = self.disks.setdefault(position, MemoryStorage())
+            record = begin_life(storage, lambda position=position: f"id-{position}")
+            self.nodes[position] = Node(
+                Member(position, record.id, record.incarnation, "here", PORTS[position]),
+                record,
+                storage,
+                Wire(self, position),
+                self.clock,
+                founding=self.founding,
+                suspect_after=SUSPECT_AFTER,
+                wall=lambda: 1_000,
+                fail=self.fail,
+                excluded=lambda position=position: self.begin_anew(position),
+            )
+            others = [other for other in self.nodes if other != position]
+            for other in others:
+                self.wires[position, other] = deque()
+                self.wires[other, position] = deque()
+            self.nodes[position].start()
+            for other in others:
+                self.link(position, other)
+
+    def begin_anew(self, position):
+        self.excluded.append(position)
+        del self.nodes[position]
+        for other in self.nodes.values():
+            other.unlinked(position)
+        self.start(position)
+
+    def link(self, one, other):
+        self.nodes[one].linked(other, self.nodes[other].me)
+        self.nodes[other].linked(one, self.nodes[one].me)
+
+    def fail(self, error):
+        raise error
+
+    def kill(self, *positions):
+        """Processes die; then their ports refuse."""
+        for position in positions:
+            self.nodes.pop(position).stop()
+        for position in positions:
+            for other in self.nodes.values():
+                other.unlinked(position)
+                other.refused(position)
+
+    def bounce(self, one, other):
+        """A connection ends, with what stood on it, and another is made."""
+        for here, there in ((one, other), (other, one)):
+            self.wires[here, there].clear()
+            self.nodes[here].unlinked(there)
+        self.link(one, other)
+
+    def run(self, rounds=20):
+        """Turns and deliveries, while no time passes."""
+        for _ in range(rounds):
+            for (sender, to), wire in list(self.wires.items()):
+                while wire and (sender, to) not in self.slow and {sender, to} <= self.nodes.keys():
+                    message = wire.popleft()
+                    if self.kept(sender, to, message):
+                        self.held_back.append((sender, to, message))
+                    else:
+                        self.nodes[to].receive(sender, message)
+            self.clock.advance(0)
+
+    def let_go(self):
+        """What was held back arrives after all."""
+        self.kept = lambda sender, to, message: False
+        held, self.held_back = self.held_back, []
+        for sender, to, message in held:
+            self.nodes[to].receive(sender, message)
+
+    def later(self, seconds):
+        for _ in range(round(seconds * 10)):
+            self.clock.advance(0.1)
+            self.run(6)
+
+    def say(self, position):
+        """Submit something; gives the list that its result will be in."""
+        results = []
+        self.nodes[position].submit(commands.Nothing(), results.append)
+        return results
+
+    def chains(self):
+        """Of each node that takes part in a chain, that chain."""
+        return {p: n.configuration.positions for p, n in self.nodes.items() if n.taking_part}
+
+    def committed(self):
+        return {position: node.view().committed for position, node in self.nodes.items()}
+
+    def log(self, position):
+        disk = self.disks[position]
+        return disk.read(0, disk.last.seq, 1 << 40)
+
+
+def founded(*positions):
+    """A chain that was just founded."""
+    house = House(*(positions or THREE))
+    house.start(*house.founding)
+    house.run()
+    assert house.chains() == dict.fromkeys(house.founding, house.founding)
+    return house

@@ -1,0 +1,106 @@
+"""Replicas joined by wires, for the tests of the chain proper.
+
+``Chain`` carries out their effects and holds their messages until a test delivers them.
+"""
+
+from collections import defaultdict, deque
+
+from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.replica import Apply, Persist, Replica, Send
+from chainchat.storage.memory import MemoryStorage
+
+NOW = 1_000
+THREE = ("head", "middle", "tail")
+
+
+def opening(configuration):
+    return f"opening {configuration.epoch}".encode()
+
+
+class Chain:
+    """Replicas, their disks and the wires between them, FIFO for each pair and direction."""
+
+    def __init__(self, *positions):
+        self.members = positions
+        self.epoch = 0
+        self.now = NOW
+        self.logs = {p: MemoryStorage() for p in positions}
+        self.replicas = {
+            p: Replica(p, f"{p}.1", self.logs[p], opening=opening, applied=0) for p in positions
+        }
+        self.wires = defaultdict(deque)
+        self.applied = defaultdict(list)
+        self.trace = []
+        self.adopt(*positions)
+
+    def __getitem__(self, position):
+        return self.replicas[position]
+
+    def adopt(self, *positions):
+        """The next epoch, of these."""
+        self.members = positions
+        self.epoch += 1
+        members = tuple(Member(position, position, 1) for position in positions)
+        for position, replica in self.replicas.items():
+            replica.active = False
+            if position in positions:
+                replica.adopt(Configuration(self.epoch, members))
+                replica.active = True
+
+    def turn(self, *positions):
+        """A turn of each; gives the messages sent."""
+        sent = []
+        for position in positions:
+            for effect in self.replicas[position].turn(self.now):
+                sent += self.carry_out(position, effect)
+        return sent
+
+    def carry_out(self, position, effect):
+        match effect:
+            case Persist():
+                self.trace.append(f"{position}: Persist")
+                self.logs[position].append(effect.entries)
+            case Apply():
+                self.trace.append(f"{position}: Apply")
+                self.applied[position] += effect.entries
+            case Send():
+                self.trace.append(f"{position}: {type(effect.message).__name__} to {effect.to}")
+                self.wires[position, effect.to].append(effect.message)
+                return [effect.message]
+        return []
+
+    def deliver(self, sender, to):
+        """What stands on one wire; what is of another epoch gets lost on the way."""
+        replica, wire = self.replicas[to], self.wires[sender, to]
+        while wire and replica.active:
+            message = wire.popleft()
+            if message.epoch == self.epoch:
+                replica.receive(sender, message)
+
+    def settle(self):
+        """Turns and deliveries until nothing more happens."""
+        busy = True
+        while busy:
+            before = len(self.trace)
+            self.turn(*self.members)
+            busy = len(self.trace) != before
+            for sender, to in list(self.wires):
+                busy = busy or bool(self.wires[sender, to] and self.replicas[to].active)
+                self.deliver(sender, to)
+
+    def reconnect(self, one, other):
+        """What stands on the wires between the two is lost."""
+        self.wires[one, other].clear()
+        self.wires[other, one].clear()
+        for here, there in ((one, other), (other, one)):
+            self.replicas[here].unlinked(there)
+            self.replicas[here].linked(there)
+
+    def commands(self, position):
+        """What was applied at one, in order; an origin's repetitions left out, as the chat does."""
+        numbers, found = defaultdict(int), []
+        for entry in self.applied[position]:
+            if not entry.origin or entry.number == numbers[entry.origin] + 1:
+                numbers[entry.origin] += 1
+                found.append(entry.command)
+        return found

@@ -1,0 +1,61 @@
+"""Real connections on 127.0.0.1, for the tests of links and of the detector."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+
+reactor: Any = installed_reactor
+
+HERE = "127.0.0.1"
+DEADLINE = 10.0
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Let the reactor run until it is so."""
+    give_up = reactor.seconds() + DEADLINE
+    while not condition():
+        assert reactor.seconds() < give_up, "it did not come to that"
+        await deferLater(reactor, 0.002)
+
+
+async def a_moment(seconds: float = 0.05) -> None:
+    """For what must not happen: long enough for it to have happened."""
+    await deferLater(reactor, seconds)
+
+
+class Talker(Protocol):
+    """One end of a connection that a test holds in its hands."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.closed = False
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        self.factory.made.append(self)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        self.data += data
+
+    def connectionLost(self, reason: object = None) -> None:  # noqa: N802 - Twisted's name
+        self.closed = True
+
+
+class Talkers(Factory):
+    """Makes them, for a port or for dialling; ``made`` has all of them."""
+
+    noisy = False
+    protocol = Talker
+
+    def __init__(self) -> None:
+        self.made: list[Talker] = []
+
+
+def closed_port() -> int:
+    """A port that nobody listens on."""
+    port = reactor.listenTCP(0, Talkers(), interface=HERE)
+    number = port.getHost().port
+    port.stopListening()
+    return number

@@ -1,0 +1,210 @@
+"""Links: which connection counts, what is heard on it, and the copy lane."""
+
+import pytest
+import pytest_twisted
+from links_rim import identity, lines_logged, linked, open_rim
+from msgspec.structs import replace
+from tcp import a_moment, closed_port, until
+
+from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping
+from chainchat.server import links as links_module
+
+pytestmark = pytest.mark.reactor
+
+
+@pytest.fixture
+def logged():
+    with lines_logged() as lines:
+        yield lines
+
+
+@pytest.fixture
+def rim():
+    with open_rim() as rim:
+        yield rim
+
+
+@pytest.fixture
+def pair(rim):
+    """Head and tail, both listening, both started."""
+    for position in ("head", "tail"):
+        rim.listen(position)
+    for position in ("head", "tail"):
+        rim.start(position)
+    return rim
+
+
+@pytest.fixture
+def alone(rim):
+    rim.start_tail_alone()
+    return rim
+
+
+# --- two nodes ---------------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_nodes_are_linked_and_hear_each_other_in_order(pair, logged):
+    await until(lambda: linked(pair, "head", "tail") and linked(pair, "tail", "head"))
+    for seq in range(100):
+        pair.links["head"].send("tail", Ack(1, seq))
+        pair.links["tail"].send("head", Ack(2, seq))
+    await until(lambda: len(pair.receivers["tail"].messages()) == 100)
+    await until(lambda: len(pair.receivers["head"].messages()) == 100)
+    assert pair.receivers["tail"].messages() == [("head", Ack(1, seq)) for seq in range(100)]
+    assert pair.receivers["head"].messages() == [("tail", Ack(2, seq)) for seq in range(100)]
+    assert "head: linked with tail" in logged
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_each_pair_the_earlier_in_founding_order_dials(rim):
+    rim.listen("tail")
+    rim.settings["head"] = rim.node("head", closed_port())
+    rim.start("tail")
+    await until(lambda: ("refused", "head") in rim.heard("tail"))
+    assert rim.links["tail"]._dialling == {}
+    assert not linked(rim, "tail", "head")
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_said_to_nobody_gets_lost(alone):
+    alone.links["tail"].send("head", Ack(1, 1))
+    alone.links["tail"].send("nobody", Fetch(1, identity("tail").member, EntryId()))
+    await a_moment()
+    assert alone.receivers["tail"].messages() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_when_a_node_dies_the_other_is_told_first_of_the_end_then_of_the_refusal(pair):
+    await until(lambda: linked(pair, "head", "tail"))
+    pair.receivers["head"].heard.clear()
+    await pair.ports["tail"].stopListening()
+    pair.links["tail"].stop()
+    await until(lambda: ("refused", "tail") in pair.heard("head"))
+    assert pair.heard("head") == [("unlinked", "tail"), ("refused", "tail")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_ends_while_the_port_is_open_is_made_again(pair):
+    await until(lambda: linked(pair, "head", "tail"))
+    pair.receivers["head"].heard.clear()
+    for link in list(pair.links["tail"]._all):
+        link.transport.abortConnection()
+    await until(lambda: linked(pair, "head", "tail"))
+    assert pair.heard("head") == [("unlinked", "tail"), ("linked", "tail", 1)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_node_that_ended_its_life_begins_another_on_the_same_port(pair):
+    await until(lambda: linked(pair, "head", "tail"))
+    links, receiver = pair.links["tail"], pair.receivers["tail"]
+    links.stop()
+    links.start(identity("tail", 2), receiver)
+    await until(lambda: linked(pair, "head", "tail", 2))
+    assert not [what for what in pair.heard("head") if what[0] == "refused"]
+
+
+# --- which connection counts -------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_newer_connection_takes_the_place_of_an_older(alone):
+    first = await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    alone.receivers["tail"].heard.clear()
+    second = await alone.dial("tail", as_=identity("head", 2))
+    await until(lambda: linked(alone, "tail", "head", 2))
+    assert [what for what in alone.heard("tail") if what[0] != "refused"] == [
+        ("unlinked", "head"),
+        ("linked", "head", 2),
+    ]
+    await until(lambda: first.closed)
+    alone.links["tail"].send("head", Ack(1, 1))
+    await until(lambda: second.boxes)
+    assert not second.closed
+    assert ("unlinked", "head") not in alone.heard("tail")[2:]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_comes_on_a_connection_that_was_replaced_is_dropped(alone):
+    await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    links = alone.links["tail"]
+    older = links._links["head", "chain"]
+    second = await alone.dial("tail", as_=identity("head", 2))
+    await until(lambda: linked(alone, "tail", "head", 2))
+    links.deliver("head", older, Ack(1, 1))
+    second.say(Ack(1, 2))
+    await until(alone.receivers["tail"].messages)
+    assert alone.receivers["tail"].messages() == [("head", Ack(1, 2))]
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_counts_before_the_hello(alone, logged):
+    client = await alone.dial("tail")
+    client.say(Ping(identity("head").member, 1, 1))
+    await until(lambda: client.closed)
+    assert alone.receivers["tail"].messages() == []
+    assert logged[0].endswith("sent Ping out of place: connection closed")
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_says_nothing_is_not_waited_for(alone, monkeypatch):
+    monkeypatch.setattr(links_module, "HELLO_SECONDS", 0.05)
+    client = await alone.dial("tail")
+    await until(lambda: client.closed)
+
+
+# --- the copy lane -----------------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_copied_goes_on_a_connection_of_its_own(pair):
+    await until(lambda: linked(pair, "tail", "head") and linked(pair, "head", "tail"))
+    fetch = Fetch(1, identity("tail").member, EntryId(1, 1))
+    copied = Copied(1, EntryId(1, 1), (), EntryId(1, 1), True)
+    pair.links["tail"].send("head", fetch)
+    await until(lambda: pair.receivers["head"].messages() == [("tail", fetch)])
+    pair.links["head"].send("tail", copied)
+    await until(lambda: pair.receivers["tail"].messages() == [("head", copied)])
+    lanes = [set(links._links) for links in pair.links.values()]
+    assert lanes == [
+        {("tail", "chain"), ("tail", "copy")},
+        {("head", "chain"), ("head", "copy")},
+    ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_end_of_the_copy_lane_is_not_the_end_of_the_link(alone):
+    await alone.dial("tail", as_=identity("head"))
+    copying = await alone.dial("tail", as_=identity("head"), lane=b"copy")
+    await until(lambda: len(alone.links["tail"]._links) == 2)
+    alone.receivers["tail"].heard.clear()
+    copying.transport.abortConnection()
+    await until(lambda: len(alone.links["tail"]._links) == 1)
+    assert [what for what in alone.heard("tail") if what[0] != "refused"] == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_has_no_copy_lane_is_sent_no_entries(alone):
+    client = await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    alone.links["tail"].send("head", Copied(1, EntryId(), (), EntryId(), False))
+    alone.links["tail"].send("head", Ack(1, 1))
+    await until(lambda: client.boxes)
+    assert [kind for kind, _ in client.boxes] == ["Ack"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_receiver_that_does_not_read_pauses_its_link_and_no_other(alone):
+    client = await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    client.transport.pauseProducing()
+    big = Fetch(1, replace(identity("tail").member, host="h" * 60_000), EntryId())
+    await alone.dial("tail", as_=identity("head"), lane=b"copy")
+    await until(lambda: len(alone.links["tail"]._links) == 2)
+    link = alone.links["tail"]._links["head", "chain"]
+    while ("paused", "head", True) not in alone.heard("tail"):
+        link.send(big)
+    client.transport.resumeProducing()
+    await until(lambda: ("paused", "head", False) in alone.heard("tail"))

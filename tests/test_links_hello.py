@@ -1,0 +1,175 @@
+"""Links: who may be linked with whom, and what strangers can do."""
+
+import pytest
+import pytest_twisted
+from links_rim import Receiver, identity, lines_logged, linked, open_rim
+from msgspec.structs import replace
+from tcp import HERE, a_moment, reactor, until
+from twisted.protocols import amp
+
+from chainchat.chain.configuration import Member
+from chainchat.server.links import Hello, Links, RefusedHelloError
+
+pytestmark = pytest.mark.reactor
+
+
+@pytest.fixture
+def logged():
+    with lines_logged() as lines:
+        yield lines
+
+
+@pytest.fixture
+def rim():
+    with open_rim() as rim:
+        yield rim
+
+
+@pytest.fixture
+def alone(rim):
+    rim.start_tail_alone()
+    return rim
+
+
+# --- who may be linked -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "objection"),
+    [
+        ({"version": 2}, "speaks protocol version 2, not 1"),
+        ({"chain": "other"}, "belongs to the chain 'other', not 'test'"),
+        (
+            {"founding": ("tail", "head")},
+            "has the founding order 'tail head', not 'head middle tail'",
+        ),
+        ({"suspect_after": 3.0}, "has suspect-after 3.0, not 2.0"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_whoever_does_not_belong_to_the_chain_is_refused(alone, logged, changed, objection):
+    with pytest.raises(RefusedHelloError, match=f"tail: it {objection}"):
+        await alone.dial("tail", as_=identity("head", **changed))
+    assert [line.partition(" refused: ")[2] for line in logged] == [f"it {objection}"]
+    assert not linked(alone, "tail", "head")
+
+
+@pytest_twisted.ensureDeferred
+async def test_another_node_at_ones_own_position_is_refused(alone, logged):
+    with pytest.raises(RefusedHelloError, match="is another tail"):
+        await alone.dial("tail", as_=identity("tail", 7))
+    assert len(logged) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_cannot_be_understood_is_refused(alone, logged):
+    client = await alone.dial("tail")
+    with pytest.raises(RefusedHelloError, match="does not understand"):
+        await client.callRemote(Hello, identity=b"\xc1", lane=b"chain")
+    assert logged[0].endswith("refused: it says what this version does not understand")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_one_that_dialled_refuses_whom_it_did_not_mean(rim, logged):
+    rim.listen("head")
+    rim.listen("tail")
+    rim.settings["middle"] = rim.settings.pop("tail")  # the wrong port in chain.ini
+    rim.start("head")
+    other = Links(reactor, identity("tail"), {})
+    rim.ports["tail"].factory = other.factory()
+    other.start(identity("tail"), Receiver())
+    rim.links["other"] = other
+    await until(lambda: [line for line in logged if "refused" in line])
+    [line] = [line for line in logged if "refused" in line]
+    assert line.endswith("refused: it is tail, where middle should be")
+    assert not linked(rim, "head", "middle")
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_one_that_was_refused_logs_why_and_dials_on(rim, logged):
+    for position in ("head", "tail"):
+        rim.listen(position)
+    rim.start("head", suspect_after=9.0)
+    rim.start("tail")
+    await until(lambda: [line for line in logged if "refuses this node" in line])
+    [line] = [line for line in logged if "refuses this node" in line]
+    assert line.endswith("refuses this node: tail: it has suspect-after 9.0, not 2.0")
+    await until(rim.links["head"]._redials["tail"].active)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_same_complaint_is_logged_once_a_minute(alone, logged):
+    for _ in range(5):
+        with pytest.raises(RefusedHelloError):
+            await alone.dial("tail", as_=identity("head", chain="other"))
+    assert len(logged) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_newcomer_that_chain_ini_does_not_name_is_accepted(alone):
+    newcomer = replace(identity("newcomer"), member=Member("newcomer", "id-new", 1, HERE, 1))
+    await alone.dial("tail", as_=newcomer)
+    await until(lambda: linked(alone, "tail", "newcomer"))
+
+
+# --- strangers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "does not speak AMP"),
+        (b"\xff" * 100, "does not speak AMP"),
+        (b"\x00\x08_command\x00\x05Nosuc\x00\x00", "sent Nosuc out of place"),
+        (b"\x00\x01a\x00\x01b\x00\x00", "sent a box out of place"),
+        (b"\x00\x07_answer\x00\x011\x00\x00", "sent a box out of place"),
+        (b"\x00\x08_command\x00\x05Hello\x00\x00", "sent Hello out of place"),
+        (b"\x00\x08_command\x00\x02\xff\xfe\x00\x00", "out of place"),
+        (b"\x00\x00", "sent a box out of place"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_garbage_ends_the_connection_without_a_traceback(
+    alone, logged, logged_failures, data, complaint
+):
+    client = await alone.dial("tail")
+    client.transport.write(data)
+    await until(lambda: client.closed)
+    assert len(logged) == 1
+    assert complaint in logged[0]
+    assert logged[0].endswith(": connection closed")
+    assert logged_failures == []
+
+
+@pytest.mark.parametrize(
+    ("box", "complaint"),
+    [
+        ({b"_command": b"Ack", b"body": b"\xc1"}, "sent a Ack that does not fit"),
+        ({b"_command": b"Ack"}, "sent a Ack that does not fit"),
+        ({b"_command": b"Nosuch", b"body": b""}, "sent Nosuch out of place"),
+        ({b"_command": b"Hello", b"identity": b"", b"lane": b""}, "sent Hello out of place"),
+        ({b"_answer": b"99"}, "sent a box out of place"),
+        ({b"_error": b"99"}, "sent a box out of place"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_a_peer_that_says_what_no_node_says_is_cut_off(
+    alone, logged, logged_failures, box, complaint
+):
+    client = await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    client.sendBox(amp.AmpBox(box))
+    await until(lambda: client.closed)
+    await until(lambda: ("unlinked", "head") in alone.heard("tail"))
+    assert [line for line in logged if complaint in line]
+    assert alone.receivers["tail"].messages() == []
+    assert logged_failures == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_probe_of_the_port_leaves_no_trace(alone, logged):
+    client = await alone.dial("tail")
+    client.transport.abortConnection()
+    await until(lambda: client.closed)
+    await a_moment()
+    assert logged == []

@@ -1,0 +1,158 @@
+"""Whole nodes that die, come back, are left out: who serves, and with what log."""
+
+import pytest
+from node_house import SUSPECT_AFTER, THREE, founded
+
+from chainchat.server.node import begin_life
+from chainchat.storage.memory import MemoryStorage
+
+
+@pytest.fixture
+def house():
+    house = founded()
+    assert house.committed() == dict.fromkeys(THREE, 1)
+    house.later(0.2)  # until each has confirmed the others as members
+    return house
+
+
+# --- one dies, and comes back ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dead", THREE)
+def test_when_one_dies_the_two_others_serve_at_once(house, dead):
+    rest = tuple(position for position in THREE if position != dead)
+    results = [house.say(position) for position in rest]
+    house.clock.advance(0)
+    house.kill(dead)
+    house.run()  # no time passes
+    assert house.chains() == dict.fromkeys(rest, rest)
+    results += [house.say(position) for position in rest]
+    house.run()
+    assert [len(result) for result in results] == [1] * 4
+    assert house.log(rest[0]) == house.log(rest[1])
+
+
+@pytest.mark.parametrize("last", THREE)
+def test_when_two_die_the_last_serves_with_all_that_was_acknowledged(house, last):
+    acknowledged = [house.say(position) for position in THREE for _ in range(3)]
+    house.run()
+    assert all(acknowledged)
+    before = house.log("head")
+    house.kill(*(position for position in THREE if position != last))
+    house.run()
+    results = house.say(last)
+    house.run()
+    assert len(results) == 1
+    assert house.log(last)[: len(before)] == before
+
+
+@pytest.mark.parametrize("dead", THREE)
+def test_a_node_that_comes_back_joins_as_the_tail_and_has_everything(house, dead):
+    house.kill(dead)
+    house.run()
+    rest = tuple(position for position in THREE if position != dead)
+    for _ in range(50):
+        house.say(rest[0])
+    house.run()
+    house.start(dead)
+    house.later(2.0)
+    assert house.chains() == dict.fromkeys(THREE, (*rest, dead))
+    assert house.log(dead) == house.log(rest[0])
+    assert house[dead].state.image() == house[rest[0]].state.image()
+    results = house.say(dead)
+    house.run()
+    assert len(results) == 1
+
+
+def test_a_learner_that_comes_while_others_talk_keeps_up_and_joins(house):
+    house.kill("tail")
+    house.run()
+    house.start("tail")
+    results = []
+    for _ in range(40):
+        results += [house.say("head"), house.say("middle")]
+        house.later(0.1)
+    assert house.chains() == dict.fromkeys(THREE, THREE)
+    house.run()
+    assert all(len(result) == 1 for result in results)
+    assert house.log("tail") == house.log("head")
+
+
+def test_an_empty_disk_gets_the_whole_log(house):
+    house.kill("middle")
+    for _ in range(20):
+        house.say("head")
+    house.run()
+    del house.disks["middle"]
+    house.disks["middle"] = MemoryStorage()
+    begin_life(house.disks["middle"], lambda: "id-empty")
+    house.start("middle")
+    house.later(2.0)
+    assert house.chains() == dict.fromkeys(THREE, ("head", "tail", "middle"))
+    assert house.log("middle") == house.log("head")
+
+
+def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house):
+    house.slow = {("head", "middle")}
+    results = house.say("head")
+    house.clock.advance(0)
+    assert house.disks["head"].last.seq == 2
+    house.kill("head")
+    house.slow.clear()
+    house.run()
+    house.say("middle")
+    house.run()
+    house.start("head")
+    house.later(2.0)
+    assert results == []
+    assert [entry.seq for entry in house.disks["head"].cuts] == [2]
+    assert house.log("head") == house.log("middle")
+
+
+def test_a_restarted_chain_has_everything(house):
+    for position in THREE:
+        house.say(position)
+    house.run()
+    before = house.log("head")
+    house.kill(*reversed(THREE))  # the head is the last, and alone; all it has is committed
+    house.start(*THREE)
+    house.later(2.0)
+    assert len(house.chains()) == 3
+    assert house.log("tail")[: len(before)] == before
+    assert house.log("tail") == house.log("head")
+
+
+# --- left out ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("paused", THREE)
+def test_a_node_that_the_chain_goes_on_without_begins_a_new_life(house, paused):
+    node = house.nodes.pop(paused)  # it does not hear, nor is it heard; its clock stands still
+    house.later(2 * SUSPECT_AFTER)
+    rest = tuple(position for position in THREE if position != paused)
+    assert house.chains() == dict.fromkeys(rest, rest)
+    house.nodes[paused] = node
+    house.later(0.1)
+    assert house.excluded == [paused]
+    assert not node.running
+    house.later(2.0)
+    assert house[paused].me.incarnation == 2
+    assert house.chains() == dict.fromkeys(THREE, (*rest, paused))
+
+
+@pytest.mark.parametrize("dead", THREE)
+def test_a_learner_that_was_killed_comes_again(house, dead):
+    rest = tuple(position for position in THREE if position != dead)
+    house.kill(dead)
+    for _ in range(20):
+        house.say(rest[0])
+    house.run()
+    house.start(dead)
+    house.run(1)
+    house.kill(dead)
+    house.later(0.5)
+    assert house.chains() == dict.fromkeys(rest, rest)
+    house.start(dead)
+    house.later(2.0)
+    assert house.chains() == dict.fromkeys(THREE, (*rest, dead))
+    assert house.log(dead) == house.log(rest[0])

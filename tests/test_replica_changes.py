@@ -1,0 +1,221 @@
+"""The chain proper over changes: other configurations, copying, and whatever else happens."""
+
+from collections import defaultdict
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from replica_chain import NOW, THREE, Chain, opening
+
+from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.messages import Ack, Entry, EntryId, Holding
+from chainchat.chain.replica import (
+    Persist,
+    Replica,
+    Send,
+)
+from chainchat.storage.memory import MemoryStorage
+
+deterministic = settings(derandomize=True, max_examples=300, deadline=None)
+
+
+@pytest.fixture
+def chain():
+    chain = Chain(*THREE)
+    chain.settle()
+    chain.trace.clear()
+    return chain
+
+
+# --- another configuration ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", THREE)
+@pytest.mark.parametrize("rounds", range(5))
+def test_whoever_goes_the_others_lose_nothing_and_keep_the_order(gone, rounds):
+    chain = Chain(*THREE)
+    chain.settle()
+    rest = [position for position in THREE if position != gone]
+    said = {position: [] for position in rest}
+    for number in range(rounds):
+        for position in rest:
+            said[position].append(f"{position} {number}".encode())
+            chain[position].submit(said[position][-1])
+        chain.turn(*THREE)
+        for wire in list(chain.wires):
+            chain.deliver(*wire)
+    chain.adopt(*rest)
+    chain.settle()
+    assert chain.applied[rest[0]] == chain.applied[rest[1]]
+    for position in rest:
+        commands = chain.commands(position)
+        assert [c for c in commands if c in said[rest[0]]] == said[rest[0]]
+        assert [c for c in commands if c in said[rest[1]]] == said[rest[1]]
+        assert chain[position].pending == 0
+
+
+def test_a_new_tails_log_is_committed_as_it_stands(chain):
+    chain["head"].submit(b"one")
+    chain.turn("head")
+    chain.adopt("head")
+    chain.settle()
+    assert chain.commands("head") == [b"opening 1", b"one", b"opening 2"]
+
+
+def test_an_epoch_has_one_opening_however_often_it_is_adopted(chain):
+    for _ in range(3):
+        chain["head"].adopt(chain["head"].configuration)
+        chain["head"].active = True
+        chain.settle()
+    chain.adopt(*THREE)
+    for _ in range(2):
+        chain["head"].adopt(chain["head"].configuration)
+        chain["head"].active = True
+    chain.settle()
+    assert chain.commands("tail") == [b"opening 1", b"opening 2"]
+
+
+def test_a_replica_on_an_old_log_applies_what_comes_after_its_checkpoint(chain):
+    for command in (b"one", b"two", b"three"):
+        chain["head"].submit(command)
+    chain.settle()
+    again = Replica("tail", "tail.2", chain.logs["tail"], opening=opening, applied=2)
+    assert (again.last, again.committed, again.applied) == (EntryId(1, 4), 2, 2)
+    assert list(again.turn(NOW)) == []
+    again.adopt(Configuration(2, (Member("tail", "tail", 2),)))
+    again.active = True
+    persist = next(turn := again.turn(NOW))
+    chain.logs["tail"].append(persist.entries)
+    [apply] = turn
+    assert [entry.command for entry in apply.entries] == [b"two", b"three", b"opening 2"]
+
+
+# --- outside the chain -------------------------------------------------------------------
+
+
+def learner_on(*epochs, applied=0):
+    """A replica that takes no part, on a log with one entry of each of these epochs."""
+    log = MemoryStorage()
+    log.append(some(*epochs))
+    return Replica("newcomer", "newcomer.1", log, opening=opening, applied=applied), log
+
+
+def some(*epochs, after=0):
+    return tuple(Entry(s, e, "a.1", s, NOW + s, b"%d" % s) for s, e in enumerate(epochs, after + 1))
+
+
+def test_what_a_learner_copies_is_applied_once_it_is_on_its_disk():
+    replica, log = learner_on(1, 1)
+    effects = replica.copy(some(1, 2, after=2), committed=True)
+    assert next(effects) == Persist(some(1, 2, after=2))
+    assert (replica.durable, replica.applied) == (2, 0)
+    log.append(some(1, 2, after=2))
+    assert [list(apply.entries) for apply in effects] == [list(some(1, 1, 1, 2))]
+    assert (replica.last, replica.durable, replica.committed) == (EntryId(2, 4), 4, 4)
+    assert replica.time == NOW + 4
+
+
+def test_what_may_not_be_committed_is_copied_but_not_applied():
+    replica, log = learner_on(1)
+    effects = replica.copy(some(1, after=1), committed=False)
+    log.append(next(effects).entries)
+    assert list(effects) == []
+    assert (replica.durable, replica.committed, replica.applied) == (2, 0, 0)
+
+
+def test_only_the_exact_next_entries_can_be_copied():
+    replica, _ = learner_on(1, 1)
+    with pytest.raises(AssertionError):
+        next(replica.copy(some(1, after=3), committed=True))
+
+
+def test_who_takes_part_copies_nothing():
+    replica = Chain("head")["head"]
+    with pytest.raises(AssertionError):
+        next(replica.copy(some(1), committed=True))
+
+
+def test_after_a_cut_it_goes_on_from_the_logs_new_end():
+    replica, log = learner_on(1, 1, 1, applied=1)
+    log.cut(1)
+    replica.cut()
+    assert (replica.last, replica.durable, replica.applied) == (EntryId(1, 1), 1, 1)
+    effects = replica.copy(some(2, after=1), committed=True)
+    log.append(next(effects).entries)
+    assert [list(apply.entries) for apply in effects] == [list(some(2, after=1))]
+
+
+def test_a_cut_never_reaches_what_was_applied():
+    replica, log = learner_on(1, 1, 1, applied=2)
+    log.cut(1)
+    with pytest.raises(AssertionError):
+        replica.cut()
+
+
+def test_a_learner_that_joins_goes_on_where_it_copied_to():
+    replica, log = learner_on(1)
+    effects = replica.copy(some(1, after=1), committed=True)
+    log.append(next(effects).entries)
+    list(effects)
+    members = (Member("head", "head", 1), Member("newcomer", "newcomer", 1))
+    replica.adopt(Configuration(2, members))
+    replica.active = True
+    assert list(replica.turn(NOW)) == [
+        Send("head", Holding(2, EntryId(1, 2))),
+        Send("head", Ack(2, 2)),
+    ]
+    assert replica.applied == 2
+
+
+# --- whatever happens --------------------------------------------------------------------
+
+pairs = st.sampled_from([(a, b) for a in THREE for b in THREE if a != b])
+steps = st.one_of(
+    st.tuples(
+        st.sampled_from(["submit", "turn", "turn", "lock", "unlock"]), st.sampled_from(THREE)
+    ),
+    st.tuples(st.sampled_from(["deliver", "deliver", "deliver", "reconnect"]), pairs),
+    st.tuples(st.just("splice"), st.sampled_from(THREE)),
+)
+
+
+def check(chain):
+    """The invariants *prefix* and *committed*."""
+    logs = [chain.logs[position].read(0, 1 << 62, 1 << 62) for position in chain.members]
+    for longer, shorter in pairwise(logs):
+        assert shorter == longer[: len(shorter)]
+    applied = max((chain[position].applied for position in chain.members), default=0)
+    assert all(len(log) >= applied for log in logs)
+
+
+@given(st.lists(steps, max_size=60))
+@deterministic
+def test_whatever_happens_logs_are_prefixes_and_nothing_is_lost_or_turned_around(drawn):
+    chain, numbers = Chain(*THREE), defaultdict(int)
+    for step, where in drawn:
+        match step:
+            case "submit":
+                numbers[where] += 1
+                chain[where].submit(b"%s %d" % (where.encode(), numbers[where]))
+            case "turn":
+                chain.turn(where)
+            case "lock" | "unlock" if where in chain.members:
+                chain[where].active = step == "unlock"
+            case "deliver":
+                chain.deliver(*where)
+            case "reconnect":
+                chain.reconnect(*where)
+            case "splice" if where in chain.members and len(chain.members) > 1:
+                chain.adopt(*(position for position in chain.members if position != where))
+        check(chain)
+    for position in chain.members:
+        chain[position].active = True
+    chain.settle()
+    check(chain)
+    for position in chain.members:
+        assert chain.applied[position] == chain.applied[chain.members[0]]
+        assert chain[position].pending == 0
+        own = [c for c in chain.commands(position) if c.startswith(position.encode())]
+        assert own == [b"%s %d" % (position.encode(), n + 1) for n in range(numbers[position])]
+        assert chain.commands(position).count(b"opening %d" % chain.epoch) == 1
