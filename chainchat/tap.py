@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,10 @@ class Options(usage.Options):
         if not self["force-alone"]:
             return None
         fenced = tuple(filter(None, (self["fenced"] or "").split(",")))
-        others = [p for p in self.settings.nodes if p != self.node.position]
-        if not fenced or not set(fenced) <= set(others):
-            raise SystemExit(f"chainchat: --force-alone needs --fenced with some of {others}")
+        if not fenced or self.node.position in fenced:
+            raise SystemExit(
+                "chainchat: --force-alone needs --fenced with the positions of all other members"
+            )
         names = ",".join(fenced)
         print(  # noqa: T201 - it is asked on the terminal, before there is a log
             f"{self.node.position} will go on ALONE, from its own log. This is right only if "
@@ -133,10 +135,11 @@ class Options(usage.Options):
             return
         if twistd.get("pidfile") == "twistd.pid":
             twistd["pidfile"] = f"{self.node.position}.pid"
-        if twistd.get("pidfile"):
+            Path(twistd["pidfile"]).unlink(missing_ok=True)
+        elif twistd.get("pidfile"):
             pidfile = Path(twistd["pidfile"])
             if pidfile.is_file() and pidfile.read_bytes().strip().isdigit():
-                pidfile.unlink()
+                pidfile.unlink()  # of any other content it may not be ours
         if not twistd.get("nodaemon") and not twistd.get("logfile"):
             twistd["logfile"] = f"{self.node.position}.log"
 
@@ -329,8 +332,10 @@ class NodeService(Service):
 
 def makeService(options: Options) -> Service:
     """The service that ``twistd`` runs."""
-    # Timers must not follow the wall clock: a step back would stop them all.
-    reactor.seconds = time.monotonic
+    # Timers must not follow the wall clock: a step back would stop them all. And a confirmation
+    # must grow old while the machine sleeps (macOS counts that in CLOCK_MONOTONIC).
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    reactor.seconds = partial(time.clock_gettime, clock)
     foreground = options.parent is None or bool(options.parent.get("nodaemon"))
     return NodeService(options.settings, options.node, fenced=options.fenced, foreground=foreground)
 

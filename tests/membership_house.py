@@ -192,7 +192,7 @@ class House:
             node = self.lives[to]
             self.look_at_logs(to)
             if isinstance(message, Member):  # stands for the learner's word that it has all
-                self.carry_out(to, node.synced(message, node.last))
+                self.carry_out(to, node.synced(message, node.last, self.now))
             else:
                 self.carry_out(to, node.receive(sender, message, self.now))
 

@@ -122,6 +122,16 @@ def test_a_learner_cuts_what_is_not_common_and_takes_the_rest(mine, its, common)
     )
 
 
+@pytest.mark.parametrize(("mine", "its"), [((1, 1, 2), (1, 1, 2)), ((1, 1, 1), (1, 1)), ((), ())])
+def test_a_learner_that_lacks_nothing_has_caught_up_before_anybody_writes(mine, its):
+    pair = Pair(log_of(*mine), log_of(*its))
+    pair.begin()
+    pair.run()
+    assert pair.learner.caught_up
+    assert everything(pair.mine) == everything(pair.its)
+    assert pair.of_kind(Take) == []
+
+
 def test_what_is_not_common_is_cut_before_anything_is_taken():
     pair = Pair(log_of(1, 1, 1), log_of(1, 2, 2))
     pair.begin()

@@ -80,7 +80,8 @@ def test_a_node_whose_chain_ini_has_another_order_does_not_vote():
     assert propose(node, vote) == [
         Report(
             "no vote for epoch 1 (head -> middle -> tail): "
-            "the founding order here is middle head tail"
+            "the founding order here is middle head tail",
+            alarm=True,
         )
     ]
 
@@ -89,9 +90,10 @@ def test_an_empty_disk_that_meets_a_founded_chain_is_a_learner():
     node = life(member("head", 1, "id-empty"))
     held = configuration(4, *THREE, why="founded")
     pong = Pong(member("tail"), 1, held, False, EntryId(), False)
-    save, report = node.receive("tail", pong, 0.0)
+    save, report, *pings = node.receive("tail", pong, 0.0)
     assert save.record.configuration == held
     assert report == Report("epoch 4 (head -> middle -> tail): founded")
+    assert [(ping.to, ping.message.epoch) for ping in pings] == [(p, 4) for p in THREE]
     assert (node.status, node.active) == (Status.LEARNER, False)
     assert all(isinstance(effect.message, Ping) for effect in node.tick(0.1))
 
@@ -204,11 +206,13 @@ def test_the_decision_is_on_disk_before_anybody_hears_of_it():
     pong = Pong(member("tail"), 1, Configuration(), False, EntryId(), False)
     [proposed] = node.receive("tail", pong, 0.0)
     voted = Voted(member("tail"), proposed.message.vote, EntryId())
-    save, report, send = node.receive("tail", voted, 0.0)
+    save, report, send, ping = node.receive("tail", voted, 0.0)
     decided = configuration(1, "head", "tail", why="founded")
     assert save == Save(Record("id-head", 1, ("head", "tail"), decided))
     assert report == Report("epoch 1 (head -> tail): founded")
     assert send == Send("tail", Decided(decided))
+    assert (ping.to, ping.message.member, ping.message.epoch) == ("tail", node.me, 1)
+    assert isinstance(ping.message, Ping)
 
 
 def test_a_vote_of_another_life_does_not_count():
@@ -282,13 +286,24 @@ def test_only_a_newer_configuration_is_learned():
     node = active("tail", epoch=5)
     for epoch in (0, 4, 5):
         assert list(node.receive("head", Decided(configuration(epoch, *THREE)), 0.0)) == []
-    save, _ = node.receive("head", Decided(configuration(6, "head", "tail")), 0.0)
+    [save] = of_kind(node.receive("head", Decided(configuration(6, "head", "tail")), 0.0), Save)
     assert save.record.configuration == configuration(6, "head", "tail")
+
+
+def test_the_members_of_what_is_learned_are_pinged_at_once():
+    node = active("tail", epoch=5)
+    effects = list(node.receive("head", Decided(configuration(6, *THREE, head=2)), 0.0))
+    save, report, *pings = effects
+    assert isinstance(save, Save)
+    assert isinstance(report, Report)
+    assert [ping.to for ping in pings] == ["head", "middle"]
+    assert [(p.member, p.epoch) for p in of_kind(pings, Ping)] == [(node.me, 6)] * 2
+    assert of_kind(node.receive("head", Decided(node.configuration), 0.1), Ping) == []
 
 
 def test_what_is_learned_clears_the_vote(voter):
     propose(voter, vote_for(WITHOUT_TAIL, member("head")))
-    save, _ = voter.receive("head", Decided(configuration(2, "head", "middle")), 0.0)
+    [save] = of_kind(voter.receive("head", Decided(WITHOUT_TAIL), 0.0), Save)
     assert save.record.vote is None
     assert voter.active
 
@@ -299,7 +314,7 @@ def test_an_epoch_with_two_configurations_is_an_alarm_and_changes_nothing():
     alarm = (
         "ALARM: epoch 5 has two configurations: epoch 5 (head -> middle -> tail) and epoch 5 (head)"
     )
-    assert list(node.receive("head", other, 0.0)) == [Report(alarm)]
+    assert list(node.receive("head", other, 0.0)) == [Report(alarm, alarm=True)]
     assert node.configuration == configuration(5, *THREE)
 
 
@@ -307,13 +322,14 @@ def test_an_epoch_with_two_configurations_is_an_alarm_and_changes_nothing():
 def test_the_life_of_a_member_that_is_left_out_ends(incarnation):
     record = Record("id-tail", incarnation, THREE, configuration(1, *THREE))
     node = life(member("tail", incarnation), record)
-    save, _, excluded = node.receive("head", Decided(configuration(2, "head")), 0.0)
+    effects = list(node.receive("head", Decided(configuration(2, "head")), 0.0))
+    [save] = of_kind(effects, Save)
     assert save.record.configuration == configuration(2, "head")
-    assert excluded == Excluded()
+    assert of_kind(effects, Excluded) == [Excluded()]
 
 
 def test_a_learner_that_is_not_taken_in_goes_on_as_it_was():
     node = life(member("newcomer"), Record("id-newcomer", 1, THREE, configuration(1, *THREE)))
     effects = list(node.receive("head", Decided(configuration(2, "head")), 0.0))
-    assert [type(effect) for effect in effects] == [Save, Report]
+    assert [len(of_kind(effects, kind)) for kind in (Save, Report, Excluded)] == [1, 1, 0]
     assert node.status is Status.LEARNER

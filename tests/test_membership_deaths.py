@@ -3,7 +3,7 @@
 from itertools import permutations
 
 import pytest
-from membership_house import SUSPECT_AFTER, THREE, TICK, founded
+from membership_house import SUSPECT_AFTER, THREE, TICK, House, founded
 
 
 @pytest.mark.parametrize("killed", list(permutations(THREE, 2)))
@@ -40,6 +40,45 @@ def test_the_second_may_be_killed_in_the_middle_of_the_splice(killed, delivered)
     house.lost = lambda sender, to, message: False
     house.kill(killed[1])
     house.run()
+    assert house.chains() == {last: (last,)}
+
+
+@pytest.mark.parametrize("killed", list(permutations(THREE, 2)))
+def test_two_of_three_may_be_killed_just_after_the_founding(killed):
+    house = House(*THREE)
+    house.start(*THREE)
+    while not all(node.active for node in house.lives.values()):
+        house.run(TICK)  # ends with everything delivered, before the next tick
+    [last] = set(THREE) - set(killed)
+    house.kill(*killed)
+    house.run(5.0)
+    assert house.chains() == {last: (last,)}
+
+
+@pytest.mark.parametrize("killed", list(permutations(THREE, 2)))
+def test_two_of_three_may_be_killed_just_after_a_join(killed):
+    house = founded()
+    house.kill("tail")
+    house.run()
+    house.start("tail")
+    while "tail" not in house.chains():
+        house.run(TICK)
+    [last] = set(THREE) - set(killed)
+    house.kill(*killed)
+    house.run(5.0)
+    assert house.chains() == {last: (last,)}
+
+
+@pytest.mark.parametrize("killed", list(permutations(THREE, 2)))
+def test_two_of_three_may_be_killed_just_after_a_resume(killed):
+    house = founded()
+    house.stop(*THREE)
+    house.start(*THREE)
+    while len(house.chains()) < len(THREE):
+        house.run(TICK)
+    [last] = set(THREE) - set(killed)
+    house.kill(*killed)
+    house.run(5.0)
     assert house.chains() == {last: (last,)}
 
 

@@ -27,6 +27,8 @@ TWO = ("head", "middle")
 NEWCOMER = member("tail", 2)
 JOINED = configuration(2, *TWO, "tail", tail=2)
 END = EntryId(1, 9)
+SOON = TICK / 2
+"""When the learner has all: in time."""
 
 
 def offer(node, newcomer=NEWCOMER, now=0.0, *, caught_up=True, knows=None):
@@ -117,7 +119,7 @@ def test_the_tail_seals_for_a_learner_that_is_near_and_does_not_vote_yet(tail):
 def test_it_votes_when_the_learner_has_all(tail):
     vote = vote_for(JOINED, member("head"))
     propose(tail, vote)
-    save, send = tail.synced(NEWCOMER, END)
+    save, send = tail.synced(NEWCOMER, END, SOON)
     assert save == Save(Record("id-middle", 1, THREE, configuration(1, *TWO), vote))
     assert send == Send("head", Voted(tail.me, vote, END))
     assert tail.sealed is None
@@ -135,15 +137,15 @@ def test_it_votes_when_the_learner_has_all(tail):
 )
 def test_it_does_not_vote_for_less_or_for_another(tail, learner, last):
     propose(tail, vote_for(JOINED, member("head")))
-    assert list(tail.synced(learner, last)) == []
+    assert list(tail.synced(learner, last, SOON)) == []
     assert tail.record.vote is None
 
 
 def test_word_that_nobody_waits_for_is_nothing(tail):
-    assert list(tail.synced(NEWCOMER, END)) == []
+    assert list(tail.synced(NEWCOMER, END, SOON)) == []
     propose(tail, vote_for(JOINED, member("head")))
-    list(tail.synced(NEWCOMER, END))
-    assert list(tail.synced(NEWCOMER, END)) == []
+    list(tail.synced(NEWCOMER, END, SOON))
+    assert list(tail.synced(NEWCOMER, END, SOON)) == []
 
 
 def test_a_learner_that_is_far_is_declined(tail):
@@ -168,7 +170,7 @@ def test_the_tail_stays_sealed_for_a_tenth_of_suspect_after_and_then_declines(ta
     assert not tail.active
     assert of_kind(tail.tick(TICK + 0.01), Declined) == [Declined(vote)]
     assert tail.active
-    assert list(tail.synced(NEWCOMER, END)) == []  # too late
+    assert list(tail.synced(NEWCOMER, END, TICK + 0.02)) == []  # too late
 
 
 def test_a_proposal_that_is_repeated_does_not_keep_the_tail_sealed(tail):
@@ -192,7 +194,7 @@ def test_a_tail_that_is_sealed_proposes_nothing(tail):
 def test_a_join_whose_proposer_died_cleanly_is_completed(tail):
     confirm(tail, "head", 0.0)
     propose(tail, vote_for(JOINED, member("head")), 0.1)
-    list(tail.synced(NEWCOMER, END))
+    list(tail.synced(NEWCOMER, END, 0.1 + SOON))
     saved = [effect.record.configuration for effect in of_kind(die(tail, "head", 0.2), Save)]
     assert saved == [JOINED]
     hear(tail, "tail", 0.2)
@@ -203,7 +205,7 @@ def test_a_join_whose_proposer_died_cleanly_is_completed(tail):
 def test_a_join_whose_proposer_gave_it_up_is_aborted(tail):
     vote = vote_for(JOINED, member("head"))
     propose(tail, vote)
-    list(tail.synced(NEWCOMER, END))
+    list(tail.synced(NEWCOMER, END, SOON))
     assert list(tail.receive("head", Abort(vote), 0.1)) == [
         Save(Record("id-middle", 1, THREE, configuration(1, *TWO)))
     ]
@@ -254,10 +256,11 @@ def test_a_chain_of_one_seals_itself_and_decides_when_the_learner_has_all(only):
     assert offer(only) == [Seal(NEWCOMER)]
     assert not only.active
     assert only.record.vote is None
-    save, report, send = only.synced(NEWCOMER, END)
+    save, report, send, ping = only.synced(NEWCOMER, END, SOON)
     assert save.record.configuration.members == (member("head"), NEWCOMER)
     assert report == Report("epoch 2 (head -> tail): tail has caught up and joins")
-    assert send.to == "tail"
+    assert (send.to, ping.to) == ("tail", "tail")
+    assert isinstance(ping.message, Ping)
     assert only.active
 
 

@@ -201,14 +201,14 @@ def test_a_resume_that_lists_another_life_of_a_voter_is_refused():
     node = wedged("tail", incarnation=3)
     vote = vote_for(configuration(2, *THREE, tail=2), member("head"))
     why = "it does not list this life of this node"
-    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}")]
+    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}", alarm=True)]
 
 
 def test_a_life_older_than_the_configurations_is_an_alarm():
     node = wedged("tail")
     vote = vote_for(configuration(2, *THREE, tail=2, middle=0), member("head"))
     why = "middle is older than it was; was a backup restored?"
-    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}")]
+    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}", alarm=True)]
 
 
 def test_a_member_that_restarts_during_the_resume_is_resumed_as_it_is_then():
@@ -253,7 +253,8 @@ def test_the_proposer_first_copies_a_longer_log():
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 9))
     report, copy = node.receive("tail", voted, 0.1)
     assert report == Report(
-        "tail holds entries up to 9 of epoch 1, this log ends with 7 of epoch 1: copying first"
+        "tail holds entries up to 9 of epoch 1, this log ends with 7 of epoch 1: copying first",
+        alarm=True,
     )
     assert copy == Copy("tail")
     assert node.configuration.epoch == 1

@@ -252,7 +252,9 @@ def test_a_voter_judges_silence_by_its_own_clock(now, votes):
     assert bool(of_kind(effects, Voted)) is votes
     if not votes:
         assert effects == [
-            Report("no vote for epoch 2 (middle -> tail): head lives, as seen from here")
+            Report(
+                "no vote for epoch 2 (middle -> tail): head lives, as seen from here", alarm=True
+            )
         ]
 
 
@@ -301,7 +303,7 @@ def test_what_is_wrong_is_told_the_operator_once():
 def test_what_does_not_follow_is_not_voted_for(vote, why):
     node = active("tail")
     die(node, "head", 0.0)
-    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}")]
+    assert propose(node, vote) == [Report(f"no vote for {vote.configuration}: {why}", alarm=True)]
     assert node.record.vote is None
 
 

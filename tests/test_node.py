@@ -249,6 +249,7 @@ def test_a_tail_that_may_have_been_left_out_lets_nobody_copy(house):
 
 
 def test_a_question_of_an_earlier_epoch_is_not_answered_in_the_next(house):
+    assert lent(house, "tail", 1, house.disks["tail"].last)
     assert not lent(house, "tail", 1, house.disks["tail"].last)  # it waits for more
     house.kill("head")
     house.run()

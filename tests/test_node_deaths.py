@@ -2,6 +2,7 @@
 
 import pytest
 from node_house import SUSPECT_AFTER, THREE, founded
+from twisted.logger import LogLevel, globalLogPublisher
 
 from chainchat.server.node import begin_life
 from chainchat.storage.memory import MemoryStorage
@@ -44,6 +45,14 @@ def test_when_two_die_the_last_serves_with_all_that_was_acknowledged(house, last
     house.run()
     assert len(results) == 1
     assert house.log(last)[: len(before)] == before
+
+
+@pytest.mark.parametrize("last", THREE)
+def test_two_may_die_in_the_instant_after_the_founding(last):
+    house = founded()  # everything is delivered; no tick since
+    house.kill(*(position for position in THREE if position != last))
+    house.later(5.0)
+    assert house.chains() == {last: (last,)}
 
 
 @pytest.mark.parametrize("dead", THREE)
@@ -92,7 +101,21 @@ def test_an_empty_disk_gets_the_whole_log(house):
     assert house.log("middle") == house.log("head")
 
 
-def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house):
+@pytest.fixture
+def logged():
+    """Level and text of what nodes log."""
+    events = []
+
+    def observe(event):
+        if "text" in event:
+            events.append((event["log_level"], f"{event['node']}: {event['text']}"))
+
+    globalLogPublisher.addObserver(observe)
+    yield events
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house, logged):
     house.slow = {("head", "middle")}
     results = house.say("head")
     house.clock.advance(0)
@@ -106,6 +129,8 @@ def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house):
     house.later(2.0)
     assert results == []
     assert [entry.seq for entry in house.disks["head"].cuts] == [2]
+    told = "head: 1 entries after 1 are not in the chain's log; they are now in "
+    assert [level for level, text in logged if text.startswith(told)] == [LogLevel.warn]
     assert house.log("head") == house.log("middle")
 
 
@@ -120,6 +145,20 @@ def test_a_restarted_chain_has_everything(house):
     assert len(house.chains()) == 3
     assert house.log("tail")[: len(before)] == before
     assert house.log("tail") == house.log("head")
+
+
+def test_a_resume_is_told_as_a_change_from_the_configuration_of_the_record(house, logged):
+    house.kill(*THREE)
+    old = begin_life(house.disks["tail"], lambda: "id-b").configuration
+    house.start("tail")
+    assert house["tail"].configuration == old
+    assert not house["tail"].taking_part
+    house.start("head", "middle")
+    house.later(2.0)
+    new = house["tail"].configuration
+    assert new.epoch == old.epoch + 1
+    followed = f"tail: {old} is followed by {new}: {new.why}; writes stood still for "
+    assert [level for level, text in logged if text.startswith(followed)] == [LogLevel.info]
 
 
 # --- left out ----------------------------------------------------------------------------

@@ -13,6 +13,15 @@ EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
 
 
+def at_the_end(log, *learners):
+    """A sponsor from which these have heard that the last entry of the log is common."""
+    sponsor = Sponsor(log)
+    for learner in learners:
+        [(_, answer)] = asks(sponsor, log.last, learner)
+        assert answer == Copied(EPOCH, log.last, (), log.last, False)
+    return sponsor
+
+
 def asks(sponsor, last, learner=ME, paused=frozenset()):
     """The answers to a question."""
     sponsor.asked(learner.position, Fetch(EPOCH, learner, last))
@@ -39,9 +48,31 @@ def test_an_entry_that_the_log_does_not_have_is_answered_with_what_may_be_common
     assert list(sponsor.turn(set())) == []
 
 
+def test_the_first_question_of_each_life_is_answered_at_once_even_from_the_end():
+    sponsor = Sponsor(log_of(1, 1))
+    empty = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), False)
+    assert asks(sponsor, EntryId(1, 2)) == [("newcomer", empty)]
+    assert asks(sponsor, EntryId(1, 2)) == []
+    later = Member("newcomer", "id-new", 4)
+    assert asks(sponsor, EntryId(1, 2), later) == [("newcomer", empty)]
+    assert asks(sponsor, EntryId(1, 2), later) == []
+
+
+def test_what_differs_was_no_first_question():
+    sponsor = Sponsor(log_of(1, 1))
+    assert asks(sponsor, EntryId(1, 3)) == [("newcomer", Differs(EPOCH, EntryId(1, 2)))]
+    assert len(asks(sponsor, EntryId(1, 2))) == 1
+
+
+def test_after_a_new_configuration_the_first_question_is_answered_again():
+    sponsor = at_the_end(log_of(1, 1), ME)
+    sponsor.adopt()
+    assert len(asks(sponsor, EntryId(1, 2))) == 1
+
+
 def test_a_question_from_the_end_waits_until_there_is_more():
     log = log_of(1, 1)
-    sponsor = Sponsor(log)
+    sponsor = at_the_end(log, ME)
     assert asks(sponsor, EntryId(1, 2)) == []
     assert list(sponsor.turn(set())) == []
     log.append(entries(1, after=2))
@@ -52,14 +83,14 @@ def test_a_question_from_the_end_waits_until_there_is_more():
 
 def test_a_question_that_is_repeated_is_answered_once():
     log = log_of(1)
-    sponsor = Sponsor(log)
+    sponsor = at_the_end(log, ME)
     assert asks(sponsor, EntryId(1, 1)) == asks(sponsor, EntryId(1, 1)) == []
     log.append(entries(1, after=1))
     assert len(list(sponsor.turn(set()))) == 1
 
 
 def test_when_it_is_sealed_the_learner_it_is_sealed_for_is_told_and_no_other():
-    sponsor = Sponsor(log_of(1, 1))
+    sponsor = at_the_end(log_of(1, 1), OTHER)
     sponsor.sealed = ME
     assert asks(sponsor, EntryId(1, 2), OTHER) == []
     answer = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), True)
@@ -68,7 +99,7 @@ def test_when_it_is_sealed_the_learner_it_is_sealed_for_is_told_and_no_other():
 
 
 def test_a_learner_that_waits_is_told_when_it_is_sealed():
-    sponsor = Sponsor(log_of(1))
+    sponsor = at_the_end(log_of(1), ME)
     assert asks(sponsor, EntryId(1, 1)) == []
     sponsor.sealed = ME
     [answer] = sponsor.turn(set())
@@ -91,7 +122,7 @@ def test_an_answer_is_no_longer_than_a_frame():
 
 def test_a_new_configuration_forgets_every_question():
     log = log_of(1)
-    sponsor = Sponsor(log)
+    sponsor = at_the_end(log, ME)
     sponsor.sealed = OTHER
     asks(sponsor, EntryId(1, 1))
     sponsor.adopt()
@@ -101,7 +132,7 @@ def test_a_new_configuration_forgets_every_question():
 
 def test_a_question_ends_with_its_connection():
     log = log_of(1)
-    sponsor = Sponsor(log)
+    sponsor = at_the_end(log, ME)
     asks(sponsor, EntryId(1, 1))
     assert sponsor.nearby() == {ME}
     sponsor.forget("newcomer")

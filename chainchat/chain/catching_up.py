@@ -186,9 +186,8 @@ class Sponsor:
 
     def forget(self, position: str) -> None:
         """The connection with a learner ended."""
-        fetch = self._waiting.pop(position, None)
-        if fetch is not None:
-            self._newest.pop(fetch.learner, None)
+        self._waiting.pop(position, None)
+        self._newest = {m: seq for m, seq in self._newest.items() if m.position != position}
 
     def turn(self, paused: set[str]) -> Iterator[Send]:
         """Answer what can be answered now.
@@ -208,10 +207,11 @@ class Sponsor:
         """What to answer; None to let the learner wait until there is more."""
         if self._log.epoch_of(fetch.last.seq) != fetch.last.epoch:
             return Differs(fetch.epoch, newest_not_after(self._log, fetch.last))
+        new = fetch.learner not in self._newest  # it has to hear that its entry is common
         self._newest[fetch.learner] = fetch.last.seq
         end = self._log.last
         entries = tuple(self._log.read(fetch.last.seq, end.seq, FRAME_ENTRIES))
         sealed = fetch.learner == self.sealed
-        if not entries and not sealed:
+        if not entries and not sealed and not new:
             return None
         return Copied(fetch.epoch, fetch.last, entries, end, sealed)

@@ -86,9 +86,10 @@ class Save(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """Tell the operator."""
+    """Tell the operator; ``alarm``: something is as it should not be."""
 
     text: str
+    alarm: bool = False
 
 
 class Excluded(Struct, frozen=True):
@@ -99,6 +100,23 @@ class Seal(Struct, frozen=True):
     """Tail: take no more entries, let this learner have the rest, and say when it has them."""
 
     learner: Member
+
+
+class Sealing(Struct, frozen=True):
+    """A tail takes no entries, because of a proposal to let a learner in.
+
+    Attributes:
+        vote: the proposal.
+        since: monotonic seconds.
+    """
+
+    vote: Vote
+    since: float
+
+    @property
+    def learner(self) -> Member:
+        """The newcomer."""
+        return self.vote.configuration.members[-1]
 
 
 class Copy(Struct, frozen=True):
@@ -138,7 +156,6 @@ class Membership:
         record: as it is on disk.
         founding: positions in founding order, as ``chain.ini`` or the record has them.
         evidence: whether the others live.
-        sealed: the learner for which this tail takes no more entries.
         last: the last entry of this node's log; kept up to date by its owner.
         caught_up: whether this learner holds all but the newest entries; likewise.
         nearby: the learners that, as this tail sees it, hold all but the newest; likewise.
@@ -165,7 +182,6 @@ class Membership:
         self.record = record
         self.founding = record.founding or founding
         self.evidence = Evidence(suspect_after)
-        self.sealed: Member | None = None
         self.last = EntryId()
         self.caught_up = False
         self.nearby: frozenset[Member] = frozenset()
@@ -180,8 +196,8 @@ class Membership:
         self._ballots = 0
         self._tried: set[Life] = set()
         self._declined_at = -suspect_after
-        self._seal_for: Vote | None = None
-        self._sealed_at = 0.0
+        self._sealing: Sealing | None = None
+        self._declined: Vote | None = None
         self._complaint = ""
 
     # --- what it comes to
@@ -206,6 +222,11 @@ class Membership:
     def active(self) -> bool:
         """Whether this node takes part in the chain now: a member, neither *locked* nor sealed."""
         return self.status is Status.ACTIVE and self.record.vote is None and self.sealed is None
+
+    @property
+    def sealed(self) -> Member | None:
+        """The learner for which this tail takes no entries, if there is one."""
+        return None if self._sealing is None else self._sealing.learner
 
     def silent(self, now: float) -> tuple[str, ...]:
         """Positions of the chain (or of the founding) not heard for ``suspect_after`` seconds."""
@@ -241,8 +262,8 @@ class Membership:
         """Every tenth of ``suspect_after``: ping everybody, repeat what may have got lost."""
         for position in self._others():
             yield self._ping(position, now)
-        if self.sealed is not None and now - self._sealed_at > self._suspect_after / 10:
-            yield from self._unseal()
+        if self._sealing is not None and now - self._sealing.since > self._suspect_after / 10:
+            yield from self._unseal(self._sealing)
         vote = self.record.vote
         if vote is not None and vote.proposer.position != self.me.position:
             yield Send(vote.proposer.position, Voted(self.me, vote, self.last))
@@ -301,7 +322,7 @@ class Membership:
             case Propose():
                 yield from self._consider(sender, message, now)
             case Voted():
-                yield from self._count(sender, message)
+                yield from self._count(sender, message, now)
             case Decided():
                 yield from self._learn(message.configuration, now)
             case Abort():
@@ -312,23 +333,31 @@ class Membership:
                     self._proposal = None
                     self._declined_at = now
 
-    def synced(self, learner: Member, last: EntryId) -> Iterator[Effect]:
+    def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Effect]:
         """Tail: the learner for which it is sealed has the whole log on its disk."""
-        vote = self._seal_for
-        if vote is None or learner != self.sealed or last != self.last:
+        sealing = self._sealing
+        if sealing is None or learner != sealing.learner or last != self.last:
             return
-        self.sealed = self._seal_for = None
-        if vote.proposer == self.me:
-            if vote == self._proposal:
-                yield from self._decide()
-        else:
-            yield from self._vote(vote)
+        self._sealing = None
+        if sealing.vote.proposer != self.me:
+            yield from self._vote(sealing.vote)
+        elif sealing.vote == self._proposal:
+            yield from self._decide(now)
 
     # --- pings
 
     def _ping(self, position: str, now: float) -> Send:
         nonce = self.evidence.next_ping(now)
         return Send(position, Ping(self.me, nonce, self.configuration.epoch))
+
+    def _greet(self, now: float) -> Iterator[Effect]:
+        """Ask the members of a new configuration at once for their first confirmation.
+
+        Until it comes, a proof of their death would not be fresh.
+        """
+        for member in self.configuration.members:
+            if member.life != self.me.life:
+                yield self._ping(member.position, now)
 
     def _pong(self, ping: Ping) -> Pong:
         return Pong(
@@ -377,7 +406,7 @@ class Membership:
     def _act(self, now: float) -> Iterator[Effect]:
         """Propose what is this node's to propose now, or complete what a dead proposer began."""
         yield from self._complete(now)
-        if self.record.vote is not None or self.sealed is not None:
+        if self.record.vote is not None or self._sealing is not None:
             return
         proposed = self._wanted(now)
         if proposed is None:
@@ -468,7 +497,7 @@ class Membership:
             if change(self.configuration, proposal.configuration) is Change.JOIN:
                 yield from self._seal(proposal, now)  # a chain of one: its only member is the tail
             else:
-                yield from self._decide()
+                yield from self._decide(now)
             return
         for position in proposal.configuration.positions:
             if position in self._electors(proposal) - self._voters:
@@ -483,7 +512,7 @@ class Membership:
             if member.position in base and member.position != vote.proposer.position
         }
 
-    def _count(self, sender: str, voted: Voted) -> Iterator[Effect]:
+    def _count(self, sender: str, voted: Voted, now: float) -> Iterator[Effect]:
         """A vote came in; with the last one the proposal is decided."""
         if voted.vote != self._proposal:
             # Whoever holds a vote waits for an answer, also from a life that knows nothing of it.
@@ -504,9 +533,9 @@ class Membership:
             return
         self._voters.add(sender)
         if self._electors(voted.vote) <= self._voters:
-            yield from self._decide()
+            yield from self._decide(now)
 
-    def _decide(self) -> Iterator[Effect]:
+    def _decide(self, now: float) -> Iterator[Effect]:
         """The write of the record is the decision; only then does anybody hear of it."""
         assert self._proposal is not None
         configuration = self._proposal.configuration
@@ -514,6 +543,7 @@ class Membership:
         yield from self._adopt(configuration)
         for position in sorted(others):
             yield Send(position, Decided(configuration))
+        yield from self._greet(now)
 
     # --- the voter
 
@@ -534,6 +564,7 @@ class Membership:
         kind = change(self.configuration, vote.configuration)
         refusal = self._objection(vote, kind, now)
         if refusal and kind is Change.JOIN:
+            self._declined = vote
             yield Send(sender, Declined(vote))
         elif refusal:
             yield from self._complain(f"no vote for {vote.configuration}: {refusal}")
@@ -544,7 +575,7 @@ class Membership:
 
     def _vote(self, vote: Vote) -> Iterator[Effect]:
         """From here on this node is *locked*; its own proposal, if any, is never decided."""
-        self._proposal = None
+        self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
         yield Send(vote.proposer.position, Voted(self.me, vote, self.last))
@@ -574,7 +605,11 @@ class Membership:
                 if self.status is not Status.ACTIVE or base.tail != self.me.position:
                     return "this node is not the tail"
                 newcomer = proposed.members[-1]
-                if newcomer != self.sealed and newcomer not in self.nearby:
+                if vote == self._declined:
+                    return "it was declined already"
+                if self.sealed not in (None, newcomer):
+                    return "another learner is just being let in"
+                if self.sealed is None and newcomer not in self.nearby:
                     return f"{newcomer.position} is not near the end of the log"
             case None:
                 return "it does not follow from the configuration here"
@@ -584,27 +619,25 @@ class Membership:
         """Say it once, not with every tick."""
         if text != self._complaint:
             self._complaint = text
-            yield Report(text)
+            yield Report(text, alarm=True)
 
     # --- the tail that lets a learner in
 
     def _seal(self, vote: Vote, now: float) -> Iterator[Effect]:
         """Take no more entries until the learner has all; the vote follows (``synced``)."""
-        if self.sealed is None:
-            self._sealed_at = now
-            self.sealed = vote.configuration.members[-1]
-        self._seal_for = vote
-        yield Seal(self.sealed)
+        since = now if self._sealing is None else self._sealing.since
+        self._sealing = Sealing(vote, since)
+        yield Seal(self._sealing.learner)
 
-    def _unseal(self) -> Iterator[Effect]:
+    def _unseal(self, sealing: Sealing) -> Iterator[Effect]:
         """The learner took too long: the chain goes on without it."""
-        vote = self._seal_for
-        self.sealed = self._seal_for = None
-        if vote is not None and vote.proposer == self.me:
+        self._sealing = None
+        self._declined = sealing.vote
+        if sealing.vote.proposer == self.me:
             self._proposal = None
-            self._declined_at = self._sealed_at
-        elif vote is not None:
-            yield Send(vote.proposer.position, Declined(vote))
+            self._declined_at = sealing.since
+        else:
+            yield Send(sealing.vote.proposer.position, Declined(sealing.vote))
 
     # --- a dead proposer's proposal
 
@@ -636,6 +669,7 @@ class Membership:
             )
         if configuration.epoch > mine.epoch:
             yield from self._adopt(configuration)
+            yield from self._greet(now)
             yield from self._act(now)
 
     def _adopt(self, configuration: Configuration) -> Iterator[Effect]:
@@ -644,7 +678,7 @@ class Membership:
         Make it durable, and drop what belonged to the one before.
         """
         was_member = self.status in (Status.ACTIVE, Status.WEDGED)
-        self._proposal = self._seal_for = self.sealed = None
+        self._proposal = self._sealing = self._declined = None
         self._voters = set()
         self._tried = set()
         yield self._save(configuration=configuration)

@@ -252,9 +252,9 @@ class Link(amp.AMP):
         except amp.AmpError:
             self._stranger("does not speak AMP")
 
-    def lengthLimitExceeded(self, length: int) -> None:
+    def lengthLimitExceeded(self, length: int) -> None:  # noqa: ARG002 - Twisted's
         """AMP's word for octets that cannot be a box."""
-        self._stranger(f"does not speak AMP (a key of {length} octets)")
+        self._stranger("does not speak AMP")
 
     def _stranger(self, what: str) -> None:
         self._links.complain(self.address, f"{what}: connection closed")
@@ -362,7 +362,7 @@ class Links:
         """Get to know members that ``chain.ini`` does not name here."""
         for member in members:
             position = member.position
-            if position not in self._nodes and position != self.identity.member.position:
+            if position not in self._nodes:
                 self._nodes[position] = NodeSettings(
                     position, member.host, member.client_port, member.chain_port, Path()
                 )

@@ -218,6 +218,9 @@ class Node:
         self._reads = Reads(me.position, self._evaluate, self._holds_lease)
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
+        if record.configuration.members:
+            self._replica.adopt(record.configuration)
+            self._reads.adopt(record.configuration)
         self._repliers: dict[int, Callable[[Result], None]] = {}
         self._submitted: deque[tuple[int, float]] = deque()
         self._askers: dict[int, Callable[[Page], None]] = {}
@@ -365,7 +368,8 @@ class Node:
             case Copied():
                 self._decide(lambda now: self._learner.copied(sender, message, now))
             case Synced():
-                self._decide(lambda _: self._membership.synced(message.learner, message.last))
+                learner, last = message.learner, message.last
+                self._decide(lambda now: self._membership.synced(learner, last, now))
             case _:
                 self._decide(lambda now: self._membership.receive(sender, message, now))
 
@@ -523,7 +527,7 @@ class Node:
             case Save():
                 self._storage.write_record(msgpack.encode(effect.record))
             case Report():
-                self._log(effect.text)
+                self._log(effect.text, alarm=effect.alarm)
             case Seal():
                 self._sponsor.sealed = effect.learner
                 self._soon()
@@ -560,10 +564,11 @@ class Node:
         lost = self._storage.last.seq - after
         path = self._storage.cut(after)
         self._replica.cut()
-        self._log(f"{lost} entries after {after} were never confirmed; they are now in {path}")
+        text = f"{lost} entries after {after} are not in the chain's log; they are now in {path}"
+        self._log(text, alarm=True)
 
-    def _log(self, text: str) -> None:
-        log.info("{node}: {text}", node=self.me.position, text=text)
+    def _log(self, text: str, *, alarm: bool = False) -> None:
+        (log.warn if alarm else log.info)("{node}: {text}", node=self.me.position, text=text)
 
     def _tell_progress(self) -> None:
         """Once in a while, how far a learner has come."""
@@ -577,10 +582,11 @@ class Node:
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         now = self._clock.seconds()
-        if self._change is not None and entries[-1].epoch == self._change[1].epoch:
-            since = now if self._stood_since is None else self._stood_since
-            self._tell_change(now - since)
-        self._stood_since = None
+        if entries[-1].epoch == self.configuration.epoch:
+            if self._change is not None:
+                since = now if self._stood_since is None else self._stood_since
+                self._tell_change(now - since)
+            self._stood_since = None
         for entry in entries:
             try:
                 command = commands.decode(entry.command)
@@ -601,6 +607,8 @@ class Node:
         """One line for each change of configuration: old, new, why, and how long writes waited."""
         assert self._change is not None
         (old, new), self._change = self._change, None
+        if not new.has(self.me.life):
+            return
         self._log(f"{old} is followed by {new}: {new.why}; writes stood still for {gap:.3f} s")
 
     def _stands_still(self) -> None:

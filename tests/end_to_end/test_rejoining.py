@@ -114,7 +114,7 @@ def test_what_was_never_confirmed_goes_into_a_file(new_cluster: NewCluster) -> N
     (path,) = side_files(cluster["head"])
     cut = [json.loads(line) for line in path.read_text().splitlines()]
     assert "said in the dark" in " ".join(entry["command"] for entry in cut)
-    logged = f"{len(cut)} entries after {cut[0]['seq'] - 1} were never confirmed; they are now in"
+    logged = f"{len(cut)} entries after {cut[0]['seq'] - 1} are not in the chain's log; they"
     assert logged in cluster["head"].log_text()
     for position in ("head", "middle"):
         texts = [said.text for said in History(cluster[position]).said]

@@ -216,9 +216,9 @@ def test_a_restarted_node_alone_says_whom_it_waits_for(new_cluster: NewCluster) 
         except ConnectionRefusedError:
             return []
 
-    until(lambda: "waiting for head, tail" in " ".join(answer()), lambda: f"{answer()}")
+    until(lambda: "taken back by head, tail" in " ".join(answer()), lambda: f"{answer()}")
     line = answer()[-1]
-    assert line.startswith("-ERR 421 restarted; the chain resumes when all are back")
+    assert line.startswith("-ERR 421 restarted; waiting to be taken back by head, tail")
     for other in cluster.others("middle"):
         assert f"127.0.0.1:{other.client_port}" in line
     cluster.start("head", "tail")

@@ -11,8 +11,8 @@ from tests.simulation.planted import PLANTED, planted
 from tests.simulation.scenario import Summary, run
 from tests.simulation.world import EVENTS
 
-STANDING_SEEDS = 1_000
-SEEDS_TO_CATCH = 600
+STANDING_SEEDS = 800
+SEEDS_TO_CATCH = 500
 
 
 def _run(seed: int) -> Summary | str:

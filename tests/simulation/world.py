@@ -35,7 +35,7 @@ EVENTS = {
     "joins": "join",
     "resumed": "resume",
     "completing": "completed vote",
-    "never confirmed": "cut suffix",
+    "not in the chain's log": "cut suffix",
     "copying first": "longer log copied",
     "goes on without this node": "exclusion",
 }
@@ -393,7 +393,7 @@ class TracedNode(Node):
 
     world: World | None = None
 
-    def _log(self, text: str) -> None:
+    def _log(self, text: str, *, alarm: bool = False) -> None:
         if self.world is not None:
             self.world.note(f"{self.me.position}: {text}")
             for words, event in EVENTS.items():
