@@ -3,9 +3,8 @@
 import subprocess
 
 import pytest
-
-from tests.end_to_end.cluster import Cluster, Node, environment, twistd
-from tests.end_to_end.talking import Person
+from cluster import Cluster, Node, environment, twistd
+from talking import Person
 
 STARTS_WITHIN = 20.0
 
