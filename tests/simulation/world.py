@@ -36,7 +36,6 @@ EVENTS = {
     "resumed": "resume",
     "completing": "completed vote",
     "not in the chain's log": "cut suffix",
-    "copying first": "longer log copied",
     "goes on without this node": "exclusion",
 }
 """What a run may reach, by what the nodes log of it."""
