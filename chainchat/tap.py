@@ -205,7 +205,7 @@ class NodeService(Service):
             own.client_port, self._client_factory(), interface=host, backlog=1024
         )
         self._node.start()
-        self._links.start(self._identity, self._node)
+        self._links.start(self._identity, self._node, self._node.configuration.members)
 
     def _begin_life(self) -> None:
         """A new incarnation on the node's data."""
@@ -270,7 +270,7 @@ class NodeService(Service):
         self._links.stop()
         self._begin_life()
         self._node.start()
-        self._links.start(self._identity, self._node)
+        self._links.start(self._identity, self._node, self._node.configuration.members)
 
     def _sessions(self) -> list[Session]:
         return [s for s in self._room.connections if isinstance(s, Session)]

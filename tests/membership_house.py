@@ -5,6 +5,7 @@ refused ports. There are no logs: a learner has caught up, and has the rest, whe
 """
 
 from collections import deque
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -36,9 +37,19 @@ def configuration(epoch, *positions, why="", **incarnations):
     return Configuration(epoch, tuple(member(p, incarnations.get(p, 1)) for p in positions), why)
 
 
+@dataclass
+class OwnLog:
+    """What a life's log has come to, as the test says."""
+
+    last: EntryId = field(default_factory=EntryId)
+    caught_up: bool = False
+    progress: str = ""
+    nearby: frozenset[Member] = frozenset()
+
+
 def life(me, record=None, founding=THREE):
     record = record or Record(me.id, me.incarnation)
-    return Membership(me, record, founding, suspect_after=SUSPECT_AFTER)
+    return Membership(me, record, founding, OwnLog(), suspect_after=SUSPECT_AFTER)
 
 
 def active(position, *positions, epoch=1, founding=THREE):
@@ -117,7 +128,7 @@ class House:
     def begin(self, me, record=None, last=None):
         """A life of a node, and its connections."""
         node = life(me, record, self.founding)
-        node.last = last or EntryId()
+        node.own.last = last or EntryId()
         self.disks[me.position] = node.record
         self.lives[me.position] = node
         for other in self.lives.values():
@@ -164,7 +175,7 @@ class House:
                 case Seal() if self.learners_copy:
                     self.wire.append((effect.learner.position, position, effect.learner))
                 case Copy():
-                    node.last = self.lives[effect.source].last
+                    node.own.last = self.lives[effect.source].own.last
                 case Excluded():
                     self.start(position)
                     return
@@ -192,15 +203,15 @@ class House:
             node = self.lives[to]
             self.look_at_logs(to)
             if isinstance(message, Member):  # stands for the learner's word that it has all
-                self.carry_out(to, node.synced(message, node.last, self.now))
+                self.carry_out(to, node.synced(message, node.own.last, self.now))
             else:
                 self.carry_out(to, node.receive(sender, message, self.now))
 
     def look_at_logs(self, position):
         node = self.lives[position]
         learners = [n.me for n in self.lives.values() if n.status is Status.LEARNER]
-        node.caught_up = self.learners_copy and node.status is Status.LEARNER
-        node.nearby = frozenset(learners if self.learners_copy else ())
+        node.own.caught_up = self.learners_copy and node.status is Status.LEARNER
+        node.own.nearby = frozenset(learners if self.learners_copy else ())
 
     # --- what came of it
 

@@ -54,7 +54,7 @@ class House:
             storage = self.disks.setdefault(position, MemoryStorage())
             record = begin_life(storage, lambda position=position: f"id-{position}")
             self.nodes[position] = Node(
-                Member(position, record.id, record.incarnation, "here", PORTS[position]),
+                self.member(position, record),
                 record,
                 storage,
                 Wire(self, position),
@@ -72,6 +72,10 @@ class House:
             self.nodes[position].start()
             for other in others:
                 self.link(position, other)
+
+    @staticmethod
+    def member(position, record):
+        return Member(position, record.id, record.incarnation, "here", PORTS[position])
 
     def begin_anew(self, position):
         self.excluded.append(position)

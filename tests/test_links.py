@@ -4,7 +4,8 @@ import pytest
 import pytest_twisted
 from links_rim import identity, lines_logged, linked, open_rim
 from msgspec.structs import replace
-from tcp import a_moment, closed_port, until
+from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
+from twisted.internet.defer import maybeDeferred
 
 from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping
 from chainchat.server import links as links_module
@@ -82,6 +83,20 @@ async def test_when_a_node_dies_the_other_is_told_first_of_the_end_then_of_the_r
     pair.links["tail"].stop()
     await until(lambda: ("refused", "tail") in pair.heard("head"))
     assert pair.heard("head") == [("unlinked", "tail"), ("refused", "tail")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_at_its_own_address_does_a_refusal_prove_a_nodes_death(alone):
+    elsewhere = Talkers()
+    port = reactor.listenTCP(0, elsewhere, interface=HERE)
+    link = await alone.dial("tail", as_=identity("head", port=port.getHost().port))
+    await until(lambda: linked(alone, "tail", "head"))
+    alone.heard("tail").clear()
+    link.transport.abortConnection()
+    await until(lambda: len(elsewhere.made) >= 3)  # probed there, not where chain.ini says
+    assert alone.heard("tail") == [("unlinked", "head")]
+    await maybeDeferred(port.stopListening)
+    await until(lambda: ("refused", "head") in alone.heard("tail"))
 
 
 @pytest_twisted.ensureDeferred

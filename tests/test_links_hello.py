@@ -112,6 +112,28 @@ async def test_a_newcomer_that_chain_ini_does_not_name_is_accepted(alone):
     await until(lambda: linked(alone, "tail", "newcomer"))
 
 
+@pytest.mark.parametrize(
+    ("position", "port"), [("middle", 1), ("head", 2)], ids=["elsewhere", "another port"]
+)
+@pytest_twisted.ensureDeferred
+async def test_a_copy_of_a_connected_nodes_data_is_refused(alone, logged, position, port):
+    await alone.dial("tail", as_=identity("head", port=1))
+    await until(lambda: linked(alone, "tail", "head"))
+    copy = replace(identity(position), member=Member(position, "id-head", 2, HERE, port))
+    with pytest.raises(RefusedHelloError, match="has a copy of the data of head at "):
+        await alone.dial("tail", as_=copy)
+    assert logged[-1].endswith("a copy of the data of head at 127.0.0.1:1, which is connected")
+    assert not linked(alone, "tail", position, 2)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_next_life_of_a_connected_node_is_no_copy(alone):
+    await alone.dial("tail", as_=identity("head", port=1))
+    await until(lambda: linked(alone, "tail", "head"))
+    await alone.dial("tail", as_=identity("head", 2, port=1))
+    await until(lambda: linked(alone, "tail", "head", 2))
+
+
 # --- strangers ---------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ def head():
 def tail():
     """Its tail, to which a learner has come near."""
     node = active("middle", *TWO)
-    node.last, node.nearby = END, frozenset({NEWCOMER})
+    node.own.last, node.own.nearby = END, frozenset({NEWCOMER})
     return node
 
 
@@ -149,7 +149,7 @@ def test_word_that_nobody_waits_for_is_nothing(tail):
 
 
 def test_a_learner_that_is_far_is_declined(tail):
-    tail.nearby = frozenset()
+    tail.own.nearby = frozenset()
     vote = vote_for(JOINED, member("head"))
     assert propose(tail, vote) == [Send("head", Declined(vote))]
     assert tail.active
@@ -157,7 +157,7 @@ def test_a_learner_that_is_far_is_declined(tail):
 
 def test_who_is_not_the_tail_declines():
     node = active("head", *TWO)
-    node.nearby = frozenset({NEWCOMER})
+    node.own.nearby = frozenset({NEWCOMER})
     vote = vote_for(JOINED, member("middle"))
     assert propose(node, vote) == [Send("middle", Declined(vote))]
 
@@ -248,7 +248,7 @@ def test_what_was_given_up_is_not_decided_by_a_late_vote(head):
 @pytest.fixture
 def only():
     node = active("head", "head")
-    node.last, node.nearby = END, frozenset({NEWCOMER})
+    node.own.last, node.own.nearby = END, frozenset({NEWCOMER})
     return node
 
 

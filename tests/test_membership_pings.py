@@ -41,7 +41,7 @@ def confirms(node, asker, epoch=1, now=0.0):
 
 def test_a_member_confirms_a_member():
     node = active("middle")
-    node.last = EntryId(1, 7)
+    node.own.last = EntryId(1, 7)
     pong = Pong(node.me, 8, configuration(1, *THREE), True, EntryId(1, 7), False)
     assert list(node.receive("tail", Ping(member("tail"), 8, 1), 0.0)) == [Send("tail", pong)]
 

@@ -83,13 +83,35 @@ def test_a_member_that_did_not_restart_is_among_those_who_are_back():
     assert proposal.vote.configuration.lives == (("id-head", 2), ("id-tail", 1))
 
 
-def test_the_only_member_resumes_alone():
+def test_the_only_member_resumes_alone_when_nobody_has_answered_for_long_enough():
     node = wedged("head", "head")
+    assert of_kind(node.tick(0.0), Save) == []
+    assert of_kind(node.tick(SUSPECT_AFTER - 0.01), Save) == []
     assert not node.active
-    save, report = list(node.tick(0.0))[-2:]
+    save, report = list(node.tick(SUSPECT_AFTER))[-2:]
     assert save.record.configuration.lives == (("id-head", 2),)
     assert report.text == "epoch 2 (head): resumed: head restarted, all are back"
     assert node.active
+
+
+def test_the_only_member_resumes_at_once_when_every_other_port_refuses():
+    node = wedged("head", "head")
+    list(node.tick(0.0))
+    list(node.refused("middle", 0.01))
+    assert not node.active
+    list(node.refused("tail", 0.02))
+    list(node.tick(0.1))
+    assert node.active
+
+
+def test_the_only_member_of_an_old_backup_learns_first_that_the_others_went_on():
+    node = wedged("head", "head")
+    list(node.tick(0.0))
+    went_on = configuration(7, "tail", "middle")
+    pong = Pong(went_on.member("tail"), 1, went_on, False, EntryId(), False)
+    list(node.receive("tail", pong, 0.1))
+    list(node.tick(SUSPECT_AFTER))
+    assert node.status is Status.LEARNER
 
 
 def test_the_configuration_of_before_is_resumed_not_that_of_the_founding():
@@ -248,7 +270,7 @@ def test_whoever_restarts_at_whatever_moment_the_chain_is_resumed(again, deliver
 
 def test_the_proposer_first_copies_a_longer_log():
     node = wedged("head", *TWO)
-    node.last = EntryId(1, 7)
+    node.own.last = EntryId(1, 7)
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 9))
     report, copy = node.receive("tail", voted, 0.1)
@@ -258,13 +280,13 @@ def test_the_proposer_first_copies_a_longer_log():
     )
     assert copy == Copy("tail")
     assert node.configuration.epoch == 1
-    node.last = EntryId(1, 9)
+    node.own.last = EntryId(1, 9)
     assert of_kind(node.receive("tail", voted, 0.2), Save)[0].record.configuration.epoch == 2
 
 
 def test_a_log_of_a_later_epoch_is_longer_whatever_its_length():
     node = wedged("head", *TWO)
-    node.last = EntryId(1, 7)
+    node.own.last = EntryId(1, 7)
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     voted = Voted(member("tail", 2), proposal.vote, EntryId(2, 6))
     assert of_kind(node.receive("tail", voted, 0.1), Copy) == [Copy("tail")]
@@ -272,7 +294,7 @@ def test_a_log_of_a_later_epoch_is_longer_whatever_its_length():
 
 def test_a_shorter_log_votes_as_it_is():
     node = wedged("head", *TWO)
-    node.last = EntryId(1, 7)
+    node.own.last = EntryId(1, 7)
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 6))
     list(node.receive("tail", voted, 0.1))
@@ -286,7 +308,7 @@ def test_a_chain_whose_head_lost_the_end_of_its_log_is_resumed_with_the_longest(
     house.start("middle", last=EntryId(1, 9))
     house.start("tail", last=EntryId(1, 7))
     house.run()
-    assert house["head"].last == EntryId(1, 9)
+    assert house["head"].own.last == EntryId(1, 9)
     assert house.chains() == dict.fromkeys(THREE, THREE)
 
 

@@ -27,7 +27,7 @@ RESUME = vote_for(configuration(2, *TWO, head=2), member("head", 2))
 def tail():
     """It is sealed for the newcomer since 0.0."""
     tail = active("middle", *TWO)
-    tail.last, tail.nearby = END, frozenset({NEWCOMER})
+    tail.own.last, tail.own.nearby = END, frozenset({NEWCOMER})
     assert propose(tail, JOIN) == [Seal(NEWCOMER)]
     assert tail.sealed == NEWCOMER
     return tail
@@ -67,7 +67,7 @@ def test_an_epoch_does_not_get_two_configurations_that_way(tail):
 
 
 def test_another_newcomer_is_declined_while_sealed(tail):
-    tail.nearby = frozenset({NEWCOMER, LATER})
+    tail.own.nearby = frozenset({NEWCOMER, LATER})
     other = vote_for(configuration(2, *TWO, "tail", tail=3), member("head"), 2)
     assert propose(tail, other) == [Send("head", Declined(other))]
     assert tail.sealed == NEWCOMER
@@ -75,7 +75,7 @@ def test_another_newcomer_is_declined_while_sealed(tail):
 
 def test_word_of_one_learner_is_no_vote_for_another(tail):
     """Sealed for one, proposed another (a learner that restarted, or a fourth node)."""
-    tail.nearby = frozenset({NEWCOMER, LATER})
+    tail.own.nearby = frozenset({NEWCOMER, LATER})
     other = vote_for(configuration(2, *TWO, "tail", tail=3), member("head"), 2)
     propose(tail, other)
     assert list(tail.synced(LATER, END, 0.01)) == []

@@ -1,9 +1,15 @@
 """Whole nodes that die, come back, are left out: who serves, and with what log."""
 
+from copy import deepcopy
+
 import pytest
+from msgspec import msgpack
 from node_house import SUSPECT_AFTER, THREE, founded
 from twisted.logger import LogLevel, globalLogPublisher
 
+from chainchat.chain.membership import forced_alone
+from chainchat.chain.messages import Copied
+from chainchat.chain.replica import DivergenceError
 from chainchat.server.node import begin_life
 from chainchat.storage.memory import MemoryStorage
 
@@ -87,6 +93,20 @@ def test_a_learner_that_comes_while_others_talk_keeps_up_and_joins(house):
     assert house.log("tail") == house.log("head")
 
 
+def test_every_member_shows_how_far_a_learner_has_come(house):
+    house.kill("tail")
+    house.run()
+    house.start("tail")
+    house.kept = lambda sender, to, message: isinstance(message, Copied)
+    house.later(0.3)
+    for position in ("head", "middle"):
+        [note] = [n for n in house[position].view().notes if n.startswith("tail: ")]
+        assert note.startswith("tail: copied 0 entries (0.0 MB, 0.0 MB/s) from middle, ")
+    house.let_go()
+    house.later(1.0)
+    assert not any("copied" in note for note in house["head"].view().notes)
+
+
 def test_an_empty_disk_gets_the_whole_log(house):
     house.kill("middle")
     for _ in range(20):
@@ -132,6 +152,29 @@ def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house, logge
     told = "head: 1 entries after 1 are not in the chain's log; they are now in "
     assert [level for level, text in logged if text.startswith(told)] == [LogLevel.warn]
     assert house.log("head") == house.log("middle")
+
+
+def test_nothing_that_was_committed_is_cut_off_whatever_a_forced_chain_says(house):
+    old = deepcopy(house.disks["tail"])
+    house.say("head")
+    house.later(0.2)  # by now it is noted as committed
+    house.kill(*THREE)
+    house.disks["tail"] = old
+    record = begin_life(old, lambda: "")
+    forced = forced_alone(record, house.member("tail", record), 1_000, ("head", "middle"))
+    old.write_record(msgpack.encode(forced))
+    house.start("tail")
+    house.later(2 * SUSPECT_AFTER)
+    house.say("tail")
+    house.run()
+    assert house.chains() == {"tail": ("tail",)}
+    before = house.log("head")
+    for _ in range(2):  # the data stays as it is, and so does the refusal
+        house.start("head")
+        with pytest.raises(DivergenceError, match="entries up to 2 were committed here, but the "):
+            house.later(1.0)
+        assert house.log("head") == before
+        house.kill("head")
 
 
 def test_a_restarted_chain_has_everything(house):

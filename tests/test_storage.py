@@ -60,6 +60,7 @@ def test_new_storage_holds_nothing(storage):
     assert storage.epoch_of(1) is None
     assert storage.read_record() is None
     assert storage.newest_checkpoint() is None
+    assert storage.committed == 0
     assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == []
 
 
@@ -236,6 +237,15 @@ def test_what_a_checkpoint_holds_is_not_cut(storage):
     assert storage.last == EntryId(1, 4)
 
 
+def test_what_is_known_to_be_committed_is_not_cut(storage):
+    storage.append(entries(1, 6))
+    storage.write_committed(4)
+    with pytest.raises(StorageError):
+        storage.cut(3)
+    assert storage.last == EntryId(1, 6)
+    assert storage.cut(4) is not None
+
+
 def test_what_is_cut_is_kept():
     storage = MemoryStorage()
     storage.append(entries(1, 6))
@@ -254,9 +264,11 @@ def test_everything_survives_reopening(data):
     storage.write_record(b"record")
     storage.index(rows((ALICE, 4, BOB)))
     storage.write_checkpoint(Checkpoint(4, b"image"))
+    storage.write_committed(5)
     storage.close()
     storage = SQLiteStorage(data)
     assert storage.last == EntryId(epoch=2, seq=5)
+    assert storage.committed == 5
     assert storage.read(0, 5, MUCH) == entries(1, 3) + entries(4, 5, epoch=2)
     assert storage.read_record() == b"record"
     assert storage.newest_checkpoint() == Checkpoint(4, b"image")
@@ -358,7 +370,7 @@ def test_a_hole_in_the_log_is_refused_where_it_is_met(data, damage, complaint):
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")
 def test_a_refused_file_is_closed(data):
-    altered(data, "PRAGMA user_version = 2")
+    altered(data, "PRAGMA user_version = 99")
     before = len(os.listdir("/proc/self/fd"))
     one_line(data)
     assert len(os.listdir("/proc/self/fd")) == before
@@ -373,10 +385,10 @@ def test_a_corrupt_entry_is_refused(data):
 
 
 def test_another_schema_version_is_refused(data):
-    altered(data, "PRAGMA user_version = 2")
+    altered(data, "PRAGMA user_version = 99")
     assert one_line(data) == (
         f"{data / 'chainchat.sqlite'}: written by another version of chainchat "
-        "(schema 2, this one knows 1)"
+        "(schema 99, this one knows 2)"
     )
 
 
@@ -387,11 +399,11 @@ def test_a_file_in_place_of_the_folder_is_refused(data):
 
 
 def test_a_refused_folder_is_let_go(data):
-    altered(data, "PRAGMA user_version = 2")
+    altered(data, "PRAGMA user_version = 99")
     one_line(data)
     one_line(data)  # and not LockedError
     database = sqlite3.connect(data / "chainchat.sqlite")
-    database.execute("PRAGMA user_version = 1")
+    database.execute("PRAGMA user_version = 2")
     database.close()
     SQLiteStorage(data).close()
 

@@ -27,6 +27,7 @@ Invariants, named in comments where they are kept:
 
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from typing import Protocol
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -128,6 +129,26 @@ class Copy(Struct, frozen=True):
 Effect = Save | Send | Report | Excluded | Seal | Copy
 
 
+class OwnLog(Protocol):
+    """What this node's log has come to."""
+
+    @property
+    def last(self) -> EntryId:
+        """The last entry."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether this is a learner that holds all but the newest entries."""
+
+    @property
+    def progress(self) -> str:
+        """How far this learner has come, for people; empty if it copies nothing."""
+
+    @property
+    def nearby(self) -> frozenset[Member]:
+        """The learners that, as this tail sees it, hold all but the newest."""
+
+
 def forced_alone(record: Record, me: Member, epoch: int, fenced: Iterable[str]) -> Record:
     """The record of a node that is to go on alone, by an operator's word (rule 15).
 
@@ -156,9 +177,7 @@ class Membership:
         record: as it is on disk.
         founding: positions in founding order, as ``chain.ini`` or the record has them.
         evidence: whether the others live.
-        last: the last entry of this node's log; kept up to date by its owner.
-        caught_up: whether this learner holds all but the newest entries; likewise.
-        nearby: the learners that, as this tail sees it, hold all but the newest; likewise.
+        own: this node's log.
     """
 
     def __init__(
@@ -166,6 +185,7 @@ class Membership:
         me: Member,
         record: Record,
         founding: tuple[str, ...],
+        own: OwnLog,
         *,
         suspect_after: float,
     ) -> None:
@@ -175,6 +195,7 @@ class Membership:
             me: this life; its incarnation is in ``record`` and on disk already.
             record: from disk.
             founding: positions in the order of the founding.
+            own: this node's log.
             suspect_after: seconds of silence before a node is suspected.
         """
         assert me.life == (record.id, record.incarnation)
@@ -182,9 +203,7 @@ class Membership:
         self.record = record
         self.founding = record.founding or founding
         self.evidence = Evidence(suspect_after)
-        self.last = EntryId()
-        self.caught_up = False
-        self.nearby: frozenset[Member] = frozenset()
+        self.own = own
         self._suspect_after = suspect_after
         self._present: dict[str, Pong] = {}
         """The newest Pong from each position."""
@@ -198,7 +217,10 @@ class Membership:
         self._declined_at = -suspect_after
         self._sealing: Sealing | None = None
         self._declined: Vote | None = None
-        self._complaint = ""
+        self._complaints: set[str] = set()
+        self._met: set[str] = set()
+        """Positions that answered, or whose port refused: this life knows what they know."""
+        self._began: float | None = None
 
     # --- what it comes to
 
@@ -236,6 +258,14 @@ class Membership:
             if position != self.me.position and not self._is_heard(position, now)
         )
 
+    def learners(self, now: float) -> dict[str, str]:
+        """How far each of those that copy the log has come, for people; by position."""
+        return {
+            position: pong.progress
+            for position, pong in self._present.items()
+            if pong.progress and self._is_heard(position, now)
+        }
+
     def holds_lease(self, now: float) -> bool:
         """Whether nobody can have gone on without this member yet (rule 13).
 
@@ -260,13 +290,15 @@ class Membership:
 
     def tick(self, now: float) -> Iterator[Effect]:
         """Every tenth of ``suspect_after``: ping everybody, repeat what may have got lost."""
+        if self._began is None:
+            self._began = now
         for position in self._others():
             yield self._ping(position, now)
         if self._sealing is not None and now - self._sealing.since > self._suspect_after / 10:
             yield from self._unseal(self._sealing)
         vote = self.record.vote
         if vote is not None and vote.proposer.position != self.me.position:
-            yield Send(vote.proposer.position, Voted(self.me, vote, self.last))
+            yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
         yield from self._act(now)
 
     def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
@@ -292,6 +324,7 @@ class Membership:
 
     def refused(self, position: str, now: float) -> Iterator[Effect]:
         """After the connection ended, the member's own port refused a new one: it is dead."""
+        self._met.add(position)
         member = self.configuration.member(position)
         if member is not None and position not in self._linked and position != self.me.position:
             if not self.evidence.is_dead(member.life):
@@ -336,7 +369,7 @@ class Membership:
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Effect]:
         """Tail: the learner for which it is sealed has the whole log on its disk."""
         sealing = self._sealing
-        if sealing is None or learner != sealing.learner or last != self.last:
+        if sealing is None or learner != sealing.learner or last != self.own.last:
             return
         self._sealing = None
         if sealing.vote.proposer != self.me:
@@ -365,8 +398,9 @@ class Membership:
             ping.nonce,
             self.configuration,
             self._confirms(ping),
-            self.last,
-            self.caught_up,
+            self.own.last,
+            self.own.caught_up,
+            self.own.progress,
         )
 
     def _confirms(self, ping: Ping) -> bool:
@@ -380,6 +414,7 @@ class Membership:
 
     def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Effect]:
         self._present[sender] = pong
+        self._met.add(sender)
         if pong.confirms and self.status is Status.ACTIVE:
             self.evidence.confirmed(pong.member.life, pong.nonce, now)
         yield from self._learn(pong.configuration, now)
@@ -408,6 +443,7 @@ class Membership:
         yield from self._complete(now)
         if self.record.vote is not None or self._sealing is not None:
             return
+        self._withdraw(now)
         proposed = self._wanted(now)
         if proposed is None:
             self._proposal = None  # any time: its voters are told when they ask
@@ -420,6 +456,15 @@ class Membership:
             self._proposed_at = now
         self._tried |= set(self.configuration.lives) - set(proposed.lives)  # *tried*
         yield from self._canvass(self._proposal, now)
+
+    def _withdraw(self, now: float) -> None:
+        """Give up a join that comes to nothing: the tail may wait for another learner."""
+        if (
+            self._proposal is not None
+            and change(self.configuration, self._proposal.configuration) is Change.JOIN
+            and now - self._proposed_at > self._suspect_after / 2
+        ):
+            self._declined_at = now
 
     def _wanted(self, now: float) -> Configuration | None:
         """The configuration that this node should propose now."""
@@ -457,8 +502,19 @@ class Membership:
             return None
         if not base.members:
             return base.followed_by(members, "founded")
+        if len(members) == 1 and not self._has_looked_around(now):
+            return None
         back = [m.position for m in members if not base.has(m.life)]
         return base.followed_by(members, f"resumed: {', '.join(back)} restarted, all are back")
+
+    def _has_looked_around(self, now: float) -> bool:
+        """Whether the others had their chance to say that they have gone on.
+
+        A sole member needs nobody's vote. If its data are of another day, the others know more.
+        """
+        everybody = self._met >= {*self.founding} - {self.me.position}
+        late = self._began is not None and now - self._began >= self._suspect_after
+        return everybody or late
 
     def _present_life(self, position: str, now: float) -> Member | None:
         """The life now at ``position``, if it can be a member of the next configuration."""
@@ -479,8 +535,6 @@ class Membership:
             return None
         if len(base.members) >= len(self.founding):
             return None
-        if self._proposal is not None and now - self._proposed_at > self._suspect_after / 2:
-            self._declined_at = now
         if now - self._declined_at < self._suspect_after / 4:
             return None
         for position, pong in self._present.items():
@@ -523,11 +577,11 @@ class Membership:
             return
         if voted.voter not in voted.vote.configuration.members:
             return
-        kind = change(self.configuration, voted.vote.configuration)
-        if kind is Change.RESUME and voted.last > self.last:
+        kind, last = change(self.configuration, voted.vote.configuration), self.own.last
+        if kind is Change.RESUME and voted.last > last:
             yield from self._complain(
                 f"{sender} holds entries up to {voted.last.seq} of epoch {voted.last.epoch}, "
-                f"this log ends with {self.last.seq} of epoch {self.last.epoch}: copying first"
+                f"this log ends with {last.seq} of epoch {last.epoch}: copying first"
             )
             yield Copy(sender)
             return
@@ -555,7 +609,7 @@ class Membership:
                 yield Send(sender, Decided(self.configuration))
             return
         if held == vote:
-            yield Send(sender, Voted(self.me, vote, self.last))
+            yield Send(sender, Voted(self.me, vote, self.own.last))
             return
         if held is not None:  # *one vote*
             same_proposer = held.proposer.id == vote.proposer.id
@@ -578,7 +632,7 @@ class Membership:
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
-        yield Send(vote.proposer.position, Voted(self.me, vote, self.last))
+        yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
         """Why this node cannot vote for it; empty if it can."""
@@ -609,16 +663,16 @@ class Membership:
                     return "it was declined already"
                 if self.sealed not in (None, newcomer):
                     return "another learner is just being let in"
-                if self.sealed is None and newcomer not in self.nearby:
+                if self.sealed is None and newcomer not in self.own.nearby:
                     return f"{newcomer.position} is not near the end of the log"
             case None:
                 return "it does not follow from the configuration here"
         return ""
 
     def _complain(self, text: str) -> Iterator[Effect]:
-        """Say it once, not with every tick."""
-        if text != self._complaint:
-            self._complaint = text
+        """Say it once in a configuration, not with every tick."""
+        if text not in self._complaints:
+            self._complaints.add(text)
             yield Report(text, alarm=True)
 
     # --- the tail that lets a learner in
@@ -681,6 +735,7 @@ class Membership:
         self._proposal = self._sealing = self._declined = None
         self._voters = set()
         self._tried = set()
+        self._complaints = set()
         yield self._save(configuration=configuration)
         self.evidence.forget_all_but({*configuration.lives})
         if self.status is not Status.ACTIVE:

@@ -166,6 +166,7 @@ class Pong(Struct, frozen=True):
         confirms: it is active, and neither excludes the pinger nor has tried to.
         last: its last entry.
         caught_up: it is a learner that holds all but the newest entries.
+        progress: for people: how far a learner has come; empty from others.
     """
 
     member: Member
@@ -174,6 +175,7 @@ class Pong(Struct, frozen=True):
     confirms: bool
     last: EntryId
     caught_up: bool
+    progress: str = ""
 
 
 class Propose(Struct, frozen=True):

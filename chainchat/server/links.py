@@ -205,6 +205,7 @@ class Link(amp.AMP):
             objection = self._links.identity.objection(peer)
             if self.dialled not in (None, peer.member.position):
                 objection = f"is {peer.member.position}, where {self.dialled} should be"
+            objection = objection or self._links.copied_from(peer.member)
         if objection:
             self._links.complain(self.address, f"refused: it {objection}")
             raise RefusedHelloError(f"{self._links.identity.member.position}: it {objection}")
@@ -330,16 +331,25 @@ class Links:
         self._complaints: dict[tuple[str, str], float] = {}
         self._detector = Detector(reactor, self._refused)
         self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
+        self._announced: dict[str, Member] = {}
+        """What the others said of themselves when they were last linked."""
 
     def factory(self) -> LinkFactory:
         """For the listening port."""
         return LinkFactory(self)
 
-    def start(self, identity: Identity, receiver: Receiver) -> None:
-        """Begin a life: dial everybody; ``receiver`` is told of links and messages."""
+    def start(self, identity: Identity, receiver: Receiver, members: Iterable[Member] = ()) -> None:
+        """Begin a life: dial everybody.
+
+        Args:
+            identity: of this life.
+            receiver: is told of links and messages.
+            members: of the configuration that this node knows.
+        """
         self.identity = identity
         self.identity_bytes = msgpack.encode(identity)
         self._receiver = receiver
+        self.meet(member for member in members if member.id != identity.member.id)
         for position in self._nodes:
             self._dial(position, FIRST_REDIAL)
             self._watch(position)
@@ -359,9 +369,10 @@ class Links:
         self._first_fetch = {}
 
     def meet(self, members: Iterable[Member]) -> None:
-        """Get to know members that ``chain.ini`` does not name here."""
+        """Get to know members, also those that ``chain.ini`` does not name here."""
         for member in members:
             position = member.position
+            self._announced[position] = member
             if position not in self._nodes:
                 self._nodes[position] = NodeSettings(
                     position, member.host, member.client_port, member.chain_port, Path()
@@ -434,8 +445,9 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
+        """Only at the member's own address is a refusal a proof; ``chain.ini`` may name another."""
         if position in self._nodes and self._receiver is not None:
-            node = self._nodes[position]
+            node = self._announced.get(position, self._nodes[position])
             self._detector.watch(position, node.host, node.chain_port)
 
     def _refused(self, position: str) -> None:
@@ -494,6 +506,17 @@ class Links:
         if self._links.get((position, link.lane)) is link and self._receiver is not None:
             self._receiver.receive(position, message)
 
+    def copied_from(self, member: Member) -> str:
+        """Why ``member`` must be a copy of another node's data; empty if it need not be."""
+        for (_, lane), link in self._links.items():
+            other = link.peer.member if link.peer else None
+            if lane == CHAIN and other and other.id == member.id and not _same_place(other, member):
+                return (
+                    f"has a copy of the data of {other.position} at "
+                    f"{other.host}:{other.chain_port}, which is connected"
+                )
+        return ""
+
     def paused(self, link: Link, *, paused: bool) -> None:
         """A link's transport is full, or empty again."""
         if link.peer is None or self._receiver is None or link.lane == COPY:
@@ -517,3 +540,9 @@ class Links:
                 address=address,
                 what=what,
             )
+
+
+def _same_place(one: Member, other: Member) -> bool:
+    """Whether two lives are of one node, where it was."""
+    places = ((m.position, m.host, m.chain_port) for m in (one, other))
+    return next(places) == next(places)

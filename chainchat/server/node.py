@@ -38,6 +38,7 @@ from chainchat.chain.messages import (
     Copied,
     Differs,
     Entry,
+    EntryId,
     Fetch,
     Forward,
     Holding,
@@ -48,7 +49,7 @@ from chainchat.chain.messages import (
     Synced,
 )
 from chainchat.chain.reads import Answered, Barrier, Reads
-from chainchat.chain.replica import Apply, DivergenceError, Persist, Replica, Send
+from chainchat.chain.replica import Apply, DivergenceError, Log, Persist, Replica, Send
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.queries import Page, Query
@@ -133,6 +134,38 @@ class Audience(Protocol):
         """``Node.congested`` ended."""
 
 
+class OwnLog:
+    """What membership needs to know of this node's log."""
+
+    def __init__(self, log: Log, learner: Learner, sponsor: Sponsor, clock: Clock) -> None:
+        self._log = log
+        self._learner = learner
+        self._sponsor = sponsor
+        self._clock = clock
+
+    @property
+    def last(self) -> EntryId:
+        """Its last entry."""
+        return self._log.last
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether it is a learner's, and holds all but the newest entries."""
+        return self._learner.caught_up
+
+    @property
+    def progress(self) -> str:
+        """How far a learner has come, for people; empty if nothing is copied."""
+        if self._learner.source is None:
+            return ""
+        return progress(self._learner, self._log.last.seq, self._clock.seconds())
+
+    @property
+    def nearby(self) -> frozenset[Member]:
+        """The learners that hold all but the newest, as this tail sees it."""
+        return self._sponsor.nearby()
+
+
 class StateMismatchError(Exception):
     """Two nodes applied the same entries and came to different states: a bug."""
 
@@ -211,13 +244,19 @@ class Node:
         self._excluded = excluded
         self._suspect_after = suspect_after
         self.state = self._restored()
-        self._membership = Membership(me, record, founding, suspect_after=suspect_after)
         self._replica = Replica(
             me.position, me.origin, storage, opening=_opening, applied=self.state.applied
         )
         self._reads = Reads(me.position, self._evaluate, self._holds_lease)
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
+        self._membership = Membership(
+            me,
+            record,
+            founding,
+            OwnLog(storage, self._learner, self._sponsor, clock),
+            suspect_after=suspect_after,
+        )
         if record.configuration.members:
             self._replica.adopt(record.configuration)
             self._reads.adopt(record.configuration)
@@ -298,16 +337,17 @@ class Node:
             notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
         if self.standing.reason:
             notes.append(self.standing.reason)
+        now = self._clock.seconds()
         if self._learner.source is not None:
-            now = self._clock.seconds()
             notes.append(progress(self._learner, self._storage.last.seq, now))
+        notes += (f"{who}: {how}" for who, how in self._membership.learners(now).items())
         return ChainView(
             epoch=self.configuration.epoch,
             members=self.configuration.positions,
             node=self.me.position,
             role=role.value if role else self._membership.status.value,
             committed=self._replica.committed,
-            away=self._membership.silent(self._clock.seconds()),
+            away=self._membership.silent(now),
             notes=tuple(notes),
         )
 
@@ -443,9 +483,15 @@ class Node:
         self._tick_call = self._clock.callLater(
             self._suspect_after / PINGS_PER_SUSPICION, self._tick
         )
+        self._guarded(self._note_committed)
         self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
         self._tell_progress()
         self._soon()
+
+    def _note_committed(self) -> None:
+        """For the next life: what it must never cut off, though clients were told of it."""
+        if self._replica.committed > self._storage.committed:
+            self._storage.write_committed(self._replica.committed)
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Whatever goes wrong in it, this node must not go on afterwards."""
@@ -462,9 +508,6 @@ class Node:
         self._guarded(self._carry_out_decision, decision)
 
     def _carry_out_decision(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
-        self._membership.last = self._storage.last
-        self._membership.caught_up = self._learner.caught_up
-        self._membership.nearby = self._sponsor.nearby()
         for effect in decision(self._clock.seconds()):
             self._perform(effect)
             if isinstance(effect, Excluded):
@@ -515,7 +558,6 @@ class Node:
         match effect:
             case Persist():
                 self._storage.append(effect.entries)
-                self._membership.last = self._storage.last
             case Send():
                 self._network.send(effect.to, effect.message)
             case Apply():
@@ -556,10 +598,11 @@ class Node:
 
     def _cut(self, after: int) -> None:
         """Take what the chain does not have out of the log, never silently."""
-        if after < self.state.applied:
+        committed = max(self.state.applied, self._storage.committed)
+        if after < committed:
             raise DivergenceError(
-                f"entries up to {self.state.applied} were applied here, but the chain's log "
-                f"differs after {after}: was a node wrongly forced to go on alone?"
+                f"entries up to {committed} were committed here, but the chain's log differs "
+                f"after {after}: was a node wrongly forced to go on alone? Nothing was changed"
             )
         lost = self._storage.last.seq - after
         path = self._storage.cut(after)

@@ -50,8 +50,18 @@ class Checkpoint(NamedTuple):
 class Storage(Log, Protocol):
     """The durable state of one node. Every method may raise StorageError."""
 
+    @property
+    def committed(self) -> int:
+        """What ``write_committed`` was last told; 0 on a new disk."""
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Append the next entries; on disk when it returns."""
+
+    def write_committed(self, seq: int) -> None:
+        """Keep in mind that the log is committed up to ``seq``; on disk when it returns.
+
+        This node may know of more: it is told now and then. A log is never cut below it.
+        """
 
     def cut(self, after: int) -> Path | None:
         """Take the entries above ``after`` out of the log, and their messages out of the index.
@@ -60,7 +70,7 @@ class Storage(Log, Protocol):
         The log is on disk without them when it returns the file's path; None if there were none.
 
         Raises:
-            StorageError: the newest checkpoint holds what some of them did.
+            StorageError: some of them are committed, or the newest checkpoint holds what they did.
         """
 
     def read_record(self) -> bytes | None:

@@ -25,6 +25,14 @@ class MemoryStorage:
         self._record: bytes | None = None
         self._index: dict[int, list[tuple[int, int]]] = {}
         self._checkpoint: Checkpoint | None = None
+        self._committed = 0
+
+    @property
+    def committed(self) -> int:
+        return self._committed
+
+    def write_committed(self, seq: int) -> None:
+        self._committed = seq
 
     @property
     def last(self) -> EntryId:
@@ -46,8 +54,9 @@ class MemoryStorage:
     def cut(self, after: int) -> Path | None:
         if after >= len(self._log):
             return None
-        if self._checkpoint is not None and after < self._checkpoint.seq:
-            raise StorageError(f"the checkpoint is of entry {self._checkpoint.seq}")
+        applied = self._checkpoint.seq if self._checkpoint else 0
+        if after < max(applied, self._committed):
+            raise StorageError(f"applied up to {applied}, committed up to {self._committed}")
         self.cuts += self._log[after:]
         del self._log[after:]
         for ids in self._index.values():

@@ -23,13 +23,14 @@ from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, S
 from chainchat.storage.cuts import write_side_file
 
 APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE log (last INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE messages (
     reader INTEGER, id INTEGER, sender INTEGER NOT NULL, PRIMARY KEY (reader, id)
 ) WITHOUT ROWID;
 CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, image BLOB NOT NULL);
+CREATE TABLE committed (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER NOT NULL);
 CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL);
 """
 
@@ -130,6 +131,7 @@ class SQLiteStorage:
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._last = self._end()
+        self._committed = self._value("SELECT seq FROM committed")
 
     def _check_owner(self) -> None:
         """Refuse a file of somebody else's before anything in it is changed."""
@@ -181,6 +183,16 @@ class SQLiteStorage:
             )
         self._last = entries[-1].id
 
+    @property
+    def committed(self) -> int:
+        return self._committed
+
+    @_loudly
+    def write_committed(self, seq: int) -> None:
+        with self._transaction():
+            self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
+        self._committed = seq
+
     def epoch_of(self, seq: int) -> int | None:
         if seq == 0:
             return 0
@@ -216,10 +228,11 @@ class SQLiteStorage:
         if after >= self._last.seq:
             return None
         checkpoint = self.newest_checkpoint()
-        if checkpoint is not None and after < checkpoint.seq:
+        applied = checkpoint.seq if checkpoint else 0
+        if after < max(applied, self._committed):
             raise StorageError(
                 f"{self}: the log cannot be cut after entry {after}: the checkpoint holds what was "
-                f"applied up to {checkpoint.seq}"
+                f"applied up to {applied}, and it is committed up to {self._committed}"
             )
         kept = self._batch_with(after + 1)
         kept = kept[: after + 1 - kept[0].seq]
