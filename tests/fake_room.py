@@ -178,8 +178,9 @@ class Connection:
         if login.name in self.room.online:
             raise RefusedError(Code.NAME_IN_USE, f"{login.name} is in use", tag)
         token = self.room.new_token(login.name)
-        mark = self.room.marks.setdefault(login.name, self.room.high)
-        self.line(self._voice.logged_in(tag, login.name, token, self.room.high, 0))
+        high = self.room.high
+        mark = self.room.marks.setdefault(login.name, high)
+        self.line(self._voice.logged_in(tag, login.name, token, high=high, mark=mark, missed=0))
         self._attach(login.name, mark, quiet=login.quiet)
 
     def _resume(self, tag: str, resume: Resume) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chainchat.chat.refusals import Code
 from chainchat.client import events, wire
 from chainchat.client.backoff import Backoff, Nodes
-from chainchat.client.dialogue import PING_AFTER, SILENCE, SILENCE_WHILE_WAITING
+from chainchat.client.dialogue import PATIENCE, PING_AFTER, PING_UNANSWERED_AFTER, SILENCE
 from chainchat.client.engine import Engine
 from chainchat.client.events import ConnectionLost, ConnectTo, Disconnect, Ended, MessageArrived
 
@@ -122,7 +122,7 @@ def test_a_name_in_use_after_a_reconnect_is_waited_out_with_growing_pauses() -> 
     for _ in range(8):
         script.says("-ERR 433 @login alice is in use")
         delays.append(script.happened()[-1].retry)  # type: ignore[attr-defined]
-        script.pass_time(4.1)
+        script.pass_time(delays[-1] + 0.1)
     backoff = Backoff(Random(1), first=0.5, longest=4.0)
     assert delays == [backoff.next() for _ in range(8)]
 
@@ -392,13 +392,40 @@ def test_a_break_is_resumed_after_the_last_message_seen() -> None:
     assert script.happened() == [events.LoggedIn("alice", 1005, resumed=True), arrived(1004)]
 
 
-def test_a_break_before_any_message_logs_in_again_as_the_read_mark_is_unknown() -> None:
+def test_a_break_before_any_message_is_resumed_after_the_read_mark() -> None:
+    script = Script()
+    script.connect()
+    script.says("+OK @- node=tail max-line=1024 nodes=a:1")
+    script.says(f"+OK @login session={TOKEN} high=1000 mark=990")
+    for _ in range(2):
+        script.breaks()
+        script.connect()
+        script.says("+OK @- node=mid max-line=1024 nodes=a:1")
+        assert script.written()[-1] == f"@resume RESUME alice {TOKEN} after=990"
+        script.says("+OK @resume high=1000")
+    script.happened()
+    script.says(push(993, 985))
+    assert script.happened() == [arrived(993)]
+
+
+def test_a_break_before_any_message_logs_in_again_if_no_read_mark_was_told() -> None:
     script = Script()
     script.log_in()
     script.breaks()
     script.connect()
     script.says("+OK @- node=mid max-line=1024 nodes=a:1")
     assert script.written()[-1] == "@login LOGIN alice"
+
+
+def test_a_quiet_client_logs_in_again_as_no_resume_is_quiet() -> None:
+    script = Script(quiet=True)
+    script.connect()
+    script.says("+OK @- node=tail max-line=1024 nodes=a:1")
+    script.says(f"+OK @login session={TOKEN} high=1000 mark=990")
+    script.breaks()
+    script.connect()
+    script.says("+OK @- node=mid max-line=1024 nodes=a:1")
+    assert script.written()[-1] == "@login LOGIN alice quiet"
 
 
 def test_a_break_in_the_middle_of_a_resume_is_resumed_again() -> None:
@@ -462,6 +489,36 @@ def test_lists_and_replies_come_back_under_their_requests() -> None:
         events.Listed(listing, "LIST", ("alan", "alice")),
         events.Answered(chain, "CHAIN", {"epoch": "3", "role": "tail"}),
     ]
+
+
+@pytest.mark.parametrize("overtaken", [True, False])
+def test_the_state_of_the_chain_may_come_before_earlier_answers(overtaken: bool) -> None:
+    script = Script()
+    script.log_in()
+    listing = script.engine.request("WHO")
+    chain = script.engine.request("CHAIN")
+    script.engine.send("hi")
+    script.happened()
+    listed, answered = ["| @r1 alice", ". @r1"], "+OK @r2 epoch=3"
+    listed.insert(1 if overtaken else 2, answered)
+    script.says(*listed, "+OK @1 id=1001")
+    happened = script.happened()
+    assert happened[-1] == events.SendAcknowledged(1, 1001, "*", "hi", again=False)
+    expected = [
+        events.Listed(listing, "WHO", ("alice",)),
+        events.Answered(chain, "CHAIN", {"epoch": "3"}),
+    ]
+    assert happened[:-1] == (expected[::-1] if overtaken else expected)
+
+
+def test_a_break_asks_again_for_the_state_of_the_chain() -> None:
+    script = Script()
+    script.log_in()
+    script.engine.request("CHAIN")
+    script.breaks()
+    script.connect()
+    script.says("+OK @- node=tail max-line=1024 nodes=a:1", "+OK @login session=t high=1")
+    assert script.written()[-1] == "@r1 CHAIN"
 
 
 def test_since_lists_messages_ones_own_included() -> None:
@@ -581,14 +638,60 @@ def test_unknown_notices_are_passed_on() -> None:
 def test_a_silent_connection_is_asked_and_then_taken_for_dead() -> None:
     script = Script()
     script.log_in()
-    script.pass_time(PING_AFTER + 0.2)
+    script.pass_time(PING_AFTER - 0.2)
+    assert script.written() == []
+    script.pass_time(0.4)
     assert script.written() == ["@ping PING"]
     script.pass_time(SILENCE + 0.2)
     assert script.happened() == [
         Disconnect(),
-        ConnectionLost("a", 1, "nothing heard for 10 seconds", 0.0),
+        ConnectionLost("a", 1, "nothing heard for 8 seconds", 0.0),
         ConnectTo("b", 2),
     ]
+
+
+@pytest.mark.parametrize("idle", [0.0, PING_AFTER - 1])
+def test_a_node_that_does_not_answer_is_asked_soon_and_left(idle: float) -> None:
+    script = Script()
+    script.log_in()
+    script.pass_time(idle)
+    script.engine.send("hi")
+    assert script.written() == ["@1 SEND 1 * :hi"]
+    script.pass_time(PING_UNANSWERED_AFTER - 0.2)
+    assert script.written() == []
+    script.pass_time(0.4)
+    assert script.written() == ["@ping PING"]
+    script.pass_time(SILENCE - 0.4)
+    assert script.happened() == [events.SendPending(1, "*", "hi")]
+    script.pass_time(0.6)
+    assert script.happened()[-1] == ConnectTo("b", 2)
+
+
+def test_a_question_for_the_chain_is_as_good_as_a_ping() -> None:
+    script = Script()
+    script.log_in()
+    script.engine.request("CHAIN")
+    script.pass_time(SILENCE - 0.2)
+    assert (script.written(), script.happened()) == (["@r1 CHAIN"], [])
+    script.pass_time(0.4)
+    assert script.happened()[-1] == ConnectTo("b", 2)
+
+
+def test_a_login_that_a_dead_node_does_not_answer_is_given_up_soon() -> None:
+    script = Script()
+    script.connect()
+    script.says("+OK @- node=tail max-line=1024 nodes=a:1")
+    script.happened()
+    script.pass_time(PING_UNANSWERED_AFTER + SILENCE + 0.3)
+    assert script.happened()[-1] == ConnectTo("b", 2)
+
+
+def test_a_greeting_that_does_not_come_is_not_waited_for_longer_than_a_ping() -> None:
+    script = Script()
+    script.connect()
+    script.happened()
+    script.pass_time(SILENCE + 0.2)
+    assert script.happened()[1:] == [ConnectionLost("a", 1, "no answer", 0.0), ConnectTo("b", 2)]
 
 
 def test_an_answered_ping_keeps_the_connection() -> None:
@@ -603,22 +706,62 @@ def test_an_answered_ping_keeps_the_connection() -> None:
 def test_after_a_long_stop_of_the_process_there_is_time_for_an_answer() -> None:
     script = Script()
     script.log_in()
+    script.engine.send("hi")
+    script.pass_time(0.1)
+    script.happened()
     script.now += 3600
     script.engine.tick(script.now)
     assert script.happened() == []
-    assert script.written() == ["@ping PING"]
+    assert script.written()[-1] == "@ping PING"
+    script.says("+OK @1 id=1001", "+OK @ping")
+    script.pass_time(1)
+    assert [type(event) for event in script.happened()] == [events.SendAcknowledged]
 
 
-def test_a_chain_that_says_it_waits_is_given_more_time() -> None:
+def wait_in_vain(script: Script, seconds: float) -> None:
+    """Nothing but PINGs is answered."""
+    end = script.now + seconds
+    while script.now < end:
+        script.pass_time(0.5)
+        script.says(*["+OK @ping"] * script.written().count("@ping PING"))
+
+
+def test_a_chain_that_waits_is_waited_for_and_then_another_node_is_tried() -> None:
     script = Script()
     script.log_in()
     script.engine.send("hi")
     script.says("NOTE waiting for=head :not confirmed yet")
     script.happened()
-    script.pass_time(PING_AFTER + SILENCE_WHILE_WAITING - 1)
+    wait_in_vain(script, PATIENCE - 1)
     assert script.happened() == []
-    script.pass_time(2)
-    assert script.happened()[-1] == ConnectTo("b", 2)
+    wait_in_vain(script, 2)
+    assert script.happened() == [
+        Disconnect(),
+        ConnectionLost("a", 1, "no answer for 30 seconds", 0.0),
+        ConnectTo("b", 2),
+    ]
+
+
+def test_a_chain_that_answers_slowly_is_not_left() -> None:
+    script = Script()
+    script.log_in()
+    listing = script.engine.request("LIST")
+    for number in range(5):
+        wait_in_vain(script, PATIENCE - 1)
+        script.says(f"| @r1 name{number}")
+    script.says(". @r1")
+    wait_in_vain(script, PATIENCE)
+    names = tuple(f"name{number}" for number in range(5))
+    assert script.happened() == [events.Listed(listing, "LIST", names)]
+
+
+def test_with_nothing_unanswered_a_chain_that_waits_is_not_left() -> None:
+    script = Script()
+    script.log_in()
+    script.says("NOTE waiting for=head :not confirmed yet")
+    script.happened()
+    wait_in_vain(script, 10 * PATIENCE)
+    assert script.happened() == []
 
 
 # --- exactly once, whatever breaks ---------------------------------------------------

@@ -233,6 +233,34 @@ def test_when_a_node_dies_the_next_gets_what_was_not_acknowledged_once(server: S
     assert [m.text for m in server.room.messages] == ["something", "one", "two"]
 
 
+def test_what_a_node_could_not_confirm_is_said_at_another_and_not_complained_about(
+    server: Server,
+) -> None:
+    first, second = server.listen("head"), server.listen("tail")
+    server.room.holding = True
+    with running("--name", "alice", *at(first), *at(second)) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write("one\n")
+        process.stdin.close()
+        server.wait(lambda: len(server.room.held) == 1)
+        server.room.holding = False
+        connection = server.room.online["alice"]
+        lines = ("waiting :not confirmed: one", "undone :not done: two", "closing :this node stops")
+        for line in lines:
+            server.do(connection.line, f"NOTE {line}")
+        server.do(connection.close)
+        out = process.stdout.read().splitlines()
+        assert process.wait(DEADLINE) == 0
+    assert out[1:] == [
+        "* this node stops",
+        f"* 127.0.0.1:{first}: the server closed the connection; connecting again",
+        "* connected to tail, as alice",
+        "+OK 1003",
+        "* logged out",
+    ]
+
+
 def test_a_deleted_account_ends_it(server: Server) -> None:
     with running("--name", "alice", *at(server.listen())) as process:
         assert process.stdout

@@ -259,15 +259,19 @@ def test_hello_after_the_login_is_refused():
 # --- what people are shown ---------------------------------------------------------------
 
 
+def welcomed(missed):
+    return human.logged_in("", "alice", "TOKEN", high=9, mark=5, missed=missed)
+
+
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
         (
-            human.logged_in("", "alice", "TOKEN", 9, 0),
+            welcomed(missed=0),
             "+OK you are alice: type to talk to everybody, /help for all else",
         ),
-        (human.logged_in("", "alice", "TOKEN", 9, 1), "+OK you are alice: you missed 1 message"),
-        (human.logged_in("", "alice", "TOKEN", 9, 3), "+OK you are alice: you missed 3 messages"),
+        (welcomed(missed=1), "+OK you are alice: you missed 1 message"),
+        (welcomed(missed=3), "+OK you are alice: you missed 3 messages"),
         (human.resumed("", 9), "+OK"),
         (human.sent("", 1042, again=False), "+OK 1042"),
         (human.sent("", 1042, again=True), "+OK 1042 again"),
@@ -336,10 +340,18 @@ def test_the_drawn_chain_marks_who_is_away_and_has_notes():
 
 
 def test_the_drawn_chain_says_why_a_node_has_no_role():
-    view = ChainView(3, ("head", "tail"), "middle", "waits to be taken back", 1042)
+    view = ChainView(3, ("head", "middle"), "middle", "wedged", 1042)
     assert human.chain("", view) == [
-        "| epoch 3   head -> tail   committed 1042",
-        ". you are on middle, waits to be taken back",
+        "| epoch 3   head -> [middle]   committed 1042",
+        ". you are on middle, which waits to be taken back",
+    ]
+
+
+def test_a_chain_that_is_not_founded_is_said_to_be_none_yet():
+    view = ChainView(0, (), "middle", "founding", 0, ("head",))
+    assert human.chain("", view) == [
+        "| epoch 0   no chain yet   away: head   committed 0",
+        ". you are on middle, which waits for the chain to be founded",
     ]
 
 

@@ -216,7 +216,10 @@ def test_the_greeting():
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
-        (machine.logged_in("1", "alice", "TOKEN", 1041, 3), "+OK @1 session=TOKEN high=1041"),
+        (
+            machine.logged_in("1", "alice", "TOKEN", high=1041, mark=1037, missed=3),
+            "+OK @1 session=TOKEN high=1041 mark=1037",
+        ),
         (machine.resumed("1", 1041), "+OK @1 high=1041"),
         (machine.sent("2", 1042, again=False), "+OK @2 id=1042"),
         (machine.sent("2", 1042, again=True), "+OK @2 id=1042 again"),

@@ -1,144 +1,24 @@
-"""Sessions: what a client is answered and told, in which order, over a real node that is alone.
+"""Sessions: what a client is answered and told, in which order, over a real node that is alone."""
 
-There are no sockets: ``Connection`` takes what a session writes, and time is a ``Clock``.
-"""
+import re
 
+import node_house
 import pytest
-from twisted.internet.task import Clock
+from sessions_house import DAY_SECONDS, HELLO, Connection, House, one
 
-from chainchat.chain.configuration import Member
 from chainchat.chat.commands import Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.state import REMEMBERED_SENDS
 from chainchat.server.delivery import REMEMBERED_PUSHES, Reading
 from chainchat.server.handler import Lobby
-from chainchat.server.node import MAX_PENDING, Node, begin_life
+from chainchat.server.node import MAX_PENDING
 from chainchat.server.room import NAMED_AT_ONCE, NOTICE_PAUSE, Room
 from chainchat.server.sessions import LOGIN_SECONDS, Session
-from chainchat.storage.memory import MemoryStorage
-
-TIME = 1795345387120  # 2026-11-22T11:03:07.120Z
-DAY_SECONDS = 86_400
-HELLO = "/hello chainchat/1 client=bot"
-
-
-class Connection:
-    """The bytes of one client, whose machine acknowledges as many as the test says."""
-
-    def __init__(self):
-        self.data, self.written = b"", 0
-        self.closed = self.held = False
-        self.acked = None
-        self.on_write = lambda: None
-
-    def write(self, data):
-        assert not self.closed
-        self.data += data
-        self.written += len(data)
-        self.on_write()
-
-    def close(self):
-        assert not self.closed
-        self.closed = True
-
-    def hold(self, *, held):
-        self.held = held
-
-    def acknowledged(self):
-        return self.acked
-
-    def read(self):
-        data, self.data = self.data, b""
-        assert data == b"" or data.endswith(b"\r\n")
-        return data.decode().split("\r\n")[:-1]
-
-
-class Alone:
-    """The network of a node without others."""
-
-    def send(self, to, message):
-        raise AssertionError(f"{message} for {to}, who is not there")
-
-
-class House:
-    """A node that is a chain of one, and its room."""
-
-    def __init__(self, *founding):
-        self.clock = Clock()
-        storage, self.tokens = MemoryStorage(), 0
-        record = begin_life(storage, lambda: "id")
-        self.node = Node(
-            Member("solo", record.id, record.incarnation),
-            record,
-            storage,
-            Alone(),
-            self.clock,
-            founding=founding or ("solo",),
-            suspect_after=10.0,
-            wall=lambda: TIME + int(self.clock.seconds() * 1000),
-            fail=self.failed,
-            excluded=self.excluded,
-        )
-        self.room = Room(self.node, self.clock)
-        addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
-        self.lobby = Lobby("lab", 1024, addresses, self.new_token)
-        if not founding:
-            self.node.start()
-            self.clock.advance(0)
-
-    def failed(self, error):
-        raise error
-
-    def excluded(self):
-        raise AssertionError("there is nobody who could go on without it")
-
-    def new_token(self):
-        self.tokens += 1
-        return f"token{self.tokens}"
-
-    def client(self, *lines):
-        """A client that has said these lines and read the answers."""
-        client = Client(self)
-        if lines:
-            client.says(*lines)
-        return client
-
-    def program(self, name, login="LOGIN"):
-        return self.client(HELLO, f"@l {login} {name}")
-
-    def seen(self, name):
-        return self.node.state.account_named(name).seen
-
-
-class Client:
-    def __init__(self, house):
-        self.house = house
-        self.connection = Connection()
-        self.session = Session(house.room, self.connection, house.clock, house.lobby)
-        self.session.opened()
-
-    def sends(self, *lines):
-        """Send lines in one piece, of which the node has had no turn yet."""
-        self.session.received([line.encode() if isinstance(line, str) else line for line in lines])
-
-    def says(self, *lines):
-        """The lines that these are answered with, after what was there to read before."""
-        self.sends(*lines)
-        return self.reads()
-
-    def reads(self, after=0):
-        self.house.clock.advance(after)
-        return self.connection.read()
 
 
 @pytest.fixture
 def house():
     return House()
-
-
-def one(lines):
-    [line] = lines
-    return line
 
 
 # --- greeting and login ------------------------------------------------------------------
@@ -152,10 +32,42 @@ def test_a_client_is_greeted_and_asked_for_a_name(house):
     ]
 
 
-def test_a_node_that_serves_nobody_says_why_names_others_and_closes():
-    client = House("solo", "other").client()
-    assert client.reads()[1:] == ["-ERR 421 starting; try 10.0.0.2:7001"]
-    assert client.connection.closed
+def greeted(chain, position):
+    """The connection of somebody who has just come to a node of a chain."""
+    connection = Connection()
+    addresses = {position: "10.0.0.1:7001", "other": "10.0.0.2:7001"}
+    lobby = Lobby("lab", 1024, addresses, str)
+    Session(Room(chain[position], chain.clock), connection, chain.clock, lobby).opened()
+    return connection
+
+
+def test_a_node_that_serves_nobody_shows_the_chain_says_why_names_others_and_closes():
+    chain = node_house.House("head", "middle")
+    chain.start("head")
+    connection = greeted(chain, "head")
+    assert connection.read() == [
+        "* chainchat: node head of chain lab",
+        "* epoch 0   no chain yet   away: middle   committed 0",
+        "* you are on head, which waits for the chain to be founded",
+        "-ERR 421 the chain is not founded yet: waiting for middle; try 10.0.0.2:7001",
+    ]
+    assert connection.closed
+
+
+def test_a_node_that_is_catching_up_shows_how_far_it_is():
+    chain = node_house.founded()
+    chain.start("newcomer")
+    chain.run()
+    connection = greeted(chain, "newcomer")
+    greeting, drawn, *notes, where, refusal = connection.read()
+    assert greeting == "* chainchat: node newcomer of chain lab"
+    assert drawn == "* epoch 1   head -> middle -> tail   committed 1"
+    assert [note for note in notes if note.startswith("* copied 1 entries (")]
+    assert where == "* you are on newcomer, which is no member"
+    assert refusal == (
+        "-ERR 421 this node is catching up with the chain (head, middle, tail); try 10.0.0.2:7001"
+    )
+    assert connection.closed
 
 
 def test_a_name_logs_in(house):
@@ -432,7 +344,7 @@ def test_a_program_says_hello_and_logs_in(house):
     client.reads()
     assert client.says(HELLO, "@1 LOGIN alice") == [
         "+OK @- node=solo max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001",
-        "+OK @1 session=token1 high=2",
+        "+OK @1 session=token1 high=2 mark=2",
     ]
     assert one(client.says("@2 LOGIN bob")).startswith("-ERR 511 @2 ")
 
@@ -442,7 +354,7 @@ def test_every_machine_verb_has_its_reply(house):
     alice.reads()
     replies = alice.says(
         "@1 SEND 1 * :hi", "@2 SEND 2 nobody :hi", "@3 ACK 3", "@4 SINCE 0", "@5 SINCE 0 0",
-        "@6 LIST .*l", "@7 WHO", "@8 CHAIN", "@9 PING", "@a DELETE bob", "@b LOGOUT",
+        "@6 LIST .*l", "@7 WHO", "@8 DELETE bob",
     )  # fmt: skip
     assert replies == [
         "+OK @1 id=3",
@@ -455,9 +367,11 @@ def test_every_machine_verb_has_its_reply(house):
         ". @6",
         "| @7 alice",
         ". @7",
-        "+OK @8 epoch=1 members=solo node=solo role=only committed=5",
-        "+OK @9",
-        "-ERR 521 @a there is no account bob; the list of accounts has the names",
+        "-ERR 521 @8 there is no account bob; the list of accounts has the names",
+    ]
+    assert alice.says("@9 CHAIN", "@a PING", "@b LOGOUT") == [
+        "+OK @9 epoch=1 members=solo node=solo role=only committed=6",
+        "+OK @a",
         "+OK @b",
     ]
     assert alice.connection.closed
@@ -469,7 +383,7 @@ def test_what_is_asked_for_before_the_end_of_the_session_is_done_and_answered_be
 ):
     alice = house.program("alice")
     alice.reads()
-    replies = alice.says("@1 SEND 1 * :hi", "@2 ACK 3", f"@3 {last}", "@4 PING")
+    replies = alice.says("@1 SEND 1 * :hi", "@2 ACK 3", f"@3 {last}", "@4 WHO")
     assert replies == ["+OK @1 id=3", "+OK @2", "+OK @3"]
     assert alice.connection.closed
 
@@ -479,8 +393,10 @@ def test_what_many_acknowledge_at_once_is_one_entry(house):
     programs[0].says("@1 SEND 1 * :hi")
     before = house.node.state.applied
     for program in programs:
-        program.sends(f"@2 ACK {before}", "@3 PING")
-    assert [program.reads()[-2:] for program in programs] == [["+OK @2", "+OK @3"]] * 5
+        program.sends(f"@2 ACK {before}", "@3 LOGIN again")
+    assert [[line[:7] for line in program.reads()[-2:]] for program in programs] == [
+        ["+OK @2", "-ERR 51"]
+    ] * 5
     assert house.node.state.applied == before + 1
     assert {house.seen(f"p{number}") for number in range(5)} == {before}
 
@@ -588,6 +504,20 @@ def test_too_many_unanswered_sends_are_refused_and_the_later_ones_wait_for_the_f
 
 
 # --- what was missed ---------------------------------------------------------------------
+
+
+def test_the_read_mark_that_a_login_tells_is_where_a_resume_goes_on(house):
+    bob = house.program("bob")
+    house.program("alice").session.lost()
+    bob.says("@1 SEND 1 * :one", "@2 SEND 2 * :two")
+    alice = house.client(HELLO)
+    reply, *pushes = alice.says("@1 LOGIN alice")
+    mark = re.search(r" mark=(\d+)$", reply)[1]
+    alice.session.lost()
+    again = house.client(HELLO)
+    again.reads()
+    assert again.says(f"@1 RESUME alice token3 after={mark}")[1:] == pushes
+    assert len(pushes) == 2
 
 
 def test_what_was_missed_comes_after_the_login_in_order(house, pair):
@@ -733,14 +663,14 @@ def test_a_long_answer_is_read_no_faster_than_it_is_taken(house, pair):
 
 def test_with_too_much_on_its_way_connections_are_held_and_go_on_later(pair):
     alice, bob = pair
-    alice.sends(*(f"line {n}" for n in range(MAX_PENDING + 10)))
+    alice.sends(*(f"line {n}" for n in range(MAX_PENDING)), *["x" * 1_000] * 20)
     bob.sends("/chain", "hi")
-    assert (alice.connection.held, bob.connection.held) == (True, True)
-    assert len([line for line in alice.reads() if line.startswith("+OK")]) == MAX_PENDING + 10
+    assert (alice.connection.held, bob.connection.held) == (True, False)
+    assert len([line for line in alice.reads() if line.startswith("+OK")]) == MAX_PENDING + 20
     assert [line for line in bob.reads() if not line.startswith(("#", "*"))] == [
         f"| epoch 1   [solo]   committed {MAX_PENDING + 3}",
         ". you are on solo, the only node",
-        f"+OK {MAX_PENDING + 14}",
+        f"+OK {MAX_PENDING + 24}",
     ]
     assert (alice.connection.held, bob.connection.held) == (False, False)
 

@@ -46,6 +46,9 @@ _ROLES = {
     "middle": "between head and tail",
     "tail": "the tail",
     "only": "the only node",
+    "founding": "which waits for the chain to be founded",
+    "wedged": "which waits to be taken back",
+    "learner": "which is no member",
 }
 
 
@@ -284,6 +287,27 @@ def _overview() -> list[str]:
     return [*lines, ". /help and a verb tells more, as in /help list"]
 
 
+def drawn(view: ChainView) -> list[str]:
+    """The chain, without marks: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``.
+
+    Then the notes; last, which node this is.
+    """
+    drawing = " -> ".join(
+        (f"[{position}]" if position == view.node else position)
+        + (" (away)" if position in view.away else "")
+        for position in view.members
+    )
+    drawing = drawing or "no chain yet"
+    outside = [position for position in view.away if position not in view.members]
+    if outside:
+        drawing += f"   away: {', '.join(outside)}"
+    return [
+        f"epoch {view.epoch}   {drawing}   committed {view.committed}",
+        *view.notes,
+        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}",
+    ]
+
+
 class Human(Voice):
     """The voice of people. They have no tags: the one given is ignored."""
 
@@ -311,7 +335,9 @@ class Human(Voice):
             raise RefusedError(Code.BAD_ARGUMENTS, hint)
         return "", Say(EVERYBODY, text)
 
-    def logged_in(self, tag: str, name: str, token: str, high: int, missed: int) -> str:
+    def logged_in(
+        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int
+    ) -> str:
         """``+OK you are alice: …``, with how much she missed, or else where help is."""
         if not missed:
             return f"+OK you are {name}: type to talk to everybody, /help for all else"
@@ -347,20 +373,9 @@ class Human(Voice):
         return f"| {self.message(message, viewer)}"
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
-        """``| epoch 3   head -> middle (away) -> [tail]   committed 1042``, the notes, the end."""
-        drawn = " -> ".join(
-            (f"[{position}]" if position == view.node else position)
-            + (" (away)" if position in view.away else "")
-            for position in view.members
-        )
-        outside = [position for position in view.away if position not in view.members]
-        if outside:
-            drawn += f"   away: {', '.join(outside)}"
-        return [
-            f"| epoch {view.epoch}   {drawn}   committed {view.committed}",
-            *(f"| {note}" for note in view.notes),
-            f". you are on {view.node}, {_ROLES.get(view.role, view.role)}",
-        ]
+        """``| epoch 3   head -> [tail]   committed 1042``, the notes, ``. you are on tail, …``."""
+        *lines, last = drawn(view)
+        return [*(self.item(tag, line) for line in lines), self.end(tag, last)]
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
         """A line for everything there is, or some about ``verb``, given with its slash or without.

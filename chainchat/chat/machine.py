@@ -196,9 +196,11 @@ class Machine(Voice):
             raise RefusedError(Code.BAD_ARGUMENTS, f"the right form is @{tag} {verb.form}", tag)
         return tag, request
 
-    def logged_in(self, tag: str, name: str, token: str, high: int, missed: int) -> str:
-        """``+OK @1 session=TOKEN high=1041``."""
-        return f"+OK @{tag} session={token} high={high}"
+    def logged_in(
+        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int
+    ) -> str:
+        """``+OK @1 session=TOKEN high=1041 mark=1037``."""
+        return f"+OK @{tag} session={token} high={high} mark={mark}"
 
     def resumed(self, tag: str, high: int) -> str:
         """``+OK @1 high=1041``."""

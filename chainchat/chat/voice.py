@@ -69,8 +69,10 @@ class Voice(Protocol):
             RefusedError: the line is no request.
         """
 
-    def logged_in(self, tag: str, name: str, token: str, high: int, missed: int) -> str:
-        """A LOGIN was done; ``missed`` messages follow as pushes."""
+    def logged_in(
+        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int
+    ) -> str:
+        """A LOGIN was done; the ``missed`` messages after the read mark follow as pushes."""
 
     def resumed(self, tag: str, high: int) -> str:
         """A RESUME was done."""

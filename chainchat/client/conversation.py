@@ -264,6 +264,8 @@ class Conversation:
             case "joined" | "left":
                 self.names.add(event.words.get("name", self._engine.name))
                 return [f"* {event.text}"] if self._notices else []
+            case "waiting" if "for" not in event.words:
+                return []  # about one request: the engine asks again, or says what became of it
             case "waiting" | "serving":
                 self.waiting = event.code == "waiting"
                 self._status_due = 0.0

@@ -1,7 +1,8 @@
 """What is said on one connection: requests go out, and each reply is paired with its request.
 
 Replies keep the order of the requests, so the oldest request without a reply is always the one that
-is answered; the tag is checked, not searched for. The dialogue also knows when silence means death.
+is answered; the tag is checked, not searched for. Only CHAIN and PING are answered at once, however
+long the others have to wait: so the dialogue can tell a node that waits from one that is dead.
 """
 
 from collections import deque
@@ -26,12 +27,18 @@ from chainchat.client.wire import (
 PING_AFTER = 5.0
 """Seconds of silence after which we ask whether anybody is there."""
 
-SILENCE = 5.0
-"""Seconds of silence with a PING out after which a connection is taken for dead."""
+PING_UNANSWERED_AFTER = 1.0
+"""The same while something that we have asked for is not answered."""
 
-SILENCE_WHILE_WAITING = 30.0
-"""The same while the chain has said that it cannot confirm: a PING's reply stands behind those of
-earlier SENDs. After this long another node is tried: it may be on the side that goes on."""
+SILENCE = 3.0
+"""Seconds of silence after which a connection is taken for dead if a PING is out, or a CHAIN."""
+
+PATIENCE = 30.0
+"""Seconds without any other reply after which another node is tried, though this one answers PINGs:
+it cannot confirm, and the other may be on the side that goes on."""
+
+ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
+"""Requests that a node answers by itself, before the replies that it owes."""
 
 ENDING_CODES = frozenset({421, 422, 423, 431, 505})
 """Refusals after which the server closes: not of one request, but of the connection."""
@@ -73,18 +80,26 @@ class Reply(Struct, frozen=True):
 class Dialogue:
     """One connection, from ``/hello`` to its end. Times are monotonic seconds.
 
-    Attributes:
-        unanswered: the requests whose replies are to come, oldest first.
-        waiting: whether the chain has said that it cannot confirm.
+    A connection is to be looked after with ``trouble``, some ten times a second.
     """
 
     def __init__(self, now: float) -> None:
-        self.unanswered: deque[Asked] = deque()
-        self.waiting = False
+        self._in_order: deque[Asked] = deque()
+        """Requests whose replies are to come, oldest first."""
+        self._at_once: dict[str, Asked] = {}
+        """By tag: those whose replies may overtake."""
         self._reader = LineReader()
         self._written: list[str] = []
         self._heard_at = now
         self._pinged_at: float | None = None
+        """Since when one of those that are answered at once has not been, as ``trouble`` saw it."""
+        self._stuck_since: float | None = None
+        """Since when nothing has come for the oldest of the others, likewise."""
+
+    @property
+    def unanswered(self) -> list[Asked]:
+        """The requests whose replies are to come."""
+        return [*self._in_order, *self._at_once.values()]
 
     def take_bytes(self) -> bytes:
         """What was written since the last call."""
@@ -94,17 +109,20 @@ class Dialogue:
 
     def hello(self, client: str, *, notices: bool) -> None:
         """Ask for machine mode."""
-        self.unanswered.append(Asked(NO_TAG, "HELLO"))
+        self._in_order.append(Asked(NO_TAG, "HELLO"))
         self._written.append(hello_line(client, notices=notices))
 
     def ask(self, asked: Asked) -> None:
         """Write a request."""
-        self.unanswered.append(asked)
+        if asked.verb in ANSWERED_AT_ONCE:
+            self._at_once[asked.tag] = asked
+        else:
+            self._in_order.append(asked)
         self._written.append(request_line(asked.tag, asked.verb, *asked.arguments))
 
     def send(self, number: int, line: str) -> None:
         """Write a SEND that ``wire.send_line`` has made."""
-        self.unanswered.append(Asked(str(number), "SEND", number))
+        self._in_order.append(Asked(str(number), "SEND", number))
         self._written.append(line)
 
     def feed(self, data: bytes, now: float) -> Iterator[Push | Note | Refusal | Reply]:
@@ -121,33 +139,47 @@ class Dialogue:
                     yield line
                 case Refusal() if line.code in ENDING_CODES:
                     yield line
-                case Refusal(tag="-") if self.unanswered:
+                case Done() | Refusal() if line.tag in self._at_once:
+                    asked = self._at_once.pop(line.tag)
+                    self._pinged_at = None
+                    if asked.verb != "PING":
+                        yield Reply(asked, line)
+                case Refusal(tag="-") if self._in_order:
                     # Not understood, so answered without its tag; but in its place.
-                    yield Reply(self.unanswered.popleft(), line)
+                    self._stuck_since = None
+                    yield Reply(self._in_order.popleft(), line)
                 case Done() | Refusal() | End():
                     asked = self._oldest(line.tag)
-                    self.unanswered.popleft()
-                    if asked.verb == "PING":
-                        self._pinged_at = None
-                    else:
-                        yield Reply(asked, line)
+                    self._in_order.popleft()
+                    yield Reply(asked, line)
                 case Item():
                     self._oldest(line.tag).items.append(line.text)
 
     def _oldest(self, tag: str) -> Asked:
-        if not self.unanswered or self.unanswered[0].tag != tag:
+        """The request that a line is about, which is to be the one whose turn it is."""
+        if not self._in_order or self._in_order[0].tag != tag:
             raise ProtocolError(f"the server answered @{tag}, which is not what was asked for")
-        return self.unanswered[0]
+        self._stuck_since = None
+        return self._in_order[0]
 
-    def silence(self, now: float) -> float | None:
-        """How many seconds the silence has lasted if that is too long; may write a PING first."""
-        if self._pinged_at is None:
-            if now - self._heard_at >= PING_AFTER:
-                self._pinged_at = now
-                self.ask(Asked("ping", "PING"))
-            return None
-        # A process that was stopped for a while finds old times: it is the silence since our
-        # question that counts, not since we last heard something.
-        patience = SILENCE_WHILE_WAITING if self.waiting else SILENCE
-        too_long = now - max(self._heard_at, self._pinged_at) >= patience
-        return now - self._heard_at if too_long else None
+    def trouble(self, now: float) -> str | None:
+        """Why the connection is of no use any more, if it is not; may write a PING first."""
+        if self._pinged_at is None and self._at_once:
+            self._pinged_at = now
+        if self._stuck_since is None and self._in_order:
+            self._stuck_since = now
+        # A process that was stopped for a while finds old times. So what counts is the silence
+        # since our question, and the rest is looked at only when that was answered.
+        if self._pinged_at is not None:
+            dead = now - max(self._heard_at, self._pinged_at) >= SILENCE
+            return f"nothing heard for {now - self._heard_at:.0f} seconds" if dead else None
+        if self._stuck_since is None:
+            quiet = now - self._heard_at >= PING_AFTER
+        else:
+            quiet = now - max(self._heard_at, self._stuck_since) >= PING_UNANSWERED_AFTER
+        if quiet:
+            self._pinged_at = now
+            self.ask(Asked("ping", "PING"))
+        elif self._stuck_since is not None and now - self._stuck_since >= PATIENCE:
+            return f"no answer for {now - self._stuck_since:.0f} seconds"
+        return None

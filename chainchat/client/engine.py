@@ -17,14 +17,14 @@ from random import Random
 
 from chainchat.client import events, wire
 from chainchat.client.backoff import Nodes
-from chainchat.client.dialogue import Asked, Dialogue, Reply
+from chainchat.client.dialogue import SILENCE, Asked, Dialogue, Reply
 from chainchat.client.inbox import Inbox
 from chainchat.client.login import Login
 from chainchat.client.outbox import Outbox, Outgoing
 from chainchat.client.wire import EVERYBODY, Done, Note, Push, Refusal, key_values, whole_number
 
-ANSWER_WITHIN = 10.0
-"""Seconds that a connection attempt, or the answer to ``/hello``, may take."""
+CONNECT_WITHIN = 10.0
+"""Seconds that a connection attempt may take."""
 
 CLOSING_WITHIN = 2.0
 """Seconds given to a node that has said it is closing, for the answers it still has."""
@@ -169,7 +169,7 @@ class Engine:
         assert self._phase is _Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phase = _Phase.GREETING
-        self._alarm = now + ANSWER_WITHIN
+        self._alarm = now + SILENCE  # like a PING, it is answered at once
         self._dialogue = Dialogue(now)
         self._dialogue.hello(self._client, notices=self._notices)
 
@@ -224,7 +224,7 @@ class Engine:
 
     def _connect(self) -> None:
         self._phase = _Phase.CONNECTING
-        self._alarm = self._now + ANSWER_WITHIN
+        self._alarm = self._now + CONNECT_WITHIN
         self._events.append(events.ConnectTo(*self._nodes.current))
 
     def _give_up(self, reason: str) -> None:
@@ -249,8 +249,8 @@ class Engine:
         self._held.extendleft(asked for asked in reversed(requests) if asked.verb in READS)
 
     def _watch(self) -> None:
-        if (silence := self._dialogue.silence(self._now)) is not None:
-            self._give_up(f"nothing heard for {silence:.0f} seconds")
+        if (reason := self._dialogue.trouble(self._now)) is not None:
+            self._give_up(reason)
 
     def _time_is_up(self) -> None:
         match self._phase:
@@ -426,8 +426,6 @@ class Engine:
             case "moved" | "deleted":
                 self._end(note.code, 0, note.text)
                 return
-            case "waiting" | "serving":
-                self._dialogue.waiting = note.code == "waiting"
             case "closing":
                 self._nodes.learn(wire.parse_nodes(note.words.get("nodes", "")))
                 self._closing = True

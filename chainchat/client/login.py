@@ -5,14 +5,14 @@ from random import Random
 from chainchat.client.backoff import Backoff
 from chainchat.client.dialogue import Asked
 from chainchat.client.events import Ended, LoginDelayed
-from chainchat.client.wire import Refusal
+from chainchat.client.wire import Refusal, whole_number
 
 
 class Login:
     """The account's token, while there is one, and the retries.
 
-    RESUME needs the id of the last message seen. Who has seen none does not know where the
-    account's read mark stands, and logs in again instead: what was missed follows from the mark.
+    RESUME needs the id after which to go on: of the last message seen, or for who has seen none,
+    the account's read mark, of which LOGIN's reply tells.
     """
 
     def __init__(self, name: str, random: Random, *, quiet: bool, insist: bool) -> None:
@@ -21,18 +21,22 @@ class Login:
         self._quiet = quiet
         self._insist = insist
         self._token = ""
+        self._mark: int | None = None
         self._backoff = Backoff(random, first=0.5, longest=4.0)
 
     def request(self, last_seen: int | None) -> Asked:
         """What to ask for on a new connection, or again."""
-        if self._token and not self._quiet and last_seen is not None:
-            return Asked("resume", "RESUME", 0, (self._name, self._token, f"after={last_seen}"))
+        after = self._mark if last_seen is None else last_seen
+        if self._token and not self._quiet and after is not None:
+            return Asked("resume", "RESUME", 0, (self._name, self._token, f"after={after}"))
         quiet = ("quiet",) if self._quiet else ()
         return Asked("login", "LOGIN", 0, (self._name, *quiet))
 
     def done(self, words: dict[str, str]) -> None:
         """We are in; ``words`` are those of the reply."""
         self._token = words.get("session", self._token)
+        if "mark" in words:
+            self._mark = whole_number(words["mark"])
         # From now on, a name in use may be our own ghost: others are slow to notice that it died.
         self._insist = True
         self._backoff.reset()

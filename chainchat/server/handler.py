@@ -2,11 +2,11 @@
 
 What changes something goes through the chain, pipelined. What is read comes from the tail: it is
 asked when the earlier requests are answered, and later ones wait for the answer, so a client always
-reads what it has written.
+reads what it has written. What the node knows by itself may be answered out of the order.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -34,6 +34,9 @@ ALLOWED_BEFORE_LOGIN = (
     requests.Ping,
     requests.Logout,
 )
+
+ANSWERED_HERE = (requests.Chain, requests.Help, requests.Ping)
+"""What a node answers from what it knows itself, whatever the chain does."""
 
 
 class Lobby(Struct, frozen=True):
@@ -100,12 +103,12 @@ class Handler:
         self._node = room.node
         self._lobby = lobby
         self._program = ""
-        self._unanswered: dict[Reply, str] = {}
-        """The texts of the SENDs that were not answered yet."""
+        self._unconfirmed: dict[Reply, str] = {}
+        """What was submitted and is not answered yet: of each SEND, login, deletion, its words."""
         self._refused_send: int | None = None
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
-        """Begin a request; its reply is said in its turn.
+        """Begin a request; its reply is said in its turn, unless ``is_answered_at_once``.
 
         Raises:
             RefusedError: it can be refused at once.
@@ -136,28 +139,66 @@ class Handler:
                 self._ask(tag, queries.Present())
             case requests.Delete():
                 self._delete(tag, request)
-            case requests.Chain():
-                self.replies.answer(*voice.chain(tag, self._node.view()))
-            case requests.Help():
-                self.replies.answer(*voice.help(tag, request.verb))
+            case requests.Chain() | requests.Help() | requests.Ping():
+                self.replies.answer_from_here(
+                    lambda: self._from_here(tag, request), at_once=self.is_answered_at_once(request)
+                )
             case requests.Notices():
                 self._client.notices = request.on
                 what = "shown" if request.on else "not shown"
                 self.replies.answer(voice.done(tag, f"who comes and goes is {what}"))
-            case requests.Ping():
-                self.replies.answer(voice.done(tag, ""))
             case requests.Logout():
                 self._log_out(tag)
 
     def unconfirmed(self) -> list[str]:
-        """What the client has said and nobody has confirmed yet, in order."""
-        return list(self._unanswered.values())
+        """What was asked for and nobody has confirmed yet, in order: ``said: …`` or ``done: …``."""
+        return list(self._unconfirmed.values())
 
     def _refused(self, tag: str, code: Code, about: str, *, again: bool = False) -> str:
         return self._client.voice.refused(tag, code, _explanation(code, about), again=again)
 
-    def _submit(self, command: AnyCommand, replied: Callable[[Result], None]) -> None:
+    def _submit(
+        self,
+        about: str,
+        command: AnyCommand,
+        answer: Callable[[Result], str],
+        *,
+        holds_later: bool = False,
+    ) -> None:
+        """Send a request through the chain; ``answer`` makes the reply of its result."""
+        reply = self.replies.reserve(holds_later=holds_later)
+        self._unconfirmed[reply] = about
+
+        def replied(result: Result) -> None:
+            del self._unconfirmed[reply]
+            self.replies.complete(reply, answer(result))
+
         self._room.submit(self._client.account, command, replied)
+
+    # --- what needs nobody else
+
+    def is_answered_at_once(self, request: requests.Request) -> bool:
+        """Whether a request does not wait for the earlier ones.
+
+        A program has its tags to tell which reply is which. A person is answered in turn, except
+        while the chain cannot confirm: to see why is what they ask for.
+        """
+        program = isinstance(self._client.voice, Machine)
+        stuck = self._node.standing.reason != ""
+        return isinstance(request, ANSWERED_HERE) and (program or stuck)
+
+    def _from_here(self, tag: str, request: requests.Request) -> Sequence[str]:
+        """The reply to one of ``ANSWERED_HERE``."""
+        voice = self._client.voice
+        match request:
+            case requests.Chain():
+                return voice.chain(tag, self._node.view())
+            case requests.Help():
+                try:
+                    return voice.help(tag, request.verb)
+                except RefusedError as refusal:
+                    return [voice.refused(tag, refusal.code, refusal.text)]
+        return [voice.done(tag, "")]
 
     # --- hello, login, logout
 
@@ -180,17 +221,14 @@ class Handler:
             command = commands.Login(session, request.name, self._program, _hashed(token))
         else:
             command = commands.Resume(session, request.name, self._program, _hashed(request.token))
-        reply = self.replies.reserve(holds_later=True)
 
-        def replied(result: Result) -> None:
+        def answer(result: Result) -> str:
             if isinstance(result, Accepted):
-                line = self._logged_in(tag, request, token, result.id)
-            else:
-                client.session = ""
-                line = self._refused(tag, result.code, result.about)
-            self.replies.complete(reply, line)
+                return self._logged_in(tag, request, token, result.id)
+            client.session = ""
+            return self._refused(tag, result.code, result.about)
 
-        self._submit(command, replied)
+        self._submit(f"done: the login as {request.name}", command, answer, holds_later=True)
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
@@ -202,9 +240,10 @@ class Handler:
         if isinstance(request, requests.Resume):
             client.attach(account, min(request.after, high), quiet=False)
             return client.voice.resumed(tag, high)
-        client.attach(account, account.seen, quiet=request.quiet)
-        missed = self._node.history.missed(account.number, account.seen, COUNTED_MISSED)
-        return client.voice.logged_in(tag, account.name, token, high, len(missed))
+        mark = account.seen
+        client.attach(account, mark, quiet=request.quiet)
+        missed = len(self._node.history.missed(account.number, mark, COUNTED_MISSED))
+        return client.voice.logged_in(tag, account.name, token, high=high, mark=mark, missed=missed)
 
     def _log_out(self, tag: str) -> None:
         reply = self.replies.reserve(holds_later=True)
@@ -214,7 +253,8 @@ class Handler:
             self._client.close()
 
         if self._client.session:
-            self._submit(commands.Logout(self._client.session, self._client.seen), replied)
+            logout = commands.Logout(self._client.session, self._client.seen)
+            self._room.submit(self._client.account, logout, replied)
         else:
             replied()
 
@@ -239,18 +279,14 @@ class Handler:
             request.number,
             digest,
         )
-        reply = self.replies.reserve()
-        self._unanswered[reply] = request.text
 
-        def replied(result: Result) -> None:
-            del self._unanswered[reply]
+        def answer(result: Result) -> str:
             if isinstance(result, Accepted):
-                line = client.voice.sent(tag, result.id, again=result.again)
-            else:
-                line = self._refused(tag, result.code, result.about, again=result.again)
-            self.replies.complete(reply, line)
+                return client.voice.sent(tag, result.id, again=result.again)
+            return self._refused(tag, result.code, result.about, again=result.again)
 
-        self._submit(say, replied)
+        text = request.text if to == EVERYBODY else f">> {to}: {request.text}"
+        self._submit(f"said: {text}", say, answer)
 
     def _check_number(self, number: int) -> None:
         """A program's SENDs keep their order: after a 4xx, no later number before that one."""
@@ -260,7 +296,8 @@ class Handler:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
             )
-        if len(self._unanswered) >= REMEMBERED_SENDS:
+        # A login or a deletion holds later SENDs, so nothing else is unconfirmed now.
+        if len(self._unconfirmed) >= REMEMBERED_SENDS:
             self._refused_send = number
             raise RefusedError(
                 Code.TOO_MANY_UNANSWERED,
@@ -279,17 +316,15 @@ class Handler:
                 f"this deletes {account.name} and all that waits for it: "
                 f"type /delete {account.name} yes",
             )
-        reply = self.replies.reserve(holds_later=True)
 
-        def replied(result: Result) -> None:
+        def answer(result: Result) -> str:
             if isinstance(result, Accepted):
-                line = self._client.voice.done(tag, f"{name} is deleted")
-            else:
-                line = self._refused(tag, result.code, result.about)
-            self.replies.complete(reply, line)
+                return self._client.voice.done(tag, f"{name} is deleted")
+            return self._refused(tag, result.code, result.about)
 
         number = account.number if account else UNKNOWN
-        self._submit(commands.Delete(self._client.session, number, name), replied)
+        delete = commands.Delete(self._client.session, number, name)
+        self._submit(f"done: /delete {name}", delete, answer, holds_later=True)
 
     # --- reading
 

@@ -1,7 +1,7 @@
-"""The order of replies: each request of a connection is answered in its turn."""
+"""The order of replies: each request of a connection is answered in its turn, or overtakes."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
 
@@ -14,12 +14,14 @@ class Reply(Struct, eq=False):
         complete: whether there is no more to come.
         start: what to do when all earlier replies are complete; None if it was begun at once.
         holds_later: whether later requests have to wait for it.
+        make: makes all of it from what the node itself knows, when it is the first.
     """
 
     lines: list[str] = field(default_factory=list)
     complete: bool = False
     start: Callable[[], None] | None = None
     holds_later: bool = False
+    make: Callable[[], Sequence[str]] | None = None
 
 
 class Replies:
@@ -66,9 +68,28 @@ class Replies:
         """A whole reply is known, and has to wait only for the earlier ones."""
         self.complete(self.reserve(), *lines)
 
+    def answer_from_here(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:
+        """A reply that the node makes by itself: in its turn, or before all that are owed."""
+        assert at_once or not self.holding_later
+        reply = Reply(make=make)
+        if at_once:
+            self._owed.appendleft(reply)
+        else:
+            self._owed.append(reply)
+        self._say_first()
+
+    def overtake(self) -> None:
+        """Those that the node makes by itself wait no longer for the others."""
+        made_here = [reply for reply in self._owed if reply.make is not None]
+        others = [reply for reply in self._owed if reply.make is None]
+        self._owed = deque(made_here + others)
+        self._say_first()
+
     def _say_first(self) -> None:
         while self._owed:
             first = self._owed[0]
+            if first.make is not None:
+                first.lines, first.complete = [*first.make()], True
             lines, first.lines = first.lines, []
             for line in lines:
                 self._say(line)

@@ -1,31 +1,39 @@
 """A session: one client's connection, from its greeting to its end.
 
-It hears lines and hands the requests in them to its ``Handler``, one after another; it tells the
-client what it did not ask for: messages, through its ``Delivery``, and notices. Both modes share
-all of it; they differ in the voice (``chat.human``, ``chat.machine``).
+It hears lines and hands the requests in them to its ``Handler``, one after another, but for those
+that may overtake; it tells the client what it did not ask for: messages, through its ``Delivery``,
+and notices. Both modes share all of it; they differ in the voice (``chat.human``,
+``chat.machine``).
 
 Whatever comes, from the socket, a timer or the log, is only noted. Lines are heard, octets written
 and the connection closed in ``flush`` alone, which the room calls in its phase (see ``Room``).
 """
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Protocol
 
 from chainchat.chat import commands
-from chainchat.chat.human import Human
-from chainchat.chat.lines import TOO_LONG, TooLong, clean, is_http
+from chainchat.chat.human import Human, drawn
+from chainchat.chat.lines import TOO_LONG, clean, is_http
 from chainchat.chat.machine import Machine, tag_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import Account
 from chainchat.chat.voice import Voice
 from chainchat.server.delivery import Delivery, Reading
 from chainchat.server.handler import Handler, Lobby
+from chainchat.server.intake import Intake, Line
 from chainchat.server.node import Clock, Timer
 from chainchat.server.room import Room
 
 LOGIN_SECONDS = 60.0
 """How long a connection may go without a login."""
+
+WAITING_OCTETS = 16 * 1024
+"""How many octets of lines may wait for their turn before the rest is left in the socket."""
+
+LISTED = 20
+"""Requests that are listed when the connection ends without an answer to them; more are counted."""
 
 
 class Connection(Protocol):
@@ -72,7 +80,7 @@ class Session:
         self._clock = clock
         self._lobby = lobby
         self._handler = Handler(self, room, lobby)
-        self._lines: deque[bytes | TooLong] = deque()
+        self._intake = Intake()
         self._out: list[str] = []
         self._written = 0
         self._reading: Reading | None = None
@@ -99,11 +107,11 @@ class Session:
         self.standing_changed()
         self._room.flush()
 
-    def received(self, lines: list[bytes | TooLong]) -> None:
+    def received(self, lines: list[Line]) -> None:
         """Take lines in."""
         if self._taking:
             self._note_seen()
-            self._lines.extend(lines)
+            self._intake.add(lines)
             self._flush_now()
 
     def input_ended(self) -> None:
@@ -209,7 +217,7 @@ class Session:
     def _finished(self) -> bool:
         """Whether the client sends no more, and has everything."""
         pushed = self.delivery is None or self.delivery.live
-        return self._input_ended and pushed and not (self._lines or self._handler.replies)
+        return self._input_ended and pushed and not self.busy
 
     # --- ends
 
@@ -226,7 +234,7 @@ class Session:
 
     def _take_no_lines(self) -> None:
         self._taking = False
-        self._lines.clear()
+        self._intake.clear()
 
     def ended(self, reason: str, by: str) -> None:
         """See ``Attendant``."""
@@ -252,27 +260,41 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether something that was read is not answered yet."""
-        return bool(self._lines or self._handler.replies)
+        return bool(self._intake or self._handler.replies)
 
     def shut_down(self) -> None:
-        """The node stops: say where to go, and close."""
-        if not self._closing:
-            nodes = self._others()
-            where = f"; go on at {' or '.join(nodes)}" if nodes else ""
-            self.tell("closing", f"this node stops{where}", nodes=",".join(nodes))
-            self.close()
-            self._room.flush()
+        """The node stops."""
+        self._say_goodbye("this node stops")
 
     def dropped_out(self) -> None:
-        """The chain went on without this node: list what it cannot confirm, and close."""
-        if not self._closing:
-            for text in self._handler.unconfirmed():
-                self.tell("waiting", f"not confirmed, it may or may not have been said: {text}")
-            nodes = self._others()
-            text = f"the chain goes on without this node; go on at {' or '.join(nodes)}"
-            self.tell("closing", text, nodes=",".join(nodes))
-            self.close()
-            self._room.flush()
+        """The chain went on without this node."""
+        self._say_goodbye("the chain goes on without this node")
+
+    def _say_goodbye(self, why: str) -> None:
+        """List what was asked for and has no answer, say where to go, and close."""
+        if self._closing:
+            return
+        unanswered = [
+            ("waiting", f"not confirmed, it may or may not have been {about}")
+            for about in self._handler.unconfirmed()
+        ]
+        unanswered += [("undone", f"not done: {text}") for text in self._unheard()]
+        for code, text in unanswered[:LISTED]:
+            self.tell(code, text)
+        if len(unanswered) > LISTED:
+            self.tell("undone", f"and {len(unanswered) - LISTED} more, not confirmed or not done")
+        nodes = self._others()
+        where = f"; go on at {' or '.join(nodes)}" if nodes else ""
+        self.tell("closing", f"{why}{where}", nodes=",".join(nodes))
+        self.close()
+        self._room.flush()
+
+    def _unheard(self) -> Iterator[str]:
+        """The lines that have not had their turn, as far as they can be shown."""
+        for line in self._intake:
+            with suppress(RefusedError):
+                if line is not TOO_LONG and (text := clean(line).strip()):
+                    yield text
 
     def _others(self) -> list[str]:
         """The addresses of the other nodes, for clients."""
@@ -287,28 +309,52 @@ class Session:
         if self._closing:
             return
         if not standing.serving:
-            elsewhere = "; try " + " or ".join(self._others()) if self._others() else ""
-            self._close_with(Code.NOT_SERVING, f"{standing.reason}{elsewhere}")
+            self._turn_away(standing.reason)
         elif standing.reason:
             text = f"{standing.reason}. What you say is not confirmed yet."
             self._told_waiting = True
             self.tell("waiting", text, **{"for": ",".join(standing.waiting_for)})
+            self._handler.replies.overtake()
+            self._intake.look_again()
         elif self._told_waiting:
             self._told_waiting = False
             self.tell("serving", "the chain confirms again")
 
+    def _turn_away(self, reason: str) -> None:
+        """Nobody is served here: show what ``/chain`` would, say why, name the others, close."""
+        for line in drawn(self._node.view()):
+            if line != reason:
+                self.tell("", line)
+        elsewhere = "; try " + " or ".join(self._others()) if self._others() else ""
+        self._close_with(Code.NOT_SERVING, f"{reason}{elsewhere}")
+
     # --- requests, one after another
 
     def _hear_lines(self) -> None:
-        """Carry out lines until one has to wait."""
-        while self._lines and not self._must_wait():
-            self._hear(self._lines.popleft())
-        self._connection.hold(held=bool(self._lines) or not self._taking)
+        """Carry out lines until one has to wait; then those that overtake it."""
+        while self._intake and not self._must_wait():
+            self._hear(self._intake.take_first())
+        if self._intake and not self._output_full:
+            for line in self._intake.take_overtaking(self._may_overtake):
+                self._hear(line)
+        # To find what may overtake it has to be read, though other lines wait.
+        room = 0 if self._output_full else WAITING_OCTETS
+        self._connection.hold(held=self._intake.octets > room or not self._taking)
 
     def _must_wait(self) -> bool:
         return self._handler.replies.holding_later or self._output_full or self._node.congested
 
-    def _hear(self, line: bytes | TooLong) -> None:
+    def _may_overtake(self, line: Line) -> bool:
+        """Whether a line that comes before its turn is answered all the same."""
+        if line is TOO_LONG:
+            return False
+        try:
+            _, request = self.voice.parse(clean(line), logged_in=bool(self.session))
+        except RefusedError:
+            return False
+        return self._handler.is_answered_at_once(request)
+
+    def _hear(self, line: Line) -> None:
         """Carry out one line, or say why not."""
         tag = "-"
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from cluster import Cluster, wait_for_log
 from load import Load, check, histories, settle
-from talking import Person
+from talking import Person, Program
 
 NewCluster = Callable[..., Cluster]
 
@@ -195,6 +195,25 @@ def test_who_stands_still_is_left_behind_and_comes_back(new_cluster: NewCluster)
             assert "the chain goes on without this node" in said
             assert int(cluster.wait_until_it_serves()["epoch"]) == epoch + 2
         settle(cluster, load)
+
+
+def test_a_node_whose_chain_stands_still_answers_what_it_knows_itself(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster(("head", "tail"), suspect_after=0.5).start()
+    with (
+        Person(cluster["tail"].address, "alice") as alice,
+        Program(cluster["tail"].address, name="robot") as program,
+    ):
+        cluster["head"].pause()
+        alice.say("is anybody there?", "/who")
+        program.say("@1 SEND 1 * :is anybody there?", "@2 WHO", "@3 SEND 2 * :hello?")
+        assert program.ask("PING") == "+OK"
+        program.note("waiting")
+        assert program.words("CHAIN")["away"] == "head"
+        alice.hear(r"^\* the chain cannot confirm: waiting for head")
+        drawn = alice.listed("/chain")
+        assert drawn[0].startswith("epoch 1   head (away) -> [tail]   committed ")
 
 
 def test_a_link_that_is_cut_proves_nobody_dead(new_cluster: NewCluster) -> None:

@@ -1,0 +1,142 @@
+"""A room on a node that is alone, and its clients, without sockets.
+
+``Connection`` takes what a session writes, and time is a ``Clock``.
+"""
+
+from twisted.internet.task import Clock
+
+from chainchat.chain.configuration import Member
+from chainchat.server.handler import Lobby
+from chainchat.server.node import Node, begin_life
+from chainchat.server.room import Room
+from chainchat.server.sessions import Session
+from chainchat.server.standing import Standing
+from chainchat.storage.memory import MemoryStorage
+
+TIME = 1795345387120  # 2026-11-22T11:03:07.120Z
+DAY_SECONDS = 86_400
+HELLO = "/hello chainchat/1 client=bot"
+
+
+class Connection:
+    """The bytes of one client, whose machine acknowledges as many as the test says."""
+
+    def __init__(self):
+        self.data, self.written = b"", 0
+        self.closed = self.held = False
+        self.acked = None
+        self.on_write = lambda: None
+
+    def write(self, data):
+        assert not self.closed
+        self.data += data
+        self.written += len(data)
+        self.on_write()
+
+    def close(self):
+        assert not self.closed
+        self.closed = True
+
+    def hold(self, *, held):
+        self.held = held
+
+    def acknowledged(self):
+        return self.acked
+
+    def read(self):
+        data, self.data = self.data, b""
+        assert data == b"" or data.endswith(b"\r\n")
+        return data.decode().split("\r\n")[:-1]
+
+
+class Alone:
+    """The network of a node without others."""
+
+    def send(self, to, message):
+        raise AssertionError(f"{message} for {to}, who is not there")
+
+
+class House:
+    """A node that is a chain of one, and its room."""
+
+    def __init__(self, *founding):
+        self.clock = Clock()
+        storage, self.tokens = MemoryStorage(), 0
+        record = begin_life(storage, lambda: "id")
+        self.node = Node(
+            Member("solo", record.id, record.incarnation),
+            record,
+            storage,
+            Alone(),
+            self.clock,
+            founding=founding or ("solo",),
+            suspect_after=10.0,
+            wall=lambda: TIME + int(self.clock.seconds() * 1000),
+            fail=self.failed,
+            excluded=self.excluded,
+        )
+        self.room = Room(self.node, self.clock)
+        addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
+        self.lobby = Lobby("lab", 1024, addresses, self.new_token)
+        if not founding:
+            self.node.start()
+            self.clock.advance(0)
+
+    def failed(self, error):
+        raise error
+
+    def excluded(self):
+        raise AssertionError("there is nobody who could go on without it")
+
+    def cannot_confirm(self):
+        """The node notices it, and says so."""
+        reason = "the chain cannot confirm: waiting for other"
+        self.node.standing = Standing(serving=True, waiting_for=("other",), reason=reason)
+        self.room.standing_changed()
+
+    def new_token(self):
+        self.tokens += 1
+        return f"token{self.tokens}"
+
+    def client(self, *lines):
+        """A client that has said these lines and read the answers."""
+        client = Client(self)
+        if lines:
+            client.says(*lines)
+        return client
+
+    def program(self, name, login="LOGIN"):
+        return self.client(HELLO, f"@l {login} {name}")
+
+    def seen(self, name):
+        return self.node.state.account_named(name).seen
+
+
+class Client:
+    def __init__(self, house):
+        self.house = house
+        self.connection = Connection()
+        self.session = Session(house.room, self.connection, house.clock, house.lobby)
+        self.session.opened()
+
+    def sends(self, *lines):
+        """Send lines in one piece, of which the node has had no turn yet."""
+        self.session.received([line.encode() if isinstance(line, str) else line for line in lines])
+
+    def says(self, *lines):
+        """The lines that these are answered with, after what was there to read before."""
+        self.sends(*lines)
+        return self.reads()
+
+    def reads(self, after=0):
+        self.house.clock.advance(after)
+        return self.reads_at_once()
+
+    def reads_at_once(self):
+        """What came before the node has had a turn, so nothing was confirmed."""
+        return self.connection.read()
+
+
+def one(lines):
+    [line] = lines
+    return line

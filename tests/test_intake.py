@@ -1,0 +1,53 @@
+"""Lines that wait for their turn, and those that overtake."""
+
+import pytest
+
+from chainchat.chat.lines import TOO_LONG
+from chainchat.server.intake import Intake
+
+
+@pytest.fixture
+def intake():
+    intake = Intake()
+    intake.add([b"one", b"!two", TOO_LONG, b"three"])
+    return intake
+
+
+def overtakes(line):
+    return line is not TOO_LONG and line.startswith(b"!")
+
+
+def test_lines_come_out_as_they_came_in(intake):
+    taken = []
+    while intake:
+        taken.append(intake.take_first())
+    assert taken == [b"one", b"!two", TOO_LONG, b"three"]
+
+
+def test_some_overtake_and_the_others_keep_their_order(intake):
+    assert list(intake.take_overtaking(overtakes)) == [b"!two"]
+    intake.add([b"!four", b"five"])
+    assert list(intake.take_overtaking(overtakes)) == [b"!four"]
+    assert list(intake) == [b"one", TOO_LONG, b"three", b"five"]
+    assert intake.take_first() == b"one"
+
+
+def test_each_line_is_looked_at_once_until_all_are_looked_at_again(intake):
+    looked_at = []
+    for _ in range(2):
+        assert list(intake.take_overtaking(looked_at.append)) == []
+    assert looked_at == [b"one", b"!two", TOO_LONG, b"three"]
+    intake.look_again()
+    assert list(intake.take_overtaking(overtakes)) == [b"!two"]
+    assert list(intake) == [b"one", TOO_LONG, b"three"]
+
+
+def test_octets_are_counted_with_one_for_each_ending(intake):
+    counts = [intake.octets]
+    list(intake.take_overtaking(overtakes))
+    counts.append(intake.octets)
+    intake.take_first()
+    counts.append(intake.octets)
+    intake.clear()
+    assert [*counts, intake.octets] == [16, 11, 7, 0]
+    assert not intake
