@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs_made_up import entries, everything, log_of
+from msgspec.structs import replace
 
 from chainchat.chain.catching_up import (
     NEAR_ENTRIES,
@@ -186,18 +187,67 @@ def test_what_it_takes_is_committed_unless_the_source_has_not_said_so():
         learner = learner_with(log)
         list(learner.begin("tail", EPOCH, 0.0, committed=committed))
         copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False)
-        take, _ = carry_out(log, learner.copied("tail", copied, 0.0))
+        _, take = carry_out(log, learner.copied("tail", copied, 0.0))
         assert take == Take(entries(1, 1), committed)
 
 
-def test_it_asks_on_when_what_came_is_on_its_disk():
+def test_it_asks_on_and_then_writes_what_came():
     log = log_of()
     learner = learner_with(log)
     list(learner.begin("tail", EPOCH, 0.0))
-    steps = learner.copied("tail", Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 5), False), 0)
-    take = next(steps)
-    log.append(take.entries)
-    assert list(steps) == [Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))]
+    copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 5), False)
+    ask, take = carry_out(log, learner.copied("tail", copied, 0))
+    assert ask == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    assert take == Take(entries(1, 1), committed=True)
+    assert everything(log) == entries(1, 1)
+
+
+def in_parts(*lengths):
+    """An answer of parts with so many entries each."""
+    parts, last = [], EntryId()
+    for length in lengths:
+        part = entries(*[1] * length, after=last.seq)
+        parts.append(Copied(EPOCH, last, part, EntryId(1, sum(lengths)), False, True))
+        last = part[-1].id
+    return [*parts[:-1], replace(parts[-1], more=False)]
+
+
+def test_it_writes_an_answer_that_comes_in_parts_in_one_go():
+    log = log_of()
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    first, second, third = in_parts(2, 1, 2)
+    assert carry_out(log, learner.copied("tail", first, 0.0)) == []
+    assert carry_out(log, learner.copied("tail", second, 0.0)) == []
+    ask, take = carry_out(log, learner.copied("tail", third, 0.0))
+    assert take == Take(entries(*[1] * 5), committed=True)
+    assert ask == Send("tail", Fetch(EPOCH, ME, EntryId(1, 5)))
+
+
+def test_when_a_part_is_lost_it_asks_again_and_believes_no_part_that_comes_late():
+    log = log_of()
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    first, second, third = in_parts(2, 1, 2)
+    carry_out(log, learner.copied("tail", first, 0.0))
+    carry_out(log, learner.copied("tail", third, 0.0))
+    assert everything(log) == ()
+    assert list(learner.tick(SUSPECT_AFTER)) == [Send("tail", Fetch(EPOCH, ME, EntryId()))]
+    carry_out(log, learner.copied("tail", second, SUSPECT_AFTER))
+    carry_out(log, learner.copied("tail", third, SUSPECT_AFTER))
+    assert everything(log) == ()
+    for part in (first, second, third):
+        carry_out(log, learner.copied("tail", part, SUSPECT_AFTER))
+    assert everything(log) == entries(*[1] * 5)
+
+
+def test_it_does_not_ask_again_while_parts_come():
+    log = log_of()
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    carry_out(log, learner.copied("tail", in_parts(2, 1)[0], 0.4 * SUSPECT_AFTER))
+    assert list(learner.tick(0.8 * SUSPECT_AFTER)) == []
+    assert list(learner.tick(1.0 * SUSPECT_AFTER)) != []
 
 
 def taught(log, *, end, sealed=False):
@@ -250,9 +300,9 @@ def test_an_answer_to_an_earlier_question_does_not_make_an_entry_common(previous
 
 def test_it_says_that_it_has_all_only_when_the_tail_is_sealed_and_all_is_there():
     _, _, effects = taught(log_of(), end=EntryId(1, 2), sealed=False)
-    assert effects[-1] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    assert effects[0] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
     _, _, effects = taught(log_of(), end=EntryId(1, 3), sealed=True)
-    assert effects[-1] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    assert effects[0] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
     _, _, effects = taught(log_of(), end=EntryId(1, 2), sealed=True)
     assert effects == [
         Take(entries(1, 1), True),

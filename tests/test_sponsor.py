@@ -1,7 +1,7 @@
 """The sponsor, from which learners copy: what it answers, when, and to whom."""
 
 import pytest
-from logs_made_up import entries, log_of
+from logs_made_up import entries, everything, log_of
 
 from chainchat.chain import catching_up
 from chainchat.chain.catching_up import Sponsor
@@ -112,12 +112,34 @@ def test_nothing_goes_to_whom_too_much_stands_unsent():
     assert [send.to for send in sponsor.turn(set())] == ["newcomer"]
 
 
-def test_an_answer_is_no_longer_than_a_frame():
+def test_a_long_answer_comes_in_parts_no_longer_than_a_frame_a_few_in_a_turn(monkeypatch):
+    monkeypatch.setattr(catching_up, "PARTS_IN_TURN", 2)
     sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
-    [(_, answer)] = asks(sponsor, EntryId())
-    assert sum(map(size, answer.entries)) <= FRAME_ENTRIES
-    assert 1 < len(answer.entries) < 30
-    assert answer.end == EntryId(1, 30)
+    parts = [part for _, part in asks(sponsor, EntryId())]
+    assert len(parts) == 2
+    while sponsor.busy:
+        parts += [send.message for send in sponsor.turn(set())]
+    assert all(sum(map(size, part.entries)) <= FRAME_ENTRIES for part in parts)
+    assert [entry for part in parts for entry in part.entries] == list(everything(sponsor._log))
+    assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
+    assert {part.end for part in parts} == {EntryId(1, 30)}
+
+
+def test_an_answer_ends_when_it_is_long_enough(monkeypatch):
+    monkeypatch.setattr(catching_up, "ANSWER_OCTETS", 2 * FRAME_ENTRIES)
+    sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
+    parts = [part for _, part in asks(sponsor, EntryId())]
+    assert [part.more for part in parts] == [True, True, False]
+    assert not sponsor.busy
+    assert parts[-1].entries[-1].seq < 30
+
+
+def test_another_question_ends_the_answer_to_the_one_before(monkeypatch):
+    monkeypatch.setattr(catching_up, "PARTS_IN_TURN", 1)
+    sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
+    [(_, first)] = asks(sponsor, EntryId())
+    [(_, second)] = asks(sponsor, EntryId())
+    assert first == second
 
 
 def test_a_new_configuration_forgets_every_question():

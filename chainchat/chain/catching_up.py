@@ -4,6 +4,9 @@ The learner asks, the tail answers; one question is on its way at a time. First 
 last common entry: (epoch, seq) names one entry, and a log that holds it holds the same before it.
 The learner cuts off what it has beyond that, and asks for what comes after. A question from the end
 of the log is answered when there is more; so a learner that has caught up keeps up.
+
+A long answer comes in parts, each a frame, between which the tail does its other work; the learner
+writes a whole answer to disk in one go.
 """
 
 from collections.abc import Iterator
@@ -16,6 +19,12 @@ from chainchat.chain.replica import FRAME_ENTRIES, Log, Send, size
 
 NEAR_ENTRIES = 1_000
 """A learner that lacks no more has caught up: it can be given the rest while writes wait."""
+
+ANSWER_OCTETS = 1_000_000
+"""Octets of entries in one answer, by ``size``."""
+
+PARTS_IN_TURN = 4
+"""Parts of one answer that are sent in one turn."""
 
 ASK_AGAIN = 0.5
 """Of ``suspect_after``: after so long without an answer the question is asked again."""
@@ -88,6 +97,8 @@ class Learner:
         self._candidate = EntryId()
         self._agreed = False
         self._asked_at = 0.0
+        self._parts: list[Entry] = []
+        """What has come of an answer of which more is to come."""
 
     @property
     def caught_up(self) -> bool:
@@ -106,6 +117,7 @@ class Learner:
         self.source, self._epoch, self._committed = source, epoch, committed
         self.frozen = self._agreed = False
         self._candidate = self._log.last
+        self._parts = []
         self.copied_entries = self.copied_octets = 0
         self.began = now
         yield self._ask(now)
@@ -119,12 +131,19 @@ class Learner:
         """Ask again if there was no answer: the question or the answer may be lost."""
         if self.source is not None and now - self._asked_at > ASK_AGAIN * self._suspect_after:
             self.frozen = False
+            self._parts = []
             yield self._ask(now)
 
+    @property
+    def _held(self) -> EntryId:
+        """The last entry that has come."""
+        return self._parts[-1].id if self._parts else self._log.last
+
     def _ask(self, now: float) -> Send:
+        """Ask for what comes after the last entry that is here."""
         assert self.source is not None
         self._asked_at = now
-        last = self._log.last if self._agreed else self._candidate
+        last = self._held if self._agreed else self._candidate
         return Send(self.source, Fetch(self._epoch, self._me, last))
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Effect]:
@@ -141,19 +160,38 @@ class Learner:
             if self._candidate != self._log.last:
                 yield Cut(self._candidate.seq)
             self._agreed = True
-        if not self._agreed or message.previous != self._log.last:
+        if not self._agreed or message.previous != self._held:
             return  # an answer to an earlier question
         self.end = message.end
-        if message.entries:
-            yield Take(message.entries, self._committed)
-            self.copied_entries += len(message.entries)
-            self.copied_octets += sum(map(size, message.entries))
-        if message.sealed and self._log.last == message.end:
-            self.frozen = True
-            self._asked_at = now
+        self._parts += message.entries
+        self._asked_at = now
+        if message.more:
+            return
+        entries = tuple(self._parts)
+        self.frozen = message.sealed and self._held == message.end
+        if not self.frozen:
+            yield self._ask(now)  # so the answer is on its way while this one is written
+        self._parts = []
+        if entries:
+            yield Take(entries, self._committed)
+            self.copied_entries += len(entries)
+            self.copied_octets += sum(map(size, entries))
+        if self.frozen:
             yield Send(sender, Synced(self._epoch, self._me, self._log.last))
-        else:
-            yield self._ask(now)
+
+
+class Answering(Struct):
+    """An answer of which parts are still to be sent.
+
+    Attributes:
+        fetch: the question.
+        sent: the last entry sent.
+        room: octets of entries that may follow.
+    """
+
+    fetch: Fetch
+    sent: EntryId
+    room: int
 
 
 class Sponsor:
@@ -167,12 +205,19 @@ class Sponsor:
         self.sealed: Member | None = None
         self._log = log
         self._waiting: dict[str, Fetch] = {}
+        self._answering: dict[str, Answering] = {}
         self._newest: dict[Member, int] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether more can be sent at once, in another turn."""
+        return bool(self._answering)
 
     def adopt(self) -> None:
         """There is another configuration: learners will ask anew."""
         self.sealed = None
         self._waiting = {}
+        self._answering = {}
         self._newest = {}
 
     def nearby(self) -> frozenset[Member]:
@@ -183,10 +228,12 @@ class Sponsor:
     def asked(self, sender: str, fetch: Fetch) -> None:
         """Take in a learner's question; it is answered in the next turn."""
         self._waiting[sender] = fetch
+        self._answering.pop(sender, None)
 
     def forget(self, position: str) -> None:
         """The connection with a learner ended."""
         self._waiting.pop(position, None)
+        self._answering.pop(position, None)
         self._newest = {m: seq for m, seq in self._newest.items() if m.position != position}
 
     def turn(self, paused: set[str]) -> Iterator[Send]:
@@ -196,22 +243,33 @@ class Sponsor:
             paused: positions to which too much stands unsent.
         """
         for position, fetch in list(self._waiting.items()):
-            if position in paused:
-                continue
-            answer = self._answer(fetch)
-            if answer is not None:
+            if self._log.epoch_of(fetch.last.seq) != fetch.last.epoch:
                 del self._waiting[position]
-                yield Send(position, answer)
+                yield Send(position, Differs(fetch.epoch, newest_not_after(self._log, fetch.last)))
+            elif self._has_news_for(fetch):
+                del self._waiting[position]
+                self._answering[position] = Answering(fetch, fetch.last, ANSWER_OCTETS)
+        for position in [p for p in self._answering if p not in paused]:
+            for _ in range(PARTS_IN_TURN):
+                if position in self._answering:
+                    yield Send(position, self._next_part(position))
 
-    def _answer(self, fetch: Fetch) -> Copied | Differs | None:
-        """What to answer; None to let the learner wait until there is more."""
-        if self._log.epoch_of(fetch.last.seq) != fetch.last.epoch:
-            return Differs(fetch.epoch, newest_not_after(self._log, fetch.last))
+    def _has_news_for(self, fetch: Fetch) -> bool:
+        """Whether to answer; if not, the learner waits until there is more."""
         new = fetch.learner not in self._newest  # it has to hear that its entry is common
         self._newest[fetch.learner] = fetch.last.seq
-        end = self._log.last
-        entries = tuple(self._log.read(fetch.last.seq, end.seq, FRAME_ENTRIES))
-        sealed = fetch.learner == self.sealed
-        if not entries and not sealed and not new:
-            return None
-        return Copied(fetch.epoch, fetch.last, entries, end, sealed)
+        return new or fetch.last != self._log.last or fetch.learner == self.sealed
+
+    def _next_part(self, position: str) -> Copied:
+        answering, end = self._answering[position], self._log.last
+        fetch, previous = answering.fetch, answering.sent
+        entries = tuple(self._log.read(previous.seq, end.seq, FRAME_ENTRIES))
+        if entries:
+            answering.sent = entries[-1].id
+            answering.room -= sum(map(size, entries))
+        more = answering.sent != end and answering.room > 0
+        if not more:
+            del self._answering[position]
+        return Copied(
+            fetch.epoch, previous, entries, end, sealed=fetch.learner == self.sealed, more=more
+        )

@@ -235,6 +235,7 @@ class Copied(Struct, frozen=True):
         entries: contiguous; may be empty.
         end: the tail's last entry, to measure progress by.
         sealed: the tail takes no more entries until it has heard that these are on disk.
+        more: another part of the same answer follows.
     """
 
     epoch: int
@@ -242,6 +243,7 @@ class Copied(Struct, frozen=True):
     entries: tuple[Entry, ...]
     end: EntryId
     sealed: bool
+    more: bool = False
 
 
 class Synced(Struct, frozen=True):

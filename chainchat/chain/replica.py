@@ -17,6 +17,7 @@ Invariants, each kept where its name stands in a comment:
 - *committed*: nothing is applied, or told to anybody, before every member's disk has it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -51,6 +52,9 @@ MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 
 APPLY_ENTRIES = 2_000
 """How many entries are applied in one go, so that a long replay leaves room for other work."""
+
+APPLY_OCTETS = 1_000_000
+"""Likewise."""
 
 
 class Persist(Struct, frozen=True):
@@ -111,7 +115,7 @@ def fitting(entries: Sequence[Entry], octets: int) -> list[Entry]:
     """
     room = octets
     for count, entry in enumerate(entries):
-        room -= size(entry)
+        room -= len(entry.command) + ENTRY_OVERHEAD  # ``size``; every entry passes here
         if room < 0 and count:
             return list(entries[:count])
     return list(entries)
@@ -166,11 +170,11 @@ class Replica:
         if newest:
             self.time = newest[0].time
 
-        self._pending: dict[int, bytes] = {}
-        """This origin's requests that were not applied yet, by number, in order."""
+        self._pending: deque[Submission] = deque()
+        """This origin's requests that were not applied yet, in order."""
+        self._unoffered: list[Submission] = []
+        """The last of them, which the head of this configuration was not given yet."""
         self._numbered = 0
-        self._offered = 0
-        """Number up to which pending requests were given to the head of this configuration."""
 
         self._requests: list[tuple[str, Submission | None]] = []
         """Head.
@@ -204,7 +208,9 @@ class Replica:
         """
         assert len(command) <= MAX_COMMAND
         self._numbered += 1
-        self._pending[self._numbered] = command
+        request = Submission(self._numbered, command)
+        self._pending.append(request)
+        self._unoffered.append(request)
         return self._numbered
 
     def adopt(self, configuration: Configuration) -> None:
@@ -219,7 +225,7 @@ class Replica:
             self._taken = []
         self.last = self._log.last
         self._requests = []
-        self._offered = 0
+        self._offer_again()
         self._forwarded = None
         self._acknowledged = -1
         self._tell_holding = True
@@ -238,7 +244,7 @@ class Replica:
             self._tell_holding = True
             self._acknowledged = -1
         if position == self.configuration.head:
-            self._offered = 0
+            self._offer_again()
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended.
@@ -283,14 +289,12 @@ class Replica:
         ):
             self._tell_holding = True
             return
-        for entry in forward.entries:
-            if entry.seq <= held:
-                if self._epoch_of(entry.seq) != entry.epoch:
-                    raise DivergenceError(
-                        f"{entry.id} from the predecessor is not what this log holds"
-                    )
-                continue
-            self._append(entry)
+        new = forward.previous.seq + len(forward.entries) - held
+        for entry in forward.entries[: len(forward.entries) - max(new, 0)]:
+            if self._epoch_of(entry.seq) != entry.epoch:
+                raise DivergenceError(f"{entry.id} from the predecessor is not what this log holds")
+        if new > 0:
+            self._extend(forward.entries[-new:])
         self._commit(min(forward.committed, self.durable))
 
     def _resume_from(self, last: EntryId, successor: str) -> None:
@@ -307,8 +311,7 @@ class Replica:
     def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
         """Append entries that another node's log has; apply them if they are committed."""
         assert not self.active
-        for entry in entries:
-            self._append(entry)
+        self._extend(entries)
         self._taken = []
         yield Persist(entries)
         self.durable = self.last.seq
@@ -352,14 +355,12 @@ class Replica:
 
     def _offer(self) -> Iterator[Effect]:
         """Give the head this origin's requests that it was not given yet, in order."""
-        if self._offered == self._numbered:
-            return
         head = self.configuration.head
-        if head in self._unreachable:
+        if not self._unoffered or head in self._unreachable:
             return
-        first = max(self._offered + 1, next(iter(self._pending), self._numbered + 1))
-        requests = [Submission(n, self._pending[n]) for n in range(first, self._numbered + 1)]
-        self._offered = self._numbered
+        first = self._pending[0].number if self._pending else self._numbered + 1
+        requests = [request for request in self._unoffered if request.number >= first]
+        self._unoffered = []
         if head == self._position:
             self._requests.extend((self._origin, request) for request in requests)
             return
@@ -368,25 +369,32 @@ class Replica:
             batch, requests = tuple(requests[:count]), requests[count:]
             yield Send(head, Submit(self.configuration.epoch, self._origin, batch))
 
+    def _offer_again(self) -> None:
+        self._unoffered = list(self._pending)
+
     def _number(self, now: int) -> None:
         """Head: give every request its sequence number and time."""
-        for origin, request in self._requests:
-            self.time = max(self.time, now)
-            seq, epoch = self.last.seq + 1, self.configuration.epoch
-            if request is None:
-                opening = self._opening(self.configuration)
-                self._append(Entry(seq, epoch, "", 0, self.time, opening))
-            else:
-                entry = Entry(seq, epoch, origin, request.number, self.time, request.command)
-                self._append(entry)
-        self._requests = []
+        if not self._requests:
+            return
+        requests, self._requests = self._requests, []
+        epoch, time = self.configuration.epoch, max(self.time, now)
+        self._extend(
+            [
+                Entry(seq, epoch, origin, request.number, time, request.command)
+                if request is not None
+                else Entry(seq, epoch, "", 0, time, self._opening(self.configuration))
+                for seq, (origin, request) in enumerate(requests, self.last.seq + 1)
+            ]
+        )
 
-    def _append(self, entry: Entry) -> None:
-        assert entry.seq == self.last.seq + 1  # *contiguous*
-        self.last = entry.id
-        self.time = max(self.time, entry.time)
-        self._recent.append(entry)
-        self._taken.append(entry)
+    def _extend(self, entries: Sequence[Entry]) -> None:
+        first = self.last.seq + 1
+        seqs = [entry.seq for entry in entries]
+        assert seqs == list(range(first, first + len(entries)))  # *contiguous*
+        self.last = entries[-1].id
+        self.time = max(self.time, entries[-1].time)
+        self._recent += entries
+        self._taken += entries
 
     def _forward(self) -> Iterator[Effect]:
         """Send the successor what it lacks of this disk's log."""
@@ -428,7 +436,8 @@ class Replica:
 
     def _apply(self) -> Iterator[Effect]:
         while self.applied < self.committed:
-            entries = self._entries(self.applied, self.committed, FRAME_ENTRIES)[:APPLY_ENTRIES]
+            up_to = min(self.committed, self.applied + APPLY_ENTRIES)
+            entries = self._entries(self.applied, up_to, APPLY_OCTETS)
             self.applied = entries[-1].seq
             for entry in entries:
                 if entry.origin == self._origin:
@@ -440,11 +449,13 @@ class Replica:
 
         Out of turn it has no effect (see ``chat.state``), so it stays pending.
         """
-        first = next(iter(self._pending), None)
+        if not self._pending:
+            return
+        first = self._pending[0].number
         if number == first:
-            del self._pending[number]
-        elif first is not None and number > first:
-            self._offered = 0
+            self._pending.popleft()
+        elif number > first:
+            self._offer_again()
 
     # --- the log, newest part in memory
 

@@ -15,9 +15,11 @@ Invariants, named where they are kept:
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections import deque
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from msgspec import Struct, field, msgpack
+from msgspec import Struct, msgpack
 
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
@@ -48,25 +50,39 @@ class Account(Struct):
     token: bytes = b""
 
 
-class Program(Struct):
+class Sent(NamedTuple):
+    """One SEND that was applied.
+
+    Attributes:
+        number: the program's.
+        digest: of the request.
+        value: the message's id, or minus the refusal's code.
+    """
+
+    number: int
+    digest: bytes
+    value: int
+
+
+@dataclass(slots=True)
+class Program:
     """What is remembered of one program's SENDs.
 
     Attributes:
         highest: the highest number applied.
         used: entry time of the last use, UTC milliseconds.
-        results: by number: digest of the request, then the message's id, or minus the refusal's
-            code.
+        sent: the newest SENDs applied, in the order of their numbers.
     """
 
     highest: int = 0
     used: int = 0
-    results: dict[int, tuple[bytes, int]] = field(default_factory=dict)
+    sent: deque[Sent] = field(default_factory=lambda: deque(maxlen=REMEMBERED_SENDS))
 
 
 # --- what applying an entry gives
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Struct, frozen=True, gc=False):
     """The request was done.
 
     ``id``: of the message, or of the entry. ``again``: it was done before.
@@ -165,7 +181,8 @@ class _Image(Struct, array_like=True):
     time: int
     origins: dict[str, int]
     accounts: list[Account]
-    programs: list[tuple[int, str, Program]]
+    programs: list[tuple[int, str, int, int, list[Sent]]]
+    """Account and client, highest, used and sent; least recently used first."""
 
 
 class ChatState:
@@ -189,6 +206,8 @@ class ChatState:
         self._sessions: dict[str, int] = {}
         self._programs: dict[tuple[int, str], Program] = {}
         """Least recently used first."""
+        self._forget_at = 0
+        """Before this time, UTC milliseconds, no program is due to be forgotten."""
 
     # --- looking
 
@@ -215,7 +234,10 @@ class ChatState:
     def image(self) -> bytes:
         """The whole state as bytes; equal states give equal bytes."""
         accounts = sorted(self.accounts.values(), key=lambda account: account.number)
-        programs = [(account, client, p) for (account, client), p in self._programs.items()]
+        programs = [
+            (account, client, program.highest, program.used, list(program.sent))
+            for (account, client), program in self._programs.items()
+        ]
         origins = dict(sorted(self.origins.items()))
         return msgpack.encode(_Image(self.applied, self.time, origins, accounts, programs))
 
@@ -236,7 +258,10 @@ class ChatState:
             state._names[account.name.lower()] = account.number
             if account.session:
                 state._sessions[account.session] = account.number
-        state._programs = {(account, client): p for account, client, p in decoded.programs}
+        for number, client, highest, used, sent in decoded.programs:
+            program = Program(highest, used)
+            program.sent.extend(sent)
+            state._programs[number, client] = program
         return state
 
     @staticmethod
@@ -260,7 +285,8 @@ class ChatState:
         self.applied, self.time = seq, time
         if origin and not self._in_turn(origin, number):
             return NO_EFFECT
-        self._forget_programs(time)
+        if time >= self._forget_at:
+            self._forget_programs(time)
         events: list[Event] = []
         try:
             result: Result = self._dispatch(command, seq, time, events)
@@ -276,9 +302,9 @@ class ChatState:
         return True
 
     def _dispatch(self, command: AnyCommand, seq: int, time: int, events: list[Event]) -> Result:
+        if type(command) is commands.Say:  # nearly every entry
+            return self._say(command, seq, time, events)
         match command:
-            case commands.Say():
-                return self._say(command, seq, time, events)
             case commands.Seen():
                 for account, seen in command.marks:
                     self._see(account, seen)
@@ -375,10 +401,12 @@ class ChatState:
     # --- saying, once
 
     def _say(self, say: commands.Say, seq: int, time: int, events: list[Event]) -> Result:
-        account = self._holder(say.session)
+        number = self._sessions.get(say.session)
+        if number is None:
+            raise RefusedAtApplyError(Code.SESSION_ENDED)
         if not say.number:
             return self._said(say, seq, time, events)
-        program = self._program(account.number, say.client, time)
+        program = self._program(number, say.client, time)
         if say.number <= program.highest:  # *once per program*
             return _remembered(program, say)
         try:
@@ -388,9 +416,7 @@ class ChatState:
             result = refusal.refused
             value = -result.code
         program.highest = say.number
-        program.results[say.number] = (say.digest, value)
-        if len(program.results) > REMEMBERED_SENDS:
-            del program.results[next(iter(program.results))]
+        program.sent.append(Sent(say.number, say.digest, value))
         return result
 
     def _said(self, say: commands.Say, seq: int, time: int, events: list[Event]) -> Accepted:
@@ -411,22 +437,20 @@ class ChatState:
         return program
 
     def _forget_programs(self, time: int) -> None:
-        for key in list(self._stale_programs(time)):
-            del self._programs[key]
-
-    def _stale_programs(self, time: int) -> Iterator[tuple[int, str]]:
-        for key, program in self._programs.items():
+        for key, program in list(self._programs.items()):
             if time - program.used < FORGET_AFTER:
+                self._forget_at = program.used + FORGET_AFTER
                 return
-            yield key
+            del self._programs[key]
+        self._forget_at = time + FORGET_AFTER
 
 
 def _remembered(program: Program, say: commands.Say) -> Result:
     """The answer to a SEND whose number is not new."""
-    known = program.results.get(say.number)
+    known = next((sent for sent in program.sent if sent.number == say.number), None)
     if known is None:
         return Refused(Code.NUMBER_FORGOTTEN)
-    digest, value = known
+    _, digest, value = known
     if digest != say.digest:
         return Refused(Code.NUMBER_REUSED)
     if value > 0:

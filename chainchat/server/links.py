@@ -40,6 +40,7 @@ from chainchat.chain.messages import (
 from chainchat.config import NodeSettings
 from chainchat.server.detector import Detector
 from chainchat.server.node import Clock, Timer
+from chainchat.server.writing import write_at_once
 
 PROTOCOL_VERSION = 1
 
@@ -222,7 +223,8 @@ class Link(amp.AMP):
     def send(self, message: Message) -> None:
         """Send one message."""
         kind, body = encode(message)
-        self.callRemote(COMMANDS[kind], body=body)
+        box = amp.AmpBox({amp.COMMAND: kind.encode(), b"body": body})
+        write_at_once(self.transport, box.serialize())
 
     def ampBoxReceived(self, box: amp.AmpBox) -> None:
         """Keep from AMP what would make it log a traceback."""

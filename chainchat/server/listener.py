@@ -15,6 +15,7 @@ from chainchat.chat.human import Human
 from chainchat.chat.lines import LineSplitter, TelnetFilter
 from chainchat.chat.refusals import Code
 from chainchat.server.sessions import Session
+from chainchat.server.writing import write_at_once
 
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = 60, 15, 4
 """Seconds, seconds, times: a client whose machine is gone is noticed after two minutes."""
@@ -95,7 +96,7 @@ class ClientProtocol(Protocol):
 
     def write(self, data: bytes) -> None:
         """See ``Connection``."""
-        self.transport.write(data)
+        write_at_once(self.transport, data)
 
     def close(self) -> None:
         """See ``Connection``."""

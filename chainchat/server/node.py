@@ -471,6 +471,8 @@ class Node:
         if self._may_lend():
             for answer in self._sponsor.turn(self._paused):
                 self._perform(answer)
+            if self._sponsor.busy:
+                self._soon()
         if self.audience is None:
             return
         self.audience.flush()
@@ -616,7 +618,7 @@ class Node:
     def _tell_progress(self) -> None:
         """Once in a while, how far a learner has come."""
         now = self._clock.seconds()
-        copying = self._learner.source is not None and not self._learner.caught_up
+        copying = self._learner.end.seq and not self._learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:
             self._progress_told = now
             self._log(progress(self._learner, self._storage.last.seq, now))
@@ -630,21 +632,32 @@ class Node:
                 since = now if self._stood_since is None else self._stood_since
                 self._tell_change(now - since)
             self._stood_since = None
+        own, state, audience = self.me.origin, self.state, self.audience
+        rows: list[IndexRow] = []
+
+        def index() -> None:
+            self._storage.index(rows)
+            rows.clear()
+
         for entry in entries:
             try:
                 command = commands.decode(entry.command)
             except DecodeError as error:
                 raise StorageError(f"{self._storage}: entry {entry.seq}: {error}") from None
-            outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
+            outcome = state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
             for event in outcome.events:
-                if isinstance(event, Said):
-                    self._storage.index(_index_rows(event))
-                if self.audience is not None:
-                    self.audience.happened(event)
-            if entry.origin == self.me.origin and outcome.result is not None:
+                if type(event) is Said:
+                    rows += _index_rows(event)
+                if audience is not None:
+                    audience.happened(event)
+            if entry.origin == own and outcome.result is not None:
+                if rows and type(command) is not commands.Say:
+                    index()  # a login looks for what was missed
                 self._reply(entry.number, outcome.result)
             if entry.seq % CHECKPOINT_ENTRIES == 0:
+                index()
                 self._checkpoint(entry.seq)
+        index()
 
     def _tell_change(self, gap: float) -> None:
         """One line for each change of configuration: old, new, why, and how long writes waited."""

@@ -157,9 +157,10 @@ class Room:
 
     def happened(self, event: Event) -> None:
         """See ``Audience``."""
+        if type(event) is Said:  # nearly all of them
+            self._news.append(event)
+            return
         match event:
-            case Said():
-                self._news.append(event)
             case Joined():
                 self._comings[event.name] = self._comings.get(event.name, 0) + 1
             case Left():
@@ -195,6 +196,13 @@ class Room:
 
     def _deliver(self, news: list[Said]) -> None:
         """Push the turn's messages to every session that has all before them."""
+        live = [
+            attendant.delivery
+            for attendant in self._sessions.values()
+            if attendant.delivery is not None and attendant.delivery.live
+        ]
+        if not live:
+            return
         broadcasts = [_message(said) for said in news if not said.recipient]
         private: dict[int, list[Said]] = {}
         for said in news:
@@ -202,10 +210,7 @@ class Room:
                 private.setdefault(said.recipient, []).append(said)
         senders = {said.sender_account for said in news if not said.recipient}
         rendered: dict[object, tuple[bytes, int]] = {}
-        for attendant in self._sessions.values():
-            delivery = attendant.delivery
-            if delivery is None or not delivery.live:
-                continue
+        for delivery in live:
             account = delivery.account
             if account in private or account in senders:
                 own = [

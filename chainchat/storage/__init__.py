@@ -10,6 +10,16 @@ from typing import NamedTuple, Protocol
 
 from chainchat.chain.messages import Entry
 from chainchat.chain.replica import Log
+from chainchat.storage.index import IndexRow
+
+__all__ = [
+    "EVERY_READER",
+    "Checkpoint",
+    "IndexRow",
+    "LockedError",
+    "Storage",
+    "StorageError",
+]
 
 EVERY_READER = 0
 """The reader of a broadcast in the index."""
@@ -24,20 +34,6 @@ class StorageError(Exception):
 
 class LockedError(StorageError):
     """Another process uses this data."""
-
-
-class IndexRow(NamedTuple):
-    """A message in the index of one reader.
-
-    Attributes:
-        reader: account number, or EVERY_READER.
-        id: the message's sequence number.
-        sender: account number of the sender.
-    """
-
-    reader: int
-    id: int
-    sender: int
 
 
 class Checkpoint(NamedTuple):
@@ -80,12 +76,10 @@ class Storage(Log, Protocol):
         """Replace membership's record as a whole; on disk when it returns."""
 
     def index(self, rows: Iterable[IndexRow]) -> None:
-        """Add messages to the index.
+        """Add messages to the index, in the order of their ids; queries see them at once.
 
-        On disk with the next checkpoint at the latest, seen by queries at once.
-
-        A row that is there already (entries after the checkpoint are applied again at a start)
-        changes nothing.
+        On disk with the next checkpoint, not before: the entries after it are applied, and so
+        indexed, again at every start. A row that is there already changes nothing.
         """
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:

@@ -3,13 +3,13 @@
 It survives its node, as a disk would.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.replica import fitting
 from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, StorageError
+from chainchat.storage.index import Index, first_of, last_of
 
 
 class MemoryStorage:
@@ -23,7 +23,7 @@ class MemoryStorage:
         self.cuts: list[Entry] = []
         self._log: list[Entry] = []
         self._record: bytes | None = None
-        self._index: dict[int, list[tuple[int, int]]] = {}
+        self._index = Index()
         self._checkpoint: Checkpoint | None = None
         self._committed = 0
 
@@ -59,8 +59,7 @@ class MemoryStorage:
             raise StorageError(f"applied up to {applied}, committed up to {self._committed}")
         self.cuts += self._log[after:]
         del self._log[after:]
-        for ids in self._index.values():
-            del ids[bisect_left(ids, (after + 1, 0)) :]
+        self._index.cut(after)
         return Path("cuts")
 
     def read_record(self) -> bytes | None:
@@ -70,28 +69,15 @@ class MemoryStorage:
         self._record = record
 
     def index(self, rows: Iterable[IndexRow]) -> None:
-        for row in rows:
-            ids = self._index.setdefault(row.reader, [])
-            at = bisect_left(ids, (row.id, row.sender))
-            if ids[at : at + 1] != [(row.id, row.sender)]:
-                ids.insert(at, (row.id, row.sender))
+        self._index.add(rows)
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
-        found: set[int] = set()
-        for ids in self._lists(reader):
-            start = bisect_left(ids, (after + 1, 0))
-            found |= {id_ for id_, sender in ids[start:] if sender != unless_sender}
-        return sorted(found)[:limit]
+        runs = self._index.of(reader), self._index.of(EVERY_READER)
+        return first_of(limit, *(run.after(after, unless_sender) for run in runs))
 
     def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
-        found: set[int] = set()
-        for ids in self._lists(reader):
-            end = bisect_right(ids, (before, 0))
-            found |= {id_ for id_, sender in ids[:end] if sender != unless_sender}
-        return sorted(found, reverse=True)[:limit]
-
-    def _lists(self, reader: int) -> list[list[tuple[int, int]]]:
-        return [self._index.get(reader, []), self._index.get(EVERY_READER, [])]
+        runs = self._index.of(reader), self._index.of(EVERY_READER)
+        return last_of(limit, *(run.before(before, unless_sender) for run in runs))
 
     def entries(self, seqs: Sequence[int]) -> list[Entry]:
         return [self._log[seq - 1] for seq in seqs]

@@ -1,9 +1,9 @@
 """Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
 
 A row of the log is a batch: what was appended in one go, as the bytes that ``encode_entries``
-gives. So a commit writes one row however many entries it holds. The index has a row per message and
-reader; its rows are gathered and go with the next transaction, whatever that is for, because the
-entries after the newest checkpoint are applied, and so indexed, again at every start.
+gives (or a part of it, if it was much). So a commit writes one row, however many entries it holds.
+The message index is in memory for what is newer than the newest checkpoint, and in runs on disk for
+the rest.
 """
 
 import fcntl
@@ -21,13 +21,14 @@ from chainchat.chain.messages import Entry, EntryId, decode_entries, encode_entr
 from chainchat.chain.replica import fitting, size
 from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
 from chainchat.storage.cuts import write_side_file
+from chainchat.storage.index import Index, Run, first_of, last_of
 
 APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE log (last INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE messages (
-    reader INTEGER, id INTEGER, sender INTEGER NOT NULL, PRIMARY KEY (reader, id)
+    reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
 ) WITHOUT ROWID;
 CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, image BLOB NOT NULL);
 CREATE TABLE committed (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER NOT NULL);
@@ -37,8 +38,11 @@ CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB 
 CACHED_BATCHES = 16
 """Decoded batches kept in memory; readers of history mostly stay within one."""
 
-UNINDEXED_ROWS = 50_000
-"""Index rows that may wait in memory for the next commit."""
+ROW_OCTETS = 64_000
+"""Octets of entries in one row of the log, by ``size``: a reader decodes whole rows."""
+
+RUN_MESSAGES = 1_000
+"""Messages in one row of the index."""
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -98,7 +102,8 @@ class SQLiteStorage:
         """
         self._path = data / "chainchat.sqlite"
         self._lock = DataLock(data)
-        self._unindexed: list[IndexRow] = []
+        self._index = Index()
+        """Of what is newer than the checkpoint."""
         self._batches: dict[int, tuple[Entry, ...]] = {}
         try:
             self._open()
@@ -146,22 +151,15 @@ class SQLiteStorage:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """On disk when the block ends without an error, and not at all otherwise.
-
-        The index rows that were gathered go with it.
-        """
+        """On disk when the block ends without an error, and not at all otherwise."""
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
-            self._database.executemany(
-                "INSERT OR IGNORE INTO messages VALUES (?, ?, ?)", self._unindexed
-            )
             self._database.execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
-        self._unindexed = []
 
     def _value(self, query: str, *arguments: int) -> int:
         row = self._database.execute(query, arguments).fetchone()
@@ -177,10 +175,12 @@ class SQLiteStorage:
     @_loudly
     def append(self, entries: Sequence[Entry]) -> None:
         assert entries[0].seq == self._last.seq + 1
-        with self._transaction():
-            self._database.execute(
-                "INSERT INTO log VALUES (?, ?)", (entries[-1].seq, encode_entries(tuple(entries)))
-            )
+        rows = [(part[-1].seq, encode_entries(tuple(part))) for part in _rows(entries)]
+        if len(rows) == 1:
+            self._database.execute("INSERT INTO log VALUES (?, ?)", rows[0])
+        else:
+            with self._transaction():
+                self._database.executemany("INSERT INTO log VALUES (?, ?)", rows)
         self._last = entries[-1].id
 
     @property
@@ -189,8 +189,7 @@ class SQLiteStorage:
 
     @_loudly
     def write_committed(self, seq: int) -> None:
-        with self._transaction():
-            self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
+        self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
         self._committed = seq
 
     def epoch_of(self, seq: int) -> int | None:
@@ -239,14 +238,13 @@ class SQLiteStorage:
         side_file = write_side_file(
             self._path.parent, after + 1, self._last.seq, self._entries_after(after)
         )
-        self._unindexed = [row for row in self._unindexed if row.id <= after]
         with self._transaction():
             self._database.execute("DELETE FROM log WHERE last > ?", (after,))
             if kept:
                 self._database.execute(
                     "INSERT INTO log VALUES (?, ?)", (after, encode_entries(kept))
                 )
-            self._database.execute("DELETE FROM messages WHERE id > ?", (after,))
+        self._index.cut(after)
         self._batches.clear()
         self._last = self._end()
         return side_file
@@ -294,40 +292,42 @@ class SQLiteStorage:
 
     @_loudly
     def write_record(self, record: bytes) -> None:
-        with self._transaction():
-            self._database.execute("REPLACE INTO membership VALUES (1, ?)", (record,))
+        self._database.execute("REPLACE INTO membership VALUES (1, ?)", (record,))
 
     # --- the index
 
     def index(self, rows: Iterable[IndexRow]) -> None:
-        self._unindexed += rows
-        if len(self._unindexed) > UNINDEXED_ROWS:
-            self._flush_index()
+        self._index.add(rows)
 
     @_loudly
-    def _flush_index(self) -> None:
-        if self._unindexed:
-            with self._transaction():
-                pass  # takes them along
-
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
-        condition = "id > ? AND sender != ? ORDER BY id LIMIT ?"
-        return sorted(self._ids(condition, reader, after, unless_sender, limit))[:limit]
+        def ids(reader: int) -> Iterator[int]:
+            for run in self._runs("last > ? ORDER BY last", reader, after):
+                yield from run.after(after, unless_sender)
+            yield from self._index.of(reader).after(after, unless_sender)
 
-    def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
-        condition = "id < ? AND sender != ? ORDER BY id DESC LIMIT ?"
-        found = self._ids(condition, reader, before, unless_sender, limit)
-        return sorted(found, reverse=True)[:limit]
+        return first_of(limit, ids(reader), ids(EVERY_READER))
 
     @_loudly
-    def _ids(self, condition: str, reader: int, *arguments: int) -> set[int]:
-        """From the reader's index and everybody's, each limited: the cost is that of the answer."""
-        self._flush_index()
-        query = f"SELECT id FROM messages WHERE reader = ? AND {condition}"  # noqa: S608 - constants
-        found: set[int] = set()
-        for which in (reader, EVERY_READER):
-            found.update(row[0] for row in self._database.execute(query, (which, *arguments)))
-        return found
+    def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
+        def ids(reader: int) -> Iterator[int]:
+            yield from self._index.of(reader).before(before, unless_sender)
+            for run in self._runs("last >= ? ORDER BY last LIMIT 1", reader, before):
+                yield from run.before(before, unless_sender)
+            for run in self._runs("last < ? ORDER BY last DESC", reader, before):
+                yield from run.before(before, unless_sender)
+
+        return last_of(limit, ids(reader), ids(EVERY_READER))
+
+    def _runs(self, condition: str, reader: int, limit: int) -> Iterator[Run]:
+        query = f"SELECT run FROM messages WHERE reader = ? AND {condition}"  # noqa: S608 - constants
+        for (run,) in self._database.execute(query, (reader, limit)):
+            yield Run(run)
+
+    def _write_index(self) -> None:
+        for reader, run in self._index.runs.items():
+            parts = [(reader, part.ids[-1], bytes(part)) for part in run.parts(RUN_MESSAGES)]
+            self._database.executemany("INSERT INTO messages VALUES (?, ?, ?)", parts)
 
     # --- checkpoints
 
@@ -342,7 +342,20 @@ class SQLiteStorage:
         with self._transaction():
             self._database.execute("REPLACE INTO checkpoint VALUES (?, ?)", tuple(checkpoint))
             self._database.execute("DELETE FROM checkpoint WHERE seq < ?", (checkpoint.seq,))
+            self._write_index()
+        self._index = Index()
 
     def close(self) -> None:
         self._database.close()
         self._lock.release()
+
+
+def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """The entries in parts of some ROW_OCTETS."""
+    start, room = 0, ROW_OCTETS
+    for place, entry in enumerate(entries):
+        room -= size(entry)
+        if room < 0 and place > start:
+            yield entries[start:place]
+            start, room = place, ROW_OCTETS - size(entry)
+    yield entries[start:]

@@ -1,0 +1,109 @@
+"""The message index: which messages a reader is concerned by, newest at the end.
+
+Ids and senders stand in flat arrays, 16 octets a message, so adding one costs next to nothing and
+a whole run of them is written and read as it is.
+"""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+
+class IndexRow(NamedTuple):
+    """A message in the index of one reader.
+
+    Attributes:
+        reader: account number, or EVERY_READER.
+        id: the message's sequence number.
+        sender: account number of the sender.
+    """
+
+    reader: int
+    id: int
+    sender: int
+
+
+class Run:
+    """One reader's messages, in the order of their ids.
+
+    Attributes:
+        ids: of the messages, ascending.
+        senders: of each message, the sender's account number.
+    """
+
+    __slots__ = ("ids", "senders")
+
+    def __init__(self, data: bytes = b"") -> None:
+        """An empty run, or the one that ``bytes`` has given."""
+        half = len(data) // 2
+        self.ids = array("q", data[:half])
+        self.senders = array("q", data[half:])
+
+    def __bytes__(self) -> bytes:
+        return self.ids.tobytes() + self.senders.tobytes()
+
+    def parts(self, length: int) -> "Iterator[Run]":
+        """The same in runs of at most ``length`` messages."""
+        for start in range(0, len(self.ids), length):
+            part = Run()
+            part.ids = self.ids[start : start + length]
+            part.senders = self.senders[start : start + length]
+            yield part
+
+    def after(self, after: int, unless_sender: int) -> Iterator[int]:
+        """Ids above ``after``, oldest first, but those of one sender."""
+        start = bisect_right(self.ids, after)
+        for place in range(start, len(self.ids)):
+            if self.senders[place] != unless_sender:
+                yield self.ids[place]
+
+    def before(self, before: int, unless_sender: int) -> Iterator[int]:
+        """Ids below ``before``, newest first, but those of one sender."""
+        end = bisect_left(self.ids, before)
+        for place in range(end - 1, -1, -1):
+            if self.senders[place] != unless_sender:
+                yield self.ids[place]
+
+
+NO_RUN = Run()
+
+
+class Index:
+    """The runs of all readers, in memory."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, Run] = {}
+
+    def add(self, rows: Iterable[IndexRow]) -> None:
+        """Add messages, in the order of their ids; what is there already changes nothing."""
+        runs = self.runs
+        for reader, id_, sender in rows:
+            run = runs.get(reader)
+            if run is None:
+                run = runs[reader] = Run()
+            if not run.ids or id_ > run.ids[-1]:
+                run.ids.append(id_)
+                run.senders.append(sender)
+
+    def cut(self, after: int) -> None:
+        """Take the messages above ``after`` out."""
+        for run in self.runs.values():
+            end = bisect_right(run.ids, after)
+            del run.ids[end:]
+            del run.senders[end:]
+
+    def of(self, reader: int) -> Run:
+        """One reader's run."""
+        return self.runs.get(reader, NO_RUN)
+
+
+def first_of(limit: int, *ascending: Iterator[int]) -> list[int]:
+    """The first ``limit`` of what several iterators give, each in ascending order."""
+    return sorted({id_ for ids in ascending for id_ in islice(ids, limit)})[:limit]
+
+
+def last_of(limit: int, *descending: Iterator[int]) -> list[int]:
+    """The same, downwards."""
+    return sorted({id_ for ids in descending for id_ in islice(ids, limit)}, reverse=True)[:limit]
