@@ -90,6 +90,12 @@ def die(node, position, now):
     return list(node.refused(position, now))
 
 
+def ticks(node, since, until):
+    """The effects of all ticks after ``since`` up to ``until``."""
+    count = round((until - since) / TICK)
+    return [effect for n in range(1, count + 1) for effect in node.tick(since + n * TICK)]
+
+
 def of_kind(effects, kind):
     """The effects of a kind, or the messages of a kind among those that are sent."""
     effects = list(effects)

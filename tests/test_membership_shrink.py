@@ -13,6 +13,7 @@ from membership_house import (
     member,
     of_kind,
     propose,
+    ticks,
     vote_for,
 )
 from msgspec.structs import replace
@@ -145,7 +146,7 @@ def test_a_new_proposal_has_a_higher_ballot():
     hear(node, "tail", 0.5)
     [first] = of_kind(node.tick(1.0), Propose)
     hear(node, "middle", 1.1)
-    [second] = of_kind(node.tick(1.5), Propose)
+    second = of_kind(ticks(node, 1.0, 1.6), Propose)[-1]
     assert [p.vote.configuration.positions for p in (first, second)] == [
         ("head", "tail"),
         ("head", "middle"),
@@ -181,8 +182,7 @@ def alone(position, *, clean=(), silent=(), of=THREE):
     for other in clean:
         confirm(node, other, 0.0)
         die(node, other, 0.1)
-    now = 5.0 if silent else 0.2
-    list(node.tick(now))
+    ticks(node, 0.1, 5.0 if silent else 0.2)
     return node.configuration.positions == (position,)
 
 
@@ -384,3 +384,33 @@ def test_who_holds_a_vote_has_no_lease():
     assert node.holds_lease(0.1)
     propose(node, vote_for(configuration(2, "head", "middle"), member("head")), 0.1)
     assert not node.holds_lease(0.1)
+
+
+# --- one's own pauses --------------------------------------------------------------------
+
+
+def test_who_was_paused_blames_nobody_for_what_it_did_not_hear():
+    head = active("head")
+    for other in ("middle", "tail"):
+        hear(head, other, 0.0)
+    ticks(head, 0.0, 0.5)
+    assert of_kind(head.tick(60.0), Propose) == []
+    assert of_kind(ticks(head, 60.0, 60.4), Propose) == []
+    for other in ("middle", "tail"):
+        hear(head, other, 60.4)
+    assert of_kind(ticks(head, 60.4, 61.3), Propose) == []
+    proposals = of_kind(ticks(head, 61.3, 62.5), Propose)
+    assert proposals == []  # alone it would be no majority
+    assert head.configuration.positions == THREE
+
+
+def test_after_a_pause_silence_counts_on_from_where_it_was():
+    head = active("head")
+    hear(head, "middle", 0.0)
+    hear(head, "tail", 0.0)
+    ticks(head, 0.0, 0.5)
+    list(head.tick(60.0))
+    hear(head, "middle", 60.0)
+    assert of_kind(ticks(head, 60.0, 60.2), Propose) == []
+    proposal = of_kind(ticks(head, 60.2, 60.8), Propose)[0]
+    assert proposal.vote.configuration.positions == ("head", "middle")

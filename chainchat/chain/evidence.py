@@ -107,6 +107,11 @@ class Evidence:
         """Whether it was not heard for ``suspect_after`` seconds."""
         return now - self.meet(life, now).heard >= self._suspect_after
 
+    def stood_still(self, seconds: float) -> None:
+        """This node was paused for so long: nobody else can be blamed for what it did not hear."""
+        for known in self._known.values():
+            known.heard += seconds
+
     def may_exclude(self, life: Life, now: float) -> bool:
         """Whether this node may help to exclude it."""
         return self.is_dead(life) or self.is_silent(life, now)

@@ -34,7 +34,7 @@ from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change, may_shrink
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.evidence import Evidence, Life
+from chainchat.chain.evidence import PINGS_PER_SUSPICION, Evidence, Life
 from chainchat.chain.messages import (
     Abort,
     Decided,
@@ -221,6 +221,7 @@ class Membership:
         self._met: set[str] = set()
         """Positions that answered, or whose port refused: this life knows what they know."""
         self._began: float | None = None
+        self._ticked = 0.0
 
     # --- what it comes to
 
@@ -291,10 +292,14 @@ class Membership:
     def tick(self, now: float) -> Iterator[Effect]:
         """Every tenth of ``suspect_after``: ping everybody, repeat what may have got lost."""
         if self._began is None:
-            self._began = now
+            self._began = self._ticked = now
+        missed = now - self._ticked - 2 * self._suspect_after / PINGS_PER_SUSPICION
+        self._ticked = now
+        if missed > 0:
+            self.evidence.stood_still(missed)
         for position in self._others():
             yield self._ping(position, now)
-        if self._sealing is not None and now - self._sealing.since > self._suspect_after / 10:
+        if self._sealing is not None and now - self._sealing.since > self._suspect_after / PINGS_PER_SUSPICION:
             yield from self._unseal(self._sealing)
         vote = self.record.vote
         if vote is not None and vote.proposer.position != self.me.position:
