@@ -299,8 +299,9 @@ class Membership:
             self.evidence.stood_still(missed)
         for position in self._others():
             yield self._ping(position, now)
-        if self._sealing is not None and now - self._sealing.since > self._suspect_after / PINGS_PER_SUSPICION:
-            yield from self._unseal(self._sealing)
+        sealing = self._sealing
+        if sealing is not None and now - sealing.since > self._suspect_after / PINGS_PER_SUSPICION:
+            yield from self._unseal(sealing)
         vote = self.record.vote
         if vote is not None and vote.proposer.position != self.me.position:
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
