@@ -1,6 +1,7 @@
 """Composes a node for ``twistd chainchat``; the only module that imports the reactor."""
 
 import atexit
+import gc
 import os
 import resource
 import secrets
@@ -191,6 +192,12 @@ class NodeService(Service):
             if self._foreground:
                 raise SystemExit(f"chainchat: {error}") from None
             raise StartError(str(error)) from None
+
+        # What is there now stays; what is yet to come is mostly freed by its last reference. Looking
+        # through all of it every 700 objects costs a fifth of a busy node's time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 20)
 
     def _open(self) -> None:
         settings, own = self._settings, self._own

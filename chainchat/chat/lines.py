@@ -140,6 +140,8 @@ def clean(line: bytes) -> str:
         raise RefusedError(
             Code.NOT_UTF8, "that line is not UTF-8: set your terminal to UTF-8, or use plain ASCII"
         ) from None
+    if text.isprintable():  # no control character is, nor any other that is forbidden
+        return text
     text = text.replace("\t", " ")
     if found := _FORBIDDEN.search(text):
         raise RefusedError(

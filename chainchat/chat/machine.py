@@ -39,6 +39,7 @@ _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
 _RAW_TAG = re.compile(rf"@({_TAG})(?![^ ])".encode())
 _NUMBER = re.compile(r"[0-9]{1,19}")
+_SEND = re.compile(r" *([0-9]{1,19}) +([^ ]+) +:(.+)")
 _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 
@@ -72,12 +73,15 @@ def _resume(rest: str) -> Request | None:
 
 
 def _send(rest: str) -> Request | None:
-    head, _, text = rest.partition(" :")
-    match head.split():
-        # A number of 0 is as wrong as none: it stands for "no number" in a Say.
-        case [word, to] if text and (number := _whole_number(word)):
-            return Say(to if to == EVERYBODY else checked_name(to), text, number)
-    return None
+    found = _SEND.fullmatch(rest)
+    if found is None:
+        return None
+    word, to, text = found.groups()
+    number = int(word)
+    # A number of 0 is as wrong as none: it stands for "no number" in a Say.
+    if not 0 < number <= LARGEST:
+        return None
+    return Say(to if to == EVERYBODY else checked_name(to), text, number)
 
 
 def _acknowledge(rest: str) -> Request | None:

@@ -103,8 +103,8 @@ class Handler:
         self._node = room.node
         self._lobby = lobby
         self._program = ""
-        self._unconfirmed: dict[Reply, str] = {}
-        """What was submitted and is not answered yet: of each SEND, login, deletion, its words."""
+        self._unconfirmed: dict[Reply, AnyCommand] = {}
+        """What was submitted and is not answered yet: SENDs, a login, a deletion."""
         self._refused_send: int | None = None
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
@@ -152,14 +152,13 @@ class Handler:
 
     def unconfirmed(self) -> list[str]:
         """What was asked for and nobody has confirmed yet, in order: ``said: …`` or ``done: …``."""
-        return list(self._unconfirmed.values())
+        return [_described(command) for command in self._unconfirmed.values()]
 
     def _refused(self, tag: str, code: Code, about: str, *, again: bool = False) -> str:
         return self._client.voice.refused(tag, code, _explanation(code, about), again=again)
 
     def _submit(
         self,
-        about: str,
         command: AnyCommand,
         answer: Callable[[Result], str],
         *,
@@ -167,7 +166,7 @@ class Handler:
     ) -> None:
         """Send a request through the chain; ``answer`` makes the reply of its result."""
         reply = self.replies.reserve(holds_later=holds_later)
-        self._unconfirmed[reply] = about
+        self._unconfirmed[reply] = command
 
         def replied(result: Result) -> None:
             del self._unconfirmed[reply]
@@ -228,7 +227,7 @@ class Handler:
             client.session = ""
             return self._refused(tag, result.code, result.about)
 
-        self._submit(f"done: the login as {request.name}", command, answer, holds_later=True)
+        self._submit(command, answer, holds_later=True)
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
@@ -285,8 +284,7 @@ class Handler:
                 return client.voice.sent(tag, result.id, again=result.again)
             return self._refused(tag, result.code, result.about, again=result.again)
 
-        text = request.text if to == EVERYBODY else f">> {to}: {request.text}"
-        self._submit(f"said: {text}", say, answer)
+        self._submit(say, answer)
 
     def _check_number(self, number: int) -> None:
         """A program's SENDs keep their order: after a 4xx, no later number before that one."""
@@ -324,7 +322,7 @@ class Handler:
 
         number = account.number if account else UNKNOWN
         delete = commands.Delete(self._client.session, number, name)
-        self._submit(f"done: /delete {name}", delete, answer, holds_later=True)
+        self._submit(delete, answer, holds_later=True)
 
     # --- reading
 
@@ -352,6 +350,19 @@ class Handler:
 def _counted(count: int, query: Query) -> str:
     what = "message" if isinstance(query, queries.Recent | queries.Later) else "account"
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _described(command: AnyCommand) -> str:
+    """A command that nobody has confirmed, for the one who asked for it."""
+    match command:
+        case commands.Say():
+            to = "" if command.to == EVERYBODY else f">> {command.to}: "
+            return f"said: {to}{command.text}"
+        case commands.Delete():
+            return f"done: /delete {command.name}"
+        case commands.Login() | commands.Resume():
+            return f"done: the login as {command.name}"
+    return "done"
 
 
 def _hashed(text: str) -> bytes:

@@ -203,6 +203,7 @@ class Node:
         state: the chat, as of the newest entry applied here.
         history: the messages.
         standing: whether it serves.
+        congested: whether too many requests are on their way; until half of them are answered.
     """
 
     def __init__(
@@ -236,6 +237,7 @@ class Node:
         self.me = me
         self.history = History(storage)
         self.audience: Audience | None = None
+        self.congested = False
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -261,14 +263,16 @@ class Node:
             self._replica.adopt(record.configuration)
             self._reads.adopt(record.configuration)
         self._repliers: dict[int, Callable[[Result], None]] = {}
-        self._submitted: deque[tuple[int, float]] = deque()
+        self._submitted = 0
+        """Number of the newest request."""
+        self._waiting: deque[tuple[int, float]] = deque()
+        """Of each turn's requests that are not all answered: the newest's number, and when."""
         self._askers: dict[int, Callable[[Page], None]] = {}
         self._digests: dict[int, bytes] = {}
         self._early: list[tuple[str, ChainMessage]] = []
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._stopped = False
-        self._was_congested = False
         self._paused: set[str] = set()
         self._stood_since: float | None = None
         """When something happened that may keep the chain from confirming, until it has again."""
@@ -299,11 +303,6 @@ class Node:
         return self._membership.active
 
     @property
-    def congested(self) -> bool:
-        """Whether more requests are on their way than should be."""
-        return self._replica.pending >= MAX_PENDING
-
-    @property
     def pending(self) -> int:
         """How many requests of this node were not applied yet."""
         return self._replica.pending
@@ -313,9 +312,9 @@ class Node:
 
         ``replied`` gets the result once it was applied here.
         """
-        number = self._replica.submit(commands.encode(command))
-        self._was_congested = self._was_congested or self.congested
-        self._submitted.append((number, self._clock.seconds()))
+        number = self._submitted = self._replica.submit(commands.encode(command))
+        if self._replica.pending >= MAX_PENDING:
+            self.congested = True
         if replied is not None:
             self._repliers[number] = replied
         self._soon()
@@ -466,6 +465,9 @@ class Node:
 
     def _carry_out_turn(self) -> None:
         """The phases of a turn: the log and what is applied; what is told; what was held back."""
+        noted = self._waiting[-1][0] if self._waiting else 0
+        if self._replica.pending and noted < self._submitted:
+            self._waiting.append((self._submitted, self._clock.seconds()))
         for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
             self._perform(effect)
         if self._may_lend():
@@ -473,11 +475,12 @@ class Node:
                 self._perform(answer)
             if self._sponsor.busy:
                 self._soon()
+        room_again = self.congested and self._replica.pending < MAX_PENDING // 2
+        self.congested = self.congested and not room_again
         if self.audience is None:
             return
         self.audience.flush()
-        if self._was_congested and self._replica.pending < MAX_PENDING // 2:
-            self._was_congested = False
+        if room_again:
             self.audience.room_again()
             self.audience.flush()
 
@@ -672,8 +675,8 @@ class Node:
             self._stood_since = self._clock.seconds()
 
     def _reply(self, number: int, result: Result) -> None:
-        while self._submitted and self._submitted[0][0] <= number:
-            self._submitted.popleft()
+        while self._waiting and self._waiting[0][0] <= number:
+            self._waiting.popleft()
         replied = self._repliers.pop(number, None)
         if replied is not None:
             replied(result)
@@ -705,7 +708,7 @@ class Node:
 
     def _update_standing(self) -> None:
         now = self._clock.seconds()
-        overdue = bool(self._submitted) and now - self._submitted[0][1] > self._suspect_after
+        overdue = bool(self._waiting) and now - self._waiting[0][1] > self._suspect_after
         new = standing(self._membership, now, overdue=overdue)
         if new != self.standing:
             self.standing = new

@@ -57,7 +57,8 @@ class Replies:
     def add(self, reply: Reply, *lines: str) -> None:
         """A part of a reply is known."""
         reply.lines += lines
-        self._say_first()
+        if reply is self._owed[0]:
+            self._say_first()
 
     def complete(self, reply: Reply, *lines: str) -> None:
         """The rest of a reply is known."""
@@ -90,10 +91,10 @@ class Replies:
             first = self._owed[0]
             if first.make is not None:
                 first.lines, first.complete = [*first.make()], True
-            lines, first.lines = first.lines, []
-            for line in lines:
+            for line in first.lines:
                 self._say(line)
             if not first.complete:
+                first.lines = []
                 break
             self._owed.popleft()
         self._start_first()

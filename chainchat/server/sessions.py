@@ -356,15 +356,13 @@ class Session:
 
     def _hear(self, line: Line) -> None:
         """Carry out one line, or say why not."""
-        tag = "-"
+        tag = ""
         try:
             if line is TOO_LONG:
                 most = self._lobby.max_line
                 raise RefusedError(Code.LINE_TOO_LONG, f"a line has at most {most} octets")
-            if isinstance(self.voice, Machine):
-                tag = tag_of(line)
             text = clean(line)
-            if not text.strip():
+            if not text or text.isspace():
                 return
             if not self.session and is_http(text):
                 self._close_with(Code.HTTP, "this is a chat, not a web server: use telnet or nc")
@@ -372,8 +370,17 @@ class Session:
             tag, request = self.voice.parse(text, logged_in=bool(self.session))
             self._handler.carry_out(tag, request)
         except RefusedError as refusal:
-            tag = tag if refusal.tag == "-" else refusal.tag
+            if refusal.tag != "-":
+                tag = refusal.tag
+            elif not tag:
+                tag = self._tag_of(line)
             self._handler.replies.answer(self.voice.refused(tag, refusal.code, refusal.text))
+
+    def _tag_of(self, line: Line) -> str:
+        """The tag of a line that could not be read."""
+        if line is TOO_LONG or not isinstance(self.voice, Machine):
+            return "-"
+        return tag_of(line)
 
     # --- the account, and what is seen of its messages
 
