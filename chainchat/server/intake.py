@@ -1,8 +1,7 @@
 """What one client has sent and nobody has heard yet: lines in order, some of which may overtake."""
 
-import itertools
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from chainchat.chat.lines import TOO_LONG, TooLong
 
@@ -12,57 +11,66 @@ Line = bytes | TooLong
 class Intake:
     """Lines that wait for their turn.
 
+    Nearly always there are none, on thousands of connections: that has to cost no memory.
+
     Attributes:
         octets: how many there are in them, with one for the ending of each.
     """
 
+    __slots__ = ("_lines", "_looked_at", "_taken", "octets")
+
     def __init__(self) -> None:
         self.octets = 0
-        self._passed_over: deque[Line] = deque()
-        """Those that were looked at and must not overtake; all of them are older than the rest."""
-        self._fresh: deque[Line] = deque()
+        self._lines: list[Line] = []
+        self._taken = 0
+        """How many of ``_lines`` had their turn."""
+        self._looked_at = 0
+        """How many of them had it, or were looked at and must not overtake."""
 
     def __bool__(self) -> bool:
-        return bool(self._passed_over or self._fresh)
+        return self._taken < len(self._lines)
 
     def __iter__(self) -> Iterator[Line]:
-        return itertools.chain(self._passed_over, self._fresh)
+        return islice(self._lines, self._taken, None)
 
     def add(self, lines: Iterable[Line]) -> None:
         """More has come."""
         for line in lines:
-            self._fresh.append(line)
+            self._lines.append(line)
             self.octets += _octets(line)
 
     def take_first(self) -> Line:
         """Take out the line whose turn it is."""
-        line = (self._passed_over or self._fresh).popleft()
+        line = self._lines[self._taken]
+        self._taken += 1
+        self._looked_at = max(self._looked_at, self._taken)
         self.octets -= _octets(line)
+        if self._taken == len(self._lines):
+            self.clear()
         return line
 
-    def take_overtaking(self, may_overtake: Callable[[Line], bool]) -> Iterator[Line]:
+    def take_overtaking(self, may_overtake: Callable[[Line], bool]) -> list[Line]:
         """Take out those that need not wait for their turn.
 
         However often that is asked, each line is looked at once, until ``look_again``.
         """
-        while self._fresh:
-            line = self._fresh.popleft()
-            if may_overtake(line):
-                self.octets -= _octets(line)
-                yield line
-            else:
-                self._passed_over.append(line)
+        overtaking: list[Line] = []
+        waiting: list[Line] = []
+        for line in self._lines[self._looked_at :]:
+            (overtaking if may_overtake(line) else waiting).append(line)
+        self._lines[self._looked_at :] = waiting
+        self._looked_at = len(self._lines)
+        self.octets -= sum(map(_octets, overtaking))
+        return overtaking
 
     def look_again(self) -> None:
         """What may overtake is not what it was."""
-        self._fresh.extendleft(reversed(self._passed_over))
-        self._passed_over.clear()
+        self._looked_at = self._taken
 
     def clear(self) -> None:
         """Forget everything."""
-        self.octets = 0
-        self._passed_over.clear()
-        self._fresh.clear()
+        self._lines = []
+        self.octets = self._taken = self._looked_at = 0
 
 
 def _octets(line: Line) -> int:

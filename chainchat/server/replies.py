@@ -1,6 +1,5 @@
 """The order of replies: each request of a connection is answered in its turn, or overtakes."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
@@ -27,6 +26,8 @@ class Reply(Struct, eq=False):
 class Replies:
     """The replies that one connection still owes its client."""
 
+    __slots__ = ("_owed", "_say")
+
     def __init__(self, say: Callable[[str], None]) -> None:
         """Nothing is owed yet.
 
@@ -34,7 +35,7 @@ class Replies:
             say: writes a line to the client.
         """
         self._say = say
-        self._owed: deque[Reply] = deque()
+        self._owed: list[Reply] = []
 
     def __bool__(self) -> bool:
         return bool(self._owed)
@@ -74,7 +75,7 @@ class Replies:
         assert at_once or not self.holding_later
         reply = Reply(make=make)
         if at_once:
-            self._owed.appendleft(reply)
+            self._owed.insert(0, reply)
         else:
             self._owed.append(reply)
         self._say_first()
@@ -83,7 +84,7 @@ class Replies:
         """Those that the node makes by itself wait no longer for the others."""
         made_here = [reply for reply in self._owed if reply.make is not None]
         others = [reply for reply in self._owed if reply.make is None]
-        self._owed = deque(made_here + others)
+        self._owed = made_here + others
         self._say_first()
 
     def _say_first(self) -> None:
@@ -96,7 +97,7 @@ class Replies:
             if not first.complete:
                 first.lines = []
                 break
-            self._owed.popleft()
+            del self._owed[0]
         self._start_first()
 
     def _start_first(self) -> None:
