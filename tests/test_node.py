@@ -10,6 +10,7 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.membership import Record
 from chainchat.chain.messages import Copied, Decided, Entry, EntryId, Fetch, Forward, StateDigest
 from chainchat.chat import queries
+from chainchat.chat.state import ChatState
 from chainchat.server import node as node_module
 from chainchat.server.node import (
     MAX_PENDING,
@@ -317,6 +318,17 @@ def test_digests_that_agree_or_of_which_nothing_is_known_are_fine(house, monkeyp
     house["tail"].receive("middle", StateDigest(1, 3, b"long ago"))
     assert all(node.running for node in house.nodes.values())
     assert house.disks["head"].newest_checkpoint() == house.disks["tail"].newest_checkpoint()
+
+
+def test_checkpoints_are_as_far_apart_as_the_state_is_large(monkeypatch):
+    monkeypatch.setattr(node_module, "CHECKPOINT_ENTRIES", 3)
+    house = founded("head")
+    monkeypatch.setattr(ChatState, "size", 7)
+    for _ in range(20):
+        house.say("head")
+        house.run()
+        newest = house.disks["head"].newest_checkpoint()
+        assert (newest.seq if newest else 0) == house["head"].state.applied // 7 * 7
 
 
 def test_a_node_starts_from_its_checkpoint(monkeypatch):

@@ -499,6 +499,7 @@ def test_a_state_restored_at_any_point_goes_on_the_same(drawn, cut):
     follow(original, entries[:cut])
     restored = ChatState.from_image(original.image())
     assert restored.image() == original.image()
+    assert restored.size == original.size
     assert restored.accounts == original.accounts
     assert follow(restored, entries[cut:]) == follow(original, entries[cut:])
     assert restored.image() == original.image()

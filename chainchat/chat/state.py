@@ -204,6 +204,8 @@ class ChatState:
         self.accounts: dict[int, Account] = {}
         self._names: dict[str, int] = {}
         self._sessions: dict[str, int] = {}
+        self._remembered = 0
+        """How many SENDs of all programs are remembered."""
         self._programs: dict[tuple[int, str], Program] = {}
         """Least recently used first."""
         self._forget_at = 0
@@ -230,6 +232,11 @@ class ChatState:
         return sorted((self.accounts[n].name for n in self._sessions.values()), key=str.lower)
 
     # --- checkpoints
+
+    @property
+    def size(self) -> int:
+        """Records in an image, which takes that much longer to make."""
+        return len(self.accounts) + self._remembered
 
     def image(self) -> bytes:
         """The whole state as bytes; equal states give equal bytes."""
@@ -261,6 +268,7 @@ class ChatState:
         for number, client, highest, used, sent in decoded.programs:
             program = Program(highest, used)
             program.sent.extend(sent)
+            state._remembered += len(sent)
             state._programs[number, client] = program
         return state
 
@@ -392,7 +400,7 @@ class ChatState:
         del self.accounts[account.number]
         del self._names[account.name.lower()]
         for key in [key for key in self._programs if key[0] == account.number]:
-            del self._programs[key]
+            self._forget(key)
         events.append(Deleted(account.number, account.name))
 
     def _find(self, number: int, name: str) -> Account | None:
@@ -416,6 +424,8 @@ class ChatState:
             result = refusal.refused
             value = -result.code
         program.highest = say.number
+        if len(program.sent) < REMEMBERED_SENDS:
+            self._remembered += 1
         program.sent.append(Sent(say.number, say.digest, value))
         return result
 
@@ -441,8 +451,11 @@ class ChatState:
             if time - program.used < FORGET_AFTER:
                 self._forget_at = program.used + FORGET_AFTER
                 return
-            del self._programs[key]
+            self._forget(key)
         self._forget_at = time + FORGET_AFTER
+
+    def _forget(self, program: tuple[int, str]) -> None:
+        self._remembered -= len(self._programs.pop(program).sent)
 
 
 def _remembered(program: Program, say: commands.Say) -> Result:

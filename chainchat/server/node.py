@@ -61,9 +61,9 @@ from chainchat.server.standing import Standing, progress, standing
 from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, Storage, StorageError
 
 CHECKPOINT_ENTRIES = 10_000
-"""A checkpoint is made when a multiple of this sequence number is applied.
+"""A checkpoint is made after so many entries, or as many as it has records, if these are more.
 
-At the same entries on every node.
+So what checkpoints cost does not grow with the state. They fall on the same entries on every node.
 """
 
 MAX_PENDING = 4_096
@@ -269,6 +269,7 @@ class Node:
         """Of each turn's requests that are not all answered: the newest's number, and when."""
         self._askers: dict[int, Callable[[Page], None]] = {}
         self._digests: dict[int, bytes] = {}
+        self._checkpointed = self.state.applied
         self._early: list[tuple[str, ChainMessage]] = []
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
@@ -657,7 +658,7 @@ class Node:
                 if rows and type(command) is not commands.Say:
                     index()  # a login looks for what was missed
                 self._reply(entry.number, outcome.result)
-            if entry.seq % CHECKPOINT_ENTRIES == 0:
+            if entry.seq - self._checkpointed >= max(CHECKPOINT_ENTRIES, state.size):
                 index()
                 self._checkpoint(entry.seq)
         index()
@@ -682,6 +683,7 @@ class Node:
             replied(result)
 
     def _checkpoint(self, seq: int) -> None:
+        self._checkpointed = seq
         image = self.state.image()
         self._storage.write_checkpoint(Checkpoint(seq, image))
         digest = ChatState.digest(image)
