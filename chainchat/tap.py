@@ -28,13 +28,14 @@ from twisted.python import usage
 
 from chainchat import config
 from chainchat.chain.configuration import Member
-from chainchat.chain.membership import Record, forced_alone
 from chainchat.chain.messages import Message
+from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
+from chainchat.server.applying import StateMismatchError
 from chainchat.server.handler import Lobby
 from chainchat.server.links import PROTOCOL_VERSION, Identity, Links
 from chainchat.server.listener import ClientFactory, ClientProtocol
-from chainchat.server.node import Node, StateMismatchError, begin_life
+from chainchat.server.node import Node, begin_life
 from chainchat.server.room import Room
 from chainchat.server.sessions import Session
 from chainchat.storage import StorageError

@@ -18,8 +18,9 @@ from membership_house import (
 )
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.membership import Excluded, Record, Report, Save, Status
+from chainchat.chain.membership import Excluded, Report, Save
 from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Voted
+from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Send
 
 # --- founding (rule 0) -------------------------------------------------------------------

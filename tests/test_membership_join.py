@@ -19,8 +19,9 @@ from membership_house import (
 )
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.membership import Record, Report, Save, Seal, Status
+from chainchat.chain.membership import Report, Save, Seal
 from chainchat.chain.messages import Abort, Declined, EntryId, Ping, Pong, Propose, Voted
+from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Send
 
 TWO = ("head", "middle")

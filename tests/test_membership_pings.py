@@ -16,8 +16,8 @@ from membership_house import (
     vote_for,
 )
 
-from chainchat.chain.membership import Record
 from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Voted
+from chainchat.chain.record import Record
 from chainchat.chain.replica import Send
 
 

@@ -17,8 +17,9 @@ from membership_house import (
 )
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.membership import Copy, Record, Report, Save, Status
+from chainchat.chain.membership import Copy, Report, Save
 from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote, Voted
+from chainchat.chain.record import Record, Status
 
 TWO = ("head", "tail")
 

@@ -18,8 +18,9 @@ from membership_house import (
 )
 from msgspec.structs import replace
 
-from chainchat.chain.membership import Record, Report, Save, Status
+from chainchat.chain.membership import Report, Save
 from chainchat.chain.messages import Abort, Decided, EntryId, Propose, Voted
+from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Send
 
 # --- proof of death (rule 2) -------------------------------------------------------------

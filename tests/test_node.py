@@ -7,16 +7,13 @@ from msgspec import msgpack
 from node_house import SUSPECT_AFTER, THREE, House, founded
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.membership import Record
 from chainchat.chain.messages import Copied, Decided, Entry, EntryId, Fetch, Forward, StateDigest
+from chainchat.chain.record import Record
 from chainchat.chat import queries
 from chainchat.chat.state import ChatState
-from chainchat.server import node as node_module
-from chainchat.server.node import (
-    MAX_PENDING,
-    StateMismatchError,
-    begin_life,
-)
+from chainchat.server import applying
+from chainchat.server.applying import StateMismatchError
+from chainchat.server.node import MAX_PENDING, begin_life
 from chainchat.storage import Checkpoint, StorageError
 from chainchat.storage.memory import MemoryStorage
 
@@ -300,7 +297,7 @@ def test_what_is_in_flight_is_in_the_view(house):
 
 
 def test_nodes_that_come_to_different_states_stop(house, monkeypatch):
-    monkeypatch.setattr(node_module, "CHECKPOINT_ENTRIES", 3)
+    monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 3)
     for _ in range(2):
         house.say("head")
     house.run()
@@ -311,7 +308,7 @@ def test_nodes_that_come_to_different_states_stop(house, monkeypatch):
 
 
 def test_digests_that_agree_or_of_which_nothing_is_known_are_fine(house, monkeypatch):
-    monkeypatch.setattr(node_module, "CHECKPOINT_ENTRIES", 3)
+    monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 3)
     for _ in range(8):
         house.say("head")
     house.run()
@@ -321,7 +318,7 @@ def test_digests_that_agree_or_of_which_nothing_is_known_are_fine(house, monkeyp
 
 
 def test_checkpoints_are_as_far_apart_as_the_state_is_large(monkeypatch):
-    monkeypatch.setattr(node_module, "CHECKPOINT_ENTRIES", 3)
+    monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 3)
     house = founded("head")
     monkeypatch.setattr(ChatState, "size", 7)
     for _ in range(20):
@@ -332,7 +329,7 @@ def test_checkpoints_are_as_far_apart_as_the_state_is_large(monkeypatch):
 
 
 def test_a_node_starts_from_its_checkpoint(monkeypatch):
-    monkeypatch.setattr(node_module, "CHECKPOINT_ENTRIES", 3)
+    monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 3)
     house = founded("head")
     for _ in range(6):
         house.say("head")

@@ -26,10 +26,9 @@ Invariants, named in comments where they are kept:
 """
 
 from collections.abc import Iterable, Iterator
-from enum import Enum
 from typing import Protocol
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change, may_shrink
@@ -46,38 +45,8 @@ from chainchat.chain.messages import (
     Vote,
     Voted,
 )
+from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Send
-
-
-class Status(Enum):
-    """What a node's own life is to the newest configuration it knows."""
-
-    FOUNDING = "founding"
-    """There is no configuration yet."""
-    ACTIVE = "active"
-    """This life is a member."""
-    WEDGED = "wedged"
-    """An earlier life of this node is a member: the chain has to be resumed."""
-    LEARNER = "learner"
-    """This node is no member."""
-
-
-class Record(Struct, frozen=True):
-    """What a node's disk keeps of membership; replaced as a whole.
-
-    Attributes:
-        id: of the data; made once for an empty disk.
-        incarnation: of the present life.
-        founding: positions in the order of the founding, empty before it.
-        configuration: the newest one known.
-        vote: the vote held for the next epoch.
-    """
-
-    id: str
-    incarnation: int
-    founding: tuple[str, ...] = ()
-    configuration: Configuration = field(default_factory=Configuration)
-    vote: Vote | None = None
 
 
 class Save(Struct, frozen=True):
@@ -149,26 +118,6 @@ class OwnLog(Protocol):
         """The learners that, as this tail sees it, hold all but the newest."""
 
 
-def forced_alone(record: Record, me: Member, epoch: int, fenced: Iterable[str]) -> Record:
-    """The record of a node that is to go on alone, by an operator's word (rule 15).
-
-    Args:
-        record: of the life that begins, which is ``me``.
-        me: this life.
-        epoch: of the new configuration: far above every epoch that the others can have reached.
-        fenced: positions that the operator promises are off, or will be wiped.
-
-    Raises:
-        ValueError: a member of the last configuration is not fenced.
-    """
-    others = [m.position for m in record.configuration.members if m.id != me.id]
-    missing = [position for position in others if position not in fenced]
-    if missing:
-        raise ValueError(f"{', '.join(missing)} may be alive: name every other member as fenced")
-    why = f"forced to go on alone; an operator has fenced {', '.join(fenced) or 'nobody'}"
-    return replace(record, configuration=Configuration(epoch, (me,), why), vote=None)
-
-
 class Membership:
     """The membership state of one life of one node.
 
@@ -233,13 +182,7 @@ class Membership:
     @property
     def status(self) -> Status:
         """What this life is to it."""
-        if not self.configuration.members:
-            return Status.FOUNDING
-        if self.configuration.has(self.me.life):
-            return Status.ACTIVE
-        if self.configuration.has_node(self.me.id):
-            return Status.WEDGED
-        return Status.LEARNER
+        return self.record.status(self.me.life)
 
     @property
     def active(self) -> bool:

@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionRefusedError as PortRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
-from chainchat.server.node import Timer
+from chainchat.server.interfaces import Timer
 
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
 """Seconds between two attempts: at first, and at most; each pause is twice the one before."""

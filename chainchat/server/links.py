@@ -39,7 +39,7 @@ from chainchat.chain.messages import (
 )
 from chainchat.config import NodeSettings
 from chainchat.server.detector import Detector
-from chainchat.server.node import Clock, Timer
+from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.writing import write_at_once
 
 PROTOCOL_VERSION = 1

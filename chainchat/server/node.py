@@ -11,7 +11,6 @@ one write to each client.
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Protocol
 
 from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
@@ -22,23 +21,13 @@ from chainchat.chain.catching_up import Cut, Learner, Sponsor, Take
 from chainchat.chain.changes import Change, change
 from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.evidence import PINGS_PER_SUSPICION
-from chainchat.chain.membership import (
-    Copy,
-    Excluded,
-    Membership,
-    Record,
-    Report,
-    Save,
-    Seal,
-    Status,
-)
+from chainchat.chain.membership import Copy, Excluded, Membership, Report, Save, Seal
 from chainchat.chain.messages import (
     Ack,
     Answer,
     Copied,
     Differs,
     Entry,
-    EntryId,
     Fetch,
     Forward,
     Holding,
@@ -49,22 +38,18 @@ from chainchat.chain.messages import (
     Synced,
 )
 from chainchat.chain.reads import Answered, Barrier, Reads
-from chainchat.chain.replica import Apply, DivergenceError, Log, Persist, Replica, Send
+from chainchat.chain.record import Record, Status
+from chainchat.chain.replica import Apply, DivergenceError, Persist, Replica, Send
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.queries import Page, Query
-from chainchat.chat.refusals import RefusedError
-from chainchat.chat.state import ChatState, Event, Result, Said
+from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
+from chainchat.server.applying import Applied
 from chainchat.server.history import History
-from chainchat.server.standing import Standing, progress, standing
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, Storage, StorageError
-
-CHECKPOINT_ENTRIES = 10_000
-"""A checkpoint is made after so many entries, or as many as it has records, if these are more.
-
-So what checkpoints cost does not grow with the state. They fall on the same entries on every node.
-"""
+from chainchat.server.interfaces import Audience, Clock, Network, Timer
+from chainchat.server.standing import OwnLog, Standing, progress, standing
+from chainchat.storage import Storage, StorageError
 
 MAX_PENDING = 4_096
 """Requests of this node's clients that may be on their way.
@@ -81,93 +66,6 @@ PROGRESS_SECONDS = 1.0
 """How often a learner logs how far it has come."""
 
 log = Logger()
-
-
-class Timer(Protocol):
-    """A call that is to come."""
-
-    def active(self) -> bool:
-        """Whether it is still to come."""
-
-    def cancel(self) -> None:
-        """It shall not come."""
-
-    def reset(self, delay: float) -> None:
-        """It shall come ``delay`` seconds from now."""
-
-
-class Clock(Protocol):
-    """A part of the reactor: monotonic time."""
-
-    def seconds(self) -> float:
-        """Monotonic seconds."""
-
-    def callLater(  # noqa: N802 - Twisted's name
-        self, delay: float, function: Callable[..., object], *args: object
-    ) -> Timer:
-        """Call it after ``delay`` seconds."""
-
-
-class Network(Protocol):
-    """The connections to other nodes."""
-
-    def send(self, to: str, message: Message) -> None:
-        """Send, if there is a connection.
-
-        A message may get lost, but those that arrive keep their order.
-        """
-
-
-class Audience(Protocol):
-    """The sessions at this node, who see what is applied."""
-
-    def happened(self, event: Event) -> None:
-        """An event, in the order of the log."""
-
-    def flush(self) -> None:
-        """The end of a turn: write."""
-
-    def standing_changed(self) -> None:
-        """``Node.standing`` is not what it was."""
-
-    def room_again(self) -> None:
-        """``Node.congested`` ended."""
-
-
-class OwnLog:
-    """What membership needs to know of this node's log."""
-
-    def __init__(self, log: Log, learner: Learner, sponsor: Sponsor, clock: Clock) -> None:
-        self._log = log
-        self._learner = learner
-        self._sponsor = sponsor
-        self._clock = clock
-
-    @property
-    def last(self) -> EntryId:
-        """Its last entry."""
-        return self._log.last
-
-    @property
-    def caught_up(self) -> bool:
-        """Whether it is a learner's, and holds all but the newest entries."""
-        return self._learner.caught_up
-
-    @property
-    def progress(self) -> str:
-        """How far a learner has come, for people; empty if nothing is copied."""
-        if self._learner.source is None:
-            return ""
-        return progress(self._learner, self._log.last.seq, self._clock.seconds())
-
-    @property
-    def nearby(self) -> frozenset[Member]:
-        """The learners that hold all but the newest, as this tail sees it."""
-        return self._sponsor.nearby()
-
-
-class StateMismatchError(Exception):
-    """Two nodes applied the same entries and came to different states: a bug."""
 
 
 def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Record:
@@ -200,8 +98,6 @@ class Node:
 
     Attributes:
         me: this life of it.
-        state: the chat, as of the newest entry applied here.
-        history: the messages.
         standing: whether it serves.
         congested: whether too many requests are on their way; until half of them are answered.
     """
@@ -235,7 +131,7 @@ class Node:
             excluded: ends this life, after the chain went on without it, and begins another.
         """
         self.me = me
-        self.history = History(storage)
+        self._applied = Applied(storage)
         self.audience: Audience | None = None
         self.congested = False
         self._storage = storage
@@ -245,11 +141,10 @@ class Node:
         self._fail = fail
         self._excluded = excluded
         self._suspect_after = suspect_after
-        self.state = self._restored()
         self._replica = Replica(
             me.position, me.origin, storage, opening=_opening, applied=self.state.applied
         )
-        self._reads = Reads(me.position, self._evaluate, self._holds_lease)
+        self._reads = Reads(me.position, self._applied.evaluate, self._holds_lease)
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
         self._membership = Membership(
@@ -268,8 +163,6 @@ class Node:
         self._waiting: deque[tuple[int, float]] = deque()
         """Of each turn's requests that are not all answered: the newest's number, and when."""
         self._askers: dict[int, Callable[[Page], None]] = {}
-        self._digests: dict[int, bytes] = {}
-        self._checkpointed = self.state.applied
         self._early: list[tuple[str, ChainMessage]] = []
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
@@ -282,16 +175,17 @@ class Node:
         self._progress_told = 0.0
         self.standing = Standing(serving=False, waiting_for=(), reason="starting")
 
-    def _restored(self) -> ChatState:
-        checkpoint = self._storage.newest_checkpoint()
-        if checkpoint is None:
-            return ChatState()
-        try:
-            return ChatState.from_image(checkpoint.image)
-        except DecodeError as error:
-            raise StorageError(f"{self._storage}: the checkpoint is corrupt: {error}") from None
-
     # --- for the sessions
+
+    @property
+    def state(self) -> ChatState:
+        """The chat, as of the newest entry applied here."""
+        return self._applied.state
+
+    @property
+    def history(self) -> History:
+        """The messages."""
+        return self._applied.history
 
     @property
     def configuration(self) -> Configuration:
@@ -449,7 +343,7 @@ class Node:
             case Read() | Answer():
                 self._reads.receive(sender, message)
             case StateDigest():
-                self._compare(message.seq, message.digest, sender)
+                self._applied.compare(message.seq, message.digest, sender)
             case _:
                 self._replica.receive(sender, message)
         self._soon()
@@ -636,32 +530,21 @@ class Node:
                 since = now if self._stood_since is None else self._stood_since
                 self._tell_change(now - since)
             self._stood_since = None
-        own, state, audience = self.me.origin, self.state, self.audience
-        rows: list[IndexRow] = []
-
-        def index() -> None:
-            self._storage.index(rows)
-            rows.clear()
-
+        own, audience = self.me.origin, self.audience
         for entry in entries:
-            try:
-                command = commands.decode(entry.command)
-            except DecodeError as error:
-                raise StorageError(f"{self._storage}: entry {entry.seq}: {error}") from None
-            outcome = state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
-            for event in outcome.events:
-                if type(event) is Said:
-                    rows += _index_rows(event)
-                if audience is not None:
+            outcome = self._applied.apply(entry)
+            if audience is not None:
+                for event in outcome.events:
                     audience.happened(event)
             if entry.origin == own and outcome.result is not None:
-                if rows and type(command) is not commands.Say:
-                    index()  # a login looks for what was missed
                 self._reply(entry.number, outcome.result)
-            if entry.seq - self._checkpointed >= max(CHECKPOINT_ENTRIES, state.size):
-                index()
-                self._checkpoint(entry.seq)
-        index()
+            if self._applied.checkpoint_is_due:
+                digest = self._applied.checkpoint()
+                successor = self.configuration.successor(self.me.position)
+                if successor is not None:
+                    message = StateDigest(self.configuration.epoch, entry.seq, digest)
+                    self._network.send(successor, message)
+        self._applied.index()
 
     def _tell_change(self, gap: float) -> None:
         """One line for each change of configuration: old, new, why, and how long writes waited."""
@@ -682,30 +565,6 @@ class Node:
         if replied is not None:
             replied(result)
 
-    def _checkpoint(self, seq: int) -> None:
-        self._checkpointed = seq
-        image = self.state.image()
-        self._storage.write_checkpoint(Checkpoint(seq, image))
-        digest = ChatState.digest(image)
-        self._digests = {seq: digest}
-        successor = self.configuration.successor(self.me.position)
-        if successor is not None:
-            self._network.send(successor, StateDigest(self.configuration.epoch, seq, digest))
-
-    def _compare(self, seq: int, digest: bytes, sender: str) -> None:
-        """The tail applies first, so it has its own digest when its predecessor's comes."""
-        if self._digests.get(seq, digest) != digest:
-            raise StateMismatchError(
-                f"the state as of entry {seq} differs from that of {sender}: this is a bug"
-            )
-
-    def _evaluate(self, query: bytes) -> bytes:
-        try:
-            page = queries.answer(queries.decode_query(query), self.state, self.history)
-        except RefusedError:  # a pattern that the asker's RE2 took, and this one does not
-            page = Page()
-        return queries.encode(page)
-
     # --- standing
 
     def _update_standing(self) -> None:
@@ -721,11 +580,3 @@ class Node:
 
 def _opening(configuration: Configuration) -> bytes:
     return commands.encode(commands.Origins(tuple(m.origin for m in configuration.members)))
-
-
-def _index_rows(said: Said) -> list[IndexRow]:
-    """One row for everybody, or one for each of the two whom it concerns."""
-    if not said.recipient:
-        return [IndexRow(EVERY_READER, said.id, said.sender_account)]
-    readers = {said.recipient, said.sender_account}
-    return [IndexRow(reader, said.id, said.sender_account) for reader in readers]

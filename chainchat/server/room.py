@@ -12,7 +12,8 @@ from chainchat.chat import commands
 from chainchat.chat.state import Deleted, Event, Joined, Left, Result, Said
 from chainchat.chat.voice import Message
 from chainchat.server.delivery import Delivery, render
-from chainchat.server.node import Clock, Node, Timer
+from chainchat.server.interfaces import Clock, Timer
+from chainchat.server.node import Node
 
 NOTICE_PAUSE = 1.0
 """Seconds between two announcements of who came and went."""

@@ -23,7 +23,7 @@ from chainchat.chat.voice import Voice
 from chainchat.server.delivery import Delivery, Reading
 from chainchat.server.handler import Handler, Lobby
 from chainchat.server.intake import Intake, Line
-from chainchat.server.node import Clock, Timer
+from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.room import Room
 
 LOGIN_SECONDS = 60.0

@@ -2,8 +2,13 @@
 
 from msgspec import Struct
 
-from chainchat.chain.catching_up import Learner
-from chainchat.chain.membership import Membership, Status
+from chainchat.chain.catching_up import Learner, Sponsor
+from chainchat.chain.configuration import Member
+from chainchat.chain.membership import Membership
+from chainchat.chain.messages import EntryId
+from chainchat.chain.record import Status
+from chainchat.chain.replica import Log
+from chainchat.server.interfaces import Clock
 
 
 class Standing(Struct, frozen=True):
@@ -57,3 +62,35 @@ def progress(learner: Learner, last: int, now: float) -> str:
         f"{learner.copied_octets / 1e6 / seconds:.1f} MB/s) from {learner.source}, "
         f"{missing} to go{left}"
     )
+
+
+class OwnLog:
+    """What membership needs to know of this node's log."""
+
+    def __init__(self, log: Log, learner: Learner, sponsor: Sponsor, clock: Clock) -> None:
+        self._log = log
+        self._learner = learner
+        self._sponsor = sponsor
+        self._clock = clock
+
+    @property
+    def last(self) -> EntryId:
+        """Its last entry."""
+        return self._log.last
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether it is a learner's, and holds all but the newest entries."""
+        return self._learner.caught_up
+
+    @property
+    def progress(self) -> str:
+        """How far a learner has come, for people; empty if nothing is copied."""
+        if self._learner.source is None:
+            return ""
+        return progress(self._learner, self._log.last.seq, self._clock.seconds())
+
+    @property
+    def nearby(self) -> frozenset[Member]:
+        """The learners that hold all but the newest, as this tail sees it."""
+        return self._sponsor.nearby()

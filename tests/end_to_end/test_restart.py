@@ -11,7 +11,7 @@ from load import Load, check, histories, settle
 from talking import Caller, Person, Program, until
 
 from chainchat.chat.state import Said
-from chainchat.server.node import CHECKPOINT_ENTRIES
+from chainchat.server.applying import CHECKPOINT_ENTRIES
 
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from chainchat.chain.changes import Change, change, may_shrink
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.evidence import Evidence, Life
-from chainchat.chain.membership import Membership, Status
+from chainchat.chain.membership import Membership
 from chainchat.chain.messages import Abort, Ack, Forward, Holding, Ping, Vote
+from chainchat.chain.record import Status
 from chainchat.chain.replica import Effect, Persist, Replica, Send
 from chainchat.chat import commands
 from chainchat.chat.state import ChatState, Result
@@ -314,7 +315,7 @@ PLACES = {
     Evidence: "chainchat.chain.membership.Evidence",
     Membership: "chainchat.server.node.Membership",
     Replica: "chainchat.server.node.Replica",
-    ChatState: "chainchat.server.node.ChatState",
+    ChatState: "chainchat.server.applying.ChatState",
 }
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from msgspec import msgpack
 
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.membership import Record
 from chainchat.chain.messages import Entry, Message
+from chainchat.chain.record import Record
 from chainchat.server.node import Node, begin_life
 from chainchat.storage import StorageError
 from chainchat.storage.memory import MemoryStorage

@@ -1,0 +1,126 @@
+"""What the log comes to at this node: the chat's state, the message index, the checkpoints."""
+
+from msgspec import DecodeError
+
+from chainchat.chain.messages import Entry
+from chainchat.chat import commands, queries
+from chainchat.chat.queries import Page
+from chainchat.chat.refusals import RefusedError
+from chainchat.chat.state import ChatState, Outcome, Said
+from chainchat.server.history import History
+from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, Storage, StorageError
+
+CHECKPOINT_ENTRIES = 10_000
+"""A checkpoint is made after so many entries, or as many as it has records, if these are more.
+
+So what checkpoints cost does not grow with the state. They fall on the same entries on every node.
+"""
+
+
+class StateMismatchError(Exception):
+    """Two nodes applied the same entries and came to different states: a bug."""
+
+
+class Applied:
+    """What was applied, up to some entry.
+
+    Attributes:
+        state: the chat's.
+        history: the messages.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        """As of the newest checkpoint.
+
+        Raises:
+            StorageError: it is corrupt.
+        """
+        self.state = _restored(storage)
+        self.history = History(storage)
+        self._storage = storage
+        self._checkpointed = self.state.applied
+        self._digests: dict[int, bytes] = {}
+        self._rows: list[IndexRow] = []
+        """What is to be added to the index."""
+
+    def apply(self, entry: Entry) -> Outcome:
+        """Apply the next entry.
+
+        Raises:
+            StorageError: it is not what was written.
+        """
+        try:
+            command = commands.decode(entry.command)
+        except DecodeError as error:
+            raise StorageError(f"{self._storage}: entry {entry.seq}: {error}") from None
+        outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
+        if type(command) is commands.Say:
+            for event in outcome.events:
+                if type(event) is Said:
+                    self._rows += _index_rows(event)
+        else:
+            self.index()  # whoever logs in looks for what was missed
+        return outcome
+
+    def index(self) -> None:
+        """Let the index have all messages that were applied."""
+        if self._rows:
+            self._storage.index(self._rows)
+            self._rows = []
+
+    # --- checkpoints
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        """Whether to make one now."""
+        since = self.state.applied - self._checkpointed
+        return since >= CHECKPOINT_ENTRIES and since >= self.state.size
+
+    def checkpoint(self) -> bytes:
+        """Write one; gives the state's digest."""
+        self.index()
+        seq = self._checkpointed = self.state.applied
+        image = self.state.image()
+        self._storage.write_checkpoint(Checkpoint(seq, image))
+        digest = ChatState.digest(image)
+        self._digests = {seq: digest}
+        return digest
+
+    def compare(self, seq: int, digest: bytes, sender: str) -> None:
+        """Compare digests. The tail applies first: it has its own when its predecessor's comes.
+
+        Raises:
+            StateMismatchError: they differ.
+        """
+        if self._digests.get(seq, digest) != digest:
+            raise StateMismatchError(
+                f"the state as of entry {seq} differs from that of {sender}: this is a bug"
+            )
+
+    # --- reading
+
+    def evaluate(self, query: bytes) -> bytes:
+        """The encoded answer to an encoded query."""
+        try:
+            page = queries.answer(queries.decode_query(query), self.state, self.history)
+        except RefusedError:  # a pattern that the asker's RE2 took, and this one does not
+            page = Page()
+        return queries.encode(page)
+
+
+def _restored(storage: Storage) -> ChatState:
+    checkpoint = storage.newest_checkpoint()
+    if checkpoint is None:
+        return ChatState()
+    try:
+        return ChatState.from_image(checkpoint.image)
+    except DecodeError as error:
+        raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
+
+
+def _index_rows(said: Said) -> list[IndexRow]:
+    """One row for everybody, or one for each of the two whom it concerns."""
+    if not said.recipient:
+        return [IndexRow(EVERY_READER, said.id, said.sender_account)]
+    readers = {said.recipient, said.sender_account}
+    return [IndexRow(reader, said.id, said.sender_account) for reader in readers]
