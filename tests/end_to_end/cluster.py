@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from cables import Cable, Cables
+from networks import Networks
 from talking import DEADLINE, HOST, Program, until
 
 import chainchat
@@ -66,20 +67,26 @@ class Node:
     Attributes:
         position: its name in chain.ini.
         config: the chain.ini that it is started with.
+        host: the address that it listens on.
+        launcher: what its command line begins with, if it is to run somewhere else.
         client_port: where people reach it.
         chain_port: where the other nodes do.
         data: its data folder.
         log: everything that its processes have written, one after another.
+        environment: what its processes have besides the environment of the tests.
         process: the newest one; None if there was none yet.
     """
 
     def __init__(self, folder: Path, position: str, client_port: int, chain_port: int) -> None:
         self.position = position
         self.config = folder / "chain.ini"
+        self.host = HOST
+        self.launcher: list[str] = []
         self.client_port = client_port
         self.chain_port = chain_port
         self.data = folder / "var" / position
         self.log = folder / f"{position}.log"
+        self.environment: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -88,7 +95,7 @@ class Node:
     @property
     def address(self) -> tuple[str, int]:
         """Where people reach it."""
-        return HOST, self.client_port
+        return self.host, self.client_port
 
     @property
     def pid(self) -> int:
@@ -110,9 +117,9 @@ class Node:
         os.close(hand)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*twistd(), *arguments, *options],
+                [*self.launcher, *twistd(), *arguments, *options],
                 cwd=self.config.parent,
-                env=environment(),
+                env=environment(**self.environment),
                 stdin=keyboard,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -186,6 +193,7 @@ class Cluster:
         suspect_after: float = 1.0,
         clients: str = "",
         cabled: bool = False,
+        networks: Networks | None = None,
     ) -> None:
         """Write the files; ``start`` starts the nodes.
 
@@ -196,6 +204,7 @@ class Cluster:
             suspect_after: seconds, as in chain.ini.
             clients: lines of the section [clients].
             cabled: let the nodes reach each other through ``cables``, which can be cut.
+            networks: let every node have a machine of its own.
         """
         self.folder = folder
         self._founding = tuple(positions)
@@ -205,6 +214,10 @@ class Cluster:
             position: Node(folder, position, *ports[2 * i : 2 * i + 2])
             for i, position in enumerate(known)
         }
+        if networks is not None:
+            for position, node in self.nodes.items():
+                node.host = networks.hosts[position]
+                node.launcher = networks.launcher(position)
         self._head = (
             f"[chain]\nname = test\nfounding = {' '.join(positions)}\n"
             f"suspect-after = {suspect_after}\n[clients]\n{clients}\n"
@@ -239,7 +252,7 @@ class Cluster:
 
     def _config(self, chain_ports: dict[str, int]) -> str:
         sections = [
-            f"[{position}]\nhost = {HOST}\nclient-port = {node.client_port}\n"
+            f"[{position}]\nhost = {node.host}\nclient-port = {node.client_port}\n"
             f"chain-port = {chain_ports.get(position, node.chain_port)}\ndata = var/{position}\n"
             for position, node in self.nodes.items()
         ]

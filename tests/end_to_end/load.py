@@ -126,13 +126,20 @@ class Load:
     """Programs that talk in a thread of their own, from ``with`` on."""
 
     def __init__(
-        self, nodes: Sequence[Node], programs: int, *, listeners: int = 2, pause: float = 0.0
+        self,
+        nodes: Sequence[Node],
+        programs: int,
+        *,
+        name: str = "load",
+        listeners: int = 2,
+        pause: float = 0.0,
     ) -> None:
         """Prepare.
 
         Args:
             nodes: where to connect; the programs begin at different ones.
             programs: how many.
+            name: what their accounts' names begin with.
             listeners: how many of them are told what the others say.
             pause: seconds between an answer and the next text; 0: as fast as the chain can.
         """
@@ -142,7 +149,7 @@ class Load:
             turn = i % len(addresses)
             nodes_in_turn = addresses[turn:] + addresses[:turn]
             quiet = i >= listeners
-            program = _Program(f"load{i + 1}", nodes_in_turn, i, quiet=quiet, pause=pause)
+            program = _Program(f"{name}{i + 1}", nodes_in_turn, i, quiet=quiet, pause=pause)
             self._programs.append(program)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -251,9 +258,9 @@ def histories(nodes: Iterable[Node]) -> dict[str, History]:
     return {node.position: History(node) for node in nodes}
 
 
-def settle(cluster: Cluster, load: Load) -> list[Record]:
-    """End the load, let the dead catch up, stop all, and ``check`` every node; the records."""
-    records = load.finish()
+def settle(cluster: Cluster, *loads: Load) -> list[Record]:
+    """End the loads, let the dead catch up, stop all, and ``check`` every node; the records."""
+    records = [record for load in loads for record in load.finish()]
     unsettled = {r.name for r in records if len(r.acknowledged) != len(r.sent)}
     assert not unsettled, f"never answered: {unsettled}"
     dead = [p for p, node in cluster.nodes.items() if node.process and not node.running]
