@@ -285,6 +285,20 @@ def test_a_member_names_those_who_keep_the_chain_from_confirming():
     head.stop()
 
 
+def test_who_is_not_needed_to_confirm_keeps_only_reads_waiting():
+    house = founded()
+    house.later(0.2)
+    house.slow = {("head", "tail"), ("tail", "head")}
+    house.later(2 * SUSPECT_AFTER)
+    results = house.say("head")
+    house.run()
+    standing = house["head"].standing
+    assert len(results) == 1
+    assert (standing.confirms, standing.waiting_for) == (True, ("tail",))
+    assert standing.reason == "lists and old messages have to wait for tail"
+    assert not house["tail"].standing.confirms  # it gives what is said there to the head
+
+
 def test_what_is_in_flight_is_in_the_view(house):
     house.slow = {("head", "middle")}
     house.say("head")

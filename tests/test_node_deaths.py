@@ -207,6 +207,17 @@ def test_a_resume_is_told_as_a_change_from_the_configuration_of_the_record(house
 # --- left out ----------------------------------------------------------------------------
 
 
+def test_writes_stood_still_since_nothing_in_flight_came_any_further(house, logged):
+    node = house.nodes.pop("tail")
+    results = house.say("head")
+    house.later(2 * SUSPECT_AFTER)
+    assert len(results) == 1
+    [told] = [text for _, text in logged if text.startswith("head: ") and "stood still" in text]
+    seconds = float(told.rpartition(" for ")[2].removesuffix(" s"))
+    assert seconds == pytest.approx(SUSPECT_AFTER, abs=0.21)
+    node.stop()
+
+
 @pytest.mark.parametrize("paused", THREE)
 def test_a_node_that_the_chain_goes_on_without_begins_a_new_life(house, paused):
     node = house.nodes.pop(paused)  # it does not hear, nor is it heard; its clock stands still

@@ -202,6 +202,15 @@ class Membership:
             if position != self.me.position and not self._is_heard(position, now)
         )
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """The positions without which nothing that is said here is confirmed."""
+        configuration, me = self.configuration, self.me.position
+        if not configuration.has(self.me.life):
+            return frozenset(configuration.positions)
+        neighbours = configuration.predecessor(me), configuration.successor(me)
+        return frozenset(p for p in (configuration.head, *neighbours) if p not in (None, me))
+
     def learners(self, now: float) -> dict[str, str]:
         """How far each of those that copy the log has come, for people; by position."""
         return {

@@ -11,6 +11,7 @@ that copies another's log, so that bulk never stands in front of a ping.
 """
 
 import random
+import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,8 +48,17 @@ PROTOCOL_VERSION = 1
 HELLO_SECONDS = 5.0
 """How long a new connection may take to say who it is."""
 
+CONNECT_SECONDS = 2
+"""How long an attempt to connect may take: long enough for one packet to be lost."""
+
 FIRST_REDIAL, LAST_REDIAL = 0.02, 0.5
 """Seconds before a node is dialled again: the first time, and at most."""
+
+SILENT_SUSPICIONS = 3
+"""Times ``suspect_after`` after which a connection on which nothing arrives is made anew.
+
+TCP tries ever more seldom on an old one, and would notice late that the network is back.
+"""
 
 REPEATED_COMPLAINT = 60.0
 """Seconds before the same complaint about the same peer is logged again."""
@@ -147,6 +157,7 @@ class Link(amp.AMP):
     def connectionMade(self) -> None:
         super().connectionMade()
         self.transport.setTcpNoDelay(True)
+        self._links.limit_silence(self.transport.getHandle())
         self.transport.registerProducer(self, True)
         self._deadline = self._links.clock.callLater(HELLO_SECONDS, self.transport.abortConnection)
         if self.dialled is not None:
@@ -417,7 +428,7 @@ class Links:
             return
         node = self._nodes[position]
         endpoint = endpoints.TCP4ClientEndpoint(
-            self._reactor, node.host, node.chain_port, timeout=int(HELLO_SECONDS)
+            self._reactor, node.host, node.chain_port, timeout=CONNECT_SECONDS
         )
         factory: Any = LinkFactory(self, position, lane)
         attempt = endpoint.connect(factory)
@@ -443,6 +454,12 @@ class Links:
         self._redials[position] = self.clock.callLater(
             pause * jitter, self._dial, position, min(2 * pause, LAST_REDIAL)
         )
+
+    def limit_silence(self, handle: socket.socket) -> None:
+        """Let the system end a connection whose other end acknowledges nothing. Proves nothing."""
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            milliseconds = int(SILENT_SUSPICIONS * self.identity.suspect_after * 1_000)
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     # --- deaths
 

@@ -170,6 +170,11 @@ class Node:
         self._paused: set[str] = set()
         self._stood_since: float | None = None
         """When something happened that may keep the chain from confirming, until it has again."""
+        self._moved = 0, clock.seconds()
+        """What was committed at the last tick at which it was more than before, and when that was.
+
+        Or nothing was in flight.
+        """
         self._change: tuple[Configuration, Configuration] | None = None
         """The old and new configuration, until the new one has committed something."""
         self._progress_told = 0.0
@@ -383,6 +388,7 @@ class Node:
         self._tick_call = self._clock.callLater(
             self._suspect_after / PINGS_PER_SUSPICION, self._tick
         )
+        self._note_standstill()
         self._guarded(self._note_committed)
         self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
         self._tell_progress()
@@ -553,6 +559,14 @@ class Node:
         if not new.has(self.me.life):
             return
         self._log(f"{old} is followed by {new}: {new.why}; writes stood still for {gap:.3f} s")
+
+    def _note_standstill(self) -> None:
+        """Whether what is in flight came any further since the last tick."""
+        committed = self._replica.committed
+        if committed != self._moved[0] or committed == self._replica.last.seq:
+            self._moved = committed, self._clock.seconds()
+        elif self._stood_since is None:
+            self._stood_since = self._moved[1]
 
     def _stands_still(self) -> None:
         if self._stood_since is None:

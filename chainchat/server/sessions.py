@@ -311,7 +311,9 @@ class Session:
         if not standing.serving:
             self._turn_away(standing.reason)
         elif standing.reason:
-            text = f"{standing.reason}. What you say is not confirmed yet."
+            text = standing.reason
+            if not standing.confirms:
+                text += ". What you say is not confirmed yet."
             self._told_waiting = True
             self.tell("waiting", text, **{"for": ",".join(standing.waiting_for)})
             self._handler.replies.overtake()

@@ -16,13 +16,15 @@ class Standing(Struct, frozen=True):
 
     Attributes:
         serving: whether it is a member. Otherwise it has no sessions.
-        waiting_for: positions that keep the chain from confirming what was said.
+        waiting_for: positions that keep the chain from answering.
         reason: for people, empty if nothing is wrong.
+        confirms: whether what is said is confirmed all the same.
     """
 
     serving: bool
     waiting_for: tuple[str, ...]
     reason: str
+    confirms: bool = False
 
 
 def standing(membership: Membership, now: float, *, overdue: bool) -> Standing:
@@ -44,10 +46,11 @@ def standing(membership: Membership, now: float, *, overdue: bool) -> Standing:
             chain = ", ".join(membership.configuration.positions)
             reason = f"this node is catching up with the chain ({chain})"
         case Status.ACTIVE:
-            reason = ""
-            if silent or overdue:
+            if overdue or (silent and not membership.needed.isdisjoint(silent)):
                 reason = f"the chain cannot confirm: waiting for {names or 'acknowledgements'}"
-            return Standing(serving=True, waiting_for=silent, reason=reason)
+                return Standing(serving=True, waiting_for=silent, reason=reason)
+            reason = f"lists and old messages have to wait for {names}" if silent else ""
+            return Standing(serving=True, waiting_for=silent, reason=reason, confirms=True)
     return Standing(serving=False, waiting_for=silent, reason=reason)
 
 
