@@ -1,12 +1,12 @@
 """A chain of three real nodes, and how programs talk to it."""
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from cluster import Cluster  # from tests/end_to_end
 
+from lab.connections import Greeting
 from lab.processes import ServerError
 
 ROLES = ("head", "middle", "tail")
@@ -18,6 +18,11 @@ PLACES = {
     "spread": ("tail", "middle", "head"),
 }
 """Where connections go, in turn: a single one that is *spread*, as far from the head as can be."""
+
+
+def where(place: str) -> str:
+    """A place in words."""
+    return "spread over the nodes" if place == "spread" else f"to the {place}"
 
 
 class Chain:
@@ -50,27 +55,82 @@ class Chain:
         if complaints and kind is None:
             raise ServerError("\n".join(complaints))
 
+    def at(self, place: str) -> "Place":
+        """The chain as those see it who connect there."""
+        return Place(self, place)
+
     @property
     def pids(self) -> dict[str, int]:
         """The processes, by role."""
         return {role: self.cluster[role].pid for role in ROLES}
-
-    def address(self, place: str, index: int = 0) -> tuple[str, int]:
-        """Where the connection of this number goes."""
-        roles = PLACES[place]
-        return self.cluster[roles[index % len(roles)]].address
 
     def new_name(self) -> str:
         """An account that nobody had."""
         self._names += 1
         return f"bench{self._names}"
 
-    def writers(self, place: str, connections: int, text: bytes) -> Sequence["ChainWriter"]:
-        """Connections that say this."""
+
+class Place:
+    """Where in the chain clients connect: see ``PLACES``."""
+
+    def __init__(self, chain: Chain, place: str) -> None:
+        self._chain = chain
+        self._roles = PLACES[place]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of all three nodes, wherever the clients are."""
+        return self._chain.pids
+
+    def writers(self, count: int, text: bytes) -> Sequence["ChainWriter"]:
+        """Programs that say this, and are told nothing but replies."""
         return [
-            ChainWriter(self.address(place, index), self.new_name(), text)
-            for index in range(connections)
+            ChainWriter(self._address(index), self._chain.new_name(), text)
+            for index in range(count)
         ]
+
+    def receivers(self, count: int) -> Sequence["ChainReceiver"]:
+        """Programs that are told everything."""
+        return [
+            ChainReceiver(self._address(index), self._chain.new_name()) for index in range(count)
+        ]
+
+    def idlers(self, count: int) -> Sequence["ChainReceiver"]:
+        """Programs that do nothing, though they would be told everything."""
+        return self.receivers(count)
+
+    def people(self, count: int) -> Sequence["ChainPerson"]:
+        """People who do nothing."""
+        return [ChainPerson(self._address(index), self._chain.new_name()) for index in range(count)]
+
+    def _address(self, index: int) -> tuple[str, int]:
+        return self._chain.cluster[self._roles[index % len(self._roles)]].address
+
+
+def log_in(name: str, *, quiet: bool = False) -> Greeting:
+    """The beginning of a program's conversation."""
+    login = f"@login LOGIN {name}{' quiet' if quiet else ''}"
+    return Greeting(
+        ask=f"/hello chainchat/1 client={name}\n{login}\n".encode(),
+        welcome=b"+OK @login ",
+        refusal=b"-ERR",
+    )
+
+
+class ChainReceiver:
+    """A program that listens."""
+
+    def __init__(self, address: tuple[str, int], name: str) -> None:
+        self.address = address
+        self.greeting = log_in(name)
+
+
+class ChainPerson:
+    """Somebody in human mode."""
+
+    def __init__(self, address: tuple[str, int], name: str) -> None:
+        self.address = address
+        self.greeting = Greeting(f"{name}\n".encode(), b"+OK you are ", b"-ERR")
 
 
 class ChainWriter:
@@ -81,16 +141,12 @@ class ChainWriter:
 
     def __init__(self, address: tuple[str, int], name: str, text: bytes) -> None:
         self.address = address
-        self._name = name
+        self.greeting = log_in(name, quiet=True)
         self._form = b"@%d SEND %d * :" + text.replace(b"%", b"%%") + b"\n"
         self._asked = 0
         self._answered = 0
         self._newest = 0
         self._rest = b""
-
-    def greet(self, connection: socket.socket) -> None:
-        """Log in."""
-        log_in(connection, self._name, quiet=True)
 
     def requests(self, count: int) -> bytes:
         """SENDs, numbered; a number is its tag, too."""
@@ -104,30 +160,19 @@ class ChainWriter:
         Tags have to come in order and ids have to grow, so the last of each piece vouches for those
         before it.
         """
-        whole, newline, rest = (self._rest + data).rpartition(b"\n")
-        self._rest = rest
+        whole, newline, rest = data.rpartition(b"\n")
         if not newline:
+            self._rest += data
             return 0
+        whole, self._rest = self._rest + whole, rest
         count = whole.count(b"\n") + 1
         self._answered += count
         last = whole[whole.rfind(b"\n") + 1 :]
         expected = b"+OK @%d id=" % self._answered
         if not last.startswith(expected) or b"-ERR" in whole:
-            raise ServerError(f"{self._name} was told {last!r} instead of {expected!r}")
+            raise ServerError(f"{expected!r} was expected, not {last!r}")
         newest = int(last[len(expected) :])
         if newest < self._newest + count:
-            raise ServerError(f"{self._name}: {count} messages after {self._newest}: {newest}")
+            raise ServerError(f"the id of the {count}th message after {self._newest} is {newest}")
         self._newest = newest
         return count
-
-
-def log_in(connection: socket.socket, name: str, *, quiet: bool = False) -> None:
-    """Begin as a program; nothing may be pushed before the reply."""
-    login = f"LOGIN {name} quiet" if quiet else f"LOGIN {name}"
-    connection.sendall(f"/hello chainchat/1 client={name}\n@login {login}\n".encode())
-    heard = b""
-    while b"@login " not in heard or not heard.endswith(b"\n"):
-        piece = connection.recv(4096)
-        heard += piece
-        if not piece or b"-ERR" in heard:
-            raise ServerError(f"{name} cannot log in: {heard!r}")

@@ -90,7 +90,7 @@ class Server:
         """Start it; options are those of ``subprocess.Popen``."""
         self.log = log
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # type: ignore[call-overload]
+            self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -6,38 +6,42 @@ once for each batch of replies. Replies come in the order of the requests in eve
 counting them is enough to know which message was acknowledged when.
 """
 
-import contextlib
 import gc
 import select
 import socket
 import time
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import accumulate
+from threading import Thread
+from typing import Protocol, Self
 
+from lab.connections import PATIENCE, Outgoing, Visitor, close, enter
 from lab.processes import Meter, ServerError, per_million
 from lab.report import Result
 
-PATIENCE = 20.0
-"""Seconds that any server may take for an answer."""
+CASES = {"a": (1, 1), "b": (1, 512), "c": (16, 64), "d": (16, 1)}
+"""Connections, and messages in flight on each."""
+
+TEXT = b"m" * 99 + b"^"
+"""What is said, always. Its last octet is nowhere else in what any server here says."""
 
 READ_OCTETS = 1 << 18
 
+SLICE = 0.05
+"""Seconds for which a generator in the background works before it tells what came of it."""
+
 PERCENTS = (50, 90, 99, 99.9)
 
+Wait = tuple[float, int]
+"""Seconds from the sending to the answer, and how many messages took them."""
 
-class Writer(Protocol):
-    """One connection in the words of one server's protocol: its *dialect*.
 
-    Attributes:
-        address: where to connect.
-    """
-
-    address: tuple[str, int]
-
-    def greet(self, connection: socket.socket) -> None:
-        """Do what comes before the first message; the socket blocks."""
+class Writer(Visitor, Protocol):
+    """A visitor who writes."""
 
     def requests(self, count: int) -> bytes:
         """The next so many messages, each asking for an acknowledgement."""
@@ -52,15 +56,15 @@ class Writer(Protocol):
 
 @dataclass
 class Tally:
-    """What was acknowledged in an interval.
+    """What was answered in an interval.
 
     Attributes:
         messages: how many.
-        waits: seconds from the sending to the acknowledgement, and how many messages took them.
+        waits: and how long they took.
     """
 
     messages: int = 0
-    waits: list[tuple[float, int]] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
 
 
 class Sent:
@@ -69,60 +73,27 @@ class Sent:
     def __init__(self) -> None:
         self._batches: deque[tuple[int, float]] = deque()
 
-    def add(self, count: int, now: float) -> None:
-        """So many more."""
-        self._batches.append((count, now))
+    def add(self, count: int) -> None:
+        """So many more, now."""
+        self._batches.append((count, time.perf_counter()))
 
-    def answered(self, count: int, now: float, waits: list[tuple[float, int]]) -> None:
-        """The oldest so many were answered; note how long they took."""
+    def answered(self, count: int, tally: Tally) -> None:
+        """The oldest so many are answered now."""
+        now = time.perf_counter()
+        tally.messages += count
         while count:
             batch, sent_at = self._batches.popleft()
             done = min(batch, count)
-            waits.append((now - sent_at, done))
+            tally.waits.append((now - sent_at, done))
             if batch > done:
                 self._batches.appendleft((batch - done, sent_at))
             count -= done
 
 
-class Outgoing:
-    """A non-blocking socket that keeps what it could not send yet."""
-
-    def __init__(self, connection: socket.socket, epoll: select.epoll) -> None:
-        connection.setblocking(False)
-        self.socket = connection
-        self.number = connection.fileno()
-        self._epoll = epoll
-        self._unsent = b""
-        epoll.register(self.number, select.EPOLLIN)
-
-    def send(self, data: bytes) -> None:
-        """Send it, or as much as goes."""
-        if self._unsent:
-            self._unsent += data
-            return
-        self._unsent = data
-        self.send_rest()
-        if self._unsent:
-            self._epoll.modify(self.number, select.EPOLLIN | select.EPOLLOUT)
-
-    def writable(self) -> None:
-        """The socket takes more."""
-        self.send_rest()
-        if not self._unsent:
-            self._epoll.modify(self.number, select.EPOLLIN)
-
-    def send_rest(self) -> None:
-        """Send what is left."""
-        with contextlib.suppress(BlockingIOError):
-            self._unsent = self._unsent[self.socket.send(self._unsent) :]
-
-
 class _Flow:
     """One connection at work."""
 
-    def __init__(self, writer: Writer, epoll: select.epoll) -> None:
-        connection = connected(writer.address)
-        writer.greet(connection)
+    def __init__(self, writer: Writer, connection: socket.socket, epoll: select.epoll) -> None:
         self.outgoing = Outgoing(connection, epoll)
         self.in_flight = 0
         self._writer = writer
@@ -130,7 +101,7 @@ class _Flow:
 
     def send(self, count: int) -> None:
         self.in_flight += count
-        self._sent.add(count, time.perf_counter())
+        self._sent.add(count)
         self.outgoing.send(self._writer.requests(count))
 
     def receive(self, tally: Tally) -> int:
@@ -140,49 +111,120 @@ class _Flow:
             raise ServerError(f"{self._writer.address} has closed the connection")
         count = self._writer.acknowledged(data)
         self.in_flight -= count
-        tally.messages += count
-        self._sent.answered(count, time.perf_counter(), tally.waits)
+        self._sent.answered(count, tally)
         return count
 
 
-def connected(address: tuple[str, int], source: str = "") -> socket.socket:
-    """A connection, without Nagle's delay."""
-    connection = socket.create_connection(
-        address, PATIENCE, source_address=(source, 0) if source else None
-    )
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return connection
+class Generator:
+    """Keeps so many messages in flight on each connection, from ``with`` on."""
+
+    def __init__(self, writers: Sequence[Writer], window: int) -> None:
+        """Prepare.
+
+        Args:
+            writers: one for each connection.
+            window: messages in flight on each.
+        """
+        self._writers = writers
+        self._window = window
+        self._heard_at = 0.0
+
+    def __enter__(self) -> Self:
+        self._connections = enter(self._writers)
+        self._epoll = select.epoll()
+        self._flows: dict[int, _Flow] = {}
+        for writer, connection in zip(self._writers, self._connections, strict=True):
+            self._flows[connection.fileno()] = _Flow(writer, connection, self._epoll)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._epoll.close()
+        close(self._connections)
+
+    def run(self, seconds: float) -> Tally:
+        """Answer every acknowledgement with a new message, for so long."""
+        tally = Tally()
+        for flow in self._flows.values():
+            if missing := self._window - flow.in_flight:
+                flow.send(missing)
+        self._heard_at = time.perf_counter()
+        ends = self._heard_at + seconds
+        while time.perf_counter() < ends:
+            for flow in self._heard():
+                if count := flow.receive(tally):
+                    flow.send(count)
+        return tally
+
+    def say(self, messages: int) -> None:
+        """Write exactly so many, and wait for their acknowledgements."""
+        for flow in self._flows.values():
+            first = min(self._window, messages)
+            messages -= first
+            flow.send(first)
+        self._heard_at = time.perf_counter()
+        while messages:
+            for flow in self._heard():
+                more = min(flow.receive(Tally()), messages)
+                if more:
+                    messages -= more
+                    flow.send(more)
+        self.drain()
+
+    def drain(self) -> None:
+        """Wait for the acknowledgement of everything that was sent."""
+        self._heard_at = time.perf_counter()
+        while any(flow.in_flight for flow in self._flows.values()):
+            for flow in self._heard():
+                flow.receive(Tally())
+
+    def _heard(self) -> Iterator[_Flow]:
+        """Wait a little for the connections; those that have something to read."""
+        now = time.perf_counter()
+        for number, event in self._epoll.poll(0.1):
+            flow = self._flows[number]
+            if event & select.EPOLLOUT:
+                flow.outgoing.writable()
+            if event & ~select.EPOLLOUT:
+                self._heard_at = now
+                yield flow
+        if now - self._heard_at > PATIENCE:
+            missing = sum(flow.in_flight for flow in self._flows.values())
+            raise ServerError(f"{missing} messages were not acknowledged in {PATIENCE:g} seconds")
 
 
 def write(
     writers: Sequence[Writer], window: int, seconds: float, pids: Mapping[str, int]
 ) -> Result:
-    """Keep so many messages in flight on each connection, for so long after a warm-up.
+    """Measure for so long, after a warm-up of a third of that.
 
     Args:
         writers: one for each connection.
         window: messages in flight on each.
-        seconds: of the measurement; the warm-up takes a third of that.
+        seconds: of the measurement.
         pids: the servers' processes, whose processor time is counted.
     """
-    epoll = select.epoll()
-    flows = [_Flow(writer, epoll) for writer in writers]
-    by_number = {flow.outgoing.number: flow for flow in flows}
-    gc.collect()
-    gc.disable()  # its pauses would be taken for the servers'
-    try:
-        for flow in flows:
-            flow.send(window)
-        _pump(epoll, by_number, Tally(), seconds / 3)
-        meter, began, tally = Meter(pids), time.perf_counter(), Tally()
-        _pump(epoll, by_number, tally, seconds)
+    with Generator(writers, window) as generator, no_garbage_collection():
+        generator.run(seconds / 3)
+        meter, began = Meter(pids), time.perf_counter()
+        tally = generator.run(seconds)
         took, used = time.perf_counter() - began, meter.used()
-        _drain(epoll, by_number)
+        generator.drain()
+    return result(tally, took, used)
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """The generator's pauses would be taken for the servers'."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
     finally:
         gc.enable()
-        for flow in flows:
-            flow.outgoing.socket.close()
-        epoll.close()
+
+
+def result(tally: Tally, took: float, used: Mapping[str, float]) -> Result:
+    """What an interval of so many seconds gave, while so much processor time was used."""
     return {
         "messages": tally.messages,
         "rate": tally.messages / took,
@@ -193,44 +235,48 @@ def write(
     }
 
 
-def _pump(epoll: select.epoll, flows: Mapping[int, _Flow], tally: Tally, seconds: float) -> None:
-    """Answer every acknowledgement with a new message."""
-    ends = time.perf_counter() + seconds
-    heard = time.perf_counter()
-    while (now := time.perf_counter()) < ends:
-        for number, event in epoll.poll(0.1):
-            flow = flows[number]
-            if event & select.EPOLLOUT:
-                flow.outgoing.writable()
-            if event & ~select.EPOLLOUT:
-                heard = now
-                if count := flow.receive(tally):
-                    flow.send(count)
-        if now - heard > PATIENCE:
-            raise ServerError(f"nothing was acknowledged for {PATIENCE:g} seconds")
-
-
-def _drain(epoll: select.epoll, flows: Mapping[int, _Flow]) -> None:
-    """Wait for the acknowledgement of everything that was sent."""
-    deadline = time.perf_counter() + PATIENCE
-    while missing := sum(flow.in_flight for flow in flows.values()):
-        if time.perf_counter() > deadline:
-            raise ServerError(f"{missing} messages were never acknowledged")
-        for number, event in epoll.poll(0.1):
-            if event & select.EPOLLOUT:
-                flows[number].outgoing.writable()
-            if event & ~select.EPOLLOUT:
-                flows[number].receive(Tally())
-
-
-def percentiles(waits: Sequence[tuple[float, int]]) -> dict[str, float]:
+def percentiles(waits: Sequence[Wait]) -> dict[str, float | None]:
     """Seconds that so many percent of the messages took at most, and the longest."""
-    found: dict[str, float] = {}
-    total = sum(count for _, count in waits)
-    passed, wanted = 0, list(PERCENTS)
-    wait = 0.0
-    for wait, count in sorted(waits):
-        passed += count
-        while wanted and passed >= total * wanted[0] / 100:
-            found[f"p{wanted.pop(0):g}"] = wait
-    return {**found, "longest": wait}
+    found: dict[str, float | None] = {}
+    in_order = sorted(waits)
+    total = sum(count for _, count in in_order)
+    passed = list(accumulate(count for _, count in in_order))
+    for percent in PERCENTS:
+        at = bisect_left(passed, total * percent / 100)
+        found[f"p{percent:g}"] = in_order[at][0] if in_order else None
+    return {**found, "longest": in_order[-1][0] if in_order else None}
+
+
+class Steady:
+    """A generator that works beside something else, in a thread, from ``with`` on."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self._tallies: deque[Tally] = deque()
+        self._working = True
+        self._error: Exception | None = None
+        self._thread = Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._working = False
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while self._working:
+                self._tallies.append(self._generator.run(SLICE))
+        except Exception as error:
+            self._error = error
+
+    def take(self) -> list[Wait]:
+        """How long what was answered since the last time has taken."""
+        if self._error is not None:
+            raise self._error
+        waits: list[Wait] = []
+        while self._tallies:
+            waits += self._tallies.popleft().waits
+        return waits
