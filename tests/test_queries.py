@@ -9,6 +9,7 @@ from chainchat.chat import commands, queries
 from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say
 from chainchat.chat.queries import (
     PAGE_NAMES,
+    SCANNED_ACCOUNTS,
     Accounts,
     Later,
     Page,
@@ -122,6 +123,12 @@ def test_many_names_come_in_pages_each_once_and_in_order(query):
     found = pages(query, state_with(*names))
     assert [len(page.names) for page in found] == [PAGE_NAMES, PAGE_NAMES, 1]
     assert [name for page in found for name in page.names] == names
+
+
+def test_a_rare_name_is_looked_for_some_accounts_at_a_time():
+    names = [f"n{i:05}" for i in range(2 * SCANNED_ACCOUNTS + 1)]
+    found = pages(Accounts(f"n.*{2 * SCANNED_ACCOUNTS}"), state_with(*names))
+    assert [page.names for page in found] == [(), (), (names[-1],)]
 
 
 def test_a_full_page_that_is_the_last_has_no_more():

@@ -5,18 +5,22 @@ from.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import re2
 from msgspec import Struct, msgpack
+from msgspec.structs import replace
 
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.chat.state import ChatState
+from chainchat.chat.state import Account, ChatState
 from chainchat.chat.voice import Message
 
 PAGE_NAMES = 1_000
 """Names in a page: at most 32 octets each."""
+
+SCANNED_ACCOUNTS = 2_000
+"""Accounts looked at for one page: whoever asks for a rare name holds up nobody else."""
 
 PAGE_OCTETS = 40_000
 """Octets of the messages in a page, by ``len`` of their text and some room for the rest."""
@@ -132,13 +136,10 @@ def answer(query: Query, state: ChatState, messages: Messages) -> Page:
     """A page of the answer, from the committed state."""
     match query:
         case Accounts():
-            names = state.names()
-            if query.pattern:
-                pattern = _compile(query.pattern)
-                names = [name for name in names if pattern.match(name)]
-            return _names_page(names, query)
+            pattern = _compile(query.pattern)
+            return _names_page(query, state, lambda account: pattern.match(account.name))
         case Present():
-            return _names_page(state.present(), query)
+            return _names_page(query, state, lambda account: account.session)
         case Later():
             found = messages.oldest(query.account, query.after, query.count)
             page = found[: _fitting(found)]
@@ -155,14 +156,18 @@ def answer(query: Query, state: ChatState, messages: Messages) -> Page:
             return Page(messages=tuple(page), more=Recent(query.account, left, page[0].id))
 
 
-def _names_page(names: list[str], query: Accounts | Present) -> Page:
-    after = query.after.lower()
-    rest = [name for name in names if name.lower() > after]
-    page = tuple(rest[:PAGE_NAMES])
-    if len(rest) == len(page):
+def _names_page(
+    query: Accounts | Present, state: ChatState, wanted: Callable[[Account], object]
+) -> Page:
+    """The names of those accounts that are ``wanted``, of the next SCANNED_ACCOUNTS."""
+    scanned = state.accounts_after(query.after, SCANNED_ACCOUNTS)
+    found = [account.name for account in scanned if wanted(account)]
+    page = tuple(found[:PAGE_NAMES])
+    if len(found) > PAGE_NAMES:
+        return Page(page, more=replace(query, after=page[-1]))
+    if len(scanned) < SCANNED_ACCOUNTS:
         return Page(page)
-    more = Accounts(query.pattern, page[-1]) if isinstance(query, Accounts) else Present(page[-1])
-    return Page(page, more=more)
+    return Page(page, more=replace(query, after=scanned[-1].name))
 
 
 def _fitting(messages: Sequence[Message]) -> int:

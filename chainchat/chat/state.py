@@ -15,6 +15,7 @@ Invariants, named where they are kept:
 """
 
 import hashlib
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -203,6 +204,8 @@ class ChatState:
         self.origins: dict[str, int] = {}
         self.accounts: dict[int, Account] = {}
         self._names: dict[str, int] = {}
+        self._roll: list[str] = []
+        """The keys of ``_names``, sorted."""
         self._sessions: dict[str, int] = {}
         self._remembered = 0
         """How many SENDs of all programs are remembered."""
@@ -225,11 +228,16 @@ class ChatState:
 
     def names(self) -> list[str]:
         """All accounts' names, sorted without regard to case."""
-        return [self.accounts[number].name for _, number in sorted(self._names.items())]
+        return [account.name for account in self.accounts_after("", len(self._roll))]
 
     def present(self) -> list[str]:
         """The names of the accounts that are on, sorted without regard to case."""
         return sorted((self.accounts[n].name for n in self._sessions.values()), key=str.lower)
+
+    def accounts_after(self, name: str, count: int) -> list[Account]:
+        """The first ``count`` accounts whose names come after ``name``, whatever the case."""
+        start = bisect_right(self._roll, name.lower())
+        return [self.accounts[self._names[n]] for n in self._roll[start : start + count]]
 
     # --- checkpoints
 
@@ -265,6 +273,7 @@ class ChatState:
             state._names[account.name.lower()] = account.number
             if account.session:
                 state._sessions[account.session] = account.number
+        state._roll = sorted(state._names)
         for number, client, highest, used, sent in decoded.programs:
             program = Program(highest, used)
             program.sent.extend(sent)
@@ -345,6 +354,7 @@ class ChatState:
             account = Account(seq, command.name, seen=seq)
             self.accounts[seq] = account
             self._names[command.name.lower()] = seq
+            insort(self._roll, command.name.lower())
         account.token = command.token
         self._attach(account, command.session, events, created=created)
 
@@ -399,6 +409,7 @@ class ChatState:
             self._detach(account, "deleted", events, by=deleter.name)
         del self.accounts[account.number]
         del self._names[account.name.lower()]
+        del self._roll[bisect_left(self._roll, account.name.lower())]
         for key in [key for key in self._programs if key[0] == account.number]:
             self._forget(key)
         events.append(Deleted(account.number, account.name))
