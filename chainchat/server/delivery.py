@@ -5,7 +5,7 @@ messages to it. One that has just begun, or whose connection is slow, reads on f
 is live. So a slow reader costs nothing and loses nothing.
 """
 
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
 from chainchat.chat.voice import Message, Voice
@@ -87,14 +87,14 @@ class Reading:
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
-        self._pushes: deque[tuple[int, int]] = deque()
+        self._pushes: list[tuple[int, int]] = []
         """Of each push not seen yet: octets written at its end, id of its newest message."""
         self._written_before = 0
 
     def pushed(self, newest: int, written: int) -> None:
         """Messages up to ``newest`` were pushed; ``written``: the octets written so far."""
         if len(self._pushes) >= REMEMBERED_PUSHES:
-            self._pushes = deque(list(self._pushes)[1::2])
+            self._pushes = self._pushes[1::2]
         self._pushes.append((written, newest))
 
     def did_something(self, acknowledged: int | None, written: int) -> bool:
@@ -111,8 +111,10 @@ class Reading:
         octets = self._written_before if acknowledged is None else acknowledged
         self._written_before = written
         before = self.seen
-        while self._pushes and self._pushes[0][0] <= octets:
-            self.seen = max(self.seen, self._pushes.popleft()[1])
+        seen = bisect_right(self._pushes, octets, key=lambda push: push[0])
+        if seen:
+            self.seen = max(self.seen, self._pushes[seen - 1][1])
+            del self._pushes[:seen]
         return self.seen > before
 
 

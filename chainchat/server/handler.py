@@ -19,7 +19,7 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
 from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Result
 from chainchat.chat.voice import Voice
-from chainchat.server.replies import Replies, Reply
+from chainchat.server.replies import Replies
 from chainchat.server.room import Room
 
 COUNTED_MISSED = 1_000
@@ -103,8 +103,8 @@ class Handler:
         self._node = room.node
         self._lobby = lobby
         self._program = ""
-        self._unconfirmed: dict[Reply, AnyCommand] = {}
-        """What was submitted and is not answered yet: SENDs, a login, a deletion."""
+        self._unconfirmed = 0
+        """How much was submitted and is not answered yet: SENDs, or one login or deletion."""
         self._refused_send: int | None = None
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
@@ -152,7 +152,7 @@ class Handler:
 
     def unconfirmed(self) -> list[str]:
         """What was asked for and nobody has confirmed yet, in order: ``said: …`` or ``done: …``."""
-        return [_described(command) for command in self._unconfirmed.values()]
+        return [_described(command) for command in self.replies.unconfirmed]
 
     def _refused(self, tag: str, code: Code, about: str, *, again: bool = False) -> str:
         return self._client.voice.refused(tag, code, _explanation(code, about), again=again)
@@ -165,11 +165,11 @@ class Handler:
         holds_later: bool = False,
     ) -> None:
         """Send a request through the chain; ``answer`` makes the reply of its result."""
-        reply = self.replies.reserve(holds_later=holds_later)
-        self._unconfirmed[reply] = command
+        reply = self.replies.reserve(holds_later=holds_later, command=command)
+        self._unconfirmed += 1
 
         def replied(result: Result) -> None:
-            del self._unconfirmed[reply]
+            self._unconfirmed -= 1
             self.replies.complete(reply, answer(result))
 
         self._room.submit(self._client.account, command, replied)
@@ -295,7 +295,7 @@ class Handler:
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
             )
         # A login or a deletion holds later SENDs, so nothing else is unconfirmed now.
-        if len(self._unconfirmed) >= REMEMBERED_SENDS:
+        if self._unconfirmed >= REMEMBERED_SENDS:
             self._refused_send = number
             raise RefusedError(
                 Code.TOO_MANY_UNANSWERED,

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct, field
 
+from chainchat.chat.commands import AnyCommand
+
 
 class Reply(Struct, eq=False):
     """The place of one reply in the order.
@@ -14,6 +16,7 @@ class Reply(Struct, eq=False):
         start: what to do when all earlier replies are complete; None if it was begun at once.
         holds_later: whether later requests have to wait for it.
         make: makes all of it from what the node itself knows, when it is the first.
+        command: what was submitted, while the chain has not confirmed it.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -21,6 +24,7 @@ class Reply(Struct, eq=False):
     start: Callable[[], None] | None = None
     holds_later: bool = False
     make: Callable[[], Sequence[str]] | None = None
+    command: AnyCommand | None = None
 
 
 class Replies:
@@ -45,12 +49,21 @@ class Replies:
         """Whether the next request has to wait."""
         return bool(self._owed) and self._owed[-1].holds_later
 
+    @property
+    def unconfirmed(self) -> list[AnyCommand]:
+        """What was submitted and is not confirmed yet, in order."""
+        return [reply.command for reply in self._owed if reply.command is not None]
+
     def reserve(
-        self, start: Callable[[], None] | None = None, *, holds_later: bool = False
+        self,
+        start: Callable[[], None] | None = None,
+        *,
+        holds_later: bool = False,
+        command: AnyCommand | None = None,
     ) -> Reply:
         """The next place in the order; ``start`` is called when it is the first."""
         assert not self.holding_later
-        reply = Reply(start=start, holds_later=holds_later)
+        reply = Reply(start=start, holds_later=holds_later, command=command)
         self._owed.append(reply)
         self._start_first()
         return reply
@@ -64,6 +77,7 @@ class Replies:
     def complete(self, reply: Reply, *lines: str) -> None:
         """The rest of a reply is known."""
         reply.complete = True
+        reply.command = None
         self.add(reply, *lines)
 
     def answer(self, *lines: str) -> None:

@@ -150,8 +150,9 @@ class Session:
         self._room.flush()
 
     def _stop_login_timer(self) -> None:
-        if self._login_timer is not None and self._login_timer.active():
-            self._login_timer.cancel()
+        timer, self._login_timer = self._login_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
     # --- writing
 
