@@ -116,7 +116,9 @@ def test_a_link_that_breaks_comes_back(new_cluster: NewCluster, link: tuple[str,
         cable.cut()
         for position in link:
             with Person(cluster[position].address) as person:
-                person.hear(r"^\* the chain cannot confirm: waiting for")
+                person.hear(
+                    r"^\* (the chain cannot confirm: waiting|lists and old messages have to wait)"
+                )
         cable.mend()
         cluster.wait_until_it_serves()
         load.wait_for(200)
