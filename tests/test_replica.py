@@ -201,10 +201,28 @@ def test_entries_that_do_not_follow_are_answered_with_what_is_held(chain, previo
     assert chain["middle"].committed == 1
 
 
-@pytest.mark.parametrize("last", [EntryId(1, 2), EntryId(2, 1)])
-def test_a_successor_that_holds_what_this_log_does_not_is_a_divergence(chain, last):
+@pytest.mark.parametrize(
+    ("position", "successor", "last"),
+    [
+        ("middle", "tail", EntryId(2, 1)),
+        ("head", "middle", EntryId(2, 1)),
+        ("head", "middle", EntryId(1, 2)),  # nobody can have had it from anybody else
+    ],
+)
+def test_a_successor_that_holds_what_this_log_does_not_is_a_divergence(
+    chain, position, successor, last
+):
     with pytest.raises(DivergenceError, match="which this log does not hold"):
-        chain["middle"].receive("tail", Holding(1, last))
+        chain[position].receive(successor, Holding(1, last))
+
+
+def test_a_successor_that_is_ahead_diverges_if_what_comes_is_not_what_it_holds(chain):
+    chain["middle"].receive("tail", Holding(1, EntryId(7, 2)))
+    chain["head"].submit(b"one")
+    chain.turn("head")
+    chain.deliver("head", "middle")
+    with pytest.raises(DivergenceError, match="which this log does not hold"):
+        chain.turn("middle")
 
 
 def test_another_entry_in_the_place_of_one_held_is_a_divergence(chain):

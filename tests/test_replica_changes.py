@@ -91,6 +91,45 @@ def test_a_replica_on_an_old_log_applies_what_comes_after_its_checkpoint(chain):
     assert [entry.command for entry in apply.entries] == [b"two", b"three", b"opening 2"]
 
 
+def torn(position, *, to):
+    """A chain that is resumed after one of its disks has lost the end of its log."""
+    chain = Chain(*THREE)
+    for command in (b"one", b"two", b"three"):
+        chain["head"].submit(command)
+    chain.settle()
+    chain.logs[position].cut(to)
+    chain.replicas = {
+        p: Replica(p, f"{p}.2", chain.logs[p], opening=opening, applied=0) for p in THREE
+    }
+    chain.wires.clear()
+    chain.applied.clear()
+    chain.adopt(*THREE)
+    return chain
+
+
+@pytest.mark.parametrize("to", [0, 1, 3])
+@pytest.mark.parametrize("position", ["middle", "tail"])
+def test_a_member_that_lost_the_end_of_its_log_gets_it_again(position, to):
+    chain = torn(position, to=to)
+    chain.turn("tail")
+    chain.deliver("tail", "middle")  # before the head's entries can have come
+    chain.settle()
+    logs = [chain.logs[p].read(0, 99, 1 << 62) for p in THREE]
+    assert logs[0] == logs[1] == logs[2]
+    expected = [b"opening 1", b"one", b"two", b"three", b"opening 2"]
+    assert [[entry.command for entry in chain.applied[p]] for p in THREE] == [expected] * 3
+
+
+def test_a_tail_applies_nothing_that_a_disk_before_it_may_have_lost():
+    chain = torn("middle", to=1)
+    chain.turn("tail", "middle", "head")
+    chain.deliver("tail", "middle")
+    chain.turn("tail", "middle")
+    assert chain.applied["tail"] == []
+    chain.settle()
+    assert len(chain.applied["tail"]) == 5
+
+
 # --- outside the chain -------------------------------------------------------------------
 
 

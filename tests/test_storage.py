@@ -329,6 +329,41 @@ def altered(data, *statements):
     database.close()
 
 
+READ = {
+    "log": ("entries", lambda storage: storage.read(0, 9, MUCH), "the entries up to 3"),
+    "messages": (
+        "run",
+        lambda storage: storage.ids_after(ALICE, 0, 9, unless_sender=NOBODY),
+        "the messages of the index",
+    ),
+    "checkpoint": (
+        "image",
+        lambda storage: storage.newest_checkpoint(),
+        "the octets of the checkpoint",
+    ),
+    "membership": ("record", lambda storage: storage.read_record(), "the octets of the record"),
+}
+
+
+@pytest.mark.parametrize("table", READ)
+def test_a_bit_that_changed_on_the_disk_is_noticed(data, table):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 3))
+    storage.index(rows((ALICE, 2, BOB)))
+    storage.write_record(b"record")
+    storage.write_checkpoint(Checkpoint(3, b"image"))
+    storage.close()
+    column, read, what = READ[table]
+    database = sqlite3.connect(data / "chainchat.sqlite")
+    [(stored,)] = database.execute(f"SELECT {column} FROM {table}").fetchall()
+    changed = stored[:-1] + bytes([stored[-1] ^ 1])
+    database.execute(f"UPDATE {table} SET {column} = ?", (changed,))
+    database.commit()
+    database.close()
+    with pytest.raises(StorageError, match=f"{what} are not what was written"):
+        read(SQLiteStorage(data))
+
+
 def test_a_file_that_is_no_database_is_refused(data):
     data.mkdir()
     (data / "chainchat.sqlite").write_bytes(b"not a database at all. " * 100)

@@ -196,6 +196,9 @@ class Membership:
 
     def silent(self, now: float) -> tuple[str, ...]:
         """Positions of the chain (or of the founding) not heard for ``suspect_after`` seconds."""
+        if self.status is Status.ACTIVE:
+            others = [m for m in self.configuration.members if m.life != self.me.life]
+            return tuple(m.position for m in others if self.evidence.is_silent(m.life, now))
         return tuple(
             position
             for position in self.configuration.positions or self.founding

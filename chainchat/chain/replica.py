@@ -14,7 +14,9 @@ Invariants, each kept where its name stands in a comment:
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
 - *durable*: nothing is forwarded, acknowledged or applied that this node's disk does not have.
-- *committed*: nothing is applied, or told to anybody, before every member's disk has it.
+- *committed*: nothing is applied, or told to anybody, before every member's disk has it. A tail
+  knows that of its log once it holds an entry of this epoch, which has come through all of them:
+  after a restart, a disk in between may have lost the end of its log.
 """
 
 from collections import deque
@@ -183,6 +185,8 @@ class Replica:
         """
         self._taken: list[Entry] = []
         """Entries of ``_recent`` that are not on disk yet."""
+        self._ahead: EntryId | None = None
+        """What the successor holds, if it is more than this node does: the head has it, too."""
         self._forwarded: int | None = None
         """Sequence number up to which the successor was sent; None until it said what it holds."""
         self._acknowledged = -1
@@ -226,7 +230,7 @@ class Replica:
         self.last = self._log.last
         self._requests = []
         self._offer_again()
-        self._forwarded = None
+        self._forwarded = self._ahead = None
         self._acknowledged = -1
         self._tell_holding = True
         if configuration.head == self._position and self.last.epoch < configuration.epoch:
@@ -239,7 +243,7 @@ class Replica:
         if not self.configuration.members:
             return
         if position == self.configuration.successor(self._position):
-            self._forwarded = None
+            self._forwarded = self._ahead = None
         if position == self.configuration.predecessor(self._position):
             self._tell_holding = True
             self._acknowledged = -1
@@ -298,7 +302,14 @@ class Replica:
         self._commit(min(forward.committed, self.durable))
 
     def _resume_from(self, last: EntryId, successor: str) -> None:
-        """*prefix*: the successor's last entry must be one of this log's; go on after it."""
+        """*prefix*: the successor's last entry must be one of this log's; go on after it.
+
+        In the middle of a chain that is resumed it may be still to come, from the head.
+        """
+        self._ahead = None
+        if last.seq > self.last.seq and self.configuration.head != self._position:
+            self._ahead = last
+            return
         if self._epoch_of(last.seq) != last.epoch:
             raise DivergenceError(
                 f"{successor} ends with entry {last.seq} of epoch {last.epoch}, "
@@ -346,9 +357,15 @@ class Replica:
             entries, self._taken = tuple(self._taken), []
             yield Persist(entries)
             self.durable = entries[-1].seq  # *durable*: all that follows reads this
+            successor = self.configuration.successor(self._position)
+            if self._ahead is not None and successor is not None:
+                self._resume_from(self._ahead, successor)
         yield from self._forward()
-        if self.configuration.tail == self._position:
-            self._commit(self.durable)
+        if (
+            self.configuration.tail == self._position
+            and self.last.epoch == self.configuration.epoch
+        ):
+            self._commit(self.durable)  # *committed*
         yield from self._acknowledge()
         yield from self._apply()
         self._forget()

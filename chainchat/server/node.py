@@ -409,6 +409,10 @@ class Node:
             self.stop()
             self._fail(error)
 
+    def guarded(self, action: Callable[[], None]) -> None:
+        """Do something that sessions want done between two turns; if it fails, this node stops."""
+        self._guarded(action)
+
     def _decide(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
         """Carry out what follows from one input about configurations, then follow them."""
         self._guarded(self._carry_out_decision, decision)

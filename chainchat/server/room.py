@@ -174,6 +174,12 @@ class Room:
 
     def flush(self) -> None:
         """See ``Audience``."""
+        if self.node.running:
+            self.node.guarded(self._flush)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
         if self._news:
             news, self._news = self._news, []
             self._deliver(news)

@@ -201,7 +201,9 @@ class Session:
             return
         self._hear_lines()
         self._write_gathered()
-        while self.delivery is not None and not (self.delivery.live or self._output_full):
+        while self._node.running and self.delivery is not None:
+            if self.delivery.live or self._output_full:
+                break
             self.delivery.catch_up()
         if self._when_writable is not None and not self._output_full:
             go_on, self._when_writable = self._when_writable, None

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from zlib import crc32
 
 from msgspec import DecodeError
 
@@ -22,6 +23,9 @@ from chainchat.chain.replica import fitting, size
 from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.index import Index, Run, first_of, last_of
+
+CHECKSUM_OCTETS = 4
+"""Before everything that is stored: SQLite would not notice if a bit of it changed."""
 
 APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 2
@@ -161,6 +165,13 @@ class SQLiteStorage:
                 self._database.execute("ROLLBACK")
             raise
 
+    def _as_written(self, stored: bytes, what: str) -> bytes:
+        """What ``_checked`` was given; whatever else the disk gives back must not be believed."""
+        data = stored[CHECKSUM_OCTETS:]
+        if crc32(data).to_bytes(CHECKSUM_OCTETS) != stored[:CHECKSUM_OCTETS]:
+            raise StorageError(f"{self}: {what} are not what was written")
+        return data
+
     def _value(self, query: str, *arguments: int) -> int:
         row = self._database.execute(query, arguments).fetchone()
         value: int = row[0] if row and row[0] is not None else 0
@@ -175,7 +186,7 @@ class SQLiteStorage:
     @_loudly
     def append(self, entries: Sequence[Entry]) -> None:
         assert entries[0].seq == self._last.seq + 1
-        rows = [(part[-1].seq, encode_entries(tuple(part))) for part in _rows(entries)]
+        rows = [(part[-1].seq, _checked(encode_entries(tuple(part)))) for part in _rows(entries)]
         if len(rows) == 1:
             self._database.execute("INSERT INTO log VALUES (?, ?)", rows[0])
         else:
@@ -242,7 +253,7 @@ class SQLiteStorage:
             self._database.execute("DELETE FROM log WHERE last > ?", (after,))
             if kept:
                 self._database.execute(
-                    "INSERT INTO log VALUES (?, ?)", (after, encode_entries(kept))
+                    "INSERT INTO log VALUES (?, ?)", (after, _checked(encode_entries(kept)))
                 )
         self._index.cut(after)
         self._batches.clear()
@@ -274,10 +285,11 @@ class SQLiteStorage:
         batch = self._batches.pop(last, None)
         if batch is None:
             row = self._database.execute("SELECT entries FROM log WHERE last = ?", (last,))
-            batch = decode_entries(row.fetchone()[0])
+            what = f"the entries up to {last}"
+            batch = decode_entries(self._as_written(row.fetchone()[0], what))
             first = last + 1 - len(batch)
             if not batch or [entry.seq for entry in batch] != list(range(first, last + 1)):
-                raise StorageError(f"{self}: the entries up to {last} are not what was written")
+                raise StorageError(f"{self}: {what} are not what was written")
             if len(self._batches) >= CACHED_BATCHES:
                 del self._batches[next(iter(self._batches))]
         self._batches[last] = batch
@@ -288,11 +300,11 @@ class SQLiteStorage:
     @_loudly
     def read_record(self) -> bytes | None:
         row = self._database.execute("SELECT record FROM membership").fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else self._as_written(row[0], "the octets of the record")
 
     @_loudly
     def write_record(self, record: bytes) -> None:
-        self._database.execute("REPLACE INTO membership VALUES (1, ?)", (record,))
+        self._database.execute("REPLACE INTO membership VALUES (1, ?)", (_checked(record),))
 
     # --- the index
 
@@ -322,11 +334,13 @@ class SQLiteStorage:
     def _runs(self, condition: str, reader: int, limit: int) -> Iterator[Run]:
         query = f"SELECT run FROM messages WHERE reader = ? AND {condition}"  # noqa: S608 - constants
         for (run,) in self._database.execute(query, (reader, limit)):
-            yield Run(run)
+            yield Run(self._as_written(run, "the messages of the index"))
 
     def _write_index(self) -> None:
         for reader, run in self._index.runs.items():
-            parts = [(reader, part.ids[-1], bytes(part)) for part in run.parts(RUN_MESSAGES)]
+            parts = [
+                (reader, part.ids[-1], _checked(bytes(part))) for part in run.parts(RUN_MESSAGES)
+            ]
             self._database.executemany("INSERT INTO messages VALUES (?, ?, ?)", parts)
 
     # --- checkpoints
@@ -335,12 +349,17 @@ class SQLiteStorage:
     def newest_checkpoint(self) -> Checkpoint | None:
         query = "SELECT seq, image FROM checkpoint ORDER BY seq DESC LIMIT 1"
         row = self._database.execute(query).fetchone()
-        return None if row is None else Checkpoint(row[0], bytes(row[1]))
+        if row is None:
+            return None
+        return Checkpoint(row[0], self._as_written(row[1], "the octets of the checkpoint"))
 
     @_loudly
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         with self._transaction():
-            self._database.execute("REPLACE INTO checkpoint VALUES (?, ?)", tuple(checkpoint))
+            self._database.execute(
+                "REPLACE INTO checkpoint VALUES (?, ?)",
+                (checkpoint.seq, _checked(checkpoint.image)),
+            )
             self._database.execute("DELETE FROM checkpoint WHERE seq < ?", (checkpoint.seq,))
             self._write_index()
         self._index = Index()
@@ -348,6 +367,11 @@ class SQLiteStorage:
     def close(self) -> None:
         self._database.close()
         self._lock.release()
+
+
+def _checked(data: bytes) -> bytes:
+    """The data behind its checksum."""
+    return crc32(data).to_bytes(CHECKSUM_OCTETS) + data
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
