@@ -1,0 +1,220 @@
+"""Wall clocks that are set while the nodes serve: the times of messages follow, nothing else."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, Node, environment
+from load import UNANSWERED, Load, settle
+from talking import Person, Program
+
+NewCluster = Callable[..., Cluster]
+POSITIONS = ("head", "middle", "tail")
+
+HOUR = 3_600
+"""Seconds; clocks are set by so much."""
+
+NEAR = 60
+"""Seconds that a test takes at most: two times that differ by less are the same here."""
+
+SUSPECT_AFTER = 2.0
+"""Seconds, as in chain.ini."""
+
+PROGRAMS = 4
+PAUSE = 0.2
+"""Seconds that a program waits after each answer, so that its texts take time."""
+
+SAID = 40
+"""Texts that have to be acknowledged between two events."""
+
+OUTLIVES_SUSPICION = int(PROGRAMS * UNANSWERED * 1.5 * SUSPECT_AFTER / PAUSE)
+"""Texts that take more than ``suspect-after``: who stands still meanwhile is found silent."""
+
+
+# --- clocks that can be set
+
+
+@pytest.fixture(scope="module")
+def library(skip_or_fail: Callable[[str], None]) -> Path:
+    """What tells a process another time than it is: libfaketime."""
+    places = ("lib/*/faketime", "lib/faketime", "lib64/faketime")
+    found = [
+        path
+        for place in places
+        for root in ("/usr", "/usr/local")
+        for path in Path(root).glob(f"{place}/libfaketime.so.1")
+    ]
+    if not found:
+        skip_or_fail("faketime is not installed")
+    return found[0]
+
+
+@pytest.fixture
+def shared_memory() -> Iterator[None]:
+    """Removes what the library leaves behind in shared memory for processes that are killed."""
+
+    def all_of_it() -> set[Path]:
+        return set(Path("/dev/shm").glob("*faketime_s*_*"))
+
+    before = all_of_it()
+    yield
+    for path in all_of_it() - before:
+        if not Path("/proc", path.name.rpartition("_")[2]).exists():
+            path.unlink()
+
+
+def set_clock(path: Path, ahead: int) -> None:
+    """Let the clock that this file drives be so many seconds ahead of the true time."""
+    written = path.with_suffix(".new")
+    written.write_text(f"{ahead:+d}\n")
+    written.replace(path)
+
+
+def clock_environment(path: Path, library: Path) -> dict[str, str]:
+    """What a process needs to follow a clock of its own: true, until ``set_clock`` sets it."""
+    set_clock(path, 0)
+    return {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(path),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+@pytest.fixture
+def cluster(shared_memory: None, library: Path, new_cluster: NewCluster) -> Cluster:
+    """A chain that runs, each node of which has a wall clock of its own."""
+    made = new_cluster(suspect_after=SUSPECT_AFTER)
+    for node in made.nodes.values():
+        node.environment = clock_environment(clock_file(node), library)
+    return made.start()
+
+
+def clock_file(node: Node) -> Path:
+    """What drives the clock of a node."""
+    return node.log.with_suffix(".clock")
+
+
+def set_clocks(cluster: Cluster, positions: Iterable[str], ahead: int) -> None:
+    """Set the clocks of these nodes."""
+    for position in positions:
+        set_clock(clock_file(cluster[position]), ahead)
+
+
+CLOCKS = """
+import time
+print(time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
+"""
+
+
+def test_the_library_sets_the_wall_clock_and_no_other(library: Path, tmp_path: Path) -> None:
+    path = tmp_path / "clock"
+    changes = clock_environment(path, library)
+    for ahead in (0, HOUR, -HOUR):
+        set_clock(path, ahead)
+        told = subprocess.check_output(
+            [sys.executable, "-c", CLOCKS], env=environment(**changes), text=True
+        )
+        wall, monotonic, since_boot = map(float, told.split())
+        assert abs(wall - time.time() - ahead) < NEAR
+        assert abs(monotonic - time.monotonic()) < NEAR
+        assert abs(since_boot - time.clock_gettime(time.CLOCK_BOOTTIME)) < NEAR
+
+
+# --- what is seen of it
+
+
+def times(cluster: Cluster) -> list[float]:
+    """The times of all messages, in their order, at every node the same."""
+    found = []
+    for node in cluster.running:
+        with Program(node.address, "test", "reader") as reader:
+            messages = [push.message for push in reader.since("SINCE 0")]
+            found.append([datetime.fromisoformat(each.time).timestamp() for each in messages])
+            assert reader.ask("LOGOUT").startswith("+OK")
+    shortest = min(map(len, found))
+    assert all(each[:shortest] == found[0][:shortest] for each in found)
+    assert all(earlier <= later for earlier, later in pairwise(found[-1]))
+    return found[-1]
+
+
+def hours_behind(node: Node) -> int:
+    """By how many hours a node says that its clock is behind the messages."""
+    with Person(node.address) as person:
+        lines = "\n".join(person.listed("/chain"))
+    found = re.search(r"this machine's clock is (\d+)\.\d s behind the messages", lines)
+    return round(int(found[1]) / HOUR) if found else 0
+
+
+def all_behind(cluster: Cluster) -> dict[str, int]:
+    """By how many hours each node says that its clock is behind the messages."""
+    return {node.position: hours_behind(node) for node in cluster.running}
+
+
+@pytest.mark.parametrize("who", [("head",), ("middle",), ("tail",), POSITIONS], ids="-".join)
+def test_clocks_that_are_set_disturb_nobody(cluster: Cluster, who: tuple[str, ...]) -> None:
+    others = {position: "head" in who for position in POSITIONS if position not in who}
+    with Load(list(cluster.nodes.values()), PROGRAMS, pause=PAUSE) as load:
+        load.wait_for(SAID)
+        logged = {node: len(node.log_text()) for node in cluster.nodes.values()}
+        set_clocks(cluster, who, HOUR)
+        load.wait_for(SAID)
+        assert all_behind(cluster) == {**dict.fromkeys(who, 0), **others}
+        before = times(cluster)
+        assert abs(before[-1] - time.time() - HOUR * ("head" in who)) < NEAR
+        set_clocks(cluster, who, -HOUR)
+        load.wait_for(OUTLIVES_SUSPICION)
+        assert all_behind(cluster) == {**dict.fromkeys(who, 1 + ("head" in who)), **others}
+        after = times(cluster)
+        assert after[: len(before)] == before
+        if "head" in who:
+            assert after[-1] == after[-SAID]  # they stand still
+        else:
+            assert abs(after[-1] - time.time()) < NEAR
+        set_clocks(cluster, who, 0)
+        load.wait_for(SAID)
+        for node, octets in logged.items():
+            since = node.log_text()[octets:]
+            assert "epoch 2" not in since
+            assert "cannot confirm" not in since
+        records = settle(cluster, load)
+    assert max(record.longest_wait for record in records) < SUSPECT_AFTER
+
+
+def test_a_new_head_waits_until_its_clock_has_passed_the_messages(cluster: Cluster) -> None:
+    with Load(list(cluster.nodes.values()), PROGRAMS, pause=PAUSE) as load:
+        set_clocks(cluster, ["head"], HOUR)
+        load.wait_for(SAID)
+        cluster.kill("head")
+        assert cluster.members() == ["middle", "tail"]
+        before = times(cluster)
+        load.wait_for(SAID)
+        assert times(cluster)[-1] == before[-1]
+        assert abs(before[-1] - time.time() - HOUR) < NEAR
+        assert all_behind(cluster) == {"middle": 1, "tail": 1}
+        set_clocks(cluster, ["middle"], 2 * HOUR)
+        load.wait_for(SAID)
+        assert all_behind(cluster) == {"middle": 0, "tail": 2}
+        assert abs(times(cluster)[-1] - time.time() - 2 * HOUR) < NEAR
+        settle(cluster, load)
+
+
+def test_times_do_not_go_back_when_all_restart_with_earlier_clocks(cluster: Cluster) -> None:
+    with Load(list(cluster.nodes.values()), PROGRAMS, pause=PAUSE) as load:
+        load.wait_for(SAID)
+        before = times(cluster)
+        cluster.kill()
+        set_clocks(cluster, POSITIONS, -HOUR)
+        cluster.start()
+        load.wait_for(SAID)
+        after = times(cluster)
+        assert after[: len(before)] == before
+        assert after[-1] - before[-1] < NEAR
+        assert all_behind(cluster) == dict.fromkeys(POSITIONS, 1)
+        settle(cluster, load)
