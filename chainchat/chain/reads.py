@@ -41,7 +41,8 @@ class Reads:
         Args:
             position: this node's name.
             evaluate: answers a query from the committed state.
-            holds_lease: whether no other chain can have gone on without this node yet.
+            holds_lease: whether the committed state here is the newest: no other chain can have
+                gone on without this node yet, and it has applied an entry of this epoch.
         """
         self._position = position
         self._evaluate = evaluate

@@ -133,6 +133,7 @@ class Replica:
         durable: sequence number up to which this node's disk has the log.
         committed: sequence number up to which every member's disk has it, as far as known here.
         applied: sequence number up to which entries were handed out to be applied.
+        opened: whether an entry of this epoch was: then everything committed before it was, too.
         time: UTC milliseconds of the newest entry taken.
     """
 
@@ -160,6 +161,7 @@ class Replica:
         self.durable = log.last.seq
         self.committed = applied
         self.applied = applied
+        self.opened = False
         self.time = 0
         self._position = position
         self._origin = origin
@@ -228,6 +230,7 @@ class Replica:
             del self._recent[-len(self._taken) :]
             self._taken = []
         self.last = self._log.last
+        self.opened = self._epoch_of(self.applied) == configuration.epoch
         self._requests = []
         self._offer_again()
         self._forwarded = self._ahead = None
@@ -456,6 +459,7 @@ class Replica:
             up_to = min(self.committed, self.applied + APPLY_ENTRIES)
             entries = self._entries(self.applied, up_to, APPLY_OCTETS)
             self.applied = entries[-1].seq
+            self.opened = entries[-1].epoch == self.configuration.epoch
             for entry in entries:
                 if entry.origin == self._origin:
                     self._settle(entry.number)

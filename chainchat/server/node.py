@@ -330,7 +330,8 @@ class Node:
         return tail and self._holds_lease()
 
     def _holds_lease(self) -> bool:
-        return self._membership.holds_lease(self._clock.seconds())
+        """Whether this tail has all that was ever confirmed, and nobody goes on without it."""
+        return self._replica.opened and self._membership.holds_lease(self._clock.seconds())
 
     def _receive_in_epoch(self, sender: str, message: ChainMessage) -> None:
         """Act on a message of this epoch; keep one from an epoch that is still to be adopted.
