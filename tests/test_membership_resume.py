@@ -15,6 +15,7 @@ from membership_house import (
     propose,
     vote_for,
 )
+from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.membership import Copy, Report, Save
@@ -293,13 +294,41 @@ def test_a_log_of_a_later_epoch_is_longer_whatever_its_length():
     assert of_kind(node.receive("tail", voted, 0.1), Copy) == [Copy("tail")]
 
 
-def test_a_shorter_log_votes_as_it_is():
+def test_the_chain_is_not_resumed_before_everybody_holds_the_longest_log():
     node = wedged("head", *TWO)
     node.own.last = EntryId(1, 7)
     [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
+    assert proposal.last == EntryId(1, 7)
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 6))
-    list(node.receive("tail", voted, 0.1))
+    assert list(node.receive("tail", voted, 0.1)) == []
+    assert not node.active
+    assert node.resuming
+    list(node.receive("tail", replace(voted, last=EntryId(1, 7)), 0.2))
     assert node.active
+    assert not node.resuming
+
+
+def test_a_voter_with_a_shorter_log_copies_from_the_proposer_and_votes_again():
+    node = wedged("tail", *TWO)
+    node.own.last = EntryId(1, 6)
+    vote = vote_for(configuration(2, *TWO, head=2, tail=2), member("head", 2))
+    proposal = Propose(node.configuration, vote, EntryId(1, 7))
+    effects = list(node.receive("head", proposal, 0.0))
+    assert of_kind(effects, Copy) == [Copy("head")]
+    assert of_kind(effects, Voted)[0].last == EntryId(1, 6)
+    node.own.last = EntryId(1, 7)
+    effects = list(node.receive("head", proposal, 0.1))
+    assert of_kind(effects, Copy) == []
+    assert of_kind(effects, Voted)[0].last == EntryId(1, 7)
+
+
+def test_what_a_head_goes_on_to_write_does_not_keep_the_chain_from_being_resumed():
+    node = active("head", *TWO)
+    node.own.last = EntryId(1, 7)
+    [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
+    node.own.last = EntryId(1, 9)  # nobody else can have heard of these
+    list(node.receive("tail", Voted(member("tail", 2), proposal.vote, EntryId(1, 7)), 0.1))
+    assert node.configuration.epoch == 2
 
 
 def test_a_chain_whose_head_lost_the_end_of_its_log_is_resumed_with_the_longest():

@@ -160,6 +160,8 @@ class Membership:
         self._heard: dict[str, float] = {}
         self._proposal: Vote | None = None
         self._proposed_at = 0.0
+        self._whole = EntryId()
+        """The last entry that anybody can have heard of, when this node proposes a resume."""
         self._voters: set[str] = set()
         self._ballots = 0
         self._tried: set[Life] = set()
@@ -415,6 +417,7 @@ class Membership:
             ballot = (self.me.incarnation, self._ballots)
             self._proposal = Vote(proposed, self.me, ballot)
             self._proposed_at = now
+            self._whole = self.own.last
         self._tried |= set(self.configuration.lives) - set(proposed.lives)  # *tried*
         yield from self._canvass(self._proposal, now)
 
@@ -516,7 +519,7 @@ class Membership:
             return
         for position in proposal.configuration.positions:
             if position in self._electors(proposal) - self._voters:
-                yield Send(position, Propose(self.configuration, proposal))
+                yield Send(position, Propose(self.configuration, proposal, self._whole))
 
     def _electors(self, vote: Vote) -> set[str]:
         """Whose votes a proposal needs besides its proposer's: *all vote*."""
@@ -544,8 +547,11 @@ class Membership:
                 f"{sender} holds entries up to {voted.last.seq} of epoch {voted.last.epoch}, "
                 f"this log ends with {last.seq} of epoch {last.epoch}: copying first"
             )
+            self._whole = max(self._whole, voted.last)
             yield Copy(sender)
             return
+        if kind is Change.RESUME and voted.last < self._whole:
+            return  # it copies, and says so again
         self._voters.add(sender)
         if self._electors(voted.vote) <= self._voters:
             yield from self._decide(now)
@@ -571,6 +577,7 @@ class Membership:
             return
         if held == vote:
             yield Send(sender, Voted(self.me, vote, self.own.last))
+            yield from self._copy_for_resume(sender, proposal)
             return
         if held is not None:  # *one vote*
             same_proposer = held.proposer.id == vote.proposer.id
@@ -587,6 +594,24 @@ class Membership:
             yield from self._seal(vote, now)
         else:
             yield from self._vote(vote)
+            yield from self._copy_for_resume(sender, proposal)
+
+    def _copy_for_resume(self, proposer: str, proposal: Propose) -> Iterator[Effect]:
+        """A disk may have lost the end of the log; a chain begins again only with whole ones.
+
+        Else those who have the rest could die before they have given it to this node.
+        """
+        resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
+        if resume and self.own.last < proposal.last:
+            yield Copy(proposer)
+
+    @property
+    def resuming(self) -> bool:
+        """Whether this node takes part in an attempt to resume the chain: logs may be copied."""
+        vote = self.record.vote or self._proposal
+        return vote is not None and (
+            change(self.configuration, vote.configuration) is Change.RESUME
+        )
 
     def _vote(self, vote: Vote) -> Iterator[Effect]:
         """From here on this node is *locked*; its own proposal, if any, is never decided."""

@@ -179,10 +179,14 @@ class Pong(Struct, frozen=True):
 
 
 class Propose(Struct, frozen=True):
-    """Will you vote for this configuration, made on this base?"""
+    """Will you vote for this configuration, made on this base?
+
+    ``last``: the proposer's last entry. Before a resume, everybody has to hold it.
+    """
 
     base: Configuration
     vote: Vote
+    last: EntryId = EntryId()
 
 
 class Voted(Struct, frozen=True):

@@ -18,7 +18,6 @@ from twisted.logger import Logger
 
 from chainchat.chain import catching_up, membership, reads, replica
 from chainchat.chain.catching_up import Cut, Learner, Sponsor, Take
-from chainchat.chain.changes import Change, change
 from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.evidence import PINGS_PER_SUSPICION
 from chainchat.chain.membership import Copy, Excluded, Membership, Report, Save, Seal
@@ -321,11 +320,12 @@ class Node:
     def _may_lend(self) -> bool:
         """Whether what this log holds may be copied: its tail knows that it is committed.
 
-        Or this node has voted for a resume, whose proposer lacks the end of the log.
+        Or the chain is to be resumed, and some members lack the end of the log.
         """
-        vote = self._membership.record.vote
-        if vote is not None:
-            return change(self.configuration, vote.configuration) is Change.RESUME
+        if self._membership.resuming:
+            return True
+        if self._membership.record.vote is not None:
+            return False
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
         return tail and self._holds_lease()
 
@@ -452,14 +452,14 @@ class Node:
         self._soon()
 
     def _follow_as_learner(self) -> None:
-        """A node that is no member copies from the tail; one that is, copies no more."""
+        """A node that is no member copies from the tail; one that is, only before a resume."""
         match self._membership.status:
             case Status.LEARNER:
                 self._early = []
                 tail, epoch = self.configuration.tail, self.configuration.epoch
                 for effect in self._learner.begin(tail, epoch, self._clock.seconds()):
                     self._perform(effect)
-            case Status.ACTIVE:
+            case Status.ACTIVE if not self._membership.resuming:
                 self._learner.stop()
             case _:
                 pass

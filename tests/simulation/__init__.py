@@ -1,4 +1,14 @@
-"""A deterministic simulator: the product's own classes, a virtual clock, and seeded faults.
+"""A deterministic simulator: the product's own classes, a virtual clock, and seeded trouble.
 
-``python -m tests.simulation SEED`` replays one seed and prints what happened.
+``python -m tests.simulation SEED`` replays one seed and prints what happened; ``--planted BUG``
+does it with a bug planted.
+
+- ``clock``, ``disk``, ``network``, ``world``: what nodes live in;
+- ``clients``: what they serve;
+- ``faults``, ``meddler``: what goes wrong at random, and around the messages of membership;
+- ``stage``, ``stories``: what goes wrong on purpose, in an order that chance would hardly find;
+- ``mishaps``: what happens to disks, and what an operator does about it;
+- ``checks``, ``configurations``: what must hold;
+- ``scenario``: one run;
+- ``planted``, ``planted_log``: bugs that have to be caught.
 """

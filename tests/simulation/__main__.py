@@ -1,9 +1,14 @@
 """Replays one seed with a readable trace."""
 
-import sys
+import argparse
+from contextlib import nullcontext
 
+from tests.simulation.planted import PLANTED, planted
 from tests.simulation.scenario import run
 
-if len(sys.argv) != 2 or not sys.argv[1].isdigit():
-    sys.exit("usage: python -m tests.simulation SEED")
-print(run(int(sys.argv[1]), trace=print))
+parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+parser.add_argument("seed", type=int)
+parser.add_argument("--planted", metavar="BUG", choices=PLANTED, help="with this bug planted")
+arguments = parser.parse_args()
+with planted(arguments.planted) if arguments.planted else nullcontext():
+    print(run(arguments.seed, trace=print))

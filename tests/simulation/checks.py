@@ -1,115 +1,144 @@
-"""What must hold, after every step and at the end."""
+"""What must hold of the log, after every step and at the end."""
+
+from collections.abc import Sequence
 
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
 from chainchat.server.node import Node
-from tests.simulation.clients import Records
-from tests.simulation.world import World
+from tests.simulation.clients import Client, Records
+from tests.simulation.world import Host, World
 
 
 class InvariantError(AssertionError):
     """The product broke a promise."""
 
 
+def require(world: World, fact: bool, otherwise: str) -> None:
+    """Raise an InvariantError unless ``fact`` holds."""
+    if not fact:
+        raise InvariantError(f"at {world.clock.now:.4f} s: {otherwise}")
+
+
 class Checks:
     """Watches a world."""
 
-    def __init__(self, world: World, records: Records) -> None:
+    def __init__(self, world: World, records: Records, clients: Sequence[Client]) -> None:
         self._world = world
+        self._clients = clients
         self._records = records
         self._committed: list[Entry] = []
-        self._checked: dict[tuple[str, int], int] = {}
-        self._logs: list[tuple[int, int]] = []
-        world.after_step.append(self.after_step)
+        world.on_applied.append(self._applied)
+        world.on_cut.append(self._cut)
+        world.after_step.append(self._prefix)
         records.on_acknowledged.append(self._acknowledged)
 
-    def require(self, fact: bool, otherwise: str) -> None:
-        if not fact:
-            raise InvariantError(f"at {self._world.clock.now:.4f} s: {otherwise}")
+    def _require(self, fact: bool, otherwise: str) -> None:
+        require(self._world, fact, otherwise)
 
-    # --- after every step
+    # --- while it runs
 
-    def after_step(self) -> None:
-        for host in self._world.hosts.values():
-            if host.node is not None:
-                self._agreement(host.node, host.life)
-        self._prefix()
-
-    def _agreement(self, node: Node, life: int) -> None:
-        """What one node has applied is what every node applies, in the same order."""
-        key = (node.me.position, life)
-        done = self._checked.get(key)
-        if done is None:
-            checkpoint = self._world.hosts[node.me.position].disk.newest_checkpoint()
-            done = checkpoint.seq if checkpoint else 0
-        applied = node.state.applied
-        if applied == done:
-            return
-        for seq in range(done + 1, applied + 1):
-            [entry] = self._world.hosts[node.me.position].disk.entries([seq])
-            if seq <= len(self._committed):
-                same = self._committed[seq - 1] == entry
-                self.require(same, f"{node.me.position} applied another entry {seq}: {entry}")
-            else:
+    def _applied(self, node: Node, entries: Sequence[Entry]) -> None:
+        """What one node applies is on its disk, and what every node applies, in the same order."""
+        disk = self._world.hosts[node.me.position].disk
+        written = entries[-1].seq <= disk.last.seq
+        self._require(written, f"{node.me.position} applied what is not on its disk")
+        on_disk = disk.entries([entry.seq for entry in entries])
+        for entry, kept in zip(entries, on_disk, strict=True):
+            if entry.seq > len(self._committed):
                 self._committed.append(entry)
-        self._checked[key] = applied
+            same = self._committed[entry.seq - 1] == entry == kept
+            self._require(same, f"{node.me.position} applied another entry {entry.seq}: {entry}")
+
+    def _cut(self, host: Host, entries: Sequence[Entry]) -> None:
+        """What leaves a log was never confirmed to anybody."""
+        for entry in entries:
+            confirmed = self._committed[entry.seq - 1 : entry.seq] == [entry]
+            self._require(not confirmed, f"{host.position} cuts {entry}, which was confirmed")
+
+    def keeps_everything(self, host: Host) -> bool:
+        """Whether the disk of ``host`` has all that was ever applied anywhere."""
+        if not self._committed:
+            return True
+        newest = self._committed[-1]
+        return host.disk.epoch_of(newest.seq) == newest.epoch
 
     def _prefix(self) -> None:
         """In a configuration, a successor's log is a prefix of its predecessor's."""
-        hosts = self._world.hosts
-        logs = [(host.life, host.disk.last.seq) for host in hosts.values()]
-        if logs == self._logs:
+        if not self._world.written:
             return
-        self._logs = logs
+        self._world.written = False
+        hosts = self._world.hosts
         for host in hosts.values():
             node = host.node
             if node is None or not node.taking_part:
                 continue
             successor = node.configuration.successor(node.me.position)
-            if successor is None or hosts[successor].node is None:
-                continue
-            other = hosts[successor].node
-            if not other.taking_part or other.configuration != node.configuration:
+            other = hosts[successor].node if successor else None
+            if other is None or not other.taking_part or other.configuration != node.configuration:
                 continue
             last = hosts[successor].disk.last
-            self.require(
-                host.disk.epoch_of(last.seq) == last.epoch,
+            self._require(
+                host.disk.lacks or host.disk.epoch_of(last.seq) == last.epoch,
                 f"{successor}'s log, ending with {last}, is no prefix of {node.me.position}'s",
             )
 
     def _acknowledged(self, text: str, seq: int, node: Node) -> None:
-        """At the moment of its acknowledgement a message is on every member's disk."""
+        """At the moment of its acknowledgement a message is on every member's disk.
+
+        Or it was, and the disk has lost it since.
+        """
         for position in node.configuration.positions:
             disk = self._world.hosts[position].disk
+            if disk.lacks:
+                continue
             held = seq <= disk.last.seq and _text(disk.entries([seq])[0]) == text
-            self.require(held, f"{text!r} was acknowledged as {seq}, but {position} lacks it")
+            self._require(held, f"{text!r} was acknowledged as {seq}, but {position} lacks it")
 
     # --- at the end
+
+    def settled(self) -> bool:
+        """Whether nothing is left to be done, as far as can be seen from outside."""
+        members = self._world.newest_configuration()
+        nodes = [self._world.hosts[position].node for position in members.positions]
+        whole = len(nodes) == len(self._world.founding)
+        everybody = all(client.logged_in for client in self._clients)
+        return (
+            whole
+            and everybody
+            and all(
+                node is not None
+                and node.taking_part
+                and node.configuration == members
+                and node.pending == 0
+                and node.state.applied == self._world.hosts[members.head].disk.last.seq
+                for node in nodes
+            )
+        )
 
     def at_end(self) -> None:
         """Everything acknowledged is there, once, everywhere; reads were linearizable."""
         newest = self._world.newest_configuration()
-        self.require(
-            len(newest.members) == len(self._world.founding), f"the chain is not whole: {newest}"
-        )
+        whole = len(newest.members) == len(self._world.founding)
+        self._require(whole, f"the chain is not whole: {newest}")
         nodes = [self._world.hosts[position].node for position in newest.positions]
-        for node in nodes:
-            self.require(
-                node is not None and node.taking_part,
-                f"not serving again: {node and node.standing}",
-            )
-            stuck = f"{node.pending} requests at {node.me.position} were never answered"
-            self.require(node.pending == 0, stuck)
+        for position, node in zip(newest.positions, nodes, strict=True):
+            serves = node is not None and node.taking_part
+            why = "dead" if node is None else node.standing.reason
+            self._require(serves, f"{position} does not serve again: {why}")
+            stuck = f"{node.pending} requests at {position} were never answered"
+            self._require(node.pending == 0, stuck)
+        for client in self._clients:
+            self._require(client.logged_in, f"{client.name} cannot log in")
         first = nodes[0]
         for node in nodes[1:]:
             same = node.state.image() == first.state.image()
             ends = f"{node.state.applied} and {first.state.applied}"
-            self.require(same, f"{node.me.position} and {first.me.position} differ, at {ends}")
+            self._require(same, f"{node.me.position} and {first.me.position} differ, at {ends}")
         self._messages(first)
-        for name, newest in self._records.marks.items():
+        for name, mark in self._records.marks.items():
             account = first.state.account_named(name)
-            kept = account is not None and account.seen >= newest
-            self.require(kept, f"the read mark {newest} of {name} is lost")
+            kept = account is not None and account.seen >= mark
+            self._require(kept, f"the read mark {mark} of {name} is lost")
         self._reads()
 
     def _messages(self, node: Node) -> None:
@@ -120,18 +149,18 @@ class Checks:
                 break
             shown += more
         self.shown = {message.text: message.id for message in shown}
-        self.require(len(self.shown) == len(shown), "a message is there twice")
+        self._require(len(self.shown) == len(shown), "a message is there twice")
         for text, seq in self._records.acknowledged.items():
-            self.require(self.shown.get(text) == seq, f"{text!r}, acknowledged as {seq}, is lost")
+            self._require(self.shown.get(text) == seq, f"{text!r}, acknowledged as {seq}, is lost")
         for text in self.shown:
-            self.require(text in self._records.sent, f"{text!r} was never sent")
+            self._require(text in self._records.sent, f"{text!r} was never sent")
         self._senders_order(list(self.shown))
 
     def _senders_order(self, texts: list[str]) -> None:
         newest: dict[str, int] = {}
         for text in texts:
             sender, number = text.rsplit("-", 1)
-            self.require(newest.get(sender, 0) < int(number), f"{text!r} is out of order")
+            self._require(newest.get(sender, 0) < int(number), f"{text!r} is out of order")
             newest[sender] = int(number)
 
     def _reads(self) -> None:
@@ -140,11 +169,11 @@ class Checks:
         place = {seq: index for index, seq in enumerate(order)}
         for read in self._records.reads:
             newest = read.shown[-1] if read.shown else 0
-            self.require(newest >= read.newest_before, f"a read missed {read.newest_before}")
+            self._require(newest >= read.newest_before, f"a read missed {read.newest_before}")
             if read.shown:
                 first = place.get(read.shown[0], 0)
                 whole = order[first : first + len(read.shown)] == read.shown
-                self.require(whole, f"a read showed a hole, or what is not there: {read.shown}")
+                self._require(whole, f"a read showed a hole, or what is not there: {read.shown}")
 
 
 def _text(entry: Entry) -> str | None:

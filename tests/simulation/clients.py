@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
+from typing import Any
 
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY
@@ -50,12 +52,16 @@ class Client:
 
     A program resumes and sends again what was not answered; a person logs in anew, says it once,
     and leaves it to the node that took it.
+
+    Attributes:
+        logged_in: whether it has a session, as far as it was told.
     """
 
     def __init__(
         self, world: World, name: str, records: Records, *, window: int, person: bool
     ) -> None:
         self.name = name
+        self.logged_in = False
         self._world = world
         self._records = records
         self._window = window
@@ -94,11 +100,18 @@ class Client:
 
     def _submit(self, command: commands.AnyCommand, replied: Callable[[Result], None]) -> None:
         """Ask, and hear the answer only while this is still the connection."""
-        attempt = self._attempt
         assert self._node is not None
-        self._node.submit(
-            command, lambda result: replied(result) if attempt == self._attempt else None
-        )
+        self._node.submit(command, self._heard(self._node, replied))
+
+    def _heard(self, node: Node, heard: Callable[[Any], None]) -> Callable[[Any], None]:
+        """``heard``, when the node's host gets so far, if this is still the connection then."""
+        attempt, host = self._attempt, self._world.hosts[node.me.position]
+
+        def arrive(answer: Any) -> None:
+            if attempt == self._attempt:
+                heard(answer)
+
+        return lambda answer: self._world.outward(host, partial(arrive, answer))
 
     def _node_died(self, host: Host) -> None:
         if self._node is not None and self._node.me.position == host.position:
@@ -111,6 +124,7 @@ class Client:
     def _leave(self) -> None:
         """The connection ends; the node, if it lives, notes that."""
         self._attempt += 1
+        self.logged_in = False
         node, self._node = self._node, None
         if node is not None and node.running and self._session:
             node.submit(commands.End(self._session, 0))
@@ -127,6 +141,7 @@ class Client:
         assert self._node is not None
         if isinstance(result, Accepted):
             self._attempt += 1
+            self.logged_in = True
             account = self._node.state.account_of(self._session)
             assert account is not None
             self._account = account.number
@@ -190,11 +205,10 @@ class Client:
     def _read(self) -> None:
         assert self._node is not None
         before = self._records.newest_acknowledged
-        attempt = self._attempt
 
         def shown(page: Page) -> None:
-            if attempt == self._attempt:
-                ids = [message.id for message in page.messages]
-                self._records.reads.append(Read(before, ids))
+            ids = [message.id for message in page.messages]
+            self._records.reads.append(Read(before, ids))
 
-        self._node.ask(Recent(self._account, READ_MESSAGES), shown)
+        query = Recent(self._account, READ_MESSAGES)
+        self._node.ask(query, self._heard(self._node, shown))

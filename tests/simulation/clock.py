@@ -59,7 +59,12 @@ class WorldClock:
 
 
 class HostClock:
-    """The monotonic clock of one host: ``rate`` of its seconds to one of the world's."""
+    """The monotonic clock of one host: ``rate`` of its seconds to one of the world's.
+
+    Attributes:
+        stalled_until: true time until which the host stands still. If that began in the middle of
+            something, the rest of it is done then, and what it reads on this clock is of then.
+    """
 
     def __init__(
         self, world: WorldClock, rate: float, deliver: Callable[[Callable[[], Any]], None]
@@ -71,12 +76,13 @@ class HostClock:
             rate: how fast it runs.
             deliver: runs a call on the host, or keeps it until the host runs again.
         """
+        self.stalled_until = 0.0
         self._world = world
         self._rate = rate
         self._deliver = deliver
 
     def seconds(self) -> float:
-        return 1_000.0 + self._world.now * self._rate
+        return 1_000.0 + max(self._world.now, self.stalled_until) * self._rate
 
     def callLater(self, delay: float, function: Callable[..., Any], *args: Any) -> Timer:  # noqa: N802
         timer = Timer(self._push, lambda: self._deliver(lambda: function(*args)))

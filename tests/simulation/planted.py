@@ -1,10 +1,12 @@
 """Planted bugs: the simulator has to catch each of them, or it proves nothing.
 
-Each is a subclass of a class of the product, put in its place for a run.
+Each is a subclass of a class of the product, or a function, put in its place for a run. Those in
+the log and the chat are in ``planted_log``; those in membership are here, at least one for each row
+of the table in ``docs/architecture.md`` that says what a rule is for.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -14,134 +16,13 @@ from chainchat.chain.changes import Change, change, may_shrink
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.membership import Membership
-from chainchat.chain.messages import Abort, Ack, Forward, Holding, Ping, Vote
+from chainchat.chain.messages import Abort, EntryId, Ping, Vote
 from chainchat.chain.record import Status
-from chainchat.chain.replica import Effect, Persist, Replica, Send
-from chainchat.chat import commands
-from chainchat.chat.state import ChatState, Result
+from chainchat.chain.replica import Replica, Send
+from chainchat.chat.state import ChatState
+from tests.simulation import planted_log, stories
+from tests.simulation.stage import Story
 from tests.simulation.world import TracedNode
-
-
-class AcknowledgesBeforePersisting(Replica):
-    """Sends and applies first, and writes to its disk afterwards."""
-
-    def turn(self, now: int) -> Iterator[Effect]:
-        late = []
-        for effect in super().turn(now):
-            if isinstance(effect, Persist):
-                late.append(effect)
-            else:
-                yield effect
-        yield from late
-
-
-class RepliesBeforeTheTail(Replica):
-    """The head takes for committed what its own disk has."""
-
-    def _forward(self) -> Iterator[Effect]:
-        yield from super()._forward()
-        if self.configuration.head == self._position:
-            self._commit(self.durable)
-
-
-class AppliesBeforeCommit(Replica):
-    """Every member applies what its own disk has."""
-
-    def _apply(self) -> Iterator[Effect]:
-        committed, self.committed = self.committed, self.durable
-        yield from super()._apply()
-        self.committed = committed
-
-
-class ResumesOneTooLate(Replica):
-    """Goes on after the entry that the successor lacks."""
-
-    def _resume_from(self, last, successor):
-        super()._resume_from(last, successor)
-        if self._forwarded < self.durable:
-            self._forwarded += 1
-
-
-class ForgetsToSubmitAgain(Replica):
-    """What was on its way to the head in one configuration is not submitted in the next."""
-
-    def adopt(self, configuration):
-        super().adopt(configuration)
-        self._offered = self._numbered
-
-    def _settle(self, number: int) -> None:
-        self._pending.pop(number, None)
-
-
-class NoDeduplicationOfOrigins(ChatState):
-    """A request that its origin submits again is applied again."""
-
-    def _in_turn(self, origin: str, number: int) -> bool:
-        if origin not in self.origins:
-            return False
-        self.origins[origin] = max(number, self.origins[origin])
-        return True
-
-
-class NoDeduplicationOfPrograms(ChatState):
-    """A SEND that is repeated is said again."""
-
-    def _say(self, say, seq, time, events) -> Result:
-        self._holder(say.session)
-        return self._said(say, seq, time, events)
-
-
-class KeepsSessionsOfTheDead(ChatState):
-    """A new epoch ends nobody's session."""
-
-    def _set_origins(self, command: commands.Origins, events: list) -> None:
-        known = {origin: self.origins.get(origin, 0) for origin in command.origins}
-        self.origins = self.origins | known
-
-
-class DropsEarlyMessages(TracedNode):
-    """A message of an epoch that is still to be adopted is thrown away."""
-
-    def _receive_in_epoch(self, sender, message) -> None:
-        if message.epoch <= self._replica.configuration.epoch and self._replica.active:
-            super()._receive_in_epoch(sender, message)
-
-
-class NeverTellsHolding(Replica):
-    """Goes on after a new connection as if nothing had been lost on the old one."""
-
-    def linked(self, position: str) -> None:
-        forwarded, told = self._forwarded, self._tell_holding
-        super().linked(position)
-        self._forwarded, self._tell_holding = forwarded, told
-
-    def receive(self, sender, message) -> None:
-        if not isinstance(message, Holding) or self._forwarded is None:
-            super().receive(sender, message)
-
-
-class ActsOnAnyEpoch(TracedNode):
-    """Believes entries and acknowledgements whatever epoch, and so whatever chain, they are of."""
-
-    def _receive_in_epoch(self, sender, message) -> None:
-        match message:
-            case Ack():
-                self._replica._commit(message.seq)
-            case Forward():
-                self._replica._take(message)
-            case _:
-                super()._receive_in_epoch(sender, message)
-        self._soon()
-
-
-class LosesMarks(ChatState):
-    """Read marks are acknowledged, and forgotten."""
-
-    def _see(self, number: int, seen: int) -> None:
-        pass
-
-
-# --- membership: each row of the table in docs/architecture.md that says what a rule is for
 
 
 class BelievesStaleProofs(Evidence):
@@ -150,6 +31,14 @@ class BelievesStaleProofs(Evidence):
     def is_fresh(self, life: Life, now: float) -> bool:
         known = self._known.get(life)
         return known is not None and known.fresh is not None
+
+
+class CountsFromTheAnswer(Evidence):
+    """A confirmation is fresh from when it came, not from when it was asked for."""
+
+    def confirmed(self, life: Life, nonce: int, now: float) -> None:
+        super().confirmed(life, nonce, now)
+        self.meet(life, now).fresh = now
 
 
 class ForgetsWhomItTriedToExclude(Membership):
@@ -168,19 +57,90 @@ class VotesOnHearsay(Membership):
 
 
 class ForgetsVotes(Membership):
-    """A vote does not survive a restart."""
+    """A vote does not survive a restart.
 
-    def __init__(self, me, record, founding, *, suspect_after: float) -> None:
-        super().__init__(me, replace(record, vote=None), founding, suspect_after=suspect_after)
+    Nothing is lost by that alone: a restarted member votes for nothing but a resume, which lists
+    its present life and needs the vote of everybody, also of whoever the forgotten vote was for.
+    So it is the rule itself that is watched here.
+    """
+
+    def __init__(self, me, record, *arguments, **options) -> None:
+        super().__init__(me, replace(record, vote=None), *arguments, **options)
 
 
 class NeverWedges(Membership):
     """A restarted member goes on as if it had never been away."""
 
-    @property
-    def status(self) -> Status:
-        status = super().status
-        return Status.ACTIVE if status is Status.WEDGED else status
+    def __init__(self, me, record, *arguments, **options) -> None:
+        super().__init__(me, record, *arguments, **options)
+        member = record.configuration.member(me.position)
+        if member is not None and member.id == me.id:
+            self.me = member
+
+
+class TakesAnyLifeForTheMember(Membership):
+    """A restarted node takes part in a newer configuration that lists an earlier life of it."""
+
+    def _adopt(self, configuration: Configuration):
+        yield from super()._adopt(configuration)
+        if self.status is Status.WEDGED:
+            self.me = configuration.member(self.me.position)
+
+
+def resumes_with_two(base: Configuration, proposed: Configuration) -> Change | None:
+    """Any two of three members may resume."""
+    lives = [(member.position, member.id) for member in base.members]
+    there = [(member.position, member.id) for member in proposed.members]
+    kind = change(base, proposed)
+    if kind is None and len(there) == 2 and there == [life for life in lives if life in there]:
+        return Change.RESUME
+    return kind
+
+
+class ResumesWithoutOne(Membership):
+    """Two of three resume the chain, and do not wait for the third."""
+
+    also = {
+        "chainchat.chain.membership.change": resumes_with_two,
+    }
+
+    def _resumed(self, now: float) -> Configuration | None:
+        base = self.configuration
+        if self.status is Status.LEARNER or len(base.members) < 3:
+            return super()._resumed(now)
+        present = [self._present_life(position, now) for position in base.positions]
+        there = tuple(member for member in present if member is not None)
+        news = any(not base.has(member.life) for member in there)
+        if len(there) != 2 or there[0] != self.me or not news:
+            return super()._resumed(now)
+        return base.followed_by(there, "resumed: two of three are enough")
+
+    def _objection(self, vote: Vote, kind, now: float) -> str:
+        if kind is Change.RESUME and len(vote.configuration.members) == 2:
+            return "" if self.me in vote.configuration.members else "another life"
+        return super()._objection(vote, kind, now)
+
+
+class ResumesWithoutCopying(Membership):
+    """The proposer of a resume leaves its log as it is, though a voter's is longer."""
+
+    def _count(self, sender, voted, now):
+        yield from super()._count(sender, replace(voted, last=EntryId()), now)
+
+
+class ProvesNothing(Evidence):
+    """Counts the dead as it counts the silent."""
+
+    def died(self, life: Life, now: float) -> None:
+        super().died(life, now)
+        self.meet(life, now).clean = False
+
+
+class WaitsForDeadProposers(Membership):
+    """Never completes what it voted for, though its proposer is dead."""
+
+    def _complete(self, now: float):
+        return iter(())
 
 
 class WorksWhileItVotes(Membership):
@@ -266,49 +226,45 @@ def half_is_enough(base: Configuration, remaining, clean) -> bool:
     return 2 * len(stay) >= len(set(base.lives) - set(clean)) or may_shrink(base, stay, clean)
 
 
-PLANTED: dict[str, Any] = {
-    bug.__name__: bug
-    for bug in (
-        AcknowledgesBeforePersisting,
-        RepliesBeforeTheTail,
-        AppliesBeforeCommit,
-        ResumesOneTooLate,
-        ForgetsToSubmitAgain,
-        NoDeduplicationOfOrigins,
-        NoDeduplicationOfPrograms,
-        KeepsSessionsOfTheDead,
-        DropsEarlyMessages,
-        NeverTellsHolding,
-        LosesMarks,
-        BelievesStaleProofs,
-        NeverWedges,
-        WorksWhileItVotes,
-        LetsLearnersInTooEarly,
-        DecidesWithoutVotes,
-        ReadsWithoutLease,
-        NeverAborts,
-        half_is_enough,
-        ActsOnAnyEpoch,
-        AdoptsWhenItVotes,
-        DropsVotesOfDeadProposers,
+PLANTED: dict[str, tuple[Any, Story | None]] = {
+    bug.__name__: (bug, story)
+    for bug, story in (
+        (planted_log.AcknowledgesBeforePersisting, None),
+        (planted_log.RepliesBeforeTheTail, None),
+        (planted_log.AppliesBeforeCommit, None),
+        (planted_log.ResumesOneTooLate, None),
+        (planted_log.ForgetsToSubmitAgain, None),
+        (planted_log.NoDeduplicationOfOrigins, None),
+        (planted_log.NoDeduplicationOfPrograms, None),
+        (planted_log.KeepsSessionsOfTheDead, None),
+        (planted_log.DropsEarlyMessages, None),
+        (planted_log.NeverTellsHolding, None),
+        (planted_log.ActsOnAnyEpoch, None),
+        (planted_log.LosesMarks, None),
+        (BelievesStaleProofs, None),
+        (CountsFromTheAnswer, stories.second_thoughts),
+        (ForgetsWhomItTriedToExclude, stories.second_thoughts),
+        (VotesOnHearsay, stories.hearsay),
+        (ForgetsVotes, stories.forgotten_vote),
+        (NeverWedges, stories.gone_on_alone),
+        (TakesAnyLifeForTheMember, None),
+        (ResumesWithoutOne, stories.gone_on_alone),
+        (ResumesWithoutCopying, stories.all_die),
+        (WorksWhileItVotes, None),
+        (LetsLearnersInTooEarly, None),
+        (VotesTwice, stories.two_askers),
+        (DecidesWithoutVotes, None),
+        (KeepsItsProposalWhenItVotes, stories.kept_proposal),
+        (DropsVotesOfDeadProposers, stories.two_askers),
+        (AdoptsWhenItVotes, None),
+        (ReadsWithoutLease, None),
+        (NeverAborts, None),
+        (ProvesNothing, stories.last_of_three),
+        (WaitsForDeadProposers, stories.last_of_three),
+        (half_is_enough, None),
     )
 }
-"""Those that the standing seeds have to catch."""
-
-RARE: dict[str, Any] = {
-    bug.__name__: bug
-    for bug in (
-        VotesOnHearsay,
-        ForgetsWhomItTriedToExclude,
-        ForgetsVotes,
-        VotesTwice,
-        KeepsItsProposalWhenItVotes,
-    )
-}
-"""Those that do harm only in a window of milliseconds, after several faults in the right order.
-
-No seed has caught them yet; the unit tests of membership hold the rules that they break.
-"""
+"""Each bug by its name, and the story that brings it out, if it takes one."""
 
 PLACES = {
     TracedNode: "tests.simulation.scenario.TracedNode",
@@ -320,10 +276,13 @@ PLACES = {
 
 
 @contextmanager
-def planted(bug: Any) -> Iterator[None]:
-    """Put ``bug`` in the place of what it is a bad copy of."""
+def planted(name: str) -> Iterator[None]:
+    """Put a bug in the place of what it is a bad copy of."""
+    bug, _ = PLANTED[name]
     place = "chainchat.chain.membership.may_shrink"
     if isinstance(bug, type):
         place = next(name for kind, name in PLACES.items() if issubclass(bug, kind))
-    with patch(place, bug):
+    with ExitStack() as patches:
+        for where, what in {place: bug, **getattr(bug, "also", {})}.items():
+            patches.enter_context(patch(where, what))
         yield

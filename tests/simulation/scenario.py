@@ -1,16 +1,38 @@
-"""One run: a world from a seed, clients, faults, then calm, and the checks."""
+"""One run: a world from a seed, clients, trouble, then calm, and the checks."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from unittest.mock import patch
 
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client, Records
+from tests.simulation.configurations import ConfigurationChecks
 from tests.simulation.faults import Faults
+from tests.simulation.meddler import Meddler
+from tests.simulation.mishaps import Mishaps
+from tests.simulation.network import DELAY
+from tests.simulation.stage import Stage, Story
+from tests.simulation.stories import STORIES
 from tests.simulation.world import TracedNode, World
 
-TROUBLE, CALM = 6.0, 9.0
-"""Seconds of virtual time."""
+TROUBLE = 6.0
+"""Seconds of virtual time in which things go wrong at random."""
+
+AFTERMATH = 2.0
+"""The same, after a story."""
+
+CALM = 12.0
+"""Seconds after that in which the chain has to be whole again."""
+
+QUIET = 1.0
+"""Seconds for which it has to stay so."""
+
+CHECKPOINT_ENTRIES = (10_000, 40)
+"""After so many entries a node makes a checkpoint: in no run at all, or in every run."""
+
+OPENINGS: tuple[Story | str, ...] = ("chance", "meddler", *STORIES, "chance", "meddler")
+"""Where trouble comes from at first, by the seed; their number has no factor in common with 40."""
 
 
 @dataclass(frozen=True)
@@ -23,26 +45,83 @@ class Summary:
     events: Counter[str]
 
 
-def run(seed: int, *, trace: Callable[[str], None] | None = None) -> Summary:
+def founding(seed: int) -> tuple[str, ...]:
+    """The positions that found the chain of a run."""
+    return ("head", "middle", "tail")[: (3, 3, 3, 3, 3, 3, 2, 1)[seed % 8]]
+
+
+def opening(seed: int) -> Story | str:
+    """What the trouble of a run begins with: a story, if three can play one, or chance alone."""
+    begins_with = OPENINGS[seed % len(OPENINGS)]
+    return begins_with if len(founding(seed)) == 3 else "chance"
+
+
+def run(
+    seed: int, *, trace: Callable[[str], None] | None = None, watch_votes: bool = True
+) -> Summary:
     """Run one seed.
+
+    Args:
+        seed: decides everything.
+        trace: takes the lines of a readable trace.
+        watch_votes: see ``ConfigurationChecks``.
 
     Raises:
         InvariantError: a promise was broken.
     """
-    founding = ("head", "middle", "tail")[: (3, 3, 3, 3, 3, 3, 2, 1)[seed % 8]]
+    with patch("chainchat.server.applying.CHECKPOINT_ENTRIES", CHECKPOINT_ENTRIES[seed % 2]):
+        return _run(seed, trace, watch_votes=watch_votes)
+
+
+def _run(seed: int, trace: Callable[[str], None] | None, *, watch_votes: bool) -> Summary:
     spares = ("spare",) if seed % 5 == 4 else ()
-    world = World(seed, founding, spares, node_class=TracedNode, trace=trace)
+    world = World(seed, founding(seed), spares, node_class=TracedNode, trace=trace)
     records = Records()
-    checks = Checks(world, records)
-    for name in ("ann", "bea", "cat", "dan"):
-        window = world.random.choice((1, 4, 16))
-        Client(world, name, records, window=window, person=name == "dan")
+    clients = [
+        Client(world, name, records, window=world.random.choice((1, 4, 16)), person=name == "dan")
+        for name in ("ann", "bea", "cat", "dan")
+    ]
+    checks = Checks(world, records, clients)
+    ConfigurationChecks(world, checks, watch_votes=watch_votes)
     for host in world.hosts.values():
         world.later(world.random.random() / 2, world.start, host)
-    faults = Faults(world)
-    world.run(TROUBLE)
-    faults.end()
-    world.run(TROUBLE + CALM)
+    _trouble(world, Mishaps(world, checks), opening(seed))
+    _calm_down(world)
+    _wait_until_settled(world, checks)
     checks.at_end()
     epoch = world.newest_configuration().epoch
     return Summary(epoch, len(records.acknowledged), len(records.reads), world.events)
+
+
+def _trouble(world: World, mishaps: Mishaps, begins_with: Story | str) -> None:
+    """What goes wrong at random, perhaps after a story."""
+    end = TROUBLE
+    if not isinstance(begins_with, str):
+        stage = Stage(world, mishaps, begins_with)
+        while stage.over is None:
+            world.run(world.clock.now + 0.1)
+        end = stage.over + AFTERMATH
+    elif begins_with == "meddler":
+        Meddler(world, mishaps)
+    Faults(world, mishaps)
+    world.run(end)
+
+
+def _calm_down(world: World) -> None:
+    """From now on nothing goes wrong: all is healed and everybody is started."""
+    world.note("faults end")
+    world.calm = True
+    world.network.doubled = 0.0
+    world.network.delay = DELAY
+    world.network.unblock()
+    for host in world.hosts.values():
+        host.dying = host.stalling = 0.0
+        host.disk.failing = False
+        world.start(host)
+
+
+def _wait_until_settled(world: World, checks: Checks) -> None:
+    end, quiet = world.clock.now + CALM, 0.0
+    while world.clock.now < end and quiet < QUIET:
+        world.run(world.clock.now + QUIET / 4)
+        quiet = quiet + QUIET / 4 if checks.settled() else 0.0

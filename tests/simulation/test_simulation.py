@@ -1,18 +1,26 @@
 """The standing runs: many seeds hold every invariant, and every planted bug is caught."""
 
-import itertools
 import os
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from chainchat.chain.replica import DivergenceError
+from chainchat.server.applying import StateMismatchError
 from tests.simulation.planted import PLANTED, planted
-from tests.simulation.scenario import Summary, run
+from tests.simulation.scenario import Summary, opening, run
 from tests.simulation.world import EVENTS
 
-STANDING_SEEDS = 800
+ROOT = Path(__file__).parents[2]
+STANDING_SEEDS = 1_000
 SEEDS_TO_CATCH = 500
+
+CAUGHT = (AssertionError, DivergenceError, StateMismatchError)
+"""What a planted bug is caught by; any other error is one of the bug itself, which is outdated."""
 
 
 def _run(seed: int) -> Summary | str:
@@ -24,12 +32,15 @@ def _run(seed: int) -> Summary | str:
 
 
 def _first_catch(name: str) -> tuple[int, str] | None:
-    """The first seed whose run fails with the bug planted."""
-    with planted(PLANTED[name]):
-        for seed in itertools.islice(itertools.count(), SEEDS_TO_CATCH):
+    """The first seed whose run fails with the bug planted; those with its story are tried first."""
+    _, story = PLANTED[name]
+    seeds = sorted(range(SEEDS_TO_CATCH), key=lambda seed: opening(seed) is not story)
+    with planted(name):
+        for seed in seeds if story else range(SEEDS_TO_CATCH):
             try:
-                run(seed)
-            except Exception as error:  # a node's own failure counts like a check's
+                # A vote that is forgotten is to be caught by the harm that it does, if it does any.
+                run(seed, watch_votes=name == "ForgetsVotes")
+            except CAUGHT as error:
                 return seed, f"{type(error).__name__}: {error}"
     return None
 
@@ -62,9 +73,11 @@ def test_every_planted_bug_is_caught(capsys):
     assert [name for name, catch in caught.items() if catch is None] == []
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(11))
 def test_a_seed_replays_to_the_same_trace(seed):
-    first: list[str] = []
-    second: list[str] = []
-    assert run(seed, trace=first.append) == run(seed, trace=second.append)
-    assert first == second
+    """Also in another process, where sets of strings have another order."""
+    trace: list[str] = []
+    trace.append(str(run(seed, trace=trace.append)))
+    replay = [sys.executable, "-m", "tests.simulation", str(seed)]
+    again = subprocess.run(replay, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert again.stdout.splitlines() == trace

@@ -1,0 +1,237 @@
+"""The network of a world: connections, in order until they break, and ways that carry nothing."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Message
+from chainchat.server.node import Node
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Host, World
+
+DELAY = 0.004
+"""Mean delay of the network, seconds."""
+
+Way = tuple[str, str]
+"""(from, to)."""
+
+Watcher = Callable[[str, str, Message], None]
+"""Is told of a message: who sends it, to whom, and what it is."""
+
+
+@dataclass(eq=False)
+class Connection:
+    """One TCP connection: FIFO in each direction, until it breaks.
+
+    Attributes:
+        ends: the two positions.
+        open: whether it carries anything.
+        draining: ends at which still arrives what the other one had sent before it died.
+        due: when the newest message arrives, by receiver.
+        held: what waits for a blocked way, by receiver.
+    """
+
+    ends: tuple[str, str]
+    open: bool = True
+    draining: set[str] = field(default_factory=set)
+    due: dict[str, float] = field(default_factory=dict)
+    held: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+
+
+class Network:
+    """All connections, and the ways between the hosts.
+
+    Attributes:
+        delay: mean seconds that a message takes.
+        doubled: probability that a message arrives a second time, later.
+        blocked: ways on which nothing arrives for now; it is kept for later.
+        sending: called before a message is on its way; may slow or break its connection.
+        arriving: called when the receiver is about to handle a message; may kill or pause it.
+    """
+
+    def __init__(self, world: "World") -> None:
+        self.delay = DELAY
+        self.doubled = 0.0
+        self.blocked: set[Way] = set()
+        self.sending: list[Watcher] = []
+        self.arriving: list[Watcher] = []
+        self._world = world
+        self._connections: dict[frozenset[str], Connection] = {}
+        self._ended: dict[frozenset[str], Connection] = {}
+
+    def soon(self) -> float:
+        """A message's delay."""
+        return self._world.random.expovariate(1 / self.delay)
+
+    # --- connections
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Those that are open."""
+        return list(self._connections.values())
+
+    def between(self, one: str, other: str) -> Connection | None:
+        """The connection of two nodes, if there is one."""
+        return self._connections.get(frozenset((one, other)))
+
+    def dial(self, one: str, other: str) -> None:
+        """An attempt by ``one``; a dead process's port refuses it, a cut network says nothing."""
+        hosts = self._world.hosts
+        if self.between(one, other) is not None or hosts[one].node is None:
+            return
+        if not self.blocked.intersection(((one, other), (other, one))):
+            if hosts[other].node is not None:
+                self._establish(hosts[one], hosts[other])
+                return
+            self._world.on_host(one, partial(_refused, hosts[one], hosts[one].life, other))
+        self._world.later(self._world.random.uniform(0.02, 0.2), self.dial, one, other)
+
+    def _establish(self, *hosts: "Host") -> None:
+        connection = Connection((hosts[0].position, hosts[1].position))
+        pair = frozenset(connection.ends)
+        self._connections[pair] = connection
+        if pair in self._ended:
+            self._ended.pop(pair).draining = set()
+        for host, peer in permutations(hosts):
+            assert peer.node is not None
+            do = partial(_linked, peer.position, peer.node.me)
+            self._carry(connection, peer.position, host.position, do, None)
+
+    def end(self, connection: Connection, *, dead: str = "") -> None:
+        """It ends, and each side learns of it; what was on its way is lost.
+
+        If that is because a process died, what it had sent may be in the other's hands already.
+        """
+        connection.open = False
+        pair = frozenset(connection.ends)
+        self._connections.pop(pair, None)
+        for position, peer in permutations(connection.ends):
+            notice = self.soon()
+            if dead == peer and self._world.random.random() < 0.5:
+                connection.draining = {position}
+                self._ended[pair] = connection
+                notice += max(0.0, connection.due.get(position, 0.0) - self._world.clock.now)
+            life = self._world.hosts[position].life
+            lost = partial(self._lost, position, peer, life, connection)
+            self._world.later(notice, self._world.on_host, position, lost)
+
+    def _lost(self, position: str, peer: str, life: int, connection: Connection) -> None:
+        host = self._world.hosts[position]
+        connection.draining.discard(position)
+        if host.node is None or host.life != life:
+            return
+        if self.between(position, peer) is not None:
+            return  # a newer one has taken its place already
+        host.node.unlinked(peer)
+        self._world.later(self.soon(), self.dial, position, peer)
+
+    # --- messages
+
+    def transmit(self, connection: Connection, sender: str, to: str, message: Message) -> None:
+        """Send a message over a connection; if that has ended, it is lost."""
+        if not connection.open:
+            return
+        for told in self.sending:
+            told(sender, to, message)
+        do = partial(_received, sender, message)
+        self._carry(connection, sender, to, do, message)
+        if self.doubled and self._world.random.random() < self.doubled:
+            again = self._handler(connection, sender, to, do, message)
+            late = self._world.random.uniform(0.0, 0.5)
+            self._world.later(late, self._world.on_host, to, again)
+
+    def slow(self, sender: str, to: str, seconds: float) -> None:
+        """Whatever is sent that way from now on arrives so much later, or with what does."""
+        connection = self.between(sender, to)
+        if connection is not None:
+            due = max(self._world.clock.now, connection.due.get(to, 0.0))
+            connection.due[to] = due + seconds
+
+    def _carry(
+        self,
+        connection: Connection,
+        sender: str,
+        to: str,
+        do: Callable[[Node], None],
+        message: Message | None,
+    ) -> None:
+        """Deliver in order, after a delay; hold back while the way is blocked."""
+        due = max(self._world.clock.now + self.soon(), connection.due.get(to, 0.0))
+        connection.due[to] = due
+        handle = self._handler(connection, sender, to, do, message)
+
+        def arrive() -> None:
+            held = connection.held.setdefault(to, [])
+            if held or (sender, to) in self.blocked:
+                held.append(handle)
+            else:
+                self._world.on_host(to, handle)
+
+        self._world.later(due - self._world.clock.now, arrive)
+
+    def _handler(
+        self,
+        connection: Connection,
+        sender: str,
+        to: str,
+        do: Callable[[Node], None],
+        message: Message | None,
+    ) -> Callable[[], None]:
+        """What the receiver does with a message, if it still lives then."""
+        host = self._world.hosts[to]
+        life = host.life
+
+        def alive() -> bool:
+            here = connection.open or to in connection.draining
+            return here and host.node is not None and host.life == life
+
+        def handle() -> None:
+            if not alive():
+                return
+            if message is not None:
+                for told in self.arriving:
+                    told(sender, to, message)
+                if not alive():
+                    return
+            if host.paused:
+                host.kept.append(handle)
+                return
+            assert host.node is not None
+            do(host.node)
+
+        return handle
+
+    # --- ways
+
+    def block(self, ways: Iterable[Way]) -> None:
+        """Nothing arrives on these ways for now."""
+        self.blocked.update(ways)
+
+    def unblock(self, ways: Iterable[Way] | None = None) -> None:
+        """These ways, or all, are open again: what was held back arrives."""
+        self.blocked.difference_update(set(self.blocked) if ways is None else ways)
+        for connection in self.connections:
+            for sender, to in permutations(connection.ends):
+                if (sender, to) not in self.blocked:
+                    waiting, connection.held[to] = connection.held.get(to, []), []
+                    for handle in waiting:
+                        self._world.later(0.0, self._world.on_host, to, handle)
+
+
+def _linked(peer: str, member: Member, node: Node) -> None:
+    """A new connection takes the place of an older one, whose end this side may not know of."""
+    node.unlinked(peer)
+    node.linked(peer, member)
+
+
+def _received(sender: str, message: Message, node: Node) -> None:
+    node.receive(sender, message)
+
+
+def _refused(host: "Host", life: int, position: str) -> None:
+    if host.node is not None and host.life == life:
+        host.node.refused(position)

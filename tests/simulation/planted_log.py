@@ -1,0 +1,129 @@
+"""Planted bugs in the log and in the chat; see ``planted``."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from chainchat.chain.messages import Ack, Forward, Holding
+from chainchat.chain.replica import Effect, Persist, Replica
+from chainchat.chat import commands
+from chainchat.chat.state import ChatState, Result
+from tests.simulation.world import TracedNode
+
+
+class AcknowledgesBeforePersisting(Replica):
+    """Sends and applies first, and writes to its disk afterwards."""
+
+    def turn(self, now: int) -> Iterator[Effect]:
+        late = []
+        for effect in super().turn(now):
+            if isinstance(effect, Persist):
+                late.append(effect)
+            else:
+                yield effect
+        yield from late
+
+
+class RepliesBeforeTheTail(Replica):
+    """The head takes for committed what its own disk has."""
+
+    def _forward(self) -> Iterator[Effect]:
+        yield from super()._forward()
+        if self.configuration.head == self._position:
+            self._commit(self.durable)
+
+
+class AppliesBeforeCommit(Replica):
+    """Every member applies what its own disk has."""
+
+    def _apply(self) -> Iterator[Effect]:
+        committed, self.committed = self.committed, self.durable
+        yield from super()._apply()
+        self.committed = committed
+
+
+class ResumesOneTooLate(Replica):
+    """Goes on after the entry that the successor lacks."""
+
+    def _resume_from(self, last, successor):
+        super()._resume_from(last, successor)
+        if self._forwarded < self.durable:
+            self._forwarded += 1
+
+
+class ForgetsToSubmitAgain(Replica):
+    """What was on its way to the head in one configuration is not submitted in the next."""
+
+    def adopt(self, configuration):
+        super().adopt(configuration)
+        self._unoffered = []
+
+    def _settle(self, number: int) -> None:
+        self._pending = deque(request for request in self._pending if request.number != number)
+
+
+class NoDeduplicationOfOrigins(ChatState):
+    """A request that its origin submits again is applied again."""
+
+    def _in_turn(self, origin: str, number: int) -> bool:
+        if origin not in self.origins:
+            return False
+        self.origins[origin] = max(number, self.origins[origin])
+        return True
+
+
+class NoDeduplicationOfPrograms(ChatState):
+    """A SEND that is repeated is said again."""
+
+    def _say(self, say, seq, time, events) -> Result:
+        self._holder(say.session)
+        return self._said(say, seq, time, events)
+
+
+class KeepsSessionsOfTheDead(ChatState):
+    """A new epoch ends nobody's session."""
+
+    def _set_origins(self, command: commands.Origins, events: list) -> None:
+        known = {origin: self.origins.get(origin, 0) for origin in command.origins}
+        self.origins = self.origins | known
+
+
+class DropsEarlyMessages(TracedNode):
+    """A message of an epoch that is still to be adopted is thrown away."""
+
+    def _receive_in_epoch(self, sender, message) -> None:
+        if message.epoch <= self._replica.configuration.epoch and self._replica.active:
+            super()._receive_in_epoch(sender, message)
+
+
+class NeverTellsHolding(Replica):
+    """Goes on after a new connection as if nothing had been lost on the old one."""
+
+    def linked(self, position: str) -> None:
+        forwarded, told = self._forwarded, self._tell_holding
+        super().linked(position)
+        self._forwarded, self._tell_holding = forwarded, told
+
+    def receive(self, sender, message) -> None:
+        if not isinstance(message, Holding) or self._forwarded is None:
+            super().receive(sender, message)
+
+
+class ActsOnAnyEpoch(TracedNode):
+    """Believes entries and acknowledgements whatever epoch, and so whatever chain, they are of."""
+
+    def _receive_in_epoch(self, sender, message) -> None:
+        match message:
+            case Ack():
+                self._replica._commit(message.seq)
+            case Forward():
+                self._replica._take(message)
+            case _:
+                super()._receive_in_epoch(sender, message)
+        self._soon()
+
+
+class LosesMarks(ChatState):
+    """Read marks are acknowledged, and forgotten."""
+
+    def _see(self, number: int, seen: int) -> None:
+        pass

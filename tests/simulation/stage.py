@@ -1,0 +1,224 @@
+"""Where a story is played: what it can wait for, and what it can do.
+
+It sees only what is sent and written, and does only what networks and machines do: it holds back
+one direction of a connection, kills, pauses.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from chainchat.chain.messages import Message
+from chainchat.chain.record import Record
+from tests.simulation.checks import require
+from tests.simulation.mishaps import Mishaps
+from tests.simulation.world import SUSPECT_AFTER, Host, World
+
+FOUNDED_BY = 3.0
+"""When the chain has to be there at the latest, seconds."""
+
+LOOK = 0.01
+"""How often a story looks whether what it waits for is so, seconds."""
+
+
+@dataclass(frozen=True)
+class Sends:
+    """Waits until one node sends another a message of a kind.
+
+    Attributes:
+        within: seconds for which the story waits.
+    """
+
+    sender: str
+    kind: type[Message]
+    to: str
+    within: float = 2 * SUSPECT_AFTER
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Waits until a vote is on the disk of a node."""
+
+    voter: str
+    within: float = 2 * SUSPECT_AFTER
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """Waits until these confirm something again, in a chain without those."""
+
+    these: tuple[str, ...]
+    without: tuple[str, ...]
+    within: float
+
+
+Plot = Generator[float | Sends | Votes | GoOn, bool, None]
+"""Yields how many seconds it waits, or for what, and is sent whether that came in time."""
+
+Story = Callable[["Stage"], Plot]
+
+
+class Stage:
+    """Plays one story, as soon as three members are at work.
+
+    Attributes:
+        random: the world's.
+        mishaps: for the disks of the dead.
+        over: when the story ended; None before.
+    """
+
+    def __init__(self, world: World, mishaps: Mishaps, story: Story) -> None:
+        self.random = world.random
+        self.mishaps = mishaps
+        self.over: float | None = None
+        self._world = world
+        self._story = story
+        self._plot: Plot | None = None
+        self._awaited: Sends | Votes | GoOn | None = None
+        self._scene = 0
+        world.network.sending.append(self._sending)
+        world.on_record.append(self._recorded)
+        self._wait_for_members()
+
+    def _wait_for_members(self) -> None:
+        if not self.whole:
+            self.require(self.now < FOUNDED_BY, "three that nothing happened to are no chain yet")
+            self._world.later(0.05, self._wait_for_members)
+            return
+        self.members = self._world.newest_configuration().positions
+        self.head, self.middle, self.tail = self.members
+        self._world.note(f"the story begins: {self._story.__name__}")
+        self._plot = self._story(self)
+        self._world.later(self.moment(0.1, 0.6), self._next, 0, None)
+
+    @property
+    def whole(self) -> bool:
+        """Whether three members are at work."""
+        members = self._world.newest_configuration().positions
+        nodes = [self._world.hosts[position].node for position in members]
+        return len(members) == 3 and all(node is not None and node.taking_part for node in nodes)
+
+    # --- how it goes on
+
+    def _next(self, scene: int, came: bool | None) -> None:
+        if scene != self._scene:
+            return  # what was awaited came, or came too late
+        assert self._plot is not None
+        self._scene += 1
+        self._awaited = None
+        try:
+            awaited = self._plot.send(came)
+        except StopIteration:
+            self._world.note("the story ends")
+            self.over = self._world.clock.now
+            self._world.network.unblock()
+            return
+        if isinstance(awaited, float):
+            self._world.later(awaited, self._next, self._scene, True)
+        else:
+            self._awaited = awaited
+            self._world.later(awaited.within, self._next, self._scene, False)
+            self._look()
+
+    def _sending(self, sender: str, to: str, message: Message) -> None:
+        match self._awaited:
+            case Sends() as sends if (sends.sender, sends.to) == (sender, to):
+                if isinstance(message, sends.kind):
+                    self._came()
+
+    def _recorded(self, host: Host, _: Record | None, record: Record) -> None:
+        match self._awaited:
+            case Votes() as votes if votes.voter == host.position and record.vote is not None:
+                self._came()
+
+    def _look(self) -> None:
+        match self._awaited:
+            case GoOn() as go_on:
+                if all(self._goes_on(position, go_on.without) for position in go_on.these):
+                    self._came()
+                else:
+                    self._world.later(LOOK, self._look)
+
+    def _goes_on(self, position: str, without: tuple[str, ...]) -> bool:
+        host = self._world.hosts[position]
+        node = host.node
+        if node is None or not node.taking_part:
+            return False
+        if not set(without).isdisjoint(node.configuration.positions):
+            return False
+        return host.disk.epoch_of(node.state.applied) == node.configuration.epoch
+
+    def _came(self) -> None:
+        self._awaited = None
+        self._world.later(0.0, self._next, self._scene, True)
+
+    # --- what it can do
+
+    def require(self, fact: bool, otherwise: str) -> None:
+        """What the chain promises at this point."""
+        require(self._world, fact, otherwise)
+
+    @property
+    def now(self) -> float:
+        """True time, seconds."""
+        return self._world.clock.now
+
+    def moment(self, least: float, most: float) -> float:
+        """Some seconds."""
+        return self.random.uniform(least, most)
+
+    def hold(self, sender: str, to: str) -> None:
+        """What is sent that way does not arrive for now."""
+        self._world.note(f"what {sender} sends to {to} is held back")
+        self._world.network.block([(sender, to)])
+
+    def cut(self, one: str, other: str) -> None:
+        """Nothing arrives either way."""
+        self.hold(one, other)
+        self.hold(other, one)
+
+    def let(self, sender: str, to: str) -> None:
+        """What was held back on this way arrives."""
+        self._world.note(f"what {sender} sent to {to} arrives")
+        self._world.network.unblock([(sender, to)])
+
+    def mend(self, one: str, other: str) -> None:
+        """They hear each other again."""
+        self.let(one, other)
+        self.let(other, one)
+
+    def part(self, one: str, other: str) -> None:
+        """Their connection breaks; they make another one."""
+        connection = self._world.network.between(one, other)
+        if connection is not None:
+            self._world.note(f"the connection {one} - {other} breaks")
+            self._world.network.end(connection)
+
+    def pause(self, position: str, seconds: float) -> None:
+        """It stands still."""
+        self._world.pause(self._world.hosts[position], seconds)
+
+    def kill(self, *positions: str) -> None:
+        """All at once."""
+        for position in positions:
+            self._world.kill(self._world.hosts[position])
+
+    def start(self, *positions: str) -> None:
+        """They start again, one sooner than the other."""
+        for position in positions:
+            self._world.later(self.moment(0.0, 0.1), self._start, self._world.hosts[position])
+
+    def _start(self, host: Host) -> None:
+        self._world.start(host)
+
+    def back_up(self, *positions: str) -> None:
+        """Their folders are copied."""
+        for position in positions:
+            self.mishaps.back_up(self._world.hosts[position])
+
+    def lie(self, position: str) -> None:
+        """Its disk had lied: a part of the log is lost."""
+        self.mishaps.lie(self._world.hosts[position])
+
+    def restore(self, position: str) -> None:
+        """It gets an old backup."""
+        self.mishaps.restore(self._world.hosts[position])

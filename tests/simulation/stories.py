@@ -1,0 +1,199 @@
+"""Openings that set a world up on purpose: orders of events that chance would hardly find.
+
+Each is an order in which a chain that lacks one of the rules of membership does harm, with a tie
+left open here and there: the seed decides it. While the rule is kept, most of them do not come off,
+and end early.
+
+In each, A, B and C are the members. Where the text says that one suspects another, it has not heard
+it for ``suspect-after``, because the way between them is cut.
+"""
+
+from chainchat.chain.messages import Pong, Propose, Voted
+from tests.simulation.stage import GoOn, Plot, Sends, Stage, Story, Votes
+from tests.simulation.world import SUSPECT_AFTER
+
+
+def hearsay(stage: Stage) -> Plot:
+    """B suspects A and asks C, who still hears A. If C votes, it dies before A learns of it.
+
+    A takes C for clean then, and goes on alone; so does B.
+    """
+    a, b, c = stage.members
+    stage.hold(a, b)
+    yield stage.moment(0.0, 0.15)
+    stage.hold(b, a)
+    if (yield Sends(c, Voted, b)):
+        yield stage.moment(0.0, 0.03)
+        stage.kill(c)
+        yield 1.5 * SUSPECT_AFTER
+        stage.start(c)
+
+
+def second_thoughts(stage: Stage) -> Plot:
+    """A and C suspect B. A asks C, then hears B again and answers it. Then A dies.
+
+    C completes what A proposed. If A confirmed that it had not tried to exclude B, B takes it for
+    clean and goes on alone.
+    """
+    a, b = stage.random.sample((stage.head, stage.middle), 2)
+    c = stage.tail
+    stage.cut(b, c)
+    stage.hold(a, b)
+    yield stage.moment(0.0, 0.2)
+    stage.hold(b, a)
+    if not (yield Sends(a, Propose, c)):
+        return
+    stage.hold(c, a)
+    if not (yield Votes(c, within=SUSPECT_AFTER / 2)):
+        return
+    stage.mend(b, a)
+    yield Sends(a, Pong, b, within=0.3)
+    yield stage.moment(0.0, 0.1)
+    stage.kill(a)
+    stage.let(c, a)
+    yield 1.2 * SUSPECT_AFTER
+    stage.start(a)
+
+
+def two_askers(stage: Stage) -> Plot:
+    """A and B suspect each other, and both ask C, who hears each only after the other.
+
+    C votes for A, who decides. C does not hear of that, comes to suspect A or sees it die, and then
+    B asks.
+    """
+    a, b = stage.random.sample((stage.head, stage.middle), 2)
+    c = stage.tail
+    stage.cut(a, b)
+    stage.hold(b, c)
+    if not (yield Votes(c)):
+        return
+    stage.hold(a, c)
+    if stage.random.random() < 0.5:
+        yield stage.moment(1.0, 1.2) * SUSPECT_AFTER
+    else:
+        yield stage.moment(0.0, 0.1)
+        stage.kill(a)
+        stage.let(a, c)
+        yield stage.moment(0.0, 0.5)
+    stage.let(b, c)
+    yield SUSPECT_AFTER / 2
+    stage.start(a)
+
+
+def kept_proposal(stage: Stage) -> Plot:
+    """B suspects A and asks C; then it hears A again, suspects C, and votes for what A proposes.
+
+    A has suspected C all the time, and C A. Before B hears what A decided, the vote of C arrives.
+    """
+    a, b, c = stage.members
+    stage.cut(a, c)
+    stage.hold(a, b)
+    if not (yield Sends(b, Propose, c)):
+        return
+    stage.hold(c, b)
+    suspects_c = stage.now + stage.moment(1.05, 1.15) * SUSPECT_AFTER
+    if not (yield Votes(c, within=0.3)):
+        return
+    # Of all that A says on a new connection, its proposal has to come before any Pong.
+    stage.part(a, b)
+    stage.let(a, b)
+    if not (yield Sends(a, Propose, b, within=0.3)):
+        return
+    stage.hold(a, b)
+    yield suspects_c - stage.now - 0.4
+    stage.pause(b, 0.4)
+    stage.let(a, b)
+    yield Sends(b, Voted, a)
+    stage.hold(a, b)
+    yield stage.moment(0.0, 0.1)
+    stage.let(c, b)
+    yield SUSPECT_AFTER / 2
+
+
+def forgotten_vote(stage: Stage) -> Plot:
+    """B and C suspect A. C votes for what B proposes, and then most of them die.
+
+    When all are back they resume; but C still owes B its vote.
+    """
+    a, b, c = stage.members
+    stage.cut(a, b)
+    stage.cut(a, c)
+    if not (yield Sends(b, Propose, c)):
+        return
+    stage.hold(c, b)
+    if not (yield Votes(c, within=SUSPECT_AFTER / 2)):
+        return
+    stage.kill(*stage.random.choice(((a, c), (c, a, b))))
+    for one, other in ((a, b), (a, c), (b, c)):
+        stage.mend(one, other)
+    yield stage.moment(0.0, 0.2)
+    stage.start(a, b, c)
+    yield SUSPECT_AFTER
+
+
+def gone_on_alone(stage: Stage) -> Plot:
+    """A suspects C. B dies, and A, who saw that, goes on alone. B comes back, and finds only C."""
+    a, b = stage.random.sample((stage.head, stage.middle), 2)
+    c = stage.tail
+    stage.cut(a, c)
+    yield stage.moment(0.85, 1.15) * SUSPECT_AFTER
+    stage.kill(b)
+    yield stage.moment(0.1, 0.4) * SUSPECT_AFTER
+    stage.cut(a, b)
+    stage.start(b)
+    yield 1.5 * SUSPECT_AFTER
+
+
+def all_die(stage: Stage) -> Plot:
+    """Everybody dies, once or twice, and one comes back with less on its disk than it had."""
+    for _ in range(stage.random.choice((1, 2, 2))):
+        stage.kill(*stage.random.sample(stage.members, 3))
+        stage.back_up(*stage.members)
+        yield stage.moment(0.0, 0.1)
+        mishap = stage.random.choice((stage.lie, stage.restore))
+        mishap(stage.random.choice(stage.members))
+        stage.start(*stage.members)
+        yield stage.moment(0.5, 1.5) * SUSPECT_AFTER
+
+
+def last_of_three(stage: Stage) -> Plot:
+    """Two processes die, at once or one after the other, and the last goes on, well at once."""
+    a, b, c = stage.random.sample(stage.members, 3)
+    stage.kill(a)
+    match stage.random.choice(("votes", "is asked", "soon")):
+        case "votes":
+            yield Votes(stage.random.choice((b, c)), within=0.1)
+        case "is asked":
+            asker, asked = (p for p in stage.members if p != a)
+            yield Sends(asker, Propose, asked, within=0.1)
+        case _:
+            yield stage.moment(0.0, 0.1)
+    yield stage.random.choice((0.0, stage.moment(0.0, 0.02)))
+    stage.kill(b)
+    went_on = yield GoOn((c,), without=(a, b), within=SUSPECT_AFTER / 2)
+    stage.require(went_on, f"{a} and {b} are dead, and {c} does not go on")
+    stage.start(a, b)
+
+
+def one_falls_silent(stage: Stage) -> Plot:
+    """One hears nobody and is heard by nobody, and the other two go on."""
+    a = stage.random.choice(stage.members)
+    others = tuple(position for position in stage.members if position != a)
+    for other in others:
+        stage.cut(a, other)
+    went_on = yield GoOn(others, without=(a,), within=1.5 * SUSPECT_AFTER)
+    stage.require(went_on, f"{a} is silent, and {' and '.join(others)} do not go on")
+    yield stage.moment(0.0, 0.5)
+
+
+STORIES: tuple[Story, ...] = (
+    hearsay,
+    second_thoughts,
+    two_askers,
+    kept_proposal,
+    forgotten_vote,
+    gone_on_alone,
+    all_die,
+    last_of_three,
+    one_falls_silent,
+)
