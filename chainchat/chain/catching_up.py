@@ -118,6 +118,7 @@ class Learner:
         self.frozen = self._agreed = False
         self._candidate = self._log.last
         self._parts = []
+        self.end = EntryId()
         self.copied_entries = self.copied_octets = 0
         self.began = now
         yield self._ask(now)

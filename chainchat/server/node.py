@@ -527,7 +527,8 @@ class Node:
     def _tell_progress(self) -> None:
         """Once in a while, how far a learner has come."""
         now = self._clock.seconds()
-        copying = self._learner.end.seq and not self._learner.caught_up
+        learner = self._learner
+        copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:
             self._progress_told = now
             self._log(progress(self._learner, self._storage.last.seq, now))
