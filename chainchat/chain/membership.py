@@ -188,8 +188,13 @@ class Membership:
 
     @property
     def active(self) -> bool:
-        """Whether this node takes part in the chain now: a member, neither *locked* nor sealed."""
-        return self.status is Status.ACTIVE and self.record.vote is None and self.sealed is None
+        """Whether this node takes part in the chain now: a member, neither *locked* nor sealed.
+
+        A head that proposes to resume writes nothing meanwhile: nobody could confirm it, and the
+        others have to hold what its log ends with.
+        """
+        locked = self.record.vote is not None or self.resuming
+        return self.status is Status.ACTIVE and not locked and self.sealed is None
 
     @property
     def sealed(self) -> Member | None:
@@ -607,11 +612,16 @@ class Membership:
 
     @property
     def resuming(self) -> bool:
-        """Whether this node takes part in an attempt to resume the chain: logs may be copied."""
+        """Whether this node takes part in an attempt to resume the chain."""
         vote = self.record.vote or self._proposal
         return vote is not None and (
             change(self.configuration, vote.configuration) is Change.RESUME
         )
+
+    @property
+    def lends_for_resume(self) -> bool:
+        """Whether its log may be copied for that: a proposer's not before it is the longest."""
+        return self.resuming and (self._proposal is None or self.own.last >= self._whole)
 
     def _vote(self, vote: Vote) -> Iterator[Effect]:
         """From here on this node is *locked*; its own proposal, if any, is never decided."""

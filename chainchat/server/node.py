@@ -322,9 +322,9 @@ class Node:
 
         Or the chain is to be resumed, and some members lack the end of the log.
         """
-        if self._membership.resuming:
+        if self._membership.lends_for_resume:
             return True
-        if self._membership.record.vote is not None:
+        if self._membership.resuming or self._membership.record.vote is not None:
             return False
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
         return tail and self._holds_lease()
@@ -509,6 +509,11 @@ class Node:
 
     def _cut(self, after: int) -> None:
         """Take what the chain does not have out of the log, never silently."""
+        if self._membership.resuming:
+            raise DivergenceError(
+                f"the log differs after {after} from that of {self._learner.source}, "
+                f"though both are members of {self.configuration}"
+            )
         committed = max(self.state.applied, self._storage.committed)
         if after < committed:
             raise DivergenceError(
