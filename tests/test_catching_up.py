@@ -250,6 +250,17 @@ def test_it_does_not_ask_again_while_parts_come():
     assert list(learner.tick(1.0 * SUSPECT_AFTER)) != []
 
 
+def test_before_a_resume_it_leaves_its_log_as_it_is_though_the_source_has_less():
+    log = log_of(1, 1, 2)
+    learner = learner_with(log)
+    list(learner.begin("head", EPOCH, 0.0, committed=False))
+    assert list(learner.differs("head", Differs(EPOCH, EntryId(1, 2)), 0.0)) == []
+    assert learner.source is None
+    copied = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), False)
+    assert list(learner.copied("head", copied, 0.0)) == []
+    assert everything(log) == entries(1, 1, 2)
+
+
 def taught(log, *, end, sealed=False):
     """A learner to which two entries came."""
     learner = learner_with(log)

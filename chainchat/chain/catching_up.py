@@ -149,7 +149,11 @@ class Learner:
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Effect]:
         """The source does not hold the entry asked about; try the next that may be common."""
-        if sender == self.source and message.epoch == self._epoch and not self._agreed:
+        if sender != self.source or message.epoch != self._epoch:
+            return
+        if not self._committed:
+            self.stop()  # before a resume: the source has less, and nothing is ever cut
+        elif not self._agreed:
             self._candidate = newest_not_after(self._log, message.newest)
             yield self._ask(now)
 

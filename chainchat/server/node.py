@@ -509,11 +509,6 @@ class Node:
 
     def _cut(self, after: int) -> None:
         """Take what the chain does not have out of the log, never silently."""
-        if self._membership.resuming:
-            raise DivergenceError(
-                f"the log differs after {after} from that of {self._learner.source}, "
-                f"though both are members of {self.configuration}"
-            )
         committed = max(self.state.applied, self._storage.committed)
         if after < committed:
             raise DivergenceError(

@@ -4,6 +4,7 @@ Every mishap leaves another disk that has all that was ever applied, and that co
 the newest configuration. And there is an operator, who does what ``docs/operations.md`` says.
 """
 
+from chainchat.chain.messages import EntryId
 from tests.simulation.checks import Checks
 from tests.simulation.disk import Disk
 from tests.simulation.world import Host, World
@@ -47,7 +48,7 @@ class Mishaps:
 
     def lie(self, host: Host) -> None:
         """The newest writes were never on the disk, though it said so."""
-        if host.disk.losable and self._others_keep_everything(host):
+        if host.disk.losable and self._others_keep_everything(host, EntryId()):
             count = self._random.randint(1, host.disk.losable)
             before = host.disk.last.seq
             host.disk.lose(count)
@@ -62,19 +63,27 @@ class Mishaps:
         self._world.note(f"{host.position} gets a backup of {backup.record}")
         host.newest_disk, host.disk = host.disk, backup.copy(host.disk)
 
-    def _others_keep_everything(self, host: Host) -> bool:
-        """Whether another member of the newest configuration has all that was ever applied."""
-        return any(
-            self._checks.keeps_everything(self._world.hosts[position])
+    def _others_keep_everything(self, host: Host, end: EntryId) -> bool:
+        """Whether another member of the newest configuration has all that was ever applied.
+
+        And the entry ``end``, too.
+        """
+        others = [
+            self._world.hosts[position]
             for position in self._world.newest_configuration().positions
             if position != host.position
+        ]
+        return any(
+            self._checks.keeps_everything(other) and other.disk.epoch_of(end.seq) == end.epoch
+            for other in others
         )
 
     def _may_restore(self, host: Host, backup: Disk) -> bool:
         """Whether nobody can go back with it to the configuration of that day.
 
         So all the others have to know the newest. And if it was the only member on that day, it
-        goes on alone until it meets the others, which the operations manual warns of.
+        goes on alone until it meets the others, which the operations manual warns of. What was cut
+        off its log since then must not come back either: a member stops at the sight of that.
         """
         newest = self._world.newest_configuration()
         others = [other.disk.record for other in self._world.hosts.values() if other is not host]
@@ -83,7 +92,7 @@ class Mishaps:
             and len(backup.record.configuration.members) > 1
             and backup.record.id == (host.disk.record and host.disk.record.id)
             and all(record and record.configuration == newest for record in others)
-            and self._others_keep_everything(host)
+            and self._others_keep_everything(host, backup.last)
         )
 
     # --- the operator

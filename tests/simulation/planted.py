@@ -247,7 +247,7 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (VotesOnHearsay, stories.hearsay),
         (ForgetsVotes, stories.forgotten_vote),
         (NeverWedges, stories.gone_on_alone),
-        (TakesAnyLifeForTheMember, None),
+        (TakesAnyLifeForTheMember, stories.all_die),
         (ResumesWithoutOne, stories.gone_on_alone),
         (ResumesWithoutCopying, stories.all_die),
         (WorksWhileItVotes, None),

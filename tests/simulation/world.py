@@ -197,11 +197,7 @@ class World:
 
     def on_host(self, position: str, call: Callable[[], Any]) -> None:
         """Run something on a host, when it runs."""
-        host = self.hosts[position]
-        if host.paused:
-            host.kept.append(call)
-        else:
-            call()
+        self.outward(self.hosts[position], call)
 
     def outward(self, host: Host, call: Callable[[], Any]) -> None:
         """What a process does to others: if it stands still in a write, when that is done."""
