@@ -862,3 +862,18 @@ def test_every_message_arrives_once_and_in_order_however_connections_break(
     for _ in range(3):
         wire_.step()
     assert wire_.heard == [f"remark {number}" for number in range(count)]
+
+
+# --- whom to try next --------------------------------------------------------------------
+
+
+def test_a_node_that_sends_its_clients_on_has_not_failed() -> None:
+    nodes = Nodes([("a", 1), ("b", 1), ("c", 1)], Random(0))
+    assert [nodes.lost(0.1, sent_on=True) for _ in range(9)] == [0.0] * 9
+
+
+def test_a_round_of_sessions_that_break_soon_is_waited_out() -> None:
+    nodes = Nodes([("a", 1), ("b", 1), ("c", 1)], Random(0))
+    first, second, third = (nodes.lost(0.1) for _ in range(3))
+    assert (first, second) == (0.0, 0.0)
+    assert third > 0.0

@@ -61,7 +61,7 @@ class Nodes:
             if address not in self._addresses:
                 self._addresses.append(address)
 
-    def lost(self, served: float | None) -> float:
+    def lost(self, served: float | None, *, sent_on: bool = False) -> float:
         """The current node failed or refused: it is the next one's turn.
 
         A whole round of failures is waited out. The break of a session is no failure yet, or at
@@ -69,11 +69,12 @@ class Nodes:
 
         Args:
             served: how many seconds the session lasted, None if there was none.
+            sent_on: whether the node has said that it is about to go, and where to go on.
 
         Returns:
             How many seconds to wait before trying it.
         """
-        if served is not None and served >= LASTING:
+        if served is not None and (sent_on or served >= LASTING):
             self._failures = 0
             self._backoff.reset()
         first_break = served is not None and self._failures == 0

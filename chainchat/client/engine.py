@@ -197,7 +197,7 @@ class Engine:
         served = None if self._online_since is None else now - self._online_since
         self._online_since = None
         host, port = self._nodes.current
-        wait = self._nodes.lost(served)
+        wait = self._nodes.lost(served, sent_on=self._closing)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
         self._ask_again(self._dialogue.unanswered)
         self._new_connection()
