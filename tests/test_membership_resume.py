@@ -308,6 +308,21 @@ def test_the_chain_is_not_resumed_before_everybody_holds_the_longest_log():
     assert not node.resuming
 
 
+def test_a_vote_counts_no_more_when_somebody_turns_out_to_hold_more():
+    node = wedged("head", *THREE)
+    for position in ("middle", "tail"):
+        is_back(node, member(position, 2))
+    [proposal, _] = of_kind(node.tick(0.05), Propose)
+    vote = proposal.vote
+    list(node.receive("tail", Voted(member("tail", 2), vote, EntryId()), 0.1))
+    list(node.receive("middle", Voted(member("middle", 2), vote, EntryId(1, 5)), 0.1))
+    node.own.last = EntryId(1, 5)
+    list(node.receive("middle", Voted(member("middle", 2), vote, EntryId(1, 5)), 0.2))
+    assert not node.active
+    list(node.receive("tail", Voted(member("tail", 2), vote, EntryId(1, 5)), 0.3))
+    assert node.active
+
+
 def test_a_voter_with_a_shorter_log_copies_from_the_proposer_and_votes_again():
     node = wedged("tail", *TWO)
     node.own.last = EntryId(1, 6)

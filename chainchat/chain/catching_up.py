@@ -102,8 +102,8 @@ class Learner:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all but the newest entries are there."""
-        return self._agreed and self.end.seq - self._log.last.seq <= NEAR_ENTRIES
+        """Whether all but the newest entries have come."""
+        return self._agreed and self.end.seq - self._held.seq <= NEAR_ENTRIES
 
     def begin(
         self, source: str, epoch: int, now: float, *, committed: bool = True

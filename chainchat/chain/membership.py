@@ -509,7 +509,9 @@ class Membership:
         for position, pong in self._present.items():
             newcomer = pong.member
             known = pong.configuration == base and not base.has_node(newcomer.id)
-            if known and pong.caught_up and self._is_heard(position, now):
+            # Once asked for, it stays: whether it has caught up may change with every batch.
+            asked = self._proposal is not None and newcomer in self._proposal.configuration.members
+            if known and (pong.caught_up or asked) and self._is_heard(position, now):
                 why = f"{position} has caught up and joins"
                 return base.followed_by((*base.members, newcomer), why)
         return None
@@ -553,6 +555,7 @@ class Membership:
                 f"this log ends with {last.seq} of epoch {last.epoch}: copying first"
             )
             self._whole = max(self._whole, voted.last)
+            self._voters = set()  # they have to hold that, too
             yield Copy(sender)
             return
         if kind is Change.RESUME and voted.last < self._whole:

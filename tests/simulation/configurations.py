@@ -80,12 +80,12 @@ class ConfigurationChecks:
             self._everything(at_work)
 
     def _everything(self, at_work: list[Node]) -> None:
-        """Who has applied an entry of the newest configuration has all that was ever confirmed.
+        """Whoever is at work in the newest configuration has all that was ever confirmed.
 
-        Before that, one whose disk has lost entries may still wait for them.
+        From its first moment on: it may be the only one left in the next.
         """
         for node in at_work:
-            if node.configuration.epoch == max(self._decided) and node._replica.opened:
+            if node.configuration.epoch == max(self._decided):
                 whole = self._checks.keeps_everything(self._world.hosts[node.me.position])
                 text = f"{node.me.position} is at work in {_named(node.configuration)}"
                 self._require(whole, f"{text}, and lacks entries")
