@@ -6,11 +6,12 @@ import node_house
 import pytest
 from sessions_house import DAY_SECONDS, HELLO, Connection, House, one
 
+from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat.commands import Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.state import REMEMBERED_SENDS
 from chainchat.server.delivery import REMEMBERED_PUSHES, Reading
-from chainchat.server.handler import Lobby
+from chainchat.server.handler import SAID_AT_ONCE, Lobby
 from chainchat.server.node import MAX_PENDING
 from chainchat.server.room import NAMED_AT_ONCE, NOTICE_PAUSE, Room
 from chainchat.server.sessions import LOGIN_SECONDS, Session
@@ -241,6 +242,39 @@ def test_last_shows_ones_own_and_what_was_said_to_all(pair):
         "| #6 11:03 bob: three",
         ". 2 messages",
     ]
+
+
+def test_what_is_said_in_one_piece_is_one_entry_and_each_line_has_its_own_reply(house, pair):
+    alice, bob = pair
+    before = house.node.state.origins["id.1"]
+    assert alice.says("one", ">> nobody: two", "three") == [
+        "+OK 4",
+        "-ERR 521 there is no account nobody; the list of accounts has the names",
+        "+OK 6",
+    ]
+    assert house.node.state.origins["id.1"] == before + 1
+    assert [line.partition(" ")[0] for line in bob.reads()][-2:] == ["#4", "#6"]
+
+
+def test_a_bad_line_between_two_that_are_said_is_answered_in_its_turn(pair):
+    replies = pair[0].says("one", "/nonsense", "two", "/who", "three")
+    assert [reply[:8] for reply in replies] == [
+        "+OK 4",
+        "-ERR 500",
+        "+OK 5",
+        "| alice",
+        "| bob",
+        ". 2 acco",
+        "+OK 6",
+    ]
+
+
+def test_much_in_one_piece_makes_no_command_that_is_too_long(house, pair):
+    lines = ["ü" * 500] * (SAID_AT_ONCE + 1)
+    replies = pair[0].says(*lines)
+    assert replies == [f"+OK {number}" for number in range(4, SAID_AT_ONCE + 5)]
+    log = house.storage.read(3, house.storage.last.seq, 1 << 30)
+    assert all(0.9 * MAX_COMMAND < len(entry.command) <= MAX_COMMAND for entry in log[:-1])
 
 
 def test_replies_keep_their_order_when_a_read_stands_between(pair):

@@ -39,7 +39,7 @@ _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
 _RAW_TAG = re.compile(rf"@({_TAG})(?![^ ])".encode())
 _NUMBER = re.compile(r"[0-9]{1,19}")
-_SEND = re.compile(r" *([0-9]{1,19}) +([^ ]+) +:(.+)")
+_SEND = re.compile(rf"@({_TAG}) +(?i:SEND) +([0-9]{{1,19}}) +([^ ]+) +:(.+)")
 _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 
@@ -72,16 +72,8 @@ def _resume(rest: str) -> Request | None:
     return None
 
 
-def _send(rest: str) -> Request | None:
-    found = _SEND.fullmatch(rest)
-    if found is None:
-        return None
-    word, to, text = found.groups()
-    number = int(word)
-    # A number of 0 is as wrong as none: it stands for "no number" in a Say.
-    if not 0 < number <= LARGEST:
-        return None
-    return Say(to if to == EVERYBODY else checked_name(to), text, number)
+def _send(rest: str) -> None:
+    """What fits the form of a SEND is read by ``Machine.parse``, as nearly all lines are one."""
 
 
 def _acknowledge(rest: str) -> Request | None:
@@ -180,6 +172,13 @@ class Machine(Voice):
         Raises:
             RefusedError: 500, 501 or 520, with the tag if the line has one.
         """
+        send = _SEND.fullmatch(line)
+        if send is not None:
+            tag, word, to, text = send.groups()
+            number = int(word)
+            # A number of 0 is as wrong as none: it stands for "no number" in a Say.
+            if 0 < number <= LARGEST:
+                return tag, Say(to if to == EVERYBODY else checked_name(to, tag), text, number)
         found = _TAGGED.fullmatch(line)
         if found is None:
             text = "no tag: in machine mode the right form is @tag VERB arguments, as in @1 PING"

@@ -39,15 +39,16 @@ class Intake:
             self._lines.append(line)
             self.octets += _octets(line)
 
-    def take_first(self) -> Line:
-        """Take out the line whose turn it is."""
-        line = self._lines[self._taken]
-        self._taken += 1
+    def take_until(self, has_to_wait: Callable[[], bool]) -> Iterator[Line]:
+        """Take out one line after another, in their turn, until the next has to wait."""
+        while self._taken < len(self._lines) and not has_to_wait():
+            line = self._lines[self._taken]
+            self._taken += 1
+            self.octets -= _octets(line)
+            yield line
         self._looked_at = max(self._looked_at, self._taken)
-        self.octets -= _octets(line)
         if self._taken == len(self._lines):
             self.clear()
-        return line
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool]) -> list[Line]:
         """Take out those that need not wait for their turn.

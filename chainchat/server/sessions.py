@@ -9,7 +9,7 @@ Whatever comes, from the socket, a timer or the log, is only noted. Lines are he
 and the connection closed in ``flush`` alone, which the room calls in its phase (see ``Room``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -100,10 +100,10 @@ class Session:
         self._room.connections[self] = None
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
-        self.say(self.voice.notice("", f"chainchat: node {position} of chain {self._lobby.chain}"))
+        self.tell("", f"chainchat: node {position} of chain {self._lobby.chain}")
         if self._node.standing.serving:
             how = "Type your name to log in; a new name makes a new account. Times are UTC."
-            self.say(self.voice.notice("", f"{how} /help tells more."))
+            self.tell("", f"{how} /help tells more.")
         self.standing_changed()
         self._room.flush()
 
@@ -156,14 +156,14 @@ class Session:
 
     # --- writing
 
-    def say(self, line: str) -> None:
+    def say(self, lines: Sequence[str]) -> None:
         """See ``Client``."""
-        self._out.append(line)
+        self._out += lines
         self._room.unflushed(self)
 
     def tell(self, code: str, text: str, **values: str) -> None:
         """See ``Attendant``."""
-        self.say(self.voice.notice(code, text, **values))
+        self.say([self.voice.notice(code, text, **values)])
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer the client's telnet negotiation; people do not see these octets."""
@@ -232,7 +232,7 @@ class Session:
         self._room.unflushed(self)
 
     def _close_with(self, code: Code, text: str) -> None:
-        self.say(self.voice.refused("-", code, text))
+        self.say([self.voice.refused("-", code, text)])
         self.close()
 
     def _take_no_lines(self) -> None:
@@ -248,7 +248,7 @@ class Session:
                 self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
             case "lost":
                 text = "the chain took this node for dead and ended the session; log in again"
-                self.say(self.voice.refused("-", Code.SESSION_ENDED, text))
+                self.say([self.voice.refused("-", Code.SESSION_ENDED, text)])
             case _:
                 pass
         self.session = ""
@@ -337,17 +337,18 @@ class Session:
 
     def _hear_lines(self) -> None:
         """Carry out lines until one has to wait; then those that overtake it."""
-        while self._intake and not self._must_wait():
-            self._hear(self._intake.take_first())
+        for line in self._intake.take_until(self._must_wait):
+            self._hear(line)
         if self._intake and not self._output_full:
             for line in self._intake.take_overtaking(self._may_overtake):
                 self._hear(line)
+        self._handler.say_gathered()
         # To find what may overtake it has to be read, though other lines wait.
         room = 0 if self._output_full else WAITING_OCTETS
         self._connection.hold(held=self._intake.octets > room or not self._taking)
 
     def _must_wait(self) -> bool:
-        return self._handler.replies.holding_later or self._output_full or self._node.congested
+        return self._output_full or self._node.congested or self._handler.replies.holding_later
 
     def _may_overtake(self, line: Line) -> bool:
         """Whether a line that comes before its turn is answered all the same."""
@@ -379,7 +380,7 @@ class Session:
                 tag = refusal.tag
             elif not tag:
                 tag = self._tag_of(line)
-            self._handler.replies.answer(self.voice.refused(tag, refusal.code, refusal.text))
+            self._handler.refuse(tag, refusal.code, refusal.text)
 
     def _tag_of(self, line: Line) -> str:
         """The tag of a line that could not be read."""

@@ -1,7 +1,7 @@
 """Planted bugs in the log and in the chat; see ``planted``."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chainchat.chain.messages import Ack, Forward, Holding
 from chainchat.chain.replica import Effect, Persist, Replica
@@ -74,9 +74,14 @@ class NoDeduplicationOfOrigins(ChatState):
 class NoDeduplicationOfPrograms(ChatState):
     """A SEND that is repeated is said again."""
 
-    def _say(self, say, seq, time, events) -> Result:
-        self._holder(say.session)
-        return self._said(say, seq, time, events)
+    def _say(self, say, seq, time, events) -> Sequence[Result]:
+        if say.session not in self._sessions:
+            return super()._say(say, seq, time, events)
+        first = seq - len(say.sayings) + 1
+        return [
+            self._said(say, saying, id_, time, events)
+            for id_, saying in enumerate(say.sayings, first)
+        ]
 
 
 class KeepsSessionsOfTheDead(ChatState):
