@@ -17,27 +17,14 @@ def overtakes(line):
     return line is not TOO_LONG and line.startswith(b"!")
 
 
-def never():
-    return False
-
-
 def test_lines_come_out_as_they_came_in(intake):
-    assert list(intake.take_until(never)) == [b"one", b"!two", TOO_LONG, b"three"]
+    assert intake.next(3) == [b"one", b"!two", TOO_LONG]
+    intake.take(1)
+    assert intake.next(1) == [b"!two"]
+    intake.take(2)
+    assert intake.next(9) == [b"three"]
+    intake.take(1)
     assert not intake
-
-
-def test_lines_are_taken_until_one_has_to_wait(intake):
-    waits = iter([False, False, True])
-    assert list(intake.take_until(lambda: next(waits))) == [b"one", b"!two"]
-    assert list(intake) == [TOO_LONG, b"three"]
-
-
-def test_nothing_is_taken_of_what_was_cleared_meanwhile(intake):
-    taken = []
-    for line in intake.take_until(never):
-        taken.append(line)
-        intake.clear()
-    assert taken == [b"one"]
 
 
 def test_some_overtake_and_the_others_keep_their_order(intake):
@@ -45,7 +32,7 @@ def test_some_overtake_and_the_others_keep_their_order(intake):
     intake.add([b"!four", b"five"])
     assert list(intake.take_overtaking(overtakes)) == [b"!four"]
     assert list(intake) == [b"one", TOO_LONG, b"three", b"five"]
-    assert next(intake.take_until(never)) == b"one"
+    assert intake.next(1) == [b"one"]
 
 
 def test_each_line_is_looked_at_once_until_all_are_looked_at_again(intake):
@@ -62,7 +49,7 @@ def test_octets_are_counted_with_one_for_each_ending(intake):
     counts = [intake.octets]
     list(intake.take_overtaking(overtakes))
     counts.append(intake.octets)
-    next(intake.take_until(never))
+    intake.take(1)
     counts.append(intake.octets)
     intake.clear()
     assert [*counts, intake.octets] == [16, 11, 7, 0]

@@ -244,37 +244,42 @@ def test_last_shows_ones_own_and_what_was_said_to_all(pair):
     ]
 
 
-def test_what_is_said_in_one_piece_is_one_entry_and_each_line_has_its_own_reply(house, pair):
-    alice, bob = pair
+def test_sends_that_come_in_one_piece_are_one_entry_and_each_has_its_own_reply(house, pair):
+    program = house.program("robot")
+    program.reads()
     before = house.node.state.origins["id.1"]
-    assert alice.says("one", ">> nobody: two", "three") == [
-        "+OK 4",
-        "-ERR 521 there is no account nobody; the list of accounts has the names",
-        "+OK 6",
+    assert program.says("@1 SEND 1 * :one", "@2 send 2 nobody :two", "@3 SEND 3 * :drei ü") == [
+        "+OK @1 id=5",
+        "-ERR 521 @2 there is no account nobody; the list of accounts has the names",
+        "+OK @3 id=7",
     ]
     assert house.node.state.origins["id.1"] == before + 1
-    assert [line.partition(" ")[0] for line in bob.reads()][-2:] == ["#4", "#6"]
+    said = [line for line in pair[1].reads() if line.startswith("#")]
+    assert [line[:2] + line[8:] for line in said] == ["#5 robot: one", "#7 robot: drei ü"]
 
 
-def test_a_bad_line_between_two_that_are_said_is_answered_in_its_turn(pair):
-    replies = pair[0].says("one", "/nonsense", "two", "/who", "three")
-    assert [reply[:8] for reply in replies] == [
-        "+OK 4",
-        "-ERR 500",
-        "+OK 5",
-        "| alice",
-        "| bob",
-        ". 2 acco",
-        "+OK 6",
-    ]
+def test_a_bad_line_between_two_sends_is_answered_in_its_turn(house):
+    program = house.program("robot")
+    replies = program.says(
+        "@1 SEND 1 * :one", "@2 SEND 2 no/name :x", "@3 SEND 3 * :two", "@4 WHO", "@5 SEND 0 * :x",
+        "@6 SEND 6 * :three", b"@7 SEND 7 * :\xff", "@8 SEND 8 * :four", TOO_LONG,
+    )  # fmt: skip
+    assert [" ".join(reply.split()[:3]) for reply in replies] == [
+        "+OK @1 id=3", "-ERR 520 @2", "+OK @3 id=4", "| @4 robot", ". @4", "-ERR 501 @5",
+        "+OK @6 id=5", "-ERR 503 @7", "+OK @8 id=6", "-ERR 502 @-",
+    ]  # fmt: skip
 
 
-def test_much_in_one_piece_makes_no_command_that_is_too_long(house, pair):
-    lines = ["ü" * 500] * (SAID_AT_ONCE + 1)
-    replies = pair[0].says(*lines)
-    assert replies == [f"+OK {number}" for number in range(4, SAID_AT_ONCE + 5)]
-    log = house.storage.read(3, house.storage.last.seq, 1 << 30)
-    assert all(0.9 * MAX_COMMAND < len(entry.command) <= MAX_COMMAND for entry in log[:-1])
+def test_much_in_one_piece_makes_no_command_that_is_too_long(house):
+    program = house.program("robot")
+    program.reads()
+    sends = [f"@{n} SEND {n} * :{'ü' * 450}" for n in range(1, SAID_AT_ONCE + 2)]
+    replies = program.says(*sends)
+    assert replies == [f"+OK @{n} id={n + 2}" for n in range(1, SAID_AT_ONCE + 2)]
+    log = house.storage.read(2, house.storage.last.seq, 1 << 30)
+    lengths = [len(entry.command) for entry in log if entry.span > 10]
+    assert len(lengths) > 9
+    assert all(0.9 * MAX_COMMAND < length <= MAX_COMMAND for length in lengths[:-1])
 
 
 def test_replies_keep_their_order_when_a_read_stands_between(pair):

@@ -202,8 +202,8 @@ class Replica:
         """Entries of ``_recent`` that are not on disk yet."""
         self._ahead: EntryId | None = None
         """What the successor holds, if it is more than this node does: the head has it, too."""
-        self._forwarded: int | None = None
-        """Sequence number up to which the successor was sent; None until it said what it holds."""
+        self._forwarded: EntryId | None = None
+        """The last entry that the successor was sent; None until it said what it holds."""
         self._acknowledged = -1
         """Sequence number up to which the predecessor was told; -1 on a new connection."""
         self._tell_holding = False
@@ -336,7 +336,7 @@ class Replica:
                 f"{successor} ends with entry {last.seq} of epoch {last.epoch}, "
                 "which this log does not hold"
             )
-        self._forwarded = last.seq
+        self._forwarded = last
 
     # --- outside the chain
 
@@ -441,13 +441,13 @@ class Replica:
             return
         while (
             self._forwarded is not None
-            and self._forwarded < self.durable
-            and successor not in self._paused | self._unreachable
+            and self._forwarded.seq < self.durable
+            and successor not in self._paused
+            and successor not in self._unreachable
         ):
-            after = self._forwarded
-            entries = self._entries(after, self.durable, FRAME_ENTRIES)
-            previous = EntryId(self._known_epoch(after), after)
-            self._forwarded = entries[-1].seq
+            previous = self._forwarded
+            entries = self._entries(previous.seq, self.durable, FRAME_ENTRIES)
+            self._forwarded = entries[-1].id
             yield Send(
                 successor,
                 Forward(self.configuration.epoch, previous, tuple(entries), self.committed),
@@ -522,7 +522,7 @@ class Replica:
         """Let go of entries that were both applied and forwarded; the log has them."""
         done = self.applied
         if self.configuration.successor(self._position) is not None and self._forwarded is not None:
-            done = min(done, self._forwarded)
+            done = min(done, self._forwarded.seq)
         del self._recent[: place_of(done + 1, self._recent)]
 
 

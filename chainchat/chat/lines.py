@@ -89,6 +89,9 @@ class TooLong(Enum):
 TOO_LONG: Final = TooLong.TOO_LONG
 """Stands for a line that was too long and has been thrown away."""
 
+Line = bytes | TooLong
+"""A line as it came, without its ending."""
+
 
 class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.

@@ -5,11 +5,13 @@
 import datetime
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from msgspec import Struct
 
+from chainchat.chat.lines import TOO_LONG, Line, clean
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
@@ -39,7 +41,8 @@ _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
 _RAW_TAG = re.compile(rf"@({_TAG})(?![^ ])".encode())
 _NUMBER = re.compile(r"[0-9]{1,19}")
-_SEND = re.compile(rf"@({_TAG}) +(?i:SEND) +([0-9]{{1,19}}) +([^ ]+) +:(.+)")
+_SEND = re.compile(r" *([0-9]{1,19}) +([^ ]+) +:(.+)")
+_WHOLE_SEND = re.compile(rf"@({_TAG}) +(?i:SEND) +{_SEND.pattern}")
 _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 
@@ -72,8 +75,19 @@ def _resume(rest: str) -> Request | None:
     return None
 
 
-def _send(rest: str) -> None:
-    """What fits the form of a SEND is read by ``Machine.parse``, as nearly all lines are one."""
+def _send(rest: str) -> Request | None:
+    found = _SEND.fullmatch(rest)
+    return None if found is None else _said(*found.groups())
+
+
+def _said(number: str, to: str, text: str) -> Say | None:
+    """The parts of a SEND as a request, if its number is one.
+
+    A number of 0 is as wrong as none: it stands for "no number" in a Say.
+    """
+    if not 0 < int(number) <= LARGEST:
+        return None
+    return Say(to if to == EVERYBODY else checked_name(to), text, int(number))
 
 
 def _acknowledge(rest: str) -> Request | None:
@@ -129,6 +143,26 @@ _VERBS = {
 }
 
 
+def leading_sends(lines: Iterable[Line]) -> list[tuple[str, Say]]:
+    """The tags and requests of the first lines, as far as they are SENDs that can be accepted.
+
+    Nearly all that programs say is SENDs, many in one piece: here each costs a fraction of what
+    ``Machine.parse`` takes, which has to look at the first line that is anything else.
+    """
+    sends = []
+    with suppress(RefusedError):
+        for line in lines:
+            found = None if line is TOO_LONG else _WHOLE_SEND.fullmatch(clean(line))
+            if found is None:
+                break
+            tag, number, to, text = found.groups()
+            say = _said(number, to, text)
+            if say is None:
+                break
+            sends.append((tag, say))
+    return sends
+
+
 def _unknown(word: str, tag: str) -> RefusedError:
     """The refusal of a verb that there is not."""
     word = word[:32]
@@ -172,13 +206,6 @@ class Machine(Voice):
         Raises:
             RefusedError: 500, 501 or 520, with the tag if the line has one.
         """
-        send = _SEND.fullmatch(line)
-        if send is not None:
-            tag, word, to, text = send.groups()
-            number = int(word)
-            # A number of 0 is as wrong as none: it stands for "no number" in a Say.
-            if 0 < number <= LARGEST:
-                return tag, Say(to if to == EVERYBODY else checked_name(to, tag), text, number)
         found = _TAGGED.fullmatch(line)
         if found is None:
             text = "no tag: in machine mode the right form is @tag VERB arguments, as in @1 PING"

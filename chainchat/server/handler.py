@@ -27,7 +27,7 @@ COUNTED_MISSED = 1_000
 """More missed messages than this are not counted."""
 
 SAID_AT_ONCE = 512
-"""Messages of one client in one command, after which it is asked again whether it has to wait."""
+"""Messages of one client in one command at most."""
 
 SAYING_OVERHEAD = 72
 """Octets that an encoded message has at most besides its text: a name of 32, numbers, a digest."""
@@ -65,8 +65,8 @@ class Lobby(Struct, frozen=True):
     new_token: Callable[[], str]
 
 
-class Gathered(Struct):
-    """What one client says one after another, on its way into one command.
+class Piece(Struct):
+    """What one client says in one piece, on its way into one command.
 
     Attributes:
         tags: of the requests.
@@ -129,26 +129,20 @@ class Handler:
         self._program = ""
         self._unconfirmed = 0
         """How much was submitted and is not answered yet: SENDs, or one login or deletion."""
-        self._gathered: Gathered | None = None
-        """What is to be said; only while lines are heard."""
         self._refused_send: int | None = None
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
         """Begin a request; its reply is said in its turn, unless ``is_answered_at_once``.
 
-        What is to be said is gathered until ``say_gathered``.
-
         Raises:
             RefusedError: it can be refused at once.
         """
-        if type(request) is requests.Say and self._client.session:  # nearly all of them
-            self._gather(tag, request)
-            return
-        self.say_gathered()
         voice = self._client.voice
         if not self._client.session and not isinstance(request, ALLOWED_BEFORE_LOGIN):
             raise RefusedError(Code.LOG_IN_FIRST, "log in first")
         match request:
+            case requests.Say():
+                self.send([(tag, request)])
             case requests.Hello():
                 self._hello(request)
             case requests.Login() | requests.Resume():
@@ -182,7 +176,6 @@ class Handler:
 
     def refuse(self, tag: str, code: Code, text: str) -> None:
         """Refuse what was asked, in its turn."""
-        self.say_gathered()
         self.replies.answer(self._client.voice.refused(tag, code, text))
 
     def unconfirmed(self) -> list[str]:
@@ -296,43 +289,47 @@ class Handler:
 
     # --- saying and deleting
 
-    def _gather(self, tag: str, request: requests.Say) -> None:
-        """What is said one after another is submitted, logged and answered as a whole."""
-        number, digest, gathered = request.number, b"", self._gathered
-        content = f"{request.to}\0{request.text}".encode()
-        if number:
-            self._check_number(number)
-            digest = hashlib.sha256(content).digest()[:8]
-        recipient, to = TO_EVERYBODY, EVERYBODY
-        if request.to != EVERYBODY:
-            account = self._node.state.account_named(request.to)
-            recipient, to = (account.number, account.name) if account else (UNKNOWN, request.to)
-        octets = len(content) + SAYING_OVERHEAD
-        if gathered is not None and gathered.octets + octets > SAYINGS_OCTETS:
-            self.say_gathered()
-            gathered = None
-        if gathered is None:
-            gathered = self._gathered = Gathered()
-        gathered.octets += octets
-        gathered.tags.append(tag)
-        gathered.sayings.append(commands.Saying(request.text, recipient, to, number, digest))
-        if len(gathered.tags) == SAID_AT_ONCE:
-            self.say_gathered()
+    def send(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
+        """Say what came in one piece, by tag: it is submitted, logged and answered as a whole.
 
-    def say_gathered(self) -> None:
-        """Submit what was to be said since the last time."""
-        gathered, self._gathered = self._gathered, None
-        if gathered is None:
+        But for what is refused here, and answered in its turn; and a command has a limit.
+        """
+        piece = Piece()
+        for tag, say in sends:
+            content, digest = f"{say.to}\0{say.text}".encode(), b""
+            if say.number:
+                try:
+                    self._check_number(say.number, len(piece.tags))
+                except RefusedError as refusal:
+                    self._submit_piece(piece)
+                    self.refuse(tag, refusal.code, refusal.text)
+                    piece = Piece()
+                    continue
+                digest = hashlib.sha256(content).digest()[:8]
+            octets = len(content) + SAYING_OVERHEAD
+            if piece.octets + octets > SAYINGS_OCTETS:
+                self._submit_piece(piece)
+                piece = Piece()
+            recipient, to = self._addressee(say.to)
+            piece.tags.append(tag)
+            piece.sayings.append(commands.Saying(say.text, recipient, to, say.number, digest))
+            piece.octets += octets
+        self._submit_piece(piece)
+
+    def _addressee(self, name: str) -> tuple[int, str]:
+        """Account and name of the recipient ``name``."""
+        if name == EVERYBODY:
+            return TO_EVERYBODY, EVERYBODY
+        account = self._node.state.account_named(name)
+        return (UNKNOWN, name) if account is None else (account.number, account.name)
+
+    def _submit_piece(self, piece: Piece) -> None:
+        if not piece.tags:
             return
-        client, tags = self._client, gathered.tags
-
-        def answer(results: Sequence[Result]) -> Sequence[str]:
-            return [*map(self._said, tags, results)]
-
-        sayings = tuple(gathered.sayings)
+        client, sayings = self._client, tuple(piece.sayings)
         self._submit(
             commands.Say(client.session, client.account, client.name, self._program, sayings),
-            answer,
+            lambda results: [*map(self._said, piece.tags, results)],
         )
 
     def _said(self, tag: str, result: Result) -> str:
@@ -340,15 +337,17 @@ class Handler:
             return self._client.voice.sent(tag, result.id, again=result.again)
         return self._refused(tag, result)
 
-    def _check_number(self, number: int) -> None:
-        """A program's SENDs keep their order: after a 4xx, no later number before that one."""
+    def _check_number(self, number: int, in_piece: int) -> None:
+        """A program's SENDs keep their order: after a 4xx, no later number before that one.
+
+        ``in_piece``: how many of the same piece come before it.
+        """
         if self._refused_send is not None and number > self._refused_send:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
             )
         # A login or a deletion holds later SENDs, so nothing else is unconfirmed now.
-        gathered = 0 if self._gathered is None else len(self._gathered.tags)
-        if self._unconfirmed + gathered >= REMEMBERED_SENDS:
+        if self._unconfirmed + in_piece >= REMEMBERED_SENDS:
             self._refused_send = number
             raise RefusedError(
                 Code.TOO_MANY_UNANSWERED,

@@ -214,18 +214,15 @@ class Room:
         ]
         if not live:
             return
-        broadcasts = [_message(said) for said in news if not said.recipient]
-        private: dict[int, list[Said]] = {}
-        for said in news:
-            if said.recipient:
-                private.setdefault(said.recipient, []).append(said)
-        senders = {said.sender_account for said in news if not said.recipient}
+        broadcasts = [said for said in news if not said.recipient]
+        unlike = {said.sender_account for said in broadcasts}
+        unlike.update(said.recipient for said in news if said.recipient)
         rendered: dict[object, tuple[bytes, int]] = {}
         for delivery in live:
             account = delivery.account
-            if account in private or account in senders:
+            if account in unlike:
                 own = [
-                    _message(said)
+                    said
                     for said in news
                     if said.recipient in (0, account) and said.sender_account != account
                 ]
@@ -255,22 +252,19 @@ class Room:
         self.flush()
 
 
-def _message(said: Said) -> Message:
-    return Message(said.id, 0, said.time, said.sender, said.to, said.text)
-
-
 def _push(
-    delivery: Delivery, messages: list[Message], rendered: dict[object, tuple[bytes, int]]
+    delivery: Delivery, news: Sequence[Said], rendered: dict[object, tuple[bytes, int]]
 ) -> None:
-    """Push ``messages``; ``rendered`` keeps what deliveries that look alike have in common."""
-    if not messages:
+    """Push ``news``; ``rendered`` keeps what deliveries that look alike have in common."""
+    if not news:
         return
     alike = (type(delivery.voice), delivery.previous, delivery.day)
     known = rendered.get(alike)
     if known is None:
+        messages = [Message(n.id, 0, n.time, n.sender, n.to, n.text) for n in news]
         known = rendered[alike] = render(delivery, messages)
     data, delivery.day = known
-    delivery.push(data, messages[-1].id)
+    delivery.push(data, news[-1].id)
 
 
 def _call_all(functions: list[Callable[[], None]], _results: Sequence[Result]) -> None:

@@ -15,14 +15,14 @@ from typing import Protocol
 
 from chainchat.chat import commands
 from chainchat.chat.human import Human, drawn
-from chainchat.chat.lines import TOO_LONG, clean, is_http
-from chainchat.chat.machine import Machine, tag_of
+from chainchat.chat.lines import TOO_LONG, Line, clean, is_http
+from chainchat.chat.machine import Machine, leading_sends, tag_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import Account
 from chainchat.chat.voice import Voice
 from chainchat.server.delivery import Delivery, Reading
-from chainchat.server.handler import Handler, Lobby
-from chainchat.server.intake import Intake, Line
+from chainchat.server.handler import SAID_AT_ONCE, Handler, Lobby
+from chainchat.server.intake import Intake
 from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.room import Room
 
@@ -337,12 +337,17 @@ class Session:
 
     def _hear_lines(self) -> None:
         """Carry out lines until one has to wait; then those that overtake it."""
-        for line in self._intake.take_until(self._must_wait):
-            self._hear(line)
+        while self._intake and not self._must_wait():
+            lines = self._intake.next(SAID_AT_ONCE)
+            sends = leading_sends(lines) if self.session and self._is_program else []
+            self._intake.take(len(sends) or 1)
+            if sends:
+                self._handler.send(sends)
+            else:
+                self._hear(lines[0])
         if self._intake and not self._output_full:
             for line in self._intake.take_overtaking(self._may_overtake):
                 self._hear(line)
-        self._handler.say_gathered()
         # To find what may overtake it has to be read, though other lines wait.
         room = 0 if self._output_full else WAITING_OCTETS
         self._connection.hold(held=self._intake.octets > room or not self._taking)
@@ -382,9 +387,13 @@ class Session:
                 tag = self._tag_of(line)
             self._handler.refuse(tag, refusal.code, refusal.text)
 
+    @property
+    def _is_program(self) -> bool:
+        return isinstance(self.voice, Machine)
+
     def _tag_of(self, line: Line) -> str:
         """The tag of a line that could not be read."""
-        if line is TOO_LONG or not isinstance(self.voice, Machine):
+        if line is TOO_LONG or not self._is_program:
             return "-"
         return tag_of(line)
 

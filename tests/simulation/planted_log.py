@@ -46,8 +46,9 @@ class ResumesOneTooLate(Replica):
 
     def _resume_from(self, last, successor):
         super()._resume_from(last, successor)
-        if self._forwarded < self.durable:
-            self._forwarded += 1
+        if self._forwarded is not None and self._forwarded.seq < self.durable:
+            skipped = self._entries(self._forwarded.seq, self.durable, octets=1)[0]
+            self._forwarded = skipped.id
 
 
 class ForgetsToSubmitAgain(Replica):
