@@ -98,7 +98,7 @@ class House:
         for position in positions:
             for other in self.nodes.values():
                 other.unlinked(position)
-                other.refused(position)
+                other.refused(position, "here", PORTS[position])
 
     def bounce(self, one, other):
         """A connection ends, with what stood on it, and another is made."""

@@ -100,6 +100,28 @@ async def test_only_at_its_own_address_does_a_refusal_prove_a_nodes_death(alone)
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_members_own_address_is_probed_when_somebody_elsewhere_says_it_is_the_member(
+    alone,
+):
+    own = Talkers()
+    port = reactor.listenTCP(0, own, interface=HERE)
+    elsewhere, here = closed_port(), port.getHost().port
+    receiver = alone.receivers["tail"]
+    receiver.members["head"] = identity("head", port=here).member
+    newcomer = identity("head", port=elsewhere)
+    link = await alone.dial("tail", as_=newcomer)
+    await until(lambda: linked(alone, "tail", "head"))
+    await until(lambda: len(own.made) >= 2)
+    assert ("head", HERE, elsewhere) not in receiver.refusals  # it is linked
+    receiver.refusals.clear()
+    link.transport.abortConnection()
+    await until(lambda: receiver.refusals)
+    assert receiver.refusals == {("head", HERE, elsewhere)}
+    await maybeDeferred(port.stopListening)
+    await until(lambda: ("head", HERE, here) in receiver.refusals)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_connection_that_ends_while_the_port_is_open_is_made_again(pair):
     await until(lambda: linked(pair, "head", "tail"))
     pair.receivers["head"].heard.clear()

@@ -310,8 +310,11 @@ class Receiver(Protocol):
     def unlinked(self, position: str) -> None:
         """It ended."""
 
-    def refused(self, position: str) -> None:
-        """The port of the node at ``position`` refused a new connection: its process is dead."""
+    def refused(self, position: str, host: str, port: int) -> None:
+        """Nobody listens any more where the node at ``position`` is, or has been."""
+
+    def member(self, position: str) -> Member | None:
+        """The member at ``position`` in the newest configuration."""
 
     def receive(self, sender: str, message: Message) -> None:
         """A message came from ``sender``."""
@@ -464,14 +467,26 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
-        """Only at the member's own address is a refusal a proof; ``chain.ini`` may name another."""
-        if position in self._nodes and self._receiver is not None:
-            node = self._announced.get(position, self._nodes[position])
-            self._detector.watch(position, node.host, node.chain_port)
+        """Try the ports at which a position may be, except where it is linked.
 
-    def _refused(self, position: str) -> None:
+        These are the address of whoever was last linked as this position, and the one that the
+        configuration has: only there is a refusal a proof, but somebody else may have called since.
+        """
+        if position not in self._nodes or self._receiver is None:
+            return
+        node, link = self._nodes[position], self._links.get((position, CHAIN))
+        known = self._announced.get(position), self._receiver.member(position)
+        addresses = {member.address for member in known if member is not None}
+        if not addresses:
+            addresses = {(node.host, node.chain_port)}
+        if link is not None and link.peer is not None:
+            addresses.discard(link.peer.member.address)
+        for host, port in sorted(addresses):
+            self._detector.watch(position, host, port)
+
+    def _refused(self, position: str, host: str, port: int) -> None:
         if self._receiver is not None:
-            self._receiver.refused(position)
+            self._receiver.refused(position, host, port)
 
     # --- links come and go
 
@@ -499,6 +514,7 @@ class Links:
         if rival is not None:
             self._receiver.unlinked(position)
         self._receiver.linked(position, member)
+        self._watch(position)
 
     def lost(self, link: Link) -> None:
         """A connection ended."""
@@ -563,5 +579,4 @@ class Links:
 
 def _same_place(one: Member, other: Member) -> bool:
     """Whether two lives are of one node, where it was."""
-    places = ((m.position, m.host, m.chain_port) for m in (one, other))
-    return next(places) == next(places)
+    return one.position == other.position and one.address == other.address

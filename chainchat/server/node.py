@@ -196,6 +196,10 @@ class Node:
         """The newest configuration known here."""
         return self._membership.configuration
 
+    def member(self, position: str) -> Member | None:
+        """The member at ``position``, if there is one."""
+        return self.configuration.member(position)
+
     @property
     def taking_part(self) -> bool:
         """Whether this life numbers, forwards and acknowledges now."""
@@ -284,9 +288,9 @@ class Node:
         if position in self.configuration.positions:
             self._stands_still()
 
-    def refused(self, position: str) -> None:
-        """After that, the port of the node at ``position`` refused a new connection."""
-        self._decide(lambda now: self._membership.refused(position, now))
+    def refused(self, position: str, host: str, port: int) -> None:
+        """After that, a port at which the node at ``position`` may be refused a new connection."""
+        self._decide(lambda now: self._membership.refused(position, host, port, now))
 
     def paused(self, position: str, *, paused: bool) -> None:
         """Whether too much stands unsent on the connection with ``position``."""
