@@ -262,7 +262,13 @@ class NodeService(Service):
         forced = structs_replace(forced, founding=record.founding or self._settings.founding)
         self._storage.write_record(msgpack.encode(forced))
         self._fenced = None
-        log.warn("{position}: {why}", position=me.position, why=forced.configuration.why)
+        log.warn(
+            "{position}: {old} is followed by {new}: {why}",
+            position=me.position,
+            old=record.configuration,
+            new=forced.configuration,
+            why=forced.configuration.why,
+        )
         return forced
 
     def _end_life(self) -> None:

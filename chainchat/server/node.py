@@ -426,6 +426,7 @@ class Node:
         for effect in decision(self._clock.seconds()):
             self._perform(effect)
             if isinstance(effect, Excluded):
+                self._note_change()
                 self.stop()
                 self._excluded()
                 return
@@ -441,7 +442,7 @@ class Node:
         if not active:
             self._stands_still()
         if configuration != self._replica.configuration:
-            self._change = (self._replica.configuration, configuration)
+            self._note_change()
             self._replica.adopt(configuration)
             self._reads.adopt(configuration)
             self._sponsor.adopt()
@@ -562,13 +563,27 @@ class Node:
                     self._network.send(successor, message)
         self._applied.index()
 
+    def _note_change(self) -> None:
+        """The configuration is another one; it is told of when it has confirmed something.
+
+        Or at once, if it never will here: each change is one line in the log of each node.
+        """
+        if self._change is not None:
+            since = self._clock.seconds() if self._stood_since is None else self._stood_since
+            gap = self._clock.seconds() - since
+            self._log_change(f"it confirmed nothing; writes have stood still for {gap:.3f} s")
+        self._change = self._replica.configuration, self.configuration
+        if not self.configuration.has(self.me.life):
+            self._log_change("this node is no member, and cannot tell how long writes stood still")
+
     def _tell_change(self, gap: float) -> None:
+        self._log_change(f"writes stood still for {gap:.3f} s")
+
+    def _log_change(self, what_came_of_it: str) -> None:
         """One line for each change of configuration: old, new, why, and how long writes waited."""
         assert self._change is not None
         (old, new), self._change = self._change, None
-        if not new.has(self.me.life):
-            return
-        self._log(f"{old} is followed by {new}: {new.why}; writes stood still for {gap:.3f} s")
+        self._log(f"{old} is followed by {new}: {new.why}; {what_came_of_it}")
 
     def _note_standstill(self) -> None:
         """Whether what is in flight came any further since the last tick."""
