@@ -1,10 +1,14 @@
 """What whole nodes tell operators: each change of configuration, and how far a learner has come."""
 
+import re
+from itertools import pairwise
+
 import pytest
 from node_house import SUSPECT_AFTER, THREE, founded, lines_logged
 from twisted.logger import LogLevel
 
-from chainchat.chain.messages import Decided, Forward
+from chainchat.chain import catching_up
+from chainchat.chain.messages import Copied, Decided, Forward
 from chainchat.server.node import begin_life
 
 
@@ -110,3 +114,54 @@ def test_a_change_that_another_follows_before_it_confirmed_anything_is_told_too(
     assert changes(logged, "head") == [(1, 2), (2, 3)]
     [superseded] = [text for _, text in logged if "followed by epoch 2" in text]
     assert superseded.endswith("; it confirmed nothing; writes have stood still for 0.200 s")
+
+
+# --- how far a learner has come ----------------------------------------------------------
+
+PROGRESS = re.compile(
+    r"tail: copied (\d+) entries \(\d\.\d MB, \d\.\d MB/s\) from middle, (\d+) to go, (\d+) s left"
+)
+
+
+@pytest.fixture
+def slow_learner(house, monkeypatch):
+    """A tail that comes back to a chain of two, and gets a part of the log, and no more."""
+    monkeypatch.setattr(catching_up, "ANSWER_OCTETS", 1)  # one frame
+    house.kill("tail")
+    house.run()
+    for _ in range(3_000):
+        house.say("head")
+    house.run()
+    del house.disks["tail"]
+    house.start("tail")
+    passing = iter(range(2))
+    house.kept = lambda sender, to, message: (
+        isinstance(message, Copied) and next(passing, None) is None
+    )
+    return house
+
+
+def test_a_learner_logs_once_a_second_how_far_it_has_come(slow_learner, logged):
+    began, told = slow_learner.clock.seconds(), []
+    for _ in range(50):
+        before = len(logged)
+        slow_learner.later(0.1)
+        now = slow_learner.clock.seconds()
+        told += [(now, text) for _, text in logged[before:] if "tail: copied" in text]
+    times = [now for now, _ in told]
+    assert len(told) in (4, 5)
+    assert all(1.0 < later - now < 1.2 for now, later in pairwise(times))
+    copied, missing, left = map(int, PROGRESS.fullmatch(told[-1][1]).groups())
+    assert copied + missing == slow_learner.disks["middle"].last.seq
+    assert copied == slow_learner.disks["tail"].last.seq > 0
+    rate = copied / (times[-1] - began)
+    assert left == pytest.approx(missing / rate, rel=0.1)
+
+
+def test_a_learner_that_has_caught_up_logs_nothing_of_the_kind(house, logged):
+    house.start("newcomer")  # it stays one: the chain is full
+    for _ in range(30):
+        house.say("head")
+        house.later(0.1)
+    assert house.disks["newcomer"].last == house.disks["tail"].last
+    assert not [text for _, text in logged if "copied" in text]
