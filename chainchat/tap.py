@@ -47,8 +47,14 @@ reactor: Any = installed_reactor
 STOP_SECONDS = 1.0
 """How long a node that is told to stop waits for what it has taken to be answered."""
 
-FORCED_EPOCHS = 1_000
-"""How far above the newest epoch it knows a node that is forced to go on alone begins."""
+FORCED_AHEAD = 1_000
+"""How far above the newest epoch it knows a node that is forced to go on alone begins, at least."""
+
+FORCED_SPREAD = 2**20
+"""And by up to how much more, at random: two that are forced by mistake share no epoch.
+
+Still a number that can be read out over the telephone.
+"""
 
 INCARNATION_STEP = 1_000
 """A life's number is up to this much above the one before: see ``begin_life``."""
@@ -252,8 +258,7 @@ class NodeService(Service):
 
     def _forced_alone(self, record: Record, me: Member) -> Record:
         """An operator's word, taken once."""
-        # A random part: two that are forced by mistake must not take each other for one chain.
-        epoch = record.configuration.epoch + FORCED_EPOCHS + secrets.randbelow(FORCED_EPOCHS)
+        epoch = forced_epoch(record.configuration.epoch)
         assert self._fenced is not None
         try:
             forced = forced_alone(record, me, epoch, self._fenced)
@@ -337,6 +342,15 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Session]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
+
+
+def forced_epoch(known: int) -> int:
+    """Where a node that is forced to go on alone begins, if the newest epoch it knows is ``known``.
+
+    An epoch names a configuration, and with it entries. So two nodes that were forced by mistake,
+    and could not know of each other, must not have the same one.
+    """
+    return known + FORCED_AHEAD + secrets.randbelow(FORCED_SPREAD)
 
 
 def _collect_garbage_rarely() -> None:

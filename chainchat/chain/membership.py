@@ -229,6 +229,16 @@ class Membership:
             if pong.progress and self._is_heard(position, now)
         }
 
+    def is_other_chain(self, position: str) -> bool:
+        """Whether the node there has another configuration of the present epoch.
+
+        Epochs are compared everywhere else, and here do not tell the two chains apart.
+        """
+        pong, mine = self._present.get(position), self.configuration
+        if pong is None or pong.configuration.epoch != mine.epoch:
+            return False
+        return pong.configuration != mine
+
     def holds_lease(self, now: float) -> bool:
         """Whether nobody can have gone on without this member yet (rule 13).
 

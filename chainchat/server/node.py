@@ -317,6 +317,8 @@ class Node:
 
     def _lend(self, sender: str, fetch: Fetch) -> None:
         """Let a learner copy, or the proposer of a resume that this node has voted for."""
+        if self._membership.is_other_chain(sender):
+            return
         if fetch.epoch == self.configuration.epoch:
             self._sponsor.asked(sender, fetch)
             self._soon()
