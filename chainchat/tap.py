@@ -245,6 +245,7 @@ class NodeService(Service):
             wall=lambda: time.time_ns() // 1_000_000,
             fail=self._fail,
             excluded=self._end_life,
+            known=settings.nodes,
         )
         self._room = Room(self._node, reactor)
         log.info(

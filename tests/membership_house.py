@@ -39,9 +39,9 @@ class OwnLog:
     nearby: frozenset[Member] = frozenset()
 
 
-def life(me, record=None, founding=THREE):
+def life(me, record=None, founding=THREE, known=()):
     record = record or Record(me.id, me.incarnation)
-    return Membership(me, record, founding, OwnLog(), suspect_after=SUSPECT_AFTER)
+    return Membership(me, record, founding, OwnLog(), suspect_after=SUSPECT_AFTER, known=known)
 
 
 def active(position, *positions, epoch=1, founding=THREE):

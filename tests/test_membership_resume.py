@@ -107,6 +107,24 @@ def test_the_only_member_resumes_at_once_when_every_other_port_refuses():
     assert node.active
 
 
+def test_the_only_member_waits_for_a_spare_that_may_be_the_chain_by_now():
+    me = member("head", 2)
+    record = Record(me.id, 2, THREE, configuration(1, "head"))
+    for meet in (
+        lambda node: refuse(node, "newcomer", 0.03),
+        lambda node: is_back(node, member("newcomer"), 0.03),
+    ):
+        node = life(me, record, known=(*THREE, "newcomer"))
+        list(node.tick(0.0))
+        refuse(node, "middle", 0.01)
+        refuse(node, "tail", 0.02)
+        list(node.tick(0.1))
+        assert not node.active
+        meet(node)
+        list(node.tick(0.2))
+        assert node.active
+
+
 def test_the_only_member_of_an_old_backup_learns_first_that_the_others_went_on():
     node = wedged("head", "head")
     list(node.tick(0.0))

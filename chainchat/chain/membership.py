@@ -137,6 +137,7 @@ class Membership:
         own: OwnLog,
         *,
         suspect_after: float,
+        known: Iterable[str] = (),
     ) -> None:
         """The state of a life that begins.
 
@@ -146,6 +147,7 @@ class Membership:
             founding: positions in the order of the founding.
             own: this node's log.
             suspect_after: seconds of silence before a node is suspected.
+            known: all positions that ``chain.ini`` names, spares too.
         """
         assert me.life == (record.id, record.incarnation)
         self.me = me
@@ -154,6 +156,7 @@ class Membership:
         self.evidence = Evidence(suspect_after)
         self.own = own
         self._suspect_after = suspect_after
+        self._known = frozenset(known)
         self._present: dict[str, Pong] = {}
         """The newest Pong from each position."""
         self._linked: dict[str, Member] = {}
@@ -497,9 +500,10 @@ class Membership:
     def _has_looked_around(self, now: float) -> bool:
         """Whether the others had their chance to say that they have gone on.
 
-        A sole member needs nobody's vote. If its data are of another day, the others know more.
+        A sole member needs nobody's vote. If its data are of another day, the others know more, and
+        any of them may be the chain by now, a spare too.
         """
-        everybody = self._met >= {*self.founding} - {self.me.position}
+        everybody = self._met >= {*self.founding, *self._known} - {self.me.position}
         late = self._began is not None and now - self._began >= self._suspect_after
         return everybody or late
 

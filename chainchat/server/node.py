@@ -114,6 +114,7 @@ class Node:
         wall: Callable[[], int],
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
+        known: Iterable[str] = (),
     ) -> None:
         """A node that has not started.
 
@@ -128,6 +129,7 @@ class Node:
             wall: the wall clock, UTC milliseconds.
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
+            known: all positions that ``chain.ini`` names, spares too.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -152,6 +154,7 @@ class Node:
             founding,
             OwnLog(storage, self._learner, self._sponsor, clock),
             suspect_after=suspect_after,
+            known=known,
         )
         if record.configuration.members:
             self._replica.adopt(record.configuration)
