@@ -91,6 +91,20 @@ def test_a_learner_tells_of_a_change_that_does_not_take_it_in(house, logged):
     )
 
 
+def test_a_node_that_joins_does_not_take_its_own_waiting_for_a_standstill(house, logged):
+    house.kill("tail")
+    house.later(0.5)
+    house.start("tail")
+    house.later(2.0)
+    told = {
+        text.partition(":")[0]: text.rpartition("; ")[2]
+        for _, text in logged
+        if "is followed by epoch 3 " in text
+    }
+    assert told["tail"] == "this node is new, and cannot tell how long writes stood still"
+    assert told["head"].startswith("writes stood still for 0.")
+
+
 def test_a_node_that_is_left_out_tells_of_that_change_before_its_life_ends(house, logged):
     node = house.nodes.pop("tail")
     house.later(2 * SUSPECT_AFTER)

@@ -582,7 +582,13 @@ class Node:
             self._log_change("this node is no member, and cannot tell how long writes stood still")
 
     def _tell_change(self, gap: float) -> None:
-        self._log_change(f"writes stood still for {gap:.3f} s")
+        """The new configuration has confirmed something. A newcomer did not see what was before."""
+        assert self._change is not None
+        old, _ = self._change
+        if old.members and not old.has_node(self.me.id):
+            self._log_change("this node is new, and cannot tell how long writes stood still")
+        else:
+            self._log_change(f"writes stood still for {gap:.3f} s")
 
     def _log_change(self, what_came_of_it: str) -> None:
         """One line for each change of configuration: old, new, why, and how long writes waited."""
