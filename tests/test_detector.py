@@ -195,6 +195,16 @@ def test_an_attempt_that_is_given_up_proves_nothing(attempts, refused, note):
     assert (refused, attempts.getDelayedCalls()) == ([], [])
 
 
+def test_an_address_that_matters_no_more_is_tried_no_more(attempts, refused, note):
+    matters = [True, False]
+    detector = Detector(attempts, note, lambda *_: matters.pop(0))
+    detector.watch("tail", HERE, 7103)
+    attempts.end(Failure(PortRefusedError()))
+    attempts.advance(FIRST_PAUSE)
+    attempts.end(Failure(PortRefusedError()))
+    assert (refused, len(attempts.begun), attempts.getDelayedCalls()) == (["tail"], 2, [])
+
+
 def test_after_it_stopped_nobody_is_tried(attempts, refused, note):
     detector = Detector(attempts, note)
     detector.watch("head", HERE, 7101)

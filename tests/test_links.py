@@ -9,6 +9,7 @@ from twisted.internet.defer import maybeDeferred
 
 from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping
 from chainchat.server import links as links_module
+from chainchat.server.detector import LAST_PAUSE
 
 pytestmark = pytest.mark.reactor
 
@@ -119,6 +120,11 @@ async def test_the_members_own_address_is_probed_when_somebody_elsewhere_says_it
     assert receiver.refusals == {("head", HERE, elsewhere)}
     await maybeDeferred(port.stopListening)
     await until(lambda: ("head", HERE, here) in receiver.refusals)
+    receiver.members["head"] = newcomer.member  # it has joined, where it is
+    await a_moment(2 * LAST_PAUSE)
+    receiver.refusals.clear()
+    await a_moment(2 * LAST_PAUSE)
+    assert receiver.refusals == {("head", HERE, elsewhere)}
 
 
 @pytest_twisted.ensureDeferred

@@ -6,6 +6,7 @@ not the end of a connection. A dying process may close its connections a moment 
 one attempt is not enough.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import endpoints
@@ -45,15 +46,22 @@ class ProbeFactory(Factory):
 class Detector:
     """Tries the ports of nodes whose connections ended, until they are linked again."""
 
-    def __init__(self, reactor: Any, refused: Any) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        refused: Callable[[str, str, int], None],
+        matters: Callable[[str, str, int], bool] = lambda *_: True,
+    ) -> None:
         """Watch nobody yet.
 
         Args:
             reactor: for time and connections.
             refused: called with position, host and port of whoever refused a connection.
+            matters: whether what a position's node at a host and port does is of interest still.
         """
         self._reactor = reactor
         self._refused = refused
+        self._matters = matters
         self._attempts: dict[Target, Deferred[Any]] = {}
         self._timers: dict[Target, Timer] = {}
 
@@ -97,6 +105,8 @@ class Detector:
             if self._attempts.get(target) is not attempt:
                 return  # ignored meanwhile
             del self._attempts[target]
+            if not self._matters(*target):
+                return
             self._timers[target] = self._reactor.callLater(
                 pause, self._try, target, min(2 * pause, LAST_PAUSE)
             )

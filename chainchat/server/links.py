@@ -345,7 +345,7 @@ class Links:
         self._redials: dict[str, Timer] = {}
         self._first_fetch: dict[str, Message] = {}
         self._complaints: dict[tuple[str, str], float] = {}
-        self._detector = Detector(reactor, self._refused)
+        self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
         self._announced: dict[str, Member] = {}
         """What the others said of themselves when they were last linked."""
@@ -467,22 +467,31 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
-        """Try the ports at which a position may be, except where it is linked.
+        """Try the ports at which a position may be, except where it is linked."""
+        if position in self._nodes and self._receiver is not None:
+            for host, port in sorted(self._addresses(position, self._receiver)):
+                self._detector.watch(position, host, port)
 
-        These are the address of whoever was last linked as this position, and the one that the
+    def _may_be_at(self, position: str, host: str, port: int) -> bool:
+        """Whether that port is to be tried again; the configuration may be another by now."""
+        return self._receiver is not None and (host, port) in self._addresses(
+            position, self._receiver
+        )
+
+    def _addresses(self, position: str, receiver: Receiver) -> set[tuple[str, int]]:
+        """Where a position may be, except where it is linked.
+
+        This is the address of whoever was last linked as this position, and the one that the
         configuration has: only there is a refusal a proof, but somebody else may have called since.
         """
-        if position not in self._nodes or self._receiver is None:
-            return
         node, link = self._nodes[position], self._links.get((position, CHAIN))
-        known = self._announced.get(position), self._receiver.member(position)
+        known = self._announced.get(position), receiver.member(position)
         addresses = {member.address for member in known if member is not None}
         if not addresses:
             addresses = {(node.host, node.chain_port)}
         if link is not None and link.peer is not None:
             addresses.discard(link.peer.member.address)
-        for host, port in sorted(addresses):
-            self._detector.watch(position, host, port)
+        return addresses
 
     def _refused(self, position: str, host: str, port: int) -> None:
         if self._receiver is not None:
