@@ -47,6 +47,11 @@ class Member(Struct, frozen=True):
         return self.id, self.incarnation
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Where the other nodes reach it: host and port."""
+        return self.host, self.chain_port
+
+    @property
     def origin(self) -> str:
         """The life as one word, used to number what enters the chain through this member."""
         return f"{self.id}.{self.incarnation}"
