@@ -13,7 +13,7 @@ from tests.simulation.meddler import Meddler
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.network import DELAY
 from tests.simulation.stage import Stage, Story
-from tests.simulation.stories import STORIES
+from tests.simulation.stories import STORIES, WITH_A_SPARE
 from tests.simulation.world import TracedNode, World
 
 TROUBLE = 6.0
@@ -74,7 +74,7 @@ def run(
 
 
 def _run(seed: int, trace: Callable[[str], None] | None, *, watch_votes: bool) -> Summary:
-    spares = ("spare",) if seed % 5 == 4 else ()
+    spares = ("spare",) if seed % 5 == 4 or opening(seed) in WITH_A_SPARE else ()
     world = World(seed, founding(seed), spares, node_class=TracedNode, trace=trace)
     records = Records()
     clients = [
