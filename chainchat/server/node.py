@@ -317,14 +317,16 @@ class Node:
             self._sponsor.asked(sender, fetch)
             self._soon()
 
-    def _may_lend(self) -> bool:
-        """Whether what this log holds may be copied: its tail knows that it is committed.
+    def _may_lend(self, learner: Member) -> bool:
+        """Whether ``learner`` may copy this log: the tail knows that what it holds is committed.
 
-        Or the chain is to be resumed, and some members lack the end of the log.
+        Or the chain is to be resumed, and some members lack the end of the log. Nobody else may
+        copy then: this disk may have lost the end of it, and a learner would cut its own by it.
         """
-        if self._membership.lends_for_resume:
-            return True
-        if self._membership.resuming or self._membership.record.vote is not None:
+        if self._membership.resuming:
+            member = self.configuration.has_node(learner.id)
+            return member and self._membership.lends_for_resume
+        if self._membership.record.vote is not None:
             return False
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
         return tail and self._holds_lease()
@@ -371,11 +373,10 @@ class Node:
             self._waiting.append((self._submitted, self._clock.seconds()))
         for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
             self._perform(effect)
-        if self._may_lend():
-            for answer in self._sponsor.turn(self._paused):
-                self._perform(answer)
-            if self._sponsor.busy:
-                self._soon()
+        for answer in self._sponsor.turn(self._paused, self._may_lend):
+            self._perform(answer)
+        if self._sponsor.busy:
+            self._soon()
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2
         self.congested = self.congested and not room_again
         if self.audience is None:

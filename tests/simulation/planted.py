@@ -13,7 +13,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change, may_shrink
-from chainchat.chain.configuration import Configuration, Role
+from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.membership import Membership
 from chainchat.chain.messages import Abort, Ping, Vote
@@ -274,9 +274,16 @@ class ReadsWithoutLease(Reads):
 class LendsWithoutLease(TracedNode):
     """A tail lets learners copy, whether or not the chain went on without it."""
 
-    def _may_lend(self) -> bool:
+    def _may_lend(self, learner: Member) -> bool:
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
-        return super()._may_lend() or (tail and self.taking_part)
+        return super()._may_lend(learner) or (tail and self.taking_part)
+
+
+class LendsToAnybodyBeforeAResume(TracedNode):
+    """Who has voted for a resume lets learners copy its log, which may lack its end."""
+
+    def _may_lend(self, learner: Member) -> bool:
+        return super()._may_lend(learner) or self._membership.lends_for_resume
 
 
 class TakesAnyLogForWhole(TracedNode):
@@ -339,6 +346,7 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (WorksWithoutLease, None),
         (ReadsWithoutLease, None),
         (LendsWithoutLease, stories.late_lender),
+        (LendsToAnybodyBeforeAResume, stories.learner_and_resume),
         (TakesAnyLogForWhole, stories.last_word),
         (NeverAborts, None),
         (ProvesNothing, stories.last_of_three),

@@ -31,7 +31,7 @@ QUIET = 1.0
 CHECKPOINT_ENTRIES = (10_000, 40)
 """After so many entries a node makes a checkpoint: in no run at all, or in every run."""
 
-OPENINGS: tuple[Story | str, ...] = ("chance", "meddler", *STORIES, "chance", "meddler")
+OPENINGS: tuple[Story | str, ...] = ("chance", "meddler", *STORIES, "chance", "meddler", "chance")
 """Where trouble comes from at first, by the seed; their number has no factor in common with 40."""
 
 

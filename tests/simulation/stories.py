@@ -248,6 +248,25 @@ def two_learners(stage: Stage) -> Plot:
     stage.require(joined, f"{spare} does not join, though {a} cannot")
 
 
+def learner_and_resume(stage: Stage) -> Plot:
+    """All die, and the tail's disk had lied. A learner has more now than the tail.
+
+    It comes back, too, and asks the tail before that has been given the end of its log again.
+    """
+    a, _, c = stage.members
+    (spare,) = stage.spares
+    stage.kill(*stage.members, spare)
+    stage.lie(c)
+    stage.start(*stage.members)
+    if not (yield Votes(c)):
+        return
+    stage.hold(a, c)
+    stage.start(spare)
+    yield stage.moment(0.6, 0.9) * SUSPECT_AFTER
+    stage.let(a, c)
+    yield SUSPECT_AFTER / 2
+
+
 def new_disk(stage: Stage) -> Plot:
     """Two stand still for a moment; the third dies meanwhile and starts on an empty disk.
 
@@ -284,8 +303,9 @@ STORIES: tuple[Story, ...] = (
     last_word,
     late_lender,
     two_learners,
+    learner_and_resume,
     new_disk,
 )
 
-WITH_A_SPARE: tuple[Story, ...] = (two_learners,)
+WITH_A_SPARE: tuple[Story, ...] = (two_learners, learner_and_resume)
 """Those that take a fourth node."""
