@@ -8,10 +8,11 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple
+
+from msgspec import Struct
 
 
-class IndexRow(NamedTuple):
+class IndexRow(Struct, frozen=True, gc=False):
     """A message in the index of one reader.
 
     Attributes:
@@ -79,13 +80,13 @@ class Index:
     def add(self, rows: Iterable[IndexRow]) -> None:
         """Add messages, in the order of their ids; what is there already changes nothing."""
         runs = self.runs
-        for reader, id_, sender in rows:
-            run = runs.get(reader)
+        for row in rows:
+            run = runs.get(row.reader)
             if run is None:
-                run = runs[reader] = Run()
-            if not run.ids or id_ > run.ids[-1]:
-                run.ids.append(id_)
-                run.senders.append(sender)
+                run = runs[row.reader] = Run()
+            if not run.ids or row.id > run.ids[-1]:
+                run.ids.append(row.id)
+                run.senders.append(row.sender)
 
     def cut(self, after: int) -> None:
         """Take the messages above ``after`` out."""

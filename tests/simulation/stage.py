@@ -240,6 +240,6 @@ class Stage:
     def replace_disk(self, position: str) -> None:
         """It gets an empty disk, though it is a member: the others have what it had."""
         host = self._world.hosts[position]
-        held = host.disk.last.seq
+        lost = host.disk
         self._world.wipe(host)
-        host.disk.once_held = held
+        host.disk.takes_the_place_of(lost)

@@ -18,7 +18,7 @@ from tests.simulation.world import EVENTS
 
 ROOT = Path(__file__).parents[2]
 STANDING_SEEDS = 3_000
-SEEDS_TO_CATCH = 500
+SEEDS_TO_CATCH = 1_000
 
 CAUGHT = (InvariantError, DivergenceError, StateMismatchError)
 """What a planted bug is caught by; any other error is one of the bug itself, which is outdated."""
