@@ -207,12 +207,15 @@ def test_a_resume_is_told_as_a_change_from_the_configuration_of_the_record(house
 # --- left out ----------------------------------------------------------------------------
 
 
-def test_writes_stood_still_since_nothing_in_flight_came_any_further(house, logged):
-    node = house.nodes.pop("tail")
-    results = house.say("head")
+@pytest.mark.parametrize(("silent", "here"), [("tail", "head"), ("head", "middle")])
+def test_writes_stood_still_since_nothing_that_was_said_came_any_further(
+    house, logged, silent, here
+):
+    node = house.nodes.pop(silent)
+    results = house.say(here)
     house.later(2 * SUSPECT_AFTER)
     assert len(results) == 1
-    [told] = [text for _, text in logged if text.startswith("head: ") and "stood still" in text]
+    [told] = [text for _, text in logged if text.startswith(f"{here}: ") and "stood still" in text]
     seconds = float(told.rpartition(" for ")[2].removesuffix(" s"))
     assert seconds == pytest.approx(SUSPECT_AFTER, abs=0.21)
     node.stop()

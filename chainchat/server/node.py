@@ -175,7 +175,7 @@ class Node:
         self._moved = 0, clock.seconds()
         """What was committed at the last tick at which it was more than before, and when that was.
 
-        Or nothing was in flight.
+        Or nothing was in flight, and nothing that was said here waited.
         """
         self._change: tuple[Configuration, Configuration] | None = None
         """The old and new configuration, until the new one has committed something."""
@@ -571,9 +571,10 @@ class Node:
         self._log(f"{old} is followed by {new}: {new.why}; writes stood still for {gap:.3f} s")
 
     def _note_standstill(self) -> None:
-        """Whether what is in flight came any further since the last tick."""
+        """Whether what is in flight, or was said here, came any further since the last tick."""
         committed = self._replica.committed
-        if committed != self._moved[0] or committed == self._replica.last.seq:
+        idle = committed == self._replica.last.seq and not self._waiting
+        if committed != self._moved[0] or idle:
             self._moved = committed, self._clock.seconds()
         elif self._stood_since is None:
             self._stood_since = self._moved[1]
