@@ -22,7 +22,7 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 from chainchat.chat.voice import Message
 from chainchat.server.history import History
-from chainchat.storage import EVERY_READER, IndexRow
+from chainchat.storage import EVERY_READER, Indexed
 from chainchat.storage.memory import MemoryStorage
 
 deterministic = settings(derandomize=True, max_examples=100, deadline=None)
@@ -57,7 +57,7 @@ class Talk:
         say = Say("a.1.1", sender, f"n{sender}", "", (Saying(text, recipient, to),))
         self.storage.append([Entry(seq, 1, "a.1", seq, TIME, commands.encode(say))])
         readers = {recipient, sender} if recipient else {EVERY_READER}
-        self.storage.index([IndexRow(reader, seq, sender) for reader in readers])
+        self.storage.index([Indexed(reader, [seq], sender) for reader in readers])
 
     def say_all(self, sender, *texts):
         """Several messages to everybody, in one entry."""
@@ -65,7 +65,7 @@ class Talk:
         sayings = tuple(Saying(text, TO_EVERYBODY, "*") for text in texts)
         command = commands.encode(Say("a.1.1", sender, f"n{sender}", "", sayings))
         self.storage.append([Entry(seq, 1, "a.1", seq, TIME, command, len(texts))])
-        self.storage.index([IndexRow(EVERY_READER, n, sender) for n in range(first, seq + 1)])
+        self.storage.index([Indexed(EVERY_READER, range(first, seq + 1), sender)])
 
 
 def ids(messages):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.replica import fitting, size
 from chainchat.chat.commands import Say, Saying, encode
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.memory import MemoryStorage
 from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
@@ -35,7 +35,7 @@ def entries(first, last, epoch=1):
 
 
 def rows(*rows_):
-    return [IndexRow(*row) for row in rows_]
+    return [Indexed(reader, [id_], sender) for reader, id_, sender in rows_]
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -534,13 +534,13 @@ ROLL_BACK = """
 import resource, sys
 from pathlib import Path
 from chainchat.chain.messages import Entry
-from chainchat.storage import IndexRow, StorageError
+from chainchat.storage import Indexed, StorageError
 from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
 storage = SQLiteStorage(Path(sys.argv[1]))
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, most))
-storage.index([IndexRow(5, 1, 6)])
+storage.index([Indexed(5, [1], 6)])
 try:
     storage.append([Entry(1, 1, "id.1", 1, 0, b"x" * 1_000_000)])
 except StorageError:

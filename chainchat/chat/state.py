@@ -431,7 +431,13 @@ class ChatState:
             if program is not None and saying.number <= program.highest:  # *once per program*
                 results.append(_remembered(program, saying))
                 continue
-            result = self._said(say, saying, id_, time, events)
+            if saying.recipient == TO_EVERYBODY:  # nearly every message
+                events.append(
+                    Said(id_, time, say.account, say.sender, TO_EVERYBODY, saying.to, saying.text)
+                )
+                result: Result = Accepted(id_)
+            else:
+                result = self._say_to_one(say, saying, id_, time, events)
             results.append(result)
             if program is not None:
                 value = id_ if isinstance(result, Accepted) else -result.code
@@ -441,16 +447,14 @@ class ChatState:
             self._remembered += len(program.sent) - remembered
         return results
 
-    def _said(
+    def _say_to_one(
         self, say: commands.Say, saying: commands.Saying, id_: int, time: int, events: list[Event]
     ) -> Result:
-        recipient, to = TO_EVERYBODY, saying.to
-        if saying.recipient != TO_EVERYBODY:
-            account = self._find(saying.recipient, to)
-            if account is None:
-                return Refused(Code.NO_SUCH_ACCOUNT, to)
-            recipient, to = account.number, account.name
-        events.append(Said(id_, time, say.account, say.sender, recipient, to, saying.text))
+        account = self._find(saying.recipient, saying.to)
+        if account is None:
+            return Refused(Code.NO_SUCH_ACCOUNT, saying.to)
+        text, sender = saying.text, say.account
+        events.append(Said(id_, time, sender, say.sender, account.number, account.name, text))
         return Accepted(id_)
 
     def _program(self, account: int, client: str, time: int) -> Program:

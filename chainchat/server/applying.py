@@ -1,6 +1,8 @@
 """What the log comes to at this node: the chat's state, the message index, the checkpoints."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 
 from msgspec import DecodeError
 
@@ -10,7 +12,7 @@ from chainchat.chat.queries import Page
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.state import ChatState, Event, Outcome, Said
 from chainchat.server.history import History
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, Storage, StorageError
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, Storage, StorageError
 
 CHECKPOINT_ENTRIES = 10_000
 """A checkpoint is made after so many entries, or as many as it has records, if these are more.
@@ -19,8 +21,7 @@ So what checkpoints cost does not grow with the state. They fall on the same ent
 """
 
 
-FOR_EVERYBODY = (EVERY_READER,)
-"""The readers of a broadcast."""
+_RECIPIENT_AND_SENDER = attrgetter("recipient", "sender_account")
 
 
 class StateMismatchError(Exception):
@@ -59,7 +60,7 @@ class Applied:
             raise StorageError(f"{self._storage}: entry {entry.seq}: {error}") from None
         outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
         if type(command) is commands.Say:
-            self._storage.index(_index_rows(outcome.events))
+            self._storage.index(_indexed(outcome.events))
         return outcome
 
     # --- checkpoints
@@ -111,11 +112,10 @@ def _restored(storage: Storage) -> ChatState:
         raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
 
 
-def _index_rows(events: Iterable[Event]) -> list[IndexRow]:
-    """For each message one row for everybody, or one for each of the two whom it concerns."""
-    return [
-        IndexRow(reader, said.id, said.sender_account)
-        for said in events
-        if type(said) is Said
-        for reader in ({said.recipient, said.sender_account} if said.recipient else FOR_EVERYBODY)
-    ]
+def _indexed(events: Iterable[Event]) -> Iterator[Indexed]:
+    """What one sender has said: for everybody, or for each of the two whom it concerns."""
+    said = [event for event in events if type(event) is Said]
+    for (recipient, sender), group in groupby(said, _RECIPIENT_AND_SENDER):
+        ids = [one.id for one in group]
+        for reader in {recipient, sender} if recipient else (EVERY_READER,):
+            yield Indexed(reader, ids, sender)

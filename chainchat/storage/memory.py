@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.replica import fitting, place_of
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, StorageError
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, StorageError
 from chainchat.storage.index import Index, first_of, last_of
 
 
@@ -75,8 +75,8 @@ class MemoryStorage:
     def write_record(self, record: bytes) -> None:
         self._record = record
 
-    def index(self, rows: Iterable[IndexRow]) -> None:
-        self._index.add(rows)
+    def index(self, indexed: Iterable[Indexed]) -> None:
+        self._index.add(indexed)
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
         runs = self._index.of(reader), self._index.of(EVERY_READER)

@@ -21,7 +21,7 @@ from msgspec import DecodeError
 
 from chainchat.chain.messages import Entry, EntryId, decode_entries, encode_entries
 from chainchat.chain.replica import fitting, place_of, size
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.index import Index, Run, first_of, last_of
 
@@ -314,8 +314,8 @@ class SQLiteStorage:
 
     # --- the index
 
-    def index(self, rows: Iterable[IndexRow]) -> None:
-        self._index.add(rows)
+    def index(self, indexed: Iterable[Indexed]) -> None:
+        self._index.add(indexed)
 
     @_loudly
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from msgspec import structs
+
 from chainchat.chain.messages import Ack, Forward, Holding
 from chainchat.chain.replica import Effect, Persist, Replica
 from chainchat.chat import commands
@@ -76,13 +78,7 @@ class NoDeduplicationOfPrograms(ChatState):
     """A SEND that is repeated is said again."""
 
     def _say(self, say, seq, time, events) -> Sequence[Result]:
-        if say.session not in self._sessions:
-            return super()._say(say, seq, time, events)
-        first = seq - len(say.sayings) + 1
-        return [
-            self._said(say, saying, id_, time, events)
-            for id_, saying in enumerate(say.sayings, first)
-        ]
+        return super()._say(structs.replace(say, client=""), seq, time, events)
 
 
 class KeepsSessionsOfTheDead(ChatState):
