@@ -225,6 +225,14 @@ def test_what_was_declined_is_proposed_again_a_quarter_of_suspect_after_later(he
     assert again.vote.ballot == (1, 2)
 
 
+def test_after_it_was_declined_another_learner_goes_first(head):
+    [send] = offer(head)
+    offer(head, member("newcomer"))
+    list(head.receive("middle", Declined(send.message.vote), 0.0))
+    [other] = of_kind(head.tick(0.25), Propose)
+    assert other.vote.configuration.tail == "newcomer"
+
+
 def test_a_proposal_that_nobody_answers_is_given_up_and_made_again(head):
     [send] = offer(head)
     ballots = []

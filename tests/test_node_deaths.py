@@ -185,6 +185,20 @@ def test_a_restarted_chain_has_everything(house):
 # --- left out ----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("silent", "here"), [("tail", "head"), ("head", "middle")])
+def test_writes_stood_still_since_nothing_that_was_said_came_any_further(
+    house, logged, silent, here
+):
+    node = house.nodes.pop(silent)
+    results = house.say(here)
+    house.later(2 * SUSPECT_AFTER)
+    assert len(results) == 1
+    [told] = [text for _, text in logged if text.startswith(f"{here}: ") and "stood still" in text]
+    seconds = float(told.rpartition(" for ")[2].removesuffix(" s"))
+    assert seconds == pytest.approx(SUSPECT_AFTER, abs=0.21)
+    node.stop()
+
+
 @pytest.mark.parametrize("paused", THREE)
 def test_a_node_that_the_chain_goes_on_without_begins_a_new_life(house, paused):
     node = house.nodes.pop(paused)  # it does not hear, nor is it heard; its clock stands still

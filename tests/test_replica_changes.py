@@ -163,6 +163,33 @@ def test_what_may_not_be_committed_is_copied_but_not_applied():
     assert (replica.durable, replica.committed, replica.applied) == (2, 0, 0)
 
 
+def test_what_was_taken_and_is_not_on_disk_is_copied_again(chain):
+    chain["head"].submit(b"one")
+    chain.turn("head")
+    chain.deliver("head", "middle")
+    middle, log = chain["middle"], chain.logs["middle"]
+    assert middle.last.seq == log.last.seq + 1
+    middle.active = False  # it votes for a resume, and has to have the end of the head's log first
+    missing = chain.logs["head"].entries([middle.last.seq])
+    assert next(middle.copy(tuple(missing), committed=False)) == Persist(tuple(missing))
+
+
+def test_who_drops_what_it_had_taken_says_what_it_holds(chain):
+    for text in (b"one", b"two"):
+        chain["head"].submit(text)
+        chain.turn("head")
+    chain.deliver("head", "middle")
+    middle, log = chain["middle"], chain.logs["middle"]
+    middle.active = False
+    effects = middle.copy((chain.logs["head"].entries([log.last.seq + 1])[0],), committed=False)
+    for effect in effects:
+        chain.carry_out("middle", effect)
+    middle.active = True
+    assert Holding(1, log.last) in chain.turn("middle")
+    chain.settle()
+    assert len({tuple(log.read(0, 9, 1 << 20)) for log in chain.logs.values()}) == 1
+
+
 def test_only_the_exact_next_entries_can_be_copied():
     replica, _ = learner_on(1, 1)
     with pytest.raises(AssertionError):

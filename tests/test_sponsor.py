@@ -142,6 +142,24 @@ def test_another_question_ends_the_answer_to_the_one_before(monkeypatch):
     assert first == second
 
 
+def test_the_question_of_one_who_may_not_copy_now_waits():
+    log = log_of(1, 1)
+    sponsor = Sponsor(log)
+    sponsor.asked("newcomer", Fetch(EPOCH, ME, EntryId(1, 1)))
+    sponsor.asked("other", Fetch(EPOCH, OTHER, EntryId(1, 1)))
+    assert [send.to for send in sponsor.turn(set(), lambda learner: learner == OTHER)] == ["other"]
+    assert [send.to for send in sponsor.turn(set())] == ["newcomer"]
+
+
+def test_the_rest_of_an_answer_to_one_who_may_copy_no_more_is_dropped(monkeypatch):
+    monkeypatch.setattr(catching_up, "PARTS_IN_TURN", 1)
+    sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
+    asks(sponsor, EntryId())
+    assert sponsor.busy
+    assert list(sponsor.turn(set(), lambda learner: False)) == []
+    assert not sponsor.busy
+
+
 def test_a_new_configuration_forgets_every_question():
     log = log_of(1)
     sponsor = at_the_end(log, ME)

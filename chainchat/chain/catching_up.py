@@ -9,7 +9,7 @@ A long answer comes in parts, each a frame, between which the tail does its othe
 writes a whole answer to disk in one go.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
@@ -242,13 +242,20 @@ class Sponsor:
         self._answering.pop(position, None)
         self._newest = {m: seq for m, seq in self._newest.items() if m.position != position}
 
-    def turn(self, paused: set[str]) -> Iterator[Send]:
+    def turn(
+        self, paused: set[str], may_lend: Callable[[Member], bool] = lambda _: True
+    ) -> Iterator[Send]:
         """Answer what can be answered now.
 
         Args:
             paused: positions to which too much stands unsent.
+            may_lend: whether a learner may copy now. If not, its question waits, and what is left
+                of an answer is dropped: it asks again.
         """
+        self._answering = {p: a for p, a in self._answering.items() if may_lend(a.fetch.learner)}
         for position, fetch in list(self._waiting.items()):
+            if not may_lend(fetch.learner):
+                continue
             if self._log.epoch_of(fetch.last.seq) != fetch.last.epoch:
                 del self._waiting[position]
                 yield Send(position, Differs(fetch.epoch, newest_not_after(self._log, fetch.last)))

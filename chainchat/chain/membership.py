@@ -169,6 +169,8 @@ class Membership:
         self._ballots = 0
         self._tried: set[Life] = set()
         self._declined_at = -suspect_after
+        self._turned_down: Member | None = None
+        """The learner whose join came to nothing last: others go before it."""
         self._sealing: Sealing | None = None
         self._declined: Vote | None = None
         self._complaints: set[str] = set()
@@ -352,8 +354,7 @@ class Membership:
                     yield self._save(vote=None)
             case Declined():
                 if self._proposal == message.vote:
-                    self._proposal = None
-                    self._declined_at = now
+                    self._give_up(message.vote, now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Effect]:
         """Tail: the learner for which it is sealed has the whole log on its disk."""
@@ -454,7 +455,13 @@ class Membership:
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
             and now - self._proposed_at > self._suspect_after / 2
         ):
-            self._declined_at = now
+            self._give_up(self._proposal, now)
+
+    def _give_up(self, join: Vote, now: float) -> None:
+        """Propose this join no more for now, and then rather another learner's."""
+        self._proposal = None
+        self._declined_at = now
+        self._turned_down = join.configuration.members[-1]
 
     def _wanted(self, now: float) -> Configuration | None:
         """The configuration that this node should propose now."""
@@ -528,15 +535,21 @@ class Membership:
             return None
         if now - self._declined_at < self._suspect_after / 4:
             return None
-        for position, pong in self._present.items():
-            newcomer = pong.member
-            known = pong.configuration == base and not base.has_node(newcomer.id)
-            # Once asked for, it stays: whether it has caught up may change with every batch.
-            asked = self._proposal is not None and newcomer in self._proposal.configuration.members
-            if known and (pong.caught_up or asked) and self._is_heard(position, now):
-                why = f"{position} has caught up and joins"
-                return base.followed_by((*base.members, newcomer), why)
-        return None
+        # Once asked for, it stays: whether it has caught up may change with every batch.
+        asked = () if self._proposal is None else self._proposal.configuration.members
+        newcomers = [
+            pong.member
+            for position, pong in self._present.items()
+            if pong.configuration == base
+            and not base.has_node(pong.member.id)
+            and (pong.caught_up or pong.member in asked)
+            and self._is_heard(position, now)
+        ]
+        if not newcomers:
+            return None
+        newcomer = min(newcomers, key=lambda one: (one not in asked, one == self._turned_down))
+        why = f"{newcomer.position} has caught up and joins"
+        return base.followed_by((*base.members, newcomer), why)
 
     def _canvass(self, proposal: Vote, now: float) -> Iterator[Effect]:
         """Ask for the votes that are missing; decide at once if there are none to ask for."""
@@ -709,8 +722,7 @@ class Membership:
         self._sealing = None
         self._declined = sealing.vote
         if sealing.vote.proposer == self.me:
-            self._proposal = None
-            self._declined_at = sealing.since
+            self._give_up(sealing.vote, sealing.since)
         else:
             yield Send(sealing.vote.proposer.position, Declined(sealing.vote))
 

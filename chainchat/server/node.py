@@ -178,7 +178,7 @@ class Node:
         self._moved = 0, clock.seconds()
         """What was committed at the last tick at which it was more than before, and when that was.
 
-        Or nothing was in flight.
+        Or nothing was in flight, and nothing that was said here waited.
         """
         self._change: tuple[Configuration, Configuration] | None = None
         """The old and new configuration, until the new one has committed something."""
@@ -331,14 +331,16 @@ class Node:
             self._sponsor.asked(sender, fetch)
             self._soon()
 
-    def _may_lend(self) -> bool:
-        """Whether what this log holds may be copied: its tail knows that it is committed.
+    def _may_lend(self, learner: Member) -> bool:
+        """Whether ``learner`` may copy this log: the tail knows that what it holds is committed.
 
-        Or the chain is to be resumed, and some members lack the end of the log.
+        Or the chain is to be resumed, and some members lack the end of the log. Nobody else may
+        copy then: this disk may have lost the end of it, and a learner would cut its own by it.
         """
-        if self._membership.lends_for_resume:
-            return True
-        if self._membership.resuming or self._membership.record.vote is not None:
+        if self._membership.resuming:
+            member = self.configuration.has_node(learner.id)
+            return member and self._membership.lends_for_resume
+        if self._membership.record.vote is not None:
             return False
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
         return tail and self._holds_lease()
@@ -385,11 +387,10 @@ class Node:
             self._waiting.append((self._submitted, self._clock.seconds()))
         for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
             self._perform(effect)
-        if self._may_lend():
-            for answer in self._sponsor.turn(self._paused):
-                self._perform(answer)
-            if self._sponsor.busy:
-                self._soon()
+        for answer in self._sponsor.turn(self._paused, self._may_lend):
+            self._perform(answer)
+        if self._sponsor.busy:
+            self._soon()
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2
         self.congested = self.congested and not room_again
         if self.audience is None:
@@ -600,9 +601,10 @@ class Node:
         self._log(f"{old} is followed by {new}: {new.why}; {what_came_of_it}")
 
     def _note_standstill(self) -> None:
-        """Whether what is in flight came any further since the last tick."""
+        """Whether what is in flight, or was said here, came any further since the last tick."""
         committed = self._replica.committed
-        if committed != self._moved[0] or committed == self._replica.last.seq:
+        idle = committed == self._replica.last.seq and not self._waiting
+        if committed != self._moved[0] or idle:
             self._moved = committed, self._clock.seconds()
         elif self._stood_since is None:
             self._stood_since = self._moved[1]

@@ -7,6 +7,7 @@ import atexit
 import contextlib
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import Self
 
 from cables import Cable, Cables
 from networks import Networks
-from talking import DEADLINE, HOST, Program, until
+from talking import DEADLINE, HOST, Caller, Program, until
 
 import chainchat
 
@@ -332,6 +333,11 @@ class Cluster:
         """The chain from head to tail, once these nodes (or all that run) are its members."""
         return self.wait_until_it_serves(*positions)["members"].split(",")
 
+    @property
+    def epoch(self) -> int:
+        """Of the chain, once all that run are its members."""
+        return int(self.wait_until_it_serves()["epoch"])
+
     def cable(self, one: str, other: str) -> Cable:
         """The cable between two nodes."""
         assert self.cables is not None
@@ -374,3 +380,45 @@ def last_words(clusters: Iterable[Cluster]) -> Iterable[tuple[str, str]]:
 def wait_for_log(node: Node, text: str, within: float = DEADLINE) -> None:
     """Wait until a node has logged ``text``."""
     until(lambda: text in node.log_text(), lambda: f"{node} never logs {text!r}", within)
+
+
+def wait_for_change(node: Node, epoch: int) -> int:
+    """Wait until a node has told of the change to an epoch, in one line; the epoch before it."""
+    line = (
+        rf"epoch (\d+) \(.*\) is followed by epoch {epoch} \(.*\): "
+        r".+; writes stood still for \d+\.\d+ s$"
+    )
+    found: list[str] = []
+
+    def told() -> bool:
+        found[:] = re.findall(line, node.log_text(), re.MULTILINE)
+        return bool(found)
+
+    until(told, lambda: f"{node} does not tell of epoch {epoch}")
+    [before] = found
+    return int(before)
+
+
+def refusal(node: Node) -> str:
+    """The line with which a node refuses whoever calls; empty while it does not listen."""
+    try:
+        with Caller(node.address) as caller:
+            return " ".join(caller.end(within=2.0)[-1:])
+    except (ConnectionRefusedError, TimeoutError):
+        return ""
+
+
+def wait_for_refusal(node: Node, reason: str) -> None:
+    """Wait until a node refuses whoever calls with exactly this reason, and names the others."""
+    line = rf"-ERR 421 {re.escape(reason)}; try \S+( or \S+)*"
+    until(lambda: re.fullmatch(line, refusal(node)) is not None, lambda: refusal(node))
+
+
+def waits_for(node: Node, *positions: str) -> None:
+    """Wait until a node that was restarted waits for exactly these."""
+    wait_for_refusal(node, f"restarted; waiting to be taken back by {', '.join(positions)}")
+
+
+def catches_up_with(node: Node, *positions: str) -> None:
+    """Wait until a node copies what this chain has."""
+    wait_for_refusal(node, f"this node is catching up with the chain ({', '.join(positions)})")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from cluster import Cluster, wait_for_log
+from cluster import Cluster, wait_for_change, wait_for_log
 from load import Load, check, histories, settle
 from talking import Person, Program
 
@@ -31,14 +31,17 @@ def test_any_two_die_one_after_the_other(new_cluster: NewCluster) -> None:
     cluster = new_cluster().start()
     with Load(list(cluster.nodes.values()), 8, pause=PAUSE) as load:
         for first, second in itertools.permutations(range(3), 2):
-            chain = cluster.members()
+            chain, epoch = cluster.members(), cluster.epoch
             load.wait_for(SAID)
             cluster.kill(chain[first])
             assert cluster.members() == [p for p in chain if p != chain[first]]
             load.wait_for(SAID)
+            survivors = cluster.running
+            assert [wait_for_change(node, epoch + 1) for node in survivors] == [epoch, epoch]
             cluster.kill(chain[second])
             assert len(cluster.members()) == 1
             load.wait_for(SAID)
+            assert [wait_for_change(node, epoch + 2) for node in cluster.running] == [epoch + 1]
             cluster.bring_back(chain[first], chain[second])
         settle(cluster, load)
 
@@ -53,6 +56,7 @@ def test_any_two_die_at_once(new_cluster: NewCluster) -> None:
             cluster.kill(*dead)
             assert len(cluster.members()) == 1
             load.wait_for(SAID)
+            wait_for_change(cluster.running[0], cluster.epoch)
             cluster.bring_back(*dead)
         settle(cluster, load)
 
@@ -195,6 +199,24 @@ def test_who_stands_still_is_left_behind_and_comes_back(new_cluster: NewCluster)
             assert "the chain goes on without this node" in said
             assert int(cluster.wait_until_it_serves()["epoch"]) == epoch + 2
         settle(cluster, load)
+
+
+def test_a_tail_that_stood_still_answers_nothing_from_the_past(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(suspect_after=0.5).start()
+    tail = cluster["tail"]
+    with Person(tail.address, "alice") as alice, Person(cluster["head"].address, "bob") as bob:
+        bob.ask("old news")
+        alice.hear("bob: old news")
+        assert len(alice.listed("/last 1")) == 1
+        tail.pause()
+        alice.say("/last 1")
+        assert cluster.members("head", "middle") == ["head", "middle"]
+        assert re.fullmatch(r"\+OK \d+", bob.ask("news"))
+        tail.resume()
+        lines = alice.end()
+        assert "the chain goes on without this node; go on at" in lines[-1], lines
+        assert not [line for line in lines if line.startswith("| ")], lines
+    assert cluster.members() == ["head", "middle", "tail"]
 
 
 def test_a_node_whose_chain_stands_still_answers_what_it_knows_itself(

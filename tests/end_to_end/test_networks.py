@@ -185,6 +185,23 @@ def test_a_silent_machine_is_left_behind_and_comes_back(
     assert not who_has(f"{DARK} at {silent}", crowd.settle())
 
 
+def test_a_tail_that_is_cut_off_answers_nothing_from_the_past(
+    networks: Networks, cluster: Cluster, crowd: Crowd
+) -> None:
+    networks.silence("tail")
+    assert cluster.members("head", "middle") == ["head", "middle"]
+    crowd.talks("head", "middle")
+    reader = crowd.people["tail"]
+    reader.say("/last 1")
+    crowd.told("tail", "head", "middle")
+    reader.calm(CALM)
+    networks.heal()
+    reader.end()
+    assert "the chain goes on without this node; go on at" in reader.heard[-1], reader.heard
+    assert not [line for line in reader.heard if line.startswith("| ")], reader.heard
+    crowd.settle()
+
+
 @pytest.mark.parametrize("victim", POSITIONS)
 @pytest.mark.parametrize("way", ["mute", "deaf"])
 def test_a_machine_that_loses_one_way_is_left_behind_and_comes_back(

@@ -8,17 +8,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, wait_for_log
+from cluster import Cluster, Node, catches_up_with, wait_for_log, wait_for_refusal, waits_for
 from load import History, Load, check, histories, settle
-from talking import Caller, Person, until
+from talking import Person
 
 NewCluster = Callable[..., Cluster]
 
 SAID = 40
 """Texts that have to be acknowledged between two events."""
 
+POSITIONS = ("head", "middle", "tail")
+
 PAUSE = 0.1
 """Seconds that a program waits after each answer: a machine that is busy starts nodes slowly."""
+
+LONG = 10.0
+"""A ``suspect-after`` that nothing in a test takes as long as."""
+
+JOIN_GAP = 0.5
+"""Seconds between two acknowledgements that no join may reach, however busy the machine is."""
+
+RESTART_GAP = 1.0
+"""The same, with a program's way to another node: nobody has to be suspected for it."""
 
 
 def node_id(node: Node) -> str:
@@ -29,20 +40,6 @@ def node_id(node: Node) -> str:
 def side_files(node: Node) -> list[Path]:
     """Where what was never confirmed has gone."""
     return sorted(node.data.glob("**/cut-*.jsonl"))
-
-
-def turned_away(node: Node) -> str:
-    """What a node says to whom it does not serve; empty while it does not listen."""
-    try:
-        with Caller(node.address) as caller:
-            return " ".join(caller.end(within=2.0))
-    except (ConnectionRefusedError, TimeoutError):
-        return ""
-
-
-def says(node: Node, text: str) -> None:
-    """Wait until a node turns people away with these words."""
-    until(lambda: text in turned_away(node), lambda: f"{node} says {turned_away(node)!r}")
 
 
 # --- one comes back, or comes new
@@ -60,6 +57,21 @@ def test_a_returning_node_catches_up_while_the_chain_serves(new_cluster: NewClus
         settle(cluster, load)
 
 
+def test_a_join_keeps_nobody_waiting(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Load([cluster["head"], cluster["tail"]], 4, pause=PAUSE / 5) as load:
+        load.wait_for(500)
+        cluster.kill("middle")
+        cluster.members()
+        load.wait_for(SAID)
+        for record in load.records:
+            record.longest_wait = 0.0
+        cluster.bring_back("middle")
+        load.wait_for(SAID)
+        assert max(record.longest_wait for record in load.records) < JOIN_GAP
+        settle(cluster, load)
+
+
 def test_a_wiped_disk_comes_back_as_a_new_node(new_cluster: NewCluster) -> None:
     cluster = new_cluster().start()
     with Load(list(cluster.nodes.values()), 8, pause=PAUSE) as load:
@@ -71,6 +83,33 @@ def test_a_wiped_disk_comes_back_as_a_new_node(new_cluster: NewCluster) -> None:
         assert node_id(cluster["head"]) != old
         load.wait_for(SAID)
         assert cluster.members() == ["middle", "tail", "head"]
+        settle(cluster, load)
+
+
+@pytest.mark.parametrize("victim", POSITIONS)
+def test_another_disk_at_a_members_address_proves_its_death(
+    new_cluster: NewCluster, victim: str
+) -> None:
+    cluster = new_cluster(suspect_after=LONG).start()
+    node, others = cluster[victim], cluster.others(victim)
+    names = [other.position for other in others]
+    with Load(others, 4, pause=PAUSE) as load:
+        load.wait_for(SAID)
+        old = node_id(node)
+        for other in others:
+            other.pause()
+        node.kill()
+        shutil.rmtree(node.data)
+        node.start()
+        wait_for_refusal(node, f"the chain is not founded yet: waiting for {', '.join(names)}")
+        for other in others:
+            other.resume()
+        for other in others:  # nobody found its port closed, and nobody waits for its silence
+            wait_for_log(other, f"without {victim}: its process is dead; seen by", within=LONG / 2)
+            assert "its port refuses connections" not in other.log_text()
+        assert cluster.members() == [*names, victim]
+        assert node_id(node) != old
+        load.wait_for(SAID)
         settle(cluster, load)
 
 
@@ -114,8 +153,10 @@ def test_what_was_never_confirmed_goes_into_a_file(new_cluster: NewCluster) -> N
     (path,) = side_files(cluster["head"])
     cut = [json.loads(line) for line in path.read_text().splitlines()]
     assert "said in the dark" in " ".join(entry["command"] for entry in cut)
-    logged = f"{len(cut)} entries after {cut[0]['seq'] - 1} are not in the chain's log; they"
-    assert logged in cluster["head"].log_text()
+    after = cut[0]["seq"] - 1
+    assert [entry["seq"] for entry in cut] == list(range(after + 1, after + 1 + len(cut)))
+    logged = f"{len(cut)} entries after {after} are not in the chain's log; they are now in {path}"
+    assert f"{logged}\n" in cluster["head"].log_text()
     for position in ("head", "middle"):
         texts = [said.text for said in History(cluster[position]).said]
         assert "said in the dark" not in texts
@@ -124,7 +165,7 @@ def test_what_was_never_confirmed_goes_into_a_file(new_cluster: NewCluster) -> N
 # --- all were gone
 
 
-@pytest.mark.parametrize("order", [("head", "middle", "tail"), ("tail", "middle", "head")])
+@pytest.mark.parametrize("order", list(itertools.permutations(POSITIONS)), ids=" ".join)
 def test_those_who_died_last_resume_and_the_others_wait(
     new_cluster: NewCluster, order: tuple[str, str, str]
 ) -> None:
@@ -139,11 +180,10 @@ def test_those_who_died_last_resume_and_the_others_wait(
                 load.wait_for(SAID)
         # Who died first knows only the chain of three, who died second that of two.
         cluster[first].start()
-        says(cluster[first], "restarted; ")
-        assert second in turned_away(cluster[first])
+        waits_for(cluster[first], *(p for p in POSITIONS if p != first))
         cluster[second].start()
-        says(cluster[second], "restarted; ")
-        assert last in turned_away(cluster[second])
+        waits_for(cluster[second], last)
+        catches_up_with(cluster[first], *(p for p in POSITIONS if p != first))
         cluster[last].start()
         assert cluster.members()[0] == last
         load.wait_for(SAID)
@@ -176,9 +216,10 @@ def test_two_that_resume_need_each_other(new_cluster: NewCluster) -> None:
         load.wait_for(SAID)
         cluster.kill()
         cluster["middle"].start()
-        says(cluster["middle"], "head")
+        waits_for(cluster["middle"], "head")
         cluster["tail"].start()
-        says(cluster["tail"], "head")
+        catches_up_with(cluster["tail"], "head", "middle")
+        waits_for(cluster["middle"], "head")
         cluster["head"].start()
         assert cluster.members() == ["head", "middle", "tail"]
         load.wait_for(SAID)
@@ -196,7 +237,8 @@ def test_one_after_another_stops_politely_and_is_back_before_the_next(
             cluster.bring_back(position)
         load.wait_for(SAID)
         assert cluster.members() == ["head", "middle", "tail"]
-        settle(cluster, load)
+        records = settle(cluster, load)
+    assert max(record.longest_wait for record in records) < RESTART_GAP
 
 
 # --- chains of one and two

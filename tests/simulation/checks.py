@@ -1,11 +1,12 @@
 """What must hold of the log, after every step and at the end."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
 from chainchat.server.node import Node
-from tests.simulation.clients import Client, Records
+from tests.simulation.clients import READ_MESSAGES, Client, Read, Records
 from tests.simulation.world import Host, World
 
 
@@ -140,7 +141,7 @@ class Checks:
             account = first.state.account_named(name)
             kept = account is not None and account.seen >= mark
             self._require(kept, f"the read mark {mark} of {name} is lost")
-        self._reads()
+        self._linearizable()
 
     def _messages(self, node: Node) -> None:
         shown = node.history.oldest(-5, 0, 1_000)
@@ -164,17 +165,40 @@ class Checks:
             self._require(newest.get(sender, 0) < int(number), f"{text!r} is out of order")
             newest[sender] = int(number)
 
-    def _reads(self) -> None:
-        """A read shows the newest that was acknowledged before it began, and has no hole."""
-        order = sorted(self.shown.values())
-        place = {seq: index for index, seq in enumerate(order)}
+    def _linearizable(self) -> None:
+        """There is one order of all sends and reads that explains what everybody was told."""
+        ids = sorted(self.shown.values())
+        for text, id_ in self.shown.items():
+            self._require(*sent_in_time(text, id_, self._records.sent[text]))
         for read in self._records.reads:
-            newest = read.shown[-1] if read.shown else 0
-            self._require(newest >= read.newest_before, f"a read missed {read.newest_before}")
-            if read.shown:
-                first = place.get(read.shown[0], 0)
-                whole = order[first : first + len(read.shown)] == read.shown
-                self._require(whole, f"a read showed a hole, or what is not there: {read.shown}")
+            self._require(*read_in_time(read, ids))
+
+
+def sent_in_time(text: str, id_: int, told_before: int) -> tuple[bool, str]:
+    """Whether a message came after all that anybody had been told of when it was first sent.
+
+    If not, also how it is wrong. With ``read_in_time``, this is linearizability: let sends take
+    effect in the order of their ids, and each read just after the newest that it shows. Whatever
+    ended before something else began stands before that then.
+    """
+    return id_ > told_before, f"{text!r} became {id_}, but was sent when {told_before} was known"
+
+
+def read_in_time(read: Read, ids: Sequence[int]) -> tuple[bool, str]:
+    """Whether a read showed the newest messages as of some moment while it went on.
+
+    If not, also how it is wrong.
+
+    Args:
+        read: what was shown, and what had been told before.
+        ids: of all messages, in order.
+    """
+    newest = read.shown[-1] if read.shown else 0
+    if newest < read.told_before:
+        return False, f"a read missed {read.told_before}"
+    until = bisect_right(ids, newest)
+    expected = list(ids[max(0, until - READ_MESSAGES) : until])
+    return read.shown == expected, f"a read showed {read.shown} instead of {expected}"
 
 
 def _text(entry: Entry, seq: int) -> str | None:

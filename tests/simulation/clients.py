@@ -26,25 +26,37 @@ class Read:
     """A read of the newest messages that was answered.
 
     Attributes:
-        newest_before: the newest id that anybody was told of before it began.
+        told_before: the newest id that anybody had been told of when it began.
         shown: the ids that it showed.
     """
 
-    newest_before: int
+    told_before: int
     shown: list[int]
 
 
 @dataclass
 class Records:
-    """What clients were told."""
+    """What clients were told.
+
+    Attributes:
+        acknowledged: the id of each text that was acknowledged.
+        sent: by text, the newest id that anybody had been told of when it was first sent.
+        newest_told: the newest id that anybody was told of, by an acknowledgement or a read.
+        reads: those that were answered.
+        marks: by account, the newest read mark that was acknowledged.
+        on_acknowledged: called with text, id and node of each acknowledgement.
+    """
 
     acknowledged: dict[str, int] = field(default_factory=dict)
-    sent: set[str] = field(default_factory=set)
-    newest_acknowledged: int = 0
+    sent: dict[str, int] = field(default_factory=dict)
+    newest_told: int = 0
     reads: list[Read] = field(default_factory=list)
     marks: dict[str, int] = field(default_factory=dict)
-    """By account: the newest read mark that was acknowledged."""
     on_acknowledged: list[Callable[[str, int, Node], None]] = field(default_factory=list)
+
+    def told(self, newest: int) -> None:
+        """Somebody was told of this id."""
+        self.newest_told = max(self.newest_told, newest)
 
 
 class Client:
@@ -177,7 +189,7 @@ class Client:
         texts = {number: f"{self.name}-{number}" for number in numbers}
         self._numbered += count
         self._unanswered.update(texts)
-        self._records.sent.update(texts.values())
+        self._records.sent |= dict.fromkeys(texts.values(), self._records.newest_told)
         self._send(texts)
 
     def _send(self, texts: Mapping[int, str]) -> None:
@@ -206,7 +218,7 @@ class Client:
         if isinstance(result, Accepted):
             self._unanswered.pop(number, None)
             self._records.acknowledged[text] = result.id
-            self._records.newest_acknowledged = max(self._records.newest_acknowledged, result.id)
+            self._records.told(result.id)
             for told in self._records.on_acknowledged:
                 told(text, result.id, self._node)
             if self._world.random.random() < 0.1:
@@ -224,11 +236,12 @@ class Client:
 
     def _read(self) -> None:
         assert self._node is not None
-        before = self._records.newest_acknowledged
+        before = self._records.newest_told
 
         def shown(page: Page) -> None:
             ids = [message.id for message in page.messages]
             self._records.reads.append(Read(before, ids))
+            self._records.told(max(ids, default=0))
 
         query = Recent(self._account, READ_MESSAGES)
         self._node.ask(query, self._heard(self._node, shown))

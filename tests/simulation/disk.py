@@ -130,10 +130,15 @@ class Disk(MemoryStorage):
         """Whether it has not been given again what it lost."""
         return len(self._log) < self.once_held
 
+    def takes_the_place_of(self, lost: "Disk") -> None:
+        """It is to hold what another one had, and has to be given it again."""
+        self.once_held = len(lost._log)
+
     def copy(self, newest: "Disk | None" = None) -> Self:
         """A backup, or one that takes the place of the newest data."""
         backup = type(self)(self._machine)
-        backup.once_held = len(newest._log) if newest else 0
+        if newest is not None:
+            backup.takes_the_place_of(newest)
         backup.cuts = list(self.cuts)
         backup._log = list(self._log)
         backup._record = self._record

@@ -13,10 +13,11 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change, may_shrink
-from chainchat.chain.configuration import Configuration
+from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.membership import Membership
-from chainchat.chain.messages import Abort, EntryId, Ping, Vote
+from chainchat.chain.messages import Abort, Ping, Vote
+from chainchat.chain.reads import Reads
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica, Send
 from chainchat.chat.state import ChatState
@@ -49,6 +50,14 @@ class ForgetsWhomItTriedToExclude(Membership):
         return super()._confirms(ping)
 
 
+class ForgetsItsOwnTries(Membership):
+    """Confirms the pings of those whom it has asked others to exclude, but did not vote against."""
+
+    def _canvass(self, proposal: Vote, now: float):
+        self._tried -= set(self.configuration.lives) - set(proposal.configuration.lives)
+        yield from super()._canvass(proposal, now)
+
+
 class VotesOnHearsay(Membership):
     """Votes to exclude whom the proposer suspects, without a judgement of its own."""
 
@@ -59,9 +68,9 @@ class VotesOnHearsay(Membership):
 class ForgetsVotes(Membership):
     """A vote does not survive a restart.
 
-    Nothing is lost by that alone: a restarted member votes for nothing but a resume, which lists
-    its present life and needs the vote of everybody, also of whoever the forgotten vote was for.
-    So it is the rule itself that is watched here.
+    Nothing is lost by that alone, as long as a restarted member votes for nothing but a resume,
+    which lists its present life and needs the vote of everybody, also of whoever the forgotten vote
+    was for. So it is the rule itself that is watched here.
     """
 
     def __init__(self, me, record, *arguments, **options) -> None:
@@ -122,10 +131,23 @@ class ResumesWithoutOne(Membership):
 
 
 class ResumesWithoutCopying(Membership):
-    """The proposer of a resume leaves its log as it is, though a voter's is longer."""
+    """In a resume everybody's log stays as it is, though another's is longer."""
 
     def _count(self, sender, voted, now):
-        yield from super()._count(sender, replace(voted, last=EntryId()), now)
+        whole = max(self._whole, self.own.last)
+        yield from super()._count(sender, replace(voted, last=whole), now)
+
+    def _copy_for_resume(self, proposer, proposal):
+        return iter(())
+
+
+class ResumesWithoutActiveVotes(Membership):
+    """A member that has not restarted itself does not vote for a resume."""
+
+    def _objection(self, vote: Vote, kind, now: float) -> str:
+        if kind is Change.RESUME and self.status is Status.ACTIVE:
+            return "this life is still a member"
+        return super()._objection(vote, kind, now)
 
 
 class ProvesNothing(Evidence):
@@ -149,6 +171,37 @@ class WorksWhileItVotes(Membership):
     @property
     def active(self) -> bool:
         return self.status is Status.ACTIVE and self.sealed is None
+
+
+class WorksWhileItLetsLearnersIn(Membership):
+    """Takes part in the chain while it lets a learner in: neither the seal nor the vote counts."""
+
+    @property
+    def active(self) -> bool:
+        return super().active or (self.status is Status.ACTIVE and self._joining)
+
+    def holds_lease(self, now: float) -> bool:
+        record = self.record
+        if self._joining:
+            self.record = replace(record, vote=None)
+        try:
+            return super().holds_lease(now)
+        finally:
+            self.record = record
+
+    @property
+    def _joining(self) -> bool:
+        vote = self.record.vote
+        if vote is None:
+            return self.sealed is not None
+        return change(self.configuration, vote.configuration) is Change.JOIN
+
+
+class NeverWithdraws(Membership):
+    """Asks for a join as long as it hears the learner, though nothing comes of it."""
+
+    def _give_up(self, join: Vote, now: float) -> None:
+        pass
 
 
 class LetsLearnersInTooEarly(Membership):
@@ -204,11 +257,40 @@ class AdoptsWhenItVotes(Membership):
         yield from self._adopt(vote.configuration)
 
 
-class ReadsWithoutLease(Membership):
+class WorksWithoutLease(Membership):
     """A tail answers, and lets learners copy, whether or not the chain went on without it."""
 
     def holds_lease(self, now: float) -> bool:
         return self.status is Status.ACTIVE
+
+
+class ReadsWithoutLease(Reads):
+    """A tail answers, whether or not the chain went on without it."""
+
+    def __init__(self, position, evaluate, holds_lease) -> None:
+        super().__init__(position, evaluate, lambda: True)
+
+
+class LendsWithoutLease(TracedNode):
+    """A tail lets learners copy, whether or not the chain went on without it."""
+
+    def _may_lend(self, learner: Member) -> bool:
+        tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
+        return super()._may_lend(learner) or (tail and self.taking_part)
+
+
+class LendsToAnybodyBeforeAResume(TracedNode):
+    """Who has voted for a resume lets learners copy its log, which may lack its end."""
+
+    def _may_lend(self, learner: Member) -> bool:
+        return super()._may_lend(learner) or self._membership.lends_for_resume
+
+
+class TakesAnyLogForWhole(TracedNode):
+    """A tail answers, and lets learners copy, before it has applied an entry of its epoch."""
+
+    def _holds_lease(self) -> bool:
+        return self._membership.holds_lease(self._clock.seconds())
 
 
 class NeverAborts(Membership):
@@ -244,20 +326,28 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (BelievesStaleProofs, None),
         (CountsFromTheAnswer, stories.second_thoughts),
         (ForgetsWhomItTriedToExclude, stories.second_thoughts),
+        (ForgetsItsOwnTries, stories.second_thoughts),
         (VotesOnHearsay, stories.hearsay),
         (ForgetsVotes, stories.forgotten_vote),
         (NeverWedges, stories.gone_on_alone),
         (TakesAnyLifeForTheMember, stories.all_die),
         (ResumesWithoutOne, stories.gone_on_alone),
         (ResumesWithoutCopying, stories.all_die),
+        (ResumesWithoutActiveVotes, None),
         (WorksWhileItVotes, None),
+        (WorksWhileItLetsLearnersIn, None),
+        (NeverWithdraws, stories.two_learners),
         (LetsLearnersInTooEarly, None),
         (VotesTwice, stories.two_askers),
         (DecidesWithoutVotes, None),
         (KeepsItsProposalWhenItVotes, stories.kept_proposal),
         (DropsVotesOfDeadProposers, stories.two_askers),
         (AdoptsWhenItVotes, None),
+        (WorksWithoutLease, None),
         (ReadsWithoutLease, None),
+        (LendsWithoutLease, stories.late_lender),
+        (LendsToAnybodyBeforeAResume, stories.learner_and_resume),
+        (TakesAnyLogForWhole, stories.last_word),
         (NeverAborts, None),
         (ProvesNothing, stories.last_of_three),
         (WaitsForDeadProposers, stories.last_of_three),
@@ -270,6 +360,7 @@ PLACES = {
     TracedNode: "tests.simulation.scenario.TracedNode",
     Evidence: "chainchat.chain.membership.Evidence",
     Membership: "chainchat.server.node.Membership",
+    Reads: "chainchat.server.node.Reads",
     Replica: "chainchat.server.node.Replica",
     ChatState: "chainchat.server.applying.ChatState",
 }

@@ -43,6 +43,14 @@ class Votes:
 
 
 @dataclass(frozen=True)
+class Adopts:
+    """Waits until another configuration is on the disk of a node."""
+
+    adopter: str
+    within: float = 2 * SUSPECT_AFTER
+
+
+@dataclass(frozen=True)
 class GoOn:
     """Waits until these confirm something again, in a chain without those."""
 
@@ -51,7 +59,9 @@ class GoOn:
     within: float
 
 
-Plot = Generator[float | Sends | Votes | GoOn, bool, None]
+Awaited = Sends | Votes | Adopts | GoOn
+
+Plot = Generator[float | Awaited, bool, None]
 """Yields how many seconds it waits, or for what, and is sent whether that came in time."""
 
 Story = Callable[["Stage"], Plot]
@@ -73,7 +83,7 @@ class Stage:
         self._world = world
         self._story = story
         self._plot: Plot | None = None
-        self._awaited: Sends | Votes | GoOn | None = None
+        self._awaited: Awaited | None = None
         self._scene = 0
         world.network.sending.append(self._sending)
         world.on_record.append(self._recorded)
@@ -86,6 +96,7 @@ class Stage:
             return
         self.members = self._world.newest_configuration().positions
         self.head, self.middle, self.tail = self.members
+        self.spares = [p for p in self._world.positions if p not in self.members]
         self._world.note(f"the story begins: {self._story.__name__}")
         self._plot = self._story(self)
         self._world.later(self.moment(0.1, 0.6), self._next, 0, None)
@@ -125,9 +136,12 @@ class Stage:
                 if isinstance(message, sends.kind):
                     self._came()
 
-    def _recorded(self, host: Host, _: Record | None, record: Record) -> None:
+    def _recorded(self, host: Host, before: Record | None, record: Record) -> None:
+        another = before is None or before.configuration != record.configuration
         match self._awaited:
             case Votes() as votes if votes.voter == host.position and record.vote is not None:
+                self._came()
+            case Adopts() as adopts if adopts.adopter == host.position and another:
                 self._came()
 
     def _look(self) -> None:
@@ -222,3 +236,10 @@ class Stage:
     def restore(self, position: str) -> None:
         """It gets an old backup."""
         self.mishaps.restore(self._world.hosts[position])
+
+    def replace_disk(self, position: str) -> None:
+        """It gets an empty disk, though it is a member: the others have what it had."""
+        host = self._world.hosts[position]
+        lost = host.disk
+        self._world.wipe(host)
+        host.disk.takes_the_place_of(lost)

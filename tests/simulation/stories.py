@@ -9,7 +9,7 @@ it for ``suspect-after``, because the way between them is cut.
 """
 
 from chainchat.chain.messages import Pong, Propose, Voted
-from tests.simulation.stage import GoOn, Plot, Sends, Stage, Story, Votes
+from tests.simulation.stage import Adopts, GoOn, Plot, Sends, Stage, Story, Votes
 from tests.simulation.world import SUSPECT_AFTER
 
 
@@ -186,6 +186,110 @@ def one_falls_silent(stage: Stage) -> Plot:
     yield stage.moment(0.0, 0.5)
 
 
+def last_word(stage: Stage) -> Plot:
+    """C confirms something to its own clients, and dies before B hears of it.
+
+    B is the tail now, and for a while hears nothing from A: it has what was confirmed, but does not
+    know that it was.
+    """
+    a, b, c = stage.members
+    stage.hold(c, b)
+    yield stage.moment(0.05, 0.3)
+    stage.kill(c)
+    if not (yield Adopts(b)):
+        return
+    stage.hold(a, b)
+    yield stage.moment(0.3, 0.6)
+    stage.let(a, b)
+    stage.start(c)
+
+
+def late_lender(stage: Stage) -> Plot:
+    """A dies with entries that only B has. B and C go on, C is cut off, and B goes on alone.
+
+    Now these entries are confirmed. A comes back and finds only C, a tail that lacks them. If that
+    lends its log, A cuts them off its own.
+    """
+    a, b, c = stage.members
+    stage.hold(b, c)
+    yield stage.moment(0.05, 0.3)
+    stage.kill(a)
+    stage.part(b, c)
+    stage.let(b, c)
+    if not (yield Adopts(c)):
+        return
+    stage.cut(b, c)
+    if not (yield GoOn((b,), without=(a, c), within=1.5 * SUSPECT_AFTER)):
+        return
+    stage.cut(a, b)
+    stage.start(a)
+    yield SUSPECT_AFTER
+
+
+def two_learners(stage: Stage) -> Plot:
+    """A dies. It comes back and could join, but loses the tail. Another learner comes, and joins.
+
+    It has to, though the head hears A and A believes that it has caught up.
+    """
+    a = stage.random.choice(stage.members)
+    b, c = (position for position in stage.members if position != a)
+    (spare,) = stage.spares
+    stage.kill(spare)
+    stage.kill(a)
+    if not (yield GoOn((b, c), without=(a,), within=SUSPECT_AFTER)):
+        return
+    stage.start(a)
+    if not (yield Sends(b, Propose, c)):
+        return
+    stage.cut(a, c)
+    yield stage.moment(0.0, 0.5)
+    stage.start(spare)
+    joined = yield GoOn((b, c, spare), without=(a,), within=3 * SUSPECT_AFTER)
+    stage.require(joined, f"{spare} does not join, though {a} cannot")
+
+
+def learner_and_resume(stage: Stage) -> Plot:
+    """All die, and the tail's disk had lied. A learner has more now than the tail.
+
+    It comes back, too, and asks the tail before that has been given the end of its log again.
+    """
+    a, _, c = stage.members
+    (spare,) = stage.spares
+    stage.kill(*stage.members, spare)
+    stage.lie(c)
+    stage.start(*stage.members)
+    if not (yield Votes(c)):
+        return
+    stage.hold(a, c)
+    stage.start(spare)
+    yield stage.moment(0.6, 0.9) * SUSPECT_AFTER
+    stage.let(a, c)
+    yield SUSPECT_AFTER / 2
+
+
+def new_disk(stage: Stage) -> Plot:
+    """Two stand still for a moment; the third dies meanwhile and starts on an empty disk.
+
+    No port refuses them. Another disk at its address proves its death as well, and nobody has to
+    wait for its silence.
+    """
+    a = stage.random.choice(stage.members)
+    others = tuple(position for position in stage.members if position != a)
+    asleep = SUSPECT_AFTER / 2
+    for other in others:
+        stage.pause(other, asleep)
+    stage.kill(a)
+    stage.replace_disk(a)
+    stage.start(a)
+    soon = asleep + SUSPECT_AFTER / 3
+    went_on = yield Adopts(others[0], within=soon)
+    stage.require(went_on, f"another disk is at the address of {a}, and the others do not go on")
+    if stage.spares:
+        return  # one of them may be back before it
+    joined = yield GoOn((*others, a), without=(), within=SUSPECT_AFTER)
+    stage.require(joined, f"{a} does not come back with an empty disk")
+
+
 STORIES: tuple[Story, ...] = (
     hearsay,
     second_thoughts,
@@ -196,4 +300,12 @@ STORIES: tuple[Story, ...] = (
     all_die,
     last_of_three,
     one_falls_silent,
+    last_word,
+    late_lender,
+    two_learners,
+    learner_and_resume,
+    new_disk,
 )
+
+WITH_A_SPARE: tuple[Story, ...] = (two_learners, learner_and_resume)
+"""Those that take a fourth node."""

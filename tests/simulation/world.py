@@ -25,6 +25,9 @@ SUSPECT_AFTER = 1.0
 WALL_START = 1_800_000_000_000
 """What the wall clocks show at the beginning, UTC milliseconds."""
 
+DRIFT = 0.065
+"""How much faster or slower than true time a host's clock runs at most."""
+
 INCARNATION_STEP = 1_000
 """A life's number is up to so much above the one before, as in the product."""
 
@@ -167,7 +170,7 @@ class World:
         self.hosts = {position: self._new_host(position) for position in self.positions}
 
     def _new_host(self, position: str) -> Host:
-        rate = self.random.uniform(0.96, 1.04)
+        rate = self.random.uniform(1 - DRIFT, 1 + DRIFT)
         clock = HostClock(self.clock, rate, lambda call: self.on_host(position, call))
         host = Host(position, clock)
         host.disk = Disk(Machine(self, host))
