@@ -585,7 +585,7 @@ class Membership:
             return
         if held == vote:
             yield Send(sender, Voted(self.me, vote, self.own.last))
-            yield from self._copy_for_resume(sender, proposal)
+            yield from self._copy_for_resume(proposal)
             return
         if held is not None:  # *one vote*
             same_proposer = held.proposer.id == vote.proposer.id
@@ -602,16 +602,19 @@ class Membership:
             yield from self._seal(vote, now)
         else:
             yield from self._vote(vote)
-            yield from self._copy_for_resume(sender, proposal)
+            yield from self._copy_for_resume(proposal)
 
-    def _copy_for_resume(self, proposer: str, proposal: Propose) -> Iterator[Effect]:
+    def _copy_for_resume(self, proposal: Propose) -> Iterator[Effect]:
         """A disk may have lost the end of the log; a chain begins again only with whole ones.
 
-        Else those who have the rest could die before they have given it to this node.
+        Else those who have the rest could die before they have given it to this node. It comes down
+        the chain, as everything does (*prefix*): the resume may be given up, and then a tail that
+        held more than its predecessor would commit alone what nobody else may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
-        if resume and self.own.last < proposal.last:
-            yield Copy(proposer)
+        predecessor = self.configuration.predecessor(self.me.position)
+        if resume and predecessor is not None and self.own.last < proposal.last:
+            yield Copy(predecessor)
 
     @property
     def resuming(self) -> bool:

@@ -312,7 +312,7 @@ class Node:
                 self._decide(lambda now: self._membership.receive(sender, message, now))
 
     def _lend(self, sender: str, fetch: Fetch) -> None:
-        """Let a learner copy, or the proposer of a resume that this node has voted for."""
+        """Let a learner copy, or before a resume another member."""
         if fetch.epoch == self.configuration.epoch:
             self._sponsor.asked(sender, fetch)
             self._soon()

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from chainchat.chain.changes import Change, change, may_shrink
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.evidence import Evidence, Life
-from chainchat.chain.membership import Membership
+from chainchat.chain.membership import Copy, Membership
 from chainchat.chain.messages import Abort, EntryId, Ping, Vote
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica, Send
@@ -126,6 +126,14 @@ class ResumesWithoutCopying(Membership):
 
     def _count(self, sender, voted, now):
         yield from super()._count(sender, replace(voted, last=EntryId()), now)
+
+
+class CopiesPastItsPredecessor(Membership):
+    """Copies before a resume from the proposer, also what its own predecessor lacks."""
+
+    def _consider(self, sender, proposal, now):
+        for effect in super()._consider(sender, proposal, now):
+            yield Copy(sender) if isinstance(effect, Copy) else effect
 
 
 class ProvesNothing(Evidence):
@@ -250,6 +258,7 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (TakesAnyLifeForTheMember, stories.all_die),
         (ResumesWithoutOne, stories.gone_on_alone),
         (ResumesWithoutCopying, stories.all_die),
+        (CopiesPastItsPredecessor, stories.resume_given_up),
         (WorksWhileItVotes, None),
         (LetsLearnersInTooEarly, None),
         (VotesTwice, stories.two_askers),

@@ -8,7 +8,7 @@ In each, A, B and C are the members. Where the text says that one suspects anoth
 it for ``suspect-after``, because the way between them is cut.
 """
 
-from chainchat.chain.messages import Pong, Propose, Voted
+from chainchat.chain.messages import Forward, Pong, Propose, Voted
 from tests.simulation.stage import GoOn, Plot, Sends, Stage, Story, Votes
 from tests.simulation.world import SUSPECT_AFTER
 
@@ -186,6 +186,40 @@ def one_falls_silent(stage: Stage) -> Plot:
     yield stage.moment(0.0, 0.5)
 
 
+def resume_given_up(stage: Stage) -> Plot:
+    """A dies with entries that B never got, and comes back. What it asks of B comes late.
+
+    C votes for the resume, and copies what it may. Then A dies again, and its next life knows
+    nothing of the vote. So C goes on as if nothing had been, with B.
+    """
+    a, b, c = stage.members
+    stage.hold(a, b)
+    if not (yield Sends(a, Forward, b)):
+        return
+    yield stage.moment(0.0, 0.05)
+    stage.hold(b, c)
+    stage.kill(a)
+    stage.let(a, b)
+    yield stage.moment(0.05, 0.1)
+    stage.start(a)
+    if not (yield Sends(a, Propose, c, within=0.6)):
+        return
+    stage.hold(a, b)
+    if not (yield Votes(c, within=0.2)):
+        return
+    yield stage.moment(0.02, 0.06)
+    stage.kill(a)
+    stage.start(a)
+    yield stage.moment(0.3, 0.6)
+    stage.let(b, c)
+    if stage.random.random() < 0.5:
+        yield stage.moment(0.0, 0.2)
+        stage.kill(c)
+    yield SUSPECT_AFTER / 2
+    stage.let(a, b)
+    stage.start(c)
+
+
 STORIES: tuple[Story, ...] = (
     hearsay,
     second_thoughts,
@@ -196,4 +230,5 @@ STORIES: tuple[Story, ...] = (
     all_die,
     last_of_three,
     one_falls_silent,
+    resume_given_up,
 )
