@@ -226,10 +226,7 @@ class Replica:
         """
         self.configuration = configuration
         self.active = False
-        if self._taken:
-            del self._recent[-len(self._taken) :]
-            self._taken = []
-        self.last = self._log.last
+        self._drop_taken()
         self.opened = self._epoch_of(self.applied) == configuration.epoch
         self._requests = []
         self._offer_again()
@@ -238,6 +235,14 @@ class Replica:
         self._tell_holding = True
         if configuration.head == self._position and self.last.epoch < configuration.epoch:
             self._requests.append(("", None))
+
+    def _drop_taken(self) -> None:
+        """Go back to what is on disk; the predecessor has to hear that it is no more than that."""
+        if self._taken:
+            del self._recent[-len(self._taken) :]
+            self._taken = []
+            self._tell_holding = True
+        self.last = self._log.last
 
     def linked(self, position: str) -> None:
         """A new connection with ``position``; frames sent on the one before may be lost."""
@@ -323,8 +328,13 @@ class Replica:
     # --- outside the chain
 
     def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
-        """Append entries that another node's log has; apply them if they are committed."""
+        """Append entries that another node's log has; apply them if they are committed.
+
+        They follow what is on disk. A member that was locked just after it had taken some drops
+        these: the same may be among those that it copies.
+        """
         assert not self.active
+        self._drop_taken()
         self._extend(entries)
         self._taken = []
         yield Persist(entries)

@@ -246,6 +246,7 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (planted_log.NoDeduplicationOfPrograms, None),
         (planted_log.KeepsSessionsOfTheDead, None),
         (planted_log.DropsEarlyMessages, None),
+        (planted_log.CopiesOnTopOfWhatItTook, stories.taken_and_locked),
         (planted_log.NeverTellsHolding, None),
         (planted_log.ActsOnAnyEpoch, None),
         (planted_log.LosesMarks, None),

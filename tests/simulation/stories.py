@@ -220,6 +220,32 @@ def resume_given_up(stage: Stage) -> Plot:
     stage.start(c)
 
 
+def taken_and_locked(stage: Stage) -> Plot:
+    """C dies. What A forwards then and what it proposes arrive at B in one go, and B is locked.
+
+    So B has taken entries that it has not persisted. A dies in a way that proves nothing, and when
+    all are back they resume: B copies these entries.
+    """
+    a, b, c = stage.members
+    stage.hold(a, b)
+    if not (yield Sends(a, Forward, b)):
+        return
+    stage.kill(c)
+    if not (yield Sends(a, Propose, b, within=0.1)):
+        return
+    stage.hold(b, a)
+    yield stage.moment(0.02, 0.04)
+    stage.let(a, b)
+    if not (yield Votes(b, within=0.1)):
+        return
+    stage.hold(a, b)
+    yield stage.moment(0.75, 0.85) * SUSPECT_AFTER
+    stage.kill(a)
+    stage.mend(a, b)
+    stage.start(a, c)
+    yield SUSPECT_AFTER
+
+
 STORIES: tuple[Story, ...] = (
     hearsay,
     second_thoughts,
@@ -231,4 +257,5 @@ STORIES: tuple[Story, ...] = (
     last_of_three,
     one_falls_silent,
     resume_given_up,
+    taken_and_locked,
 )
