@@ -172,7 +172,8 @@ class Membership:
         self._met: set[str] = set()
         """Positions that answered, or whose port refused: this life knows what they know."""
         self._began: float | None = None
-        self._ticked = 0.0
+        self._busy: float | None = None
+        """When the newest input came."""
 
     # --- what it comes to
 
@@ -253,12 +254,9 @@ class Membership:
 
     def tick(self, now: float) -> Iterator[Effect]:
         """Every tenth of ``suspect_after``: ping everybody, repeat what may have got lost."""
+        self._notice_pause(now)
         if self._began is None:
-            self._began = self._ticked = now
-        missed = now - self._ticked - 2 * self._suspect_after / PINGS_PER_SUSPICION
-        self._ticked = now
-        if missed > 0:
-            self.evidence.stood_still(missed)
+            self._began = now
         for position in self._others():
             yield self._ping(position, now)
         sealing = self._sealing
@@ -271,6 +269,7 @@ class Membership:
 
     def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
         """A connection is there, whose other end says that it is ``member``."""
+        self._notice_pause(now)
         self._linked.add(position)
         self._present.pop(position, None)
         old = self.configuration.member(position)
@@ -292,6 +291,7 @@ class Membership:
 
     def refused(self, position: str, now: float) -> Iterator[Effect]:
         """After the connection ended, the member's own port refused a new one: it is dead."""
+        self._notice_pause(now)
         self._met.add(position)
         member = self.configuration.member(position)
         if member is not None and position not in self._linked and position != self.me.position:
@@ -313,6 +313,7 @@ class Membership:
             message: what it said.
             now: monotonic seconds.
         """
+        self._notice_pause(now)
         match message:
             case Ping():
                 self._heard[sender] = now
@@ -336,6 +337,7 @@ class Membership:
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Effect]:
         """Tail: the learner for which it is sealed has the whole log on its disk."""
+        self._notice_pause(now)
         sealing = self._sealing
         if sealing is None or learner != sealing.learner or last != self.own.last:
             return
@@ -359,6 +361,18 @@ class Membership:
         for member in self.configuration.members:
             if member.life != self.me.life:
                 yield self._ping(member.position, now)
+
+    def _notice_pause(self, now: float) -> None:
+        """Before anything is judged: whether this node itself was paused since the last input.
+
+        It ticks, so the time between two inputs is short. What waited in its sockets may come
+        before the tick.
+        """
+        before, self._busy = self._busy, now
+        if before is not None:
+            missed = now - before - 2 * self._suspect_after / PINGS_PER_SUSPICION
+            if missed > 0:
+                self.evidence.stood_still(missed, now)
 
     def _pong(self, ping: Ping) -> Pong:
         return Pong(

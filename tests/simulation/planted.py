@@ -151,6 +151,13 @@ class WaitsForDeadProposers(Membership):
         return iter(())
 
 
+class BlamesOthersForItsPauses(Membership):
+    """Takes what it did not hear while it was paused for silence."""
+
+    def _notice_pause(self, now: float) -> None:
+        pass
+
+
 class WorksWhileItVotes(Membership):
     """Takes part in the chain while it holds a vote."""
 
@@ -260,6 +267,7 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (ResumesWithoutOne, stories.gone_on_alone),
         (ResumesWithoutCopying, stories.all_die),
         (CopiesPastItsPredecessor, stories.resume_given_up),
+        (BlamesOthersForItsPauses, stories.all_stand_still),
         (WorksWhileItVotes, None),
         (LetsLearnersInTooEarly, None),
         (VotesTwice, stories.two_askers),

@@ -100,7 +100,8 @@ def kept_proposal(stage: Stage) -> Plot:
     if not (yield Sends(a, Propose, b, within=0.3)):
         return
     stage.hold(a, b)
-    yield suspects_c - stage.now - 0.4
+    # What B sees first when it wakes is the proposal. Most of its pause it does not count.
+    yield suspects_c - stage.now - 0.15
     stage.pause(b, 0.4)
     stage.let(a, b)
     yield Sends(b, Voted, a)
@@ -246,6 +247,18 @@ def taken_and_locked(stage: Stage) -> Plot:
     yield SUSPECT_AFTER
 
 
+def all_stand_still(stage: Stage) -> Plot:
+    """All are paused for longer than it takes to suspect somebody, and one wakes after the other.
+
+    They go on as they were.
+    """
+    epoch, seconds = stage.epoch, stage.moment(1.1, 2.5) * SUSPECT_AFTER
+    for position in stage.members:
+        stage.pause(position, seconds + stage.moment(0.0, 0.3) * SUSPECT_AFTER)
+    yield seconds + SUSPECT_AFTER
+    stage.require(stage.epoch == epoch, "who was paused himself has blamed somebody for it")
+
+
 STORIES: tuple[Story, ...] = (
     hearsay,
     second_thoughts,
@@ -258,4 +271,5 @@ STORIES: tuple[Story, ...] = (
     one_falls_silent,
     resume_given_up,
     taken_and_locked,
+    all_stand_still,
 )
