@@ -134,7 +134,7 @@ class House:
     def say(self, position):
         """Submit something; gives the list that its result will be in."""
         results = []
-        self.nodes[position].submit(commands.Nothing(), results.append)
+        self.nodes[position].submit(commands.Nothing(), results.extend)
         return results
 
     def chains(self):

@@ -62,6 +62,7 @@ class House:
     def __init__(self, *founding):
         self.clock = Clock()
         storage, self.tokens = MemoryStorage(), 0
+        self.storage = storage
         record = begin_life(storage, lambda: "id")
         self.node = Node(
             Member("solo", record.id, record.incarnation),

@@ -15,8 +15,9 @@ from chainchat.chain.catching_up import (
     newest_not_after,
 )
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Copied, Differs, EntryId, Fetch, Synced
+from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced
 from chainchat.chain.replica import Send, size
+from chainchat.storage.memory import MemoryStorage
 
 SUSPECT_AFTER = 4.0
 EPOCH = 9
@@ -121,6 +122,35 @@ def test_a_learner_cuts_what_is_not_common_and_takes_the_rest(mine, its, common)
     assert [e for take in pair.of_kind(Take) for e in take.entries] == list(
         everything(pair.its)[common:]
     )
+
+
+def spans(*pairs):
+    """A log of entries of these epochs, each with how many sequence numbers it takes."""
+    log, seq = MemoryStorage(), 0
+    for epoch, span in pairs:
+        seq += span
+        log.append([Entry(seq, epoch, "a.1", seq, 1_000, b"x", span)])
+    return log
+
+
+@pytest.mark.parametrize(
+    ("mine", "its", "common"),
+    [
+        ([(1, 1), (1, 3)], [(1, 1), (1, 3), (2, 2)], 4),
+        # where one log has an end, the other is in the midst of an entry
+        ([(1, 1), (1, 5)], [(1, 1), (2, 1), (2, 1)], 1),
+        ([(1, 1), (2, 1), (2, 1)], [(1, 1), (1, 5), (3, 1)], 1),
+        ([(1, 2), (2, 5), (2, 5)], [(1, 2), (2, 5), (3, 3), (3, 3)], 7),
+        ([(1, 4), (3, 4)], [(2, 3), (2, 3)], 0),
+    ],
+)
+def test_entries_of_several_sequence_numbers_are_common_or_cut_as_a_whole(mine, its, common):
+    pair = Pair(spans(*mine), spans(*its))
+    before = everything(pair.mine)
+    pair.begin()
+    pair.run()
+    assert everything(pair.mine) == everything(pair.its)
+    assert pair.mine.cuts == [entry for entry in before if entry.seq > common]
 
 
 @pytest.mark.parametrize(("mine", "its"), [((1, 1, 2), (1, 1, 2)), ((1, 1, 1), (1, 1)), ((), ())])

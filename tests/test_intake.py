@@ -18,10 +18,13 @@ def overtakes(line):
 
 
 def test_lines_come_out_as_they_came_in(intake):
-    taken = []
-    while intake:
-        taken.append(intake.take_first())
-    assert taken == [b"one", b"!two", TOO_LONG, b"three"]
+    assert intake.next(3) == [b"one", b"!two", TOO_LONG]
+    intake.take(1)
+    assert intake.next(1) == [b"!two"]
+    intake.take(2)
+    assert intake.next(9) == [b"three"]
+    intake.take(1)
+    assert not intake
 
 
 def test_some_overtake_and_the_others_keep_their_order(intake):
@@ -29,7 +32,7 @@ def test_some_overtake_and_the_others_keep_their_order(intake):
     intake.add([b"!four", b"five"])
     assert list(intake.take_overtaking(overtakes)) == [b"!four"]
     assert list(intake) == [b"one", TOO_LONG, b"three", b"five"]
-    assert intake.take_first() == b"one"
+    assert intake.next(1) == [b"one"]
 
 
 def test_each_line_is_looked_at_once_until_all_are_looked_at_again(intake):
@@ -46,7 +49,7 @@ def test_octets_are_counted_with_one_for_each_ending(intake):
     counts = [intake.octets]
     list(intake.take_overtaking(overtakes))
     counts.append(intake.octets)
-    intake.take_first()
+    intake.take(1)
     counts.append(intake.octets)
     intake.clear()
     assert [*counts, intake.octets] == [16, 11, 7, 0]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chainchat.chain.messages import MAX_FRAME, Answer, Entry, encode
 from chainchat.chat import commands, queries
-from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say
+from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying
 from chainchat.chat.queries import (
     PAGE_NAMES,
     SCANNED_ACCOUNTS,
@@ -22,7 +22,7 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 from chainchat.chat.voice import Message
 from chainchat.server.history import History
-from chainchat.storage import EVERY_READER, IndexRow
+from chainchat.storage import EVERY_READER, Indexed
 from chainchat.storage.memory import MemoryStorage
 
 deterministic = settings(derandomize=True, max_examples=100, deadline=None)
@@ -54,10 +54,18 @@ class Talk:
     def say(self, sender, recipient=TO_EVERYBODY, text="hi"):
         seq = self.storage.last.seq + 1
         to = f"n{recipient}" if recipient else "*"
-        say = Say("a.1.1", sender, f"n{sender}", recipient, to, text)
+        say = Say("a.1.1", sender, f"n{sender}", "", (Saying(text, recipient, to),))
         self.storage.append([Entry(seq, 1, "a.1", seq, TIME, commands.encode(say))])
         readers = {recipient, sender} if recipient else {EVERY_READER}
-        self.storage.index([IndexRow(reader, seq, sender) for reader in readers])
+        self.storage.index([Indexed(reader, [seq], sender) for reader in readers])
+
+    def say_all(self, sender, *texts):
+        """Several messages to everybody, in one entry."""
+        first, seq = self.storage.last.seq + 1, self.storage.last.seq + len(texts)
+        sayings = tuple(Saying(text, TO_EVERYBODY, "*") for text in texts)
+        command = commands.encode(Say("a.1.1", sender, f"n{sender}", "", sayings))
+        self.storage.append([Entry(seq, 1, "a.1", seq, TIME, command, len(texts))])
+        self.storage.index([Indexed(EVERY_READER, range(first, seq + 1), sender)])
 
 
 def ids(messages):
@@ -258,3 +266,14 @@ def test_history_is_read_a_thousand_messages_at_a_time():
     assert len(talk.history.oldest(ALICE, 0, 1 << 62)) == 1_000
     found = pages(Later(ALICE, 0, 1 << 62), history=talk.history)
     assert [id_ for page in found for id_ in ids(page.messages)] == list(range(1, 1_006))
+
+
+def test_messages_of_one_entry_are_found_one_by_one():
+    talk = Talk((5, 6))
+    talk.say_all(5, "a", "b", "c")
+    talk.say(6)
+    found = talk.history.oldest(7, 0, 10)
+    assert [(m.id, m.previous, m.text) for m in found] == [
+        (2, 0, "a"), (3, 2, "b"), (4, 3, "c"), (5, 4, "hi"),
+    ]  # fmt: skip
+    assert [(m.id, m.text) for m in talk.history.newest(7, 4, 1)] == [(3, "b")]

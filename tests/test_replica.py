@@ -285,7 +285,47 @@ def test_much_goes_in_frames_of_bounded_size(chain):
     assert len(chain.commands("middle")) == 21
 
 
+# --- entries that take several sequence numbers ----------------------------------------------
+
+
+def test_an_entry_takes_as_many_sequence_numbers_as_its_request_asked_for(chain):
+    chain["tail"].submit(b"three", 3)
+    chain["tail"].submit(b"one")
+    chain.settle()
+    for position in THREE:
+        applied = chain.applied[position][-2:]
+        assert [(e.first, e.seq, e.command) for e in applied] == [(2, 4, b"three"), (5, 5, b"one")]
+        assert chain[position].committed == 5
+
+
+def test_what_is_pending_is_counted_in_sequence_numbers(chain):
+    chain["tail"].submit(b"three", 3)
+    chain["tail"].submit(b"one")
+    assert chain["tail"].pending == 4
+    chain.settle()
+    assert chain["tail"].pending == 0
+
+
+def test_such_an_entry_is_skipped_as_a_whole_when_it_is_held_already(chain):
+    chain["head"].submit(b"three", 3)
+    chain.turn("head")
+    [forward] = chain.wires["head", "middle"]
+    chain.deliver("head", "middle")
+    chain["middle"].receive("head", forward)
+    chain["head"].submit(b"two", 2)
+    chain.settle()
+    assert [(e.first, e.seq) for e in chain.applied["tail"]] == [(1, 1), (2, 4), (5, 6)]
+
+
+def test_a_frame_that_begins_inside_of_such_an_entry_is_a_bug(chain):
+    chain["head"].submit(b"three", 3)
+    chain.settle()
+    overlapping = Entry(6, 1, "head.1", 2, NOW, b"x", 3)
+    with pytest.raises(AssertionError):
+        chain["middle"].receive("head", Forward(1, EntryId(1, 4), (overlapping,), 4))
+
+
 def test_the_longest_beginning_that_fits_has_at_least_one():
-    entries = [Entry(seq, 1, "a.1", seq, NOW, b"x" * 104) for seq in (1, 2, 3)]  # 200 octets each
+    entries = [Entry(seq, 1, "a.1", seq, NOW, b"x" * 95) for seq in (1, 2, 3)]  # 200 octets each
     assert [len(fitting(entries, octets)) for octets in (0, 200, 399, 400, 600)] == [1, 1, 1, 2, 3]
     assert fitting([], 100) == []

@@ -6,11 +6,12 @@ import node_house
 import pytest
 from sessions_house import DAY_SECONDS, HELLO, Connection, House, one
 
+from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat.commands import Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.state import REMEMBERED_SENDS
 from chainchat.server.delivery import REMEMBERED_PUSHES, Reading
-from chainchat.server.handler import Lobby
+from chainchat.server.handler import SAID_AT_ONCE, Lobby
 from chainchat.server.node import MAX_PENDING
 from chainchat.server.room import NAMED_AT_ONCE, NOTICE_PAUSE, Room
 from chainchat.server.sessions import LOGIN_SECONDS, Session
@@ -241,6 +242,44 @@ def test_last_shows_ones_own_and_what_was_said_to_all(pair):
         "| #6 11:03 bob: three",
         ". 2 messages",
     ]
+
+
+def test_sends_that_come_in_one_piece_are_one_entry_and_each_has_its_own_reply(house, pair):
+    program = house.program("robot")
+    program.reads()
+    before = house.node.state.origins["id.1"]
+    assert program.says("@1 SEND 1 * :one", "@2 send 2 nobody :two", "@3 SEND 3 * :drei ü") == [
+        "+OK @1 id=5",
+        "-ERR 521 @2 there is no account nobody; the list of accounts has the names",
+        "+OK @3 id=7",
+    ]
+    assert house.node.state.origins["id.1"] == before + 1
+    said = [line for line in pair[1].reads() if line.startswith("#")]
+    assert [line[:2] + line[8:] for line in said] == ["#5 robot: one", "#7 robot: drei ü"]
+
+
+def test_a_bad_line_between_two_sends_is_answered_in_its_turn(house):
+    program = house.program("robot")
+    replies = program.says(
+        "@1 SEND 1 * :one", "@2 SEND 2 no/name :x", "@3 SEND 3 * :two", "@4 WHO", "@5 SEND 0 * :x",
+        "@6 SEND 6 * :three", b"@7 SEND 7 * :\xff", "@8 SEND 8 * :four", TOO_LONG,
+    )  # fmt: skip
+    assert [" ".join(reply.split()[:3]) for reply in replies] == [
+        "+OK @1 id=3", "-ERR 520 @2", "+OK @3 id=4", "| @4 robot", ". @4", "-ERR 501 @5",
+        "+OK @6 id=5", "-ERR 503 @7", "+OK @8 id=6", "-ERR 502 @-",
+    ]  # fmt: skip
+
+
+def test_much_in_one_piece_makes_no_command_that_is_too_long(house):
+    program = house.program("robot")
+    program.reads()
+    sends = [f"@{n} SEND {n} * :{'ü' * 450}" for n in range(1, SAID_AT_ONCE + 2)]
+    replies = program.says(*sends)
+    assert replies == [f"+OK @{n} id={n + 2}" for n in range(1, SAID_AT_ONCE + 2)]
+    log = house.storage.read(2, house.storage.last.seq, 1 << 30)
+    lengths = [len(entry.command) for entry in log if entry.span > 10]
+    assert len(lengths) > 9
+    assert all(0.9 * MAX_COMMAND < length <= MAX_COMMAND for length in lengths[:-1])
 
 
 def test_replies_keep_their_order_when_a_read_stands_between(pair):

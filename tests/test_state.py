@@ -17,12 +17,14 @@ from chainchat.chat.commands import (
     Origins,
     Resume,
     Say,
+    Saying,
     Seen,
     origin_of,
 )
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import (
     FORGET_AFTER,
+    NO_EFFECT,
     REMEMBERED_SENDS,
     Accepted,
     ChatState,
@@ -37,7 +39,6 @@ from chainchat.chat.state import (
 deterministic = settings(derandomize=True, max_examples=150, deadline=None)
 
 HERE, THERE = "a.1", "b.1"
-NO_EFFECT = Outcome(None)
 START, DAY = 1_000, 24 * 3600 * 1000
 
 
@@ -59,12 +60,20 @@ class Log:
     def next(self):
         return self.state.applied + 1
 
+    def say(self, session, *sayings, origin=HERE):
+        """What came of several messages in one entry."""
+        self.numbers[origin] += 1
+        say = Say(session, 2, "alice", "bot" if sayings[0].number else "", sayings)
+        last = self.state.applied + len(sayings)
+        return self.state.apply(last, origin, self.numbers[origin], self.time, say)
+
     def apply(self, command, origin=HERE):
         self.numbers[origin] += 1
         return self.state.apply(self.next, origin, self.numbers[origin], self.time, command)
 
     def result(self, command, origin=HERE):
-        return self.apply(command, origin).result
+        [result] = self.apply(command, origin).results
+        return result
 
     def login(self, name, session, token=b"", client=""):
         """The number of the account."""
@@ -80,7 +89,9 @@ def log():
 
 
 def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, digest=b"d", client="bot"):
-    return Say(session, 2, "alice", to, name, text, client, number, digest)
+    """One message, of a program if it has a number."""
+    saying = Saying(text, to, name, number, digest)
+    return Say(session, 2, "alice", client if number else "", (saying,))
 
 
 # --- accounts and sessions ---------------------------------------------------------------
@@ -88,7 +99,7 @@ def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, digest=b"d", cli
 
 def test_a_login_with_a_new_name_makes_an_account(log):
     outcome = log.apply(Login("a.1.1", "Alice", "", b""))
-    assert outcome == Outcome(Accepted(2), (Joined(2, "Alice", "a.1.1", created=True),))
+    assert outcome == Outcome((Accepted(2),), [Joined(2, "Alice", "a.1.1", created=True)])
     assert log.state.names() == log.state.present() == ["Alice"]
     assert log.state.account_of("a.1.1").seen == 2
 
@@ -97,20 +108,20 @@ def test_a_login_with_a_known_name_in_any_case_is_the_same_account(log):
     log.login("Alice", "a.1.1")
     log.apply(End("a.1.1", 0))
     outcome = log.apply(Login("a.1.2", "aLICE", "", b""))
-    assert outcome.events == (Joined(2, "Alice", "a.1.2", created=False),)
+    assert outcome.events == [Joined(2, "Alice", "a.1.2", created=False)]
 
 
 def test_a_name_that_is_on_is_refused_in_any_case(log):
     log.login("Alice", "a.1.1")
     outcome = log.apply(Login("b.1.1", "ALICE", "", b""), THERE)
-    assert outcome == Outcome(Refused(Code.NAME_IN_USE, "Alice"))
+    assert outcome == Outcome((Refused(Code.NAME_IN_USE, "Alice"),), [])
     assert log.state.account_of("a.1.1").number == 2
 
 
 def test_a_session_that_ends_leaves_the_account(log):
     log.login("alice", "a.1.1")
     outcome = log.apply(End("a.1.1", 0))
-    assert outcome.events == (Left(2, "alice", "a.1.1", "ended"),)
+    assert outcome.events == [Left(2, "alice", "a.1.1", "ended")]
     assert (log.state.names(), log.state.present()) == (["alice"], [])
 
 
@@ -127,7 +138,8 @@ def test_a_session_that_ends_leaves_the_account(log):
 def test_a_session_that_is_not_there_can_do_nothing(log, command):
     log.login("alice", "a.1.1")
     before = log.state.accounts[2], log.state.present()
-    assert log.apply(command) == Outcome(Refused(Code.SESSION_ENDED))
+    outcome = log.apply(command)
+    assert ([*outcome.results], outcome.events) == ([Refused(Code.SESSION_ENDED)], [])
     assert (log.state.accounts[2], log.state.present()) == before
 
 
@@ -151,7 +163,7 @@ def test_a_resume_moves_the_session_and_ends_the_old_one(log):
     log.login("alice", "a.1.1", b"t")
     outcome = log.apply(Resume("b.1.1", "ALICE", "bot", b"t"), THERE)
     assert outcome == Outcome(
-        Accepted(3), (Left(2, "alice", "a.1.1", "moved"), Joined(2, "alice", "b.1.1", False))
+        (Accepted(3),), [Left(2, "alice", "a.1.1", "moved"), Joined(2, "alice", "b.1.1", False)]
     )
     assert log.state.account_of("a.1.1") is None
 
@@ -168,7 +180,7 @@ def test_a_token_outlives_its_connection_and_a_resume(log):
 def test_a_resume_needs_the_token_of_that_account(log, name, token):
     log.login("alice", "a.1.1", b"t")
     log.login("person", "a.1.2", b"")
-    refused = Outcome(Refused(Code.BAD_TOKEN, name))
+    refused = Outcome((Refused(Code.BAD_TOKEN, name),), [])
     assert log.apply(Resume("a.1.3", name, "bot", token)) == refused
     assert log.state.present() == ["alice", "person"]
 
@@ -202,7 +214,7 @@ def test_a_resume_of_a_deleted_account_is_told_so(log):
 def test_what_an_origin_submits_again_has_no_effect(log):
     log.apply(Nothing())
     assert log.state.apply(log.next, HERE, 1, START, Nothing()) == NO_EFFECT
-    assert log.state.apply(log.next, HERE, 2, START, Nothing()).result == Accepted(4)
+    assert log.state.apply(log.next, HERE, 2, START, Nothing()).results == (Accepted(4),)
 
 
 def test_a_number_beyond_the_next_has_no_effect(log):
@@ -221,7 +233,7 @@ def test_a_new_epoch_ends_the_sessions_of_those_who_are_gone(log):
     log.login("alice", "a.1.1", b"t")
     log.login("bob", "b.1.1", b"t")
     outcome = log.open(HERE, "b.2")
-    assert outcome.events == (Left(3, "bob", "b.1.1", "lost"),)
+    assert outcome.events == [Left(3, "bob", "b.1.1", "lost")]
     assert log.state.present() == ["alice"]
     assert log.state.apply(log.next, THERE, 2, START, Nothing()) == NO_EFFECT
 
@@ -258,10 +270,10 @@ def test_anyone_can_delete_any_account_and_its_session_ends(log):
     log.login("alice", "a.1.1")
     log.login("bob", "b.1.1")
     outcome = log.apply(Delete("a.1.1", 3, "bob"))
-    assert outcome.events == (
+    assert outcome.events == [
         Left(3, "bob", "b.1.1", "deleted", by="alice"),
         Deleted(3, "bob"),
-    )
+    ]
     assert log.state.names() == ["alice"]
 
 
@@ -334,29 +346,52 @@ def test_what_is_said_goes_to_everybody_or_to_one(log, recipient, written, to):
     log.time = 5_000
     number = 0 if to == "*" else 3
     assert log.apply(said("a.1.1", "hi", recipient, written)) == Outcome(
-        Accepted(4), (Said(4, 5_000, 2, "alice", number, to, "hi"),)
+        [Accepted(4)], [Said(4, 5_000, 2, "alice", number, to, "hi")]
     )
 
 
 def test_nothing_can_be_said_to_nobody(log):
     log.login("alice", "a.1.1")
     outcome = log.apply(said("a.1.1", "hi", UNKNOWN, "bob"))
-    assert outcome == Outcome(Refused(Code.NO_SUCH_ACCOUNT, "bob"))
+    assert outcome == Outcome([Refused(Code.NO_SUCH_ACCOUNT, "bob")], [])
 
 
 def test_a_send_with_the_same_number_is_done_once(log):
     log.login("alice", "a.1.1")
     send = said("a.1.1", "hi", number=7)
     assert log.result(send) == Accepted(3)
-    assert log.apply(send) == Outcome(Accepted(3, again=True))
+    assert log.apply(send) == Outcome([Accepted(3, again=True)], [])
+
+
+def test_each_of_several_messages_in_one_entry_has_its_own_id(log):
+    log.login("alice", "a.1.1")
+    outcome = log.say("a.1.1", *(Saying(text, TO_EVERYBODY, "*") for text in "abc"))
+    assert outcome.results == [Accepted(3), Accepted(4), Accepted(5)]
+    assert [(said.id, said.text) for said in outcome.events] == [(3, "a"), (4, "b"), (5, "c")]
+    assert log.result(Nothing()) == Accepted(6)
+
+
+def test_of_several_messages_those_that_were_said_before_are_not_said_again(log):
+    log.login("alice", "a.1.1")
+    one, two, three = (Saying(f"{n}", TO_EVERYBODY, "*", n, b"%d" % n) for n in (1, 2, 3))
+    log.say("a.1.1", one, two)
+    outcome = log.say("a.1.1", one, two, three)
+    assert outcome.results == [Accepted(3, again=True), Accepted(4, again=True), Accepted(7)]
+    assert [(said.id, said.text) for said in outcome.events] == [(7, "3")]
+
+
+def test_a_refused_message_among_several_leaves_the_others(log):
+    log.login("alice", "a.1.1")
+    sayings = [Saying("1", TO_EVERYBODY, "*", 1), Saying("2", UNKNOWN, "bob", 2)]
+    outcome = log.say("a.1.1", *sayings, Saying("3", TO_EVERYBODY, "*", 3))
+    assert outcome.results == [Accepted(3), Refused(Code.NO_SUCH_ACCOUNT, "bob"), Accepted(5)]
+    assert [said.id for said in outcome.events] == [3, 5]
 
 
 def test_a_number_used_for_something_else_is_refused(log):
     log.login("alice", "a.1.1")
     log.apply(said("a.1.1", "hi", number=7, digest=b"1"))
-    assert log.apply(said("a.1.1", "ho", number=7, digest=b"2")) == Outcome(
-        Refused(Code.NUMBER_REUSED)
-    )
+    assert log.result(said("a.1.1", "ho", number=7, digest=b"2")) == Refused(Code.NUMBER_REUSED)
 
 
 def test_a_number_below_the_highest_that_was_never_seen_is_refused(log):
@@ -371,7 +406,7 @@ def test_a_refusal_is_remembered_though_it_would_be_no_refusal_now(log):
     send = said("a.1.1", "hi", UNKNOWN, "bob", number=1)
     assert log.result(send) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
     log.login("bob", "b.1.1")
-    assert log.apply(send) == Outcome(Refused(Code.NO_SUCH_ACCOUNT, "bob", again=True))
+    assert log.apply(send) == Outcome([Refused(Code.NO_SUCH_ACCOUNT, "bob", again=True)], [])
 
 
 def test_a_send_of_a_session_that_ended_uses_no_number(log):

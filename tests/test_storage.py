@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.replica import fitting, size
-from chainchat.chat.commands import Say, encode
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
+from chainchat.chat.commands import Say, Saying, encode
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.memory import MemoryStorage
-from chainchat.storage.sqlite import SQLiteStorage
+from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
 deterministic = settings(derandomize=True, max_examples=60, deadline=None)
 
@@ -35,7 +35,7 @@ def entries(first, last, epoch=1):
 
 
 def rows(*rows_):
-    return [IndexRow(*row) for row in rows_]
+    return [Indexed(reader, [id_], sender) for reader, id_, sender in rows_]
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -105,6 +105,31 @@ def test_more_batches_than_are_cached_are_read_again_from_the_log(storage):
         storage.append([entry(seq)])
     assert storage.read(0, 40, MUCH) == entries(1, 40)
     assert storage.entries([1, 40, 2]) == [entry(1), entry(40), entry(2)]
+
+
+def wide(seq, span, epoch=1):
+    """An entry that takes several sequence numbers, of which ``seq`` is the last."""
+    return Entry(seq, epoch, "id.1", seq, 1_000 + seq, b"x", span)
+
+
+def test_an_entry_is_found_by_any_of_its_sequence_numbers(storage):
+    log = [entry(1), wide(4, 3), wide(6, 2), entry(7, epoch=2)]
+    storage.append(log[:2])
+    storage.append(log[2:])
+    assert storage.last == EntryId(epoch=2, seq=7)
+    assert storage.entries(range(1, 8)) == [log[n] for n in (0, 1, 1, 1, 2, 2, 3)]
+    assert [storage.epoch_of(seq) for seq in range(9)] == [0, 1, 1, 1, 1, 1, 1, 2, None]
+    assert [storage.end_before(seq) for seq in range(9)] == [0, 1, 1, 1, 4, 4, 6, 7, 7]
+    assert storage.read(0, 7, MUCH) == log
+    assert storage.read(1, 6, MUCH) == log[1:3]
+
+
+def test_entries_leave_the_log_as_a_whole(storage):
+    storage.append([entry(1), wide(4, 3), wide(6, 2)])
+    storage.cut(4)
+    assert storage.last == EntryId(1, 4)
+    storage.append([wide(9, 5, epoch=2)])
+    assert storage.read(0, 9, MUCH) == [entry(1), wide(4, 3), wide(9, 5, epoch=2)]
 
 
 @given(
@@ -280,7 +305,7 @@ def test_everything_survives_reopening(data):
 
 def test_a_cut_writes_a_side_file_of_its_own_and_survives_reopening(data):
     storage = SQLiteStorage(data)
-    say = encode(Say("a.1.1", 5, "alice", 0, "*", "grüß euch"))
+    say = encode(Say("a.1.1", 5, "alice", "", (Saying("grüß euch", 0, "*"),)))
     for _ in range(2):
         storage.append([entry(1), entry(2), entry(3, command=say)])
         side_file = storage.cut(1)
@@ -291,10 +316,10 @@ def test_a_cut_writes_a_side_file_of_its_own_and_survives_reopening(data):
     assert side_file == data / "cut-2-3-2.jsonl"
     lines = [json.loads(line) for line in side_file.read_text(encoding="utf-8").splitlines()]
     assert lines[0] == {
-        "seq": 2, "epoch": 1, "origin": "id.1", "number": 2, "time": 1_002, "command": "120",
-        "octets": "78",
+        "seq": 2, "epoch": 1, "origin": "id.1", "number": 2, "time": 1_002, "span": 1,
+        "command": "120", "octets": "78",
     }  # fmt: skip
-    assert "'alice', 0, '*', 'grüß euch'" in lines[1]["command"]
+    assert "'alice', '', [['grüß euch', 0, '*'" in lines[1]["command"]
     assert bytes.fromhex(lines[1]["octets"]) == say
     storage.append(entries(1, 3))
     storage.cut(2)
@@ -423,7 +448,7 @@ def test_another_schema_version_is_refused(data):
     altered(data, "PRAGMA user_version = 99")
     assert one_line(data) == (
         f"{data / 'chainchat.sqlite'}: written by another version of chainchat "
-        "(schema 99, this one knows 2)"
+        f"(schema 99, this one knows {SCHEMA_VERSION})"
     )
 
 
@@ -438,7 +463,7 @@ def test_a_refused_folder_is_let_go(data):
     one_line(data)
     one_line(data)  # and not LockedError
     database = sqlite3.connect(data / "chainchat.sqlite")
-    database.execute("PRAGMA user_version = 2")
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     database.close()
     SQLiteStorage(data).close()
 
@@ -476,7 +501,7 @@ import resource, sys
 from pathlib import Path
 from chainchat.chain.messages import Entry
 from chainchat.storage import StorageError
-from chainchat.storage.sqlite import SQLiteStorage
+from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
 storage = SQLiteStorage(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
@@ -509,13 +534,13 @@ ROLL_BACK = """
 import resource, sys
 from pathlib import Path
 from chainchat.chain.messages import Entry
-from chainchat.storage import IndexRow, StorageError
-from chainchat.storage.sqlite import SQLiteStorage
+from chainchat.storage import Indexed, StorageError
+from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
 storage = SQLiteStorage(Path(sys.argv[1]))
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, most))
-storage.index([IndexRow(5, 1, 6)])
+storage.index([Indexed(5, [1], 6)])
 try:
     storage.append([Entry(1, 1, "id.1", 1, 0, b"x" * 1_000_000)])
 except StorageError:

@@ -65,6 +65,7 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId:
         epoch = log.epoch_of(middle)
         assert epoch is not None
         low, high = (middle, high) if epoch <= limit.epoch else (low, middle - 1)
+    low = log.end_before(low)
     epoch = log.epoch_of(low)
     assert epoch is not None
     return EntryId(epoch, low)

@@ -120,11 +120,11 @@ class Configuration(Struct, frozen=True):
         return self._neighbour(position, +1)
 
     def _neighbour(self, position: str, step: int) -> str | None:
-        positions = self.positions
-        if position not in positions:
-            return None
-        index = positions.index(position) + step
-        return positions[index] if 0 <= index < len(positions) else None
+        for place, member in enumerate(self.members):
+            if member.position == position:
+                beside = place + step
+                return self.members[beside].position if 0 <= beside < len(self.members) else None
+        return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
         """The configuration of the next epoch, with these members."""

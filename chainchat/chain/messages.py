@@ -28,6 +28,8 @@ class EntryId(Struct, frozen=True, array_like=True, order=True):
 class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One entry of the log.
 
+    It takes as many sequence numbers as what it holds has asked for; the last of them is its own.
+
     Attributes:
         seq: sequence number, contiguous from 1, given out by the head alone.
         epoch: in which the head gave it out.
@@ -35,6 +37,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
         number: the origin's own number of the request, contiguous from 1 in each origin's life.
         time: UTC milliseconds, stamped by the head, never less than the entry's before.
         command: what to apply; the chain does not look inside.
+        span: how many sequence numbers it takes, 1 or more.
     """
 
     seq: int
@@ -43,18 +46,31 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
     number: int
     time: int
     command: bytes
+    span: int = 1
 
     @property
     def id(self) -> EntryId:
         """This entry's name."""
         return EntryId(self.epoch, self.seq)
 
+    @property
+    def first(self) -> int:
+        """The first of its sequence numbers."""
+        return self.seq - self.span + 1
+
 
 class Submission(Struct, frozen=True, array_like=True, gc=False):
-    """A request on its way to the head."""
+    """A request on its way to the head.
+
+    Attributes:
+        number: the origin's.
+        command: what to apply.
+        span: how many sequence numbers it asks for.
+    """
 
     number: int
     command: bytes
+    span: int = 1
 
 
 class Submit(Struct, frozen=True):

@@ -10,7 +10,8 @@ entries are on disk, and not before.
 
 Invariants, each kept where its name stands in a comment:
 
-- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry.
+- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry may take
+  several sequence numbers: they are taken, skipped, forwarded and applied as one.
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
 - *durable*: nothing is forwarded, acknowledged or applied that this node's disk does not have.
@@ -19,8 +20,10 @@ Invariants, each kept where its name stands in a comment:
   after a restart, a disk in between may have lost the end of its log.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from msgspec import Struct
@@ -43,7 +46,7 @@ FRAME_ENTRIES = 48_000
 
 assert FRAME_ENTRIES < MAX_FRAME
 
-ENTRY_OVERHEAD = 96
+ENTRY_OVERHEAD = 105
 """Octets that an encoded entry has at most besides its command.
 
 Numbers, and an origin of 40 octets.
@@ -52,11 +55,11 @@ Numbers, and an origin of 40 octets.
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 """Octets of the longest command that the chain carries."""
 
-APPLY_ENTRIES = 2_000
-"""How many entries are applied in one go, so that a long replay leaves room for other work."""
+APPLY_OCTETS = 500_000
+"""Octets applied in one go, by ``size``, so that a long replay leaves room for other work."""
 
-APPLY_OCTETS = 1_000_000
-"""Likewise."""
+
+_seq = attrgetter("seq")
 
 
 class Persist(Struct, frozen=True):
@@ -96,13 +99,24 @@ class Log(Protocol):
         """The newest entry on disk; ``EntryId(0, 0)`` if there is none."""
 
     def epoch_of(self, seq: int) -> int | None:
-        """The epoch of entry ``seq`` (0 for seq 0), None if the log does not reach it."""
+        """The epoch of the entry that takes ``seq``; 0 for seq 0.
+
+        None if the log does not reach it.
+        """
+
+    def end_before(self, seq: int) -> int:
+        """The newest seq up to ``seq`` that is an entry's own; 0 if there is none."""
 
     def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """Entries from ``after + 1`` to ``up_to``.
+        """Entries from ``after + 1`` to ``up_to``, both of which are entries' bounds.
 
         At least one if there is one, no more than fits in ``octets``.
         """
+
+
+def place_of(seq: int, entries: Sequence[Entry]) -> int:
+    """Where in ``entries``, which are in order, the first is that reaches ``seq``."""
+    return bisect_left(entries, seq, key=_seq)
 
 
 def size(entry: Entry) -> int:
@@ -179,18 +193,17 @@ class Replica:
         self._unoffered: list[Submission] = []
         """The last of them, which the head of this configuration was not given yet."""
         self._numbered = 0
+        self._asked = self._settled = 0
+        """How many sequence numbers were asked for here, and how many of them were applied."""
 
-        self._requests: list[tuple[str, Submission | None]] = []
-        """Head.
-
-        What came in and has no sequence number yet; (origin, None) is the epoch's opening.
-        """
+        self._requests: list[tuple[str, Submission]] = []
+        """Head: what came in and has no sequence number yet, by origin."""
         self._taken: list[Entry] = []
         """Entries of ``_recent`` that are not on disk yet."""
         self._ahead: EntryId | None = None
         """What the successor holds, if it is more than this node does: the head has it, too."""
-        self._forwarded: int | None = None
-        """Sequence number up to which the successor was sent; None until it said what it holds."""
+        self._forwarded: EntryId | None = None
+        """The last entry that the successor was sent; None until it said what it holds."""
         self._acknowledged = -1
         """Sequence number up to which the predecessor was told; -1 on a new connection."""
         self._tell_holding = False
@@ -201,20 +214,25 @@ class Replica:
 
     @property
     def pending(self) -> int:
-        """How many of this origin's requests were not applied yet."""
-        return len(self._pending)
+        """How many sequence numbers this origin has asked for that were not applied yet."""
+        return self._asked - self._settled
 
-    def submit(self, command: bytes) -> int:
+    def submit(self, command: bytes, span: int = 1) -> int:
         """Take a request in at this origin.
 
         It is kept, and given to each new head, until it was applied.
+
+        Args:
+            command: what to apply.
+            span: how many sequence numbers its entry shall take.
 
         Returns:
             the request's number: its entry will carry it with this life's origin.
         """
         assert len(command) <= MAX_COMMAND
         self._numbered += 1
-        request = Submission(self._numbered, command)
+        self._asked += span
+        request = Submission(self._numbered, command, span)
         self._pending.append(request)
         self._unoffered.append(request)
         return self._numbered
@@ -234,7 +252,7 @@ class Replica:
         self._acknowledged = -1
         self._tell_holding = True
         if configuration.head == self._position and self.last.epoch < configuration.epoch:
-            self._requests.append(("", None))
+            self._requests.append(("", Submission(0, self._opening(configuration))))
 
     def _drop_taken(self) -> None:
         """Go back to what is on disk; the predecessor has to hear that it is no more than that."""
@@ -294,19 +312,19 @@ class Replica:
 
         Skip those held already; refuse everything else.
         """
-        held = self.last.seq
+        held, entries = self.last.seq, forward.entries
         if (
             forward.previous.seq > held
             or self._epoch_of(forward.previous.seq) != forward.previous.epoch
         ):
             self._tell_holding = True
             return
-        new = forward.previous.seq + len(forward.entries) - held
-        for entry in forward.entries[: len(forward.entries) - max(new, 0)]:
+        known = place_of(held + 1, entries)
+        for entry in entries[:known]:
             if self._epoch_of(entry.seq) != entry.epoch:
                 raise DivergenceError(f"{entry.id} from the predecessor is not what this log holds")
-        if new > 0:
-            self._extend(forward.entries[-new:])
+        if known < len(entries):
+            self._extend(entries[known:])
         self._commit(min(forward.committed, self.durable))
 
     def _resume_from(self, last: EntryId, successor: str) -> None:
@@ -323,7 +341,7 @@ class Replica:
                 f"{successor} ends with entry {last.seq} of epoch {last.epoch}, "
                 "which this log does not hold"
             )
-        self._forwarded = last.seq
+        self._forwarded = last
 
     # --- outside the chain
 
@@ -407,20 +425,20 @@ class Replica:
         if not self._requests:
             return
         requests, self._requests = self._requests, []
-        epoch, time = self.configuration.epoch, max(self.time, now)
-        self._extend(
-            [
-                Entry(seq, epoch, origin, request.number, time, request.command)
-                if request is not None
-                else Entry(seq, epoch, "", 0, time, self._opening(self.configuration))
-                for seq, (origin, request) in enumerate(requests, self.last.seq + 1)
-            ]
-        )
+        epoch, time, seq = self.configuration.epoch, max(self.time, now), self.last.seq
+        entries = []
+        for origin, request in requests:
+            seq += request.span
+            entries.append(
+                Entry(seq, epoch, origin, request.number, time, request.command, request.span)
+            )
+        self._extend(entries)
 
     def _extend(self, entries: Sequence[Entry]) -> None:
-        first = self.last.seq + 1
-        seqs = [entry.seq for entry in entries]
-        assert seqs == list(range(first, first + len(entries)))  # *contiguous*
+        end = self.last.seq
+        for entry in entries:
+            assert entry.first == end + 1  # *contiguous*
+            end = entry.seq
         self.last = entries[-1].id
         self.time = max(self.time, entries[-1].time)
         self._recent += entries
@@ -433,13 +451,13 @@ class Replica:
             return
         while (
             self._forwarded is not None
-            and self._forwarded < self.durable
-            and successor not in self._paused | self._unreachable
+            and self._forwarded.seq < self.durable
+            and successor not in self._paused
+            and successor not in self._unreachable
         ):
-            after = self._forwarded
-            entries = self._entries(after, self.durable, FRAME_ENTRIES)
-            previous = EntryId(self._known_epoch(after), after)
-            self._forwarded = entries[-1].seq
+            previous = self._forwarded
+            entries = self._entries(previous.seq, self.durable, FRAME_ENTRIES)
+            self._forwarded = entries[-1].id
             yield Send(
                 successor,
                 Forward(self.configuration.epoch, previous, tuple(entries), self.committed),
@@ -466,8 +484,7 @@ class Replica:
 
     def _apply(self) -> Iterator[Effect]:
         while self.applied < self.committed:
-            up_to = min(self.committed, self.applied + APPLY_ENTRIES)
-            entries = self._entries(self.applied, up_to, APPLY_OCTETS)
+            entries = self._entries(self.applied, self.committed, APPLY_OCTETS)
             self.applied = entries[-1].seq
             self.opened = entries[-1].epoch == self.configuration.epoch
             for entry in entries:
@@ -484,7 +501,7 @@ class Replica:
             return
         first = self._pending[0].number
         if number == first:
-            self._pending.popleft()
+            self._settled += self._pending.popleft().span
         elif number > first:
             self._offer_again()
 
@@ -492,17 +509,18 @@ class Replica:
 
     def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
         """Entries from ``after + 1`` to ``up_to`` that fit in ``octets``; at least one."""
-        if self._recent and self._recent[0].seq <= after + 1:
-            first = self._recent[0].seq
-            return fitting(self._recent[after + 1 - first : up_to + 1 - first], octets)
+        recent = self._recent
+        if recent and recent[0].first <= after + 1:
+            begin, end = place_of(after + 1, recent), place_of(up_to + 1, recent)
+            return fitting(recent[begin:end], octets)
         return self._log.read(after, up_to, octets)
 
     def _epoch_of(self, seq: int) -> int | None:
-        """The epoch of entry ``seq``, None if it is not held."""
-        if seq > self.last.seq:
-            return None
-        if self._recent and self._recent[0].seq <= seq:
-            return self._recent[seq - self._recent[0].seq].epoch
+        """The epoch of the entry that takes ``seq``, None if it is not held."""
+        if seq >= self.last.seq:
+            return self.last.epoch if seq == self.last.seq else None
+        if self._recent and self._recent[0].first <= seq:
+            return self._recent[place_of(seq, self._recent)].epoch
         return self._log.epoch_of(seq)
 
     def _known_epoch(self, seq: int) -> int:
@@ -514,9 +532,8 @@ class Replica:
         """Let go of entries that were both applied and forwarded; the log has them."""
         done = self.applied
         if self.configuration.successor(self._position) is not None and self._forwarded is not None:
-            done = min(done, self._forwarded)
-        if self._recent and self._recent[0].seq <= done:
-            del self._recent[: done + 1 - self._recent[0].seq]
+            done = min(done, self._forwarded.seq)
+        del self._recent[: place_of(done + 1, self._recent)]
 
 
 def _fitting_requests(requests: Sequence[Submission]) -> int:

@@ -58,30 +58,42 @@ class Resume(Command, frozen=True, array_like=True, tag="resume", gc=False):
     token: bytes
 
 
+class Saying(Struct, frozen=True, array_like=True, gc=False):
+    """One message, on its way.
+
+    Attributes:
+        text: what is said.
+        recipient: account number, TO_EVERYBODY or UNKNOWN.
+        to: the recipient's name, ``*`` for a broadcast.
+        number: the program's number of the request, 0 for a person.
+        digest: of (to, text) as the client sent them; tells a repetition from a mistake.
+    """
+
+    text: str
+    recipient: int
+    to: str
+    number: int = 0
+    digest: bytes = b""
+
+
 class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
-    """Say something.
+    """Say something: one message, or all that came in one piece from one client.
+
+    Its entry takes a sequence number for each: the message's id.
 
     Attributes:
         session: the sender's.
         account: the sender's.
         sender: the sender's name.
-        recipient: account number, TO_EVERYBODY or UNKNOWN.
-        to: the recipient's name, ``*`` for a broadcast.
-        text: what is said.
         client: the program's id, empty for a person.
-        number: the program's number of the request, 0 for a person.
-        digest: of (to, text) as the client sent them; tells a repetition from a mistake.
+        sayings: the messages, one or more.
     """
 
     session: str
     account: int
     sender: str
-    recipient: int
-    to: str
-    text: str
-    client: str = ""
-    number: int = 0
-    digest: bytes = b""
+    client: str
+    sayings: tuple[Saying, ...]
 
 
 class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
@@ -138,6 +150,11 @@ def decode(data: bytes) -> AnyCommand:
     """
     command: AnyCommand = _decoder.decode(data)
     return command
+
+
+def span(command: AnyCommand) -> int:
+    """How many sequence numbers its entry takes."""
+    return len(command.sayings) if isinstance(command, Say) else 1
 
 
 def origin_of(session: str) -> str:

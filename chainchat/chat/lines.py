@@ -89,6 +89,9 @@ class TooLong(Enum):
 TOO_LONG: Final = TooLong.TOO_LONG
 """Stands for a line that was too long and has been thrown away."""
 
+Line = bytes | TooLong
+"""A line as it came, without its ending."""
+
 
 class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
@@ -128,20 +131,24 @@ class LineSplitter:
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
+_PLAIN = bytes(range(0x20, 0x7F))
+"""The octets of printable ASCII."""
+
+
 def clean(line: bytes) -> str:
     """The text of a line, fit to be shown on any terminal; a tab becomes a space.
 
     Raises:
         RefusedError: 503 if it is not UTF-8; 504 if it holds a control character.
     """
+    if not line.translate(None, _PLAIN):  # nearly every line
+        return line.decode("ascii")
     try:
         text = line.decode()
     except UnicodeDecodeError:
         raise RefusedError(
             Code.NOT_UTF8, "that line is not UTF-8: set your terminal to UTF-8, or use plain ASCII"
         ) from None
-    if text.isprintable():  # no control character is, nor any other that is forbidden
-        return text
     text = text.replace("\t", " ")
     if found := _FORBIDDEN.search(text):
         raise RefusedError(

@@ -17,8 +17,8 @@ Invariants, named where they are kept:
 import hashlib
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from msgspec import Struct, msgpack
 
@@ -51,7 +51,7 @@ class Account(Struct):
     token: bytes = b""
 
 
-class Sent(NamedTuple):
+class Sent(Struct, frozen=True, array_like=True, gc=False):
     """One SEND that was applied.
 
     Attributes:
@@ -157,14 +157,15 @@ Event = Said | Joined | Left | Deleted
 class Outcome(Struct, frozen=True):
     """What came of one entry.
 
-    Its result, for whoever asked (None: the entry had no effect), and what all may see.
+    Its results, for whoever asked (one for each sequence number; none if it had no effect), and
+    what all may see.
     """
 
-    result: Result | None
-    events: tuple[Event, ...] = ()
+    results: Sequence[Result] = ()
+    events: Sequence[Event] = ()
 
 
-NO_EFFECT = Outcome(None)
+NO_EFFECT = Outcome()
 
 
 class RefusedAtApplyError(Exception):
@@ -292,24 +293,26 @@ class ChatState:
         """Apply one entry.
 
         Args:
-            seq: the entry's sequence number, the next one.
+            seq: the entry's sequence number: the next one, or the last of those that it takes.
             origin: where the request came in; empty for an epoch's first entry.
             number: the origin's number of it.
             time: UTC milliseconds.
             command: what to do.
         """
-        assert seq == self.applied + 1
+        assert seq == self.applied + commands.span(command)
         self.applied, self.time = seq, time
         if origin and not self._in_turn(origin, number):
             return NO_EFFECT
         if time >= self._forget_at:
             self._forget_programs(time)
         events: list[Event] = []
+        if isinstance(command, commands.Say):
+            return Outcome(self._say(command, seq, time, events), events)
         try:
-            result: Result = self._dispatch(command, seq, time, events)
+            result: Result = self._dispatch(command, seq, events)
         except RefusedAtApplyError as refusal:
-            return Outcome(refusal.refused)
-        return Outcome(result, tuple(events))
+            result = refusal.refused
+        return Outcome((result,), events)
 
     def _in_turn(self, origin: str, number: int) -> bool:
         """*living origins*, *once per origin*."""
@@ -318,9 +321,7 @@ class ChatState:
         self.origins[origin] = number
         return True
 
-    def _dispatch(self, command: AnyCommand, seq: int, time: int, events: list[Event]) -> Result:
-        if type(command) is commands.Say:  # nearly every entry
-            return self._say(command, seq, time, events)
+    def _dispatch(self, command: AnyCommand, seq: int, events: list[Event]) -> Result:
         match command:
             case commands.Seen():
                 for account, seen in command.marks:
@@ -419,36 +420,42 @@ class ChatState:
 
     # --- saying, once
 
-    def _say(self, say: commands.Say, seq: int, time: int, events: list[Event]) -> Result:
+    def _say(self, say: commands.Say, seq: int, time: int, events: list[Event]) -> Sequence[Result]:
         number = self._sessions.get(say.session)
         if number is None:
-            raise RefusedAtApplyError(Code.SESSION_ENDED)
-        if not say.number:
-            return self._said(say, seq, time, events)
-        program = self._program(number, say.client, time)
-        if say.number <= program.highest:  # *once per program*
-            return _remembered(program, say)
-        try:
-            result: Result = self._said(say, seq, time, events)
-            value = seq
-        except RefusedAtApplyError as refusal:
-            result = refusal.refused
-            value = -result.code
-        program.highest = say.number
-        if len(program.sent) < REMEMBERED_SENDS:
-            self._remembered += 1
-        program.sent.append(Sent(say.number, say.digest, value))
-        return result
+            return [Refused(Code.SESSION_ENDED) for _ in say.sayings]
+        program = self._program(number, say.client, time) if say.client else None
+        remembered = 0 if program is None else len(program.sent)
+        results: list[Result] = []
+        for id_, saying in enumerate(say.sayings, seq - len(say.sayings) + 1):
+            if program is not None and saying.number <= program.highest:  # *once per program*
+                results.append(_remembered(program, saying))
+                continue
+            if saying.recipient == TO_EVERYBODY:  # nearly every message
+                events.append(
+                    Said(id_, time, say.account, say.sender, TO_EVERYBODY, saying.to, saying.text)
+                )
+                result: Result = Accepted(id_)
+            else:
+                result = self._say_to_one(say, saying, id_, time, events)
+            results.append(result)
+            if program is not None:
+                value = id_ if isinstance(result, Accepted) else -result.code
+                program.highest = saying.number
+                program.sent.append(Sent(saying.number, saying.digest, value))
+        if program is not None:
+            self._remembered += len(program.sent) - remembered
+        return results
 
-    def _said(self, say: commands.Say, seq: int, time: int, events: list[Event]) -> Accepted:
-        recipient, to = TO_EVERYBODY, say.to
-        if say.recipient != TO_EVERYBODY:
-            account = self._find(say.recipient, say.to)
-            if account is None:
-                raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, say.to)
-            recipient, to = account.number, account.name
-        events.append(Said(seq, time, say.account, say.sender, recipient, to, say.text))
-        return Accepted(seq)
+    def _say_to_one(
+        self, say: commands.Say, saying: commands.Saying, id_: int, time: int, events: list[Event]
+    ) -> Result:
+        account = self._find(saying.recipient, saying.to)
+        if account is None:
+            return Refused(Code.NO_SUCH_ACCOUNT, saying.to)
+        text, sender = saying.text, say.account
+        events.append(Said(id_, time, sender, say.sender, account.number, account.name, text))
+        return Accepted(id_)
 
     def _program(self, account: int, client: str, time: int) -> Program:
         """The program's record, made the most recently used one."""
@@ -469,14 +476,13 @@ class ChatState:
         self._remembered -= len(self._programs.pop(program).sent)
 
 
-def _remembered(program: Program, say: commands.Say) -> Result:
+def _remembered(program: Program, saying: commands.Saying) -> Result:
     """The answer to a SEND whose number is not new."""
-    known = next((sent for sent in program.sent if sent.number == say.number), None)
+    known = next((sent for sent in program.sent if sent.number == saying.number), None)
     if known is None:
         return Refused(Code.NUMBER_FORGOTTEN)
-    _, digest, value = known
-    if digest != say.digest:
+    if known.digest != saying.digest:
         return Refused(Code.NUMBER_REUSED)
-    if value > 0:
-        return Accepted(value, again=True)
-    return Refused(Code(-value), say.to, again=True)
+    if known.value > 0:
+        return Accepted(known.value, again=True)
+    return Refused(Code(-known.value), saying.to, again=True)

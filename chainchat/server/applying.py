@@ -1,20 +1,27 @@
 """What the log comes to at this node: the chat's state, the message index, the checkpoints."""
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
+
 from msgspec import DecodeError
 
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands, queries
 from chainchat.chat.queries import Page
 from chainchat.chat.refusals import RefusedError
-from chainchat.chat.state import ChatState, Outcome, Said
+from chainchat.chat.state import ChatState, Event, Outcome, Said
 from chainchat.server.history import History
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, Storage, StorageError
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, Storage, StorageError
 
 CHECKPOINT_ENTRIES = 10_000
 """A checkpoint is made after so many entries, or as many as it has records, if these are more.
 
 So what checkpoints cost does not grow with the state. They fall on the same entries on every node.
 """
+
+
+_RECIPIENT_AND_SENDER = attrgetter("recipient", "sender_account")
 
 
 class StateMismatchError(Exception):
@@ -40,11 +47,9 @@ class Applied:
         self._storage = storage
         self._checkpointed = self.state.applied
         self._digests: dict[int, bytes] = {}
-        self._rows: list[IndexRow] = []
-        """What is to be added to the index."""
 
     def apply(self, entry: Entry) -> Outcome:
-        """Apply the next entry.
+        """Apply the next entry. What it says is in the history when this returns.
 
         Raises:
             StorageError: it is not what was written.
@@ -55,18 +60,8 @@ class Applied:
             raise StorageError(f"{self._storage}: entry {entry.seq}: {error}") from None
         outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
         if type(command) is commands.Say:
-            for event in outcome.events:
-                if type(event) is Said:
-                    self._rows += _index_rows(event)
-        else:
-            self.index()  # whoever logs in looks for what was missed
+            self._storage.index(_indexed(outcome.events))
         return outcome
-
-    def index(self) -> None:
-        """Let the index have all messages that were applied."""
-        if self._rows:
-            self._storage.index(self._rows)
-            self._rows = []
 
     # --- checkpoints
 
@@ -78,7 +73,6 @@ class Applied:
 
     def checkpoint(self) -> bytes:
         """Write one; gives the state's digest."""
-        self.index()
         seq = self._checkpointed = self.state.applied
         image = self.state.image()
         self._storage.write_checkpoint(Checkpoint(seq, image))
@@ -118,9 +112,10 @@ def _restored(storage: Storage) -> ChatState:
         raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
 
 
-def _index_rows(said: Said) -> list[IndexRow]:
-    """One row for everybody, or one for each of the two whom it concerns."""
-    if not said.recipient:
-        return [IndexRow(EVERY_READER, said.id, said.sender_account)]
-    readers = {said.recipient, said.sender_account}
-    return [IndexRow(reader, said.id, said.sender_account) for reader in readers]
+def _indexed(events: Iterable[Event]) -> Iterator[Indexed]:
+    """What one sender has said: for everybody, or for each of the two whom it concerns."""
+    said = [event for event in events if type(event) is Said]
+    for (recipient, sender), group in groupby(said, _RECIPIENT_AND_SENDER):
+        ids = [one.id for one in group]
+        for reader in {recipient, sender} if recipient else (EVERY_READER,):
+            yield Indexed(reader, ids, sender)

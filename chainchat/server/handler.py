@@ -9,21 +9,31 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
 from chainchat.chat.machine import Machine, greeting
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
-from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Result
+from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Refused, Result
 from chainchat.chat.voice import Voice
 from chainchat.server.replies import Replies
 from chainchat.server.room import Room
 
 COUNTED_MISSED = 1_000
 """More missed messages than this are not counted."""
+
+SAID_AT_ONCE = 512
+"""Messages of one client in one command at most."""
+
+SAYING_OVERHEAD = 72
+"""Octets that an encoded message has at most besides its text: a name of 32, numbers, a digest."""
+
+SAYINGS_OCTETS = MAX_COMMAND - 256
+"""Octets of the messages in one command; leaves room for its other fields."""
 
 ALLOWED_BEFORE_LOGIN = (
     requests.Hello,
@@ -55,6 +65,20 @@ class Lobby(Struct, frozen=True):
     new_token: Callable[[], str]
 
 
+class Piece(Struct):
+    """What one client says in one piece, on its way into one command.
+
+    Attributes:
+        tags: of the requests.
+        sayings: the messages.
+        octets: at least as many as these have when they are encoded.
+    """
+
+    tags: list[str] = field(default_factory=list)
+    sayings: list[commands.Saying] = field(default_factory=list)
+    octets: int = 0
+
+
 class Client(Protocol):
     """What the handler needs of the session whose requests it carries out.
 
@@ -76,8 +100,8 @@ class Client(Protocol):
     def seen(self) -> int:
         """A person's read mark; 0 for a program, which moves its own."""
 
-    def say(self, line: str) -> None:
-        """Write a line at the end of the turn."""
+    def say(self, lines: Sequence[str]) -> None:
+        """Write lines at the end of the turn."""
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """The login was done: the session holds this account, delivery begins after a message."""
@@ -118,7 +142,7 @@ class Handler:
             raise RefusedError(Code.LOG_IN_FIRST, "log in first")
         match request:
             case requests.Say():
-                self._send(tag, request)
+                self.send([(tag, request)])
             case requests.Hello():
                 self._hello(request)
             case requests.Login() | requests.Resume():
@@ -150,27 +174,32 @@ class Handler:
             case requests.Logout():
                 self._log_out(tag)
 
+    def refuse(self, tag: str, code: Code, text: str) -> None:
+        """Refuse what was asked, in its turn."""
+        self.replies.answer(self._client.voice.refused(tag, code, text))
+
     def unconfirmed(self) -> list[str]:
         """What was asked for and nobody has confirmed yet, in order: ``said: …`` or ``done: …``."""
-        return [_described(command) for command in self.replies.unconfirmed]
+        return [what for command in self.replies.unconfirmed for what in _described(command)]
 
-    def _refused(self, tag: str, code: Code, about: str, *, again: bool = False) -> str:
-        return self._client.voice.refused(tag, code, _explanation(code, about), again=again)
+    def _refused(self, tag: str, refused: Refused) -> str:
+        text = _explanation(refused.code, refused.about)
+        return self._client.voice.refused(tag, refused.code, text, again=refused.again)
 
     def _submit(
         self,
         command: AnyCommand,
-        answer: Callable[[Result], str],
+        answer: Callable[[Sequence[Result]], Sequence[str]],
         *,
         holds_later: bool = False,
     ) -> None:
-        """Send a request through the chain; ``answer`` makes the reply of its result."""
+        """Send a request through the chain; ``answer`` makes a line of each of its results."""
         reply = self.replies.reserve(holds_later=holds_later, command=command)
-        self._unconfirmed += 1
+        self._unconfirmed += commands.span(command)
 
-        def replied(result: Result) -> None:
-            self._unconfirmed -= 1
-            self.replies.complete(reply, answer(result))
+        def replied(results: Sequence[Result]) -> None:
+            self._unconfirmed -= len(results)
+            self.replies.complete(reply, *answer(results))
 
         self._room.submit(self._client.account, command, replied)
 
@@ -221,11 +250,12 @@ class Handler:
         else:
             command = commands.Resume(session, request.name, self._program, _hashed(request.token))
 
-        def answer(result: Result) -> str:
+        def answer(results: Sequence[Result]) -> Sequence[str]:
+            [result] = results
             if isinstance(result, Accepted):
-                return self._logged_in(tag, request, token, result.id)
+                return [self._logged_in(tag, request, token, result.id)]
             client.session = ""
-            return self._refused(tag, result.code, result.about)
+            return [self._refused(tag, result)]
 
         self._submit(command, answer, holds_later=True)
 
@@ -247,7 +277,7 @@ class Handler:
     def _log_out(self, tag: str) -> None:
         reply = self.replies.reserve(holds_later=True)
 
-        def replied(_: Result | None = None) -> None:
+        def replied(_: Sequence[Result] = ()) -> None:
             self.replies.complete(reply, self._client.voice.done(tag, "goodbye"))
             self._client.close()
 
@@ -259,43 +289,65 @@ class Handler:
 
     # --- saying and deleting
 
-    def _send(self, tag: str, request: requests.Say) -> None:
-        self._check_number(request.number)
-        client = self._client
-        recipient, to = TO_EVERYBODY, EVERYBODY
-        if request.to != EVERYBODY:
-            account = self._node.state.account_named(request.to)
-            recipient, to = (account.number, account.name) if account else (UNKNOWN, request.to)
-        digest = _hashed(f"{request.to}\0{request.text}")[:8] if request.number else b""
-        say = commands.Say(
-            client.session,
-            client.account,
-            client.name,
-            recipient,
-            to,
-            request.text,
-            self._program,
-            request.number,
-            digest,
+    def send(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
+        """Say what came in one piece, by tag: it is submitted, logged and answered as a whole.
+
+        But for what is refused here, and answered in its turn; and a command has a limit.
+        """
+        piece = Piece()
+        for tag, say in sends:
+            content, digest = f"{say.to}\0{say.text}".encode(), b""
+            if say.number:
+                try:
+                    self._check_number(say.number, len(piece.tags))
+                except RefusedError as refusal:
+                    self._submit_piece(piece)
+                    self.refuse(tag, refusal.code, refusal.text)
+                    piece = Piece()
+                    continue
+                digest = hashlib.sha256(content).digest()[:8]
+            octets = len(content) + SAYING_OVERHEAD
+            if piece.octets + octets > SAYINGS_OCTETS:
+                self._submit_piece(piece)
+                piece = Piece()
+            recipient, to = self._addressee(say.to)
+            piece.tags.append(tag)
+            piece.sayings.append(commands.Saying(say.text, recipient, to, say.number, digest))
+            piece.octets += octets
+        self._submit_piece(piece)
+
+    def _addressee(self, name: str) -> tuple[int, str]:
+        """Account and name of the recipient ``name``."""
+        if name == EVERYBODY:
+            return TO_EVERYBODY, EVERYBODY
+        account = self._node.state.account_named(name)
+        return (UNKNOWN, name) if account is None else (account.number, account.name)
+
+    def _submit_piece(self, piece: Piece) -> None:
+        if not piece.tags:
+            return
+        client, sayings = self._client, tuple(piece.sayings)
+        self._submit(
+            commands.Say(client.session, client.account, client.name, self._program, sayings),
+            lambda results: [*map(self._said, piece.tags, results)],
         )
 
-        def answer(result: Result) -> str:
-            if isinstance(result, Accepted):
-                return client.voice.sent(tag, result.id, again=result.again)
-            return self._refused(tag, result.code, result.about, again=result.again)
+    def _said(self, tag: str, result: Result) -> str:
+        if isinstance(result, Accepted):
+            return self._client.voice.sent(tag, result.id, again=result.again)
+        return self._refused(tag, result)
 
-        self._submit(say, answer)
+    def _check_number(self, number: int, in_piece: int) -> None:
+        """A program's SENDs keep their order: after a 4xx, no later number before that one.
 
-    def _check_number(self, number: int) -> None:
-        """A program's SENDs keep their order: after a 4xx, no later number before that one."""
-        if not number:
-            return
+        ``in_piece``: how many of the same piece come before it.
+        """
         if self._refused_send is not None and number > self._refused_send:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
             )
         # A login or a deletion holds later SENDs, so nothing else is unconfirmed now.
-        if self._unconfirmed >= REMEMBERED_SENDS:
+        if self._unconfirmed + in_piece >= REMEMBERED_SENDS:
             self._refused_send = number
             raise RefusedError(
                 Code.TOO_MANY_UNANSWERED,
@@ -315,10 +367,11 @@ class Handler:
                 f"type /delete {account.name} yes",
             )
 
-        def answer(result: Result) -> str:
+        def answer(results: Sequence[Result]) -> Sequence[str]:
+            [result] = results
             if isinstance(result, Accepted):
-                return self._client.voice.done(tag, f"{name} is deleted")
-            return self._refused(tag, result.code, result.about)
+                return [self._client.voice.done(tag, f"{name} is deleted")]
+            return [self._refused(tag, result)]
 
         number = account.number if account else UNKNOWN
         delete = commands.Delete(self._client.session, number, name)
@@ -352,17 +405,20 @@ def _counted(count: int, query: Query) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _described(command: AnyCommand) -> str:
-    """A command that nobody has confirmed, for the one who asked for it."""
+def _described(command: AnyCommand) -> list[str]:
+    """What nobody has confirmed, for the one who asked for it."""
     match command:
         case commands.Say():
-            to = "" if command.to == EVERYBODY else f">> {command.to}: "
-            return f"said: {to}{command.text}"
+            return [f"said: {_addressed(saying)}" for saying in command.sayings]
         case commands.Delete():
-            return f"done: /delete {command.name}"
+            return [f"done: /delete {command.name}"]
         case commands.Login() | commands.Resume():
-            return f"done: the login as {command.name}"
-    return "done"
+            return [f"done: the login as {command.name}"]
+    return ["done"]
+
+
+def _addressed(saying: commands.Saying) -> str:
+    return saying.text if saying.to == EVERYBODY else f">> {saying.to}: {saying.text}"
 
 
 def _hashed(text: str) -> bytes:

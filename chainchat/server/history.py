@@ -44,11 +44,14 @@ class History:
             return []
         previous = self.previous(account, ids[0])
         found = []
-        for entry in self._storage.entries(ids):
-            say = _say(entry)
-            found.append(Message(entry.seq, previous, entry.time, say.sender, say.to, say.text))
+        known: Entry | None = None
+        for id_, entry in zip(ids, self._storage.entries(ids), strict=True):
+            if entry is not known:  # many messages can be of one entry
+                known, say = entry, _say(entry)
+            saying = say.sayings[id_ - entry.first]
+            found.append(Message(id_, previous, entry.time, say.sender, saying.to, saying.text))
             if say.account != account:
-                previous = entry.seq
+                previous = id_
         return found
 
 

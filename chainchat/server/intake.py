@@ -1,11 +1,9 @@
 """What one client has sent and nobody has heard yet: lines in order, some of which may overtake."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
-from chainchat.chat.lines import TOO_LONG, TooLong
-
-Line = bytes | TooLong
+from chainchat.chat.lines import TOO_LONG, Line
 
 
 class Intake:
@@ -33,21 +31,22 @@ class Intake:
     def __iter__(self) -> Iterator[Line]:
         return islice(self._lines, self._taken, None)
 
-    def add(self, lines: Iterable[Line]) -> None:
+    def add(self, lines: Sequence[Line]) -> None:
         """More has come."""
-        for line in lines:
-            self._lines.append(line)
-            self.octets += _octets(line)
+        self._lines += lines
+        self.octets += _octets(lines)
 
-    def take_first(self) -> Line:
-        """Take out the line whose turn it is."""
-        line = self._lines[self._taken]
-        self._taken += 1
+    def next(self, most: int) -> list[Line]:
+        """The lines whose turn it is: one, or more if they are there."""
+        return self._lines[self._taken : self._taken + most]
+
+    def take(self, count: int) -> None:
+        """Take out so many of them."""
+        self.octets -= _octets(self.next(count))
+        self._taken += count
         self._looked_at = max(self._looked_at, self._taken)
-        self.octets -= _octets(line)
         if self._taken == len(self._lines):
             self.clear()
-        return line
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool]) -> list[Line]:
         """Take out those that need not wait for their turn.
@@ -60,7 +59,7 @@ class Intake:
             (overtaking if may_overtake(line) else waiting).append(line)
         self._lines[self._looked_at :] = waiting
         self._looked_at = len(self._lines)
-        self.octets -= sum(map(_octets, overtaking))
+        self.octets -= _octets(overtaking)
         return overtaking
 
     def look_again(self) -> None:
@@ -73,5 +72,5 @@ class Intake:
         self.octets = self._taken = self._looked_at = 0
 
 
-def _octets(line: Line) -> int:
-    return 1 if line is TOO_LONG else len(line) + 1
+def _octets(lines: Iterable[Line]) -> int:
+    return sum([1 if line is TOO_LONG else len(line) + 1 for line in lines])

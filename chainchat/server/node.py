@@ -51,7 +51,7 @@ from chainchat.server.standing import OwnLog, Standing, progress, standing
 from chainchat.storage import Storage, StorageError
 
 MAX_PENDING = 4_096
-"""Requests of this node's clients that may be on their way.
+"""Requests of this node's clients that may be on their way, each message counted.
 
 With more, sessions stop reading from their sockets.
 """
@@ -60,6 +60,9 @@ ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 """What is said in an epoch, in distinction from what is said about epochs."""
 
 AnyEffect = replica.Effect | membership.Effect | catching_up.Effect | reads.Answered | reads.Barrier
+
+Replied = Callable[[Sequence[Result]], None]
+"""Is called with the results of what was submitted."""
 
 PROGRESS_SECONDS = 1.0
 """How often a learner logs how far it has come."""
@@ -156,7 +159,7 @@ class Node:
         if record.configuration.members:
             self._replica.adopt(record.configuration)
             self._reads.adopt(record.configuration)
-        self._repliers: dict[int, Callable[[Result], None]] = {}
+        self._repliers: dict[int, Replied] = {}
         self._submitted = 0
         """Number of the newest request."""
         self._waiting: deque[tuple[int, float]] = deque()
@@ -203,15 +206,17 @@ class Node:
 
     @property
     def pending(self) -> int:
-        """How many requests of this node were not applied yet."""
+        """How many sequence numbers this node has asked for that were not applied yet."""
         return self._replica.pending
 
-    def submit(self, command: AnyCommand, replied: Callable[[Result], None] | None = None) -> None:
+    def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain.
 
-        ``replied`` gets the result once it was applied here.
+        ``replied`` gets its results once it was applied here.
         """
-        number = self._submitted = self._replica.submit(commands.encode(command))
+        number = self._submitted = self._replica.submit(
+            commands.encode(command), commands.span(command)
+        )
         if self._replica.pending >= MAX_PENDING:
             self.congested = True
         if replied is not None:
@@ -500,7 +505,7 @@ class Node:
     def _wait_for(self, barrier: int) -> None:
         """Pass a barrier of the reads when an entry that is submitted now was applied."""
 
-        def applied(_: Result) -> None:
+        def applied(_: Sequence[Result]) -> None:
             for effect in self._reads.passed(barrier):
                 self._perform(effect)
             self._soon()
@@ -546,17 +551,15 @@ class Node:
         for entry in entries:
             outcome = self._applied.apply(entry)
             if audience is not None:
-                for event in outcome.events:
-                    audience.happened(event)
-            if entry.origin == own and outcome.result is not None:
-                self._reply(entry.number, outcome.result)
+                audience.happened(outcome.events)
+            if entry.origin == own and outcome.results:
+                self._reply(entry.number, outcome.results)
             if self._applied.checkpoint_is_due:
                 digest = self._applied.checkpoint()
                 successor = self.configuration.successor(self.me.position)
                 if successor is not None:
                     message = StateDigest(self.configuration.epoch, entry.seq, digest)
                     self._network.send(successor, message)
-        self._applied.index()
 
     def _tell_change(self, gap: float) -> None:
         """One line for each change of configuration: old, new, why, and how long writes waited."""
@@ -578,12 +581,12 @@ class Node:
         if self._stood_since is None:
             self._stood_since = self._clock.seconds()
 
-    def _reply(self, number: int, result: Result) -> None:
+    def _reply(self, number: int, results: Sequence[Result]) -> None:
         while self._waiting and self._waiting[0][0] <= number:
             self._waiting.popleft()
         replied = self._repliers.pop(number, None)
         if replied is not None:
-            replied(result)
+            replied(results)
 
     # --- standing
 

@@ -32,11 +32,11 @@ class Replies:
 
     __slots__ = ("_owed", "_say")
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[Sequence[str]], None]) -> None:
         """Nothing is owed yet.
 
         Args:
-            say: writes a line to the client.
+            say: writes lines to the client.
         """
         self._say = say
         self._owed: list[Reply] = []
@@ -106,8 +106,7 @@ class Replies:
             first = self._owed[0]
             if first.make is not None:
                 first.lines, first.complete = [*first.make()], True
-            for line in first.lines:
-                self._say(line)
+            self._say(first.lines)
             if not first.complete:
                 first.lines = []
                 break

@@ -4,16 +4,16 @@ A message costs its receivers one rendering per kind of session, not one each, a
 write per turn.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
 from chainchat.chat import commands
-from chainchat.chat.state import Deleted, Event, Joined, Left, Result, Said
+from chainchat.chat.state import Event, Joined, Left, Result, Said
 from chainchat.chat.voice import Message
 from chainchat.server.delivery import Delivery, render
 from chainchat.server.interfaces import Clock, Timer
-from chainchat.server.node import Node
+from chainchat.server.node import Node, Replied
 
 NOTICE_PAUSE = 1.0
 """Seconds between two announcements of who came and went."""
@@ -112,7 +112,7 @@ class Room:
         self,
         account: int,
         command: commands.AnyCommand,
-        replied: Callable[[Result], None] | None = None,
+        replied: Replied | None = None,
     ) -> None:
         """Submit what the session of an account asks for, behind what it has acknowledged."""
         if account in self._acknowledging:
@@ -156,11 +156,15 @@ class Room:
 
     # --- the node's audience
 
-    def happened(self, event: Event) -> None:
+    def happened(self, events: Sequence[Event]) -> None:
         """See ``Audience``."""
-        if type(event) is Said:  # nearly all of them
-            self._news.append(event)
-            return
+        for event in events:
+            if type(event) is Said:  # nearly all of them
+                self._news.append(event)
+            else:
+                self._note(event)
+
+    def _note(self, event: Event) -> None:
         match event:
             case Joined():
                 self._comings[event.name] = self._comings.get(event.name, 0) + 1
@@ -169,7 +173,7 @@ class Room:
                 attendant = self._sessions.pop(event.session, None)
                 if attendant is not None:
                     attendant.ended(event.reason, event.by)
-            case Deleted():
+            case _:
                 pass
 
     def flush(self) -> None:
@@ -210,18 +214,15 @@ class Room:
         ]
         if not live:
             return
-        broadcasts = [_message(said) for said in news if not said.recipient]
-        private: dict[int, list[Said]] = {}
-        for said in news:
-            if said.recipient:
-                private.setdefault(said.recipient, []).append(said)
-        senders = {said.sender_account for said in news if not said.recipient}
+        broadcasts = [said for said in news if not said.recipient]
+        unlike = {said.sender_account for said in broadcasts}
+        unlike.update(said.recipient for said in news if said.recipient)
         rendered: dict[object, tuple[bytes, int]] = {}
         for delivery in live:
             account = delivery.account
-            if account in private or account in senders:
+            if account in unlike:
                 own = [
-                    _message(said)
+                    said
                     for said in news
                     if said.recipient in (0, account) and said.sender_account != account
                 ]
@@ -251,25 +252,22 @@ class Room:
         self.flush()
 
 
-def _message(said: Said) -> Message:
-    return Message(said.id, 0, said.time, said.sender, said.to, said.text)
-
-
 def _push(
-    delivery: Delivery, messages: list[Message], rendered: dict[object, tuple[bytes, int]]
+    delivery: Delivery, news: Sequence[Said], rendered: dict[object, tuple[bytes, int]]
 ) -> None:
-    """Push ``messages``; ``rendered`` keeps what deliveries that look alike have in common."""
-    if not messages:
+    """Push ``news``; ``rendered`` keeps what deliveries that look alike have in common."""
+    if not news:
         return
     alike = (type(delivery.voice), delivery.previous, delivery.day)
     known = rendered.get(alike)
     if known is None:
+        messages = [Message(n.id, 0, n.time, n.sender, n.to, n.text) for n in news]
         known = rendered[alike] = render(delivery, messages)
     data, delivery.day = known
-    delivery.push(data, messages[-1].id)
+    delivery.push(data, news[-1].id)
 
 
-def _call_all(functions: list[Callable[[], None]], _result: Result) -> None:
+def _call_all(functions: list[Callable[[], None]], _results: Sequence[Result]) -> None:
     for function in functions:
         function()
 

@@ -9,20 +9,20 @@ Whatever comes, from the socket, a timer or the log, is only noted. Lines are he
 and the connection closed in ``flush`` alone, which the room calls in its phase (see ``Room``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 from chainchat.chat import commands
 from chainchat.chat.human import Human, drawn
-from chainchat.chat.lines import TOO_LONG, clean, is_http
-from chainchat.chat.machine import Machine, tag_of
+from chainchat.chat.lines import TOO_LONG, Line, clean, is_http
+from chainchat.chat.machine import Machine, leading_sends, tag_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import Account
 from chainchat.chat.voice import Voice
 from chainchat.server.delivery import Delivery, Reading
-from chainchat.server.handler import Handler, Lobby
-from chainchat.server.intake import Intake, Line
+from chainchat.server.handler import SAID_AT_ONCE, Handler, Lobby
+from chainchat.server.intake import Intake
 from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.room import Room
 
@@ -100,10 +100,10 @@ class Session:
         self._room.connections[self] = None
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
-        self.say(self.voice.notice("", f"chainchat: node {position} of chain {self._lobby.chain}"))
+        self.tell("", f"chainchat: node {position} of chain {self._lobby.chain}")
         if self._node.standing.serving:
             how = "Type your name to log in; a new name makes a new account. Times are UTC."
-            self.say(self.voice.notice("", f"{how} /help tells more."))
+            self.tell("", f"{how} /help tells more.")
         self.standing_changed()
         self._room.flush()
 
@@ -156,14 +156,14 @@ class Session:
 
     # --- writing
 
-    def say(self, line: str) -> None:
+    def say(self, lines: Sequence[str]) -> None:
         """See ``Client``."""
-        self._out.append(line)
+        self._out += lines
         self._room.unflushed(self)
 
     def tell(self, code: str, text: str, **values: str) -> None:
         """See ``Attendant``."""
-        self.say(self.voice.notice(code, text, **values))
+        self.say([self.voice.notice(code, text, **values)])
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer the client's telnet negotiation; people do not see these octets."""
@@ -232,7 +232,7 @@ class Session:
         self._room.unflushed(self)
 
     def _close_with(self, code: Code, text: str) -> None:
-        self.say(self.voice.refused("-", code, text))
+        self.say([self.voice.refused("-", code, text)])
         self.close()
 
     def _take_no_lines(self) -> None:
@@ -248,7 +248,7 @@ class Session:
                 self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
             case "lost":
                 text = "the chain took this node for dead and ended the session; log in again"
-                self.say(self.voice.refused("-", Code.SESSION_ENDED, text))
+                self.say([self.voice.refused("-", Code.SESSION_ENDED, text)])
             case _:
                 pass
         self.session = ""
@@ -338,7 +338,13 @@ class Session:
     def _hear_lines(self) -> None:
         """Carry out lines until one has to wait; then those that overtake it."""
         while self._intake and not self._must_wait():
-            self._hear(self._intake.take_first())
+            lines = self._intake.next(SAID_AT_ONCE)
+            sends = leading_sends(lines) if self.session and self._is_program else []
+            self._intake.take(len(sends) or 1)
+            if sends:
+                self._handler.send(sends)
+            else:
+                self._hear(lines[0])
         if self._intake and not self._output_full:
             for line in self._intake.take_overtaking(self._may_overtake):
                 self._hear(line)
@@ -347,7 +353,7 @@ class Session:
         self._connection.hold(held=self._intake.octets > room or not self._taking)
 
     def _must_wait(self) -> bool:
-        return self._handler.replies.holding_later or self._output_full or self._node.congested
+        return self._output_full or self._node.congested or self._handler.replies.holding_later
 
     def _may_overtake(self, line: Line) -> bool:
         """Whether a line that comes before its turn is answered all the same."""
@@ -379,11 +385,15 @@ class Session:
                 tag = refusal.tag
             elif not tag:
                 tag = self._tag_of(line)
-            self._handler.replies.answer(self.voice.refused(tag, refusal.code, refusal.text))
+            self._handler.refuse(tag, refusal.code, refusal.text)
+
+    @property
+    def _is_program(self) -> bool:
+        return isinstance(self.voice, Machine)
 
     def _tag_of(self, line: Line) -> str:
         """The tag of a line that could not be read."""
-        if line is TOO_LONG or not isinstance(self.voice, Machine):
+        if line is TOO_LONG or not self._is_program:
             return "-"
         return tag_of(line)
 

@@ -10,12 +10,12 @@ from typing import NamedTuple, Protocol
 
 from chainchat.chain.messages import Entry
 from chainchat.chain.replica import Log
-from chainchat.storage.index import IndexRow
+from chainchat.storage.index import Indexed
 
 __all__ = [
     "EVERY_READER",
     "Checkpoint",
-    "IndexRow",
+    "Indexed",
     "LockedError",
     "Storage",
     "StorageError",
@@ -75,11 +75,11 @@ class Storage(Log, Protocol):
     def write_record(self, record: bytes) -> None:
         """Replace membership's record as a whole; on disk when it returns."""
 
-    def index(self, rows: Iterable[IndexRow]) -> None:
+    def index(self, indexed: Iterable[Indexed]) -> None:
         """Add messages to the index, in the order of their ids; queries see them at once.
 
         On disk with the next checkpoint, not before: the entries after it are applied, and so
-        indexed, again at every start. A row that is there already changes nothing.
+        indexed, again at every start. What is there already changes nothing.
         """
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:

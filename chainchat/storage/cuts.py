@@ -34,6 +34,7 @@ def _line(entry: Entry) -> str:
         "origin": entry.origin,
         "number": entry.number,
         "time": entry.time,
+        "span": entry.span,
         "command": _readable(entry.command),
         "octets": entry.command.hex(),
     }

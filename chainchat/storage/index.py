@@ -6,22 +6,22 @@ a whole run of them is written and read as it is.
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
 
-class IndexRow(NamedTuple):
-    """A message in the index of one reader.
+class Indexed(NamedTuple):
+    """Messages of one sender, for the index of one reader.
 
     Attributes:
         reader: account number, or EVERY_READER.
-        id: the message's sequence number.
+        ids: the messages' sequence numbers, ascending.
         sender: account number of the sender.
     """
 
     reader: int
-    id: int
+    ids: Sequence[int]
     sender: int
 
 
@@ -76,16 +76,15 @@ class Index:
     def __init__(self) -> None:
         self.runs: dict[int, Run] = {}
 
-    def add(self, rows: Iterable[IndexRow]) -> None:
+    def add(self, indexed: Iterable[Indexed]) -> None:
         """Add messages, in the order of their ids; what is there already changes nothing."""
-        runs = self.runs
-        for reader, id_, sender in rows:
-            run = runs.get(reader)
+        for reader, ids, sender in indexed:
+            run = self.runs.get(reader)
             if run is None:
-                run = runs[reader] = Run()
-            if not run.ids or id_ > run.ids[-1]:
-                run.ids.append(id_)
-                run.senders.append(sender)
+                run = self.runs[reader] = Run()
+            known = bisect_right(ids, run.ids[-1]) if run.ids else 0
+            run.ids.extend(ids[known:])
+            run.senders.extend([sender] * (len(ids) - known))
 
     def cut(self, after: int) -> None:
         """Take the messages above ``after`` out."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from chainchat.chain.messages import Entry, EntryId
-from chainchat.chain.replica import fitting
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, StorageError
+from chainchat.chain.replica import fitting, place_of
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, StorageError
 from chainchat.storage.index import Index, first_of, last_of
 
 
@@ -41,24 +41,31 @@ class MemoryStorage:
     def epoch_of(self, seq: int) -> int | None:
         if seq == 0:
             return 0
-        return self._log[seq - 1].epoch if seq <= len(self._log) else None
+        return self._log[place_of(seq, self._log)].epoch if seq <= self.last.seq else None
+
+    def end_before(self, seq: int) -> int:
+        place = place_of(seq + 1, self._log)
+        return self._log[place - 1].seq if place else 0
 
     def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        return fitting(self._log[after:up_to], octets)
+        begin, end = place_of(after + 1, self._log), place_of(up_to + 1, self._log)
+        return fitting(self._log[begin:end], octets)
 
     def append(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            assert entry.seq == len(self._log) + 1
+            assert entry.first == self.last.seq + 1
             self._log.append(entry)
 
     def cut(self, after: int) -> Path | None:
-        if after >= len(self._log):
+        if after >= self.last.seq:
             return None
+        assert after == self.end_before(after)
         applied = self._checkpoint.seq if self._checkpoint else 0
         if after < max(applied, self._committed):
             raise StorageError(f"applied up to {applied}, committed up to {self._committed}")
-        self.cuts += self._log[after:]
-        del self._log[after:]
+        kept = place_of(after + 1, self._log)
+        self.cuts += self._log[kept:]
+        del self._log[kept:]
         self._index.cut(after)
         return Path("cuts")
 
@@ -68,8 +75,8 @@ class MemoryStorage:
     def write_record(self, record: bytes) -> None:
         self._record = record
 
-    def index(self, rows: Iterable[IndexRow]) -> None:
-        self._index.add(rows)
+    def index(self, indexed: Iterable[Indexed]) -> None:
+        self._index.add(indexed)
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
         runs = self._index.of(reader), self._index.of(EVERY_READER)
@@ -80,7 +87,7 @@ class MemoryStorage:
         return last_of(limit, *(run.before(before, unless_sender) for run in runs))
 
     def entries(self, seqs: Sequence[int]) -> list[Entry]:
-        return [self._log[seq - 1] for seq in seqs]
+        return [self._log[place_of(seq, self._log)] for seq in seqs]
 
     def newest_checkpoint(self) -> Checkpoint | None:
         return self._checkpoint

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 from zlib import crc32
@@ -19,8 +20,8 @@ from zlib import crc32
 from msgspec import DecodeError
 
 from chainchat.chain.messages import Entry, EntryId, decode_entries, encode_entries
-from chainchat.chain.replica import fitting, size
-from chainchat.storage import EVERY_READER, Checkpoint, IndexRow, LockedError, StorageError
+from chainchat.chain.replica import fitting, place_of, size
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.index import Index, Run, first_of, last_of
 
@@ -28,7 +29,7 @@ CHECKSUM_OCTETS = 4
 """Before everything that is stored: SQLite would not notice if a bit of it changed."""
 
 APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE log (last INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE messages (
@@ -185,7 +186,7 @@ class SQLiteStorage:
 
     @_loudly
     def append(self, entries: Sequence[Entry]) -> None:
-        assert entries[0].seq == self._last.seq + 1
+        assert entries[0].first == self._last.seq + 1
         rows = [(part[-1].seq, _checked(encode_entries(tuple(part)))) for part in _rows(entries)]
         if len(rows) == 1:
             self._database.execute("INSERT INTO log VALUES (?, ?)", rows[0])
@@ -212,13 +213,18 @@ class SQLiteStorage:
             return None
         return self.entries([seq])[0].epoch
 
+    def end_before(self, seq: int) -> int:
+        if not 0 < seq < self._last.seq:
+            return min(seq, self._last.seq)
+        [entry] = self.entries([seq])
+        return seq if entry.seq == seq else entry.first - 1
+
     def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
         found: list[Entry] = []
         room = octets
         while after < min(up_to, self._last.seq) and (room > 0 or not found):
             batch = self._batch_with(after + 1)
-            first = batch[0].seq
-            part = batch[after + 1 - first : up_to + 1 - first]
+            part = batch[place_of(after + 1, batch) : place_of(up_to + 1, batch)]
             room -= sum(map(size, part))
             found += part
             after = part[-1].seq
@@ -228,9 +234,9 @@ class SQLiteStorage:
         found = []
         batch: tuple[Entry, ...] = ()
         for seq in seqs:
-            if not batch or not batch[0].seq <= seq <= batch[-1].seq:
+            if not batch or not batch[0].first <= seq <= batch[-1].seq:
                 batch = self._batch_with(seq)
-            found.append(batch[seq - batch[0].seq])
+            found.append(batch[place_of(seq, batch)])
         return found
 
     @_loudly
@@ -245,7 +251,8 @@ class SQLiteStorage:
                 f"applied up to {applied}, and it is committed up to {self._committed}"
             )
         kept = self._batch_with(after + 1)
-        kept = kept[: after + 1 - kept[0].seq]
+        kept = kept[: place_of(after + 1, kept)]
+        assert after == self.end_before(after)
         side_file = write_side_file(
             self._path.parent, after + 1, self._last.seq, self._entries_after(after)
         )
@@ -268,14 +275,14 @@ class SQLiteStorage:
     def _entries_after(self, after: int) -> Iterator[Entry]:
         while after < self._last.seq:
             batch = self._batch_with(after + 1)
-            yield from batch[after + 1 - batch[0].seq :]
+            yield from batch[place_of(after + 1, batch) :]
             after = batch[-1].seq
 
     @_loudly
     def _batch_with(self, seq: int) -> tuple[Entry, ...]:
         last = self._value("SELECT min(last) FROM log WHERE last >= ?", seq)
         batch = self._batch(last) if last else ()
-        if not batch or batch[0].seq > seq:
+        if not batch or batch[0].first > seq:
             raise StorageError(f"{self}: entry {seq} is missing from the log")
         return batch
 
@@ -287,8 +294,7 @@ class SQLiteStorage:
             row = self._database.execute("SELECT entries FROM log WHERE last = ?", (last,))
             what = f"the entries up to {last}"
             batch = decode_entries(self._as_written(row.fetchone()[0], what))
-            first = last + 1 - len(batch)
-            if not batch or [entry.seq for entry in batch] != list(range(first, last + 1)):
+            if not _contiguous(batch) or batch[-1].seq != last:
                 raise StorageError(f"{self}: {what} are not what was written")
             if len(self._batches) >= CACHED_BATCHES:
                 del self._batches[next(iter(self._batches))]
@@ -308,8 +314,8 @@ class SQLiteStorage:
 
     # --- the index
 
-    def index(self, rows: Iterable[IndexRow]) -> None:
-        self._index.add(rows)
+    def index(self, indexed: Iterable[Indexed]) -> None:
+        self._index.add(indexed)
 
     @_loudly
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
@@ -372,6 +378,13 @@ class SQLiteStorage:
 def _checked(data: bytes) -> bytes:
     """The data behind its checksum."""
     return crc32(data).to_bytes(CHECKSUM_OCTETS) + data
+
+
+def _contiguous(batch: Sequence[Entry]) -> bool:
+    """Whether each entry follows the one before; False if there is none."""
+    return bool(batch) and all(
+        entry.seq + 1 == following.first for entry, following in pairwise(batch)
+    )
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

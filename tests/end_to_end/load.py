@@ -241,8 +241,10 @@ class History:
         storage = SQLiteStorage(node.data)
         try:
             self.entries: list[Entry] = []
-            while len(self.entries) < storage.last.seq:
-                self.entries += storage.read(len(self.entries), storage.last.seq, READ_OCTETS)
+            read = 0
+            while read < storage.last.seq:
+                self.entries += storage.read(read, storage.last.seq, READ_OCTETS)
+                read = self.entries[-1].seq
         finally:
             storage.close()
         self.said: list[Said] = []

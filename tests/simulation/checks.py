@@ -27,6 +27,7 @@ class Checks:
         self._clients = clients
         self._records = records
         self._committed: list[Entry] = []
+        """By sequence number: what was applied."""
         world.on_applied.append(self._applied)
         world.on_cut.append(self._cut)
         world.after_step.append(self._prefix)
@@ -45,7 +46,7 @@ class Checks:
         on_disk = disk.entries([entry.seq for entry in entries])
         for entry, kept in zip(entries, on_disk, strict=True):
             if entry.seq > len(self._committed):
-                self._committed.append(entry)
+                self._committed += [entry] * entry.span
             same = self._committed[entry.seq - 1] == entry == kept
             self._require(same, f"{node.me.position} applied another entry {entry.seq}: {entry}")
 
@@ -91,7 +92,7 @@ class Checks:
             disk = self._world.hosts[position].disk
             if disk.lacks:
                 continue
-            held = seq <= disk.last.seq and _text(disk.entries([seq])[0]) == text
+            held = seq <= disk.last.seq and _text(disk.entries([seq])[0], seq) == text
             self._require(held, f"{text!r} was acknowledged as {seq}, but {position} lacks it")
 
     # --- at the end
@@ -176,6 +177,8 @@ class Checks:
                 self._require(whole, f"a read showed a hole, or what is not there: {read.shown}")
 
 
-def _text(entry: Entry) -> str | None:
+def _text(entry: Entry, seq: int) -> str | None:
     command = commands.decode(entry.command)
-    return command.text if isinstance(command, commands.Say) else None
+    if not isinstance(command, commands.Say):
+        return None
+    return command.sayings[seq - entry.first].text

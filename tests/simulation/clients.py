@@ -1,6 +1,6 @@
 """Simulated people and programs: they send, read, and go elsewhere when their node dies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -11,7 +11,7 @@ from chainchat.chat.commands import TO_EVERYBODY
 from chainchat.chat.queries import Page, Recent
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import Accepted, Result
-from chainchat.server.node import Node
+from chainchat.server.node import Node, Replied
 from tests.simulation.world import Host, World
 
 READ_MESSAGES = 20
@@ -98,7 +98,7 @@ class Client:
         self._submit(make(self._session, self.name, self._program, self._token), self._logged_in)
         self._world.later(PATIENCE, self._reconnect, self._attempt)
 
-    def _submit(self, command: commands.AnyCommand, replied: Callable[[Result], None]) -> None:
+    def _submit(self, command: commands.AnyCommand, replied: Replied) -> None:
         """Ask, and hear the answer only while this is still the connection."""
         assert self._node is not None
         self._node.submit(command, self._heard(self._node, replied))
@@ -137,7 +137,8 @@ class Client:
         if attempt == self._attempt:
             self._connect()
 
-    def _logged_in(self, result: Result) -> None:
+    def _logged_in(self, results: Sequence[Result]) -> None:
+        [result] = results
         assert self._node is not None
         if isinstance(result, Accepted):
             self._attempt += 1
@@ -146,8 +147,8 @@ class Client:
             assert account is not None
             self._account = account.number
             self._has_token = bool(self._program)
-            for number, text in self._unanswered.items():
-                self._send(number, text)
+            if self._unanswered:
+                self._send(self._unanswered)
             self._chat(self._attempt)
         elif result.code is Code.BAD_TOKEN:
             self._has_token = False
@@ -164,26 +165,44 @@ class Client:
         if self._world.random.random() < 0.2:
             self._read()
         elif len(self._unanswered) < self._window:
-            self._numbered += 1
-            text = f"{self.name}-{self._numbered}"
-            self._unanswered[self._numbered] = text
-            self._records.sent.add(text)
-            self._send(self._numbered, text)
+            self._say(self._world.random.randint(1, self._window - len(self._unanswered)))
         elif self._world.random.random() < 0.02:
             self._leave()
             return
         self._world.later(self._world.random.expovariate(25.0), self._chat, attempt)
 
-    def _send(self, number: int, text: str) -> None:
-        digest = sha256(text.encode()).digest()[:8]
-        say = commands.Say(
-            self._session, self._account, self.name, TO_EVERYBODY, "*", text,
-            self._program, number if self._program else 0, digest,
-        )  # fmt: skip
-        self._submit(say, lambda result: self._answered(number, text, result))
+    def _say(self, count: int) -> None:
+        """Something new: so many messages in one piece."""
+        numbers = range(self._numbered + 1, self._numbered + 1 + count)
+        texts = {number: f"{self.name}-{number}" for number in numbers}
+        self._numbered += count
+        self._unanswered.update(texts)
+        self._records.sent.update(texts.values())
+        self._send(texts)
+
+    def _send(self, texts: Mapping[int, str]) -> None:
+        sent = dict(texts)
+        sayings = tuple(
+            commands.Saying(
+                text,
+                TO_EVERYBODY,
+                "*",
+                number if self._program else 0,
+                sha256(text.encode()).digest()[:8],
+            )
+            for number, text in sent.items()
+        )
+        say = commands.Say(self._session, self._account, self.name, self._program, sayings)
+
+        def answered(results: Sequence[Result]) -> None:
+            for (number, text), result in zip(sent.items(), results, strict=True):
+                self._answered(number, text, result)
+
+        self._submit(say, answered)
 
     def _answered(self, number: int, text: str, result: Result) -> None:
-        assert self._node is not None
+        if self._node is None:
+            return  # left, because an earlier one was refused
         if isinstance(result, Accepted):
             self._unanswered.pop(number, None)
             self._records.acknowledged[text] = result.id
@@ -196,7 +215,8 @@ class Client:
             self._leave()
 
     def _mark(self, newest: int) -> None:
-        def marked(result: Result) -> None:
+        def marked(results: Sequence[Result]) -> None:
+            [result] = results
             if isinstance(result, Accepted):
                 self._records.marks[self.name] = newest
 

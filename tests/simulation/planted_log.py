@@ -1,7 +1,9 @@
 """Planted bugs in the log and in the chat; see ``planted``."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from msgspec import structs
 
 from chainchat.chain.messages import Ack, Forward, Holding
 from chainchat.chain.replica import Effect, Persist, Replica
@@ -46,8 +48,9 @@ class ResumesOneTooLate(Replica):
 
     def _resume_from(self, last, successor):
         super()._resume_from(last, successor)
-        if self._forwarded < self.durable:
-            self._forwarded += 1
+        if self._forwarded is not None and self._forwarded.seq < self.durable:
+            skipped = self._entries(self._forwarded.seq, self.durable, octets=1)[0]
+            self._forwarded = skipped.id
 
 
 class ForgetsToSubmitAgain(Replica):
@@ -74,9 +77,8 @@ class NoDeduplicationOfOrigins(ChatState):
 class NoDeduplicationOfPrograms(ChatState):
     """A SEND that is repeated is said again."""
 
-    def _say(self, say, seq, time, events) -> Result:
-        self._holder(say.session)
-        return self._said(say, seq, time, events)
+    def _say(self, say, seq, time, events) -> Sequence[Result]:
+        return super()._say(structs.replace(say, client=""), seq, time, events)
 
 
 class KeepsSessionsOfTheDead(ChatState):
