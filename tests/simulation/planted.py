@@ -137,7 +137,7 @@ class ResumesWithoutCopying(Membership):
         whole = max(self._whole, self.own.last)
         yield from super()._count(sender, replace(voted, last=whole), now)
 
-    def _copy_for_resume(self, proposer, proposal):
+    def _copy_for_resume(self, proposal):
         return iter(())
 
 

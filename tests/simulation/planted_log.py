@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import structs
 
 from chainchat.chain.messages import Ack, Forward, Holding
-from chainchat.chain.replica import Effect, Persist, Replica
+from chainchat.chain.replica import DivergenceError, Effect, Persist, Replica
 from chainchat.chat import commands
 from chainchat.chat.state import ChatState, Result
 from tests.simulation.world import TracedNode
@@ -98,18 +98,12 @@ class DropsEarlyMessages(TracedNode):
 
 
 class CopiesOnTopOfWhatItTook(Replica):
-    """A locked member keeps what it has taken and not persisted, and copies what is on its disk."""
-
-    copying = False
+    """A locked member keeps what it has taken and not persisted: what it copies does not follow."""
 
     def copy(self, entries, *, committed):
-        self.copying = True
+        if entries[0].first != self.last.seq + 1:
+            raise DivergenceError(f"{entries[0].id} does not follow {self.last}")
         yield from super().copy(entries, committed=committed)
-        self.copying = False
-
-    def _drop_taken(self) -> None:
-        if not self.copying:
-            super()._drop_taken()
 
 
 class NeverTellsHolding(Replica):

@@ -254,17 +254,17 @@ def learner_and_resume(stage: Stage) -> Plot:
 
     It comes back, too, and asks the tail before that has been given the end of its log again.
     """
-    a, _, c = stage.members
+    _, b, c = stage.members
     (spare,) = stage.spares
     stage.kill(*stage.members, spare)
     stage.lie(c)
     stage.start(*stage.members)
     if not (yield Votes(c)):
         return
-    stage.hold(a, c)
+    stage.hold(b, c)
     stage.start(spare)
     yield stage.moment(0.6, 0.9) * SUSPECT_AFTER
-    stage.let(a, c)
+    stage.let(b, c)
     yield SUSPECT_AFTER / 2
 
 
