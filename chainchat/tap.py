@@ -47,8 +47,14 @@ reactor: Any = installed_reactor
 STOP_SECONDS = 1.0
 """How long a node that is told to stop waits for what it has taken to be answered."""
 
-FORCED_EPOCHS = 1_000
-"""How far above the newest epoch it knows a node that is forced to go on alone begins."""
+FORCED_AHEAD = 1_000
+"""How far above the newest epoch it knows a node that is forced to go on alone begins, at least."""
+
+FORCED_SPREAD = 2**20
+"""And by up to how much more, at random: two that are forced by mistake share no epoch.
+
+Still a number that can be read out over the telephone.
+"""
 
 INCARNATION_STEP = 1_000
 """A life's number is up to this much above the one before: see ``begin_life``."""
@@ -239,6 +245,7 @@ class NodeService(Service):
             wall=lambda: time.time_ns() // 1_000_000,
             fail=self._fail,
             excluded=self._end_life,
+            known=settings.nodes,
         )
         self._room = Room(self._node, reactor)
         log.info(
@@ -252,8 +259,7 @@ class NodeService(Service):
 
     def _forced_alone(self, record: Record, me: Member) -> Record:
         """An operator's word, taken once."""
-        # A random part: two that are forced by mistake must not take each other for one chain.
-        epoch = record.configuration.epoch + FORCED_EPOCHS + secrets.randbelow(FORCED_EPOCHS)
+        epoch = forced_epoch(record.configuration.epoch)
         assert self._fenced is not None
         try:
             forced = forced_alone(record, me, epoch, self._fenced)
@@ -262,7 +268,13 @@ class NodeService(Service):
         forced = structs_replace(forced, founding=record.founding or self._settings.founding)
         self._storage.write_record(msgpack.encode(forced))
         self._fenced = None
-        log.warn("{position}: {why}", position=me.position, why=forced.configuration.why)
+        log.warn(
+            "{position}: {old} is followed by {new}: {why}",
+            position=me.position,
+            old=record.configuration,
+            new=forced.configuration,
+            why=forced.configuration.why,
+        )
         return forced
 
     def _end_life(self) -> None:
@@ -331,6 +343,15 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Session]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
+
+
+def forced_epoch(known: int) -> int:
+    """Where a node that is forced to go on alone begins, if the newest epoch it knows is ``known``.
+
+    An epoch names a configuration, and with it entries. So two nodes that were forced by mistake,
+    and could not know of each other, must not have the same one.
+    """
+    return known + FORCED_AHEAD + secrets.randbelow(FORCED_SPREAD)
 
 
 def _collect_garbage_rarely() -> None:

@@ -288,11 +288,11 @@ class Server:
         self._thread.join(DEADLINE)
         self._loop.close()
 
-    def listen(self, node: str = "tail") -> int:
-        """One more node; its port."""
+    def listen(self, node: str = "tail", at: int = 0) -> int:
+        """One more node, at any port or at one that had died; its port."""
 
         async def begin() -> int:
-            listener = await self._loop.create_server(lambda: _Socket(self, node), "127.0.0.1", 0)
+            listener = await self._loop.create_server(lambda: _Socket(self, node), "127.0.0.1", at)
             port: int = listener.sockets[0].getsockname()[1]
             self._listeners[port] = listener
             return port

@@ -30,6 +30,8 @@ class Receiver:
 
     def __init__(self):
         self.heard = []
+        self.refusals = set()
+        self.members = {}
 
     def linked(self, position, member):
         self.heard.append(("linked", position, member.incarnation))
@@ -37,9 +39,13 @@ class Receiver:
     def unlinked(self, position):
         self.heard.append(("unlinked", position))
 
-    def refused(self, position):
+    def refused(self, position, host, port):
+        self.refusals.add((position, host, port))
         if ("refused", position) not in self.heard:
             self.heard.append(("refused", position))
+
+    def member(self, position):
+        return self.members.get(position)
 
     def receive(self, sender, message):
         self.heard.append((sender, message))

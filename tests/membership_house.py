@@ -39,9 +39,9 @@ class OwnLog:
     nearby: frozenset[Member] = frozenset()
 
 
-def life(me, record=None, founding=THREE):
+def life(me, record=None, founding=THREE, known=()):
     record = record or Record(me.id, me.incarnation)
-    return Membership(me, record, founding, OwnLog(), suspect_after=SUSPECT_AFTER)
+    return Membership(me, record, founding, OwnLog(), suspect_after=SUSPECT_AFTER, known=known)
 
 
 def active(position, *positions, epoch=1, founding=THREE):
@@ -79,7 +79,12 @@ def hear(node, position, now):
 def die(node, position, now):
     """The process at ``position`` is proved dead."""
     node.unlinked(position)
-    return list(node.refused(position, now))
+    return refuse(node, position, now)
+
+
+def refuse(node, position, now):
+    """The port of the member at ``position`` refuses."""
+    return list(node.refused(position, "here", PORTS[position], now))
 
 
 def ticks(node, since, until):
@@ -142,7 +147,7 @@ class House:
             for name, other in list(self.lives.items()):
                 other.unlinked(position)
                 if refused:
-                    self.carry_out(name, other.refused(position, self.now))
+                    self.carry_out(name, refuse(other, position, self.now))
 
     def kill(self, *positions):
         self.stop(*positions, refused=True)

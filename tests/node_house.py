@@ -5,8 +5,10 @@ on without it begins another, as ``tap`` does.
 """
 
 from collections import deque
+from contextlib import contextmanager
 
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
 from chainchat.chain.configuration import Member
 from chainchat.chat import commands
@@ -98,7 +100,7 @@ class House:
         for position in positions:
             for other in self.nodes.values():
                 other.unlinked(position)
-                other.refused(position)
+                other.refused(position, "here", PORTS[position])
 
     def bounce(self, one, other):
         """A connection ends, with what stood on it, and another is made."""
@@ -156,3 +158,17 @@ def founded(*positions):
     house.run()
     assert house.chains() == dict.fromkeys(house.founding, house.founding)
     return house
+
+
+@contextmanager
+def lines_logged():
+    """Level and text of what nodes log meanwhile."""
+    lines = []
+
+    def observe(event):
+        if "text" in event:
+            lines.append((event["log_level"], f"{event['node']}: {event['text']}"))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)

@@ -197,6 +197,43 @@ def test_the_nodes_that_a_server_names_are_tried_too() -> None:
     assert script.breaks()[-1] == ConnectTo("::1", 7002)
 
 
+def test_that_we_are_off_is_told_once_and_only_if_it_lasts_for_a_second() -> None:
+    script = Script()
+    script.log_in()
+    script.breaks()
+    script.pass_time(0.9)
+    assert script.happened() == []
+    script.pass_time(0.2)
+    assert script.happened() == [events.StillOffline()]
+    script.pass_time(5.0)
+    script.breaks()
+    script.pass_time(5.0)
+    script.log_in()
+    script.breaks()
+    script.pass_time(0.9)
+    script.log_in()
+    script.pass_time(1.0)
+    assert events.StillOffline() not in script.happened()
+
+
+def test_a_node_that_says_it_is_closing_and_then_lingers_counts_as_off() -> None:
+    script = Script()
+    script.log_in()
+    script.says("NOTE closing :this node stops")
+    script.happened()
+    script.pass_time(1.1)
+    assert script.happened() == [events.StillOffline()]
+
+
+def test_a_login_that_is_refused_for_longer_than_a_second_is_told() -> None:
+    script = Script(insist=True)
+    script.connect()
+    script.says("+OK @- node=head max-line=1024 nodes=a:1", "-ERR 433 @login alice is in use")
+    script.happened()
+    script.pass_time(1.1)
+    assert script.happened() == [events.StillOffline()]
+
+
 def test_an_attempt_without_an_answer_is_given_up() -> None:
     script = Script()
     script.happened()
@@ -734,7 +771,7 @@ def test_a_chain_that_waits_is_waited_for_and_then_another_node_is_tried() -> No
     script.happened()
     wait_in_vain(script, PATIENCE - 1)
     assert script.happened() == []
-    wait_in_vain(script, 2)
+    wait_in_vain(script, 1.5)
     assert script.happened() == [
         Disconnect(),
         ConnectionLost("a", 1, "no answer for 30 seconds", 0.0),

@@ -224,8 +224,7 @@ def test_when_a_node_dies_the_next_gets_what_was_not_acknowledged_once(server: S
         out = process.stdout.read().splitlines()
         assert process.wait(DEADLINE) == 0
     assert out == [
-        f"* 127.0.0.1:{first}: the server closed the connection; connecting again",
-        "* connected to tail, as alice",
+        "* head: the server closed the connection; now on tail, 2 unconfirmed lines sent there",
         "+OK 1006",
         "+OK 1009",
         "* logged out",
@@ -253,12 +252,22 @@ def test_what_a_node_could_not_confirm_is_said_at_another_and_not_complained_abo
         out = process.stdout.read().splitlines()
         assert process.wait(DEADLINE) == 0
     assert out[1:] == [
-        "* this node stops",
-        f"* 127.0.0.1:{first}: the server closed the connection; connecting again",
-        "* connected to tail, as alice",
+        "* head: this node stops; now on tail, 1 unconfirmed line sent there",
         "+OK 1003",
         "* logged out",
     ]
+
+
+def test_when_no_node_is_there_for_longer_than_a_second_it_says_so(server: Server) -> None:
+    first = server.listen("head")
+    with running("--name", "alice", *at(first), "--follow") as process:
+        assert process.stdout
+        process.stdout.readline()
+        server.kill(first)
+        told = process.stdout.readline().rstrip()
+        assert told == "* head: the server closed the connection; trying again"
+        server.listen("head", first)
+        assert process.stdout.readline().rstrip() == "* now on head"
 
 
 def test_a_deleted_account_ends_it(server: Server) -> None:
@@ -423,6 +432,12 @@ class Screen:
         """What stands on the screen, without empty rows."""
         return [row.rstrip() for row in self._screen.display if row.strip()]
 
+    def colour(self, text: str) -> str:
+        """That of the row that shows ``text``."""
+        [y] = [y for y, row in enumerate(self._screen.display) if row.rstrip() == text]
+        colour: str = self._screen.buffer[y][0].fg
+        return colour
+
     def shows(self, condition: Callable[[list[str]], bool]) -> list[str]:
         """Wait until the screen is as it should be; its rows."""
         deadline = time.monotonic() + DEADLINE
@@ -477,6 +492,26 @@ def test_a_line_is_pending_above_the_input_until_it_is_acknowledged(server: Serv
         server.do(server.room.release)
         screen.shows(lambda rows: any("you >> bob: quick ✓" in row for row in rows))
         screen.shows(lambda rows: "… >> bob: quick" not in rows and "alice>" in rows)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_that_another_node_was_found_is_one_faint_line(server: Server, stops: bool) -> None:
+    first, second = server.listen("head"), server.listen("tail")
+    with Screen("--name", "alice", *at(first), *at(second)) as screen:
+        screen.is_online()
+        before = [row for row in screen.rows if row.startswith("* ")]
+        if stops:
+            connection = server.room.online["alice"]
+            server.do(connection.line, "NOTE closing :this node stops; go on at somewhere else")
+        server.kill(first)
+        screen.shows(lambda rows: "on tail" in rows[-1])
+        screen.type("hi\r")
+        screen.shows(lambda rows: any("alice: hi ✓" in row for row in rows))
+        why = "this node stops" if stops else "the server closed the connection"
+        found = f"* head: {why}; now on tail"
+        *now, day = [row for row in screen.rows if row.startswith("* ")]
+        assert (now, day) == ([*before, found], day)
+        assert screen.colour(found) == "brightblack"
 
 
 def test_leaving_with_an_unconfirmed_line_names_it(server: Server) -> None:

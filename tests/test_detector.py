@@ -27,8 +27,14 @@ def refused():
 
 
 @pytest.fixture
-def detector(refused):
-    detector = Detector(reactor, refused.append)
+def note(refused):
+    """Notes who refused; where, some tests look at."""
+    return lambda position, host, port: refused.append(position)
+
+
+@pytest.fixture
+def detector(note):
+    detector = Detector(reactor, note)
     yield detector
     detector.stop()
     pytest_twisted.blockon(deferLater(reactor, 0))  # Twisted's last word on what was given up
@@ -86,6 +92,20 @@ async def test_each_is_tried_on_its_own(detector, refused):
     assert refused.count("head") == seen["head"]
 
 
+@pytest_twisted.ensureDeferred
+async def test_one_can_be_watched_at_several_addresses_and_is_ignored_at_all_of_them():
+    refusals = []
+    detector = Detector(reactor, lambda *target: refusals.append(target))
+    ports = {closed_port(), closed_port()}
+    for port in ports:
+        detector.watch("tail", HERE, port)
+    await until(lambda: set(refusals) == {("tail", HERE, port) for port in ports})
+    detector.ignore("tail")
+    count = len(refusals)
+    await a_moment(2 * LAST_PAUSE)
+    assert len(refusals) == count
+
+
 # --- without sockets ---------------------------------------------------------------------
 
 
@@ -131,8 +151,8 @@ def attempts(monkeypatch):
         (OSError(), False),
     ],
 )
-def test_only_a_refusal_is_a_proof(attempts, refused, error, proof):
-    detector = Detector(attempts, refused.append)
+def test_only_a_refusal_is_a_proof(attempts, refused, note, error, proof):
+    detector = Detector(attempts, note)
     detector.watch("tail", HERE, 7103)
     attempts.end(Failure(error))
     assert refused == (["tail"] if proof else [])
@@ -141,8 +161,8 @@ def test_only_a_refusal_is_a_proof(attempts, refused, error, proof):
     assert attempts.getDelayedCalls() == []
 
 
-def test_each_pause_is_twice_the_one_before_up_to_a_limit(attempts, refused):
-    detector = Detector(attempts, refused.append)
+def test_each_pause_is_twice_the_one_before_up_to_a_limit(attempts, refused, note):
+    detector = Detector(attempts, note)
     detector.watch("tail", HERE, 7103)
     pauses = []
     for _ in range(10):
@@ -154,8 +174,8 @@ def test_each_pause_is_twice_the_one_before_up_to_a_limit(attempts, refused):
     detector.stop()
 
 
-def test_one_that_is_watched_already_is_not_tried_twice_at_once(attempts, refused):
-    detector = Detector(attempts, refused.append)
+def test_one_that_is_watched_already_is_not_tried_twice_at_once(attempts, refused, note):
+    detector = Detector(attempts, note)
     for _ in range(3):
         detector.watch("tail", HERE, 7103)
     assert len(attempts.begun) == 1
@@ -167,16 +187,26 @@ def test_one_that_is_watched_already_is_not_tried_twice_at_once(attempts, refuse
     detector.stop()
 
 
-def test_an_attempt_that_is_given_up_proves_nothing(attempts, refused):
-    detector = Detector(attempts, refused.append)
+def test_an_attempt_that_is_given_up_proves_nothing(attempts, refused, note):
+    detector = Detector(attempts, note)
     detector.watch("tail", HERE, 7103)
     detector.ignore("tail")
     assert attempts.begun[-1].called  # cancelled
     assert (refused, attempts.getDelayedCalls()) == ([], [])
 
 
-def test_after_it_stopped_nobody_is_tried(attempts, refused):
-    detector = Detector(attempts, refused.append)
+def test_an_address_that_matters_no_more_is_tried_no_more(attempts, refused, note):
+    matters = [True, False]
+    detector = Detector(attempts, note, lambda *_: matters.pop(0))
+    detector.watch("tail", HERE, 7103)
+    attempts.end(Failure(PortRefusedError()))
+    attempts.advance(FIRST_PAUSE)
+    attempts.end(Failure(PortRefusedError()))
+    assert (refused, len(attempts.begun), attempts.getDelayedCalls()) == (["tail"], 2, [])
+
+
+def test_after_it_stopped_nobody_is_tried(attempts, refused, note):
+    detector = Detector(attempts, note)
     detector.watch("head", HERE, 7101)
     attempts.end(Failure(PortRefusedError()))
     detector.watch("tail", HERE, 7103)
@@ -186,8 +216,8 @@ def test_after_it_stopped_nobody_is_tried(attempts, refused):
     assert attempts.getDelayedCalls() == []
 
 
-def test_one_that_is_ignored_can_be_watched_again(attempts, refused):
-    detector = Detector(attempts, refused.append)
+def test_one_that_is_ignored_can_be_watched_again(attempts, refused, note):
+    detector = Detector(attempts, note)
     detector.ignore("tail")
     detector.watch("tail", HERE, 7103)
     detector.ignore("tail")

@@ -9,6 +9,7 @@ from twisted.internet.defer import maybeDeferred
 
 from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping
 from chainchat.server import links as links_module
+from chainchat.server.detector import LAST_PAUSE
 
 pytestmark = pytest.mark.reactor
 
@@ -97,6 +98,33 @@ async def test_only_at_its_own_address_does_a_refusal_prove_a_nodes_death(alone)
     assert alone.heard("tail") == [("unlinked", "head")]
     await maybeDeferred(port.stopListening)
     await until(lambda: ("refused", "head") in alone.heard("tail"))
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_members_own_address_is_probed_when_somebody_elsewhere_says_it_is_the_member(
+    alone,
+):
+    own = Talkers()
+    port = reactor.listenTCP(0, own, interface=HERE)
+    elsewhere, here = closed_port(), port.getHost().port
+    receiver = alone.receivers["tail"]
+    receiver.members["head"] = identity("head", port=here).member
+    newcomer = identity("head", port=elsewhere)
+    link = await alone.dial("tail", as_=newcomer)
+    await until(lambda: linked(alone, "tail", "head"))
+    await until(lambda: len(own.made) >= 2)
+    assert ("head", HERE, elsewhere) not in receiver.refusals  # it is linked
+    receiver.refusals.clear()
+    link.transport.abortConnection()
+    await until(lambda: receiver.refusals)
+    assert receiver.refusals == {("head", HERE, elsewhere)}
+    await maybeDeferred(port.stopListening)
+    await until(lambda: ("head", HERE, here) in receiver.refusals)
+    receiver.members["head"] = newcomer.member  # it has joined, where it is
+    await a_moment(2 * LAST_PAUSE)
+    receiver.refusals.clear()
+    await a_moment(2 * LAST_PAUSE)
+    assert receiver.refusals == {("head", HERE, elsewhere)}
 
 
 @pytest_twisted.ensureDeferred

@@ -13,6 +13,7 @@ from membership_house import (
     member,
     of_kind,
     propose,
+    refuse,
     vote_for,
 )
 from msgspec.structs import replace
@@ -74,7 +75,7 @@ def test_a_port_that_refuses_does_not_stand_for_a_member_that_is_away():
     house.stop(*THREE)
     house.start("head", "middle")
     for position in ("head", "middle"):
-        house.carry_out(position, house[position].refused("tail", house.now))
+        house.carry_out(position, refuse(house[position], "tail", house.now))
     house.run(5 * SUSPECT_AFTER)
     assert set(house.epochs().values()) == {1}
 
@@ -99,11 +100,29 @@ def test_the_only_member_resumes_alone_when_nobody_has_answered_for_long_enough(
 def test_the_only_member_resumes_at_once_when_every_other_port_refuses():
     node = wedged("head", "head")
     list(node.tick(0.0))
-    list(node.refused("middle", 0.01))
+    refuse(node, "middle", 0.01)
     assert not node.active
-    list(node.refused("tail", 0.02))
+    refuse(node, "tail", 0.02)
     list(node.tick(0.1))
     assert node.active
+
+
+def test_the_only_member_waits_for_a_spare_that_may_be_the_chain_by_now():
+    me = member("head", 2)
+    record = Record(me.id, 2, THREE, configuration(1, "head"))
+    for meet in (
+        lambda node: refuse(node, "newcomer", 0.03),
+        lambda node: is_back(node, member("newcomer"), 0.03),
+    ):
+        node = life(me, record, known=(*THREE, "newcomer"))
+        list(node.tick(0.0))
+        refuse(node, "middle", 0.01)
+        refuse(node, "tail", 0.02)
+        list(node.tick(0.1))
+        assert not node.active
+        meet(node)
+        list(node.tick(0.2))
+        assert node.active
 
 
 def test_the_only_member_of_an_old_backup_learns_first_that_the_others_went_on():

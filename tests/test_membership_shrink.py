@@ -2,6 +2,7 @@
 
 import pytest
 from membership_house import (
+    PORTS,
     SUSPECT_AFTER,
     THREE,
     active,
@@ -13,6 +14,7 @@ from membership_house import (
     member,
     of_kind,
     propose,
+    refuse,
     ticks,
     vote_for,
 )
@@ -61,17 +63,39 @@ def test_the_end_of_a_connection_proves_nothing():
 def test_a_refusal_while_there_is_a_connection_proves_nothing():
     node = active("head")
     list(node.linked("tail", member("tail"), 0.0))
-    assert list(node.refused("tail", 0.0)) == []
+    assert refuse(node, "tail", 0.0) == []
     assert not is_dead(node)
     node.unlinked("tail")
-    assert Report("tail is dead: its port refuses connections") in list(node.refused("tail", 0.0))
+    assert Report("tail is dead: its port refuses connections") in refuse(node, "tail", 0.0)
+    assert is_dead(node)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("elsewhere", PORTS["tail"]), ("here", PORTS["tail"] + 1)]
+)
+def test_a_refusal_elsewhere_than_at_the_members_own_address_proves_nothing(host, port):
+    node = active("head")
+    confirm(node, "tail", 0.0)
+    newcomer = replace(ANOTHER_DISK, host=host, chain_port=port)
+    list(node.linked("tail", newcomer, 0.1))  # it only says that it is the tail
+    node.unlinked("tail")
+    assert list(node.refused("tail", host, port, 0.2)) == []
+    assert not is_dead(node)
+    assert Report("tail is dead: its port refuses connections") in refuse(node, "tail", 0.3)
+    assert is_dead(node)
+
+
+def test_a_connection_with_somebody_elsewhere_does_not_keep_a_member_from_being_found_dead():
+    node = active("head")
+    list(node.linked("tail", replace(ANOTHER_DISK, host="elsewhere"), 0.1))
+    refuse(node, "tail", 0.2)
     assert is_dead(node)
 
 
 def test_a_refusal_of_whom_the_configuration_does_not_name_is_nothing():
     node = active("head", "head", "tail")
-    assert list(node.refused("middle", 0.0)) == []
-    assert list(node.refused("head", 0.0)) == []
+    assert refuse(node, "middle", 0.0) == []
+    assert refuse(node, "head", 0.0) == []
 
 
 def test_a_death_is_told_once():

@@ -4,10 +4,20 @@ from collections import deque
 
 import pytest
 from msgspec import msgpack
+from msgspec.structs import replace
 from node_house import SUSPECT_AFTER, THREE, House, founded
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Copied, Decided, Entry, EntryId, Fetch, Forward, StateDigest
+from chainchat.chain.messages import (
+    Copied,
+    Decided,
+    Entry,
+    EntryId,
+    Fetch,
+    Forward,
+    Pong,
+    StateDigest,
+)
 from chainchat.chain.record import Record
 from chainchat.chat import queries
 from chainchat.chat.state import ChatState
@@ -235,6 +245,15 @@ def test_only_the_tail_lets_a_learner_copy(house):
 
 def test_who_asks_in_another_epoch_is_not_answered(house):
     assert [lent(house, "tail", epoch) for epoch in (0, 1, 2)] == [False, True, False]
+
+
+def test_who_has_another_configuration_of_the_same_epoch_is_not_answered(house):
+    own = house["tail"].configuration
+    for theirs, answered in ((own, True), (replace(own, why="forced to go on alone"), False)):
+        pong = Pong(NEWCOMER, 1, theirs, False, EMPTY, False)
+        house["tail"].receive("newcomer", pong)
+        assert lent(house, "tail", own.epoch, house.disks["tail"].last) is answered
+        house["tail"].unlinked("newcomer")
 
 
 def test_a_tail_that_may_have_been_left_out_lets_nobody_copy(house):

@@ -4,8 +4,8 @@ from copy import deepcopy
 
 import pytest
 from msgspec import msgpack
-from node_house import SUSPECT_AFTER, THREE, founded
-from twisted.logger import LogLevel, globalLogPublisher
+from node_house import SUSPECT_AFTER, THREE, founded, lines_logged
+from twisted.logger import LogLevel
 
 from chainchat.chain.messages import Copied
 from chainchat.chain.record import forced_alone
@@ -123,16 +123,8 @@ def test_an_empty_disk_gets_the_whole_log(house):
 
 @pytest.fixture
 def logged():
-    """Level and text of what nodes log."""
-    events = []
-
-    def observe(event):
-        if "text" in event:
-            events.append((event["log_level"], f"{event['node']}: {event['text']}"))
-
-    globalLogPublisher.addObserver(observe)
-    yield events
-    globalLogPublisher.removeObserver(observe)
+    with lines_logged() as lines:
+        yield lines
 
 
 def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house, logged):
@@ -188,20 +180,6 @@ def test_a_restarted_chain_has_everything(house):
     assert len(house.chains()) == 3
     assert house.log("tail")[: len(before)] == before
     assert house.log("tail") == house.log("head")
-
-
-def test_a_resume_is_told_as_a_change_from_the_configuration_of_the_record(house, logged):
-    house.kill(*THREE)
-    old = begin_life(house.disks["tail"], lambda: "id-b").configuration
-    house.start("tail")
-    assert house["tail"].configuration == old
-    assert not house["tail"].taking_part
-    house.start("head", "middle")
-    house.later(2.0)
-    new = house["tail"].configuration
-    assert new.epoch == old.epoch + 1
-    followed = f"tail: {old} is followed by {new}: {new.why}; writes stood still for "
-    assert [level for level, text in logged if text.startswith(followed)] == [LogLevel.info]
 
 
 # --- left out ----------------------------------------------------------------------------

@@ -47,6 +47,11 @@ class Member(Struct, frozen=True):
         return self.id, self.incarnation
 
     @property
+    def address(self) -> tuple[str, int]:
+        """Where the other nodes reach it: host and port."""
+        return self.host, self.chain_port
+
+    @property
     def origin(self) -> str:
         """The life as one word, used to number what enters the chain through this member."""
         return f"{self.id}.{self.incarnation}"
@@ -120,11 +125,11 @@ class Configuration(Struct, frozen=True):
         return self._neighbour(position, +1)
 
     def _neighbour(self, position: str, step: int) -> str | None:
-        positions = self.positions
-        if position not in positions:
-            return None
-        index = positions.index(position) + step
-        return positions[index] if 0 <= index < len(positions) else None
+        for place, member in enumerate(self.members):
+            if member.position == position:
+                beside = place + step
+                return self.members[beside].position if 0 <= beside < len(self.members) else None
+        return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
         """The configuration of the next epoch, with these members."""

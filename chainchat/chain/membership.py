@@ -137,6 +137,7 @@ class Membership:
         own: OwnLog,
         *,
         suspect_after: float,
+        known: Iterable[str] = (),
     ) -> None:
         """The state of a life that begins.
 
@@ -146,6 +147,7 @@ class Membership:
             founding: positions in the order of the founding.
             own: this node's log.
             suspect_after: seconds of silence before a node is suspected.
+            known: all positions that ``chain.ini`` names, spares too.
         """
         assert me.life == (record.id, record.incarnation)
         self.me = me
@@ -154,9 +156,10 @@ class Membership:
         self.evidence = Evidence(suspect_after)
         self.own = own
         self._suspect_after = suspect_after
+        self._known = frozenset(known)
         self._present: dict[str, Pong] = {}
         """The newest Pong from each position."""
-        self._linked: set[str] = set()
+        self._linked: dict[str, Member] = {}
         self._heard: dict[str, float] = {}
         self._proposal: Vote | None = None
         self._proposed_at = 0.0
@@ -231,6 +234,16 @@ class Membership:
             if pong.progress and self._is_heard(position, now)
         }
 
+    def is_other_chain(self, position: str) -> bool:
+        """Whether the node there has another configuration of the present epoch.
+
+        Epochs are compared everywhere else, and here do not tell the two chains apart.
+        """
+        pong, mine = self._present.get(position), self.configuration
+        if pong is None or pong.configuration.epoch != mine.epoch:
+            return False
+        return pong.configuration != mine
+
     def holds_lease(self, now: float) -> bool:
         """Whether nobody can have gone on without this member yet (rule 13).
 
@@ -273,7 +286,7 @@ class Membership:
 
     def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
         """A connection is there, whose other end says that it is ``member``."""
-        self._linked.add(position)
+        self._linked[position] = member
         self._present.pop(position, None)
         old = self.configuration.member(position)
         if old is not None and self._replaces(member, old):
@@ -284,23 +297,31 @@ class Membership:
     @staticmethod
     def _replaces(member: Member, old: Member) -> bool:
         """Whether ``member``, at the address of ``old``, proves that ``old`` is dead (rule 2)."""
-        if (member.host, member.chain_port) != (old.host, old.chain_port):
+        if member.address != old.address:
             return False  # a copied disk elsewhere proves nothing
         return member.id != old.id or member.incarnation > old.incarnation
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended. By itself that proves nothing."""
-        self._linked.discard(position)
+        self._linked.pop(position, None)
 
-    def refused(self, position: str, now: float) -> Iterator[Effect]:
-        """After the connection ended, the member's own port refused a new one: it is dead."""
+    def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Effect]:
+        """A port at which the node at ``position`` may be refuses connections.
+
+        If it is the member's own, and the connection with that ended, the member is dead. Anywhere
+        else it proves nothing: somebody may have called who only said that it is ``position``.
+        """
         self._met.add(position)
         member = self.configuration.member(position)
-        if member is not None and position not in self._linked and position != self.me.position:
-            if not self.evidence.is_dead(member.life):
-                yield Report(f"{position} is dead: its port refuses connections")
-            self.evidence.died(member.life, now)
-            yield from self._act(now)
+        if member is None or position == self.me.position or (host, port) != member.address:
+            return
+        linked = self._linked.get(position)
+        if linked is not None and linked.address == member.address:
+            return
+        if not self.evidence.is_dead(member.life):
+            yield Report(f"{position} is dead: its port refuses connections")
+        self.evidence.died(member.life, now)
+        yield from self._act(now)
 
     def receive(
         self,
@@ -486,9 +507,10 @@ class Membership:
     def _has_looked_around(self, now: float) -> bool:
         """Whether the others had their chance to say that they have gone on.
 
-        A sole member needs nobody's vote. If its data are of another day, the others know more.
+        A sole member needs nobody's vote. If its data are of another day, the others know more, and
+        any of them may be the chain by now, a spare too.
         """
-        everybody = self._met >= {*self.founding} - {self.me.position}
+        everybody = self._met >= {*self.founding, *self._known} - {self.me.position}
         late = self._began is not None and now - self._began >= self._suspect_after
         return everybody or late
 

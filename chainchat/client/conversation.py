@@ -45,6 +45,7 @@ class Conversation:
         chain: the words of the latest reply to CHAIN.
         node: the position of the node we are connected to, empty while there is none.
         waiting: whether the chain has said that it cannot confirm at the moment.
+        trouble: what has ended the connection or keeps us from logging in; empty if nothing does.
     """
 
     def __init__(
@@ -68,13 +69,15 @@ class Conversation:
         self.chain: dict[str, str] = {}
         self.node = ""
         self.waiting = False
+        self.trouble = ""
         self._engine = engine
         self._now = now
         self._notices = notices
         self._echo = echo
         self._human = Human()
         self._day = ""
-        self._trouble = False  # was told of: one line for each outage
+        self._told = False  # of the trouble, while it lasts
+        self._welcomed = False
         self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
         self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
         self._status_due = self._names_due = 0.0
@@ -271,33 +274,45 @@ class Conversation:
                 self._status_due = 0.0
                 return [f"* {event.text}"]
             case "closing":
-                return [f"* {event.text}"]
+                self._note_trouble(f"{self.node}: {event.text.partition(';')[0]}")
         return []  # a newer server's
 
     def _connection(self, event: events.Event) -> list[str]:
         match event:
             case events.Connected(node=node):
                 self.node = node
-            case events.LoggedIn(name=name):
-                self._status_due = self._names_due = 0.0
-                trouble, self._trouble = self._trouble, False
-                if trouble:
-                    return [f"* connected to {self.node}, as {name}"]
-                return [f"+OK you are {name}, on {self.node}: /help tells what to type"]
+            case events.LoggedIn():
+                return [self._logged_in(event.name)]
             case events.ConnectionLost(host=host, port=port, reason=reason):
+                self._note_trouble(f"{self.node or f'{host}:{port}'}: {reason}")
                 self.node, self.waiting = "", False
-                return self._told(f"* {host}:{port}: {reason}; connecting again")
             case events.LoginDelayed(text=text):
-                return self._told(f"* {text} (trying again)")
+                self._note_trouble(text)
+            case events.StillOffline():
+                self._told = True
+                return [f"* {self.trouble}; trying again"]
             case events.Ended(reason="refused", code=code, text=text):
                 return [f"-ERR {code} {text}"]
             case events.Ended(text=text):
                 return [f"* {text}"]
         return []
 
-    def _told(self, line: str) -> list[str]:
-        trouble, self._trouble = self._trouble, True
-        return [] if trouble else [line]
+    def _note_trouble(self, trouble: str) -> None:
+        """Keep how it began; it is told when it is over, or when it lasts."""
+        self.trouble = self.trouble or trouble
+
+    def _logged_in(self, name: str) -> str:
+        """The one line about it; after trouble, about that, too."""
+        trouble = "" if self._told else self.trouble
+        again, self._welcomed = self._welcomed, True
+        self.trouble, self._told = "", False
+        self._status_due = self._names_due = 0.0
+        if not again:
+            return f"+OK you are {name}, on {self.node}: /help tells what to type"
+        lines, where = self._engine.pending, f"now on {self.node}"
+        if lines:
+            where += f", {lines} unconfirmed line{'' if lines == 1 else 's'} sent there"
+        return f"* {trouble}; {where}" if trouble else f"* {where}"
 
 
 def _milliseconds(time: str) -> int:

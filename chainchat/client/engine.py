@@ -13,6 +13,7 @@ known, so it happens exactly once and in order; every message arrives once and i
 from collections import deque
 from collections.abc import Iterable
 from enum import Enum, auto
+from math import inf
 from random import Random
 
 from chainchat.client import events, wire
@@ -28,6 +29,9 @@ CONNECT_WITHIN = 10.0
 
 CLOSING_WITHIN = 2.0
 """Seconds given to a node that has said it is closing, for the answers it still has."""
+
+OFFLINE_TOLD_AFTER = 1.0
+"""Seconds after which a person should hear that we are off: mostly another node has us by then."""
 
 READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
 """Requests that change nothing, so a new connection may ask them again."""
@@ -87,6 +91,7 @@ class Engine:
         self._now = 0.0
         self._alarm: float | None = None  # when the phase has lasted too long, or long enough
         self._online_since: float | None = None
+        self._trouble_since: float | None = None  # until the next login; infinity: it was told
         self._new_connection()
 
     def _new_connection(self) -> None:
@@ -196,6 +201,7 @@ class Engine:
             return
         served = None if self._online_since is None else now - self._online_since
         self._online_since = None
+        self._note_trouble()
         host, port = self._nodes.current
         wait = self._nodes.lost(served, sent_on=self._closing)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
@@ -213,12 +219,19 @@ class Engine:
         if self._alarm is not None and now >= self._alarm:
             self._alarm = None
             self._time_is_up()
+        if self._trouble_since is not None and now - self._trouble_since >= OFFLINE_TOLD_AFTER:
+            self._trouble_since = inf
+            self._events.append(events.StillOffline())
         if self._phase in (_Phase.LOGGING_IN, _Phase.ONLINE):
             self._watch()
         if self._phase is _Phase.ONLINE:
             self._outbox.tick(now)
             self._acknowledge()
             self._pump()
+
+    def _note_trouble(self) -> None:
+        if self._trouble_since is None:
+            self._trouble_since = self._now
 
     # --- the connection --------------------------------------------------------------
 
@@ -235,7 +248,7 @@ class Engine:
     def _end(self, reason: str, code: int, text: str) -> None:
         self._new_connection()
         self._phase = _Phase.ENDED
-        self._alarm = None
+        self._alarm = self._trouble_since = None
         self._events += [events.Disconnect(), events.Ended(reason, code, text)]
 
     def _ask_again(self, interrupted: Iterable[Asked]) -> None:
@@ -272,6 +285,7 @@ class Engine:
         self._phase = _Phase.ONLINE
         self.online = True
         self._online_since = self._now
+        self._trouble_since = None
         self._login.done(words)
         self._outbox.reconnected()
         self._inbox.reconnected()
@@ -282,6 +296,7 @@ class Engine:
     def _login_refused(self, verb: str, refusal: Refusal) -> None:
         match self._login.refused(verb, refusal):
             case events.LoginDelayed() as delayed:
+                self._note_trouble()
                 self._alarm = self._now + delayed.retry
                 self._events.append(delayed)
             case events.Ended() as ended:
@@ -429,6 +444,7 @@ class Engine:
             case "closing":
                 self._nodes.learn(wire.parse_nodes(note.words.get("nodes", "")))
                 self._closing = True
+                self._note_trouble()
                 self._alarm = self._now + CLOSING_WITHIN
         self._events.append(events.Notice(note.code, note.words, note.text))
 

@@ -53,6 +53,13 @@ class LoginDelayed(Event, frozen=True, tag="login-delayed"):
     retry: float
 
 
+class StillOffline(Event, frozen=True, tag="still-offline"):
+    """A second has passed since the trouble began, and nobody has let us in; it is tried on.
+
+    Said once for each time that we are off. Most are over before.
+    """
+
+
 class LoggedIn(Event, frozen=True, tag="logged-in"):
     """The account is ours. Messages up to id ``high`` are from the past."""
 

@@ -199,6 +199,8 @@ class Terminal:
         dot = f" {self._glyphs.dot} "
         chain = self._conversation.chain
         parts = [f"on {self._conversation.node}" if self._engine.online else "connecting"]
+        if self._conversation.trouble:
+            parts.append(self._conversation.trouble)
         if self._engine.online and chain:
             parts += [f"role {chain.get('role', '?')}", f"epoch {chain.get('epoch', '?')}"]
         if self._conversation.waiting:

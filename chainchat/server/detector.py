@@ -6,6 +6,7 @@ not the end of a connection. A dying process may close its connections a moment 
 one attempt is not enough.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import endpoints
@@ -15,6 +16,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from chainchat.server.interfaces import Timer
+
+Target = tuple[str, str, int]
+"""Whose port is tried, and where: position, host, port."""
 
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
 """Seconds between two attempts: at first, and at most; each pause is twice the one before."""
@@ -42,52 +46,71 @@ class ProbeFactory(Factory):
 class Detector:
     """Tries the ports of nodes whose connections ended, until they are linked again."""
 
-    def __init__(self, reactor: Any, refused: Any) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        refused: Callable[[str, str, int], None],
+        matters: Callable[[str, str, int], bool] = lambda *_: True,
+    ) -> None:
         """Watch nobody yet.
 
         Args:
             reactor: for time and connections.
-            refused: called with the position whose port refused a connection.
+            refused: called with position, host and port of whoever refused a connection.
+            matters: whether what a position's node at a host and port does is of interest still.
         """
         self._reactor = reactor
         self._refused = refused
-        self._attempts: dict[str, Deferred[Any]] = {}
-        self._timers: dict[str, Timer] = {}
+        self._matters = matters
+        self._attempts: dict[Target, Deferred[Any]] = {}
+        self._timers: dict[Target, Timer] = {}
 
     def watch(self, position: str, host: str, port: int) -> None:
-        """The connection with the node at ``position`` ended: try its port at once, and again."""
-        if position not in self._attempts and position not in self._timers:
-            self._try(position, host, port, FIRST_PAUSE)
+        """The connection with the node at ``position`` ended: try a port at once, and again.
+
+        A node may be watched at several addresses.
+        """
+        target = position, host, port
+        if target not in self._attempts and target not in self._timers:
+            self._try(target, FIRST_PAUSE)
 
     def ignore(self, position: str) -> None:
         """It is linked again."""
-        timer = self._timers.pop(position, None)
-        if timer is not None and timer.active():
-            timer.cancel()
-        attempt = self._attempts.pop(position, None)
-        if attempt is not None:
-            attempt.cancel()
+        for target in [*self._attempts, *self._timers]:
+            if target[0] == position:
+                self._give_up(target)
 
     def stop(self) -> None:
         """Try nobody's port any more."""
-        for position in [*self._attempts, *self._timers]:
-            self.ignore(position)
+        for target in [*self._attempts, *self._timers]:
+            self._give_up(target)
 
-    def _try(self, position: str, host: str, port: int, pause: float) -> None:
-        self._timers.pop(position, None)
+    def _give_up(self, target: Target) -> None:
+        timer = self._timers.pop(target, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+        attempt = self._attempts.pop(target, None)
+        if attempt is not None:
+            attempt.cancel()
+
+    def _try(self, target: Target, pause: float) -> None:
+        self._timers.pop(target, None)
+        _, host, port = target
         endpoint = endpoints.TCP4ClientEndpoint(self._reactor, host, port, CONNECT_SECONDS)
         factory: Any = ProbeFactory()
         attempt = endpoint.connect(factory)
-        self._attempts[position] = attempt
+        self._attempts[target] = attempt
 
         def ended(outcome: object) -> None:
-            if self._attempts.get(position) is not attempt:
+            if self._attempts.get(target) is not attempt:
                 return  # ignored meanwhile
-            del self._attempts[position]
-            self._timers[position] = self._reactor.callLater(
-                pause, self._try, position, host, port, min(2 * pause, LAST_PAUSE)
+            del self._attempts[target]
+            if not self._matters(*target):
+                return
+            self._timers[target] = self._reactor.callLater(
+                pause, self._try, target, min(2 * pause, LAST_PAUSE)
             )
             if isinstance(outcome, Failure) and outcome.check(PortRefusedError):
-                self._refused(position)
+                self._refused(*target)
 
         attempt.addBoth(ended)

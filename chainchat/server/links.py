@@ -310,8 +310,11 @@ class Receiver(Protocol):
     def unlinked(self, position: str) -> None:
         """It ended."""
 
-    def refused(self, position: str) -> None:
-        """The port of the node at ``position`` refused a new connection: its process is dead."""
+    def refused(self, position: str, host: str, port: int) -> None:
+        """Nobody listens any more where the node at ``position`` is, or has been."""
+
+    def member(self, position: str) -> Member | None:
+        """The member at ``position`` in the newest configuration."""
 
     def receive(self, sender: str, message: Message) -> None:
         """A message came from ``sender``."""
@@ -342,7 +345,7 @@ class Links:
         self._redials: dict[str, Timer] = {}
         self._first_fetch: dict[str, Message] = {}
         self._complaints: dict[tuple[str, str], float] = {}
-        self._detector = Detector(reactor, self._refused)
+        self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
         self._announced: dict[str, Member] = {}
         """What the others said of themselves when they were last linked."""
@@ -464,14 +467,35 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
-        """Only at the member's own address is a refusal a proof; ``chain.ini`` may name another."""
+        """Try the ports at which a position may be, except where it is linked."""
         if position in self._nodes and self._receiver is not None:
-            node = self._announced.get(position, self._nodes[position])
-            self._detector.watch(position, node.host, node.chain_port)
+            for host, port in sorted(self._addresses(position, self._receiver)):
+                self._detector.watch(position, host, port)
 
-    def _refused(self, position: str) -> None:
+    def _may_be_at(self, position: str, host: str, port: int) -> bool:
+        """Whether that port is to be tried again; the configuration may be another by now."""
+        return self._receiver is not None and (host, port) in self._addresses(
+            position, self._receiver
+        )
+
+    def _addresses(self, position: str, receiver: Receiver) -> set[tuple[str, int]]:
+        """Where a position may be, except where it is linked.
+
+        This is the address of whoever was last linked as this position, and the one that the
+        configuration has: only there is a refusal a proof, but somebody else may have called since.
+        """
+        node, link = self._nodes[position], self._links.get((position, CHAIN))
+        known = self._announced.get(position), receiver.member(position)
+        addresses = {member.address for member in known if member is not None}
+        if not addresses:
+            addresses = {(node.host, node.chain_port)}
+        if link is not None and link.peer is not None:
+            addresses.discard(link.peer.member.address)
+        return addresses
+
+    def _refused(self, position: str, host: str, port: int) -> None:
         if self._receiver is not None:
-            self._receiver.refused(position)
+            self._receiver.refused(position, host, port)
 
     # --- links come and go
 
@@ -499,6 +523,7 @@ class Links:
         if rival is not None:
             self._receiver.unlinked(position)
         self._receiver.linked(position, member)
+        self._watch(position)
 
     def lost(self, link: Link) -> None:
         """A connection ended."""
@@ -563,5 +588,4 @@ class Links:
 
 def _same_place(one: Member, other: Member) -> bool:
     """Whether two lives are of one node, where it was."""
-    places = ((m.position, m.host, m.chain_port) for m in (one, other))
-    return next(places) == next(places)
+    return one.position == other.position and one.address == other.address

@@ -117,6 +117,7 @@ class Node:
         wall: Callable[[], int],
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
+        known: Iterable[str] = (),
     ) -> None:
         """A node that has not started.
 
@@ -131,6 +132,7 @@ class Node:
             wall: the wall clock, UTC milliseconds.
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
+            known: all positions that ``chain.ini`` names, spares too.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -155,6 +157,7 @@ class Node:
             founding,
             OwnLog(storage, self._learner, self._sponsor, clock),
             suspect_after=suspect_after,
+            known=known,
         )
         if record.configuration.members:
             self._replica.adopt(record.configuration)
@@ -198,6 +201,10 @@ class Node:
     def configuration(self) -> Configuration:
         """The newest configuration known here."""
         return self._membership.configuration
+
+    def member(self, position: str) -> Member | None:
+        """The member at ``position``, if there is one."""
+        return self.configuration.member(position)
 
     @property
     def taking_part(self) -> bool:
@@ -289,9 +296,9 @@ class Node:
         if position in self.configuration.positions:
             self._stands_still()
 
-    def refused(self, position: str) -> None:
-        """After that, the port of the node at ``position`` refused a new connection."""
-        self._decide(lambda now: self._membership.refused(position, now))
+    def refused(self, position: str, host: str, port: int) -> None:
+        """After that, a port at which the node at ``position`` may be refused a new connection."""
+        self._decide(lambda now: self._membership.refused(position, host, port, now))
 
     def paused(self, position: str, *, paused: bool) -> None:
         """Whether too much stands unsent on the connection with ``position``."""
@@ -318,6 +325,8 @@ class Node:
 
     def _lend(self, sender: str, fetch: Fetch) -> None:
         """Let a learner copy, or the proposer of a resume that this node has voted for."""
+        if self._membership.is_other_chain(sender):
+            return
         if fetch.epoch == self.configuration.epoch:
             self._sponsor.asked(sender, fetch)
             self._soon()
@@ -428,6 +437,7 @@ class Node:
         for effect in decision(self._clock.seconds()):
             self._perform(effect)
             if isinstance(effect, Excluded):
+                self._note_change()
                 self.stop()
                 self._excluded()
                 return
@@ -443,7 +453,7 @@ class Node:
         if not active:
             self._stands_still()
         if configuration != self._replica.configuration:
-            self._change = (self._replica.configuration, configuration)
+            self._note_change()
             self._replica.adopt(configuration)
             self._reads.adopt(configuration)
             self._sponsor.adopt()
@@ -562,13 +572,33 @@ class Node:
                     message = StateDigest(self.configuration.epoch, entry.seq, digest)
                     self._network.send(successor, message)
 
+    def _note_change(self) -> None:
+        """The configuration is another one; it is told of when it has confirmed something.
+
+        Or at once, if it never will here: each change is one line in the log of each node.
+        """
+        if self._change is not None:
+            since = self._clock.seconds() if self._stood_since is None else self._stood_since
+            gap = self._clock.seconds() - since
+            self._log_change(f"it confirmed nothing; writes have stood still for {gap:.3f} s")
+        self._change = self._replica.configuration, self.configuration
+        if not self.configuration.has(self.me.life):
+            self._log_change("this node is no member, and cannot tell how long writes stood still")
+
     def _tell_change(self, gap: float) -> None:
+        """The new configuration has confirmed something. A newcomer did not see what was before."""
+        assert self._change is not None
+        old, _ = self._change
+        if old.members and not old.has_node(self.me.id):
+            self._log_change("this node is new, and cannot tell how long writes stood still")
+        else:
+            self._log_change(f"writes stood still for {gap:.3f} s")
+
+    def _log_change(self, what_came_of_it: str) -> None:
         """One line for each change of configuration: old, new, why, and how long writes waited."""
         assert self._change is not None
         (old, new), self._change = self._change, None
-        if not new.has(self.me.life):
-            return
-        self._log(f"{old} is followed by {new}: {new.why}; writes stood still for {gap:.3f} s")
+        self._log(f"{old} is followed by {new}: {new.why}; {what_came_of_it}")
 
     def _note_standstill(self) -> None:
         """Whether what is in flight, or was said here, came any further since the last tick."""

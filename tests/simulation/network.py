@@ -234,4 +234,4 @@ def _received(sender: str, message: Message, node: Node) -> None:
 
 def _refused(host: "Host", life: int, position: str) -> None:
     if host.node is not None and host.life == life:
-        host.node.refused(position)
+        host.node.refused(position, "", 0)  # the address of every member here
