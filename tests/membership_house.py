@@ -178,7 +178,7 @@ class House:
                 case Seal() if self.learners_copy:
                     self.wire.append((effect.learner.position, position, effect.learner))
                 case Copy():
-                    node.own.last = self.lives[effect.source].own.last
+                    node.own.last = max(node.own.last, self.lives[effect.source].own.last)
                 case Excluded():
                     self.start(position)
                     return

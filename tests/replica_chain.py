@@ -69,6 +69,12 @@ class Chain:
                 return [effect.message]
         return []
 
+    def copy(self, position, entries):
+        """One that is locked copies what its predecessor holds, before a resume."""
+        if entries:
+            for effect in self.replicas[position].copy(tuple(entries), committed=False):
+                self.carry_out(position, effect)
+
     def deliver(self, sender, to):
         """What stands on one wire; what is of another epoch gets lost on the way."""
         replica, wire = self.replicas[to], self.wires[sender, to]

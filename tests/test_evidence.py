@@ -155,6 +155,19 @@ def test_the_reason_is_for_people(evidence):
     assert evidence.reason(X, 14.5) == "its process is dead"
 
 
+def test_what_this_node_did_not_hear_while_it_stood_still_is_no_silence(evidence):
+    evidence.heard(X, 10.0)
+    evidence.stood_still(20.0, 33.0)
+    assert not evidence.is_silent(X, 33.99)
+    assert evidence.is_silent(X, 34.0)
+
+
+def test_who_was_heard_just_after_a_pause_is_not_given_more_than_its_time(evidence):
+    evidence.heard(X, 33.0)
+    evidence.stood_still(20.0, 33.0)
+    assert evidence.is_silent(X, 37.0)
+
+
 # --- forgetting --------------------------------------------------------------------------
 
 

@@ -37,7 +37,7 @@ def alone(rim):
 @pytest.mark.parametrize(
     ("changed", "objection"),
     [
-        ({"version": 2}, "speaks protocol version 2, not 1"),
+        ({"version": 1}, "speaks protocol version 1, not 2"),
         ({"chain": "other"}, "belongs to the chain 'other', not 'test'"),
         (
             {"founding": ("tail", "head")},

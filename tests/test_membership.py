@@ -14,6 +14,7 @@ from membership_house import (
     member,
     of_kind,
     propose,
+    ticks,
     vote_for,
 )
 
@@ -178,8 +179,9 @@ def test_a_vote_outlives_a_restart(voter):
 def test_who_votes_never_decides_its_own_proposal():
     node = active("middle")
     hear(node, "head", 0.0)
+    ticks(node, 0.0, 0.5)
     hear(node, "tail", 0.5)
-    [own] = of_kind(node.tick(SUSPECT_AFTER), Propose)  # the head is silent
+    [own] = of_kind(ticks(node, 0.5, SUSPECT_AFTER), Propose)  # the head is silent
     assert own.vote.configuration.positions == ("middle", "tail")
     resume = vote_for(configuration(2, *THREE, head=2), member("head", 2))
     assert of_kind(propose(node, resume, SUSPECT_AFTER), Voted)

@@ -13,6 +13,7 @@ from membership_house import (
     member,
     of_kind,
     propose,
+    ticks,
     vote_for,
 )
 
@@ -110,7 +111,8 @@ def test_nothing_changes_while_everybody_lives():
 def test_a_new_configuration_forgets_who_was_tried():
     node = active("head")
     hear(node, "tail", 0.0)
-    hear(node, "middle", SUSPECT_AFTER)
+    ticks(node, 0.0, 0.9)
+    hear(node, "middle", 0.9)
     assert of_kind(node.tick(SUSPECT_AFTER), Propose)
     assert not confirms(node, member("tail"), now=SUSPECT_AFTER)
     list(node.receive("middle", Decided(configuration(2, *THREE, middle=2)), SUSPECT_AFTER))

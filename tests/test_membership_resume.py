@@ -342,7 +342,7 @@ def test_a_vote_counts_no_more_when_somebody_turns_out_to_hold_more():
     assert node.active
 
 
-def test_a_voter_with_a_shorter_log_copies_from_the_proposer_and_votes_again():
+def test_a_voter_with_a_shorter_log_copies_and_votes_again():
     node = wedged("tail", *TWO)
     node.own.last = EntryId(1, 6)
     vote = vote_for(configuration(2, *TWO, head=2, tail=2), member("head", 2))
@@ -354,6 +354,15 @@ def test_a_voter_with_a_shorter_log_copies_from_the_proposer_and_votes_again():
     effects = list(node.receive("head", proposal, 0.1))
     assert of_kind(effects, Copy) == []
     assert of_kind(effects, Voted)[0].last == EntryId(1, 7)
+
+
+def test_a_voter_copies_from_its_predecessor_whoever_proposes():
+    node = active("tail")
+    vote = vote_for(configuration(2, *THREE, head=2), member("head", 2))
+    proposal = Propose(node.configuration, vote, EntryId(1, 7))
+    for now in (0.0, 0.1):
+        effects = list(node.receive("head", proposal, now))
+        assert of_kind(effects, Copy) == [Copy("middle")]
 
 
 def test_what_a_head_goes_on_to_write_does_not_keep_the_chain_from_being_resumed():

@@ -145,6 +145,7 @@ def test_a_proposal_says_why_and_by_whom():
 def test_it_is_made_again_with_every_tick_under_the_same_ballot():
     node = active("middle")
     hear(node, "head", 0.0)
+    ticks(node, 0.0, 0.9)
     proposals = []
     for now in (1.0, 1.1, 1.2):
         hear(node, "tail", now)
@@ -157,6 +158,7 @@ def test_it_is_made_again_with_every_tick_under_the_same_ballot():
 def test_whoever_is_heard_again_is_not_excluded():
     node = active("middle")
     hear(node, "head", 0.0)
+    ticks(node, 0.0, 0.9)
     hear(node, "tail", 0.9)
     [proposal] = of_kind(node.tick(1.0), Propose)
     hear(node, "head", 1.05)
@@ -168,8 +170,9 @@ def test_whoever_is_heard_again_is_not_excluded():
 def test_a_new_proposal_has_a_higher_ballot():
     node = active("head")
     hear(node, "middle", 0.0)
+    ticks(node, 0.0, 0.5)
     hear(node, "tail", 0.5)
-    [first] = of_kind(node.tick(1.0), Propose)
+    [first] = of_kind(ticks(node, 0.5, 1.0), Propose)
     hear(node, "middle", 1.1)
     second = of_kind(ticks(node, 1.0, 1.6), Propose)[-1]
     assert [p.vote.configuration.positions for p in (first, second)] == [
@@ -273,6 +276,7 @@ WITHOUT_HEAD = vote_for(configuration(2, "middle", "tail"), member("middle"))
 def test_a_voter_judges_silence_by_its_own_clock(now, votes):
     node = active("tail")
     hear(node, "head", 0.0)
+    ticks(node, 0.0, 0.9)
     effects = propose(node, WITHOUT_HEAD, now)
     assert bool(of_kind(effects, Voted)) is votes
     if not votes:
@@ -286,6 +290,7 @@ def test_a_voter_judges_silence_by_its_own_clock(now, votes):
 def test_a_voter_that_has_not_heard_of_somebody_gives_it_its_time():
     node = active("tail")
     assert not of_kind(propose(node, WITHOUT_HEAD, 50.0), Voted)
+    ticks(node, 50.0, 50.9)
     assert of_kind(propose(node, WITHOUT_HEAD, 51.0), Voted)
 
 
@@ -427,6 +432,15 @@ def test_who_was_paused_blames_nobody_for_what_it_did_not_hear():
     proposals = of_kind(ticks(head, 61.3, 62.5), Propose)
     assert proposals == []  # alone it would be no majority
     assert head.configuration.positions == THREE
+
+
+def test_who_was_paused_notices_before_it_acts_on_what_waited_for_it():
+    tail = active("tail")
+    for other in ("head", "middle"):
+        hear(tail, other, 0.0)
+    ticks(tail, 0.0, 0.5)
+    assert of_kind(propose(tail, WITHOUT_HEAD, 60.0), Voted) == []
+    assert of_kind(ticks(tail, 60.0, 60.4), Voted) == []
 
 
 def test_after_a_pause_silence_counts_on_from_where_it_was():

@@ -190,6 +190,21 @@ def test_who_drops_what_it_had_taken_says_what_it_holds(chain):
     assert len({tuple(log.read(0, 9, 1 << 20)) for log in chain.logs.values()}) == 1
 
 
+@pytest.mark.parametrize("copied", [1, 2])
+def test_a_locked_member_copies_in_place_of_what_it_has_taken_but_not_persisted(chain, copied):
+    for command in (b"one", b"two"):
+        chain["head"].submit(command)
+    chain.turn("head")
+    chain.deliver("head", "middle")
+    chain["middle"].active = False
+    chain.copy("middle", chain.logs["head"].read(1, 1 + copied, 1 << 62))
+    assert (chain["middle"].durable, chain["middle"].committed) == (1 + copied, 1)
+    chain["middle"].active = True  # what it copied for was given up
+    chain.settle()
+    assert chain.commands("tail") == [b"opening 1", b"one", b"two"]
+    assert chain["head"].pending == 0
+
+
 def test_only_the_exact_next_entries_can_be_copied():
     replica, _ = learner_on(1, 1)
     with pytest.raises(AssertionError):
@@ -239,7 +254,8 @@ def test_a_learner_that_joins_goes_on_where_it_copied_to():
 pairs = st.sampled_from([(a, b) for a in THREE for b in THREE if a != b])
 steps = st.one_of(
     st.tuples(
-        st.sampled_from(["submit", "turn", "turn", "lock", "unlock"]), st.sampled_from(THREE)
+        st.sampled_from(["submit", "turn", "turn", "lock", "unlock", "copy"]),
+        st.sampled_from(THREE),
     ),
     st.tuples(st.sampled_from(["deliver", "deliver", "deliver", "reconnect"]), pairs),
     st.tuples(st.just("splice"), st.sampled_from(THREE)),
@@ -268,6 +284,9 @@ def test_whatever_happens_logs_are_prefixes_and_nothing_is_lost_or_turned_around
                 chain.turn(where)
             case "lock" | "unlock" if where in chain.members:
                 chain[where].active = step == "unlock"
+            case "copy" if where in chain.members[1:] and not chain[where].active:
+                log = chain.logs[chain[where].configuration.predecessor(where)]
+                chain.copy(where, log.read(chain.logs[where].last.seq, log.last.seq, 1))
             case "deliver":
                 chain.deliver(*where)
             case "reconnect":

@@ -107,10 +107,10 @@ class Evidence:
         """Whether it was not heard for ``suspect_after`` seconds."""
         return now - self.meet(life, now).heard >= self._suspect_after
 
-    def stood_still(self, seconds: float) -> None:
+    def stood_still(self, seconds: float, now: float) -> None:
         """This node was paused for so long: nobody else can be blamed for what it did not hear."""
         for known in self._known.values():
-            known.heard += seconds
+            known.heard = min(now, known.heard + seconds)
 
     def may_exclude(self, life: Life, now: float) -> bool:
         """Whether this node may help to exclude it."""

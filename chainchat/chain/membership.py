@@ -177,7 +177,8 @@ class Membership:
         self._met: set[str] = set()
         """Positions that answered, or whose port refused: this life knows what they know."""
         self._began: float | None = None
-        self._ticked = 0.0
+        self._busy: float | None = None
+        """When the newest input came."""
 
     # --- what it comes to
 
@@ -268,12 +269,9 @@ class Membership:
 
     def tick(self, now: float) -> Iterator[Effect]:
         """Every tenth of ``suspect_after``: ping everybody, repeat what may have got lost."""
+        self._notice_pause(now)
         if self._began is None:
-            self._began = self._ticked = now
-        missed = now - self._ticked - 2 * self._suspect_after / PINGS_PER_SUSPICION
-        self._ticked = now
-        if missed > 0:
-            self.evidence.stood_still(missed)
+            self._began = now
         for position in self._others():
             yield self._ping(position, now)
         sealing = self._sealing
@@ -286,6 +284,7 @@ class Membership:
 
     def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
         """A connection is there, whose other end says that it is ``member``."""
+        self._notice_pause(now)
         self._linked[position] = member
         self._present.pop(position, None)
         old = self.configuration.member(position)
@@ -311,6 +310,7 @@ class Membership:
         If it is the member's own, and the connection with that ended, the member is dead. Anywhere
         else it proves nothing: somebody may have called who only said that it is ``position``.
         """
+        self._notice_pause(now)
         self._met.add(position)
         member = self.configuration.member(position)
         if member is None or position == self.me.position or (host, port) != member.address:
@@ -336,6 +336,7 @@ class Membership:
             message: what it said.
             now: monotonic seconds.
         """
+        self._notice_pause(now)
         match message:
             case Ping():
                 self._heard[sender] = now
@@ -358,6 +359,7 @@ class Membership:
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Effect]:
         """Tail: the learner for which it is sealed has the whole log on its disk."""
+        self._notice_pause(now)
         sealing = self._sealing
         if sealing is None or learner != sealing.learner or last != self.own.last:
             return
@@ -381,6 +383,18 @@ class Membership:
         for member in self.configuration.members:
             if member.life != self.me.life:
                 yield self._ping(member.position, now)
+
+    def _notice_pause(self, now: float) -> None:
+        """Before anything is judged: whether this node itself was paused since the last input.
+
+        It ticks, so the time between two inputs is short. What waited in its sockets may come
+        before the tick.
+        """
+        before, self._busy = self._busy, now
+        if before is not None:
+            missed = now - before - 2 * self._suspect_after / PINGS_PER_SUSPICION
+            if missed > 0:
+                self.evidence.stood_still(missed, now)
 
     def _pong(self, ping: Ping) -> Pong:
         return Pong(
@@ -620,7 +634,7 @@ class Membership:
             return
         if held == vote:
             yield Send(sender, Voted(self.me, vote, self.own.last))
-            yield from self._copy_for_resume(sender, proposal)
+            yield from self._copy_for_resume(proposal)
             return
         if held is not None:  # *one vote*
             same_proposer = held.proposer.id == vote.proposer.id
@@ -637,16 +651,19 @@ class Membership:
             yield from self._seal(vote, now)
         else:
             yield from self._vote(vote)
-            yield from self._copy_for_resume(sender, proposal)
+            yield from self._copy_for_resume(proposal)
 
-    def _copy_for_resume(self, proposer: str, proposal: Propose) -> Iterator[Effect]:
+    def _copy_for_resume(self, proposal: Propose) -> Iterator[Effect]:
         """A disk may have lost the end of the log; a chain begins again only with whole ones.
 
-        Else those who have the rest could die before they have given it to this node.
+        Else those who have the rest could die before they have given it to this node. It comes down
+        the chain, as everything does (*prefix*): the resume may be given up, and then a tail that
+        held more than its predecessor would commit alone what nobody else may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
-        if resume and self.own.last < proposal.last:
-            yield Copy(proposer)
+        predecessor = self.configuration.predecessor(self.me.position)
+        if resume and predecessor is not None and self.own.last < proposal.last:
+            yield Copy(predecessor)
 
     @property
     def resuming(self) -> bool:

@@ -255,7 +255,7 @@ class Replica:
             self._requests.append(("", Submission(0, self._opening(configuration))))
 
     def _drop_taken(self) -> None:
-        """Go back to what is on disk."""
+        """Go back to what is on disk; the predecessor has to hear that it is no more than that."""
         if self._taken:
             del self._recent[-len(self._taken) :]
             self._taken = []
@@ -348,7 +348,8 @@ class Replica:
     def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
         """Append entries that another node's log has; apply them if they are committed.
 
-        What was taken but not persisted is dropped: it is among them, or its sender still has it.
+        They follow what is on disk. A member that was locked just after it had taken some drops
+        these: the same may be among those that it copies.
         """
         assert not self.active
         self._drop_taken()

@@ -43,7 +43,7 @@ from chainchat.server.detector import Detector
 from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.writing import write_at_once
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 HELLO_SECONDS = 5.0
 """How long a new connection may take to say who it is."""

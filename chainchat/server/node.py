@@ -324,7 +324,7 @@ class Node:
                 self._decide(lambda now: self._membership.receive(sender, message, now))
 
     def _lend(self, sender: str, fetch: Fetch) -> None:
-        """Let a learner copy, or the proposer of a resume that this node has voted for."""
+        """Let a learner copy, or before a resume another member."""
         if self._membership.is_other_chain(sender):
             return
         if fetch.epoch == self.configuration.epoch:

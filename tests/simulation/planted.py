@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from chainchat.chain.changes import Change, change, may_shrink
 from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.evidence import Evidence, Life
-from chainchat.chain.membership import Membership
+from chainchat.chain.membership import Copy, Membership
 from chainchat.chain.messages import Abort, Ping, Vote
 from chainchat.chain.reads import Reads
 from chainchat.chain.record import Status
@@ -150,6 +150,14 @@ class ResumesWithoutActiveVotes(Membership):
         return super()._objection(vote, kind, now)
 
 
+class CopiesPastItsPredecessor(Membership):
+    """Copies before a resume from the proposer, also what its own predecessor lacks."""
+
+    def _consider(self, sender, proposal, now):
+        for effect in super()._consider(sender, proposal, now):
+            yield Copy(sender) if isinstance(effect, Copy) else effect
+
+
 class ProvesNothing(Evidence):
     """Counts the dead as it counts the silent."""
 
@@ -163,6 +171,13 @@ class WaitsForDeadProposers(Membership):
 
     def _complete(self, now: float):
         return iter(())
+
+
+class BlamesOthersForItsPauses(Membership):
+    """Takes what it did not hear while it was paused for silence."""
+
+    def _notice_pause(self, now: float) -> None:
+        pass
 
 
 class WorksWhileItVotes(Membership):
@@ -320,6 +335,7 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (planted_log.NoDeduplicationOfPrograms, None),
         (planted_log.KeepsSessionsOfTheDead, None),
         (planted_log.DropsEarlyMessages, None),
+        (planted_log.CopiesOnTopOfWhatItTook, stories.taken_and_locked),
         (planted_log.NeverTellsHolding, None),
         (planted_log.ActsOnAnyEpoch, None),
         (planted_log.LosesMarks, None),
@@ -334,6 +350,8 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (ResumesWithoutOne, stories.gone_on_alone),
         (ResumesWithoutCopying, stories.all_die),
         (ResumesWithoutActiveVotes, None),
+        (CopiesPastItsPredecessor, stories.resume_given_up),
+        (BlamesOthersForItsPauses, stories.all_stand_still),
         (WorksWhileItVotes, None),
         (WorksWhileItLetsLearnersIn, None),
         (NeverWithdraws, stories.two_learners),

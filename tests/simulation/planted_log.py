@@ -97,6 +97,21 @@ class DropsEarlyMessages(TracedNode):
             super()._receive_in_epoch(sender, message)
 
 
+class CopiesOnTopOfWhatItTook(Replica):
+    """A locked member keeps what it has taken and not persisted, and copies what is on its disk."""
+
+    copying = False
+
+    def copy(self, entries, *, committed):
+        self.copying = True
+        yield from super().copy(entries, committed=committed)
+        self.copying = False
+
+    def _drop_taken(self) -> None:
+        if not self.copying:
+            super()._drop_taken()
+
+
 class NeverTellsHolding(Replica):
     """Goes on after a new connection as if nothing had been lost on the old one."""
 

@@ -108,6 +108,11 @@ class Stage:
         nodes = [self._world.hosts[position].node for position in members]
         return len(members) == 3 and all(node is not None and node.taking_part for node in nodes)
 
+    @property
+    def epoch(self) -> int:
+        """The newest that is on any disk."""
+        return self._world.newest_configuration().epoch
+
     # --- how it goes on
 
     def _next(self, scene: int, came: bool | None) -> None:

@@ -8,7 +8,7 @@ In each, A, B and C are the members. Where the text says that one suspects anoth
 it for ``suspect-after``, because the way between them is cut.
 """
 
-from chainchat.chain.messages import Pong, Propose, Voted
+from chainchat.chain.messages import Forward, Pong, Propose, Voted
 from tests.simulation.stage import Adopts, GoOn, Plot, Sends, Stage, Story, Votes
 from tests.simulation.world import SUSPECT_AFTER
 
@@ -100,7 +100,8 @@ def kept_proposal(stage: Stage) -> Plot:
     if not (yield Sends(a, Propose, b, within=0.3)):
         return
     stage.hold(a, b)
-    yield suspects_c - stage.now - 0.4
+    # What B sees first when it wakes is the proposal. Most of its pause it does not count.
+    yield suspects_c - stage.now - 0.15
     stage.pause(b, 0.4)
     stage.let(a, b)
     yield Sends(b, Voted, a)
@@ -290,6 +291,78 @@ def new_disk(stage: Stage) -> Plot:
     stage.require(joined, f"{a} does not come back with an empty disk")
 
 
+def resume_given_up(stage: Stage) -> Plot:
+    """A dies with entries that B never got, and comes back. What it asks of B comes late.
+
+    C votes for the resume, and copies what it may. Then A dies again, and its next life knows
+    nothing of the vote. So C goes on as if nothing had been, with B.
+    """
+    a, b, c = stage.members
+    stage.hold(a, b)
+    if not (yield Sends(a, Forward, b)):
+        return
+    yield stage.moment(0.0, 0.05)
+    stage.hold(b, c)
+    stage.kill(a)
+    stage.let(a, b)
+    yield stage.moment(0.05, 0.1)
+    stage.start(a)
+    if not (yield Sends(a, Propose, c, within=0.6)):
+        return
+    stage.hold(a, b)
+    if not (yield Votes(c, within=0.2)):
+        return
+    yield stage.moment(0.02, 0.06)
+    stage.kill(a)
+    stage.start(a)
+    yield stage.moment(0.3, 0.6)
+    stage.let(b, c)
+    if stage.random.random() < 0.5:
+        yield stage.moment(0.0, 0.2)
+        stage.kill(c)
+    yield SUSPECT_AFTER / 2
+    stage.let(a, b)
+    stage.start(c)
+
+
+def taken_and_locked(stage: Stage) -> Plot:
+    """C dies. What A forwards then and what it proposes arrive at B in one go, and B is locked.
+
+    So B has taken entries that it has not persisted. A dies in a way that proves nothing, and when
+    all are back they resume: B copies these entries.
+    """
+    a, b, c = stage.members
+    stage.hold(a, b)
+    if not (yield Sends(a, Forward, b)):
+        return
+    stage.kill(c)
+    if not (yield Sends(a, Propose, b, within=0.1)):
+        return
+    stage.hold(b, a)
+    yield stage.moment(0.02, 0.04)
+    stage.let(a, b)
+    if not (yield Votes(b, within=0.1)):
+        return
+    stage.hold(a, b)
+    yield stage.moment(0.75, 0.85) * SUSPECT_AFTER
+    stage.kill(a)
+    stage.mend(a, b)
+    stage.start(a, c)
+    yield SUSPECT_AFTER
+
+
+def all_stand_still(stage: Stage) -> Plot:
+    """All are paused for longer than it takes to suspect somebody, and one wakes after the other.
+
+    They go on as they were.
+    """
+    epoch, seconds = stage.epoch, stage.moment(1.1, 2.5) * SUSPECT_AFTER
+    for position in stage.members:
+        stage.pause(position, seconds + stage.moment(0.0, 0.3) * SUSPECT_AFTER)
+    yield seconds + SUSPECT_AFTER
+    stage.require(stage.epoch == epoch, "who was paused himself has blamed somebody for it")
+
+
 STORIES: tuple[Story, ...] = (
     hearsay,
     second_thoughts,
@@ -305,6 +378,9 @@ STORIES: tuple[Story, ...] = (
     two_learners,
     learner_and_resume,
     new_disk,
+    resume_given_up,
+    taken_and_locked,
+    all_stand_still,
 )
 
 WITH_A_SPARE: tuple[Story, ...] = (two_learners, learner_and_resume)
