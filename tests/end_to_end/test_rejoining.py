@@ -28,8 +28,8 @@ LONG = 10.0
 JOIN_GAP = 0.5
 """Seconds between two acknowledgements that no join may reach, however busy the machine is."""
 
-RESTART_GAP = 1.0
-"""The same, with a program's way to another node: nobody has to be suspected for it."""
+RESTART_GAP = 1.5
+"""The same, with a program's pause and its way to another node: nobody is to be suspected first."""
 
 
 def node_id(node: Node) -> str:
