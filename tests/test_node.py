@@ -358,7 +358,7 @@ def test_checkpoints_are_as_far_apart_as_the_state_is_large(monkeypatch):
         house.say("head")
         house.run()
         newest = house.disks["head"].newest_checkpoint()
-        assert (newest.seq if newest else 0) == house["head"].state.applied // 7 * 7
+        assert (newest.seq if newest else 0) == house["head"].state.applied // 14 * 14
 
 
 def test_a_node_starts_from_its_checkpoint(monkeypatch):

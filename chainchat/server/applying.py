@@ -14,11 +14,14 @@ from chainchat.chat.state import ChatState, Event, Outcome, Said
 from chainchat.server.history import History
 from chainchat.storage import EVERY_READER, Checkpoint, Indexed, Storage, StorageError
 
-CHECKPOINT_ENTRIES = 10_000
-"""A checkpoint is made after so many entries, or as many as it has records, if these are more.
+CHECKPOINT_ENTRIES = 20_000
+"""A checkpoint is made after so many sequence numbers, or CHECKPOINT_RECORDS for each of its records.
 
-So what checkpoints cost does not grow with the state. They fall on the same entries on every node.
+Whichever is more: so what checkpoints cost does not grow with the state. They fall on the same
+entries on every node.
 """
+
+CHECKPOINT_RECORDS = 2
 
 
 _RECIPIENT_AND_SENDER = attrgetter("recipient", "sender_account")
@@ -69,7 +72,7 @@ class Applied:
     def checkpoint_is_due(self) -> bool:
         """Whether to make one now."""
         since = self.state.applied - self._checkpointed
-        return since >= CHECKPOINT_ENTRIES and since >= self.state.size
+        return since >= CHECKPOINT_ENTRIES and since >= CHECKPOINT_RECORDS * self.state.size
 
     def checkpoint(self) -> bytes:
         """Write one; gives the state's digest."""
