@@ -15,13 +15,13 @@ from chainchat.server.history import History
 from chainchat.storage import EVERY_READER, Checkpoint, Indexed, Storage, StorageError
 
 CHECKPOINT_ENTRIES = 20_000
-"""A checkpoint is made after so many sequence numbers, or CHECKPOINT_RECORDS for each of its records.
-
-Whichever is more: so what checkpoints cost does not grow with the state. They fall on the same
-entries on every node.
-"""
+"""A checkpoint is made after so many sequence numbers, if the state is not too large for that."""
 
 CHECKPOINT_RECORDS = 2
+"""After so many for each record of the state, else: what checkpoints cost does not grow with it.
+
+They fall on the same entries on every node.
+"""
 
 
 _RECIPIENT_AND_SENDER = attrgetter("recipient", "sender_account")

@@ -33,6 +33,18 @@ class Delivery:
         day: UTC day of the last message shown.
     """
 
+    __slots__ = (  # one of it for each client, of whom there can be thousands
+        "_cursor",
+        "_history",
+        "_write",
+        "account",
+        "day",
+        "live",
+        "previous",
+        "viewer",
+        "voice",
+    )
+
     def __init__(
         self,
         account: int,

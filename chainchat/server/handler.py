@@ -120,6 +120,17 @@ class Handler:
         replies: those that are still owed. A login, a read, a deletion hold later requests.
     """
 
+    __slots__ = (  # one of it for each client, of whom there can be thousands
+        "_client",
+        "_lobby",
+        "_node",
+        "_program",
+        "_refused_send",
+        "_room",
+        "_unconfirmed",
+        "replies",
+    )
+
     def __init__(self, client: Client, room: Room, lobby: Lobby) -> None:
         self.replies = Replies(client.say)
         self._client = client

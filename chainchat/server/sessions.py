@@ -67,6 +67,33 @@ class Session:
         delivery: what it is pushed; None before the login, and for those who want nothing.
     """
 
+    __slots__ = (  # one of it for each client, of whom there can be thousands
+        "_clock",
+        "_closing",
+        "_connection",
+        "_handler",
+        "_input_ended",
+        "_intake",
+        "_lobby",
+        "_login_timer",
+        "_node",
+        "_open",
+        "_out",
+        "_output_full",
+        "_reading",
+        "_room",
+        "_taking",
+        "_told_waiting",
+        "_when_writable",
+        "_written",
+        "account",
+        "delivery",
+        "name",
+        "notices",
+        "session",
+        "voice",
+    )
+
     def __init__(self, room: Room, connection: Connection, clock: Clock, lobby: Lobby) -> None:
         self.session = ""
         self.account = 0
