@@ -218,6 +218,21 @@ async def test_what_is_copied_goes_on_a_connection_of_its_own(pair):
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_comes_to_copy_is_dialled_at_once(rim, monkeypatch):
+    """It has just started, and would else be a member before its predecessor can reach it."""
+    monkeypatch.setattr("chainchat.server.links.FIRST_REDIAL", 600.0)
+    port = closed_port()
+    rim.listen("head")
+    rim.settings["tail"] = rim.node("tail", port)
+    head = rim.start("head")
+    await until(lambda: "tail" in head._redials)
+    rim.ports["tail"] = reactor.listenTCP(port, Talkers(), interface=HERE)
+    tail = rim.start("tail")
+    tail.send("head", Fetch(1, identity("tail").member, EntryId()))
+    await until(lambda: linked(rim, "head", "tail") and linked(rim, "tail", "head"))
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_end_of_the_copy_lane_is_not_the_end_of_the_link(alone):
     await alone.dial("tail", as_=identity("head"))
     copying = await alone.dial("tail", as_=identity("head"), lane=b"copy")

@@ -274,6 +274,38 @@ def test_a_question_of_an_earlier_epoch_is_not_answered_in_the_next(house):
     assert not [m for m in house.wires["tail", "newcomer"] if isinstance(m, Copied)]
 
 
+@pytest.fixture
+def unlinked_learner(house):
+    """The tail has come back, and knows that it is a learner; the middle is not linked with it."""
+    house.kill("tail")
+    house.run()
+    house.slow = {("middle", "tail"), ("tail", "middle")}
+    house.start("tail")
+    house.run()
+    house["middle"].unlinked("tail")
+    house.slow = set()
+    return house
+
+
+def test_a_learner_joins_only_when_the_tail_is_linked_with_it(unlinked_learner):
+    """It copies on a connection of its own; but then all that is said would wait for the link."""
+    house = unlinked_learner
+    house.later(SUSPECT_AFTER)
+    assert house["middle"].configuration.positions == ("head", "middle")
+    assert house["tail"].state.applied == house["head"].state.applied
+    house["middle"].linked("tail", house["tail"].me)
+    house.later(SUSPECT_AFTER / 2)
+    assert house["middle"].configuration.positions == THREE
+
+
+def test_a_link_that_is_made_while_a_learner_copies_does_not_make_it_ask_again(unlinked_learner):
+    house = unlinked_learner
+    house.run()  # the learner has everything, and waits for more
+    house["middle"].linked("tail", house["tail"].me)
+    house.later(0.3)
+    assert house["middle"].configuration.positions == THREE
+
+
 # --- what it says of itself --------------------------------------------------------------
 
 

@@ -516,6 +516,7 @@ class Links:
             fetch = self._first_fetch.pop(position, None)
             if fetch is not None:
                 link.send(fetch)
+            self._dial(position, FIRST_REDIAL)  # it is there now: no need to wait any longer
             return
         self._detector.ignore(position)
         self.meet([member])

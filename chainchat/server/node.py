@@ -151,11 +151,12 @@ class Node:
         self._reads = Reads(me.position, self._applied.evaluate, self._holds_lease)
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
+        self._linked: dict[str, Member] = {}
         self._membership = Membership(
             me,
             record,
             founding,
-            OwnLog(storage, self._learner, self._sponsor, clock),
+            OwnLog(storage, self._learner, self._sponsor, clock, self._linked),
             suspect_after=suspect_after,
             known=known,
         )
@@ -284,7 +285,7 @@ class Node:
         self._paused.discard(position)
         self._replica.linked(position)
         self._reads.linked(position)
-        self._sponsor.forget(position)
+        self._linked[position] = member
         self._decide(lambda now: self._membership.linked(position, member, now))
         self._soon()
 
@@ -292,6 +293,7 @@ class Node:
         """The connection with ``position`` ended."""
         self._replica.unlinked(position)
         self._sponsor.forget(position)
+        self._linked.pop(position, None)
         self._membership.unlinked(position)
         if position in self.configuration.positions:
             self._stands_still()
