@@ -37,6 +37,8 @@ _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 class TelnetFilter:
     """Takes the telnet commands out of what one connection receives, and answers them."""
 
+    __slots__ = ("_held", "_in_subnegotiation")  # of thousands of connections
+
     def __init__(self) -> None:
         self._held = b""  # a command of which the rest has not come: at most two octets
         self._in_subnegotiation = False
@@ -98,6 +100,8 @@ class LineSplitter:
 
     A CR before anything else is an octet of its line (and refused later, by ``clean``).
     """
+
+    __slots__ = ("_begun", "_held", "_limit")  # of thousands of connections
 
     def __init__(self, limit: int) -> None:
         self._limit = limit  # octets of a line, its ending not counted

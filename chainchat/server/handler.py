@@ -132,7 +132,7 @@ class Handler:
     )
 
     def __init__(self, client: Client, room: Room, lobby: Lobby) -> None:
-        self.replies = Replies(client.say)
+        self.replies = Replies(client)
         self._client = client
         self._room = room
         self._node = room.node

@@ -1,6 +1,7 @@
 """The order of replies: each request of a connection is answered in its turn, or overtakes."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -27,18 +28,21 @@ class Reply(Struct, eq=False):
     command: AnyCommand | None = None
 
 
+class Listener(Protocol):
+    """Whoever is replied to."""
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Write lines."""
+
+
 class Replies:
     """The replies that one connection still owes its client."""
 
-    __slots__ = ("_owed", "_say")
+    __slots__ = ("_client", "_owed")
 
-    def __init__(self, say: Callable[[Sequence[str]], None]) -> None:
-        """Nothing is owed yet.
-
-        Args:
-            say: writes lines to the client.
-        """
-        self._say = say
+    def __init__(self, client: Listener) -> None:
+        """Nothing is owed to this client yet."""
+        self._client = client
         self._owed: list[Reply] = []
 
     def __bool__(self) -> bool:
@@ -106,7 +110,7 @@ class Replies:
             first = self._owed[0]
             if first.make is not None:
                 first.lines, first.complete = [*first.make()], True
-            self._say(first.lines)
+            self._client.say(first.lines)
             if not first.complete:
                 first.lines = []
                 break
