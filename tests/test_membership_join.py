@@ -53,6 +53,7 @@ def tail():
     """Its tail, to which a learner has come near."""
     node = active("middle", *TWO)
     node.own.last, node.own.nearby = END, frozenset({NEWCOMER})
+    list(node.linked("tail", NEWCOMER, 0.0))
     return node
 
 
@@ -151,6 +152,13 @@ def test_word_that_nobody_waits_for_is_nothing(tail):
 
 def test_a_learner_that_is_far_is_declined(tail):
     tail.own.nearby = frozenset()
+    vote = vote_for(JOINED, member("head"))
+    assert propose(tail, vote) == [Send("head", Declined(vote))]
+    assert tail.active
+
+
+def test_a_learner_that_is_near_and_not_linked_is_declined(tail):
+    tail.unlinked("tail")
     vote = vote_for(JOINED, member("head"))
     assert propose(tail, vote) == [Send("head", Declined(vote))]
     assert tail.active
@@ -258,6 +266,7 @@ def test_what_was_given_up_is_not_decided_by_a_late_vote(head):
 def only():
     node = active("head", "head")
     node.own.last, node.own.nearby = END, frozenset({NEWCOMER})
+    list(node.linked("tail", NEWCOMER, 0.0))
     return node
 
 

@@ -28,6 +28,7 @@ def tail():
     """It is sealed for the newcomer since 0.0."""
     tail = active("middle", *TWO)
     tail.own.last, tail.own.nearby = END, frozenset({NEWCOMER})
+    list(tail.linked("tail", NEWCOMER, 0.0))
     assert propose(tail, JOIN) == [Seal(NEWCOMER)]
     assert tail.sealed == NEWCOMER
     return tail

@@ -716,6 +716,10 @@ class Membership:
                     return "another learner is just being let in"
                 if self.sealed is None and newcomer not in self.own.nearby:
                     return f"{newcomer.position} is not near the end of the log"
+                # It copies on a connection of its own; as a member it is forwarded to on the link.
+                # Whose life the link was greeted by does not matter: that may have ended since.
+                if newcomer.position not in self._linked:
+                    return f"{newcomer.position} is not linked: writes would wait for that"
             case None:
                 return "it does not follow from the configuration here"
         return ""

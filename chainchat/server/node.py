@@ -151,12 +151,11 @@ class Node:
         self._reads = Reads(me.position, self._applied.evaluate, self._holds_lease)
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
-        self._linked: dict[str, Member] = {}
         self._membership = Membership(
             me,
             record,
             founding,
-            OwnLog(storage, self._learner, self._sponsor, clock, self._linked),
+            OwnLog(storage, self._learner, self._sponsor, clock),
             suspect_after=suspect_after,
             known=known,
         )
@@ -285,7 +284,6 @@ class Node:
         self._paused.discard(position)
         self._replica.linked(position)
         self._reads.linked(position)
-        self._linked[position] = member
         self._decide(lambda now: self._membership.linked(position, member, now))
         self._soon()
 
@@ -293,7 +291,6 @@ class Node:
         """The connection with ``position`` ended."""
         self._replica.unlinked(position)
         self._sponsor.forget(position)
-        self._linked.pop(position, None)
         self._membership.unlinked(position)
         if position in self.configuration.positions:
             self._stands_still()

@@ -1,7 +1,5 @@
 """What a node says of itself: to its clients, who must never be left guessing, and to operators."""
 
-from collections.abc import Mapping
-
 from msgspec import Struct
 
 from chainchat.chain.catching_up import Learner, Sponsor
@@ -72,15 +70,7 @@ def progress(learner: Learner, last: int, now: float) -> str:
 class OwnLog:
     """What membership needs to know of this node's log."""
 
-    def __init__(
-        self,
-        log: Log,
-        learner: Learner,
-        sponsor: Sponsor,
-        clock: Clock,
-        linked: Mapping[str, Member],
-    ) -> None:
-        self._linked = linked
+    def __init__(self, log: Log, learner: Learner, sponsor: Sponsor, clock: Clock) -> None:
         self._log = log
         self._learner = learner
         self._sponsor = sponsor
@@ -105,10 +95,5 @@ class OwnLog:
 
     @property
     def nearby(self) -> frozenset[Member]:
-        """The learners that hold all but the newest, as this tail sees it, and that it can reach.
-
-        They copy on a connection of their own. If one joined before it is linked, all that is said
-        would have to wait for that.
-        """
-        nearby = self._sponsor.nearby()
-        return frozenset(m for m in nearby if self._linked.get(m.position) == m)
+        """The learners that hold all but the newest, as this tail sees it."""
+        return self._sponsor.nearby()
