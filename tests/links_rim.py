@@ -15,7 +15,7 @@ from twisted.protocols import amp
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import encode
 from chainchat.config import NodeSettings
-from chainchat.server.links import COMMANDS, PROTOCOL_VERSION, Hello, Identity, Links
+from chainchat.server.links import PROTOCOL_VERSION, Hello, Identity, Links
 
 THREE = ("head", "middle", "tail")
 
@@ -138,7 +138,7 @@ class Dialled(amp.AMP):
 
     def say(self, message):
         kind, body = encode(message)
-        self.callRemote(COMMANDS[kind], body=body)
+        self.sendBox(amp.AmpBox({amp.COMMAND: kind.encode(), b"body": body}))
 
 
 class Dialler(Talkers):

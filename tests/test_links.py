@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
 from twisted.internet.defer import maybeDeferred
 
-from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping
+from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping, encode
 from chainchat.server import links as links_module
+from chainchat.server.boxes import boxed
 from chainchat.server.detector import LAST_PAUSE
 
 pytestmark = pytest.mark.reactor
@@ -266,3 +267,23 @@ async def test_a_receiver_that_does_not_read_pauses_its_link_and_no_other(alone)
         link.send(big)
     client.transport.resumeProducing()
     await until(lambda: ("paused", "head", False) in alone.heard("tail"))
+
+
+# --- the octets
+
+
+@pytest_twisted.ensureDeferred
+async def test_however_the_octets_are_cut_each_message_is_heard_once(alone):
+    client = await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    said = [Ack(1, seq) for seq in range(5)]
+    stream = b"".join(boxed(*encode(message)) for message in said)
+    link = alone.links["tail"]._links["head", "chain"]
+    for cut in range(len(stream) + 1):
+        link.dataReceived(stream[:cut])
+        link.dataReceived(stream[cut:])
+    for cut in range(0, len(stream), 7):
+        link.dataReceived(stream[cut : cut + 7])
+    heard = alone.receivers["tail"].messages()
+    assert heard == [("head", message) for message in said * (len(stream) + 2)]
+    assert not client.closed

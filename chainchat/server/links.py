@@ -39,6 +39,7 @@ from chainchat.chain.messages import (
     encode,
 )
 from chainchat.config import NodeSettings
+from chainchat.server.boxes import BODY, boxed, leading_messages
 from chainchat.server.detector import Detector
 from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.writing import write_at_once
@@ -111,18 +112,6 @@ class Hello(amp.Command):
     response = [(b"identity", amp.String())]
     errors = {RefusedHelloError: b"REFUSED"}
 
-
-def _command(kind: str) -> type[amp.Command]:
-    """The AMP command for one kind of message."""
-    fields = {
-        "commandName": kind.encode(),
-        "arguments": [(b"body", amp.String())],
-        "requiresAnswer": False,
-    }
-    return type(kind, (amp.Command,), fields)
-
-
-COMMANDS = {kind: _command(kind) for kind in KINDS}
 
 CHAIN, COPY = "chain", "copy"
 """The lanes."""
@@ -233,17 +222,26 @@ class Link(amp.AMP):
 
     def send(self, message: Message) -> None:
         """Send one message."""
-        kind, body = encode(message)
-        box = amp.AmpBox({amp.COMMAND: kind.encode(), b"body": body})
-        write_at_once(self.transport, box.serialize())
+        write_at_once(self.transport, boxed(*encode(message)))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take the messages that are there as a whole; AMP takes what else there is."""
+        if self.peer is not None and self.state == "init" and not self.recvd:  # between two boxes
+            messages, data = leading_messages(data)
+            for kind, body in messages:
+                self._deliver(kind, body)
+        try:
+            super().dataReceived(data)
+        except amp.AmpError:
+            self._stranger("does not speak AMP")
 
     def ampBoxReceived(self, box: amp.AmpBox) -> None:
         """Keep from AMP what would make it log a traceback."""
         name = box.get(amp.COMMAND, b"").decode("ascii", "replace")
         reply = box.get(amp.ANSWER) or box.get(amp.ERROR)
         expected: dict[bytes, object] = self._outstandingRequests or {}
-        if name in COMMANDS and self.peer is not None:
-            self._deliver(name, box)
+        if name in KINDS and self.peer is not None:
+            self._deliver(name, box.get(BODY, b""))
         elif (
             name == Hello.__name__ and self.peer is None and {b"identity", b"lane"} <= set(box)
         ) or (reply in expected):
@@ -251,20 +249,14 @@ class Link(amp.AMP):
         else:
             self._stranger(f"sent {name or 'a box'} out of place")
 
-    def _deliver(self, kind: str, box: amp.AmpBox) -> None:
+    def _deliver(self, kind: str, body: bytes) -> None:
         assert self.peer is not None
         try:
-            message = decode(kind, box.get(b"body", b""))
+            message = decode(kind, body)
         except BadMessageError as error:
             self._stranger(f"sent {error}")
             return
         self._links.deliver(self.peer.member.position, self, message)
-
-    def dataReceived(self, data: bytes) -> None:
-        try:
-            super().dataReceived(data)
-        except amp.AmpError:
-            self._stranger("does not speak AMP")
 
     def lengthLimitExceeded(self, length: int) -> None:  # noqa: ARG002 - Twisted's
         """AMP's word for octets that cannot be a box."""
