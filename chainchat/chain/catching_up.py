@@ -215,6 +215,11 @@ class Sponsor:
         self._newest: dict[Member, int] = {}
 
     @property
+    def asked_for_anything(self) -> bool:
+        """Whether there are questions that are not answered, or not completely."""
+        return bool(self._waiting or self._answering)
+
+    @property
     def busy(self) -> bool:
         """Whether more can be sent at once, in another turn."""
         return bool(self._answering)

@@ -178,6 +178,8 @@ class Replica:
         self.opened = False
         self.time = 0
         self._position = position
+        self._predecessor: str | None = None
+        self._successor: str | None = None
         self._origin = origin
         self._log = log
         self._opening = opening
@@ -243,6 +245,8 @@ class Replica:
         What was taken but not persisted is dropped: its origins submit it again.
         """
         self.configuration = configuration
+        self._predecessor = configuration.predecessor(self._position)
+        self._successor = configuration.successor(self._position)
         self.active = False
         self._drop_taken()
         self.opened = self._epoch_of(self.applied) == configuration.epoch
@@ -268,9 +272,9 @@ class Replica:
         self._paused.discard(position)
         if not self.configuration.members:
             return
-        if position == self.configuration.successor(self._position):
+        if position == self._successor:
             self._forwarded = self._ahead = None
-        if position == self.configuration.predecessor(self._position):
+        if position == self._predecessor:
             self._tell_holding = True
             self._acknowledged = -1
         if position == self.configuration.head:
@@ -294,15 +298,14 @@ class Replica:
         """Take in a message of this epoch, while taking part in it."""
         assert self.active
         assert message.epoch == self.configuration.epoch
-        neighbours = self.configuration
         match message:
-            case Submit() if neighbours.head == self._position:
+            case Submit() if self.configuration.head == self._position:
                 self._requests.extend((message.origin, request) for request in message.requests)
-            case Forward() if sender == neighbours.predecessor(self._position):
+            case Forward() if sender == self._predecessor:
                 self._take(message)
-            case Ack() if sender == neighbours.successor(self._position):
+            case Ack() if sender == self._successor:
                 self._commit(message.seq)
-            case Holding() if sender == neighbours.successor(self._position):
+            case Holding() if sender == self._successor:
                 self._resume_from(message.last, sender)
             case _:
                 pass  # late, from when the chain had another shape
@@ -388,9 +391,8 @@ class Replica:
             entries, self._taken = tuple(self._taken), []
             yield Persist(entries)
             self.durable = entries[-1].seq  # *durable*: all that follows reads this
-            successor = self.configuration.successor(self._position)
-            if self._ahead is not None and successor is not None:
-                self._resume_from(self._ahead, successor)
+            if self._ahead is not None and self._successor is not None:
+                self._resume_from(self._ahead, self._successor)
         yield from self._forward()
         if (
             self.configuration.tail == self._position
@@ -446,7 +448,7 @@ class Replica:
 
     def _forward(self) -> Iterator[Effect]:
         """Send the successor what it lacks of this disk's log."""
-        successor = self.configuration.successor(self._position)
+        successor = self._successor
         if successor is None:
             return
         while (
@@ -469,7 +471,7 @@ class Replica:
 
     def _acknowledge(self) -> Iterator[Effect]:
         """Tell the predecessor what this log ends with, if in doubt, and what is committed."""
-        predecessor = self.configuration.predecessor(self._position)
+        predecessor = self._predecessor
         if predecessor is None or predecessor in self._unreachable:
             return
         epoch = self.configuration.epoch
@@ -531,7 +533,7 @@ class Replica:
     def _forget(self) -> None:
         """Let go of entries that were both applied and forwarded; the log has them."""
         done = self.applied
-        if self.configuration.successor(self._position) is not None and self._forwarded is not None:
+        if self._successor is not None and self._forwarded is not None:
             done = min(done, self._forwarded.seq)
         del self._recent[: place_of(done + 1, self._recent)]
 

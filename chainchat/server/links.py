@@ -230,6 +230,8 @@ class Link(amp.AMP):
             messages, data = leading_messages(data)
             for kind, body in messages:
                 self._deliver(kind, body)
+            if not data:
+                return
         try:
             super().dataReceived(data)
         except amp.AmpError:

@@ -235,7 +235,7 @@ class Room:
 
         Whoever went and came back in between, or came and went, did neither.
         """
-        if self._announcement is not None:
+        if self._announcement is not None or not self._comings:
             return
         comings, self._comings = self._comings, {}
         came = [name for name, times in comings.items() if times > 0]
