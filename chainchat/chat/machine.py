@@ -85,9 +85,10 @@ def _said(number: str, to: str, text: str) -> Say | None:
 
     A number of 0 is as wrong as none: it stands for "no number" in a Say.
     """
-    if not 0 < int(number) <= LARGEST:
+    value = int(number)
+    if not 0 < value <= LARGEST:
         return None
-    return Say(to if to == EVERYBODY else checked_name(to), text, int(number))
+    return Say(to if to == EVERYBODY else checked_name(to), text, value)
 
 
 def _acknowledge(rest: str) -> Request | None:
