@@ -6,6 +6,7 @@ from links_rim import identity, lines_logged, linked, open_rim
 from msgspec.structs import replace
 from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import ConnectionLost
 
 from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping, encode
 from chainchat.server import links as links_module
@@ -149,6 +150,32 @@ async def test_a_node_that_ended_its_life_begins_another_on_the_same_port(pair):
 
 
 # --- which connection counts -------------------------------------------------------------
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_life_that_ends_takes_with_it_who_has_not_said_a_word(alone, monkeypatch):
+    monkeypatch.setattr(links_module, "HELLO_SECONDS", 60)
+    client = await alone.dial("tail")
+    await until(lambda: alone.links["tail"]._all)
+    alone.links["tail"].stop()
+    await until(lambda: client.closed)
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_is_linked_with_a_life_that_ended_while_it_was_greeted(alone, monkeypatch):
+    links = alone.links["tail"]
+    new = identity("tail", incarnation=2, port=alone.settings["tail"].chain_port)
+    introduce = links_module.Link._introduce
+
+    def die_first(link):
+        links.stop()
+        links.start(new, alone.receivers["tail"])
+        introduce(link)
+
+    monkeypatch.setattr(links_module.Link, "_introduce", die_first)
+    with pytest.raises(ConnectionLost):
+        await alone.dial("tail", as_=identity("head"))
+    assert not linked(alone, "tail", "head")
 
 
 @pytest_twisted.ensureDeferred

@@ -145,6 +145,7 @@ class Link(amp.AMP):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self._links.opened(self)
         self.transport.setTcpNoDelay(True)
         self._links.limit_silence(self.transport.getHandle())
         self.transport.registerProducer(self, True)
@@ -158,6 +159,11 @@ class Link(amp.AMP):
     def makeConnection(self, transport: Any) -> None:
         # Not AMP's own, which logs every connection: ``Links`` logs those that come to something.
         amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def close(self) -> None:
+        """End it at once: nobody is introduced on it any more."""
+        self._open = False
+        self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._open = False
@@ -335,6 +341,7 @@ class Links:
         self._links: dict[tuple[str, str], Link] = {}
         """By position and lane."""
         self._all: set[Link] = set()
+        """Those, too, of which the other end has not said who it is."""
         self._dialling: dict[tuple[str, str], Deferred[Any]] = {}
         self._redials: dict[str, Timer] = {}
         self._first_fetch: dict[str, Message] = {}
@@ -374,7 +381,7 @@ class Links:
         for attempt in list(self._dialling.values()):
             attempt.cancel()
         for link in list(self._all):
-            link.transport.abortConnection()
+            link.close()
         self._links = {}
         self._first_fetch = {}
 
@@ -431,9 +438,8 @@ class Links:
         attempt = endpoint.connect(factory)
         self._dialling[position, lane] = attempt
 
-        def connected(link: Link) -> None:
+        def connected(_: Link) -> None:
             del self._dialling[position, lane]
-            self._all.add(link)
 
         def refused(_: Failure) -> None:
             del self._dialling[position, lane]
@@ -493,6 +499,10 @@ class Links:
 
     # --- links come and go
 
+    def opened(self, link: Link) -> None:
+        """A connection is there; whose, nobody knows yet."""
+        self._all.add(link)
+
     def introduced(self, link: Link) -> None:
         """A connection's other end is known; one link for each pair and lane."""
         if self._receiver is None:
@@ -501,7 +511,6 @@ class Links:
         assert link.peer is not None
         member = link.peer.member
         position = member.position
-        self._all.add(link)
         rival = self._links.get((position, link.lane))
         self._links[position, link.lane] = link
         if rival is not None:
