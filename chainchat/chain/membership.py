@@ -31,7 +31,7 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chainchat.chain.changes import Change, change, may_shrink
+from chainchat.chain.changes import Change, change
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.evidence import PINGS_PER_SUSPICION, Evidence, Life
 from chainchat.chain.messages import (
@@ -45,6 +45,8 @@ from chainchat.chain.messages import (
     Vote,
     Voted,
 )
+from chainchat.chain.presence import Presence
+from chainchat.chain.proposals import extended, resumed, shrunk
 from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Send
 
@@ -157,10 +159,7 @@ class Membership:
         self.own = own
         self._suspect_after = suspect_after
         self._known = frozenset(known)
-        self._present: dict[str, Pong] = {}
-        """The newest Pong from each position."""
-        self._linked: dict[str, Member] = {}
-        self._heard: dict[str, float] = {}
+        self._presence = Presence(suspect_after)
         self._proposal: Vote | None = None
         self._proposed_at = 0.0
         self._whole = EntryId()
@@ -174,8 +173,6 @@ class Membership:
         self._sealing: Sealing | None = None
         self._declined: Vote | None = None
         self._complaints: set[str] = set()
-        self._met: set[str] = set()
-        """Positions that answered, or whose port refused: this life knows what they know."""
         self._began: float | None = None
         self._busy: float | None = None
         """When the newest input came."""
@@ -215,7 +212,7 @@ class Membership:
         return tuple(
             position
             for position in self.configuration.positions or self.founding
-            if position != self.me.position and not self._is_heard(position, now)
+            if position != self.me.position and not self._presence.is_heard(position, now)
         )
 
     @property
@@ -229,18 +226,15 @@ class Membership:
 
     def learners(self, now: float) -> dict[str, str]:
         """How far each of those that copy the log has come, for people; by position."""
-        return {
-            position: pong.progress
-            for position, pong in self._present.items()
-            if pong.progress and self._is_heard(position, now)
-        }
+        pongs = self._presence.pongs(now)
+        return {position: pong.progress for position, pong in pongs.items() if pong.progress}
 
     def is_other_chain(self, position: str) -> bool:
         """Whether the node there has another configuration of the present epoch.
 
         Epochs are compared everywhere else, and here do not tell the two chains apart.
         """
-        pong, mine = self._present.get(position), self.configuration
+        pong, mine = self._presence.pong(position), self.configuration
         if pong is None or pong.configuration.epoch != mine.epoch:
             return False
         return pong.configuration != mine
@@ -260,10 +254,6 @@ class Membership:
                 if life != self.me.life
             )
         )
-
-    def _is_heard(self, position: str, now: float) -> bool:
-        heard = self._heard.get(position)
-        return heard is not None and now - heard < self._suspect_after
 
     # --- inputs
 
@@ -285,8 +275,7 @@ class Membership:
     def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
         """A connection is there, whose other end says that it is ``member``."""
         self._notice_pause(now)
-        self._linked[position] = member
-        self._present.pop(position, None)
+        self._presence.linked(position, member)
         old = self.configuration.member(position)
         if old is not None and self._replaces(member, old):
             self.evidence.died(old.life, now)
@@ -302,7 +291,7 @@ class Membership:
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended. By itself that proves nothing."""
-        self._linked.pop(position, None)
+        self._presence.unlinked(position)
 
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Effect]:
         """A port at which the node at ``position`` may be refuses connections.
@@ -311,11 +300,11 @@ class Membership:
         else it proves nothing: somebody may have called who only said that it is ``position``.
         """
         self._notice_pause(now)
-        self._met.add(position)
+        self._presence.refused(position)
         member = self.configuration.member(position)
         if member is None or position == self.me.position or (host, port) != member.address:
             return
-        linked = self._linked.get(position)
+        linked = self._presence.link(position)
         if linked is not None and linked.address == member.address:
             return
         if not self.evidence.is_dead(member.life):
@@ -339,7 +328,7 @@ class Membership:
         self._notice_pause(now)
         match message:
             case Ping():
-                self._heard[sender] = now
+                self._presence.pinged(sender, now)
                 self.evidence.heard(message.member.life, now)
                 yield Send(sender, self._pong(message))
             case Pong():
@@ -417,8 +406,7 @@ class Membership:
         return not (epoch + 1 > ping.epoch and ping.member.life in self._tried)  # *tried*
 
     def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Effect]:
-        self._present[sender] = pong
-        self._met.add(sender)
+        self._presence.answered(sender, pong)
         if pong.confirms and self.status is Status.ACTIVE:
             self.evidence.confirmed(pong.member.life, pong.nonce, now)
         yield from self._learn(pong.configuration, now)
@@ -426,7 +414,8 @@ class Membership:
 
     def _others(self) -> Iterable[str]:
         """Everybody to be asked: founding positions, members, and whoever has called."""
-        positions = dict.fromkeys((*self.founding, *self.configuration.positions, *self._heard))
+        callers = self._presence.callers
+        positions = dict.fromkeys((*self.founding, *self.configuration.positions, *callers))
         return [position for position in positions if position != self.me.position]
 
     def _save(
@@ -479,44 +468,23 @@ class Membership:
 
     def _wanted(self, now: float) -> Configuration | None:
         """The configuration that this node should propose now."""
-        shrunk = self._shrunk(now)
-        if shrunk is not None:
-            return shrunk
-        return self._resumed(now) or self._extended(now)
+        return self._shrunk(now) or self._resumed(now) or self._extended(now)
 
     def _shrunk(self, now: float) -> Configuration | None:
-        """The chain without those who may be excluded, if this node is to propose it (rule 4)."""
-        base = self.configuration
         if self.status is not Status.ACTIVE:
             return None
-        out = [m for m in base.members if m != self.me and self.evidence.may_exclude(m.life, now)]
-        stay = tuple(member for member in base.members if member not in out)
-        if not out or stay[0].life != self.me.life:
-            return None
-        clean = [member.life for member in out if self.evidence.is_clean(member.life)]
-        if not may_shrink(base, [member.life for member in stay], clean):
-            return None
-        if self._proposal is not None and self._proposal.configuration.members == stay:
-            return self._proposal.configuration  # the reasons are those of its first day
-        reasons = ", ".join(f"{m.position}: {self.evidence.reason(m.life, now)}" for m in out)
-        return base.followed_by(stay, f"without {reasons}; seen by {self.me.position}")
+        wanted, held = shrunk(self.configuration, self.me, self.evidence, now), self._proposal
+        if wanted is not None and held is not None and held.configuration.members == wanted.members:
+            return held.configuration  # the reasons are those of its first day
+        return wanted
 
     def _resumed(self, now: float) -> Configuration | None:
-        """The members' present lives, if all are there and some is new (rules 0 and 11)."""
+        if self.status is Status.LEARNER:
+            return None
         base = self.configuration
-        positions = base.positions or self.founding
-        if self.status is Status.LEARNER or positions[0] != self.me.position:
-            return None
-        present = [self._present_life(position, now) for position in positions]
-        members = tuple(member for member in present if member is not None)
-        if len(members) < len(positions) or [m.life for m in members] == list(base.lives):
-            return None
-        if not base.members:
-            return base.followed_by(members, "founded")
-        if len(members) == 1 and not self._has_looked_around(now):
-            return None
-        back = [m.position for m in members if not base.has(m.life)]
-        return base.followed_by(members, f"resumed: {', '.join(back)} restarted, all are back")
+        wanted = resumed(base, self.founding, self.me, self._presence.pongs(now))
+        alone = len(base.members) == 1
+        return None if alone and not self._has_looked_around(now) else wanted
 
     def _has_looked_around(self, now: float) -> bool:
         """Whether the others had their chance to say that they have gone on.
@@ -524,46 +492,19 @@ class Membership:
         A sole member needs nobody's vote. If its data are of another day, the others know more, and
         any of them may be the chain by now, a spare too.
         """
-        everybody = self._met >= {*self.founding, *self._known} - {self.me.position}
         late = self._began is not None and now - self._began >= self._suspect_after
-        return everybody or late
-
-    def _present_life(self, position: str, now: float) -> Member | None:
-        """The life now at ``position``, if it can be a member of the next configuration."""
-        if position == self.me.position:
-            return self.me
-        pong = self._present.get(position)
-        if pong is None or not self._is_heard(position, now):
-            return None
-        old = self.configuration.member(position)
-        if pong.configuration != self.configuration or (old and old.id != pong.member.id):
-            return None
-        return pong.member
+        return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})
 
     def _extended(self, now: float) -> Configuration | None:
-        """The chain with a learner that has caught up as its new tail (rule 10)."""
-        base = self.configuration
+        base, held = self.configuration, self._proposal
         if self.status is not Status.ACTIVE or base.head != self.me.position:
             return None
         if len(base.members) >= len(self.founding):
             return None
         if now - self._declined_at < self._suspect_after / 4:
             return None
-        # Once asked for, it stays: whether it has caught up may change with every batch.
-        asked = () if self._proposal is None else self._proposal.configuration.members
-        newcomers = [
-            pong.member
-            for position, pong in self._present.items()
-            if pong.configuration == base
-            and not base.has_node(pong.member.id)
-            and (pong.caught_up or pong.member in asked)
-            and self._is_heard(position, now)
-        ]
-        if not newcomers:
-            return None
-        newcomer = min(newcomers, key=lambda one: (one not in asked, one == self._turned_down))
-        why = f"{newcomer.position} has caught up and joins"
-        return base.followed_by((*base.members, newcomer), why)
+        asked = () if held is None else held.configuration.members
+        return extended(base, self._presence.pongs(now), asked, self._turned_down)
 
     def _canvass(self, proposal: Vote, now: float) -> Iterator[Effect]:
         """Ask for the votes that are missing; decide at once if there are none to ask for."""
@@ -718,7 +659,7 @@ class Membership:
                     return f"{newcomer.position} is not near the end of the log"
                 # It copies on a connection of its own; as a member it is forwarded to on the link.
                 # Whose life the link was greeted by does not matter: that may have ended since.
-                if newcomer.position not in self._linked:
+                if self._presence.link(newcomer.position) is None:
                     return f"{newcomer.position} is not linked: writes would wait for that"
             case None:
                 return "it does not follow from the configuration here"

@@ -17,6 +17,7 @@ from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.membership import Copy, Membership
 from chainchat.chain.messages import Abort, Ping, Vote
+from chainchat.chain.proposals import present_lives
 from chainchat.chain.reads import Reads
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica, Send
@@ -117,8 +118,8 @@ class ResumesWithoutOne(Membership):
         base = self.configuration
         if self.status is Status.LEARNER or len(base.members) < 3:
             return super()._resumed(now)
-        present = [self._present_life(position, now) for position in base.positions]
-        there = tuple(member for member in present if member is not None)
+        present = present_lives(base, self.me, self._presence.pongs(now))
+        there = tuple(present[position] for position in base.positions if position in present)
         news = any(not base.has(member.life) for member in there)
         if len(there) != 2 or there[0] != self.me or not news:
             return super()._resumed(now)
@@ -388,7 +389,7 @@ PLACES = {
 def planted(name: str) -> Iterator[None]:
     """Put a bug in the place of what it is a bad copy of."""
     bug, _ = PLANTED[name]
-    place = "chainchat.chain.membership.may_shrink"
+    place = "chainchat.chain.proposals.may_shrink"
     if isinstance(bug, type):
         place = next(name for kind, name in PLACES.items() if issubclass(bug, kind))
     with ExitStack() as patches:

@@ -1,0 +1,74 @@
+"""Who is there: what this life has heard from each position, whether it is a member or not.
+
+This is for whom to ask, whom to let in and what to show to people. Whom to exclude is judged by
+``evidence``, of lives and not of positions.
+"""
+
+from collections.abc import Iterable
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Pong
+
+
+class Presence:
+    """The positions around one life of one node."""
+
+    def __init__(self, suspect_after: float) -> None:
+        self._suspect_after = suspect_after
+        self._links: dict[str, Member] = {}
+        self._pongs: dict[str, Pong] = {}
+        """The newest from each position, since it was linked."""
+        self._pinged: dict[str, float] = {}
+        self._met: set[str] = set()
+
+    # --- what comes in
+
+    def linked(self, position: str, member: Member) -> None:
+        """A connection is there, whose other end says that it is ``member``."""
+        self._links[position] = member
+        self._pongs.pop(position, None)
+
+    def unlinked(self, position: str) -> None:
+        """It ended."""
+        self._links.pop(position, None)
+
+    def pinged(self, position: str, now: float) -> None:
+        """A Ping came."""
+        self._pinged[position] = now
+
+    def answered(self, position: str, pong: Pong) -> None:
+        """A Pong came."""
+        self._pongs[position] = pong
+        self._met.add(position)
+
+    def refused(self, position: str) -> None:
+        """Nobody listens there."""
+        self._met.add(position)
+
+    # --- what it comes to
+
+    def link(self, position: str) -> Member | None:
+        """Who the other end of the connection says it is; None without a connection."""
+        return self._links.get(position)
+
+    def is_heard(self, position: str, now: float) -> bool:
+        """Whether a Ping came in the last ``suspect_after`` seconds."""
+        pinged = self._pinged.get(position)
+        return pinged is not None and now - pinged < self._suspect_after
+
+    def pong(self, position: str) -> Pong | None:
+        """The newest, however old it is."""
+        return self._pongs.get(position)
+
+    def pongs(self, now: float) -> dict[str, Pong]:
+        """The newest of each position that is heard."""
+        return {p: pong for p, pong in self._pongs.items() if self.is_heard(p, now)}
+
+    @property
+    def callers(self) -> Iterable[str]:
+        """The positions from which a Ping ever came."""
+        return self._pinged.keys()
+
+    def has_met(self, positions: Iterable[str]) -> bool:
+        """Whether each of them has answered, or its port has refused: what they know is known."""
+        return self._met.issuperset(positions)
