@@ -48,6 +48,7 @@ from chainchat.server.applying import Applied
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.standing import OwnLog, Standing, progress, standing
+from chainchat.server.standstill import Standstill
 from chainchat.storage import Storage, StorageError
 
 MAX_PENDING = 4_096
@@ -173,15 +174,7 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self._paused: set[str] = set()
-        self._stood_since: float | None = None
-        """When something happened that may keep the chain from confirming, until it has again."""
-        self._moved = 0, clock.seconds()
-        """What was committed at the last tick at which it was more than before, and when that was.
-
-        Or nothing was in flight, and nothing that was said here waited.
-        """
-        self._change: tuple[Configuration, Configuration] | None = None
-        """The old and new configuration, until the new one has committed something."""
+        self._standstill = Standstill(me, clock, self._log)
         self._progress_told = 0.0
         self.standing = Standing(serving=False, waiting_for=(), reason="starting")
 
@@ -293,7 +286,7 @@ class Node:
         self._sponsor.forget(position)
         self._membership.unlinked(position)
         if position in self.configuration.positions:
-            self._stands_still()
+            self._standstill.begins()
 
     def refused(self, position: str, host: str, port: int) -> None:
         """After that, a port at which the node at ``position`` may be refused a new connection."""
@@ -404,7 +397,8 @@ class Node:
         self._tick_call = self._clock.callLater(
             self._suspect_after / PINGS_PER_SUSPICION, self._tick
         )
-        self._note_standstill()
+        committed, last = self._replica.committed, self._replica.last.seq
+        self._standstill.tick(committed, idle=committed == last and not self._waiting)
         self._guarded(self._note_committed)
         self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
         self._tell_progress()
@@ -437,7 +431,7 @@ class Node:
         for effect in decision(self._clock.seconds()):
             self._perform(effect)
             if isinstance(effect, Excluded):
-                self._note_change()
+                self._standstill.changed(self._replica.configuration, self.configuration)
                 self.stop()
                 self._excluded()
                 return
@@ -451,9 +445,9 @@ class Node:
         """
         configuration, active = self.configuration, self._membership.active
         if not active:
-            self._stands_still()
+            self._standstill.begins()
         if configuration != self._replica.configuration:
-            self._note_change()
+            self._standstill.changed(self._replica.configuration, configuration)
             self._replica.adopt(configuration)
             self._reads.adopt(configuration)
             self._sponsor.adopt()
@@ -552,12 +546,8 @@ class Node:
     # --- applying
 
     def _apply(self, entries: Sequence[Entry]) -> None:
-        now = self._clock.seconds()
         if entries[-1].epoch == self.configuration.epoch:
-            if self._change is not None:
-                since = now if self._stood_since is None else self._stood_since
-                self._tell_change(now - since)
-            self._stood_since = None
+            self._standstill.ends()
         own, audience = self.me.origin, self.audience
         for entry in entries:
             outcome = self._applied.apply(entry)
@@ -571,47 +561,6 @@ class Node:
                 if successor is not None:
                     message = StateDigest(self.configuration.epoch, entry.seq, digest)
                     self._network.send(successor, message)
-
-    def _note_change(self) -> None:
-        """The configuration is another one; it is told of when it has confirmed something.
-
-        Or at once, if it never will here: each change is one line in the log of each node.
-        """
-        if self._change is not None:
-            since = self._clock.seconds() if self._stood_since is None else self._stood_since
-            gap = self._clock.seconds() - since
-            self._log_change(f"it confirmed nothing; writes have stood still for {gap:.3f} s")
-        self._change = self._replica.configuration, self.configuration
-        if not self.configuration.has(self.me.life):
-            self._log_change("this node is no member, and cannot tell how long writes stood still")
-
-    def _tell_change(self, gap: float) -> None:
-        """The new configuration has confirmed something. A newcomer did not see what was before."""
-        assert self._change is not None
-        old, _ = self._change
-        if old.members and not old.has_node(self.me.id):
-            self._log_change("this node is new, and cannot tell how long writes stood still")
-        else:
-            self._log_change(f"writes stood still for {gap:.3f} s")
-
-    def _log_change(self, what_came_of_it: str) -> None:
-        """One line for each change of configuration: old, new, why, and how long writes waited."""
-        assert self._change is not None
-        (old, new), self._change = self._change, None
-        self._log(f"{old} is followed by {new}: {new.why}; {what_came_of_it}")
-
-    def _note_standstill(self) -> None:
-        """Whether what is in flight, or was said here, came any further since the last tick."""
-        committed = self._replica.committed
-        idle = committed == self._replica.last.seq and not self._waiting
-        if committed != self._moved[0] or idle:
-            self._moved = committed, self._clock.seconds()
-        elif self._stood_since is None:
-            self._stood_since = self._moved[1]
-
-    def _stands_still(self) -> None:
-        if self._stood_since is None:
-            self._stood_since = self._clock.seconds()
 
     def _reply(self, number: int, results: Sequence[Result]) -> None:
         while self._waiting and self._waiting[0][0] <= number:
