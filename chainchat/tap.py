@@ -33,7 +33,8 @@ from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
 from chainchat.server.applying import StateMismatchError
 from chainchat.server.handler import Lobby
-from chainchat.server.links import PROTOCOL_VERSION, Identity, Links
+from chainchat.server.link import PROTOCOL_VERSION, Identity
+from chainchat.server.links import Links
 from chainchat.server.listener import ClientFactory, ClientProtocol
 from chainchat.server.node import Node, begin_life
 from chainchat.server.room import Room

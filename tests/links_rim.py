@@ -15,7 +15,8 @@ from twisted.protocols import amp
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import encode
 from chainchat.config import NodeSettings
-from chainchat.server.links import PROTOCOL_VERSION, Hello, Identity, Links
+from chainchat.server.link import PROTOCOL_VERSION, Hello, Identity
+from chainchat.server.links import Links
 
 THREE = ("head", "middle", "tail")
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionLost
 
 from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping, encode
-from chainchat.server import links as links_module
+from chainchat.server import link as link_module
 from chainchat.server.boxes import boxed
 from chainchat.server.detector import LAST_PAUSE
 
@@ -154,7 +154,7 @@ async def test_a_node_that_ended_its_life_begins_another_on_the_same_port(pair):
 
 @pytest_twisted.ensureDeferred
 async def test_a_life_that_ends_takes_with_it_who_has_not_said_a_word(alone, monkeypatch):
-    monkeypatch.setattr(links_module, "HELLO_SECONDS", 60)
+    monkeypatch.setattr(link_module, "HELLO_SECONDS", 60)
     client = await alone.dial("tail")
     await until(lambda: alone.links["tail"]._all)
     alone.links["tail"].stop()
@@ -165,14 +165,14 @@ async def test_a_life_that_ends_takes_with_it_who_has_not_said_a_word(alone, mon
 async def test_nobody_is_linked_with_a_life_that_ended_while_it_was_greeted(alone, monkeypatch):
     links = alone.links["tail"]
     new = identity("tail", incarnation=2, port=alone.settings["tail"].chain_port)
-    introduce = links_module.Link._introduce
+    introduce = link_module.Link._introduce
 
     def die_first(link):
         links.stop()
         links.start(new, alone.receivers["tail"])
         introduce(link)
 
-    monkeypatch.setattr(links_module.Link, "_introduce", die_first)
+    monkeypatch.setattr(link_module.Link, "_introduce", die_first)
     with pytest.raises(ConnectionLost):
         await alone.dial("tail", as_=identity("head"))
     assert not linked(alone, "tail", "head")
@@ -221,7 +221,7 @@ async def test_nothing_counts_before_the_hello(alone, logged):
 
 @pytest_twisted.ensureDeferred
 async def test_who_says_nothing_is_not_waited_for(alone, monkeypatch):
-    monkeypatch.setattr(links_module, "HELLO_SECONDS", 0.05)
+    monkeypatch.setattr(link_module, "HELLO_SECONDS", 0.05)
     client = await alone.dial("tail")
     await until(lambda: client.closed)
 

@@ -8,7 +8,8 @@ from tcp import HERE, a_moment, reactor, until
 from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
-from chainchat.server.links import Hello, Links, RefusedHelloError
+from chainchat.server.link import Hello, RefusedHelloError
+from chainchat.server.links import Links
 
 pytestmark = pytest.mark.reactor
 

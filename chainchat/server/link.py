@@ -1,0 +1,260 @@
+"""One AMP connection with another node.
+
+It begins with a Hello in both directions (the answer to one is the other). After that each message
+of ``chain.messages`` is an AMP command of its own name, with the one argument ``body`` and no
+answer.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import DecodeError, Struct, msgpack
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.protocols import amp
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import KINDS, BadMessageError, Message, decode, encode
+from chainchat.server.boxes import BODY, boxed, leading_messages
+from chainchat.server.interfaces import Timer
+from chainchat.server.writing import write_at_once
+
+if TYPE_CHECKING:
+    from chainchat.server.links import Links
+
+PROTOCOL_VERSION = 2
+
+HELLO_SECONDS = 5.0
+"""How long a new connection may take to say who it is."""
+
+
+class Identity(Struct, frozen=True):
+    """What a node says of itself on a new connection.
+
+    Attributes:
+        version: of the protocol between nodes.
+        chain: the chain's name.
+        founding: positions in founding order.
+        suspect_after: seconds; has to be the same everywhere.
+        member: this life of the node.
+    """
+
+    version: int
+    chain: str
+    founding: tuple[str, ...]
+    suspect_after: float
+    member: Member
+
+    def objection(self, other: "Identity") -> str:
+        """Why ``other`` cannot be in a chain with this node; empty if it can."""
+        for what, mine, its in (
+            ("speaks protocol version", self.version, other.version),
+            ("belongs to the chain", self.chain, other.chain),
+            ("has the founding order", " ".join(self.founding), " ".join(other.founding)),
+            ("has suspect-after", self.suspect_after, other.suspect_after),
+        ):
+            if mine != its:
+                return f"{what} {its!r}, not {mine!r}"
+        if other.member.position == self.member.position:
+            return f"is another {other.member.position}"
+        if other.member.id == self.member.id:
+            return f"has a copy of the data of {self.member.position}"
+        return ""
+
+
+class RefusedHelloError(Exception):
+    """The other node does not accept this one; says why."""
+
+
+class Hello(amp.Command):
+    """The first command on a connection, answered with the receiver's own identity."""
+
+    arguments = [(b"identity", amp.String()), (b"lane", amp.String())]
+    response = [(b"identity", amp.String())]
+    errors = {RefusedHelloError: b"REFUSED"}
+
+
+CHAIN, COPY = "chain", "copy"
+"""The lanes."""
+
+
+@implementer(IPushProducer)
+class Link(amp.AMP):
+    """One connection with another node.
+
+    Attributes:
+        dialled: the position that this side has dialled, None if the other side did.
+        lane: CHAIN or COPY; empty until the side that has dialled says it.
+        peer: the other's identity, None before its Hello.
+    """
+
+    transport: Any
+
+    def __init__(self, links: "Links", dialled: str | None, lane: str) -> None:
+        super().__init__()
+        self.dialled = dialled
+        self.lane = lane
+        self.peer: Identity | None = None
+        self._links = links
+        self._open = True
+        self._deadline: Timer | None = None
+
+    # --- the connection
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._links.opened(self)
+        self.transport.setTcpNoDelay(True)
+        self._links.limit_silence(self.transport.getHandle())
+        self.transport.registerProducer(self, True)
+        self._deadline = self._links.clock.callLater(HELLO_SECONDS, self.transport.abortConnection)
+        if self.dialled is not None:
+            greeting = self.callRemote(
+                Hello, identity=self._links.identity_bytes, lane=self.lane.encode()
+            )
+            greeting.addCallbacks(self._answered, self._refused)
+
+    def makeConnection(self, transport: Any) -> None:
+        # Not AMP's own, which logs every connection: ``Links`` logs those that come to something.
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def close(self) -> None:
+        """End it at once: nobody is introduced on it any more."""
+        self._open = False
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._open = False
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self._on_time()
+        self._links.lost(self)
+
+    def _on_time(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def _answered(self, answer: dict[str, bytes]) -> None:
+        try:
+            self._check(answer["identity"])
+        except RefusedHelloError:
+            self.transport.abortConnection()
+        else:
+            self._introduce()
+
+    def _refused(self, failure: Failure) -> None:
+        if failure.check(RefusedHelloError):
+            self._links.complain(self.address, f"refuses this node: {failure.getErrorMessage()}")
+        self.transport.abortConnection()
+
+    @Hello.responder
+    def hello(self, identity: bytes, lane: bytes) -> dict[str, bytes]:
+        """The other side has dialled and says who it is."""
+        self._check(identity)
+        self.lane = COPY if lane == COPY.encode() else CHAIN
+        # The answer has to be sent before anything else is.
+        self._links.clock.callLater(0, self._introduce)
+        return {"identity": self._links.identity_bytes}
+
+    def _introduce(self) -> None:
+        if self._open:
+            self._links.introduced(self)
+
+    def _check(self, identity: bytes) -> None:
+        """Raises RefusedHelloError if the two do not belong together."""
+        self._on_time()
+        try:
+            peer = msgpack.decode(identity, type=Identity)
+        except DecodeError:
+            objection = "says what this version does not understand"
+        else:
+            objection = self._links.identity.objection(peer)
+            if self.dialled not in (None, peer.member.position):
+                objection = f"is {peer.member.position}, where {self.dialled} should be"
+            objection = objection or self._links.copied_from(peer.member)
+        if objection:
+            self._links.complain(self.address, f"refused: it {objection}")
+            raise RefusedHelloError(f"{self._links.identity.member.position}: it {objection}")
+        self.peer = peer
+
+    @property
+    def address(self) -> str:
+        """The other end, for the log."""
+        peer = self.transport.getPeer()
+        return f"{peer.host}:{peer.port}"
+
+    # --- messages
+
+    def send(self, message: Message) -> None:
+        """Send one message."""
+        write_at_once(self.transport, boxed(*encode(message)))
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take the messages that are there as a whole; AMP takes what else there is."""
+        if self.peer is not None and self.state == "init" and not self.recvd:  # between two boxes
+            messages, data = leading_messages(data)
+            for kind, body in messages:
+                self._deliver(kind, body)
+            if not data:
+                return
+        try:
+            super().dataReceived(data)
+        except amp.AmpError:
+            self._stranger("does not speak AMP")
+
+    def ampBoxReceived(self, box: amp.AmpBox) -> None:
+        """Keep from AMP what would make it log a traceback."""
+        name = box.get(amp.COMMAND, b"").decode("ascii", "replace")
+        reply = box.get(amp.ANSWER) or box.get(amp.ERROR)
+        expected: dict[bytes, object] = self._outstandingRequests or {}
+        if name in KINDS and self.peer is not None:
+            self._deliver(name, box.get(BODY, b""))
+        elif (
+            name == Hello.__name__ and self.peer is None and {b"identity", b"lane"} <= set(box)
+        ) or (reply in expected):
+            super().ampBoxReceived(box)
+        else:
+            self._stranger(f"sent {name or 'a box'} out of place")
+
+    def _deliver(self, kind: str, body: bytes) -> None:
+        assert self.peer is not None
+        try:
+            message = decode(kind, body)
+        except BadMessageError as error:
+            self._stranger(f"sent {error}")
+            return
+        self._links.deliver(self.peer.member.position, self, message)
+
+    def lengthLimitExceeded(self, length: int) -> None:  # noqa: ARG002 - Twisted's
+        """AMP's word for octets that cannot be a box."""
+        self._stranger("does not speak AMP")
+
+    def _stranger(self, what: str) -> None:
+        self._links.complain(self.address, f"{what}: connection closed")
+        self.transport.abortConnection()
+
+    # --- the transport has more to send than it should, or no more
+
+    def pauseProducing(self) -> None:
+        self._links.paused(self, paused=True)
+
+    def resumeProducing(self) -> None:
+        self._links.paused(self, paused=False)
+
+    def stopProducing(self) -> None:
+        pass
+
+
+class LinkFactory(Factory):
+    """Makes links, for the listening port and for dialling."""
+
+    noisy = False
+    protocol = Link
+
+    def __init__(self, links: "Links", dialled: str | None = None, lane: str = "") -> None:
+        self._links = links
+        self._dialled = dialled
+        self._lane = lane
+
+    def buildProtocol(self, addr: object) -> Link:  # noqa: ARG002 - Twisted's
+        return Link(self._links, self._dialled, self._lane)
