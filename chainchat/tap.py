@@ -1,6 +1,7 @@
 """Composes a node for ``twistd chainchat``; the only module that imports the reactor."""
 
 import atexit
+import errno
 import gc
 import os
 import resource
@@ -40,7 +41,7 @@ from chainchat.server.node import Node, begin_life
 from chainchat.server.room import Room
 from chainchat.server.sessions import Session
 from chainchat.storage import StorageError
-from chainchat.storage.sqlite import DataLock, SQLiteStorage
+from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
 
 reactor: Any = installed_reactor
 """Twisted installs it at run time; its static type knows few of its methods."""
@@ -98,8 +99,7 @@ class Options(usage.Options):
         try:
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()
-            # If nobody holds the data, whatever process a pid file names is not this node.
-            DataLock(self.node.data).release()
+            _check_data(self.node.data)
             addresses = _addresses(self.settings)
             _probe_ports(self.settings, self.node, addresses[self.node.position])
         except (config.ConfigError, StorageError) as error:
@@ -110,6 +110,8 @@ class Options(usage.Options):
     def _confirmed_fenced(self) -> tuple[str, ...] | None:
         """The positions that an operator has fenced; None if nothing is to be forced."""
         if not self["force-alone"]:
+            if self["fenced"] is not None:
+                raise SystemExit("chainchat: --fenced goes with --force-alone; nothing was changed")
             return None
         fenced = tuple(filter(None, (self["fenced"] or "").split(",")))
         if not fenced or self.node.position in fenced:
@@ -405,6 +407,19 @@ def _address(settings: config.Settings, node: config.NodeSettings) -> str:
     return str(found[0][4][0])
 
 
+def _check_data(data: Path) -> None:
+    """Try whether the node can use its data, while twistd can still say it on the terminal.
+
+    If nobody holds them, whatever process a pid file names is not this node.
+
+    Raises:
+        StorageError: it cannot.
+    """
+    DataLock(data).release()
+    if (data / DATABASE).exists():
+        SQLiteStorage(data).close()
+
+
 def _probe_ports(settings: config.Settings, node: config.NodeSettings, host: str) -> None:
     """Try whether the node's ports can be had, while twistd can still say it on the terminal.
 
@@ -417,9 +432,12 @@ def _probe_ports(settings: config.Settings, node: config.NodeSettings, host: str
             try:
                 probe.bind((host, port))
             except OSError as error:
+                advice = f"stop what uses it or choose another {key}"
+                if error.errno == errno.EADDRNOTAVAIL:
+                    advice = "choose a host of this machine"
                 raise config.ConfigError(
                     f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {host}: "
-                    f"{error.strerror}; stop what uses it or choose another {key}"
+                    f"{error.strerror}; {advice}"
                 ) from None
 
 

@@ -182,6 +182,17 @@ def test_a_restarted_chain_has_everything(house):
     assert house.log("tail") == house.log("head")
 
 
+def test_who_waits_to_be_taken_back_shows_what_was_confirmed(house):
+    house.say("head")
+    house.later(0.2)  # by now it is noted as committed
+    before = house["tail"].view().committed
+    house.kill(*THREE)
+    house.start("tail")
+    view = house["tail"].view()
+    assert view.committed == before > 0
+    assert not [note for note in view.notes if "in flight" in note]
+
+
 # --- left out ----------------------------------------------------------------------------
 
 

@@ -232,8 +232,10 @@ class Node:
         """The chain as it looks from here."""
         role = self.configuration.role(self.me.position) if self._membership.active else None
         notes = []
-        lag = self._replica.last.seq - self._replica.committed
-        if lag:
+        # A life that just began may know more by what the last one has noted.
+        committed = max(self._replica.committed, self._storage.committed)
+        lag = self._replica.last.seq - committed
+        if lag > 0:
             notes.append(f"in flight here: {lag} entries")
         clock_lag = self._replica.time - self._wall()
         if clock_lag > 1_000:
@@ -249,7 +251,7 @@ class Node:
             members=self.configuration.positions,
             node=self.me.position,
             role=role.value if role else self._membership.status.value,
-            committed=self._replica.committed,
+            committed=committed,
             away=self._membership.silent(now),
             notes=tuple(notes),
         )

@@ -25,6 +25,9 @@ from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, St
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.index import Index, Run, first_of, last_of
 
+DATABASE = "chainchat.sqlite"
+"""The file in a node's data folder."""
+
 CHECKSUM_OCTETS = 4
 """Before everything that is stored: SQLite would not notice if a bit of it changed."""
 
@@ -112,7 +115,7 @@ class SQLiteStorage:
             LockedError: another process uses it.
             StorageError: it cannot be used.
         """
-        self._path = data / "chainchat.sqlite"
+        self._path = data / DATABASE
         self._lock = DataLock(data)
         self._index = Index()
         """Of what is newer than the checkpoint."""

@@ -244,14 +244,31 @@ def test_data_that_cannot_be_written_is_named(new_cluster: NewCluster) -> None:
     assert line.startswith(f"{cluster['only'].data}: ")
 
 
-def test_data_that_is_no_database_is_named(new_cluster: NewCluster) -> None:
+@pytest.mark.parametrize("foreground", [["-n"], []], ids=["foreground", "daemon"])
+def test_data_that_is_no_database_is_named(new_cluster: NewCluster, foreground: list[str]) -> None:
     cluster = new_cluster(("only",))
     node = cluster["only"]
     node.data.mkdir(parents=True)
-    (node.data / "chainchat.sqlite").write_bytes(b"this is no database" * 1000)
-    node.start()
-    assert node.wait() != 0
-    assert f"{node.data}/chainchat.sqlite: file is not a database" in node.log_text()
+    database = node.data / "chainchat.sqlite"
+    database.write_bytes(b"this is no database" * 1000)
+    ended = run(cluster.folder, *foreground, "chainchat", "--position", "only")
+    assert refusal(ended) == f"{database}: file is not a database"
+    assert database.read_bytes() == b"this is no database" * 1000
+
+
+def test_a_host_of_another_machine_is_named(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("only",))
+    config = cluster.folder / "chain.ini"
+    config.write_text(config.read_text().replace(f"host = {HOST}", "host = 192.0.2.1"))
+    line = refusal(run(cluster.folder, "-n", "chainchat", "--position", "only"))
+    assert "cannot listen on 192.0.2.1: Cannot assign requested address" in line
+    assert line.endswith("; choose a host of this machine")
+
+
+def test_fenced_alone_is_refused(new_cluster: NewCluster) -> None:
+    folder = new_cluster(("only",)).folder
+    ended = run(folder, "-n", "chainchat", "--position", "only", "--fenced", "head")
+    assert refusal(ended) == "--fenced goes with --force-alone; nothing was changed"
 
 
 def test_help_explains_the_options(tmp_path: Path) -> None:
