@@ -8,7 +8,7 @@ from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionLost
 
-from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping, encode
+from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping, Submission, Submit, encode
 from chainchat.server import link as link_module
 from chainchat.server.boxes import boxed
 from chainchat.server.detector import LAST_PAUSE
@@ -301,9 +301,11 @@ async def test_a_receiver_that_does_not_read_pauses_its_link_and_no_other(alone)
 
 @pytest_twisted.ensureDeferred
 async def test_however_the_octets_are_cut_each_message_is_heard_once(alone):
-    client = await alone.dial("tail", as_=identity("head"))
+    await alone.dial("tail", as_=identity("head"))
     await until(lambda: linked(alone, "tail", "head"))
-    said = [Ack(1, seq) for seq in range(5)]
+    # A cut may leave for the next read what looks like a box of its own.
+    inner = Submission(1, boxed(*encode(Ack(1, 7))))
+    said = [Ack(1, 1), Submit(1, "origin", (inner,)), Ack(1, 2)]
     stream = b"".join(boxed(*encode(message)) for message in said)
     link = alone.links["tail"]._links["head", "chain"]
     for cut in range(len(stream) + 1):
@@ -313,4 +315,33 @@ async def test_however_the_octets_are_cut_each_message_is_heard_once(alone):
         link.dataReceived(stream[cut : cut + 7])
     heard = alone.receivers["tail"].messages()
     assert heard == [("head", message) for message in said * (len(stream) + 2)]
-    assert not client.closed
+    await a_moment()
+    assert ("unlinked", "head") not in alone.heard("tail")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_box_without_an_end_ends_the_connection(alone, logged):
+    client = await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    key_and_value = b"\0\1k" + b"\xff\xff" + b"v" * 65_535
+    client.transport.write(key_and_value * 10)
+    await until(lambda: client.closed)
+    assert [line for line in logged if "sent a box without an end: connection closed" in line]
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_was_dialled_and_is_slow_to_answer_is_not_dialled_again(pair, monkeypatch):
+    await until(lambda: linked(pair, "head", "tail"))
+    answered = link_module.Link._answered
+
+    def late(link, answer):
+        reactor.callLater(0.1, answered, link, answer)
+
+    monkeypatch.setattr(link_module.Link, "_answered", late)
+    new = identity("head", incarnation=2, port=pair.settings["head"].chain_port)
+    pair.links["head"].stop()
+    pair.links["head"].start(new, pair.receivers["head"])
+    await until(lambda: linked(pair, "tail", "head", incarnation=2))
+    await a_moment(0.3)
+    links_of_2 = [heard for heard in pair.heard("tail") if heard == ("linked", "head", 2)]
+    assert len(links_of_2) == 1

@@ -3,8 +3,10 @@
 import pytest
 import pytest_twisted
 from links_rim import Receiver, identity, lines_logged, linked, open_rim
+from msgspec import msgpack
 from msgspec.structs import replace
-from tcp import HERE, a_moment, reactor, until
+from tcp import HERE, Talkers, a_moment, reactor, until
+from twisted.internet.defer import maybeDeferred
 from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
@@ -12,6 +14,10 @@ from chainchat.server.link import Hello, RefusedHelloError
 from chainchat.server.links import Links
 
 pytestmark = pytest.mark.reactor
+
+BAD_TEXT = b"\x84\xa5epoch\x01\xa6origin\xa2\xff\xfe\xa8requests\x90\xa5chain\xa2\xff\xfe"
+NESTED = b"\x81\xa1x" + b"\x91" * 30_000
+UNASKED = amp.AmpBox({b"_command": b"Hello", b"identity": b"", b"lane": b"chain"}).serialize()
 
 
 @pytest.fixture
@@ -62,12 +68,42 @@ async def test_another_node_at_ones_own_position_is_refused(alone, logged):
     assert len(logged) == 1
 
 
+@pytest.mark.parametrize("said", [b"\xc1", BAD_TEXT, NESTED], ids=["octet", "text", "nesting"])
 @pytest_twisted.ensureDeferred
-async def test_what_cannot_be_understood_is_refused(alone, logged):
+async def test_what_cannot_be_understood_is_refused(alone, logged, logged_failures, said):
     client = await alone.dial("tail")
     with pytest.raises(RefusedHelloError, match="does not understand"):
-        await client.callRemote(Hello, identity=b"\xc1", lane=b"chain")
+        await client.callRemote(Hello, identity=said, lane=b"chain")
     assert logged[0].endswith("refused: it says what this version does not understand")
+    await until(lambda: client.closed)
+    assert logged_failures == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_connection_of_whoever_is_refused_is_closed(alone):
+    client = await alone.dial("tail")
+    with pytest.raises(RefusedHelloError):
+        await client.callRemote(
+            Hello, identity=msgpack.encode(identity("head", chain="other")), lane=b"chain"
+        )
+    await until(lambda: client.closed)
+    assert alone.links["tail"]._all == set()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_error_that_says_nothing_ends_the_connection(rim, logged, logged_failures):
+    rim.listen("head")
+    elsewhere = Talkers()
+    port = reactor.listenTCP(0, elsewhere, interface=HERE)
+    rim.settings["tail"] = rim.node("tail", port.getHost().port)
+    rim.start("head")
+    await until(lambda: elsewhere.made and elsewhere.made[0].data)
+    talker = elsewhere.made[0]
+    talker.transport.write(amp.AmpBox({b"_error": b"1"}).serialize())
+    await until(lambda: talker.closed)
+    assert [line for line in logged if "sent a box out of place: connection closed" in line]
+    assert logged_failures == []
+    await maybeDeferred(port.stopListening)
 
 
 @pytest_twisted.ensureDeferred
@@ -147,6 +183,7 @@ async def test_the_next_life_of_a_connected_node_is_no_copy(alone):
         (b"\x00\x01a\x00\x01b\x00\x00", "sent a box out of place"),
         (b"\x00\x07_answer\x00\x011\x00\x00", "sent a box out of place"),
         (b"\x00\x08_command\x00\x05Hello\x00\x00", "sent Hello out of place"),
+        (UNASKED, "sent Hello out of place"),
         (b"\x00\x08_command\x00\x02\xff\xfe\x00\x00", "out of place"),
         (b"\x00\x00", "sent a box out of place"),
     ],
@@ -168,6 +205,8 @@ async def test_garbage_ends_the_connection_without_a_traceback(
     ("box", "complaint"),
     [
         ({b"_command": b"Ack", b"body": b"\xc1"}, "sent a Ack that does not fit"),
+        ({b"_command": b"Submit", b"body": BAD_TEXT}, "sent a Submit that does not fit"),
+        ({b"_command": b"Ack", b"body": NESTED}, "sent a Ack that does not fit"),
         ({b"_command": b"Ack"}, "sent a Ack that does not fit"),
         ({b"_command": b"Nosuch", b"body": b""}, "sent Nosuch out of place"),
         ({b"_command": b"Hello", b"identity": b"", b"lane": b""}, "sent Hello out of place"),

@@ -298,6 +298,9 @@ Message = (
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 """Every kind of message by its name on the wire."""
 
+UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of octets that are no message: the last two for text and for deep nesting."""
+
 _encoder = msgpack.Encoder()
 _decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}
 _entries_decoder = msgpack.Decoder(tuple[Entry, ...])
@@ -323,7 +326,7 @@ def decode(kind: str, body: bytes) -> Message:
         raise BadMessageError(f"unknown kind of message {kind!r}")
     try:
         message: Message = decoder.decode(body)
-    except DecodeError as error:
+    except UNDECODABLE as error:
         raise BadMessageError(f"a {kind} that does not fit: {error}") from error
     return message
 

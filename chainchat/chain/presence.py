@@ -1,7 +1,8 @@
 """Who is there: what this life has heard from each position, whether it is a member or not.
 
-This is for whom to ask, whom to let in and what to show to people. Whom to exclude is judged by
-``evidence``, of lives and not of positions.
+This is for whom to ask, whom to let in and what to show to people; and while there is a connection
+with a position, a refusal there proves nothing. Whom to exclude is judged by ``evidence``, of lives
+and not of positions.
 """
 
 from collections.abc import Iterable

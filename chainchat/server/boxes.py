@@ -1,7 +1,7 @@
 """Messages as AMP boxes, made and found in one go.
 
 Every box that carries a message begins in one of a few ways, and AMP itself says how. AMP's own
-parser takes a box apart string by string, which was a fifth of what a lone message costs a node.
+parser and serializer work string by string, which was a fifth of what a lone message costs a node.
 """
 
 import re

@@ -7,7 +7,7 @@ answer.
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import DecodeError, Struct, msgpack
+from msgspec import Struct, msgpack
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols import amp
@@ -15,7 +15,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import KINDS, BadMessageError, Message, decode, encode
+from chainchat.chain.messages import (
+    KINDS,
+    UNDECODABLE,
+    BadMessageError,
+    Message,
+    decode,
+    encode,
+)
 from chainchat.server.boxes import BODY, boxed, leading_messages
 from chainchat.server.interfaces import Timer
 from chainchat.server.writing import write_at_once
@@ -27,6 +34,9 @@ PROTOCOL_VERSION = 2
 
 HELLO_SECONDS = 5.0
 """How long a new connection may take to say who it is."""
+
+MAX_UNFINISHED = 262_144
+"""Octets after which a box that has not ended is none that a node sends."""
 
 
 class Identity(Struct, frozen=True):
@@ -98,6 +108,8 @@ class Link(amp.AMP):
         self.peer: Identity | None = None
         self._links = links
         self._open = True
+        self._unfinished = 0
+        """Octets that came since AMP found a box, counted by whole reads of the socket."""
         self._deadline: Timer | None = None
 
     # --- the connection
@@ -150,7 +162,11 @@ class Link(amp.AMP):
     @Hello.responder
     def hello(self, identity: bytes, lane: bytes) -> dict[str, bytes]:
         """The other side has dialled and says who it is."""
-        self._check(identity)
+        try:
+            self._check(identity)
+        except RefusedHelloError:
+            self._links.clock.callLater(0, self.transport.loseConnection)  # behind the answer
+            raise
         self.lane = COPY if lane == COPY.encode() else CHAIN
         # The answer has to be sent before anything else is.
         self._links.clock.callLater(0, self._introduce)
@@ -162,10 +178,9 @@ class Link(amp.AMP):
 
     def _check(self, identity: bytes) -> None:
         """Raises RefusedHelloError if the two do not belong together."""
-        self._on_time()
         try:
             peer = msgpack.decode(identity, type=Identity)
-        except DecodeError:
+        except UNDECODABLE:
             objection = "says what this version does not understand"
         else:
             objection = self._links.identity.objection(peer)
@@ -175,6 +190,7 @@ class Link(amp.AMP):
         if objection:
             self._links.complain(self.address, f"refused: it {objection}")
             raise RefusedHelloError(f"{self._links.identity.member.position}: it {objection}")
+        self._on_time()
         self.peer = peer
 
     @property
@@ -197,24 +213,38 @@ class Link(amp.AMP):
                 self._deliver(kind, body)
             if not data:
                 return
+        self._unfinished += len(data)
         try:
             super().dataReceived(data)
         except amp.AmpError:
             self._stranger("does not speak AMP")
+        if self._unfinished > MAX_UNFINISHED:
+            self._stranger("sent a box without an end")
 
     def ampBoxReceived(self, box: amp.AmpBox) -> None:
         """Keep from AMP what would make it log a traceback."""
+        self._unfinished = 0
         name = box.get(amp.COMMAND, b"").decode("ascii", "replace")
-        reply = box.get(amp.ANSWER) or box.get(amp.ERROR)
-        expected: dict[bytes, object] = self._outstandingRequests or {}
         if name in KINDS and self.peer is not None:
             self._deliver(name, box.get(BODY, b""))
-        elif (
-            name == Hello.__name__ and self.peer is None and {b"identity", b"lane"} <= set(box)
-        ) or (reply in expected):
+        elif self._is_hello(name, box) or self._is_reply(box):
             super().ampBoxReceived(box)
         else:
             self._stranger(f"sent {name or 'a box'} out of place")
+
+    def _is_hello(self, name: str, box: amp.AmpBox) -> bool:
+        return (
+            name == Hello.__name__
+            and self.peer is None
+            and {b"identity", b"lane", amp.ASK} <= set(box)
+        )
+
+    def _is_reply(self, box: amp.AmpBox) -> bool:
+        """Whether it answers what this side has asked, with all that AMP takes for granted."""
+        expected: dict[bytes, object] = self._outstandingRequests or {}
+        if box.get(amp.ERROR) in expected:
+            return {amp.ERROR_CODE, amp.ERROR_DESCRIPTION} <= set(box)
+        return box.get(amp.ANSWER) in expected
 
     def _deliver(self, kind: str, body: bytes) -> None:
         assert self.peer is not None

@@ -32,7 +32,7 @@ FIRST_REDIAL, LAST_REDIAL = 0.02, 0.5
 """Seconds before a node is dialled again: the first time, and at most."""
 
 SILENT_SUSPICIONS = 3
-"""Times ``suspect_after`` after which a connection on which nothing arrives is made anew.
+"""Times ``suspect_after`` after which a connection that acknowledges nothing is made anew.
 
 TCP tries ever more seldom on an old one, and would notice late that the network is back.
 """
@@ -125,7 +125,8 @@ class Links:
                 call.cancel()
         for attempt in list(self._dialling.values()):
             attempt.cancel()
-        for link in list(self._all):
+        ended, self._all = self._all, set()
+        for link in ended:
             link.close()
         self._links = {}
         self._first_fetch = {}
@@ -168,7 +169,9 @@ class Links:
         """Dial until there is a link; ``pause``: seconds before the next attempt."""
         if self._receiver is None or not self._dials(position):
             return
-        if (position, CHAIN) not in self._links and (position, CHAIN) not in self._dialling:
+        chain = position, CHAIN
+        greeting = any((link.dialled, link.lane) == chain for link in self._all)
+        if not greeting and chain not in self._links and chain not in self._dialling:
             self._connect(position, CHAIN, lambda: self._redial(position, pause))
 
     def _connect(self, position: str, lane: str, failed: Callable[[], None] = lambda: None) -> None:
@@ -276,8 +279,9 @@ class Links:
 
     def lost(self, link: Link) -> None:
         """A connection ended."""
+        of_this_life = link in self._all
         self._all.discard(link)
-        if self._receiver is None:
+        if self._receiver is None or not of_this_life:
             return
         if link.peer is not None:
             position = link.peer.member.position
