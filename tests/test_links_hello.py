@@ -10,6 +10,8 @@ from twisted.internet.defer import maybeDeferred
 from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Ack, encode
+from chainchat.server.boxes import boxed
 from chainchat.server.link import Hello, RefusedHelloError
 from chainchat.server.links import Links
 
@@ -220,7 +222,8 @@ async def test_a_peer_that_says_what_no_node_says_is_cut_off(
 ):
     client = await alone.dial("tail", as_=identity("head"))
     await until(lambda: linked(alone, "tail", "head"))
-    client.sendBox(amp.AmpBox(box))
+    # Nor is heard what comes behind it.
+    client.transport.write(amp.AmpBox(box).serialize() + boxed(*encode(Ack(1, 9))))
     await until(lambda: client.closed)
     await until(lambda: ("unlinked", "head") in alone.heard("tail"))
     assert [line for line in logged if complaint in line]

@@ -132,7 +132,7 @@ class Link(amp.AMP):
         amp.BinaryBoxProtocol.makeConnection(self, transport)
 
     def close(self) -> None:
-        """End it at once: nobody is introduced on it any more."""
+        """End it at once: nobody is introduced on it, and nothing heard, any more."""
         self._open = False
         self.transport.abortConnection()
 
@@ -248,6 +248,8 @@ class Link(amp.AMP):
 
     def _deliver(self, kind: str, body: bytes) -> None:
         assert self.peer is not None
+        if not self._open:
+            return
         try:
             message = decode(kind, body)
         except BadMessageError as error:
@@ -261,7 +263,7 @@ class Link(amp.AMP):
 
     def _stranger(self, what: str) -> None:
         self._links.complain(self.address, f"{what}: connection closed")
-        self.transport.abortConnection()
+        self.close()
 
     # --- the transport has more to send than it should, or no more
 
