@@ -27,6 +27,9 @@ from chainchat.server.node import MAX_PENDING, begin_life
 from chainchat.storage import Checkpoint, StorageError
 from chainchat.storage.memory import MemoryStorage
 
+NESTED = b"\x81\xa1x" + b"\x91" * 30_000
+BAD_TEXT = b"\x81\xa2id\xa2\xff\xfe"
+
 
 @pytest.fixture
 def house():
@@ -54,7 +57,7 @@ def test_a_life_keeps_the_configuration_and_the_vote(house):
     assert (record.configuration.positions, record.founding) == (THREE, THREE)
 
 
-@pytest.mark.parametrize("record", [b"", b"\xc1", b"\x80", b"half of a record"])
+@pytest.mark.parametrize("record", [b"", b"\xc1", b"\x80", b"half of a record", NESTED, BAD_TEXT])
 def test_a_corrupt_record_is_one_line_for_the_operator(record):
     storage = MemoryStorage()
     storage.write_record(record)

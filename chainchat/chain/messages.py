@@ -340,6 +340,6 @@ def decode_entries(data: bytes) -> tuple[Entry, ...]:
     """The reverse of ``encode_entries``.
 
     Raises:
-        msgspec.DecodeError: the data is corrupt.
+        UNDECODABLE: the data is corrupt.
     """
     return _entries_decoder.decode(data)

@@ -4,9 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import attrgetter
 
-from msgspec import DecodeError
-
-from chainchat.chain.messages import Entry
+from chainchat.chain.messages import UNDECODABLE, Entry
 from chainchat.chat import commands, queries
 from chainchat.chat.queries import Page
 from chainchat.chat.refusals import RefusedError
@@ -59,7 +57,7 @@ class Applied:
         """
         try:
             command = commands.decode(entry.command)
-        except DecodeError as error:
+        except UNDECODABLE as error:
             raise StorageError(f"{self._storage}: entry {entry.seq}: {error}") from None
         outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
         if type(command) is commands.Say:
@@ -111,7 +109,7 @@ def _restored(storage: Storage) -> ChatState:
         return ChatState()
     try:
         return ChatState.from_image(checkpoint.image)
-    except DecodeError as error:
+    except UNDECODABLE as error:
         raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
-from msgspec import DecodeError, msgpack
+from msgspec import msgpack
 from msgspec.structs import replace
 from twisted.logger import Logger
 
@@ -22,6 +22,7 @@ from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.evidence import PINGS_PER_SUSPICION
 from chainchat.chain.membership import Copy, Excluded, Membership, Report, Save, Seal
 from chainchat.chain.messages import (
+    UNDECODABLE,
     Ack,
     Answer,
     Copied,
@@ -89,7 +90,7 @@ def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Re
     else:
         try:
             old = msgpack.decode(stored, type=Record)
-        except DecodeError as error:
+        except UNDECODABLE as error:
             raise StorageError(f"{storage}: the record of membership is corrupt: {error}") from None
         record = replace(old, incarnation=old.incarnation + step)
     storage.write_record(msgpack.encode(record))

@@ -17,9 +17,13 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 from zlib import crc32
 
-from msgspec import DecodeError
-
-from chainchat.chain.messages import Entry, EntryId, decode_entries, encode_entries
+from chainchat.chain.messages import (
+    UNDECODABLE,
+    Entry,
+    EntryId,
+    decode_entries,
+    encode_entries,
+)
 from chainchat.chain.replica import fitting, place_of, size
 from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.cuts import write_side_file
@@ -70,7 +74,7 @@ def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Retu
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
         try:
             return method(*args, **kwargs)
-        except (sqlite3.Error, OSError, DecodeError) as error:
+        except (sqlite3.Error, OSError, *UNDECODABLE) as error:
             raise StorageError(f"{args[0]}: {error}") from error
 
     return wrapped
