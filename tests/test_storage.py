@@ -303,6 +303,17 @@ def test_everything_survives_reopening(data):
     storage.close()
 
 
+@pytest.mark.parametrize("command", [b"\xa2\xff\xfe", b"\x91" * 30_000], ids=["text", "nesting"])
+def test_what_nobody_can_read_is_cut_off_and_kept_all_the_same(data, command):
+    storage = SQLiteStorage(data)
+    storage.append([entry(1), entry(2, command=command)])
+    side_file = storage.cut(1)
+    [line] = side_file.read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["command"] == repr(command)
+    assert bytes.fromhex(json.loads(line)["octets"]) == command
+    storage.close()
+
+
 def test_a_cut_writes_a_side_file_of_its_own_and_survives_reopening(data):
     storage = SQLiteStorage(data)
     say = encode(Say("a.1.1", 5, "alice", "", (Saying("grüß euch", 0, "*"),)))

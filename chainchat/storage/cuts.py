@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
-from msgspec import DecodeError, msgpack
+from msgspec import msgpack
 
-from chainchat.chain.messages import Entry
+from chainchat.chain.messages import UNDECODABLE, Entry
 
 
 def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry]) -> Path:
@@ -44,7 +44,7 @@ def _line(entry: Entry) -> str:
 def _readable(command: bytes) -> str:
     try:
         return repr(msgpack.decode(command))
-    except DecodeError:
+    except UNDECODABLE:
         return repr(command)
 
 
