@@ -64,23 +64,15 @@ def test_a_change_without_a_standstill_took_no_time(house):
     assert house.what_came_of_it() == ["writes stood still for 0.000 s"]
 
 
-def test_it_began_when_what_waits_came_further_for_the_last_time(house):
-    house.standstill.tick(7, idle=False)
+@pytest.mark.parametrize(("idle", "seconds"), [(False, "0.750"), (True, "0.000")])
+def test_it_began_when_what_waits_came_further_for_the_last_time(house, idle, seconds):
+    house.standstill.tick(7, idle=idle)
     for _ in range(3):
         house.clock.advance(0.25)
-        house.standstill.tick(7, idle=False)
+        house.standstill.tick(7, idle=idle)
     house.standstill.changed(BOTH, ALONE)
     house.standstill.ends()
-    assert house.what_came_of_it() == ["writes stood still for 0.750 s"]
-
-
-def test_while_nothing_waits_nothing_stands_still(house):
-    for _ in range(3):
-        house.clock.advance(1)
-        house.standstill.tick(7, idle=True)
-    house.standstill.changed(BOTH, ALONE)
-    house.standstill.ends()
-    assert house.what_came_of_it() == ["writes stood still for 0.000 s"]
+    assert house.what_came_of_it() == [f"writes stood still for {seconds} s"]
 
 
 def test_a_change_that_confirmed_nothing_is_told_with_the_next(house):

@@ -215,11 +215,6 @@ class Sponsor:
         self._newest: dict[Member, int] = {}
 
     @property
-    def asked_for_anything(self) -> bool:
-        """Whether there are questions that are not answered, or not completely."""
-        return bool(self._waiting or self._answering)
-
-    @property
     def busy(self) -> bool:
         """Whether more can be sent at once, in another turn."""
         return bool(self._answering)
@@ -257,6 +252,8 @@ class Sponsor:
             may_lend: whether a learner may copy now. If not, its question waits, and what is left
                 of an answer is dropped: it asks again.
         """
+        if not self._waiting and not self._answering:  # nearly always
+            return
         self._answering = {p: a for p, a in self._answering.items() if may_lend(a.fetch.learner)}
         for position, fetch in list(self._waiting.items()):
             if not may_lend(fetch.learner):

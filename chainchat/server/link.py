@@ -120,7 +120,7 @@ class Link(amp.AMP):
         self.transport.setTcpNoDelay(True)
         self._links.limit_silence(self.transport.getHandle())
         self.transport.registerProducer(self, True)
-        self._deadline = self._links.clock.callLater(HELLO_SECONDS, self.transport.abortConnection)
+        self._deadline = self._links.clock.callLater(HELLO_SECONDS, self.close)
         if self.dialled is not None:
             greeting = self.callRemote(
                 Hello, identity=self._links.identity_bytes, lane=self.lane.encode()
@@ -150,14 +150,14 @@ class Link(amp.AMP):
         try:
             self._check(answer["identity"])
         except RefusedHelloError:
-            self.transport.abortConnection()
+            self.close()
         else:
             self._introduce()
 
     def _refused(self, failure: Failure) -> None:
         if failure.check(RefusedHelloError):
             self._links.complain(self.address, f"refuses this node: {failure.getErrorMessage()}")
-        self.transport.abortConnection()
+        self.close()
 
     @Hello.responder
     def hello(self, identity: bytes, lane: bytes) -> dict[str, bytes]:

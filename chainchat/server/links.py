@@ -254,7 +254,7 @@ class Links:
     def introduced(self, link: Link) -> None:
         """A connection's other end is known; one link for each pair and lane."""
         if self._receiver is None:
-            link.transport.abortConnection()
+            link.close()
             return
         assert link.peer is not None
         member = link.peer.member
@@ -262,7 +262,7 @@ class Links:
         rival = self._links.get((position, link.lane))
         self._links[position, link.lane] = link
         if rival is not None:
-            rival.transport.abortConnection()
+            rival.close()
         if link.lane == COPY:
             fetch = self._first_fetch.pop(position, None)
             if fetch is not None:

@@ -382,11 +382,10 @@ class Node:
             self._waiting.append((self._submitted, self._clock.seconds()))
         for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
             self._perform(effect)
-        if self._sponsor.asked_for_anything:
-            for answer in self._sponsor.turn(self._paused, self._may_lend):
-                self._perform(answer)
-            if self._sponsor.busy:
-                self._soon()
+        for answer in self._sponsor.turn(self._paused, self._may_lend):
+            self._perform(answer)
+        if self._sponsor.busy:
+            self._soon()
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2
         self.congested = self.congested and not room_again
         if self.audience is None:
