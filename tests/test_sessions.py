@@ -653,13 +653,27 @@ def test_of_many_pushes_some_are_remembered_and_no_mark_is_set_too_high():
         reading.pushed(newest=number, written=10 * number)
     last = 3 * REMEMBERED_PUSHES
     assert reading.did_something(15, 10 * last) is False
-    assert reading.did_something(5_000, 10 * last) is True
-    assert 500 - 8 < reading.seen <= 500
+    assert reading.did_something(1_000, 10 * last) is True
+    assert 100 - 8 < reading.seen <= 100
     assert reading.did_something(10 * last, 10 * last) is True
     assert reading.seen == last
 
 
 # --- slow readers, and more than the chain takes -----------------------------------------
+
+
+def test_what_waits_on_one_connection_waits_on_no_other(pair):
+    alice, bob = pair
+    assert not alice.session.busy
+    assert not bob.session.busy
+    bob.sends("owed an answer")
+    assert bob.session.busy
+    assert not alice.session.busy
+    assert bob.reads() == ["+OK 4"]
+    bob.session.output_full(full=True)
+    assert bob.says("not heard yet") == []
+    assert bob.session.busy
+    assert not alice.session.busy
 
 
 def test_a_slow_reader_gets_everything_later_in_order_and_once(pair):

@@ -412,3 +412,7 @@ class Human(Voice):
     def notice(self, code: str, text: str, **values: str) -> str:
         """``* bob is here``."""
         return f"* {text}"
+
+
+HUMAN = Human()
+"""The one that all people share: a voice has no state."""

@@ -107,7 +107,7 @@ class LineSplitter:
         self._limit = limit  # octets of a line, its ending not counted
         # The line whose end has not come. Of one that is too long, limit + 1 octets are kept: they
         # are enough to know it.
-        self._begun = bytearray()
+        self._begun = b""
         self._held = b""  # a CR of which we cannot know yet whether it belongs to an ending
 
     def feed(self, data: bytes) -> list[bytes | Literal[TooLong.TOO_LONG]]:
@@ -123,8 +123,8 @@ class LineSplitter:
             data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r\0", b"\n")
         *lines, rest = data.split(b"\n")
         if lines:
-            lines[0] = bytes(self._begun) + lines[0]
-            self._begun.clear()
+            lines[0] = self._begun + lines[0]
+            self._begun = b""
         self._begun += rest[: self._limit + 1 - len(self._begun)]
         return [line if len(line) <= self._limit else TOO_LONG for line in lines]
 

@@ -296,3 +296,7 @@ class Machine(Voice):
         """``NOTE joined name=bob :bob is here``; a value has no space in it."""
         words = "".join(f" {key}={value}" for key, value in values.items())
         return f"NOTE {code}{words} :{text}"
+
+
+MACHINE = Machine()
+"""The one that all programs share: a voice has no state."""

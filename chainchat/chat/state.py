@@ -33,7 +33,7 @@ FORGET_AFTER = 30 * 24 * 3600 * 1000
 """Milliseconds of entry time after which an unused program's results are forgotten."""
 
 
-class Account(Struct):
+class Account(Struct, gc=False):
     """An account.
 
     Attributes:
@@ -271,7 +271,7 @@ class ChatState:
         state.origins = decoded.origins
         for account in decoded.accounts:
             state.accounts[account.number] = account
-            state._names[account.name.lower()] = account.number
+            state._names[_key(account.name)] = account.number
             if account.session:
                 state._sessions[account.session] = account.number
         state._roll = sorted(state._names)
@@ -354,8 +354,9 @@ class ChatState:
         if account is None:
             account = Account(seq, command.name, seen=seq)
             self.accounts[seq] = account
-            self._names[command.name.lower()] = seq
-            insort(self._roll, command.name.lower())
+            key = _key(command.name)
+            self._names[key] = seq
+            insort(self._roll, key)
         account.token = command.token
         self._attach(account, command.session, events, created=created)
 
@@ -474,6 +475,12 @@ class ChatState:
 
     def _forget(self, program: tuple[int, str]) -> None:
         self._remembered -= len(self._programs.pop(program).sent)
+
+
+def _key(name: str) -> str:
+    """A name in lower case; itself where it is that already, so that it is in memory once."""
+    key = name.lower()
+    return name if key == name else key
 
 
 def _remembered(program: Program, saying: commands.Saying) -> Result:

@@ -6,7 +6,8 @@ is live. So a slow reader costs nothing and loses nothing.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from chainchat.chat.voice import Message, Voice
 from chainchat.server.history import History
@@ -17,17 +18,35 @@ CATCH_UP_MESSAGES = 200
 DAY = 86_400_000
 """Milliseconds."""
 
-REMEMBERED_PUSHES = 1_024
-"""Ends of pushes remembered until they are seen; with more, every other one is forgotten."""
+REMEMBERED_PUSHES = 64
+"""Ends of pushes remembered until they are seen; with more, every other one is forgotten.
+
+Each takes 100 octets and more, and who is not at the keyboard sees none.
+"""
+
+
+class Recipient(Protocol):
+    """Whom messages are pushed to.
+
+    Attributes:
+        account: number of the account that they are for.
+        name: of the account.
+        voice: the mode.
+    """
+
+    account: int
+    name: str
+    voice: Voice
+
+    def push(self, data: bytes, newest: int) -> None:
+        """Write messages to the connection; ``newest``: the id of the newest in them."""
 
 
 class Delivery:
     """Pushes to one session.
 
     Attributes:
-        account: number of the account that the messages are for.
-        viewer: its name.
-        voice: the mode.
+        recipient: the session.
         live: whether everything up to the newest entry applied was pushed.
         previous: id of the newest message pushed, or pushable before the first.
         day: UTC day of the last message shown.
@@ -36,53 +55,30 @@ class Delivery:
     __slots__ = (  # one of it for each client, of whom there can be thousands
         "_cursor",
         "_history",
-        "_write",
-        "account",
         "day",
         "live",
         "previous",
-        "viewer",
-        "voice",
+        "recipient",
     )
 
-    def __init__(
-        self,
-        account: int,
-        viewer: str,
-        voice: Voice,
-        history: History,
-        write: Callable[[bytes, int], None],
-        *,
-        after: int,
-    ) -> None:
-        """Deliver what comes after a message.
-
-        Args:
-            account: number of the account.
-            viewer: its name.
-            voice: the mode.
-            history: where the messages are.
-            write: writes messages to the connection; it is told the id of the newest in them.
-            after: id of the message after which to begin.
-        """
-        self.account = account
-        self.viewer = viewer
-        self.voice = voice
+    def __init__(self, recipient: Recipient, history: History, after: int) -> None:
+        """Deliver what comes after the message of this id; ``history``: where messages are."""
+        self.recipient = recipient
         self.live = False
-        self.previous = history.previous(account, after + 1)
+        self.previous = history.previous(recipient.account, after + 1)
         self.day = 0
         self._history = history
-        self._write = write
         self._cursor = after
 
     def push(self, data: bytes, newest: int) -> None:
         """Write rendered messages, the newest of which has this id."""
-        self._write(data, newest)
+        self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
     def catch_up(self) -> None:
         """Push a page from the log; afterwards it is live if there was none."""
-        missed = self._history.missed(self.account, self._cursor, CATCH_UP_MESSAGES)
+        account = self.recipient.account
+        missed = self._history.missed(account, self._cursor, CATCH_UP_MESSAGES)
         if missed:
             data, self.day = render(self, missed)
             self.push(data, missed[-1].id)
@@ -97,9 +93,11 @@ class Reading:
         seen: the read mark: id of the newest message known to be seen.
     """
 
+    __slots__ = ("_pushes", "_written_before", "seen")  # one of it for each person
+
     def __init__(self, seen: int) -> None:
         self.seen = seen
-        self._pushes: list[tuple[int, int]] = []
+        self._pushes: tuple[tuple[int, int], ...] = ()
         """Of each push not seen yet: octets written at its end, id of its newest message."""
         self._written_before = 0
 
@@ -107,7 +105,7 @@ class Reading:
         """Messages up to ``newest`` were pushed; ``written``: the octets written so far."""
         if len(self._pushes) >= REMEMBERED_PUSHES:
             self._pushes = self._pushes[1::2]
-        self._pushes.append((written, newest))
+        self._pushes = (*self._pushes, (written, newest))
 
     def did_something(self, acknowledged: int | None, written: int) -> bool:
         """The person did something, so what their machine has by now was seen.
@@ -126,13 +124,13 @@ class Reading:
         seen = bisect_right(self._pushes, octets, key=lambda push: push[0])
         if seen:
             self.seen = max(self.seen, self._pushes[seen - 1][1])
-            del self._pushes[:seen]
+            self._pushes = self._pushes[seen:]
         return self.seen > before
 
 
 def render(delivery: Delivery, messages: Iterable[Message]) -> tuple[bytes, int]:
     """Messages as octets, the way this delivery's voice has them, and the day of the last."""
-    voice, viewer = delivery.voice, delivery.viewer
+    voice, viewer = delivery.recipient.voice, delivery.recipient.name
     day, previous = delivery.day, delivery.previous
     lines = []
     for message in messages:

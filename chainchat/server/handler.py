@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
-from chainchat.chat.machine import Machine, greeting
+from chainchat.chat.machine import MACHINE, Machine, greeting
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
@@ -244,7 +244,7 @@ class Handler:
     def _hello(self, request: requests.Hello) -> None:
         self._program = request.client
         self._client.notices = request.notices
-        self._client.voice = Machine()
+        self._client.voice = MACHINE
         nodes = list(self._lobby.addresses.values())
         self.replies.answer(greeting(self._node.me.position, self._lobby.max_line, nodes))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Final
 
 from chainchat.chat.lines import TOO_LONG, Line
 
@@ -9,7 +10,7 @@ from chainchat.chat.lines import TOO_LONG, Line
 class Intake:
     """Lines that wait for their turn.
 
-    Nearly always there are none, on thousands of connections: that has to cost no memory.
+    Nearly always there are none, on thousands of connections: then ``NOTHING`` is their place.
 
     Attributes:
         octets: how many there are in them, with one for the ending of each.
@@ -70,6 +71,10 @@ class Intake:
         """Forget everything."""
         self._lines = []
         self.octets = self._taken = self._looked_at = 0
+
+
+NOTHING: Final = Intake()
+"""What waits on a connection where nothing does: one for all of them, and never added to."""
 
 
 def _octets(lines: Iterable[Line]) -> int:

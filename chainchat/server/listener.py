@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chainchat.chat.human import Human
+from chainchat.chat.human import HUMAN
 from chainchat.chat.lines import LineSplitter, TelnetFilter
 from chainchat.chat.refusals import Code
 from chainchat.server.sessions import Session
@@ -48,13 +48,13 @@ class ClientProtocol(Protocol):
     def connectionMade(self) -> None:
         _keep_alive(self.transport.getHandle())
         self.transport.setTcpNoDelay(True)
-        if self.factory.admit(self):
+        if self.factory.admit():
             self.transport.registerProducer(self, True)
             self._session = self._new_session(self)
             self._session.opened()
         else:
             text = f"this node has {self.factory.limit} connections already; try another node"
-            self.write(f"{Human().refused('', Code.TOO_MANY_CONNECTIONS, text)}\r\n".encode())
+            self.write(f"{HUMAN.refused('', Code.TOO_MANY_CONNECTIONS, text)}\r\n".encode())
             self.transport.loseConnection()
 
     def dataReceived(self, data: bytes) -> None:
@@ -75,8 +75,8 @@ class ClientProtocol(Protocol):
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
-        self.factory.dismiss(self)
         if self._session is not None:
+            self.factory.dismiss()
             self._session.lost()
 
     # --- from the transport, which has more to send than it should, or no more
@@ -148,7 +148,7 @@ class ClientFactory(Factory):
         self.limit = limit
         self._new_session = new_session
         self._max_line = max_line
-        self._admitted: set[ClientProtocol] = set()
+        self._admitted = 0
         self._full = False
 
     def buildProtocol(self, addr: object) -> Any:  # noqa: ARG002 - Twisted's
@@ -156,18 +156,17 @@ class ClientFactory(Factory):
         protocol.factory = self
         return protocol
 
-    def admit(self, protocol: ClientProtocol) -> bool:
-        """Whether there is room for it; said in the log once each time that there is none."""
-        if len(self._admitted) >= self.limit:
+    def admit(self) -> bool:
+        """Whether there is room for one more; said in the log once each time that there is none."""
+        if self._admitted >= self.limit:
             if not self._full:
                 log.warn("refusing clients: {limit} connections are open", limit=self.limit)
             self._full = True
             return False
-        self._admitted.add(protocol)
+        self._admitted += 1
         return True
 
-    def dismiss(self, protocol: ClientProtocol) -> None:
-        """Its connection is gone."""
-        if protocol in self._admitted:
-            self._admitted.remove(protocol)
-            self._full = False
+    def dismiss(self) -> None:
+        """A connection that was admitted is gone."""
+        self._admitted -= 1
+        self._full = False

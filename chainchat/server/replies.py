@@ -28,6 +28,10 @@ class Reply(Struct, eq=False):
     command: AnyCommand | None = None
 
 
+_NOTHING: list[Reply] = []
+"""What is owed on a connection that is idle: one for all of them, and never added to."""
+
+
 class Listener(Protocol):
     """Whoever is replied to."""
 
@@ -43,7 +47,7 @@ class Replies:
     def __init__(self, client: Listener) -> None:
         """Nothing is owed to this client yet."""
         self._client = client
-        self._owed: list[Reply] = []
+        self._owed = _NOTHING
 
     def __bool__(self) -> bool:
         return bool(self._owed)
@@ -68,7 +72,7 @@ class Replies:
         """The next place in the order; ``start`` is called when it is the first."""
         assert not self.holding_later
         reply = Reply(start=start, holds_later=holds_later, command=command)
-        self._owed.append(reply)
+        self._owe(reply)
         self._start_first()
         return reply
 
@@ -92,10 +96,7 @@ class Replies:
         """A reply that the node makes by itself: in its turn, or before all that are owed."""
         assert at_once or not self.holding_later
         reply = Reply(make=make)
-        if at_once:
-            self._owed.insert(0, reply)
-        else:
-            self._owed.append(reply)
+        self._owe(reply, first=at_once)
         self._say_first()
 
     def overtake(self) -> None:
@@ -104,6 +105,11 @@ class Replies:
         others = [reply for reply in self._owed if reply.make is None]
         self._owed = made_here + others
         self._say_first()
+
+    def _owe(self, reply: Reply, *, first: bool = False) -> None:
+        if not self._owed:
+            self._owed = []
+        self._owed.insert(0 if first else len(self._owed), reply)
 
     def _say_first(self) -> None:
         while self._owed:
@@ -115,6 +121,8 @@ class Replies:
                 first.lines = []
                 break
             del self._owed[0]
+        if not self._owed:
+            self._owed = _NOTHING
         self._start_first()
 
     def _start_first(self) -> None:

@@ -219,7 +219,7 @@ class Room:
         unlike.update(said.recipient for said in news if said.recipient)
         rendered: dict[object, tuple[bytes, int]] = {}
         for delivery in live:
-            account = delivery.account
+            account = delivery.recipient.account
             if account in unlike:
                 own = [
                     said
@@ -258,7 +258,7 @@ def _push(
     """Push ``news``; ``rendered`` keeps what deliveries that look alike have in common."""
     if not news:
         return
-    alike = (type(delivery.voice), delivery.previous, delivery.day)
+    alike = (delivery.recipient.voice, delivery.previous, delivery.day)
     known = rendered.get(alike)
     if known is None:
         messages = [Message(n.id, 0, n.time, n.sender, n.to, n.text) for n in news]

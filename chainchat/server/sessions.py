@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from chainchat.chat import commands
-from chainchat.chat.human import Human, drawn
+from chainchat.chat.human import HUMAN, Human, drawn
 from chainchat.chat.lines import TOO_LONG, Line, clean, is_http
 from chainchat.chat.machine import Machine, leading_sends, tag_of
 from chainchat.chat.refusals import Code, RefusedError
@@ -22,7 +22,7 @@ from chainchat.chat.state import Account
 from chainchat.chat.voice import Voice
 from chainchat.server.delivery import Delivery, Reading
 from chainchat.server.handler import SAID_AT_ONCE, Handler, Lobby
-from chainchat.server.intake import Intake
+from chainchat.server.intake import NOTHING, Intake
 from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.room import Room
 
@@ -98,7 +98,7 @@ class Session:
         self.session = ""
         self.account = 0
         self.name = ""
-        self.voice: Voice = Human()
+        self.voice: Voice = HUMAN
         self.notices = True
         self.delivery: Delivery | None = None
         self._room = room
@@ -107,8 +107,8 @@ class Session:
         self._clock = clock
         self._lobby = lobby
         self._handler = Handler(self, room, lobby)
-        self._intake = Intake()
-        self._out: list[str] = []
+        self._intake = NOTHING
+        self._out = ""
         self._written = 0
         self._reading: Reading | None = None
         self._output_full = False
@@ -138,6 +138,8 @@ class Session:
         """Take lines in."""
         if self._taking:
             self._note_seen()
+            if not self._intake:
+                self._intake = Intake()
             self._intake.add(lines)
             self._flush_now()
 
@@ -185,7 +187,7 @@ class Session:
 
     def say(self, lines: Sequence[str]) -> None:
         """See ``Client``."""
-        self._out += lines
+        self._out += "\r\n".join((*lines, ""))
         self._room.unflushed(self)
 
     def tell(self, code: str, text: str, **values: str) -> None:
@@ -202,8 +204,8 @@ class Session:
         self._when_writable = go_on
         self._room.unflushed(self)
 
-    def _push(self, data: bytes, newest: int) -> None:
-        """Write messages, behind the replies that came before them."""
+    def push(self, data: bytes, newest: int) -> None:
+        """See ``Recipient``: written behind the replies that came before."""
         self._write_gathered()
         self._write(data)
         if self._reading is not None:
@@ -211,8 +213,7 @@ class Session:
 
     def _write_gathered(self) -> None:
         if self._out:
-            data = "\r\n".join((*self._out, "")).encode()
-            self._out = []
+            data, self._out = self._out.encode(), ""
             self._write(data)
 
     def _write(self, data: bytes) -> None:
@@ -264,7 +265,7 @@ class Session:
 
     def _take_no_lines(self) -> None:
         self._taking = False
-        self._intake.clear()
+        self._intake = NOTHING
 
     def ended(self, reason: str, by: str) -> None:
         """See ``Attendant``."""
@@ -375,6 +376,8 @@ class Session:
         if self._intake and not self._output_full:
             for line in self._intake.take_overtaking(self._may_overtake):
                 self._hear(line)
+        if not self._intake:
+            self._intake = NOTHING
         # To find what may overtake it has to be read, though other lines wait.
         room = 0 if self._output_full else WAITING_OCTETS
         self._connection.hold(held=self._intake.octets > room or not self._taking)
@@ -428,7 +431,8 @@ class Session:
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """See ``Client``."""
-        self.account, self.name = account.number, account.name
+        # The state's own string for each, not another of the same text: there can be thousands.
+        self.account, self.name, self.session = account.number, account.name, account.session
         self._stop_login_timer()
         if not self._open:
             return
@@ -437,9 +441,7 @@ class Session:
         if isinstance(self.voice, Human):
             self._reading = Reading(account.seen)
         if not quiet:
-            self.delivery = Delivery(
-                self.account, self.name, self.voice, self._node.history, self._push, after=after
-            )
+            self.delivery = Delivery(self, self._node.history, after)
             self._room.unflushed(self)
 
     @property
