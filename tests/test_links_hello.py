@@ -12,7 +12,7 @@ from twisted.protocols import amp
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack, encode
 from chainchat.server.boxes import boxed
-from chainchat.server.link import Hello, RefusedHelloError
+from chainchat.server.link import PROTOCOL_VERSION, Hello, RefusedHelloError
 from chainchat.server.links import Links
 
 pytestmark = pytest.mark.reactor
@@ -46,7 +46,7 @@ def alone(rim):
 @pytest.mark.parametrize(
     ("changed", "objection"),
     [
-        ({"version": 1}, "speaks protocol version 1, not 2"),
+        ({"version": 1}, f"speaks protocol version 1, not {PROTOCOL_VERSION}"),
         ({"chain": "other"}, "belongs to the chain 'other', not 'test'"),
         (
             {"founding": ("tail", "head")},

@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean
-from chainchat.chat.machine import LARGEST, Machine, greeting, tag_of
+from chainchat.chat.machine import (
+    LARGEST,
+    READ_AT_ONCE,
+    Machine,
+    greeting,
+    leading_sends,
+    tag_of,
+)
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
@@ -381,3 +388,49 @@ def test_a_message_is_one_line_with_its_mark_and_no_control_whatever_is_said(tex
     assert line.endswith(f" :{text}")
     assert clean(line.encode()) == line
     assert line.splitlines() == [line]
+
+
+def said_first(lines):
+    """What ``leading_sends`` gives, line by line."""
+    sends = []
+    for line in lines:
+        if line is TOO_LONG:
+            break
+        try:
+            tag, request = parse(clean(line))
+        except RefusedError:
+            break
+        if not isinstance(request, Say):
+            break
+        sends.append((tag, request))
+    return sends
+
+
+SEND = b"@a SEND 7 * :hi"
+SENDS = [SEND, b"@b  send 8  bob :", b"@b  sEnd 8  bob ::  x ", "@c SEND 9 bob :äöü".encode()]
+OTHERS = [
+    b"",
+    b"@d PING",
+    b"x@e SEND 7 * :hi",
+    b"@f SEND 0 * :hi",
+    b"@g SEND 7 b*b :hi",
+    b"@h SEND 7 *",
+    b"@i SEND 7 * :\xff",
+    b"@j SEND 7 * :\ttab",
+    b"@k SEND 7 * :\x1b",
+    b"SEND 7 * :@l SEND 7 * :hi",
+    TOO_LONG,
+]
+
+
+@pytest.mark.parametrize("odd", [*SENDS, *OTHERS])
+@pytest.mark.parametrize("before", [0, 1, READ_AT_ONCE - 1, READ_AT_ONCE, READ_AT_ONCE + 1])
+def test_of_many_lines_the_sends_that_come_first_are_read_as_each_would_be(odd, before):
+    lines = [*[SEND] * before, odd, *[SEND] * READ_AT_ONCE]
+    assert leading_sends(lines) == said_first(lines)
+
+
+@deterministic
+@given(st.lists(st.sampled_from([*[SEND] * 40, *SENDS, *OTHERS]), max_size=3 * READ_AT_ONCE))
+def test_sends_among_anything_else_are_read_as_each_would_be(lines):
+    assert leading_sends(lines) == said_first(lines)

@@ -88,9 +88,9 @@ def log():
     return Log(HERE, THERE)
 
 
-def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, digest=b"d", client="bot"):
+def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, checksum=1, client="bot"):
     """One message, of a program if it has a number."""
-    saying = Saying(text, to, name, number, digest)
+    saying = Saying(text, to, name, number, checksum)
     return Say(session, 2, "alice", client if number else "", (saying,))
 
 
@@ -139,7 +139,9 @@ def test_a_session_that_is_not_there_can_do_nothing(log, command):
     log.login("alice", "a.1.1")
     before = log.state.accounts[2], log.state.present()
     outcome = log.apply(command)
-    assert ([*outcome.results], outcome.events) == ([Refused(Code.SESSION_ENDED)], [])
+    assert [*outcome.results] == [Refused(Code.SESSION_ENDED)]
+    assert not outcome.events
+    assert not outcome.said
     assert (log.state.accounts[2], log.state.present()) == before
 
 
@@ -346,38 +348,38 @@ def test_what_is_said_goes_to_everybody_or_to_one(log, recipient, written, to):
     log.time = 5_000
     number = 0 if to == "*" else 3
     assert log.apply(said("a.1.1", "hi", recipient, written)) == Outcome(
-        [Accepted(4)], [Said(4, 5_000, 2, "alice", number, to, "hi")]
+        [Accepted(4)], said=[Said(4, 5_000, 2, "alice", number, to, "hi")]
     )
 
 
 def test_nothing_can_be_said_to_nobody(log):
     log.login("alice", "a.1.1")
     outcome = log.apply(said("a.1.1", "hi", UNKNOWN, "bob"))
-    assert outcome == Outcome([Refused(Code.NO_SUCH_ACCOUNT, "bob")], [])
+    assert outcome == Outcome([Refused(Code.NO_SUCH_ACCOUNT, "bob")], said=[])
 
 
 def test_a_send_with_the_same_number_is_done_once(log):
     log.login("alice", "a.1.1")
     send = said("a.1.1", "hi", number=7)
     assert log.result(send) == Accepted(3)
-    assert log.apply(send) == Outcome([Accepted(3, again=True)], [])
+    assert log.apply(send) == Outcome([Accepted(3, again=True)], said=[])
 
 
 def test_each_of_several_messages_in_one_entry_has_its_own_id(log):
     log.login("alice", "a.1.1")
     outcome = log.say("a.1.1", *(Saying(text, TO_EVERYBODY, "*") for text in "abc"))
     assert outcome.results == [Accepted(3), Accepted(4), Accepted(5)]
-    assert [(said.id, said.text) for said in outcome.events] == [(3, "a"), (4, "b"), (5, "c")]
+    assert [(said.id, said.text) for said in outcome.said] == [(3, "a"), (4, "b"), (5, "c")]
     assert log.result(Nothing()) == Accepted(6)
 
 
 def test_of_several_messages_those_that_were_said_before_are_not_said_again(log):
     log.login("alice", "a.1.1")
-    one, two, three = (Saying(f"{n}", TO_EVERYBODY, "*", n, b"%d" % n) for n in (1, 2, 3))
+    one, two, three = (Saying(f"{n}", TO_EVERYBODY, "*", n, 100 + n) for n in (1, 2, 3))
     log.say("a.1.1", one, two)
     outcome = log.say("a.1.1", one, two, three)
     assert outcome.results == [Accepted(3, again=True), Accepted(4, again=True), Accepted(7)]
-    assert [(said.id, said.text) for said in outcome.events] == [(7, "3")]
+    assert [(said.id, said.text) for said in outcome.said] == [(7, "3")]
 
 
 def test_a_refused_message_among_several_leaves_the_others(log):
@@ -385,13 +387,13 @@ def test_a_refused_message_among_several_leaves_the_others(log):
     sayings = [Saying("1", TO_EVERYBODY, "*", 1), Saying("2", UNKNOWN, "bob", 2)]
     outcome = log.say("a.1.1", *sayings, Saying("3", TO_EVERYBODY, "*", 3))
     assert outcome.results == [Accepted(3), Refused(Code.NO_SUCH_ACCOUNT, "bob"), Accepted(5)]
-    assert [said.id for said in outcome.events] == [3, 5]
+    assert [said.id for said in outcome.said] == [3, 5]
 
 
 def test_a_number_used_for_something_else_is_refused(log):
     log.login("alice", "a.1.1")
-    log.apply(said("a.1.1", "hi", number=7, digest=b"1"))
-    assert log.result(said("a.1.1", "ho", number=7, digest=b"2")) == Refused(Code.NUMBER_REUSED)
+    log.apply(said("a.1.1", "hi", number=7, checksum=1))
+    assert log.result(said("a.1.1", "ho", number=7, checksum=2)) == Refused(Code.NUMBER_REUSED)
 
 
 def test_a_number_below_the_highest_that_was_never_seen_is_refused(log):
@@ -406,7 +408,7 @@ def test_a_refusal_is_remembered_though_it_would_be_no_refusal_now(log):
     send = said("a.1.1", "hi", UNKNOWN, "bob", number=1)
     assert log.result(send) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
     log.login("bob", "b.1.1")
-    assert log.apply(send) == Outcome([Refused(Code.NO_SUCH_ACCOUNT, "bob", again=True)], [])
+    assert log.apply(send) == Outcome([Refused(Code.NO_SUCH_ACCOUNT, "bob", again=True)], said=[])
 
 
 def test_a_send_of_a_session_that_ended_uses_no_number(log):
@@ -478,7 +480,7 @@ def command_of(kind, session, opened, x, y):
         case "say":
             return said(session, "hi", (TO_EVERYBODY, UNKNOWN, account)[y % 3], name)
         case "send":
-            return said(session, "hi", UNKNOWN, name, number=1 + x, digest=token)
+            return said(session, "hi", UNKNOWN, name, number=1 + x, checksum=y)
         case "delete":
             return Delete(session, (UNKNOWN, account)[y % 2], name)
         case "end" | "logout":

@@ -66,14 +66,14 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
         recipient: account number, TO_EVERYBODY or UNKNOWN.
         to: the recipient's name, ``*`` for a broadcast.
         number: the program's number of the request, 0 for a person.
-        digest: of (to, text) as the client sent them; tells a repetition from a mistake.
+        checksum: CRC-32 of (to, text) as the client sent them; tells a repetition from a mistake.
     """
 
     text: str
     recipient: int
     to: str
     number: int = 0
-    digest: bytes = b""
+    checksum: int = 0
 
 
 class Say(Command, frozen=True, array_like=True, tag="say", gc=False):

@@ -12,8 +12,9 @@ whatever the peer sends.
 """
 
 import re
+from collections.abc import Sequence
 from enum import Enum
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from chainchat.chat.refusals import Code, RefusedError
 
@@ -138,6 +139,8 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u20
 _PLAIN = bytes(range(0x20, 0x7F))
 """The octets of printable ASCII."""
 
+_PLAIN_AND_ENDINGS = _PLAIN + b"\n"
+
 
 def clean(line: bytes) -> str:
     """The text of a line, fit to be shown on any terminal; a tab becomes a space.
@@ -161,6 +164,18 @@ def clean(line: bytes) -> str:
             " can leave one): type it again without",
         )
     return text
+
+
+def clean_together(lines: Sequence[Line]) -> str | None:
+    """What ``clean`` makes of each, with a line feed between them, if all is printable ASCII.
+
+    None if it is not, or if one was too long: then each has to be looked at.
+    """
+    try:
+        together = b"\n".join(cast("Sequence[bytes]", lines))
+    except TypeError:  # one is TOO_LONG, which costs less to find out so than to look for
+        return None
+    return None if together.translate(None, _PLAIN_AND_ENDINGS) else together.decode("ascii")
 
 
 _HTTP = re.compile(r"[^ ]+ [^ ]+ HTTP/[0-9]|host:", re.IGNORECASE)

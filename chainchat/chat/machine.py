@@ -5,13 +5,14 @@
 import datetime
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import pairwise
 
 from msgspec import Struct
 
-from chainchat.chat.lines import TOO_LONG, Line, clean
+from chainchat.chat.lines import TOO_LONG, Line, clean, clean_together
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
@@ -34,6 +35,9 @@ from chainchat.chat.voice import ChainView, Message, Voice
 LARGEST = 2**63 - 1
 """The largest number or id in a request: what fits a signed 64-bit integer, so any database."""
 
+READ_AT_ONCE = 32
+"""Lines that are taken for SENDs together. If one is not, each of them is looked at again."""
+
 NO_TAG = "-"
 """Stands for the tag in the answer to a line that has none."""
 
@@ -41,8 +45,8 @@ _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
 _RAW_TAG = re.compile(rf"@({_TAG})(?![^ ])".encode())
 _NUMBER = re.compile(r"[0-9]{1,19}")
-_SEND = re.compile(r" *([0-9]{1,19}) +([^ ]+) +:(.+)")
-_WHOLE_SEND = re.compile(rf"@({_TAG}) +(?i:SEND) +{_SEND.pattern}")
+_SEND = re.compile(r" *([0-9]{1,19}) +([^ \n]+) +:(.+)")
+_SEND_LINES = re.compile(rf"^@({_TAG}) +(?i:SEND) +{_SEND.pattern}$", re.MULTILINE)
 _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 
@@ -144,7 +148,7 @@ _VERBS = {
 }
 
 
-def leading_sends(lines: Iterable[Line]) -> list[tuple[str, Say]]:
+def leading_sends(lines: Sequence[Line]) -> list[tuple[str, Say]]:
     """The tags and requests of the first lines, as far as they are SENDs that can be accepted.
 
     Nearly all that programs say is SENDs, many in one piece: here each costs a fraction of what
@@ -152,16 +156,33 @@ def leading_sends(lines: Iterable[Line]) -> list[tuple[str, Say]]:
     """
     sends = []
     with suppress(RefusedError):
-        for line in lines:
-            found = None if line is TOO_LONG else _WHOLE_SEND.fullmatch(clean(line))
-            if found is None:
-                break
-            tag, number, to, text = found.groups()
+        for tag, number, to, text in _parts_of_sends(lines):
             say = _said(number, to, text)
             if say is None:
                 break
             sends.append((tag, say))
     return sends
+
+
+def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
+    """Tag, number, recipient and text of the first lines, as far as they have a SEND's form.
+
+    Raises:
+        RefusedError: a line is not fit to be shown.
+    """
+    # The first is looked at alone: where it is no SEND, the others' turn has not come.
+    for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
+        some = lines[start:end]
+        together = clean_together(some) if start else None
+        parts = _SEND_LINES.findall(together) if together else ()
+        if len(parts) == len(some):
+            yield from parts
+            continue
+        for line in some:
+            found = None if line is TOO_LONG else _SEND_LINES.fullmatch(clean(line))
+            if found is None:
+                return
+            yield found.groups()
 
 
 def _unknown(word: str, tag: str) -> RefusedError:

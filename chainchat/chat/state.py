@@ -15,10 +15,9 @@ Invariants, named where they are kept:
 """
 
 import hashlib
+from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from msgspec import Struct, msgpack
 
@@ -51,33 +50,60 @@ class Account(Struct, gc=False):
     token: bytes = b""
 
 
-class Sent(Struct, frozen=True, array_like=True, gc=False):
-    """One SEND that was applied.
-
-    Attributes:
-        number: the program's.
-        digest: of the request.
-        value: the message's id, or minus the refusal's code.
-    """
-
-    number: int
-    digest: bytes
-    value: int
-
-
-@dataclass(slots=True)
 class Program:
     """What is remembered of one program's SENDs.
+
+    The newest that were applied stand in flat arrays: there can be many, and an object for each
+    would have left the processor's caches when it is its turn to be forgotten.
 
     Attributes:
         highest: the highest number applied.
         used: entry time of the last use, UTC milliseconds.
-        sent: the newest SENDs applied, in the order of their numbers.
+        numbers: the program's, ascending.
+        checksums: of what was said, by their place in ``numbers``.
+        values: likewise, the message's id, or minus the refusal's code.
     """
 
-    highest: int = 0
-    used: int = 0
-    sent: deque[Sent] = field(default_factory=lambda: deque(maxlen=REMEMBERED_SENDS))
+    __slots__ = ("checksums", "highest", "numbers", "used", "values")
+
+    def __init__(self, image: "_Program | None" = None) -> None:
+        """As of a checkpoint, or new."""
+        image = image or _Program()
+        self.highest = image.highest
+        self.used = image.used
+        self.numbers = array("q", image.numbers)
+        self.checksums = array("I", image.checksums)
+        self.values = array("q", image.values)
+
+    def remember(self, number: int, checksum: int, value: int) -> None:
+        """One more SEND was applied."""
+        self.highest = number
+        self.numbers.append(number)
+        self.checksums.append(checksum)
+        self.values.append(value)
+
+    def forget_oldest(self) -> None:
+        """Keep as many as should be."""
+        del self.numbers[:-REMEMBERED_SENDS]
+        del self.checksums[:-REMEMBERED_SENDS]
+        del self.values[:-REMEMBERED_SENDS]
+
+    def answer(self, saying: commands.Saying) -> "Result":
+        """The answer to a SEND whose number is not new."""
+        place = bisect_left(self.numbers, saying.number)
+        if place == len(self.numbers) or self.numbers[place] != saying.number:
+            return Refused(Code.NUMBER_FORGOTTEN)
+        if self.checksums[place] != saying.checksum:
+            return Refused(Code.NUMBER_REUSED)
+        value = self.values[place]
+        if value > 0:
+            return Accepted(value, again=True)
+        return Refused(Code(-value), saying.to, again=True)
+
+    def image(self, account: int, client: str) -> "_Program":
+        """For a checkpoint."""
+        arrays = self.numbers.tolist(), self.checksums.tolist(), self.values.tolist()
+        return _Program(account, client, self.highest, self.used, *arrays)
 
 
 # --- what applying an entry gives
@@ -151,18 +177,21 @@ class Deleted(Struct, frozen=True):
 
 
 Result = Accepted | Refused
-Event = Said | Joined | Left | Deleted
+Event = Joined | Left | Deleted
 
 
 class Outcome(Struct, frozen=True):
     """What came of one entry.
 
-    Its results, for whoever asked (one for each sequence number; none if it had no effect), and
-    what all may see.
+    Attributes:
+        results: for whoever asked: one for each sequence number, none if it had no effect.
+        events: what all may see of accounts and sessions.
+        said: the messages.
     """
 
     results: Sequence[Result] = ()
     events: Sequence[Event] = ()
+    said: Sequence[Said] = ()
 
 
 NO_EFFECT = Outcome()
@@ -176,6 +205,18 @@ class RefusedAtApplyError(Exception):
         self.refused = Refused(code, about)
 
 
+class _Program(Struct, array_like=True):
+    """A program in a checkpoint: see ``Program``."""
+
+    account: int = 0
+    client: str = ""
+    highest: int = 0
+    used: int = 0
+    numbers: list[int] = []
+    checksums: list[int] = []
+    values: list[int] = []
+
+
 class _Image(Struct, array_like=True):
     """A checkpoint. Sessions, names and so on can be computed from the accounts."""
 
@@ -183,8 +224,8 @@ class _Image(Struct, array_like=True):
     time: int
     origins: dict[str, int]
     accounts: list[Account]
-    programs: list[tuple[int, str, int, int, list[Sent]]]
-    """Account and client, highest, used and sent; least recently used first."""
+    programs: list[_Program]
+    """Least recently used first."""
 
 
 class ChatState:
@@ -251,8 +292,7 @@ class ChatState:
         """The whole state as bytes; equal states give equal bytes."""
         accounts = sorted(self.accounts.values(), key=lambda account: account.number)
         programs = [
-            (account, client, program.highest, program.used, list(program.sent))
-            for (account, client), program in self._programs.items()
+            program.image(account, client) for (account, client), program in self._programs.items()
         ]
         origins = dict(sorted(self.origins.items()))
         return msgpack.encode(_Image(self.applied, self.time, origins, accounts, programs))
@@ -275,11 +315,9 @@ class ChatState:
             if account.session:
                 state._sessions[account.session] = account.number
         state._roll = sorted(state._names)
-        for number, client, highest, used, sent in decoded.programs:
-            program = Program(highest, used)
-            program.sent.extend(sent)
-            state._remembered += len(sent)
-            state._programs[number, client] = program
+        for program in decoded.programs:
+            state._remembered += len(program.numbers)
+            state._programs[program.account, program.client] = Program(program)
         return state
 
     @staticmethod
@@ -305,9 +343,9 @@ class ChatState:
             return NO_EFFECT
         if time >= self._forget_at:
             self._forget_programs(time)
-        events: list[Event] = []
         if isinstance(command, commands.Say):
-            return Outcome(self._say(command, seq, time, events), events)
+            return self._say(command, seq, time)
+        events: list[Event] = []
         try:
             result: Result = self._dispatch(command, seq, events)
         except RefusedAtApplyError as refusal:
@@ -421,41 +459,42 @@ class ChatState:
 
     # --- saying, once
 
-    def _say(self, say: commands.Say, seq: int, time: int, events: list[Event]) -> Sequence[Result]:
+    def _say(self, say: commands.Say, seq: int, time: int) -> Outcome:
         number = self._sessions.get(say.session)
         if number is None:
-            return [Refused(Code.SESSION_ENDED) for _ in say.sayings]
+            return Outcome([Refused(Code.SESSION_ENDED) for _ in say.sayings])
         program = self._program(number, say.client, time) if say.client else None
-        remembered = 0 if program is None else len(program.sent)
+        remembered = 0 if program is None else len(program.numbers)
         results: list[Result] = []
+        heard: list[Said] = []
         for id_, saying in enumerate(say.sayings, seq - len(say.sayings) + 1):
             if program is not None and saying.number <= program.highest:  # *once per program*
-                results.append(_remembered(program, saying))
+                results.append(program.answer(saying))
                 continue
             if saying.recipient == TO_EVERYBODY:  # nearly every message
-                events.append(
+                heard.append(
                     Said(id_, time, say.account, say.sender, TO_EVERYBODY, saying.to, saying.text)
                 )
                 result: Result = Accepted(id_)
             else:
-                result = self._say_to_one(say, saying, id_, time, events)
+                result = self._say_to_one(say, saying, id_, time, heard)
             results.append(result)
             if program is not None:
                 value = id_ if isinstance(result, Accepted) else -result.code
-                program.highest = saying.number
-                program.sent.append(Sent(saying.number, saying.digest, value))
+                program.remember(saying.number, saying.checksum, value)
         if program is not None:
-            self._remembered += len(program.sent) - remembered
-        return results
+            program.forget_oldest()
+            self._remembered += len(program.numbers) - remembered
+        return Outcome(results, said=heard)
 
     def _say_to_one(
-        self, say: commands.Say, saying: commands.Saying, id_: int, time: int, events: list[Event]
+        self, say: commands.Say, saying: commands.Saying, id_: int, time: int, heard: list[Said]
     ) -> Result:
         account = self._find(saying.recipient, saying.to)
         if account is None:
             return Refused(Code.NO_SUCH_ACCOUNT, saying.to)
         text, sender = saying.text, say.account
-        events.append(Said(id_, time, sender, say.sender, account.number, account.name, text))
+        heard.append(Said(id_, time, sender, say.sender, account.number, account.name, text))
         return Accepted(id_)
 
     def _program(self, account: int, client: str, time: int) -> Program:
@@ -474,22 +513,10 @@ class ChatState:
         self._forget_at = time + FORGET_AFTER
 
     def _forget(self, program: tuple[int, str]) -> None:
-        self._remembered -= len(self._programs.pop(program).sent)
+        self._remembered -= len(self._programs.pop(program).numbers)
 
 
 def _key(name: str) -> str:
     """A name in lower case; itself where it is that already, so that it is in memory once."""
     key = name.lower()
     return name if key == name else key
-
-
-def _remembered(program: Program, saying: commands.Saying) -> Result:
-    """The answer to a SEND whose number is not new."""
-    known = next((sent for sent in program.sent if sent.number == saying.number), None)
-    if known is None:
-        return Refused(Code.NUMBER_FORGOTTEN)
-    if known.digest != saying.digest:
-        return Refused(Code.NUMBER_REUSED)
-    if known.value > 0:
-        return Accepted(known.value, again=True)
-    return Refused(Code(-known.value), saying.to, again=True)

@@ -1,6 +1,6 @@
 """What the log comes to at this node: the chat's state, the message index, the checkpoints."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -8,7 +8,7 @@ from chainchat.chain.messages import UNDECODABLE, Entry
 from chainchat.chat import commands, queries
 from chainchat.chat.queries import Page
 from chainchat.chat.refusals import RefusedError
-from chainchat.chat.state import ChatState, Event, Outcome, Said
+from chainchat.chat.state import ChatState, Outcome, Said
 from chainchat.server.history import History
 from chainchat.storage import EVERY_READER, Checkpoint, Indexed, Storage, StorageError
 
@@ -22,7 +22,7 @@ They fall on the same entries on every node.
 """
 
 
-_RECIPIENT_AND_SENDER = attrgetter("recipient", "sender_account")
+_RECIPIENT = attrgetter("recipient")
 
 
 class StateMismatchError(Exception):
@@ -60,8 +60,8 @@ class Applied:
         except UNDECODABLE as error:
             raise StorageError(f"{self._storage}: entry {entry.seq}: {error}") from None
         outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
-        if type(command) is commands.Say:
-            self._storage.index(_indexed(outcome.events))
+        if outcome.said:
+            self._storage.index(_indexed(outcome.said))
         return outcome
 
     # --- checkpoints
@@ -113,10 +113,10 @@ def _restored(storage: Storage) -> ChatState:
         raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
 
 
-def _indexed(events: Iterable[Event]) -> Iterator[Indexed]:
+def _indexed(said: Sequence[Said]) -> Iterator[Indexed]:
     """What one sender has said: for everybody, or for each of the two whom it concerns."""
-    said = [event for event in events if type(event) is Said]
-    for (recipient, sender), group in groupby(said, _RECIPIENT_AND_SENDER):
+    sender = said[0].sender_account
+    for recipient, group in groupby(said, _RECIPIENT):
         ids = [one.id for one in group]
         for reader in {recipient, sender} if recipient else (EVERY_READER,):
             yield Indexed(reader, ids, sender)

@@ -8,6 +8,7 @@ reads what it has written. What the node knows by itself may be answered out of 
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol
+from zlib import crc32
 
 from msgspec import Struct, field
 
@@ -30,7 +31,7 @@ SAID_AT_ONCE = 512
 """Messages of one client in one command at most."""
 
 SAYING_OVERHEAD = 72
-"""Octets that an encoded message has at most besides its text: a name of 32, numbers, a digest."""
+"""Octets of an encoded message at most besides its text: a name of 32, numbers, a checksum."""
 
 SAYINGS_OCTETS = MAX_COMMAND - 256
 """Octets of the messages in one command; leaves room for its other fields."""
@@ -307,7 +308,7 @@ class Handler:
         """
         piece = Piece()
         for tag, say in sends:
-            content, digest = f"{say.to}\0{say.text}".encode(), b""
+            content, checksum = f"{say.to}\0{say.text}".encode(), 0
             if say.number:
                 try:
                     self._check_number(say.number, len(piece.tags))
@@ -316,14 +317,14 @@ class Handler:
                     self.refuse(tag, refusal.code, refusal.text)
                     piece = Piece()
                     continue
-                digest = hashlib.sha256(content).digest()[:8]
+                checksum = crc32(content)
             octets = len(content) + SAYING_OVERHEAD
             if piece.octets + octets > SAYINGS_OCTETS:
                 self._submit_piece(piece)
                 piece = Piece()
             recipient, to = self._addressee(say.to)
             piece.tags.append(tag)
-            piece.sayings.append(commands.Saying(say.text, recipient, to, say.number, digest))
+            piece.sayings.append(commands.Saying(say.text, recipient, to, say.number, checksum))
             piece.octets += octets
         self._submit_piece(piece)
 

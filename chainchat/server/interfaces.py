@@ -1,10 +1,10 @@
 """What a node needs of the world, and the sessions of a node: its edges, as interfaces."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from chainchat.chain.messages import Message
-from chainchat.chat.state import Event
+from chainchat.chat.state import Outcome
 
 
 class Timer(Protocol):
@@ -45,8 +45,8 @@ class Network(Protocol):
 class Audience(Protocol):
     """The sessions at this node, who see what is applied."""
 
-    def happened(self, events: Sequence[Event]) -> None:
-        """Events, in the order of the log."""
+    def happened(self, outcome: Outcome) -> None:
+        """What came of an entry, in the order of the log."""
 
     def flush(self) -> None:
         """The end of a turn: write."""

@@ -554,7 +554,7 @@ class Node:
         for entry in entries:
             outcome = self._applied.apply(entry)
             if audience is not None:
-                audience.happened(outcome.events)
+                audience.happened(outcome)
             if entry.origin == own and outcome.results:
                 self._reply(entry.number, outcome.results)
             if self._applied.checkpoint_is_due:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from chainchat.chat import commands
-from chainchat.chat.state import Event, Joined, Left, Result, Said
+from chainchat.chat.state import Event, Joined, Left, Outcome, Result, Said
 from chainchat.chat.voice import Message
 from chainchat.server.delivery import Delivery, render
 from chainchat.server.interfaces import Clock, Timer
@@ -156,13 +156,11 @@ class Room:
 
     # --- the node's audience
 
-    def happened(self, events: Sequence[Event]) -> None:
+    def happened(self, outcome: Outcome) -> None:
         """See ``Audience``."""
-        for event in events:
-            if type(event) is Said:  # nearly all of them
-                self._news.append(event)
-            else:
-                self._note(event)
+        self._news += outcome.said
+        for event in outcome.events:
+            self._note(event)
 
     def _note(self, event: Event) -> None:
         match event:

@@ -36,7 +36,7 @@ CHECKSUM_OCTETS = 4
 """Before everything that is stored: SQLite would not notice if a bit of it changed."""
 
 APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA = """
 CREATE TABLE log (last INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE messages (

@@ -252,7 +252,7 @@ class History:
         for entry in self.entries:
             command = commands.decode(entry.command)
             outcome = state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
-            self.said += [event for event in outcome.events if isinstance(event, Said)]
+            self.said += outcome.said
 
 
 def histories(nodes: Iterable[Node]) -> dict[str, History]:

@@ -366,7 +366,7 @@ def test_a_stranger_who_says_nothing_is_hung_up_on(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"version": 99}, "it speaks protocol version 99, not 2"),
+        ({"version": 99}, f"it speaks protocol version 99, not {PROTOCOL_VERSION}"),
         ({"chain": "other"}, "it belongs to the chain 'other', not 'test'"),
         (
             {"founding": ("tail", "middle", "head")},

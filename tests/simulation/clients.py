@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 from typing import Any
+from zlib import crc32
 
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY
@@ -200,7 +201,7 @@ class Client:
                 TO_EVERYBODY,
                 "*",
                 number if self._program else 0,
-                sha256(text.encode()).digest()[:8],
+                crc32(text.encode()),
             )
             for number, text in sent.items()
         )

@@ -1,14 +1,14 @@
 """Planted bugs in the log and in the chat; see ``planted``."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from msgspec import structs
 
 from chainchat.chain.messages import Ack, Forward, Holding
 from chainchat.chain.replica import DivergenceError, Effect, Persist, Replica
 from chainchat.chat import commands
-from chainchat.chat.state import ChatState, Result
+from chainchat.chat.state import ChatState, Outcome
 from tests.simulation.world import TracedNode
 
 
@@ -77,8 +77,8 @@ class NoDeduplicationOfOrigins(ChatState):
 class NoDeduplicationOfPrograms(ChatState):
     """A SEND that is repeated is said again."""
 
-    def _say(self, say, seq, time, events) -> Sequence[Result]:
-        return super()._say(structs.replace(say, client=""), seq, time, events)
+    def _say(self, say, seq, time) -> Outcome:
+        return super()._say(structs.replace(say, client=""), seq, time)
 
 
 class KeepsSessionsOfTheDead(ChatState):
