@@ -116,13 +116,16 @@ class LineSplitter:
 
         TOO_LONG stands in the place of each line over the limit, so answers can keep the order.
         """
-        # Every byte of every client passes here: the work is left to `replace` and `split`, which
-        # run at C's speed.
+        # Every byte of every client passes here: the work is left to `split`, which runs at C's
+        # speed. (So does `replace`, but it takes three times as long for CR LF.)
         data = self._held + data
         self._held = b"\r" if data.endswith(b"\r") else b""
-        if b"\r" in data:
-            data = data.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r\0", b"\n")
+        data = data.removesuffix(b"\r")
+        if b"\0" in data:
+            data = data.replace(b"\r\0", b"\r\n")
         *lines, rest = data.split(b"\n")
+        if b"\r" in data:
+            lines = [line.removesuffix(b"\r") for line in lines]
         if lines:
             lines[0] = self._begun + lines[0]
             self._begun = b""
