@@ -8,7 +8,7 @@ and more of them until there are enough messages.
 import datetime
 from collections.abc import Callable
 
-from chainchat.chat.human import Human
+from chainchat.chat.human import HUMAN
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     Chain,
@@ -74,7 +74,7 @@ class Conversation:
         self._now = now
         self._notices = notices
         self._echo = echo
-        self._human = Human()
+        self._human = HUMAN
         self._day = ""
         self._told = False  # of the trouble, while it lasts
         self._welcomed = False

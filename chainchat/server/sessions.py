@@ -35,6 +35,9 @@ WAITING_OCTETS = 16 * 1024
 LISTED = 20
 """Requests that are listed when the connection ends without an answer to them; more are counted."""
 
+_NO_LINES: list[str] = []
+"""What is gathered for a client that is told nothing: one for all of them, and never added to."""
+
 
 class Connection(Protocol):
     """The bytes of one client."""
@@ -108,7 +111,7 @@ class Session:
         self._lobby = lobby
         self._handler = Handler(self, room, lobby)
         self._intake = NOTHING
-        self._out = ""
+        self._out = _NO_LINES
         self._written = 0
         self._reading: Reading | None = None
         self._output_full = False
@@ -187,7 +190,9 @@ class Session:
 
     def say(self, lines: Sequence[str]) -> None:
         """See ``Client``."""
-        self._out += "\r\n".join((*lines, ""))
+        if not self._out:
+            self._out = []
+        self._out += lines
         self._room.unflushed(self)
 
     def tell(self, code: str, text: str, **values: str) -> None:
@@ -213,7 +218,8 @@ class Session:
 
     def _write_gathered(self) -> None:
         if self._out:
-            data, self._out = self._out.encode(), ""
+            data = "\r\n".join((*self._out, "")).encode()
+            self._out = _NO_LINES
             self._write(data)
 
     def _write(self, data: bytes) -> None:
