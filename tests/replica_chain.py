@@ -13,6 +13,10 @@ NOW = 1_000
 THREE = ("head", "middle", "tail")
 
 
+def as_long_as_it_takes():
+    return True
+
+
 def opening(configuration):
     return f"opening {configuration.epoch}".encode()
 
@@ -47,11 +51,16 @@ class Chain:
                 replica.adopt(Configuration(self.epoch, members))
                 replica.active = True
 
+    def effects(self, position):
+        replica = self.replicas[position]
+        yield from replica.turn(self.now)
+        yield from replica.apply(as_long_as_it_takes)
+
     def turn(self, *positions):
         """A turn of each; gives the messages sent."""
         sent = []
         for position in positions:
-            for effect in self.replicas[position].turn(self.now):
+            for effect in self.effects(position):
                 sent += self.carry_out(position, effect)
         return sent
 

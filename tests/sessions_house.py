@@ -24,7 +24,8 @@ class Connection:
     def __init__(self):
         self.data, self.written = b"", 0
         self.closed = self.held = False
-        self.acked = None
+        self.acked = self.silence = None
+        self.probed = self.aborted = False
         self.on_write = lambda: None
 
     def write(self, data):
@@ -40,8 +41,20 @@ class Connection:
     def hold(self, *, held):
         self.held = held
 
+    def expect(self, octets):
+        self.expected = octets
+
     def acknowledged(self):
         return self.acked
+
+    def silent(self):
+        return self.silence
+
+    def probe(self, *, probing):
+        self.probed = probing
+
+    def abort(self):
+        self.aborted = True
 
     def read(self):
         data, self.data = self.data, b""
@@ -95,6 +108,12 @@ class House:
         self.node.standing = Standing(serving=True, waiting_for=("other",), reason=reason)
         self.room.standing_changed()
 
+    def holds_the_chain_still(self):
+        """The sessions have their part of some turns, the chain has none."""
+        for _ in range(4):
+            self.room.hear()
+            self.room.flush()
+
     def new_token(self):
         self.tokens += 1
         return f"token{self.tokens}"
@@ -119,6 +138,7 @@ class Client:
         self.connection = Connection()
         self.session = Session(house.room, self.connection, house.clock, house.lobby)
         self.session.opened()
+        house.clock.advance(0)
 
     def sends(self, *lines):
         """Send lines in one piece, of which the node has had no turn yet."""
@@ -134,7 +154,8 @@ class Client:
         return self.reads_at_once()
 
     def reads_at_once(self):
-        """What came before the node has had a turn, so nothing was confirmed."""
+        """What came before the chain has had a turn, so nothing was confirmed."""
+        self.house.holds_the_chain_still()
         return self.connection.read()
 
 

@@ -6,11 +6,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replica_chain import NOW, THREE, Chain, opening
+from replica_chain import NOW, THREE, Chain, as_long_as_it_takes, opening
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.messages import Ack, Entry, EntryId, Holding
 from chainchat.chain.replica import (
+    APPLY_OCTETS,
+    COPIED_OCTETS,
     Persist,
     Replica,
     Send,
@@ -87,7 +89,8 @@ def test_a_replica_on_an_old_log_applies_what_comes_after_its_checkpoint(chain):
     again.active = True
     persist = next(turn := again.turn(NOW))
     chain.logs["tail"].append(persist.entries)
-    [apply] = turn
+    assert list(turn) == []
+    [apply] = again.apply(as_long_as_it_takes)
     assert [entry.command for entry in apply.entries] == [b"two", b"three", b"opening 2"]
 
 
@@ -140,6 +143,13 @@ def learner_on(*epochs, applied=0):
     return Replica("newcomer", "newcomer.1", log, opening=opening, applied=applied), log
 
 
+def copied(replica, log, entries):
+    """It copies committed entries, which are on its disk then and not applied yet."""
+    effects = replica.copy(entries, committed=True)
+    log.append(next(effects).entries)
+    assert list(effects) == []
+
+
 def some(*epochs, after=0):
     return tuple(Entry(s, e, "a.1", s, NOW + s, b"%d" % s) for s, e in enumerate(epochs, after + 1))
 
@@ -150,7 +160,9 @@ def test_what_a_learner_copies_is_applied_once_it_is_on_its_disk():
     assert next(effects) == Persist(some(1, 2, after=2))
     assert (replica.durable, replica.applied) == (2, 0)
     log.append(some(1, 2, after=2))
-    assert [list(apply.entries) for apply in effects] == [list(some(1, 1, 1, 2))]
+    assert list(effects) == []
+    applied = replica.apply(as_long_as_it_takes)
+    assert [list(apply.entries) for apply in applied] == [list(some(1, 1, 1, 2))]
     assert (replica.last, replica.durable, replica.committed) == (EntryId(2, 4), 4, 4)
     assert replica.time == NOW + 4
 
@@ -222,9 +234,39 @@ def test_after_a_cut_it_goes_on_from_the_logs_new_end():
     log.cut(1)
     replica.cut()
     assert (replica.last, replica.durable, replica.applied) == (EntryId(1, 1), 1, 1)
-    effects = replica.copy(some(2, after=1), committed=True)
-    log.append(next(effects).entries)
-    assert [list(apply.entries) for apply in effects] == [list(some(2, after=1))]
+    copied(replica, log, some(2, after=1))
+    applied = replica.apply(as_long_as_it_takes)
+    assert [list(apply.entries) for apply in applied] == [list(some(2, after=1))]
+
+
+def test_a_long_log_is_applied_in_slices():
+    command = b"x" * (APPLY_OCTETS * 2 // 3)
+    entries = tuple(Entry(s, 1, "a.1", s, NOW, command, 1) for s in range(1, 8))
+    log = MemoryStorage()
+    log.append(entries[:1])
+    replica = Replica("newcomer", "newcomer.1", log, opening=opening, applied=1)
+    copied(replica, log, entries[1:])
+    assert (replica.committed, replica.applied) == (7, 1)
+    [first] = replica.apply(lambda: False)
+    assert (list(first.entries), replica.applied) == ([entries[1]], 2)
+    there_is_time = iter([True, True, False])
+    applied = replica.apply(lambda: next(there_is_time))
+    assert [apply.entries[0].seq for apply in applied] == [3, 4, 5]
+    assert [apply.entries[0].seq for apply in replica.apply(as_long_as_it_takes)] == [6, 7]
+
+
+def test_what_is_copied_faster_than_it_is_applied_does_not_stay_in_memory():
+    entries = tuple(
+        Entry(s, 1, "a.1", s, NOW, b"x" * (COPIED_OCTETS // 10), 1) for s in range(1, 31)
+    )
+    log = MemoryStorage()
+    log.append(entries[:1])
+    replica = Replica("newcomer", "newcomer.1", log, opening=opening, applied=0)
+    for entry in entries[1:]:
+        copied(replica, log, (entry,))
+        assert len(replica._recent) <= 10
+    applied = [e for apply in replica.apply(as_long_as_it_takes) for e in apply.entries]
+    assert applied == list(entries)
 
 
 def test_a_cut_never_reaches_what_was_applied():
@@ -239,6 +281,7 @@ def test_a_learner_that_joins_goes_on_where_it_copied_to():
     effects = replica.copy(some(1, after=1), committed=True)
     log.append(next(effects).entries)
     list(effects)
+    list(replica.apply(as_long_as_it_takes))
     members = (Member("head", "head", 1), Member("newcomer", "newcomer", 1))
     replica.adopt(Configuration(2, members))
     replica.active = True

@@ -29,6 +29,7 @@ from chainchat.chat.state import (
     Accepted,
     ChatState,
     Deleted,
+    Held,
     Joined,
     Left,
     Outcome,
@@ -114,7 +115,8 @@ def test_a_login_with_a_known_name_in_any_case_is_the_same_account(log):
 def test_a_name_that_is_on_is_refused_in_any_case(log):
     log.login("Alice", "a.1.1")
     outcome = log.apply(Login("b.1.1", "ALICE", "", b""), THERE)
-    assert outcome == Outcome((Refused(Code.NAME_IN_USE, "Alice"),), [])
+    # The node at which she is sees that somebody else wants the name.
+    assert outcome == Outcome((Refused(Code.NAME_IN_USE, "Alice"),), [Held("a.1.1")])
     assert log.state.account_of("a.1.1").number == 2
 
 

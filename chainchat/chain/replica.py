@@ -2,7 +2,9 @@
 
 A replica takes inputs (``submit``, ``receive``, ``linked``, ``adopt``) whenever they come and does
 nothing about them until its next ``turn``, a generator of effects. So everything that arrives
-between two turns moves on as one batch, and a lone entry is a batch of one.
+between two turns moves on as one batch, and a lone entry is a batch of one. What a turn commits is
+applied by ``apply``, in slices: a long replay, or what many clients say at once, must not keep a
+node from answering pings. So ``applied`` may lag behind ``committed``.
 
 **Persist, then send.** The one who runs a turn carries out each effect completely before asking for
 the next one. What stands after ``yield Persist(...)`` in this file therefore happens when the
@@ -55,8 +57,11 @@ Numbers, and an origin of 40 octets.
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 """Octets of the longest command that the chain carries."""
 
-APPLY_OCTETS = 500_000
-"""Octets applied in one go, by ``size``, so that a long replay leaves room for other work."""
+APPLY_OCTETS = 16_000
+"""Octets of entries that are applied before the clock is looked at, by ``size``."""
+
+COPIED_OCTETS = 8_000_000
+"""Octets of copied entries that wait in memory to be applied, by ``size``; more are read again."""
 
 
 _seq = attrgetter("seq")
@@ -186,6 +191,8 @@ class Replica:
         self.active = False
         self._recent: list[Entry] = []
         """The newest entries, up to ``last``: those that may still be forwarded or applied."""
+        self._copied = 0
+        """Octets of them that ``copy`` has added since all was applied."""
         newest = log.read(log.last.seq - 1, log.last.seq, 1) if log.last.seq else []
         if newest:
             self.time = newest[0].time
@@ -349,7 +356,7 @@ class Replica:
     # --- outside the chain
 
     def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
-        """Append entries that another node's log has; apply them if they are committed.
+        """Append entries that another node's log has; ``apply`` them later if they are committed.
 
         They follow what is on disk. A member that was locked just after it had taken some drops
         these: the same may be among those that it copies.
@@ -362,7 +369,9 @@ class Replica:
         self.durable = self.last.seq
         if committed:
             self._commit(self.durable)
-            yield from self._apply()
+        self._copied += sum(map(size, entries))
+        if self._copied > COPIED_OCTETS:  # they come faster than they are applied
+            self._recent, self._copied = [], 0
         self._forget()
 
     def cut(self) -> None:
@@ -400,8 +409,6 @@ class Replica:
         ):
             self._commit(self.durable)  # *committed*
         yield from self._acknowledge()
-        yield from self._apply()
-        self._forget()
 
     def _offer(self) -> Iterator[Effect]:
         """Give the head this origin's requests that it was not given yet, in order."""
@@ -484,7 +491,12 @@ class Replica:
             self._acknowledged = self.committed
             yield Send(predecessor, Ack(epoch, self.committed))
 
-    def _apply(self) -> Iterator[Effect]:
+    def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
+        """Hand out what is committed to be applied, in order.
+
+        Args:
+            go_on: whether there is time for more. What is left over waits for the next turn.
+        """
         while self.applied < self.committed:
             entries = self._entries(self.applied, self.committed, APPLY_OCTETS)
             self.applied = entries[-1].seq
@@ -493,6 +505,11 @@ class Replica:
                 if entry.origin == self._origin:
                     self._settle(entry.number)
             yield Apply(entries)
+            if not go_on():
+                break
+        if self.applied == self.committed:
+            self._copied = 0
+        self._forget()
 
     def _settle(self, number: int) -> None:
         """An entry of this origin is applied.

@@ -127,11 +127,21 @@ class Seen(Command, frozen=True, array_like=True, tag="seen", gc=False):
     marks: tuple[tuple[int, int], ...]
 
 
+class Held(Command, frozen=True, array_like=True, tag="held", gc=False):
+    """Changes nothing: tells whoever was refused the name of ``session`` how alive that is.
+
+    ``silent``: seconds for which nothing came from its client's machine, -1 if nobody can tell.
+    """
+
+    session: str
+    silent: int
+
+
 class Nothing(Command, frozen=True, array_like=True, tag="nothing", gc=False):
     """Changes nothing: asked for only to learn that the chain still commits."""
 
 
-AnyCommand = Origins | Login | Resume | Say | Delete | End | Logout | Seen | Nothing
+AnyCommand = Origins | Login | Resume | Say | Delete | End | Logout | Seen | Held | Nothing
 
 _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder(AnyCommand)

@@ -37,6 +37,9 @@ from chainchat.chat.requests import (
 )
 from chainchat.chat.voice import ChainView, Message, Voice
 
+COUNTED_MISSED = 1_000
+"""Messages that somebody missed are counted up to this; then there are *more than* so many."""
+
 _VERSION = "chainchat/1"
 _PRIVATE = ">>"
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
@@ -335,6 +338,10 @@ class Human(Voice):
             raise RefusedError(Code.BAD_ARGUMENTS, hint)
         return "", Say(EVERYBODY, text)
 
+    def may_be_answered_at_once(self, line: bytes) -> bool:
+        """Only verbs are, and they begin with a slash."""
+        return line.lstrip()[:1] == b"/"
+
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int
     ) -> str:
@@ -342,6 +349,8 @@ class Human(Voice):
         if not missed:
             return f"+OK you are {name}: type to talk to everybody, /help for all else"
         messages = "1 message" if missed == 1 else f"{missed} messages"
+        if missed > COUNTED_MISSED:
+            messages = f"more than {COUNTED_MISSED} messages"
         return f"+OK you are {name}: you missed {messages}"
 
     def resumed(self, tag: str, high: int) -> str:

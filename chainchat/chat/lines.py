@@ -35,6 +35,10 @@ _SE = b"\xf0"
 _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
+ANSWER_OCTETS = 3
+"""Octets of the answer to one command."""
+
+
 class TelnetFilter:
     """Takes the telnet commands out of what one connection receives, and answers them."""
 

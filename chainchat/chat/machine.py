@@ -43,6 +43,7 @@ NO_TAG = "-"
 
 _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
+_AT_ONCE = re.compile(rb"@[^ ]+ +(?i:PING|CHAIN)\b")
 _RAW_TAG = re.compile(rf"@({_TAG})(?![^ ])".encode())
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _SEND = re.compile(r" *([0-9]{1,19}) +([^ \n]+) +:(.+)")
@@ -247,6 +248,10 @@ class Machine(Voice):
         if request is None:
             raise RefusedError(Code.BAD_ARGUMENTS, f"the right form is @{tag} {verb.form}", tag)
         return tag, request
+
+    def may_be_answered_at_once(self, line: bytes) -> bool:
+        """PING and CHAIN are."""
+        return _AT_ONCE.match(line) is not None
 
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int

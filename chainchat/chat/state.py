@@ -169,6 +169,17 @@ class Left(Struct, frozen=True):
     by: str = ""
 
 
+class Held(Struct, frozen=True):
+    """Somebody else wants the name that ``session`` holds.
+
+    ``silent``: for how many seconds its connection has been, -1 if nobody can tell. None: nobody
+    has looked yet.
+    """
+
+    session: str
+    silent: int | None = None
+
+
 class Deleted(Struct, frozen=True):
     """An account is gone."""
 
@@ -177,7 +188,7 @@ class Deleted(Struct, frozen=True):
 
 
 Result = Accepted | Refused
-Event = Joined | Left | Deleted
+Event = Joined | Left | Held | Deleted
 
 
 class Outcome(Struct, frozen=True):
@@ -374,6 +385,8 @@ class ChatState:
                 self._delete(command, events)
             case commands.Origins():
                 self._set_origins(command, events)
+            case commands.Held():
+                events.append(Held(command.session, command.silent))
             case commands.Nothing():
                 pass
         return Accepted(seq)
@@ -387,6 +400,7 @@ class ChatState:
     def _login(self, command: commands.Login, seq: int, events: list[Event]) -> None:
         account = self.account_named(command.name)
         if account is not None and account.session:
+            events.append(Held(account.session))
             raise RefusedAtApplyError(Code.NAME_IN_USE, account.name)
         created = account is None
         if account is None:

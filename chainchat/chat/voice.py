@@ -69,6 +69,12 @@ class Voice(Protocol):
             RefusedError: the line is no request.
         """
 
+    def may_be_answered_at_once(self, line: bytes) -> bool:
+        """A quick look whether a line may be a request that the node answers by itself.
+
+        So that of the many lines that can wait behind each other, few have to be read out of turn.
+        """
+
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int
     ) -> str:

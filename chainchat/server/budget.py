@@ -4,9 +4,36 @@ A turn that does all there is to do lasts as long as somebody else chooses, and 
 ping is answered. So whatever grows with what clients send, ask, miss or have written is done in
 *slices*: at least one piece of work, then more of them while the slice has time left. What is left
 over waits for the next turn, and in between the reactor serves sockets, timers and pings.
+
+The chain's own work (numbering, the log, forwards, acknowledgements, membership) has no slice: what
+clients can have on their way through it is bounded (``node.MAX_PENDING``).
 """
 
 from collections.abc import Callable
+
+HEAR_SECONDS = 0.004
+"""For what those who are logged in say and ask."""
+
+PATIENT_SECONDS = 0.002
+"""For newcomers, pages of answers, and whoever reads on from the log."""
+
+PATIENT_SHARE = 0.25
+"""Of a node's time that such work may take: after a slice of it, it rests for so much longer."""
+
+APPLY_SECONDS = 0.005
+"""For applying what is committed, checkpoints included."""
+
+READ_SECONDS = 0.002
+"""For the questions that the tail answers."""
+
+LEND_SECONDS = 0.002
+"""For lending the log to learners."""
+
+TELL_SECONDS = 0.005
+"""For writing replies, messages and notices to clients."""
+
+LONG_TURN_SECONDS = 0.05
+"""A turn that lasts longer than this, the disk's sync not counted, is told in the log."""
 
 WorkClock = Callable[[], float]
 """Seconds of work. In a process, monotonic time; where work is simulated, what it has cost."""
@@ -30,3 +57,51 @@ class Slice:
     def spent(self) -> float:
         """Seconds since it began."""
         return self._clock() - self._began
+
+
+class TurnClock:
+    """How long turns take, and which part of them.
+
+    The time between two turns that follow each other at once is a part too: the reactor's, which
+    reads sockets and calls timers.
+
+    Attributes:
+        longest: seconds of the longest turn so far, the disk's sync not counted.
+        long_turns: how many lasted longer than LONG_TURN_SECONDS.
+    """
+
+    SOCKETS, SYNC = "sockets and timers", "sync"
+
+    def __init__(self, clock: WorkClock, tell: Callable[[str], None]) -> None:
+        """Nothing measured yet; ``tell`` takes a line for the operator."""
+        self.longest = 0.0
+        self.long_turns = 0
+        self._clock = clock
+        self._tell = tell
+        self._parts: dict[str, float] = {}
+        self._mark = 0.0
+        self._follows = False
+
+    def begin(self) -> None:
+        """A turn begins."""
+        now = self._clock()
+        self._parts = {self.SOCKETS: now - self._mark} if self._follows else {}
+        self._mark = now
+
+    def part(self, name: str) -> None:
+        """What was done since the last mark was this part of the turn."""
+        now = self._clock()
+        self._parts[name] = self._parts.get(name, 0.0) + now - self._mark
+        self._mark = now
+
+    def end(self, *, follows: bool) -> None:
+        """The turn is over; ``follows``: another one is to come as soon as it can."""
+        self._follows = follows
+        sync = self._parts.pop(self.SYNC, 0.0)
+        total = sum(self._parts.values())
+        self.longest = max(self.longest, total)
+        if total > LONG_TURN_SECONDS:
+            self.long_turns += 1
+            parts = sorted(self._parts.items(), key=lambda part: -part[1])
+            named = ", ".join(f"{name} {took:.3f} s" for name, took in parts[:3])
+            self._tell(f"a turn took {total:.2f} s: {named}; sync {sync:.3f} s")

@@ -1,8 +1,8 @@
 """What one session is shown of the messages, and what of it was seen.
 
-A delivery is a cursor over the log. One that has everything is *live*: the room pushes each turn's
-messages to it. One that has just begun, or whose connection is slow, reads on from the log until it
-is live. So a slow reader costs nothing and loses nothing.
+A delivery is a cursor over the log. One that has everything is *live*: each turn's messages are
+pushed to it (``news``). One that has just begun, or whose connection is slow, reads on from the
+log, a page in its turn, until it is live. So a slow reader costs nothing and loses nothing.
 """
 
 from bisect import bisect_right
@@ -12,8 +12,11 @@ from typing import Protocol
 from chainchat.chat.voice import Message, Voice
 from chainchat.server.history import History
 
-CATCH_UP_MESSAGES = 200
+CATCH_UP_MESSAGES = 100
 """Messages read from the log at a time."""
+
+SETTLED_SECONDS = 3.0
+"""What a person's machine had acknowledged so long before its last sign of life was shown there."""
 
 DAY = 86_400_000
 """Milliseconds."""
@@ -40,6 +43,9 @@ class Recipient(Protocol):
 
     def push(self, data: bytes, newest: int) -> None:
         """Write messages to the connection; ``newest``: the id of the newest in them."""
+
+    def fell_behind(self) -> None:
+        """Its delivery is not live any more, and has to read on from the log."""
 
 
 class Delivery:
@@ -75,15 +81,17 @@ class Delivery:
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
-    def catch_up(self) -> None:
-        """Push a page from the log; afterwards it is live if there was none."""
+    def catch_up(self) -> bool:
+        """Push a page from the log. True if there was none to push: it has everything."""
         account = self.recipient.account
         missed = self._history.missed(account, self._cursor, CATCH_UP_MESSAGES)
         if missed:
             data, self.day = render(self, missed)
             self.push(data, missed[-1].id)
-        else:
-            self.live = True
+        return not missed
+
+
+_NEVER = (0, float("-inf"))
 
 
 class Reading:
@@ -93,13 +101,20 @@ class Reading:
         seen: the read mark: id of the newest message known to be seen.
     """
 
-    __slots__ = ("_pushes", "_written_before", "seen")  # one of it for each person
+    __slots__ = ("_looked", "_pushes", "_written_before", "seen")  # one of it for each person
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
         self._pushes: tuple[tuple[int, int], ...] = ()
         """Of each push not seen yet: octets written at its end, id of its newest message."""
         self._written_before = 0
+        self._looked = _NEVER
+        """Octets that had been acknowledged at some look, and when that was."""
+
+    @property
+    def may_have_seen_more(self) -> bool:
+        """Whether anything was pushed that is not known to be seen."""
+        return bool(self._pushes)
 
     def pushed(self, newest: int, written: int) -> None:
         """Messages up to ``newest`` were pushed; ``written``: the octets written so far."""
@@ -120,6 +135,32 @@ class Reading:
         """
         octets = self._written_before if acknowledged is None else acknowledged
         self._written_before = written
+        return self._has_seen(octets)
+
+    def shows_signs_of_life(self, acknowledged: int | None, alive: float, now: float) -> bool:
+        """The person need not do anything: what their machine had some seconds ago was shown.
+
+        But only if the machine was alive after that: one that has just died may have shown nothing.
+
+        Args:
+            acknowledged: octets that the machine has acknowledged; None if nobody can tell.
+            alive: when it last acknowledged or sent anything, seconds.
+            now: the same clock.
+
+        Returns:
+            whether the read mark moved.
+        """
+        if acknowledged is None:
+            return False
+        octets, since = self._looked
+        moved = False
+        if alive - since >= SETTLED_SECONDS:
+            moved = since > _NEVER[1] and self._has_seen(octets)
+            self._looked = acknowledged, now
+        return moved
+
+    def _has_seen(self, octets: int) -> bool:
+        """What was pushed up to so many octets was seen."""
         before = self.seen
         seen = bisect_right(self._pushes, octets, key=lambda push: push[0])
         if seen:

@@ -15,17 +15,18 @@ from msgspec import Struct, field
 from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
+from chainchat.chat.human import COUNTED_MISSED
 from chainchat.chat.machine import MACHINE, Machine, greeting
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
 from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Refused, Result
 from chainchat.chat.voice import Voice
-from chainchat.server.replies import Replies
+from chainchat.server.replies import Replies, Reply
 from chainchat.server.room import Room
 
-COUNTED_MISSED = 1_000
-"""More missed messages than this are not counted."""
+SILENT_SECONDS = 5
+"""A connection that has been silent for less is called alive."""
 
 SAID_AT_ONCE = 512
 """Messages of one client in one command at most."""
@@ -111,7 +112,7 @@ class Client(Protocol):
         """Close the connection at the end of the turn, when everything is written."""
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
-        """Call it at the end of a turn, when the client has taken most of what was written."""
+        """Call it when it is the client's turn, and it has taken most of what was written."""
 
 
 class Handler:
@@ -119,6 +120,8 @@ class Handler:
 
     Attributes:
         replies: those that are still owed. A login, a read, a deletion hold later requests.
+        on_their_way: how much was submitted and is not answered yet: messages, or one login or
+            deletion.
     """
 
     __slots__ = (  # one of it for each client, of whom there can be thousands
@@ -128,7 +131,7 @@ class Handler:
         "_program",
         "_refused_send",
         "_room",
-        "_unconfirmed",
+        "on_their_way",
         "replies",
     )
 
@@ -139,8 +142,7 @@ class Handler:
         self._node = room.node
         self._lobby = lobby
         self._program = ""
-        self._unconfirmed = 0
-        """How much was submitted and is not answered yet: SENDs, or one login or deletion."""
+        self.on_their_way = 0
         self._refused_send: int | None = None
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
@@ -206,12 +208,26 @@ class Handler:
         holds_later: bool = False,
     ) -> None:
         """Send a request through the chain; ``answer`` makes a line of each of its results."""
+        self._submit_with(
+            command,
+            lambda reply, results: self.replies.complete(reply, *answer(results)),
+            holds_later=holds_later,
+        )
+
+    def _submit_with(
+        self,
+        command: AnyCommand,
+        done: Callable[[Reply, Sequence[Result]], None],
+        *,
+        holds_later: bool,
+    ) -> None:
+        """The same; ``done`` completes the reply, now or later."""
         reply = self.replies.reserve(holds_later=holds_later, command=command)
-        self._unconfirmed += commands.span(command)
+        self.on_their_way += commands.span(command)
 
         def replied(results: Sequence[Result]) -> None:
-            self._unconfirmed -= len(results)
-            self.replies.complete(reply, *answer(results))
+            self.on_their_way -= len(results)
+            done(reply, results)
 
         self._room.submit(self._client.account, command, replied)
 
@@ -262,14 +278,36 @@ class Handler:
         else:
             command = commands.Resume(session, request.name, self._program, _hashed(request.token))
 
-        def answer(results: Sequence[Result]) -> Sequence[str]:
+        def done(reply: Reply, results: Sequence[Result]) -> None:
             [result] = results
             if isinstance(result, Accepted):
-                return [self._logged_in(tag, request, token, result.id)]
+                self.replies.complete(reply, self._logged_in(tag, request, token, result.id))
+                return
             client.session = ""
-            return [self._refused(tag, result)]
+            holder = self._node.state.account_named(request.name)
+            if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
+                self._room.contests.ask(
+                    holder.session,
+                    lambda silent: self.replies.complete(reply, self._held(tag, result, silent)),
+                )
+            else:
+                self.replies.complete(reply, self._refused(tag, result))
 
-        self._submit(command, answer, holds_later=True)
+        self._submit_with(command, done, holds_later=True)
+
+    def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
+        """A name is taken; ``silent``: for how many seconds its connection is, if that is known."""
+        if silent is None:
+            by = "by a connection that is being looked for: it is free within 10 s if that is gone"
+        elif silent < SILENT_SECONDS:
+            by = "by a connection that is alive"
+        else:
+            by = (
+                f"by a connection that has been silent for {silent} s: it is free within 10 s if "
+                "nothing answers there"
+            )
+        text = f"the name {refused.about} is in use, {by}; try again then, or log in with another"
+        return self._client.voice.refused(tag, refused.code, text)
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
@@ -283,7 +321,9 @@ class Handler:
             return client.voice.resumed(tag, high)
         mark = account.seen
         client.attach(account, mark, quiet=request.quiet)
-        missed = len(self._node.history.missed(account.number, mark, COUNTED_MISSED))
+        missed = 0
+        if not self._program:  # programs are not told
+            missed = self._node.history.count_missed(account.number, mark, COUNTED_MISSED + 1)
         return client.voice.logged_in(tag, account.name, token, high=high, mark=mark, missed=missed)
 
     def _log_out(self, tag: str) -> None:
@@ -359,7 +399,7 @@ class Handler:
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
             )
         # A login or a deletion holds later SENDs, so nothing else is unconfirmed now.
-        if self._unconfirmed + in_piece >= REMEMBERED_SENDS:
+        if self.on_their_way + in_piece >= REMEMBERED_SENDS:
             self._refused_send = number
             raise RefusedError(
                 Code.TOO_MANY_UNANSWERED,
@@ -397,6 +437,9 @@ class Handler:
         count = 0
 
         def show(page: Page) -> None:
+            self._client.when_writable(lambda: write(page))
+
+        def write(page: Page) -> None:
             nonlocal count
             lines = [voice.item(tag, name) for name in page.names]
             viewer = self._client.name
@@ -405,7 +448,7 @@ class Handler:
             self.replies.add(reply, *lines)
             more = page.more
             if more is not None:
-                self._client.when_writable(lambda: self._node.ask(more, show))
+                self._node.ask(more, show)
             else:
                 self.replies.complete(reply, voice.end(tag, _counted(count, query)))
 

@@ -23,6 +23,10 @@ class History:
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
         return self._messages(account, ids)
 
+    def count_missed(self, account: int, after: int, most: int) -> int:
+        """How many messages there are for the account above ``after``, counted up to ``most``."""
+        return len(self._storage.ids_after(account, after, most, unless_sender=account))
+
     def oldest(self, account: int, after: int, count: int) -> list[Message]:
         """The oldest messages above ``after`` from or to the account."""
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)

@@ -45,11 +45,14 @@ class Network(Protocol):
 class Audience(Protocol):
     """The sessions at this node, who see what is applied."""
 
+    def hear(self) -> None:
+        """The beginning of a turn: carry out what clients have said and asked, some of it."""
+
     def happened(self, outcome: Outcome) -> None:
         """What came of an entry, in the order of the log."""
 
     def flush(self) -> None:
-        """The end of a turn: write."""
+        """The end of a turn: write, as much as there is time for."""
 
     def standing_changed(self) -> None:
         """``Node.standing`` is not what it was."""

@@ -3,7 +3,8 @@
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -12,19 +13,16 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chat.human import HUMAN
-from chainchat.chat.lines import LineSplitter, TelnetFilter
+from chainchat.chat.lines import ANSWER_OCTETS, LineSplitter, TelnetFilter
 from chainchat.chat.refusals import Code
 from chainchat.server.sessions import Session
 from chainchat.server.writing import write_at_once
 
-KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = 60, 15, 4
-"""Seconds, seconds, times: a client whose machine is gone is noticed after two minutes."""
+LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
+"""Where these stand in Linux's ``struct tcp_info`` (linux/tcp.h, the last since 4.1).
 
-UNACKNOWLEDGED_SECONDS = 120
-"""How long octets may stand unacknowledged before the connection is given up."""
-
-BYTES_ACKED_OFFSET = 120
-"""Where ``tcpi_bytes_acked`` stands in Linux's ``struct tcp_info`` (linux/tcp.h, since 4.1)."""
+``tcpi_last_data_recv`` and ``tcpi_last_ack_recv`` in milliseconds, and ``tcpi_bytes_acked``.
+"""
 
 log = Logger()
 
@@ -46,7 +44,7 @@ class ClientProtocol(Protocol):
     # --- from the socket
 
     def connectionMade(self) -> None:
-        _keep_alive(self.transport.getHandle())
+        _keep_alive(self.transport.getHandle(), PATIENT)
         self.transport.setTcpNoDelay(True)
         if self.factory.admit():
             self.transport.registerProducer(self, True)
@@ -60,12 +58,12 @@ class ClientProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._session is None:
             return
+        octets = len(data)
         data, answer = self._telnet.feed(data)
         if answer:
             self._session.answer_telnet(answer)
-        lines = self._splitter.feed(data)
-        if lines:
-            self._session.received(lines)
+        commands = len(answer) // ANSWER_OCTETS
+        self._session.received(self._splitter.feed(data), octets, commands)
 
     def readConnectionLost(self) -> None:
         if self._session is not None:
@@ -109,23 +107,71 @@ class ClientProtocol(Protocol):
             self._held = held
             (self.transport.pauseProducing if held else self.transport.resumeProducing)()
 
+    def expect(self, octets: int) -> None:
+        """See ``Connection``."""
+        self.transport.bufferSize = octets
+
     def acknowledged(self) -> int | None:
         """See ``Connection``. Of a TCP socket, without TLS."""
+        return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
+
+    def silent(self) -> float | None:
+        """See ``Connection``."""
+        acknowledged = self._told_by_the_kernel("<I", LAST_ACK_OFFSET)
+        sent = self._told_by_the_kernel("<I", LAST_DATA_OFFSET)
+        if acknowledged is None or sent is None:
+            return None
+        return min(acknowledged, sent) / 1_000
+
+    def _told_by_the_kernel(self, form: str, offset: int) -> int | None:
+        """A number of Linux's ``struct tcp_info``; None where there is none."""
         try:
             info = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-            acknowledged: int = struct.unpack_from("<Q", info, BYTES_ACKED_OFFSET)[0]
+            number: int = struct.unpack_from(form, info, offset)[0]
         except (AttributeError, OSError, struct.error):
             return None
-        return acknowledged
+        return number
+
+    def probe(self, *, probing: bool) -> None:
+        """See ``Connection``."""
+        with suppress(OSError):
+            _keep_alive(self.transport.getHandle(), PROBING if probing else PATIENT)
+
+    def abort(self) -> None:
+        """See ``Connection``."""
+        self.transport.abortConnection()
 
 
-def _keep_alive(handle: socket.socket) -> None:
+class KeepAlive(NamedTuple):
+    """How the kernel finds out that a client's machine is gone.
+
+    Attributes:
+        idle: seconds of silence before it asks.
+        interval: seconds between two questions.
+        probes: how many go unanswered before the connection is given up.
+        unacknowledged: seconds for which octets may stand unacknowledged.
+    """
+
+    idle: int
+    interval: int
+    probes: int
+    unacknowledged: int
+
+
+PATIENT = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=120)
+"""It is noticed after two minutes."""
+
+PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=8)
+"""Somebody else wants the name."""
+
+
+def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
     """Let the kernel notice a client whose machine is gone; as far as this system can."""
     options = {
-        "TCP_KEEPIDLE": KEEPALIVE_IDLE,
-        "TCP_KEEPINTVL": KEEPALIVE_INTERVAL,
-        "TCP_KEEPCNT": KEEPALIVE_PROBES,
-        "TCP_USER_TIMEOUT": UNACKNOWLEDGED_SECONDS * 1000,
+        "TCP_KEEPIDLE": how.idle,
+        "TCP_KEEPINTVL": how.interval,
+        "TCP_KEEPCNT": how.probes,
+        "TCP_USER_TIMEOUT": how.unacknowledged * 1000,
     }
     handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in options.items():

@@ -5,7 +5,8 @@ this very class.
 
 Inputs (a message, a request, the tick) only note what came and ask for a turn. A turn runs once for
 everything that arrived in one iteration of the reactor: one log transaction, one Forward, one Ack,
-one write to each client.
+one write to each client. The chain's own work is done as a whole; what grows with what clients do
+is done in slices (see ``budget``), and what is left over goes on in the next turn.
 """
 
 from collections import deque
@@ -46,6 +47,7 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
+from chainchat.server.budget import APPLY_SECONDS, Slice, TurnClock, WorkClock
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.standing import OwnLog, Standing, progress, standing
@@ -53,10 +55,16 @@ from chainchat.server.standstill import Standstill
 from chainchat.storage import Storage, StorageError
 
 MAX_PENDING = 4_096
-"""Requests of this node's clients that may be on their way, each message counted.
+"""Messages and other requests of this node's clients that may be on their way.
 
-With more, sessions stop reading from their sockets.
+With more, sessions that have their share of them stop reading from their sockets.
 """
+
+PENDING_SHARE = 16
+"""So many of one session are taken even then, so that the greedy do not keep out the others."""
+
+MOST_PENDING = 4 * MAX_PENDING
+"""With so many, nobody's are taken."""
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 """What is said in an epoch, in distinction from what is said about epochs."""
@@ -104,6 +112,7 @@ class Node:
         me: this life of it.
         standing: whether it serves.
         congested: whether too many requests are on their way; until half of them are answered.
+        turn_clock: how long its turns take.
     """
 
     def __init__(
@@ -120,6 +129,7 @@ class Node:
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         known: Iterable[str] = (),
+        work: WorkClock | None = None,
     ) -> None:
         """A node that has not started.
 
@@ -135,6 +145,7 @@ class Node:
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             known: all positions that ``chain.ini`` names, spares too.
+            work: seconds of work, for the slices of a turn; the clock's, if none is given.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -175,6 +186,8 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self._paused: set[str] = set()
+        self._work = work or clock.seconds
+        self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
         self._standstill = Standstill(me, clock, self._log)
         self._progress_told = 0.0
         self.standing = Standing(serving=False, waiting_for=(), reason="starting")
@@ -210,6 +223,12 @@ class Node:
         """How many sequence numbers this node has asked for that were not applied yet."""
         return self._replica.pending
 
+    def takes_from(self, on_their_way: int) -> bool:
+        """True if a session that has so many requests on their way may submit more."""
+        if not self.congested:
+            return True
+        return on_their_way < PENDING_SHARE and self._replica.pending < MOST_PENDING
+
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain.
 
@@ -222,12 +241,12 @@ class Node:
             self.congested = True
         if replied is not None:
             self._repliers[number] = replied
-        self._soon()
+        self.wake()
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail."""
         self._askers[self._reads.ask(queries.encode(query))] = answered
-        self._soon()
+        self.wake()
 
     def view(self) -> ChainView:
         """The chain as it looks from here."""
@@ -281,7 +300,7 @@ class Node:
         self._replica.linked(position)
         self._reads.linked(position)
         self._decide(lambda now: self._membership.linked(position, member, now))
-        self._soon()
+        self.wake()
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -299,7 +318,7 @@ class Node:
         """Whether too much stands unsent on the connection with ``position``."""
         (self._paused.add if paused else self._paused.discard)(position)
         self._replica.paused(position, paused=paused)
-        self._soon()
+        self.wake()
 
     def receive(self, sender: str, message: Message) -> None:
         """A message came from the node at ``sender``."""
@@ -324,7 +343,7 @@ class Node:
             return
         if fetch.epoch == self.configuration.epoch:
             self._sponsor.asked(sender, fetch)
-            self._soon()
+            self.wake()
 
     def _may_lend(self, learner: Member) -> bool:
         """Whether ``learner`` may copy this log: the tail knows that what it holds is committed.
@@ -363,11 +382,12 @@ class Node:
                 self._applied.compare(message.seq, message.digest, sender)
             case _:
                 self._replica.receive(sender, message)
-        self._soon()
+        self.wake()
 
     # --- turns
 
-    def _soon(self) -> None:
+    def wake(self) -> None:
+        """Have a turn as soon as the reactor has looked at its sockets and timers."""
         if self._turn_call is None and not self._stopped:
             self._turn_call = self._clock.callLater(0, self._turn)
 
@@ -375,24 +395,44 @@ class Node:
         self._turn_call = None
         self._guarded(self._carry_out_turn)
 
+    def slice(self, seconds: float) -> Slice:
+        """A slice of this turn."""
+        return Slice(self._work, seconds)
+
     def _carry_out_turn(self) -> None:
-        """The phases of a turn: the log and what is applied; what is told; what was held back."""
+        """The phases of a turn: what is heard; the log; what is applied; what is told."""
+        clock = self.turn_clock
+        clock.begin()
+        if self.audience is not None:
+            self.audience.hear()
+            clock.part("hearing")
         noted = self._waiting[-1][0] if self._waiting else 0
         if self._replica.pending and noted < self._submitted:
             self._waiting.append((self._submitted, self._clock.seconds()))
-        for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
+        for effect in self._replica.turn(self._wall()):
             self._perform(effect)
+        clock.part("chain")
+        for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
+            self._perform(apply)
+        clock.part("applying")
+        for answered in self._reads.turn():
+            self._perform(answered)
+        clock.part("reads")
         for answer in self._sponsor.turn(self._paused, self._may_lend):
             self._perform(answer)
-        if self._sponsor.busy:
-            self._soon()
+        clock.part("lending")
+        self._tell_clients()
+        clock.part("telling")
+        if self._sponsor.busy or self._replica.applied < self._replica.committed:
+            self.wake()
+        clock.end(follows=self._turn_call is not None)
+
+    def _tell_clients(self) -> None:
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2
         self.congested = self.congested and not room_again
-        if self.audience is None:
-            return
-        self.audience.flush()
-        if room_again:
-            self.audience.room_again()
+        if self.audience is not None:
+            if room_again:
+                self.audience.room_again()
             self.audience.flush()
 
     def _tick(self) -> None:
@@ -404,7 +444,7 @@ class Node:
         self._guarded(self._note_committed)
         self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
         self._tell_progress()
-        self._soon()
+        self.wake()
 
     def _note_committed(self) -> None:
         """For the next life: what it must never cut off, though clients were told of it."""
@@ -420,10 +460,6 @@ class Node:
         except Exception as error:
             self.stop()
             self._fail(error)
-
-    def guarded(self, action: Callable[[], None]) -> None:
-        """Do something that sessions want done between two turns; if it fails, this node stops."""
-        self._guarded(action)
 
     def _decide(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
         """Carry out what follows from one input about configurations, then follow them."""
@@ -461,7 +497,7 @@ class Node:
         early, self._early = self._early, []
         for sender, message in early:
             self._receive_in_epoch(sender, message)
-        self._soon()
+        self.wake()
 
     def _follow_as_learner(self) -> None:
         """A node that is no member copies from the tail; one that is, only before a resume."""
@@ -480,7 +516,9 @@ class Node:
         """Carry out one effect, completely."""
         match effect:
             case Persist():
+                self.turn_clock.part("chain")
                 self._storage.append(effect.entries)
+                self.turn_clock.part(TurnClock.SYNC)
             case Send():
                 self._network.send(effect.to, effect.message)
             case Apply():
@@ -495,7 +533,7 @@ class Node:
                 self._log(effect.text, alarm=effect.alarm)
             case Seal():
                 self._sponsor.sealed = effect.learner
-                self._soon()
+                self.wake()
             case Copy():
                 epoch, now = self.configuration.epoch, self._clock.seconds()
                 for first in self._learner.begin(effect.source, epoch, now, committed=False):
@@ -503,7 +541,7 @@ class Node:
             case Take():
                 for step in self._replica.copy(effect.entries, committed=effect.committed):
                     self._perform(step)
-                self._soon()
+                self.wake()
             case Cut():
                 self._cut(effect.after)
             case Excluded():
@@ -515,13 +553,13 @@ class Node:
         def applied(_: Sequence[Result]) -> None:
             for effect in self._reads.passed(barrier):
                 self._perform(effect)
-            self._soon()
+            self.wake()
 
         self.submit(commands.Nothing(), applied)
 
     def _cut(self, after: int) -> None:
         """Take what the chain does not have out of the log, never silently."""
-        committed = max(self.state.applied, self._storage.committed)
+        committed = max(self._replica.committed, self._storage.committed)
         if after < committed:
             raise DivergenceError(
                 f"entries up to {committed} were committed here, but the chain's log differs "

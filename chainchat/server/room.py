@@ -1,31 +1,33 @@
 """The room: all sessions at this node, and what reaches them.
 
 A message costs its receivers one rendering per kind of session, not one each, and each socket one
-write per turn.
+write per turn. A turn touches only whom it concerns.
 """
 
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
 from chainchat.chat import commands
-from chainchat.chat.state import Event, Joined, Left, Outcome, Result, Said
-from chainchat.chat.voice import Message
-from chainchat.server.delivery import Delivery, render
+from chainchat.chat.state import Event, Held, Joined, Left, Outcome, Result
+from chainchat.server.announcements import Announcements
+from chainchat.server.budget import HEAR_SECONDS, PATIENT_SECONDS, TELL_SECONDS, Slice
+from chainchat.server.contests import Contests
+from chainchat.server.delivery import Delivery
 from chainchat.server.interfaces import Clock, Timer
+from chainchat.server.news import News
 from chainchat.server.node import Node, Replied
-
-NOTICE_PAUSE = 1.0
-"""Seconds between two announcements of who came and went."""
-
-NAMED_AT_ONCE = 5
-"""How many are announced by name; more are counted."""
+from chainchat.server.rounds import Rounds
 
 MARKS_PAUSE = 1.0
 """Seconds for which read marks are gathered into one entry."""
 
-MARKS_IN_ENTRY = 1_000
-"""Read marks in one entry of the log: at most 20 octets each."""
+MARKS_IN_ENTRY = 100
+"""Read marks in one entry of the log: at most 20 octets each, and each changes an account."""
+
+LOOK_PAUSE = 1.0
+"""Seconds between two looks at what people's machines have acknowledged."""
 
 
 class Attendant(Protocol):
@@ -43,14 +45,29 @@ class Attendant(Protocol):
     name: str
     notices: bool
 
+    def hear(self) -> bool:
+        """See ``rounds.Speaker``."""
+
+    def go_on(self) -> bool:
+        """See ``rounds.Speaker``."""
+
+    def rested(self) -> None:
+        """See ``rounds.Speaker``."""
+
     def tell(self, code: str, text: str, **values: str) -> None:
         """Write a notice."""
 
     def ended(self, reason: str, by: str) -> None:
         """The session was ended by an entry of the log."""
 
+    def contested(self) -> None:
+        """Somebody else wants to log in under its name."""
+
+    def look(self) -> bool:
+        """Look what a person has seen by now. True if there is more that may be seen."""
+
     def flush(self) -> None:
-        """The end of a turn: hear lines held back, write, catch up, close if that is due."""
+        """Write what was gathered, hear lines that had to wait, close if that is due."""
 
     def standing_changed(self) -> None:
         """The node's standing is not what it was."""
@@ -59,34 +76,43 @@ class Attendant(Protocol):
 class Room:
     """The sessions at one node; its ``Audience``.
 
-    A turn has two phases. First entries are applied and answers come in: what happened and what is
-    to be said is only noted; nothing is heard, written, caught up or closed. Then comes ``flush``,
-    in which nothing more is applied: the turn's messages are pushed to every live delivery, and
-    then each session for which something was noted hears its lines, writes, catches up and closes.
-    So a delivery that catches up never finds in the log what is still to be pushed to it.
-
-    What a socket or a timer brings between two turns is noted likewise, and flushed at once.
+    A turn of the node calls it three times. In ``hear``, sessions carry out lines, and those who
+    lack messages read on from the log. Then entries are applied and answers come in: what happened
+    and what is to be said is only noted. In ``flush`` it is written: replies first, then the
+    turn's messages to every session that has all before them, then notices. Each is done in
+    slices; what is left over goes on in the next turn, in the same order for each session.
 
     Attributes:
         node: the node.
         connections: every connection, logged in or not, the oldest first.
+        rounds: whose turn it is.
+        news: the newest messages, on their way to those who have all before them.
+        contests: logins that were refused since somebody holds the name.
     """
 
     def __init__(self, node: Node, clock: Clock) -> None:
         self.node = node
         self.connections: dict[Attendant, None] = {}
+        self.rounds = Rounds(clock, node.wake)
+        self.news = News(node.wake)
         self._clock = clock
         self._sessions: dict[str, Attendant] = {}
         self._counter = 0
-        self._news: list[Said] = []
-        self._unflushed: dict[Attendant, None] = {}
-        self._comings: dict[str, int] = {}
-        """How often each name came since the last announcement, less how often it went."""
-        self._announcement: Timer | None = None
+        self._unflushed: OrderedDict[Attendant, None] = OrderedDict()
+        self._uninformed: deque[Attendant] = deque()
+        """Those who are still to be told of the node's standing."""
+        self._without_room: dict[Attendant, None] = {}
+        """Those who wait until fewer requests are on their way."""
+        self._announcements = Announcements(clock, node.wake)
         self._marks: dict[int, int] = {}
         self._acknowledging: dict[int, list[Callable[[], None]]] = {}
         """By account: what to do when the marks gathered are in place."""
         self._marking: Timer | None = None
+        self._reading: dict[Attendant, None] = {}
+        """People who may have seen more than their read mark says."""
+        self._to_look_at: deque[Attendant] = deque()
+        self._looking: Timer | None = None
+        self.contests = Contests(clock)
         node.audience = self
 
     # --- for sessions
@@ -101,12 +127,20 @@ class Room:
         self._sessions[attendant.session] = attendant
 
     def leave(self, attendant: Attendant) -> None:
-        """It does so no more."""
+        """Its connection is over, or its session."""
         self._sessions.pop(attendant.session, None)
+        self._reading.pop(attendant, None)
+        self._without_room.pop(attendant, None)
+        self.rounds.forget(attendant)
 
     def unflushed(self, attendant: Attendant) -> None:
         """The session has something to do in the next ``flush``."""
         self._unflushed[attendant] = None
+        self.node.wake()
+
+    def wait_for_room(self, attendant: Attendant) -> None:
+        """The session has lines that must wait, since too many requests are on their way."""
+        self._without_room[attendant] = None
 
     def submit(
         self,
@@ -118,6 +152,8 @@ class Room:
         if account in self._acknowledging:
             self.send_marks()
         self.node.submit(command, replied)
+
+    # --- read marks
 
     def seen(self, account: int, newest: int) -> None:
         """Move an account's read mark up to ``newest``, within a second or so."""
@@ -148,137 +184,118 @@ class Room:
             done = [call for account, _ in part for call in acknowledging.get(account, ())]
             self.node.submit(commands.Seen(part), partial(_call_all, done))
 
+    def reads(self, attendant: Attendant) -> None:
+        """A person was shown something: look now and then what of it was seen."""
+        self._reading[attendant] = None
+        if self._looking is None:
+            self._looking = self._clock.callLater(LOOK_PAUSE, self._look_again)
+
+    def _look_again(self) -> None:
+        self._to_look_at.extend(self._reading)
+        self._reading = {}
+        self.node.wake()
+
+    def _look(self, share: Slice) -> None:
+        """Look at some of those who read."""
+        while self._to_look_at:
+            attendant = self._to_look_at.popleft()
+            if attendant in self.connections and attendant.look():
+                self._reading[attendant] = None
+            if not share.left():
+                break
+        if self._to_look_at:
+            self.node.wake()
+        elif self._looking is not None and not self._looking.active():
+            again = bool(self._reading)
+            self._looking = self._clock.callLater(LOOK_PAUSE, self._look_again) if again else None
+
     def stop(self) -> None:
         """No more announcements and marks."""
-        for call in (self._announcement, self._marking):
+        self.rounds.stop()
+        self._announcements.stop()
+        self.contests.stop()
+        for call in (self._marking, self._looking):
             if call is not None and call.active():
                 call.cancel()
 
     # --- the node's audience
 
+    def hear(self) -> None:
+        """See ``Audience``."""
+        self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
+        self.rounds.serve_patient(self.node.slice(PATIENT_SECONDS))
+
     def happened(self, outcome: Outcome) -> None:
         """See ``Audience``."""
-        self._news += outcome.said
+        if outcome.said:
+            self.news.add(outcome.said)
         for event in outcome.events:
             self._note(event)
 
     def _note(self, event: Event) -> None:
         match event:
             case Joined():
-                self._comings[event.name] = self._comings.get(event.name, 0) + 1
+                self._announcements.joined(event.name)
             case Left():
-                self._comings[event.name] = self._comings.get(event.name, 0) - 1
+                self._announcements.left(event.name)
                 attendant = self._sessions.pop(event.session, None)
                 if attendant is not None:
                     attendant.ended(event.reason, event.by)
+            case Held(silent=None):
+                attendant = self._sessions.get(event.session)
+                if attendant is not None:
+                    attendant.contested()
+            case Held():
+                self.contests.told(event.session, event.silent)
             case _:
                 pass
 
     def flush(self) -> None:
         """See ``Audience``."""
-        if self.node.running:
-            self.node.guarded(self._flush)
-        else:
-            self._flush()
+        share = self.node.slice(TELL_SECONDS)
+        self._flush(share)
+        self.news.push(share)
+        self._inform(share)
+        self._announcements.tell(self._sessions.values(), share)
+        self._look(share)
 
-    def _flush(self) -> None:
-        if self._news:
-            news, self._news = self._news, []
-            self._deliver(news)
-        self._announce()
+    def _flush(self, share: Slice) -> None:
+        for _ in range(len(self._unflushed)):
+            attendant, _ = self._unflushed.popitem(last=False)
+            attendant.flush()
+            if not share.left():
+                break
+        if self._unflushed:
+            self.node.wake()
+
+    def flush_all(self) -> None:
+        """Write everything that was gathered: the node has no turns any more."""
         while self._unflushed:
-            unflushed, self._unflushed = self._unflushed, {}
-            for attendant in unflushed:
-                attendant.flush()
+            attendant, _ = self._unflushed.popitem(last=False)
+            attendant.flush()
 
     def standing_changed(self) -> None:
         """See ``Audience``."""
-        for attendant in self.connections:
-            attendant.standing_changed()
-        self.flush()
+        self._uninformed = deque(self.connections)
+        self.node.wake()
+
+    def _inform(self, share: Slice) -> None:
+        while self._uninformed:
+            attendant = self._uninformed.popleft()
+            if attendant in self.connections:
+                attendant.standing_changed()
+            if not share.left():
+                break
+        if self._uninformed:
+            self.node.wake()
 
     def room_again(self) -> None:
-        """See ``Audience``. Lines that had to wait are heard in the next ``flush``."""
-        self._unflushed.update(self.connections)
-
-    # --- delivery
-
-    def _deliver(self, news: list[Said]) -> None:
-        """Push the turn's messages to every session that has all before them."""
-        live = [
-            attendant.delivery
-            for attendant in self._sessions.values()
-            if attendant.delivery is not None and attendant.delivery.live
-        ]
-        if not live:
-            return
-        broadcasts = [said for said in news if not said.recipient]
-        unlike = {said.sender_account for said in broadcasts}
-        unlike.update(said.recipient for said in news if said.recipient)
-        rendered: dict[object, tuple[bytes, int]] = {}
-        for delivery in live:
-            account = delivery.recipient.account
-            if account in unlike:
-                own = [
-                    said
-                    for said in news
-                    if said.recipient in (0, account) and said.sender_account != account
-                ]
-                _push(delivery, own, {})
-            else:
-                _push(delivery, broadcasts, rendered)
-
-    def _announce(self) -> None:
-        """Tell who came and went: at once after a quiet second, then once a second.
-
-        Whoever went and came back in between, or came and went, did neither.
-        """
-        if self._announcement is not None or not self._comings:
-            return
-        comings, self._comings = self._comings, {}
-        came = [name for name, times in comings.items() if times > 0]
-        went = [name for name, times in comings.items() if times < 0]
-        if came or went:
-            self._announcement = self._clock.callLater(NOTICE_PAUSE, self._announce_again)
-            for attendant in self._sessions.values():
-                if attendant.notices:
-                    for code, text, name in _announcements(came, went, attendant.name):
-                        attendant.tell(code, text, name=name)
-
-    def _announce_again(self) -> None:
-        self._announcement = None
-        self.flush()
-
-
-def _push(
-    delivery: Delivery, news: Sequence[Said], rendered: dict[object, tuple[bytes, int]]
-) -> None:
-    """Push ``news``; ``rendered`` keeps what deliveries that look alike have in common."""
-    if not news:
-        return
-    alike = (delivery.recipient.voice, delivery.previous, delivery.day)
-    known = rendered.get(alike)
-    if known is None:
-        messages = [Message(n.id, 0, n.time, n.sender, n.to, n.text) for n in news]
-        known = rendered[alike] = render(delivery, messages)
-    data, delivery.day = known
-    delivery.push(data, news[-1].id)
+        """See ``Audience``."""
+        waiting, self._without_room = self._without_room, {}
+        for attendant in waiting:
+            self.rounds.speaks(attendant)
 
 
 def _call_all(functions: list[Callable[[], None]], _results: Sequence[Result]) -> None:
     for function in functions:
         function()
-
-
-def _announcements(came: list[str], went: list[str], viewer: str) -> list[tuple[str, str, str]]:
-    """(code, text, name) of each line about others."""
-    others_came = [name for name in came if name != viewer]
-    others_went = [name for name in went if name != viewer]
-    lines = _about("joined", "has joined", others_came)
-    return lines + _about("left", "has left", others_went)
-
-
-def _about(code: str, verb: str, names: list[str]) -> list[tuple[str, str, str]]:
-    if len(names) > NAMED_AT_ONCE:
-        return [(code, f"{len(names)} others: each {verb}", "*")]
-    return [(code, f"{name} {verb}", name) for name in names]

@@ -5,8 +5,9 @@ that may overtake; it tells the client what it did not ask for: messages, throug
 and notices. Both modes share all of it; they differ in the voice (``chat.human``,
 ``chat.machine``).
 
-Whatever comes, from the socket, a timer or the log, is only noted. Lines are heard, octets written
-and the connection closed in ``flush`` alone, which the room calls in its phase (see ``Room``).
+Whatever comes, from the socket, a timer or the log, is only noted. In a turn of the node, when it
+is this session's turn among all (see ``rounds``), it hears some lines or does one piece of what can
+wait; octets are written and the connection closed in ``flush``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,19 +19,45 @@ from chainchat.chat.human import HUMAN, Human, drawn
 from chainchat.chat.lines import TOO_LONG, Line, clean, is_http
 from chainchat.chat.machine import Machine, leading_sends, tag_of
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import Say
 from chainchat.chat.state import Account
 from chainchat.chat.voice import Voice
 from chainchat.server.delivery import Delivery, Reading
 from chainchat.server.handler import SAID_AT_ONCE, Handler, Lobby
 from chainchat.server.intake import NOTHING, Intake
 from chainchat.server.interfaces import Clock, Timer
+from chainchat.server.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
 from chainchat.server.room import Room
+
+PERSON_READ, PROGRAM_READ = 8 * 1024, 64 * 1024
+"""Octets that are read at once from the socket of a person, and of a program."""
 
 LOGIN_SECONDS = 60.0
 """How long a connection may go without a login."""
 
 WAITING_OCTETS = 16 * 1024
 """How many octets of lines may wait for their turn before the rest is left in the socket."""
+
+NEWCOMER_OCTETS = 2 * 1024
+"""The same before the login."""
+
+HEARD_AT_ONCE = 32
+"""Lines that one client is heard before it is others' turn."""
+
+SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
+"""So many SENDs of a program cost as much as a line: they are carried out together."""
+
+REST_UNITS = 10
+"""Who has sent too much rests until it may send so many lines again."""
+
+REFUSED_AT_MOST, REFUSED_NEWCOMER = 100, 30
+"""Lines in a row that cannot be read before the connection is closed: later, before the login."""
+
+PROBE_SECONDS = 9.0
+"""How long a client's machine has to answer, when somebody else wants its name."""
+
+CONTEST_SECONDS = 1.0
+"""Who else asks for the name in this time is not told anew how silent its connection is."""
 
 LISTED = 20
 """Requests that are listed when the connection ends without an answer to them; more are counted."""
@@ -50,6 +77,21 @@ class Connection(Protocol):
 
     def hold(self, *, held: bool) -> None:
         """Whether to leave what the client sends in its socket."""
+
+    def expect(self, octets: int) -> None:
+        """Read at most so many octets at once."""
+
+    def silent(self) -> float | None:
+        """Seconds since the client's machine has acknowledged or sent anything.
+
+        None where the system cannot tell.
+        """
+
+    def probe(self, *, probing: bool) -> None:
+        """Whether to find out within seconds, rather than minutes, that the machine is gone."""
+
+    def abort(self) -> None:
+        """Give the connection up."""
 
     def acknowledged(self) -> int | None:
         """How many of the octets written the client's machine has acknowledged.
@@ -74,6 +116,8 @@ class Session:
         "_clock",
         "_closing",
         "_connection",
+        "_contested_at",
+        "_greeted",
         "_handler",
         "_input_ended",
         "_intake",
@@ -83,9 +127,14 @@ class Session:
         "_open",
         "_out",
         "_output_full",
+        "_paid_until",
+        "_probing",
         "_reading",
+        "_refused",
+        "_resting",
         "_room",
         "_taking",
+        "_told_slow",
         "_told_waiting",
         "_when_writable",
         "_written",
@@ -120,14 +169,29 @@ class Session:
         self._input_ended = False
         self._closing = False
         self._open = True
+        self._greeted = False
         self._told_waiting = False
+        self._told_slow = False
         self._login_timer: Timer | None = None
+        self._paid_until = 0.0
+        """See ``pace``."""
+        self._resting = False
+        self._refused = 0
+        """How many lines in a row could not be read."""
+        self._contested_at: float | None = None
+        self._probing: Timer | None = None
 
     # --- the connection's events
 
     def opened(self) -> None:
-        """Greet, or say why nobody is served here."""
+        """Somebody came, and is greeted when it is their turn."""
         self._room.connections[self] = None
+        self._connection.expect(NEWCOMER_OCTETS)
+        self._room.rounds.waits(self)
+
+    def _greet(self) -> None:
+        """Greet, or say why nobody is served here."""
+        self._greeted = True
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
         self.tell("", f"chainchat: node {position} of chain {self._lobby.chain}")
@@ -135,22 +199,32 @@ class Session:
             how = "Type your name to log in; a new name makes a new account. Times are UTC."
             self.tell("", f"{how} /help tells more.")
         self.standing_changed()
-        self._room.flush()
 
-    def received(self, lines: list[Line]) -> None:
-        """Take lines in."""
-        if self._taking:
-            self._note_seen()
+    def received(self, lines: list[Line], octets: int = 0, commands: int = 0) -> None:
+        """Take in what a read of the socket has brought.
+
+        Args:
+            lines: those that it has completed.
+            octets: its length.
+            commands: how many telnet commands were in it.
+        """
+        if not self._taking:
+            return
+        self._note_seen()
+        self._pay(READ_UNITS + octets / self._pace.octets + commands)
+        if lines:
             if not self._intake:
                 self._intake = Intake()
             self._intake.add(lines)
-            self._flush_now()
+            self._has_lines()
+        self._rest_if_it_must()
+        self._hold()
 
     def input_ended(self) -> None:
         """The client sends no more; it is answered what it asked, then the connection is closed."""
         self._note_seen()
         self._input_ended = True
-        self._flush_now()
+        self._room.unflushed(self)
 
     def output_full(self, *, full: bool) -> None:
         """Whether more stands unsent than should.
@@ -158,19 +232,23 @@ class Session:
         Until it is sent, nothing is pushed and no request is taken.
         """
         self._output_full = full
+        if full and self.delivery is not None:
+            self._room.news.no_more_live(self.delivery)
         if not full:
-            self._flush_now()
-        elif self.delivery is not None:
-            self.delivery.live = False
+            self._has_lines()
+            self._room.rounds.waits(self)
+        self._hold()
 
     def lost(self) -> None:
         """The connection is gone."""
         self._open = False
-        self.delivery = None
+        self._deliver_no_more()
         self._room.connections.pop(self, None)
-        self._stop_login_timer()
+        self._room.leave(self)
+        for timer in (self._login_timer, self._probing):
+            if timer is not None and timer.active():
+                timer.cancel()
         if self.session:
-            self._room.leave(self)
             self._room.submit(self.account, commands.End(self.session, self.seen))
 
     def _login_took_too_long(self) -> None:
@@ -179,7 +257,6 @@ class Session:
             return
         seconds = int(LOGIN_SECONDS)
         self._close_with(Code.LOGIN_TIMEOUT, f"no login within {seconds} seconds")
-        self._room.flush()
 
     def _stop_login_timer(self) -> None:
         timer, self._login_timer = self._login_timer, None
@@ -207,7 +284,7 @@ class Session:
         """See ``Client``."""
         assert self._when_writable is None
         self._when_writable = go_on
-        self._room.unflushed(self)
+        self._room.rounds.waits(self)
 
     def push(self, data: bytes, newest: int) -> None:
         """See ``Recipient``: written behind the replies that came before."""
@@ -215,6 +292,13 @@ class Session:
         self._write(data)
         if self._reading is not None:
             self._reading.pushed(newest, self._written)
+            self._room.reads(self)
+        if self._input_ended:
+            self._room.unflushed(self)
+
+    def fell_behind(self) -> None:
+        """See ``Recipient``."""
+        self._room.rounds.waits(self)
 
     def _write_gathered(self) -> None:
         if self._out:
@@ -227,34 +311,120 @@ class Session:
             self._connection.write(data)
             self._written += len(data)
 
-    # --- the end of a turn
+    # --- its turn
+
+    def hear(self) -> bool:
+        """See ``rounds.Speaker``."""
+        if not self._open or self._resting:
+            return False
+        if self._intake and not self._must_wait():
+            self._hear_lines()
+        if self._intake and self._must_wait() and not self._output_full:
+            for line in self._intake.take_overtaking(self._may_overtake):
+                self._hear(line)
+        if not self._intake:
+            self._intake = NOTHING
+        self._rest_if_it_must()
+        self._hold()
+        if not self._intake or self._resting:
+            return False
+        if not self._must_wait():
+            return True
+        self._room.wait_for_room(self)
+        return False
+
+    def go_on(self) -> bool:
+        """See ``rounds.Speaker``."""
+        if not self._open or self._closing:
+            return False
+        if not self._greeted:
+            self._greet()
+            return bool(self._intake)
+        if not self.session:
+            return self.hear()
+        if self._output_full:
+            return False
+        if self._when_writable is not None:
+            go_on, self._when_writable = self._when_writable, None
+            go_on()
+            return self.delivery is not None and not self.delivery.live
+        return self._catch_up()
+
+    def _catch_up(self) -> bool:
+        """Push a page from the log. True if there may be more."""
+        delivery = self.delivery
+        if delivery is None or delivery.live or not self._node.running:
+            return False
+        if not delivery.catch_up():
+            return True
+        self._room.news.now_live(delivery)
+        if self._input_ended:
+            self._room.unflushed(self)
+        return False
 
     def flush(self) -> None:
         """See ``Attendant``."""
         if not self._open:
             return
-        self._hear_lines()
         self._write_gathered()
-        while self._node.running and self.delivery is not None:
-            if self.delivery.live or self._output_full:
-                break
-            self.delivery.catch_up()
-        if self._when_writable is not None and not self._output_full:
-            go_on, self._when_writable = self._when_writable, None
-            go_on()
         if self._closing or self._finished():
             self._open = False
             self._connection.close()
+        else:
+            self._has_lines()
 
-    def _flush_now(self) -> None:
-        """Act on what came between two turns."""
-        self._room.unflushed(self)
-        self._room.flush()
+    def _has_lines(self) -> None:
+        """Wait for a turn, if there is anything to hear."""
+        if self._intake and not self._resting:
+            rounds = self._room.rounds
+            (rounds.speaks if self.session else rounds.waits)(self)
 
     def _finished(self) -> bool:
         """Whether the client sends no more, and has everything."""
-        pushed = self.delivery is None or self.delivery.live
-        return self._input_ended and pushed and not self.busy
+        if not self._input_ended or self.busy or not self._greeted:
+            return False
+        delivery = self.delivery
+        return delivery is None or (delivery.live and not self._room.news.lacks(delivery))
+
+    # --- its pace
+
+    @property
+    def _pace(self) -> Pace:
+        if not self.session:
+            return NEWCOMER
+        return PROGRAM if self._is_program else PERSON
+
+    def _pay(self, units: float) -> None:
+        self._paid_until = self._pace.pay(self._paid_until, self._clock.seconds(), units)
+
+    def _rest_if_it_must(self) -> None:
+        """Who has sent too much is heard later, and reads of the socket wait so long, too."""
+        now = self._clock.seconds()
+        if self._resting or not self._pace.wait(self._paid_until, now):
+            return
+        self._resting = True
+        self._room.rounds.rests(self, self._pace.wait(self._paid_until, now, REST_UNITS))
+        if self.session and not self._told_slow:
+            self._told_slow = True
+            rate = f"{self._pace.per_second:.0f} lines a second"
+            self.tell("slowed", f"you send faster than {rate}: the rest is taken at that pace")
+
+    def rested(self) -> None:
+        """See ``rounds.Speaker``."""
+        self._resting = False
+        self._has_lines()
+        self._hold()
+
+    def _hold(self) -> None:
+        """Leave in the socket what cannot be heard now.
+
+        To find what may overtake it has to be read, though other lines wait.
+        """
+        if not self._open:
+            return
+        room = WAITING_OCTETS if self.session else NEWCOMER_OCTETS
+        full = self._output_full or self._resting or self._intake.octets > room
+        self._connection.hold(held=full or not self._taking)
 
     # --- ends
 
@@ -262,8 +432,13 @@ class Session:
         """See ``Client``."""
         self._closing = True
         self._take_no_lines()
-        self.delivery = None
+        self._deliver_no_more()
         self._room.unflushed(self)
+
+    def _deliver_no_more(self) -> None:
+        delivery, self.delivery = self.delivery, None
+        if delivery is not None:
+            self._room.news.no_more_live(delivery)
 
     def _close_with(self, code: Code, text: str) -> None:
         self.say([self.voice.refused("-", code, text)])
@@ -292,7 +467,7 @@ class Session:
         """The node stops: what was read is answered, nothing more is read."""
         self._note_seen()
         self._taking = False
-        self._flush_now()
+        self._hold()
 
     @property
     def busy(self) -> bool:
@@ -324,7 +499,7 @@ class Session:
         where = f"; go on at {' or '.join(nodes)}" if nodes else ""
         self.tell("closing", f"{why}{where}", nodes=",".join(nodes))
         self.close()
-        self._room.flush()
+        self.flush()
 
     def _unheard(self) -> Iterator[str]:
         """The lines that have not had their turn, as far as they can be shown."""
@@ -343,7 +518,7 @@ class Session:
     def standing_changed(self) -> None:
         """See ``Attendant``."""
         standing = self._node.standing
-        if self._closing:
+        if self._closing or not self._greeted:
             return
         if not standing.serving:
             self._turn_away(standing.reason)
@@ -354,7 +529,9 @@ class Session:
             self._told_waiting = True
             self.tell("waiting", text, **{"for": ",".join(standing.waiting_for)})
             self._handler.replies.overtake()
-            self._intake.look_again()
+            if self._intake:
+                self._intake.look_again()
+                self._has_lines()
         elif self._told_waiting:
             self._told_waiting = False
             self.tell("serving", "the chain confirms again")
@@ -370,30 +547,32 @@ class Session:
     # --- requests, one after another
 
     def _hear_lines(self) -> None:
-        """Carry out lines until one has to wait; then those that overtake it."""
-        while self._intake and not self._must_wait():
+        """Carry out lines until one has to wait, or it is others' turn."""
+        heard = 0
+        said: list[tuple[str, Say]] = []
+        while self._intake and heard < HEARD_AT_ONCE and not self._must_wait():
             lines = self._intake.next(SAID_AT_ONCE)
             sends = leading_sends(lines) if self.session and self._is_program else []
             self._intake.take(len(sends) or 1)
             if sends:
                 self._handler.send(sends)
+                heard += 1 + len(sends) // SENDS_AS_LINE
             else:
-                self._hear(lines[0])
-        if self._intake and not self._output_full:
-            for line in self._intake.take_overtaking(self._may_overtake):
-                self._hear(line)
-        if not self._intake:
-            self._intake = NOTHING
-        # To find what may overtake it has to be read, though other lines wait.
-        room = 0 if self._output_full else WAITING_OCTETS
-        self._connection.hold(held=self._intake.octets > room or not self._taking)
+                self._pay(1)
+                self._hear(lines[0], said)
+                heard += 1
+        self._say(said)
 
     def _must_wait(self) -> bool:
-        return self._output_full or self._node.congested or self._handler.replies.holding_later
+        return (
+            self._output_full
+            or self._handler.replies.holding_later
+            or not self._node.takes_from(self._handler.on_their_way)
+        )
 
     def _may_overtake(self, line: Line) -> bool:
         """Whether a line that comes before its turn is answered all the same."""
-        if line is TOO_LONG:
+        if line is TOO_LONG or not self.voice.may_be_answered_at_once(line):
             return False
         try:
             _, request = self.voice.parse(clean(line), logged_in=bool(self.session))
@@ -401,8 +580,11 @@ class Session:
             return False
         return self._handler.is_answered_at_once(request)
 
-    def _hear(self, line: Line) -> None:
-        """Carry out one line, or say why not."""
+    def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
+        """Carry out one line, or say why not.
+
+        ``said`` gathers what a person says in lines that follow each other: they are one command.
+        """
         tag = ""
         try:
             if line is TOO_LONG:
@@ -415,13 +597,32 @@ class Session:
                 self._close_with(Code.HTTP, "this is a chat, not a web server: use telnet or nc")
                 return
             tag, request = self.voice.parse(text, logged_in=bool(self.session))
-            self._handler.carry_out(tag, request)
+            if said is not None and self.session and isinstance(request, Say):
+                said.append((tag, request))
+            else:
+                self._say(said)
+                self._handler.carry_out(tag, request)
+            self._refused = 0
         except RefusedError as refusal:
+            self._say(said)
             if refusal.tag != "-":
                 tag = refusal.tag
             elif not tag:
                 tag = self._tag_of(line)
             self._handler.refuse(tag, refusal.code, refusal.text)
+            self._refused += 1
+            self._close_if_all_is_refused()
+
+    def _say(self, said: list[tuple[str, Say]] | None) -> None:
+        if said:
+            self._handler.send(said)
+            said.clear()
+
+    def _close_if_all_is_refused(self) -> None:
+        """A flood of lines that mean nothing is not a client that will learn."""
+        if self._refused >= (REFUSED_AT_MOST if self.session else REFUSED_NEWCOMER):
+            text = f"the last {self._refused} lines were all refused: connect again, type /help"
+            self._close_with(Code.ALL_REFUSED, text)
 
     @property
     def _is_program(self) -> bool:
@@ -443,12 +644,14 @@ class Session:
         if not self._open:
             return
         self._room.enter(self)
+        self._paid_until = 0.0
+        self._connection.expect(PROGRAM_READ if self._is_program else PERSON_READ)
         self.notices = self.notices and not quiet
         if isinstance(self.voice, Human):
             self._reading = Reading(account.seen)
         if not quiet:
             self.delivery = Delivery(self, self._node.history, after)
-            self._room.unflushed(self)
+            self._room.rounds.waits(self)
 
     @property
     def seen(self) -> int:
@@ -461,3 +664,39 @@ class Session:
             return
         if reading.did_something(self._connection.acknowledged(), self._written):
             self._room.seen(self.account, reading.seen)
+
+    def look(self) -> bool:
+        """See ``Attendant``."""
+        reading = self._reading
+        if reading is None or not self._open:
+            return False
+        now, silent = self._clock.seconds(), self._connection.silent()
+        if silent is not None:
+            acknowledged = self._connection.acknowledged()
+            if reading.shows_signs_of_life(acknowledged, now - silent, now):
+                self._room.seen(self.account, reading.seen)
+        return reading.may_have_seen_more
+
+    # --- somebody else wants its name
+
+    def contested(self) -> None:
+        """See ``Attendant``: say for how long it has been silent, and find out whether it lives."""
+        now, before = self._clock.seconds(), self._contested_at
+        if before is not None and now - before < CONTEST_SECONDS:
+            return
+        self._contested_at = now
+        silent = self._connection.silent()
+        seconds = -1 if silent is None else int(silent)
+        self._node.submit(commands.Held(self.session, seconds))
+        if self._probing is None and silent is not None:
+            self._connection.probe(probing=True)
+            self._probing = self._clock.callLater(PROBE_SECONDS, self._probed)
+
+    def _probed(self) -> None:
+        """If nothing was acknowledged since, the machine is gone, and the name is free."""
+        self._probing = None
+        silent = self._connection.silent()
+        if silent is not None and silent >= PROBE_SECONDS - 1:
+            self._connection.abort()
+        else:
+            self._connection.probe(probing=False)

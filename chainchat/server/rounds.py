@@ -1,0 +1,139 @@
+"""Whose turn it is: the sessions of a node that have something to do, served in rounds.
+
+When its turn comes, a session does one piece of work, of a bounded size; if it could go on, it goes
+to the end of its queue. So nobody waits longer than one round, whatever the others send or ask.
+
+There are two queues. Those who are logged in and say or ask something are served in every turn of
+the node. What can wait does: newcomers, whoever reads on from the log, and pages of long answers.
+All of these together get a share of the node's time (``budget.PATIENT_SHARE``), so a thousand who
+come back at once are let in at a pace that leaves the others alone.
+
+Whoever has sent more than its ``pace`` allows rests, and is in neither queue.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol
+
+from chainchat.server.budget import PATIENT_SHARE, Slice
+from chainchat.server.interfaces import Clock, Timer
+
+
+class Speaker(Protocol):
+    """What the rounds need of a session."""
+
+    def hear(self) -> bool:
+        """Hear some lines. True if it could go on with more of them at once."""
+
+    def go_on(self) -> bool:
+        """Do one piece of what can wait. True if it could go on at once."""
+
+    def rested(self) -> None:
+        """It may be heard again."""
+
+
+class Rounds:
+    """The queues of one node."""
+
+    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+        """Nobody has anything to do.
+
+        Args:
+            clock: the node's.
+            wake: asks for a turn of the node.
+        """
+        self._clock = clock
+        self._wake = wake
+        # Not plain dicts: these take long to find their first item when many before it are gone.
+        self._speaking: OrderedDict[Speaker, None] = OrderedDict()
+        self._patient: OrderedDict[Speaker, None] = OrderedDict()
+        self._patient_from = 0.0
+        """When those who can wait are served again."""
+        self._patient_timer: Timer | None = None
+        self._resting: list[tuple[float, int, Speaker]] = []
+        """A heap: until when, a number to tell equals apart, and who."""
+        self._rests = 0
+        self._rest_timer: Timer | None = None
+
+    def speaks(self, session: Speaker) -> None:
+        """The session has lines to hear."""
+        self._speaking[session] = None
+        self._wake()
+
+    def waits(self, session: Speaker) -> None:
+        """The session has something to do that can wait."""
+        self._patient[session] = None
+        self._wake_the_patient()
+
+    def rests(self, session: Speaker, seconds: float) -> None:
+        """The session has sent too much: it has lines to hear, but not before so many seconds."""
+        self._rests += 1
+        heapq.heappush(self._resting, (self._clock.seconds() + seconds, self._rests, session))
+        self._set_rest_timer()
+
+    def forget(self, session: Speaker) -> None:
+        """The session is over."""
+        self._speaking.pop(session, None)
+        self._patient.pop(session, None)
+
+    def stop(self) -> None:
+        """No more timers."""
+        for timer in (self._patient_timer, self._rest_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+
+    # --- turns
+
+    def serve_speaking(self, share: Slice) -> None:
+        """One round, or as much of it as there is time for."""
+        self._serve(self._speaking, share, lambda session: session.hear())
+        if self._speaking:
+            self._wake()
+
+    def serve_patient(self, share: Slice) -> None:
+        """The same for those who can wait, if it is time."""
+        if not self._patient:
+            return
+        if self._clock.seconds() >= self._patient_from:
+            self._serve(self._patient, share, lambda session: session.go_on())
+            rest = share.spent() * (1 / PATIENT_SHARE - 1)
+            self._patient_from = self._clock.seconds() + rest
+        if self._patient:
+            self._wake_the_patient()
+
+    @staticmethod
+    def _serve(
+        queue: OrderedDict[Speaker, None], share: Slice, serve: Callable[[Speaker], bool]
+    ) -> None:
+        for _ in range(len(queue)):
+            session, _ = queue.popitem(last=False)
+            if serve(session):
+                queue[session] = None
+            if not share.left():
+                break
+
+    def _wake_the_patient(self) -> None:
+        seconds = self._patient_from - self._clock.seconds()
+        if seconds <= 0:
+            self._wake()
+        elif self._patient_timer is None or not self._patient_timer.active():
+            self._patient_timer = self._clock.callLater(seconds, self._wake)
+
+    # --- rest
+
+    def _set_rest_timer(self) -> None:
+        timer = self._rest_timer
+        seconds = max(self._resting[0][0] - self._clock.seconds(), 0.0)
+        if timer is not None and timer.active():
+            timer.reset(seconds)
+        else:
+            self._rest_timer = self._clock.callLater(seconds, self._rested)
+
+    def _rested(self) -> None:
+        now = self._clock.seconds()
+        while self._resting and self._resting[0][0] <= now:
+            _, _, session = heapq.heappop(self._resting)
+            session.rested()
+        if self._resting:
+            self._set_rest_timer()
