@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from chainchat.chain import catching_up, membership, reads, replica
 from chainchat.chain.catching_up import Cut, Learner, Sponsor, Take
 from chainchat.chain.configuration import Configuration, Member, Role
+from chainchat.chain.departures import LONGEST_PAUSE
 from chainchat.chain.evidence import PINGS_PER_SUSPICION
 from chainchat.chain.membership import Copy, Excluded, Membership, Report, Save, Seal
 from chainchat.chain.messages import (
@@ -46,6 +47,7 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
+from chainchat.server.budget import Slice, WorkClock
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.standing import OwnLog, Standing, progress, standing
@@ -57,6 +59,9 @@ MAX_PENDING = 4_096
 
 With more, sessions stop reading from their sockets.
 """
+
+LEND_SECONDS = 0.004
+"""How much of a turn goes to the learners that copy this log, beside one part of an answer."""
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 """What is said in an epoch, in distinction from what is said about epochs."""
@@ -120,6 +125,8 @@ class Node:
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         known: Iterable[str] = (),
+        longest_pause: float = LONGEST_PAUSE,
+        work: WorkClock | None = None,
     ) -> None:
         """A node that has not started.
 
@@ -135,6 +142,8 @@ class Node:
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             known: all positions that ``chain.ini`` names, spares too.
+            longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            work: what the slices of a turn are measured with; the clock's seconds if None.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -143,6 +152,7 @@ class Node:
         self._storage = storage
         self._network = network
         self._clock = clock
+        self._work: WorkClock = work or clock.seconds
         self._wall = wall
         self._fail = fail
         self._excluded = excluded
@@ -160,6 +170,7 @@ class Node:
             OwnLog(storage, self._learner, self._sponsor, clock),
             suspect_after=suspect_after,
             known=known,
+            longest_pause=longest_pause,
         )
         if record.configuration.members:
             self._replica.adopt(record.configuration)
@@ -382,7 +393,8 @@ class Node:
             self._waiting.append((self._submitted, self._clock.seconds()))
         for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
             self._perform(effect)
-        for answer in self._sponsor.turn(self._paused, self._may_lend):
+        lending = Slice(self._work, LEND_SECONDS)
+        for answer in self._sponsor.turn(self._paused, self._may_lend, lending.left):
             self._perform(answer)
         if self._sponsor.busy:
             self._soon()
