@@ -340,7 +340,9 @@ async def test_what_a_stranger_chooses_makes_no_further_lines_in_the_log(alone, 
     for n in range(5):
         with pytest.raises(RefusedHelloError):
             await alone.dial("tail", as_=identity("head", chain=f"other-{n}"))
-    assert len(logged) == 2
+        with pytest.raises(RefusedHelloError):
+            await alone.dial("tail", as_=identity("head", version=100 + n))
+    assert len(logged) == 3
 
 
 def test_complaints_are_told_once_a_minute_for_each_host_and_kind():

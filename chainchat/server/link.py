@@ -5,6 +5,7 @@ of ``chain.messages`` is an AMP command of its own name, with the one argument `
 answer.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, msgpack
@@ -177,8 +178,8 @@ class Link(amp.AMP):
     def _refused(self, failure: Failure) -> None:
         if failure.check(RefusedHelloError):
             self.refused = True
-            reason = failure.getErrorMessage()
-            self._links.complain(self.address, f"refuses this node: {reason}", "refuses this node")
+            what = f"refuses this node: {failure.getErrorMessage()}"
+            self._links.complain(self.address, what, f"{self.address} refuses")
         self.close()
 
     @Hello.responder
@@ -210,7 +211,7 @@ class Link(amp.AMP):
 
     def _turn_away(self, objection: str) -> None:
         self.refused = True
-        kind = objection.partition("'")[0]  # without what the other side has chosen
+        kind = re.split(r"['\d]", objection)[0]  # without what the other side has chosen
         self._links.complain(self.address, f"refused: it {objection}", f"refused: {kind}")
 
     def _introduce(self) -> None:
