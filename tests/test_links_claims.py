@@ -10,6 +10,7 @@ from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack
+from chainchat.server import link as link_module
 from chainchat.server import links as links_module
 from chainchat.server.claims import Verdict, judge
 from chainchat.server.complaints import MOST, PERIOD, Complaints
@@ -360,3 +361,17 @@ def test_complaints_are_bounded_whatever_hosts_there_are():
     assert told == len(complaints._told) == MOST
     assert complaints.is_news("another", "kind", PERIOD)
     assert len(complaints._told) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_of_two_that_are_welcome_in_the_same_moment_one_is_linked(alone, monkeypatch):
+    welcome = []
+    introduce = link_module.Link._introduce
+    monkeypatch.setattr(link_module.Link, "_introduce", welcome.append)
+    clients = [await alone.dial("tail", as_=head(alone)) for _ in range(2)]
+    await until(lambda: len(welcome) == 2)
+    for link in welcome:
+        introduce(link)
+    await until(lambda: clients[1].closed)
+    assert alone.links["tail"]._links["head", "chain"] is welcome[0]
+    assert ("unlinked", "head") not in alone.heard("tail")

@@ -155,6 +155,9 @@ def test_a_learner_that_takes_nothing_keeps_no_other_waiting():
         sponsor.asked(learner.position, Fetch(EPOCH, learner, EntryId()))
     sent = [send.to for send in sponsor.turn({"newcomer"}, go_on=pieces(3))]
     assert sent == ["other"] * 3
+    assert sponsor.busy
+    assert list(sponsor.turn({"newcomer", "other"})) == []
+    assert not sponsor.busy  # nothing can be sent before one of them takes more
 
 
 def test_another_question_ends_the_answer_to_the_one_before():

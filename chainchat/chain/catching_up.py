@@ -202,19 +202,16 @@ class Sponsor:
 
     Attributes:
         sealed: the learner for which no more entries are taken.
+        busy: whether more can be sent at once, in another turn.
     """
 
     def __init__(self, log: Log) -> None:
         self.sealed: Member | None = None
+        self.busy = False
         self._log = log
         self._waiting: dict[str, Fetch] = {}
         self._answering: dict[str, Answering] = {}
         self._newest: dict[Member, int] = {}
-
-    @property
-    def busy(self) -> bool:
-        """Whether more can be sent at once, in another turn."""
-        return bool(self._answering)
 
     def adopt(self) -> None:
         """There is another configuration: learners will ask anew."""
@@ -253,6 +250,7 @@ class Sponsor:
                 of an answer is dropped: it asks again.
             go_on: whether there is time for another part. Learners get them in rounds.
         """
+        self.busy = False
         if not self._waiting and not self._answering:  # nearly always
             return
         self._answering = {p: a for p, a in self._answering.items() if may_lend(a.fetch.learner)}
@@ -265,15 +263,16 @@ class Sponsor:
             elif self._has_news_for(fetch):
                 del self._waiting[asker]
                 self._answering[asker] = Answering(fetch, fetch.last, ANSWER_OCTETS)
-        while True:
-            position = next((p for p in self._answering if p not in paused), None)
-            if position is None:
-                return
+        while (position := self._next_in_round(paused)) is not None:
             yield Send(position, self._next_part(position))
             if position in self._answering:
                 self._answering[position] = self._answering.pop(position)  # to the end of the round
             if not go_on():
-                return
+                break
+        self.busy = self._next_in_round(paused) is not None
+
+    def _next_in_round(self, paused: set[str]) -> str | None:
+        return next((position for position in self._answering if position not in paused), None)
 
     def _has_news_for(self, fetch: Fetch) -> bool:
         """Whether to answer; if not, the learner waits until there is more."""

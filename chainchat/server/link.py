@@ -271,8 +271,12 @@ class Link(amp.AMP):
         elif self._is_hello(name, box) or self._is_reply(box):
             super().ampBoxReceived(box)
         else:
-            what = name if name.isidentifier() and len(name) <= LONGEST_SHOWN else "a box"
-            self._stranger(f"sent {what} out of place", "sent out of place")
+            self._out_of_place(name)
+
+    def _out_of_place(self, name: str) -> None:
+        what = name if name.isidentifier() and len(name) <= LONGEST_SHOWN else "a box"
+        known = what in KINDS or what in (Hello.__name__, "a box")
+        self._stranger(f"sent {what} out of place", f"sent {what if known else 'another box'}")
 
     def _is_hello(self, name: str, box: amp.AmpBox) -> bool:
         return (
