@@ -367,7 +367,11 @@ def test_complaints_are_bounded_whatever_hosts_there_are():
 async def test_of_two_that_are_welcome_in_the_same_moment_one_is_linked(alone, monkeypatch):
     welcome = []
     introduce = link_module.Link._introduce
-    monkeypatch.setattr(link_module.Link, "_introduce", welcome.append)
+
+    def hold(link):
+        welcome.append(link)
+
+    monkeypatch.setattr(link_module.Link, "_introduce", hold)
     clients = [await alone.dial("tail", as_=head(alone)) for _ in range(2)]
     await until(lambda: len(welcome) == 2)
     for link in welcome:

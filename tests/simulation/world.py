@@ -40,6 +40,7 @@ EVENTS = {
     "): without ": "splice",
     "has caught up and joins": "join",
     "): resumed: ": "resume",
+    "before it joins: left out": "pause of one that fell out repeatedly",
     "completing": "completed vote",
     "not in the chain's log": "cut suffix",
     "goes on without this node": "exclusion",
