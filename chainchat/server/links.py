@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from msgspec import Struct, msgpack
+from msgspec import msgpack
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -53,6 +53,7 @@ from chainchat.server.link import (
     LinkFactory,
     RefusedHelloError,
 )
+from chainchat.server.trials import Trials
 
 CONNECT_SECONDS = 2
 """How long an attempt to connect may take: long enough for one packet to be lost."""
@@ -67,11 +68,6 @@ TRIAL = 0.25
 """Of ``suspect_after``: how long a link may be silent while another claims its place.
 
 Its other end pings ten times in ``suspect_after``.
-"""
-
-LOOKS = 5
-"""How often the link is looked at in that time. One look would not do after a pause of this node:
-what waits in the socket is read only after the first timer.
 """
 
 MOST_STRANGERS = 32
@@ -114,31 +110,6 @@ class Receiver(Protocol):
         """Whether more stands unsent to ``position`` than should."""
 
 
-class Trial(Struct, eq=False):
-    """A connection that claims what another one holds, at the same address.
-
-    Attributes:
-        claimant: the newer connection.
-        holder: the older.
-        since: when the claim came.
-        decided: fires if the claimant is welcome, fails if it is refused.
-        looks: how many are left.
-        timer: the next look.
-    """
-
-    claimant: Link
-    holder: Link
-    since: float
-    decided: Deferred[None]
-    looks: int = LOOKS
-    timer: Timer | None = None
-
-    def stop(self) -> None:
-        """Look no more."""
-        if self.timer is not None and self.timer.active():
-            self.timer.cancel()
-
-
 class Links:
     """All connections of one node with the others: its ``Network``.
 
@@ -165,8 +136,7 @@ class Links:
         self._first_fetch: dict[str, Message] = {}
         self._strangers: dict[Link, None] = {}
         """Incoming connections that are not linked yet, in the order in which they came."""
-        self._trials: dict[Link, Trial] = {}
-        """By claimant."""
+        self._trials = Trials(self.clock)
         self._complaints = Complaints()
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
@@ -204,9 +174,8 @@ class Links:
         for call in self._redials.values():
             if call.active():
                 call.cancel()
-        for trial in self._trials.values():
-            trial.stop()
-        self._redials, self._trials, self._strangers, self._rare = {}, {}, {}, {}
+        self._trials.stop()
+        self._redials, self._strangers, self._rare = {}, {}, {}
         for attempt in list(self._dialling.values()):
             attempt.cancel()
         ended, self._all = self._all, set()
@@ -381,9 +350,9 @@ class Links:
             case Verdict.REFUSED:
                 return _refused(_second(held_by))
             case Verdict.TRIAL:
-                trial = self._trials[link] = Trial(link, holder, now, Deferred())
-                self._look_later(trial)
-                return trial.decided
+                seconds = TRIAL * self.identity.suspect_after
+                trial = self._trials.begin(link, holder, seconds)
+                return trial.addCallback(self._after_trial, link, holder)
             case Verdict.WELCOME:
                 link.displaces = holder
         return succeed(None)
@@ -406,34 +375,17 @@ class Links:
             self._dial_now(position)
         return fail(DialsItselfError(f"{self.identity.member.position} dials {position}"))
 
-    def _look_later(self, trial: Trial) -> None:
-        trial.looks -= 1
-        pause = TRIAL * self.identity.suspect_after / LOOKS
-        trial.timer = self.clock.callLater(pause, self._look, trial)
-
-    def _look(self, trial: Trial) -> None:
-        """See whether the holder of a link has given a sign of life since another claimed it."""
-        holder = trial.holder
-        if holder.heard > trial.since:
-            del self._trials[trial.claimant]
-            assert holder.peer is not None
-            reason = f"{_second(holder.peer.member)}, at the same address"
-            trial.decided.errback(RefusedHelloError(reason))
-        elif trial.looks:
-            self._look_later(trial)
-        else:
-            del self._trials[trial.claimant]
-            trial.claimant.displaces = holder
-            trial.decided.callback(None)
-
-    def _end_trials(self, lost: Link) -> None:
-        """A connection ended: it claims nothing any more, and holds nothing back."""
-        if lost in self._trials:
-            self._trials.pop(lost).stop()
-        for trial in [trial for trial in self._trials.values() if trial.holder is lost]:
-            trial.stop()
-            del self._trials[trial.claimant]
-            self.admit(trial.claimant).chainDeferred(trial.decided)
+    def _after_trial(self, taken: bool, link: Link, holder: Link) -> Deferred[None]:
+        """The holder of a link has spoken or not while another one claimed its place."""
+        assert link.peer is not None
+        assert holder.peer is not None
+        if not taken:
+            return _refused(f"{_second(holder.peer.member)}, at the same address")
+        current = self._links.get((link.peer.member.position, CHAIN))
+        if current not in (None, holder):
+            return self.admit(link)  # somebody else was quicker
+        link.displaces = current
+        return succeed(None)
 
     def _rightful(self, position: str) -> tuple[str, int] | None:
         """Where a position should be."""
@@ -505,7 +457,7 @@ class Links:
                 if link.dialled is None:
                     self._redial(position, FIRST_REDIAL)
             self._forget_newcomer(position)
-        self._end_trials(link)
+        self._trials.lost(link)
         if link.dialled is not None and link.lane == CHAIN:
             pause = FIRST_REDIAL if link.peer else LAST_REDIAL
             self._redial(link.dialled, pause, rarely=link.refused)
