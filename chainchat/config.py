@@ -43,6 +43,7 @@ class Settings:
     max_line: int
     max_connections: int
     nodes: dict[str, NodeSettings]
+    rejoin_pause: float = 60.0
 
 
 class ConfigError(Exception):
@@ -50,6 +51,15 @@ class ConfigError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(_printable(message))
+
+
+def is_position(text: str) -> bool:
+    """True if a position can have this name."""
+    try:
+        POSITION.read(text)
+    except ValueError:
+        return False
+    return True
 
 
 def load(path: Path) -> Settings:
@@ -73,6 +83,7 @@ def load(path: Path) -> Settings:
         name=name,
         founding=founding,
         suspect_after=chain.take("suspect-after", SUSPECT_AFTER, 1.0),
+        rejoin_pause=chain.take("rejoin-pause", REJOIN_PAUSE, 60.0),
         max_line=clients.take("max-line", MAX_LINE, 1024),
         max_connections=clients.take("max-connections", MAX_CONNECTIONS, 10_000),
         nodes=_nodes(path, parser, founding),
@@ -134,13 +145,14 @@ FOUNDING = _Kind(
     f"one to three different positions, as chains of one to three work; each {_A_POSITION}",
 )
 SUSPECT_AFTER = _seconds(0.1, 60)
+REJOIN_PAUSE = _seconds(0, 600)
 MAX_LINE = _whole(64, 16_384)
 MAX_CONNECTIONS = _whole(1, 1_000_000)
 HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 FOLDER = _matching(r".+", "the path of a folder")
 
-CHAIN_KEYS = ("name", "founding", "suspect-after")
+CHAIN_KEYS = ("name", "founding", "suspect-after", "rejoin-pause")
 CLIENTS_KEYS = ("max-line", "max-connections")
 NODE_KEYS = ("host", "client-port", "chain-port", "data")
 

@@ -249,6 +249,7 @@ class NodeService(Service):
             fail=self._fail,
             excluded=self._end_life,
             known=settings.nodes,
+            longest_pause=settings.rejoin_pause,
         )
         self._room = Room(self._node, reactor)
         log.info(

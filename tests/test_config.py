@@ -71,6 +71,7 @@ name = Field-Day.7     ; 100 % of it
 founding = b
     a
 suspect-after = .5
+rejoin-pause = 0
 [clients]
 max-line = 64
 max-connections = 1
@@ -96,6 +97,7 @@ data = ../b
             "a": NodeSettings("a", "127.0.0.1", 7002, 7102, Path("/srv/a;b %(name)s")),
             "spare": NodeSettings("spare", "127.0.0.1", 1, 65535, tmp_path / "var/spare"),
         },
+        rejoin_pause=0.0,
     )
 
 
@@ -158,7 +160,7 @@ MISTAKES = [
         "name = lab",
         "name = lab\nsuspect_after = 1",
         "[chain] suspect_after is unknown (is suspect-after meant?);"
-        " allowed: name, founding, suspect-after",
+        " allowed: name, founding, suspect-after, rejoin-pause",
     ),
     (
         "[head]",

@@ -22,10 +22,16 @@ def at_the_end(log, *learners):
     return sponsor
 
 
-def asks(sponsor, last, learner=ME, paused=frozenset()):
-    """The answers to a question."""
+def asks(sponsor, last, learner=ME, paused=frozenset(), go_on=lambda: False):
+    """The answers to a question, in one turn."""
     sponsor.asked(learner.position, Fetch(EPOCH, learner, last))
-    return [(send.to, send.message) for send in sponsor.turn(set(paused))]
+    return [(send.to, send.message) for send in sponsor.turn(set(paused), go_on=go_on)]
+
+
+def pieces(count):
+    """Says that there is time for so many pieces of work, and for no more."""
+    left = iter([True] * (count - 1))
+    return lambda: next(left, False)
 
 
 def test_a_question_from_within_the_log_is_answered_with_what_comes_after():
@@ -112,10 +118,9 @@ def test_nothing_goes_to_whom_too_much_stands_unsent():
     assert [send.to for send in sponsor.turn(set())] == ["newcomer"]
 
 
-def test_a_long_answer_comes_in_parts_no_longer_than_a_frame_a_few_in_a_turn(monkeypatch):
-    monkeypatch.setattr(catching_up, "PARTS_IN_TURN", 2)
+def test_a_long_answer_comes_in_parts_no_longer_than_a_frame_as_many_as_a_turn_has_time_for():
     sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
-    parts = [part for _, part in asks(sponsor, EntryId())]
+    parts = [part for _, part in asks(sponsor, EntryId(), go_on=pieces(2))]
     assert len(parts) == 2
     while sponsor.busy:
         parts += [send.message for send in sponsor.turn(set())]
@@ -128,14 +133,34 @@ def test_a_long_answer_comes_in_parts_no_longer_than_a_frame_a_few_in_a_turn(mon
 def test_an_answer_ends_when_it_is_long_enough(monkeypatch):
     monkeypatch.setattr(catching_up, "ANSWER_OCTETS", 2 * FRAME_ENTRIES)
     sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
-    parts = [part for _, part in asks(sponsor, EntryId())]
+    parts = [part for _, part in asks(sponsor, EntryId(), go_on=lambda: True)]
     assert [part.more for part in parts] == [True, True, False]
     assert not sponsor.busy
     assert parts[-1].entries[-1].seq < 30
 
 
-def test_another_question_ends_the_answer_to_the_one_before(monkeypatch):
-    monkeypatch.setattr(catching_up, "PARTS_IN_TURN", 1)
+def test_a_turn_without_time_sends_one_part_and_the_next_goes_to_the_next_learner():
+    sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
+    for learner in (ME, OTHER):
+        sponsor.asked(learner.position, Fetch(EPOCH, learner, EntryId()))
+    turns = [[send.to for send in sponsor.turn(set())] for _ in range(4)]
+    assert turns == [["newcomer"], ["other"], ["newcomer"], ["other"]]
+    sent = [send.to for send in sponsor.turn(set(), go_on=pieces(3))]
+    assert sent == ["newcomer", "other", "newcomer"]
+
+
+def test_a_learner_that_takes_nothing_keeps_no_other_waiting():
+    sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
+    for learner in (ME, OTHER):
+        sponsor.asked(learner.position, Fetch(EPOCH, learner, EntryId()))
+    sent = [send.to for send in sponsor.turn({"newcomer"}, go_on=pieces(3))]
+    assert sent == ["other"] * 3
+    assert sponsor.busy
+    assert list(sponsor.turn({"newcomer", "other"})) == []
+    assert not sponsor.busy  # nothing can be sent before one of them takes more
+
+
+def test_another_question_ends_the_answer_to_the_one_before():
     sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
     [(_, first)] = asks(sponsor, EntryId())
     [(_, second)] = asks(sponsor, EntryId())
@@ -151,8 +176,7 @@ def test_the_question_of_one_who_may_not_copy_now_waits():
     assert [send.to for send in sponsor.turn(set())] == ["newcomer"]
 
 
-def test_the_rest_of_an_answer_to_one_who_may_copy_no_more_is_dropped(monkeypatch):
-    monkeypatch.setattr(catching_up, "PARTS_IN_TURN", 1)
+def test_the_rest_of_an_answer_to_one_who_may_copy_no_more_is_dropped():
     sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
     asks(sponsor, EntryId())
     assert sponsor.busy

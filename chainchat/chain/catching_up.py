@@ -23,9 +23,6 @@ NEAR_ENTRIES = 1_000
 ANSWER_OCTETS = 1_000_000
 """Octets of entries in one answer, by ``size``."""
 
-PARTS_IN_TURN = 4
-"""Parts of one answer that are sent in one turn."""
-
 ASK_AGAIN = 0.5
 """Of ``suspect_after``: after so long without an answer the question is asked again."""
 
@@ -205,19 +202,16 @@ class Sponsor:
 
     Attributes:
         sealed: the learner for which no more entries are taken.
+        busy: whether more can be sent at once, in another turn.
     """
 
     def __init__(self, log: Log) -> None:
         self.sealed: Member | None = None
+        self.busy = False
         self._log = log
         self._waiting: dict[str, Fetch] = {}
         self._answering: dict[str, Answering] = {}
         self._newest: dict[Member, int] = {}
-
-    @property
-    def busy(self) -> bool:
-        """Whether more can be sent at once, in another turn."""
-        return bool(self._answering)
 
     def adopt(self) -> None:
         """There is another configuration: learners will ask anew."""
@@ -243,31 +237,42 @@ class Sponsor:
         self._newest = {m: seq for m, seq in self._newest.items() if m.position != position}
 
     def turn(
-        self, paused: set[str], may_lend: Callable[[Member], bool] = lambda _: True
+        self,
+        paused: set[str],
+        may_lend: Callable[[Member], bool] = lambda _: True,
+        go_on: Callable[[], bool] = lambda: False,
     ) -> Iterator[Send]:
-        """Answer what can be answered now.
+        """Answer what can be answered now, at least one part of it.
 
         Args:
             paused: positions to which too much stands unsent.
             may_lend: whether a learner may copy now. If not, its question waits, and what is left
                 of an answer is dropped: it asks again.
+            go_on: whether there is time for another part. Learners get them in rounds.
         """
+        self.busy = False
         if not self._waiting and not self._answering:  # nearly always
             return
         self._answering = {p: a for p, a in self._answering.items() if may_lend(a.fetch.learner)}
-        for position, fetch in list(self._waiting.items()):
+        for asker, fetch in list(self._waiting.items()):
             if not may_lend(fetch.learner):
                 continue
             if self._log.epoch_of(fetch.last.seq) != fetch.last.epoch:
-                del self._waiting[position]
-                yield Send(position, Differs(fetch.epoch, newest_not_after(self._log, fetch.last)))
+                del self._waiting[asker]
+                yield Send(asker, Differs(fetch.epoch, newest_not_after(self._log, fetch.last)))
             elif self._has_news_for(fetch):
-                del self._waiting[position]
-                self._answering[position] = Answering(fetch, fetch.last, ANSWER_OCTETS)
-        for position in [p for p in self._answering if p not in paused]:
-            for _ in range(PARTS_IN_TURN):
-                if position in self._answering:
-                    yield Send(position, self._next_part(position))
+                del self._waiting[asker]
+                self._answering[asker] = Answering(fetch, fetch.last, ANSWER_OCTETS)
+        while (position := self._next_in_round(paused)) is not None:
+            yield Send(position, self._next_part(position))
+            if position in self._answering:
+                self._answering[position] = self._answering.pop(position)  # to the end of the round
+            if not go_on():
+                break
+        self.busy = self._next_in_round(paused) is not None
+
+    def _next_in_round(self, paused: set[str]) -> str | None:
+        return next((position for position in self._answering if position not in paused), None)
 
     def _has_news_for(self, fetch: Fetch) -> bool:
         """Whether to answer; if not, the learner waits until there is more."""

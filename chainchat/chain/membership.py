@@ -33,6 +33,7 @@ from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change
 from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.departures import LONGEST_PAUSE, Departures
 from chainchat.chain.evidence import PINGS_PER_SUSPICION, Evidence, Life
 from chainchat.chain.messages import (
     Abort,
@@ -140,6 +141,7 @@ class Membership:
         *,
         suspect_after: float,
         known: Iterable[str] = (),
+        longest_pause: float = LONGEST_PAUSE,
     ) -> None:
         """The state of a life that begins.
 
@@ -150,6 +152,7 @@ class Membership:
             own: this node's log.
             suspect_after: seconds of silence before a node is suspected.
             known: all positions that ``chain.ini`` names, spares too.
+            longest_pause: seconds that a position waits at most after it fell out repeatedly.
         """
         assert me.life == (record.id, record.incarnation)
         self.me = me
@@ -160,6 +163,7 @@ class Membership:
         self._suspect_after = suspect_after
         self._known = frozenset(known)
         self._presence = Presence(suspect_after)
+        self._departures = Departures(longest_pause)
         self._proposal: Vote | None = None
         self._proposed_at = 0.0
         self._whole = EntryId()
@@ -225,9 +229,17 @@ class Membership:
         return frozenset(p for p in (configuration.head, *neighbours) if p not in (None, me))
 
     def learners(self, now: float) -> dict[str, str]:
-        """How far each of those that copy the log has come, for people; by position."""
-        pongs = self._presence.pongs(now)
-        return {position: pong.progress for position, pong in pongs.items() if pong.progress}
+        """How far each of those that copy the log has come, for people; by position.
+
+        Or why it is not let in, though it may have everything.
+        """
+        members = self.configuration.positions
+        told = {
+            position: self._departures.reason(position, now) or pong.progress
+            for position, pong in self._presence.pongs(now).items()
+            if position not in members or pong.progress
+        }
+        return {position: text for position, text in told.items() if text}
 
     def is_other_chain(self, position: str) -> bool:
         """Whether the node there has another configuration of the present epoch.
@@ -292,6 +304,8 @@ class Membership:
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended. By itself that proves nothing."""
         self._presence.unlinked(position)
+        if position not in {*self.founding, *self._known, *self.configuration.positions}:
+            self._presence.forget(position)
 
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Effect]:
         """A port at which the node at ``position`` may be refuses connections.
@@ -504,7 +518,9 @@ class Membership:
         if now - self._declined_at < self._suspect_after / 4:
             return None
         asked = () if held is None else held.configuration.members
-        return extended(base, self._presence.pongs(now), asked, self._turned_down)
+        pongs = self._presence.pongs(now)
+        free = {p: pong for p, pong in pongs.items() if not self._departures.wait(p, now)}
+        return extended(base, free, asked, self._turned_down)
 
     def _canvass(self, proposal: Vote, now: float) -> Iterator[Effect]:
         """Ask for the votes that are missing; decide at once if there are none to ask for."""
@@ -727,6 +743,7 @@ class Membership:
         Make it durable, and drop what belonged to the one before.
         """
         was_member = self.status in (Status.ACTIVE, Status.WEDGED)
+        left_out = set(self.configuration.positions) - set(configuration.positions)
         self._proposal = self._sealing = self._declined = None
         self._voters = set()
         self._tried = set()
@@ -736,5 +753,15 @@ class Membership:
         if self.status is not Status.ACTIVE:
             self.evidence.lose_confirmations()
         yield Report(f"{configuration}: {configuration.why}")
+        yield from self._note_departures(left_out)
         if was_member and self.status is Status.LEARNER:
             yield Excluded()
+
+    def _note_departures(self, left_out: Iterable[str]) -> Iterator[Effect]:
+        """Whoever falls out again and again is not let in again at once."""
+        now = self._busy or 0.0
+        for position in sorted(left_out):
+            self._departures.left(position, now)
+            reason = self._departures.reason(position, now)
+            if reason and self.status is Status.ACTIVE:
+                yield Report(f"{position} {reason}")

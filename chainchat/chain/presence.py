@@ -33,6 +33,12 @@ class Presence:
         """It ended."""
         self._links.pop(position, None)
 
+    def forget(self, position: str) -> None:
+        """Nobody knows this position, and its connection ended."""
+        self._pongs.pop(position, None)
+        self._pinged.pop(position, None)
+        self._met.discard(position)
+
     def pinged(self, position: str, now: float) -> None:
         """A Ping came."""
         self._pinged[position] = now

@@ -26,7 +26,7 @@ APPLY_SECONDS = 0.005
 READ_SECONDS = 0.002
 """For the questions that the tail answers."""
 
-LEND_SECONDS = 0.002
+LEND_SECONDS = 0.004
 """For lending the log to learners."""
 
 TELL_SECONDS = 0.005

@@ -5,9 +5,11 @@ of ``chain.messages`` is an AMP command of its own name, with the one argument `
 answer.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, msgpack
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols import amp
@@ -23,6 +25,7 @@ from chainchat.chain.messages import (
     decode,
     encode,
 )
+from chainchat.config import is_position
 from chainchat.server.boxes import BODY, boxed, leading_messages
 from chainchat.server.interfaces import Timer
 from chainchat.server.writing import write_at_once
@@ -34,6 +37,9 @@ PROTOCOL_VERSION = 3
 
 HELLO_SECONDS = 5.0
 """How long a new connection may take to say who it is."""
+
+LONGEST_SHOWN = 32
+"""Letters of a name that a stranger has chosen, in the log."""
 
 MAX_UNFINISHED = 262_144
 """Octets after which a box that has not ended is none that a node sends."""
@@ -66,6 +72,8 @@ class Identity(Struct, frozen=True):
         ):
             if mine != its:
                 return f"{what} {its!r}, not {mine!r}"
+        if not is_position(other.member.position):
+            return "is at no position"
         if other.member.position == self.member.position:
             return f"is another {other.member.position}"
         if other.member.id == self.member.id:
@@ -77,12 +85,16 @@ class RefusedHelloError(Exception):
     """The other node does not accept this one; says why."""
 
 
+class DialsItselfError(Exception):
+    """The other node dials this one: that it was dialled is a hint to do so now."""
+
+
 class Hello(amp.Command):
     """The first command on a connection, answered with the receiver's own identity."""
 
     arguments = [(b"identity", amp.String()), (b"lane", amp.String())]
     response = [(b"identity", amp.String())]
-    errors = {RefusedHelloError: b"REFUSED"}
+    errors = {RefusedHelloError: b"REFUSED", DialsItselfError: b"DIALS"}
 
 
 CHAIN, COPY = "chain", "copy"
@@ -97,6 +109,9 @@ class Link(amp.AMP):
         dialled: the position that this side has dialled, None if the other side did.
         lane: CHAIN or COPY; empty until the side that has dialled says it.
         peer: the other's identity, None before its Hello.
+        heard: when something came last, monotonic seconds.
+        refused: whether one side has refused the other in words.
+        displaces: the link whose place this one is to take.
     """
 
     transport: Any
@@ -106,6 +121,9 @@ class Link(amp.AMP):
         self.dialled = dialled
         self.lane = lane
         self.peer: Identity | None = None
+        self.heard = 0.0
+        self.refused = False
+        self.displaces: Link | None = None
         self._links = links
         self._open = True
         self._unfinished = 0
@@ -120,7 +138,9 @@ class Link(amp.AMP):
         self.transport.setTcpNoDelay(True)
         self._links.limit_silence(self.transport.getHandle())
         self.transport.registerProducer(self, True)
-        self._deadline = self._links.clock.callLater(HELLO_SECONDS, self.close)
+        # Who is dialled may have to see first whether an older connection is alive.
+        seconds = HELLO_SECONDS + (self._links.identity.suspect_after if self.dialled else 0)
+        self._deadline = self._links.clock.callLater(seconds, self.close)
         if self.dialled is not None:
             greeting = self.callRemote(
                 Hello, identity=self._links.identity_bytes, lane=self.lane.encode()
@@ -149,28 +169,50 @@ class Link(amp.AMP):
     def _answered(self, answer: dict[str, bytes]) -> None:
         try:
             self._check(answer["identity"])
-        except RefusedHelloError:
+        except RefusedHelloError as error:
+            self._turn_away(str(error))
             self.close()
         else:
             self._introduce()
 
     def _refused(self, failure: Failure) -> None:
         if failure.check(RefusedHelloError):
-            self._links.complain(self.address, f"refuses this node: {failure.getErrorMessage()}")
+            self.refused = True
+            what = f"refuses this node: {failure.getErrorMessage()}"
+            self._links.complain(self.address, what, f"{self.address} refuses")
         self.close()
 
     @Hello.responder
-    def hello(self, identity: bytes, lane: bytes) -> dict[str, bytes]:
+    def hello(self, identity: bytes, lane: bytes) -> Deferred[dict[str, bytes]]:
         """The other side has dialled and says who it is."""
+        self.lane = COPY if lane == COPY.encode() else CHAIN
         try:
             self._check(identity)
-        except RefusedHelloError:
-            self._links.clock.callLater(0, self.transport.loseConnection)  # behind the answer
-            raise
-        self.lane = COPY if lane == COPY.encode() else CHAIN
+        except RefusedHelloError as error:
+            admission: Deferred[None] = fail(error)
+        else:
+            admission = self._links.admit(self)
+        return admission.addCallbacks(self._admitted, self._not_admitted)
+
+    def _admitted(self, _: None) -> dict[str, bytes]:
         # The answer has to be sent before anything else is.
         self._links.clock.callLater(0, self._introduce)
         return {"identity": self._links.identity_bytes}
+
+    def _not_admitted(self, failure: Failure) -> Failure:
+        if self._open:
+            self._links.clock.callLater(0, self.transport.loseConnection)  # behind the answer
+        if failure.check(RefusedHelloError):
+            objection = failure.getErrorMessage()
+            self._turn_away(objection)
+            me = self._links.identity.member.position
+            return Failure(RefusedHelloError(f"{me}: it {objection}"))
+        return failure
+
+    def _turn_away(self, objection: str) -> None:
+        self.refused = True
+        kind = re.split(r"['\d]", objection)[0]  # without what the other side has chosen
+        self._links.complain(self.address, f"refused: it {objection}", f"refused: {kind}")
 
     def _introduce(self) -> None:
         if self._open:
@@ -181,15 +223,13 @@ class Link(amp.AMP):
         try:
             peer = msgpack.decode(identity, type=Identity)
         except UNDECODABLE:
-            objection = "says what this version does not understand"
-        else:
-            objection = self._links.identity.objection(peer)
-            if self.dialled not in (None, peer.member.position):
-                objection = f"is {peer.member.position}, where {self.dialled} should be"
-            objection = objection or self._links.copied_from(peer.member)
+            raise RefusedHelloError("says what this version does not understand") from None
+        objection = self._links.identity.objection(peer)
+        if self.dialled not in (None, peer.member.position):
+            objection = f"is {peer.member.position}, where {self.dialled} should be"
+        objection = objection or self._links.copied_from(peer.member)
         if objection:
-            self._links.complain(self.address, f"refused: it {objection}")
-            raise RefusedHelloError(f"{self._links.identity.member.position}: it {objection}")
+            raise RefusedHelloError(objection)
         self._on_time()
         self.peer = peer
 
@@ -207,6 +247,7 @@ class Link(amp.AMP):
 
     def dataReceived(self, data: bytes) -> None:
         """Take the messages that are there as a whole; AMP takes what else there is."""
+        self.heard = self._links.clock.seconds()
         if self.peer is not None and self.state == "init" and not self.recvd:  # between two boxes
             messages, data = leading_messages(data)
             for kind, body in messages:
@@ -230,7 +271,12 @@ class Link(amp.AMP):
         elif self._is_hello(name, box) or self._is_reply(box):
             super().ampBoxReceived(box)
         else:
-            self._stranger(f"sent {name or 'a box'} out of place")
+            self._out_of_place(name)
+
+    def _out_of_place(self, name: str) -> None:
+        what = name if name.isidentifier() and len(name) <= LONGEST_SHOWN else "a box"
+        known = what in KINDS or what in (Hello.__name__, "a box")
+        self._stranger(f"sent {what} out of place", f"sent {what if known else 'another box'}")
 
     def _is_hello(self, name: str, box: amp.AmpBox) -> bool:
         return (
@@ -253,7 +299,7 @@ class Link(amp.AMP):
         try:
             message = decode(kind, body)
         except BadMessageError as error:
-            self._stranger(f"sent {error}")
+            self._stranger(f"sent {error}", "sent what does not fit")
             return
         self._links.deliver(self.peer.member.position, self, message)
 
@@ -261,8 +307,8 @@ class Link(amp.AMP):
         """AMP's word for octets that cannot be a box."""
         self._stranger("does not speak AMP")
 
-    def _stranger(self, what: str) -> None:
-        self._links.complain(self.address, f"{what}: connection closed")
+    def _stranger(self, what: str, kind: str = "") -> None:
+        self._links.complain(self.address, f"{what}: connection closed", kind or what)
         self.close()
 
     # --- the transport has more to send than it should, or no more

@@ -1,9 +1,28 @@
 """The chain port: AMP connections with the other nodes.
 
 There are two lanes for each pair of nodes. The *chain* lane is kept open: of each pair, the node
-that is earlier in the founding order dials, and goes on dialling, so the two never dial each other
-at once; a newer connection takes the place of an older one. The *copy* lane is opened by a node
-that copies another's log, so that bulk never stands in front of a ping.
+that is earlier in the founding order dials (newcomers before all), and goes on dialling whenever
+the link is lost. The *copy* lane is opened by a node that copies another's log, so that bulk never
+stands in front of a ping.
+
+Whoever connects can say that it is any node, so a claim alone never ends a link that works:
+
+- *A position that this side dials* is linked only on connections that this side made. If somebody
+  comes in and says that it is that position, this is a hint to dial at once, at the address known
+  here. At any other address it is refused: a second process, or two different ``chain.ini`` files.
+  A node that nobody dials *knocks* like that, ever more rarely, so that it learns why.
+- *A position that dials this side*, if it is linked already (``claims``): who comes from the same
+  address is on trial. The new connection counts if the old one is lost, or stays silent for the
+  time in which it should have pinged more than once; else it is refused. That is fast whenever a
+  node has restarted: its system ends the old connection, or answers the next ping on it with a
+  reset. Who comes from another address is welcome if the position belongs there, by the
+  configuration or else by ``chain.ini``, and the holder of the link is elsewhere; or if the holder
+  was silent for ``suspect_after``. Else it is a second process of the position, and refused.
+- *The copy lane*: a newer connection takes the place of an older one of the same node. It is
+  refused to a process at another address while the position is linked.
+
+Who was refused in words tries again ever more rarely. Strangers who have said nothing, and
+positions that nobody here knows, get a few connections between them, and are forgotten with those.
 """
 
 import random
@@ -14,16 +33,27 @@ from typing import Any, Protocol
 
 from msgspec import msgpack
 from twisted.internet import endpoints
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Copied, Differs, Fetch, Message, Synced
 from chainchat.config import NodeSettings
+from chainchat.server.claims import Verdict, judge
+from chainchat.server.complaints import Complaints
 from chainchat.server.detector import Detector
 from chainchat.server.interfaces import Clock, Timer
-from chainchat.server.link import CHAIN, COPY, Identity, Link, LinkFactory
+from chainchat.server.link import (
+    CHAIN,
+    COPY,
+    DialsItselfError,
+    Identity,
+    Link,
+    LinkFactory,
+    RefusedHelloError,
+)
+from chainchat.server.trials import Trials
 
 CONNECT_SECONDS = 2
 """How long an attempt to connect may take: long enough for one packet to be lost."""
@@ -31,14 +61,26 @@ CONNECT_SECONDS = 2
 FIRST_REDIAL, LAST_REDIAL = 0.02, 0.5
 """Seconds before a node is dialled again: the first time, and at most."""
 
+FIRST_RARE, LAST_RARE = 1.0, 60.0
+"""The same, for a node that has refused this one in words, or that dials this one itself."""
+
+TRIAL = 0.25
+"""Of ``suspect_after``: how long a link may be silent while another claims its place.
+
+Its other end pings ten times in ``suspect_after``.
+"""
+
+MOST_STRANGERS = 32
+"""Incoming connections whose other end is not linked yet; with more, the oldest is closed."""
+
+MOST_NEWCOMERS = 4
+"""Linked positions that neither ``chain.ini`` nor the configuration names."""
+
 SILENT_SUSPICIONS = 3
 """Times ``suspect_after`` after which a connection that acknowledges nothing is made anew.
 
 TCP tries ever more seldom on an old one, and would notice late that the network is back.
 """
-
-REPEATED_COMPLAINT = 60.0
-"""Seconds before the same complaint about the same peer is logged again."""
 
 COPYING = (Fetch, Differs, Copied, Synced)
 """The messages of the copy lane."""
@@ -89,10 +131,16 @@ class Links:
         """Those, too, of which the other end has not said who it is."""
         self._dialling: dict[tuple[str, str], Deferred[Any]] = {}
         self._redials: dict[str, Timer] = {}
+        self._rare: dict[str, float] = {}
+        """The next pause before a position is dialled that refuses this node or dials itself."""
         self._first_fetch: dict[str, Message] = {}
-        self._complaints: dict[tuple[str, str], float] = {}
+        self._strangers: dict[Link, None] = {}
+        """Incoming connections that are not linked yet, in the order in which they came."""
+        self._trials = Trials(self.clock)
+        self._complaints = Complaints()
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
+        self._configured = dict(self._nodes)
         self._announced: dict[str, Member] = {}
         """What the others said of themselves when they were last linked."""
 
@@ -113,7 +161,10 @@ class Links:
         self._receiver = receiver
         self.meet(member for member in members if member.id != identity.member.id)
         for position in self._nodes:
-            self._dial(position, FIRST_REDIAL)
+            if self._dials(position):
+                self._dial(position, FIRST_REDIAL)
+            else:
+                self._redial(position, FIRST_RARE)
             self._watch(position)
 
     def stop(self) -> None:
@@ -123,6 +174,8 @@ class Links:
         for call in self._redials.values():
             if call.active():
                 call.cancel()
+        self._trials.stop()
+        self._redials, self._strangers, self._rare = {}, {}, {}
         for attempt in list(self._dialling.values()):
             attempt.cancel()
         ended, self._all = self._all, set()
@@ -167,7 +220,11 @@ class Links:
 
     def _dial(self, position: str, pause: float) -> None:
         """Dial until there is a link; ``pause``: seconds before the next attempt."""
-        if self._receiver is None or not self._dials(position):
+        if self._dials(position):
+            self._attempt(position, pause)
+
+    def _attempt(self, position: str, pause: float) -> None:
+        if self._receiver is None or position not in self._nodes:
             return
         chain = position, CHAIN
         greeting = any((link.dialled, link.lane) == chain for link in self._all)
@@ -195,16 +252,25 @@ class Links:
 
         attempt.addCallbacks(connected, refused)
 
-    def _redial(self, position: str, pause: float) -> None:
+    def _redial(self, position: str, pause: float, *, rarely: bool = False) -> None:
+        """Dial again after a pause; ``rarely``: one that gets longer each time."""
         if self._receiver is None or position not in self._nodes:
             return
         scheduled = self._redials.get(position)
         if scheduled is not None and scheduled.active():
             return
+        if rarely or not self._dials(position):
+            pause = self._rare.get(position, FIRST_RARE)
+            self._rare[position] = min(2 * pause, LAST_RARE)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - keeps two nodes from dialling in step
         self._redials[position] = self.clock.callLater(
-            pause * jitter, self._dial, position, min(2 * pause, LAST_REDIAL)
+            pause * jitter, self._attempt, position, min(2 * pause, LAST_REDIAL)
         )
+
+    def _dial_now(self, position: str) -> None:
+        """There is a hint that the node is there: no need to wait any longer."""
+        self._rare.pop(position, None)
+        self._dial(position, FIRST_REDIAL)
 
     def limit_silence(self, handle: socket.socket) -> None:
         """Let the system end a connection whose other end acknowledges nothing. Proves nothing."""
@@ -250,16 +316,110 @@ class Links:
     def opened(self, link: Link) -> None:
         """A connection is there; whose, nobody knows yet."""
         self._all.add(link)
+        if link.dialled is None:
+            self._strangers[link] = None
+            if len(self._strangers) > MOST_STRANGERS:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                oldest.close()
+
+    def admit(self, link: Link) -> Deferred[None]:
+        """Whether an incoming connection, which has said who it is, may be linked.
+
+        Returns:
+            Fires if it may; fails with a RefusedHelloError if not.
+        """
+        assert link.peer is not None
+        member = link.peer.member
+        position = member.position
+        holder = self._links.get((position, CHAIN))
+        held_by = holder.peer.member if holder is not None and holder.peer is not None else None
+        if not self._has_space_for(position):
+            return _refused(f"is at a position unknown here, as {MOST_NEWCOMERS} others are")
+        if link.lane == COPY:
+            if held_by is not None and held_by.address != member.address:
+                return _refused(_second(held_by))
+            return succeed(None)
+        if self._dials(position):
+            return self._dial_back(member, held_by)
+        if holder is None or held_by is None:
+            return succeed(None)
+        now = self.clock.seconds()
+        heard = now - holder.heard < self.identity.suspect_after
+        match judge(member, held_by, self._rightful(position), heard=heard):
+            case Verdict.REFUSED:
+                return _refused(_second(held_by))
+            case Verdict.TRIAL:
+                seconds = TRIAL * self.identity.suspect_after
+                trial = self._trials.begin(link, holder, seconds)
+                return trial.addCallback(self._after_trial, link, holder)
+            case Verdict.WELCOME:
+                link.displaces = holder
+        return succeed(None)
+
+    def _dial_back(self, member: Member, held_by: Member | None) -> Deferred[None]:
+        """Somebody says that it is a node that this side dials: that is a hint, no more."""
+        position = member.position
+        if held_by is not None and held_by.address != member.address:
+            return _refused(_second(held_by))
+        if held_by is None:
+            if position not in self._nodes:
+                self.meet([member])
+            node = self._nodes[position]
+            if (node.host, node.chain_port) != member.address:
+                known = _place((node.host, node.chain_port))
+                return _refused(
+                    f"is not at {known}, where chain.ini has {position}, but at "
+                    f"{_place(member.address)!r}"
+                )
+            self._dial_now(position)
+        return fail(DialsItselfError(f"{self.identity.member.position} dials {position}"))
+
+    def _after_trial(self, taken: bool, link: Link, holder: Link) -> Deferred[None]:
+        """The holder of a link has spoken or not while another one claimed its place."""
+        assert link.peer is not None
+        assert holder.peer is not None
+        if not taken:
+            return _refused(f"{_second(holder.peer.member)}, at the same address")
+        current = self._links.get((link.peer.member.position, CHAIN))
+        if current not in (None, holder):
+            return self.admit(link)  # somebody else was quicker
+        link.displaces = current
+        return succeed(None)
+
+    def _rightful(self, position: str) -> tuple[str, int] | None:
+        """Where a position should be."""
+        member = self._receiver.member(position) if self._receiver is not None else None
+        if member is not None:
+            return member.address
+        node = self._configured.get(position)
+        return None if node is None else (node.host, node.chain_port)
+
+    def _is_known(self, position: str) -> bool:
+        if position in self._configured or position in self.identity.founding:
+            return True
+        return self._receiver is not None and self._receiver.member(position) is not None
+
+    def _has_space_for(self, position: str) -> bool:
+        """Whether a position is known, or one of few that are not."""
+        if self._is_known(position):
+            return True
+        for other in [p for p in self._nodes if p != position]:
+            self._forget_newcomer(other)
+        linked = {p for p, _ in self._links if not self._is_known(p)}
+        return len(linked | {position}) <= MOST_NEWCOMERS
 
     def introduced(self, link: Link) -> None:
         """A connection's other end is known; one link for each pair and lane."""
-        if self._receiver is None:
-            link.close()
-            return
+        self._strangers.pop(link, None)
         assert link.peer is not None
         member = link.peer.member
         position = member.position
         rival = self._links.get((position, link.lane))
+        late = link.dialled is None and link.lane == CHAIN and rival not in (None, link.displaces)
+        if self._receiver is None or late or not self._has_space_for(position):
+            link.close()
+            return
         self._links[position, link.lane] = link
         if rival is not None:
             rival.close()
@@ -267,8 +427,9 @@ class Links:
             fetch = self._first_fetch.pop(position, None)
             if fetch is not None:
                 link.send(fetch)
-            self._dial(position, FIRST_REDIAL)  # it is there now: no need to wait any longer
+            self._dial_now(position)
             return
+        self._rare.pop(position, None)
         self._detector.ignore(position)
         self.meet([member])
         log.info("{me}: linked with {peer}", me=self.identity.member.position, peer=position)
@@ -281,19 +442,36 @@ class Links:
         """A connection ended."""
         of_this_life = link in self._all
         self._all.discard(link)
+        self._strangers.pop(link, None)
         if self._receiver is None or not of_this_life:
             return
-        if link.peer is not None:
+        position = link.dialled
+        if link.peer is not None and position is None:
             position = link.peer.member.position
-            if self._links.get((position, link.lane)) is link:
-                del self._links[position, link.lane]
-                if link.lane == CHAIN:
-                    me = self.identity.member.position
-                    log.info("{me}: lost {peer}", me=me, peer=position)
-                    self._receiver.unlinked(position)
-                    self._watch(position)
+        if position is not None and self._links.get((position, link.lane)) is link:
+            del self._links[position, link.lane]
+            if link.lane == CHAIN:
+                log.info("{me}: lost {peer}", me=self.identity.member.position, peer=position)
+                self._receiver.unlinked(position)
+                self._watch(position)
+                if link.dialled is None:
+                    self._redial(position, FIRST_REDIAL)
+            self._forget_newcomer(position)
+        self._trials.lost(link)
         if link.dialled is not None and link.lane == CHAIN:
-            self._redial(link.dialled, FIRST_REDIAL if link.peer else LAST_REDIAL)
+            pause = FIRST_REDIAL if link.peer else LAST_REDIAL
+            self._redial(link.dialled, pause, rarely=link.refused)
+
+    def _forget_newcomer(self, position: str) -> None:
+        """Whom nobody here knows is forgotten with its last connection: it will dial again."""
+        if self._is_known(position) or any(position == p for p, _ in self._links):
+            return
+        self._detector.ignore(position)
+        for table in (self._nodes, self._announced, self._rare, self._first_fetch):
+            table.pop(position, None)
+        call = self._redials.pop(position, None)
+        if call is not None and call.active():
+            call.cancel()
 
     def deliver(self, position: str, link: Link, message: Message) -> None:
         """A message came.
@@ -322,21 +500,30 @@ class Links:
         if self._links.get((position, CHAIN)) is link:
             self._receiver.paused(position, paused=paused)
 
-    def complain(self, address: str, what: str) -> None:
-        """Log what is wrong with a peer, once a minute for each host and complaint."""
+    def complain(self, address: str, what: str, kind: str) -> None:
+        """Log what is wrong with a peer, once a minute for each host and kind of complaint."""
         host = address.rpartition(":")[0]
-        now = self.clock.seconds()
-        last = self._complaints.get((host, what))
-        if last is None or now - last > REPEATED_COMPLAINT:
-            if len(self._complaints) > 1_000:
-                self._complaints.clear()
-            self._complaints[host, what] = now
+        if self._complaints.is_news(host, kind, self.clock.seconds()):
             log.warn(
                 "{me}: {address} {what}",
                 me=self.identity.member.position,
                 address=address,
                 what=what,
             )
+
+
+def _refused(reason: str) -> Deferred[None]:
+    return fail(RefusedHelloError(reason))
+
+
+def _second(holder: Member) -> str:
+    """What a process is that claims the position of another one."""
+    position = holder.position
+    return f"is a second {position}: {position} is linked from {_place(holder.address)}"
+
+
+def _place(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"
 
 
 def _same_place(one: Member, other: Member) -> bool:

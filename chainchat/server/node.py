@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from chainchat.chain import catching_up, membership, reads, replica
 from chainchat.chain.catching_up import Cut, Learner, Sponsor, Take
 from chainchat.chain.configuration import Configuration, Member, Role
+from chainchat.chain.departures import LONGEST_PAUSE
 from chainchat.chain.evidence import PINGS_PER_SUSPICION
 from chainchat.chain.membership import Copy, Excluded, Membership, Report, Save, Seal
 from chainchat.chain.messages import (
@@ -47,7 +48,7 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
-from chainchat.server.budget import APPLY_SECONDS, Slice, TurnClock, WorkClock
+from chainchat.server.budget import APPLY_SECONDS, LEND_SECONDS, Slice, TurnClock, WorkClock
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.standing import OwnLog, Standing, progress, standing
@@ -129,6 +130,7 @@ class Node:
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         known: Iterable[str] = (),
+        longest_pause: float = LONGEST_PAUSE,
         work: WorkClock | None = None,
     ) -> None:
         """A node that has not started.
@@ -145,6 +147,7 @@ class Node:
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             known: all positions that ``chain.ini`` names, spares too.
+            longest_pause: seconds that a position waits at most after it fell out repeatedly.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
         """
         self.me = me
@@ -154,6 +157,7 @@ class Node:
         self._storage = storage
         self._network = network
         self._clock = clock
+        self._work: WorkClock = work or clock.seconds
         self._wall = wall
         self._fail = fail
         self._excluded = excluded
@@ -171,6 +175,7 @@ class Node:
             OwnLog(storage, self._learner, self._sponsor, clock),
             suspect_after=suspect_after,
             known=known,
+            longest_pause=longest_pause,
         )
         if record.configuration.members:
             self._replica.adopt(record.configuration)
@@ -186,7 +191,6 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self._paused: set[str] = set()
-        self._work = work or clock.seconds
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
         self._standstill = Standstill(me, clock, self._log)
         self._progress_told = 0.0
@@ -418,7 +422,8 @@ class Node:
         for answered in self._reads.turn():
             self._perform(answered)
         clock.part("reads")
-        for answer in self._sponsor.turn(self._paused, self._may_lend):
+        lending = self.slice(LEND_SECONDS)
+        for answer in self._sponsor.turn(self._paused, self._may_lend, lending.left):
             self._perform(answer)
         clock.part("lending")
         self._tell_clients()

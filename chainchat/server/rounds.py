@@ -8,7 +8,8 @@ the node. What can wait does: newcomers, whoever reads on from the log, and page
 All of these together get a share of the node's time (``budget.PATIENT_SHARE``), so a thousand who
 come back at once are let in at a pace that leaves the others alone.
 
-Whoever has sent more than its ``pace`` allows rests, and is in neither queue.
+Whoever has sent more than its ``pace`` allows rests, and is in neither queue. Of those who rest one
+is woken after another, so a hundred of them together are no faster than a few.
 """
 
 import heapq
@@ -18,6 +19,9 @@ from typing import Protocol
 
 from chainchat.server.budget import PATIENT_SHARE, Slice
 from chainchat.server.interfaces import Clock, Timer
+
+WAKE_SECONDS = 0.01
+"""At least so long after one who rested the next one is woken."""
 
 
 class Speaker(Protocol):
@@ -54,6 +58,7 @@ class Rounds:
         self._resting: list[tuple[float, int, Speaker]] = []
         """A heap: until when, a number to tell equals apart, and who."""
         self._rests = 0
+        self._woken_last = 0.0
         self._rest_timer: Timer | None = None
 
     def speaks(self, session: Speaker) -> None:
@@ -124,16 +129,16 @@ class Rounds:
 
     def _set_rest_timer(self) -> None:
         timer = self._rest_timer
-        seconds = max(self._resting[0][0] - self._clock.seconds(), 0.0)
+        due = max(self._resting[0][0], self._woken_last + WAKE_SECONDS)
+        seconds = max(due - self._clock.seconds(), 0.0)
         if timer is not None and timer.active():
             timer.reset(seconds)
         else:
             self._rest_timer = self._clock.callLater(seconds, self._rested)
 
     def _rested(self) -> None:
-        now = self._clock.seconds()
-        while self._resting and self._resting[0][0] <= now:
-            _, _, session = heapq.heappop(self._resting)
-            session.rested()
+        _, _, session = heapq.heappop(self._resting)
+        self._woken_last = self._clock.seconds()
+        session.rested()
         if self._resting:
             self._set_rest_timer()

@@ -192,6 +192,7 @@ class Cluster:
         *,
         spares: Sequence[str] = (),
         suspect_after: float = 1.0,
+        rejoin_pause: float = 0.0,
         clients: str = "",
         cabled: bool = False,
         networks: Networks | None = None,
@@ -203,6 +204,7 @@ class Cluster:
             positions: in founding order.
             spares: further positions in chain.ini, not started by ``start()``.
             suspect_after: seconds, as in chain.ini.
+            rejoin_pause: the same; none, because tests kill the same nodes over and over.
             clients: lines of the section [clients].
             cabled: let the nodes reach each other through ``cables``, which can be cut.
             networks: let every node have a machine of its own.
@@ -221,7 +223,8 @@ class Cluster:
                 node.launcher = networks.launcher(position)
         self._head = (
             f"[chain]\nname = test\nfounding = {' '.join(positions)}\n"
-            f"suspect-after = {suspect_after}\n[clients]\n{clients}\n"
+            f"suspect-after = {suspect_after}\nrejoin-pause = {rejoin_pause}\n"
+            f"[clients]\n{clients}\n"
         )
         self.cables = Cables() if cabled else None
         self._write_configs()

@@ -406,11 +406,11 @@ def test_a_hello_that_is_none_is_refused(cluster: Cluster, identity: bytes) -> N
 def test_a_forged_hello_and_a_message_that_does_not_fit(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    # One with a right Hello is a node as far as anybody can tell: it takes the other's place.
+    # One with a right Hello is a node as far as anybody can tell, if nobody is at that position.
     with Cluster(tmp_path_factory.mktemp("forged"), ("head", "tail")) as chain:
         chain.start()
         node = chain["tail"]
-        member = Member("head", "0" * 16, 1, HOST, 1, 1)
+        member = Member("spare", "0" * 16, 1, HOST, 1, 1)
         identity = Identity(PROTOCOL_VERSION, "test", ("head", "tail"), 1.0, member)
         for body in (b"\xc1", b"", encode(Forward(1, EntryId(1, 1), (), 1))[1][:-1]):
             with Stranger(node) as stranger:

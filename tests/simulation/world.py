@@ -22,6 +22,11 @@ from tests.simulation.disk import Disk
 from tests.simulation.network import Network
 
 SUSPECT_AFTER = 1.0
+LONGEST_PAUSE = 2.0
+"""Seconds that a position waits before it joins after it fell out repeatedly: less than the calm
+in which the chain has to become whole, and long enough to matter in the time of trouble.
+"""
+
 WALL_START = 1_800_000_000_000
 """What the wall clocks show at the beginning, UTC milliseconds."""
 
@@ -35,6 +40,7 @@ EVENTS = {
     "): without ": "splice",
     "has caught up and joins": "join",
     "): resumed: ": "resume",
+    "before it joins: left out": "pause of one that fell out repeatedly",
     "completing": "completed vote",
     "not in the chain's log": "cut suffix",
     "goes on without this node": "exclusion",
@@ -231,6 +237,7 @@ class World:
             host.clock,
             founding=self.founding,
             suspect_after=SUSPECT_AFTER,
+            longest_pause=LONGEST_PAUSE,
             wall=lambda: WALL_START + int(self.clock.now * 1000) + host.wall_offset,
             fail=lambda error: self._failed(host, error),
             excluded=lambda: self.outward(host, partial(self._begin_anew, host, host.life)),

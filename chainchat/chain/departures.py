@@ -1,0 +1,60 @@
+"""How long a position that keeps falling out of the chain waits before it joins again.
+
+Every departure and every join stops writes for a moment. A node that comes and goes every second
+(a bad cable, a supervisor that restarts what dies again) would stop them for a fifth of the time.
+So the first departures cost nothing, as when an operator restarts one node after the other; after
+each further one within ten minutes the position waits twice as long.
+
+Every member counts what it adopts, so a new head knows what the one before knew, except what was
+before its own life. Nothing is stored: a restarted node begins to count anew.
+"""
+
+from collections import deque
+
+WINDOW = 600.0
+"""Seconds for which a departure counts."""
+
+FREE = 2
+"""Departures within the window after which a position still joins at once."""
+
+FIRST_PAUSE = 4.0
+"""Seconds that a position waits after the next departure; twice as long after each further one."""
+
+LONGEST_PAUSE = 60.0
+"""Seconds that it waits at most, unless ``chain.ini`` says otherwise."""
+
+REMEMBERED = 32
+"""Departures of one position that are remembered: far more than lead to the longest pause."""
+
+
+class Departures:
+    """The departures of the last ten minutes, by position."""
+
+    def __init__(self, longest_pause: float = LONGEST_PAUSE) -> None:
+        """Nobody has left yet. ``longest_pause``: seconds; 0 if nobody ever has to wait."""
+        self._longest_pause = longest_pause
+        self._left: dict[str, deque[float]] = {}
+
+    def left(self, position: str, now: float) -> None:
+        """The chain goes on without the member at ``position``."""
+        self._left.setdefault(position, deque(maxlen=REMEMBERED)).append(now)
+
+    def count(self, position: str, now: float) -> int:
+        """How often ``position`` left within the window."""
+        return sum(now - when < WINDOW for when in self._left.get(position, ()))
+
+    def wait(self, position: str, now: float) -> float:
+        """Seconds until ``position`` may join; 0 if it may now."""
+        count = self.count(position, now)
+        if count <= FREE:
+            return 0.0
+        pause = min(FIRST_PAUSE * 2.0 ** (count - FREE - 1), self._longest_pause)
+        return max(0.0, self._left[position][-1] + pause - now)
+
+    def reason(self, position: str, now: float) -> str:
+        """Why ``position`` waits, for people; empty if it does not."""
+        seconds = self.wait(position, now)
+        if not seconds:
+            return ""
+        count = self.count(position, now)
+        return f"waits {seconds:.0f} s before it joins: left out {count} times in ten minutes"
