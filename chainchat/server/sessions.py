@@ -50,7 +50,7 @@ SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
 REST_UNITS = 10
 """Who has sent too much rests until it may send so many lines again."""
 
-REFUSED_AT_MOST, REFUSED_NEWCOMER = 100, 30
+UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 """Lines in a row that cannot be read before the connection is closed: later, before the login."""
 
 PROBE_SECONDS = 9.0
@@ -130,12 +130,12 @@ class Session:
         "_paid_until",
         "_probing",
         "_reading",
-        "_refused",
         "_resting",
         "_room",
         "_taking",
         "_told_slow",
         "_told_waiting",
+        "_unread",
         "_when_writable",
         "_written",
         "account",
@@ -176,7 +176,7 @@ class Session:
         self._paid_until = 0.0
         """See ``pace``."""
         self._resting = False
-        self._refused = 0
+        self._unread = 0
         """How many lines in a row could not be read."""
         self._contested_at: float | None = None
         self._probing: Timer | None = None
@@ -597,32 +597,32 @@ class Session:
                 self._close_with(Code.HTTP, "this is a chat, not a web server: use telnet or nc")
                 return
             tag, request = self.voice.parse(text, logged_in=bool(self.session))
+            self._unread = 0
             if said is not None and self.session and isinstance(request, Say):
                 said.append((tag, request))
             else:
                 self._say(said)
                 self._handler.carry_out(tag, request)
-            self._refused = 0
         except RefusedError as refusal:
             self._say(said)
+            self._unread += 1
             if refusal.tag != "-":
                 tag = refusal.tag
             elif not tag:
                 tag = self._tag_of(line)
             self._handler.refuse(tag, refusal.code, refusal.text)
-            self._refused += 1
-            self._close_if_all_is_refused()
+            self._close_if_nothing_is_read()
 
     def _say(self, said: list[tuple[str, Say]] | None) -> None:
         if said:
             self._handler.send(said)
             said.clear()
 
-    def _close_if_all_is_refused(self) -> None:
-        """A flood of lines that mean nothing is not a client that will learn."""
-        if self._refused >= (REFUSED_AT_MOST if self.session else REFUSED_NEWCOMER):
-            text = f"the last {self._refused} lines were all refused: connect again, type /help"
-            self._close_with(Code.ALL_REFUSED, text)
+    def _close_if_nothing_is_read(self) -> None:
+        """Who sends a flood of lines that mean nothing will not learn from more answers."""
+        if self._unread >= (UNREAD_AT_MOST if self.session else UNREAD_NEWCOMER):
+            text = f"none of the last {self._unread} lines could be read: connect again, type /help"
+            self._close_with(Code.NOTHING_READ, text)
 
     @property
     def _is_program(self) -> bool:

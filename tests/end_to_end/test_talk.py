@@ -392,7 +392,7 @@ def test_a_reader_who_does_not_read_keeps_nobody_waiting(
     alice, bob, _ = names
     text = "x" * 900
     with (
-        Program(cluster["head"].address, alice) as talker,
+        Program(cluster["head"].address, name=alice) as talker,
         Person(cluster["head"].address, bob, receive_buffer=4096) as sleeper,
     ):
         begin = time.monotonic()
