@@ -10,6 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+SKIPPED = 1_000
+"""Messages of one sender that are skipped at once: who has said most of all is not to be slow."""
+
 
 class Indexed(NamedTuple):
     """Messages of one sender, for the index of one reader.
@@ -54,17 +57,30 @@ class Run:
 
     def after(self, after: int, unless_sender: int) -> Iterator[int]:
         """Ids above ``after``, oldest first, but those of one sender."""
-        start = bisect_right(self.ids, after)
-        for place in range(start, len(self.ids)):
-            if self.senders[place] != unless_sender:
-                yield self.ids[place]
+        start, length = bisect_right(self.ids, after), len(self.ids)
+        for begin in range(start, length, SKIPPED):
+            end = min(begin + SKIPPED, length)
+            if self._are_all_of(unless_sender, begin, end):
+                continue
+            for place in range(begin, end):
+                if self.senders[place] != unless_sender:
+                    yield self.ids[place]
 
     def before(self, before: int, unless_sender: int) -> Iterator[int]:
         """Ids below ``before``, newest first, but those of one sender."""
-        end = bisect_left(self.ids, before)
-        for place in range(end - 1, -1, -1):
-            if self.senders[place] != unless_sender:
-                yield self.ids[place]
+        for end in range(bisect_left(self.ids, before), 0, -SKIPPED):
+            begin = max(0, end - SKIPPED)
+            if self._are_all_of(unless_sender, begin, end):
+                continue
+            for place in range(end - 1, begin - 1, -1):
+                if self.senders[place] != unless_sender:
+                    yield self.ids[place]
+
+    def _are_all_of(self, sender: int, begin: int, end: int) -> bool:
+        """Whether one sender has said all from ``begin`` to before ``end``: compared in one go."""
+        if self.senders[begin] != sender or self.senders[end - 1] != sender:
+            return False
+        return self.senders[begin:end] == array("q", (sender,)) * (end - begin)
 
 
 NO_RUN = Run()
