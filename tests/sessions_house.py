@@ -57,10 +57,14 @@ class Alone:
 
 
 class House:
-    """A node that is a chain of one, and its room."""
+    """A node that is a chain of one, and its room.
+
+    ``price``: seconds of work that pass whenever the node looks how much has.
+    """
 
     def __init__(self, *founding):
         self.clock = Clock()
+        self.worked = self.price = 0.0
         storage, self.tokens = MemoryStorage(), 0
         self.storage = storage
         record = begin_life(storage, lambda: "id")
@@ -75,6 +79,7 @@ class House:
             wall=lambda: TIME + int(self.clock.seconds() * 1000),
             fail=self.failed,
             excluded=self.excluded,
+            work=self.work,
         )
         self.room = Room(self.node, self.clock)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
@@ -82,6 +87,10 @@ class House:
         if not founding:
             self.node.start()
             self.clock.advance(0)
+
+    def work(self):
+        self.worked += self.price
+        return self.worked
 
     def failed(self, error):
         raise error

@@ -8,6 +8,12 @@ over waits for the next turn, and in between the reactor serves sockets, timers 
 
 from collections.abc import Callable
 
+READ_SECONDS = 0.002
+"""For the questions that the tail answers."""
+
+PAGE_SECONDS = READ_SECONDS / 2
+"""For one page of an answer."""
+
 WorkClock = Callable[[], float]
 """Seconds of work. In a process, monotonic time; where work is simulated, what it has cost."""
 

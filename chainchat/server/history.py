@@ -1,5 +1,7 @@
 """Messages out of the log: what the chat's readers see of it, found through the index."""
 
+from collections.abc import Iterator, Sequence
+
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
 from chainchat.chat.voice import Message
@@ -21,38 +23,52 @@ class History:
     def missed(self, account: int, after: int, count: int) -> list[Message]:
         """The oldest messages above ``after`` that are pushed to the account: all but its own."""
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
-        return self._messages(account, ids)
+        return list(self._messages(account, ids))
 
-    def oldest(self, account: int, after: int, count: int) -> list[Message]:
-        """The oldest messages above ``after`` from or to the account."""
+    def oldest(self, account: int, after: int, count: int) -> Iterator[Message]:
+        """The oldest messages above ``after`` from or to the account, read as they are taken."""
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)
         return self._messages(account, ids)
 
-    def newest(self, account: int, before: int, count: int) -> list[Message]:
-        """The newest messages below ``before`` from or to the account, in order of their ids."""
-        ids = self._storage.ids_before(account, before, min(count, MAX_READ), unless_sender=NOBODY)
-        return self._messages(account, ids[::-1])
+    def newest(self, account: int, before: int, count: int) -> Iterator[Message]:
+        """The newest messages below ``before`` from or to the account, newest first; likewise."""
+        limit = min(count, MAX_READ)
+        ids = self._storage.ids_before(account, before, limit, unless_sender=NOBODY)
+        # As many that are pushed, and one that comes before all of ``ids``.
+        pushed = iter(self._storage.ids_before(account, before, limit + 1, unless_sender=account))
+        previous = next(pushed, 0)
+        for id_, entry, say in self._said(ids):
+            while previous >= id_:
+                previous = next(pushed, 0)
+            yield _message(id_, previous, entry, say)
 
     def previous(self, account: int, before: int) -> int:
         """Id of the newest message below ``before`` that is pushed to the account; 0 if none is."""
         ids = self._storage.ids_before(account, before, 1, unless_sender=account)
         return ids[0] if ids else 0
 
-    def _messages(self, account: int, ids: list[int]) -> list[Message]:
+    def _messages(self, account: int, ids: Sequence[int]) -> Iterator[Message]:
         """The messages with these ids; each knows the one pushed before it."""
         if not ids:
-            return []
+            return
         previous = self.previous(account, ids[0])
-        found = []
+        for id_, entry, say in self._said(ids):
+            yield _message(id_, previous, entry, say)
+            if say.account != account:
+                previous = id_
+
+    def _said(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry, commands.Say]]:
+        """Where each of these messages was said."""
         known: Entry | None = None
         for id_, entry in zip(ids, self._storage.entries(ids), strict=True):
             if entry is not known:  # many messages can be of one entry
                 known, say = entry, _say(entry)
-            saying = say.sayings[id_ - entry.first]
-            found.append(Message(id_, previous, entry.time, say.sender, saying.to, saying.text))
-            if say.account != account:
-                previous = id_
-        return found
+            yield id_, entry, say
+
+
+def _message(id_: int, previous: int, entry: Entry, say: commands.Say) -> Message:
+    saying = say.sayings[id_ - entry.first]
+    return Message(id_, previous, entry.time, say.sender, saying.to, saying.text)
 
 
 def _say(entry: Entry) -> commands.Say:

@@ -37,7 +37,7 @@ from chainchat.chain.messages import (
     Submit,
     Synced,
 )
-from chainchat.chain.reads import Answered, Barrier, Reads
+from chainchat.chain.reads import Answered, Barrier, GivenUp, Reads
 from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Apply, DivergenceError, Persist, Replica, Send
 from chainchat.chat import commands, queries
@@ -46,6 +46,7 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
+from chainchat.server.budget import PAGE_SECONDS, READ_SECONDS, Slice
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.standing import OwnLog, Standing, progress, standing
@@ -61,7 +62,14 @@ With more, sessions stop reading from their sockets.
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 """What is said in an epoch, in distinction from what is said about epochs."""
 
-AnyEffect = replica.Effect | membership.Effect | catching_up.Effect | reads.Answered | reads.Barrier
+AnyEffect = (
+    replica.Effect
+    | membership.Effect
+    | catching_up.Effect
+    | reads.Answered
+    | reads.GivenUp
+    | reads.Barrier
+)
 
 Replied = Callable[[Sequence[Result]], None]
 """Is called with the results of what was submitted."""
@@ -120,6 +128,7 @@ class Node:
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         known: Iterable[str] = (),
+        work: Callable[[], float] | None = None,
     ) -> None:
         """A node that has not started.
 
@@ -135,6 +144,7 @@ class Node:
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             known: all positions that ``chain.ini`` names, spares too.
+            work: seconds of work, by which slices are measured; ``clock`` if there is no other.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -143,6 +153,7 @@ class Node:
         self._storage = storage
         self._network = network
         self._clock = clock
+        self._work = work or clock.seconds
         self._wall = wall
         self._fail = fail
         self._excluded = excluded
@@ -150,7 +161,13 @@ class Node:
         self._replica = Replica(
             me.position, me.origin, storage, opening=_opening, applied=self.state.applied
         )
-        self._reads = Reads(me.position, self._applied.evaluate, self._holds_lease)
+        self._reads = Reads(
+            me.position,
+            lambda query: self._applied.evaluate(query, Slice(self._work, PAGE_SECONDS)),
+            self._holds_lease,
+            committed=lambda: self._replica.committed,
+            applied=lambda: self.state.applied,
+        )
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
         self._membership = Membership(
@@ -226,7 +243,8 @@ class Node:
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail."""
-        self._askers[self._reads.ask(queries.encode(query))] = answered
+        again = not queries.asker_chooses_price(query)
+        self._askers[self._reads.ask(queries.encode(query), again=again)] = answered
         self._soon()
 
     def view(self) -> ChainView:
@@ -380,8 +398,12 @@ class Node:
         noted = self._waiting[-1][0] if self._waiting else 0
         if self._replica.pending and noted < self._submitted:
             self._waiting.append((self._submitted, self._clock.seconds()))
-        for effect in chain(self._replica.turn(self._wall()), self._reads.turn()):
+        for effect in self._replica.turn(self._wall()):
             self._perform(effect)
+        for step in self._reads.turn(Slice(self._work, READ_SECONDS).left):
+            self._perform(step)
+        if self._reads.busy:
+            self._soon()
         for answer in self._sponsor.turn(self._paused, self._may_lend):
             self._perform(answer)
         if self._sponsor.busy:
@@ -487,6 +509,8 @@ class Node:
                 self._apply(effect.entries)
             case Answered():
                 self._askers.pop(effect.number)(queries.decode_page(effect.answer))
+            case GivenUp():
+                self._askers.pop(effect.number)(queries.GIVEN_UP)
             case Barrier():
                 self._wait_for(effect.number)
             case Save():
@@ -513,8 +537,7 @@ class Node:
         """Pass a barrier of the reads when an entry that is submitted now was applied."""
 
         def applied(_: Sequence[Result]) -> None:
-            for effect in self._reads.passed(barrier):
-                self._perform(effect)
+            self._reads.passed(barrier)
             self._soon()
 
         self.submit(commands.Nothing(), applied)
