@@ -6,8 +6,8 @@ the rest waits for the next, which is wanted while ``busy``.
 
 What is read is never older than the question, by these rules:
 
-- *applied*: a question waits at the tail until everything is applied that was committed there when
-  it came. Whatever anybody had been told of by then is among that, since the tail commits first.
+- *read what was told*: a question waits at the tail until everything is applied that was committed
+  there when it came. What anybody had been told of by then is among that: the tail commits first.
 - *lease*: after the state was read, nobody else can have gone on without this node yet. Otherwise
   the question waits until an entry that was submitted after it came is applied here, and is
   answered from what is the state then, or later: so no other chain had begun when it came.
@@ -198,7 +198,7 @@ class Reads:
 
     @property
     def _may_reply(self) -> bool:
-        """*applied*: the first in line needs no more than is applied; nor do those before it."""
+        """*read what was told*: the first in line needs no more than is applied."""
         return bool(self._queue) and self._queue[0].committed <= self._applied()
 
     def turn(self, go_on: Callable[[], bool]) -> Iterator[Send | Answered | GivenUp | Barrier]:
