@@ -70,10 +70,14 @@ class Alone:
 
 
 class House:
-    """A node that is a chain of one, and its room."""
+    """A node that is a chain of one, and its room.
+
+    ``price``: seconds of work that pass whenever the node looks how much has.
+    """
 
     def __init__(self, *founding):
         self.clock = Clock()
+        self.worked = self.price = 0.0
         storage, self.tokens = MemoryStorage(), 0
         self.storage = storage
         record = begin_life(storage, lambda: "id")
@@ -88,6 +92,7 @@ class House:
             wall=lambda: TIME + int(self.clock.seconds() * 1000),
             fail=self.failed,
             excluded=self.excluded,
+            work=self.work,
         )
         self.room = Room(self.node, self.clock)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
@@ -95,6 +100,10 @@ class House:
         if not founding:
             self.node.start()
             self.clock.advance(0)
+
+    def work(self):
+        self.worked += self.price
+        return self.worked
 
     def failed(self, error):
         raise error
@@ -151,6 +160,11 @@ class Client:
 
     def reads(self, after=0):
         self.house.clock.advance(after)
+        return self.reads_at_once()
+
+    def reads_in_time(self):
+        """What comes within some minutes: work that costs time has pauses."""
+        self.house.clock.pump([0.5] * 600)
         return self.reads_at_once()
 
     def reads_at_once(self):

@@ -1,6 +1,7 @@
 """Nodes: chain, membership and chat together, over wires and a clock that the tests hold."""
 
 from collections import deque
+from itertools import count
 
 import pytest
 from msgspec import msgpack
@@ -23,6 +24,7 @@ from chainchat.chat import queries
 from chainchat.chat.state import ChatState
 from chainchat.server import applying
 from chainchat.server.applying import StateMismatchError
+from chainchat.server.budget import READ_SECONDS
 from chainchat.server.node import MAX_PENDING, begin_life
 from chainchat.storage import Checkpoint, StorageError
 from chainchat.storage.memory import MemoryStorage
@@ -100,9 +102,7 @@ def test_a_question_is_answered_by_the_tail(house):
     answers = []
     house["head"].ask(queries.Present(), answers.append)
     house.run()
-    assert answers == [
-        queries.answer(queries.Present(), house["tail"].state, house["tail"].history)
-    ]
+    assert answers == [queries.Page(names=tuple(house["tail"].state.present()))]
 
 
 def test_what_is_submitted_before_there_is_a_chain_is_not_lost():
@@ -203,6 +203,47 @@ def test_the_middle_may_ask_the_tail_before_that_learns_of_the_epoch():
     house.let_go()
     house.run()
     assert len(answers) == 1
+
+
+# --- the price of a question --------------------------------------------------------------
+
+
+def test_all_are_answered_though_a_turn_has_time_for_one_question_only(house):
+    work = count(step=READ_SECONDS)  # whenever the clock is looked at, a slice has passed
+    house["tail"]._work = lambda: next(work)
+    answers = []
+    for n in range(5):
+        for position in THREE:
+            house[position].ask(
+                queries.Present(), lambda _, who=position, n=n: answers.append((who, n))
+            )
+    house.run()
+    for position in THREE:
+        assert [n for who, n in answers if who == position] == list(range(5))
+
+
+def asked_of_a_tail_that_dies(house, query):
+    answers = []
+    house.slow = {("tail", "middle")}
+    house["middle"].ask(query, answers.append)
+    house.run()
+    assert answers == []
+    house.kill("tail")
+    house.later(1.0)
+    return answers
+
+
+def test_a_pattern_that_the_tail_did_not_survive_is_not_asked_of_the_next_one(house):
+    asked = asked_of_a_tail_that_dies(house, queries.Accounts(".*"))
+    assert house.chains()["middle"] == ("head", "middle")
+    assert asked == [queries.GIVEN_UP]
+
+
+@pytest.mark.parametrize(
+    "query", [queries.Accounts(), queries.Present(), queries.Recent(1, 20), queries.Later(1, 0, 20)]
+)
+def test_any_other_question_is(house, query):
+    assert asked_of_a_tail_that_dies(house, query) == [queries.Page()]
 
 
 @pytest.mark.parametrize("late", THREE[1:])

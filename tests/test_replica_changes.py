@@ -182,7 +182,7 @@ def test_what_was_taken_and_is_not_on_disk_is_copied_again(chain):
     middle, log = chain["middle"], chain.logs["middle"]
     assert middle.last.seq == log.last.seq + 1
     middle.active = False  # it votes for a resume, and has to have the end of the head's log first
-    missing = chain.logs["head"].entries([middle.last.seq])
+    missing = list(chain.logs["head"].entries([middle.last.seq]))
     assert next(middle.copy(tuple(missing), committed=False)) == Persist(tuple(missing))
 
 
@@ -193,7 +193,7 @@ def test_who_drops_what_it_had_taken_says_what_it_holds(chain):
     chain.deliver("head", "middle")
     middle, log = chain["middle"], chain.logs["middle"]
     middle.active = False
-    effects = middle.copy((chain.logs["head"].entries([log.last.seq + 1])[0],), committed=False)
+    effects = middle.copy((next(chain.logs["head"].entries([log.last.seq + 1])),), committed=False)
     for effect in effects:
         chain.carry_out("middle", effect)
     middle.active = True

@@ -7,8 +7,9 @@ import pytest
 from sessions_house import DAY_SECONDS, HELLO, Connection, House, one
 
 from chainchat.chain.replica import MAX_COMMAND
-from chainchat.chat.commands import Nothing
+from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
+from chainchat.chat.queries import GIVEN_UP, Accounts
 from chainchat.chat.state import REMEMBERED_SENDS
 from chainchat.server.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
 from chainchat.server.delivery import REMEMBERED_PUSHES, Reading
@@ -233,6 +234,57 @@ def test_every_verb_has_its_reply(pair, line, replies):
 )
 def test_what_cannot_be_done_is_refused(pair, line, refusal):
     assert one(pair[0].says(line)).startswith(refusal)
+
+
+def with_accounts(house, count):
+    for number in range(count):
+        login = Login(f"{house.node.me.origin}.x{number}", f"n{number:03}", "", b"")
+        house.node.submit(login)
+    house.clock.advance(0)
+
+
+@pytest.mark.parametrize("tag", ["", "@1 "])
+def test_a_list_that_costs_too_much_ends_with_a_refusal_behind_what_was_found(house, tag):
+    with_accounts(house, 500)
+    client = house.program("alice") if tag else house.client("alice")
+    client.reads()
+    house.price = 0.1
+    client.sends("@1 LIST .*" if tag else "/list .*")
+    *found, last = [line for line in client.reads_in_time() if line[0] != "*"]
+    assert found[:3] == [f"| {tag}alice", f"| {tag}n000", f"| {tag}n001"]
+    assert len(found) < 500
+    assert last == (
+        f"-ERR 535 {tag}the search takes too long; "
+        "use a narrower pattern, one that begins plainly, like: al"
+    )
+    house.price = 0.0
+    assert client.says("@2 LIST n49" if tag else "/list n49")[-1].startswith(". ")
+
+
+def test_a_list_of_all_is_shown_however_long_it_takes(house):
+    with_accounts(house, 500)
+    client = house.client("alice")
+    client.reads()
+    house.price = 0.1
+    client.sends("/list")
+    assert client.reads_in_time()[-1] == ". 501 accounts"
+
+
+def test_a_question_that_a_tail_did_not_survive_is_refused(pair):
+    alice, _ = pair
+    asked = []
+    alice.house.node.ask = lambda query, answered: asked.append((query, answered))
+    alice.sends("/list .*", "hello")
+    alice.house.clock.advance(0)
+    [(query, answered)] = asked
+    assert query == Accounts(".*")
+    answered(GIVEN_UP)
+    alice.house.room.flush()
+    assert alice.reads() == [
+        "-ERR 461 the server that was searching is lost, and another is not asked; "
+        "ask again, with a pattern that begins plainly, like: al",
+        "+OK 4",
+    ]
 
 
 def test_last_shows_ones_own_and_what_was_said_to_all(pair):

@@ -96,15 +96,15 @@ def test_a_read_gives_one_entry_however_few_octets_there_are(storage):
 def test_single_entries_are_found_wherever_they_lie(storage):
     for first, last in ((1, 3), (4, 4), (5, 9)):
         storage.append(entries(first, last))
-    assert storage.entries([1, 3, 4, 9]) == [entry(1), entry(3), entry(4), entry(9)]
-    assert storage.entries([]) == []
+    assert list(storage.entries([1, 3, 4, 9])) == [entry(1), entry(3), entry(4), entry(9)]
+    assert list(storage.entries([])) == []
 
 
 def test_more_batches_than_are_cached_are_read_again_from_the_log(storage):
     for seq in range(1, 41):
         storage.append([entry(seq)])
     assert storage.read(0, 40, MUCH) == entries(1, 40)
-    assert storage.entries([1, 40, 2]) == [entry(1), entry(40), entry(2)]
+    assert list(storage.entries([1, 40, 2])) == [entry(1), entry(40), entry(2)]
 
 
 def wide(seq, span, epoch=1):
@@ -117,7 +117,7 @@ def test_an_entry_is_found_by_any_of_its_sequence_numbers(storage):
     storage.append(log[:2])
     storage.append(log[2:])
     assert storage.last == EntryId(epoch=2, seq=7)
-    assert storage.entries(range(1, 8)) == [log[n] for n in (0, 1, 1, 1, 2, 2, 3)]
+    assert list(storage.entries(range(1, 8))) == [log[n] for n in (0, 1, 1, 1, 2, 2, 3)]
     assert [storage.epoch_of(seq) for seq in range(9)] == [0, 1, 1, 1, 1, 1, 1, 2, None]
     assert [storage.end_before(seq) for seq in range(9)] == [0, 1, 1, 1, 4, 4, 6, 7, 7]
     assert storage.read(0, 7, MUCH) == log
@@ -175,6 +175,18 @@ def test_one_senders_messages_can_be_left_out(storage):
     storage.index(rows((EVERY_READER, 10, ALICE), (ALICE, 11, BOB), (ALICE, 12, ALICE)))
     assert storage.ids_after(ALICE, 0, 10, unless_sender=ALICE) == [11]
     assert storage.ids_before(ALICE, 99, 10, unless_sender=ALICE) == [11]
+
+
+@pytest.mark.parametrize("others", [[], [1], [1_000], [1_001], [2_500], [1, 2, 1_500, 2_000]])
+def test_the_few_messages_of_others_are_found_among_many_of_ones_own(storage, others):
+    for seq in range(1, 2_501):
+        sender = BOB if seq in others else ALICE
+        storage.index([Indexed(EVERY_READER, [seq], sender)])
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=ALICE) == others
+    assert storage.ids_before(ALICE, 9_999, 10, unless_sender=ALICE) == others[::-1]
+    assert storage.ids_after(ALICE, 1_000, 1, unless_sender=BOB) == [
+        next(seq for seq in range(1_001, 2_501) if seq not in others)
+    ]
 
 
 def test_the_limit_is_for_both_lists_together(storage):

@@ -1,9 +1,22 @@
 """Reads, answered by the tail from its committed state (paper, section 2).
 
 Like a replica, it takes inputs at any time and acts in its next ``turn``, which runs after the
-replica's: so an answer shows at least everything that was committed when the question came.
+replica's. A turn does as much as there is time for, and one piece of each kind of work at least;
+the rest waits for the next, which is wanted while ``busy``.
+
+What is read is never older than the question, by these rules:
+
+- *read what was told*: a question waits at the tail until everything is applied that was committed
+  there when it came. What anybody had been told of by then is among that: the tail commits first.
+- *lease*: after the state was read, nobody else can have gone on without this node yet. Otherwise
+  the question waits until an entry that was submitted after it came is applied here, and is
+  answered from what is the state then, or later: so no other chain had begun when it came.
+
+Questions wait in line. Each node has at most so many on their way that the tail never holds more
+than a few hundred, and greedy askers at one node keep nobody waiting at another.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct
@@ -11,6 +24,9 @@ from msgspec import Struct
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.messages import Answer, Read
 from chainchat.chain.replica import Send
+
+ON_THEIR_WAY = 64
+"""Questions of one node that were asked and are not answered; the others wait where they began."""
 
 
 class Answered(Struct, frozen=True):
@@ -20,47 +36,105 @@ class Answered(Struct, frozen=True):
     answer: bytes
 
 
+class GivenUp(Struct, frozen=True):
+    """The tail that this question was asked of is gone, and it is not asked of the next one."""
+
+    number: int
+
+
 class Barrier(Struct, frozen=True):
     """Submit an entry that changes nothing; when it was applied here, call ``passed``."""
 
     number: int
 
 
+class _Question(Struct):
+    """A question of this node.
+
+    Attributes:
+        query: what is asked.
+        again: whether it is asked of the next tail when one is gone.
+        tail: the life that it was asked of; None while it waits here.
+    """
+
+    query: bytes
+    again: bool
+    tail: tuple[str, int] | None = None
+
+
+class _Asked(Struct):
+    """A question at the tail.
+
+    Attributes:
+        sender: who asks.
+        read: the question.
+        committed: up to where the log was committed here when it came.
+        proven: whether a barrier was passed since.
+    """
+
+    sender: str
+    read: Read
+    committed: int
+    proven: bool = False
+
+
 class Reads:
     """The questions of one node, and, at the tail, those of all.
 
     A question is asked again, of the new tail, in every new configuration and on every new
-    connection until it is answered; reading twice does no harm.
+    connection until it is answered; reading twice does no harm. Unless its price is up to the
+    asker: it may be what the tail died of. It would fell one after another.
     """
 
     def __init__(
-        self, position: str, evaluate: Callable[[bytes], bytes], holds_lease: Callable[[], bool]
+        self,
+        position: str,
+        evaluate: Callable[[bytes], bytes],
+        holds_lease: Callable[[], bool],
+        *,
+        committed: Callable[[], int],
+        applied: Callable[[], int],
     ) -> None:
         """No questions yet.
 
         Args:
             position: this node's name.
-            evaluate: answers a query from the committed state.
+            evaluate: answers a query, from the state as of ``applied``, in bounded time.
             holds_lease: whether the committed state here is the newest: no other chain can have
                 gone on without this node yet, and it has applied an entry of this epoch.
+            committed: up to where the log is committed here.
+            applied: up to where it is applied here.
         """
         self._position = position
         self._evaluate = evaluate
         self._holds_lease = holds_lease
+        self._committed = committed
+        self._applied = applied
         self._barriers = 0
-        self._behind: dict[int, list[tuple[str, Read]]] = {}
+        self._behind: dict[int, list[_Asked]] = {}
         self._configuration = Configuration()
         self.active = False
         self._numbered = 0
-        self._unanswered: dict[int, bytes] = {}
-        self._unasked: list[int] = []
-        self._asked_here: list[tuple[str, Read]] = []
-        self._answers: list[Answered] = []
+        self._questions: dict[int, _Question] = {}
+        """Those that are not answered, by number, in order."""
+        self._unasked: deque[int] = deque()
+        """Of them, those that the tail has to be asked."""
+        self._on_their_way: set[int] = set()
+        self._queue: deque[_Asked] = deque()
+        """Tail: what it was asked, and can answer."""
+        self._arrived: deque[Answered | GivenUp] = deque()
 
-    def ask(self, query: bytes) -> int:
-        """Take a question in; its number comes back with the answer."""
+    # --- inputs
+
+    def ask(self, query: bytes, *, again: bool = True) -> int:
+        """Take a question in; its number comes back with the answer.
+
+        Args:
+            query: what is asked.
+            again: whether the next tail is asked if one is gone before it has answered.
+        """
         self._numbered += 1
-        self._unanswered[self._numbered] = query
+        self._questions[self._numbered] = _Question(query, again)
         self._unasked.append(self._numbered)
         return self._numbered
 
@@ -68,76 +142,129 @@ class Reads:
         """Go on in another configuration, as soon as ``active`` says so."""
         self._configuration = configuration
         self.active = False
-        self._asked_here = []
+        self._queue.clear()
         self._behind = {}
-        self._unasked = list(self._unanswered)
+        for number in [n for n, one in self._questions.items() if self._is_lost(one)]:
+            del self._questions[number]
+            self._arrived.append(GivenUp(number))
+        self._ask_all_again()
+
+    def _is_lost(self, question: _Question) -> bool:
+        """*not again*: the tail did not survive it, perhaps because of it."""
+        if question.again or question.tail is None:
+            return False
+        return not self._configuration.has(question.tail)
+
+    def _ask_all_again(self) -> None:
+        self._unasked = deque(self._questions)
+        self._on_their_way = set()
 
     def linked(self, position: str) -> None:
-        """A new connection with ``position``."""
+        """A new connection with ``position``: what was asked and answered on the last may be lost.
+
+        So both sides begin again, and the tail holds no question twice.
+        """
         if self._configuration.members and position == self._configuration.tail:
-            self._unasked = list(self._unanswered)
+            self._ask_all_again()
+        self._queue = deque(asked for asked in self._queue if asked.sender != position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
         """Take in a message of this epoch, while taking part in it."""
         match message:
             case Read() if self._configuration.tail == self._position:
-                self._asked_here.append((sender, message))
-            case Answer() if message.number in self._unanswered:
-                del self._unanswered[message.number]
-                self._answers.append(Answered(message.number, message.answer))
+                self._queue.append(_Asked(sender, message, self._committed()))
+            case Answer() if message.number in self._questions:
+                self._close(message.number)
+                self._arrived.append(Answered(message.number, message.answer))
             case _:
                 pass
 
-    def turn(self) -> Iterator[Send | Answered | Barrier]:
-        """Everything that follows from the inputs since the last turn."""
-        if self.active:
-            yield from self._ask_tail()
-            yield from self._reply()
-        answers, self._answers = self._answers, []
-        yield from answers
+    def _close(self, number: int) -> None:
+        del self._questions[number]
+        self._on_their_way.discard(number)
 
-    def _ask_tail(self) -> Iterator[Send]:
-        epoch, tail = self._configuration.epoch, self._configuration.tail
-        numbers, self._unasked = self._unasked, []
-        for number in numbers:
-            if number not in self._unanswered:
-                continue
-            read = Read(epoch, number, self._unanswered[number])
-            if tail == self._position:
-                self._asked_here.append((self._position, read))
-            else:
-                yield Send(tail, read)
+    # --- the turn
 
-    def _reply(self) -> Iterator[Send | Barrier]:
-        """Tail: answer what was asked (rule 13).
+    @property
+    def busy(self) -> bool:
+        """Whether the next turn has something to do that this one had no time for."""
+        if self._arrived:
+            return True
+        return self.active and (self._may_ask or self._may_reply)
 
-        The lease is looked at *after* the state was read. Without it another chain may have gone on
-        already; then the answers wait until an entry that was submitted after the questions came is
-        committed in this configuration, which proves that none had.
+    @property
+    def _may_ask(self) -> bool:
+        return bool(self._unasked) and len(self._on_their_way) < ON_THEIR_WAY
+
+    @property
+    def _may_reply(self) -> bool:
+        """*read what was told*: the first in line needs no more than is applied."""
+        return bool(self._queue) and self._queue[0].committed <= self._applied()
+
+    def turn(self, go_on: Callable[[], bool]) -> Iterator[Send | Answered | GivenUp | Barrier]:
+        """What follows from the inputs since the last turn.
+
+        Args:
+            go_on: whether there is time for more.
         """
-        asked, self._asked_here = self._asked_here, []
-        if not asked:
-            return
-        answers = [(sender, self._answer(read)) for sender, read in asked]
-        if not self._holds_lease():
-            self._barriers += 1
-            self._behind[self._barriers] = asked
-            yield Barrier(self._barriers)
-            return
-        for sender, answer in answers:
-            if sender == self._position:
-                self.receive(sender, answer)
-            else:
-                yield Send(sender, answer)
+        if self.active:
+            yield from self._ask_tail(go_on)
+            yield from self._reply(go_on)
+        while self._arrived:
+            yield self._arrived.popleft()
+            if not go_on():
+                return
 
-    def passed(self, barrier: int) -> Iterator[Send]:
-        """The entry of this barrier was committed: answer what waited for it."""
-        for sender, read in self._behind.pop(barrier, []):
-            answer = self._answer(read)
-            if sender == self._position:
-                self.receive(sender, answer)
+    def _ask_tail(self, go_on: Callable[[], bool]) -> Iterator[Send]:
+        epoch, tail = self._configuration.epoch, self._configuration.members[-1]
+        while self._may_ask:
+            number = self._unasked.popleft()
+            question = self._questions.get(number)
+            if question is None:
+                continue
+            question.tail = tail.life
+            self._on_their_way.add(number)
+            read = Read(epoch, number, question.query)
+            if tail.position == self._position:
+                self.receive(self._position, read)
             else:
-                yield Send(sender, answer)
+                yield Send(tail.position, read)
+            if not go_on():
+                return
 
-    def _answer(self, read: Read) -> Answer:
-        return Answer(self._configuration.epoch, read.number, self._evaluate(read.query))
+    def _reply(self, go_on: Callable[[], bool]) -> Iterator[Send | Answered | Barrier]:
+        """Tail: answer what was asked, in the order in which it came.
+
+        *lease*: it is looked at *after* the state was read. Without it another chain may have gone
+        on already; then all that has come waits for one barrier.
+        """
+        while self._may_reply:
+            asked = self._queue.popleft()
+            answer = self._evaluate(asked.read.query)
+            if not asked.proven and not self._holds_lease():
+                self._barriers += 1
+                self._behind[self._barriers] = [asked, *self._queue]
+                self._queue.clear()
+                yield Barrier(self._barriers)
+                return
+            yield from self._give(asked, answer)
+            if not go_on():
+                return
+
+    def _give(self, asked: _Asked, answer: bytes) -> Iterator[Send | Answered]:
+        number = asked.read.number
+        if asked.sender != self._position:
+            yield Send(asked.sender, Answer(self._configuration.epoch, number, answer))
+        elif number in self._questions:
+            self._close(number)
+            yield Answered(number, answer)
+
+    def passed(self, barrier: int) -> None:
+        """The entry of this barrier was applied: what waited for it is answered, first of all.
+
+        It was committed in this configuration, so nobody had gone on without this node when these
+        questions came.
+        """
+        for asked in reversed(self._behind.pop(barrier, [])):
+            asked.proven = True
+            self._queue.appendleft(asked)

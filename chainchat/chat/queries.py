@@ -1,16 +1,18 @@
 """What can be read of the chat, and how the tail answers it, a page at a time.
 
-A page is bounded in octets, because it travels in one frame; its ``more`` is the place to ask on
-from.
+A page is bounded in octets, because it travels in one frame, and in names and messages; and it ends
+when the time that there is for it has passed. Its ``more`` is the place to ask on from. So what a
+page costs is not up to the asker, and of a question whose price the asker does choose, a pattern,
+the whole is limited too.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Protocol
 
 import re2
 from msgspec import Struct, msgpack
-from msgspec.structs import replace
 
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import Account, ChatState
@@ -19,21 +21,40 @@ from chainchat.chat.voice import Message
 PAGE_NAMES = 1_000
 """Names in a page: at most 32 octets each."""
 
-SCANNED_ACCOUNTS = 2_000
-"""Accounts looked at for one page: whoever asks for a rare name holds up nobody else."""
+PAGE_MESSAGES = 100
+"""Messages in a page."""
 
 PAGE_OCTETS = 40_000
 """Octets of the messages in a page, by ``len`` of their text and some room for the rest."""
 
-PATTERN_MEMORY = 1 << 20
-"""Octets that RE2 may use for one pattern."""
+SCANNED_AT_ONCE = 32
+"""Accounts whose names are matched before the clock is looked at."""
+
+PATTERN_SECONDS = 2.0
+"""Seconds of work that one pattern may cost the tail, over all pages."""
+
+PATTERN_OCTETS = 256
+"""Octets of a pattern. RE2 needs at most 6 ms to read one, for 85 classes like ``\\pL``."""
+
+PATTERN_INSTRUCTIONS = 300
+"""Instructions of a pattern that RE2 has compiled: ``al`` has 6, ``.{1,32}$`` 290, ``\\pL`` 1,200.
+
+The worst patterns that were found need 70 µs for a name of 32 octets, most 2 µs.
+"""
+
+PATTERN_MEMORY = 1 << 18
+"""Octets that RE2 may use for one pattern; it keeps the newest 128."""
 
 
 class Accounts(Struct, frozen=True, tag=True):
-    """Names of accounts that begin with a match of ``pattern``, after the name ``after``."""
+    """Names of accounts that begin with a match of ``pattern``, after the name ``after``.
+
+    ``spent``: seconds of work that the pages before this one have cost.
+    """
 
     pattern: str = ""
     after: str = ""
+    spent: float = 0.0
 
 
 class Present(Struct, frozen=True, tag=True):
@@ -68,21 +89,37 @@ class Page(Struct, frozen=True):
         names: for questions about names, in order.
         messages: for questions about messages, in order.
         more: the query for the next page, None if this is the last.
+        refused: why the question is not answered any further; then this page is the last.
     """
 
     names: tuple[str, ...] = ()
     messages: tuple[Message, ...] = ()
     more: Query | None = None
+    refused: Code | None = None
+
+
+GIVEN_UP = Page(refused=Code.TAIL_LOST)
+"""The answer to what is not asked again after the tail that it was asked of is gone."""
+
+
+class Budget(Protocol):
+    """The time that there is for a page."""
+
+    def left(self) -> bool:
+        """True while there is time for one more piece of work."""
+
+    def spent(self) -> float:
+        """Seconds of work since it began."""
 
 
 class Messages(Protocol):
-    """Where the messages are."""
+    """Where the messages are. They are read one by one, as they are asked for."""
 
-    def newest(self, account: int, before: int, count: int) -> list[Message]:
-        """The newest below ``before``, in order of their ids."""
+    def newest(self, account: int, before: int, count: int) -> Iterator[Message]:
+        """The newest below ``before``, newest first."""
 
-    def oldest(self, account: int, after: int, count: int) -> list[Message]:
-        """The oldest above ``after``, in order of their ids."""
+    def oldest(self, account: int, after: int, count: int) -> Iterator[Message]:
+        """The oldest above ``after``, oldest first."""
 
 
 _encoder = msgpack.Encoder()
@@ -106,75 +143,151 @@ def decode_page(data: bytes) -> Page:
     return _page_decoder.decode(data)
 
 
-def checked_pattern(pattern: str) -> str:
-    """``pattern`` if RE2 understands it.
+def asker_chooses_price(query: Query) -> bool:
+    """Whether what the whole answer costs the tail is up to who asks."""
+    return isinstance(query, Accounts) and query.pattern != ""
+
+
+def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -> Page:
+    """A page of the answer, from the committed state.
+
+    It has at least one name, message or step of the search for one, and more of them while there
+    is time.
 
     Raises:
-        RefusedError: 531, with RE2's reason.
+        RefusedError: 531; the asker's RE2 took the pattern, and this one does not.
+    """
+    match query:
+        case Accounts():
+            return _accounts(query, state, budget)
+        case Present():
+            names = [account.name for account in state.present_after(query.after, PAGE_NAMES)]
+            full = len(names) == PAGE_NAMES
+            return Page(tuple(names), more=Present(names[-1]) if full else None)
+        case Later(account, after, count):
+            found = messages.oldest(account, after, min(count, PAGE_MESSAGES))
+            page, ends = _taken(found, count, budget)
+            more = Later(account, page[-1].id, count - len(page)) if not ends else None
+            return Page(messages=tuple(page), more=more)
+        case Recent(account, count, before):
+            found = messages.newest(account, before, min(count, PAGE_MESSAGES))
+            page, ends = _taken(found, count, budget)
+            older = Recent(account, count - len(page), page[-1].id) if not ends else None
+            return Page(messages=tuple(page[::-1]), more=older)
+
+
+def _taken(messages: Iterable[Message], count: int, budget: Budget) -> tuple[list[Message], bool]:
+    """As many as fit in a page and as there is time for, at least one if there is one.
+
+    And whether that is the end, because no more are there, or are wanted.
+    """
+    page: list[Message] = []
+    room = PAGE_OCTETS
+    for message in messages:
+        room -= len(message.text.encode()) + 128
+        if page and room < 0:
+            return page, False
+        page.append(message)
+        if not budget.left():
+            return page, len(page) == count
+    return page, len(page) < min(count, PAGE_MESSAGES) or len(page) == count
+
+
+# --- names
+
+
+def _accounts(query: Accounts, state: ChatState, budget: Budget) -> Page:
+    """The names that match, of as many accounts as there is time for."""
+    matches = _compile(query.pattern).match if query.pattern else bool  # no name is empty
+    plain = beginning(query.pattern)
+    after = query.after or _just_before(plain)
+    names: list[str] = []
+    while True:
+        scanned = state.accounts_after(after, SCANNED_AT_ONCE)
+        names += [account.name for account in scanned if matches(account.name)]
+        if len(scanned) < SCANNED_AT_ONCE or not _begins(scanned[-1], plain):
+            return Page(tuple(names))
+        after = scanned[-1].name
+        if len(names) > PAGE_NAMES - SCANNED_AT_ONCE or not budget.left():
+            break
+    if not query.pattern:  # it costs no more than it shows
+        return Page(tuple(names), more=Accounts(after=after))
+    spent = query.spent + budget.spent()
+    if spent >= PATTERN_SECONDS:
+        return Page(tuple(names), refused=Code.PATTERN_TOO_COSTLY)
+    return Page(tuple(names), more=Accounts(query.pattern, after, spent))
+
+
+def _begins(account: Account, plain: str) -> bool:
+    return account.name.lower().startswith(plain)
+
+
+_PLAIN = re.compile(r"\^?([A-Za-z0-9_-]*)")
+"""How a pattern begins that says how the names begin. A ``.`` in it is any character."""
+
+
+def beginning(pattern: str) -> str:
+    """What all names that match begin with, in lower case; as far as that is easily told.
+
+    Accounts are sorted by their names in lower case, so no others need to be looked at.
+    """
+    found = _PLAIN.match(pattern)
+    if found is None or "|" in pattern:
+        return ""
+    repeated = pattern[found.end() : found.end() + 1] in ("*", "?", "{")
+    plain = found[1][:-1] if repeated else found[1]
+    return plain.lower()
+
+
+def _just_before(plain: str) -> str:
+    """What sorts just before all names with this beginning: names are ASCII letters and such."""
+    return plain[:-1] + chr(ord(plain[-1]) - 1) + "\x7f" if plain else ""
+
+
+# --- patterns
+
+
+def checked_pattern(pattern: str) -> str:
+    """``pattern`` if RE2 understands it, and matches a name within microseconds.
+
+    Raises:
+        RefusedError: 531, with RE2's reason, or because it is too large.
     """
     _compile(pattern)
     return pattern
 
 
+@lru_cache(maxsize=32)
 def _compile(pattern: str) -> re.Pattern[str]:
-    """Compiled by RE2, which matches in time linear to the name, whatever the pattern."""
+    """Compiled by RE2, which needs time linear in the name times that of the pattern.
+
+    Without captures: with them, each step of the slower way of matching, which RE2 takes when its
+    memory is used up, copies them all.
+    """
+    if len(pattern.encode()) > PATTERN_OCTETS:
+        raise _too_large()
     options = re2.Options()
     options.max_mem = PATTERN_MEMORY
+    options.never_capture = True
     options.log_errors = False
     try:
         compiled: re.Pattern[str] = re2.compile(pattern, options)
     except re2.error as error:
         reason = error.args[0]
         text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        if "too large" in text:
+            raise _too_large() from None
         raise RefusedError(
             Code.BAD_PATTERN, f"not a regular expression: {text}; try a plain beginning like: al"
         ) from None
+    if compiled.programsize > PATTERN_INSTRUCTIONS:  # type: ignore[attr-defined]
+        raise _too_large()
     return compiled
 
 
-def answer(query: Query, state: ChatState, messages: Messages) -> Page:
-    """A page of the answer, from the committed state."""
-    match query:
-        case Accounts():
-            pattern = _compile(query.pattern)
-            return _names_page(query, state, lambda account: pattern.match(account.name))
-        case Present():
-            return _names_page(query, state, lambda account: account.session)
-        case Later():
-            found = messages.oldest(query.account, query.after, query.count)
-            page = found[: _fitting(found)]
-            left = query.count - len(page)
-            if len(found) == len(page) or not left:
-                return Page(messages=tuple(page))
-            return Page(messages=tuple(page), more=Later(query.account, page[-1].id, left))
-        case Recent():
-            found = messages.newest(query.account, query.before, query.count)
-            page = found[len(found) - _fitting(found[::-1]) :]
-            left = query.count - len(page)
-            if len(found) == len(page) or not left:
-                return Page(messages=tuple(page))
-            return Page(messages=tuple(page), more=Recent(query.account, left, page[0].id))
-
-
-def _names_page(
-    query: Accounts | Present, state: ChatState, wanted: Callable[[Account], object]
-) -> Page:
-    """The names of those accounts that are ``wanted``, of the next SCANNED_ACCOUNTS."""
-    scanned = state.accounts_after(query.after, SCANNED_ACCOUNTS)
-    found = [account.name for account in scanned if wanted(account)]
-    page = tuple(found[:PAGE_NAMES])
-    if len(found) > PAGE_NAMES:
-        return Page(page, more=replace(query, after=page[-1]))
-    if len(scanned) < SCANNED_ACCOUNTS:
-        return Page(page)
-    return Page(page, more=replace(query, after=scanned[-1].name))
-
-
-def _fitting(messages: Sequence[Message]) -> int:
-    """How many of them, from the first, fit in a page; at least one if there is one."""
-    room = PAGE_OCTETS
-    for count, message in enumerate(messages):
-        room -= len(message.text.encode()) + 128
-        if room < 0 and count:
-            return count
-    return len(messages)
+def _too_large() -> RefusedError:
+    return RefusedError(
+        Code.BAD_PATTERN,
+        "this pattern is too large, with its counts and classes written out; "
+        "use a shorter one, or a plain beginning like: al",
+    )

@@ -259,6 +259,8 @@ class ChatState:
         self._names: dict[str, int] = {}
         self._roll: list[str] = []
         """The keys of ``_names``, sorted."""
+        self._present: list[str] = []
+        """The same of those who are on."""
         self._sessions: dict[str, int] = {}
         self._remembered = 0
         """How many SENDs of all programs are remembered."""
@@ -285,12 +287,17 @@ class ChatState:
 
     def present(self) -> list[str]:
         """The names of the accounts that are on, sorted without regard to case."""
-        return sorted((self.accounts[n].name for n in self._sessions.values()), key=str.lower)
+        return [account.name for account in self.present_after("", len(self._present))]
 
     def accounts_after(self, name: str, count: int) -> list[Account]:
         """The first ``count`` accounts whose names come after ``name``, whatever the case."""
         start = bisect_right(self._roll, name.lower())
         return [self.accounts[self._names[n]] for n in self._roll[start : start + count]]
+
+    def present_after(self, name: str, count: int) -> list[Account]:
+        """The same of those accounts that are on."""
+        start = bisect_right(self._present, name.lower())
+        return [self.accounts[self._names[n]] for n in self._present[start : start + count]]
 
     # --- checkpoints
 
@@ -326,6 +333,7 @@ class ChatState:
             if account.session:
                 state._sessions[account.session] = account.number
         state._roll = sorted(state._names)
+        state._present = sorted(_key(state.accounts[n].name) for n in state._sessions.values())
         for program in decoded.programs:
             state._remembered += len(program.numbers)
             state._programs[program.account, program.client] = Program(program)
@@ -395,7 +403,8 @@ class ChatState:
         self.origins = {origin: self.origins.get(origin, 0) for origin in command.origins}
         for session, number in sorted(self._sessions.items()):
             if origin_of(session) not in self.origins:
-                self._detach(self.accounts[number], "lost", events)
+                self._let_go(self.accounts[number], "lost", events)
+        self._present = [n for n in self._present if self.accounts[self._names[n]].session]
 
     def _login(self, command: commands.Login, seq: int, events: list[Event]) -> None:
         account = self.account_named(command.name)
@@ -428,9 +437,15 @@ class ChatState:
         assert not account.session  # *one session*
         account.session = session
         self._sessions[session] = account.number
+        insort(self._present, _key(account.name))
         events.append(Joined(account.number, account.name, session, created))
 
     def _detach(self, account: Account, reason: str, events: list[Event], by: str = "") -> None:
+        self._let_go(account, reason, events, by)
+        del self._present[bisect_left(self._present, account.name.lower())]
+
+    def _let_go(self, account: Account, reason: str, events: list[Event], by: str = "") -> None:
+        """The account is on no more; it stays in ``_present``."""
         session, account.session = account.session, ""
         del self._sessions[session]
         events.append(Left(account.number, account.name, session, reason, by))

@@ -94,12 +94,12 @@ class Applied:
 
     # --- reading
 
-    def evaluate(self, query: bytes) -> bytes:
-        """The encoded answer to an encoded query."""
+    def evaluate(self, query: bytes, budget: queries.Budget) -> bytes:
+        """The encoded answer to an encoded query, as much of it as there is time for."""
         try:
-            page = queries.answer(queries.decode_query(query), self.state, self.history)
-        except RefusedError:  # a pattern that the asker's RE2 took, and this one does not
-            page = Page()
+            page = queries.answer(queries.decode_query(query), self.state, self.history, budget)
+        except RefusedError as refusal:  # the asker's RE2 took the pattern, and this one does not
+            page = Page(refused=refusal.code)
         return queries.encode(page)
 
 

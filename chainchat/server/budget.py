@@ -26,6 +26,9 @@ APPLY_SECONDS = 0.005
 READ_SECONDS = 0.002
 """For the questions that the tail answers."""
 
+PAGE_SECONDS = READ_SECONDS / 2
+"""For one page of an answer."""
+
 LEND_SECONDS = 0.004
 """For lending the log to learners."""
 

@@ -447,7 +447,10 @@ class Handler:
             count += len(lines)
             self.replies.add(reply, *lines)
             more = page.more
-            if more is not None:
+            if page.refused is not None:
+                text = _explanation(page.refused, "")
+                self.replies.complete(reply, voice.refused(tag, page.refused, text))
+            elif more is not None:
                 self._node.ask(more, show)
             else:
                 self.replies.complete(reply, voice.end(tag, _counted(count, query)))
@@ -482,7 +485,7 @@ def _hashed(text: str) -> bytes:
 
 
 def _explanation(code: Code, about: str) -> str:
-    """What a refusal of ``ChatState`` means, and what to do."""
+    """What a refusal of the chain or of its tail means, and what to do."""
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"
@@ -494,5 +497,17 @@ def _explanation(code: Code, about: str) -> str:
             return "this number was used for another message; nothing was sent"
         case Code.NUMBER_FORGOTTEN:
             return "this number is too old to be remembered; it may have been sent before"
+        case Code.TAIL_LOST:
+            return (
+                "the server that was searching is lost, and another is not asked; "
+                "ask again, with a pattern that begins plainly, like: al"
+            )
+        case Code.PATTERN_TOO_COSTLY:
+            return (
+                "the search takes too long; "
+                "use a narrower pattern, one that begins plainly, like: al"
+            )
+        case Code.BAD_PATTERN:
+            return "this pattern is too much for the server that searches; use a shorter one"
         case _:
             return "this session has ended; connect again"

@@ -1,5 +1,7 @@
 """Messages out of the log: what the chat's readers see of it, found through the index."""
 
+from collections.abc import Iterator, Sequence
+
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
 from chainchat.chat.voice import Message
@@ -11,52 +13,94 @@ NOBODY = -1
 MAX_READ = 1_000
 """Messages read from the log in one go."""
 
+KNOWN_GAPS = 256
+"""Accounts of which is known what comes before the messages that they have said in a row."""
+
 
 class History:
     """Reads messages for one reader at a time, as ``chat.queries.Messages`` and for delivery."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+        self._gaps: dict[int, tuple[int, int]] = {}
+        """By account: between these two ids there is nothing that is pushed to it."""
 
     def missed(self, account: int, after: int, count: int) -> list[Message]:
         """The oldest messages above ``after`` that are pushed to the account: all but its own."""
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
-        return self._messages(account, ids)
+        return list(self._messages(account, after, ids))
 
     def count_missed(self, account: int, after: int, most: int) -> int:
         """How many messages there are for the account above ``after``, counted up to ``most``."""
         return len(self._storage.ids_after(account, after, most, unless_sender=account))
 
-    def oldest(self, account: int, after: int, count: int) -> list[Message]:
-        """The oldest messages above ``after`` from or to the account."""
+    def oldest(self, account: int, after: int, count: int) -> Iterator[Message]:
+        """The oldest messages above ``after`` from or to the account, read as they are taken."""
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)
-        return self._messages(account, ids)
+        return self._messages(account, after, ids)
 
-    def newest(self, account: int, before: int, count: int) -> list[Message]:
-        """The newest messages below ``before`` from or to the account, in order of their ids."""
-        ids = self._storage.ids_before(account, before, min(count, MAX_READ), unless_sender=NOBODY)
-        return self._messages(account, ids[::-1])
+    def newest(self, account: int, before: int, count: int) -> Iterator[Message]:
+        """The newest messages below ``before`` from or to the account, newest first; likewise."""
+        limit = min(count, MAX_READ)
+        ids = self._storage.ids_before(account, before, limit + 1, unless_sender=NOBODY)
+        if not ids or not limit:
+            return
+        said = self._said(ids)
+        later = next(said)
+        for earlier in said:
+            id_, entry, say = later
+            if earlier[2].account == account:
+                previous = self.previous(account, id_)
+                self._note_gap(account, previous, id_)
+            else:
+                previous = earlier[0]
+            yield _message(id_, previous, entry, say)
+            later = earlier
+        if len(ids) <= limit:  # the oldest of all
+            yield _message(later[0], 0, *later[1:])
 
     def previous(self, account: int, before: int) -> int:
         """Id of the newest message below ``before`` that is pushed to the account; 0 if none is."""
+        previous, end = self._gaps.get(account, (0, 0))
+        if previous < before <= end:
+            return previous
         ids = self._storage.ids_before(account, before, 1, unless_sender=account)
         return ids[0] if ids else 0
 
-    def _messages(self, account: int, ids: list[int]) -> list[Message]:
-        """The messages with these ids; each knows the one pushed before it."""
+    def _note_gap(self, account: int, previous: int, end: int) -> None:
+        """Nothing above ``previous`` and below ``end``, an id that was said, is pushed to it.
+
+        The next page need not look again through all that the account itself has said.
+        """
+        self._gaps.pop(account, None)
+        if len(self._gaps) >= KNOWN_GAPS:
+            del self._gaps[next(iter(self._gaps))]
+        self._gaps[account] = previous, end
+
+    def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[Message]:
+        """The messages with these ids, the first above ``after``; each knows the one before it."""
         if not ids:
-            return []
-        previous = self.previous(account, ids[0])
-        found = []
+            return
+        previous = self.previous(account, after + 1)
+        for id_, entry, say in self._said(ids):
+            if say.account == account:
+                self._note_gap(account, previous, id_ + 1)
+            yield _message(id_, previous, entry, say)
+            if say.account != account:
+                previous = id_
+
+    def _said(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry, commands.Say]]:
+        """Where each of these messages was said."""
         known: Entry | None = None
         for id_, entry in zip(ids, self._storage.entries(ids), strict=True):
             if entry is not known:  # many messages can be of one entry
                 known, say = entry, _say(entry)
-            saying = say.sayings[id_ - entry.first]
-            found.append(Message(id_, previous, entry.time, say.sender, saying.to, saying.text))
-            if say.account != account:
-                previous = id_
-        return found
+            yield id_, entry, say
+
+
+def _message(id_: int, previous: int, entry: Entry, say: commands.Say) -> Message:
+    saying = say.sayings[id_ - entry.first]
+    return Message(id_, previous, entry.time, say.sender, saying.to, saying.text)
 
 
 def _say(entry: Entry) -> commands.Say:

@@ -39,7 +39,7 @@ from chainchat.chain.messages import (
     Submit,
     Synced,
 )
-from chainchat.chain.reads import Answered, Barrier, Reads
+from chainchat.chain.reads import Answered, Barrier, GivenUp, Reads
 from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Apply, DivergenceError, Persist, Replica, Send
 from chainchat.chat import commands, queries
@@ -48,7 +48,15 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
-from chainchat.server.budget import APPLY_SECONDS, LEND_SECONDS, Slice, TurnClock, WorkClock
+from chainchat.server.budget import (
+    APPLY_SECONDS,
+    LEND_SECONDS,
+    PAGE_SECONDS,
+    READ_SECONDS,
+    Slice,
+    TurnClock,
+    WorkClock,
+)
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.standing import OwnLog, Standing, progress, standing
@@ -70,7 +78,14 @@ MOST_PENDING = 4 * MAX_PENDING
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 """What is said in an epoch, in distinction from what is said about epochs."""
 
-AnyEffect = replica.Effect | membership.Effect | catching_up.Effect | reads.Answered | reads.Barrier
+AnyEffect = (
+    replica.Effect
+    | membership.Effect
+    | catching_up.Effect
+    | reads.Answered
+    | reads.GivenUp
+    | reads.Barrier
+)
 
 Replied = Callable[[Sequence[Result]], None]
 """Is called with the results of what was submitted."""
@@ -165,7 +180,13 @@ class Node:
         self._replica = Replica(
             me.position, me.origin, storage, opening=_opening, applied=self.state.applied
         )
-        self._reads = Reads(me.position, self._applied.evaluate, self._holds_lease)
+        self._reads = Reads(
+            me.position,
+            lambda query: self._applied.evaluate(query, Slice(self._work, PAGE_SECONDS)),
+            self._holds_lease,
+            committed=lambda: self._replica.committed,
+            applied=lambda: self.state.applied,
+        )
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
         self._membership = Membership(
@@ -249,7 +270,8 @@ class Node:
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail."""
-        self._askers[self._reads.ask(queries.encode(query))] = answered
+        again = not queries.asker_chooses_price(query)
+        self._askers[self._reads.ask(queries.encode(query), again=again)] = answered
         self.wake()
 
     def view(self) -> ChainView:
@@ -419,7 +441,7 @@ class Node:
         for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
             self._perform(apply)
         clock.part("applying")
-        for answered in self._reads.turn():
+        for answered in self._reads.turn(self.slice(READ_SECONDS).left):
             self._perform(answered)
         clock.part("reads")
         lending = self.slice(LEND_SECONDS)
@@ -428,9 +450,15 @@ class Node:
         clock.part("lending")
         self._tell_clients()
         clock.part("telling")
-        if self._sponsor.busy or self._replica.applied < self._replica.committed:
+        if self._busy:
             self.wake()
         clock.end(follows=self._turn_call is not None)
+
+    @property
+    def _busy(self) -> bool:
+        """Whether something of this turn was left over."""
+        behind = self._replica.applied < self._replica.committed
+        return behind or self._reads.busy or self._sponsor.busy
 
     def _tell_clients(self) -> None:
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2
@@ -530,6 +558,8 @@ class Node:
                 self._apply(effect.entries)
             case Answered():
                 self._askers.pop(effect.number)(queries.decode_page(effect.answer))
+            case GivenUp():
+                self._askers.pop(effect.number)(queries.GIVEN_UP)
             case Barrier():
                 self._wait_for(effect.number)
             case Save():
@@ -556,8 +586,7 @@ class Node:
         """Pass a barrier of the reads when an entry that is submitted now was applied."""
 
         def applied(_: Sequence[Result]) -> None:
-            for effect in self._reads.passed(barrier):
-                self._perform(effect)
+            self._reads.passed(barrier)
             self.wake()
 
         self.submit(commands.Nothing(), applied)

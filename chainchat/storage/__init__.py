@@ -4,7 +4,7 @@
 ``sqlite.SQLiteStorage`` on a disk, and ``memory.MemoryStorage`` for the simulator.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -88,8 +88,11 @@ class Storage(Log, Protocol):
     def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
         """The same backwards: below ``before``, newest first."""
 
-    def entries(self, seqs: Sequence[int]) -> list[Entry]:
-        """The entries with these sequence numbers (ascending), all of which the log holds."""
+    def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
+        """The entries with these sequence numbers, all of which the log holds.
+
+        Each is read when it is taken: one can lie behind much else.
+        """
 
     def newest_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint, None if there is none."""

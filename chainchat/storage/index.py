@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 SKIPPED = 1_000
-"""Messages of one sender that are passed over in one go, if no others' are among them."""
+"""Messages of one sender that are skipped at once: who has said most of all is not to be slow."""
 
 
 class Indexed(NamedTuple):
@@ -57,34 +57,30 @@ class Run:
 
     def after(self, after: int, unless_sender: int) -> Iterator[int]:
         """Ids above ``after``, oldest first, but those of one sender."""
-        senders, place, end = self.senders, bisect_right(self.ids, after), len(self.ids)
-        while place < end:
-            rest = senders[place : place + SKIPPED]
-            if _all_are(rest, unless_sender):
-                place += len(rest)
+        start, length = bisect_right(self.ids, after), len(self.ids)
+        for begin in range(start, length, SKIPPED):
+            end = min(begin + SKIPPED, length)
+            if self._are_all_of(unless_sender, begin, end):
                 continue
-            for at in range(place, place + len(rest)):
-                if senders[at] != unless_sender:
-                    yield self.ids[at]
-            place += len(rest)
+            for place in range(begin, end):
+                if self.senders[place] != unless_sender:
+                    yield self.ids[place]
 
     def before(self, before: int, unless_sender: int) -> Iterator[int]:
         """Ids below ``before``, newest first, but those of one sender."""
-        senders, place = self.senders, bisect_left(self.ids, before)
-        while place > 0:
-            rest = senders[max(place - SKIPPED, 0) : place]
-            if _all_are(rest, unless_sender):
-                place -= len(rest)
+        for end in range(bisect_left(self.ids, before), 0, -SKIPPED):
+            begin = max(0, end - SKIPPED)
+            if self._are_all_of(unless_sender, begin, end):
                 continue
-            for at in range(place - 1, place - 1 - len(rest), -1):
-                if senders[at] != unless_sender:
-                    yield self.ids[at]
-            place -= len(rest)
+            for place in range(end - 1, begin - 1, -1):
+                if self.senders[place] != unless_sender:
+                    yield self.ids[place]
 
-
-def _all_are(senders: "array[int]", sender: int) -> bool:
-    """True if all are of this sender. C compares the octets, so a thousand cost as much as few."""
-    return senders[0] == sender and senders == array("q", (sender,)) * len(senders)
+    def _are_all_of(self, sender: int, begin: int, end: int) -> bool:
+        """Whether one sender has said all from ``begin`` to before ``end``: compared in one go."""
+        if self.senders[begin] != sender or self.senders[end - 1] != sender:
+            return False
+        return self.senders[begin:end] == array("q", (sender,)) * (end - begin)
 
 
 NO_RUN = Run()

@@ -3,7 +3,7 @@
 It survives its node, as a disk would.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from chainchat.chain.messages import Entry, EntryId
@@ -86,8 +86,8 @@ class MemoryStorage:
         runs = self._index.of(reader), self._index.of(EVERY_READER)
         return last_of(limit, *(run.before(before, unless_sender) for run in runs))
 
-    def entries(self, seqs: Sequence[int]) -> list[Entry]:
-        return [self._log[place_of(seq, self._log)] for seq in seqs]
+    def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
+        return (self._log[place_of(seq, self._log)] for seq in seqs)
 
     def newest_checkpoint(self) -> Checkpoint | None:
         return self._checkpoint

@@ -226,7 +226,8 @@ class SQLiteStorage:
             return self._last.epoch
         if seq > self._last.seq:
             return None
-        return self.entries([seq])[0].epoch
+        [entry] = self.entries([seq])
+        return entry.epoch
 
     def end_before(self, seq: int) -> int:
         if not 0 < seq < self._last.seq:
@@ -245,14 +246,12 @@ class SQLiteStorage:
             after = part[-1].seq
         return fitting(found, octets)
 
-    def entries(self, seqs: Sequence[int]) -> list[Entry]:
-        found = []
+    def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
         batch: tuple[Entry, ...] = ()
         for seq in seqs:
             if not batch or not batch[0].first <= seq <= batch[-1].seq:
                 batch = self._batch_with(seq)
-            found.append(batch[place_of(seq, batch)])
-        return found
+            yield batch[place_of(seq, batch)]
 
     @_loudly
     def cut(self, after: int) -> Path | None:

@@ -44,7 +44,7 @@ class Checks:
         disk = self._world.hosts[node.me.position].disk
         written = entries[-1].seq <= disk.last.seq
         self._require(written, f"{node.me.position} applied what is not on its disk")
-        on_disk = disk.entries([entry.seq for entry in entries])
+        on_disk = list(disk.entries([entry.seq for entry in entries]))
         for entry, kept in zip(entries, on_disk, strict=True):
             if entry.seq > len(self._committed):
                 self._committed += [entry] * entry.span
@@ -93,7 +93,7 @@ class Checks:
             disk = self._world.hosts[position].disk
             if disk.lacks:
                 continue
-            held = seq <= disk.last.seq and _text(disk.entries([seq])[0], seq) == text
+            held = seq <= disk.last.seq and _text(next(disk.entries([seq])), seq) == text
             self._require(held, f"{text!r} was acknowledged as {seq}, but {position} lacks it")
 
     # --- at the end
@@ -144,9 +144,9 @@ class Checks:
         self._linearizable()
 
     def _messages(self, node: Node) -> None:
-        shown = node.history.oldest(-5, 0, 1_000)
+        shown = list(node.history.oldest(-5, 0, 1_000))
         while shown and len(shown) % 1_000 == 0:
-            more = node.history.oldest(-5, shown[-1].id, 1_000)
+            more = list(node.history.oldest(-5, shown[-1].id, 1_000))
             if not more:
                 break
             shown += more

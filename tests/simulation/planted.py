@@ -283,8 +283,8 @@ class WorksWithoutLease(Membership):
 class ReadsWithoutLease(Reads):
     """A tail answers, whether or not the chain went on without it."""
 
-    def __init__(self, position, evaluate, holds_lease) -> None:
-        super().__init__(position, evaluate, lambda: True)
+    def __init__(self, position, evaluate, holds_lease, **marks) -> None:
+        super().__init__(position, evaluate, lambda: True, **marks)
 
 
 class LendsWithoutLease(TracedNode):
