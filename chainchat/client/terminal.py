@@ -14,9 +14,9 @@ import locale
 import os
 import sys
 from collections.abc import Iterable
+from itertools import islice
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
@@ -25,6 +25,7 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
 from chainchat.client import events
+from chainchat.client.backlog import MOST_LINES, Backlog
 from chainchat.client.connection import Connection
 from chainchat.client.conversation import Conversation
 from chainchat.client.engine import Engine
@@ -85,7 +86,7 @@ class Terminal:
         )
         self._connection = Connection(engine, self._heard)
         self._pending: dict[int, str] = {}
-        self._unprinted: list[str] = []
+        self._unprinted = Backlog()
         self._printing: asyncio.Task[None] | None = None
         self._depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
         self._output = create_output(sys.stdout)
@@ -115,7 +116,6 @@ class Terminal:
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._printing:
                 await self._printing
-            self._write(self._unprinted)
         for task in done:
             task.result()
         return self._verdict()
@@ -142,7 +142,9 @@ class Terminal:
                 return
             except EOFError:
                 typed = "/logout"
-            for line in typed.splitlines():  # several, when they were pasted
+            for count, line in enumerate(typed.splitlines()):  # several, when they were pasted
+                if count % MOST_LINES == MOST_LINES - 1:
+                    await asyncio.sleep(0)
                 self._print(self._conversation.typed(line))
             self._connection.flush()
 
@@ -164,28 +166,57 @@ class Terminal:
             case events.Ended(reason=reason) if reason != "logout":
                 self._exit_status = 1
         self._print(self._conversation.heard(event))
-        self._session.app.invalidate()
+        if not isinstance(event, events.MessageArrived):
+            self._session.app.invalidate()
 
-    def _print(self, lines: list[str]) -> None:
-        """Put lines above the input line: soon, and as many at once as there are by then."""
-        self._unprinted += lines
-        if self._unprinted and (self._printing is None or self._printing.done()):
+    def _print(self, lines: Iterable[str]) -> None:
+        """Put lines above the input line: soon, and as many at once as there are by then.
+
+        What arrives faster than it is shown is not read.
+        """
+        self._unprinted.add(lines)
+        if not self._unprinted:
+            return
+        self._connection.behind()
+        if self._unprinted.full:
+            self._connection.hold()
+        if self._printing is None or self._printing.done():
             self._printing = asyncio.ensure_future(self._print_all())
 
     async def _print_all(self) -> None:
         while self._unprinted:
-            lines, self._unprinted = self._unprinted, []
-            await run_in_terminal(lambda lines=lines: self._write(lines))  # type: ignore[misc]
+            # It answers when it has drawn what it got: a slow terminal sets the pace.
+            await self._session.app.renderer.wait_for_cpr_responses()
+            self._write_above(self._unprinted.take())
+            await asyncio.sleep(0)  # keys and the input line have their turn
+        self._connection.shown()
+
+    def _write_above(self, lines: Iterable[str]) -> None:
+        """Write lines where the input line is, which is drawn again below them.
+
+        That is what ``run_in_terminal`` does, but keys are not echoed meanwhile by the terminal.
+        """
+        app = self._session.app
+        if not app.is_running:
+            self._write(lines)
+            return
+        app.renderer.erase()
+        self._write(lines)
+        if not app.key_processor.input_queue:
+            app.renderer.request_absolute_cursor_position()
+        app.invalidate()
 
     def _write(self, lines: Iterable[str]) -> None:
         depth = self._depth or self._output.get_default_color_depth()
+        fragments: StyleAndTextTuples = []
         for line in lines:
-            fragments = [*coloured(self._glyphs.fit(line), self._glyphs.done), ("", "\n")]
-            print_formatted_text(self._output, fragments, STYLE, color_depth=depth)
+            fragments += coloured(self._glyphs.fit(line), self._glyphs.done)
+            fragments.append(("", "\n"))
+        print_formatted_text(self._output, fragments, STYLE, color_depth=depth)
 
     def _prompt(self) -> FormattedText:
         """What is pending, and the name, before what is typed."""
-        shown = list(self._pending.values())[:MOST_PENDING_SHOWN]
+        shown = list(islice(self._pending.values(), MOST_PENDING_SHOWN))
         more = len(self._pending) - len(shown)
         lines = [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
         if more:
