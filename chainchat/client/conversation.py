@@ -6,12 +6,14 @@ and more of them until there are enough messages.
 """
 
 import datetime
+import re
 from collections.abc import Callable, Iterable
 from itertools import chain
 
 from chainchat.chat.human import HUMAN
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
+    NAME,
     Chain,
     Delete,
     Help,
@@ -30,9 +32,6 @@ from chainchat.client.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, ha
 
 STATUS_EVERY = 5.0
 """Seconds after which the state of the chain is asked for again, for a status line."""
-
-NAMES_EVERY = 60.0
-"""Seconds after which the names of all accounts are asked for again, for completion."""
 
 MOST_NAMES = 10_000
 """Accounts that are remembered for completion."""
@@ -84,7 +83,8 @@ class Conversation:
         self._welcomed = False
         self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
         self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
-        self._status_due = self._names_due = 0.0
+        self._status_due = 0.0
+        self._sought = ""  # what the names begin with that were asked for last
         self._refreshing: set[str] = set()  # verbs that we have asked for ourselves
 
     @property
@@ -154,20 +154,32 @@ class Conversation:
         return [f"* leaving once {unconfirmed} lines are confirmed"] if unconfirmed else []
 
     def refresh(self, now: float) -> None:
-        """Ask for what a status line and completion need. ``now``: monotonic seconds."""
+        """Ask for what a status line needs. ``now``: monotonic seconds."""
         if not self._engine.online:
             return
         if now >= self._status_due and "CHAIN" not in self._refreshing:
             self._status_due = now + STATUS_EVERY
             self._ask_for_us("CHAIN")
-        if now >= self._names_due and "LIST" not in self._refreshing:
-            self._names_due = now + NAMES_EVERY
-            self._ask_for_us("LIST")
 
-    def _ask_for_us(self, verb: str) -> None:
+    def seek(self, beginning: str) -> None:
+        """Ask for the names that begin so, for completion; ``seeking`` while there is no answer.
+
+        Only when they are needed: a list of all accounts for everybody who comes is much work.
+        """
+        may_be_name = not beginning or NAME.fullmatch(beginning)
+        if self._engine.online and may_be_name and not self.seeking:
+            self._sought = beginning.lower()
+            self._ask_for_us("LIST", *([f"(?i:{re.escape(beginning)})"] if beginning else []))
+
+    @property
+    def seeking(self) -> bool:
+        """Whether ``seek`` has no answer yet."""
+        return "LIST" in self._refreshing
+
+    def _ask_for_us(self, verb: str, *arguments: str) -> None:
         """Ask once: the engine asks again by itself after a break, so it must not become two."""
         self._refreshing.add(verb)
-        self._engine.request(verb)
+        self._engine.request(verb, *arguments)
 
     # --- heard -----------------------------------------------------------------------
 
@@ -245,7 +257,8 @@ class Conversation:
 
     def _listed(self, event: events.Listed) -> Iterable[str]:
         if self._answers_us(event.request, event.verb):
-            self.names = set(event.items[:MOST_NAMES])
+            self.names = {n for n in self.names if not n.lower().startswith(self._sought)}
+            self._know(*event.items[:MOST_NAMES])
             return []
         self._foreground.pop(event.request, None)
         self._know(*event.items[:MOST_NAMES])
@@ -335,7 +348,7 @@ class Conversation:
         trouble = "" if self._told else self.trouble
         again, self._welcomed = self._welcomed, True
         self.trouble, self._told = "", False
-        self._status_due = self._names_due = 0.0
+        self._status_due = 0.0
         if not again:
             return f"+OK you are {name}, on {self.node}: /help tells what to type"
         lines, where = self._engine.pending, f"now on {self.node}"

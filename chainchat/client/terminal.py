@@ -9,11 +9,12 @@ One's own lines show the time of this machine's clock: the reply that acknowledg
 """
 
 import asyncio
+import contextlib
 import datetime
 import locale
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from itertools import islice
 
 from prompt_toolkit import PromptSession
@@ -38,6 +39,9 @@ VERBS = (
     *("/chain", "/delete", "/exit", "/help", "/last", "/list"),
     *("/logout", "/notices", "/quit", "/who"),
 )
+
+NAMES_WITHIN = 1.0
+"""Seconds that completion waits for names; then it completes with those that are known."""
 
 STYLE = Style.from_dict(
     {
@@ -93,7 +97,7 @@ class Terminal:
         self._session: PromptSession[str] = PromptSession(
             message=self._prompt,
             bottom_toolbar=self._toolbar,
-            completer=Completions(self._conversation),
+            completer=Completions(self._conversation, self._seek),
             complete_while_typing=False,
             color_depth=self._depth,
             erase_when_done=True,
@@ -101,6 +105,7 @@ class Terminal:
             output=self._output,
         )
         self._exit_status = 0
+        self._heard_something = asyncio.Event()
 
     async def run(self) -> int:
         """Talk until the person leaves or the server ends it; the exit status."""
@@ -155,6 +160,16 @@ class Terminal:
             self._connection.flush()
             await asyncio.sleep(0.5)
 
+    async def _seek(self, beginning: str) -> None:
+        """Get to know the names that begin so."""
+        self._conversation.seek(beginning)
+        self._connection.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(NAMES_WITHIN):
+                while self._conversation.seeking:
+                    self._heard_something.clear()
+                    await self._heard_something.wait()
+
     # --- out -----------------------------------------------------------------------------
 
     def _heard(self, event: events.Event) -> None:
@@ -167,6 +182,7 @@ class Terminal:
                 self._exit_status = 1
         self._print(self._conversation.heard(event))
         if not isinstance(event, events.MessageArrived):
+            self._heard_something.set()
             self._session.app.invalidate()
 
     def _print(self, lines: Iterable[str]) -> None:
@@ -261,8 +277,19 @@ def coloured(line: str, done: str) -> StyleAndTextTuples:
 class Completions(Completer):
     """Completes verbs, and names where a name is meant."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, seek: Callable[[str], Awaitable[None]]) -> None:
         self._conversation = conversation
+        self._seek = seek
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        """The same as ``get_completions``, once the names are known that may be meant."""
+        beginning = _name_begun(document.text_before_cursor)
+        if beginning is not None:
+            await self._seek(beginning)
+        for completion in self.get_completions(document, complete_event):
+            yield completion
 
     def get_completions(
         self,
@@ -272,14 +299,22 @@ class Completions(Completer):
         """What the word before the cursor may become."""
         line = document.text_before_cursor
         candidates: Iterable[str] = ()
+        word = _name_begun(line) or ""
         if line.startswith(">>"):
-            word = line.removeprefix(">>").lstrip()
             candidates = [f"{name}: " for name in sorted(self._conversation.names)]
         elif line.lower().startswith("/delete "):
-            word = line.partition(" ")[2].lstrip()
             candidates = sorted(self._conversation.names)
         elif line.startswith("/"):
             word, candidates = line, VERBS
         for candidate in candidates:
             if candidate.lower().startswith(word.lower()):
                 yield Completion(candidate, start_position=-len(word))
+
+
+def _name_begun(line: str) -> str | None:
+    """What has been typed of a name; None where no name is meant."""
+    if line.startswith(">>"):
+        return line.removeprefix(">>").lstrip()
+    if line.lower().startswith("/delete "):
+        return line.partition(" ")[2].lstrip()
+    return None
