@@ -189,6 +189,19 @@ def test_with_a_reader_that_does_not_read_it_still_talks_to_the_server(server: S
         server.wait(lambda: [m.text for m in server.room.messages] == ["hello"])
 
 
+def test_what_is_printed_at_the_end_waits_for_a_slow_reader(server: Server) -> None:
+    with running("--name", "alice", *at(server.listen())) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write("/help\n" * 2000)
+        process.stdin.close()
+        server.wait(lambda: bool(server.sockets))
+        lines = process.stdout.read().splitlines()
+        assert process.wait(DEADLINE) == 0
+    assert sum(line.startswith(". ") for line in lines) == 2000
+    assert lines[-1] == "* logged out"
+
+
 def test_an_endless_line_is_refused_and_the_next_is_said(server: Server) -> None:
     ended = run("--name", "alice", *at(server.listen()), text="x" * 1_000_000 + "\nhi\n")
     assert "-ERR 502 too long: a line here has at most 1024 octets" in ended.stdout

@@ -75,6 +75,8 @@ class Output:
                     break
                 count = os.write(self._descriptor, self._octets[:WRITE_OCTETS])
                 self._octets = self._octets[count:]
+        except BlockingIOError:  # we were given one that does not wait, and it took less after all
+            pass
         except OSError as error:
             if self._over and not self._over.done():
                 self._over.set_exception(error)

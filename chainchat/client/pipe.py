@@ -78,12 +78,11 @@ class Pipe:
         work = (self._work(), self._connection.run(), self._output.run())
         tasks = [asyncio.create_task(each) for each in work]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            while self._output and not tasks[2].done():
-                self._changed.clear()
-                changed = asyncio.create_task(self._changed.wait())
-                await asyncio.wait((changed, tasks[2]), return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # What was printed has still to be written, unless nobody is there to read it.
+            tasks.append(asyncio.create_task(self._all_written()))
+            await asyncio.wait(tasks[-2:], return_when=asyncio.FIRST_COMPLETED)
+            done = [task for task in tasks if task.done()]
         finally:
             for task in tasks:
                 task.cancel()
@@ -91,6 +90,11 @@ class Pipe:
         for task in done:
             task.result()
         return self._verdict()
+
+    async def _all_written(self) -> None:
+        while self._output:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _work(self) -> None:
         """Say it all, wait until it is settled, and leave."""

@@ -218,7 +218,7 @@ class Terminal:
             return
         app.renderer.erase()
         self._write(lines)
-        if not app.key_processor.input_queue:
+        if not (app.key_processor.input_queue or app.is_done):  # otherwise nobody hears the answer
             app.renderer.request_absolute_cursor_position()
         app.invalidate()
 
