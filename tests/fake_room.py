@@ -65,8 +65,9 @@ class Room:
         return message.id
 
     def previous(self, message_id: int, name: str) -> int:
-        earlier = [m.id for m in self.messages if m.id < message_id and pushable(m, name)]
-        return earlier[-1] if earlier else 0
+        latest_first = reversed(self.messages)
+        earlier = (m.id for m in latest_first if m.id < message_id and pushable(m, name))
+        return next(earlier, 0)
 
     @property
     def high(self) -> int:
@@ -126,7 +127,8 @@ class Connection:
             _, hello = Human().parse(line, logged_in=False)
             assert isinstance(hello, Hello), "a program begins with /hello"
             self._client = hello.client
-            self.line(machine.greeting(self.node, MAX_LINE, self.room.addresses))
+            sessions = len(self.room.online) + 1
+            self.line(machine.greeting(self.node, MAX_LINE, self.room.addresses, sessions))
             return
         tag, request = self._voice.parse(line, logged_in=bool(self._name))
         self.room.requests.append(request)
@@ -146,11 +148,15 @@ class Connection:
             case Acknowledge(id=identifier):
                 room.marks[self._name] = max(room.marks[self._name], identifier)
                 self.line(f"+OK @{tag}")
-            case Since(id=after):
-                for message in room.messages:
-                    concerned = message.sender == self._name or pushable(message, self._name)
-                    if message.id > after and concerned:
-                        self.line(self._voice.item(tag, self._push_line(message)))
+            case Since(id=after, count=count):
+                listed = [
+                    message
+                    for message in room.messages
+                    if message.id > after
+                    and (message.sender == self._name or pushable(message, self._name))
+                ]
+                for message in listed[: count or None]:
+                    self.line(self._voice.item(tag, self._push_line(message)))
                 self.line(f". @{tag}")
             case List():
                 self._list(tag, sorted(room.marks))

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from chainchat.client import events
-from chainchat.client.conversation import Conversation
+from chainchat.client.conversation import MOST_NAMES, Conversation
 from chainchat.client.engine import Engine
 
 ADDRESS = ("127.0.0.1", 7001)
@@ -83,3 +83,61 @@ def test_a_login_that_is_refused_for_a_while_is_told(conversation: Conversation)
     delayed = events.LoginDelayed(433, "alice is in use", 0.5)
     assert shown(conversation, on("head"), delayed) == []
     assert shown(conversation, events.StillOffline()) == ["* alice is in use; trying again"]
+
+
+# --- names ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def online(engine: Engine) -> Engine:
+    engine.start(0.0)
+    engine.connected(0.0)
+    engine.received(b"+OK @- node=tail max-line=1024 nodes=\r\n+OK @login high=7\r\n", 0.0)
+    engine.take_bytes()
+    return engine
+
+
+def test_names_are_asked_for_when_one_is_begun_and_one_question_at_a_time(
+    conversation: Conversation, online: Engine
+) -> None:
+    conversation.refresh(0.0)
+    assert online.take_bytes() == b"@r1 CHAIN\n"
+    conversation.refresh(1000.0)
+    conversation.seek("b.e")
+    conversation.seek("other")
+    assert online.take_bytes() == b"@r2 LIST (?i:b\\.e)\n"
+    conversation.names = {"B.ernd", "carl"}
+    assert conversation.seeking
+    assert shown(conversation, events.Listed(2, "LIST", ("b.ea",))) == []
+    assert not conversation.seeking
+    assert conversation.names == {"b.ea", "carl"}
+
+
+def test_what_cannot_begin_a_name_is_not_asked_for(
+    conversation: Conversation, online: Engine
+) -> None:
+    conversation.seek("no name: at all")
+    assert online.take_bytes() == b""
+
+
+def test_names_are_remembered_within_bounds(conversation: Conversation) -> None:
+    names = tuple(f"name{number}" for number in range(3 * MOST_NAMES))
+    conversation.heard(events.Listed(1, "LIST", names))
+    for name in names:
+        conversation.heard(events.Notice("joined", {"name": name}, "x"))
+    assert len(conversation.names) == MOST_NAMES
+
+
+def test_a_long_list_is_made_into_lines_one_by_one(
+    conversation: Conversation, online: Engine
+) -> None:
+    conversation.typed("/list")
+    lines = iter(conversation.heard(events.Listed(1, "LIST", ("alice", "bob"))))
+    assert not isinstance(lines, list)
+    assert conversation.asked == 0
+    assert list(lines) == ["| alice", "| bob", ". 2 accounts"]
+
+
+def test_why_a_line_has_to_wait_is_told(conversation: Conversation) -> None:
+    delayed = events.SendDelayed(1, 453, "the disk is nearly full")
+    assert shown(conversation, delayed) == ["* not said yet: the disk is nearly full; trying again"]

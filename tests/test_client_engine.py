@@ -1,5 +1,6 @@
 """The client's engine: bytes and time in, events and bytes out."""
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 
@@ -9,21 +10,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainchat.chat.refusals import Code
-from chainchat.client import events, wire
-from chainchat.client.backoff import Backoff, Nodes
+from chainchat.client import dialogue, events, wire
+from chainchat.client.backoff import LONGEST_SPREAD, MOST_NODES, Backoff, Nodes
 from chainchat.client.dialogue import PATIENCE, PING_AFTER, PING_UNANSWERED_AFTER, SILENCE
-from chainchat.client.engine import Engine
+from chainchat.client.engine import CONNECT_WITHIN, GREETING_WITHIN, LONGEST_GREETING, Engine
 from chainchat.client.events import ConnectionLost, ConnectTo, Disconnect, Ended, MessageArrived
+from chainchat.client.inbox import MOST_HELD, PAGE
 
 TOKEN = "t" * 22
 NODES = [("a", 1), ("b", 2), ("c", 3)]
+
+
+class InOrder(Random):
+    """Draws the first of those that are left, so that tests know which node comes next."""
+
+    def randrange(self, start: int, stop: int | None = None, step: int = 1) -> int:
+        return 0
 
 
 class Script:
     """An engine, its clock, and the node that the test plays."""
 
     def __init__(self, *, nodes: list[wire.Address] = NODES, **options: bool) -> None:
-        self.engine = Engine("alice", "c7f3", nodes, Random(1), **options)
+        self.engine = Engine("alice", "c7f3", nodes, InOrder(1), **options)
         self.now = 1000.0
         self.engine.start(self.now)
 
@@ -151,6 +160,20 @@ def test_a_node_that_serves_nobody_is_left_for_the_next() -> None:
     assert script.happened()[1:] == [
         Disconnect(),
         ConnectionLost("a", 1, "this node serves nobody now", 0.0),
+        ConnectTo("b", 2),
+    ]
+
+
+@pytest.mark.parametrize("line", ["-ERR 422 full", "-ERR 424 too many", "-ERR 436 @- later"])
+def test_a_refusal_for_now_instead_of_the_greeting_leads_to_the_next(line: str) -> None:
+    script = Script()
+    script.connect()
+    script.happened()
+    script.says(line)
+    text = line.removeprefix("-ERR ")[4:].removeprefix("@- ")
+    assert script.happened() == [
+        Disconnect(),
+        ConnectionLost("a", 1, text, 0.0),
         ConnectTo("b", 2),
     ]
 
@@ -308,6 +331,32 @@ def test_after_a_4xx_all_that_is_open_is_sent_again_in_order() -> None:
     assert [type(event) for event in script.happened()].count(events.SendRefused) == 0
 
 
+def test_why_lines_have_to_wait_is_told_once_until_one_is_acknowledged() -> None:
+    script = Script()
+    script.log_in()
+    full = "the disk is nearly full"
+    told = events.SendDelayed(1, 453, full)
+    script.engine.send("hi")
+    for expected in ([events.SendPending(1, "*", "hi"), told], [], []):
+        script.says(f"-ERR 453 @1 {full}")
+        assert script.happened() == expected
+        script.pass_time(1.5)
+    script.says("+OK @1 id=1001")
+    script.happened()
+    script.engine.send("again")
+    script.says(f"-ERR 453 @2 {full}")
+    assert script.happened()[1:] == [events.SendDelayed(2, 453, full)]
+
+
+@pytest.mark.parametrize("code", [450, 451])
+def test_a_refusal_that_only_sets_the_pace_is_not_told(code: int) -> None:
+    script = Script()
+    script.log_in()
+    script.engine.send("hi")
+    script.says(f"-ERR {code} @1 slower")
+    assert script.happened() == [events.SendPending(1, "*", "hi")]
+
+
 def test_a_5xx_is_final() -> None:
     script = Script()
     script.log_in()
@@ -389,7 +438,7 @@ def test_a_gap_is_filled_in_order_without_ones_own() -> None:
     script.log_in()
     script.says(push(1001, 990), push(1010, 1007), push(1013, 1010))
     assert script.happened() == [arrived(1001), events.GapNoticed(1001, 1007)]
-    assert script.written() == ["@gap SINCE 1001"]
+    assert script.written() == ["@gap SINCE 1001 500"]
     script.says(
         f"| @gap {push(1004, 1001)}",
         f"| @gap {push(1005, 1004, sender='ALICE')}",
@@ -404,8 +453,89 @@ def test_a_gap_that_nothing_fills_is_asked_for_once() -> None:
     script = Script()
     script.log_in()
     script.says(push(1001, 990), push(1010, 1007), ". @gap", push(1013, 1010))
-    assert script.written() == ["@gap SINCE 1001"]
+    assert script.written() == ["@gap SINCE 1001 500"]
     assert script.happened()[-2:] == [arrived(1010), arrived(1013)]
+
+
+def test_a_large_gap_is_filled_page_by_page() -> None:
+    script = Script()
+    script.log_in()
+    count = 2 * PAGE + 7
+    script.says(push(1001, 990), push(1002 + count, 1001 + count))
+    ids = list(range(1002, 1002 + count))
+    arrivals = [1001]
+    for begin in range(0, count, PAGE):
+        page = ids[begin : begin + PAGE]
+        assert script.written() == [f"@gap SINCE {page[0] - 1} {PAGE}"]
+        script.says(*(f"| @gap {push(number, number - 1)}" for number in page), ". @gap")
+        arrivals += page
+    arrivals.append(1002 + count)
+    assert script.written() == []
+    happened = [each for each in script.happened() if isinstance(each, MessageArrived)]
+    assert happened == [arrived(number) for number in arrivals]
+
+
+def test_a_page_of_ones_own_messages_is_passed_over() -> None:
+    script = Script()
+    script.log_in()
+    script.says(push(1001, 990), push(3000, 2999))
+    own = (push(1002 + n, 0, sender="alice") for n in range(PAGE))
+    script.says(*(f"| @gap {each}" for each in own), ". @gap")
+    assert script.written()[-1] == f"@gap SINCE {1001 + PAGE} {PAGE}"
+
+
+def test_what_is_pushed_while_a_gap_is_filled_is_held_within_bounds_and_never_missed() -> None:
+    script = Script()
+    script.log_in()
+    newest = 1010 + 3 * MOST_HELD
+    script.says(push(1001, 990), *(push(n, n - 1) for n in range(1010, newest + 1)))
+    assert len(script.engine._inbox._held) == MOST_HELD
+    while asked := script.written():
+        [line] = asked
+        after = int(line.split()[2])
+        listed = range(after + 1, min(newest, after + PAGE) + 1)
+        script.says(*(f"| @gap {push(number, number - 1)}" for number in listed), ". @gap")
+    happened = [each.id for each in script.happened() if isinstance(each, MessageArrived)]
+    assert happened == list(range(1001, newest + 1))
+
+
+def test_a_list_that_is_longer_than_was_asked_for_breaks_the_connection() -> None:
+    script = Script()
+    script.log_in()
+    script.says(push(1001, 990), push(9000, 8999))
+    script.happened()
+    script.says(*(f"| @gap {push(1002 + n, 0)}" for n in range(PAGE + 1)))
+    assert isinstance(script.happened()[0], Disconnect)
+
+
+def test_a_list_without_an_end_breaks_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialogue, "LONGEST_LIST", 100)
+    script = Script()
+    script.log_in()
+    script.engine.request("LIST")
+    script.says(*["| @r1 alice"] * 20)
+    assert script.happened() == []
+    script.says("| @r1 alice")
+    assert isinstance(script.happened()[0], Disconnect)
+
+
+def test_a_line_without_an_end_breaks_the_connection_at_its_bound() -> None:
+    script = Script()
+    script.connect()
+    script.happened()
+    script.engine.received(b"x" * wire.LONGEST_LINE, script.now)
+    assert script.happened() == []
+    script.engine.received(b"x", script.now)
+    assert isinstance(script.happened()[0], Disconnect)
+
+
+@pytest.mark.parametrize("number", ["-1", "1_0", "9" * 20, "9" * 5000])
+def test_a_number_that_is_none_breaks_the_connection(number: str) -> None:
+    script = Script()
+    script.log_in()
+    script.engine.send("hi")
+    script.says(f"+OK @1 id={number}")
+    assert isinstance(script.happened()[1], Disconnect)
 
 
 def test_a_second_gap_behind_the_first_is_asked_for_too() -> None:
@@ -413,7 +543,7 @@ def test_a_second_gap_behind_the_first_is_asked_for_too() -> None:
     script.log_in()
     script.says(push(1001, 990), push(1010, 1007), push(1020, 1017))
     script.says(f"| @gap {push(1007, 1001)}", ". @gap")
-    assert script.written() == ["@gap SINCE 1001", "@gap SINCE 1010"]
+    assert script.written() == ["@gap SINCE 1001 500", "@gap SINCE 1010 500"]
 
 
 def test_a_break_is_resumed_after_the_last_message_seen() -> None:
@@ -507,6 +637,31 @@ def test_what_was_handed_over_is_acknowledged_once_a_second_by_its_last_id() -> 
     assert script.written() == []
     script.pass_time(0.5)
     assert script.written() == ["@ack ACK 1101"]
+
+
+def test_whoever_catches_up_acknowledges_now_and_then() -> None:
+    script = Script()
+    script.log_in()
+    acknowledged = []
+    for number in range(1001, 1101):  # ten seconds of them
+        script.says(push(number, number - 1))
+        script.happened()
+        script.pass_time(0.1)
+        acknowledged += [line for line in script.written() if "ACK" in line]
+    assert 9 <= len(acknowledged) <= 11
+    assert acknowledged[0] == "@ack ACK 1001"
+
+
+def test_what_is_not_shown_yet_is_not_acknowledged() -> None:
+    script = Script()
+    script.log_in()
+    script.says(push(1001, 990))
+    assert script.engine.take_events(seen=False) == [arrived(1001)]
+    script.pass_time(2)
+    assert script.written() == []
+    script.engine.seen()
+    script.pass_time(0.2)
+    assert script.written() == ["@ack ACK 1001"]
 
 
 # --- requests ------------------------------------------------------------------------
@@ -723,12 +878,46 @@ def test_a_login_that_a_dead_node_does_not_answer_is_given_up_soon() -> None:
     assert script.happened()[-1] == ConnectTo("b", 2)
 
 
-def test_a_greeting_that_does_not_come_is_not_waited_for_longer_than_a_ping() -> None:
+def test_a_node_that_does_not_greet_is_left_after_a_wait_and_the_next_gets_twice_the_time() -> None:
+    script = Script()
+    waits = []
+    for within in (GREETING_WITHIN, 2 * GREETING_WITHIN, 4 * GREETING_WITHIN):
+        script.connect()
+        script.happened()
+        script.pass_time(within - 0.2)
+        assert script.happened() in ([], [events.StillOffline()])
+        script.pass_time(0.4)
+        [_, lost] = script.happened()[:2]
+        assert isinstance(lost, ConnectionLost)
+        waits.append(lost.retry)
+        script.pass_time(lost.retry + 0.2)
+    backoff = Backoff(Random(1), first=0.5, longest=15.0)
+    assert waits == [backoff.next() for _ in range(3)]
+
+
+def test_a_node_that_has_said_something_may_take_its_time_to_greet() -> None:
     script = Script()
     script.connect()
+    script.says("* This is chainchat.")
     script.happened()
-    script.pass_time(SILENCE + 0.2)
-    assert script.happened()[1:] == [ConnectionLost("a", 1, "no answer", 0.0), ConnectTo("b", 2)]
+    script.pass_time(LONGEST_GREETING - 0.5)
+    assert script.happened() == []
+    script.pass_time(1)
+    assert isinstance(script.happened()[1], ConnectionLost)
+
+
+def test_who_does_not_listen_blames_nobody_for_the_silence() -> None:
+    script = Script()
+    script.log_in()
+    script.engine.send("hi")
+    script.happened()
+    for _ in range(1000):
+        script.now += 0.1
+        script.engine.tick(script.now, listening=False)
+    assert script.happened() == []
+    script.pass_time(0.5)
+    script.says("+OK @1 id=1001")
+    assert script.engine.online
 
 
 def test_an_answered_ping_keeps_the_connection() -> None:
@@ -914,3 +1103,71 @@ def test_a_round_of_sessions_that_break_soon_is_waited_out() -> None:
     first, second, third = (nodes.lost(0.1) for _ in range(3))
     assert (first, second) == (0.0, 0.0)
     assert third > 0.0
+
+
+@pytest.mark.parametrize(
+    ("sessions", "longest"), [("", 0.0), (" sessions=1", 0.0), (" sessions=801", 0.8)]
+)
+def test_the_greeting_tells_how_many_have_to_find_another_node(
+    sessions: str, longest: float
+) -> None:
+    script = Script()
+    script.connect()
+    script.says(f"+OK @- node=tail max-line=1024 nodes=a:1,b:2,c:3{sessions}")
+    script.says(f"+OK @login session={TOKEN} high=1000")
+    script.happened()
+    wait = Random(1).uniform(0, longest) if longest else 0.0
+    assert script.breaks()[0] == ConnectionLost("a", 1, "the connection broke", wait)
+    assert script.engine.alarm == pytest.approx(script.now + (wait or CONNECT_WITHIN))
+
+
+def test_many_clients_of_a_dead_node_spread_over_the_others_and_over_time() -> None:
+    chosen: Counter[wire.Address] = Counter()
+    moments = []
+    for seed in range(1000):
+        nodes = Nodes([("a", 1), ("b", 2), ("c", 3)], Random(seed))
+        nodes.sessions = 1000
+        moments.append(nodes.lost(3600.0))
+        chosen[nodes.current] += 1
+    assert set(chosen) == {("b", 2), ("c", 3)}
+    assert all(450 < count < 550 for count in chosen.values())
+    tenths = Counter(int(moment * 10) for moment in moments)
+    assert set(tenths) == set(range(10))
+    assert max(tenths.values()) < 150
+
+
+def test_however_many_there_are_the_spread_has_a_bound() -> None:
+    moments = []
+    for seed in range(100):
+        nodes = Nodes([("a", 1), ("b", 2)], Random(seed))
+        nodes.sessions = 10**9
+        moments.append(nodes.lost(3600.0))
+    assert 0.9 * LONGEST_SPREAD < max(moments) <= LONGEST_SPREAD
+
+
+def test_the_count_of_sessions_belongs_to_one_node() -> None:
+    nodes = Nodes([("a", 1), ("b", 2)], Random(1))
+    nodes.sessions = 1000
+    nodes.lost(3600.0)
+    assert nodes.lost(3600.0) == 0.0
+
+
+def test_each_round_tries_every_node_once() -> None:
+    addresses = [("a", 1), ("b", 2), ("c", 3), ("d", 4)]
+    for seed in range(20):
+        nodes = Nodes(addresses, Random(seed))
+        tried = []
+        for _ in range(4):
+            tried.append(nodes.current)
+            nodes.lost(None)
+        assert sorted(tried) == addresses
+
+
+def test_a_server_cannot_name_nodes_without_bound() -> None:
+    nodes = Nodes([("a", 1)], Random(1))
+    nodes.learn((f"host{number}", 1) for number in range(10_000))
+    tried = set()
+    for _ in range(10 * MOST_NODES):
+        nodes.lost(None)
+        tried.add(nodes.current)
+    assert len(tried) == MOST_NODES

@@ -1,6 +1,8 @@
 """The client as people and scripts run it: real processes, against a fake room on 127.0.0.1."""
 
+import array
 import contextlib
+import fcntl
 import json
 import os
 import pty
@@ -152,6 +154,69 @@ def test_what_is_said_by_others_is_printed_and_acknowledged(server: Server) -> N
         assert process.wait(DEADLINE) == 130
         assert process.stderr
         assert process.stderr.read() == ""
+
+
+def test_what_nobody_has_read_from_the_pipe_is_not_acknowledged(server: Server) -> None:
+    port = server.listen()
+    with running("--name", "alice", *at(port), "--follow") as process:
+        assert process.stdout
+        server.wait(lambda: "alice" in server.room.online)
+        for _ in range(3000):
+            server.room.say("bob", "x" * 60)
+        server.do(lambda: None)
+        full = array.array("i", [0])
+        deadline = time.monotonic() + DEADLINE
+        while full[0] < 32 * 1024:  # a pipe that is full holds at least that
+            fcntl.ioctl(process.stdout, termios.FIONREAD, full)
+            assert time.monotonic() < deadline
+        last = server.do(server.room.say, "bob", "the last")
+        assert server.room.marks["alice"] < last
+        lines = []
+        while not lines or "the last" not in lines[-1]:
+            lines.append(process.stdout.readline().rstrip())
+        assert sum(line.endswith("x" * 60) for line in lines) == 3000
+        server.wait(lambda: server.room.marks["alice"] == last)
+
+
+def test_with_a_reader_that_does_not_read_it_still_talks_to_the_server(server: Server) -> None:
+    port = server.listen()
+    with running("--name", "alice", *at(port), "--follow") as process:
+        assert process.stdin
+        server.wait(lambda: "alice" in server.room.online)
+        process.stdin.write("/help\n" * 200)
+        process.stdin.write("hello\n")
+        process.stdin.flush()
+        server.wait(lambda: [m.text for m in server.room.messages] == ["hello"])
+
+
+def test_what_is_printed_at_the_end_waits_for_a_slow_reader(server: Server) -> None:
+    with running("--name", "alice", *at(server.listen())) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write("/help\n" * 2000)
+        process.stdin.close()
+        server.wait(lambda: bool(server.sockets))
+        lines = process.stdout.read().splitlines()
+        assert process.wait(DEADLINE) == 0
+    assert sum(line.startswith(". ") for line in lines) == 2000
+    assert lines[-1] == "* logged out"
+
+
+def test_an_endless_line_is_refused_and_the_next_is_said(server: Server) -> None:
+    ended = run("--name", "alice", *at(server.listen()), text="x" * 1_000_000 + "\nhi\n")
+    assert "-ERR 502 too long: a line here has at most 1024 octets" in ended.stdout
+    assert [m.text for m in server.room.messages] == ["hi"]
+    assert ended.returncode == 1
+
+
+def test_why_lines_have_to_wait_is_printed(server: Server) -> None:
+    refusals = iter([Code.NAME_IN_USE, Code.NAME_IN_USE])
+    server.room.judge = lambda say: next(refusals, None)
+    ended = run("--name", "alice", *at(server.listen()), text="hi\n")
+    assert ended.stdout.splitlines()[1:3] == [
+        "* not said yet: for a test; trying again",
+        "+OK 1003",
+    ]
 
 
 def test_json_prints_one_object_for_each_event(server: Server) -> None:
@@ -481,6 +546,21 @@ def test_the_input_line_stays_whole_when_a_message_arrives(server: Server) -> No
         screen.type("ne\r")
         screen.shows(lambda rows: any(row.endswith("alice: half a line ✓") for row in rows))
         assert server.room.messages[-1].text == "half a line"
+
+
+def test_what_is_typed_appears_while_it_catches_up(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen("head"))) as screen:
+        screen.is_online()
+        for number in range(3000):
+            server.room.say("bob", f"message {number}")
+        server.do(server.room.say, "bob", "the last")
+        screen.shows(lambda rows: any("message" in row for row in rows))
+        screen.type("half a li")
+        rows = screen.shows(lambda rows: "alice> half a li" in rows)
+        assert not any("the last" in row for row in rows)
+        rows = screen.shows(lambda rows: any("the last" in row for row in rows))
+        screen.shows(lambda rows: "alice> half a li" in rows)
+        assert screen.received.count(b"half a li") > 2  # never echoed by the terminal itself
 
 
 def test_a_line_is_pending_above_the_input_until_it_is_acknowledged(server: Server) -> None:

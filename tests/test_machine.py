@@ -215,8 +215,8 @@ def test_a_line_that_is_no_text_still_has_its_tag(line, tag):
 
 
 def test_the_greeting():
-    assert greeting("tail", 1024, ["127.0.0.1:7001", "127.0.0.1:7002"]) == (
-        "+OK @- node=tail max-line=1024 nodes=127.0.0.1:7001,127.0.0.1:7002"
+    assert greeting("tail", 1024, ["127.0.0.1:7001", "127.0.0.1:7002"], 3) == (
+        "+OK @- node=tail max-line=1024 nodes=127.0.0.1:7001,127.0.0.1:7002 sessions=3"
     )
 
 

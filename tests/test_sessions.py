@@ -437,7 +437,7 @@ def test_a_program_says_hello_and_logs_in(house):
     client = house.client()
     client.reads()
     assert client.says(HELLO, "@1 LOGIN alice") == [
-        "+OK @- node=solo max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001",
+        "+OK @- node=solo max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001 sessions=1",
         "+OK @1 session=token1 high=2 mark=2",
     ]
     assert one(client.says("@2 LOGIN bob")).startswith("-ERR 511 @2 ")

@@ -203,15 +203,18 @@ def tag_of(line: bytes) -> str:
 # --- what it is told -----------------------------------------------------------------
 
 
-def greeting(node: str, max_line: int, nodes: Sequence[str]) -> str:
+def greeting(node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
     """The answer to ``/hello``.
 
     Args:
         node: the position of the node that answers.
         max_line: how many octets a client's line may have.
         nodes: ``host:port`` of every node, for the client to reconnect to.
+        sessions: how many there are at this node with the client's own: when the node dies, so
+            many have to find another.
     """
-    return f"+OK @{NO_TAG} node={node} max-line={max_line} nodes={','.join(nodes)}"
+    words = f"node={node} max-line={max_line} nodes={','.join(nodes)} sessions={sessions}"
+    return f"+OK @{NO_TAG} {words}"
 
 
 @lru_cache(maxsize=256)

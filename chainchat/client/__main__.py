@@ -114,7 +114,7 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         type=_address,
         action="append",
-        help="a node to connect to; repeat it for more, tried in this order",
+        help="a node to connect to; repeat it for more, of which the first is tried first",
     )
     add(
         "--config",

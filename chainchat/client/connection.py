@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 
 from chainchat.client.engine import Engine
 from chainchat.client.events import ConnectTo, Disconnect, Ended, Event
@@ -15,15 +16,20 @@ from chainchat.client.events import ConnectTo, Disconnect, Ended, Event
 TICK = 0.1
 """Seconds between two looks at the clock."""
 
+READ_OCTETS = 4096
+"""How much is read in one turn of the event loop, so that no turn is long, whatever a server sends:
+keys, timers and other sockets are served in between."""
+
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """When a silent peer is asked by our kernel, in seconds, and how often until it is given up."""
 
 
-class _Link(asyncio.Protocol):
+class _Link(asyncio.BufferedProtocol):
     """One TCP connection; tells the Connection, as long as it is the current one."""
 
     def __init__(self, owner: "Connection") -> None:
         self._owner = owner
+        self._buffer = bytearray(READ_OCTETS)
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -32,8 +38,11 @@ class _Link(asyncio.Protocol):
         _keep_alive(transport.get_extra_info("socket"))
         self._owner.link_made(self)
 
-    def data_received(self, data: bytes) -> None:
-        self._owner.link_received(self, data)
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the interface
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._owner.link_received(self, bytes(memoryview(self._buffer)[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.link_lost(self, exc)
@@ -48,12 +57,16 @@ class Connection:
         Args:
             engine: not started yet.
             heard: called with each event, in order. It may use the engine, and need not ``flush``.
+                A program that cannot show all of it at once says so with ``behind`` or ``hold``.
         """
         self._engine = engine
         self._heard = heard
         self._link: _Link | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._flushing = False
+        self._behind = False
+        self._holding = False
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Connect, and stay connected, until the engine has ended."""
@@ -63,11 +76,34 @@ class Connection:
         try:
             while not self._over.done():
                 await asyncio.wait({self._over}, timeout=TICK)
-                self._turn(self._engine.tick, self._loop.time())
+                self._tick()
             await self._over
         finally:
             timer.cancel()
+            if self._timer:
+                self._timer.cancel()
             self._hang_up()
+
+    def behind(self) -> None:
+        """The program has still to show what it heard: until ``shown``, no read mark moves."""
+        self._behind = True
+
+    def hold(self) -> None:
+        """The program has too much to show: until ``shown``, nothing more is read."""
+        self._behind = True
+        if not self._holding:
+            self._holding = True
+            if self._link and self._link.transport:
+                self._link.transport.pause_reading()
+
+    def shown(self) -> None:
+        """All that was heard has been shown: it may be acknowledged, and reading goes on."""
+        self._behind = False
+        self._engine.seen()
+        if self._holding:
+            self._holding = False
+            if self._link and self._link.transport:
+                self._link.transport.resume_reading()
 
     def flush(self) -> None:
         """Carry out what the engine wants; to be called after using it."""
@@ -75,9 +111,11 @@ class Connection:
             return  # called by `heard`: the loop below goes on with what came of it
         self._flushing = True
         try:
-            while events := self._engine.take_events():
+            while events := self._engine.take_events(seen=False):
                 for event in events:
                     self._carry_out(event)
+            if not self._behind:
+                self._engine.seen()
             data = self._engine.take_bytes()
             transport = self._link and self._link.transport
             if data and transport and not transport.is_closing():
@@ -90,9 +128,21 @@ class Connection:
         try:
             step(*arguments)
             self.flush()
+            self._set_timer()
         except Exception as error:
             if not self._over.done():
                 self._over.set_exception(error)
+
+    def _tick(self) -> None:
+        self._turn(partial(self._engine.tick, listening=not self._holding), self._loop.time())
+
+    def _set_timer(self) -> None:
+        """Wake up in time where a tick would be late: who waits for milliseconds means it."""
+        if self._timer:
+            self._timer.cancel()
+        alarm = self._engine.alarm
+        near = alarm is not None and alarm < self._loop.time() + TICK
+        self._timer = self._loop.call_at(alarm, self._tick) if alarm and near else None
 
     def _carry_out(self, event: Event) -> None:
         match event:
@@ -123,6 +173,8 @@ class Connection:
     def link_made(self, link: _Link) -> None:
         """The connection is there."""
         if link is self._link:
+            if self._holding and link.transport:
+                link.transport.pause_reading()
             self._turn(self._engine.connected, self._loop.time())
         elif link.transport:
             link.transport.abort()

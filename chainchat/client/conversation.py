@@ -6,11 +6,14 @@ and more of them until there are enough messages.
 """
 
 import datetime
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 from chainchat.chat.human import HUMAN
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
+    NAME,
     Chain,
     Delete,
     Help,
@@ -25,13 +28,13 @@ from chainchat.chat.requests import (
 from chainchat.chat.voice import ChainView, Message
 from chainchat.client import events
 from chainchat.client.engine import Engine
-from chainchat.client.wire import EVERYBODY, UnsendableError, harmless
+from chainchat.client.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, harmless
 
 STATUS_EVERY = 5.0
 """Seconds after which the state of the chain is asked for again, for a status line."""
 
-NAMES_EVERY = 60.0
-"""Seconds after which the names of all accounts are asked for again, for completion."""
+MOST_NAMES = 10_000
+"""Accounts that are remembered for completion."""
 
 IDS_PER_MESSAGE = 4
 """How many ids back ``/last`` looks for each message wanted: logins and others' mail count too."""
@@ -80,7 +83,9 @@ class Conversation:
         self._welcomed = False
         self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
         self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
-        self._status_due = self._names_due = 0.0
+        self._status_due = 0.0
+        self._sought = ""  # what the names begin with that were asked for last
+        self._refreshing: set[str] = set()  # verbs that we have asked for ourselves
 
     @property
     def asked(self) -> int:
@@ -149,32 +154,54 @@ class Conversation:
         return [f"* leaving once {unconfirmed} lines are confirmed"] if unconfirmed else []
 
     def refresh(self, now: float) -> None:
-        """Ask for what a status line and completion need. ``now``: monotonic seconds."""
+        """Ask for what a status line needs. ``now``: monotonic seconds."""
         if not self._engine.online:
             return
-        if now >= self._status_due:
+        if now >= self._status_due and "CHAIN" not in self._refreshing:
             self._status_due = now + STATUS_EVERY
-            self._engine.request("CHAIN")
-        if now >= self._names_due:
-            self._names_due = now + NAMES_EVERY
-            self._engine.request("LIST")
+            self._ask_for_us("CHAIN")
+
+    def seek(self, beginning: str) -> None:
+        """Ask for the names that begin so, for completion; ``seeking`` while there is no answer.
+
+        Only when they are needed: a list of all accounts for everybody who comes is much work.
+        """
+        may_be_name = not beginning or NAME.fullmatch(beginning)
+        if self._engine.online and may_be_name and not self.seeking:
+            self._sought = beginning.lower()
+            self._ask_for_us("LIST", *([f"(?i:{re.escape(beginning)})"] if beginning else []))
+
+    @property
+    def seeking(self) -> bool:
+        """Whether ``seek`` has no answer yet."""
+        return "LIST" in self._refreshing
+
+    def _ask_for_us(self, verb: str, *arguments: str) -> None:
+        """Ask once: the engine asks again by itself after a break, so it must not become two."""
+        self._refreshing.add(verb)
+        self._engine.request(verb, *arguments)
 
     # --- heard -----------------------------------------------------------------------
 
-    def heard(self, event: events.Event) -> list[str]:
-        """The lines that tell a person of ``event``, fit for any terminal."""
-        return [harmless(line) for line in self._lines(event)]
+    def heard(self, event: events.Event) -> Iterable[str]:
+        """The lines that tell a person of ``event``, fit for any terminal.
 
-    def _lines(self, event: events.Event) -> list[str]:
+        They may be many, so each is made when its turn comes; that they exist counts at once.
+        """
+        return map(harmless, self._lines(event))
+
+    def _lines(self, event: events.Event) -> Iterable[str]:
         match event:
             case events.MessageArrived():
-                self.names.add(event.sender)
+                self._know(event.sender)
                 return self._message(event)
             case events.SendAcknowledged():
                 return self._sent(event)
             case events.SendRefused(to=to, text=text, code=code, reason=reason):
                 what = text if to == EVERYBODY else f">> {to}: {text}"
                 return [f"-ERR {code} {reason} (not said: {what})"]
+            case events.SendDelayed(text=text):
+                return [f"* not said yet: {text}; trying again"]
             case events.Listed():
                 return self._listed(event)
             case events.HistoryListed(request=request, messages=messages):
@@ -182,7 +209,8 @@ class Conversation:
                 return self._history(request, messages)
             case events.Answered():
                 return self._answered(event)
-            case events.RequestRefused(request=request, code=code, text=text):
+            case events.RequestRefused(request=request, verb=verb, code=code, text=text):
+                self._answers_us(request, verb)
                 known = self._foreground.pop(request, None) is not None
                 self._last.pop(request, None)
                 return [f"-ERR {code} {text}" if code else f"* {text}"] if known else []
@@ -215,16 +243,29 @@ class Conversation:
         *day, line = self._message(own)
         return [*day, f"{line} {self._echo}"]
 
-    def _listed(self, event: events.Listed) -> list[str]:
-        if event.verb == "LIST" and event.request not in self._foreground:
-            self.names = set(event.items)
+    def _know(self, *names: str) -> None:
+        room = MOST_NAMES - len(self.names)
+        if room > 0:
+            self.names.update(names[:room])
+
+    def _answers_us(self, request: int, verb: str) -> bool:
+        """Whether this answers what we asked for ourselves, rather than the person."""
+        ours = request not in self._foreground
+        if ours:
+            self._refreshing.discard(verb)
+        return ours
+
+    def _listed(self, event: events.Listed) -> Iterable[str]:
+        if self._answers_us(event.request, event.verb):
+            self.names = {n for n in self.names if not n.lower().startswith(self._sought)}
+            self._know(*event.items[:MOST_NAMES])
             return []
         self._foreground.pop(event.request, None)
-        self.names.update(event.items)
+        self._know(*event.items[:MOST_NAMES])
         count = len(event.items)
         kind = "account" if event.verb == "LIST" else "on now"
         kind += "s" if kind == "account" and count != 1 else ""
-        return [*(f"| {name}" for name in event.items), f". {count} {kind}"]
+        return chain((f"| {name}" for name in event.items), (f". {count} {kind}",))
 
     def _history(self, request: int, messages: tuple[events.MessageArrived, ...]) -> list[str]:
         wanted, ids = self._last.pop(request, (0, 0))
@@ -242,6 +283,7 @@ class Conversation:
         return [*lines, f". {shown} message{'' if shown == 1 else 's'}"]
 
     def _answered(self, event: events.Answered) -> list[str]:
+        self._answers_us(event.request, event.verb)
         name = self._foreground.pop(event.request, None)
         if event.verb == "CHAIN":
             self.chain = event.words
@@ -265,7 +307,7 @@ class Conversation:
     def _noticed(self, event: events.Notice) -> list[str]:
         match event.code:
             case "joined" | "left":
-                self.names.add(event.words.get("name", self._engine.name))
+                self._know(event.words.get("name", self._engine.name))
                 return [f"* {event.text}"] if self._notices else []
             case "waiting" if "for" not in event.words:
                 return []  # about one request: the engine asks again, or says what became of it
@@ -306,7 +348,7 @@ class Conversation:
         trouble = "" if self._told else self.trouble
         again, self._welcomed = self._welcomed, True
         self.trouble, self._told = "", False
-        self._status_due = self._names_due = 0.0
+        self._status_due = 0.0
         if not again:
             return f"+OK you are {name}, on {self.node}: /help tells what to type"
         lines, where = self._engine.pending, f"now on {self.node}"
@@ -324,4 +366,4 @@ def _milliseconds(time: str) -> int:
 
 
 def _number(word: str) -> int:
-    return int(word) if word.isdecimal() else 0
+    return int(word) if word.isdecimal() and len(word) <= LONGEST_NUMBER else 0

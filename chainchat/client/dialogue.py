@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
+from chainchat.client.events import MessageArrived
 from chainchat.client.wire import (
     Done,
     End,
@@ -21,6 +22,7 @@ from chainchat.client.wire import (
     Refusal,
     hello_line,
     parse_line,
+    parse_message,
     request_line,
 )
 
@@ -40,8 +42,11 @@ it cannot confirm, and the other may be on the side that goes on."""
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
 """Requests that a node answers by itself, before the replies that it owes."""
 
-ENDING_CODES = frozenset({421, 422, 423, 431, 505})
+ENDING_CODES = frozenset({421, 422, 423, 424, 431, 505})
 """Refusals after which the server closes: not of one request, but of the connection."""
+
+LONGEST_LIST = 64 << 20
+"""Characters of one list after which a server is taken for one that never ends it."""
 
 NO_TAG = "-"
 """Stands in the answer to a line without a tag, as ``/hello``, or whose tag was not understood."""
@@ -56,6 +61,7 @@ class Asked(Struct):
         number: of the SEND, or of the program's request; 0 for what the engine asks for itself.
         arguments: what stands after the verb.
         items: the lines of the list that answers it, as far as they have come.
+        messages: the same for SINCE.
     """
 
     tag: str
@@ -63,11 +69,38 @@ class Asked(Struct):
     number: int = 0
     arguments: tuple[str | int, ...] = ()
     items: list[str] = field(default_factory=list)
+    messages: list[MessageArrived] = field(default_factory=list)
+    length: int = 0
 
     @property
     def of_program(self) -> bool:
         """Whether the program asked for it: not the engine itself, and not a SEND."""
         return self.number > 0 and self.verb != "SEND"
+
+    def listed(self, text: str) -> None:
+        """One more line of the list. Read at once: a long list is no long turn at its end.
+
+        Raises:
+            ProtocolError: it is not what was asked for.
+        """
+        self.length += len(text)
+        if self.length > LONGEST_LIST:
+            raise ProtocolError("the server sent an endless list")
+        if self.verb != "SINCE":
+            self.items.append(text)
+            return
+        try:
+            self.messages.append(parse_message(text.removeprefix("MSG ")).message)
+        except ValueError as error:
+            raise ProtocolError("the server listed something else than messages") from error
+        if len(self.arguments) > 1 and len(self.messages) > int(self.arguments[1]):
+            raise ProtocolError("the server listed more messages than it was asked for")
+
+    def forget(self) -> None:
+        """The list begins anew."""
+        self.items.clear()
+        self.messages.clear()
+        self.length = 0
 
 
 class Reply(Struct, frozen=True):
@@ -153,7 +186,7 @@ class Dialogue:
                     self._in_order.popleft()
                     yield Reply(asked, line)
                 case Item():
-                    self._oldest(line.tag).items.append(line.text)
+                    self._oldest(line.tag).listed(line.text)
 
     def _oldest(self, tag: str) -> Asked:
         """The request that a line is about, which is to be the one whose turn it is."""
@@ -161,6 +194,13 @@ class Dialogue:
             raise ProtocolError(f"the server answered @{tag}, which is not what was asked for")
         self._stuck_since = None
         return self._in_order[0]
+
+    def deaf(self, now: float) -> None:
+        """Nobody listens at the moment: what does not come says nothing about the node."""
+        self._heard_at = now
+        self._stuck_since = None
+        if self._pinged_at is not None:
+            self._pinged_at = now
 
     def trouble(self, now: float) -> str | None:
         """Why the connection is of no use any more, if it is not; may write a PING first."""

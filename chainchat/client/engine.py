@@ -18,8 +18,8 @@ from random import Random
 
 from chainchat.client import events, wire
 from chainchat.client.backoff import Nodes
-from chainchat.client.dialogue import SILENCE, Asked, Dialogue, Reply
-from chainchat.client.inbox import Inbox
+from chainchat.client.dialogue import Asked, Dialogue, Reply
+from chainchat.client.inbox import PAGE, Inbox
 from chainchat.client.login import Login
 from chainchat.client.outbox import Outbox, Outgoing
 from chainchat.client.wire import EVERYBODY, Done, Note, Push, Refusal, key_values, whole_number
@@ -27,11 +27,22 @@ from chainchat.client.wire import EVERYBODY, Done, Note, Push, Refusal, key_valu
 CONNECT_WITHIN = 10.0
 """Seconds that a connection attempt may take."""
 
+GREETING_WITHIN = 3.0
+"""Seconds that a node which accepted the connection may take to answer ``/hello``. Twice as many
+after each time that this was too short: a node that admits a crowd at a pace is well, and who
+leaves the queue to stand in it again makes it longer."""
+
+LONGEST_GREETING = 30.0
+"""What they grow to; and what is given to a node that has said anything at all."""
+
 CLOSING_WITHIN = 2.0
 """Seconds given to a node that has said it is closing, for the answers it still has."""
 
 OFFLINE_TOLD_AFTER = 1.0
 """Seconds after which a person should hear that we are off: mostly another node has us by then."""
+
+PACE_CODES = frozenset({450, 451})
+"""Refusals of SENDs that come from saying much at a time, and that nobody has to be told."""
 
 READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
 """Requests that change nothing, so a new connection may ask them again."""
@@ -92,6 +103,9 @@ class Engine:
         self._alarm: float | None = None  # when the phase has lasted too long, or long enough
         self._online_since: float | None = None
         self._trouble_since: float | None = None  # until the next login; infinity: it was told
+        self._greeting_within = GREETING_WITHIN
+        self._connected_at = 0.0
+        self._delay_told = False  # why SENDs have to wait, until one is acknowledged
         self._new_connection()
 
     def _new_connection(self) -> None:
@@ -103,11 +117,20 @@ class Engine:
 
     # --- outputs ---------------------------------------------------------------------
 
-    def take_events(self) -> list[events.Event]:
-        """What has happened since the last call. Having taken a message counts as having it."""
+    def take_events(self, *, seen: bool = True) -> list[events.Event]:
+        """What has happened since the last call.
+
+        Having taken a message counts as having it, and the account's read mark may move past it;
+        with ``seen=False`` only once ``seen`` is called.
+        """
         taken, self._events = self._events, []
-        self._inbox.handed_over()
+        if seen:
+            self.seen()
         return taken
+
+    def seen(self) -> None:
+        """All messages that were taken have come to where they should: they may be acknowledged."""
+        self._inbox.handed_over()
 
     def take_bytes(self) -> bytes:
         """What to write to the current connection."""
@@ -122,6 +145,11 @@ class Engine:
     def ended(self) -> bool:
         """Whether ``Ended`` was said."""
         return self._phase is _Phase.ENDED
+
+    @property
+    def alarm(self) -> float | None:
+        """When ``tick`` has something to do, to the millisecond; None: nothing that is urgent."""
+        return self._alarm
 
     # --- what the program wants ------------------------------------------------------
 
@@ -174,14 +202,17 @@ class Engine:
         assert self._phase is _Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phase = _Phase.GREETING
-        self._alarm = now + SILENCE  # like a PING, it is answered at once
+        self._connected_at = now
+        self._alarm = now + self._greeting_within
         self._dialogue = Dialogue(now)
         self._dialogue.hello(self._client, notices=self._notices)
 
     def received(self, data: bytes, now: float) -> None:
-        """These bytes came; any number, cut anywhere."""
+        """These bytes came; any number, cut anywhere. The fewer at a time, the shorter the turn."""
         self._now = now
         dialogue = self._dialogue
+        if self._phase is _Phase.GREETING:
+            self._alarm = self._connected_at + LONGEST_GREETING  # it is alive
         try:
             for said in dialogue.feed(data, now):
                 self._said(said)
@@ -194,28 +225,41 @@ class Engine:
     def lost(self, now: float, reason: str = "the connection broke") -> None:
         """The connection, or the attempt, is over. ``reason`` is for people."""
         self._now = now
+        self._lost(reason)
+
+    def _lost(self, reason: str, *, unanswered: bool = False) -> None:
         if self._phase in (_Phase.NEW, _Phase.PAUSING, _Phase.ENDED):
             return
         if self._logout_sent or (self._leaving and not self._outbox):
             self._end("logout", 0, "logged out")
             return
-        served = None if self._online_since is None else now - self._online_since
+        served = None if self._online_since is None else self._now - self._online_since
         self._online_since = None
         self._note_trouble()
         host, port = self._nodes.current
-        wait = self._nodes.lost(served, sent_on=self._closing)
+        wait = self._nodes.lost(served, sent_on=self._closing, unanswered=unanswered)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
         self._ask_again(self._dialogue.unanswered)
         self._new_connection()
         if wait:
             self._phase = _Phase.PAUSING
-            self._alarm = now + wait
+            self._alarm = self._now + wait
         else:
             self._connect()
 
-    def tick(self, now: float) -> None:
-        """Time has passed."""
+    def tick(self, now: float, *, listening: bool = True) -> None:
+        """Time has passed.
+
+        Args:
+            now: monotonic seconds.
+            listening: whether the program reads from the connection. While it does not, the
+                node's silence is our own doing.
+        """
         self._now = now
+        if not listening:
+            self._dialogue.deaf(now)
+            if self._phase is _Phase.GREETING:
+                self._alarm = now + self._greeting_within
         if self._alarm is not None and now >= self._alarm:
             self._alarm = None
             self._time_is_up()
@@ -240,10 +284,10 @@ class Engine:
         self._alarm = self._now + CONNECT_WITHIN
         self._events.append(events.ConnectTo(*self._nodes.current))
 
-    def _give_up(self, reason: str) -> None:
-        """End the connection from our side and go on to the next node."""
+    def _give_up(self, reason: str, *, unanswered: bool = False) -> None:
+        """End the connection from our side and go on to another node."""
         self._events.append(events.Disconnect())
-        self.lost(self._now, reason)
+        self._lost(reason, unanswered=unanswered)
 
     def _end(self, reason: str, code: int, text: str) -> None:
         self._new_connection()
@@ -258,7 +302,7 @@ class Engine:
             if asked.verb not in READS:
                 reason = "the connection broke before the answer: it may have been done"
                 self._events.append(events.RequestRefused(asked.number, asked.verb, 0, reason))
-            asked.items.clear()
+            asked.forget()
         self._held.extendleft(asked for asked in reversed(requests) if asked.verb in READS)
 
     def _watch(self) -> None:
@@ -269,8 +313,11 @@ class Engine:
         match self._phase:
             case _Phase.PAUSING:
                 self._connect()
-            case _Phase.CONNECTING | _Phase.GREETING:
+            case _Phase.CONNECTING:
                 self._give_up("no answer")
+            case _Phase.GREETING:
+                self._greeting_within = min(LONGEST_GREETING, 2 * self._greeting_within)
+                self._give_up("no answer", unanswered=True)
             case _Phase.LOGGING_IN:
                 self._log_in()
             case _Phase.ONLINE if self._closing:
@@ -286,6 +333,7 @@ class Engine:
         self.online = True
         self._online_since = self._now
         self._trouble_since = None
+        self._greeting_within = GREETING_WITHIN
         self._login.done(words)
         self._outbox.reconnected()
         self._inbox.reconnected()
@@ -370,10 +418,12 @@ class Engine:
         code, text = refusal.code, refusal.text
         match asked.verb:
             case "SEND" if code < 500:
-                self._outbox.refused_for_now(self._now)
+                self._send_delayed(asked.number, code, text)
             case "SEND":
                 outgoing = self._outbox.answered(asked.number, self._now)
                 self._send_refused(outgoing, code, text.removeprefix("again "))
+            case "HELLO" if code < 500:
+                self._give_up(text)
             case "HELLO":
                 self._end("refused", code, text)
             case "LOGIN" | "RESUME":
@@ -389,6 +439,7 @@ class Engine:
 
     def _greeted(self, words: dict[str, str]) -> None:
         self._max_line = whole_number(words.get("max-line", "1024"))
+        self._nodes.sessions = whole_number(words.get("sessions", "1"))
         host, port = self._nodes.current
         self._nodes.learn(wire.parse_nodes(words.get("nodes", "")))
         self._events.append(events.Connected(host, port, words.get("node", "")))
@@ -400,8 +451,16 @@ class Engine:
         identifier = whole_number(word.removeprefix("id="))
         self._heard_of(identifier)
         done = self._outbox.answered(number, self._now)
+        self._delay_told = False
         again = "again" in more.split()
         self._events.append(events.SendAcknowledged(number, identifier, done.to, done.text, again))
+
+    def _send_delayed(self, number: int, code: int, text: str) -> None:
+        """A SEND has to be repeated; why is told once, unless it is the ordinary pace."""
+        self._outbox.refused_for_now(self._now)
+        if code not in PACE_CODES and not self._delay_told:
+            self._delay_told = True
+            self._events.append(events.SendDelayed(number, code, text))
 
     def _send_refused(self, outgoing: Outgoing, code: int, reason: str) -> None:
         number, to, text = outgoing.number, outgoing.to, outgoing.text
@@ -419,22 +478,24 @@ class Engine:
         """Ask for what is missing, if something is."""
         if self._inbox.missing is not None and self._inbox.last is not None:
             self._events.append(events.GapNoticed(self._inbox.last, self._inbox.missing))
-            self._dialogue.ask(Asked("gap", "SINCE", 0, (self._inbox.last,)))
+            self._ask_page()
+
+    def _ask_page(self) -> None:
+        self._dialogue.ask(Asked("gap", "SINCE", 0, (self._inbox.after, PAGE)))
 
     def _listed(self, asked: Asked) -> None:
         if asked.verb != "SINCE":
             self._events.append(events.Listed(asked.number, asked.verb, tuple(asked.items)))
             return
-        try:
-            pushes = [wire.parse_message(item.removeprefix("MSG ")) for item in asked.items]
-        except ValueError as error:
-            raise wire.ProtocolError("the server listed something else than messages") from error
-        messages = tuple(push.message for push in pushes)
-        if asked.tag == "gap":
-            self._events += self._inbox.filled(messages, self.name)
-            self._fill_hole()
+        if asked.tag != "gap":
+            self._events.append(events.HistoryListed(asked.number, tuple(asked.messages)))
+            return
+        hole = self._inbox.missing
+        self._events += self._inbox.filled(asked.messages, self.name)
+        if self._inbox.missing is not None and self._inbox.missing == hole:
+            self._ask_page()
         else:
-            self._events.append(events.HistoryListed(asked.number, messages))
+            self._fill_hole()
 
     def _noted(self, note: Note) -> None:
         match note.code:

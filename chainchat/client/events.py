@@ -140,6 +140,17 @@ class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
     again: bool
 
 
+class SendDelayed(Event, frozen=True, tag="send-delayed"):
+    """A SEND was refused, but may succeed later: it is repeated, with all that was said after it.
+
+    Said once, until a SEND is acknowledged again.
+    """
+
+    number: int
+    code: int
+    text: str
+
+
 class SendRefused(Event, frozen=True, tag="send-refused"):
     """A SEND was refused for good."""
 

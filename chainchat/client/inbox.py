@@ -1,16 +1,23 @@
 """What was said to us: every message once and in order, whatever is pushed twice or missing.
 
-Each push names the one before it, so a hole shows at once. It is filled with what SINCE lists;
-pushes that come meanwhile are held back, for the order.
+Each push names the one before it, so a hole shows at once. It is filled with what SINCE lists, page
+by page; pushes that come meanwhile are held back, for the order. Those that are too many to hold
+are dropped, and are a hole in their turn.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from chainchat.client.events import MessageArrived
 from chainchat.client.wire import Push
 
 ACKNOWLEDGE_EVERY = 1.0
 """Seconds between two ACKs: one moves the read mark past everything before it."""
+
+MOST_HELD = 1000
+"""Pushes that are held back while a hole is filled."""
+
+PAGE = 500
+"""Messages that are asked for at a time to fill a hole."""
 
 
 class Inbox:
@@ -25,6 +32,8 @@ class Inbox:
         self.last: int | None = None
         self.missing: int | None = None
         self._held: list[Push] = []
+        self._dropped = 0  # id of the newest push that found no place among them
+        self._listed = 0  # id of the newest message that SINCE has listed, one's own included
         self._asked_until = 0  # what SINCE did not list up to here is gone, and no hole
         self._handed_over = 0
         self._acknowledged = 0
@@ -36,7 +45,10 @@ class Inbox:
         Otherwise it is a repetition, or it is held because of a hole (``missing`` tells).
         """
         if self.missing is not None:
-            self._held.append(push)
+            if len(self._held) < MOST_HELD:
+                self._held.append(push)
+            else:
+                self._dropped = push.message.id
             return None
         if self.last is not None:
             if push.message.id <= self.last:
@@ -48,20 +60,41 @@ class Inbox:
         self.last = push.message.id
         return push.message
 
-    def filled(self, listed: Iterable[MessageArrived], own_name: str) -> list[MessageArrived]:
-        """What SINCE listed after ``last``; all that can now be let through, in order.
+    @property
+    def after(self) -> int:
+        """The id after which SINCE is to list what is missing."""
+        return max(self.last or 0, self._listed)
 
-        A held push may show another hole: ``missing`` tells.
+    def filled(self, listed: Sequence[MessageArrived], own_name: str) -> list[MessageArrived]:
+        """A page that SINCE listed after ``after``; all that can now be let through, in order.
+
+        ``missing`` tells whether to ask again: for the next page, or because a held push shows
+        another hole.
         """
         passed = []
+        asked_after = self.after
         for message in listed:
+            self._listed = max(self._listed, message.id)
             own = message.sender.lower() == own_name.lower()
             if not own and self.last is not None and message.id > self.last:
                 passed.append(message)
                 self.last = message.id
+        more = len(listed) >= PAGE and self.after > asked_after
+        if more and self.missing is not None and self.after < self.missing:
+            return passed
+        return passed + self._release()
+
+    def _release(self) -> list[MessageArrived]:
+        """The hole is filled as far as it can be: what was held back may pass."""
         self.missing = None
         held, self._held = self._held, []
-        return passed + [let_through for push in held if (let_through := self.pushed(push))]
+        passed = [let_through for push in held if (let_through := self.pushed(push))]
+        dropped, self._dropped = self._dropped, 0
+        if self.missing is None and dropped > self.after:
+            self.missing = self._asked_until = dropped
+        elif dropped > self.after:
+            self._dropped = dropped
+        return passed
 
     def handed_over(self) -> None:
         """Everything let through so far is in the program's hands: it may be acknowledged."""
@@ -80,5 +113,6 @@ class Inbox:
         """A new connection: what was held comes again, and an ACK under way may be lost."""
         self.missing = None
         self._held.clear()
+        self._dropped = self._listed = 0
         self._asked_until = 0
         self._acknowledged = 0

@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -18,9 +18,19 @@ from chainchat.client import events
 from chainchat.client.connection import Connection
 from chainchat.client.conversation import Conversation
 from chainchat.client.engine import Engine
+from chainchat.client.output import Output
 
 MOST_PENDING = 4096
 """Lines read from standard input that are not acknowledged yet; then reading waits."""
+
+LONGEST_LINE = 17 * 1024
+"""Octets that are kept of a line of standard input. No server takes one so long: it is refused."""
+
+READ_OCTETS = 16 * 1024
+"""Octets of standard input that are read at a time."""
+
+MOST_TYPED = 100
+"""Lines of standard input that are carried out in one turn of the event loop."""
 
 
 class Pipe:
@@ -57,6 +67,7 @@ class Pipe:
             engine, lambda: datetime.datetime.now(datetime.UTC), notices=False
         )
         self._changed = asyncio.Event()
+        self._output = Output(sys.stdout.fileno(), sys.stdout.encoding, self._written)
         self._has_been_online = False
         self._refused = 0
         self._trouble = "nothing was heard"
@@ -64,9 +75,14 @@ class Pipe:
 
     async def run(self) -> int:
         """Say what is to be said; the exit status, 0 only if all of it was acknowledged."""
-        tasks = [asyncio.create_task(work) for work in (self._work(), self._connection.run())]
+        work = (self._work(), self._connection.run(), self._output.run())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # What was printed has still to be written, unless nobody is there to read it.
+            tasks.append(asyncio.create_task(self._all_written()))
+            await asyncio.wait(tasks[-2:], return_when=asyncio.FIRST_COMPLETED)
+            done = [task for task in tasks if task.done()]
         finally:
             for task in tasks:
                 task.cancel()
@@ -74,6 +90,11 @@ class Pipe:
         for task in done:
             task.result()
         return self._verdict()
+
+    async def _all_written(self) -> None:
+        while self._output:
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _work(self) -> None:
         """Say it all, wait until it is settled, and leave."""
@@ -106,25 +127,28 @@ class Pipe:
     async def _feed(self) -> None:
         if self._send is not None:
             for text in self._send:
+                await self._until(lambda: self._engine.pending <= MOST_PENDING)
                 self._engine.send(text, self._to)
             self._connection.flush()
             return
         async for lines in read_lines(sys.stdin.fileno()):
-            for line in lines:
+            for count, line in enumerate(lines, 1):
+                if count % MOST_TYPED == 0:
+                    await asyncio.sleep(0)
                 await self._type(line)
             self._connection.flush()
 
     async def _type(self, line: str) -> None:
         verb = line.startswith("/") and not line.startswith("//")
         limit = 0 if verb else MOST_PENDING
-        await self._until(lambda: self._engine.pending <= limit)
+        await self._until(lambda: self._engine.pending <= limit and not self._output.full)
         lines = self._conversation.typed(line)
         self._refused += sum(shown.startswith("-ERR") for shown in lines)
         if self._json:
             for shown in lines:
                 _complain(shown)
         else:
-            _say(lines)
+            self._say(lines)
         await self._until(lambda: not self._conversation.asked)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
@@ -140,13 +164,25 @@ class Pipe:
         self._note(event)
         lines = self._conversation.heard(event)
         if self._json:
-            _say([msgspec.json.encode(event).decode()])
+            self._say([msgspec.json.encode(event).decode()])
         elif self._send is None:
-            _say(lines)
+            self._say(lines)
         elif isinstance(event, events.SendAcknowledged):
-            _say([str(event.id)])
+            self._say([str(event.id)])
         elif isinstance(event, events.SendRefused):
             _complain(f"not sent: {event.code} {event.reason}")
+        self._changed.set()
+
+    def _say(self, lines: Iterable[str]) -> None:
+        """Print. What is not taken by whoever reads us is not acknowledged, and no more is read."""
+        self._output.say(lines)
+        if self._output:
+            self._connection.behind()
+        if self._output.full:
+            self._connection.hold()
+
+    def _written(self) -> None:
+        self._connection.shown()
         self._changed.set()
 
     def _note(self, event: events.Event) -> None:
@@ -158,7 +194,11 @@ class Pipe:
                 self._refused += 1
             case events.ConnectionLost(host=host, port=port, reason=reason):
                 self._trouble = f"{host}:{port}: {reason}"
-            case events.LoginDelayed(text=text) | events.Notice(code="waiting", text=text):
+            case (
+                events.LoginDelayed(text=text)
+                | events.SendDelayed(text=text)
+                | events.Notice(code="waiting", text=text)
+            ):
                 self._trouble = text
             case events.Ended():
                 self._ended = event
@@ -167,18 +207,29 @@ class Pipe:
 async def read_lines(descriptor: int) -> AsyncIterator[list[str]]:
     """The lines of a pipe, terminal or file, as many at a time as there are.
 
-    Bytes that are not UTF-8 become surrogates.
+    Bytes that are not UTF-8 become surrogates. Of a line that is too long for any server, only so
+    much is kept that it still is.
     """
-    rest = b""
+    rest = bytearray()  # of a line without its end
     while True:
         await _readable(descriptor)
-        chunk = os.read(descriptor, 65536)
-        *lines, rest = (rest + chunk).split(b"\n")
+        chunk = os.read(descriptor, READ_OCTETS)
+        first, *more = chunk.split(b"\n")
+        rest += first[: LONGEST_LINE - len(rest)]
+        lines: list[bytes] = []
+        for piece in more:
+            lines.append(bytes(rest))
+            rest = bytearray(piece)
         if not chunk and rest:
-            lines.append(rest)
-        yield [line.removesuffix(b"\r").decode(errors="surrogateescape") for line in lines]
+            lines.append(bytes(rest))
+        yield [_decoded(line) for line in lines]
         if not chunk:
             return
+
+
+def _decoded(line: bytes) -> str:
+    cut = len(line) == LONGEST_LINE  # perhaps within a character
+    return line.removesuffix(b"\r").decode(errors="ignore" if cut else "surrogateescape")
 
 
 async def _readable(descriptor: int) -> None:
@@ -193,12 +244,6 @@ async def _readable(descriptor: int) -> None:
         await readable.wait()
     finally:
         loop.remove_reader(descriptor)
-
-
-def _say(lines: Sequence[str]) -> None:
-    """Print, and hand it over at once: what was printed may be acknowledged to the server."""
-    if lines:
-        print(*lines, sep="\n", flush=True)
 
 
 def _complain(line: str) -> None:

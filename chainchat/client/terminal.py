@@ -9,14 +9,15 @@ One's own lines show the time of this machine's clock: the reply that acknowledg
 """
 
 import asyncio
+import contextlib
 import datetime
 import locale
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from itertools import islice
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
@@ -25,6 +26,7 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
 from chainchat.client import events
+from chainchat.client.backlog import MOST_LINES, Backlog
 from chainchat.client.connection import Connection
 from chainchat.client.conversation import Conversation
 from chainchat.client.engine import Engine
@@ -37,6 +39,9 @@ VERBS = (
     *("/chain", "/delete", "/exit", "/help", "/last", "/list"),
     *("/logout", "/notices", "/quit", "/who"),
 )
+
+NAMES_WITHIN = 1.0
+"""Seconds that completion waits for names; then it completes with those that are known."""
 
 STYLE = Style.from_dict(
     {
@@ -85,14 +90,14 @@ class Terminal:
         )
         self._connection = Connection(engine, self._heard)
         self._pending: dict[int, str] = {}
-        self._unprinted: list[str] = []
+        self._unprinted = Backlog()
         self._printing: asyncio.Task[None] | None = None
         self._depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
         self._output = create_output(sys.stdout)
         self._session: PromptSession[str] = PromptSession(
             message=self._prompt,
             bottom_toolbar=self._toolbar,
-            completer=Completions(self._conversation),
+            completer=Completions(self._conversation, self._seek),
             complete_while_typing=False,
             color_depth=self._depth,
             erase_when_done=True,
@@ -100,6 +105,7 @@ class Terminal:
             output=self._output,
         )
         self._exit_status = 0
+        self._heard_something = asyncio.Event()
 
     async def run(self) -> int:
         """Talk until the person leaves or the server ends it; the exit status."""
@@ -115,7 +121,6 @@ class Terminal:
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._printing:
                 await self._printing
-            self._write(self._unprinted)
         for task in done:
             task.result()
         return self._verdict()
@@ -142,7 +147,9 @@ class Terminal:
                 return
             except EOFError:
                 typed = "/logout"
-            for line in typed.splitlines():  # several, when they were pasted
+            for count, line in enumerate(typed.splitlines()):  # several, when they were pasted
+                if count % MOST_LINES == MOST_LINES - 1:
+                    await asyncio.sleep(0)
                 self._print(self._conversation.typed(line))
             self._connection.flush()
 
@@ -152,6 +159,16 @@ class Terminal:
             self._conversation.refresh(asyncio.get_running_loop().time())
             self._connection.flush()
             await asyncio.sleep(0.5)
+
+    async def _seek(self, beginning: str) -> None:
+        """Get to know the names that begin so."""
+        self._conversation.seek(beginning)
+        self._connection.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(NAMES_WITHIN):
+                while self._conversation.seeking:
+                    self._heard_something.clear()
+                    await self._heard_something.wait()
 
     # --- out -----------------------------------------------------------------------------
 
@@ -164,28 +181,58 @@ class Terminal:
             case events.Ended(reason=reason) if reason != "logout":
                 self._exit_status = 1
         self._print(self._conversation.heard(event))
-        self._session.app.invalidate()
+        if not isinstance(event, events.MessageArrived):
+            self._heard_something.set()
+            self._session.app.invalidate()
 
-    def _print(self, lines: list[str]) -> None:
-        """Put lines above the input line: soon, and as many at once as there are by then."""
-        self._unprinted += lines
-        if self._unprinted and (self._printing is None or self._printing.done()):
+    def _print(self, lines: Iterable[str]) -> None:
+        """Put lines above the input line: soon, and as many at once as there are by then.
+
+        What arrives faster than it is shown is not read.
+        """
+        self._unprinted.add(lines)
+        if not self._unprinted:
+            return
+        self._connection.behind()
+        if self._unprinted.full:
+            self._connection.hold()
+        if self._printing is None or self._printing.done():
             self._printing = asyncio.ensure_future(self._print_all())
 
     async def _print_all(self) -> None:
         while self._unprinted:
-            lines, self._unprinted = self._unprinted, []
-            await run_in_terminal(lambda lines=lines: self._write(lines))  # type: ignore[misc]
+            # It answers when it has drawn what it got: a slow terminal sets the pace.
+            await self._session.app.renderer.wait_for_cpr_responses()
+            self._write_above(self._unprinted.take())
+            await asyncio.sleep(0)  # keys and the input line have their turn
+        self._connection.shown()
+
+    def _write_above(self, lines: Iterable[str]) -> None:
+        """Write lines where the input line is, which is drawn again below them.
+
+        That is what ``run_in_terminal`` does, but keys are not echoed meanwhile by the terminal.
+        """
+        app = self._session.app
+        if not app.is_running:
+            self._write(lines)
+            return
+        app.renderer.erase()
+        self._write(lines)
+        if not (app.key_processor.input_queue or app.is_done):  # otherwise nobody hears the answer
+            app.renderer.request_absolute_cursor_position()
+        app.invalidate()
 
     def _write(self, lines: Iterable[str]) -> None:
         depth = self._depth or self._output.get_default_color_depth()
+        fragments: StyleAndTextTuples = []
         for line in lines:
-            fragments = [*coloured(self._glyphs.fit(line), self._glyphs.done), ("", "\n")]
-            print_formatted_text(self._output, fragments, STYLE, color_depth=depth)
+            fragments += coloured(self._glyphs.fit(line), self._glyphs.done)
+            fragments.append(("", "\n"))
+        print_formatted_text(self._output, fragments, STYLE, color_depth=depth)
 
     def _prompt(self) -> FormattedText:
         """What is pending, and the name, before what is typed."""
-        shown = list(self._pending.values())[:MOST_PENDING_SHOWN]
+        shown = list(islice(self._pending.values(), MOST_PENDING_SHOWN))
         more = len(self._pending) - len(shown)
         lines = [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
         if more:
@@ -230,8 +277,19 @@ def coloured(line: str, done: str) -> StyleAndTextTuples:
 class Completions(Completer):
     """Completes verbs, and names where a name is meant."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, seek: Callable[[str], Awaitable[None]]) -> None:
         self._conversation = conversation
+        self._seek = seek
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        """The same as ``get_completions``, once the names are known that may be meant."""
+        beginning = _name_begun(document.text_before_cursor)
+        if beginning is not None:
+            await self._seek(beginning)
+        for completion in self.get_completions(document, complete_event):
+            yield completion
 
     def get_completions(
         self,
@@ -241,14 +299,22 @@ class Completions(Completer):
         """What the word before the cursor may become."""
         line = document.text_before_cursor
         candidates: Iterable[str] = ()
+        word = _name_begun(line) or ""
         if line.startswith(">>"):
-            word = line.removeprefix(">>").lstrip()
             candidates = [f"{name}: " for name in sorted(self._conversation.names)]
         elif line.lower().startswith("/delete "):
-            word = line.partition(" ")[2].lstrip()
             candidates = sorted(self._conversation.names)
         elif line.startswith("/"):
             word, candidates = line, VERBS
         for candidate in candidates:
             if candidate.lower().startswith(word.lower()):
                 yield Completion(candidate, start_position=-len(word))
+
+
+def _name_begun(line: str) -> str | None:
+    """What has been typed of a name; None where no name is meant."""
+    if line.startswith(">>"):
+        return line.removeprefix(">>").lstrip()
+    if line.lower().startswith("/delete "):
+        return line.partition(" ")[2].lstrip()
+    return None

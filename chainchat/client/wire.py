@@ -12,6 +12,9 @@ from chainchat.client.events import MessageArrived
 LONGEST_LINE = 64 * 1024
 """Octets of one line of a server after which it is taken for something else than chainchat."""
 
+LONGEST_NUMBER = 19
+"""Digits of the largest number of the protocol; Python would refuse to read very long ones."""
+
 EVERYBODY = "*"
 """The recipient of a broadcast."""
 
@@ -89,7 +92,7 @@ class LineReader:
     """Cuts what arrives into lines; a chunk is decoded and split as a whole, for speed."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[str]:
         """The lines that ``data`` completes, without their endings.
@@ -99,13 +102,18 @@ class LineReader:
         """
         whole, newline, rest = data.rpartition(b"\n")
         if not newline:
-            self._rest += data
-            if len(self._rest) > LONGEST_LINE:
-                raise ProtocolError("the server sent an endless line")
+            self._keep(data)
             return []
-        text = (self._rest + whole).decode(errors="replace")
-        self._rest = rest
+        self._rest += whole
+        text = self._rest.decode(errors="replace")
+        self._rest.clear()
+        self._keep(rest)
         return text.replace("\r", "").split("\n")
+
+    def _keep(self, data: bytes) -> None:
+        self._rest += data  # in place: the octets of a long line are not copied again and again
+        if len(self._rest) > LONGEST_LINE:
+            raise ProtocolError("the server sent an endless line")
 
 
 def parse_line(line: str) -> ServerLine | None:
@@ -178,7 +186,7 @@ def whole_number(word: str) -> int:
     Raises:
         ProtocolError: it is none.
     """
-    if not (word.isascii() and word.isdigit()):
+    if not (word.isascii() and word.isdigit() and len(word) <= LONGEST_NUMBER):
         raise ProtocolError(f"the server wrote {word[:60]!r} for a number")
     return int(word)
 

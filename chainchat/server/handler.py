@@ -263,7 +263,8 @@ class Handler:
         self._client.notices = request.notices
         self._client.voice = MACHINE
         nodes = list(self._lobby.addresses.values())
-        self.replies.answer(greeting(self._node.me.position, self._lobby.max_line, nodes))
+        sessions = self._room.sessions + 1
+        self.replies.answer(greeting(self._node.me.position, self._lobby.max_line, nodes, sessions))
 
     def _log_in(self, tag: str, request: requests.Login | requests.Resume) -> None:
         client = self._client

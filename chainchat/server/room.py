@@ -117,6 +117,11 @@ class Room:
 
     # --- for sessions
 
+    @property
+    def sessions(self) -> int:
+        """How many there are."""
+        return len(self._sessions)
+
     def new_session(self) -> str:
         """A session id that was never used before and never will be."""
         self._counter += 1

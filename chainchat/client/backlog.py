@@ -1,0 +1,45 @@
+"""What is to be shown and has not been yet: lines that are made when their turn comes."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+MOST_LINES = 200
+"""Lines that are shown in one turn of the event loop."""
+
+MOST_CHARACTERS = 16 * 1024
+"""Characters in one turn, whatever number of lines they are; the last line may exceed them."""
+
+
+class Backlog:
+    """A queue of lines. A long list costs nothing until its lines are taken, turn by turn."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Iterator[str]] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._queue)
+
+    @property
+    def full(self) -> bool:
+        """Whether what waits is more than one turn's worth: it is time to read no more."""
+        return len(self._queue) >= MOST_LINES
+
+    def add(self, lines: Iterable[str]) -> None:
+        """Put lines at the end."""
+        rest = iter(lines)
+        for first in rest:
+            self._queue.append(chain((first,), rest))
+            return
+
+    def take(self) -> list[str]:
+        """The next lines, as many as one turn shows."""
+        taken: list[str] = []
+        characters = 0
+        while self._queue and len(taken) < MOST_LINES and characters < MOST_CHARACTERS:
+            if (line := next(self._queue[0], None)) is None:
+                self._queue.popleft()
+                continue
+            taken.append(line)
+            characters += len(line) + 1
+        return taken
