@@ -193,6 +193,7 @@ class Cluster:
         spares: Sequence[str] = (),
         suspect_after: float = 1.0,
         clients: str = "",
+        sections: str = "",
         cabled: bool = False,
         networks: Networks | None = None,
     ) -> None:
@@ -204,6 +205,7 @@ class Cluster:
             spares: further positions in chain.ini, not started by ``start()``.
             suspect_after: seconds, as in chain.ini.
             clients: lines of the section [clients].
+            sections: further sections of chain.ini.
             cabled: let the nodes reach each other through ``cables``, which can be cut.
             networks: let every node have a machine of its own.
         """
@@ -221,7 +223,7 @@ class Cluster:
                 node.launcher = networks.launcher(position)
         self._head = (
             f"[chain]\nname = test\nfounding = {' '.join(positions)}\n"
-            f"suspect-after = {suspect_after}\n[clients]\n{clients}\n"
+            f"suspect-after = {suspect_after}\n[clients]\n{clients}\n{sections}\n"
         )
         self.cables = Cables() if cabled else None
         self._write_configs()
