@@ -41,6 +41,7 @@ from chainchat.server.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.server.node import Node, begin_life
 from chainchat.server.room import Room
 from chainchat.server.sessions import Session
+from chainchat.server.space import Space, free_octets
 from chainchat.storage import StorageError
 from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
 
@@ -276,6 +277,7 @@ class NodeService(Service):
             fail=self._fail,
             excluded=self._end_life,
             known=settings.nodes,
+            space=Space(lambda: free_octets(own.data), settings.stop),
         )
         self._room = Room(self._node, reactor)
         log.info(

@@ -48,6 +48,7 @@ from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
+from chainchat.server.space import PLENTY, Space
 from chainchat.server.standing import OwnLog, Standing, progress, standing
 from chainchat.server.standstill import Standstill
 from chainchat.storage import Storage, StorageError
@@ -120,6 +121,7 @@ class Node:
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         known: Iterable[str] = (),
+        space: Space = PLENTY,
     ) -> None:
         """A node that has not started.
 
@@ -135,6 +137,7 @@ class Node:
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             known: all positions that ``chain.ini`` names, spares too.
+            space: on the disk of the data.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -147,6 +150,7 @@ class Node:
         self._fail = fail
         self._excluded = excluded
         self._suspect_after = suspect_after
+        self._space = space
         self._replica = Replica(
             me.position, me.origin, storage, opening=_opening, applied=self.state.applied
         )
@@ -157,7 +161,7 @@ class Node:
             me,
             record,
             founding,
-            OwnLog(storage, self._learner, self._sponsor, clock),
+            OwnLog(storage, self._learner, self._sponsor, clock, space),
             suspect_after=suspect_after,
             known=known,
         )
@@ -243,6 +247,8 @@ class Node:
             notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
         if self.standing.reason:
             notes.append(self.standing.reason)
+        if self._space.note:
+            notes.append(self._space.note)
         now = self._clock.seconds()
         if self._learner.source is not None:
             notes.append(progress(self._learner, self._storage.last.seq, now))
@@ -402,6 +408,7 @@ class Node:
         committed, last = self._replica.committed, self._replica.last.seq
         self._standstill.tick(committed, idle=committed == last and not self._waiting)
         self._guarded(self._note_committed)
+        self._guarded(self._look_at_disk)
         self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
         self._tell_progress()
         self._soon()
@@ -410,6 +417,11 @@ class Node:
         """For the next life: what it must never cut off, though clients were told of it."""
         if self._replica.committed > self._storage.committed:
             self._storage.write_committed(self._replica.committed)
+
+    def _look_at_disk(self) -> None:
+        change = self._space.look()
+        if change:
+            self._log(change, alarm=self._space.note != "")
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Whatever goes wrong in it, this node must not go on afterwards."""
