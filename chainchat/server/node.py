@@ -380,6 +380,7 @@ class Node:
     def _turn(self) -> None:
         self._turn_call = None
         self._guarded(self._carry_out_turn)
+        self._guarded(self._care_for_storage)
 
     def _carry_out_turn(self) -> None:
         """The phases of a turn: the log and what is applied; what is told; what was held back."""
@@ -422,6 +423,11 @@ class Node:
         change = self._space.look()
         if change:
             self._log(change, alarm=self._space.note != "")
+
+    def _care_for_storage(self) -> None:
+        trouble = self._storage.care()
+        if trouble:
+            self._log(trouble, alarm=True)
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Whatever goes wrong in it, this node must not go on afterwards."""
