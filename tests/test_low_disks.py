@@ -44,6 +44,9 @@ def test_two_disks_are_named_in_the_order_of_the_chain():
     house.later(0.3)
     assert low(house) == dict.fromkeys(THREE, ("head", "tail"))
     assert house["middle"].standing.reason == f"the disks of head and tail are {FULL}"
+    house.free["middle"] = 0
+    house.later(0.3)
+    assert house["middle"].standing.reason == f"the disks of head, middle and tail are {FULL}"
 
 
 def test_a_member_that_is_left_out_takes_its_low_disk_with_it():

@@ -67,10 +67,12 @@ def standing(membership: Membership, now: float, *, overdue: bool) -> Standing:
 
 def nearly_full(positions: Sequence[str]) -> str:
     """Why nothing new is taken, for people: the disks of these members are low."""
-    disks = "the disk of {} is" if len(positions) == 1 else "the disks of {} are"
+    *others, last = positions
+    disks = (
+        f"the disks of {', '.join(others)} and {last} are" if others else f"the disk of {last} is"
+    )
     return (
-        f"{disks.format(' and '.join(positions))} nearly full: nothing new is taken until there is "
-        "room; what was said can be read"
+        f"{disks} nearly full: nothing new is taken until there is room; what was said can be read"
     )
 
 
