@@ -10,15 +10,20 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+Network = IPv4Network | IPv6Network
+
 MOST_POSITIONS = 3
 FIRST_CLIENT_PORT = 7001
 FIRST_CHAIN_PORT = 7101
 LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
+UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
+NO_POSITIONS = ("chain", "clients", "limits", "storage")  # sections that are something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,17 @@ class NodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of chain.ini. `nodes` has the founding positions first, the others in file order."""
+    """All of chain.ini.
+
+    Attributes:
+        suspect_after: seconds.
+        max_line: octets.
+        max_connections: of clients, per node.
+        per_address: connections of one address, per node.
+        exempt: the networks whose addresses have no such limit.
+        stop: octets of free disk below which nothing new is taken; 0 if that is off.
+        nodes: the founding positions first, the others in the order of the file.
+    """
 
     path: Path
     name: str
@@ -42,6 +57,9 @@ class Settings:
     suspect_after: float
     max_line: int
     max_connections: int
+    per_address: int
+    exempt: tuple[Network, ...]
+    stop: int
     nodes: dict[str, NodeSettings]
     rejoin_pause: float = 60.0
 
@@ -75,6 +93,8 @@ def load(path: Path) -> Settings:
     parser = _parse(path, _read(path))
     chain = _Section(path, parser, "chain", CHAIN_KEYS)
     clients = _Section(path, parser, "clients", CLIENTS_KEYS)
+    limits = _Section(path, parser, "limits", LIMITS_KEYS)
+    storage = _Section(path, parser, "storage", STORAGE_KEYS)
     chain.must_exist("name and founding are required")
     name = chain.take("name", CLUSTER_NAME)
     founding = chain.take("founding", FOUNDING)
@@ -86,6 +106,9 @@ def load(path: Path) -> Settings:
         rejoin_pause=chain.take("rejoin-pause", REJOIN_PAUSE, 60.0),
         max_line=clients.take("max-line", MAX_LINE, 1024),
         max_connections=clients.take("max-connections", MAX_CONNECTIONS, 10_000),
+        per_address=limits.take("per-address", PER_ADDRESS, 64),
+        exempt=limits.take("exempt", NETWORKS, EXEMPT),
+        stop=storage.take("stop", OCTETS, 100_000_000),
         nodes=_nodes(path, parser, founding),
     )
 
@@ -136,10 +159,25 @@ def _founding(text: str) -> tuple[str, ...]:
     return tuple(POSITION.read(position) for position in positions)
 
 
-_A_POSITION = "1 to 32 lowercase letters, digits or '-', and not 'chain' or 'clients'"
+def _networks(text: str) -> tuple[Network, ...]:
+    if "%" in text:  # an interface of one machine
+        raise ValueError(text)
+    return tuple(ip_network(network) for network in text.split())
+
+
+def _octets(text: str) -> int:
+    size = re.fullmatch(r"([0-9]{1,9}) *(|kB|MB|GB)", text)
+    if size is None:
+        raise ValueError(text)
+    return int(size[1]) * UNITS[size[2]]
+
+
+_A_POSITION = (
+    "1 to 32 lowercase letters, digits or '-', and not 'chain', 'clients', 'limits' or 'storage'"
+)
 
 CLUSTER_NAME = _matching(r"[A-Za-z0-9._-]{1,32}", "1 to 32 letters, digits, '-', '_' or '.'")
-POSITION = _matching(r"(?!(chain|clients)$)[a-z0-9-]{1,32}", _A_POSITION)
+POSITION = _matching(rf"(?!({'|'.join(NO_POSITIONS)})$)[a-z0-9-]{{1,32}}", _A_POSITION)
 FOUNDING = _Kind(
     _founding,
     f"one to three different positions, as chains of one to three work; each {_A_POSITION}",
@@ -148,12 +186,19 @@ SUSPECT_AFTER = _seconds(0.1, 60)
 REJOIN_PAUSE = _seconds(0, 600)
 MAX_LINE = _whole(64, 16_384)
 MAX_CONNECTIONS = _whole(1, 1_000_000)
+PER_ADDRESS = _whole(1, 1_000_000)
 HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 FOLDER = _matching(r".+", "the path of a folder")
+NETWORKS = _Kind(_networks, "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1")
+OCTETS = _Kind(_octets, "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 GB")
+
+EXEMPT = _networks("127.0.0.0/8 ::1")
 
 CHAIN_KEYS = ("name", "founding", "suspect-after", "rejoin-pause")
 CLIENTS_KEYS = ("max-line", "max-connections")
+LIMITS_KEYS = ("per-address", "exempt")
+STORAGE_KEYS = ("stop",)
 NODE_KEYS = ("host", "client-port", "chain-port", "data")
 
 
@@ -249,7 +294,7 @@ def _parse(path: Path, text: str) -> configparser.RawConfigParser:
 def _nodes(
     path: Path, parser: configparser.RawConfigParser, founding: tuple[str, ...]
 ) -> dict[str, NodeSettings]:
-    others = (name for name in parser.sections() if name not in {"chain", "clients", *founding})
+    others = (name for name in parser.sections() if name not in {*NO_POSITIONS, *founding})
     nodes: dict[str, NodeSettings] = {}
     for order, position in enumerate((*founding, *others)):
         section = _Section(path, parser, position, NODE_KEYS)
@@ -301,7 +346,9 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
 
 def _hint(key: str, known: tuple[str, ...]) -> str:
     """What an unknown key may have been meant to be."""
-    for section, keys in (("chain", CHAIN_KEYS), ("clients", CLIENTS_KEYS)):
+    for section, keys in zip(
+        NO_POSITIONS, (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, STORAGE_KEYS), strict=True
+    ):
         if key in keys:
             return f" (it belongs in [{section}])"
     nearest = difflib.get_close_matches(key, known, n=1)

@@ -32,14 +32,16 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
+from chainchat.server.admission import Admission, Limits, reserve
 from chainchat.server.applying import StateMismatchError
 from chainchat.server.handler import Lobby
 from chainchat.server.link import PROTOCOL_VERSION, Identity
 from chainchat.server.links import Links
-from chainchat.server.listener import ClientFactory, ClientProtocol
+from chainchat.server.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.server.node import Node, begin_life
 from chainchat.server.room import Room
 from chainchat.server.sessions import Session
+from chainchat.server.space import Space, free_octets
 from chainchat.storage import StorageError
 from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
 
@@ -194,7 +196,7 @@ class NodeService(Service):
             SystemExit: the same, where it can be said in one line.
         """
         super().startService()
-        _raise_file_limit()
+        self._files = _raise_file_limit()
         _collect_garbage_rarely()
         try:
             self._open()
@@ -209,15 +211,41 @@ class NodeService(Service):
         addresses = _addresses(settings)
         self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
+        limits = self._limits()
         self._storage = SQLiteStorage(own.data)
         self._begin_life()
+        self._admission = Admission(limits, reactor.seconds, lambda: self._node.configuration.epoch)
         self._links = Links(reactor, self._identity, self._nodes)
         reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
-        self._client_port = reactor.listenTCP(
-            own.client_port, self._client_factory(), interface=host, backlog=1024
-        )
+        self._client_port = ClientPort(own.client_port, self._client_factory(), 1024, host, reactor)
+        self._client_port.startListening()
         self._node.start()
         self._links.start(self._identity, self._node, self._node.configuration.members)
+
+    def _limits(self) -> Limits:
+        """How many clients there may be.
+
+        Raises:
+            ConfigError: this process may open so few files that there could be none.
+        """
+        settings = self._settings
+        kept = reserve(len(settings.nodes))
+        limits = Limits(
+            settings.max_connections, settings.per_address, settings.exempt, self._files - kept
+        )
+        if limits.files < 1:
+            raise config.ConfigError(
+                f"the limit of open files is {self._files}: a node needs {kept}, and one for each "
+                "client; raise it (ulimit -n, or LimitNOFILE= of systemd)"
+            )
+        if limits.files < limits.connections:
+            log.info(
+                "{position}: the limit of open files, {files}, leaves room for {clients} clients",
+                position=self._own.position,
+                files=self._files,
+                clients=limits.files,
+            )
+        return limits
 
     def _begin_life(self) -> None:
         """A new incarnation on the node's data."""
@@ -250,6 +278,7 @@ class NodeService(Service):
             excluded=self._end_life,
             known=settings.nodes,
             longest_pause=settings.rejoin_pause,
+            space=Space(lambda: free_octets(own.data), settings.stop),
         )
         self._room = Room(self._node, reactor)
         log.info(
@@ -298,7 +327,7 @@ class NodeService(Service):
         """The node's ``Network``: the links outlive it."""
         self._links.send(to, message)
 
-    def _client_factory(self) -> ClientFactory:
+    def _client_factory(self) -> Any:  # as Twisted types no factory
         settings = self._settings
         addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
         lobby = Lobby(
@@ -308,9 +337,7 @@ class NodeService(Service):
         def new_session(connection: ClientProtocol) -> Session:
             return Session(self._room, connection, reactor, lobby)
 
-        return ClientFactory(
-            new_session, max_line=settings.max_line, limit=settings.max_connections
-        )
+        return ClientFactory(new_session, max_line=settings.max_line, admission=self._admission)
 
     def _fail(self, error: Exception) -> None:
         """Stop at once: what cannot be kept must not be acknowledged."""
@@ -442,8 +469,10 @@ def _probe_ports(settings: config.Settings, node: config.NodeSettings, host: str
                 ) from None
 
 
-def _raise_file_limit() -> None:
-    """A connection is an open file: take as many as the system gives."""
+def _raise_file_limit() -> int:
+    """A connection is an open file: take as many as the system gives. How many these are."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if limit == resource.RLIM_INFINITY else limit

@@ -37,6 +37,7 @@ class OwnLog:
     caught_up: bool = False
     progress: str = ""
     nearby: frozenset[Member] = frozenset()
+    low: bool = False
 
 
 def life(me, record=None, founding=THREE, known=()):

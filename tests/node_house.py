@@ -13,9 +13,11 @@ from twisted.logger import globalLogPublisher
 from chainchat.chain.configuration import Member
 from chainchat.chat import commands
 from chainchat.server.node import Node, begin_life
+from chainchat.server.space import Space
 from chainchat.storage.memory import MemoryStorage
 
 SUSPECT_AFTER = 1.0
+STOP = 100_000_000
 THREE = ("head", "middle", "tail")
 PORTS = {"head": 7101, "middle": 7102, "tail": 7103, "newcomer": 7104}
 
@@ -35,6 +37,7 @@ class House:
     """Nodes that all know each other.
 
     ``slow`` are directions that stand still; ``kept(sender, to, message)`` holds one message back.
+    ``free`` has the octets that are free on a disk, of which less than ``STOP`` are low.
     """
 
     def __init__(self, *founding):
@@ -47,6 +50,7 @@ class House:
         self.kept = lambda sender, to, message: False
         self.held_back = []
         self.excluded = []
+        self.free = dict.fromkeys(PORTS, 10 * STOP)
 
     def __getitem__(self, position):
         return self.nodes[position]
@@ -66,6 +70,7 @@ class House:
                 wall=lambda: 1_000,
                 fail=self.fail,
                 excluded=lambda position=position: self.begin_anew(position),
+                space=Space(lambda position=position: self.free[position], STOP),
             )
             others = [other for other in self.nodes if other != position]
             for other in others:

@@ -10,11 +10,13 @@ from chainchat.server.handler import Lobby
 from chainchat.server.node import Node, begin_life
 from chainchat.server.room import Room
 from chainchat.server.sessions import Session
+from chainchat.server.space import Space
 from chainchat.server.standing import Standing
 from chainchat.storage.memory import MemoryStorage
 
 TIME = 1795345387120  # 2026-11-22T11:03:07.120Z
 DAY_SECONDS = 86_400
+STOP = 100_000_000  # octets of free disk below which it is low
 HELLO = "/hello chainchat/1 client=bot"
 
 
@@ -80,6 +82,7 @@ class House:
         self.worked = self.price = 0.0
         storage, self.tokens = MemoryStorage(), 0
         self.storage = storage
+        self.free = 10 * STOP
         record = begin_life(storage, lambda: "id")
         self.node = Node(
             Member("solo", record.id, record.incarnation),
@@ -93,6 +96,7 @@ class House:
             fail=self.failed,
             excluded=self.excluded,
             work=self.work,
+            space=Space(lambda: self.free, STOP),
         )
         self.room = Room(self.node, self.clock)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}

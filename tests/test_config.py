@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ founding = head middle tail
 [tail]
 """
 
-POSITION = "1 to 32 lowercase letters, digits or '-', and not 'chain' or 'clients'"
+POSITION = (
+    "1 to 32 lowercase letters, digits or '-', and not 'chain', 'clients', 'limits' or 'storage'"
+)
 FOUNDING = f"one to three different positions, as chains of one to three work; each {POSITION}"
 NAME = "1 to 32 letters, digits, '-', '_' or '.'"
 PORT = "a whole number from 1 to 65535"
@@ -29,6 +32,8 @@ HOST = "a host name or address, without spaces or commas"
 SECONDS = "a number of seconds from 0.1 to 60"
 LINE = "a whole number from 64 to 16384"
 CONNECTIONS = "a whole number from 1 to 1000000"
+NETWORKS = "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1"
+OCTETS = "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 GB"
 NODE_KEYS = "host, client-port, chain-port, data"
 
 
@@ -51,7 +56,18 @@ def lab(folder: Path, path: Path) -> Settings:
         position: NodeSettings(position, "127.0.0.1", 7001 + order, 7101 + order, folder / position)
         for order, position in enumerate(("head", "middle", "tail"))
     }
-    return Settings(path, "lab", ("head", "middle", "tail"), 1.0, 1024, 10_000, nodes)
+    return Settings(
+        path=path,
+        name="lab",
+        founding=("head", "middle", "tail"),
+        suspect_after=1.0,
+        max_line=1024,
+        max_connections=10_000,
+        per_address=64,
+        exempt=(ip_network("127.0.0.0/8"), ip_network("::1")),
+        stop=100_000_000,
+        nodes=nodes,
+    )
 
 
 def test_the_shipped_file_describes_three_nodes_on_one_machine():
@@ -75,6 +91,12 @@ rejoin-pause = 0
 [clients]
 max-line = 64
 max-connections = 1
+[limits]
+per-address = 7
+exempt = 10.0.0.0/8
+    192.0.2.1 2001:db8::/32
+[storage]
+stop = 2 GB
 [spare]
 client-port = 1
 chain-port = 65535
@@ -92,6 +114,9 @@ data = ../b
         suspect_after=0.5,
         max_line=64,
         max_connections=1,
+        per_address=7,
+        exempt=tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32"))),
+        stop=2_000_000_000,
         nodes={
             "b": NodeSettings("b", "::1", 7001, 7101, tmp_path.parent / "b"),
             "a": NodeSettings("a", "127.0.0.1", 7002, 7102, Path("/srv/a;b %(name)s")),
@@ -111,6 +136,20 @@ def test_founding_positions_come_first_in_their_order_then_the_others_in_that_of
         "spare-2",
         "spare-1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "octets"),
+    [("0", 0), ("4096", 4_096), ("64kB", 64_000), ("8 MB", 8_000_000), ("1  GB", 1_000_000_000)],
+)
+def test_sizes_have_units_of_a_thousand(tmp_path, size, octets):
+    text = LEAST.replace("[head]", f"[storage]\nstop = {size}\n[head]")
+    assert load(write(tmp_path, text)).stop == octets
+
+
+def test_nobody_has_to_be_exempt(tmp_path):
+    text = LEAST.replace("[head]", "[limits]\nexempt =\n[head]")
+    assert load(write(tmp_path, text)).exempt == ()
 
 
 def test_a_path_is_relative_to_the_folder_of_the_file_and_not_to_where_one_stands(
@@ -222,6 +261,41 @@ MISTAKES = [
         for key, kind, values in (
             ("max-line", LINE, ("", "63", "16385", "1k", "1_024", "-64", "1024.0")),
             ("max-connections", CONNECTIONS, ("", "0", "1000001", "9" * 12, "many")),
+        )
+        for bad in values
+    ),
+    # their limits, and the disk
+    (
+        "[head]",
+        "[clients]\nper-address = 9\n[head]",
+        "[clients] per-address is unknown (it belongs in [limits]);"
+        " allowed: max-line, max-connections",
+    ),
+    (
+        "[head]",
+        "[storage]\nstopp = 1 GB\n[head]",
+        "[storage] stopp is unknown (is stop meant?); allowed: stop",
+    ),
+    *(
+        (
+            "[head]",
+            f"[{section}]\n{key} = {bad}\n[head]",
+            f"[{section}] {key} = {bad}; allowed: {kind}",
+        )
+        for section, key, kind, values in (
+            ("limits", "per-address", CONNECTIONS, ("", "0", "1000001", "many")),
+            (
+                "limits",
+                "exempt",
+                NETWORKS,
+                ("localhost", "127.0.0.1/8", "10.0.0.0/33", "10.0.0.1, ::1", "fe80::1%eth0", "10"),
+            ),
+            (
+                "storage",
+                "stop",
+                OCTETS,
+                ("", "off", "-1", "1.5 GB", "100 mb", "1 TB", "100 MiB", "1234567890", "\u0661 MB"),
+            ),
         )
         for bad in values
     ),

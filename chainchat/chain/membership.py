@@ -120,6 +120,10 @@ class OwnLog(Protocol):
     def nearby(self) -> frozenset[Member]:
         """The learners that, as this tail sees it, hold all but the newest."""
 
+    @property
+    def low(self) -> bool:
+        """Whether its disk is nearly full."""
+
 
 class Membership:
     """The membership state of one life of one node.
@@ -240,6 +244,14 @@ class Membership:
             if position not in members or pong.progress
         }
         return {position: text for position, text in told.items() if text}
+
+    def low(self, now: float) -> tuple[str, ...]:
+        """Positions of the chain whose disks are nearly full, as this member was told lately."""
+        told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
+        if self.own.low:
+            told[self.me.position] = self.me
+        members = self.configuration.members if self.status is Status.ACTIVE else ()
+        return tuple(m.position for m in members if m == told.get(m.position))
 
     def is_other_chain(self, position: str) -> bool:
         """Whether the node there has another configuration of the present epoch.
@@ -408,6 +420,7 @@ class Membership:
             self.own.last,
             self.own.caught_up,
             self.own.progress,
+            self.own.low,
         )
 
     def _confirms(self, ping: Ping) -> bool:

@@ -183,6 +183,7 @@ class Pong(Struct, frozen=True):
         last: its last entry.
         caught_up: it is a learner that holds all but the newest entries.
         progress: for people: how far a learner has come; empty from others.
+        low: its disk is nearly full.
     """
 
     member: Member
@@ -192,6 +193,7 @@ class Pong(Struct, frozen=True):
     last: EntryId
     caught_up: bool
     progress: str = ""
+    low: bool = False
 
 
 class Propose(Struct, frozen=True):

@@ -24,6 +24,7 @@ from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Refused, R
 from chainchat.chat.voice import Voice
 from chainchat.server.replies import Replies, Reply
 from chainchat.server.room import Room
+from chainchat.server.standing import nearly_full
 
 SILENT_SECONDS = 5
 """A connection that has been silent for less is called alive."""
@@ -270,6 +271,9 @@ class Handler:
         client = self._client
         if client.session:
             raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
+        low = self._node.standing.low
+        if low and self._node.state.account_named(request.name) is None:
+            raise RefusedError(Code.DISK_NEARLY_FULL, f"no new account: {nearly_full(low)}")
         session = client.session = self._room.new_session()
         token = ""
         command: AnyCommand
@@ -350,15 +354,16 @@ class Handler:
         piece = Piece()
         for tag, say in sends:
             content, checksum = f"{say.to}\0{say.text}".encode(), 0
-            if say.number:
-                try:
+            try:
+                if say.number:
                     self._check_number(say.number, len(piece.tags))
-                except RefusedError as refusal:
-                    self._submit_piece(piece)
-                    self.refuse(tag, refusal.code, refusal.text)
-                    piece = Piece()
-                    continue
-                checksum = crc32(content)
+                    checksum = crc32(content)
+                self._check_room(say.number)
+            except RefusedError as refusal:
+                self._submit_piece(piece)
+                self.refuse(tag, refusal.code, refusal.text)
+                piece = Piece()
+                continue
             octets = len(content) + SAYING_OVERHEAD
             if piece.octets + octets > SAYINGS_OCTETS:
                 self._submit_piece(piece)
@@ -407,6 +412,13 @@ class Handler:
                 f"not sent: {REMEMBERED_SENDS} SENDs are unanswered; wait for replies",
             )
         self._refused_send = None
+
+    def _check_room(self, number: int) -> None:
+        """A disk that is nearly full takes nothing new; a refused SEND consumes no number."""
+        low = self._node.standing.low
+        if low:
+            self._refused_send = number or None
+            raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
 
     def _delete(self, tag: str, request: requests.Delete) -> None:
         name = request.name or self._client.name

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chat.human import HUMAN
 from chainchat.chat.lines import ANSWER_OCTETS, LineSplitter, TelnetFilter
-from chainchat.chat.refusals import Code
+from chainchat.chat.refusals import RefusedError
+from chainchat.server.admission import ACCEPTS_PER_TURN, Admission
 from chainchat.server.sessions import Session
 from chainchat.server.writing import write_at_once
 
@@ -24,8 +25,6 @@ LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 ``tcpi_last_data_recv`` and ``tcpi_last_ack_recv`` in milliseconds, and ``tcpi_bytes_acked``.
 """
 
-log = Logger()
-
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
 class ClientProtocol(Protocol):
@@ -34,26 +33,24 @@ class ClientProtocol(Protocol):
     factory: "ClientFactory"
     transport: Any
 
-    def __init__(self, new_session: Callable[["ClientProtocol"], Session], max_line: int) -> None:
+    def __init__(
+        self, new_session: Callable[["ClientProtocol"], Session], max_line: int, host: str
+    ) -> None:
         self._telnet = TelnetFilter()
         self._splitter = LineSplitter(max_line)
         self._new_session = new_session
         self._session: Session | None = None
         self._held = False
+        self._host = host
 
     # --- from the socket
 
     def connectionMade(self) -> None:
         _keep_alive(self.transport.getHandle(), PATIENT)
         self.transport.setTcpNoDelay(True)
-        if self.factory.admit():
-            self.transport.registerProducer(self, True)
-            self._session = self._new_session(self)
-            self._session.opened()
-        else:
-            text = f"this node has {self.factory.limit} connections already; try another node"
-            self.write(f"{HUMAN.refused('', Code.TOO_MANY_CONNECTIONS, text)}\r\n".encode())
-            self.transport.loseConnection()
+        self.transport.registerProducer(self, True)
+        self._session = self._new_session(self)
+        self._session.opened()
 
     def dataReceived(self, data: bytes) -> None:
         if self._session is None:
@@ -73,8 +70,8 @@ class ClientProtocol(Protocol):
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+        self.factory.admission.leave(self._host)
         if self._session is not None:
-            self.factory.dismiss()
             self._session.lost()
 
     # --- from the transport, which has more to send than it should, or no more
@@ -179,40 +176,62 @@ def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
             handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+class RefusedProtocol(Protocol):
+    """One that is refused: it is told why and closed, whether it reads that or not."""
+
+    transport: Any
+
+    def __init__(self, refusal: RefusedError) -> None:
+        self._refusal = refusal
+
+    def connectionMade(self) -> None:
+        text = HUMAN.refused("", self._refusal.code, self._refusal.text)
+        write_at_once(self.transport, f"{text}\r\n".encode())
+        self.transport.loseConnection()
+
+
 class ClientFactory(Factory):
-    """Makes a protocol for every connection up to a limit.
+    """Makes a protocol for every connection.
 
     Attributes:
-        limit: how many connections there may be.
+        admission: says which of them may stay.
     """
 
     noisy = False
 
     def __init__(
-        self, new_session: Callable[[ClientProtocol], Session], *, max_line: int, limit: int
+        self,
+        new_session: Callable[[ClientProtocol], Session],
+        *,
+        max_line: int,
+        admission: Admission,
     ) -> None:
-        self.limit = limit
+        self.admission = admission
         self._new_session = new_session
         self._max_line = max_line
-        self._admitted = 0
-        self._full = False
 
-    def buildProtocol(self, addr: object) -> Any:  # noqa: ARG002 - Twisted's
-        protocol = ClientProtocol(self._new_session, self._max_line)
+    def buildProtocol(self, addr: Any) -> Any:
+        host = getattr(addr, "host", "")
+        try:
+            self.admission.admit(host)
+        except RefusedError as refusal:
+            return RefusedProtocol(refusal)
+        protocol = ClientProtocol(self._new_session, self._max_line, host)
         protocol.factory = self
         return protocol
 
-    def admit(self) -> bool:
-        """Whether there is room for one more; said in the log once each time that there is none."""
-        if self._admitted >= self.limit:
-            if not self._full:
-                log.warn("refusing clients: {limit} connections are open", limit=self.limit)
-            self._full = True
-            return False
-        self._admitted += 1
-        return True
 
-    def dismiss(self) -> None:
-        """A connection that was admitted is gone."""
-        self._admitted -= 1
-        self._full = False
+class ClientPort(Port):
+    """A listening port that accepts so many connections in a turn of the reactor, and no more.
+
+    Twisted's own accepts twenty more in each turn for as long as there are enough.
+    """
+
+    @property
+    def numberAccepts(self) -> int:
+        """How many are accepted in the next turn."""
+        return ACCEPTS_PER_TURN
+
+    @numberAccepts.setter
+    def numberAccepts(self, _: int) -> None:
+        pass

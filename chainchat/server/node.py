@@ -59,6 +59,7 @@ from chainchat.server.budget import (
 )
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
+from chainchat.server.space import PLENTY, Space
 from chainchat.server.standing import OwnLog, Standing, progress, standing
 from chainchat.server.standstill import Standstill
 from chainchat.storage import Storage, StorageError
@@ -147,6 +148,7 @@ class Node:
         known: Iterable[str] = (),
         longest_pause: float = LONGEST_PAUSE,
         work: WorkClock | None = None,
+        space: Space = PLENTY,
     ) -> None:
         """A node that has not started.
 
@@ -164,6 +166,7 @@ class Node:
             known: all positions that ``chain.ini`` names, spares too.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
+            space: on the disk of the data.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -177,6 +180,7 @@ class Node:
         self._fail = fail
         self._excluded = excluded
         self._suspect_after = suspect_after
+        self._space = space
         self._replica = Replica(
             me.position, me.origin, storage, opening=_opening, applied=self.state.applied
         )
@@ -193,7 +197,7 @@ class Node:
             me,
             record,
             founding,
-            OwnLog(storage, self._learner, self._sponsor, clock),
+            OwnLog(storage, self._learner, self._sponsor, clock, space),
             suspect_after=suspect_after,
             known=known,
             longest_pause=longest_pause,
@@ -288,6 +292,8 @@ class Node:
             notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
         if self.standing.reason:
             notes.append(self.standing.reason)
+        if self._space.note:
+            notes.append(self._space.note)
         now = self._clock.seconds()
         if self._learner.source is not None:
             notes.append(progress(self._learner, self._storage.last.seq, now))
@@ -450,6 +456,8 @@ class Node:
         clock.part("lending")
         self._tell_clients()
         clock.part("telling")
+        self._care_for_storage()
+        clock.part("the write-ahead log")
         if self._busy:
             self.wake()
         clock.end(follows=self._turn_call is not None)
@@ -475,6 +483,7 @@ class Node:
         committed, last = self._replica.committed, self._replica.last.seq
         self._standstill.tick(committed, idle=committed == last and not self._waiting)
         self._guarded(self._note_committed)
+        self._guarded(self._look_at_disk)
         self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
         self._tell_progress()
         self.wake()
@@ -483,6 +492,16 @@ class Node:
         """For the next life: what it must never cut off, though clients were told of it."""
         if self._replica.committed > self._storage.committed:
             self._storage.write_committed(self._replica.committed)
+
+    def _look_at_disk(self) -> None:
+        change = self._space.look()
+        if change:
+            self._log(change, alarm=self._space.note != "")
+
+    def _care_for_storage(self) -> None:
+        trouble = self._storage.care()
+        if trouble:
+            self._log(trouble, alarm=True)
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Whatever goes wrong in it, this node must not go on afterwards."""

@@ -1,5 +1,7 @@
 """What a node says of itself: to its clients, who must never be left guessing, and to operators."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from chainchat.chain.catching_up import Learner, Sponsor
@@ -9,6 +11,7 @@ from chainchat.chain.messages import EntryId
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Log
 from chainchat.server.interfaces import Clock
+from chainchat.server.space import Space
 
 
 class Standing(Struct, frozen=True):
@@ -19,12 +22,14 @@ class Standing(Struct, frozen=True):
         waiting_for: positions that keep the chain from answering.
         reason: for people, empty if nothing is wrong.
         confirms: whether what is said is confirmed all the same.
+        low: positions of members whose disks are nearly full: nothing new is taken.
     """
 
     serving: bool
     waiting_for: tuple[str, ...]
     reason: str
     confirms: bool = False
+    low: tuple[str, ...] = ()
 
 
 def standing(membership: Membership, now: float, *, overdue: bool) -> Standing:
@@ -46,12 +51,29 @@ def standing(membership: Membership, now: float, *, overdue: bool) -> Standing:
             chain = ", ".join(membership.configuration.positions)
             reason = f"this node is catching up with the chain ({chain})"
         case Status.ACTIVE:
+            low = membership.low(now)
             if overdue or (silent and not membership.needed.isdisjoint(silent)):
                 reason = f"the chain cannot confirm: waiting for {names or 'acknowledgements'}"
-                return Standing(serving=True, waiting_for=silent, reason=reason)
+                return Standing(serving=True, waiting_for=silent, reason=reason, low=low)
+            if low:
+                reason, waiting_for = nearly_full(low), (*low, *silent)
+                return Standing(
+                    serving=True, waiting_for=waiting_for, reason=reason, confirms=True, low=low
+                )
             reason = f"lists and old messages have to wait for {names}" if silent else ""
             return Standing(serving=True, waiting_for=silent, reason=reason, confirms=True)
     return Standing(serving=False, waiting_for=silent, reason=reason)
+
+
+def nearly_full(positions: Sequence[str]) -> str:
+    """Why nothing new is taken, for people: the disks of these members are low."""
+    *others, last = positions
+    disks = (
+        f"the disks of {', '.join(others)} and {last} are" if others else f"the disk of {last} is"
+    )
+    return (
+        f"{disks} nearly full: nothing new is taken until there is room; what was said can be read"
+    )
 
 
 def progress(learner: Learner, last: int, now: float) -> str:
@@ -70,11 +92,14 @@ def progress(learner: Learner, last: int, now: float) -> str:
 class OwnLog:
     """What membership needs to know of this node's log."""
 
-    def __init__(self, log: Log, learner: Learner, sponsor: Sponsor, clock: Clock) -> None:
+    def __init__(
+        self, log: Log, learner: Learner, sponsor: Sponsor, clock: Clock, space: Space
+    ) -> None:
         self._log = log
         self._learner = learner
         self._sponsor = sponsor
         self._clock = clock
+        self._space = space
 
     @property
     def last(self) -> EntryId:
@@ -83,15 +108,24 @@ class OwnLog:
 
     @property
     def caught_up(self) -> bool:
-        """Whether it is a learner's, and holds all but the newest entries."""
-        return self._learner.caught_up
+        """Whether it is a learner's, and holds all but the newest entries, and has room for more.
+
+        Nobody joins whose disk would keep all from going on.
+        """
+        return self._learner.caught_up and not self._space.low
 
     @property
     def progress(self) -> str:
         """How far a learner has come, for people; empty if nothing is copied."""
         if self._learner.source is None:
             return ""
-        return progress(self._learner, self._log.last.seq, self._clock.seconds())
+        text = progress(self._learner, self._log.last.seq, self._clock.seconds())
+        return f"{text}; it does not join: its disk is nearly full" if self._space.low else text
+
+    @property
+    def low(self) -> bool:
+        """Whether the disk is nearly full."""
+        return self._space.low
 
     @property
     def nearby(self) -> frozenset[Member]:

@@ -100,5 +100,12 @@ class Storage(Log, Protocol):
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Keep a checkpoint, and the index as of now, in place of the older ones."""
 
+    def care(self) -> str:
+        """Do what has to be done now and then, after a turn and in every tick.
+
+        Returns:
+            What the operator should know of it; mostly nothing.
+        """
+
     def close(self) -> None:
         """Let go of the data."""

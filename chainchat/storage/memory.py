@@ -95,5 +95,8 @@ class MemoryStorage:
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
 
+    def care(self) -> str:
+        return ""
+
     def close(self) -> None:
         pass

@@ -25,7 +25,7 @@ from chainchat.chain.messages import (
     encode_entries,
 )
 from chainchat.chain.replica import fitting, place_of, size
-from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError, wal
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.index import Index, Run, first_of, last_of
 
@@ -55,13 +55,6 @@ ROW_OCTETS = 64_000
 
 RUN_MESSAGES = 1_000
 """Messages in one row of the index."""
-
-WAL_PAGES = 500
-"""Pages of 4 KB in SQLite's write-ahead log at which it is copied into the database.
-
-That takes some 4 ms, in which nobody is answered. With fewer it is quicker, and comes more often. A
-log that has this size is written over, and a sync of it takes half as long as while it grows.
-"""
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -148,7 +141,6 @@ class SQLiteStorage:
             self._check_owner()
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-        self._database.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         if new:
             with self._transaction():
                 for statement in filter(str.strip, SCHEMA.split(";")):
@@ -157,6 +149,7 @@ class SQLiteStorage:
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._last = self._end()
         self._committed = self._value("SELECT seq FROM committed")
+        self._wal = wal.WriteAheadLog(self._path, self._database)
 
     def _check_owner(self) -> None:
         """Refuse a file of somebody else's before anything in it is changed."""
@@ -208,6 +201,7 @@ class SQLiteStorage:
         else:
             with self._transaction():
                 self._database.executemany("INSERT INTO log VALUES (?, ?)", rows)
+        self._wal.wrote(sum(len(octets) for _, octets in rows))
         self._last = entries[-1].id
 
     @property
@@ -217,6 +211,7 @@ class SQLiteStorage:
     @_loudly
     def write_committed(self, seq: int) -> None:
         self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
+        self._wal.wrote(0)
         self._committed = seq
 
     def epoch_of(self, seq: int) -> int | None:
@@ -382,9 +377,15 @@ class SQLiteStorage:
             )
             self._database.execute("DELETE FROM checkpoint WHERE seq < ?", (checkpoint.seq,))
             self._write_index()
+        self._wal.wrote(len(checkpoint.image))
         self._index = Index()
 
+    @_loudly
+    def care(self) -> str:
+        return self._wal.care()
+
     def close(self) -> None:
+        self._wal.close()
         self._database.close()
         self._lock.release()
 

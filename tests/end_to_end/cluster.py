@@ -194,6 +194,7 @@ class Cluster:
         suspect_after: float = 1.0,
         rejoin_pause: float = 0.0,
         clients: str = "",
+        sections: str = "",
         cabled: bool = False,
         networks: Networks | None = None,
     ) -> None:
@@ -206,6 +207,7 @@ class Cluster:
             suspect_after: seconds, as in chain.ini.
             rejoin_pause: the same; none, because tests kill the same nodes over and over.
             clients: lines of the section [clients].
+            sections: further sections of chain.ini.
             cabled: let the nodes reach each other through ``cables``, which can be cut.
             networks: let every node have a machine of its own.
         """
@@ -224,7 +226,7 @@ class Cluster:
         self._head = (
             f"[chain]\nname = test\nfounding = {' '.join(positions)}\n"
             f"suspect-after = {suspect_after}\nrejoin-pause = {rejoin_pause}\n"
-            f"[clients]\n{clients}\n"
+            f"[clients]\n{clients}\n{sections}\n"
         )
         self.cables = Cables() if cabled else None
         self._write_configs()

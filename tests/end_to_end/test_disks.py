@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -97,26 +97,6 @@ class Witness(threading.Thread):
 # --- full
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Callable[[Path], None]]:
-    """Puts a small file system of its own under an empty folder, until the end of the test."""
-    mounted: list[Path] = []
-
-    def mount(folder: Path) -> None:
-        folder.mkdir(parents=True)
-        command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
-        if shutil.which("mount") is None or sys.platform != "linux":
-            pytest.skip("there is no Linux to mount a small disk")
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-        mounted.append(folder)
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def fill(folder: Path) -> Path:
     """Leave no room on a disk; the file that takes it."""
     path = folder / "somebody else's"
@@ -131,7 +111,7 @@ def fill(folder: Path) -> Path:
 def test_a_full_disk(
     small_disk: Callable[[Path], None], new_cluster: NewCluster, tmp_path: Path, position: str
 ) -> None:
-    cluster = new_cluster()
+    cluster = new_cluster(sections="[storage]\nstop = 0")
     node = cluster[position]
     small_disk(node.data)
     cluster.start()

@@ -1,0 +1,170 @@
+"""Who may connect to the client port: so many in all, so many of one address, never the last file.
+
+A common pot is taken by the greediest. So one address gets a share of the connections, and what a
+node needs itself, for its disk, its log and the other nodes, clients never get.
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+
+from msgspec import Struct
+from twisted.logger import Logger
+
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.config import Network
+
+ACCEPTS_PER_TURN = 16
+"""Connections that are accepted before the reactor goes on with what else there is."""
+
+FORGIVING_SECONDS = 30.0
+"""After a start or a change of epoch, how long an address may have any number of connections.
+
+Whoever was at a node that died comes here at once, and with them a whole office behind one address.
+"""
+
+COMPLAINT_PAUSE = 60.0
+"""Seconds between two lines of the log about the same reason to refuse."""
+
+SITE_BITS = 64
+"""Bits of an IPv6 address that tell whose it is: the rest its owner chooses freely."""
+
+OWN_FILES = 48
+"""What a node has open besides connections, and some to spare.
+
+Standard input and output, the log, the reactor's own, two ports, the lock, the database with its
+two companions, twice, the files that SQLite makes for a moment, and /proc.
+"""
+
+FILES_PER_POSITION = 6
+"""To each other node, at worst: both lanes, an old one of each that is closing, a dial, a probe."""
+
+FILES_OF_THE_REFUSED = 2 * ACCEPTS_PER_TURN
+"""A connection that is refused is open until the next turn."""
+
+log = Logger()
+
+
+def reserve(positions: int) -> int:
+    """How many open files a node of so many positions keeps from its clients."""
+    return OWN_FILES + FILES_PER_POSITION * positions + FILES_OF_THE_REFUSED
+
+
+class Limits(Struct, frozen=True):
+    """What there may be at one node.
+
+    Attributes:
+        connections: of all clients.
+        per_address: of one IPv4 address, or of the IPv6 addresses with the same first 64 bits.
+        exempt: networks whose addresses have no limit of their own.
+        files: open files that clients may have.
+    """
+
+    connections: int
+    per_address: int
+    exempt: tuple[Network, ...]
+    files: int
+
+
+class Admission:
+    """Counts the clients of one node.
+
+    Attributes:
+        limits: what there may be.
+        admitted: how many clients there are.
+        refused: how many were refused since the start, by the reason.
+    """
+
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float], epoch: Callable[[], int]
+    ) -> None:
+        """Nobody is there.
+
+        Args:
+            limits: what there may be.
+            clock: monotonic seconds.
+            epoch: of the configuration that the node knows.
+        """
+        self.limits = limits
+        self.admitted = 0
+        self.refused: dict[Code, int] = {}
+        self._clock = clock
+        self._epoch = epoch
+        self._known_epoch = epoch()
+        self._forgiving_until = clock() + FORGIVING_SECONDS
+        self._of: dict[str, int] = {}
+        """How many connections each address has; none of those that are exempt."""
+        self._complained: dict[Code, tuple[float, int]] = {}
+        """When a reason was last logged, and how many were refused for it until then."""
+
+    def admit(self, host: str) -> None:
+        """Let a connection from ``host`` in; ``leave`` has to follow when it ends.
+
+        Raises:
+            RefusedError: there are too many.
+        """
+        self.notice_epoch()
+        most = min(self.limits.connections, self.limits.files)
+        if self.admitted >= most:
+            why = "{most} connections are open"
+            if most < self.limits.connections:
+                why += "; for more the limit of open files is too low"
+            self._complain(Code.TOO_MANY_CONNECTIONS, why, most=most)
+            raise RefusedError(
+                Code.TOO_MANY_CONNECTIONS,
+                f"this node has {most} connections already; try another node",
+            )
+        owner = self._owner(host)
+        if owner is not None:
+            has = self._of.get(owner, 0)
+            if has >= self.limits.per_address and self._clock() >= self._forgiving_until:
+                why = "{owner} has {has} connections already"
+                self._complain(Code.TOO_MANY_OF_ADDRESS, why, owner=owner, has=has)
+                raise RefusedError(
+                    Code.TOO_MANY_OF_ADDRESS,
+                    f"your address has {has} connections here already; close one of them",
+                )
+            self._of[owner] = has + 1
+        self.admitted += 1
+
+    def leave(self, host: str) -> None:
+        """A connection that was admitted is gone."""
+        self.admitted -= 1
+        owner = self._owner(host)
+        if owner is not None:
+            self._of[owner] -= 1
+            if not self._of[owner]:
+                del self._of[owner]
+
+    def notice_epoch(self) -> None:
+        """Be forgiving for a while, if the chain has changed since this was last looked at."""
+        epoch = self._epoch()
+        if epoch != self._known_epoch:
+            self._known_epoch = epoch
+            self._forgiving_until = self._clock() + FORGIVING_SECONDS
+
+    def _owner(self, host: str) -> str | None:
+        """Whom a connection is counted for; None if its address is exempt, or is none."""
+        try:
+            address = ip_address(host.partition("%")[0])
+        except ValueError:
+            return None
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if any(address in network for network in self.limits.exempt):
+            return None
+        if isinstance(address, IPv6Address):
+            site = int(address) >> (128 - SITE_BITS) << (128 - SITE_BITS)
+            return f"{IPv6Address(site)}/{SITE_BITS}"
+        return str(address)
+
+    def _complain(self, code: Code, why: str, **values: object) -> None:
+        """Count a refusal; log it, once a minute for each reason."""
+        count = self.refused[code] = self.refused.get(code, 0) + 1
+        now = self._clock()
+        last, before = self._complained.get(code, (None, 0))
+        if last is None or now - last >= COMPLAINT_PAUSE:
+            self._complained[code] = now, count
+            since = (
+                "" if count - before == 1 else f" ({count - before} refused since the last line)"
+            )
+            log.warn(f"refusing clients: {why}{since}", **values)
