@@ -1,0 +1,293 @@
+"""Ordinary users, who each say a line ten times a second, and how long they wait for the answers.
+
+They are people in human mode, in a process of their own. A line is said when its time has come,
+whether or not those before it were answered, and the wait counts from that time: a node that
+stands still for two seconds costs each of them twenty lines that waited, not one. Who is hung up
+on calls the next node, logs in, and says again what has no answer.
+"""
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from helpers import Helper, pipe, shared
+from talking import DEADLINE, until
+
+USERS = 10
+PAUSE = 0.1
+"""Seconds between two lines of one user."""
+
+AGAIN = 0.25
+"""Seconds after which somebody calls again who was hung up on or refused."""
+
+GRACE = 5.0
+"""Seconds that are waited in the end for answers."""
+
+ANSWERED, DROPPED, REFUSED = range(3)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """An ordinary user in the words of one kind of server.
+
+    Attributes:
+        login: what to say first, by name.
+        welcome: the line that says that one is in.
+        say: the line with a number, by name.
+        answer: the answer to a line; its group, if there is any, is a refusal.
+        closing: a line after which the server hangs up.
+        pong: what has to be answered, and how, whatever else happens.
+    """
+
+    login: Callable[[str], bytes]
+    welcome: bytes
+    say: Callable[[str, int], bytes]
+    answer: bytes
+    closing: bytes
+    pong: tuple[bytes, bytes] | None = None
+
+
+CHAINCHAT = Speech(
+    login=lambda name: f"{name}\r\n".encode(),
+    welcome=rb"^\+OK you are ",
+    say=lambda name, number: f"{name} says line {number}, as ordinary as any\r\n".encode(),
+    answer=rb"^(?:\+OK \d|(-ERR \d+))",
+    closing=rb"^-ERR (?:4[23]\d|505) ",
+)
+
+
+@dataclass
+class Waits:
+    """How long lines took that were due in some time.
+
+    Attributes:
+        seconds: of each line; those without an answer count as waiting until the end.
+        unanswered: how many never had one.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    unanswered: int = 0
+
+    def percentile(self, percent: float) -> float:
+        """The wait that so many percent of the lines did not exceed."""
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+    @property
+    def longest(self) -> float:
+        """Of all."""
+        return max(self.seconds)
+
+
+class Users:
+    """The users, from ``with`` on: then all are logged in and talk."""
+
+    def __init__(
+        self,
+        addresses: Sequence[tuple[str, int]],
+        *,
+        name: str = "user",
+        count: int = USERS,
+        pause: float = PAUSE,
+        speech: Speech = CHAINCHAT,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            addresses: the nodes; the users begin at one after the other.
+            name: what their names begin with.
+            count: how many.
+            pause: seconds between two lines of one.
+            speech: the server's words.
+        """
+        self._counts = shared(3)
+        self._here, there = pipe()
+        self._helper = Helper(_talk, there, self._counts, addresses, name, count, pause, speech)
+        self._lines: list[tuple[float, float | None]] = []
+        self._end = 0.0
+
+    def __enter__(self) -> Self:
+        self._helper.__enter__()
+        try:
+            assert self._here.poll(DEADLINE), "ordinary users cannot log in"
+            self._here.recv()
+        except BaseException:
+            self._helper.end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._helper.end()
+
+    @property
+    def answered(self) -> int:
+        """Lines that have their answer, so far."""
+        return int(self._counts[ANSWERED])
+
+    @property
+    def dropped(self) -> int:
+        """How many times somebody was hung up on, so far."""
+        return int(self._counts[DROPPED])
+
+    @property
+    def refused(self) -> int:
+        """Lines that were answered with a refusal, so far."""
+        return int(self._counts[REFUSED])
+
+    def wait_for(self, more: int, within: float = DEADLINE) -> None:
+        """Wait until so many more lines have their answers."""
+        goal = self.answered + more
+        until(lambda: self.answered >= goal, lambda: f"{self.answered} of {goal} answered", within)
+
+    def finish(self) -> None:
+        """Say nothing more, and wait a while for what has no answer; afterwards ask ``between``."""
+        self._here.send(None)
+        assert self._here.poll(GRACE + DEADLINE), "the ordinary users do not come to an end"
+        self._lines = self._here.recv()
+        self._end = time.monotonic()
+        self._helper.wait()
+
+    def between(self, begin: float, end: float) -> Waits:
+        """What came of the lines that were due from one ``time.monotonic()`` to another."""
+        waits = Waits()
+        for due, answered in self._lines:
+            if begin <= due < end:
+                waits.seconds.append((self._end if answered is None else answered) - due)
+                waits.unanswered += answered is None
+        return waits
+
+
+def _talk(
+    end: Any,
+    counts: Any,
+    addresses: Sequence[tuple[str, int]],
+    name: str,
+    count: int,
+    pause: float,
+    speech: Speech,
+) -> None:
+    """What the process of the users does."""
+
+    async def talk() -> None:
+        users = []
+        for i in range(count):
+            nodes = [*addresses[i % len(addresses) :], *addresses[: i % len(addresses)]]
+            users.append(_User(f"{name}{i + 1}", nodes, speech, counts))
+        await asyncio.gather(*(user.call() for user in users))
+        await asyncio.gather(*(user.welcome.wait() for user in users))
+        end.send(None)
+        begin = time.monotonic()
+        talking = [
+            asyncio.create_task(user.talk(begin + i * pause / count, pause))
+            for i, user in enumerate(users)
+        ]
+        asked = asyncio.Event()
+        asyncio.get_running_loop().add_reader(end.fileno(), asked.set)
+        await asked.wait()
+        asyncio.get_running_loop().remove_reader(end.fileno())
+        for task in talking:
+            task.cancel()
+        deadline = time.monotonic() + GRACE
+        while any(user.unanswered for user in users) and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        end.send([line for user in users for line in user.lines()])
+
+    asyncio.run(talk())
+
+
+class _User(asyncio.Protocol):
+    """One of them."""
+
+    def __init__(
+        self, name: str, nodes: Sequence[tuple[str, int]], speech: Speech, counts: Any
+    ) -> None:
+        self.welcome = asyncio.Event()
+        self.unanswered: deque[tuple[float, int]] = deque()
+        self._name = name
+        self._nodes = deque(nodes)
+        self._speech = speech
+        self._counts = counts
+        self._said = 0
+        self._answered: list[tuple[float, float | None]] = []
+        self._rest = b""
+        self._transport: Any = None
+        self._lines = re.compile(speech.answer, re.MULTILINE)
+        self._login = re.compile(speech.welcome, re.MULTILINE)
+        self._closing = re.compile(speech.closing, re.MULTILINE)
+        self._again: asyncio.Task[None] | None = None
+
+    def lines(self) -> Iterable[tuple[float, float | None]]:
+        """When each line was due and when it was answered."""
+        yield from self._answered
+        yield from ((due, None) for due, _ in self.unanswered)
+
+    async def call(self) -> None:
+        """Connect to some node; the first that has a socket for it."""
+        while True:
+            try:
+                await asyncio.get_running_loop().create_connection(lambda: self, *self._nodes[0])
+            except OSError:
+                self._nodes.rotate(-1)
+                await asyncio.sleep(AGAIN)
+            else:
+                return
+
+    async def talk(self, due: float, pause: float) -> None:
+        """Say a line whenever it is time."""
+        while True:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            self._said += 1
+            self.unanswered.append((due, self._said))
+            if self.welcome.is_set():
+                self._transport.write(self._speech.say(self._name, self._said))
+            due += pause
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say who it is."""
+        self._transport = transport
+        self._rest = b""
+        self._transport.write(self._speech.login(self._name))
+
+    def data_received(self, data: bytes) -> None:
+        """Look for answers among all that others say."""
+        whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
+        if not newline:
+            return
+        if self._speech.pong and self._speech.pong[0] in whole:
+            self._transport.write(self._speech.pong[1])
+        if not self.welcome.is_set():
+            found = self._login.search(whole)
+            if not found:
+                if re.search(rb"^-ERR ", whole, re.MULTILINE):
+                    self._transport.abort()  # the name is still held, perhaps
+                return
+            self.welcome.set()
+            for _, number in self.unanswered:
+                self._transport.write(self._speech.say(self._name, number))
+            whole = whole[found.end() :]
+        elif self._closing.search(whole):
+            whole = self._closing.split(whole)[0]
+        self._take(self._lines.findall(whole))
+
+    def _take(self, answers: Sequence[bytes]) -> None:
+        now = time.monotonic()
+        for answer in answers[: len(self.unanswered)]:
+            due, _ = self.unanswered.popleft()
+            self._answered.append((due, now))
+            self._counts[ANSWERED] += 1
+            self._counts[REFUSED] += answer.startswith(b"-ERR")
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Call another node in a while."""
+        self._counts[DROPPED] += self.welcome.is_set()
+        self.welcome.clear()
+        self._nodes.rotate(-1)
+        self._again = asyncio.create_task(self._call_again())
+
+    async def _call_again(self) -> None:
+        await asyncio.sleep(AGAIN)
+        await self.call()
