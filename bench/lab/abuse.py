@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from abuse import NICE, ROWS, Abuse, Abuser, cluster_for, prepared  # from tests/end_to_end
+from abuse import Abuse, Abuser, scene  # from tests/end_to_end
+from abuses import ABUSES  # from tests/end_to_end
 from cluster import Cluster  # from tests/end_to_end
 from helpers import Helper  # from tests/end_to_end
 from users import CHAINCHAT, Speech, Users, Waits  # from tests/end_to_end
@@ -20,7 +21,7 @@ from users import CHAINCHAT, Speech, Users, Waits  # from tests/end_to_end
 from lab.processes import cpu_seconds, peak_bytes, reset_peak, resident_bytes
 from lab.report import Result
 
-__all__ = ["NICE", "ROWS", "Abuse", "Chainchat", "Stage", "measure"]
+__all__ = ["ABUSES", "Abuse", "Chainchat", "Stage", "measure"]
 
 PHASES = {"calm": 1, "abuse": 2, "after": 1}
 """The phases, and how long each is in units of ``--seconds``."""
@@ -80,12 +81,12 @@ class Chainchat:
         """Prepare; ``with`` starts."""
         self._row = row
         self._size = size
-        self._cluster = cluster_for(row, lambda **options: Cluster(folder, **options))
+        self._cluster = row.cluster(lambda **options: Cluster(folder, **options))
 
     def __enter__(self) -> "Chainchat":
         try:
             self._cluster.start()
-            prepared(self._row, self._cluster, self._size)
+            self._row.be_prepared(self._cluster, self._size)
         except BaseException:
             self._cluster.close()
             raise
@@ -106,12 +107,14 @@ class Chainchat:
 
     def abuser(self) -> Helper:
         """Of the row."""
-        return Abuser(self._row, self._cluster, self._size)
+        return Abuser(self._row.act, scene(self._cluster, self._size))
 
     def state(self) -> Result:
         """Epochs, as logged; who is left; complaints in the logs."""
         logs = [node.log_text() for node in self._cluster.nodes.values()]
-        epochs = [int(each) for text in logs for each in re.findall(r"followed by epoch (\d+)", text)]
+        epochs = [
+            int(each) for text in logs for each in re.findall(r"followed by epoch (\d+)", text)
+        ]
         chains = [node.chain() for node in self._cluster.running]
         members = max((each["members"] for each in chains if each), key=len, default="")
         return {
@@ -144,6 +147,7 @@ def measure(stage: AbstractContextManager[Any], row: Abuse, seconds: float) -> R
             "row": row.name,
             "system": servers.name,
             "phases": {phase: _summary(each) for phase, each in waits.items()},
+            "newcomers": _summary(users.newcomers(times[1], times[2])),
             "dropped": dropped,
             "refused": refused,
             "nodes": nodes,
@@ -211,6 +215,8 @@ def faults(row: Abuse, found: Result) -> Iterator[str]:
             yield f"epoch {found['epoch']}"
         if found["dropped"]:
             yield f"{found['dropped']} hung up on"
+    if (turned_away := found["newcomers"]["unanswered"]) and not row.full:
+        yield f"{turned_away} of {found['newcomers']['lines']} newcomers not let in"
     grown = max((each["peak"] - each["memory"] for each in found["nodes"].values()), default=0)
     if grown > row.memory * 1e6:
         yield f"+{grown / 1e6:.0f} MB"

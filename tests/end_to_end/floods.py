@@ -8,6 +8,7 @@ made again. Who is hung up on by the server calls again in a while, as a script 
 import contextlib
 import errno
 import itertools
+import os
 import select
 import socket
 import time
@@ -26,6 +27,8 @@ READ_OCTETS = 1 << 18
 AGAIN = 0.2
 """Seconds after which a connection that was ended by the server is made again."""
 
+NAME_IN_USE = b"-ERR 433 "
+
 AT_ONCE = 64
 """New connections that are begun before the others have their turn again."""
 
@@ -42,19 +45,24 @@ def over_and_over(line: bytes) -> bytes:
     return line * max(1, BLOCK // len(line))
 
 
+def numbered(text: bytes, number: int) -> bytes:
+    """The text with a number for ``{}``, and with what no other process has for ``{own}``."""
+    return text.replace(b"{}", b"%d" % number).replace(b"{own}", b"%d" % os.getpid())
+
+
 def endless(block: bytes, *, first: bytes = b"") -> Script:
-    """The script that says a block for ever; ``{}`` in what comes first is the number."""
+    """The script that says a block for ever, after what comes first; see ``numbered``."""
 
     def script(number: int) -> Iterator[bytes]:
-        yield first.replace(b"{}", b"%d" % number)
+        yield numbered(first, number)
         yield from itertools.repeat(block)
 
     return script
 
 
 def once(text: bytes) -> Script:
-    """The script that says something once; ``{}`` is the number."""
-    return lambda number: iter([text.replace(b"{}", b"%d" % number)])
+    """The script that says something once; see ``numbered``."""
+    return lambda number: iter([numbered(text, number)])
 
 
 class _Stream:
@@ -64,17 +72,19 @@ class _Stream:
         self.flood = flood
         self.number = number
         self.due = 0.0
+        self.finished = False
         self.socket: socket.socket | None = None
 
     def open(self) -> None:
         """Connect, without waiting for it."""
         flood = self.flood
         self.pieces = flood.script(self.number)
+        self.finished = False
         self.unsent = memoryview(b"")
         self.socket = socket.socket()
         self.socket.setblocking(False)
-        if flood.receive_buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, flood.receive_buffer)
+        if flood.buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, flood.buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if flood.source:
             self.socket.bind((flood.source, 0))
@@ -94,29 +104,31 @@ class _Stream:
         self.socket.close()
         self.socket = None
         self.flood.tally[CLOSED] += refused
-        self.due = time.monotonic() + (AGAIN if refused else self.flood.pause)
+        self.due = time.monotonic() + AGAIN if refused else 0.0
+        if self.flood.loops:
+            self.number += self.flood.count
         self.flood.waiting.append(self)
 
     def ready(self, events: int) -> None:
         """Read, write, whatever goes."""
         try:
             if events & select.EPOLLIN and not self.read():
+                self.close(refused=not (self.finished and self.flood.loops))
+            elif events & (select.EPOLLHUP | select.EPOLLERR):
                 self.close(refused=True)
             elif events & select.EPOLLOUT:
                 self.write()
-            elif events & (select.EPOLLHUP | select.EPOLLERR):
-                self.close(refused=True)
         except BlockingIOError:
             pass
         except OSError:
             self.close(refused=True)
 
-    def read(self) -> int:
-        """How much came."""
+    def read(self) -> bool:
+        """Whether there is more to come: who is told that the name is still held calls again."""
         assert self.socket is not None
-        count = len(self.socket.recv(READ_OCTETS))
-        self.flood.tally[HEARD] += count
-        return count
+        data = self.socket.recv(READ_OCTETS)
+        self.flood.tally[HEARD] += len(data)
+        return bool(data) and NAME_IN_USE not in data
 
     def write(self) -> None:
         """Send the next piece, or what is left of one."""
@@ -134,6 +146,7 @@ class _Stream:
     def finish(self) -> None:
         """All is said."""
         assert self.socket is not None
+        self.finished = True
         if self.flood.again:
             self.close(refused=False)
         else:
@@ -152,9 +165,9 @@ class Flood:
         count: int = 1,
         reads: bool = True,
         again: bool = False,
-        pause: float = 0.0,
+        loops: bool = False,
         source: str = "",
-        receive_buffer: int = 0,
+        buffer: int = 0,
     ) -> None:
         """Prepare.
 
@@ -165,21 +178,31 @@ class Flood:
             count: how many there are.
             reads: whether they read what they are told.
             again: whether they hang up at the end of the script, and begin again.
-            pause: seconds before they do.
+            loops: whether, when the server has hung up at its end, they begin again at once, each
+                time with another number.
             source: the address that they come from, if it matters.
-            receive_buffer: octets that the kernel may take for each; 0: its own rule.
+            buffer: octets that the kernel may take for each; 0: its own rule.
         """
         self.tally = tally
         self.addresses = addresses
         self.script = script
         self.reads = reads
         self.again = again
-        self.pause = pause
+        self.loops = loops
         self.source = source
-        self.receive_buffer = receive_buffer
+        self.buffer = buffer
+        self.count = count
         self.poll = select.epoll()
         self.streams: dict[int, _Stream] = {}
         self.waiting = [_Stream(self, number) for number in range(count)]
+        self.parts = [self]
+
+    def with_(self, other: "Flood") -> "Flood":
+        """Together with another, in turn."""
+        other.poll.close()
+        other.poll, other.streams = self.poll, self.streams
+        self.parts.append(other)
+        return self
 
     def run(self, seconds: float = 1e9) -> None:
         """Do it for so long; then hang up, everybody at once."""
@@ -196,9 +219,11 @@ class Flood:
     def turn(self) -> None:
         """Call those whose time has come; then let everybody do what goes."""
         now = time.monotonic()
-        late = [stream for stream in self.waiting if stream.due <= now][:AT_ONCE]
+        late = [stream for part in self.parts for stream in part.waiting if stream.due <= now][
+            :AT_ONCE
+        ]
         for stream in late:
-            self.waiting.remove(stream)
+            stream.flood.waiting.remove(stream)
             stream.open()
         for number, events in self.poll.poll(0 if late else 0.02, 1024):
             stream_here = self.streams.get(number)

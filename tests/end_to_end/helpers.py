@@ -3,8 +3,11 @@
 import ctypes
 import multiprocessing
 import os
+import re
 import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 from talking import DEADLINE
@@ -68,7 +71,8 @@ class Helper:
 
 
 def _run(parent: int, nice: int, act: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends helpers
     os.nice(nice)
@@ -78,6 +82,13 @@ def _run(parent: int, nice: int, act: Callable[..., None], arguments: tuple[Any,
 
 def _end(*_: object) -> None:
     raise SystemExit
+
+
+def resident(pid: int) -> int:
+    """Octets of memory that a process has; 0 where the system does not tell."""
+    status = Path(f"/proc/{pid}/status")
+    found = re.search(r"VmRSS:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else 0
 
 
 def shared(count: int) -> Any:

@@ -7,6 +7,8 @@ on calls the next node, logs in, and says again what has no answer.
 """
 
 import asyncio
+import contextlib
+import itertools
 import re
 import time
 from collections import deque
@@ -24,10 +26,19 @@ PAUSE = 0.1
 AGAIN = 0.25
 """Seconds after which somebody calls again who was hung up on or refused."""
 
+NEWCOMERS = 0.5
+"""Seconds between two newcomers, who log in and leave."""
+
+LET_IN_WITHIN = 5.0
+"""Seconds that a newcomer waits."""
+
 GRACE = 5.0
 """Seconds that are waited in the end for answers."""
 
 ANSWERED, DROPPED, REFUSED = range(3)
+
+Line = tuple[float, float | None]
+"""When something was due, and when it was answered, if it was."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Speech:
         say: the line with a number, by name.
         answer: the answer to a line; its group, if there is any, is a refusal.
         closing: a line after which the server hangs up.
+        leave: what to say in the end.
         pong: what has to be answered, and how, whatever else happens.
     """
 
@@ -48,6 +60,7 @@ class Speech:
     say: Callable[[str, int], bytes]
     answer: bytes
     closing: bytes
+    leave: bytes
     pong: tuple[bytes, bytes] | None = None
 
 
@@ -57,6 +70,7 @@ CHAINCHAT = Speech(
     say=lambda name, number: f"{name} says line {number}, as ordinary as any\r\n".encode(),
     answer=rb"^(?:\+OK \d|(-ERR \d+))",
     closing=rb"^-ERR (?:4[23]\d|505) ",
+    leave=b"/logout\r\n",
 )
 
 
@@ -106,8 +120,16 @@ class Users:
         """
         self._counts = shared(3)
         self._here, there = pipe()
-        self._helper = Helper(_talk, there, self._counts, addresses, name, count, pause, speech)
-        self._lines: list[tuple[float, float | None]] = []
+        callers = [
+            (
+                f"{name}{i + 1}",
+                [addresses[(i + turn) % len(addresses)] for turn in range(len(addresses))],
+            )
+            for i in range(count)
+        ]
+        self._helper = Helper(_talk, there, self._counts, callers, pause, speech)
+        self._lines: list[Line] = []
+        self._newcomers: list[Line] = []
         self._end = 0.0
 
     def __enter__(self) -> Self:
@@ -147,56 +169,92 @@ class Users:
         """Say nothing more, and wait a while for what has no answer; afterwards ask ``between``."""
         self._here.send(None)
         assert self._here.poll(GRACE + DEADLINE), "the ordinary users do not come to an end"
-        self._lines = self._here.recv()
+        self._lines, self._newcomers = self._here.recv()
         self._end = time.monotonic()
         self._helper.wait()
 
     def between(self, begin: float, end: float) -> Waits:
         """What came of the lines that were due from one ``time.monotonic()`` to another."""
-        waits = Waits()
-        for due, answered in self._lines:
-            if begin <= due < end:
-                waits.seconds.append((self._end if answered is None else answered) - due)
-                waits.unanswered += answered is None
-        return waits
+        return _waits(self._lines, begin, end, self._end)
+
+    def newcomers(self, begin: float, end: float) -> Waits:
+        """Likewise of those who came in that time; ``unanswered`` are those not let in."""
+        return _waits(self._newcomers, begin, end, self._end)
+
+
+def _waits(lines: Iterable[Line], begin: float, end: float, last: float) -> Waits:
+    waits = Waits()
+    for due, answered in lines:
+        if begin <= due < end:
+            waits.seconds.append((last if answered is None else answered) - due)
+            waits.unanswered += answered is None
+    return waits
 
 
 def _talk(
     end: Any,
     counts: Any,
-    addresses: Sequence[tuple[str, int]],
-    name: str,
-    count: int,
+    callers: Sequence[tuple[str, Sequence[tuple[str, int]]]],
     pause: float,
     speech: Speech,
 ) -> None:
     """What the process of the users does."""
 
     async def talk() -> None:
-        users = []
-        for i in range(count):
-            nodes = [*addresses[i % len(addresses) :], *addresses[: i % len(addresses)]]
-            users.append(_User(f"{name}{i + 1}", nodes, speech, counts))
+        users = [_User(name, nodes, speech, counts) for name, nodes in callers]
         await asyncio.gather(*(user.call() for user in users))
         await asyncio.gather(*(user.welcome.wait() for user in users))
         end.send(None)
         begin = time.monotonic()
         talking = [
-            asyncio.create_task(user.talk(begin + i * pause / count, pause))
+            asyncio.create_task(user.talk(begin + i * pause / len(users), pause))
             for i, user in enumerate(users)
         ]
+        newcomers: list[Line] = []
+        nodes = [nodes[0] for _, nodes in callers]
+        talking.append(asyncio.create_task(_newcomers(callers[0][0], nodes, speech, newcomers)))
         asked = asyncio.Event()
         asyncio.get_running_loop().add_reader(end.fileno(), asked.set)
         await asked.wait()
         asyncio.get_running_loop().remove_reader(end.fileno())
         for task in talking:
             task.cancel()
-        deadline = time.monotonic() + GRACE
-        while any(user.unanswered for user in users) and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-        end.send([line for user in users for line in user.lines()])
+        await asyncio.wait(
+            [asyncio.create_task(user.settled.wait()) for user in users], timeout=GRACE
+        )
+        end.send(([line for user in users for line in user.lines()], newcomers))
 
     asyncio.run(talk())
+
+
+async def _newcomers(
+    name: str, nodes: Sequence[tuple[str, int]], speech: Speech, lines: list[Line]
+) -> None:
+    """Now and then somebody else comes, at one node after the other, and leaves."""
+    due = time.monotonic()
+    for number in itertools.count():
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        answered = None
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            newcomer = f"{name}-new{number % 100}"
+            async with asyncio.timeout(LET_IN_WITHIN):
+                await _come_and_go(nodes[number % len(nodes)], newcomer, speech)
+            answered = time.monotonic()
+        lines.append((due, answered))
+        due = max(due + NEWCOMERS, time.monotonic())
+
+
+async def _come_and_go(node: tuple[str, int], name: str, speech: Speech) -> None:
+    reader, writer = await asyncio.open_connection(*node)
+    try:
+        writer.write(speech.login(name))
+        welcome = re.compile(speech.welcome, re.MULTILINE)
+        while not welcome.search(line := await reader.readuntil(b"\n")):
+            if speech.pong and speech.pong[0] in line:
+                writer.write(speech.pong[1])
+        writer.write(speech.leave)
+    finally:
+        writer.close()
 
 
 class _User(asyncio.Protocol):
@@ -206,13 +264,14 @@ class _User(asyncio.Protocol):
         self, name: str, nodes: Sequence[tuple[str, int]], speech: Speech, counts: Any
     ) -> None:
         self.welcome = asyncio.Event()
+        self.settled = asyncio.Event()
         self.unanswered: deque[tuple[float, int]] = deque()
         self._name = name
         self._nodes = deque(nodes)
         self._speech = speech
         self._counts = counts
         self._said = 0
-        self._answered: list[tuple[float, float | None]] = []
+        self._answered: list[Line] = []
         self._rest = b""
         self._transport: Any = None
         self._lines = re.compile(speech.answer, re.MULTILINE)
@@ -220,7 +279,7 @@ class _User(asyncio.Protocol):
         self._closing = re.compile(speech.closing, re.MULTILINE)
         self._again: asyncio.Task[None] | None = None
 
-    def lines(self) -> Iterable[tuple[float, float | None]]:
+    def lines(self) -> Iterable[Line]:
         """When each line was due and when it was answered."""
         yield from self._answered
         yield from ((due, None) for due, _ in self.unanswered)
@@ -242,6 +301,7 @@ class _User(asyncio.Protocol):
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             self._said += 1
             self.unanswered.append((due, self._said))
+            self.settled.clear()
             if self.welcome.is_set():
                 self._transport.write(self._speech.say(self._name, self._said))
             due += pause
@@ -280,6 +340,8 @@ class _User(asyncio.Protocol):
             self._answered.append((due, now))
             self._counts[ANSWERED] += 1
             self._counts[REFUSED] += answer.startswith(b"-ERR")
+        if not self.unanswered:
+            self.settled.set()
 
     def connection_lost(self, _: Exception | None) -> None:
         """Call another node in a while."""
