@@ -8,7 +8,6 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -126,7 +125,7 @@ class Chainchat:
         }
 
 
-def measure(stage: AbstractContextManager[Any], row: Abuse, seconds: float) -> Result:
+def measure(stage: Stage, row: Abuse, seconds: float) -> Result:
     """Calm, abuse, calm; what the users noticed and what the servers used."""
     with stage as servers:
         nodes: dict[str, Result] = {}

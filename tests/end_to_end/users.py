@@ -52,7 +52,7 @@ class Speech:
         answer: the answer to a line; its group, if there is any, is a refusal.
         closing: a line after which the server hangs up.
         leave: what to say in the end.
-        pong: what has to be answered, and how, whatever else happens.
+        then: what is in a line after which more has to be said to be in, and that.
     """
 
     login: Callable[[str], bytes]
@@ -61,7 +61,7 @@ class Speech:
     answer: bytes
     closing: bytes
     leave: bytes
-    pong: tuple[bytes, bytes] | None = None
+    then: tuple[bytes, bytes] | None = None
 
 
 CHAINCHAT = Speech(
@@ -250,8 +250,8 @@ async def _come_and_go(node: tuple[str, int], name: str, speech: Speech) -> None
         writer.write(speech.login(name))
         welcome = re.compile(speech.welcome, re.MULTILINE)
         while not welcome.search(line := await reader.readuntil(b"\n")):
-            if speech.pong and speech.pong[0] in line:
-                writer.write(speech.pong[1])
+            if speech.then and speech.then[0] in line:
+                writer.write(speech.then[1])
         writer.write(speech.leave)
     finally:
         writer.close()
@@ -317,8 +317,8 @@ class _User(asyncio.Protocol):
         whole, newline, self._rest = (self._rest + data).rpartition(b"\n")
         if not newline:
             return
-        if self._speech.pong and self._speech.pong[0] in whole:
-            self._transport.write(self._speech.pong[1])
+        if self._speech.then and self._speech.then[0] in whole:
+            self._transport.write(self._speech.then[1])
         if not self.welcome.is_set():
             found = self._login.search(whole)
             if not found:
