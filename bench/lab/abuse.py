@@ -86,6 +86,7 @@ class Chainchat:
         try:
             self._cluster.start()
             self._row.be_prepared(self._cluster, self._size)
+            time.sleep(self._row.rest)
         except BaseException:
             self._cluster.close()
             raise
@@ -214,7 +215,8 @@ def faults(row: Abuse, found: Result) -> Iterator[str]:
             yield f"epoch {found['epoch']}"
         if found["dropped"]:
             yield f"{found['dropped']} hung up on"
-    if (turned_away := found["newcomers"]["unanswered"]) and not row.full:
+    turned_away = found["newcomers"]["unanswered"]
+    if turned_away and not (row.full or row.departs):
         yield f"{turned_away} of {found['newcomers']['lines']} newcomers not let in"
     grown = max((each["peak"] - each["memory"] for each in found["nodes"].values()), default=0)
     if grown > row.memory * 1e6:

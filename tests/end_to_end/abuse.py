@@ -77,6 +77,7 @@ class Abuse:
         bound: what bounds them.
         settings: lines of chain.ini, from the section [clients] on.
         files: descriptors that a node may have; 0: as many as it likes.
+        rest: seconds that benchmarks wait after the start: until then some limits do not hold.
         full: whether newcomers are turned away by design meanwhile.
         departs: whether nodes go and come by design.
     """
@@ -92,6 +93,7 @@ class Abuse:
     bound: str = "the buffers of a few sessions, pages of the log"
     settings: str = ""
     files: int = 0
+    rest: float = 0.0
     full: bool = False
     departs: bool = False
 

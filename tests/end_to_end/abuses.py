@@ -232,6 +232,7 @@ CONNECTIONS = [
         size=3_000,
         small=300,
         settings="[limits]\nper-address = 64\nexempt = 127.0.0.1",
+        rest=31.0,
     ),
     Abuse(
         name="descriptors",

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,12 @@ ANSWERED_WITHIN = 10.0
 
 FREE_WITHIN = 10.0
 """Seconds until a name is free whose connection acknowledges nothing."""
+
+MOST_TAKEN = 16 << 20
+"""Octets that no kernel keeps for one connection whose other end does not read."""
+
+STUCK = 2.0
+"""Seconds in which nothing more is taken from somebody who is not listened to."""
 
 SHOWN = 300
 """Lines shown to somebody who types nothing."""
@@ -73,6 +80,18 @@ def test_who_mistypes_a_few_lines_is_not_hung_up_on(cluster: Cluster) -> None:
             assert person.ask("/dance").startswith("-ERR 500 ")
         assert person.ask("at last").startswith("+OK ")
         person.ask("/logout")
+
+
+def test_who_reads_no_answers_is_listened_to_no_longer(cluster: Cluster) -> None:
+    with Caller(cluster["tail"].address, receive_buffer=4_096) as caller:
+        caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        caller.socket.settimeout(STUCK)
+        sent = 0
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            while sent < MOST_TAKEN:
+                sent += caller.socket.send(b"\xff\xfd\x01" * 10_000)
+        assert sent < MOST_TAKEN
+    assert cluster.epoch == 1
 
 
 def test_what_was_shown_to_a_quiet_reader_is_not_shown_again(new_cluster: NewCluster) -> None:

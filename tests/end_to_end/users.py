@@ -83,7 +83,7 @@ class Waits:
         unanswered: how many never had one.
     """
 
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list, repr=False)
     unanswered: int = 0
 
     def percentile(self, percent: float) -> float:
