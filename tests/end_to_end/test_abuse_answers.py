@@ -52,7 +52,8 @@ def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
         yield made
 
 
-def test_a_question_that_costs_too_much_is_refused(cluster: Cluster) -> None:
+def test_a_question_that_costs_too_much_is_refused(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(POSITIONS).start()
     make_accounts([cluster["head"].address], [f"somebody-with-a-name-{i}" for i in range(300)])
     with Person(cluster["tail"].address, "asker", within=ANSWERED_WITHIN) as asker:
         asker.write(COSTLY)
