@@ -17,7 +17,7 @@ from cluster import Cluster  # from tests/end_to_end
 from helpers import Helper  # from tests/end_to_end
 from users import CHAINCHAT, Speech, Users, Waits  # from tests/end_to_end
 
-from lab.processes import cpu_seconds, peak_bytes, reset_peak, resident_bytes
+from lab.processes import ServerError, cpu_seconds, peak_bytes, reset_peak, resident_bytes
 from lab.report import Result
 
 __all__ = ["ABUSES", "Abuse", "Chainchat", "Stage", "measure"]
@@ -137,6 +137,8 @@ def measure(stage: Stage, row: Abuse, seconds: float) -> Result:
             with _metered(servers, nodes) as peaks, servers.abuser() as abuser:
                 _pass_until(times[1] + seconds * PHASES["abuse"], servers, peaks)
                 times.append(time.monotonic())
+                if not abuser.running:
+                    raise ServerError("the abuser has ended before its time")
             dropped, refused = users.dropped, users.refused
             _pass_until(times[2] + seconds * PHASES["after"], servers, {})
             times.append(time.monotonic())

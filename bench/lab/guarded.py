@@ -117,12 +117,15 @@ def _slow_readers(scene: Scene) -> None:
     """They are told what two others say, and read nothing."""
     line = b"PRIVMSG #room :" + b"what is said to those who do not listen " * 12 + b"\r\n"
     loud = endless(JOIN + over_and_over(line), first=LOGIN.replace(b"f{own}", b"l{own}"))
-    deaf = once(LOGIN + JOIN)
-    source = "127.0.0.2"
     Flood(
-        scene.tally, scene.addresses, deaf, count=scene.size, reads=False, buffer=4_096,
+        scene.tally,
+        scene.addresses,
+        once(LOGIN + JOIN),
+        count=scene.size,
+        reads=False,
+        buffer=4_096,
         source="127.0.0.3",
-    ).with_(Flood(scene.tally, scene.addresses, loud, count=2, source=source)).run()  # fmt: skip
+    ).with_(Flood(scene.tally, scene.addresses, loud, count=2, source="127.0.0.2")).run()
 
 
 ACTS: dict[str, Act] = {

@@ -102,7 +102,7 @@ class Abuse:
         cluster = make(clients=self.settings)
         if self.files:
             for node in cluster.nodes.values():
-                node.launcher = ["prlimit", f"--nofile={self.files}:{self.files}", "--"]
+                node.launcher = ["sh", "-c", f'ulimit -n {self.files}; exec "$@"', "sh"]
         return cluster
 
     def be_prepared(self, cluster: Cluster, size: int) -> None:

@@ -6,7 +6,6 @@ made again. Who is hung up on by the server calls again in a while, as a script 
 """
 
 import contextlib
-import errno
 import itertools
 import os
 import select
@@ -28,6 +27,9 @@ AGAIN = 0.2
 """Seconds after which a connection that was ended by the server is made again."""
 
 NAME_IN_USE = b"-ERR 433 "
+
+NO_PORT_YET = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
+"""Linux: choose the port at the connection, when it is known which ones will do."""
 
 AT_ONCE = 64
 """New connections that are begun before the others have their turn again."""
@@ -86,10 +88,15 @@ class _Stream:
         if flood.buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, flood.buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if flood.source:
-            self.socket.bind((flood.source, 0))
         address = flood.addresses[self.number % len(flood.addresses)]
-        if self.socket.connect_ex(address) not in (0, errno.EINPROGRESS):
+        try:
+            if flood.source:
+                self.socket.setsockopt(socket.IPPROTO_IP, NO_PORT_YET, 1)
+                self.socket.bind((flood.source, 0))
+            self.socket.connect(address)
+        except BlockingIOError:
+            pass
+        except OSError:  # no ports left, or nobody there
             self.close(refused=True)
             return
         flood.streams[self.socket.fileno()] = self

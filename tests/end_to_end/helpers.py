@@ -32,7 +32,6 @@ class Helper:
             arguments: of the function.
             nice: how far it stands back where processors are short.
         """
-        self.ended = False
         self._process = _processes.Process(
             target=_run, args=(os.getpid(), nice, act, arguments), daemon=True
         )

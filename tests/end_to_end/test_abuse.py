@@ -1,9 +1,10 @@
 """Whatever is done to the nodes, ordinary users are answered, and no node is thought dead.
 
-Each row of ``abuse.ABUSES`` in small. The bound on the waiting is generous, for machines that are
+Each row of ``abuses.ABUSES`` in small. The bound on the waiting is generous, for machines that are
 busy; that nothing was expelled is not a matter of degree.
 """
 
+import select
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +13,8 @@ from abuses import ABUSES
 from cluster import Cluster
 from helpers import resident
 from users import Users
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="abusers need Linux")
 
 ANSWERED_WITHIN = 2.0
 """Seconds that any line of an ordinary user may take."""
@@ -28,8 +31,8 @@ NewCluster = Callable[..., Cluster]
 class Wards:
     """A chain for many tests: the next one has a new one if anything has happened to it."""
 
-    def __init__(self, new_folder: Callable[..., Cluster]) -> None:
-        self._make = new_folder
+    def __init__(self, make: NewCluster) -> None:
+        self._make = make
         self._cluster: Cluster | None = None
         self._users = 0
 
@@ -98,10 +101,11 @@ def test_ordinary_users_notice_nothing(
     nodes = list(cluster.nodes.values())
     before = [resident(node.pid) for node in nodes]
     users = Users([node.address for node in nodes], name=wards.names())
-    with users, Abuser(row.act, scene(cluster, row.small)):
+    with users, Abuser(row.act, scene(cluster, row.small)) as abuser:
         users.wait_for(LINES)
         grown = [resident(node.pid) - was for node, was in zip(nodes, before, strict=True)]
         users.finish()
+        assert abuser.running
     waits = users.between(0.0, float("inf"))
     assert waits.unanswered == 0
     assert waits.longest < ANSWERED_WITHIN
