@@ -292,7 +292,7 @@ CONNECTIONS = [
 REMEMBERED = [
     Abuse(
         name="client-ids",
-        what="one program uses 300,000 client IDs",
+        what="twenty programs use ever new client IDs, 300,000 at most",
         act=client_ids(1),
         size=300_000,
         small=300_000,
@@ -300,7 +300,7 @@ REMEMBERED = [
     ),
     Abuse(
         name="remembered-sends",
-        what="one program says 1,000 lines with each of 1,000 client IDs",
+        what="twenty programs say 1,000 lines with each of 1,000 client IDs",
         act=client_ids(1_000),
         size=1_000,
         small=1_000,

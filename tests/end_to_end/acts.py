@@ -15,8 +15,6 @@ from typing import Any
 from abuse import Act, Scene
 from cluster import environment, free_ports, twistd
 from floods import (
-    HEARD,
-    OPENED,
     READ_OCTETS,
     Address,
     Flood,
@@ -150,18 +148,18 @@ def resume(scene: Scene) -> None:
         Flood(scene.tally, scene.tail, once(ask)).run(VISIT)
 
 
-def client_ids(sends: int) -> Act:
-    """A new client ID each time, of one account."""
+def client_ids(sends: int, programs: int = 20) -> Act:
+    """A new client ID each time, of one of these accounts, until they are as many as the scene."""
     says = b"".join(b"@%d SEND %d * :x\n" % (number, number) for number in range(1, sends + 1))
-    hello = b"/hello chainchat/1 client=c{own}-{}\n@l LOGIN busy{own} quiet\n"
+    hello = b"/hello chainchat/1 client=c{own}-{}\n"
+
+    def script(number: int) -> Iterator[bytes]:
+        yield numbered(hello, number)
+        login = b"@l LOGIN busy{own}-{} quiet\n"
+        yield numbered(login, number % programs) + says + b"@o LOGOUT\n"
 
     def act(scene: Scene) -> None:
-        for number in range(scene.size):
-            text = numbered(hello, number) + says + b"@o LOGOUT\n"
-            scene.tally[OPENED] += 1
-            with contextlib.suppress(OSError):
-                scene.tally[HEARD] += len(converse(scene.tail[0], text, b"\0", 5.0))
-        signal.pause()
+        Flood(scene.tally, scene.tail, script, count=programs, loops=True, most=scene.size).run()
 
     return act
 

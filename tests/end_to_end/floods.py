@@ -114,7 +114,8 @@ class _Stream:
         self.due = time.monotonic() + AGAIN if refused else 0.0
         if self.flood.loops:
             self.number += self.flood.count
-        self.flood.waiting.append(self)
+        if self.number < self.flood.most:
+            self.flood.waiting.append(self)
 
     def ready(self, events: int) -> None:
         """Read, write, whatever goes."""
@@ -173,6 +174,7 @@ class Flood:
         reads: bool = True,
         again: bool = False,
         loops: bool = False,
+        most: int = 1 << 62,
         source: str = "",
         buffer: int = 0,
     ) -> None:
@@ -187,6 +189,7 @@ class Flood:
             again: whether they hang up at the end of the script, and begin again.
             loops: whether, when the server has hung up at its end, they begin again at once, each
                 time with another number.
+            most: the number with which nobody begins again.
             source: the address that they come from, if it matters.
             buffer: octets that the kernel may take for each; 0: its own rule.
         """
@@ -196,6 +199,7 @@ class Flood:
         self.reads = reads
         self.again = again
         self.loops = loops
+        self.most = most
         self.source = source
         self.buffer = buffer
         self.count = count
