@@ -46,7 +46,11 @@ INSPIRCD = """
 
 
 class IrcServer(Peer):
-    """One server, one channel."""
+    """One server, one channel.
+
+    Attributes:
+        address: where it listens.
+    """
 
     config = ""
     password = b""
@@ -55,8 +59,8 @@ class IrcServer(Peer):
     def begin(self) -> None:
         """Start it."""
         self._names = 0
-        (self._address,) = addresses(1)
-        host, port = self._address
+        (self.address,) = addresses(1)
+        host, port = self.address
         config = self.folder / "irc.conf"
         config.write_text(self.config.format(host=host, port=port, folder=self.folder))
         self.start("server", *self.arguments(config))
@@ -69,15 +73,15 @@ class IrcServer(Peer):
     def writers(self, count: int, text: bytes) -> Sequence[LineWriter]:
         """Speakers, who are told nothing about what they say."""
         request = b"PRIVMSG %s :%s\r\n" % (CHANNEL, text)
-        return [LineWriter(self._address, self._greeting(), request, lines=0) for _ in range(count)]
+        return [LineWriter(self.address, self._greeting(), request, lines=0) for _ in range(count)]
 
     def receivers(self, count: int) -> Sequence[Listener]:
         """Listeners."""
-        return [Listener(self._address, self._greeting()) for _ in range(count)]
+        return [Listener(self.address, self._greeting()) for _ in range(count)]
 
     def idlers(self, count: int) -> Sequence[Listener]:
         """Those who have not joined."""
-        return [Listener(self._address, replace(self._greeting(), then=None)) for _ in range(count)]
+        return [Listener(self.address, replace(self._greeting(), then=None)) for _ in range(count)]
 
     def _greeting(self) -> Greeting:
         """Log in, then join; 366 is the end of the list of those who have joined."""
@@ -127,5 +131,5 @@ class Words(IrcServer):
 
     def arguments(self, config: Path) -> list[str]:  # noqa: ARG002 - it has none
         """A program of this folder."""
-        host, port = self._address
+        host, port = self.address
         return [str(Path(__file__).with_name("words_server.py")), host, str(port)]

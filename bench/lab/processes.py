@@ -26,8 +26,22 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_bytes(pid: int) -> int:
     """How much of a process is in memory."""
+    return _status_bytes(pid, "VmRSS:")
+
+
+def peak_bytes(pid: int) -> int:
+    """The most that was in memory since the start, or since ``reset_peak``."""
+    return _status_bytes(pid, "VmHWM:")
+
+
+def reset_peak(pid: int) -> None:
+    """Forget the peak so far."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _status_bytes(pid: int, key: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(key):
             return int(line.split()[1]) * 1024
     raise ProcessLookupError(f"process {pid} has no memory: it has ended")
 

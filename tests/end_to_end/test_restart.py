@@ -179,8 +179,7 @@ def test_a_long_log_starts_from_its_checkpoint(new_cluster: NewCluster) -> None:
         assert (found[0].message.text, found[-1].message.text) == ("for bob", "the last for bob")
     with Person(cluster["head"].address, "bob") as bob:
         # His mark is in the checkpoint, and so is that he has seen the first one.
-        missed = int(re.search(r"you missed (\d+)", bob.welcome)[1])
-        assert missed == 1_000  # more are not counted
+        assert "you missed more than 1000 messages" in bob.welcome
         assert bob.hear(r"#\d+ \S+ alice(?: >> you)?: (.*)")[1] == "2"
         bob.hear("alice >> you: the last for bob")
     cluster.stop()

@@ -1,0 +1,279 @@
+"""What abusers do, and what is prepared for it: the verbs of ``abuses``."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from abuse import Act, Scene
+from cluster import environment, free_ports, twistd
+from floods import (
+    READ_OCTETS,
+    Address,
+    Flood,
+    converse,
+    endless,
+    make_accounts,
+    numbered,
+    once,
+    over_and_over,
+    say_many,
+)
+from talking import DEADLINE
+
+from chainchat.storage.sqlite import DATABASE
+
+PERSON = b"flooder{own}-{}\n"
+PROGRAM = b"/hello chainchat/1 client=flood\n@l LOGIN flooder{own}-{} quiet\n"
+
+COSTLY = b"/list " + b"(.*){9}" * 144 + b"\n"
+"""A question within the longest line; its groups are 1,297 captures."""
+
+MESSAGE = b"something that was said while others were away, of a hundred octets in all" + b"." * 26
+
+VISIT = 6.0
+"""Seconds after which those who come to read go away and come again."""
+
+
+def flood(place: str, line: bytes, first: bytes = b"", count: int = 0, **options: Any) -> Act:
+    """Say a line over and over.
+
+    Args:
+        place: where; a property of the scene.
+        line: what is said.
+        first: what is said before.
+        count: by how many; 0: by as many as the scene is large.
+        options: of the ``Flood``.
+    """
+
+    def act(scene: Scene) -> None:
+        script = endless(over_and_over(line), first=first)
+        addresses = getattr(scene, place)
+        Flood(scene.tally, addresses, script, count=count or scene.size, **options).run()
+
+    return act
+
+
+def visits(text: bytes, place: str = "everywhere", divisor: int = 1, **options: Any) -> Act:
+    """Say something once and stay; by as many as the scene is large, or that divided."""
+
+    def act(scene: Scene) -> None:
+        addresses = getattr(scene, place)
+        count = max(1, scene.size // divisor)
+        Flood(scene.tally, addresses, once(text), count=count, **options).run()
+
+    return act
+
+
+def loops(place: str, text: bytes, count: int) -> Act:
+    """Call, say something, wait until the server hangs up, for ever; so many at a time."""
+
+    def act(scene: Scene) -> None:
+        Flood(scene.tally, getattr(scene, place), once(text), count=count, loops=True).run()
+
+    return act
+
+
+def octets(scene: Scene) -> None:
+    """As ``nc`` in raw mode, without Nagle's delay."""
+
+    def script(number: int) -> Iterator[bytes]:
+        yield numbered(PERSON, number)
+        while True:
+            yield from (bytes([octet]) for octet in b"hello\n")
+
+    Flood(scene.tally, scene.tail, script, count=scene.size).run()
+
+
+# --- what has to be there first
+
+
+def accounts(scene: Scene) -> None:
+    """The same ones for every row that shares a chain."""
+    make_accounts(scene.everywhere, [f"account-of-somebody-{i}" for i in range(scene.size)])
+
+
+def history(scene: Scene) -> None:
+    """So many messages."""
+    say_many(scene.head[0], scene.size, MESSAGE, name=f"writer{time.time_ns()}")
+
+
+def missed_by(names: Sequence[str]) -> Act:
+    """So many messages, while these were away."""
+
+    def prepare(scene: Scene) -> None:
+        make_accounts(scene.everywhere, names)
+        history(scene)
+
+    return prepare
+
+
+# --- those who come and go
+
+
+def come_to_read(name: bytes, count: int) -> Act:
+    """So many log in at a node, read for a while, vanish; again at the next node."""
+
+    def act(scene: Scene) -> None:
+        for turn in range(10**9):
+            place = [scene.addresses[-1 - turn % len(scene.addresses)]]
+            Flood(scene.tally, place, once(name), count=count).run(VISIT)
+
+    return act
+
+
+def storm(scene: Scene) -> None:
+    """All read for some seconds, lose their connections, and come back at once."""
+    while True:
+        Flood(scene.tally, scene.everywhere, once(b"reader{}\n"), count=scene.size).run(VISIT)
+
+
+def resume(scene: Scene) -> None:
+    """One session goes from connection to connection, and begins at the beginning each time."""
+    hello = b"/hello chainchat/1 client=resume\n"
+    name = numbered(b"resumer{own}", 0)
+    login = hello + b"@l LOGIN " + name + b" quiet\n"
+    answer = converse(scene.tail[0], login, b"+OK @l session=")
+    found = re.search(rb"session=(\S+)", answer)
+    assert found, answer
+    ask = hello + b"@r RESUME %s %s after=0\n" % (name, found[1])
+    while True:
+        Flood(scene.tally, scene.tail, once(ask)).run(VISIT)
+
+
+def client_ids(sends: int, programs: int = 20) -> Act:
+    """A new client ID each time, of one of these accounts, until they are as many as the scene."""
+    says = b"".join(b"@%d SEND %d * :x\n" % (number, number) for number in range(1, sends + 1))
+    hello = b"/hello chainchat/1 client=c{own}-{}\n"
+
+    def script(number: int) -> Iterator[bytes]:
+        yield numbered(hello, number)
+        login = b"@l LOGIN busy{own}-{} quiet\n"
+        yield numbered(login, number % programs) + says + b"@o LOGOUT\n"
+
+    def act(scene: Scene) -> None:
+        Flood(scene.tally, scene.tail, script, count=programs, loops=True, most=scene.size).run()
+
+    return act
+
+
+# --- those who are only there
+
+
+def crowd(scene: Scene) -> Flood:
+    """Many who are on and idle."""
+    return Flood(scene.tally, scene.everywhere, once(b"idler{own}-{}\n"), count=scene.size)
+
+
+def crowd_and_one(line: bytes) -> Act:
+    """Many are on, and one says this over and over."""
+
+    def act(scene: Scene) -> None:
+        one = Flood(scene.tally, scene.tail, endless(over_and_over(line), first=PERSON))
+        crowd(scene).with_(one).run()
+
+    return act
+
+
+def crowd_and_two(scene: Scene) -> None:
+    """Many are on, and one says a private line to another fifty times a second."""
+    many = crowd(scene)
+    two = [socket.create_connection(address, DEADLINE) for address in scene.addresses[:2]]
+    for name, each in zip((b"anna", b"otto"), two, strict=True):
+        each.sendall(numbered(name + b"{own}\n", 0))
+        each.setblocking(False)
+    due = time.monotonic() + 1.0
+    while True:
+        many.turn()
+        if time.monotonic() >= due:
+            due += 0.02
+            with contextlib.suppress(BlockingIOError):
+                two[0].sendall(numbered(b">> otto{own}: good day\n", 0))
+            for each in two:
+                with contextlib.suppress(BlockingIOError):
+                    each.recv(READ_OCTETS)
+
+
+def slow_readers(scene: Scene) -> None:
+    """They are told what two others say, and read nothing."""
+    deaf = once(b"deaf{own}-{}\n")
+    line = b"what is said to those who do not listen " * 12 + b"\n"
+    loud = endless(over_and_over(line), first=b"loud{own}-{}\n")
+    Flood(scene.tally, scene.everywhere, deaf, count=scene.size, reads=False, buffer=4_096).with_(
+        Flood(scene.tally, scene.everywhere, loud, count=2)
+    ).run()
+
+
+# --- neighbours
+
+
+def foreign_reader(scene: Scene) -> None:
+    """A backup tool begins to read, much is written meanwhile, it lets go; once more."""
+    files = [scene.node(position).data / DATABASE for position in ("head", "middle", "tail")]
+    for number in range(10**9):
+        readers = [sqlite3.connect(f"file:{path}?mode=ro", uri=True) for path in files]
+        for reader in readers:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        with contextlib.suppress(OSError, AssertionError):
+            _write(scene.head[0], scene.size, f"writer{os.getpid()}-{number}")
+        for reader in readers:
+            reader.close()
+        time.sleep(1.0)
+
+
+def _write(address: Address, megabytes: int, name: str) -> None:
+    say_many(address, megabytes * 1_100, b"x" * 900, name=name)
+
+
+def second_process(scene: Scene) -> None:
+    """The head once more, with a folder and ports of its own, as after a copied chain.ini."""
+    head = scene.node("head")
+    client_port, chain_port = free_ports(2)
+    text = head.config.read_text()
+    for old, new in (
+        (f"client-port = {head.client_port}\n", f"client-port = {client_port}\n"),
+        (f"chain-port = {head.chain_port}\n", f"chain-port = {chain_port}\n"),
+        ("data = var/head\n", "data = var/second\n"),
+    ):
+        text = text.replace(old, new)
+    folder = head.config.parent / "second"
+    folder.mkdir(exist_ok=True)
+    (folder / "chain.ini").write_text(text)
+    _keep_running("head", folder / "chain.ini", folder / "log")
+
+
+def flapping(scene: Scene) -> None:
+    """The tail is killed and started every two seconds, as by a supervisor that knows no pause."""
+    tail = scene.node("tail")
+    os.kill(tail.pid, signal.SIGKILL)
+    _keep_running("tail", tail.config, tail.log, lives=2.0)
+
+
+def _keep_running(position: str, config: Path, log: Path, lives: float = 1e9) -> None:
+    """Start a node, kill it when it has lived so long, start it again."""
+    command = [*twistd(), "-n", "chainchat", "--position", position, "--config", str(config)]
+    with log.open("ab") as output:
+        while True:
+            process = subprocess.Popen(
+                command,
+                cwd=config.parent,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(lives)
+                    time.sleep(1.0)  # it has ended by itself; a supervisor waits a little
+            finally:
+                process.kill()
+                process.wait()
