@@ -403,7 +403,7 @@ def test_a_client_that_sends_no_more_is_answered_and_the_connection_closed(house
 def test_a_client_that_sends_no_more_gets_what_it_missed_before_the_connection_closes(pair, house):
     alice, bob = pair
     bob.session.lost()
-    alice.says(*(f"line {n}" for n in range(250)))
+    alice.says(*(f"line {n}" for n in range(150)))
     bob = house.client()
     bob.connection.on_write = lambda: bob.session.output_full(full=True)
     bob.session.output_full(full=True)
@@ -413,7 +413,7 @@ def test_a_client_that_sends_no_more_gets_what_it_missed_before_the_connection_c
     while not bob.connection.closed:
         bob.session.output_full(full=False)
         seen += [line.split(": ")[1] for line in bob.reads() if line.startswith("#")]
-    assert seen == [f"line {n}" for n in range(250)]
+    assert seen == [f"line {n}" for n in range(150)]
 
 
 def test_when_the_node_stops_what_was_read_is_answered_and_nothing_more_is_read(house, pair):
@@ -739,25 +739,25 @@ def test_what_waits_on_one_connection_waits_on_no_other(pair):
 def test_a_slow_reader_gets_everything_later_in_order_and_once(pair):
     alice, bob = pair
     bob.session.output_full(full=True)
-    alice.says(*(f"line {n}" for n in range(250)))
+    alice.says(*(f"line {n}" for n in range(150)))
     assert bob.says("/who") == []
     assert bob.connection.held
     bob.session.output_full(full=False)
-    alice.says("line 250")
+    alice.says("line 150")
     texts = [line.split(": ")[1] for line in bob.reads() if line.startswith("#")]
-    assert texts == [f"line {n}" for n in range(251)]
+    assert texts == [f"line {n}" for n in range(151)]
     assert not bob.connection.held
 
 
 def test_a_reader_that_is_full_again_at_every_write_gets_everything_once(pair):
     alice, bob = pair
     bob.connection.on_write = lambda: bob.session.output_full(full=True)
-    alice.says(*(f"line {n}" for n in range(250)))
+    alice.says(*(f"line {n}" for n in range(150)))
     seen = []
     while lines := bob.reads():
         seen += [line.split(": ")[1] for line in lines if line.startswith("#")]
         bob.session.output_full(full=False)
-    assert seen == [f"line {n}" for n in range(250)]
+    assert seen == [f"line {n}" for n in range(150)]
 
 
 def test_a_long_answer_is_read_no_faster_than_it_is_taken(house, pair):

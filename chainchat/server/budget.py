@@ -11,16 +11,16 @@ clients can have on their way through it is bounded (``node.MAX_PENDING``).
 
 from collections.abc import Callable
 
-HEAR_SECONDS = 0.004
+HEAR_SECONDS = 0.002
 """For what those who are logged in say and ask."""
 
-PATIENT_SECONDS = 0.002
+PATIENT_SECONDS = 0.001
 """For newcomers, pages of answers, and whoever reads on from the log."""
 
 PATIENT_SHARE = 0.25
 """Of a node's time that such work may take: after a slice of it, it rests for so much longer."""
 
-APPLY_SECONDS = 0.005
+APPLY_SECONDS = 0.003
 """For applying what is committed, checkpoints included."""
 
 READ_SECONDS = 0.002
@@ -29,10 +29,10 @@ READ_SECONDS = 0.002
 PAGE_SECONDS = READ_SECONDS / 2
 """For one page of an answer."""
 
-LEND_SECONDS = 0.004
+LEND_SECONDS = 0.003
 """For lending the log to learners."""
 
-TELL_SECONDS = 0.005
+TELL_SECONDS = 0.003
 """For writing replies, messages and notices to clients."""
 
 LONG_TURN_SECONDS = 0.05

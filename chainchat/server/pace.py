@@ -48,6 +48,6 @@ class Pace(Struct, frozen=True):
 NEWCOMER: Final = Pace(per_second=20, at_once=60, octets=OCTETS_IN_UNIT)
 """Before the login."""
 
-PERSON: Final = Pace(per_second=100, at_once=300, octets=OCTETS_IN_UNIT)
+PERSON: Final = Pace(per_second=50, at_once=200, octets=OCTETS_IN_UNIT)
 
 PROGRAM: Final = Pace(per_second=2_000, at_once=4_000, octets=PROGRAM_OCTETS_IN_UNIT)
