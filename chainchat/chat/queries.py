@@ -12,8 +12,9 @@ import re2
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
+from chainchat.chat.accounts import Account
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.chat.state import Account, ChatState
+from chainchat.chat.state import ChatState
 from chainchat.chat.voice import Message
 
 PAGE_NAMES = 1_000

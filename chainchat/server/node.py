@@ -46,6 +46,7 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
+from chainchat.server.budget import Slice
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.standing import OwnLog, Standing, progress, standing
@@ -65,6 +66,9 @@ AnyEffect = replica.Effect | membership.Effect | catching_up.Effect | reads.Answ
 
 Replied = Callable[[Sequence[Result]], None]
 """Is called with the results of what was submitted."""
+
+CHECKPOINT_SECONDS = 0.004
+"""Of a turn, for the checkpoint that is being written."""
 
 PROGRESS_SECONDS = 1.0
 """How often a learner logs how far it has come."""
@@ -386,6 +390,7 @@ class Node:
             self._perform(answer)
         if self._sponsor.busy:
             self._soon()
+        self._write_checkpoint()
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2
         self.congested = self.congested and not room_again
         if self.audience is None:
@@ -558,11 +563,18 @@ class Node:
             if entry.origin == own and outcome.results:
                 self._reply(entry.number, outcome.results)
             if self._applied.checkpoint_is_due:
-                digest = self._applied.checkpoint()
-                successor = self.configuration.successor(self.me.position)
-                if successor is not None:
-                    message = StateDigest(self.configuration.epoch, entry.seq, digest)
-                    self._network.send(successor, message)
+                self._applied.begin_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
+        time = Slice(self._clock.seconds, CHECKPOINT_SECONDS)
+        finished = self._applied.write_checkpoint(time.left)
+        if self._applied.checkpointing:
+            self._soon()
+        successor = self.configuration.successor(self.me.position)
+        if finished is not None and successor is not None:
+            message = StateDigest(self.configuration.epoch, finished.seq, finished.digest)
+            self._network.send(successor, message)
 
     def _reply(self, number: int, results: Sequence[Result]) -> None:
         while self._waiting and self._waiting[0][0] <= number:

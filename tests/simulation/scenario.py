@@ -70,7 +70,11 @@ def run(
     Raises:
         InvariantError: a promise was broken.
     """
-    with patch("chainchat.server.applying.CHECKPOINT_ENTRIES", CHECKPOINT_ENTRIES[seed % 2]):
+    with (
+        patch("chainchat.server.applying.CHECKPOINT_ENTRIES", CHECKPOINT_ENTRIES[seed % 2]),
+        patch("chainchat.server.applying.RECORDS_AT_ONCE", 1),
+        patch("chainchat.server.node.CHECKPOINT_SECONDS", 0.0),
+    ):
         return _run(seed, trace, watch_votes=watch_votes)
 
 
