@@ -113,7 +113,7 @@ class Storage(Log, Protocol):
         """
 
     def begin_checkpoint(self, seq: int) -> None:
-        """Begin the checkpoint as of entry ``seq``, with the index as of now.
+        """Begin the checkpoint as of entry ``seq``, above the last one's, with the index as of now.
 
         The state can be written bit by bit while the log goes on.
         """

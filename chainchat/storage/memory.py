@@ -109,7 +109,7 @@ class MemoryStorage:
             self._index.cut(self._finished)
 
     def begin_checkpoint(self, seq: int) -> None:
-        assert self._begun == self._finished
+        assert self._begun == self._finished < seq
         self._begun = seq
 
     def write_records(self, records: Sequence[Record]) -> bool:

@@ -414,7 +414,7 @@ class SQLiteStorage:
         self._index, self._unwritten = Index(), Index()
 
     def begin_checkpoint(self, seq: int) -> None:
-        assert self._checkpoints.begun == self._checkpoints.finished
+        assert self._checkpoints.begun == self._checkpoints.finished < seq
         self._checkpoints.begun = seq
         self._index, self._unwritten = Index(), self._index
 
