@@ -9,8 +9,8 @@ from sessions_house import DAY_SECONDS, HELLO, Connection, House, one
 from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
+from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import GIVEN_UP, Accounts
-from chainchat.chat.state import REMEMBERED_SENDS
 from chainchat.server.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
 from chainchat.server.delivery import REMEMBERED_PUSHES, Reading
 from chainchat.server.handler import SAID_AT_ONCE, Lobby
@@ -95,6 +95,16 @@ def test_lines_that_come_with_the_login_wait_for_it(house):
         "| bob",
         ". 2 accou",
     ]
+
+
+def test_a_login_that_makes_one_account_too_many_is_told_what_to_do(house, monkeypatch):
+    monkeypatch.setattr("chainchat.chat.state.MAX_ACCOUNTS", 0)
+    client = house.client()
+    client.reads()
+    assert one(client.says("alice")) == (
+        "-ERR 436 no account alice was made: there are 1,000,000, as many as can be; "
+        "log in with a name that has one, or try again when one is deleted"
+    )
 
 
 def test_a_name_in_use_is_refused_and_another_can_be_tried(house):

@@ -21,7 +21,10 @@ PATIENT_SHARE = 0.25
 """Of a node's time that such work may take: after a slice of it, it rests for so much longer."""
 
 APPLY_SECONDS = 0.003
-"""For applying what is committed, checkpoints included."""
+"""For applying what is committed."""
+
+CHECKPOINT_SECONDS = 0.003
+"""For the checkpoint that is being written."""
 
 READ_SECONDS = 0.002
 """For the questions that the tail answers."""

@@ -14,13 +14,15 @@ from msgspec import Struct, field
 
 from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
+from chainchat.chat.accounts import MAX_ACCOUNTS, Account
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
 from chainchat.chat.human import COUNTED_MISSED
 from chainchat.chat.machine import MACHINE, Machine, greeting
+from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
-from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Refused, Result
+from chainchat.chat.state import Accepted, Refused, Result
 from chainchat.chat.voice import Voice
 from chainchat.server.replies import Replies, Reply
 from chainchat.server.room import Room
@@ -502,6 +504,11 @@ def _explanation(code: Code, about: str) -> str:
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"
+        case Code.TOO_MANY_ACCOUNTS:
+            return (
+                f"no account {about} was made: there are {MAX_ACCOUNTS:,}, as many as can be; "
+                "log in with a name that has one, or try again when one is deleted"
+            )
         case Code.NO_SUCH_ACCOUNT:
             return f"there is no account {about}; the list of accounts has the names"
         case Code.BAD_TOKEN:

@@ -50,6 +50,7 @@ from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
 from chainchat.server.budget import (
     APPLY_SECONDS,
+    CHECKPOINT_SECONDS,
     LEND_SECONDS,
     PAGE_SECONDS,
     READ_SECONDS,
@@ -456,6 +457,8 @@ class Node:
         clock.part("lending")
         self._tell_clients()
         clock.part("telling")
+        self._write_checkpoint()
+        clock.part("checkpoint")
         self._care_for_storage()
         clock.part("the write-ahead log")
         if self._busy:
@@ -466,7 +469,7 @@ class Node:
     def _busy(self) -> bool:
         """Whether something of this turn was left over."""
         behind = self._replica.applied < self._replica.committed
-        return behind or self._reads.busy or self._sponsor.busy
+        return behind or self._reads.busy or self._sponsor.busy or self._applied.checkpointing
 
     def _tell_clients(self) -> None:
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2
@@ -649,11 +652,15 @@ class Node:
             if entry.origin == own and outcome.results:
                 self._reply(entry.number, outcome.results)
             if self._applied.checkpoint_is_due:
-                digest = self._applied.checkpoint()
-                successor = self.configuration.successor(self.me.position)
-                if successor is not None:
-                    message = StateDigest(self.configuration.epoch, entry.seq, digest)
-                    self._network.send(successor, message)
+                self._applied.begin_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
+        finished = self._applied.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
+        successor = self.configuration.successor(self.me.position)
+        if finished is not None and successor is not None:
+            message = StateDigest(self.configuration.epoch, finished.seq, finished.digest)
+            self._network.send(successor, message)
 
     def _reply(self, number: int, results: Sequence[Result]) -> None:
         while self._waiting and self._waiting[0][0] <= number:

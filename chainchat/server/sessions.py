@@ -15,12 +15,12 @@ from contextlib import suppress
 from typing import Protocol
 
 from chainchat.chat import commands
+from chainchat.chat.accounts import Account
 from chainchat.chat.human import HUMAN, Human, drawn
 from chainchat.chat.lines import TOO_LONG, Line, clean, is_http
 from chainchat.chat.machine import Machine, leading_sends, tag_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
-from chainchat.chat.state import Account
 from chainchat.chat.voice import Voice
 from chainchat.server.delivery import Delivery, Reading
 from chainchat.server.handler import SAID_AT_ONCE, Handler, Lobby
