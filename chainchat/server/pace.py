@@ -13,13 +13,13 @@ from typing import Final
 
 from msgspec import Struct
 
-OCTETS_IN_UNIT = 2_048
+OCTETS_IN_UNIT = 16_384
 """So many octets of a person cost as much as one line."""
 
 PROGRAM_OCTETS_IN_UNIT = 65_536
 """The same for a program, whose many octets are SENDs."""
 
-READ_UNITS = 0.1
+READ_UNITS = 0.05
 """What a read of the socket costs, however little it brought."""
 
 
