@@ -130,6 +130,7 @@ class Node:
         me: this life of it.
         standing: whether it serves.
         congested: whether too many requests are on their way; until half of them are answered.
+        in_turn: whether it has a turn right now.
         turn_clock: how long its turns take.
     """
 
@@ -173,6 +174,7 @@ class Node:
         self._applied = Applied(storage)
         self.audience: Audience | None = None
         self.congested = False
+        self.in_turn = False
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -426,7 +428,9 @@ class Node:
 
     def _turn(self) -> None:
         self._turn_call = None
+        self.in_turn = True
         self._guarded(self._carry_out_turn)
+        self.in_turn = False
 
     def slice(self, seconds: float) -> Slice:
         """A slice of this turn."""
