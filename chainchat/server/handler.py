@@ -354,13 +354,15 @@ class Handler:
         But for what is refused here, and answered in its turn; and a command has a limit.
         """
         piece = Piece()
+        low = self._node.standing.low
         for tag, say in sends:
             content, checksum = f"{say.to}\0{say.text}".encode(), 0
             try:
                 if say.number:
                     self._check_number(say.number, len(piece.tags))
                     checksum = crc32(content)
-                self._check_room(say.number)
+                if low:
+                    self._refuse_for_room(say.number, low)
             except RefusedError as refusal:
                 self._submit_piece(piece)
                 self.refuse(tag, refusal.code, refusal.text)
@@ -415,12 +417,10 @@ class Handler:
             )
         self._refused_send = None
 
-    def _check_room(self, number: int) -> None:
-        """A disk that is nearly full takes nothing new; a refused SEND consumes no number."""
-        low = self._node.standing.low
-        if low:
-            self._refused_send = number or None
-            raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
+    def _refuse_for_room(self, number: int, low: tuple[str, ...]) -> None:
+        """Disks that are nearly full take nothing new; a refused SEND consumes no number."""
+        self._refused_send = number or None
+        raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
 
     def _delete(self, tag: str, request: requests.Delete) -> None:
         name = request.name or self._client.name

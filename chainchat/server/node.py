@@ -174,7 +174,7 @@ class Node:
         self._applied = Applied(storage)
         self.audience: Audience | None = None
         self.congested = False
-        self.in_turn = False
+        self.in_turn = self._hearing = False
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -273,13 +273,15 @@ class Node:
             self.congested = True
         if replied is not None:
             self._repliers[number] = replied
-        self.wake()
+        if not self._hearing:  # else it is done in this turn
+            self.wake()
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail."""
         again = not queries.asker_chooses_price(query)
         self._askers[self._reads.ask(queries.encode(query), again=again)] = answered
-        self.wake()
+        if not self._hearing:  # else it is done in this turn
+            self.wake()
 
     def view(self) -> ChainView:
         """The chain as it looks from here."""
@@ -441,7 +443,9 @@ class Node:
         clock = self.turn_clock
         clock.begin()
         if self.audience is not None:
+            self._hearing = True
             self.audience.hear()
+            self._hearing = False
             clock.part("hearing")
         noted = self._waiting[-1][0] if self._waiting else 0
         if self._replica.pending and noted < self._submitted:
@@ -449,25 +453,33 @@ class Node:
         for effect in self._replica.turn(self._wall()):
             self._perform(effect)
         clock.part("chain")
-        for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
-            self._perform(apply)
-        clock.part("applying")
-        for answered in self._reads.turn(self.slice(READ_SECONDS).left):
-            self._perform(answered)
-        clock.part("reads")
-        lending = self.slice(LEND_SECONDS)
-        for answer in self._sponsor.turn(self._paused, self._may_lend, lending.left):
-            self._perform(answer)
-        clock.part("lending")
+        self._apply_and_answer()
         self._tell_clients()
         clock.part("telling")
-        self._write_checkpoint()
-        clock.part("checkpoint")
+        if self._applied.checkpointing:
+            self._write_checkpoint()
+            clock.part("checkpoint")
         self._care_for_storage()
-        clock.part("the write-ahead log")
+        clock.part("write-ahead log")
         if self._busy:
             self.wake()
         clock.end(follows=self._turn_call is not None)
+
+    def _apply_and_answer(self) -> None:
+        """What comes of committed entries: applied, read, lent, each in its slice."""
+        if self._replica.applied < self._replica.committed:
+            for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
+                self._perform(apply)
+            self.turn_clock.part("applying")
+        if self._reads.busy:
+            for effect in self._reads.turn(self.slice(READ_SECONDS).left):
+                self._perform(effect)
+            self.turn_clock.part("reads")
+        if self._sponsor.has_learners:
+            lending = self.slice(LEND_SECONDS)
+            for answer in self._sponsor.turn(self._paused, self._may_lend, lending.left):
+                self._perform(answer)
+            self.turn_clock.part("lending")
 
     @property
     def _busy(self) -> bool:
@@ -577,7 +589,7 @@ class Node:
             case Persist():
                 self.turn_clock.part("chain")
                 self._storage.append(effect.entries)
-                self.turn_clock.part(TurnClock.SYNC)
+                self.turn_clock.synced()
             case Send():
                 self._network.send(effect.to, effect.message)
             case Apply():

@@ -228,8 +228,10 @@ class Room:
 
     def hear(self) -> None:
         """See ``Audience``."""
-        self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
-        self.rounds.serve_patient(self.node.slice(PATIENT_SECONDS))
+        if self.rounds.somebody_speaks:
+            self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
+        if self.rounds.somebody_waits:
+            self.rounds.serve_patient(self.node.slice(PATIENT_SECONDS))
 
     def happened(self, outcome: Outcome) -> None:
         """See ``Audience``."""
