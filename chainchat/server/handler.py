@@ -29,7 +29,7 @@ from chainchat.server.room import Room
 from chainchat.server.standing import nearly_full
 
 SILENT_SECONDS = 5
-"""A connection that has been silent for less is called alive."""
+"""A connection that has been heard since is not called silent."""
 
 SAID_AT_ONCE = 512
 """Messages of one client in one command at most."""
@@ -304,16 +304,20 @@ class Handler:
 
     def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
         """A name is taken; ``silent``: for how many seconds its connection is, if that is known."""
+        taken = f"the name {refused.about} is in use"
         if silent is None:
-            by = "by a connection that is being looked for: it is free within 10 s if that is gone"
+            text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
         elif silent < SILENT_SECONDS:
-            by = "by a connection that is alive"
-        else:
-            by = (
-                f"by a connection that has been silent for {silent} s: it is free within 10 s if "
-                "nothing answers there"
+            text = (
+                f"{taken}, by a connection that was heard {silent} s ago: if its machine is gone, "
+                "try again in 10 s; if it only hangs, end it there"
             )
-        text = f"the name {refused.about} is in use, {by}; try again then, or log in with another"
+        else:
+            text = (
+                f"{taken}, by a connection that has been silent for {silent} s: it is free within "
+                "10 s if nothing answers there; try again then"
+            )
+        text += ", or log in with another"
         return self._client.voice.refused(tag, refused.code, text)
 
     def _logged_in(

@@ -158,8 +158,8 @@ class KeepAlive(NamedTuple):
 PATIENT = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=120)
 """It is noticed after two minutes."""
 
-PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=8)
-"""Somebody else wants the name."""
+PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
+"""Somebody else wants the name. Who does not read, but acknowledges, keeps it."""
 
 
 def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:

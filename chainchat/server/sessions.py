@@ -56,9 +56,6 @@ UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 PROBE_SECONDS = 9.0
 """How long a client's machine has to answer, when somebody else wants its name."""
 
-CONTEST_SECONDS = 1.0
-"""Who else asks for the name in this time is not told anew how silent its connection is."""
-
 LISTED = 20
 """Requests that are listed when the connection ends without an answer to them; more are counted."""
 
@@ -116,7 +113,6 @@ class Session:
         "_clock",
         "_closing",
         "_connection",
-        "_contested_at",
         "_greeted",
         "_handler",
         "_input_ended",
@@ -181,7 +177,6 @@ class Session:
         """Whether lines were left over when it was last heard."""
         self._unread = 0
         """How many lines in a row could not be read."""
-        self._contested_at: float | None = None
         self._probing: Timer | None = None
 
     # --- the connection's events
@@ -693,10 +688,6 @@ class Session:
 
     def contested(self) -> None:
         """See ``Attendant``: say for how long it has been silent, and find out whether it lives."""
-        now, before = self._clock.seconds(), self._contested_at
-        if before is not None and now - before < CONTEST_SECONDS:
-            return
-        self._contested_at = now
         silent = self._connection.silent()
         seconds = -1 if silent is None else int(silent)
         self._node.submit(commands.Held(self.session, seconds))
