@@ -15,8 +15,15 @@ from chainchat.server.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
 from chainchat.server.delivery import REMEMBERED_PUSHES, Reading
 from chainchat.server.handler import SAID_AT_ONCE, Lobby
 from chainchat.server.node import MAX_PENDING, PENDING_SHARE
-from chainchat.server.room import Room
-from chainchat.server.sessions import HEARD_AT_ONCE, LOGIN_SECONDS, Session
+from chainchat.server.pace import NEWCOMER, PERSON
+from chainchat.server.room import LOOK_PAUSE, Room
+from chainchat.server.sessions import (
+    HEARD_AT_ONCE,
+    LOGIN_SECONDS,
+    PROBE_SECONDS,
+    UNREAD_NEWCOMER,
+    Session,
+)
 
 
 @pytest.fixture
@@ -848,3 +855,167 @@ def test_many_who_come_at_once_are_counted(house):
         "* n0 has joined",
         f"* {NAMED_AT_ONCE + 1} others: each has joined",
     ]
+
+
+# --- those who send too much ---------------------------------------------------------------
+
+
+def test_who_floods_is_told_once_and_taken_at_that_pace(house):
+    alice = house.client("alice")
+    alice.reads()
+    burst, rate = int(PERSON.at_once), int(PERSON.per_second)
+    alice.sends(*(f"line {n}" for n in range(4 * burst)))
+    replies = alice.reads()
+    assert [line for line in replies if line[0] == "*"] == [
+        f"* you send faster than {rate} lines a second: the rest is taken at that pace"
+    ]
+    assert abs(len(replies) - burst) <= HEARD_AT_ONCE
+    assert alice.connection.held
+    later = [line for _ in range(20) for line in alice.reads(0.1)]
+    assert abs(len(later) - 2 * rate) <= HEARD_AT_ONCE
+    assert all(line.startswith("+OK") for line in later)
+
+
+def test_one_who_floods_makes_nobody_else_wait(house):
+    alice, bob = house.client("alice"), house.client("bob")
+    for client in (alice, bob):
+        client.reads()
+    alice.sends(*(f"line {n}" for n in range(10 * HEARD_AT_ONCE)))
+    bob.sends("hello")
+    house.room.hear()
+    assert bob.session.busy
+    assert not bob.session._intake
+
+
+def test_who_sends_nothing_that_can_be_read_is_told_and_the_connection_closed(house):
+    client = house.client()
+    client.reads()
+    client.sends(*[b"\xfe"] * (UNREAD_NEWCOMER + 50))
+    replies = client.reads_in_time()
+    assert len(replies) == UNREAD_NEWCOMER + 1
+    assert replies[-1] == (
+        "-ERR 426 none of the last 100 lines could be read: connect again, type /help"
+    )
+    assert client.connection.closed
+
+
+def test_one_line_that_can_be_read_among_many_that_cannot_keeps_the_connection(house):
+    client = house.client()
+    client.reads()
+    for _ in range(3):
+        client.sends(*[b"\xfe"] * (UNREAD_NEWCOMER - 1), b"/help")
+    assert not [line for line in client.reads_in_time() if line.startswith("-ERR 426")]
+
+
+def test_telnet_commands_cost_as_much_as_lines(house):
+    client = house.client()
+    client.reads()
+    client.session.received([], octets=3_000, commands=1_000)
+    assert client.connection.held
+    client.reads(1_000 / NEWCOMER.per_second)
+    assert not client.connection.held
+
+
+def test_while_a_client_does_not_read_nothing_is_read_of_it(house):
+    client = house.client("alice")
+    client.session.output_full(full=True)
+    assert client.connection.held
+    client.session.output_full(full=False)
+    assert not client.connection.held
+
+
+# --- a name that somebody else wants -------------------------------------------------------
+
+
+def test_who_wants_a_name_is_told_for_how_long_its_connection_has_been_silent(house):
+    alice = house.client("alice")
+    alice.connection.silence = 34.2
+    again = house.client()
+    again.reads()
+    assert again.says("alice") == [
+        "-ERR 433 the name alice is in use, by a connection that has been silent for 34 s: it is "
+        "free within 10 s if nothing answers there; try again then, or log in with another"
+    ]
+    assert alice.connection.probed
+
+
+def test_a_connection_that_answers_when_it_is_probed_keeps_its_name(house):
+    alice = house.client("alice")
+    alice.connection.silence = 34.2
+    house.client("alice")
+    alice.connection.silence = 0.5
+    house.clock.advance(PROBE_SECONDS)
+    assert not alice.connection.aborted
+    assert not alice.connection.probed
+
+
+def test_a_connection_that_answers_nothing_is_given_up_and_its_name_free(house):
+    alice = house.client("alice")
+    alice.connection.silence = 34.2
+    again = house.client("alice")
+    again.reads()
+    house.clock.advance(PROBE_SECONDS)
+    assert alice.connection.aborted
+    alice.session.lost()
+    assert one(again.says("alice")).startswith("+OK you are alice")
+
+
+def test_where_the_system_tells_nothing_a_login_is_refused_soon_all_the_same(house):
+    house.client("alice")
+    again = house.client()
+    again.reads()
+    assert one(again.says("alice")) == (
+        "-ERR 433 the name alice is in use; if its machine is gone it is free in 10 s: try again "
+        "then, or log in with another"
+    )
+
+
+# --- read marks without a key press --------------------------------------------------------
+
+
+def test_what_a_persons_machine_had_some_seconds_before_it_was_last_heard_was_seen(house):
+    alice, bob = house.client("alice"), house.client("bob")
+    alice.says("one", "two")
+    newest = house.node.state.applied
+    connection = bob.connection
+    connection.acked, connection.silence = connection.written, 0.0
+    bob.reads(LOOK_PAUSE)  # the first look: it has all, but may have died at once
+    assert house.seen("bob") < newest - 1
+    connection.silence = 60.0
+    bob.reads(10)  # it was not heard since
+    assert house.seen("bob") < newest - 1
+    connection.silence = 1.0
+    for _ in range(4):
+        bob.reads(LOOK_PAUSE)
+    assert house.seen("bob") == newest
+
+
+def test_nobody_is_looked_at_who_has_seen_all(house):
+    alice, bob = house.client("alice"), house.client("bob")
+    alice.says("one")
+    bob.connection.acked, bob.connection.silence = 1 << 30, 0.0
+    for _ in range(8):
+        bob.reads(LOOK_PAUSE)
+    assert house.room._looking is None
+
+
+# --- the work of others --------------------------------------------------------------------
+
+
+def test_a_private_message_touches_no_session_that_it_does_not_concern(house, monkeypatch):
+    alice, bob = house.client("alice", "/notices off"), house.client("bob", "/notices off")
+    others = [house.client(f"n{n}", "/notices off") for n in range(20)]
+    for client in (alice, bob, *others):
+        client.reads(2)
+    touched = set()
+    for name in ("hear", "go_on", "flush", "push", "look"):
+        method = getattr(Session, name)
+
+        def noted(session, *arguments, method=method):
+            touched.add(session)
+            return method(session, *arguments)
+
+        monkeypatch.setattr(Session, name, noted)
+    alice.says(">> bob: psst")
+    assert bob.reads()[-1].endswith("alice >> you: psst")
+    assert touched == {alice.session, bob.session}
