@@ -130,7 +130,7 @@ class ActsOnAnyEpoch(TracedNode):
                 self._replica._take(message)
             case _:
                 super()._receive_in_epoch(sender, message)
-        self._soon()
+        self.wake()
 
 
 class LosesMarks(ChatState):
