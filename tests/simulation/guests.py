@@ -20,6 +20,7 @@ from tests.simulation.world import Host, World
 
 _PUSHED = re.compile(r"MSG (\d+) (\d+) .* :(?P<text>.*)")
 _SHOWN = re.compile(r"#(\d+) \d\d:\d\d .*?: (?P<text>.*)")
+_ITEM = re.compile(r"\| @SINCE\d+ MSG (\d+) .*")
 _ANSWER = re.compile(r"(\+OK|-ERR \d+) @(\S+) ?(.*)")
 
 SENT_AT_ONCE = 32
@@ -172,7 +173,8 @@ class Guest:
     Attributes:
         logged_in: whether it has a session, as far as it was told.
         sessions: the ids that it was pushed, one list for each session.
-        asked: questions that it has no answer to yet.
+        asked: questions that it has no answer to yet, and the newest id that anybody had been told
+            of when they were asked.
     """
 
     def __init__(self, house: House, name: str, *, person: bool) -> None:
@@ -180,7 +182,7 @@ class Guest:
         self.person = person
         self.logged_in = False
         self.sessions: list[list[int]] = []
-        self.asked: set[str] = set()
+        self.asked: dict[str, int] = {}
         self.unanswered: dict[int, str] = {}
         self._house = house
         self._world = house.world
@@ -189,6 +191,8 @@ class Guest:
         self._seen = 0
         self._after: int | None = None
         """What the next push comes after, if that is known."""
+        self._item = 0
+        """Id of the newest message that it was shown in an answer."""
         self._numbered = 0
         self._attempts = 0
         self._away = True
@@ -287,8 +291,8 @@ class Guest:
         if self.person:
             self._wire.say([f"/{question}" for question in questions])
             return
-        tagged = {f"q{number}": question for number, question in enumerate(questions)}
-        self.asked |= set(tagged)
+        tagged = {f"{question.split()[0]}{n}": question for n, question in enumerate(questions)}
+        self.asked |= dict.fromkeys(tagged, self._house.records.newest_told)
         self._wire.say([f"@{tag} {question}" for tag, question in tagged.items()])
 
     # --- what it hears
@@ -302,8 +306,12 @@ class Guest:
             self._pushed(int(pushed[1]), int(pushed[2]))
         elif answer := _ANSWER.fullmatch(line):
             self._answered(answer[1], answer[2], answer[3])
+        elif item := _ITEM.fullmatch(line):
+            self._item = int(item[1])
         elif line.startswith(". @"):
-            self.asked.discard(line[3:])
+            told_before = self.asked.pop(line[3:])
+            missed = line.startswith(". @SINCE") and self._item < told_before
+            require(self._world, not missed, f"a read missed {told_before}: {self._item}")
 
     def _person_hears(self, line: str) -> None:
         if shown := _SHOWN.fullmatch(line):
@@ -331,7 +339,7 @@ class Guest:
         elif tag.isdigit():
             self.was_left()
         else:
-            self.asked.discard(tag)  # refused
+            self.asked.pop(tag, None)  # refused
 
     def _login_answered(self, words: str, *, done: bool) -> None:
         if not done:

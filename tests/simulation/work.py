@@ -21,7 +21,7 @@ CARRIED = 0.0001
 REQUEST = 0.0002
 """Each sequence number that a client asks for."""
 
-APPLIED = 0.0006
+APPLIED = 0.001
 """Each sequence number that is applied."""
 
 LOOKED_UP = 0.0002

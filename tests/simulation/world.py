@@ -65,6 +65,7 @@ class Host:
     Attributes:
         life: counts the nodes that have lived here.
         disks: counts the disks that were new here.
+        slowness: what its work costs, in multiples of the usual prices.
         wall_offset: of its wall clock, milliseconds.
         paused: whether it does nothing for now.
         busy: whether that is because it is still at work on what it did last.
@@ -80,6 +81,7 @@ class Host:
     node: Node | None = None
     life: int = 0
     disks: int = 1
+    slowness: float = 1.0
     wall_offset: int = 0
     paused: bool = False
     busy: bool = False
@@ -228,7 +230,7 @@ class World:
     def work(self, host: Host, seconds: float) -> None:
         """A process works for so long in what it does just now."""
         if self.priced:
-            host.clock.worked += seconds
+            host.clock.worked += seconds * host.slowness
 
     def _be_busy(self, host: Host) -> None:
         """What was done has taken its time: whatever comes meanwhile waits."""
