@@ -288,6 +288,7 @@ class Guest:
         if not self.logged_in:
             return
         assert self._wire is not None
+        self._item = 0
         if self.person:
             self._wire.say([f"/{question}" for question in questions])
             return
