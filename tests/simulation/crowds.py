@@ -142,8 +142,8 @@ class Crowd:
 
     def flood(self) -> None:
         """Some say as much as they can at the head; those who were away come to the tail."""
-        for number in range(2):
-            guest = Guest(self.house, f"flooder{number}", person=number % 2 == 0)
+        for number in range(4):
+            guest = Guest(self.house, f"flooder{number}", person=number == 0)
             guest.come("head")
             self._flood(guest)
         self.come_back("tail")
