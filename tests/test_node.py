@@ -20,13 +20,14 @@ from chainchat.chain.messages import (
     StateDigest,
 )
 from chainchat.chain.record import Record
-from chainchat.chat import queries
+from chainchat.chat import commands, queries
 from chainchat.chat.state import ChatState
 from chainchat.server import applying
+from chainchat.server import node as node_module
 from chainchat.server.applying import StateMismatchError
 from chainchat.server.budget import READ_SECONDS
 from chainchat.server.node import MAX_PENDING, begin_life
-from chainchat.storage import Checkpoint, StorageError
+from chainchat.storage import StorageError
 from chainchat.storage.memory import MemoryStorage
 
 NESTED = b"\x81\xa1x" + b"\x91" * 30_000
@@ -71,7 +72,10 @@ def test_a_corrupt_record_is_one_line_for_the_operator(record):
 def test_a_corrupt_checkpoint_is_one_line_for_the_operator():
     house = House("head")
     house.disks["head"] = MemoryStorage()
-    house.disks["head"].write_checkpoint(Checkpoint(1, b"\xc1"))
+    disk = house.disks["head"]
+    disk.begin_checkpoint(1)
+    disk.write_records([])
+    disk.finish_checkpoint(b"\xc1")
     with pytest.raises(StorageError, match=r"the checkpoint is corrupt: .+"):
         house.start("head")
 
@@ -420,21 +424,35 @@ def test_digests_that_agree_or_of_which_nothing_is_known_are_fine(house, monkeyp
     monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 3)
     for _ in range(8):
         house.say("head")
-    house.run()
+        house.run()
     house["tail"].receive("middle", StateDigest(1, 3, b"long ago"))
     assert all(node.running for node in house.nodes.values())
     assert house.disks["head"].newest_checkpoint() == house.disks["tail"].newest_checkpoint()
 
 
-def test_checkpoints_are_as_far_apart_as_the_state_is_large(monkeypatch):
-    monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 3)
+def test_a_checkpoint_is_written_over_several_turns_as_of_where_it_was_begun(monkeypatch):
+    monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 40)
+    monkeypatch.setattr(applying, "RECORDS_AT_ONCE", 1)
+    monkeypatch.setattr(node_module, "CHECKPOINT_SECONDS", 0.0)
     house = founded("head")
-    monkeypatch.setattr(ChatState, "size", 7)
-    for _ in range(20):
+    storage, state = house.disks["head"], house["head"].state
+    for number in range(70):
+        session = f"{house['head'].me.origin}.{number}"
+        house["head"].submit(commands.Login(session, f"user{number}", "", b""), list)
+    house.run()
+    assert storage.newest_checkpoint().seq == 40
+    fresh = ChatState.restored(storage.newest_checkpoint().head, storage.records())
+    assert (fresh.applied, len(fresh.accounts)) == (40, 39)
+    assert len(state.accounts) == 70
+
+
+def test_a_digest_that_comes_before_the_own_is_compared_when_that_is_there(house, monkeypatch):
+    monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 3)
+    house["tail"].receive("middle", StateDigest(1, 3, b"another"))
+    for _ in range(2):
         house.say("head")
+    with pytest.raises(StateMismatchError, match="the state as of entry 3 differs"):
         house.run()
-        newest = house.disks["head"].newest_checkpoint()
-        assert (newest.seq if newest else 0) == house["head"].state.applied // 14 * 14
 
 
 def test_a_node_starts_from_its_checkpoint(monkeypatch):
@@ -442,7 +460,7 @@ def test_a_node_starts_from_its_checkpoint(monkeypatch):
     house = founded("head")
     for _ in range(6):
         house.say("head")
-    house.run()
+        house.run()
     assert house.disks["head"].newest_checkpoint().seq == 6
     image = house["head"].state.image()
     house.kill("head")

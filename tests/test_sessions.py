@@ -9,8 +9,8 @@ from sessions_house import DAY_SECONDS, HELLO, Connection, House, one
 from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
+from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import GIVEN_UP, Accounts
-from chainchat.chat.state import REMEMBERED_SENDS
 from chainchat.server.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
 from chainchat.server.delivery import REMEMBERED_PUSHES, Reading
 from chainchat.server.handler import SAID_AT_ONCE, Lobby
@@ -95,6 +95,16 @@ def test_lines_that_come_with_the_login_wait_for_it(house):
         "| bob",
         ". 2 accou",
     ]
+
+
+def test_a_login_that_makes_one_account_too_many_is_told_what_to_do(house, monkeypatch):
+    monkeypatch.setattr("chainchat.chat.state.MAX_ACCOUNTS", 0)
+    client = house.client()
+    client.reads()
+    assert one(client.says("alice")) == (
+        "-ERR 436 no account alice was made: there are 1,000,000, as many as can be; "
+        "log in with a name that has one, or try again when one is deleted"
+    )
 
 
 def test_a_name_in_use_is_refused_and_another_can_be_tried(house):
@@ -403,7 +413,7 @@ def test_a_client_that_sends_no_more_is_answered_and_the_connection_closed(house
 def test_a_client_that_sends_no_more_gets_what_it_missed_before_the_connection_closes(pair, house):
     alice, bob = pair
     bob.session.lost()
-    alice.says(*(f"line {n}" for n in range(250)))
+    alice.says(*(f"line {n}" for n in range(150)))
     bob = house.client()
     bob.connection.on_write = lambda: bob.session.output_full(full=True)
     bob.session.output_full(full=True)
@@ -413,7 +423,7 @@ def test_a_client_that_sends_no_more_gets_what_it_missed_before_the_connection_c
     while not bob.connection.closed:
         bob.session.output_full(full=False)
         seen += [line.split(": ")[1] for line in bob.reads() if line.startswith("#")]
-    assert seen == [f"line {n}" for n in range(250)]
+    assert seen == [f"line {n}" for n in range(150)]
 
 
 def test_when_the_node_stops_what_was_read_is_answered_and_nothing_more_is_read(house, pair):
@@ -739,25 +749,25 @@ def test_what_waits_on_one_connection_waits_on_no_other(pair):
 def test_a_slow_reader_gets_everything_later_in_order_and_once(pair):
     alice, bob = pair
     bob.session.output_full(full=True)
-    alice.says(*(f"line {n}" for n in range(250)))
+    alice.says(*(f"line {n}" for n in range(150)))
     assert bob.says("/who") == []
     assert bob.connection.held
     bob.session.output_full(full=False)
-    alice.says("line 250")
+    alice.says("line 150")
     texts = [line.split(": ")[1] for line in bob.reads() if line.startswith("#")]
-    assert texts == [f"line {n}" for n in range(251)]
+    assert texts == [f"line {n}" for n in range(151)]
     assert not bob.connection.held
 
 
 def test_a_reader_that_is_full_again_at_every_write_gets_everything_once(pair):
     alice, bob = pair
     bob.connection.on_write = lambda: bob.session.output_full(full=True)
-    alice.says(*(f"line {n}" for n in range(250)))
+    alice.says(*(f"line {n}" for n in range(150)))
     seen = []
     while lines := bob.reads():
         seen += [line.split(": ")[1] for line in lines if line.startswith("#")]
         bob.session.output_full(full=False)
-    assert seen == [f"line {n}" for n in range(250)]
+    assert seen == [f"line {n}" for n in range(150)]
 
 
 def test_a_long_answer_is_read_no_faster_than_it_is_taken(house, pair):

@@ -1,11 +1,16 @@
 """The chat's state: what each command does, what is refused, and that every node agrees."""
 
-import hashlib
+import random
+from contextlib import ExitStack
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import DecodeError
 
+from chainchat.chat import programs
+from chainchat.chat import state as chat_state
 from chainchat.chat.commands import (
     TO_EVERYBODY,
     UNKNOWN,
@@ -21,11 +26,12 @@ from chainchat.chat.commands import (
     Seen,
     origin_of,
 )
+from chainchat.chat.names import SortedNames
+from chainchat.chat.programs import MAX_CLIENTS_OF_ACCOUNT, REMEMBERED_SENDS
+from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import (
-    FORGET_AFTER,
     NO_EFFECT,
-    REMEMBERED_SENDS,
     Accepted,
     ChatState,
     Deleted,
@@ -41,6 +47,31 @@ deterministic = settings(derandomize=True, max_examples=150, deadline=None)
 
 HERE, THERE = "a.1", "b.1"
 START, DAY = 1_000, 24 * 3600 * 1000
+
+
+class Stored:
+    """The newest records of the snapshots of a state, as storage would keep them."""
+
+    def __init__(self):
+        self.records = {}
+        self.head = b""
+
+    def write(self, snapshot, meanwhile=lambda: None):
+        """Write a snapshot; between two records, something else happens."""
+        for key, data in snapshot.records:
+            self.records[key] = data
+            meanwhile()
+        self.records = {key: data for key, data in self.records.items() if data}
+        self.head = snapshot.head()
+        return self.head[:DIGEST_OCTETS]
+
+    def restored(self, state):
+        """The state, stored and restored."""
+        self.write(state.snapshot())
+        return self.again()
+
+    def again(self):
+        return ChatState.restored(self.head, self.records.items())
 
 
 class Log:
@@ -247,7 +278,7 @@ def test_sessions_that_end_at_once_end_in_an_order_of_their_own(log):
         log.login(session, session)
     log.apply(End("b.1.1", 0), THERE)
     log.login("b.1.1", "b.1.4")
-    restored = ChatState.from_image(log.state.image())
+    restored = Stored().restored(log.state)
     gone = log.open(HERE).events
     assert [left.session for left in gone] == ["b.1.2", "b.1.3", "b.1.4"]
     assert restored.apply(log.state.applied, "", 0, START, Origins((HERE,))).events == gone
@@ -428,24 +459,74 @@ def test_programs_and_accounts_number_for_themselves(log):
     assert log.result(said("b.1.1", "hi", number=1, client="one"), THERE) == Accepted(6)
 
 
-def test_the_last_1024_numbers_are_remembered(log):
+def test_at_least_the_last_1024_numbers_are_remembered(log):
     log.login("alice", "a.1.1")
-    for number in range(1, REMEMBERED_SENDS + 2):
+    for number in range(1, REMEMBERED_SENDS + 65):
         log.apply(said("a.1.1", "hi", number=number))
-    assert log.result(said("a.1.1", "hi", number=1)) == Refused(Code.NUMBER_FORGOTTEN)
-    assert log.result(said("a.1.1", "hi", number=2)) == Accepted(4, again=True)
+    assert log.result(said("a.1.1", "hi", number=1)) == Accepted(3, again=True)
+    log.apply(said("a.1.1", "hi", number=REMEMBERED_SENDS + 65))
+    assert log.result(said("a.1.1", "hi", number=64)) == Refused(Code.NUMBER_FORGOTTEN)
+    assert log.result(said("a.1.1", "hi", number=65)) == Accepted(67, again=True)
 
 
-def test_a_program_is_forgotten_thirty_days_after_its_last_use(log):
+def test_a_program_is_remembered_however_long_it_is_away(log):
     log.login("alice", "a.1.1")
     log.apply(said("a.1.1", "hi", number=9))
-    log.time += FORGET_AFTER - 1
+    log.time += 10_000 * DAY
     assert log.result(said("a.1.1", "hi", number=9)) == Accepted(3, again=True)
-    log.time += FORGET_AFTER - 1
-    log.apply(Nothing())
-    assert log.result(said("a.1.1", "hi", number=9)) == Accepted(3, again=True)
-    log.time += FORGET_AFTER
-    assert log.result(said("a.1.1", "hi", number=9)) == Accepted(7)
+
+
+def test_of_an_accounts_programs_the_one_used_least_recently_is_forgotten(log):
+    log.login("alice", "a.1.1")
+    for number in range(MAX_CLIENTS_OF_ACCOUNT):
+        log.apply(said("a.1.1", "hi", number=9, client=f"p{number}"))
+    log.apply(said("a.1.1", "hi", number=9, client="p0"))
+    log.apply(said("a.1.1", "hi", number=9, client="one more"))
+    assert log.result(said("a.1.1", "hi", number=9, client="p0")) == Accepted(3, again=True)
+    assert log.result(said("a.1.1", "hi", number=9, client="p2")) == Accepted(5, again=True)
+    forgotten = log.next
+    assert log.result(said("a.1.1", "hi", number=9, client="p1")) == Accepted(forgotten)
+
+
+def in_all(log):
+    """Two programs of each of two accounts, the second's first used again; in this order."""
+    log.login("alice", "a.1.1")
+    log.login("bob", "a.1.2")
+    for session, client in (("1", "a"), ("2", "b"), ("1", "c"), ("2", "d"), ("2", "b")):
+        log.apply(said(f"a.1.{session}", "hi", number=9, client=client))
+
+
+def is_remembered(log, session, client):
+    return log.result(said(session, "hi", number=9, client=client)).again
+
+
+def test_of_too_many_programs_in_all_the_one_used_least_recently_is_forgotten(log, monkeypatch):
+    monkeypatch.setattr(programs, "MAX_CLIENTS", 4)
+    in_all(log)
+    assert not is_remembered(log, "a.1.1", "one more")
+    assert is_remembered(log, "a.1.1", "c")
+    assert is_remembered(log, "a.1.2", "b")
+    assert not is_remembered(log, "a.1.1", "a")
+
+
+def test_of_too_many_sends_in_all_those_of_the_program_used_least_recently_go(log, monkeypatch):
+    monkeypatch.setattr(programs, "MAX_SENDS", 5)
+    in_all(log)
+    log.say("a.1.1", Saying("x", 0, "*", 1), Saying("y", 0, "*", 2))  # makes six, then five
+    assert is_remembered(log, "a.1.1", "c")
+    assert not is_remembered(log, "a.1.1", "a")
+
+
+def test_a_login_that_makes_one_account_too_many_is_refused(log, monkeypatch):
+    monkeypatch.setattr(chat_state, "MAX_ACCOUNTS", 2)
+    log.login("alice", "a.1.1")
+    log.login("bob", "a.1.2")
+    log.apply(End("a.1.2", 0))
+    refused = Refused(Code.TOO_MANY_ACCOUNTS, "carol")
+    assert log.result(Login("a.1.3", "carol", "", b"")) == refused
+    log.login("bob", "a.1.3")
+    log.apply(Delete("a.1.1", UNKNOWN, "bob"))
+    log.login("carol", "a.1.4")
 
 
 def test_deletion_forgets_the_accounts_programs(log):
@@ -456,23 +537,31 @@ def test_deletion_forgets_the_accounts_programs(log):
     assert log.result(said("a.1.2", "hi", number=1)) == Accepted(6)
 
 
-# --- images ------------------------------------------------------------------------------
+# --- snapshots ---------------------------------------------------------------------------
 
 
-def test_a_digest_is_the_images_sha256_cut_to_16_octets():
-    image = ChatState().image()
-    assert ChatState.digest(image) == hashlib.sha256(image).digest()[:16]
-
-
-KINDS = ("login", "resume", "say", "send", "delete", "end", "logout", "seen", "origins", "again")
+KINDS = (
+    "login",
+    "resume",
+    "say",
+    "send",
+    "sends",
+    "delete",
+    "end",
+    "logout",
+    "seen",
+    "origins",
+    "again",
+)
 steps = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 2), st.integers(0, 5), st.integers(0, 3)),
     max_size=40,
 )
 
 
-def command_of(kind, session, opened, x, y):
+def command_of(kind, session, opened, at, chosen):
     """A command, of random parts; ``opened`` makes the id of a new session."""
+    x, y = chosen
     name, token, account = ("Ann", "ann", "Bea", "Cy")[y], (b"", b"s", b"t", b"t")[y], 2 + x
     match kind:
         case "login":
@@ -482,7 +571,10 @@ def command_of(kind, session, opened, x, y):
         case "say":
             return said(session, "hi", (TO_EVERYBODY, UNKNOWN, account)[y % 3], name)
         case "send":
-            return said(session, "hi", UNKNOWN, name, number=1 + x, checksum=y)
+            number, client = 1 + x, ("bot", "two", "three", "four")[y]
+            return said(session, "hi", UNKNOWN, name, number=number, checksum=y, client=client)
+        case "sends":
+            return said(session, "hi", number=at, client=("bot", "two")[y % 2])
         case "delete":
             return Delete(session, (UNKNOWN, account)[y % 2], name)
         case "end" | "logout":
@@ -504,7 +596,7 @@ def script(drawn):
             sessions.append(f"{origin}.{len(sessions)}")
             return sessions[-1]
 
-        command = command_of(kind, sessions[x % len(sessions)], opened, x, y)
+        command = command_of(kind, sessions[x % len(sessions)], opened, 1 + at, (x, y))
         if kind == "origins":
             yield "", 0, START + at * DAY, command
             continue
@@ -537,9 +629,111 @@ def test_a_state_restored_at_any_point_goes_on_the_same(drawn, cut):
     entries = list(script(drawn))
     original = Log(HERE, THERE, "c.1").state
     follow(original, entries[:cut])
-    restored = ChatState.from_image(original.image())
+    restored = Stored().restored(original)
     assert restored.image() == original.image()
-    assert restored.size == original.size
     assert restored.accounts == original.accounts
     assert follow(restored, entries[cut:]) == follow(original, entries[cut:])
     assert restored.image() == original.image()
+
+
+small = (
+    patch("chainchat.chat.accounts.RECORD_ACCOUNTS", 2),
+    patch("chainchat.chat.programs.RECORD_SENDS", 2),
+    patch("chainchat.chat.programs.RECORDS", 3),
+    patch("chainchat.chat.programs.MAX_CLIENTS", 3),
+    patch("chainchat.chat.programs.MAX_CLIENTS_OF_ACCOUNT", 2),
+    patch("chainchat.chat.programs.MAX_SENDS", 9),
+)
+"""So that a few entries reach every limit."""
+
+
+def busy(chosen, count=150):
+    """Entries of people and programs who mostly do what can be done."""
+    log = Log(HERE, THERE)
+    yield "", 0, START, Origins((HERE, THERE))
+    for opened in range(1, count + 1):
+        on = sorted(log.state.account_named(name).session for name in log.state.present())
+        session = chosen.choice(on) if on else "a.1.0"
+        name, origin = chosen.choice("abcdefghij"), chosen.choice((HERE, THERE))
+        commands = [Login(f"{origin}.{opened}", name, "bot", b"t")] * 3
+        commands += [End(session, log.state.applied), Seen(((chosen.randint(2, 60), opened),))]
+        commands += [said(session, "hi", number=opened, client=chosen.choice("xyz"))] * 6
+        commands += [Delete(session, UNKNOWN, name)] * chosen.randint(0, 1)
+        command = chosen.choice(commands)
+        if chosen.random() < 0.02:
+            yield "", 0, START, Origins((HERE, THERE))
+            log.open(HERE, THERE)
+        log.apply(command, origin)
+        yield origin, log.numbers[origin], START, command
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_snapshots_of_any_node_agree_whatever_happens_while_they_are_written(seed):
+    """One node makes snapshots while it goes on, and restarts; the other has only just begun."""
+    chosen = random.Random(seed)
+    with ExitStack() as limits:
+        for limit in small:
+            limits.enter_context(limit)
+        entries = list(busy(chosen))
+        state, stored, waiting = ChatState(), Stored(), list(entries)
+
+        def some_more():
+            follow(state, waiting[: (more := chosen.randint(0, 5))])
+            del waiting[:more]
+
+        while waiting:
+            follow(state, waiting[: (more := chosen.randint(1, 12))])
+            del waiting[:more]
+            done, image = state.applied, state.image()
+            digest = stored.write(state.snapshot(), meanwhile=some_more)
+            assert stored.again().image() == image
+            other = ChatState()
+            follow(other, entries[:done])
+            assert Stored().write(other.snapshot()) == digest
+            if chosen.random() < 0.3:
+                state, waiting = stored.again(), entries[done:]
+
+
+def test_a_snapshot_has_what_changed_and_no_more(log):
+    for number in range(100):
+        log.login(f"user{number}", f"a.1.{number}")
+    assert len(list(log.state.snapshot().records)) == 4  # 32 accounts in each
+    assert list(log.state.snapshot().records) == []
+    log.apply(End("a.1.7", 0))
+    assert len(list(log.state.snapshot().records)) == 1
+    for number in range(1, 66):
+        log.apply(said("a.1.1", "hi", number=number))
+    assert len(list(log.state.snapshot().records)) == 2  # 64 SENDs in each
+    log.apply(said("a.1.1", "hi", number=66))
+    assert len(list(log.state.snapshot().records)) == 1
+
+
+def test_records_that_are_not_what_the_digest_was_made_of_are_corrupt(log):
+    log.login("alice", "a.1.1")
+    stored = Stored()
+    stored.restored(log.state)
+    log.apply(End("a.1.1", 0))
+    [(key, data)] = log.state.snapshot().records
+    stored.records[key] = data
+    with pytest.raises(DecodeError, match="its records are not those"):
+        stored.again()
+
+
+# --- names -------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.booleans(), st.text("abc", max_size=3)), max_size=60))
+@deterministic
+def test_sorted_names_are_those_that_a_sorted_list_would_have(changes):
+    with patch("chainchat.chat.names.PART_NAMES", 3):
+        expected = set()
+        names = SortedNames()
+        for add, name in changes:
+            if add and name not in expected:
+                names.add(name)
+                expected.add(name)
+            elif not add and name in expected:
+                names.remove(name)
+                expected.remove(name)
+            assert list(names.after(name)) == sorted(each for each in expected if each > name)
+            assert list(SortedNames(expected).after("")) == list(names.after(""))

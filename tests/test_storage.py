@@ -38,6 +38,14 @@ def rows(*rows_):
     return [Indexed(reader, [id_], sender) for reader, id_, sender in rows_]
 
 
+def checkpoint(storage, seq, head=b"head", *records):
+    """A whole checkpoint, in one go."""
+    storage.begin_checkpoint(seq)
+    while storage.write_records(records):
+        records = ()
+    storage.finish_checkpoint(head)
+
+
 @pytest.fixture(params=["disk", "memory"])
 def storage(request, tmp_path):
     storage = SQLiteStorage(tmp_path / "data") if request.param == "disk" else MemoryStorage()
@@ -202,7 +210,7 @@ def test_indexing_again_changes_nothing(storage):
     storage.index(once)
     storage.append(entries(1, 1))
     storage.index(once)
-    storage.write_checkpoint(Checkpoint(1, b"image"))
+    checkpoint(storage, 1, b"image")
     storage.index(once)
     assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [10, 11]
 
@@ -217,15 +225,92 @@ def test_a_record_is_replaced_as_a_whole(storage):
 
 
 def test_the_newest_checkpoint_takes_the_place_of_the_others(storage):
-    storage.write_checkpoint(Checkpoint(10, b"old"))
-    storage.write_checkpoint(Checkpoint(20, b"new"))
+    checkpoint(storage, 10, b"old", (1, b"one"), (2, b"two"))
+    checkpoint(storage, 20, b"new", (2, b"another"), (3, b"three"))
     assert storage.newest_checkpoint() == Checkpoint(20, b"new")
+    assert list(storage.records()) == [(1, b"one"), (2, b"another"), (3, b"three")]
 
 
-def test_a_checkpoint_can_be_written_again(storage):
-    storage.write_checkpoint(Checkpoint(10, b"image"))
-    storage.write_checkpoint(Checkpoint(10, b"image"))
-    assert storage.newest_checkpoint() == Checkpoint(10, b"image")
+def test_a_record_without_data_is_gone(storage):
+    checkpoint(storage, 10, b"head", (1, b"one"), (2, b"two"))
+    checkpoint(storage, 20, b"head", (1, b""), (3, b""))
+    assert list(storage.records()) == [(2, b"two")]
+    checkpoint(storage, 30, b"head", (1, b"again"))
+    assert list(storage.records()) == [(1, b"again"), (2, b"two")]
+    checkpoint(storage, 40, b"head", (2, b""))
+    checkpoint(storage, 50, b"head", (4, b"four"))
+    assert list(storage.records()) == [(1, b"again"), (4, b"four")]
+
+
+def test_a_checkpoint_that_is_not_finished_does_not_count(storage):
+    checkpoint(storage, 10, b"head", (1, b"one"), (2, b"two"), (3, b""))
+    storage.index(rows((ALICE, 15, BOB)))
+    storage.begin_checkpoint(20)
+    storage.index(rows((ALICE, 25, BOB)))
+    storage.write_records([(1, b"another"), (2, b""), (3, b"three")])
+    assert storage.newest_checkpoint() == Checkpoint(10, b"head")
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [15, 25]
+    storage.abandon_checkpoint()
+    assert storage.newest_checkpoint() == Checkpoint(10, b"head")
+    assert list(storage.records()) == [(1, b"one"), (2, b"two")]
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == []
+
+
+def test_what_is_indexed_while_a_checkpoint_is_written_belongs_to_the_next(storage):
+    storage.index(rows((ALICE, 15, BOB)))
+    storage.begin_checkpoint(20)
+    storage.index(rows((ALICE, 25, BOB)))
+    storage.write_records([])
+    storage.finish_checkpoint(b"head")
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [15, 25]
+    assert storage.ids_before(ALICE, 99, 10, unless_sender=NOBODY) == [25, 15]
+
+
+def test_the_index_of_many_readers_is_written_bit_by_bit(storage):
+    storage.index([Indexed(reader, [reader], BOB) for reader in range(100, 400)])
+    storage.begin_checkpoint(500)
+    while storage.write_records([]):
+        found = [storage.ids_after(n, 0, 10, unless_sender=NOBODY) for n in range(100, 400)]
+        assert found == [[n] for n in range(100, 400)]
+    storage.finish_checkpoint(b"head")
+    storage.abandon_checkpoint()
+    assert [storage.ids_before(n, 500, 10, unless_sender=NOBODY) for n in (100, 399)] == [
+        [100], [399],
+    ]  # fmt: skip
+
+
+writes = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "finish", "abandon", "reopen"]),
+        st.dictionaries(st.integers(0, 5), st.binary(max_size=2), max_size=4),
+    ),
+    max_size=20,
+)
+
+
+@given(writes)
+@deterministic
+def test_the_records_are_those_of_the_newest_finished_checkpoint(writes):
+    with tempfile.TemporaryDirectory() as folder:
+        storage, finished, begun, seq = SQLiteStorage(Path(folder)), {}, {}, 0
+        for what, records in writes:
+            seq += 1
+            storage.begin_checkpoint(seq)
+            storage.write_records(list(records.items()))
+            begun = finished | records
+            if what == "finish":
+                storage.finish_checkpoint(b"head")
+                finished = {key: data for key, data in begun.items() if data}
+            if what == "reopen":
+                storage.close()
+                storage = SQLiteStorage(Path(folder))
+            if what == "write":
+                storage.finish_checkpoint(b"head")
+                finished = {key: data for key, data in begun.items() if data}
+                continue
+            storage.abandon_checkpoint()
+            assert dict(storage.records()) == finished
+        storage.close()
 
 
 # --- the contract: cutting the log -------------------------------------------------------
@@ -257,7 +342,7 @@ def test_nothing_is_cut_above_the_end(storage, after):
 def test_a_cut_takes_the_messages_out_of_the_index(storage):
     storage.append(entries(1, 6))
     storage.index(rows((ALICE, 2, BOB), (EVERY_READER, 3, BOB)))
-    storage.write_checkpoint(Checkpoint(3, b"image"))
+    checkpoint(storage, 3, b"image")
     storage.index(rows((EVERY_READER, 4, BOB), (ALICE, 5, BOB)))
     storage.cut(3)
     storage.append(entries(4, 4))
@@ -266,7 +351,7 @@ def test_a_cut_takes_the_messages_out_of_the_index(storage):
 
 def test_what_a_checkpoint_holds_is_not_cut(storage):
     storage.append(entries(1, 6))
-    storage.write_checkpoint(Checkpoint(4, b"image"))
+    checkpoint(storage, 4, b"image")
     with pytest.raises(StorageError):
         storage.cut(3)
     assert storage.last == EntryId(1, 6)
@@ -300,7 +385,7 @@ def test_everything_survives_reopening(data):
     storage.append(entries(4, 5, epoch=2))
     storage.write_record(b"record")
     storage.index(rows((ALICE, 4, BOB)))
-    storage.write_checkpoint(Checkpoint(4, b"image"))
+    checkpoint(storage, 4, b"image")
     storage.write_committed(5)
     storage.close()
     storage = SQLiteStorage(data)
@@ -385,10 +470,11 @@ READ = {
         "the messages of the index",
     ),
     "checkpoint": (
-        "image",
+        "head",
         lambda storage: storage.newest_checkpoint(),
         "the octets of the checkpoint",
     ),
+    "records": ("data", lambda storage: list(storage.records()), "the octets of the checkpoint"),
     "membership": ("record", lambda storage: storage.read_record(), "the octets of the record"),
 }
 
@@ -399,7 +485,7 @@ def test_a_bit_that_changed_on_the_disk_is_noticed(data, table):
     storage.append(entries(1, 3))
     storage.index(rows((ALICE, 2, BOB)))
     storage.write_record(b"record")
-    storage.write_checkpoint(Checkpoint(3, b"image"))
+    checkpoint(storage, 3, b"image", (1, b"record"))
     storage.close()
     column, read, what = READ[table]
     database = sqlite3.connect(data / "chainchat.sqlite")

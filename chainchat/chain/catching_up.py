@@ -236,6 +236,11 @@ class Sponsor:
         self._answering.pop(position, None)
         self._newest = {m: seq for m, seq in self._newest.items() if m.position != position}
 
+    @property
+    def has_learners(self) -> bool:
+        """Whether anybody waits for an answer, or for the rest of one."""
+        return bool(self._waiting or self._answering)
+
     def turn(
         self,
         paused: set[str],

@@ -14,8 +14,9 @@ from typing import Protocol
 import re2
 from msgspec import Struct, msgpack
 
+from chainchat.chat.accounts import Account
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.chat.state import Account, ChatState
+from chainchat.chat.state import ChatState
 from chainchat.chat.voice import Message
 
 PAGE_NAMES = 1_000

@@ -14,97 +14,18 @@ Invariants, named where they are kept:
 - *once per program*: a SEND number is applied once; repeated, it gives the same result.
 """
 
-import hashlib
-from array import array
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
-from msgspec import Struct, msgpack
+from msgspec import DecodeError, Struct, msgpack
 
 from chainchat.chat import commands
+from chainchat.chat.accounts import MAX_ACCOUNTS, Account, AccountRecords
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
+from chainchat.chat.names import SortedNames
+from chainchat.chat.programs import Program, Programs
+from chainchat.chat.records import ACCOUNTS_SLOT, DIGEST_OCTETS, SLOTS, Digest, Record
 from chainchat.chat.refusals import Code
-
-REMEMBERED_SENDS = 1_024
-"""Of each program: how many results are kept; also how many SENDs may be unanswered."""
-
-FORGET_AFTER = 30 * 24 * 3600 * 1000
-"""Milliseconds of entry time after which an unused program's results are forgotten."""
-
-
-class Account(Struct, gc=False):
-    """An account.
-
-    Attributes:
-        number: id of the entry that created it.
-        name: as it was first written.
-        seen: the read mark: messages up to this id were seen.
-        session: the session that holds it, empty if it is away.
-        token: SHA-256 of the token that may resume, empty if there is none.
-    """
-
-    number: int
-    name: str
-    seen: int
-    session: str = ""
-    token: bytes = b""
-
-
-class Program:
-    """What is remembered of one program's SENDs.
-
-    The newest that were applied stand in flat arrays: there can be many, and an object for each
-    would have left the processor's caches when it is its turn to be forgotten.
-
-    Attributes:
-        highest: the highest number applied.
-        used: entry time of the last use, UTC milliseconds.
-        numbers: the program's, ascending.
-        checksums: of what was said, by their place in ``numbers``.
-        values: likewise, the message's id, or minus the refusal's code.
-    """
-
-    __slots__ = ("checksums", "highest", "numbers", "used", "values")
-
-    def __init__(self, image: "_Program | None" = None) -> None:
-        """As of a checkpoint, or new."""
-        image = image or _Program()
-        self.highest = image.highest
-        self.used = image.used
-        self.numbers = array("q", image.numbers)
-        self.checksums = array("I", image.checksums)
-        self.values = array("q", image.values)
-
-    def remember(self, number: int, checksum: int, value: int) -> None:
-        """One more SEND was applied."""
-        self.highest = number
-        self.numbers.append(number)
-        self.checksums.append(checksum)
-        self.values.append(value)
-
-    def forget_oldest(self) -> None:
-        """Keep as many as should be."""
-        del self.numbers[:-REMEMBERED_SENDS]
-        del self.checksums[:-REMEMBERED_SENDS]
-        del self.values[:-REMEMBERED_SENDS]
-
-    def answer(self, saying: commands.Saying) -> "Result":
-        """The answer to a SEND whose number is not new."""
-        place = bisect_left(self.numbers, saying.number)
-        if place == len(self.numbers) or self.numbers[place] != saying.number:
-            return Refused(Code.NUMBER_FORGOTTEN)
-        if self.checksums[place] != saying.checksum:
-            return Refused(Code.NUMBER_REUSED)
-        value = self.values[place]
-        if value > 0:
-            return Accepted(value, again=True)
-        return Refused(Code(-value), saying.to, again=True)
-
-    def image(self, account: int, client: str) -> "_Program":
-        """For a checkpoint."""
-        arrays = self.numbers.tolist(), self.checksums.tolist(), self.values.tolist()
-        return _Program(account, client, self.highest, self.used, *arrays)
-
 
 # --- what applying an entry gives
 
@@ -216,27 +137,44 @@ class RefusedAtApplyError(Exception):
         self.refused = Refused(code, about)
 
 
-class _Program(Struct, array_like=True):
-    """A program in a checkpoint: see ``Program``."""
+class _Head(Struct, array_like=True):
+    """What is stored of the state beside its records.
 
-    account: int = 0
-    client: str = ""
-    highest: int = 0
-    used: int = 0
-    numbers: list[int] = []
-    checksums: list[int] = []
-    values: list[int] = []
+    Sessions, names and so on can be computed from the accounts.
 
-
-class _Image(Struct, array_like=True):
-    """A checkpoint. Sessions, names and so on can be computed from the accounts."""
+    Attributes:
+        newest: see ``AccountRecords``.
+        room: likewise.
+    """
 
     applied: int
     time: int
     origins: dict[str, int]
-    accounts: list[Account]
-    programs: list[_Program]
-    """Least recently used first."""
+    newest: int
+    room: int
+
+
+class Snapshot:
+    """The state as of some entry, to be written while it goes on.
+
+    Attributes:
+        seq: the entry.
+        records: those that have changed since the last snapshot. They are computed as they are
+            asked for, a few microseconds each.
+    """
+
+    def __init__(self, seq: int, head: bytes, records: Iterator[Record], digest: Digest) -> None:
+        self.seq = seq
+        self.records = records
+        self._head = head
+        self._digest = digest
+
+    def head(self) -> bytes:
+        """What is to be stored beside the records, once all of these were asked for.
+
+        It begins with the digest of the whole state, DIGEST_OCTETS long.
+        """
+        return self._digest.with_head(self._head) + self._head
 
 
 class ChatState:
@@ -257,17 +195,16 @@ class ChatState:
         self.origins: dict[str, int] = {}
         self.accounts: dict[int, Account] = {}
         self._names: dict[str, int] = {}
-        self._roll: list[str] = []
-        """The keys of ``_names``, sorted."""
-        self._present: list[str] = []
+        self._roll = SortedNames()
+        """The keys of ``_names``."""
+        self._present = SortedNames()
         """The same of those who are on."""
         self._sessions: dict[str, int] = {}
-        self._remembered = 0
-        """How many SENDs of all programs are remembered."""
-        self._programs: dict[tuple[int, str], Program] = {}
-        """Least recently used first."""
-        self._forget_at = 0
-        """Before this time, UTC milliseconds, no program is due to be forgotten."""
+        self._sessions_at: dict[str, set[str]] = {}
+        """By origin."""
+        self._records = AccountRecords()
+        self._programs = Programs()
+        self._digest = Digest()
 
     # --- looking
 
@@ -283,66 +220,79 @@ class ChatState:
 
     def names(self) -> list[str]:
         """All accounts' names, sorted without regard to case."""
-        return [account.name for account in self.accounts_after("", len(self._roll))]
+        return [account.name for account in self.accounts_after("", len(self._names))]
 
     def present(self) -> list[str]:
         """The names of the accounts that are on, sorted without regard to case."""
-        return [account.name for account in self.present_after("", len(self._present))]
+        return [account.name for account in self.present_after("", len(self._sessions))]
 
     def accounts_after(self, name: str, count: int) -> list[Account]:
         """The first ``count`` accounts whose names come after ``name``, whatever the case."""
-        start = bisect_right(self._roll, name.lower())
-        return [self.accounts[self._names[n]] for n in self._roll[start : start + count]]
+        later = islice(self._roll.after(name.lower()), count)
+        return [self.accounts[self._names[n]] for n in later]
 
     def present_after(self, name: str, count: int) -> list[Account]:
         """The same of those accounts that are on."""
-        start = bisect_right(self._present, name.lower())
-        return [self.accounts[self._names[n]] for n in self._present[start : start + count]]
+        later = islice(self._present.after(name.lower()), count)
+        return [self.accounts[self._names[n]] for n in later]
 
-    # --- checkpoints
+    # --- snapshots
 
-    @property
-    def size(self) -> int:
-        """Records in an image, which takes that much longer to make."""
-        return len(self.accounts) + self._remembered
+    def snapshot(self) -> Snapshot:
+        """What has changed since the last snapshot, of which all records were asked for."""
+        records = chain(self._records.snapshot(self.applied), self._programs.snapshot())
+        return Snapshot(self.applied, self._head(), self._digested(records), self._digest)
+
+    def _digested(self, records: Iterable[Record]) -> Iterator[Record]:
+        for record in records:
+            self._digest.put(*record)
+            yield record
+
+    def _head(self) -> bytes:
+        origins = dict(sorted(self.origins.items()))
+        records = self._records
+        return msgpack.encode(_Head(self.applied, self.time, origins, records.newest, records.room))
 
     def image(self) -> bytes:
-        """The whole state as bytes; equal states give equal bytes."""
-        accounts = sorted(self.accounts.values(), key=lambda account: account.number)
-        programs = [
-            program.image(account, client) for (account, client), program in self._programs.items()
-        ]
-        origins = dict(sorted(self.origins.items()))
-        return msgpack.encode(_Image(self.applied, self.time, origins, accounts, programs))
+        """The whole state, to compare; equal states give equal bytes.
+
+        It takes as long as the state is large.
+        """
+        records = dict(sorted(chain(self._records.all(), self._programs.all())))
+        return msgpack.encode((self._head(), records))
 
     @classmethod
-    def from_image(cls, image: bytes) -> "ChatState":
-        """The state that ``image`` was made from.
+    def restored(cls, head: bytes, records: Iterable[Record]) -> "ChatState":
+        """The state that the snapshots were made of which these records are the newest.
 
         Raises:
-            msgspec.DecodeError: the image is corrupt.
+            msgspec.DecodeError: they are corrupt.
         """
-        decoded = msgpack.decode(image, type=_Image)
         state = cls()
-        state.applied = decoded.applied
-        state.time = decoded.time
+        digest, head = head[:DIGEST_OCTETS], head[DIGEST_OCTETS:]
+        decoded = msgpack.decode(head, type=_Head)
+        state.applied, state.time = decoded.applied, decoded.time
         state.origins = decoded.origins
-        for account in decoded.accounts:
-            state.accounts[account.number] = account
-            state._names[_key(account.name)] = account.number
-            if account.session:
-                state._sessions[account.session] = account.number
-        state._roll = sorted(state._names)
-        state._present = sorted(_key(state.accounts[n].name) for n in state._sessions.values())
-        for program in decoded.programs:
-            state._remembered += len(program.numbers)
-            state._programs[program.account, program.client] = Program(program)
+        state._records.newest, state._records.room = decoded.newest, decoded.room
+        for key, data in state._digested(records):
+            seq, slot = divmod(key, SLOTS)
+            if slot == ACCOUNTS_SLOT:
+                state._restore_accounts(data)
+            else:
+                state._programs.restore(seq, data)
+        state._programs.restored()
+        state._roll = SortedNames(state._names)
+        if state._digest.with_head(head) != digest:
+            raise DecodeError("its records are not those that its digest was made of")
         return state
 
-    @staticmethod
-    def digest(image: bytes) -> bytes:
-        """A short digest of an image, for nodes to compare."""
-        return hashlib.sha256(image).digest()[:16]
+    def _restore_accounts(self, data: bytes) -> None:
+        accounts, names = self.accounts, self._names
+        for account in self._records.restore(data):
+            accounts[account.number] = account
+            names[_key(account.name)] = account.number
+            if account.session:
+                self._hold(account)
 
     # --- applying
 
@@ -360,8 +310,6 @@ class ChatState:
         self.applied, self.time = seq, time
         if origin and not self._in_turn(origin, number):
             return NO_EFFECT
-        if time >= self._forget_at:
-            self._forget_programs(time)
         if isinstance(command, commands.Say):
             return self._say(command, seq, time)
         events: list[Event] = []
@@ -401,10 +349,10 @@ class ChatState:
 
     def _set_origins(self, command: commands.Origins, events: list[Event]) -> None:
         self.origins = {origin: self.origins.get(origin, 0) for origin in command.origins}
-        for session, number in sorted(self._sessions.items()):
-            if origin_of(session) not in self.origins:
-                self._let_go(self.accounts[number], "lost", events)
-        self._present = [n for n in self._present if self.accounts[self._names[n]].session]
+        gone = [origin for origin in self._sessions_at if origin not in self.origins]
+        sessions = [self._sessions_at.pop(origin) for origin in gone]
+        for session in sorted(chain.from_iterable(sessions)):
+            self._leave(session, "lost", events)
 
     def _login(self, command: commands.Login, seq: int, events: list[Event]) -> None:
         account = self.account_named(command.name)
@@ -413,13 +361,20 @@ class ChatState:
             raise RefusedAtApplyError(Code.NAME_IN_USE, account.name)
         created = account is None
         if account is None:
-            account = Account(seq, command.name, seen=seq)
-            self.accounts[seq] = account
-            key = _key(command.name)
-            self._names[key] = seq
-            insort(self._roll, key)
+            account = self._new_account(seq, command.name)
+        self._records.changing(account)
         account.token = command.token
         self._attach(account, command.session, events, created=created)
+
+    def _new_account(self, seq: int, name: str) -> Account:
+        if len(self.accounts) >= MAX_ACCOUNTS:
+            raise RefusedAtApplyError(Code.TOO_MANY_ACCOUNTS, name)
+        account = self.accounts[seq] = Account(seq, name, seen=seq)
+        self._records.add(account)
+        key = _key(name)
+        self._names[key] = seq
+        self._roll.add(key)
+        return account
 
     def _resume(self, command: commands.Resume, events: list[Event]) -> None:
         account = self.account_named(command.name)
@@ -435,19 +390,29 @@ class ChatState:
         self, account: Account, session: str, events: list[Event], *, created: bool
     ) -> None:
         assert not account.session  # *one session*
+        self._records.changing(account)
         account.session = session
-        self._sessions[session] = account.number
-        insort(self._present, _key(account.name))
+        self._hold(account)
         events.append(Joined(account.number, account.name, session, created))
 
-    def _detach(self, account: Account, reason: str, events: list[Event], by: str = "") -> None:
-        self._let_go(account, reason, events, by)
-        del self._present[bisect_left(self._present, account.name.lower())]
+    def _hold(self, account: Account) -> None:
+        session = account.session
+        self._sessions[session] = account.number
+        self._sessions_at.setdefault(origin_of(session), set()).add(session)
+        self._present.add(_key(account.name))
 
-    def _let_go(self, account: Account, reason: str, events: list[Event], by: str = "") -> None:
-        """The account is on no more; it stays in ``_present``."""
-        session, account.session = account.session, ""
-        del self._sessions[session]
+    def _detach(self, account: Account, reason: str, events: list[Event], by: str = "") -> None:
+        origin = origin_of(account.session)
+        self._sessions_at[origin].remove(account.session)
+        if not self._sessions_at[origin]:
+            del self._sessions_at[origin]
+        self._leave(account.session, reason, events, by)
+
+    def _leave(self, session: str, reason: str, events: list[Event], by: str = "") -> None:
+        account = self.accounts[self._sessions.pop(session)]
+        self._records.changing(account)
+        account.session = ""
+        self._present.remove(_key(account.name))
         events.append(Left(account.number, account.name, session, reason, by))
 
     def _holder(self, session: str) -> Account:
@@ -466,8 +431,10 @@ class ChatState:
 
     def _see(self, number: int, seen: int) -> None:
         account = self.accounts.get(number)
-        if account is not None:
-            account.seen = max(account.seen, min(seen, self.applied))
+        seen = min(seen, self.applied)
+        if account is not None and account.seen < seen:
+            self._records.changing(account)
+            account.seen = seen
 
     def _delete(self, command: commands.Delete, events: list[Event]) -> None:
         deleter = self._holder(command.session)
@@ -476,11 +443,11 @@ class ChatState:
             raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
         if account.session:
             self._detach(account, "deleted", events, by=deleter.name)
+        self._records.remove(account)
         del self.accounts[account.number]
         del self._names[account.name.lower()]
-        del self._roll[bisect_left(self._roll, account.name.lower())]
-        for key in [key for key in self._programs if key[0] == account.number]:
-            self._forget(key)
+        self._roll.remove(account.name.lower())
+        self._programs.forget_account(account.number)
         events.append(Deleted(account.number, account.name))
 
     def _find(self, number: int, name: str) -> Account | None:
@@ -492,13 +459,13 @@ class ChatState:
         number = self._sessions.get(say.session)
         if number is None:
             return Outcome([Refused(Code.SESSION_ENDED) for _ in say.sayings])
-        program = self._program(number, say.client, time) if say.client else None
+        program = self._programs.use(number, say.client, seq) if say.client else None
         remembered = 0 if program is None else len(program.numbers)
         results: list[Result] = []
         heard: list[Said] = []
         for id_, saying in enumerate(say.sayings, seq - len(say.sayings) + 1):
             if program is not None and saying.number <= program.highest:  # *once per program*
-                results.append(program.answer(saying))
+                results.append(_answer(program, saying))
                 continue
             if saying.recipient == TO_EVERYBODY:  # nearly every message
                 heard.append(
@@ -513,7 +480,7 @@ class ChatState:
                 program.remember(saying.number, saying.checksum, value)
         if program is not None:
             program.forget_oldest()
-            self._remembered += len(program.numbers) - remembered
+            self._programs.grew(len(program.numbers) - remembered)
         return Outcome(results, said=heard)
 
     def _say_to_one(
@@ -526,23 +493,18 @@ class ChatState:
         heard.append(Said(id_, time, sender, say.sender, account.number, account.name, text))
         return Accepted(id_)
 
-    def _program(self, account: int, client: str, time: int) -> Program:
-        """The program's record, made the most recently used one."""
-        program = self._programs.pop((account, client), None) or Program()
-        program.used = time
-        self._programs[account, client] = program
-        return program
 
-    def _forget_programs(self, time: int) -> None:
-        for key, program in list(self._programs.items()):
-            if time - program.used < FORGET_AFTER:
-                self._forget_at = program.used + FORGET_AFTER
-                return
-            self._forget(key)
-        self._forget_at = time + FORGET_AFTER
-
-    def _forget(self, program: tuple[int, str]) -> None:
-        self._remembered -= len(self._programs.pop(program).numbers)
+def _answer(program: Program, saying: commands.Saying) -> Result:
+    """The answer to a SEND whose number is not new."""
+    found = program.find(saying.number)
+    if found is None:
+        return Refused(Code.NUMBER_FORGOTTEN)
+    checksum, value = found
+    if checksum != saying.checksum:
+        return Refused(Code.NUMBER_REUSED)
+    if value > 0:
+        return Accepted(value, again=True)
+    return Refused(Code(-value), saying.to, again=True)
 
 
 def _key(name: str) -> str:

@@ -1,32 +1,42 @@
 """What the log comes to at this node: the chat's state, the message index, the checkpoints."""
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
 from operator import attrgetter
+from typing import NamedTuple
 
 from chainchat.chain.messages import UNDECODABLE, Entry
 from chainchat.chat import commands, queries
 from chainchat.chat.queries import Page
+from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import RefusedError
-from chainchat.chat.state import ChatState, Outcome, Said
+from chainchat.chat.state import ChatState, Outcome, Said, Snapshot
 from chainchat.server.history import History
-from chainchat.storage import EVERY_READER, Checkpoint, Indexed, Storage, StorageError
+from chainchat.storage import EVERY_READER, Indexed, Storage, StorageError
 
 CHECKPOINT_ENTRIES = 20_000
-"""A checkpoint is made after so many sequence numbers, if the state is not too large for that."""
+"""A checkpoint is begun at the first entry at or above each multiple of this.
 
-CHECKPOINT_RECORDS = 2
-"""After so many for each record of the state, else: what checkpoints cost does not grow with it.
-
-They fall on the same entries on every node.
+So they fall on the same entries on every node. A node that has not finished the one before by then
+begins it when it has, and is in step again with the next.
 """
 
+RECORDS_AT_ONCE = 64
+"""Records that are written in one transaction: some milliseconds."""
 
 _RECIPIENT = attrgetter("recipient")
 
 
 class StateMismatchError(Exception):
     """Two nodes applied the same entries and came to different states: a bug."""
+
+
+class StateAsOf(NamedTuple):
+    """The digest of the state as of entry ``seq``, at ``node``."""
+
+    seq: int
+    digest: bytes
+    node: str = ""
 
 
 class Applied:
@@ -43,11 +53,14 @@ class Applied:
         Raises:
             StorageError: it is corrupt.
         """
+        storage.abandon_checkpoint()
         self.state = _restored(storage)
         self.history = History(storage)
         self._storage = storage
         self._checkpointed = self.state.applied
-        self._digests: dict[int, bytes] = {}
+        self._snapshot: Snapshot | None = None
+        self._own: StateAsOf | None = None
+        self._heard: StateAsOf | None = None
 
     def apply(self, entry: Entry) -> Outcome:
         """Apply the next entry. What it says is in the history when this returns.
@@ -68,29 +81,62 @@ class Applied:
 
     @property
     def checkpoint_is_due(self) -> bool:
-        """Whether to make one now."""
-        since = self.state.applied - self._checkpointed
-        return since >= CHECKPOINT_ENTRIES and since >= CHECKPOINT_RECORDS * self.state.size
+        """Whether to begin one now."""
+        multiple = self.state.applied // CHECKPOINT_ENTRIES
+        return multiple > self._checkpointed // CHECKPOINT_ENTRIES and self._snapshot is None
 
-    def checkpoint(self) -> bytes:
-        """Write one; gives the state's digest."""
-        seq = self._checkpointed = self.state.applied
-        image = self.state.image()
-        self._storage.write_checkpoint(Checkpoint(seq, image))
-        digest = ChatState.digest(image)
-        self._digests = {seq: digest}
-        return digest
+    def begin_checkpoint(self) -> None:
+        """Begin one of the state as it is now. It costs next to nothing."""
+        self._snapshot = self.state.snapshot()
+        self._checkpointed = self._snapshot.seq
+        self._storage.begin_checkpoint(self._snapshot.seq)
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether one was begun and is not finished."""
+        return self._snapshot is not None
+
+    def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:
+        """Write a part of the one that was begun, and more while there is time left.
+
+        Gives the state's digest as of the checkpoint, once that is finished.
+
+        Raises:
+            StateMismatchError: a neighbour has sent another.
+        """
+        snapshot = self._snapshot
+        if snapshot is None:
+            return None
+        while True:
+            records = list(islice(snapshot.records, RECORDS_AT_ONCE))
+            more = self._storage.write_records(records)
+            if len(records) < RECORDS_AT_ONCE and not more:
+                break
+            if not left():
+                return None
+        self._snapshot = None
+        head = snapshot.head()
+        self._storage.finish_checkpoint(head)
+        self._own = StateAsOf(snapshot.seq, head[:DIGEST_OCTETS])
+        self._compare()
+        return self._own
 
     def compare(self, seq: int, digest: bytes, sender: str) -> None:
-        """Compare digests. The tail applies first: it has its own when its predecessor's comes.
+        """Compare digests, now or when this node has its own.
 
         Raises:
             StateMismatchError: they differ.
         """
-        if self._digests.get(seq, digest) != digest:
-            raise StateMismatchError(
-                f"the state as of entry {seq} differs from that of {sender}: this is a bug"
-            )
+        self._heard = StateAsOf(seq, digest, sender)
+        self._compare()
+
+    def _compare(self) -> None:
+        own, heard = self._own, self._heard
+        if own is None or heard is None or own.seq != heard.seq or own.digest == heard.digest:
+            return
+        raise StateMismatchError(
+            f"the state as of entry {own.seq} differs from that of {heard.node}: this is a bug"
+        )
 
     # --- reading
 
@@ -108,7 +154,7 @@ def _restored(storage: Storage) -> ChatState:
     if checkpoint is None:
         return ChatState()
     try:
-        return ChatState.from_image(checkpoint.image)
+        return ChatState.restored(checkpoint.head, storage.records())
     except UNDECODABLE as error:
         raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
 

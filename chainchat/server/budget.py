@@ -11,17 +11,20 @@ clients can have on their way through it is bounded (``node.MAX_PENDING``).
 
 from collections.abc import Callable
 
-HEAR_SECONDS = 0.004
+HEAR_SECONDS = 0.002
 """For what those who are logged in say and ask."""
 
-PATIENT_SECONDS = 0.002
+PATIENT_SECONDS = 0.001
 """For newcomers, pages of answers, and whoever reads on from the log."""
 
 PATIENT_SHARE = 0.25
 """Of a node's time that such work may take: after a slice of it, it rests for so much longer."""
 
-APPLY_SECONDS = 0.005
-"""For applying what is committed, checkpoints included."""
+APPLY_SECONDS = 0.003
+"""For applying what is committed."""
+
+CHECKPOINT_SECONDS = 0.003
+"""For the checkpoint that is being written."""
 
 READ_SECONDS = 0.002
 """For the questions that the tail answers."""
@@ -29,10 +32,10 @@ READ_SECONDS = 0.002
 PAGE_SECONDS = READ_SECONDS / 2
 """For one page of an answer."""
 
-LEND_SECONDS = 0.004
+LEND_SECONDS = 0.003
 """For lending the log to learners."""
 
-TELL_SECONDS = 0.005
+TELL_SECONDS = 0.003
 """For writing replies, messages and notices to clients."""
 
 LONG_TURN_SECONDS = 0.05
@@ -81,30 +84,43 @@ class TurnClock:
         self.long_turns = 0
         self._clock = clock
         self._tell = tell
-        self._parts: dict[str, float] = {}
-        self._mark = 0.0
+        self._marks: list[tuple[str, float]] = []
+        """The parts of this turn, each with when it ended; the first ended when the turn began."""
+        self._ended = 0.0
         self._follows = False
+        self._syncing = 0.0
 
     def begin(self) -> None:
         """A turn begins."""
-        now = self._clock()
-        self._parts = {self.SOCKETS: now - self._mark} if self._follows else {}
-        self._mark = now
+        self._marks = [(self.SOCKETS, self._clock())]
+        self._syncing = 0.0
 
     def part(self, name: str) -> None:
         """What was done since the last mark was this part of the turn."""
-        now = self._clock()
-        self._parts[name] = self._parts.get(name, 0.0) + now - self._mark
-        self._mark = now
+        self._marks.append((name, self._clock()))
+
+    def synced(self) -> None:
+        """What was done since the last mark was the disk's sync."""
+        before = self._marks[-1][1] if self._marks else self._clock()
+        self.part(self.SYNC)
+        self._syncing += self._marks[-1][1] - before
 
     def end(self, *, follows: bool) -> None:
         """The turn is over; ``follows``: another one is to come as soon as it can."""
-        self._follows = follows
-        sync = self._parts.pop(self.SYNC, 0.0)
-        total = sum(self._parts.values())
+        began = self._ended if self._follows else self._marks[0][1]
+        self._follows, self._ended = follows, self._marks[-1][1]
+        total = self._ended - began - self._syncing
         self.longest = max(self.longest, total)
         if total > LONG_TURN_SECONDS:
             self.long_turns += 1
-            parts = sorted(self._parts.items(), key=lambda part: -part[1])
-            named = ", ".join(f"{name} {took:.3f} s" for name, took in parts[:3])
-            self._tell(f"a turn took {total:.2f} s: {named}; sync {sync:.3f} s")
+            self._tell(f"a turn took {total:.2f} s: {self._named_parts(began)}")
+
+    def _named_parts(self, began: float) -> str:
+        """The longest parts, and the sync."""
+        parts: dict[str, float] = {}
+        for name, ended in self._marks:
+            parts[name] = parts.get(name, 0.0) + ended - began
+            began = ended
+        sync = parts.pop(self.SYNC, 0.0)
+        longest = sorted(parts.items(), key=lambda part: -part[1])[:3]
+        return f"{', '.join(f'{name} {took:.3f} s' for name, took in longest)}; sync {sync:.3f} s"

@@ -14,13 +14,15 @@ from msgspec import Struct, field
 
 from chainchat.chain.replica import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
+from chainchat.chat.accounts import MAX_ACCOUNTS, Account
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
 from chainchat.chat.human import COUNTED_MISSED
 from chainchat.chat.machine import MACHINE, Machine, greeting
+from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
-from chainchat.chat.state import REMEMBERED_SENDS, Accepted, Account, Refused, Result
+from chainchat.chat.state import Accepted, Refused, Result
 from chainchat.chat.voice import Voice
 from chainchat.server.replies import Replies, Reply
 from chainchat.server.room import Room
@@ -352,13 +354,15 @@ class Handler:
         But for what is refused here, and answered in its turn; and a command has a limit.
         """
         piece = Piece()
+        low = self._node.standing.low
         for tag, say in sends:
             content, checksum = f"{say.to}\0{say.text}".encode(), 0
             try:
                 if say.number:
                     self._check_number(say.number, len(piece.tags))
                     checksum = crc32(content)
-                self._check_room(say.number)
+                if low:
+                    self._refuse_for_room(say.number, low)
             except RefusedError as refusal:
                 self._submit_piece(piece)
                 self.refuse(tag, refusal.code, refusal.text)
@@ -413,12 +417,10 @@ class Handler:
             )
         self._refused_send = None
 
-    def _check_room(self, number: int) -> None:
-        """A disk that is nearly full takes nothing new; a refused SEND consumes no number."""
-        low = self._node.standing.low
-        if low:
-            self._refused_send = number or None
-            raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
+    def _refuse_for_room(self, number: int, low: tuple[str, ...]) -> None:
+        """Disks that are nearly full take nothing new; a refused SEND consumes no number."""
+        self._refused_send = number or None
+        raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
 
     def _delete(self, tag: str, request: requests.Delete) -> None:
         name = request.name or self._client.name
@@ -502,6 +504,11 @@ def _explanation(code: Code, about: str) -> str:
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"
+        case Code.TOO_MANY_ACCOUNTS:
+            return (
+                f"no account {about} was made: there are {MAX_ACCOUNTS:,}, as many as can be; "
+                "log in with a name that has one, or try again when one is deleted"
+            )
         case Code.NO_SUCH_ACCOUNT:
             return f"there is no account {about}; the list of accounts has the names"
         case Code.BAD_TOKEN:

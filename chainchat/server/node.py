@@ -50,6 +50,7 @@ from chainchat.chat.voice import ChainView
 from chainchat.server.applying import Applied
 from chainchat.server.budget import (
     APPLY_SECONDS,
+    CHECKPOINT_SECONDS,
     LEND_SECONDS,
     PAGE_SECONDS,
     READ_SECONDS,
@@ -129,6 +130,7 @@ class Node:
         me: this life of it.
         standing: whether it serves.
         congested: whether too many requests are on their way; until half of them are answered.
+        in_turn: whether it has a turn right now.
         turn_clock: how long its turns take.
     """
 
@@ -172,6 +174,7 @@ class Node:
         self._applied = Applied(storage)
         self.audience: Audience | None = None
         self.congested = False
+        self.in_turn = self._hearing = False
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -270,13 +273,15 @@ class Node:
             self.congested = True
         if replied is not None:
             self._repliers[number] = replied
-        self.wake()
+        if not self._hearing:  # else it is done in this turn
+            self.wake()
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail."""
         again = not queries.asker_chooses_price(query)
         self._askers[self._reads.ask(queries.encode(query), again=again)] = answered
-        self.wake()
+        if not self._hearing:  # else it is done in this turn
+            self.wake()
 
     def view(self) -> ChainView:
         """The chain as it looks from here."""
@@ -425,7 +430,9 @@ class Node:
 
     def _turn(self) -> None:
         self._turn_call = None
+        self.in_turn = True
         self._guarded(self._carry_out_turn)
+        self.in_turn = False
 
     def slice(self, seconds: float) -> Slice:
         """A slice of this turn."""
@@ -436,7 +443,9 @@ class Node:
         clock = self.turn_clock
         clock.begin()
         if self.audience is not None:
+            self._hearing = True
             self.audience.hear()
+            self._hearing = False
             clock.part("hearing")
         noted = self._waiting[-1][0] if self._waiting else 0
         if self._replica.pending and noted < self._submitted:
@@ -444,29 +453,39 @@ class Node:
         for effect in self._replica.turn(self._wall()):
             self._perform(effect)
         clock.part("chain")
-        for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
-            self._perform(apply)
-        clock.part("applying")
-        for answered in self._reads.turn(self.slice(READ_SECONDS).left):
-            self._perform(answered)
-        clock.part("reads")
-        lending = self.slice(LEND_SECONDS)
-        for answer in self._sponsor.turn(self._paused, self._may_lend, lending.left):
-            self._perform(answer)
-        clock.part("lending")
+        self._apply_and_answer()
         self._tell_clients()
         clock.part("telling")
+        if self._applied.checkpointing:
+            self._write_checkpoint()
+            clock.part("checkpoint")
         self._care_for_storage()
-        clock.part("the write-ahead log")
+        clock.part("write-ahead log")
         if self._busy:
             self.wake()
         clock.end(follows=self._turn_call is not None)
+
+    def _apply_and_answer(self) -> None:
+        """What comes of committed entries: applied, read, lent, each in its slice."""
+        if self._replica.applied < self._replica.committed:
+            for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
+                self._perform(apply)
+            self.turn_clock.part("applying")
+        if self._reads.busy:
+            for effect in self._reads.turn(self.slice(READ_SECONDS).left):
+                self._perform(effect)
+            self.turn_clock.part("reads")
+        if self._sponsor.has_learners:
+            lending = self.slice(LEND_SECONDS)
+            for answer in self._sponsor.turn(self._paused, self._may_lend, lending.left):
+                self._perform(answer)
+            self.turn_clock.part("lending")
 
     @property
     def _busy(self) -> bool:
         """Whether something of this turn was left over."""
         behind = self._replica.applied < self._replica.committed
-        return behind or self._reads.busy or self._sponsor.busy
+        return behind or self._reads.busy or self._sponsor.busy or self._applied.checkpointing
 
     def _tell_clients(self) -> None:
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2
@@ -570,7 +589,7 @@ class Node:
             case Persist():
                 self.turn_clock.part("chain")
                 self._storage.append(effect.entries)
-                self.turn_clock.part(TurnClock.SYNC)
+                self.turn_clock.synced()
             case Send():
                 self._network.send(effect.to, effect.message)
             case Apply():
@@ -649,11 +668,15 @@ class Node:
             if entry.origin == own and outcome.results:
                 self._reply(entry.number, outcome.results)
             if self._applied.checkpoint_is_due:
-                digest = self._applied.checkpoint()
-                successor = self.configuration.successor(self.me.position)
-                if successor is not None:
-                    message = StateDigest(self.configuration.epoch, entry.seq, digest)
-                    self._network.send(successor, message)
+                self._applied.begin_checkpoint()
+
+    def _write_checkpoint(self) -> None:
+        """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
+        finished = self._applied.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
+        successor = self.configuration.successor(self.me.position)
+        if finished is not None and successor is not None:
+            message = StateDigest(self.configuration.epoch, finished.seq, finished.digest)
+            self._network.send(successor, message)
 
     def _reply(self, number: int, results: Sequence[Result]) -> None:
         while self._waiting and self._waiting[0][0] <= number:

@@ -13,13 +13,13 @@ from typing import Final
 
 from msgspec import Struct
 
-OCTETS_IN_UNIT = 2_048
+OCTETS_IN_UNIT = 16_384
 """So many octets of a person cost as much as one line."""
 
 PROGRAM_OCTETS_IN_UNIT = 65_536
 """The same for a program, whose many octets are SENDs."""
 
-READ_UNITS = 0.1
+READ_UNITS = 0.05
 """What a read of the socket costs, however little it brought."""
 
 
@@ -48,6 +48,6 @@ class Pace(Struct, frozen=True):
 NEWCOMER: Final = Pace(per_second=20, at_once=60, octets=OCTETS_IN_UNIT)
 """Before the login."""
 
-PERSON: Final = Pace(per_second=100, at_once=300, octets=OCTETS_IN_UNIT)
+PERSON: Final = Pace(per_second=50, at_once=200, octets=OCTETS_IN_UNIT)
 
 PROGRAM: Final = Pace(per_second=2_000, at_once=4_000, octets=PROGRAM_OCTETS_IN_UNIT)

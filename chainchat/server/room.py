@@ -141,7 +141,8 @@ class Room:
     def unflushed(self, attendant: Attendant) -> None:
         """The session has something to do in the next ``flush``."""
         self._unflushed[attendant] = None
-        self.node.wake()
+        if not self.node.in_turn:  # else it is flushed at the end of this turn
+            self.node.wake()
 
     def wait_for_room(self, attendant: Attendant) -> None:
         """The session has lines that must wait, since too many requests are on their way."""
@@ -227,8 +228,10 @@ class Room:
 
     def hear(self) -> None:
         """See ``Audience``."""
-        self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
-        self.rounds.serve_patient(self.node.slice(PATIENT_SECONDS))
+        if self.rounds.somebody_speaks:
+            self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
+        if self.rounds.somebody_waits:
+            self.rounds.serve_patient(self.node.slice(PATIENT_SECONDS))
 
     def happened(self, outcome: Outcome) -> None:
         """See ``Audience``."""
@@ -263,6 +266,8 @@ class Room:
         self._inform(share)
         self._announcements.tell(self._sessions.values(), share)
         self._look(share)
+        if self._unflushed:
+            self.node.wake()
 
     def _flush(self, share: Slice) -> None:
         for _ in range(len(self._unflushed)):
@@ -270,8 +275,6 @@ class Room:
             attendant.flush()
             if not share.left():
                 break
-        if self._unflushed:
-            self.node.wake()
 
     def flush_all(self) -> None:
         """Write everything that was gathered: the node has no turns any more."""

@@ -90,6 +90,16 @@ class Rounds:
 
     # --- turns
 
+    @property
+    def somebody_speaks(self) -> bool:
+        """Whether anybody has lines to hear."""
+        return bool(self._speaking)
+
+    @property
+    def somebody_waits(self) -> bool:
+        """Whether anybody has something to do that can wait."""
+        return bool(self._patient)
+
     def serve_speaking(self, share: Slice) -> None:
         """One round, or as much of it as there is time for."""
         self._serve(self._speaking, share, lambda session: session.hear())
@@ -98,8 +108,6 @@ class Rounds:
 
     def serve_patient(self, share: Slice) -> None:
         """The same for those who can wait, if it is time."""
-        if not self._patient:
-            return
         if self._clock.seconds() >= self._patient_from:
             self._serve(self._patient, share, lambda session: session.go_on())
             rest = share.spent() * (1 / PATIENT_SHARE - 1)

@@ -15,12 +15,12 @@ from contextlib import suppress
 from typing import Protocol
 
 from chainchat.chat import commands
+from chainchat.chat.accounts import Account
 from chainchat.chat.human import HUMAN, Human, drawn
 from chainchat.chat.lines import TOO_LONG, Line, clean, is_http
 from chainchat.chat.machine import Machine, leading_sends, tag_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
-from chainchat.chat.state import Account
 from chainchat.chat.voice import Voice
 from chainchat.server.delivery import Delivery, Reading
 from chainchat.server.handler import SAID_AT_ONCE, Handler, Lobby
@@ -41,7 +41,7 @@ WAITING_OCTETS = 16 * 1024
 NEWCOMER_OCTETS = 2 * 1024
 """The same before the login."""
 
-HEARD_AT_ONCE = 32
+HEARD_AT_ONCE = 16
 """Lines that one client is heard before it is others' turn."""
 
 SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
@@ -132,6 +132,7 @@ class Session:
         "_reading",
         "_resting",
         "_room",
+        "_says_much",
         "_taking",
         "_told_slow",
         "_told_waiting",
@@ -176,6 +177,8 @@ class Session:
         self._paid_until = 0.0
         """See ``pace``."""
         self._resting = False
+        self._says_much = False
+        """Whether lines were left over when it was last heard."""
         self._unread = 0
         """How many lines in a row could not be read."""
         self._contested_at: float | None = None
@@ -324,14 +327,23 @@ class Session:
                 self._hear(line)
         if not self._intake:
             self._intake = NOTHING
+        self._says_much = bool(self._intake)
         self._rest_if_it_must()
         self._hold()
         if not self._intake or self._resting:
             return False
-        if not self._must_wait():
-            return True
-        self._room.wait_for_room(self)
-        return False
+        if self._must_wait():
+            self._room.wait_for_room(self)
+            return False
+        if self._can_wait:
+            self._room.rounds.waits(self)
+            return False
+        return True
+
+    @property
+    def _can_wait(self) -> bool:
+        """A newcomer, or a person who says much at once, lets those go first who do not."""
+        return not self.session or (self._says_much and not self._is_program)
 
     def go_on(self) -> bool:
         """See ``rounds.Speaker``."""
@@ -340,9 +352,9 @@ class Session:
         if not self._greeted:
             self._greet()
             return bool(self._intake)
-        if not self.session:
-            return self.hear()
-        if self._output_full:
+        if self._intake:
+            self.hear()
+        if self._output_full or not self.session:
             return False
         if self._when_writable is not None:
             go_on, self._when_writable = self._when_writable, None
@@ -377,7 +389,7 @@ class Session:
         """Wait for a turn, if there is anything to hear."""
         if self._intake and not self._resting:
             rounds = self._room.rounds
-            (rounds.speaks if self.session else rounds.waits)(self)
+            (rounds.waits if self._can_wait else rounds.speaks)(self)
 
     def _finished(self) -> bool:
         """Whether the client sends no more, and has everything."""

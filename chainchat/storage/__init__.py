@@ -17,6 +17,7 @@ __all__ = [
     "Checkpoint",
     "Indexed",
     "LockedError",
+    "Record",
     "Storage",
     "StorageError",
 ]
@@ -37,10 +38,14 @@ class LockedError(StorageError):
 
 
 class Checkpoint(NamedTuple):
-    """The application's state as of entry ``seq``."""
+    """The application's state as of entry ``seq``: a head, beside any number of records."""
 
     seq: int
-    image: bytes
+    head: bytes
+
+
+Record = tuple[int, bytes]
+"""A part of the state: its key, below 2^62, and its data. Without data it is gone."""
 
 
 class Storage(Log, Protocol):
@@ -95,10 +100,36 @@ class Storage(Log, Protocol):
         """
 
     def newest_checkpoint(self) -> Checkpoint | None:
-        """The newest checkpoint, None if there is none."""
+        """The newest finished checkpoint, None if there is none."""
 
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint, and the index as of now, in place of the older ones."""
+    def records(self) -> Iterator[Record]:
+        """The newest of each record that was written up to then, in the order of their keys.
+
+        To be read to the end, before any other checkpoint is begun.
+        """
+
+    def abandon_checkpoint(self) -> None:
+        """Forget a checkpoint that was begun and not finished, and its part of the index.
+
+        To be called before anything is applied: after a crash in between, that is all there is
+        to do.
+        """
+
+    def begin_checkpoint(self, seq: int) -> None:
+        """Begin the checkpoint as of entry ``seq``, above the last one's, with the index as of now.
+
+        The state can be written bit by bit while the log goes on.
+        """
+
+    def write_records(self, records: Sequence[Record]) -> bool:
+        """Write some of the records that have changed since the last one, and some of the index.
+
+        Gives whether more of the index is to be written: call it again then, if need be without
+        records.
+        """
+
+    def finish_checkpoint(self, head: bytes) -> None:
+        """All was written: let this one take the place of the older ones."""
 
     def care(self) -> str:
         """Do what has to be done now and then, after a turn and in every tick.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.replica import fitting, place_of
-from chainchat.storage import EVERY_READER, Checkpoint, Indexed, StorageError
+from chainchat.storage import EVERY_READER, Checkpoint, Indexed, Record, StorageError
 from chainchat.storage.index import Index, first_of, last_of
 
 
@@ -25,6 +25,10 @@ class MemoryStorage:
         self._record: bytes | None = None
         self._index = Index()
         self._checkpoint: Checkpoint | None = None
+        self._records: dict[int, bytes] = {}
+        self._begun = 0
+        """The entry of the newest checkpoint, finished or not."""
+        self._begun_records: dict[int, bytes] = {}
         self._committed = 0
 
     @property
@@ -60,7 +64,7 @@ class MemoryStorage:
         if after >= self.last.seq:
             return None
         assert after == self.end_before(after)
-        applied = self._checkpoint.seq if self._checkpoint else 0
+        applied = self._begun
         if after < max(applied, self._committed):
             raise StorageError(f"applied up to {applied}, committed up to {self._committed}")
         kept = place_of(after + 1, self._log)
@@ -92,8 +96,31 @@ class MemoryStorage:
     def newest_checkpoint(self) -> Checkpoint | None:
         return self._checkpoint
 
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
+    @property
+    def _finished(self) -> int:
+        return self._checkpoint.seq if self._checkpoint else 0
+
+    def records(self) -> Iterator[Record]:
+        return iter(sorted(self._records.items()))
+
+    def abandon_checkpoint(self) -> None:
+        if self._begun != self._finished:
+            self._begun, self._begun_records = self._finished, {}
+            self._index.cut(self._finished)
+
+    def begin_checkpoint(self, seq: int) -> None:
+        assert self._begun == self._finished < seq
+        self._begun = seq
+
+    def write_records(self, records: Sequence[Record]) -> bool:
+        self._begun_records.update(records)
+        return False
+
+    def finish_checkpoint(self, head: bytes) -> None:
+        self._checkpoint = Checkpoint(self._begun, head)
+        self._records |= self._begun_records
+        self._records = {key: data for key, data in self._records.items() if data}
+        self._begun_records = {}
 
     def care(self) -> str:
         return ""

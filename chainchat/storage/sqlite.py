@@ -12,10 +12,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import ParamSpec, TypeVar
-from zlib import crc32
 
 from chainchat.chain.messages import (
     UNDECODABLE,
@@ -25,27 +24,37 @@ from chainchat.chain.messages import (
     encode_entries,
 )
 from chainchat.chain.replica import fitting, place_of, size
-from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError, wal
+from chainchat.storage import (
+    EVERY_READER,
+    Checkpoint,
+    Indexed,
+    LockedError,
+    Record,
+    StorageError,
+    checkpoints,
+    wal,
+)
+from chainchat.storage.checkpoints import Checkpoints
+from chainchat.storage.checksums import checked, unchecked
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.index import Index, Run, first_of, last_of
 
 DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""
 
-CHECKSUM_OCTETS = 4
-"""Before everything that is stored: SQLite would not notice if a bit of it changed."""
-
 APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 4
-SCHEMA = """
+SCHEMA_VERSION = 5
+SCHEMA = (
+    """
 CREATE TABLE log (last INTEGER PRIMARY KEY, entries BLOB NOT NULL);
 CREATE TABLE messages (
     reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
 ) WITHOUT ROWID;
-CREATE TABLE checkpoint (seq INTEGER PRIMARY KEY, image BLOB NOT NULL);
 CREATE TABLE committed (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER NOT NULL);
 CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL);
 """
+    + checkpoints.SCHEMA
+)
 
 CACHED_BATCHES = 16
 """Decoded batches kept in memory; readers of history mostly stay within one."""
@@ -55,6 +64,9 @@ ROW_OCTETS = 64_000
 
 RUN_MESSAGES = 1_000
 """Messages in one row of the index."""
+
+READERS_AT_ONCE = 64
+"""Readers whose messages are written with one part of a checkpoint."""
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -115,7 +127,9 @@ class SQLiteStorage:
         self._path = data / DATABASE
         self._lock = DataLock(data)
         self._index = Index()
-        """Of what is newer than the checkpoint."""
+        """Of what is newer than the newest checkpoint, or the one that is being written."""
+        self._unwritten = Index()
+        """Of what belongs to the one that is being written, and is not on disk yet."""
         self._batches: dict[int, tuple[Entry, ...]] = {}
         try:
             self._open()
@@ -147,6 +161,7 @@ class SQLiteStorage:
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._checkpoints = Checkpoints(self._database, self._as_written)
         self._last = self._end()
         self._committed = self._value("SELECT seq FROM committed")
         self._wal = wal.WriteAheadLog(self._path, self._database)
@@ -174,10 +189,20 @@ class SQLiteStorage:
                 self._database.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def _written_later(self) -> Iterator[None]:
+        """A transaction that is on disk no later than the next one, which syncs it."""
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with self._transaction():
+                yield
+        finally:
+            self._database.execute("PRAGMA synchronous = FULL")
+
     def _as_written(self, stored: bytes, what: str) -> bytes:
-        """What ``_checked`` was given; whatever else the disk gives back must not be believed."""
-        data = stored[CHECKSUM_OCTETS:]
-        if crc32(data).to_bytes(CHECKSUM_OCTETS) != stored[:CHECKSUM_OCTETS]:
+        """What ``checked`` was given; whatever else the disk gives back must not be believed."""
+        data = unchecked(stored)
+        if data is None:
             raise StorageError(f"{self}: {what} are not what was written")
         return data
 
@@ -195,7 +220,7 @@ class SQLiteStorage:
     @_loudly
     def append(self, entries: Sequence[Entry]) -> None:
         assert entries[0].first == self._last.seq + 1
-        rows = [(part[-1].seq, _checked(encode_entries(tuple(part)))) for part in _rows(entries)]
+        rows = [(part[-1].seq, checked(encode_entries(tuple(part)))) for part in _rows(entries)]
         if len(rows) == 1:
             self._database.execute("INSERT INTO log VALUES (?, ?)", rows[0])
         else:
@@ -252,8 +277,7 @@ class SQLiteStorage:
     def cut(self, after: int) -> Path | None:
         if after >= self._last.seq:
             return None
-        checkpoint = self.newest_checkpoint()
-        applied = checkpoint.seq if checkpoint else 0
+        applied = self._checkpoints.begun
         if after < max(applied, self._committed):
             raise StorageError(
                 f"{self}: the log cannot be cut after entry {after}: the checkpoint holds what was "
@@ -269,7 +293,7 @@ class SQLiteStorage:
             self._database.execute("DELETE FROM log WHERE last > ?", (after,))
             if kept:
                 self._database.execute(
-                    "INSERT INTO log VALUES (?, ?)", (after, _checked(encode_entries(kept)))
+                    "INSERT INTO log VALUES (?, ?)", (after, checked(encode_entries(kept)))
                 )
         self._index.cut(after)
         self._batches.clear()
@@ -319,7 +343,7 @@ class SQLiteStorage:
 
     @_loudly
     def write_record(self, record: bytes) -> None:
-        self._database.execute("REPLACE INTO membership VALUES (1, ?)", (_checked(record),))
+        self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
 
     # --- the index
 
@@ -331,6 +355,7 @@ class SQLiteStorage:
         def ids(reader: int) -> Iterator[int]:
             for run in self._runs("last > ? ORDER BY last", reader, after):
                 yield from run.after(after, unless_sender)
+            yield from self._unwritten.of(reader).after(after, unless_sender)
             yield from self._index.of(reader).after(after, unless_sender)
 
         return first_of(limit, ids(reader), ids(EVERY_READER))
@@ -339,6 +364,7 @@ class SQLiteStorage:
     def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
         def ids(reader: int) -> Iterator[int]:
             yield from self._index.of(reader).before(before, unless_sender)
+            yield from self._unwritten.of(reader).before(before, unless_sender)
             for run in self._runs("last >= ? ORDER BY last LIMIT 1", reader, before):
                 yield from run.before(before, unless_sender)
             for run in self._runs("last < ? ORDER BY last DESC", reader, before):
@@ -351,10 +377,11 @@ class SQLiteStorage:
         for (run,) in self._database.execute(query, (reader, limit)):
             yield Run(self._as_written(run, "the messages of the index"))
 
-    def _write_index(self) -> None:
-        for reader, run in self._index.runs.items():
+    def _write_index(self, readers: Sequence[int]) -> None:
+        for reader in readers:
             parts = [
-                (reader, part.ids[-1], _checked(bytes(part))) for part in run.parts(RUN_MESSAGES)
+                (reader, part.ids[-1], checked(bytes(part)))
+                for part in self._unwritten.of(reader).parts(RUN_MESSAGES)
             ]
             self._database.executemany("INSERT INTO messages VALUES (?, ?, ?)", parts)
 
@@ -362,23 +389,45 @@ class SQLiteStorage:
 
     @_loudly
     def newest_checkpoint(self) -> Checkpoint | None:
-        query = "SELECT seq, image FROM checkpoint ORDER BY seq DESC LIMIT 1"
-        row = self._database.execute(query).fetchone()
-        if row is None:
-            return None
-        return Checkpoint(row[0], self._as_written(row[1], "the octets of the checkpoint"))
+        head = self._checkpoints.head()
+        return None if head is None else Checkpoint(self._checkpoints.finished, head)
+
+    def records(self) -> Iterator[Record]:
+        try:
+            yield from self._checkpoints.records()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self}: {error}") from error
 
     @_loudly
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+    def abandon_checkpoint(self) -> None:
+        if self._checkpoints.begun == self._checkpoints.finished:
+            return
         with self._transaction():
-            self._database.execute(
-                "REPLACE INTO checkpoint VALUES (?, ?)",
-                (checkpoint.seq, _checked(checkpoint.image)),
-            )
-            self._database.execute("DELETE FROM checkpoint WHERE seq < ?", (checkpoint.seq,))
-            self._write_index()
-        self._wal.wrote(len(checkpoint.image))
-        self._index = Index()
+            finished = (self._checkpoints.finished,)
+            self._database.execute("DELETE FROM messages WHERE last > ?", finished)
+            self._checkpoints.abandon()
+        self._index, self._unwritten = Index(), Index()
+
+    def begin_checkpoint(self, seq: int) -> None:
+        assert self._checkpoints.begun == self._checkpoints.finished < seq
+        self._checkpoints.begun = seq
+        self._index, self._unwritten = Index(), self._index
+
+    @_loudly
+    def write_records(self, records: Sequence[Record]) -> bool:
+        readers = list(islice(self._unwritten.runs, READERS_AT_ONCE))
+        with self._written_later():
+            self._checkpoints.write(records)
+            self._write_index(readers)
+        for reader in readers:
+            del self._unwritten.runs[reader]
+        return bool(self._unwritten.runs)
+
+    @_loudly
+    def finish_checkpoint(self, head: bytes) -> None:
+        assert not self._unwritten.runs
+        with self._written_later():
+            self._checkpoints.finish(head)
 
     @_loudly
     def care(self) -> str:
@@ -388,11 +437,6 @@ class SQLiteStorage:
         self._wal.close()
         self._database.close()
         self._lock.release()
-
-
-def _checked(data: bytes) -> bytes:
-    """The data behind its checksum."""
-    return crc32(data).to_bytes(CHECKSUM_OCTETS) + data
 
 
 def _contiguous(batch: Sequence[Entry]) -> bool:

@@ -126,11 +126,11 @@ def test_the_longest_line_and_one_longer(cluster: Cluster, end: bytes) -> None:
 def test_megabytes_without_an_end_are_one_long_line(cluster: Cluster) -> None:
     with Person(cluster["middle"].address, "alice") as person:
         resident = _resident(cluster["middle"])
-        for _ in range(64):
+        for _ in range(4):
             person.write(b"x" * (1 << 20))
         person.write(b"\n")
         assert person.hear(r"^(\+OK|-ERR)").string.startswith("-ERR 502 ")
-        assert _resident(cluster["middle"]) - resident < 16 << 20
+        assert _resident(cluster["middle"]) - resident < 2 << 20
         assert person.ask("still here").startswith("+OK ")
         person.ask("/logout")
 
@@ -162,12 +162,12 @@ def test_telnet_negotiation_split_byte_by_byte(cluster: Cluster) -> None:
     interrupt_and_timing_mark = b"\xff\xf4\xff\xfd\x06"
     subnegotiation = b"\xff\xfa\x1f\x00\xff\xff\x00\x28\xff\xf0"
     noise = [b"\xff\xfb\x03", b"\xff\xfd\x01", interrupt_and_timing_mark, subnegotiation]
-    with Person(cluster["head"].address, "alice") as person:
+    with Person(cluster["head"].address, "abby") as person:
         for octet in b"he".join(noise) + b"\xff\xf1!\r\n":
             person.write(bytes([octet]))
         line = person.hear(r"\+OK \d+").string
         assert line.startswith("\\xff\\xfe\x03\\xff\\xfc\x01\\xff\\xfc\x06+OK ")
-        assert person.listed("/last 1")[0].endswith("alice: hehehe!")
+        assert person.listed("/last 1")[0].endswith("abby: hehehe!")
         person.write(b"\xff\xff\n")  # an octet FF of data
         assert person.hear("^-ERR").string.startswith("-ERR 503 ")
         person.ask("/logout")

@@ -10,7 +10,7 @@ from msgspec import msgpack
 
 from chainchat.chain.messages import Entry
 from chainchat.chain.record import Record
-from chainchat.storage import Checkpoint, StorageError
+from chainchat.storage import StorageError
 from chainchat.storage.memory import MemoryStorage
 
 
@@ -91,9 +91,15 @@ class Disk(MemoryStorage):
         self._machine.before_write("write, after a cut")
         return path
 
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        super().write_checkpoint(checkpoint)
+    def write_records(self, records: Sequence[tuple[int, bytes]]) -> bool:
+        self._machine.before_write("write of a part of a checkpoint")
         self._transactions = []
+        return super().write_records(records)
+
+    def finish_checkpoint(self, head: bytes) -> None:
+        self._machine.before_write("end of a checkpoint")
+        self._transactions = []
+        super().finish_checkpoint(head)
 
     def _begin(self, what: str) -> None:
         self._machine.before_write(f"{what} write")
@@ -111,7 +117,8 @@ class Disk(MemoryStorage):
 
     def crash(self) -> None:
         """The process died: of the index, only what was written with a checkpoint is on disk."""
-        self._index.cut(self._checkpoint.seq if self._checkpoint else 0)
+        self.abandon_checkpoint()
+        self._index.cut(self._finished)
 
     @property
     def losable(self) -> int:
@@ -143,6 +150,7 @@ class Disk(MemoryStorage):
         backup._log = list(self._log)
         backup._record = self._record
         backup._committed = self._committed
-        backup._checkpoint = self._checkpoint
+        backup._checkpoint, backup._records = self._checkpoint, dict(self._records)
+        backup._begun, backup._begun_records = self._begun, dict(self._begun_records)
         backup._index = deepcopy(self._index)
         return backup

@@ -78,6 +78,8 @@ def run(
     with (
         patch("chainchat.server.applying.CHECKPOINT_ENTRIES", CHECKPOINT_ENTRIES[seed % 2]),
         patch("chainchat.chain.departures.FREE", free),
+        patch("chainchat.server.applying.RECORDS_AT_ONCE", 1),
+        patch("chainchat.server.node.CHECKPOINT_SECONDS", 0.0),
     ):
         return _run(seed, trace, watch_votes=watch_votes)
 

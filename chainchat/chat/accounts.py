@@ -1,0 +1,135 @@
+"""Accounts, and the records that they are stored in."""
+
+from collections.abc import Iterator
+from copy import copy
+
+from msgspec import Struct, msgpack
+
+from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
+
+MAX_ACCOUNTS = 1_000_000
+"""In all. A login that would make one more is refused."""
+
+RECORD_ACCOUNTS = 32
+"""Accounts in one record: some 3 KB, which fits in a page of SQLite's."""
+
+
+class Account(Struct, array_like=True, gc=False):
+    """An account.
+
+    Attributes:
+        number: id of the entry that created it.
+        name: as it was first written.
+        seen: the read mark: messages up to this id were seen.
+        session: the session that holds it, empty if it is away.
+        token: SHA-256 of the token that may resume, empty if there is none.
+        record: number of the account that its record began with.
+    """
+
+    number: int
+    name: str
+    seen: int
+    session: str = ""
+    token: bytes = b""
+    record: int = 0
+
+
+_encoder = msgpack.Encoder()
+_decoder = msgpack.Decoder(list[Account])
+
+
+class AccountRecords:
+    """All accounts by their records: RECORD_ACCOUNTS that were created one after the other.
+
+    It knows which records have changed since the last snapshot. While the records of a snapshot are
+    being written, it keeps what an account was then, if the account changes before.
+
+    Attributes:
+        newest: number of the account that the newest record began with.
+        room: how many more accounts go there.
+    """
+
+    def __init__(self) -> None:
+        self.newest = 0
+        self.room = 0
+        self._records: dict[int, list[Account]] = {}
+        self._changed: set[int] = set()
+        self._snapshot_at = 0
+        self._unwritten: set[int] = set()
+        """Records of the snapshot that are still to be written."""
+        self._before: dict[int, Account] = {}
+        """By number, accounts in these that have changed since, as they were."""
+        self._removed: dict[int, list[Account]] = {}
+        """By record, accounts in these that are no more, as they were."""
+
+    def add(self, account: Account) -> None:
+        """A new account."""
+        if not self.room:
+            self.newest, self.room = account.number, RECORD_ACCOUNTS
+        self.room -= 1
+        account.record = self.newest
+        self._records.setdefault(account.record, []).append(account)
+        self._changed.add(account.record)
+
+    def changing(self, account: Account) -> None:
+        """An account is about to change."""
+        record = account.record
+        self._changed.add(record)
+        if record in self._unwritten and account.number not in self._before:
+            self._before[account.number] = copy(account)
+
+    def remove(self, account: Account) -> None:
+        """An account is no more."""
+        record = account.record
+        self.changing(account)
+        before = self._before.pop(account.number, None)
+        if before is not None and before.number <= self._snapshot_at:
+            self._removed.setdefault(record, []).append(before)
+        accounts = self._records[record]
+        accounts.remove(account)
+        if not accounts:
+            del self._records[record]
+
+    # --- snapshots
+
+    def snapshot(self, seq: int) -> Iterator[Record]:
+        """What has changed since the last snapshot, as of now, whatever happens meanwhile."""
+        assert not self._unwritten
+        self._snapshot_at = seq
+        self._unwritten, self._changed = self._changed, set()
+        return self._write(sorted(self._unwritten))
+
+    def _write(self, records: list[int]) -> Iterator[Record]:
+        for record in records:
+            self._unwritten.discard(record)
+            yield key_of(record, ACCOUNTS_SLOT), _encoded(self._as_it_was(record))
+
+    def _as_it_was(self, record: int) -> list[Account]:
+        accounts, before = self._records.get(record, []), self._before
+        then = [before.pop(account.number, account) for account in accounts]
+        then = [account for account in then if account.number <= self._snapshot_at]
+        removed = self._removed.pop(record, [])
+        if removed:
+            then = sorted(then + removed, key=lambda account: account.number)
+        return then
+
+    def all(self) -> Iterator[Record]:
+        """Every record as it is now."""
+        for record, accounts in self._records.items():
+            yield key_of(record, ACCOUNTS_SLOT), _encoded(accounts)
+
+    def restore(self, data: bytes) -> list[Account]:
+        """Take a record in; gives its accounts.
+
+        Raises:
+            msgspec.DecodeError: it is corrupt.
+        """
+        accounts = _decoder.decode(data)
+        for account in accounts:
+            account.record = accounts[0].record  # the same object for all, to save memory
+        self._records[accounts[0].record] = accounts
+        return accounts
+
+
+def _encoded(accounts: list[Account]) -> bytes:
+    return _encoder.encode(accounts) if accounts else b""

@@ -1,0 +1,49 @@
+"""Names in order: a sorted list that takes one more at a small cost, however long it is."""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator
+
+PART_NAMES = 1_000
+"""About how many names stand in one part of the list; a part of twice as many is split."""
+
+
+class SortedNames:
+    """Distinct strings in ascending order.
+
+    They stand in parts of some PART_NAMES, so a new one moves those of its part and no others.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        ordered = sorted(names)
+        self._parts = [
+            ordered[start : start + PART_NAMES] for start in range(0, len(ordered), PART_NAMES)
+        ] or [[]]
+        self._firsts = [part[0] for part in self._parts[1:]]
+        """Of every part but the first: at most its first name, and above all names before it."""
+
+    def add(self, name: str) -> None:
+        """One more name, which is not there yet."""
+        place = bisect_right(self._firsts, name)
+        part = self._parts[place]
+        insort(part, name)
+        if len(part) >= 2 * PART_NAMES:
+            self._parts.insert(place + 1, part[PART_NAMES:])
+            self._firsts.insert(place, part[PART_NAMES])
+            del part[PART_NAMES:]
+
+    def remove(self, name: str) -> None:
+        """One less, which is there."""
+        place = bisect_right(self._firsts, name)
+        part = self._parts[place]
+        del part[bisect_left(part, name)]
+        if not part and self._firsts:
+            del self._parts[place]
+            del self._firsts[max(place - 1, 0)]
+
+    def after(self, name: str) -> Iterator[str]:
+        """Those above ``name``, in order; to be used before anything changes."""
+        place = bisect_right(self._firsts, name)
+        part = self._parts[place]
+        yield from part[bisect_right(part, name) :]
+        for part in self._parts[place + 1 :]:
+            yield from part

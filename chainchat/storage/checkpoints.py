@@ -1,0 +1,111 @@
+"""Checkpoints in SQLite: records of the state, each at one of two places.
+
+A checkpoint is written in parts, while the log goes on and the process may die. So a record never
+takes the place of its own version in the newest finished checkpoint, but of the one before that:
+the two versions have neighbouring rows. A row says for which checkpoint it was written; whatever
+is of a later one than the newest that was finished does not count.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
+
+from chainchat.storage.checksums import checked
+
+SCHEMA = """
+CREATE TABLE records (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE checkpoint (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    begun INTEGER NOT NULL, seq INTEGER NOT NULL, head BLOB NOT NULL
+);
+"""
+"""The place of a record: twice its key, or one more. No data: the record is gone."""
+
+GONE_AT_ONCE = 64
+"""Rows of records that are gone, removed with one part of a checkpoint."""
+
+Record = tuple[int, bytes]
+AsWritten = Callable[[bytes, str], bytes]
+
+
+class Checkpoints:
+    """The two tables. The caller makes the transactions.
+
+    Attributes:
+        begun: the entry of the newest checkpoint, finished or not; 0 if there is none.
+        finished: the entry of the newest finished one.
+    """
+
+    def __init__(self, database: sqlite3.Connection, as_written: AsWritten) -> None:
+        self._database = database
+        self._as_written = as_written
+        self._odd: set[int] = set()
+        """Keys of the records whose newest version is at the second place."""
+        self._gone: set[int] = set()
+        """Keys of records that are gone from the finished checkpoint; their rows can go."""
+        self._going: set[int] = set()
+        """Likewise, from the one that was begun."""
+        row = database.execute("SELECT begun, seq FROM checkpoint").fetchone()
+        begun, finished = row if row is not None else (0, 0)
+        self.begun: int = begun
+        self.finished: int = finished
+
+    def head(self) -> bytes | None:
+        """The head of the newest finished checkpoint, None if there is none."""
+        row = self._database.execute("SELECT head FROM checkpoint WHERE seq > 0").fetchone()
+        return None if row is None else self._as_written(row[0], "the octets of the checkpoint")
+
+    def records(self) -> Iterator[Record]:
+        """The records of the newest finished checkpoint, by key; to be read to the end.
+
+        Nothing else may have been written since this was opened.
+        """
+        self._odd.clear()
+        self._gone.clear()
+        rows = self._database.execute("SELECT place, seq, data FROM records ORDER BY place")
+        for key, versions in groupby(rows, lambda row: row[0] // 2):
+            finished = [(seq, place, data) for place, seq, data in versions if seq <= self.finished]
+            if not finished:
+                continue
+            _, place, data = max(finished)
+            if place % 2:
+                self._odd.add(key)
+            if data:
+                yield key, self._as_written(data, "the octets of the checkpoint")
+            else:
+                self._gone.add(key)
+
+    def abandon(self) -> None:
+        """What was begun and not finished is no checkpoint."""
+        self._database.execute("DELETE FROM records WHERE seq > ?", (self.finished,))
+        self._database.execute("UPDATE checkpoint SET begun = seq")
+        self.begun = self.finished
+        self._going.clear()
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Write records of the checkpoint that was begun, each once."""
+        rows = []
+        for key, data in records:
+            self._gone.discard(key)
+            self._odd ^= {key}
+            if not data:
+                self._going.add(key)
+            place = 2 * key + (key in self._odd)
+            rows.append((place, self.begun, checked(data) if data else b""))
+        self._database.execute(
+            "INSERT INTO checkpoint VALUES (1, ?1, 0, x'') ON CONFLICT DO UPDATE SET begun = ?1",
+            (self.begun,),
+        )
+        self._database.executemany("REPLACE INTO records VALUES (?, ?, ?)", rows)
+        for key in list(islice(self._gone, GONE_AT_ONCE)):
+            places = 2 * key, 2 * key + 1
+            self._database.execute("DELETE FROM records WHERE place IN (?, ?)", places)
+            self._gone.discard(key)
+            self._odd.discard(key)
+
+    def finish(self, head: bytes) -> None:
+        """All records were written: from now on this is the checkpoint."""
+        self._database.execute("UPDATE checkpoint SET seq = begun, head = ?", (checked(head),))
+        self.finished = self.begun
+        self._gone |= self._going
+        self._going.clear()

@@ -1,0 +1,16 @@
+"""The checksum before everything that is stored: SQLite would not notice a bit that changed."""
+
+from zlib import crc32
+
+CHECKSUM_OCTETS = 4
+
+
+def checked(data: bytes) -> bytes:
+    """The data behind its checksum."""
+    return crc32(data).to_bytes(CHECKSUM_OCTETS) + data
+
+
+def unchecked(stored: bytes) -> bytes | None:
+    """What ``checked`` was given; None if that is not what was stored."""
+    data = stored[CHECKSUM_OCTETS:]
+    return data if crc32(data).to_bytes(CHECKSUM_OCTETS) == stored[:CHECKSUM_OCTETS] else None
