@@ -45,6 +45,7 @@ SMALLER = {
     "chainchat.server.handler.SAID_AT_ONCE": 4,
     "chainchat.server.sessions.SAID_AT_ONCE": 4,
     "chainchat.chain.replica.APPLY_OCTETS": 1_000,
+    "chainchat.server.applying.RECORDS_AT_ONCE": 4,
 }
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
 higher."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from chainchat.chain.messages import Answer, Entry, Forward, Message
-from chainchat.storage import Checkpoint, Indexed
+from chainchat.storage import Indexed
 from tests.simulation.disk import Disk
 
 MESSAGE = 0.0002
@@ -30,7 +30,9 @@ LOOKED_UP = 0.0002
 READ = 0.0003
 """An entry that is read from the log and shown."""
 
-CHECKPOINT = 0.01
+CHECKPOINTED = 0.0005
+"""A record that is written with a checkpoint."""
+
 LINE = 0.0005
 """A line that is heard from a client."""
 
@@ -95,6 +97,6 @@ class PricedDisk:
         self._work(LOOKED_UP)
         return self._disk.ids_before(*arguments, **options)
 
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        self._work(CHECKPOINT)
-        self._disk.write_checkpoint(checkpoint)
+    def write_records(self, records: Sequence[tuple[int, bytes]]) -> bool:
+        self._work(CHECKPOINTED * len(records))
+        return self._disk.write_records(records)
