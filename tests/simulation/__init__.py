@@ -1,10 +1,12 @@
 """A deterministic simulator: the product's own classes, a virtual clock, and seeded trouble.
 
 ``python -m tests.simulation SEED`` replays one seed and prints what happened; ``--planted BUG``
-does it with a bug planted.
+does it with a bug planted, and ``--crowd`` with a crowd.
 
 - ``clock``, ``disk``, ``network``, ``world``: what nodes live in;
 - ``clients``: what they serve;
+- ``work``: what their work costs, where that counts;
+- ``crowds``, ``guests``: runs with many clients that have sessions, and what holds in them;
 - ``faults``, ``meddler``: what goes wrong at random, and around the messages of membership;
 - ``stage``, ``stories``: what goes wrong on purpose, in an order that chance would hardly find;
 - ``mishaps``: what happens to disks, and what an operator does about it;

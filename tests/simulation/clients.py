@@ -237,12 +237,14 @@ class Client:
 
     def _read(self) -> None:
         assert self._node is not None
-        before = self._records.newest_told
+        node, before, ids = self._node, self._records.newest_told, list[int]()
 
         def shown(page: Page) -> None:
-            ids = [message.id for message in page.messages]
+            ids[:0] = [message.id for message in page.messages]
+            if page.more is not None:  # older ones
+                node.ask(page.more, self._heard(node, shown))
+                return
             self._records.reads.append(Read(before, ids))
             self._records.told(max(ids, default=0))
 
-        query = Recent(self._account, READ_MESSAGES)
-        self._node.ask(query, self._heard(self._node, shown))
+        node.ask(Recent(self._account, READ_MESSAGES), self._heard(node, shown))

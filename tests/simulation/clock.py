@@ -64,6 +64,7 @@ class HostClock:
     Attributes:
         stalled_until: true time until which the host stands still. If that began in the middle of
             something, the rest of it is done then, and what it reads on this clock is of then.
+        worked: seconds of true time for which it has worked in what it does just now.
     """
 
     def __init__(
@@ -77,12 +78,14 @@ class HostClock:
             deliver: runs a call on the host, or keeps it until the host runs again.
         """
         self.stalled_until = 0.0
+        self.worked = 0.0
         self._world = world
         self._rate = rate
         self._deliver = deliver
 
     def seconds(self) -> float:
-        return 1_000.0 + max(self._world.now, self.stalled_until) * self._rate
+        now = max(self._world.now, self.stalled_until) + self.worked
+        return 1_000.0 + now * self._rate
 
     def callLater(self, delay: float, function: Callable[..., Any], *args: Any) -> Timer:  # noqa: N802
         timer = Timer(self._push, lambda: self._deliver(lambda: function(*args)))
@@ -90,4 +93,4 @@ class HostClock:
         return timer
 
     def _push(self, timer: Timer, delay: float) -> None:
-        self._world.push(timer, delay / self._rate)
+        self._world.push(timer, self.worked + delay / self._rate)

@@ -22,6 +22,7 @@ from chainchat.chain.reads import Reads
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica, Send
 from chainchat.chat.state import ChatState
+from chainchat.server.budget import Slice
 from tests.simulation import planted_log, stories
 from tests.simulation.stage import Story
 from tests.simulation.world import TracedNode
@@ -309,6 +310,22 @@ class TakesAnyLogForWhole(TracedNode):
         return self._membership.holds_lease(self._clock.seconds())
 
 
+class AnswersBeforeApplying(Reads):
+    """A tail answers at once, though it has not applied yet what it has committed."""
+
+    def __init__(self, position, evaluate, holds_lease, *, committed, applied) -> None:
+        super().__init__(position, evaluate, holds_lease, committed=int, applied=applied)
+
+
+class DoesEverythingAtOnce(Slice):
+    """A slice never ends: what can wait is done in one go."""
+
+    __slots__ = ()
+
+    def left(self) -> bool:
+        return True
+
+
 class NeverAborts(Membership):
     """Leaves voters waiting for a proposal that it dropped."""
 
@@ -324,7 +341,10 @@ def half_is_enough(base: Configuration, remaining, clean) -> bool:
     return 2 * len(stay) >= len(set(base.lives) - set(clean)) or may_shrink(base, stay, clean)
 
 
-PLANTED: dict[str, tuple[Any, Story | None]] = {
+CROWD = "crowd"
+"""In place of a story: it takes a run with a crowd."""
+
+PLANTED: dict[str, tuple[Any, Story | str | None]] = {
     bug.__name__: (bug, story)
     for bug, story in (
         (planted_log.AcknowledgesBeforePersisting, None),
@@ -367,13 +387,15 @@ PLANTED: dict[str, tuple[Any, Story | None]] = {
         (LendsWithoutLease, stories.late_lender),
         (LendsToAnybodyBeforeAResume, stories.learner_and_resume),
         (TakesAnyLogForWhole, stories.last_word),
+        (AnswersBeforeApplying, CROWD),
+        (DoesEverythingAtOnce, CROWD),
         (NeverAborts, None),
         (ProvesNothing, stories.last_of_three),
         (WaitsForDeadProposers, stories.last_of_three),
         (half_is_enough, None),
     )
 }
-"""Each bug by its name, and the story that brings it out, if it takes one."""
+"""Each bug by its name, and the story that brings it out, if it takes one, or a crowd."""
 
 PLACES = {
     TracedNode: "tests.simulation.scenario.TracedNode",
@@ -381,6 +403,7 @@ PLACES = {
     Membership: "chainchat.server.node.Membership",
     Reads: "chainchat.server.node.Reads",
     Replica: "chainchat.server.node.Replica",
+    Slice: "chainchat.server.node.Slice",
     ChatState: "chainchat.server.applying.ChatState",
 }
 

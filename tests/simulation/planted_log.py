@@ -1,12 +1,12 @@
 """Planted bugs in the log and in the chat; see ``planted``."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import structs
 
 from chainchat.chain.messages import Ack, Forward, Holding
-from chainchat.chain.replica import DivergenceError, Effect, Persist, Replica
+from chainchat.chain.replica import Apply, DivergenceError, Effect, Persist, Replica
 from chainchat.chat import commands
 from chainchat.chat.state import ChatState, Outcome
 from tests.simulation.world import TracedNode
@@ -37,9 +37,9 @@ class RepliesBeforeTheTail(Replica):
 class AppliesBeforeCommit(Replica):
     """Every member applies what its own disk has."""
 
-    def _apply(self) -> Iterator[Effect]:
+    def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
         committed, self.committed = self.committed, self.durable
-        yield from super()._apply()
+        yield from super().apply(go_on)
         self.committed = committed
 
 

@@ -97,7 +97,7 @@ def _run(seed: int, trace: Callable[[str], None] | None, *, watch_votes: bool) -
     for host in world.hosts.values():
         world.later(world.random.random() / 2, world.start, host)
     _trouble(world, Mishaps(world, checks), opening(seed))
-    _calm_down(world)
+    calm_down(world)
     _wait_until_settled(world, checks)
     checks.at_end()
     epoch = world.newest_configuration().epoch
@@ -118,7 +118,7 @@ def _trouble(world: World, mishaps: Mishaps, begins_with: Story | str) -> None:
     world.run(end)
 
 
-def _calm_down(world: World) -> None:
+def calm_down(world: World) -> None:
     """From now on nothing goes wrong: all is healed and everybody is started."""
     world.note("faults end")
     world.calm = True

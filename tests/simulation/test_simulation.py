@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 from chainchat.chain.replica import DivergenceError
 from chainchat.server.applying import StateMismatchError
 from tests.simulation.checks import InvariantError
-from tests.simulation.planted import PLANTED, planted
+from tests.simulation.crowds import run_crowd
+from tests.simulation.planted import CROWD, PLANTED, planted
 from tests.simulation.scenario import Summary, opening, run
 from tests.simulation.world import EVENTS
 
 ROOT = Path(__file__).parents[2]
 STANDING_SEEDS = 3_000
+CROWDS = 20
 SEEDS_TO_CATCH = 1_000
 
 CAUGHT = (InvariantError, DivergenceError, StateMismatchError)
@@ -32,15 +35,35 @@ def _run(seed: int) -> Summary | str:
         return f"seed {seed}: {error!r} (replay: python -m tests.simulation {seed})"
 
 
+def _run_crowd(seed: int) -> Summary | str:
+    """The same, with a crowd."""
+    try:
+        return run_crowd(seed)
+    except Exception as error:
+        return f"crowd {seed}: {error!r} (replay: python -m tests.simulation {seed} --crowd)"
+
+
 def _first_catch(name: str) -> tuple[int, str] | None:
     """The first seed whose run fails with the bug planted; those with its story are tried first."""
     _, story = PLANTED[name]
+    if story == CROWD:
+        return _first_catch_in_a_crowd(name)
     seeds = sorted(range(SEEDS_TO_CATCH), key=lambda seed: opening(seed) is not story)
     with planted(name):
         for seed in seeds if story else range(SEEDS_TO_CATCH):
             try:
                 # Bugs are to be caught by the harm that they do, not by a vote that is forgotten.
                 run(seed, watch_votes=name == "ForgetsVotes")
+            except CAUGHT as error:
+                return seed, f"{type(error).__name__}: {error}"
+    return None
+
+
+def _first_catch_in_a_crowd(name: str) -> tuple[int, str] | None:
+    with planted(name):
+        for seed in range(CROWDS):
+            try:
+                run_crowd(seed)
             except CAUGHT as error:
                 return seed, f"{type(error).__name__}: {error}"
     return None
@@ -64,6 +87,13 @@ def test_every_seed_holds_every_invariant(pytestconfig, capsys):
     assert acknowledged > seeds * 50
 
 
+def test_no_crowd_makes_a_node_silent(pytestconfig):
+    seeds = max(CROWDS, pytestconfig.getoption("--simulate", 0) // 100)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(_run_crowd, range(seeds)))
+    assert [result for result in results if isinstance(result, str)] == []
+
+
 def test_every_planted_bug_is_caught(capsys):
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         caught = dict(zip(PLANTED, pool.map(_first_catch, PLANTED), strict=True))
@@ -77,8 +107,17 @@ def test_every_planted_bug_is_caught(capsys):
 @pytest.mark.parametrize("seed", range(11))
 def test_a_seed_replays_to_the_same_trace(seed):
     """Also in another process, where sets of strings have another order."""
+    _replays(run, seed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_crowd_replays_to_the_same_trace(seed):
+    _replays(run_crowd, seed, "--crowd")
+
+
+def _replays(run_seed: Callable[..., Summary], seed: int, *options: str) -> None:
     trace: list[str] = []
-    trace.append(str(run(seed, trace=trace.append)))
-    replay = [sys.executable, "-m", "tests.simulation", str(seed)]
+    trace.append(str(run_seed(seed, trace=trace.append)))
+    replay = [sys.executable, "-m", "tests.simulation", str(seed), *options]
     again = subprocess.run(replay, cwd=ROOT, capture_output=True, text=True, check=True)
     assert again.stdout.splitlines() == trace

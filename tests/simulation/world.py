@@ -15,11 +15,15 @@ from typing import Any
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.messages import Entry, Message
 from chainchat.chain.record import Record
-from chainchat.server.node import Node, begin_life
+from chainchat.chat import commands
+from chainchat.chat.commands import AnyCommand
+from chainchat.server.node import Node, Replied, begin_life
 from chainchat.storage import StorageError
+from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
 from tests.simulation.disk import Disk
 from tests.simulation.network import Network
+from tests.simulation.work import PricedDisk
 
 SUSPECT_AFTER = 1.0
 LONGEST_PAUSE = 2.0
@@ -61,8 +65,10 @@ class Host:
     Attributes:
         life: counts the nodes that have lived here.
         disks: counts the disks that were new here.
+        slowness: what its work costs, in multiples of the usual prices.
         wall_offset: of its wall clock, milliseconds.
         paused: whether it does nothing for now.
+        busy: whether that is because it is still at work on what it did last.
         kept: what is to run when it is not paused any more.
         dying: probability that the process dies at the next crash point.
         stalling: seconds for which it is to stand still in its next write.
@@ -75,8 +81,10 @@ class Host:
     node: Node | None = None
     life: int = 0
     disks: int = 1
+    slowness: float = 1.0
     wall_offset: int = 0
     paused: bool = False
+    busy: bool = False
     pauses: int = 0
     kept: list[Callable[[], Any]] = field(default_factory=list)
     dying: float = 0.0
@@ -97,6 +105,7 @@ class Port:
         self._world.crash_point(self._host, "before a send")
         connection = network.between(position, to)
         if connection is not None:
+            self._world.work(self._host, work.price(message))
             send = partial(network.transmit, connection, position, to, message)
             self._world.outward(self._host, send)
 
@@ -139,11 +148,13 @@ class World:
 
     Attributes:
         calm: whether nothing goes wrong any more.
+        priced: whether work takes time, see ``work``.
         written: whether anything was written to a disk; for the checks, which set it back.
         events: what was reached, by the names in ``EVENTS``.
         on_record: called after a record was written, with the host, the old and the new one.
         on_applied: called when a node has applied entries.
         on_cut: called with the entries that are about to leave the log of a host.
+        on_start: called when a process is about to start.
         on_death: called when a process has died.
         on_log: called with each line that a node logs.
     """
@@ -156,6 +167,7 @@ class World:
         *,
         node_class: type["TracedNode"],
         trace: Callable[[str], None] | None = None,
+        priced: bool = False,
     ) -> None:
         self.random = random.Random(seed)
         self.clock = WorldClock()
@@ -163,10 +175,12 @@ class World:
         self.founding = tuple(founding)
         self.positions = (*founding, *spares)
         self.calm = self.written = False
+        self.priced = priced
         self.events: Counter[str] = Counter()
         self.on_record: list[Callable[[Host, Record | None, Record], None]] = []
         self.on_applied: list[Callable[[Node, Sequence[Entry]], None]] = []
         self.on_cut: list[Callable[[Host, Sequence[Entry]], None]] = []
+        self.on_start: list[Callable[[Host], None]] = []
         self.on_death: list[Callable[[Host], None]] = []
         self.on_log: list[Callable[[str], None]] = []
         self.after_step: list[Callable[[], None]] = []
@@ -205,12 +219,32 @@ class World:
         self.clock.after(delay, partial(function, *args))
 
     def on_host(self, position: str, call: Callable[[], Any]) -> None:
-        """Run something on a host, when it runs."""
-        self.outward(self.hosts[position], call)
+        """Run something on a host, when it runs and has done what came before."""
+        host = self.hosts[position]
+        if host.paused:
+            host.kept.append(call)
+        else:
+            call()
+            self._be_busy(host)
+
+    def work(self, host: Host, seconds: float) -> None:
+        """A process works for so long in what it does just now."""
+        if self.priced:
+            host.clock.worked += seconds * host.slowness
+
+    def _be_busy(self, host: Host) -> None:
+        """What was done has taken its time: whatever comes meanwhile waits."""
+        if host.clock.worked and host.node is not None and not host.paused:
+            seconds, host.clock.worked = host.clock.worked, 0.0
+            host.busy = True
+            self._stand_still(host, seconds)
 
     def outward(self, host: Host, call: Callable[[], Any]) -> None:
-        """What a process does to others: if it stands still in a write, when that is done."""
-        if host.paused:
+        """What a process does to others: when what it does just now is done.
+
+        If it stands still in a write, or has worked for some time, that is later.
+        """
+        if host.paused or host.clock.worked:
             host.kept.append(call)
         else:
             call()
@@ -232,7 +266,7 @@ class World:
         host.node = node = self._node_class(
             Member(host.position, record.id, record.incarnation),
             record,
-            host.disk,
+            PricedDisk(host.disk, partial(self.work, host)) if self.priced else host.disk,
             Port(self, host),
             host.clock,
             founding=self.founding,
@@ -244,7 +278,10 @@ class World:
         )
         node.world = self
         self.note(f"{host.position} starts as {node.me.origin}")
+        for told in self.on_start:
+            told(host)
         node.start()
+        self._be_busy(host)
         for other in self.positions:
             if other != host.position:
                 self.later(self.network.soon(), self.network.dial, host.position, other)
@@ -280,9 +317,9 @@ class World:
         self.note(f"{host.position} dies")
         host.node.stop()
         host.node = None
-        host.paused = False
+        host.paused = host.busy = False
         host.kept = []
-        host.clock.stalled_until = 0.0
+        host.clock.stalled_until = host.clock.worked = 0.0
         host.disk.crash()
         for connection in self.network.connections:
             if host.position in connection.ends:
@@ -295,9 +332,15 @@ class World:
 
         If it comes while the process does something, the rest of that is done afterwards.
         """
-        if host.paused or host.node is None:
+        if (host.paused and not host.busy) or host.node is None:
             return
         self.note(f"{host.position} is paused")
+        if host.busy:
+            seconds += host.clock.stalled_until - self.clock.now
+            host.busy = False
+        self._stand_still(host, seconds)
+
+    def _stand_still(self, host: Host, seconds: float) -> None:
         host.paused = True
         host.pauses += 1
         host.clock.stalled_until = self.clock.now + seconds
@@ -306,8 +349,9 @@ class World:
     def _wake(self, host: Host, pause: int) -> None:
         if not host.paused or host.pauses != pause:
             return
-        self.note(f"{host.position} wakes up")
-        host.paused = False
+        if not host.busy:
+            self.note(f"{host.position} wakes up")
+        host.paused = host.busy = False
         kept, host.kept = host.kept, []
         for call in kept:
             # As a poll gives them: one after another, at the present time.
@@ -349,7 +393,21 @@ class TracedNode(Node):
         for told in self.world.on_log:
             told(text)
 
+    @property
+    def host(self) -> Host:
+        """The machine that it runs on."""
+        return self.world.hosts[self.me.position]
+
+    def receive(self, sender: str, message: Message) -> None:
+        self.world.work(self.host, work.price(message))
+        super().receive(sender, message)
+
+    def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
+        self.world.work(self.host, work.REQUEST * commands.span(command))
+        super().submit(command, replied)
+
     def _apply(self, entries: Sequence[Entry]) -> None:
+        self.world.work(self.host, work.APPLIED * work.span(entries))
         super()._apply(entries)
         for told in self.world.on_applied:
             told(self, entries)
