@@ -6,6 +6,7 @@ from replica_chain import NOW, THREE, Chain, opening
 from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
 from chainchat.chain.replica import (
     FRAME_ENTRIES,
+    MAX_UNAPPLIED,
     DivergenceError,
     Persist,
     Replica,
@@ -329,3 +330,21 @@ def test_the_longest_beginning_that_fits_has_at_least_one():
     entries = [Entry(seq, 1, "a.1", seq, NOW, b"x" * 95) for seq in (1, 2, 3)]  # 200 octets each
     assert [len(fitting(entries, octets)) for octets in (0, 200, 399, 400, 600)] == [1, 1, 1, 2, 3]
     assert fitting([], 100) == []
+
+
+# --- a node that is slow to apply ----------------------------------------------------------
+
+
+def test_a_tail_commits_only_so_far_ahead_of_what_it_has_applied():
+    chain = Chain("only")
+    chain.settle()
+    only, span = chain["only"], MAX_UNAPPLIED // 2 - 1
+    for _ in range(4):
+        only.submit(b"many", span)
+    for effect in only.turn(NOW):
+        chain.carry_out("only", effect)
+    before = only.applied
+    assert (only.durable, only.committed) == (before + 4 * span, before + 2 * span)
+    chain.settle()
+    assert only.applied == only.committed == only.durable
+    assert only.pending == 0

@@ -120,6 +120,21 @@ def test_while_the_patient_rest_nobody_wakes_the_node_for_them(house):
     assert house.is_patient(seconds=9) == ["ann", "bea"]
 
 
+def test_newcomers_go_before_those_who_read_on_and_take_not_all_of_the_time(house):
+    for number in range(3):
+        house.rounds.waits(Speaker(house, f"reader{number}", 9))
+        house.rounds.arrives(Speaker(house, f"newcomer{number}"))
+    turns = []
+    for _ in range(3):
+        turns.append(house.is_patient(seconds=1.5))
+        house.clock.advance(20)
+    assert turns == [
+        ["newcomer0", "newcomer1", "reader0"],
+        ["newcomer2", "reader1"],
+        ["reader2", "reader0"],
+    ]
+
+
 def test_who_rests_is_woken_in_time_one_after_another(house):
     for name, seconds in (("ann", 2.0), ("bea", 1.0), ("cat", 1.0)):
         house.rounds.rests(Speaker(house, name), seconds)

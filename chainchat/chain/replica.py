@@ -60,6 +60,12 @@ MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 APPLY_OCTETS = 16_000
 """Octets of entries that are applied before the clock is looked at, by ``size``."""
 
+MAX_UNAPPLIED = 50_000
+"""Sequence numbers that a tail commits ahead of what it has applied: writes wait for a slow one."""
+
+RECENT_ENTRIES = 50_000
+"""Entries that wait in memory to be applied at a slow node; more are read again from the log."""
+
 COPIED_OCTETS = 8_000_000
 """Octets of copied entries that wait in memory to be applied, by ``size``; more are read again."""
 
@@ -407,7 +413,7 @@ class Replica:
             self.configuration.tail == self._position
             and self.last.epoch == self.configuration.epoch
         ):
-            self._commit(self.durable)  # *committed*
+            self._commit(self._end_that_can_be_applied_soon)  # *committed*
         yield from self._acknowledge()
 
     def _offer(self) -> Iterator[Effect]:
@@ -476,6 +482,12 @@ class Replica:
         """*committed*: called with what the tail's disk has, so every disk between has it too."""
         self.committed = max(self.committed, min(seq, self.durable))
 
+    @property
+    def _end_that_can_be_applied_soon(self) -> int:
+        """The last entry on this disk, or at a tail that lags, one not too far ahead."""
+        most = self.applied + MAX_UNAPPLIED
+        return self.durable if self.durable <= most else self._log.end_before(most)
+
     def _acknowledge(self) -> Iterator[Effect]:
         """Tell the predecessor what this log ends with, if in doubt, and what is committed."""
         predecessor = self._predecessor
@@ -510,6 +522,8 @@ class Replica:
         if self.applied == self.committed:
             self._copied = 0
         self._forget()
+        if len(self._recent) > RECENT_ENTRIES and not self._taken:
+            self._recent = []
 
     def _settle(self, number: int) -> None:
         """An entry of this origin is applied.

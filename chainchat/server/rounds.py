@@ -3,10 +3,11 @@
 When its turn comes, a session does one piece of work, of a bounded size; if it could go on, it goes
 to the end of its queue. So nobody waits longer than one round, whatever the others send or ask.
 
-There are two queues. Those who are logged in and say or ask something are served in every turn of
-the node. What can wait does: newcomers, whoever reads on from the log, and pages of long answers.
-All of these together get a share of the node's time (``budget.PATIENT_SHARE``), so a thousand who
-come back at once are let in at a pace that leaves the others alone.
+There are three queues. Those who are logged in and say or ask something are served in every turn of
+the node. What can wait does: newcomers, who go first; and whoever reads on from the log, pages of
+long answers, and who says much at once. All of these together get a share of the node's time
+(``budget.PATIENT_SHARE``), so a thousand who come back at once are let in at a pace that leaves the
+others alone.
 
 Whoever has sent more than its ``pace`` allows rests, and is in neither queue. Of those who rest one
 is woken after another, so a hundred of them together are no faster than a few.
@@ -51,6 +52,7 @@ class Rounds:
         self._wake = wake
         # Not plain dicts: these take long to find their first item when many before it are gone.
         self._speaking: OrderedDict[Speaker, None] = OrderedDict()
+        self._arriving: OrderedDict[Speaker, None] = OrderedDict()
         self._patient: OrderedDict[Speaker, None] = OrderedDict()
         self._patient_from = 0.0
         """When those who can wait are served again."""
@@ -66,6 +68,11 @@ class Rounds:
         self._speaking[session] = None
         self._wake()
 
+    def arrives(self, session: Speaker) -> None:
+        """The session is not logged in, and has something to do."""
+        self._arriving[session] = None
+        self._wake_the_patient()
+
     def waits(self, session: Speaker) -> None:
         """The session has something to do that can wait."""
         self._patient[session] = None
@@ -79,8 +86,8 @@ class Rounds:
 
     def forget(self, session: Speaker) -> None:
         """The session is over."""
-        self._speaking.pop(session, None)
-        self._patient.pop(session, None)
+        for queue in (self._speaking, self._arriving, self._patient):
+            queue.pop(session, None)
 
     def stop(self) -> None:
         """No more timers."""
@@ -98,7 +105,7 @@ class Rounds:
     @property
     def somebody_waits(self) -> bool:
         """Whether anybody has something to do that can wait."""
-        return bool(self._patient)
+        return bool(self._arriving or self._patient)
 
     def serve_speaking(self, share: Slice) -> None:
         """One round, or as much of it as there is time for."""
@@ -109,10 +116,11 @@ class Rounds:
     def serve_patient(self, share: Slice) -> None:
         """The same for those who can wait, if it is time."""
         if self._clock.seconds() >= self._patient_from:
-            self._serve(self._patient, share, lambda session: session.go_on())
+            for queue in (self._arriving, self._patient):
+                self._serve(queue, share, lambda session: session.go_on())
             rest = share.spent() * (1 / PATIENT_SHARE - 1)
             self._patient_from = self._clock.seconds() + rest
-        if self._patient:
+        if self.somebody_waits:
             self._wake_the_patient()
 
     @staticmethod

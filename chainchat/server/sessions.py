@@ -185,7 +185,7 @@ class Session:
         """Somebody came, and is greeted when it is their turn."""
         self._room.connections[self] = None
         self._connection.expect(NEWCOMER_OCTETS)
-        self._room.rounds.waits(self)
+        self._room.rounds.arrives(self)
 
     def _greet(self) -> None:
         """Greet, or say why nobody is served here."""
@@ -234,7 +234,8 @@ class Session:
             self._room.news.no_more_live(self.delivery)
         if not full:
             self._has_lines()
-            self._room.rounds.waits(self)
+            if self.session:
+                self._room.rounds.waits(self)
         self._hold()
 
     def lost(self) -> None:
@@ -330,15 +331,10 @@ class Session:
         if self._must_wait():
             self._room.wait_for_room(self)
             return False
-        if self._can_wait:
-            self._room.rounds.waits(self)
-            return False
-        return True
-
-    @property
-    def _can_wait(self) -> bool:
-        """A newcomer, or a person who says much at once, lets those go first who do not."""
-        return not self.session or (self._says_much and not self._is_program)
+        if self.session and self._is_program:
+            return True
+        self._has_lines()
+        return False
 
     def go_on(self) -> bool:
         """See ``rounds.Speaker``."""
@@ -382,9 +378,15 @@ class Session:
 
     def _has_lines(self) -> None:
         """Wait for a turn, if there is anything to hear."""
-        if self._intake and not self._resting:
-            rounds = self._room.rounds
-            (rounds.waits if self._can_wait else rounds.speaks)(self)
+        if not self._intake or self._resting:
+            return
+        rounds = self._room.rounds
+        if not self.session:
+            rounds.arrives(self)
+        elif self._says_much and not self._is_program:
+            rounds.waits(self)  # and lets those go first who do not
+        else:
+            rounds.speaks(self)
 
     def _finished(self) -> bool:
         """Whether the client sends no more, and has everything."""
