@@ -61,7 +61,7 @@ from chainchat.server.budget import (
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.space import PLENTY, Space
-from chainchat.server.standing import OwnLog, Standing, progress, standing
+from chainchat.server.standing import OwnLog, Replay, Standing, progress, standing
 from chainchat.server.standstill import Standstill
 from chainchat.storage import Storage, StorageError
 
@@ -222,6 +222,7 @@ class Node:
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
         self._standstill = Standstill(me, clock, self._log)
         self._progress_told = 0.0
+        self._replay = Replay()
         self.standing = Standing(serving=False, waiting_for=(), reason="starting")
 
     # --- for the sessions
@@ -690,7 +691,8 @@ class Node:
     def _update_standing(self) -> None:
         now = self._clock.seconds()
         overdue = bool(self._waiting) and now - self._waiting[0][1] > self._suspect_after
-        new = standing(self._membership, now, overdue=overdue)
+        replay = self._replay.look(self._replica.applied, self._replica.durable, now)
+        new = standing(self._membership, now, overdue=overdue, replay=replay)
         if new != self.standing:
             self.standing = new
             self._log(new.reason or f"serving in {self.configuration}")

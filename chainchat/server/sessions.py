@@ -29,8 +29,11 @@ from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
 from chainchat.server.room import Room
 
-PERSON_READ, PROGRAM_READ = 8 * 1024, 64 * 1024
-"""Octets that are read at once from the socket of a person, and of a program."""
+PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
+"""Octets that are read at once from the socket of a person, and of a program.
+
+If more than that stands unsent to them, they are pushed nothing until it is sent.
+"""
 
 LOGIN_SECONDS = 60.0
 """How long a connection may go without a login."""
@@ -76,7 +79,7 @@ class Connection(Protocol):
         """Whether to leave what the client sends in its socket."""
 
     def expect(self, octets: int) -> None:
-        """Read at most so many octets at once."""
+        """Read at most so many octets at once, and let no more stand unsent."""
 
     def silent(self) -> float | None:
         """Seconds since the client's machine has acknowledged or sent anything.

@@ -14,6 +14,10 @@ from chainchat.server.interfaces import Clock
 from chainchat.server.space import Space
 
 
+REPLAYED_AT_LEAST = 20_000
+"""Sequence numbers that are to be applied before it is told that a node does so."""
+
+
 class Standing(Struct, frozen=True):
     """Whether a node can serve its clients now, and if not, why.
 
@@ -32,13 +36,48 @@ class Standing(Struct, frozen=True):
     low: tuple[str, ...] = ()
 
 
-def standing(membership: Membership, now: float, *, overdue: bool) -> Standing:
+class Replay:
+    """How far a node is that has much of its log to apply, as after a start.
+
+    It is told in steps of a tenth, since every change goes to every client.
+    """
+
+    def __init__(self) -> None:
+        self._began: tuple[int, float] | None = None
+        """What was applied when it began, and when that was."""
+        self._tenths = -1
+        self._progress = ""
+
+    def look(self, applied: int, last: int, now: float) -> str:
+        """How far it is, for people; empty if there is not much to apply.
+
+        Args:
+            applied: sequence number up to which the log is applied.
+            last: up to which there is any.
+            now: monotonic seconds.
+        """
+        if last - applied < REPLAYED_AT_LEAST:
+            self._began = None
+            return ""
+        if self._began is None:
+            self._began, self._tenths = (applied, now), -1
+        begin, since = self._began
+        tenths = 10 * (applied - begin) // (last - begin)
+        if tenths != self._tenths:
+            rate = (applied - begin) / max(now - since, 0.001)
+            left = f", {(last - applied) / rate:.0f} s left" if rate else ""
+            self._tenths, self._progress = tenths, f"{10 * tenths} %{left}"
+        return self._progress
+
+
+def standing(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Standing:
     """The standing of a node.
 
     Args:
         membership: of the node.
         now: monotonic seconds.
         overdue: whether something that was said here waits for too long to be confirmed.
+        replay: how far it is with a long log, if it has one to apply.
     """
     silent = membership.silent(now)
     names = ", ".join(silent)
@@ -52,6 +91,9 @@ def standing(membership: Membership, now: float, *, overdue: bool) -> Standing:
             reason = f"this node is catching up with the chain ({chain})"
         case Status.ACTIVE:
             low = membership.low(now)
+            if replay:
+                reason = f"this node replays its log ({replay}): answers wait for that"
+                return Standing(serving=True, waiting_for=silent, reason=reason, low=low)
             if overdue or (silent and not membership.needed.isdisjoint(silent)):
                 reason = f"the chain cannot confirm: waiting for {names or 'acknowledgements'}"
                 return Standing(serving=True, waiting_for=silent, reason=reason, low=low)
