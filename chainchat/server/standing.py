@@ -13,7 +13,6 @@ from chainchat.chain.replica import Log
 from chainchat.server.interfaces import Clock
 from chainchat.server.space import Space
 
-
 REPLAYED_AT_LEAST = 20_000
 """Sequence numbers that are to be applied before it is told that a node does so."""
 
