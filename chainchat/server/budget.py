@@ -35,7 +35,7 @@ PAGE_SECONDS = READ_SECONDS / 2
 LEND_SECONDS = 0.003
 """For lending the log to learners."""
 
-TELL_SECONDS = 0.003
+TELL_SECONDS = 0.008
 """For writing replies, messages and notices to clients."""
 
 LONG_TURN_SECONDS = 0.05

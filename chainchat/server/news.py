@@ -8,9 +8,9 @@ behind reads on from the log, as every delivery does that is not live.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, islice
+from itertools import islice
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from chainchat.chat.state import Said
 from chainchat.chat.voice import Message
@@ -21,6 +21,10 @@ KEPT_MESSAGES = 2_000
 """Messages that are kept for those who were not pushed them yet; who lacks more reads the log."""
 
 
+PUSHES_AT_ONCE = 8
+"""Pushes after which the clock is looked at."""
+
+
 class Issue(Struct):
     """The messages of one turn.
 
@@ -28,17 +32,17 @@ class Issue(Struct):
         number: counts issues.
         broadcasts: what was said to everybody.
         private: what was said to one, by account.
-        senders: accounts that said something to everybody, and are not pushed that.
+        unlike: accounts that are not pushed what nearly all others are: those that said something
+            to everybody, or were told something in private.
+        rendered: what those others are pushed with it, by what makes deliveries look alike:
+            octets, day, id of the newest.
     """
 
     number: int
     broadcasts: list[Said]
     private: dict[int, list[Said]]
-    senders: set[int]
-
-    def concerns_in_its_own_way(self, account: int) -> bool:
-        """True if what the account is pushed is not what nearly everybody is."""
-        return account in self.senders or account in self.private
+    unlike: set[int]
+    rendered: dict[object, tuple[bytes, int, int]] = field(default_factory=dict)
 
     def messages_for(self, account: int) -> list[Said]:
         """What to push to the account, in the order of the log."""
@@ -64,8 +68,6 @@ class News:
         """The first issue that each of them lacks."""
         self._queue: deque[Delivery] = deque()
         """The same deliveries, in the order in which they are served."""
-        self._rendered: dict[object, tuple[bytes, int, int]] = {}
-        """What deliveries that look alike have in common: octets, day, newest id."""
 
     # --- who is live
 
@@ -95,19 +97,20 @@ class News:
         """Push to some of those who lack something, and to all if there is time."""
         if self._said:
             self._issue()
+        pushed = 0
         while self._queue:
             delivery = self._queue.popleft()
             first = self._lacks.pop(delivery, None)
             if first is not None:
                 self._push(delivery, first)
-                if not share.left():
+                pushed += 1
+                if pushed % PUSHES_AT_ONCE == 0 and not share.left():
                     break
         if self._queue:
             self._wake()
         else:
             self._issues.clear()
             self._kept = 0
-            self._rendered = {}
 
     def _issue(self) -> None:
         """Make an issue of what was said in this turn, and note whom it concerns."""
@@ -121,10 +124,9 @@ class News:
             for one in said:
                 if one.recipient and one.sender_account != one.recipient:
                     private.setdefault(one.recipient, []).append(one)
-        senders = {one.sender_account for one in broadcasts}
-        self._issues.append(Issue(self._number, broadcasts, private, senders))
+        unlike = {one.sender_account for one in broadcasts}.union(private)
+        self._issues.append(Issue(self._number, broadcasts, private, unlike))
         self._kept += len(said)
-        self._rendered = {}
         concerned: Iterable[Delivery] = self._live.values()
         if not broadcasts:
             concerned = [self._live[account] for account in private if account in self._live]
@@ -145,24 +147,32 @@ class News:
 
     def _push(self, delivery: Delivery, first: int) -> None:
         """Push what ``delivery`` lacks, from the issue ``first`` on."""
-        issues = list(islice(self._issues, first - self._issues[0].number, None))
+        newest = self._issues[-1]
         account = delivery.recipient.account
-        if any(issue.concerns_in_its_own_way(account) for issue in issues):
-            own = list(chain.from_iterable(issue.messages_for(account) for issue in issues))
-            if own:
-                data, delivery.day = _rendered(delivery, own)
-                delivery.push(data, own[-1].id)
+        issues: Sequence[Issue] = (newest,)  # nearly always
+        if first != newest.number:
+            issues = list(islice(self._issues, first - self._issues[0].number, None))
+        if account in newest.unlike or any(account in issue.unlike for issue in issues[:-1]):
+            self._push_own(delivery, issues)
             return
-        alike = (delivery.recipient.voice, delivery.previous, delivery.day, first)
-        known = self._rendered.get(alike)
+        alike = delivery.recipient.voice, delivery.previous, delivery.day, first
+        known = newest.rendered.get(alike)
         if known is None:
-            shared = list(chain.from_iterable(issue.broadcasts for issue in issues))
+            shared = [said for issue in issues for said in issue.broadcasts]
             if not shared:
                 return
-            data, day = _rendered(delivery, shared)
-            known = self._rendered[alike] = data, day, shared[-1].id
-        data, delivery.day, newest = known
-        delivery.push(data, newest)
+            known = newest.rendered[alike] = (*_rendered(delivery, shared), shared[-1].id)
+        data, delivery.day, last = known
+        delivery.push(data, last)
+
+    @staticmethod
+    def _push_own(delivery: Delivery, issues: Sequence[Issue]) -> None:
+        """The same for one who is not pushed what the others are."""
+        account = delivery.recipient.account
+        own = [said for issue in issues for said in issue.messages_for(account)]
+        if own:
+            data, delivery.day = _rendered(delivery, own)
+            delivery.push(data, own[-1].id)
 
 
 def _rendered(delivery: Delivery, said: Sequence[Said]) -> tuple[bytes, int]:
