@@ -28,9 +28,9 @@ def test_lines_come_out_as_they_came_in(intake):
 
 
 def test_some_overtake_and_the_others_keep_their_order(intake):
-    assert list(intake.take_overtaking(overtakes)) == [b"!two"]
+    assert list(intake.take_overtaking(overtakes, 100)) == [b"!two"]
     intake.add([b"!four", b"five"])
-    assert list(intake.take_overtaking(overtakes)) == [b"!four"]
+    assert list(intake.take_overtaking(overtakes, 100)) == [b"!four"]
     assert list(intake) == [b"one", TOO_LONG, b"three", b"five"]
     assert intake.next(1) == [b"one"]
 
@@ -38,19 +38,35 @@ def test_some_overtake_and_the_others_keep_their_order(intake):
 def test_each_line_is_looked_at_once_until_all_are_looked_at_again(intake):
     looked_at = []
     for _ in range(2):
-        assert list(intake.take_overtaking(looked_at.append)) == []
+        assert list(intake.take_overtaking(looked_at.append, 100)) == []
     assert looked_at == [b"one", b"!two", TOO_LONG, b"three"]
     intake.look_again()
-    assert list(intake.take_overtaking(overtakes)) == [b"!two"]
+    assert list(intake.take_overtaking(overtakes, 100)) == [b"!two"]
     assert list(intake) == [b"one", TOO_LONG, b"three"]
 
 
 def test_octets_are_counted_with_one_for_each_ending(intake):
     counts = [intake.octets]
-    list(intake.take_overtaking(overtakes))
+    list(intake.take_overtaking(overtakes, 100))
     counts.append(intake.octets)
     intake.take(1)
     counts.append(intake.octets)
     intake.clear()
     assert [*counts, intake.octets] == [16, 11, 7, 0]
     assert not intake
+
+
+def test_so_many_lines_are_looked_at_and_no_more():
+    intake = Intake()
+    intake.add([b"!%d" % n if n % 2 else b"%d" % n for n in range(10)])
+    looked_at = []
+
+    def may_overtake(line):
+        looked_at.append(line)
+        return line.startswith(b"!")
+
+    assert intake.take_overtaking(may_overtake, 4) == [b"!1", b"!3"]
+    assert (len(looked_at), intake.has_more_to_look_at) == (4, True)
+    assert intake.take_overtaking(may_overtake, 100) == [b"!5", b"!7", b"!9"]
+    assert (len(looked_at), intake.has_more_to_look_at) == (10, False)
+    assert intake.next(100) == [b"0", b"2", b"4", b"6", b"8"]

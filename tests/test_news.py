@@ -9,7 +9,7 @@ from chainchat.chat.machine import MACHINE
 from chainchat.chat.state import Said
 from chainchat.server.budget import Slice
 from chainchat.server.delivery import Delivery
-from chainchat.server.news import KEPT_MESSAGES, PUSHES_AT_ONCE, News
+from chainchat.server.news import KEPT_OCTETS, PUSHES_AT_ONCE, News
 
 TIME = 1_795_345_387_120
 
@@ -37,7 +37,7 @@ class Session:
     def __init__(self, house, account, voice):
         self.house, self.account, self.voice = house, account, voice
         self.name = f"n{account}"
-        self.ids, self.data, self.behind = [], b"", False
+        self.ids, self.data, self.behind, self.told = [], b"", False, False
 
     def push(self, data, newest):
         self.house.worked += 1.0
@@ -46,6 +46,9 @@ class Session:
         self.ids += [int(line.split()[1] if line[0] == "M" else line[1:].split()[0])
                      for line in lines if line[0] != "*"]  # fmt: skip
         assert self.ids[-1] == newest
+
+    def lacks_nothing(self):
+        self.told = True
 
     def fell_behind(self):
         self.behind = True
@@ -117,6 +120,18 @@ def test_a_sender_is_not_pushed_its_own_message():
     assert [session.ids for session in house.sessions] == [[1, 2], [2], [1, 2]]
 
 
+@pytest.mark.parametrize("to", [0, 2])
+def test_who_lacked_an_issue_in_which_nothing_concerned_them_is_told_so(to):
+    house = House(PUSHES_AT_ONCE + 1)
+    house.say(sender=1)
+    if to:
+        house.say(sender=99, to=to)
+    house.turn(pushes=0)
+    house.turn()
+    first = house.sessions[0]
+    assert (first.ids, first.told) == ([], True)
+
+
 def test_who_is_no_more_live_is_pushed_nothing_and_the_log_has_the_rest():
     house = House(2)
     house.say()
@@ -130,7 +145,7 @@ def test_who_falls_too_far_behind_reads_the_log():
     house = House(3 * PUSHES_AT_ONCE)
     house.say()
     house.turn(pushes=1)
-    for _ in range(KEPT_MESSAGES):
+    for _ in range(KEPT_OCTETS // 64):
         house.say()
     house.turn(pushes=1)
     house.say()

@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from chainchat.server.budget import PATIENT_SHARE, Slice
-from chainchat.server.rounds import WAKE_SECONDS, Rounds
+from chainchat.server.rounds import FORGOTTEN_RESTS, WAKE_SECONDS, Rounds
 
 
 class Speaker:
@@ -144,6 +144,17 @@ def test_who_rests_is_woken_in_time_one_after_another(house):
     assert house.trace == ["bea rested", "cat rested"]
     house.clock.advance(2.0)
     assert house.trace[-1] == "ann rested"
+
+
+def test_those_who_are_gone_take_no_time_of_those_who_rest(house):
+    for number in range(3_000):
+        gone = Speaker(house, f"gone{number}")
+        house.rounds.rests(gone, 0.5)
+        house.rounds.forget(gone)
+    house.rounds.rests(Speaker(house, "ann"), 1.0)
+    house.clock.advance(1.0)
+    assert house.trace == ["ann rested"]
+    assert len(house.rounds._ends) <= FORGOTTEN_RESTS
 
 
 def test_who_is_forgotten_has_no_turn(house):

@@ -20,6 +20,7 @@ from chainchat.server.room import LOOK_PAUSE, Room
 from chainchat.server.sessions import (
     HEARD_AT_ONCE,
     LOGIN_SECONDS,
+    LOOKED_AT_ONCE,
     PROBE_SECONDS,
     UNREAD_NEWCOMER,
     Session,
@@ -922,6 +923,37 @@ def test_while_a_client_does_not_read_nothing_is_read_of_it(house):
     assert client.connection.held
     client.session.output_full(full=False)
     assert not client.connection.held
+
+
+def test_of_many_pings_that_overtake_some_are_answered_in_a_turn(house):
+    program = house.program("alice")
+    program.reads()
+    program.sends("@w WHO", *[f"@{n} PING" for n in range(400)])
+    house.room.hear()
+    house.room.hear()
+    house.room.flush()
+    overtook = program.connection.read()
+    assert 0 < len(overtook) <= 2 * LOOKED_AT_ONCE
+    replies = [*overtook, *program.reads()]
+    assert [r for r in replies if r.startswith("+OK")] == [f"+OK @{n}" for n in range(400)]
+
+
+def test_who_sends_neither_text_nor_telnet_is_told_and_the_connection_closed(house):
+    client = house.client()
+    client.reads()
+    client.session.sent_noise()
+    assert client.reads() == [
+        "-ERR 426 what you send is neither lines of text nor telnet: connect again, type /help"
+    ]
+    assert client.connection.closed
+
+
+def test_who_does_not_read_is_not_told_who_comes_and_goes(house):
+    alice = house.client("alice")
+    alice.reads(5)
+    alice.session.output_full(full=True)
+    house.client("bob")
+    assert alice.reads(5) == []
 
 
 # --- a name that somebody else wants -------------------------------------------------------

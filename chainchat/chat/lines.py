@@ -20,7 +20,7 @@ from chainchat.chat.refusals import Code, RefusedError
 
 # RFC 854: IAC begins a command. WILL, WONT, DO and DONT are followed by the option that they are
 # about; SB begins a subnegotiation, which lasts until IAC SE; the others have but their one octet.
-_IAC = b"\xff"
+IAC = b"\xff"
 _DONT = b"\xfe"
 _DO = b"\xfd"
 _WONT = b"\xfc"
@@ -33,10 +33,6 @@ _SE = b"\xf0"
 # WONT TIMING-MARK will do. WONT and DONT say that an option is off, which it is: answering them
 # could go back and forth for ever.
 _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
-
-
-ANSWER_OCTETS = 3
-"""Octets of the answer to one command."""
 
 
 class TelnetFilter:
@@ -58,14 +54,14 @@ class TelnetFilter:
             The data without commands, and what to send in answer: three octets for each command of
             three that asks for it.
         """
-        if _IAC not in data and not self._held and not self._in_subnegotiation:
+        if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
         data = self._held + data
         self._held = b""
         kept: list[bytes] = []
         answers: list[bytes] = []
         position = 0
-        while (start := data.find(_IAC, position)) >= 0:
+        while (start := data.find(IAC, position)) >= 0:
             if not self._in_subnegotiation:
                 kept.append(data[position:start])
             command = data[start + 1 : start + 2]
@@ -78,10 +74,10 @@ class TelnetFilter:
                 self._in_subnegotiation = command != _SE
             elif command == _SB:
                 self._in_subnegotiation = True
-            elif command == _IAC:  # doubled, it is an octet of data
-                kept.append(_IAC)
+            elif command == IAC:  # doubled, it is an octet of data
+                kept.append(IAC)
             elif answer := _ANSWERS.get(command):
-                answers.append(_IAC + answer + data[end - 1 : end])
+                answers.append(IAC + answer + data[end - 1 : end])
         if not self._in_subnegotiation:
             kept.append(data[position:])
         return b"".join(kept), b"".join(answers)

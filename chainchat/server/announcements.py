@@ -19,11 +19,13 @@ class Hearer(Protocol):
 
     Attributes:
         name: of the account.
-        notices: whether to tell who comes and goes.
     """
 
     name: str
-    notices: bool
+
+    @property
+    def takes_notices(self) -> bool:
+        """Whether to tell who comes and goes."""
 
     def tell(self, code: str, text: str, **values: str) -> None:
         """Write a notice."""
@@ -68,7 +70,7 @@ class Announcements:
             self._begin(present)
         while self._hearers:
             hearer = self._hearers.popleft()
-            if hearer.notices:
+            if hearer.takes_notices:
                 for code, text, name in _announcements(self._came, self._went, hearer.name):
                     hearer.tell(code, text, name=name)
             if not share.left():

@@ -44,6 +44,9 @@ class Recipient(Protocol):
     def push(self, data: bytes, newest: int) -> None:
         """Write messages to the connection; ``newest``: the id of the newest in them."""
 
+    def lacks_nothing(self) -> None:
+        """Of what was to be pushed, nothing concerned it."""
+
     def fell_behind(self) -> None:
         """Its delivery is not live any more, and has to read on from the log."""
 

@@ -49,17 +49,23 @@ class Intake:
         if self._taken == len(self._lines):
             self.clear()
 
-    def take_overtaking(self, may_overtake: Callable[[Line], bool]) -> list[Line]:
-        """Take out those that need not wait for their turn.
+    @property
+    def has_more_to_look_at(self) -> bool:
+        """Whether there are lines that may overtake, as far as is known."""
+        return self._looked_at < len(self._lines)
+
+    def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
+        """Take out those that need not wait for their turn, of the next ``most`` lines.
 
         However often that is asked, each line is looked at once, until ``look_again``.
         """
         overtaking: list[Line] = []
         waiting: list[Line] = []
-        for line in self._lines[self._looked_at :]:
+        end = self._looked_at + most
+        for line in self._lines[self._looked_at : end]:
             (overtaking if may_overtake(line) else waiting).append(line)
-        self._lines[self._looked_at :] = waiting
-        self._looked_at = len(self._lines)
+        self._lines[self._looked_at : end] = waiting
+        self._looked_at += len(waiting)
         self.octets -= _octets(overtaking)
         return overtaking
 

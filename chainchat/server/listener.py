@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chat.human import HUMAN
-from chainchat.chat.lines import ANSWER_OCTETS, LineSplitter, TelnetFilter
+from chainchat.chat.lines import IAC, LineSplitter, TelnetFilter
 from chainchat.chat.refusals import RefusedError
 from chainchat.server.admission import ACCEPTS_PER_TURN, Admission
 from chainchat.server.sessions import Session
@@ -24,6 +24,9 @@ LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 
 ``tcpi_last_data_recv`` and ``tcpi_last_ack_recv`` in milliseconds, and ``tcpi_bytes_acked``.
 """
+
+MOST_COMMANDS = 512
+"""Telnet commands in one read of the socket: who sends more is no telnet, and costs too much."""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -55,11 +58,13 @@ class ClientProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._session is None:
             return
-        octets = len(data)
+        octets, commands = len(data), data.count(IAC)
+        if commands > MOST_COMMANDS:
+            self._session.sent_noise()
+            return
         data, answer = self._telnet.feed(data)
         if answer:
             self._session.answer_telnet(answer)
-        commands = len(answer) // ANSWER_OCTETS
         self._session.received(self._splitter.feed(data), octets, commands)
 
     def readConnectionLost(self) -> None:

@@ -17,8 +17,11 @@ from chainchat.chat.voice import Message
 from chainchat.server.budget import Slice
 from chainchat.server.delivery import Delivery, render
 
-KEPT_MESSAGES = 2_000
-"""Messages that are kept for those who were not pushed them yet; who lacks more reads the log."""
+KEPT_OCTETS = 256 * 1024
+"""Octets of messages that are kept for those who lack them; who lacks more reads the log."""
+
+MESSAGE_OVERHEAD = 64
+"""Octets of a message besides its text."""
 
 
 PUSHES_AT_ONCE = 8
@@ -34,6 +37,7 @@ class Issue(Struct):
         private: what was said to one, by account.
         unlike: accounts that are not pushed what nearly all others are: those that said something
             to everybody, or were told something in private.
+        octets: of all of it.
         rendered: what those others are pushed with it, by what makes deliveries look alike:
             octets, day, id of the newest.
     """
@@ -42,6 +46,7 @@ class Issue(Struct):
     broadcasts: list[Said]
     private: dict[int, list[Said]]
     unlike: set[int]
+    octets: int
     rendered: dict[object, tuple[bytes, int, int]] = field(default_factory=dict)
 
     def messages_for(self, account: int) -> list[Said]:
@@ -125,8 +130,9 @@ class News:
                 if one.recipient and one.sender_account != one.recipient:
                     private.setdefault(one.recipient, []).append(one)
         unlike = {one.sender_account for one in broadcasts}.union(private)
-        self._issues.append(Issue(self._number, broadcasts, private, unlike))
-        self._kept += len(said)
+        octets = sum([len(one.text) + MESSAGE_OVERHEAD for one in said])
+        self._issues.append(Issue(self._number, broadcasts, private, unlike, octets))
+        self._kept += octets
         concerned: Iterable[Delivery] = self._live.values()
         if not broadcasts:
             concerned = [self._live[account] for account in private if account in self._live]
@@ -138,10 +144,13 @@ class News:
 
     def _forget_oldest(self) -> None:
         """Keep no more than somebody who is served late should be pushed at once."""
-        while self._kept > KEPT_MESSAGES and len(self._issues) > 1:
-            oldest = self._issues.popleft()
-            self._kept -= len(oldest.broadcasts) + sum(map(len, oldest.private.values()))
-            for delivery in [d for d, first in self._lacks.items() if first <= oldest.number]:
+        oldest = 0
+        while self._kept > KEPT_OCTETS and len(self._issues) > 1:
+            issue = self._issues.popleft()
+            self._kept -= issue.octets
+            oldest = issue.number
+        if oldest:
+            for delivery in [d for d, first in self._lacks.items() if first <= oldest]:
                 self.no_more_live(delivery)
                 delivery.recipient.fell_behind()
 
@@ -160,6 +169,7 @@ class News:
         if known is None:
             shared = [said for issue in issues for said in issue.broadcasts]
             if not shared:
+                delivery.recipient.lacks_nothing()
                 return
             known = newest.rendered[alike] = (*_rendered(delivery, shared), shared[-1].id)
         data, delivery.day, last = known
@@ -173,6 +183,8 @@ class News:
         if own:
             data, delivery.day = _rendered(delivery, own)
             delivery.push(data, own[-1].id)
+        else:
+            delivery.recipient.lacks_nothing()
 
 
 def _rendered(delivery: Delivery, said: Sequence[Said]) -> tuple[bytes, int]:

@@ -37,13 +37,15 @@ class Attendant(Protocol):
         session: the session's id.
         delivery: what it is pushed, None before its login and for those who want nothing.
         name: of its account.
-        notices: whether it is told who comes and goes.
     """
 
     session: str
     delivery: Delivery | None
     name: str
-    notices: bool
+
+    @property
+    def takes_notices(self) -> bool:
+        """Whether it is told who comes and goes."""
 
     def hear(self) -> bool:
         """See ``rounds.Speaker``."""

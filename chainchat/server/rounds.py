@@ -25,6 +25,10 @@ WAKE_SECONDS = 0.01
 """At least so long after one who rested the next one is woken."""
 
 
+FORGOTTEN_RESTS = 100
+"""Rests of those who are gone that may stand in the heap before it is swept."""
+
+
 class Speaker(Protocol):
     """What the rounds need of a session."""
 
@@ -57,8 +61,10 @@ class Rounds:
         self._patient_from = 0.0
         """When those who can wait are served again."""
         self._patient_timer: Timer | None = None
-        self._resting: list[tuple[float, int, Speaker]] = []
-        """A heap: until when, a number to tell equals apart, and who."""
+        self._resting: dict[Speaker, int] = {}
+        """Those who rest, by the number of their rest."""
+        self._ends: list[tuple[float, int, Speaker]] = []
+        """A heap: when rests end, their numbers, and whose they are or were."""
         self._rests = 0
         self._woken_last = 0.0
         self._rest_timer: Timer | None = None
@@ -81,13 +87,18 @@ class Rounds:
     def rests(self, session: Speaker, seconds: float) -> None:
         """The session has sent too much: it has lines to hear, but not before so many seconds."""
         self._rests += 1
-        heapq.heappush(self._resting, (self._clock.seconds() + seconds, self._rests, session))
+        self._resting[session] = self._rests
+        heapq.heappush(self._ends, (self._clock.seconds() + seconds, self._rests, session))
         self._set_rest_timer()
 
     def forget(self, session: Speaker) -> None:
         """The session is over."""
         for queue in (self._speaking, self._arriving, self._patient):
             queue.pop(session, None)
+        self._resting.pop(session, None)
+        if len(self._ends) > 2 * len(self._resting) + FORGOTTEN_RESTS:
+            self._ends = [end for end in self._ends if self._resting.get(end[2]) == end[1]]
+            heapq.heapify(self._ends)
 
     def stop(self) -> None:
         """No more timers."""
@@ -145,7 +156,7 @@ class Rounds:
 
     def _set_rest_timer(self) -> None:
         timer = self._rest_timer
-        due = max(self._resting[0][0], self._woken_last + WAKE_SECONDS)
+        due = max(self._ends[0][0], self._woken_last + WAKE_SECONDS)
         seconds = max(due - self._clock.seconds(), 0.0)
         if timer is not None and timer.active():
             timer.reset(seconds)
@@ -153,8 +164,13 @@ class Rounds:
             self._rest_timer = self._clock.callLater(seconds, self._rested)
 
     def _rested(self) -> None:
-        _, _, session = heapq.heappop(self._resting)
-        self._woken_last = self._clock.seconds()
-        session.rested()
-        if self._resting:
+        """Wake the first; those who are gone take nobody's time."""
+        while self._ends and self._ends[0][0] <= self._clock.seconds():
+            _, number, session = heapq.heappop(self._ends)
+            if self._resting.get(session) == number:
+                del self._resting[session]
+                self._woken_last = self._clock.seconds()
+                session.rested()
+                break
+        if self._ends:
             self._set_rest_timer()

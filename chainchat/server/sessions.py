@@ -47,6 +47,9 @@ NEWCOMER_OCTETS = 2 * 1024
 HEARD_AT_ONCE = 16
 """Lines that one client is heard before it is others' turn."""
 
+LOOKED_AT_ONCE = 64
+"""Waiting lines that are looked at in one turn, for those that may overtake."""
+
 SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
 """So many SENDs of a program cost as much as a line: they are carried out together."""
 
@@ -221,6 +224,13 @@ class Session:
         self._rest_if_it_must()
         self._hold()
 
+    def sent_noise(self) -> None:
+        """What came is nothing that people or programs send."""
+        if self._taking:
+            text = "what you send is neither lines of text nor telnet: connect again, type /help"
+            self._close_with(Code.NOTHING_READ, text)
+            self._hold()
+
     def input_ended(self) -> None:
         """The client sends no more; it is answered what it asked, then the connection is closed."""
         self._note_seen()
@@ -274,6 +284,11 @@ class Session:
         self._out += lines
         self._room.unflushed(self)
 
+    @property
+    def takes_notices(self) -> bool:
+        """See ``Attendant``. Who does not read is not told who comes and goes."""
+        return self.notices and not self._output_full
+
     def tell(self, code: str, text: str, **values: str) -> None:
         """See ``Attendant``."""
         self.say([self.voice.notice(code, text, **values)])
@@ -295,6 +310,11 @@ class Session:
         if self._reading is not None:
             self._reading.pushed(newest, self._written)
             self._room.reads(self)
+        if self._input_ended:
+            self._room.unflushed(self)
+
+    def lacks_nothing(self) -> None:
+        """See ``Recipient``."""
         if self._input_ended:
             self._room.unflushed(self)
 
@@ -322,7 +342,8 @@ class Session:
         if self._intake and not self._must_wait():
             self._hear_lines()
         if self._intake and self._must_wait() and not self._output_full:
-            for line in self._intake.take_overtaking(self._may_overtake):
+            for line in self._intake.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
+                self._pay(1)
                 self._hear(line)
         if not self._intake:
             self._intake = NOTHING
@@ -333,7 +354,7 @@ class Session:
             return False
         if self._must_wait():
             self._room.wait_for_room(self)
-            return False
+            return self._intake.has_more_to_look_at and not self._output_full
         if self.session and self._is_program:
             return True
         self._has_lines()
