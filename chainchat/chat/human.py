@@ -90,6 +90,7 @@ _TOPICS = {
             "/list e     begins with e",
             "/list .a    has an a in the second place",
             "/list .*i   has an i somewhere",
+            "Case counts; (?i) in front lets it not: /list (?i)al",
         ),
     ),
     "last": _Topic(
