@@ -337,7 +337,9 @@ class NodeService(Service):
         def new_session(connection: ClientProtocol) -> Session:
             return Session(self._room, connection, reactor, lobby)
 
-        return ClientFactory(new_session, max_line=settings.max_line, admission=self._admission)
+        return ClientFactory(
+            new_session, max_line=settings.max_line, admission=self._admission, clock=reactor
+        )
 
     def _fail(self, error: Exception) -> None:
         """Stop at once: what cannot be kept must not be acknowledged."""

@@ -24,7 +24,10 @@ class FakeSession:
     def opened(self):
         self.connection.write(b"hello\r\n")
 
-    def received(self, lines):
+    def received(self, lines, octets, commands):
+        self.connection.hold(held=True)
+
+    def sent_noise(self):
         pass
 
     def input_ended(self):
@@ -45,7 +48,7 @@ class House:
         self.opened, self.lost = [], []
         self.admission = Admission(Limits(exempt=(), **limits), clock.seconds, lambda: 1)
         clock.advance(FORGIVING_SECONDS)
-        factory = ClientFactory(self._open, max_line=100, admission=self.admission)
+        factory = ClientFactory(self._open, max_line=100, admission=self.admission, clock=reactor)
         self.port = ClientPort(0, factory, 1_000, HERE, reactor)
         self.port.startListening()
         self._stack = ExitStack()
@@ -145,3 +148,32 @@ async def test_many_that_come_at_once_come_in_by_turns(new_house):
         await deferLater(reactor, 0)  # one turn of the reactor
     steps = [after - before for before, after in zip([0, *in_turn], in_turn, strict=False)]
     assert max(steps) == ACCEPTS_PER_TURN
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_word_arrives_though_the_client_has_sent_what_nobody_reads(new_house):
+    house = new_house()
+    caller = house.call()
+    assert await hears(caller) == "hello\r\n"
+    connection = house.opened[0].connection
+    caller.send(b"a line\n")
+    await until(lambda: connection._held)
+    caller.send(b"x" * 100_000)  # more than this side reads while it is held
+    connection.write(b"goodbye\r\n")
+    connection.close()
+    for _ in range(20):
+        caller.send(b"more\n")  # would be refused if the connection had been reset
+        await deferLater(reactor, 0)
+    assert await hears(caller) == "goodbye\r\n"
+    caller.close()
+    await until(lambda: house.lost)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_goes_on_sending_after_the_last_word_is_closed_all_the_same(new_house):
+    house = new_house()
+    caller = house.call()
+    await hears(caller)
+    house.opened[0].connection.close()
+    assert await hears(caller) == ""
+    await until(lambda: house.lost)

@@ -16,6 +16,7 @@ from chainchat.chat.human import HUMAN
 from chainchat.chat.lines import IAC, LineSplitter, TelnetFilter
 from chainchat.chat.refusals import RefusedError
 from chainchat.server.admission import ACCEPTS_PER_TURN, Admission
+from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.sessions import Session
 from chainchat.server.writing import write_at_once
 
@@ -27,6 +28,13 @@ LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 
 MOST_COMMANDS = 512
 """Telnet commands in one read of the socket: who sends more is no telnet, and costs too much."""
+
+DRAIN_SECONDS, DRAIN_OCTETS = 1.0, 256 * 1024
+"""For so long, and up to so much, what a client still sends is thrown away after the last word.
+
+A socket that is closed with octets unread is reset, and the client's machine may then throw away
+what it was sent: why it was refused, for example.
+"""
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -45,6 +53,9 @@ class ClientProtocol(Protocol):
         self._session: Session | None = None
         self._held = False
         self._host = host
+        self._input_ended = self._closing = False
+        self._drained = 0
+        self._deadline: Timer | None = None
 
     # --- from the socket
 
@@ -56,6 +67,11 @@ class ClientProtocol(Protocol):
         self._session.opened()
 
     def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            self._drained += len(data)
+            if self._drained > DRAIN_OCTETS:
+                self.transport.pauseProducing()
+            return
         if self._session is None:
             return
         octets, commands = len(data), data.count(IAC)
@@ -68,14 +84,23 @@ class ClientProtocol(Protocol):
         self._session.received(self._splitter.feed(data), octets, commands)
 
     def readConnectionLost(self) -> None:
-        if self._session is not None:
+        self._input_ended = True
+        if self._closing:
+            self.transport.loseConnection()
+        elif self._session is not None:
             self._session.input_ended()
 
     def writeConnectionLost(self) -> None:
-        self.transport.abortConnection()
+        if self._closing:  # everything is sent
+            end = self.transport.loseConnection
+            self._deadline = self.factory.clock.callLater(DRAIN_SECONDS, end)
+        else:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
         self.factory.admission.leave(self._host)
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
         if self._session is not None:
             self._session.lost()
 
@@ -101,7 +126,12 @@ class ClientProtocol(Protocol):
     def close(self) -> None:
         """See ``Connection``."""
         self.transport.unregisterProducer()
-        self.transport.loseConnection()
+        if self._input_ended:
+            self.transport.loseConnection()
+            return
+        self.hold(held=False)
+        self._closing = True
+        self.transport.loseWriteConnection()
 
     def hold(self, *, held: bool) -> None:
         """See ``Connection``."""
@@ -200,6 +230,7 @@ class ClientFactory(Factory):
 
     Attributes:
         admission: says which of them may stay.
+        clock: the reactor.
     """
 
     noisy = False
@@ -210,8 +241,10 @@ class ClientFactory(Factory):
         *,
         max_line: int,
         admission: Admission,
+        clock: Clock,
     ) -> None:
         self.admission = admission
+        self.clock = clock
         self._new_session = new_session
         self._max_line = max_line
 
