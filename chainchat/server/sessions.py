@@ -305,7 +305,8 @@ class Session:
 
     def push(self, data: bytes, newest: int) -> None:
         """See ``Recipient``: written behind the replies that came before."""
-        self._write_gathered()
+        if self._out:
+            self._write_gathered()
         self._write(data)
         if self._reading is not None:
             self._reading.pushed(newest, self._written)
