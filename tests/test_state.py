@@ -737,3 +737,41 @@ def test_sorted_names_are_those_that_a_sorted_list_would_have(changes):
                 expected.remove(name)
             assert list(names.after(name)) == sorted(each for each in expected if each > name)
             assert list(SortedNames(expected).after("")) == list(names.after(""))
+
+
+# --- what happens while a checkpoint is written --------------------------------------------
+
+TOKEN = b"t" * 32
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Logout("a.1.1", 0),
+        Logout("a.1.1", 3),
+        End("a.1.1", 3),
+        Resume("b.1.1", "alice", "bot", TOKEN),
+        Login("b.1.1", "bob", "bot", b"n" * 32),
+        Login("b.1.1", "newcomer", "", b""),
+        Delete("a.1.1", 2, "alice"),
+        Delete("a.1.1", UNKNOWN, "bob"),
+        Seen(((2, 4), (3, 3))),
+        Origins((THERE,)),
+    ],
+    ids=repr,
+)
+def test_whatever_changes_after_it_a_snapshot_is_of_its_entry(command):
+    digests = []
+    for changes_first in (False, True):
+        log, stored = Log(HERE, THERE), Stored()
+        log.login("alice", "a.1.1", TOKEN, "bot")
+        log.login("bob", "a.1.2", TOKEN, "bot")
+        log.apply(End("a.1.2", 0))
+        snapshot = log.state.snapshot()
+        before = log.state.image()
+        if changes_first:
+            log.apply(command)
+            assert log.state.image() != before
+        digests.append(stored.write(snapshot))
+        assert stored.again().image() == before
+    assert digests[0] == digests[1]

@@ -426,6 +426,7 @@ class ChatState:
         self._see(account.number, command.seen)
         logout = isinstance(command, commands.Logout)
         if logout:
+            self._records.changing(account)
             account.token = b""
         self._detach(account, "logout" if logout else "ended", events)
 
