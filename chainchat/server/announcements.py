@@ -99,10 +99,7 @@ def _announcements(came: list[str], went: list[str], viewer: str) -> list[tuple[
 
 
 def _about(code: str, verb: str, names: list[str], viewer: str) -> list[tuple[str, str, str]]:
-    if len(names) > NAMED_AT_ONCE + 1:
-        others = len(names) - (viewer in names)
+    others = len(names) - (viewer in names)
+    if others > NAMED_AT_ONCE:
         return [(code, f"{others} others: each {verb}", "*")]
-    others_named = [name for name in names if name != viewer]
-    if len(others_named) > NAMED_AT_ONCE:
-        return [(code, f"{len(others_named)} others: each {verb}", "*")]
-    return [(code, f"{name} {verb}", name) for name in others_named]
+    return [(code, f"{name} {verb}", name) for name in names if name != viewer]

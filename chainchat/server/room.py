@@ -278,12 +278,6 @@ class Room:
             if not share.left():
                 break
 
-    def flush_all(self) -> None:
-        """Write everything that was gathered: the node has no turns any more."""
-        while self._unflushed:
-            attendant, _ = self._unflushed.popitem(last=False)
-            attendant.flush()
-
     def standing_changed(self) -> None:
         """See ``Audience``."""
         self._uninformed = deque(self.connections)
