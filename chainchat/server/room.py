@@ -11,14 +11,14 @@ from typing import Protocol
 
 from chainchat.chat import commands
 from chainchat.chat.state import Event, Held, Joined, Left, Outcome, Result
-from chainchat.server.announcements import Announcements
+from chainchat.server.announcements import Announcements, Hearer
 from chainchat.server.budget import HEAR_SECONDS, PATIENT_SECONDS, TELL_SECONDS, Slice
 from chainchat.server.contests import Contests
 from chainchat.server.delivery import Delivery
 from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.news import News
 from chainchat.server.node import Node, Replied
-from chainchat.server.rounds import Rounds
+from chainchat.server.rounds import Rounds, Speaker
 
 MARKS_PAUSE = 1.0
 """Seconds for which read marks are gathered into one entry."""
@@ -30,34 +30,16 @@ LOOK_PAUSE = 1.0
 """Seconds between two looks at what people's machines have acknowledged."""
 
 
-class Attendant(Protocol):
+class Attendant(Speaker, Hearer, Protocol):
     """What the room needs of a session.
 
     Attributes:
         session: the session's id.
         delivery: what it is pushed, None before its login and for those who want nothing.
-        name: of its account.
     """
 
     session: str
     delivery: Delivery | None
-    name: str
-
-    @property
-    def takes_notices(self) -> bool:
-        """Whether it is told who comes and goes."""
-
-    def hear(self) -> bool:
-        """See ``rounds.Speaker``."""
-
-    def go_on(self) -> bool:
-        """See ``rounds.Speaker``."""
-
-    def rested(self) -> None:
-        """See ``rounds.Speaker``."""
-
-    def tell(self, code: str, text: str, **values: str) -> None:
-        """Write a notice."""
 
     def ended(self, reason: str, by: str) -> None:
         """The session was ended by an entry of the log."""
