@@ -8,8 +8,8 @@ from chainchat.chat.human import HUMAN
 from chainchat.chat.machine import MACHINE
 from chainchat.chat.state import Said
 from chainchat.server.budget import Slice
-from chainchat.server.delivery import Delivery
-from chainchat.server.news import KEPT_OCTETS, PUSHES_AT_ONCE, News
+from chainchat.server.delivery import DAY, Delivery, render
+from chainchat.server.news import KEPT_OCTETS, PUSHES_AT_ONCE, News, as_shown
 
 TIME = 1_795_345_387_120
 
@@ -68,7 +68,8 @@ class House:
 
     def say(self, sender=99, to=0):
         id_ = len(self.log.said) + 1
-        one = Said(id_, TIME, sender, f"n{sender}", to, f"n{to}" if to else "*", f"text {id_}")
+        time = TIME + id_ * DAY // 8
+        one = Said(id_, time, sender, f"n{sender}", to, f"n{to}" if to else "*", f"text {id_}")
         self.log.said.append(one)
         self.news.add([one])
 
@@ -80,16 +81,29 @@ class House:
 
 
 def test_a_broadcast_goes_out_in_slices_and_asks_for_more_turns():
-    house = House(3 * PUSHES_AT_ONCE - 1)
+    house = House(2 * PUSHES_AT_ONCE)
     house.say()
-    house.turn(pushes=1)
-    served = [len(session.ids) for session in house.sessions]
-    assert served == [1] * PUSHES_AT_ONCE + [0] * (len(served) - PUSHES_AT_ONCE)
-    assert house.wakes == 1
-    house.turn(pushes=1)
-    house.turn(pushes=1)
+    served = []
+    for _ in range(3):
+        house.turn(pushes=1)
+        served.append(sum(len(session.ids) for session in house.sessions))
+    # The first is rendered for, and others are pushed the same.
+    assert served == [1, 1 + PUSHES_AT_ONCE, 2 * PUSHES_AT_ONCE]
     assert [session.ids for session in house.sessions] == [[1]] * len(house.sessions)
     assert house.wakes == 2
+
+
+def test_after_rendering_for_one_alone_the_clock_is_looked_at():
+    house = House(5)
+    for session in house.sessions:
+        house.say(sender=session.account)
+    house.turn(pushes=1)
+    assert [len(session.ids) for session in house.sessions] == [4, 0, 0, 0, 0]
+    for _ in range(4):
+        house.turn(pushes=1)
+    assert [session.ids for session in house.sessions] == [
+        house.expected(session) for session in house.sessions
+    ]
 
 
 def test_who_is_served_late_is_pushed_more_at_once_in_order():
@@ -157,17 +171,18 @@ def test_who_falls_too_far_behind_reads_the_log():
 
 
 @given(
+    st.sampled_from([HUMAN, MACHINE]),
     st.lists(
         st.one_of(
             st.tuples(st.just("say"), st.integers(1, 6), st.integers(0, 5)),
             st.tuples(st.just("turn"), st.integers(0, 4), st.just(0)),
         ),
         max_size=60,
-    )
+    ),
 )
 @settings(derandomize=True, max_examples=200, deadline=None)
-def test_whatever_happens_everybody_is_pushed_all_that_concerns_them_once_in_order(steps):
-    house = House(2 * PUSHES_AT_ONCE)
+def test_whatever_happens_everybody_is_pushed_all_that_concerns_them_once_in_order(voice, steps):
+    house = House(2 * PUSHES_AT_ONCE, voice)
     for step, number, to in steps:
         if step == "say":
             house.say(sender=number, to=to)
@@ -175,4 +190,8 @@ def test_whatever_happens_everybody_is_pushed_all_that_concerns_them_once_in_ord
             house.turn(pushes=number)
     house.turn()
     for session in house.sessions:
-        assert session.ids == house.expected(session)
+        expected = house.log.missed(session.account, 0)
+        assert session.ids == [said.id for said in expected]
+        alone = Delivery(session, house.log, 0)
+        if expected:
+            assert session.data == render(alone, map(as_shown, expected))[0]

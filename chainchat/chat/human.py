@@ -315,6 +315,8 @@ def drawn(view: ChainView) -> list[str]:
 class Human(Voice):
     """The voice of people. They have no tags: the one given is ignored."""
 
+    same_to_all = True
+
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         """An empty tag, and the request of one clean line that is not empty.
 

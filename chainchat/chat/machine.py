@@ -226,6 +226,8 @@ def _second(seconds: int) -> str:
 class Machine(Voice):
     """The voice of programs."""
 
+    same_to_all = False  # each push names the one before it
+
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         """The tag and the request of one clean line. Whether it needs a login is not judged here.
 

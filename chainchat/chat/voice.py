@@ -58,7 +58,13 @@ class ChainView(Struct, frozen=True):
 
 
 class Voice(Protocol):
-    """One of the two grammars."""
+    """One of the two grammars.
+
+    Attributes:
+        same_to_all: whether a broadcast is the same line to everybody.
+    """
+
+    same_to_all: bool
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         """The tag (empty in human mode) and the request of one clean, non-empty line.

@@ -13,9 +13,9 @@ from itertools import islice
 from msgspec import Struct, field
 
 from chainchat.chat.state import Said
-from chainchat.chat.voice import Message
+from chainchat.chat.voice import Message, Voice
 from chainchat.server.budget import Slice
-from chainchat.server.delivery import Delivery, render
+from chainchat.server.delivery import DAY, Delivery, render
 
 KEPT_OCTETS = 256 * 1024
 """Octets of messages that are kept for those who lack them; who lacks more reads the log."""
@@ -25,7 +25,7 @@ MESSAGE_OVERHEAD = 64
 
 
 PUSHES_AT_ONCE = 8
-"""Pushes after which the clock is looked at."""
+"""Pushes of what is rendered already after which the clock is looked at."""
 
 
 class Issue(Struct):
@@ -38,8 +38,10 @@ class Issue(Struct):
         unlike: accounts that are not pushed what nearly all others are: those that said something
             to everybody, or were told something in private.
         octets: of all of it.
+        days: of the broadcasts.
         rendered: what those others are pushed with it, by what makes deliveries look alike:
             octets, day, id of the newest.
+        lines: the broadcasts, by the voice that says them to everybody in the same words.
     """
 
     number: int
@@ -47,7 +49,9 @@ class Issue(Struct):
     private: dict[int, list[Said]]
     unlike: set[int]
     octets: int
+    days: set[int]
     rendered: dict[object, tuple[bytes, int, int]] = field(default_factory=dict)
+    lines: dict[Voice, list[str]] = field(default_factory=dict)
 
     def shared_by(self, delivery: Delivery, first: int) -> tuple[bytes, int, int] | None:
         """What ``delivery`` is pushed, if it lacks this issue alone and is like an earlier one."""
@@ -55,6 +59,18 @@ class Issue(Struct):
         if first != self.number or recipient.account in self.unlike:
             return None
         return self.rendered.get((recipient.voice, delivery.previous, delivery.day, first))
+
+    def lines_for(self, delivery: Delivery) -> list[str] | None:
+        """What to push, if it is what others are pushed but for what the recipient has said."""
+        voice, account = delivery.recipient.voice, delivery.recipient.account
+        if not voice.same_to_all or account in self.private or self.days - {delivery.day}:
+            return None
+        lines = self.lines.get(voice)
+        if lines is None:
+            lines = [voice.message(as_shown(said), "") for said in self.broadcasts]
+            self.lines[voice] = lines
+        said = zip(lines, self.broadcasts, strict=True)
+        return [line for line, one in said if one.sender_account != account]
 
     def messages_for(self, account: int) -> list[Said]:
         """What to push to the account, in the order of the log."""
@@ -119,9 +135,10 @@ class News:
             if known is not None:  # nearly always
                 data, delivery.day, last = known
                 delivery.push(data, last)
+                pushed += 1
             else:
                 self._push(delivery, first)
-            pushed += 1
+                pushed = 0
             if pushed % PUSHES_AT_ONCE == 0 and not share.left():
                 break
         if self._queue:
@@ -144,7 +161,8 @@ class News:
                     private.setdefault(one.recipient, []).append(one)
         unlike = {one.sender_account for one in broadcasts}.union(private)
         octets = sum([len(one.text) + MESSAGE_OVERHEAD for one in said])
-        self._issues.append(Issue(self._number, broadcasts, private, unlike, octets))
+        days = {broadcasts[0].time // DAY, broadcasts[-1].time // DAY} if broadcasts else set()
+        self._issues.append(Issue(self._number, broadcasts, private, unlike, octets, days))
         self._kept += octets
         concerned: Iterable[Delivery] = self._live.values()
         if not broadcasts:
@@ -193,13 +211,24 @@ class News:
         """The same for one who is not pushed what the others are."""
         account = delivery.recipient.account
         own = [said for issue in issues for said in issue.messages_for(account)]
-        if own:
-            data, delivery.day = _rendered(delivery, own)
-            delivery.push(data, own[-1].id)
-        else:
+        if not own:
             delivery.recipient.lacks_nothing()
+            return
+        lines: list[str] | None = []
+        for issue in issues:
+            more = issue.lines_for(delivery)
+            lines = None if lines is None or more is None else lines + more
+        if lines is None:
+            data, delivery.day = _rendered(delivery, own)
+        else:
+            data = "\r\n".join((*lines, "")).encode()
+        delivery.push(data, own[-1].id)
+
+
+def as_shown(said: Said) -> Message:
+    """What was said, before anybody was pushed anything."""
+    return Message(said.id, 0, said.time, said.sender, said.to, said.text)
 
 
 def _rendered(delivery: Delivery, said: Sequence[Said]) -> tuple[bytes, int]:
-    messages = [Message(n.id, 0, n.time, n.sender, n.to, n.text) for n in said]
-    return render(delivery, messages)
+    return render(delivery, [as_shown(one) for one in said])
