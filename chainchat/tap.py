@@ -337,9 +337,7 @@ class NodeService(Service):
         def new_session(connection: ClientProtocol) -> Session:
             return Session(self._room, connection, reactor, lobby)
 
-        return ClientFactory(
-            new_session, max_line=settings.max_line, admission=self._admission, clock=reactor
-        )
+        return ClientFactory(new_session, admission=self._admission, clock=reactor)
 
     def _fail(self, error: Exception) -> None:
         """Stop at once: what cannot be kept must not be acknowledged."""

@@ -109,7 +109,8 @@ class Connection:
         self.out += text.encode() + b"\r\n"
 
     def feed(self, data: bytes) -> None:
-        for line in self._splitter.feed(data):
+        self._splitter.add(data)
+        for line in self._splitter.cut():
             if self.closed:
                 return
             tag = machine.NO_TAG

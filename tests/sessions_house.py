@@ -6,6 +6,7 @@
 from twisted.internet.task import Clock
 
 from chainchat.chain.configuration import Member
+from chainchat.chat.lines import TOO_LONG
 from chainchat.server.handler import Lobby
 from chainchat.server.node import Node, begin_life
 from chainchat.server.room import Room
@@ -18,6 +19,7 @@ TIME = 1795345387120  # 2026-11-22T11:03:07.120Z
 DAY_SECONDS = 86_400
 STOP = 100_000_000  # octets of free disk below which it is low
 HELLO = "/hello chainchat/1 client=bot"
+MAX_LINE = 1_024
 
 
 class Connection:
@@ -100,7 +102,7 @@ class House:
         )
         self.room = Room(self.node, self.clock)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
-        self.lobby = Lobby("lab", 1024, addresses, self.new_token)
+        self.lobby = Lobby("lab", MAX_LINE, addresses, self.new_token)
         if not founding:
             self.node.start()
             self.clock.advance(0)
@@ -145,6 +147,13 @@ class House:
         return self.node.state.account_named(name).seen
 
 
+def octets(line):
+    """A line as a client sends it; TOO_LONG stands for one that is."""
+    if line is TOO_LONG:
+        return b"x" * (MAX_LINE + 1)
+    return line.encode() if isinstance(line, str) else line
+
+
 class Client:
     def __init__(self, house):
         self.house = house
@@ -155,7 +164,8 @@ class Client:
 
     def sends(self, *lines):
         """Send lines in one piece, of which the node has had no turn yet."""
-        self.session.received([line.encode() if isinstance(line, str) else line for line in lines])
+        data = b"".join(octets(line) + b"\n" for line in lines)
+        self.session.received(data, 0, 0)
 
     def says(self, *lines):
         """The lines that these are answered with, after what was there to read before."""

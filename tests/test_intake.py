@@ -2,15 +2,20 @@
 
 import pytest
 
-from chainchat.chat.lines import TOO_LONG
+from chainchat.chat.lines import TOO_LONG, LineSplitter
 from chainchat.server.intake import Intake
 
 
 @pytest.fixture
-def intake():
-    intake = Intake()
-    intake.add([b"one", b"!two", TOO_LONG, b"three"])
-    return intake
+def splitter():
+    splitter = LineSplitter(5)
+    splitter.add(b"one\n!two\nlonger\nthree\n")
+    return splitter
+
+
+@pytest.fixture
+def intake(splitter):
+    return Intake(splitter)
 
 
 def overtakes(line):
@@ -27,9 +32,9 @@ def test_lines_come_out_as_they_came_in(intake):
     assert not intake
 
 
-def test_some_overtake_and_the_others_keep_their_order(intake):
+def test_some_overtake_and_the_others_keep_their_order(splitter, intake):
     assert list(intake.take_overtaking(overtakes, 100)) == [b"!two"]
-    intake.add([b"!four", b"five"])
+    splitter.add(b"!four\nfive\n")
     assert list(intake.take_overtaking(overtakes, 100)) == [b"!four"]
     assert list(intake) == [b"one", TOO_LONG, b"three", b"five"]
     assert intake.next(1) == [b"one"]
@@ -51,14 +56,24 @@ def test_octets_are_counted_with_one_for_each_ending(intake):
     counts.append(intake.octets)
     intake.take(1)
     counts.append(intake.octets)
-    intake.clear()
-    assert [*counts, intake.octets] == [16, 11, 7, 0]
-    assert not intake
+    assert counts == [22, 11, 7]
+
+
+def test_lines_are_cut_when_it_is_their_turn(splitter, intake):
+    assert splitter.octets == 22
+    assert intake.next(1) == [b"one"]
+    assert splitter.octets == 18
+    intake.take(1)
+    assert intake.take_overtaking(overtakes, 1) == [b"!two"]
+    assert (splitter.octets, intake.octets) == (13, 13)
+    assert list(intake) == [TOO_LONG, b"three"]
+    assert (splitter.octets, intake.octets) == (0, 7)
 
 
 def test_so_many_lines_are_looked_at_and_no_more():
-    intake = Intake()
-    intake.add([b"!%d" % n if n % 2 else b"%d" % n for n in range(10)])
+    splitter = LineSplitter(5)
+    splitter.add(b"".join(b"!%d\n" % n if n % 2 else b"%d\n" % n for n in range(10)))
+    intake = Intake(splitter)
     looked_at = []
 
     def may_overtake(line):

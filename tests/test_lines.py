@@ -36,7 +36,11 @@ def filtered(*pieces):
 
 def split(*pieces, limit=20):
     splitter = LineSplitter(limit)
-    return [line for piece in pieces for line in splitter.feed(piece)]
+    lines = []
+    for piece in pieces:
+        splitter.add(piece)
+        lines += splitter.cut()
+    return lines
 
 
 def octets(data):
@@ -157,10 +161,33 @@ def test_a_line_over_the_limit_is_one_marker_in_its_place():
 def test_a_line_that_never_ends_is_not_kept():
     splitter = LineSplitter(20)
     for _ in range(100):
-        assert splitter.feed(b"x" * 10_000) == []
+        splitter.add(b"x" * 10_000)
+    assert splitter.cut() == []
     kept = octets_kept(splitter)
     assert kept == 21
-    assert splitter.feed(b"\nnext\n") == [TOO_LONG, b"next"]
+    splitter.add(b"\nnext\n")
+    assert splitter.cut() == [TOO_LONG, b"next"]
+
+
+def test_no_more_lines_are_cut_than_are_wanted():
+    splitter = LineSplitter(20)
+    splitter.add(b"one\r\ntwo\nthree\nfo")
+    assert splitter.cut(2) == [b"one", b"two"]
+    assert (bool(splitter), splitter.octets) == (True, 6)
+    splitter.add(b"ur\n")
+    assert splitter.cut(2) == [b"three", b"four"]
+    assert not splitter
+
+
+@deterministic
+@given(troublesome, st.integers(1, 3), st.integers(0, 8))
+def test_the_splitter_gives_the_same_whenever_lines_are_cut(data, most, limit):
+    splitter = LineSplitter(limit)
+    splitter.add(data)
+    lines = []
+    while splitter:
+        lines += splitter.cut(most)
+    assert lines == split(data, limit=limit)
 
 
 @deterministic

@@ -48,7 +48,7 @@ class House:
         self.opened, self.lost = [], []
         self.admission = Admission(Limits(exempt=(), **limits), clock.seconds, lambda: 1)
         clock.advance(FORGIVING_SECONDS)
-        factory = ClientFactory(self._open, max_line=100, admission=self.admission, clock=reactor)
+        factory = ClientFactory(self._open, admission=self.admission, clock=reactor)
         self.port = ClientPort(0, factory, 1_000, HERE, reactor)
         self.port.startListening()
         self._stack = ExitStack()

@@ -355,7 +355,8 @@ def understood(pieces):
     """What a connection's bytes come to: requests and refusals."""
     telnet_filter, splitter, outcomes = TelnetFilter(), LineSplitter(64), []
     for piece in pieces:
-        for line in splitter.feed(telnet_filter.feed(piece)[0]):
+        splitter.add(telnet_filter.feed(piece)[0])
+        for line in splitter.cut():
             try:
                 outcomes.append(line if line is TOO_LONG else parse(clean(line)))
             except RefusedError as error:

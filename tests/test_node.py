@@ -221,7 +221,7 @@ def test_all_are_answered_though_a_turn_has_time_for_one_question_only(house):
             house[position].ask(
                 queries.Present(), lambda _, who=position, n=n: answers.append((who, n))
             )
-    house.run()
+    house.later(3.0)
     for position in THREE:
         assert [n for who, n in answers if who == position] == list(range(5))
 

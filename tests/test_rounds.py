@@ -53,6 +53,17 @@ def house():
     return House()
 
 
+def test_those_who_say_much_come_after_all_who_say_little_and_one_does_in_every_turn(house):
+    for name in ("much", "more"):
+        house.rounds.says_much(Speaker(house, name, 9))
+    for name in ("ann", "bea"):
+        house.rounds.speaks(Speaker(house, name))
+    assert house.speaks(seconds=100) == ["ann", "bea", "much", "more"]
+    house.rounds.speaks(Speaker(house, "ann", 9))
+    assert house.speaks() == ["ann", "much"]
+    assert house.speaks() == ["ann", "more"]
+
+
 def test_in_one_turn_everybody_is_heard_once_if_there_is_time(house):
     for name, pieces in (("greedy", 9), ("ann", 1), ("bea", 1)):
         house.rounds.speaks(Speaker(house, name, pieces))

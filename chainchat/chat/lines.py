@@ -3,7 +3,8 @@
 The three steps are used in this order, each of them knowing nothing of the others::
 
     data, answer = telnet_filter.feed(received)   # send the answer back
-    for line in line_splitter.feed(data):         # bytes, or TOO_LONG
+    line_splitter.add(data)
+    for line in line_splitter.cut():              # bytes, or TOO_LONG
         text = clean(line)                        # str, or RefusedError
 
 Received bytes may be cut anywhere, even inside a telnet command or between CR and LF: every step
@@ -100,36 +101,54 @@ class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
     A CR before anything else is an octet of its line (and refused later, by ``clean``).
+
+    To take data in costs next to nothing, however many lines it completes; they are cut when they
+    are asked for, as many as are wanted.
     """
 
-    __slots__ = ("_begun", "_held", "_limit")  # of thousands of connections
+    __slots__ = ("_begun", "_complete", "_held", "_limit")  # of thousands of connections
 
     def __init__(self, limit: int) -> None:
         self._limit = limit  # octets of a line, its ending not counted
+        self._complete = b""  # lines that are not cut yet, each with its LF
         # The line whose end has not come. Of one that is too long, limit + 1 octets are kept: they
         # are enough to know it.
         self._begun = b""
         self._held = b""  # a CR of which we cannot know yet whether it belongs to an ending
 
-    def feed(self, data: bytes) -> list[bytes | Literal[TooLong.TOO_LONG]]:
-        """Take the next bytes and give the lines that they complete, in order, without endings.
+    def __bool__(self) -> bool:
+        """True if there are lines to cut."""
+        return bool(self._complete)
 
-        TOO_LONG stands in the place of each line over the limit, so answers can keep the order.
-        """
-        # Every byte of every client passes here: the work is left to `split`, which runs at C's
-        # speed. (So does `replace`, but it takes three times as long for CR LF.)
+    @property
+    def octets(self) -> int:
+        """Octets of the lines that are not cut yet, with their endings."""
+        return len(self._complete)
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes."""
         data = self._held + data
         self._held = b"\r" if data.endswith(b"\r") else b""
         data = data.removesuffix(b"\r")
         if b"\0" in data:
             data = data.replace(b"\r\0", b"\r\n")
-        *lines, rest = data.split(b"\n")
-        if b"\r" in data:
-            lines = [line.removesuffix(b"\r") for line in lines]
-        if lines:
-            lines[0] = self._begun + lines[0]
+        end = data.rfind(b"\n") + 1
+        if end:
+            self._complete += self._begun + data[:end]
             self._begun = b""
-        self._begun += rest[: self._limit + 1 - len(self._begun)]
+        self._begun += data[end:][: self._limit + 1 - len(self._begun)]
+
+    def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
+        """The next complete lines in order, without endings: at most so many, or all.
+
+        TOO_LONG stands in the place of each line over the limit, so answers can keep the order.
+        """
+        # Every byte of every client passes here: the work is left to `split`, which runs at C's
+        # speed. (So does `replace`, but it takes three times as long for CR LF.)
+        ends_with_cr = b"\r" in self._complete
+        *lines, self._complete = self._complete.split(b"\n", most)
+        if ends_with_cr:
+            lines = [line.removesuffix(b"\r") for line in lines]
         return [line if len(line) <= self._limit else TOO_LONG for line in lines]
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct, msgpack
 from chainchat.chat.records import Record, key_of
 
 REMEMBERED_SENDS = 1_024
-"""Of each program: how many results are kept at least; also how many SENDs may be unanswered."""
+"""Of each program: so many results are kept at least. No node takes more of its SENDs at a time."""
 
 MAX_CLIENTS_OF_ACCOUNT = 64
 """Client IDs that are remembered of one account."""

@@ -41,8 +41,8 @@ CLOSING_WITHIN = 2.0
 OFFLINE_TOLD_AFTER = 1.0
 """Seconds after which a person should hear that we are off: mostly another node has us by then."""
 
-PACE_CODES = frozenset({450, 451})
-"""Refusals of SENDs that come from saying much at a time, and that nobody has to be told."""
+EARLIER_REFUSED = 451
+"""The refusal of a SEND that nobody has to be told: that of an earlier one is."""
 
 READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
 """Requests that change nothing, so a new connection may ask them again."""
@@ -456,9 +456,9 @@ class Engine:
         self._events.append(events.SendAcknowledged(number, identifier, done.to, done.text, again))
 
     def _send_delayed(self, number: int, code: int, text: str) -> None:
-        """A SEND has to be repeated; why is told once, unless it is the ordinary pace."""
+        """A SEND has to be repeated; why is told once."""
         self._outbox.refused_for_now(self._now)
-        if code not in PACE_CODES and not self._delay_told:
+        if code != EARLIER_REFUSED and not self._delay_told:
             self._delay_told = True
             self._events.append(events.SendDelayed(number, code, text))
 

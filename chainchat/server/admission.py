@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.config import Network
 
-ACCEPTS_PER_TURN = 16
+ACCEPTS_PER_TURN = 4
 """Connections that are accepted before the reactor goes on with what else there is."""
 
 FORGIVING_SECONDS = 30.0

@@ -18,7 +18,10 @@ PATIENT_SECONDS = 0.001
 """For newcomers, pages of answers, and whoever reads on from the log."""
 
 PATIENT_SHARE = 0.25
-"""Of a node's time that such work may take: after a slice of it, it rests for so much longer."""
+"""Of a node's time that such work may take, see ``share``."""
+
+ACCEPT_SHARE = 0.05
+"""Of a node's time that accepting connections may take."""
 
 APPLY_SECONDS = 0.003
 """For applying what is committed."""
@@ -28,6 +31,9 @@ CHECKPOINT_SECONDS = 0.003
 
 READ_SECONDS = 0.002
 """For the questions that the tail answers."""
+
+READ_SHARE = 0.25
+"""The same for these."""
 
 PAGE_SECONDS = READ_SECONDS / 2
 """For one page of an answer."""

@@ -18,7 +18,6 @@ from chainchat.chat.accounts import MAX_ACCOUNTS, Account
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
 from chainchat.chat.human import COUNTED_MISSED
 from chainchat.chat.machine import MACHINE, Machine, greeting
-from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
@@ -363,7 +362,7 @@ class Handler:
             content, checksum = f"{say.to}\0{say.text}".encode(), 0
             try:
                 if say.number:
-                    self._check_number(say.number, len(piece.tags))
+                    self._check_number(say.number)
                     checksum = crc32(content)
                 if low:
                     self._refuse_for_room(say.number, low)
@@ -403,21 +402,11 @@ class Handler:
             return self._client.voice.sent(tag, result.id, again=result.again)
         return self._refused(tag, result)
 
-    def _check_number(self, number: int, in_piece: int) -> None:
-        """A program's SENDs keep their order: after a 4xx, no later number before that one.
-
-        ``in_piece``: how many of the same piece come before it.
-        """
+    def _check_number(self, number: int) -> None:
+        """A program's SENDs keep their order: after a 4xx, no later number before that one."""
         if self._refused_send is not None and number > self._refused_send:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
-            )
-        # A login or a deletion holds later SENDs, so nothing else is unconfirmed now.
-        if self.on_their_way + in_piece >= REMEMBERED_SENDS:
-            self._refused_send = number
-            raise RefusedError(
-                Code.TOO_MANY_UNANSWERED,
-                f"not sent: {REMEMBERED_SENDS} SENDs are unanswered; wait for replies",
             )
         self._refused_send = None
 

@@ -13,11 +13,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chat.human import HUMAN
-from chainchat.chat.lines import IAC, LineSplitter, TelnetFilter
+from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.refusals import RefusedError
 from chainchat.server.admission import ACCEPTS_PER_TURN, Admission
+from chainchat.server.budget import ACCEPT_SHARE, Slice
 from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.sessions import Session
+from chainchat.server.share import Share
 from chainchat.server.writing import write_at_once
 
 LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
@@ -28,6 +30,12 @@ LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 
 MOST_COMMANDS = 512
 """Telnet commands in one read of the socket: who sends more is no telnet, and costs too much."""
+
+RECEIVE_OCTETS = 64 * 1024
+"""Octets of one client that the kernel keeps until they are read.
+
+By itself it would keep megabytes, and stand still to put them together if they came one by one.
+"""
 
 DRAIN_SECONDS, DRAIN_OCTETS = 1.0, 256 * 1024
 """For so long, and up to so much, what a client still sends is thrown away after the last word.
@@ -44,11 +52,8 @@ class ClientProtocol(Protocol):
     factory: "ClientFactory"
     transport: Any
 
-    def __init__(
-        self, new_session: Callable[["ClientProtocol"], Session], max_line: int, host: str
-    ) -> None:
+    def __init__(self, new_session: Callable[["ClientProtocol"], Session], host: str) -> None:
         self._telnet = TelnetFilter()
-        self._splitter = LineSplitter(max_line)
         self._new_session = new_session
         self._session: Session | None = None
         self._held = False
@@ -81,7 +86,7 @@ class ClientProtocol(Protocol):
         data, answer = self._telnet.feed(data)
         if answer:
             self._session.answer_telnet(answer)
-        self._session.received(self._splitter.feed(data), octets, commands)
+        self._session.received(data, octets, commands)
 
     def readConnectionLost(self) -> None:
         self._input_ended = True
@@ -239,14 +244,12 @@ class ClientFactory(Factory):
         self,
         new_session: Callable[[ClientProtocol], Session],
         *,
-        max_line: int,
         admission: Admission,
         clock: Clock,
     ) -> None:
         self.admission = admission
         self.clock = clock
         self._new_session = new_session
-        self._max_line = max_line
 
     def buildProtocol(self, addr: Any) -> Any:
         host = getattr(addr, "host", "")
@@ -254,16 +257,39 @@ class ClientFactory(Factory):
             self.admission.admit(host)
         except RefusedError as refusal:
             return RefusedProtocol(refusal)
-        protocol = ClientProtocol(self._new_session, self._max_line, host)
+        protocol = ClientProtocol(self._new_session, host)
         protocol.factory = self
         return protocol
 
 
 class ClientPort(Port):
-    """A listening port that accepts so many connections in a turn of the reactor, and no more.
+    """A listening port that accepts connections in a share of the node's time.
 
-    Twisted's own accepts twenty more in each turn for as long as there are enough.
+    That is some hundred in a second at least; who comes meanwhile waits in the kernel's queue.
+    Twisted's own accepts in each turn all that are there, and twenty more in the next.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._accepting = Share(self.reactor, self.startReading, ACCEPT_SHARE)
+
+    def createInternetSocket(self) -> socket.socket:
+        listening: socket.socket = super().createInternetSocket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_OCTETS)
+        return listening
+
+    def doRead(self) -> None:
+        work = Slice(self.reactor.seconds, 0.0)
+        super().doRead()
+        self._accepting.took(work)
+        self.stopReading()
+        self._accepting.wake_when_due()
+
+    def loseConnection(self, *args: Any) -> Any:
+        self._accepting.stop()
+        return super().loseConnection(*args)
+
+    stopListening = loseConnection  # noqa: N815 - Twisted's
 
     @property
     def numberAccepts(self) -> int:

@@ -54,19 +54,23 @@ from chainchat.server.budget import (
     LEND_SECONDS,
     PAGE_SECONDS,
     READ_SECONDS,
+    READ_SHARE,
     Slice,
     TurnClock,
     WorkClock,
 )
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
+from chainchat.server.share import Share
 from chainchat.server.space import PLENTY, Space
 from chainchat.server.standing import OwnLog, Replay, Standing, progress, standing
 from chainchat.server.standstill import Standstill
 from chainchat.storage import Storage, StorageError
 
-MAX_PENDING = 4_096
+MAX_PENDING = 512
 """Messages and other requests of this node's clients that may be on their way.
+
+That is enough to keep the chain busy; more would only make everybody's wait longer.
 
 With more, sessions that have their share of them stop reading from their sockets.
 """
@@ -194,6 +198,7 @@ class Node:
             committed=lambda: self._replica.committed,
             applied=lambda: self.state.applied,
         )
+        self._reading = Share(clock, self.wake, READ_SHARE)
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
         self._membership = Membership(
@@ -330,6 +335,7 @@ class Node:
         for call in (self._turn_call, self._tick_call):
             if call is not None and call.active():
                 call.cancel()
+        self._reading.stop()
         self._stopped = True
 
     def linked(self, position: str, member: Member) -> None:
@@ -464,6 +470,8 @@ class Node:
         clock.part("write-ahead log")
         if self._busy:
             self.wake()
+        if self._reads.busy:
+            self._reading.wake_when_due()
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
@@ -472,9 +480,11 @@ class Node:
             for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
                 self._perform(apply)
             self.turn_clock.part("applying")
-        if self._reads.busy:
-            for effect in self._reads.turn(self.slice(READ_SECONDS).left):
+        if self._reads.busy and self._reading.is_due:
+            reading = self.slice(READ_SECONDS)
+            for effect in self._reads.turn(reading.left):
                 self._perform(effect)
+            self._reading.took(reading)
             self.turn_clock.part("reads")
         if self._sponsor.has_learners:
             lending = self.slice(LEND_SECONDS)
@@ -484,9 +494,9 @@ class Node:
 
     @property
     def _busy(self) -> bool:
-        """Whether something of this turn was left over."""
+        """Whether something of this turn was left over that goes on at once."""
         behind = self._replica.applied < self._replica.committed
-        return behind or self._reads.busy or self._sponsor.busy or self._applied.checkpointing
+        return behind or self._sponsor.busy or self._applied.checkpointing
 
     def _tell_clients(self) -> None:
         room_again = self.congested and self._replica.pending < MAX_PENDING // 2

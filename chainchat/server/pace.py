@@ -19,7 +19,7 @@ OCTETS_IN_UNIT = 16_384
 PROGRAM_OCTETS_IN_UNIT = 65_536
 """The same for a program, whose many octets are SENDs."""
 
-READ_UNITS = 0.05
+READ_UNITS = 0.2
 """What a read of the socket costs, however little it brought."""
 
 

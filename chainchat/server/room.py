@@ -53,6 +53,9 @@ class Attendant(Speaker, Hearer, Protocol):
     def flush(self) -> None:
         """Write what was gathered, hear lines that had to wait, close if that is due."""
 
+    def has_room(self) -> None:
+        """Fewer requests are on their way, so it may be heard again."""
+
     def standing_changed(self) -> None:
         """The node's standing is not what it was."""
 
@@ -279,7 +282,7 @@ class Room:
         """See ``Audience``."""
         waiting, self._without_room = self._without_room, {}
         for attendant in waiting:
-            self.rounds.speaks(attendant)
+            attendant.has_room()
 
 
 def _call_all(functions: list[Callable[[], None]], _results: Sequence[Result]) -> None:

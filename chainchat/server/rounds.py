@@ -3,11 +3,11 @@
 When its turn comes, a session does one piece of work, of a bounded size; if it could go on, it goes
 to the end of its queue. So nobody waits longer than one round, whatever the others send or ask.
 
-There are three queues. Those who are logged in and say or ask something are served in every turn of
-the node. What can wait does: newcomers, who go first; and whoever reads on from the log, pages of
-long answers, and who says much at once. All of these together get a share of the node's time
-(``budget.PATIENT_SHARE``), so a thousand who come back at once are let in at a pace that leaves the
-others alone.
+There are four queues. Those who are logged in and say or ask something are served in every turn of
+the node, and after them programs that say much at once. What can wait does: newcomers, who go
+first; and whoever reads on from the log, pages of long answers, and people who say much at once.
+All of these together get a share of the node's time (``budget.PATIENT_SHARE``), so a thousand who
+come back at once are let in at a pace that leaves the others alone.
 
 Whoever has sent more than its ``pace`` allows rests, and is in neither queue. Of those who rest one
 is woken after another, so a hundred of them together are no faster than a few.
@@ -20,6 +20,7 @@ from typing import Protocol
 
 from chainchat.server.budget import PATIENT_SHARE, Slice
 from chainchat.server.interfaces import Clock, Timer
+from chainchat.server.share import Share
 
 WAKE_SECONDS = 0.01
 """At least so long after one who rested the next one is woken."""
@@ -56,11 +57,10 @@ class Rounds:
         self._wake = wake
         # Not plain dicts: these take long to find their first item when many before it are gone.
         self._speaking: OrderedDict[Speaker, None] = OrderedDict()
+        self._saying_much: OrderedDict[Speaker, None] = OrderedDict()
         self._arriving: OrderedDict[Speaker, None] = OrderedDict()
         self._patient: OrderedDict[Speaker, None] = OrderedDict()
-        self._patient_from = 0.0
-        """When those who can wait are served again."""
-        self._patient_timer: Timer | None = None
+        self._patience = Share(clock, wake, PATIENT_SHARE)
         self._resting: dict[Speaker, int] = {}
         """Those who rest, by the number of their rest."""
         self._ends: list[tuple[float, int, Speaker]] = []
@@ -74,15 +74,20 @@ class Rounds:
         self._speaking[session] = None
         self._wake()
 
+    def says_much(self, session: Speaker) -> None:
+        """The session has lines to hear, and more of them than can be heard at once."""
+        self._saying_much[session] = None
+        self._wake()
+
     def arrives(self, session: Speaker) -> None:
         """The session is not logged in, and has something to do."""
         self._arriving[session] = None
-        self._wake_the_patient()
+        self._patience.wake_when_due()
 
     def waits(self, session: Speaker) -> None:
         """The session has something to do that can wait."""
         self._patient[session] = None
-        self._wake_the_patient()
+        self._patience.wake_when_due()
 
     def rests(self, session: Speaker, seconds: float) -> None:
         """The session has sent too much: it has lines to hear, but not before so many seconds."""
@@ -93,7 +98,7 @@ class Rounds:
 
     def forget(self, session: Speaker) -> None:
         """The session is over."""
-        for queue in (self._speaking, self._arriving, self._patient):
+        for queue in (self._speaking, self._saying_much, self._arriving, self._patient):
             queue.pop(session, None)
         self._resting.pop(session, None)
         if len(self._ends) > 2 * len(self._resting) + FORGOTTEN_RESTS:
@@ -102,16 +107,16 @@ class Rounds:
 
     def stop(self) -> None:
         """No more timers."""
-        for timer in (self._patient_timer, self._rest_timer):
-            if timer is not None and timer.active():
-                timer.cancel()
+        self._patience.stop()
+        if self._rest_timer is not None and self._rest_timer.active():
+            self._rest_timer.cancel()
 
     # --- turns
 
     @property
     def somebody_speaks(self) -> bool:
         """Whether anybody has lines to hear."""
-        return bool(self._speaking)
+        return bool(self._speaking or self._saying_much)
 
     @property
     def somebody_waits(self) -> bool:
@@ -120,19 +125,19 @@ class Rounds:
 
     def serve_speaking(self, share: Slice) -> None:
         """One round, or as much of it as there is time for."""
-        self._serve(self._speaking, share, lambda session: session.hear())
-        if self._speaking:
+        for queue in (self._speaking, self._saying_much):
+            self._serve(queue, share, lambda session: session.hear())
+        if self.somebody_speaks:
             self._wake()
 
     def serve_patient(self, share: Slice) -> None:
         """The same for those who can wait, if it is time."""
-        if self._clock.seconds() >= self._patient_from:
+        if self._patience.is_due:
             for queue in (self._arriving, self._patient):
                 self._serve(queue, share, lambda session: session.go_on())
-            rest = share.spent() * (1 / PATIENT_SHARE - 1)
-            self._patient_from = self._clock.seconds() + rest
+            self._patience.took(share)
         if self.somebody_waits:
-            self._wake_the_patient()
+            self._patience.wake_when_due()
 
     @staticmethod
     def _serve(
@@ -144,13 +149,6 @@ class Rounds:
                 queue[session] = None
             if not share.left():
                 break
-
-    def _wake_the_patient(self) -> None:
-        seconds = self._patient_from - self._clock.seconds()
-        if seconds <= 0:
-            self._wake()
-        elif self._patient_timer is None or not self._patient_timer.active():
-            self._patient_timer = self._clock.callLater(seconds, self._wake)
 
     # --- rest
 

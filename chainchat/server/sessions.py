@@ -17,7 +17,7 @@ from typing import Protocol
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
 from chainchat.chat.human import HUMAN, Human, drawn
-from chainchat.chat.lines import TOO_LONG, Line, clean, is_http
+from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
 from chainchat.chat.machine import Machine, leading_sends, tag_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
@@ -47,8 +47,14 @@ NEWCOMER_OCTETS = 2 * 1024
 HEARD_AT_ONCE = 16
 """Lines that one client is heard before it is others' turn."""
 
+HEARD_OF_PERSON = 4
+"""The same of a person whose other lines have not waited yet: who types has one or two."""
+
 LOOKED_AT_ONCE = 64
 """Waiting lines that are looked at in one turn, for those that may overtake."""
+
+MUCH_OCTETS = 2 * 1024
+"""Whose lines are more than this lets those go first who say less."""
 
 SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
 """So many SENDs of a program cost as much as a line: they are carried out together."""
@@ -135,6 +141,7 @@ class Session:
         "_resting",
         "_room",
         "_says_much",
+        "_splitter",
         "_taking",
         "_told_slow",
         "_told_waiting",
@@ -162,6 +169,7 @@ class Session:
         self._clock = clock
         self._lobby = lobby
         self._handler = Handler(self, room, lobby)
+        self._splitter = LineSplitter(lobby.max_line)
         self._intake = NOTHING
         self._out = _NO_LINES
         self._written = 0
@@ -204,11 +212,11 @@ class Session:
             self.tell("", f"{how} /help tells more.")
         self.standing_changed()
 
-    def received(self, lines: list[Line], octets: int = 0, commands: int = 0) -> None:
+    def received(self, data: bytes, octets: int, commands: int) -> None:
         """Take in what a read of the socket has brought.
 
         Args:
-            lines: those that it has completed.
+            data: octets of lines.
             octets: its length.
             commands: how many telnet commands were in it.
         """
@@ -216,10 +224,10 @@ class Session:
             return
         self._note_seen()
         self._pay(READ_UNITS + octets / self._pace.octets + commands)
-        if lines:
-            if not self._intake:
-                self._intake = Intake()
-            self._intake.add(lines)
+        self._splitter.add(data)
+        if self._splitter:
+            if self._intake is NOTHING:
+                self._intake = Intake(self._splitter)
             self._has_lines()
         self._rest_if_it_must()
         self._hold()
@@ -356,8 +364,6 @@ class Session:
         if self._must_wait():
             self._room.wait_for_room(self)
             return self._intake.has_more_to_look_at and not self._output_full
-        if self.session and self._is_program:
-            return True
         self._has_lines()
         return False
 
@@ -401,6 +407,10 @@ class Session:
         else:
             self._has_lines()
 
+    def has_room(self) -> None:
+        """See ``Attendant``."""
+        self._has_lines()
+
     def _has_lines(self) -> None:
         """Wait for a turn, if there is anything to hear."""
         if not self._intake or self._resting:
@@ -408,10 +418,12 @@ class Session:
         rounds = self._room.rounds
         if not self.session:
             rounds.arrives(self)
-        elif self._says_much and not self._is_program:
-            rounds.waits(self)  # and lets those go first who do not
-        else:
+        elif not self._says_much and self._intake.octets <= MUCH_OCTETS:
             rounds.speaks(self)
+        elif self._is_program:
+            rounds.says_much(self)
+        else:
+            rounds.waits(self)
 
     def _finished(self) -> bool:
         """Whether the client sends no more, and has everything."""
@@ -583,8 +595,9 @@ class Session:
     def _hear_lines(self) -> None:
         """Carry out lines until one has to wait, or it is others' turn."""
         heard = 0
+        most = HEARD_AT_ONCE if self._is_program or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
-        while self._intake and heard < HEARD_AT_ONCE and not self._must_wait():
+        while self._intake and heard < most and not self._must_wait():
             lines = self._intake.next(SAID_AT_ONCE)
             sends = leading_sends(lines) if self.session and self._is_program else []
             self._intake.take(len(sends) or 1)

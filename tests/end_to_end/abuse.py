@@ -13,7 +13,7 @@ from cluster import Cluster, Node
 from floods import Address, new_tally
 from helpers import Helper
 
-NICE = 5
+NICE = 19
 """How far abusers stand back."""
 
 

@@ -152,7 +152,7 @@ class Wire:
             octets += len(self._lines[count]) + 2
             count += 1
         lines, self._lines = self._lines[:count], self._lines[count:]
-        self._session.received(list(lines), octets)
+        self._session.received(b"".join(line + b"\n" for line in lines), octets, 0)
         if self._lines:
             self._on_host(self._read)
 
