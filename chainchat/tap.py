@@ -278,6 +278,7 @@ class NodeService(Service):
             excluded=self._end_life,
             known=settings.nodes,
             longest_pause=settings.rejoin_pause,
+            work=time.monotonic,
             space=Space(lambda: free_octets(own.data), settings.stop),
         )
         self._room = Room(self._node, reactor)

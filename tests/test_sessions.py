@@ -611,6 +611,19 @@ def test_a_node_takes_no_more_sends_of_a_program_than_are_remembered(house):
     assert [reply.split()[:2] for reply in replies] == [["+OK", f"@{n + 1}"] for n in range(count)]
 
 
+def test_many_programs_together_take_no_more_room_than_one_and_a_little_for_each(house):
+    programs = [house.program(f"bot{n}") for n in range(8)]
+    for program in programs:
+        program.reads()
+        program.sends(*(f"@{n} SEND {n} * :x" for n in range(1, 2 * MAX_PENDING)))
+    house.holds_the_chain_still()
+    assert house.node.pending <= MAX_PENDING + PENDING_SHARE * len(programs)
+    for program in programs:
+        assert len([line for line in program.reads_in_time() if line.startswith("+OK")]) == (
+            2 * MAX_PENDING - 1
+        )
+
+
 def test_after_a_refused_send_later_ones_wait_for_it(house):
     alice = house.program("alice")
     alice.reads()

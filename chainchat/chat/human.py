@@ -12,6 +12,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -43,6 +44,7 @@ COUNTED_MISSED = 1_000
 _VERSION = "chainchat/1"
 _PRIVATE = ">>"
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
+_MINUTES_OF_DAY = _DAY // _MINUTE
 _EPOCH = datetime.date(1970, 1, 1)
 _ROLES = {
     "head": "the head",
@@ -408,14 +410,13 @@ class Human(Voice):
 
     def message(self, message: Message, viewer: str) -> str:
         """``#1042 14:03 alice: text``, or ``#1043 14:03 alice >> you: text`` if it was private."""
-        hours, minutes = divmod(message.time % _DAY // _MINUTE, 60)
         who = message.sender
         if message.to != EVERYBODY:
             me = viewer.lower()
             sender = "you" if message.sender.lower() == me else message.sender
             recipient = "you" if message.to.lower() == me else message.to
             who = f"{sender} {_PRIVATE} {recipient}"
-        return f"#{message.id} {hours:02}:{minutes:02} {who}: {message.text}"
+        return f"#{message.id} {_clock(message.time // _MINUTE)} {who}: {message.text}"
 
     def day(self, time: int) -> str:
         """``* 2026-11-21``."""
@@ -424,6 +425,13 @@ class Human(Voice):
     def notice(self, code: str, text: str, **values: str) -> str:
         """``* bob is here``."""
         return f"* {text}"
+
+
+@lru_cache(maxsize=64)  # nearly all messages of a turn are of one minute
+def _clock(minute: int) -> str:
+    """``14:03``, of a minute since 1970."""
+    hours, minutes = divmod(minute % _MINUTES_OF_DAY, 60)
+    return f"{hours:02}:{minutes:02}"
 
 
 HUMAN = Human()

@@ -8,7 +8,7 @@ behind reads on from the log, as every delivery does that is not live.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from msgspec import Struct, field
 
@@ -69,11 +69,15 @@ class Issue(Struct):
         if lines is None:
             lines = [voice.message(as_shown(said), "") for said in self.broadcasts]
             self.lines[voice] = lines
+        if account not in self.unlike:
+            return lines
         said = zip(lines, self.broadcasts, strict=True)
         return [line for line, one in said if one.sender_account != account]
 
     def messages_for(self, account: int) -> list[Said]:
         """What to push to the account, in the order of the log."""
+        if account not in self.unlike:
+            return self.broadcasts
         own = [said for said in self.broadcasts if said.sender_account != account]
         private = self.private.get(account)
         return sorted(own + private, key=lambda said: said.id) if private else own
@@ -192,37 +196,19 @@ class News:
         issues: Sequence[Issue] = (newest,)  # nearly always
         if first != newest.number:
             issues = list(islice(self._issues, first - self._issues[0].number, None))
-        if account in newest.unlike or any(account in issue.unlike for issue in issues[:-1]):
-            self._push_own(delivery, issues)
-            return
         alike = delivery.recipient.voice, delivery.previous, delivery.day, first
-        known = newest.rendered.get(alike)
+        like_others = not any(account in issue.unlike for issue in issues)
+        known = newest.rendered.get(alike) if like_others else None
         if known is None:
-            shared = [said for issue in issues for said in issue.broadcasts]
-            if not shared:
+            said = [one for issue in issues for one in issue.messages_for(account)]
+            if not said:
                 delivery.recipient.lacks_nothing()
                 return
-            known = newest.rendered[alike] = (*_rendered(delivery, shared), shared[-1].id)
+            known = (*_rendered(delivery, issues, said), said[-1].id)
+            if like_others:
+                newest.rendered[alike] = known
         data, delivery.day, last = known
         delivery.push(data, last)
-
-    @staticmethod
-    def _push_own(delivery: Delivery, issues: Sequence[Issue]) -> None:
-        """The same for one who is not pushed what the others are."""
-        account = delivery.recipient.account
-        own = [said for issue in issues for said in issue.messages_for(account)]
-        if not own:
-            delivery.recipient.lacks_nothing()
-            return
-        lines: list[str] | None = []
-        for issue in issues:
-            more = issue.lines_for(delivery)
-            lines = None if lines is None or more is None else lines + more
-        if lines is None:
-            data, delivery.day = _rendered(delivery, own)
-        else:
-            data = "\r\n".join((*lines, "")).encode()
-        delivery.push(data, own[-1].id)
 
 
 def as_shown(said: Said) -> Message:
@@ -230,5 +216,12 @@ def as_shown(said: Said) -> Message:
     return Message(said.id, 0, said.time, said.sender, said.to, said.text)
 
 
-def _rendered(delivery: Delivery, said: Sequence[Said]) -> tuple[bytes, int]:
-    return render(delivery, [as_shown(one) for one in said])
+def _rendered(
+    delivery: Delivery, issues: Sequence[Issue], said: Sequence[Said]
+) -> tuple[bytes, int]:
+    """What was said in these issues, as ``delivery`` is pushed it, and the day of the last."""
+    lines = [issue.lines_for(delivery) for issue in issues]
+    if None in lines:
+        return render(delivery, [as_shown(one) for one in said])
+    shown = chain.from_iterable(filter(None, lines))
+    return "\r\n".join((*shown, "")).encode(), delivery.day

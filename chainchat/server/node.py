@@ -67,7 +67,7 @@ from chainchat.server.standing import OwnLog, Replay, Standing, progress, standi
 from chainchat.server.standstill import Standstill
 from chainchat.storage import Storage, StorageError
 
-MAX_PENDING = 512
+MAX_PENDING = 1_024
 """Messages and other requests of this node's clients that may be on their way.
 
 That is enough to keep the chain busy; more would only make everybody's wait longer.
@@ -261,11 +261,11 @@ class Node:
         """How many sequence numbers this node has asked for that were not applied yet."""
         return self._replica.pending
 
-    def takes_from(self, on_their_way: int) -> bool:
-        """True if a session that has so many requests on their way may submit more."""
-        if not self.congested:
-            return True
-        return on_their_way < PENDING_SHARE and self._replica.pending < MOST_PENDING
+    def room_for(self, on_their_way: int) -> int:
+        """How many more requests a session may submit that has so many on their way."""
+        pending = self._replica.pending
+        share = max(0, PENDING_SHARE - on_their_way) if pending < MOST_PENDING else 0
+        return share if self.congested else max(share, MAX_PENDING - pending)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain.

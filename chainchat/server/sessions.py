@@ -598,7 +598,7 @@ class Session:
         most = HEARD_AT_ONCE if self._is_program or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
         while self._intake and heard < most and not self._must_wait():
-            lines = self._intake.next(SAID_AT_ONCE)
+            lines = self._intake.next(min(SAID_AT_ONCE, self._room_left))
             sends = leading_sends(lines) if self.session and self._is_program else []
             self._intake.take(len(sends) or 1)
             if sends:
@@ -610,12 +610,12 @@ class Session:
                 heard += 1
         self._say(said)
 
+    @property
+    def _room_left(self) -> int:
+        return self._node.room_for(self._handler.on_their_way)
+
     def _must_wait(self) -> bool:
-        return (
-            self._output_full
-            or self._handler.replies.holding_later
-            or not self._node.takes_from(self._handler.on_their_way)
-        )
+        return self._output_full or self._handler.replies.holding_later or self._room_left <= 0
 
     def _may_overtake(self, line: Line) -> bool:
         """Whether a line that comes before its turn is answered all the same."""
