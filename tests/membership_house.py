@@ -67,7 +67,9 @@ def confirm(node, position, sent, now=None):
     pings = [effect for effect in node.tick(sent) if effect.to == position]
     [ping] = [p.message for p in pings if isinstance(p.message, Ping)]
     other = node.configuration.member(position)
-    pong = Pong(other, ping.nonce, node.configuration, True, EntryId(), False)
+    pong = Pong(
+        other, ping.nonce, node.configuration, True, EntryId(), False, answers=node.me.life
+    )
     return list(node.receive(position, pong, sent if now is None else now))
 
 

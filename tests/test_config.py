@@ -199,7 +199,7 @@ MISTAKES = [
         "name = lab",
         "name = lab\nsuspect_after = 1",
         "[chain] suspect_after is unknown (is suspect-after meant?);"
-        " allowed: name, founding, suspect-after, rejoin-pause",
+        " allowed: name, founding, suspect-after, rejoin-pause, refusal-is-death",
     ),
     (
         "[head]",

@@ -92,6 +92,9 @@ AnyEffect = (
 Replied = Callable[[Sequence[Result]], None]
 """Is called with the results of what was submitted."""
 
+TOGETHER = 0.001
+"""Seconds within which two clocks are read, to be compared."""
+
 PROGRESS_SECONDS = 1.0
 """How often a learner logs how far it has come."""
 
@@ -151,6 +154,8 @@ class Node:
         longest_pause: float = LONGEST_PAUSE,
         work: WorkClock | None = None,
         space: Space = PLENTY,
+        first_nonce: int = 0,
+        refusal_is_death: bool = True,
     ) -> None:
         """A node that has not started.
 
@@ -169,6 +174,8 @@ class Node:
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
             space: on the disk of the data.
+            first_nonce: see ``Evidence``.
+            refusal_is_death: see ``Evidence``.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -180,6 +187,9 @@ class Node:
         self._clock = clock
         self._work: WorkClock = work or clock.seconds
         self._wall = wall
+        self._wall_now = wall()
+        """When ``_read_clocks`` was called last."""
+        self._refusal_is_death = refusal_is_death
         self._fail = fail
         self._excluded = excluded
         self._suspect_after = suspect_after
@@ -204,6 +214,9 @@ class Node:
             suspect_after=suspect_after,
             known=known,
             longest_pause=longest_pause,
+            wall=lambda: self._wall_now,
+            first_nonce=first_nonce,
+            refusal_is_death=refusal_is_death,
         )
         if record.configuration.members:
             self._replica.adopt(record.configuration)
@@ -296,6 +309,9 @@ class Node:
         clock_lag = self._replica.time - self._wall()
         if clock_lag > 1_000:
             notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
+        odd = self._membership.odd_clock(self._read_clocks())
+        if odd:
+            notes.append(odd)
         if self.standing.reason:
             notes.append(self.standing.reason)
         if self._space.note:
@@ -375,13 +391,39 @@ class Node:
             case _:
                 self._decide(lambda now: self._membership.receive(sender, message, now))
 
+    def _read_clocks(self) -> float:
+        """Both clocks, as of one moment: the wall clock is kept, the monotonic one given.
+
+        If something comes between, they are read again; but not for ever.
+        """
+        for _ in range(3):
+            now = self._clock.seconds()
+            self._wall_now = self._wall()
+            if self._clock.seconds() - now < TOGETHER:
+                break
+        return now
+
     def _lend(self, sender: str, fetch: Fetch) -> None:
         """Let a learner copy, or before a resume another member."""
-        if self._membership.is_other_chain(sender):
+        if self._membership.is_other_chain(sender) or fetch.epoch != self.configuration.epoch:
             return
+        if self._may_cut(fetch):
+            # Committed in this epoch, it shows that nobody had gone on without this tail when the
+            # learner asked: so what is not in this log was never confirmed.
+            self.submit(commands.Nothing(), lambda _: self._guarded(self._asked, sender, fetch))
+        else:
+            self._asked(sender, fetch)
+
+    def _asked(self, sender: str, fetch: Fetch) -> None:
         if fetch.epoch == self.configuration.epoch:
             self._sponsor.asked(sender, fetch)
             self.wake()
+
+    def _may_cut(self, fetch: Fetch) -> bool:
+        """Whether the learner would cut its log by this tail's, and no clock can vouch for that."""
+        if self._refusal_is_death or not self.taking_part:
+            return False
+        return self._storage.epoch_of(fetch.last.seq) != fetch.last.epoch
 
     def _may_lend(self, learner: Member) -> bool:
         """Whether ``learner`` may copy this log: the tail knows that what it holds is committed.
@@ -395,11 +437,13 @@ class Node:
         if self._membership.record.vote is not None:
             return False
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
+        if not self._refusal_is_death:  # to copy does no harm, and ``_lend`` sees to the cuts
+            return tail and self._replica.opened
         return tail and self._holds_lease()
 
     def _holds_lease(self) -> bool:
         """Whether this tail has all that was ever confirmed, and nobody goes on without it."""
-        return self._replica.opened and self._membership.holds_lease(self._clock.seconds())
+        return self._replica.opened and self._membership.holds_lease(self._read_clocks())
 
     def _receive_in_epoch(self, sender: str, message: ChainMessage) -> None:
         """Act on a message of this epoch; keep one from an epoch that is still to be adopted.
@@ -451,7 +495,7 @@ class Node:
         noted = self._waiting[-1][0] if self._waiting else 0
         if self._replica.pending and noted < self._submitted:
             self._waiting.append((self._submitted, self._clock.seconds()))
-        for effect in self._replica.turn(self._wall()):
+        for effect in self._replica.turn(self._membership.time(self._read_clocks())):
             self._perform(effect)
         clock.part("chain")
         self._apply_and_answer()
@@ -538,7 +582,7 @@ class Node:
         self._guarded(self._carry_out_decision, decision)
 
     def _carry_out_decision(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
-        for effect in decision(self._clock.seconds()):
+        for effect in decision(self._read_clocks()):
             self._perform(effect)
             if isinstance(effect, Excluded):
                 self._standstill.changed(self._replica.configuration, self.configuration)
