@@ -405,25 +405,11 @@ class Node:
 
     def _lend(self, sender: str, fetch: Fetch) -> None:
         """Let a learner copy, or before a resume another member."""
-        if self._membership.is_other_chain(sender) or fetch.epoch != self.configuration.epoch:
+        if self._membership.is_other_chain(sender):
             return
-        if self._may_cut(fetch):
-            # Committed in this epoch, it shows that nobody had gone on without this tail when the
-            # learner asked: so what is not in this log was never confirmed.
-            self.submit(commands.Nothing(), lambda _: self._guarded(self._asked, sender, fetch))
-        else:
-            self._asked(sender, fetch)
-
-    def _asked(self, sender: str, fetch: Fetch) -> None:
         if fetch.epoch == self.configuration.epoch:
             self._sponsor.asked(sender, fetch)
             self.wake()
-
-    def _may_cut(self, fetch: Fetch) -> bool:
-        """Whether the learner would cut its log by this tail's, and no clock can vouch for that."""
-        if self._refusal_is_death or not self.taking_part:
-            return False
-        return self._storage.epoch_of(fetch.last.seq) != fetch.last.epoch
 
     def _may_lend(self, learner: Member) -> bool:
         """Whether ``learner`` may copy this log: the tail knows that what it holds is committed.
@@ -437,9 +423,12 @@ class Node:
         if self._membership.record.vote is not None:
             return False
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
-        if not self._refusal_is_death:  # to copy does no harm, and ``_lend`` sees to the cuts
-            return tail and self._replica.opened
-        return tail and self._holds_lease()
+        if self._refusal_is_death:
+            return tail and self._holds_lease()
+        # No clock can say that it still is the tail. But who is no member of its epoch has nothing
+        # of that epoch, and the epoch's first entry came after all that its head had from before.
+        # So a tail that has applied it lacks nothing of the learner's that anybody can confirm.
+        return tail and self._replica.opened
 
     def _holds_lease(self) -> bool:
         """Whether this tail has all that was ever confirmed, and nobody goes on without it."""

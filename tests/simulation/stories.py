@@ -394,9 +394,9 @@ def _frozen(stage: Stage, *, wall: bool) -> Plot:
 def frozen_and_called(stage: Stage) -> Plot:
     """The same, but A hears them once more when it wakes: by their clocks, it was stopped.
 
-    What they have decided, it has not heard.
+    What they have decided, it has not heard. (If it were the tail, it could answer before that.)
     """
-    a = stage.random.choice(stage.members)
+    a = stage.random.choice((stage.head, stage.middle))
     b, c = (position for position in stage.members if position != a)
     seconds = 4 * SUSPECT_AFTER
     stage.freeze(a, seconds, wall=True)
