@@ -525,8 +525,8 @@ def _explanation(code: Code, about: str) -> str:
             return "this number was used for another message; nothing was sent"
         case Code.NUMBER_FORGOTTEN:
             return (
-                "a message with this number may have been sent before, and is remembered no more: "
-                "nothing was sent; SINCE shows what was, LOGIN tells the next number"
+                "this number is too old to be remembered: it may have been sent before, and is "
+                "not sent now; SINCE shows what was, LOGIN tells the next number"
             )
         case Code.TAIL_LOST:
             return (
