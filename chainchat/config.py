@@ -48,6 +48,7 @@ class Settings:
         per_address: connections of one address, per node.
         exempt: the networks whose addresses have no such limit.
         stop: octets of free disk below which nothing new is taken; 0 if that is off.
+        refusal_is_death: whether a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
     """
 
@@ -62,6 +63,7 @@ class Settings:
     stop: int
     nodes: dict[str, NodeSettings]
     rejoin_pause: float = 60.0
+    refusal_is_death: bool = True
 
 
 class ConfigError(Exception):
@@ -104,6 +106,7 @@ def load(path: Path) -> Settings:
         founding=founding,
         suspect_after=chain.take("suspect-after", SUSPECT_AFTER, 1.0),
         rejoin_pause=chain.take("rejoin-pause", REJOIN_PAUSE, 60.0),
+        refusal_is_death=chain.take("refusal-is-death", YES_OR_NO, True),
         max_line=clients.take("max-line", MAX_LINE, 1024),
         max_connections=clients.take("max-connections", MAX_CONNECTIONS, 10_000),
         per_address=limits.take("per-address", PER_ADDRESS, 64),
@@ -165,6 +168,12 @@ def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(network) for network in text.split())
 
 
+def _yes_or_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
+
+
 def _octets(text: str) -> int:
     size = re.fullmatch(r"([0-9]{1,9}) *(|kB|MB|GB)", text)
     if size is None:
@@ -184,6 +193,7 @@ FOUNDING = _Kind(
 )
 SUSPECT_AFTER = _seconds(0.1, 60)
 REJOIN_PAUSE = _seconds(0, 600)
+YES_OR_NO = _Kind(_yes_or_no, "yes or no")
 MAX_LINE = _whole(64, 16_384)
 MAX_CONNECTIONS = _whole(1, 1_000_000)
 PER_ADDRESS = _whole(1, 1_000_000)
@@ -195,7 +205,7 @@ OCTETS = _Kind(_octets, "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2
 
 EXEMPT = _networks("127.0.0.0/8 ::1")
 
-CHAIN_KEYS = ("name", "founding", "suspect-after", "rejoin-pause")
+CHAIN_KEYS = ("name", "founding", "suspect-after", "rejoin-pause", "refusal-is-death")
 CLIENTS_KEYS = ("max-line", "max-connections")
 LIMITS_KEYS = ("per-address", "exempt")
 STORAGE_KEYS = ("stop",)

@@ -63,6 +63,9 @@ Still a number that can be read out over the telephone.
 INCARNATION_STEP = 1_000
 """A life's number is up to this much above the one before: see ``begin_life``."""
 
+NONCES = 2**48
+"""A life's pings are numbered from a random number below this."""
+
 log = Logger()
 
 
@@ -263,7 +266,12 @@ class NodeService(Service):
         if self._fenced is not None:
             record = self._forced_alone(record, me)
         self._identity = Identity(
-            PROTOCOL_VERSION, settings.name, settings.founding, settings.suspect_after, me
+            PROTOCOL_VERSION,
+            settings.name,
+            settings.founding,
+            settings.suspect_after,
+            me,
+            settings.refusal_is_death,
         )
         self._node = Node(
             me,
@@ -280,6 +288,8 @@ class NodeService(Service):
             longest_pause=settings.rejoin_pause,
             work=time.monotonic,
             space=Space(lambda: free_octets(own.data), settings.stop),
+            first_nonce=secrets.randbelow(NONCES),
+            refusal_is_death=settings.refusal_is_death,
         )
         self._room = Room(self._node, reactor)
         log.info(

@@ -51,6 +51,7 @@ class Room:
         self.holding = False  # SENDs get no answer until `release`
         self.held: list[Callable[[], None]] = []
         self.requests: list[Request] = []
+        self.next_number = 1
         self._last_id = 1000
         self._tokens = 0
 
@@ -187,7 +188,10 @@ class Connection:
         token = self.room.new_token(login.name)
         high = self.room.high
         mark = self.room.marks.setdefault(login.name, high)
-        self.line(self._voice.logged_in(tag, login.name, token, high=high, mark=mark, missed=0))
+        reply = self._voice.logged_in(
+            tag, login.name, token, high=high, mark=mark, missed=0, number=self.room.next_number
+        )
+        self.line(reply)
         self._attach(login.name, mark, quiet=login.quiet)
 
     def _resume(self, tag: str, resume: Resume) -> None:
@@ -196,7 +200,7 @@ class Connection:
         if ghost := self.room.online.get(resume.name):
             ghost.line("NOTE moved :this session was resumed elsewhere")
             ghost.close()
-        self.line(self._voice.resumed(tag, self.room.high))
+        self.line(self._voice.resumed(tag, self.room.high, self.room.next_number))
         self._attach(resume.name, resume.after, quiet=False)
 
     def _attach(self, name: str, after: int, *, quiet: bool) -> None:

@@ -64,10 +64,10 @@ def propose(node, vote, now=0.0, base=None):
 
 def confirm(node, position, sent, now=None):
     """A ping sent at ``sent`` is confirmed by the member at ``position``."""
-    pings = [effect for effect in node.tick(sent) if effect.to == position]
-    [ping] = [p.message for p in pings if isinstance(p.message, Ping)]
+    sends = [effect for effect in node.tick(sent) if isinstance(effect, Send)]
+    [ping] = [s.message for s in sends if s.to == position and isinstance(s.message, Ping)]
     other = node.configuration.member(position)
-    pong = Pong(other, ping.nonce, node.configuration, True, EntryId(), False)
+    pong = Pong(other, ping.nonce, node.configuration, True, EntryId(), False, answers=node.me.life)
     return list(node.receive(position, pong, sent if now is None else now))
 
 

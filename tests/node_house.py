@@ -67,7 +67,7 @@ class House:
                 self.clock,
                 founding=self.founding,
                 suspect_after=SUSPECT_AFTER,
-                wall=lambda: 1_000,
+                wall=lambda: 1_000 + int(1_000 * self.clock.seconds()),
                 fail=self.fail,
                 excluded=lambda position=position: self.begin_anew(position),
                 space=Space(lambda position=position: self.free[position], STOP),

@@ -802,7 +802,7 @@ def test_logging_out_waits_for_what_is_open_and_moves_the_read_mark() -> None:
     script.engine.logout()
     assert script.written() == []
     script.says("+OK @1 id=1004")
-    assert script.written() == ["@ack ACK 1001", "@logout LOGOUT"]
+    assert script.written() == ["@ack ACK 1001", "@logout LOGOUT finished"]
     script.says("+OK @ack", "+OK @logout")
     assert script.happened()[-2:] == [Disconnect(), Ended("logout", 0, "logged out")]
 
@@ -1170,3 +1170,24 @@ def test_a_server_cannot_name_nodes_without_bound() -> None:
         nodes.lost(None)
         tried.add(nodes.current)
     assert len(tried) == MOST_NODES
+
+
+# --- numbers ---------------------------------------------------------------------------------
+
+
+def sends_after_login(script: Script, number: int) -> list[str]:
+    script.connect()
+    script.says("+OK @- node=tail max-line=1024 nodes=a:1,b:2,c:3")
+    script.written()
+    script.says(f"+OK @login session={TOKEN} high=1000 number={number}")
+    return [line.split(" ", 1)[1] for line in script.written()]
+
+
+def test_sends_are_numbered_as_the_first_login_tells_and_by_that_for_ever() -> None:
+    script = Script()
+    script.engine.send("early")
+    assert sends_after_login(script, 41) == ["SEND 41 * :early"]
+    script.engine.send("late")
+    assert script.written() == ["@2 SEND 42 * :late"]
+    script.breaks()
+    assert sends_after_login(script, 43) == ["SEND 41 * :early", "SEND 42 * :late"]

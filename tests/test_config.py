@@ -88,6 +88,7 @@ founding = b
     a
 suspect-after = .5
 rejoin-pause = 0
+refusal-is-death = no
 [clients]
 max-line = 64
 max-connections = 1
@@ -123,6 +124,7 @@ data = ../b
             "spare": NodeSettings("spare", "127.0.0.1", 1, 65535, tmp_path / "var/spare"),
         },
         rejoin_pause=0.0,
+        refusal_is_death=False,
     )
 
 
@@ -197,9 +199,14 @@ MISTAKES = [
     ("founding = head middle tail\n", "", f"[chain] founding is missing; allowed: {FOUNDING}"),
     (
         "name = lab",
+        "name = lab\nrefusal-is-death = No",
+        "[chain] refusal-is-death = No; allowed: yes or no",
+    ),
+    (
+        "name = lab",
         "name = lab\nsuspect_after = 1",
         "[chain] suspect_after is unknown (is suspect-after meant?);"
-        " allowed: name, founding, suspect-after, rejoin-pause",
+        " allowed: name, founding, suspect-after, rejoin-pause, refusal-is-death",
     ),
     (
         "[head]",

@@ -187,3 +187,32 @@ def test_a_node_that_is_no_member_keeps_no_confirmation(evidence):
     assert not evidence.is_fresh(X, 10.0)
     assert not evidence.is_clean(X)
     assert evidence.is_dead(X)
+
+
+# --- doubt -------------------------------------------------------------------------------
+
+
+def test_after_doubt_nothing_counts_that_was_asked_before(evidence):
+    asked = evidence.next_ping(10.0)
+    confirmed(evidence, sent=10.0)
+    evidence.died(X, 10.1)
+    evidence.doubt()
+    evidence.confirmed(X, asked, 10.2)
+    assert not evidence.is_clean(X)
+    assert not evidence.is_fresh(X, 10.2)
+    assert evidence.is_dead(X)
+    confirmed(evidence, sent=10.3)
+    assert evidence.is_fresh(X, 10.3)
+
+
+def test_where_a_refusal_proves_nothing_nobody_is_clean_but_the_dead_may_be_left_out():
+    evidence = Evidence(SUSPECT_AFTER, refusal_is_death=False)
+    confirmed(evidence, sent=10.0)
+    evidence.died(X, 10.1)
+    assert not evidence.is_clean(X)
+    assert evidence.may_exclude(X, 10.1)
+
+
+def test_pings_are_numbered_from_where_it_is_told():
+    evidence = Evidence(SUSPECT_AFTER, first_nonce=70)
+    assert [evidence.next_ping(1.0), evidence.next_ping(1.0)] == [71, 72]

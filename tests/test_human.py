@@ -260,7 +260,7 @@ def test_hello_after_the_login_is_refused():
 
 
 def welcomed(missed):
-    return human.logged_in("", "alice", "TOKEN", high=9, mark=5, missed=missed)
+    return human.logged_in("", "alice", "TOKEN", high=9, mark=5, missed=missed, number=1)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def welcomed(missed):
         ),
         (welcomed(missed=1), "+OK you are alice: you missed 1 message"),
         (welcomed(missed=3), "+OK you are alice: you missed 3 messages"),
-        (human.resumed("", 9), "+OK"),
+        (human.resumed("", 9, 1), "+OK"),
         (human.sent("", 1042, again=False), "+OK 1042"),
         (human.sent("", 1042, again=True), "+OK 1042 again"),
         (human.done("", "bob is deleted"), "+OK bob is deleted"),

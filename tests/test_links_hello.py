@@ -53,6 +53,7 @@ def alone(rim):
             "has the founding order 'tail head', not 'head middle tail'",
         ),
         ({"suspect_after": 3.0}, "has suspect-after 3.0, not 2.0"),
+        ({"refusal_is_death": False}, "has refusal-is-death 'no', not 'yes'"),
     ],
 )
 @pytest_twisted.ensureDeferred

@@ -17,14 +17,24 @@ from membership_house import (
     vote_for,
 )
 
-from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Voted
+from chainchat.chain.messages import (
+    Abort,
+    ClockReading,
+    Decided,
+    EntryId,
+    Ping,
+    Pong,
+    Propose,
+    Voted,
+)
 from chainchat.chain.record import Record
 from chainchat.chain.replica import Send
 
 
 def test_a_new_connection_is_asked_at_once():
     node = life(member("head"))
-    assert list(node.linked("tail", member("tail"), 0.0)) == [Send("tail", Ping(node.me, 1, 0))]
+    ping = Ping(node.me, 1, 0, ClockReading(5.0))
+    assert list(node.linked("tail", member("tail"), 5.0)) == [Send("tail", ping)]
 
 
 def test_every_tick_asks_the_founders_the_members_and_whoever_has_called():
@@ -43,8 +53,17 @@ def confirms(node, asker, epoch=1, now=0.0):
 def test_a_member_confirms_a_member():
     node = active("middle")
     node.own.last = EntryId(1, 7)
-    pong = Pong(node.me, 8, configuration(1, *THREE), True, EntryId(1, 7), False)
-    assert list(node.receive("tail", Ping(member("tail"), 8, 1), 0.0)) == [Send("tail", pong)]
+    pong = Pong(
+        node.me,
+        8,
+        configuration(1, *THREE),
+        True,
+        EntryId(1, 7),
+        False,
+        answers=member("tail").life,
+        clocks=ClockReading(5.0),
+    )
+    assert list(node.receive("tail", Ping(member("tail"), 8, 1), 5.0)) == [Send("tail", pong)]
 
 
 def test_who_is_no_member_confirms_nobody():

@@ -457,7 +457,7 @@ def test_a_program_says_hello_and_logs_in(house):
     client.reads()
     assert client.says(HELLO, "@1 LOGIN alice") == [
         "+OK @- node=solo max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001 sessions=1",
-        "+OK @1 session=token1 high=2 mark=2",
+        "+OK @1 session=token1 high=2 mark=2 number=1",
     ]
     assert one(client.says("@2 LOGIN bob")).startswith("-ERR 511 @2 ")
 
@@ -563,7 +563,7 @@ def test_a_resume_goes_on_after_an_id_and_the_old_connection_is_told(house):
     again = house.client(HELLO)
     again.reads()
     reply, *pushes = again.says("@1 RESUME alice token1 after=4")
-    assert reply == "+OK @1 high=7"
+    assert reply == "+OK @1 high=7 number=1"
     assert [push.split()[1:3] for push in pushes] == [["5", "4"], ["6", "5"]]
     assert alice.reads() == ["NOTE moved :this session goes on elsewhere"]
     assert alice.connection.closed
@@ -649,7 +649,7 @@ def test_the_read_mark_that_a_login_tells_is_where_a_resume_goes_on(house):
     bob.says("@1 SEND 1 * :one", "@2 SEND 2 * :two")
     alice = house.client(HELLO)
     reply, *pushes = alice.says("@1 LOGIN alice")
-    mark = re.search(r" mark=(\d+)$", reply)[1]
+    mark = re.search(r" mark=(\d+) ", reply)[1]
     alice.session.lost()
     again = house.client(HELLO)
     again.reads()

@@ -27,7 +27,7 @@ from chainchat.chat.commands import (
     origin_of,
 )
 from chainchat.chat.names import SortedNames
-from chainchat.chat.programs import MAX_CLIENTS_OF_ACCOUNT, REMEMBERED_SENDS
+from chainchat.chat.programs import MAX_CLIENTS_OF_ACCOUNT, PROGRAM_COST, REMEMBERED_SENDS
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import (
@@ -484,8 +484,48 @@ def test_of_an_accounts_programs_the_one_used_least_recently_is_forgotten(log):
     log.apply(said("a.1.1", "hi", number=9, client="one more"))
     assert log.result(said("a.1.1", "hi", number=9, client="p0")) == Accepted(3, again=True)
     assert log.result(said("a.1.1", "hi", number=9, client="p2")) == Accepted(5, again=True)
-    forgotten = log.next
-    assert log.result(said("a.1.1", "hi", number=9, client="p1")) == Accepted(forgotten)
+    again = said("a.1.1", "hi", number=9, client="p1")
+    assert log.result(again) == Refused(Code.NUMBER_FORGOTTEN)
+    assert log.result(said("a.1.1", "hi", number=10, client="p1")) == Accepted(log.next - 1)
+
+
+def test_of_too_many_forgotten_programs_no_number_is_used_again(log, monkeypatch):
+    monkeypatch.setattr(programs, "MAX_CLIENTS_OF_ACCOUNT", 2)
+    monkeypatch.setattr(programs, "MAX_KNOWN_OF_ACCOUNT", 4)
+    log.login("alice", "a.1.1")
+    log.login("bob", "a.1.2")
+    for client, number in enumerate((7, 6, 1, 1, 8, 9)):  # the first two are not known any more
+        assert log.result(said("a.1.1", "hi", number=number, client=f"p{client}")).id
+    assert log.state.next_number(2, "p2") == 2
+    assert log.state.next_number(2, "p0") == log.state.next_number(2, "new") == 8
+    for client in ("p0", "p1", "new"):
+        send = said("a.1.1", "hi", number=7, client=client)
+        assert log.result(send) == Refused(Code.NUMBER_FORGOTTEN)
+    assert log.result(said("a.1.1", "hi", number=8, client="new")) == Accepted(log.next - 1)
+    assert log.result(said("a.1.2", "hi", number=1, client="new")) == Accepted(log.next - 1)
+
+
+def test_a_program_that_is_forgotten_says_what_is_new_in_a_piece_and_nothing_else(log, monkeypatch):
+    monkeypatch.setattr(programs, "MAX_CLIENTS_OF_ACCOUNT", 1)
+    log.login("alice", "a.1.1")
+    log.apply(said("a.1.1", "hi", number=2))
+    log.apply(said("a.1.1", "hi", number=2, client="another"))
+    piece = (Saying("hi", TO_EVERYBODY, "*", number, 1) for number in (2, 3))
+    results = log.say("a.1.1", *piece).results
+    assert results == [Refused(Code.NUMBER_FORGOTTEN), Accepted(log.next - 1)]
+    assert log.result(said("a.1.1", "hi", number=3)).again
+
+
+def test_a_program_that_is_finished_leaves_no_trace(log, monkeypatch):
+    monkeypatch.setattr(programs, "MAX_CLIENTS_OF_ACCOUNT", 1)
+    monkeypatch.setattr(programs, "MAX_KNOWN_OF_ACCOUNT", 1)
+    for run in range(3):
+        log.login("alice", f"a.1.{run}")
+        account = log.state.account_named("alice").number
+        assert log.state.next_number(account, f"run{run}") == 1
+        log.apply(said(f"a.1.{run}", "hi", number=1, client=f"run{run}"))
+        log.apply(Logout(f"a.1.{run}", 0, f"run{run}"))
+    assert not list(log.state._programs.all())
 
 
 def in_all(log):
@@ -500,21 +540,30 @@ def is_remembered(log, session, client):
     return log.result(said(session, "hi", number=9, client=client)).again
 
 
-def test_of_too_many_programs_in_all_the_one_used_least_recently_is_forgotten(log, monkeypatch):
-    monkeypatch.setattr(programs, "MAX_CLIENTS", 4)
+def test_of_too_much_in_all_the_account_that_takes_most_forgets(log, monkeypatch):
+    monkeypatch.setattr(programs, "MAX_COST", 5 * PROGRAM_COST + 5)
+    monkeypatch.setattr("chainchat.chat.shares.STEP", PROGRAM_COST)
+    log.login("carol", "a.1.3")
+    log.apply(said("a.1.3", "hi", number=9, client="only"))
     in_all(log)
-    assert not is_remembered(log, "a.1.1", "one more")
+    for number, client in enumerate("efgh", 10):  # of bob: nobody else has to forget for that
+        assert log.result(said("a.1.2", "hi", number=number, client=client)).id
+    assert is_remembered(log, "a.1.3", "only")
+    assert is_remembered(log, "a.1.1", "a")
     assert is_remembered(log, "a.1.1", "c")
-    assert is_remembered(log, "a.1.2", "b")
-    assert not is_remembered(log, "a.1.1", "a")
+    assert log.result(said("a.1.2", "hi", number=13, client="h")).again
+    assert log.result(said("a.1.2", "hi", number=9, client="d")) == Refused(Code.NUMBER_FORGOTTEN)
 
 
-def test_of_too_many_sends_in_all_those_of_the_program_used_least_recently_go(log, monkeypatch):
-    monkeypatch.setattr(programs, "MAX_SENDS", 5)
-    in_all(log)
-    log.say("a.1.1", Saying("x", 0, "*", 1), Saying("y", 0, "*", 2))  # makes six, then five
-    assert is_remembered(log, "a.1.1", "c")
-    assert not is_remembered(log, "a.1.1", "a")
+def test_of_accounts_that_take_the_same_the_one_used_least_recently_forgets(log, monkeypatch):
+    monkeypatch.setattr(programs, "MAX_COST", 2 * PROGRAM_COST + 2)
+    for number, name in enumerate(("alice", "bob", "carol")):
+        log.login(name, f"a.1.{number}")
+    for number in (0, 1, 0, 2):
+        log.apply(said(f"a.1.{number}", "hi", number=9))
+    assert log.result(said("a.1.1", "hi", number=9)) == Refused(Code.NUMBER_FORGOTTEN)
+    assert log.result(said("a.1.0", "hi", number=9)).again
+    assert log.result(said("a.1.2", "hi", number=9)).again
 
 
 def test_a_login_that_makes_one_account_too_many_is_refused(log, monkeypatch):
@@ -640,9 +689,11 @@ small = (
     patch("chainchat.chat.accounts.RECORD_ACCOUNTS", 2),
     patch("chainchat.chat.programs.RECORD_SENDS", 2),
     patch("chainchat.chat.programs.RECORDS", 3),
-    patch("chainchat.chat.programs.MAX_CLIENTS", 3),
     patch("chainchat.chat.programs.MAX_CLIENTS_OF_ACCOUNT", 2),
-    patch("chainchat.chat.programs.MAX_SENDS", 9),
+    patch("chainchat.chat.programs.MAX_KNOWN_OF_ACCOUNT", 4),
+    patch("chainchat.chat.programs.PROGRAM_COST", 3),
+    patch("chainchat.chat.programs.MAX_COST", 24),
+    patch("chainchat.chat.shares.STEP", 4),
 )
 """So that a few entries reach every limit."""
 
@@ -657,7 +708,8 @@ def busy(chosen, count=150):
         name, origin = chosen.choice("abcdefghij"), chosen.choice((HERE, THERE))
         commands = [Login(f"{origin}.{opened}", name, "bot", b"t")] * 3
         commands += [End(session, log.state.applied), Seen(((chosen.randint(2, 60), opened),))]
-        commands += [said(session, "hi", number=opened, client=chosen.choice("xyz"))] * 6
+        commands += [said(session, "hi", number=opened, client=chosen.choice("xxxxxxyyyzuvw"))] * 9
+        commands += [Logout(session, 0, chosen.choice(("", "x")))]
         commands += [Delete(session, UNKNOWN, name)] * chosen.randint(0, 1)
         command = chosen.choice(commands)
         if chosen.random() < 0.02:

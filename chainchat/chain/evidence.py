@@ -39,11 +39,23 @@ class Known(Struct):
 class Evidence:
     """Evidence about the lives of others, gathered by one life of one node."""
 
-    def __init__(self, suspect_after: float) -> None:
+    def __init__(
+        self, suspect_after: float, *, first_nonce: int = 0, refusal_is_death: bool = True
+    ) -> None:
+        """Evidence of nothing.
+
+        Args:
+            suspect_after: seconds of silence before a life is suspected.
+            first_nonce: one less than that of the first ping; at random, so that no answer to an
+                earlier life's passes for one to this life's.
+            refusal_is_death: whether a death can be *clean*. If not, nothing rests on a clock that
+                may have stood still: neither who is left out of the count, nor the lease of reads.
+        """
+        self.refusal_is_death = refusal_is_death
         self._suspect_after = suspect_after
         self._known: dict[Life, Known] = {}
         self._pings: dict[int, float] = {}
-        self._nonce = 0
+        self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
         """What is known of ``life``; one that was never heard is given its time from now on."""
@@ -62,6 +74,10 @@ class Evidence:
             del self._pings[nonce]
         return self._nonce
 
+    def sent(self, nonce: int) -> float | None:
+        """When the ping with this nonce was sent; None if it is too old, or of no ping."""
+        return self._pings.get(nonce)
+
     def heard(self, life: Life, now: float) -> None:
         """A ping of ``life`` is processed."""
         self.meet(life, now).heard = now
@@ -79,7 +95,7 @@ class Evidence:
         """Its death is proved. ``now`` must have been read after the proof."""
         known = self.meet(life, now)
         known.dead = True
-        if self.is_fresh(life, now):
+        if self.refusal_is_death and self.is_fresh(life, now):
             known.clean = True
 
     def is_fresh(self, life: Life, now: float) -> bool:
@@ -133,3 +149,8 @@ class Evidence:
         for known in self._known.values():
             known.fresh = None
             known.clean = False
+
+    def doubt(self) -> None:
+        """A clock stood still: what was asked before may be much older than it seems."""
+        self.lose_confirmations()
+        self._pings = {}

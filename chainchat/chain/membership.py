@@ -23,20 +23,23 @@ Invariants, named in comments where they are kept:
 - *own judgement*: nobody votes to exclude whom it could not exclude by its own evidence.
 - *tried*: whoever has tried to exclude a life confirms it no more, whatever became of the try.
 - *newest*: a node never goes back to an older configuration.
+- *no pause*: nothing counts as proved that was proved before a clock was found to have stood still.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change
+from chainchat.chain.clocks import Clocks
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.departures import LONGEST_PAUSE, Departures
 from chainchat.chain.evidence import PINGS_PER_SUSPICION, Evidence, Life
 from chainchat.chain.messages import (
     Abort,
+    ClockReading,
     Decided,
     Declined,
     EntryId,
@@ -133,6 +136,7 @@ class Membership:
         record: as it is on disk.
         founding: positions in founding order, as ``chain.ini`` or the record has them.
         evidence: whether the others live.
+        clocks: whether one of them stood still, and what time it is.
         own: this node's log.
     """
 
@@ -146,6 +150,9 @@ class Membership:
         suspect_after: float,
         known: Iterable[str] = (),
         longest_pause: float = LONGEST_PAUSE,
+        wall: Callable[[], int] = lambda: 0,
+        first_nonce: int = 0,
+        refusal_is_death: bool = True,
     ) -> None:
         """The state of a life that begins.
 
@@ -157,12 +164,18 @@ class Membership:
             suspect_after: seconds of silence before a node is suspected.
             known: all positions that ``chain.ini`` names, spares too.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
+            first_nonce: see ``Evidence``.
+            refusal_is_death: see ``Evidence``.
         """
         assert me.life == (record.id, record.incarnation)
         self.me = me
         self.record = record
         self.founding = record.founding or founding
-        self.evidence = Evidence(suspect_after)
+        self.evidence = Evidence(
+            suspect_after, first_nonce=first_nonce, refusal_is_death=refusal_is_death
+        )
+        self.clocks = Clocks()
         self.own = own
         self._suspect_after = suspect_after
         self._known = frozenset(known)
@@ -184,6 +197,10 @@ class Membership:
         self._began: float | None = None
         self._busy: float | None = None
         """When the newest input came."""
+        self._wall = wall
+        self._doubts = ""
+        """Why evidence was dropped, to be told with the next tick."""
+        self._clock_told = False
 
     # --- what it comes to
 
@@ -266,8 +283,12 @@ class Membership:
     def holds_lease(self, now: float) -> bool:
         """Whether nobody can have gone on without this member yet (rule 13).
 
-        True if every other member is clean, or has confirmed a ping of this one freshly.
+        True if every other member is clean, or has confirmed a ping of this one freshly. If no
+        clock is to be relied on, only a sole member can say that.
         """
+        self._notice_pause(now)
+        if not self.evidence.refusal_is_death and len(self.configuration.members) > 1:
+            return False
         voting = self.record.vote is not None
         return (
             self.status is Status.ACTIVE
@@ -286,6 +307,7 @@ class Membership:
         self._notice_pause(now)
         if self._began is None:
             self._began = now
+        yield from self._tell_of_clocks(now)
         for position in self._others():
             yield self._ping(position, now)
         sealing = self._sealing
@@ -355,8 +377,9 @@ class Membership:
         match message:
             case Ping():
                 self._presence.pinged(sender, now)
+                self._compare_clocks(sender, message, now, asked=None)
                 self.evidence.heard(message.member.life, now)
-                yield Send(sender, self._pong(message))
+                yield Send(sender, self._pong(message, now))
             case Pong():
                 yield from self._answered(sender, message, now)
             case Propose():
@@ -387,8 +410,8 @@ class Membership:
     # --- pings
 
     def _ping(self, position: str, now: float) -> Send:
-        nonce = self.evidence.next_ping(now)
-        return Send(position, Ping(self.me, nonce, self.configuration.epoch))
+        nonce, epoch = self.evidence.next_ping(now), self.configuration.epoch
+        return Send(position, Ping(self.me, nonce, epoch, ClockReading(now, self._wall())))
 
     def _greet(self, now: float) -> Iterator[Effect]:
         """Ask the members of a new configuration at once for their first confirmation.
@@ -403,15 +426,65 @@ class Membership:
         """Before anything is judged: whether this node itself was paused since the last input.
 
         It ticks, so the time between two inputs is short. What waited in its sockets may come
-        before the tick.
+        before the tick. If the machine was paused with the clock of the timeouts, the wall clock
+        may tell.
         """
+        if not self.clocks.look(now, self._wall()):
+            self._doubt("this machine's clocks do not agree: it was paused, or one was set")
+        self._excuse_silence(now)
+
+    def _excuse_silence(self, now: float) -> None:
+        """What was not heard during a pause of this node's own is nobody's silence."""
         before, self._busy = self._busy, now
         if before is not None:
             missed = now - before - 2 * self._suspect_after / PINGS_PER_SUSPICION
             if missed > 0:
                 self.evidence.stood_still(missed, now)
 
-    def _pong(self, ping: Ping) -> Pong:
+    def _compare_clocks(
+        self, sender: str, message: Ping | Pong, now: float, *, asked: float | None
+    ) -> None:
+        """Whether this machine or the sender's stood still since they were compared last."""
+        if not self.clocks.heard(message.member.life, message.clocks, now, asked):
+            self._doubt(f"this machine or that of {sender} was paused")
+
+    def _doubt(self, why: str) -> None:
+        """*no pause*: what was proved before counts for nothing; the next answers are news."""
+        self.evidence.doubt()
+        self._doubts = why
+
+    def _tell_of_clocks(self, now: float) -> Iterator[Effect]:
+        if self._doubts:
+            yield Report(f"{self._doubts}; what was known of the others is asked for again")
+            self._doubts = ""
+        odd = self.odd_clock(now)
+        if bool(odd) != self._clock_told:
+            self._clock_told = bool(odd)
+            text = odd or "this machine's clock agrees with those of the others again"
+            yield Report(text, alarm=self._clock_told)
+
+    def odd_clock(self, now: float) -> str:
+        """For people: that this machine's clock is not what most members' are; mostly empty."""
+        if self.status is not Status.ACTIVE:
+            return ""
+        ahead = self.clocks.ahead(self._other_lives, now, self._wall()) / 1000
+        if not ahead:
+            return ""
+        how = "ahead of" if ahead > 0 else "behind"
+        return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
+
+    def time(self, now: float) -> int:
+        """The time of an entry that this head numbers now, UTC milliseconds.
+
+        Its own clock's, but not far ahead of what most members' clocks say.
+        """
+        return self.clocks.time(self._other_lives, now, self._wall())
+
+    @property
+    def _other_lives(self) -> list[Life]:
+        return [life for life in self.configuration.lives if life != self.me.life]
+
+    def _pong(self, ping: Ping, now: float) -> Pong:
         return Pong(
             self.me,
             ping.nonce,
@@ -421,6 +494,8 @@ class Membership:
             self.own.caught_up,
             self.own.progress,
             self.own.low,
+            ping.member.life,
+            ClockReading(now, self._wall()),
         )
 
     def _confirms(self, ping: Ping) -> bool:
@@ -434,7 +509,10 @@ class Membership:
 
     def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Effect]:
         self._presence.answered(sender, pong)
-        if pong.confirms and self.status is Status.ACTIVE:
+        if pong.answers == self.me.life:
+            asked = self.evidence.sent(pong.nonce)
+            self._compare_clocks(sender, pong, now, asked=asked)
+        if pong.confirms and self.status is Status.ACTIVE and pong.answers == self.me.life:
             self.evidence.confirmed(pong.member.life, pong.nonce, now)
         yield from self._learn(pong.configuration, now)
         yield from self._act(now)
@@ -763,6 +841,7 @@ class Membership:
         self._complaints = set()
         yield self._save(configuration=configuration)
         self.evidence.forget_all_but({*configuration.lives})
+        self.clocks.forget_all_but({*configuration.lives})
         if self.status is not Status.ACTIVE:
             self.evidence.lose_confirmations()
         yield Report(f"{configuration}: {configuration.why}")

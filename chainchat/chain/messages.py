@@ -164,12 +164,25 @@ class Vote(Struct, frozen=True):
     ballot: tuple[int, int]
 
 
+class ClockReading(Struct, frozen=True, array_like=True):
+    """What a node's clocks say when it sends something; 0 for one that it does not have.
+
+    Attributes:
+        monotonic: seconds since some moment, by the clock that timeouts follow.
+        wall: UTC milliseconds.
+    """
+
+    monotonic: float = 0.0
+    wall: int = 0
+
+
 class Ping(Struct, frozen=True):
     """Are you there, and who are you?"""
 
     member: Member
     nonce: int
     epoch: int
+    clocks: ClockReading = ClockReading()
 
 
 class Pong(Struct, frozen=True):
@@ -184,6 +197,8 @@ class Pong(Struct, frozen=True):
         caught_up: it is a learner that holds all but the newest entries.
         progress: for people: how far a learner has come; empty from others.
         low: its disk is nearly full.
+        answers: the life that has sent the Ping.
+        clocks: the answering node's.
     """
 
     member: Member
@@ -194,6 +209,8 @@ class Pong(Struct, frozen=True):
     caught_up: bool
     progress: str = ""
     low: bool = False
+    answers: tuple[str, int] = ("", 0)
+    clocks: ClockReading = ClockReading()
 
 
 class Propose(Struct, frozen=True):

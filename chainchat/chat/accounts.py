@@ -24,6 +24,7 @@ class Account(Struct, array_like=True, gc=False):
         session: the session that holds it, empty if it is away.
         token: SHA-256 of the token that may resume, empty if there is none.
         record: number of the account that its record began with.
+        outdated: the highest SEND number of all its programs that are known no more.
     """
 
     number: int
@@ -32,6 +33,7 @@ class Account(Struct, array_like=True, gc=False):
     session: str = ""
     token: bytes = b""
     record: int = 0
+    outdated: int = 0
 
 
 _encoder = msgpack.Encoder()

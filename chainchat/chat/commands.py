@@ -115,10 +115,16 @@ class End(Command, frozen=True, array_like=True, tag="end", gc=False):
 
 
 class Logout(Command, frozen=True, array_like=True, tag="logout", gc=False):
-    """End ``session`` and its token. ``seen``: the read mark, 0 to leave it."""
+    """End ``session`` and its token.
+
+    Attributes:
+        seen: the read mark, 0 to leave it.
+        finished: the program that repeats nothing any more, to be forgotten; empty for none.
+    """
 
     session: str
     seen: int
+    finished: str = ""
 
 
 class Seen(Command, frozen=True, array_like=True, tag="seen", gc=False):

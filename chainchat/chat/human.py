@@ -348,7 +348,7 @@ class Human(Voice):
         return line.lstrip()[:1] == b"/"
 
     def logged_in(
-        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int
+        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
         """``+OK you are alice: …``, with how much she missed, or else where help is."""
         if not missed:
@@ -358,7 +358,7 @@ class Human(Voice):
             messages = f"more than {COUNTED_MISSED} messages"
         return f"+OK you are {name}: you missed {messages}"
 
-    def resumed(self, tag: str, high: int) -> str:
+    def resumed(self, tag: str, high: int, number: int) -> str:
         """Only programs resume."""
         return "+OK"
 

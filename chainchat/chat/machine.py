@@ -124,6 +124,15 @@ def _delete(rest: str) -> Request | None:
     return None
 
 
+def _logout(rest: str) -> Request | None:
+    match rest.split():
+        case []:
+            return Logout()
+        case ["finished"]:
+            return Logout(finished=True)
+    return None
+
+
 def _alone(request: Request) -> Callable[[str], Request | None]:
     """The reader of a verb without arguments."""
     return lambda rest: None if rest.strip() else request
@@ -145,7 +154,7 @@ _VERBS = {
     "DELETE": _Verb("DELETE name", _delete),
     "CHAIN": _Verb("CHAIN", _alone(Chain())),
     "PING": _Verb("PING", _alone(Ping())),
-    "LOGOUT": _Verb("LOGOUT", _alone(Logout())),
+    "LOGOUT": _Verb("LOGOUT [finished]", _logout),
 }
 
 
@@ -259,14 +268,14 @@ class Machine(Voice):
         return _AT_ONCE.match(line) is not None
 
     def logged_in(
-        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int
+        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
-        """``+OK @1 session=TOKEN high=1041 mark=1037``."""
-        return f"+OK @{tag} session={token} high={high} mark={mark}"
+        """``+OK @1 session=TOKEN high=1041 mark=1037 number=1``."""
+        return f"+OK @{tag} session={token} high={high} mark={mark} number={number}"
 
-    def resumed(self, tag: str, high: int) -> str:
-        """``+OK @1 high=1041``."""
-        return f"+OK @{tag} high={high}"
+    def resumed(self, tag: str, high: int, number: int) -> str:
+        """``+OK @1 high=1041 number=8``."""
+        return f"+OK @{tag} high={high} number={number}"
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """``+OK @1 id=1042`` or ``+OK @1 id=1042 again``."""

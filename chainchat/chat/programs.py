@@ -1,29 +1,38 @@
 """What is remembered of programs, so that a SEND is done once however often it comes.
 
 It is bounded by number, not by time: what was used least recently is forgotten first, by the order
-of the log, so every node forgets the same.
+of the log, so every node forgets the same, and no clock has a part in it.
+
+*never again*: what is forgotten is not done again. A program's SENDs are forgotten in three steps,
+in each of which less is known: what became of each of its newest numbers; its highest number; of
+its account, the highest number of all that are known no more. Whatever is not above that may have
+been done before, and is refused. So a program that nothing is known of has to number above it.
 """
 
 from array import array
 from bisect import bisect_left
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct, msgpack
 
 from chainchat.chat.records import Record, key_of
+from chainchat.chat.shares import Shares
 
 REMEMBERED_SENDS = 1_024
 """Of each program: so many results are kept at least. No node takes more of its SENDs at a time."""
 
 MAX_CLIENTS_OF_ACCOUNT = 64
-"""Client IDs that are remembered of one account."""
+"""Client IDs of one account whose SENDs are remembered."""
 
-MAX_CLIENTS = 200_000
-"""Client IDs that are remembered in all: some 600 octets of memory each, and their SENDs."""
+MAX_KNOWN_OF_ACCOUNT = 1_024
+"""Client IDs of one account whose highest number is known, those included."""
 
-MAX_SENDS = 12_000_000
-"""SENDs that are remembered in all, 20 octets each."""
+PROGRAM_COST = 60
+"""What a client ID costs: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets."""
+
+MAX_COST = 20_000_000
+"""What all of them may cost. Then the account that costs most has to forget."""
 
 RECORD_SENDS = 64
 """SENDs in one record. Only the newest is written again when the program says more."""
@@ -45,7 +54,7 @@ class Program:
         client: its client ID.
         born: sequence number of the entry that it was first used in.
         used: of the entry that it was last used in.
-        highest: the highest number applied.
+        highest: the highest number applied, or that may have been.
         numbers: the program's, ascending.
         checksums: of what was said, by their place in ``numbers``.
         values: likewise, the message's id, or minus the refusal's code.
@@ -58,12 +67,12 @@ class Program:
         "written",
     )  # fmt: skip
 
-    def __init__(self, account: int, client: str, born: int) -> None:
-        """A new one."""
+    def __init__(self, account: int, client: str, born: int, highest: int) -> None:
+        """A new one, whose numbers are to be above ``highest``."""
         self.account = account
         self.client = client
         self.born = self.used = born
-        self.highest = 0
+        self.highest = highest
         self.numbers = array("q")
         self.checksums = array("I")
         self.values = array("q")
@@ -84,6 +93,20 @@ class Program:
             self.first += excess
             for column in (self.numbers, self.checksums, self.values):
                 del column[: excess * RECORD_SENDS]
+
+    def forget_all(self) -> list[int]:
+        """Know no more than the highest number; gives the keys of the records that are no more."""
+        kept = key_of(self.born, self.newest % RECORDS)
+        gone = [key for key in self.written_keys() if key != kept]
+        self.first = self.newest
+        for column in (self.numbers, self.checksums, self.values):
+            del column[:]
+        return gone
+
+    @property
+    def cost(self) -> int:
+        """What it takes of MAX_COST."""
+        return PROGRAM_COST + len(self.numbers)
 
     def find(self, number: int) -> tuple[int, int] | None:
         """Checksum and value of a SEND; None if it is not remembered."""
@@ -106,16 +129,18 @@ class Program:
         return changed
 
     def records(self, first: int) -> list[Record]:
-        """The records from ``first`` on. The newest alone says when the program was last used."""
+        """The records from ``first`` on. The newest alone says what changes with every use."""
         newest, records = self.newest, []
         for index in range(first, newest + 1):
-            used = self.used if index == newest else 0
+            used, highest = (self.used, self.highest) if index == newest else (0, 0)
             start = (index - self.first) * RECORD_SENDS
-            columns = (
+            numbers, checksums, values = (
                 column[start : start + RECORD_SENDS].tobytes()
                 for column in (self.numbers, self.checksums, self.values)
             )
-            part = _Part(self.account, self.client, index, used, *columns)
+            part = _Part(
+                self.account, self.client, index, used, numbers, checksums, values, highest
+            )
             records.append((key_of(self.born, index % RECORDS), _encoder.encode(part)))
         return records
 
@@ -135,21 +160,48 @@ class _Part(Struct, array_like=True):
     numbers: bytes
     checksums: bytes
     values: bytes
+    highest: int
 
 
 _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder(_Part)
 
 
+class _OfAccount:
+    """The programs of one account.
+
+    Attributes:
+        recent: those whose SENDs are remembered, by client ID, least recently used first.
+        known: likewise, those of which no more is known than their highest number.
+        cost: of all.
+        used: the entry by which one was used last.
+    """
+
+    __slots__ = ("cost", "known", "recent", "used")
+
+    def __init__(self) -> None:
+        self.recent: dict[str, Program] = {}
+        self.known: dict[str, Program] = {}
+        self.cost = 0
+        self.used = 0
+
+
 class Programs:
     """All programs, and which of their records have changed since the last snapshot."""
 
-    def __init__(self) -> None:
-        self._all: OrderedDict[int, Program] = OrderedDict()
-        """By the entry that each was born in, least recently used first."""
-        self._of_account: dict[int, dict[str, Program]] = {}
-        """By account and client ID, least recently used first."""
-        self._remembered = 0
+    def __init__(self, outdated: Callable[[int, int], None]) -> None:
+        """None yet.
+
+        Args:
+            outdated: called with an account's number and the highest number of a program of it that
+                is known no more.
+        """
+        self._outdated = outdated
+        self._all: dict[int, Program] = {}
+        """By the entry that each was born in."""
+        self._of_account: dict[int, _OfAccount] = {}
+        self._shares = Shares()
+        self._cost = 0
         self._changed: set[int] = set()
         self._gone: list[int] = []
         """Keys of records that are no more since the last snapshot."""
@@ -159,48 +211,94 @@ class Programs:
         """Of programs that have changed since: these records, as they were."""
         self._restoring: defaultdict[int, list[_Part]] = defaultdict(list)
 
-    def use(self, account: int, client: str, seq: int) -> Program:
-        """The program's record, new if there is none, made the most recently used one."""
-        of_account = self._of_account.setdefault(account, {})
-        program = of_account.pop(client, None)
+    def find(self, account: int, client: str) -> Program | None:
+        """What is known of a program."""
+        programs = self._of_account.get(account)
+        if programs is None:
+            return None
+        return programs.recent.get(client) or programs.known.get(client)
+
+    def use(self, account: int, client: str, seq: int, highest: int) -> Program:
+        """The program's record, made the most recently used one.
+
+        One that nothing is known of is new, and numbers above ``highest``. When what was said is
+        remembered, ``said`` has to follow.
+        """
+        programs = self._of_account.get(account)
+        if programs is None:
+            programs = self._of_account[account] = _OfAccount()
+        program = programs.recent.pop(client, None) or programs.known.pop(client, None)
         if program is None:
-            program = self._all[seq] = Program(account, client, seq)
+            program = self._all[seq] = Program(account, client, seq, highest)
+            self._charge(programs, PROGRAM_COST)
         else:
             self._changing(program)
-            self._all.move_to_end(program.born)
             program.used = seq
-        of_account[client] = program
+        programs.used = seq
+        programs.recent[client] = program
         self._changed.add(program.born)
-        if len(of_account) > MAX_CLIENTS_OF_ACCOUNT:
-            self._forget(next(iter(of_account.values())))
-        if len(self._all) > MAX_CLIENTS:
-            self._forget_oldest()
+        if len(programs.recent) > MAX_CLIENTS_OF_ACCOUNT:
+            self._forget_sends(programs, next(iter(programs.recent.values())))
+        if len(programs.known) > MAX_KNOWN_OF_ACCOUNT - MAX_CLIENTS_OF_ACCOUNT:
+            self._outdate(next(iter(programs.known.values())))
         return program
 
-    def grew(self, sends: int) -> None:
+    def said(self, program: Program, sends: int) -> None:
         """The program in use remembers so many SENDs more."""
-        self._remembered += sends
-        while self._remembered > MAX_SENDS:
-            self._forget_oldest()
+        programs = self._of_account[program.account]
+        self._charge(programs, sends)
+        self._shares.put(program.account, programs.cost, programs.used)
+        while self._cost > MAX_COST:
+            self._forget_of(self._shares.greatest())
+
+    def finish(self, account: int, client: str) -> None:
+        """The program repeats nothing any more: no trace of it is needed."""
+        program = self.find(account, client)
+        if program is not None:
+            self._forget(program)
 
     def forget_account(self, account: int) -> None:
         """Forget all programs of an account."""
-        for program in list(self._of_account.get(account, {}).values()):
+        programs = self._of_account.get(account, _OfAccount())
+        for program in [*programs.recent.values(), *programs.known.values()]:
             self._forget(program)
 
-    def _forget_oldest(self) -> None:
-        self._forget(next(iter(self._all.values())))
+    def _charge(self, programs: _OfAccount, cost: int) -> None:
+        programs.cost += cost
+        self._cost += cost
+
+    def _forget_of(self, account: int) -> None:
+        programs = self._of_account[account]
+        self._outdate(next(iter((programs.known or programs.recent).values())))
+
+    def _forget_sends(self, programs: _OfAccount, program: Program) -> None:
+        """*never again*: its highest number is still known."""
+        self._changing(program)
+        self._charge(programs, -len(program.numbers))
+        self._gone += program.forget_all()
+        self._changed.add(program.born)
+        programs.known[program.client] = programs.recent.pop(program.client)
+
+    def _outdate(self, program: Program) -> None:
+        """*never again*: nobody of its account may use its numbers any more."""
+        self._outdated(program.account, program.highest)
+        self._forget(program)
 
     def _forget(self, program: Program) -> None:
         self._changing(program)
-        self._remembered -= len(program.numbers)
         self._gone += program.written_keys()
         self._changed.discard(program.born)
         del self._all[program.born]
-        of_account = self._of_account[program.account]
-        del of_account[program.client]
-        if not of_account:
-            del self._of_account[program.account]
+        account = program.account
+        programs = self._of_account[account]
+        self._charge(programs, -program.cost)
+        if programs.recent.pop(program.client, None) is None:
+            del programs.known[program.client]
+        if programs.recent or programs.known:
+            self._shares.put(account, programs.cost, programs.used)
+        else:
+            self._shares.remove(account)
+            del self._of_account[account]
 
     def _changing(self, program: Program) -> None:
         if program.born in self._unwritten:
@@ -217,11 +315,14 @@ class Programs:
         return self._write(sorted(self._unwritten), gone)
 
     def _write(self, programs: list[int], gone: list[int]) -> Iterator[Record]:
+        left = set(gone)
         for born in programs:
             if born in self._unwritten:
                 self._changing(self._all[born])
-            yield from self._before.pop(born)
-        for key in gone:
+            for record in self._before.pop(born):
+                left.discard(record[0])  # it has taken the place of one that was gone
+                yield record
+        for key in sorted(left):
             yield key, b""
 
     def all(self) -> Iterator[Record]:
@@ -244,14 +345,19 @@ class Programs:
         programs.sort(key=lambda program: program.used)
         for program in programs:
             self._all[program.born] = program
-            self._of_account.setdefault(program.account, {})[program.client] = program
-            self._remembered += len(program.numbers)
+            of_account = self._of_account.setdefault(program.account, _OfAccount())
+            shelf = of_account.recent if program.numbers else of_account.known
+            shelf[program.client] = program
+            self._charge(of_account, program.cost)
+            of_account.used = max(of_account.used, program.used)
+        for account, of_account in self._of_account.items():
+            self._shares.put(account, of_account.cost, of_account.used)
 
 
 def _program(born: int, parts: list[_Part]) -> Program:
     parts.sort(key=lambda part: part.index)
     newest = parts[-1]
-    program = Program(newest.account, newest.client, born)
+    program = Program(newest.account, newest.client, born, newest.highest)
     program.used = newest.used
     program.first = parts[0].index
     program.written = newest.index
@@ -259,5 +365,4 @@ def _program(born: int, parts: list[_Part]) -> Program:
         program.numbers.frombytes(part.numbers)
         program.checksums.frombytes(part.checksums)
         program.values.frombytes(part.values)
-    program.highest = program.numbers[-1] if program.numbers else 0
     return program

@@ -126,7 +126,12 @@ class Ping(Struct, frozen=True):
 
 
 class Logout(Struct, frozen=True):
-    """End the session and the connection; the account stays."""
+    """End the session and the connection; the account stays.
+
+    ``finished``: the program repeats nothing any more.
+    """
+
+    finished: bool = False
 
 
 Request = (

@@ -11,7 +11,8 @@ Invariants, named where they are kept:
 - *living origins*: only a member's life has sessions. Entries of an origin that is gone have no
   effect.
 - *one session*: an account has at most one session, a session one account.
-- *once per program*: a SEND number is applied once; repeated, it gives the same result.
+- *once per program*: a SEND number is applied once; repeated, it gives the same result, or it is
+  refused, if that is forgotten (see ``programs``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -203,7 +204,7 @@ class ChatState:
         self._sessions_at: dict[str, set[str]] = {}
         """By origin."""
         self._records = AccountRecords()
-        self._programs = Programs()
+        self._programs = Programs(self._outdate)
         self._digest = Digest()
 
     # --- looking
@@ -425,9 +426,10 @@ class ChatState:
         account = self._holder(command.session)
         self._see(account.number, command.seen)
         logout = isinstance(command, commands.Logout)
-        if logout:
+        if isinstance(command, commands.Logout):
             self._records.changing(account)
             account.token = b""
+            self._programs.finish(account.number, command.finished)
         self._detach(account, "logout" if logout else "ended", events)
 
     def _see(self, number: int, seen: int) -> None:
@@ -460,7 +462,14 @@ class ChatState:
         number = self._sessions.get(say.session)
         if number is None:
             return Outcome([Refused(Code.SESSION_ENDED) for _ in say.sayings])
-        program = self._programs.use(number, say.client, seq) if say.client else None
+        program = None
+        if say.client:
+            highest = self._highest(number, say.client)
+            new = any(saying.number > highest for saying in say.sayings)
+            known = self._programs.find(number, say.client)
+            if not new and (known is None or not known.numbers):  # *never again*
+                return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in say.sayings])
+            program = self._programs.use(number, say.client, seq, highest)
         remembered = 0 if program is None else len(program.numbers)
         results: list[Result] = []
         heard: list[Said] = []
@@ -481,8 +490,23 @@ class ChatState:
                 program.remember(saying.number, saying.checksum, value)
         if program is not None:
             program.forget_oldest()
-            self._programs.grew(len(program.numbers) - remembered)
+            self._programs.said(program, len(program.numbers) - remembered)
         return Outcome(results, said=heard)
+
+    def next_number(self, account: int, client: str) -> int:
+        """The lowest number that a new SEND of this program can have."""
+        return self._highest(account, client) + 1
+
+    def _highest(self, account: int, client: str) -> int:
+        program = self._programs.find(account, client)
+        return self.accounts[account].outdated if program is None else program.highest
+
+    def _outdate(self, number: int, highest: int) -> None:
+        """A program is known no more: its numbers are not to be used again."""
+        account = self.accounts[number]
+        if account.outdated < highest:
+            self._records.changing(account)
+            account.outdated = highest
 
     def _say_to_one(
         self, say: commands.Say, saying: commands.Saying, id_: int, time: int, heard: list[Said]

@@ -82,12 +82,15 @@ class Voice(Protocol):
         """
 
     def logged_in(
-        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int
+        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
-        """A LOGIN was done; the ``missed`` messages after the read mark follow as pushes."""
+        """A LOGIN was done; the ``missed`` messages after the read mark follow as pushes.
 
-    def resumed(self, tag: str, high: int) -> str:
-        """A RESUME was done."""
+        ``number``: the lowest that a new SEND of this program can have.
+        """
+
+    def resumed(self, tag: str, high: int, number: int) -> str:
+        """A RESUME was done. ``number``: as above."""
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """A message is on every member's disk as ``id``; ``again``: it already was."""

@@ -68,7 +68,7 @@ async def _run(options: argparse.Namespace, nodes: Sequence[Address], texts: lis
     one_shot = options.send is not None
     engine = Engine(
         options.name,
-        _fresh_client_id(),
+        _fresh_client_id("send" if one_shot else "client"),
         nodes,
         SystemRandom(),
         quiet=one_shot,
@@ -86,9 +86,10 @@ async def _run(options: argparse.Namespace, nodes: Sequence[Address], texts: lis
     return await pipe.run()
 
 
-def _fresh_client_id() -> str:
-    """A client ID that nobody has used: our SENDs are numbered from 1."""
-    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
+def _fresh_client_id(kind: str) -> str:
+    """A client ID that nobody has used; ``kind`` is for people who look into a log."""
+    random = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
+    return f"{kind}-{random}"
 
 
 def _has_terminal() -> bool:

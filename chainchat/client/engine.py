@@ -76,8 +76,7 @@ class Engine:
 
         Args:
             name: the account.
-            client: the client ID, used by no other program; fresh for each engine, whose SEND
-                numbers begin at 1.
+            client: the client ID, used by no other program, and fresh for each engine.
             nodes: where to connect, in this order; the nodes say where else.
             random: for the jitter of retries.
             quiet: log in without being told what others say.
@@ -88,6 +87,8 @@ class Engine:
         self.online = False
         self.newest = 0  # the highest message id heard of
         self._client = client
+        self._numbered_from: int | None = None
+        """What is added to this engine's own numbers of SENDs: the first login tells it."""
         self._nodes = Nodes(nodes, random)
         self._notices = notices
         self._login = Login(name, random, quiet=quiet, insist=insist)
@@ -335,6 +336,8 @@ class Engine:
         self._trouble_since = None
         self._greeting_within = GREETING_WITHIN
         self._login.done(words)
+        if self._numbered_from is None:
+            self._numbered_from = whole_number(words.get("number", "1")) - 1
         self._outbox.reconnected()
         self._inbox.reconnected()
         high = whole_number(words.get("high", "0"))
@@ -363,7 +366,8 @@ class Engine:
         if self._closing or self._logout_sent:
             return
         while outgoing := self._outbox.next():
-            line = wire.send_line(outgoing.number, outgoing.to, outgoing.text)
+            number = outgoing.number + (self._numbered_from or 0)
+            line = wire.send_line(outgoing.number, number, outgoing.to, outgoing.text)
             if wire.octets(line) <= self._max_line:
                 self._dialogue.send(outgoing.number, line)
             else:
@@ -374,7 +378,7 @@ class Engine:
             self._dialogue.ask(self._held.popleft())
         if self._leaving and not self._outbox:
             self._acknowledge(at_once=True)
-            self._dialogue.ask(Asked("logout", "LOGOUT"))
+            self._dialogue.ask(Asked("logout", "LOGOUT", 0, ("finished",)))
             self._logout_sent = True
 
     def _acknowledge(self, *, at_once: bool = False) -> None:

@@ -204,9 +204,9 @@ def request_line(tag: str, verb: str, *arguments: str | int) -> str:
     return " ".join([f"@{tag}", verb, *map(str, arguments)]) + "\n"
 
 
-def send_line(number: int, to: str, text: str) -> str:
-    """A SEND; its number is its tag as well."""
-    return f"@{number} SEND {number} {to} :{text}\n"
+def send_line(tag: int, number: int, to: str, text: str) -> str:
+    """A SEND."""
+    return f"@{tag} SEND {number} {to} :{text}\n"
 
 
 def octets(line: str) -> int:

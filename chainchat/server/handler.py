@@ -188,7 +188,7 @@ class Handler:
                 what = "shown" if request.on else "not shown"
                 self.replies.answer(voice.done(tag, f"who comes and goes is {what}"))
             case requests.Logout():
-                self._log_out(tag)
+                self._log_out(tag, finished=request.finished)
 
     def refuse(self, tag: str, code: Code, text: str) -> None:
         """Refuse what was asked, in its turn."""
@@ -326,17 +326,20 @@ class Handler:
         client = self._client
         account = self._node.state.account_of(client.session)
         assert account is not None
+        number = self._node.state.next_number(account.number, self._program)
         if isinstance(request, requests.Resume):
             client.attach(account, min(request.after, high), quiet=False)
-            return client.voice.resumed(tag, high)
+            return client.voice.resumed(tag, high, number)
         mark = account.seen
         client.attach(account, mark, quiet=request.quiet)
         missed = 0
         if not self._program:  # programs are not told
             missed = self._node.history.count_missed(account.number, mark, COUNTED_MISSED + 1)
-        return client.voice.logged_in(tag, account.name, token, high=high, mark=mark, missed=missed)
+        return client.voice.logged_in(
+            tag, account.name, token, high=high, mark=mark, missed=missed, number=number
+        )
 
-    def _log_out(self, tag: str) -> None:
+    def _log_out(self, tag: str, *, finished: bool) -> None:
         reply = self.replies.reserve(holds_later=True)
 
         def replied(_: Sequence[Result] = ()) -> None:
@@ -344,7 +347,8 @@ class Handler:
             self._client.close()
 
         if self._client.session:
-            logout = commands.Logout(self._client.session, self._client.seen)
+            program = self._program if finished else ""
+            logout = commands.Logout(self._client.session, self._client.seen, program)
             self._room.submit(self._client.account, logout, replied)
         else:
             replied()
@@ -509,7 +513,10 @@ def _explanation(code: Code, about: str) -> str:
         case Code.NUMBER_REUSED:
             return "this number was used for another message; nothing was sent"
         case Code.NUMBER_FORGOTTEN:
-            return "this number is too old to be remembered; it may have been sent before"
+            return (
+                "this number is too old to be remembered: it may have been sent before, and is "
+                "not sent now; SINCE shows what was, LOGIN tells the next number"
+            )
         case Code.TAIL_LOST:
             return (
                 "the server that was searching is lost, and another is not asked; "

@@ -33,7 +33,7 @@ from chainchat.server.writing import write_at_once
 if TYPE_CHECKING:
     from chainchat.server.links import Links
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 HELLO_SECONDS = 5.0
 """How long a new connection may take to say who it is."""
@@ -54,6 +54,7 @@ class Identity(Struct, frozen=True):
         founding: positions in founding order.
         suspect_after: seconds; has to be the same everywhere.
         member: this life of the node.
+        refusal_is_death: whether a refused connection proves a death; the same everywhere.
     """
 
     version: int
@@ -61,6 +62,7 @@ class Identity(Struct, frozen=True):
     founding: tuple[str, ...]
     suspect_after: float
     member: Member
+    refusal_is_death: bool = True
 
     def objection(self, other: "Identity") -> str:
         """Why ``other`` cannot be in a chain with this node; empty if it can."""
@@ -69,6 +71,7 @@ class Identity(Struct, frozen=True):
             ("belongs to the chain", self.chain, other.chain),
             ("has the founding order", " ".join(self.founding), " ".join(other.founding)),
             ("has suspect-after", self.suspect_after, other.suspect_after),
+            ("has refusal-is-death", _word(self), _word(other)),
         ):
             if mine != its:
                 return f"{what} {its!r}, not {mine!r}"
@@ -79,6 +82,11 @@ class Identity(Struct, frozen=True):
         if other.member.id == self.member.id:
             return f"has a copy of the data of {self.member.position}"
         return ""
+
+
+def _word(identity: Identity) -> str:
+    """What it has in chain.ini."""
+    return "yes" if identity.refusal_is_death else "no"
 
 
 class RefusedHelloError(Exception):

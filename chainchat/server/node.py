@@ -96,6 +96,9 @@ AnyEffect = (
 Replied = Callable[[Sequence[Result]], None]
 """Is called with the results of what was submitted."""
 
+TOGETHER = 0.001
+"""Seconds within which two clocks are read, to be compared."""
+
 PROGRESS_SECONDS = 1.0
 """How often a learner logs how far it has come."""
 
@@ -155,6 +158,8 @@ class Node:
         longest_pause: float = LONGEST_PAUSE,
         work: WorkClock | None = None,
         space: Space = PLENTY,
+        first_nonce: int = 0,
+        refusal_is_death: bool = True,
     ) -> None:
         """A node that has not started.
 
@@ -173,6 +178,8 @@ class Node:
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
             space: on the disk of the data.
+            first_nonce: see ``Evidence``.
+            refusal_is_death: see ``Evidence``.
         """
         self.me = me
         self._applied = Applied(storage)
@@ -184,6 +191,9 @@ class Node:
         self._clock = clock
         self._work: WorkClock = work or clock.seconds
         self._wall = wall
+        self._wall_now = wall()
+        """When ``_read_clocks`` was called last."""
+        self._refusal_is_death = refusal_is_death
         self._fail = fail
         self._excluded = excluded
         self._suspect_after = suspect_after
@@ -209,6 +219,9 @@ class Node:
             suspect_after=suspect_after,
             known=known,
             longest_pause=longest_pause,
+            wall=lambda: self._wall_now,
+            first_nonce=first_nonce,
+            refusal_is_death=refusal_is_death,
         )
         if record.configuration.members:
             self._replica.adopt(record.configuration)
@@ -301,6 +314,9 @@ class Node:
         clock_lag = self._replica.time - self._wall()
         if clock_lag > 1_000:
             notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
+        odd = self._membership.odd_clock(self._read_clocks())
+        if odd:
+            notes.append(odd)
         if self.standing.reason:
             notes.append(self.standing.reason)
         if self._space.note:
@@ -381,6 +397,18 @@ class Node:
             case _:
                 self._decide(lambda now: self._membership.receive(sender, message, now))
 
+    def _read_clocks(self) -> float:
+        """Both clocks, as of one moment: the wall clock is kept, the monotonic one given.
+
+        If something comes between, they are read again; but not for ever.
+        """
+        for _ in range(3):
+            now = self._clock.seconds()
+            self._wall_now = self._wall()
+            if self._clock.seconds() - now < TOGETHER:
+                break
+        return now
+
     def _lend(self, sender: str, fetch: Fetch) -> None:
         """Let a learner copy, or before a resume another member."""
         if self._membership.is_other_chain(sender):
@@ -401,11 +429,16 @@ class Node:
         if self._membership.record.vote is not None:
             return False
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
-        return tail and self._holds_lease()
+        if self._refusal_is_death:
+            return tail and self._holds_lease()
+        # No clock can say that it still is the tail. But who is no member of its epoch has nothing
+        # of that epoch, and the epoch's first entry came after all that its head had from before.
+        # So a tail that has applied it lacks nothing of the learner's that anybody can confirm.
+        return tail and self._replica.opened
 
     def _holds_lease(self) -> bool:
         """Whether this tail has all that was ever confirmed, and nobody goes on without it."""
-        return self._replica.opened and self._membership.holds_lease(self._clock.seconds())
+        return self._replica.opened and self._membership.holds_lease(self._read_clocks())
 
     def _receive_in_epoch(self, sender: str, message: ChainMessage) -> None:
         """Act on a message of this epoch; keep one from an epoch that is still to be adopted.
@@ -457,7 +490,7 @@ class Node:
         noted = self._waiting[-1][0] if self._waiting else 0
         if self._replica.pending and noted < self._submitted:
             self._waiting.append((self._submitted, self._clock.seconds()))
-        for effect in self._replica.turn(self._wall()):
+        for effect in self._replica.turn(self._membership.time(self._read_clocks())):
             self._perform(effect)
         clock.part("chain")
         self._apply_and_answer()
@@ -548,7 +581,7 @@ class Node:
         self._guarded(self._carry_out_decision, decision)
 
     def _carry_out_decision(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
-        for effect in decision(self._clock.seconds()):
+        for effect in decision(self._read_clocks()):
             self._perform(effect)
             if isinstance(effect, Excluded):
                 self._standstill.changed(self._replica.configuration, self.configuration)

@@ -43,7 +43,7 @@ DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""
 
 APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 SCHEMA = (
     """
 CREATE TABLE log (last INTEGER PRIMARY KEY, entries BLOB NOT NULL);

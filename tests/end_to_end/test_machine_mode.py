@@ -8,6 +8,8 @@ import pytest
 from cluster import Cluster
 from talking import Caller, Person, Program
 
+from chainchat.chat.programs import MAX_CLIENTS_OF_ACCOUNT
+
 _counter = itertools.count(1)
 
 
@@ -103,7 +105,8 @@ def test_a_send_again_at_another_node_gets_the_first_result(
                 "-ERR 552 this number was used for another message; nothing was sent",
                 "-ERR 552 this number was used for another message; nothing was sent",
                 "-ERR 521 again " + refused.removeprefix("-ERR 521 "),
-                "-ERR 551 this number is too old to be remembered; it may have been sent before",
+                "-ERR 551 this number is too old to be remembered: it may have been sent before, "
+                "and is not sent now; SINCE shows what was, LOGIN tells the next number",
             ]
             second = id_of(program.ask(f"SEND 7 {bob} :new"))
         with Program(cluster["tail"].address, "c2") as program:  # another program counts anew
@@ -348,3 +351,23 @@ def test_an_untagged_line_is_an_error_and_no_message(
         ]
         program.ask("SEND 1 * :hello")
         assert not [line for line in other.lines_to(": hello$")[:-1] if line.startswith("#")]
+
+
+def test_what_is_forgotten_of_a_program_is_not_said_again(
+    cluster: Cluster, names: Iterator[str]
+) -> None:
+    alice = next(names)
+    for number in range(MAX_CLIENTS_OF_ACCOUNT + 1):
+        with Program(cluster["middle"].address, f"run{number}") as program:
+            assert program.words(f"LOGIN {alice}")["number"] == "1"
+            id_of(program.ask(f"SEND 1 * :run {number} of {alice}"))
+            assert program.ask("LOGOUT") == "+OK"
+    with Program(cluster["head"].address, "run1", alice) as program:
+        assert program.ask(f"SEND 1 * :run 1 of {alice}").endswith(" again")
+    with Program(cluster["tail"].address, "run0") as program:
+        assert program.words(f"LOGIN {alice}")["number"] == "2"
+        assert program.ask(f"SEND 1 * :run 0 of {alice}").startswith("-ERR 551 ")
+        id_of(program.ask(f"SEND 2 * :run 0 of {alice}"))
+        assert program.ask("LOGOUT finished") == "+OK"
+    with Program(cluster["tail"].address, "run0") as program:
+        assert program.words(f"LOGIN {alice}")["number"] == "1"

@@ -1,5 +1,6 @@
 """Wall clocks that are set while the nodes serve: the times of messages follow, nothing else."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, environment
+from cluster import Cluster, Node, environment, wait_for_log
 from load import UNANSWERED, Load, settle
-from talking import Person, Program
+from talking import Person, Program, until
 
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
@@ -23,6 +24,9 @@ HOUR = 3_600
 NEAR = 60
 """Seconds that a test takes at most: two times that differ by less are the same here."""
 
+AHEAD = 60
+"""Seconds that the time of a message may be ahead of what most clocks show."""
+
 SUSPECT_AFTER = 2.0
 """Seconds, as in chain.ini."""
 
@@ -32,6 +36,9 @@ PAUSE = 0.2
 
 SAID = 40
 """Texts that have to be acknowledged between two events."""
+
+OUTLIVES_PINGS = 4 * SAID
+"""Texts that take more than a tenth of ``suspect-after``: nodes have told each other the time."""
 
 OUTLIVES_SUSPICION = int(PROGRAMS * UNANSWERED * 1.5 * SUSPECT_AFTER / PAUSE)
 """Texts that take more than ``suspect-after``: who stands still meanwhile is found silent."""
@@ -144,53 +151,90 @@ def times(cluster: Cluster) -> list[float]:
     return found[-1]
 
 
-def hours_behind(node: Node) -> int:
-    """By how many hours a node says that its clock is behind the messages."""
+def chain_says(node: Node, pattern: str) -> int:
+    """What a node says of seconds in ``/chain``, in hours; 0 if it says nothing like it."""
     with Person(node.address) as person:
         lines = "\n".join(person.listed("/chain"))
-    found = re.search(r"this machine's clock is (\d+)\.\d s behind the messages", lines)
+    found = re.search(pattern, lines)
     return round(int(found[1]) / HOUR) if found else 0
 
 
 def all_behind(cluster: Cluster) -> dict[str, int]:
     """By how many hours each node says that its clock is behind the messages."""
-    return {node.position: hours_behind(node) for node in cluster.running}
+    pattern = r"this machine's clock is (\d+)\.\d s behind the messages"
+    return {node.position: chain_says(node, pattern) for node in cluster.running}
 
 
-@pytest.mark.parametrize("who", [("head",), ("middle",), ("tail",), POSITIONS], ids="-".join)
-def test_clocks_that_are_set_disturb_nobody(cluster: Cluster, who: tuple[str, ...]) -> None:
-    others = {position: "head" in who for position in POSITIONS if position not in who}
+def odd(cluster: Cluster) -> dict[str, int]:
+    """By how many hours each node says that its clock is not what the others' are."""
+    pattern = r"this machine's clock is (\d+)\.\d s (?:ahead of|behind) those of the others"
+    return {node.position: chain_says(node, pattern) for node in cluster.running}
+
+
+NOBODY = dict.fromkeys(POSITIONS, 0)
+
+
+def no_change_since(logged: dict[Node, int]) -> None:
+    """Since their logs were so long, nobody was left out, and nobody waited."""
+    for node, octets in logged.items():
+        since = node.log_text()[octets:]
+        assert "epoch 2" not in since
+        assert "cannot confirm" not in since
+
+
+@pytest.mark.parametrize("who", [("head",), ("middle",), ("tail",)], ids="-".join)
+def test_a_clock_that_is_set_disturbs_nobody_and_no_message_follows_it_far(
+    cluster: Cluster, who: tuple[str, ...]
+) -> None:
+    [position] = who
     with Load(list(cluster.nodes.values()), PROGRAMS, pause=PAUSE) as load:
         load.wait_for(SAID)
         logged = {node: len(node.log_text()) for node in cluster.nodes.values()}
-        set_clocks(cluster, who, HOUR)
+        set_clocks(cluster, who, 2 * HOUR)
+        wait_for_log(cluster[position], "s ahead of those of the others")
         load.wait_for(SAID)
-        assert all_behind(cluster) == {**dict.fromkeys(who, 0), **others}
         before = times(cluster)
-        assert abs(before[-1] - time.time() - HOUR * ("head" in who)) < NEAR
+        assert abs(before[-1] - time.time()) < AHEAD + NEAR
+        assert odd(cluster) == {**NOBODY, position: 2}
         set_clocks(cluster, who, -HOUR)
         load.wait_for(OUTLIVES_SUSPICION)
-        assert all_behind(cluster) == {**dict.fromkeys(who, 1 + ("head" in who)), **others}
+        assert odd(cluster) == {**NOBODY, position: 1}
         after = times(cluster)
         assert after[: len(before)] == before
-        if "head" in who:
-            assert after[-1] == after[-SAID]  # they stand still
-        else:
-            assert abs(after[-1] - time.time()) < NEAR
+        assert abs(after[-1] - time.time()) < AHEAD + NEAR
         set_clocks(cluster, who, 0)
+        wait_for_log(cluster[position], "this machine's clock agrees with those of the others")
         load.wait_for(SAID)
-        for node, octets in logged.items():
-            since = node.log_text()[octets:]
-            assert "epoch 2" not in since
-            assert "cannot confirm" not in since
+        assert odd(cluster) == NOBODY
+        no_change_since(logged)
         records = settle(cluster, load)
     assert max(record.longest_wait for record in records) < SUSPECT_AFTER
 
 
+def test_messages_have_the_time_that_most_clocks_show(cluster: Cluster) -> None:
+    with Load(list(cluster.nodes.values()), PROGRAMS, pause=PAUSE) as load:
+        load.wait_for(SAID)
+        logged = {node: len(node.log_text()) for node in cluster.nodes.values()}
+        set_clocks(cluster, POSITIONS, HOUR)
+        load.wait_for(OUTLIVES_PINGS)
+        before = times(cluster)
+        assert abs(before[-1] - time.time() - HOUR) < NEAR
+        set_clocks(cluster, POSITIONS, 0)
+        load.wait_for(OUTLIVES_SUSPICION)
+        after = times(cluster)
+        assert after[: len(before)] == before
+        assert after[-1] == after[-SAID]  # they stand still
+        assert all_behind(cluster) == dict.fromkeys(POSITIONS, 1)
+        assert odd(cluster) == NOBODY
+        no_change_since(logged)
+        settle(cluster, load)
+
+
 def test_a_new_head_waits_until_its_clock_has_passed_the_messages(cluster: Cluster) -> None:
     with Load(list(cluster.nodes.values()), PROGRAMS, pause=PAUSE) as load:
-        set_clocks(cluster, ["head"], HOUR)
-        load.wait_for(SAID)
+        set_clocks(cluster, POSITIONS, HOUR)
+        load.wait_for(OUTLIVES_PINGS)
+        set_clocks(cluster, ("middle", "tail"), 0)
         cluster.kill("head")
         assert cluster.members() == ["middle", "tail"]
         before = times(cluster)
@@ -198,10 +242,12 @@ def test_a_new_head_waits_until_its_clock_has_passed_the_messages(cluster: Clust
         assert times(cluster)[-1] == before[-1]
         assert abs(before[-1] - time.time() - HOUR) < NEAR
         assert all_behind(cluster) == {"middle": 1, "tail": 1}
-        set_clocks(cluster, ["middle"], 2 * HOUR)
-        load.wait_for(SAID)
-        assert all_behind(cluster) == {"middle": 0, "tail": 2}
-        assert abs(times(cluster)[-1] - time.time() - 2 * HOUR) < NEAR
+        set_clocks(cluster, ("middle",), 2 * HOUR)
+        load.wait_for(OUTLIVES_PINGS)
+        assert times(cluster)[-1] == before[-1]  # of two that differ, the earlier counts
+        cluster.kill("tail")
+        load.wait_for(OUTLIVES_PINGS)
+        assert abs(times(cluster)[-1] - time.time() - 2 * HOUR) < NEAR  # its own, of one
         settle(cluster, load)
 
 
@@ -218,3 +264,24 @@ def test_times_do_not_go_back_when_all_restart_with_earlier_clocks(cluster: Clus
         assert after[-1] - before[-1] < NEAR
         assert all_behind(cluster) == dict.fromkeys(POSITIONS, 1)
         settle(cluster, load)
+
+
+MONTH = 40 * 24 * HOUR
+"""Longer than a month."""
+
+
+def test_no_step_of_the_clocks_makes_a_send_be_said_again(cluster: Cluster) -> None:
+    with Program(cluster["head"].address, "bot", "alice") as alice:
+        first = alice.ask("SEND 1 * :once")
+    set_clocks(cluster, POSITIONS, MONTH)
+    numbers = itertools.count(1)
+
+    def is_a_month_later() -> bool:
+        with Program(cluster["tail"].address, "clock", "bob") as bob:
+            assert bob.ask(f"SEND {next(numbers)} * :tick").startswith("+OK id=")
+        return abs(times(cluster)[-1] - time.time() - MONTH) < NEAR
+
+    until(is_a_month_later, lambda: "no message has the time that all clocks show")
+    for position in POSITIONS:
+        with Program(cluster[position].address, "bot", "alice") as alice:
+            assert alice.ask("SEND 1 * :once") == f"{first} again"

@@ -3,11 +3,15 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 
+from chainchat.chain.clocks import MOST_AHEAD
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
 from chainchat.server.node import Node
 from tests.simulation.clients import READ_MESSAGES, Client, Read, Records
 from tests.simulation.world import Host, World
+
+DRIFTED = 2_000
+"""Milliseconds that a head's own clock may have drifted since it heard the others' last."""
 
 
 class InvariantError(AssertionError):
@@ -31,6 +35,7 @@ class Checks:
         """By sequence number: what was applied."""
         world.on_applied.append(self._applied)
         world.on_cut.append(self._cut)
+        world.on_numbered.append(self._numbered)
         world.after_step.append(self._prefix)
         records.on_acknowledged.append(self._acknowledged)
 
@@ -50,6 +55,19 @@ class Checks:
                 self._committed += [entry] * entry.span
             same = self._committed[entry.seq - 1] == entry == kept
             self._require(same, f"{node.me.position} applied another entry {entry.seq}: {entry}")
+
+    def _numbered(self, node: Node, entries: Sequence[Entry]) -> None:
+        """An entry's time is never back, nor far ahead of what most members' clocks ever said."""
+        hosts = [self._world.hosts[position] for position in node.configuration.positions]
+        clocks = sorted(self._world.wall(host, host.wall_most) for host in hosts)
+        last = node._storage.last.seq
+        before = node._storage.read(last - 1, last, 1)[0].time if last else 0
+        most = clocks[-(len(clocks) // 2) - 1] + MOST_AHEAD + DRIFTED
+        for entry in entries:
+            in_time = before <= entry.time <= max(before, most)
+            text = f"{node.me.position} gives {entry.id} a time {(entry.time - most) / 1000:.0f} s"
+            self._require(in_time, f"{text} too far ahead, or back")
+            before = entry.time
 
     def _cut(self, host: Host, entries: Sequence[Entry]) -> None:
         """What leaves a log was never confirmed to anybody."""

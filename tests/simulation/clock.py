@@ -65,6 +65,7 @@ class HostClock:
         stalled_until: true time until which the host stands still. If that began in the middle of
             something, the rest of it is done then, and what it reads on this clock is of then.
         worked: seconds of true time for which it has worked in what it does just now.
+        frozen: seconds of true time for which this clock stood still in all.
     """
 
     def __init__(
@@ -79,13 +80,17 @@ class HostClock:
         """
         self.stalled_until = 0.0
         self.worked = 0.0
+        self.frozen = 0.0
         self._world = world
         self._rate = rate
         self._deliver = deliver
 
+    def true(self) -> float:
+        """True time, as of what it does just now."""
+        return max(self._world.now, self.stalled_until) + self.worked
+
     def seconds(self) -> float:
-        now = max(self._world.now, self.stalled_until) + self.worked
-        return 1_000.0 + now * self._rate
+        return 1_000.0 + (self.true() - self.frozen) * self._rate
 
     def callLater(self, delay: float, function: Callable[..., Any], *args: Any) -> Timer:  # noqa: N802
         timer = Timer(self._push, lambda: self._deliver(lambda: function(*args)))

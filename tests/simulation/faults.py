@@ -16,8 +16,13 @@ RATES = {
     "storm": 0.3,
     "fail_a_disk": 0.05,
     "jump": 0.1,
+    "freeze": 0.1,
 }
 """How often things go wrong, in times a second; each run has a mixture of its own."""
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+"""Milliseconds."""
 
 DOUBLED = 0.01
 """Probability that a message arrives twice."""
@@ -143,4 +148,17 @@ class Faults:
         self._world.later(self._random.expovariate(1.0) + 0.5, self._mishaps.revive, host)
 
     def _jump(self) -> None:
-        self._host().wall_offset = self._random.choice((-3_600_000, 0, 3_600_000))
+        """Somebody sets one wall clock, or all."""
+        offset = self._random.choice((-40 * DAY, -HOUR, 0, HOUR, 40 * DAY))
+        everybody = tuple(self._world.hosts.values())
+        for host in self._random.choice(((self._host(),), everybody)):
+            self._world.set_wall(host, offset)
+
+    def _freeze(self) -> None:
+        """A machine stands still with its clocks.
+
+        If nothing tells it so when it wakes, two chains are possible, unless no refusal is taken
+        for a proof: so then at least the wall clock goes on.
+        """
+        wall = not self._world.refusal_is_death and self._random.random() < 0.5
+        self._world.freeze(self._host(), self._random.choice((0.2, 1.5, 2.5)), wall=wall)

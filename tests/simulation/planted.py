@@ -13,6 +13,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change, may_shrink
+from chainchat.chain.clocks import Clocks
 from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.membership import Copy, Membership
@@ -75,18 +76,20 @@ class ForgetsVotes(Membership):
     was for. So it is the rule itself that is watched here.
     """
 
-    def __init__(self, me, record, *arguments, **options) -> None:
-        super().__init__(me, replace(record, vote=None), *arguments, **options)
+    def tick(self, now: float):
+        if self._began is None:
+            self.record = replace(self.record, vote=None)
+        yield from super().tick(now)
 
 
 class NeverWedges(Membership):
     """A restarted member goes on as if it had never been away."""
 
-    def __init__(self, me, record, *arguments, **options) -> None:
-        super().__init__(me, record, *arguments, **options)
-        member = record.configuration.member(me.position)
-        if member is not None and member.id == me.id:
+    def tick(self, now: float):
+        member = self.configuration.member(self.me.position)
+        if self._began is None and member is not None and member.id == self.me.id:
             self.me = member
+        yield from super().tick(now)
 
 
 class TakesAnyLifeForTheMember(Membership):
@@ -178,8 +181,49 @@ class WaitsForDeadProposers(Membership):
 class BlamesOthersForItsPauses(Membership):
     """Takes what it did not hear while it was paused for silence."""
 
-    def _notice_pause(self, now: float) -> None:
+    def _excuse_silence(self, now: float) -> None:
         pass
+
+
+class BelievesItsOwnClocks(Clocks):
+    """Does not wonder why its wall clock went on and the clock of its timeouts did not."""
+
+    def look(self, now: float, wall: int) -> bool:
+        return True
+
+
+class HearsNoClocks(Clocks):
+    """Does not wonder why the clocks of all others have jumped."""
+
+    def heard(self, life: Life, reading, now: float, asked) -> bool:
+        super().heard(life, reading, now, asked)
+        return True
+
+
+class StampsItsOwnTime(Clocks):
+    """A head gives entries the time that its own clock shows, whatever all others show."""
+
+    def time(self, others, now: float, wall: int) -> int:
+        return wall
+
+
+class ProvesDeathsAllTheSame(Evidence):
+    """Takes a refusal for a proof, though no clock is to be relied on."""
+
+    def died(self, life: Life, now: float) -> None:
+        asked, self.refusal_is_death = self.refusal_is_death, True
+        super().died(life, now)
+        self.refusal_is_death = asked
+
+
+class ReadsByTheLeaseAllTheSame(Membership):
+    """A tail answers, because others have confirmed it by a clock that is not to be relied on."""
+
+    def holds_lease(self, now: float) -> bool:
+        asked, self.evidence.refusal_is_death = self.evidence.refusal_is_death, True
+        held = super().holds_lease(now)
+        self.evidence.refusal_is_death = asked
+        return held
 
 
 class WorksWhileItVotes(Membership):
@@ -284,8 +328,13 @@ class WorksWithoutLease(Membership):
 class ReadsWithoutLease(Reads):
     """A tail answers, whether or not the chain went on without it."""
 
-    def __init__(self, position, evaluate, holds_lease, **marks) -> None:
-        super().__init__(position, evaluate, lambda: True, **marks)
+    @property
+    def _holds_lease(self):
+        return lambda: True
+
+    @_holds_lease.setter
+    def _holds_lease(self, _) -> None:
+        pass
 
 
 class LendsWithoutLease(TracedNode):
@@ -313,8 +362,9 @@ class TakesAnyLogForWhole(TracedNode):
 class AnswersBeforeApplying(Reads):
     """A tail answers at once, though it has not applied yet what it has committed."""
 
-    def __init__(self, position, evaluate, holds_lease, *, committed, applied) -> None:
-        super().__init__(position, evaluate, holds_lease, committed=int, applied=applied)
+    @property
+    def _may_reply(self) -> bool:
+        return bool(self._queue)
 
 
 class DoesEverythingAtOnce(Slice):
@@ -354,6 +404,7 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (planted_log.ForgetsToSubmitAgain, None),
         (planted_log.NoDeduplicationOfOrigins, None),
         (planted_log.NoDeduplicationOfPrograms, None),
+        (planted_log.ForgetsByTheClock, None),
         (planted_log.KeepsSessionsOfTheDead, None),
         (planted_log.DropsEarlyMessages, None),
         (planted_log.CopiesOnTopOfWhatItTook, stories.taken_and_locked),
@@ -373,6 +424,11 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (ResumesWithoutActiveVotes, None),
         (CopiesPastItsPredecessor, stories.resume_given_up),
         (BlamesOthersForItsPauses, stories.all_stand_still),
+        (BelievesItsOwnClocks, stories.frozen),
+        (HearsNoClocks, stories.frozen_and_called),
+        (StampsItsOwnTime, None),
+        (ProvesDeathsAllTheSame, stories.frozen_unawares),
+        (ReadsByTheLeaseAllTheSame, None),
         (WorksWhileItVotes, None),
         (WorksWhileItLetsLearnersIn, None),
         (NeverWithdraws, stories.two_learners),
@@ -399,6 +455,7 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
 
 PLACES = {
     TracedNode: "tests.simulation.scenario.TracedNode",
+    Clocks: "chainchat.chain.membership.Clocks",
     Evidence: "chainchat.chain.membership.Evidence",
     Membership: "chainchat.server.node.Membership",
     Reads: "chainchat.server.node.Reads",

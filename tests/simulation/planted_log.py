@@ -11,6 +11,9 @@ from chainchat.chat import commands
 from chainchat.chat.state import ChatState, Outcome
 from tests.simulation.world import TracedNode
 
+MONTH = 30 * 24 * 3_600_000
+"""Milliseconds."""
+
 
 class AcknowledgesBeforePersisting(Replica):
     """Sends and applies first, and writes to its disk afterwards."""
@@ -79,6 +82,18 @@ class NoDeduplicationOfPrograms(ChatState):
 
     def _say(self, say, seq, time) -> Outcome:
         return super()._say(structs.replace(say, client=""), seq, time)
+
+
+class ForgetsByTheClock(ChatState):
+    """What a program has sent is forgotten after a month, by the times of entries."""
+
+    def _say(self, say, seq, time) -> Outcome:
+        programs = self._programs
+        account, used = self._sessions.get(say.session), self.__dict__.setdefault("_used", {})
+        if time - used.get((account, say.client), time) > MONTH:
+            programs.finish(account, say.client)
+        used[account, say.client] = time
+        return super()._say(say, seq, time)
 
 
 class KeepsSessionsOfTheDead(ChatState):

@@ -13,7 +13,12 @@ from tests.simulation.meddler import Meddler
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.network import DELAY
 from tests.simulation.stage import Stage, Story
-from tests.simulation.stories import STORIES, WITH_A_SPARE
+from tests.simulation.stories import (
+    PERHAPS_WITHOUT_PROOFS,
+    STORIES,
+    WITH_A_SPARE,
+    WITHOUT_PROOFS,
+)
 from tests.simulation.world import TracedNode, World
 
 TROUBLE = 6.0
@@ -60,6 +65,14 @@ def opening(seed: int) -> Story | str:
     return begins_with if len(founding(seed)) == 3 else "chance"
 
 
+def refusal_is_death(seed: int) -> bool:
+    """Whether a refused connection proves a death in this run."""
+    begins_with = opening(seed)
+    if isinstance(begins_with, str) or begins_with in PERHAPS_WITHOUT_PROOFS:
+        return seed // 3 % 4 != 0
+    return begins_with not in WITHOUT_PROOFS
+
+
 def run(
     seed: int, *, trace: Callable[[str], None] | None = None, watch_votes: bool = True
 ) -> Summary:
@@ -86,7 +99,14 @@ def run(
 
 def _run(seed: int, trace: Callable[[str], None] | None, *, watch_votes: bool) -> Summary:
     spares = ("spare",) if seed % 5 == 4 or opening(seed) in WITH_A_SPARE else ()
-    world = World(seed, founding(seed), spares, node_class=TracedNode, trace=trace)
+    world = World(
+        seed,
+        founding(seed),
+        spares,
+        node_class=TracedNode,
+        trace=trace,
+        refusal_is_death=refusal_is_death(seed),
+    )
     records = Records()
     clients = [
         Client(world, name, records, window=world.random.choice((1, 4, 16)), person=name == "dan")

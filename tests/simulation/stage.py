@@ -216,6 +216,10 @@ class Stage:
         """It stands still."""
         self._world.pause(self._world.hosts[position], seconds)
 
+    def freeze(self, position: str, seconds: float, *, wall: bool = False) -> None:
+        """It stands still with its clocks; ``wall``: also the one that shows the time of day."""
+        self._world.freeze(self._world.hosts[position], seconds, wall=wall)
+
     def kill(self, *positions: str) -> None:
         """All at once."""
         for position in positions:

@@ -363,6 +363,57 @@ def all_stand_still(stage: Stage) -> Plot:
     stage.require(stage.epoch == epoch, "who was paused himself has blamed somebody for it")
 
 
+def frozen(stage: Stage) -> Plot:
+    """A machine is stopped with its clocks. The others go on without it, and die before it wakes.
+
+    By the clock of its timeouts it heard them a moment ago. Its wall clock was set meanwhile.
+    """
+    yield from _frozen(stage, wall=False)
+
+
+def frozen_unawares(stage: Stage) -> Plot:
+    """The same, and no clock tells: refusals have to prove nothing."""
+    yield from _frozen(stage, wall=True)
+
+
+def _frozen(stage: Stage, *, wall: bool) -> Plot:
+    a = stage.random.choice(stage.members)
+    b, c = (position for position in stage.members if position != a)
+    seconds = 4 * SUSPECT_AFTER
+    stage.freeze(a, seconds, wall=wall)
+    wakes = stage.now + seconds
+    if not (yield GoOn((b, c), without=(a,), within=2.5 * SUSPECT_AFTER)):
+        return
+    yield stage.moment(0.1, 0.4)
+    stage.kill(b, c)
+    yield wakes - stage.now + stage.moment(0.2, 0.5)
+    stage.start(b, c)
+    yield SUSPECT_AFTER
+
+
+def frozen_and_called(stage: Stage) -> Plot:
+    """The same, but A hears them once more when it wakes: by their clocks, it was stopped.
+
+    What they have decided, it has not heard. (If it were the tail, it could answer before that.)
+    """
+    a = stage.random.choice((stage.head, stage.middle))
+    b, c = (position for position in stage.members if position != a)
+    seconds = 4 * SUSPECT_AFTER
+    stage.freeze(a, seconds, wall=True)
+    wakes = stage.now + seconds
+    if not (yield GoOn((b, c), without=(a,), within=2.5 * SUSPECT_AFTER)):
+        return
+    for other in (b, c):
+        stage.part(a, other)
+    yield wakes - stage.now - 0.01
+    if not (yield Sends(a, Pong, b, within=0.1)):
+        return
+    stage.kill(b, c)
+    yield stage.moment(0.2, 0.5)
+    stage.start(b, c)
+    yield SUSPECT_AFTER
+
+
 STORIES: tuple[Story, ...] = (
     hearsay,
     second_thoughts,
@@ -381,7 +432,16 @@ STORIES: tuple[Story, ...] = (
     resume_given_up,
     taken_and_locked,
     all_stand_still,
+    frozen,
+    frozen_unawares,
+    frozen_and_called,
 )
 
 WITH_A_SPARE: tuple[Story, ...] = (two_learners, learner_and_resume)
 """Those that take a fourth node."""
+
+WITHOUT_PROOFS: tuple[Story, ...] = (frozen_unawares,)
+"""Those that only a chain survives in which a refusal proves nothing."""
+
+PERHAPS_WITHOUT_PROOFS: tuple[Story, ...] = (late_lender, gone_on_alone, hearsay)
+"""Those that come off in such a chain, too."""

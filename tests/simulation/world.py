@@ -15,9 +15,10 @@ from typing import Any
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.messages import Entry, Message
 from chainchat.chain.record import Record
+from chainchat.chain.replica import Persist
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
-from chainchat.server.node import Node, Replied, begin_life
+from chainchat.server.node import AnyEffect, Node, Replied, begin_life
 from chainchat.storage import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
@@ -40,6 +41,9 @@ DRIFT = 0.065
 INCARNATION_STEP = 1_000
 """A life's number is up to so much above the one before, as in the product."""
 
+NONCES = 2**48
+"""A life's pings are numbered from a random number below this, as in the product."""
+
 EVENTS = {
     "): without ": "splice",
     "has caught up and joins": "join",
@@ -50,6 +54,9 @@ EVENTS = {
     "goes on without this node": "exclusion",
     "copying first": "copied longer log",
     "is older than it was": "refused backup",
+    "it was paused, or one was set": "doubt, because of its own clocks",
+    " was paused; what was known": "doubt, because of another's clock",
+    "those of the others": "wall clock unlike the others'",
 }
 """What a run may reach, by what the nodes log of it."""
 
@@ -67,6 +74,7 @@ class Host:
         disks: counts the disks that were new here.
         slowness: what its work costs, in multiples of the usual prices.
         wall_offset: of its wall clock, milliseconds.
+        wall_most: the largest that it ever had.
         paused: whether it does nothing for now.
         busy: whether that is because it is still at work on what it did last.
         kept: what is to run when it is not paused any more.
@@ -83,6 +91,7 @@ class Host:
     disks: int = 1
     slowness: float = 1.0
     wall_offset: int = 0
+    wall_most: int = 0
     paused: bool = False
     busy: bool = False
     pauses: int = 0
@@ -148,11 +157,13 @@ class World:
 
     Attributes:
         calm: whether nothing goes wrong any more.
+        refusal_is_death: as in ``chain.ini``.
         priced: whether work takes time, see ``work``.
         written: whether anything was written to a disk; for the checks, which set it back.
         events: what was reached, by the names in ``EVENTS``.
         on_record: called after a record was written, with the host, the old and the new one.
         on_applied: called when a node has applied entries.
+        on_numbered: called with a head and the entries that it is about to write.
         on_cut: called with the entries that are about to leave the log of a host.
         on_start: called when a process is about to start.
         on_death: called when a process has died.
@@ -168,6 +179,7 @@ class World:
         node_class: type["TracedNode"],
         trace: Callable[[str], None] | None = None,
         priced: bool = False,
+        refusal_is_death: bool = True,
     ) -> None:
         self.random = random.Random(seed)
         self.clock = WorldClock()
@@ -176,9 +188,11 @@ class World:
         self.positions = (*founding, *spares)
         self.calm = self.written = False
         self.priced = priced
+        self.refusal_is_death = refusal_is_death
         self.events: Counter[str] = Counter()
         self.on_record: list[Callable[[Host, Record | None, Record], None]] = []
         self.on_applied: list[Callable[[Node, Sequence[Entry]], None]] = []
+        self.on_numbered: list[Callable[[Node, Sequence[Entry]], None]] = []
         self.on_cut: list[Callable[[Host, Sequence[Entry]], None]] = []
         self.on_start: list[Callable[[Host], None]] = []
         self.on_death: list[Callable[[Host], None]] = []
@@ -272,9 +286,11 @@ class World:
             founding=self.founding,
             suspect_after=SUSPECT_AFTER,
             longest_pause=LONGEST_PAUSE,
-            wall=lambda: WALL_START + int(self.clock.now * 1000) + host.wall_offset,
+            wall=lambda: self.wall(host, host.wall_offset),
             fail=lambda error: self._failed(host, error),
             excluded=lambda: self.outward(host, partial(self._begin_anew, host, host.life)),
+            first_nonce=self.random.randrange(NONCES),
+            refusal_is_death=self.refusal_is_death,
         )
         node.world = self
         self.note(f"{host.position} starts as {node.me.origin}")
@@ -340,6 +356,32 @@ class World:
             host.busy = False
         self._stand_still(host, seconds)
 
+    def freeze(self, host: Host, seconds: float, *, wall: bool) -> None:
+        """A hypervisor stops the machine, with the clock that timeouts follow.
+
+        Args:
+            host: the machine.
+            seconds: of true time.
+            wall: whether its wall clock stands still as well, and is not set when it wakes.
+        """
+        if (host.paused and not host.busy) or host.node is None:
+            return
+        self.note(f"the clock of {host.position} stands still")
+        host.clock.frozen += seconds
+        if wall:
+            host.wall_offset -= int(seconds * 1000)
+        self.pause(host, seconds)
+
+    def wall(self, host: Host, offset: int) -> int:
+        """What its wall clock says if it is ``offset`` milliseconds ahead of true time."""
+        return WALL_START + int(host.clock.true() * 1000) + offset
+
+    def set_wall(self, host: Host, offset: int) -> None:
+        """Somebody sets its wall clock: it is ``offset`` milliseconds ahead of true time."""
+        self.note(f"the wall clock of {host.position} is set to {offset / 1000:+.0f} s")
+        host.wall_offset = offset
+        host.wall_most = max(host.wall_most, offset)
+
     def _stand_still(self, host: Host, seconds: float) -> None:
         host.paused = True
         host.pauses += 1
@@ -397,6 +439,12 @@ class TracedNode(Node):
     def host(self) -> Host:
         """The machine that it runs on."""
         return self.world.hosts[self.me.position]
+
+    def _perform(self, effect: AnyEffect) -> None:
+        if isinstance(effect, Persist) and self.configuration.head == self.me.position:
+            for told in self.world.on_numbered:
+                told(self, effect.entries)
+        super()._perform(effect)
 
     def receive(self, sender: str, message: Message) -> None:
         self.world.work(self.host, work.price(message))
