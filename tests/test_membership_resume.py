@@ -296,7 +296,8 @@ def test_the_proposer_first_copies_a_longer_log():
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 9))
     report, copy = node.receive("tail", voted, 0.1)
     assert report == Report(
-        "tail holds entries up to 9 of epoch 1, this log ends with 7 of epoch 1: copying first",
+        "the log of tail ends with entry 9 of epoch 1 (), this one with entry 7 of epoch 1 (): "
+        "copying first",
         alarm=True,
     )
     assert copy == Copy("tail")

@@ -33,7 +33,7 @@ from chainchat.server.writing import write_at_once
 if TYPE_CHECKING:
     from chainchat.server.links import Links
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 HELLO_SECONDS = 5.0
 """How long a new connection may take to say who it is."""
