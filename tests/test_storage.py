@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.messages import Entry, EntryId, chained, encode_entries
 from chainchat.chain.replica import fitting, size
 from chainchat.chat.commands import Say, Saying, encode
 from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
+from chainchat.storage.checksums import checked
 from chainchat.storage.memory import MemoryStorage
-from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
+from chainchat.storage.sqlite import DATABASE, SCHEMA_VERSION, SQLiteStorage
 
 deterministic = settings(derandomize=True, max_examples=60, deadline=None)
 
@@ -373,6 +375,57 @@ def test_what_is_known_to_be_committed_is_not_cut(storage):
     assert storage.cut(4) is not None
 
 
+def test_what_was_noted_with_a_batch_is_committed_and_not_cut(storage):
+    storage.append(entries(1, 4), 2)
+    assert storage.committed == 2
+    storage.append(entries(5, 6), 4)
+    storage.append(entries(7, 7))
+    assert storage.committed == 4
+    with pytest.raises(StorageError):
+        storage.cut(3)
+    assert storage.cut(4) is not None
+    assert storage.committed == 4
+
+
+def test_what_was_read_before_a_cut_is_not_what_comes_in_its_place(storage):
+    storage.append(entries(1, 3))
+    storage.append(entries(4, 6))
+    assert storage.read(0, 6, MUCH) == entries(1, 6)
+    storage.cut(3)
+    storage.append(entries(4, 6, epoch=2))
+    assert storage.read(0, 6, MUCH) == entries(1, 3) + entries(4, 6, epoch=2)
+    assert list(storage.entries([5])) == entries(5, 5, epoch=2)
+    storage.cut(5)
+    storage.append(entries(6, 6, epoch=3))
+    assert storage.read(3, 6, MUCH) == entries(4, 5, epoch=2) + entries(6, 6, epoch=3)
+
+
+def test_a_cut_takes_the_senders_out_of_the_index_with_the_messages(storage):
+    storage.append(entries(1, 6))
+    storage.index(rows((EVERY_READER, 2, BOB), (EVERY_READER, 5, BOB)))
+    storage.cut(3)
+    storage.append(entries(4, 6, epoch=2))
+    storage.index(rows((EVERY_READER, 5, ALICE)))
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=ALICE) == [2]
+    assert storage.ids_before(BOB, 10, 10, unless_sender=BOB) == [5]
+
+
+def test_a_checkpoint_belongs_to_one_log(storage):
+    storage.append(chained(EntryId(), entries(1, 4)))
+    checkpoint(storage, 4, b"image")
+    assert storage.newest_checkpoint() == Checkpoint(4, b"image")
+    if isinstance(storage, MemoryStorage):
+        storage._log[3] = replace(storage._log[3], digest=bytes(16))
+    else:
+        other = chained(EntryId(), entries(1, 3) + entries(4, 4, epoch=2))
+        update = "UPDATE log SET entries = ?"
+        storage._database.execute(update, (checked(encode_entries(other)),))
+        storage._batches.clear()
+        storage._last = storage._end()
+    with pytest.raises(StorageError, match="is of another log"):
+        storage.newest_checkpoint()
+
+
 def test_what_is_cut_is_kept():
     storage = MemoryStorage()
     storage.append(entries(1, 6))
@@ -382,6 +435,59 @@ def test_what_is_cut_is_kept():
 
 
 # --- on a disk ---------------------------------------------------------------------------
+
+
+def test_what_a_batch_says_of_those_before_survives_reopening_and_a_cut(data):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 3))
+    storage.append(entries(4, 6), 3)
+    storage.write_committed(2)
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert storage.committed == 3
+    storage.cut(5)
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert storage.committed == 3
+    with pytest.raises(StorageError):
+        storage.cut(2)
+    storage.close()
+
+
+def test_what_is_cut_is_on_disk_before_it_leaves_the_log(data, monkeypatch):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 3))
+    other = sqlite3.connect(data / DATABASE)
+    seen = []
+
+    def sync(descriptor, real=os.fsync):
+        real(descriptor)
+        [rows] = other.execute("SELECT count(*) FROM log WHERE last > 2").fetchone()
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        written = len(path.read_bytes().splitlines()) if path.is_file() else None
+        seen.append((path.name, rows, written))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    side_file = storage.cut(1)
+    assert seen == [(side_file.name, 1, 2), (data.name, 1, None)]
+    assert other.execute("SELECT max(last) FROM log").fetchone() == (1,)
+    other.close()
+    storage.close()
+
+
+def test_a_checkpoint_lets_go_of_the_index_that_it_has_written(data):
+    """Else every message ever said would be in memory, and written again each time."""
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 6))
+    storage.index(rows((ALICE, 2, BOB), (EVERY_READER, 3, BOB)))
+    checkpoint(storage, 3)
+    assert not storage._index.runs
+    assert not storage._unwritten.runs
+    storage.index(rows((ALICE, 5, BOB)))
+    checkpoint(storage, 6)
+    assert storage._database.execute("SELECT count(*) FROM messages").fetchone() == (3,)
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 3, 5]
+    storage.close()
 
 
 def test_everything_survives_reopening(data):
