@@ -344,6 +344,9 @@ def half_is_enough(base: Configuration, remaining, clean) -> bool:
 CROWD = "crowd"
 """In place of a story: it takes a run with a crowd."""
 
+HISTORIES = "histories"
+"""In place of a story: it takes a run in which two chains confirm different entries."""
+
 PLANTED: dict[str, tuple[Any, Story | str | None]] = {
     bug.__name__: (bug, story)
     for bug, story in (
@@ -360,6 +363,8 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (planted_log.NeverTellsHolding, None),
         (planted_log.ActsOnAnyEpoch, None),
         (planted_log.LosesMarks, None),
+        (planted_log.IgnoresDigests, HISTORIES),
+        (planted_log.NotesNothingAsCommitted, HISTORIES),
         (BelievesStaleProofs, None),
         (CountsFromTheAnswer, stories.second_thoughts),
         (ForgetsWhomItTriedToExclude, stories.second_thoughts),
@@ -395,7 +400,7 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (half_is_enough, None),
     )
 }
-"""Each bug by its name, and the story that brings it out, if it takes one, or a crowd."""
+"""Each bug by its name, and the story that brings it out, or the kind of run, if it takes one."""
 
 PLACES = {
     TracedNode: "tests.simulation.scenario.TracedNode",
