@@ -490,6 +490,26 @@ def test_a_checkpoint_lets_go_of_the_index_that_it_has_written(data):
     storage.close()
 
 
+def test_what_comes_while_a_checkpoint_is_written_is_not_written_with_it(data):
+    """It is indexed again at the next start, and written with the next checkpoint."""
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 6))
+    storage.index(rows((ALICE, 2, BOB)))
+    storage.begin_checkpoint(3)
+    storage.index(rows((ALICE, 5, BOB)))
+    while storage.write_records([]):
+        pass
+    storage.finish_checkpoint(b"head")
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 5]
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2]
+    storage.index(rows((ALICE, 5, BOB)))
+    checkpoint(storage, 6)
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 5]
+    storage.close()
+
+
 def test_everything_survives_reopening(data):
     storage = SQLiteStorage(data)
     storage.append(entries(1, 3))
