@@ -155,11 +155,11 @@ class Node:
         wall: Callable[[], int],
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
+        new_identity: Callable[[], int],
         known: Iterable[str] = (),
         longest_pause: float = LONGEST_PAUSE,
         work: WorkClock | None = None,
         space: Space = PLENTY,
-        new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
         """A node that has not started.
 
@@ -174,11 +174,11 @@ class Node:
             wall: the wall clock, UTC milliseconds.
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
+            new_identity: chooses a configuration's, at random.
             known: all positions that ``chain.ini`` names, spares too.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
             space: on the disk of the data.
-            new_identity: chooses a configuration's, at random.
         """
         self.me = me
         self._applied = Applied(storage)
