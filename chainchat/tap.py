@@ -28,7 +28,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from chainchat import config
-from chainchat.chain.configuration import Member
+from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
@@ -290,6 +290,7 @@ class NodeService(Service):
             space=Space(lambda: free_octets(own.data), settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             refusal_is_death=settings.refusal_is_death,
+            new_identity=new_identity,
         )
         self._room = Room(self._node, reactor)
         log.info(
@@ -306,7 +307,7 @@ class NodeService(Service):
         epoch = forced_epoch(record.configuration.epoch)
         assert self._fenced is not None
         try:
-            forced = forced_alone(record, me, epoch, self._fenced)
+            forced = forced_alone(record, me, epoch, self._fenced, new_identity())
         except ValueError as error:
             raise config.ConfigError(f"--fenced {','.join(self._fenced)}: {error}") from None
         forced = structs_replace(forced, founding=record.founding or self._settings.founding)
@@ -385,6 +386,11 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Session]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
+
+
+def new_identity() -> int:
+    """A configuration's, at random."""
+    return secrets.randbits(IDENTITY_BITS)
 
 
 def forced_epoch(known: int) -> int:

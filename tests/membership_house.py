@@ -38,6 +38,13 @@ class OwnLog:
     progress: str = ""
     nearby: frozenset[Member] = frozenset()
     low: bool = False
+    committed: EntryId = field(default_factory=EntryId)
+
+    def id_of(self, seq):
+        """As if all of it were of one epoch."""
+        if not seq or seq > self.last.seq:
+            return None if seq else EntryId()
+        return self.last if seq == self.last.seq else EntryId(self.last.epoch, seq)
 
 
 def life(me, record=None, founding=THREE, known=()):
@@ -179,7 +186,9 @@ class House:
                 case Seal() if self.learners_copy:
                     self.wire.append((effect.learner.position, position, effect.learner))
                 case Copy():
-                    node.own.last = max(node.own.last, self.lives[effect.source].own.last)
+                    source = self.lives[effect.source].own
+                    if source.last.is_beyond(node.own.last):
+                        node.own.last = source.last
                 case Excluded():
                     self.start(position)
                     return

@@ -50,6 +50,7 @@ class House:
         self.kept = lambda sender, to, message: False
         self.held_back = []
         self.excluded = []
+        self.new_identity = lambda: 0
         self.free = dict.fromkeys(PORTS, 10 * STOP)
 
     def __getitem__(self, position):
@@ -71,6 +72,7 @@ class House:
                 fail=self.fail,
                 excluded=lambda position=position: self.begin_anew(position),
                 space=Space(lambda position=position: self.free[position], STOP),
+                new_identity=self.new_identity,
             )
             others = [other for other in self.nodes if other != position]
             for other in others:

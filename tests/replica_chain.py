@@ -68,7 +68,7 @@ class Chain:
         match effect:
             case Persist():
                 self.trace.append(f"{position}: Persist")
-                self.logs[position].append(effect.entries)
+                self.logs[position].append(effect.entries, effect.committed)
             case Apply():
                 self.trace.append(f"{position}: Apply")
                 self.applied[position] += effect.entries

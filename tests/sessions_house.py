@@ -97,6 +97,7 @@ class House:
             wall=lambda: TIME + int(self.clock.seconds() * 1000),
             fail=self.failed,
             excluded=self.excluded,
+            new_identity=lambda: 0,
             work=self.work,
             space=Space(lambda: self.free, STOP),
         )

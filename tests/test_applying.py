@@ -1,8 +1,9 @@
 """Checkpoints: when they are begun, how they are written, and how neighbours compare."""
 
 import pytest
+from msgspec.structs import replace
 
-from chainchat.chain.messages import Entry
+from chainchat.chain.messages import Entry, EntryId, chained
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying
 from chainchat.server import applying
@@ -12,7 +13,19 @@ from chainchat.storage.memory import MemoryStorage
 HERE = "a.1"
 
 
+def holding(log):
+    """A storage with this log."""
+    storage = MemoryStorage()
+    storage.append(list(log))
+    return storage
+
+
 def entries(count):
+    """The log of so many entries."""
+    return chained(EntryId(), _unnamed(count))
+
+
+def _unnamed(count):
     """An opening, logins, and after each login what that account's program says."""
     yield Entry(1, 1, "", 0, 1_000, commands.encode(Origins((HERE,))))
     for number in range(1, count, 2):
@@ -48,19 +61,19 @@ def _small(monkeypatch):
 
 
 def test_checkpoints_fall_on_the_multiples_however_large_the_state_is():
-    digests = follow(Applied(MemoryStorage()), entries(400), slices=20)
+    digests = follow(Applied(holding(entries(400))), entries(400), slices=20)
     assert list(digests) == list(range(10, 401, 10))
 
 
 def test_however_many_slices_a_checkpoint_takes_its_digest_is_the_same():
-    fast = follow(Applied(MemoryStorage()), entries(400), slices=20)
-    slow = follow(Applied(MemoryStorage()), entries(400), slices=1)
+    fast = follow(Applied(holding(entries(400))), entries(400), slices=20)
+    slow = follow(Applied(holding(entries(400))), entries(400), slices=1)
     assert slow
     assert slow == {seq: fast[seq] for seq in slow}
 
 
 def test_a_checkpoint_that_takes_too_long_puts_the_next_one_off():
-    applied = Applied(MemoryStorage())
+    applied = Applied(holding(entries(60)))
     assert follow(applied, entries(60), slices=0) == {}
     assert applied.checkpointing
     while applied.checkpointing:
@@ -74,8 +87,8 @@ def test_a_checkpoint_that_takes_too_long_puts_the_next_one_off():
 
 def test_a_node_that_restarts_in_the_middle_of_a_checkpoint_ends_with_the_same_digests():
     log = list(entries(400))
-    steady = follow(Applied(MemoryStorage()), log, slices=20)
-    storage = MemoryStorage()
+    steady = follow(Applied(holding(log)), log, slices=20)
+    storage = holding(log)
     for stop in range(15, 400, 35):
         applied = Applied(storage)
         follow(applied, log[applied.state.applied : stop], slices=1)
@@ -83,19 +96,34 @@ def test_a_node_that_restarts_in_the_middle_of_a_checkpoint_ends_with_the_same_d
     digests = follow(applied, log[applied.state.applied :], slices=20)
     assert len(digests) > 2
     assert digests == {seq: steady[seq] for seq in digests}
-    steady_state = Applied(MemoryStorage())
+    steady_state = Applied(holding(log))
     follow(steady_state, log, slices=20)
     assert applied.state.image() == steady_state.state.image()
 
 
 def test_a_digest_is_compared_whichever_of_the_two_comes_first():
-    applied, log = Applied(MemoryStorage()), list(entries(40))
+    log = entries(40)
+    applied = Applied(holding(log))
     applied.compare(10, b"another", "middle")
     with pytest.raises(StateMismatchError, match="as of entry 10 differs from that of middle"):
         follow(applied, log, slices=20)
-    applied = Applied(MemoryStorage())
+    applied = Applied(holding(log))
     digests = follow(applied, log, slices=20)
     applied.compare(40, digests[40], "middle")
     applied.compare(30, b"long ago", "middle")
     with pytest.raises(StateMismatchError):
         applied.compare(40, b"another", "middle")
+
+
+def test_the_digest_is_that_of_the_log_as_well():
+    """Two logs that come to the same state are two histories all the same."""
+    log = entries(40)
+    other = chained(EntryId(), [replace(log[0], time=999), *log[1:]])
+    states = [Applied(holding(one)) for one in (log, other)]
+    mine, theirs = (
+        follow(state, one, slices=20) for state, one in zip(states, (log, other), strict=True)
+    )
+    assert states[0].state.image() == states[1].state.image()
+    with pytest.raises(StateMismatchError, match="as of entry 40 differs from that of middle"):
+        states[0].compare(40, theirs[40], "middle")
+    states[0].compare(40, mine[40], "middle")

@@ -3,11 +3,12 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logs_made_up import entries, everything, log_of
+from logs_made_up import entries, entry, everything, log_of
 from msgspec.structs import replace
 
 from chainchat.chain.catching_up import (
     NEAR_ENTRIES,
+    Apart,
     Cut,
     Learner,
     Sponsor,
@@ -15,7 +16,7 @@ from chainchat.chain.catching_up import (
     newest_not_after,
 )
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced
+from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced, chained
 from chainchat.chain.replica import Send, size
 from chainchat.storage.memory import MemoryStorage
 
@@ -118,7 +119,8 @@ def test_a_learner_cuts_what_is_not_common_and_takes_the_rest(mine, its, common)
     pair.run()
     assert everything(pair.mine) == everything(pair.its)
     assert pair.mine.cuts == list(before[common:])
-    assert pair.of_kind(Cut) == ([Cut(common)] if common < len(mine) else [])
+    end = pair.its.last
+    assert pair.of_kind(Cut) == ([Cut(common, end)] if common < len(mine) else [])
     assert [e for take in pair.of_kind(Take) for e in take.entries] == list(
         everything(pair.its)[common:]
     )
@@ -151,6 +153,44 @@ def test_entries_of_several_sequence_numbers_are_common_or_cut_as_a_whole(mine, 
     pair.run()
     assert everything(pair.mine) == everything(pair.its)
     assert pair.mine.cuts == [entry for entry in before if entry.seq > common]
+
+
+def named(epochs, different_from=None, *, salt=b"x"):
+    """A log whose entries have digests; two of them differ from some entry on."""
+    made = [
+        entry(seq, epoch, b"x" if different_from is None or seq < different_from else salt)
+        for seq, epoch in enumerate(epochs, 1)
+    ]
+    log = MemoryStorage()
+    log.append(chained(EntryId(), made))
+    return log
+
+
+@pytest.mark.parametrize(("mine", "its"), [(40, 40), (40, 55), (55, 40), (7, 40), (40, 7)])
+@pytest.mark.parametrize("apart", [1, 2, 6, 7])
+@pytest.mark.parametrize("step", [1, 7, 100])
+def test_of_two_chains_that_had_the_same_epochs_the_true_common_entry_is_found(
+    mine, its, apart, step
+):
+    """Nothing but the content tells the two logs apart."""
+    epochs = [1 + seq // step for seq in range(60)]
+    pair = Pair(named(epochs[:mine], apart), named(epochs[:its], apart, salt=b"y"))
+    before = everything(pair.mine)
+    pair.begin()
+    pair.run()
+    assert everything(pair.mine) == everything(pair.its)
+    assert pair.of_kind(Cut) == [Cut(apart - 1, pair.its.last)]
+    assert pair.mine.cuts == list(before[apart - 1 :])
+
+
+def test_the_common_entry_of_two_long_chains_is_found_in_few_questions():
+    for apart in (2, 600, 1_500, 1_999):
+        mine, its = named([1] * 2_000, apart), named([1] * 2_000, apart, salt=b"y")
+        pair = Pair(mine, its)
+        pair.begin()
+        pair.run()
+        assert everything(pair.mine) == everything(pair.its)
+        assert len(pair.of_kind(Send)) < 20
 
 
 @pytest.mark.parametrize(("mine", "its"), [((1, 1, 2), (1, 1, 2)), ((1, 1, 1), (1, 1)), ((), ())])
@@ -278,6 +318,28 @@ def test_it_does_not_ask_again_while_parts_come():
     carry_out(log, learner.copied("tail", in_parts(2, 1)[0], 0.4 * SUSPECT_AFTER))
     assert list(learner.tick(0.8 * SUSPECT_AFTER)) == []
     assert list(learner.tick(1.0 * SUSPECT_AFTER)) != []
+
+
+def test_before_a_resume_another_history_is_told_and_nothing_is_cut():
+    mine, its = named([1] * 5, 3), named([1] * 5, 3, salt=b"y")
+    before = everything(mine)
+    learner, source = learner_with(mine), Sponsor(its)
+    [ask] = learner.begin("head", EPOCH, 0.0, committed=False)
+    source.asked("newcomer", ask.message)
+    [answer] = source.turn(set())
+    [apart] = learner.differs("head", answer.message, 0.0)
+    assert apart == Apart("head", its.id_of(3))
+    assert learner.source is None
+    assert everything(mine) == before
+
+
+def test_answers_of_another_configuration_are_not_believed():
+    learner = learner_with(log_of())
+    [ask] = learner.begin("tail", EPOCH, 0.0, identity=7)
+    assert ask.message == Fetch(EPOCH, ME, EntryId(), 7)
+    other = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False, identity=8)
+    assert list(learner.copied("tail", other, 0.0)) == []
+    assert list(learner.copied("tail", replace(other, identity=7), 0.0)) != []
 
 
 def test_before_a_resume_it_leaves_its_log_as_it_is_though_the_source_has_less():

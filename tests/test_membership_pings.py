@@ -1,5 +1,6 @@
 """Membership: who confirms whom, who is asked and who is silent (rule 1)."""
 
+import pytest
 from membership_house import (
     SUSPECT_AFTER,
     THREE,
@@ -16,7 +17,9 @@ from membership_house import (
     ticks,
     vote_for,
 )
+from msgspec.structs import replace
 
+from chainchat.chain.membership import Report, TwoHistories
 from chainchat.chain.messages import (
     Abort,
     ClockReading,
@@ -64,6 +67,59 @@ def test_a_member_confirms_a_member():
         clocks=ClockReading(5.0),
     )
     assert list(node.receive("tail", Ping(member("tail"), 8, 1), 5.0)) == [Send("tail", pong)]
+
+
+def test_nobody_of_another_chain_is_confirmed():
+    """It is not said to be so by its epoch, which is the same, nor by who it is."""
+    node = active("middle")
+    ping = Ping(member("tail"), 8, 1, identity=9)
+    [answer] = node.receive("tail", ping, 0.0)
+    assert not answer.message.confirms
+    assert confirms(node, member("tail"))
+
+
+MINE, THEIRS = EntryId(1, 7, b"mine"), EntryId(1, 7, b"theirs")
+
+
+def compared(node, committed, configuration=None):
+    node.own.last = node.own.committed = MINE
+    there = configuration or node.configuration
+    pong = Pong(member("tail"), 8, there, False, committed, False, committed=committed)
+    return [
+        effect
+        for effect in node.receive("tail", pong, 0.0)
+        if isinstance(effect, Report | TwoHistories) and "two histories" in effect.text
+    ]
+
+
+def test_two_members_that_know_different_entries_to_be_committed_do_not_go_on():
+    alarm, stop = compared(active("middle"), THEIRS)
+    assert alarm.alarm
+    assert alarm.text.startswith("ALARM: tail and this node have two histories: there, in epoch 1 ")
+    assert f", {THEIRS} was committed, and here, in epoch 1 " in alarm.text
+    assert isinstance(stop, TwoHistories)
+
+
+def test_another_chains_history_is_an_alarm_and_no_reason_to_stop():
+    other = replace(configuration(1, "tail"), identity=9)
+    [alarm] = compared(active("middle"), THEIRS, other)
+    assert isinstance(alarm, Report)
+
+
+@pytest.mark.parametrize("committed", [MINE, EntryId(1, 6), EntryId(), EntryId(1, 8, b"theirs")])
+def test_one_that_knows_less_or_more_to_be_committed_has_the_same_history(committed):
+    assert compared(active("middle"), committed) == []
+
+
+def test_histories_are_compared_once_on_each_link_and_in_each_configuration():
+    node = active("middle", "middle", "tail")
+    assert compared(node, MINE) == []
+    assert compared(node, THEIRS) == []
+    list(node.linked("tail", member("tail"), 0.1))
+    assert compared(node, THEIRS) != []
+    later = configuration(2, "middle", "tail")
+    list(node.receive("tail", Decided(later), 0.2))
+    assert compared(node, THEIRS) != []
 
 
 def test_who_is_no_member_confirms_nobody():

@@ -6,6 +6,7 @@ from membership_house import (
     THREE,
     TICK,
     House,
+    OwnLog,
     active,
     configuration,
     founded,
@@ -19,7 +20,7 @@ from membership_house import (
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.membership import Copy, Report, Save
+from chainchat.chain.membership import Copy, Membership, Report, Save
 from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote, Voted
 from chainchat.chain.record import Record, Status
 
@@ -296,7 +297,8 @@ def test_the_proposer_first_copies_a_longer_log():
     voted = Voted(member("tail", 2), proposal.vote, EntryId(1, 9))
     report, copy = node.receive("tail", voted, 0.1)
     assert report == Report(
-        "tail holds entries up to 9 of epoch 1, this log ends with 7 of epoch 1: copying first",
+        "the log of tail ends with entry 9 of epoch 1 (), this one with entry 7 of epoch 1 (): "
+        "copying first",
         alarm=True,
     )
     assert copy == Copy("tail")
@@ -338,8 +340,78 @@ def test_a_vote_counts_no_more_when_somebody_turns_out_to_hold_more():
     node.own.last = EntryId(1, 5)
     list(node.receive("middle", Voted(member("middle", 2), vote, EntryId(1, 5)), 0.2))
     assert not node.active
+    list(node.receive("tail", Voted(member("tail", 2), vote, EntryId()), 0.25))
+    list(node.receive("tail", Voted(member("tail", 2), vote, EntryId(1, 4)), 0.25))
+    assert not node.active  # it still lacks what was copied since
     list(node.receive("tail", Voted(member("tail", 2), vote, EntryId(1, 5)), 0.3))
     assert node.active
+
+
+MINE, THEIRS = EntryId(1, 7, b"mine"), EntryId(1, 7, b"theirs")
+APART = (
+    "ALARM: {} has another history than this node: its log has entry 7 of epoch 1 (74686569), "
+    "this one ends with entry 7 of epoch 1 (6d696e65) and has entry 7 of epoch 1 (6d696e65). "
+    "They cannot be in one chain"
+)
+
+
+def test_the_vote_of_one_with_another_history_does_not_count():
+    node = wedged("head", *TWO)
+    node.own.last = MINE
+    [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
+    voted = Voted(member("tail", 2), proposal.vote, THEIRS)
+    for now, said in ((0.1, [Report(APART.format("tail"), alarm=True)]), (0.2, [])):
+        assert list(node.receive("tail", voted, now)) == said
+    assert not node.active
+    list(node.receive("tail", replace(voted, last=MINE), 0.3))
+    assert node.active
+
+
+def test_nobody_votes_for_one_with_another_history():
+    node = wedged("tail", *TWO)
+    node.own.last = MINE
+    resumed = configuration(2, *TWO, head=2, tail=2)
+    vote = vote_for(resumed, member("head", 2))
+    apart = Propose(node.configuration, vote, THEIRS)
+    said = list(node.receive("head", apart, 0.1))
+    assert said == [Report(APART.format("head"), alarm=True)]
+    assert node.record.vote is None
+    assert of_kind(node.receive("head", replace(apart, last=MINE), 0.2), Voted) != []
+
+
+def test_who_finds_that_it_cannot_copy_from_a_member_says_so_once():
+    node = wedged("tail", *TWO)
+    node.own.last = MINE
+    said = [list(node.apart("head", THEIRS)) for _ in range(2)]
+    assert said == [[Report(APART.format("head"), alarm=True)], []]
+
+
+# --- the identity of a configuration -------------------------------------------------------
+
+
+def test_each_proposal_has_an_identity_of_its_own_and_keeps_it():
+    numbers = iter(range(1, 100))
+    me = member("head", 2)
+    record = Record(me.id, 2, THREE, configuration(1, *TWO))
+    node = Membership(
+        me, record, THREE, OwnLog(), suspect_after=1.0, new_identity=lambda: next(numbers)
+    )
+    [first] = of_kind(is_back(node, member("tail", 2)), Propose)
+    [again] = of_kind(node.tick(0.1), Propose)
+    assert first.vote == again.vote
+    assert first.vote.configuration.identity == 1
+    [other] = of_kind(is_back(node, member("tail", 3), 0.2), Propose)
+    assert other.vote.configuration.identity == 2
+
+
+def test_a_vote_is_for_one_identity():
+    node = wedged("tail", *TWO)
+    resumed = replace(configuration(2, *TWO, head=2, tail=2), identity=5)
+    base = replace(node.configuration, identity=3)
+    vote = vote_for(resumed, member("head", 2))
+    assert of_kind(node.receive("head", Propose(base, vote), 0.1), Voted) == []
+    [voted] = of_kind(node.receive("head", Propose(node.configuration, vote), 0.2), Voted)
+    assert voted.vote.configuration.identity == 5
 
 
 def test_a_voter_with_a_shorter_log_copies_and_votes_again():

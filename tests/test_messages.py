@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import DecodeError, msgpack
+from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.messages import (
+    DIGEST_OCTETS,
     KINDS,
     MAX_FRAME,
     BadMessageError,
@@ -17,6 +19,7 @@ from chainchat.chain.messages import (
     Ping,
     Submit,
     Vote,
+    chained,
     decode,
     decode_entries,
     encode,
@@ -57,6 +60,8 @@ def test_there_are_the_kinds_of_the_chain_of_membership_and_of_catching_up():
 @given(st.one_of([st.from_type(kind) for kind in KINDS.values()]))
 @deterministic
 def test_every_message_survives_the_wire(message):
+    if isinstance(message, Forward | Copied):
+        message = replace(message, entries=chained(message.previous, message.entries))
     kind, body = encode(message)
     assert KINDS[kind] is type(message)
     assert decode(kind, body) == message
@@ -111,12 +116,50 @@ def test_a_field_that_a_later_version_adds_is_ignored():
 
 
 def test_logs_are_compared_by_the_epoch_of_their_end_and_then_by_length():
-    assert EntryId(epoch=2, seq=5) > EntryId(epoch=1, seq=9)
-    assert EntryId(epoch=2, seq=6) > EntryId(epoch=2, seq=5) > EntryId()
+    assert EntryId(epoch=2, seq=5).is_beyond(EntryId(epoch=1, seq=9))
+    assert EntryId(epoch=2, seq=6).is_beyond(EntryId(epoch=2, seq=5))
+    assert EntryId(epoch=2, seq=5).is_beyond(EntryId())
+    assert not EntryId(2, 5, b"one").is_beyond(EntryId(2, 5, b"other"))
+    assert not EntryId(2, 5, b"other").is_beyond(EntryId(2, 5, b"one"))
 
 
-def test_an_entrys_name_is_its_epoch_and_number():
-    assert Entry(7, 3, "a.1", 1, 5, b"").id == EntryId(epoch=3, seq=7)
+FIRST = Entry(1, 1, "a.1", 1, 5, b"x")
+OTHERS = [
+    replace(FIRST, **{field: value})
+    for field, value in {
+        "seq": 2, "epoch": 2, "origin": "a.2", "number": 2, "time": 6, "command": b"y", "span": 2
+    }.items()
+]  # fmt: skip
+
+
+def test_an_entrys_name_covers_all_of_it_and_the_entry_before():
+    [first], others = chained(EntryId(), [FIRST]), [chained(EntryId(), [e])[0] for e in OTHERS]
+    assert first.id == EntryId(1, 1, first.digest)
+    assert len(first.digest) == DIGEST_OCTETS
+    after = chained(first.id, [Entry(2, 1, "a.1", 2, 5, b"x")])
+    after_others = [chained(other.id, [Entry(2, 1, "a.1", 2, 5, b"x")]) for other in others]
+    digests = [e.digest for e in (first, *others, *after, *(a[0] for a in after_others))]
+    assert len(set(digests)) == len(digests) == 16
+
+
+def test_a_digest_is_the_same_in_every_version():
+    """Else a new version would take an old one's log for another history."""
+    [first] = chained(EntryId(), [FIRST])
+    assert first.digest.hex() == "f97438974ef0706c50771abb4e029c3d"
+
+
+@pytest.mark.parametrize("kind", [Forward, Copied])
+@pytest.mark.parametrize("changed", [{"command": b"z"}, {"time": 7}, {"digest": bytes(16)}])
+def test_entries_whose_digests_are_not_their_own_are_none_that_a_node_sends(kind, changed):
+    first, second = chained(EntryId(), [FIRST, Entry(2, 1, "a.1", 2, 5, b"y")])
+    rest = {Forward: (0,), Copied: (second.id, False)}[kind]
+    good = kind(1, EntryId(), (first, second), *rest)
+    assert decode(*encode(good)) == good
+    for entries in ((replace(first, **changed), second), (first, replace(second, **changed))):
+        with pytest.raises(BadMessageError, match="is not that of its content"):
+            decode(*encode(kind(1, EntryId(), entries, *rest)))
+    with pytest.raises(BadMessageError, match="the digest of entry 2 is not"):
+        decode(*encode(kind(1, EntryId(1, 1, bytes(16)), (second,), *rest)))
 
 
 # --- frames ------------------------------------------------------------------------------
@@ -125,7 +168,8 @@ def test_an_entrys_name_is_its_epoch_and_number():
 @given(st.integers(0, MAX_COMMAND))
 @deterministic
 def test_no_entry_is_longer_than_its_size_says(length):
-    entry = Entry(LARGEST, LARGEST, LONGEST_ORIGIN, LARGEST, LARGEST, b"x" * length)
+    digest = bytes(DIGEST_OCTETS)
+    entry = Entry(LARGEST, LARGEST, LONGEST_ORIGIN, LARGEST, LARGEST, b"x" * length, digest=digest)
     assert len(encode_entries((entry,))) <= size(entry)
     assert size(entry) - length == ENTRY_OVERHEAD
 
@@ -162,9 +206,10 @@ def test_the_largest_frames_fit(lengths):
 
 def test_the_largest_batch_for_a_learner_fits():
     entries = [
-        Entry(seq, LARGEST, LONGEST_ORIGIN, LARGEST, LARGEST, b"") for seq in range(1, 1_000)
+        Entry(seq, LARGEST, LONGEST_ORIGIN, LARGEST, LARGEST, b"", 1, bytes(DIGEST_OCTETS))
+        for seq in range(1, 1_000)
     ]
-    end = EntryId(LARGEST, LARGEST)
+    end = EntryId(LARGEST, LARGEST, bytes(DIGEST_OCTETS))
     copied = Copied(LARGEST, end, tuple(fitting(entries, FRAME_ENTRIES)), end, True)
     assert len(copied.entries) == FRAME_ENTRIES // ENTRY_OVERHEAD
     assert len(encode(copied)[1]) <= MAX_FRAME

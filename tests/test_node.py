@@ -6,10 +6,12 @@ from itertools import count
 import pytest
 from msgspec import msgpack
 from msgspec.structs import replace
-from node_house import SUSPECT_AFTER, THREE, House, founded
+from node_house import SUSPECT_AFTER, THREE, House, founded, lines_logged
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import (
+    Ack,
+    Answer,
     Copied,
     Decided,
     Entry,
@@ -17,7 +19,11 @@ from chainchat.chain.messages import (
     Fetch,
     Forward,
     Pong,
+    Read,
     StateDigest,
+    Submission,
+    Submit,
+    Synced,
 )
 from chainchat.chain.record import Record
 from chainchat.chat import commands, queries
@@ -406,7 +412,72 @@ def test_what_is_in_flight_is_in_the_view(house):
     assert [house[position].view().role for position in THREE] == list(THREE)
 
 
+# --- another configuration of the same epoch ---------------------------------------------
+
+
+def of_another(message):
+    return replace(message, identity=9)
+
+
+@pytest.mark.parametrize(
+    ("position", "sender", "message"),
+    [
+        ("tail", "head", Read(1, 1, queries.encode(queries.Present()))),
+        ("head", "tail", Submit(1, "x.1", (Submission(1, b"x"),))),
+        ("head", "middle", Ack(1, 2)),
+        ("tail", "middle", StateDigest(1, 1, b"another")),
+    ],
+)
+def test_nothing_is_done_for_one_whose_configuration_is_another(house, position, sender, message):
+    house.slow = {("middle", "tail"), ("tail", "middle"), ("head", "middle")}
+    house.say("head")
+    house.clock.advance(0)
+    before = house.committed(), house.disks[position].last
+    with lines_logged() as lines:
+        for _ in range(2):
+            house[position].receive(sender, of_another(message))
+            house.clock.advance(0)
+    assert (house.committed(), house.disks[position].last) == before
+    assert not any(isinstance(sent, Answer) for sent in house.wires[position, sender])
+    text = f"{position}: ALARM: epoch 1 has two configurations: {sender} has another"
+    assert [line for _, line in lines] == [text]
+
+
+def test_nobody_of_another_configuration_copies_or_joins(house):
+    last = house.disks["tail"].last
+    house.wires["tail", "newcomer"] = wire = deque()
+    for message in (Fetch(1, NEWCOMER, last), Synced(1, NEWCOMER, last)):
+        house["tail"].receive("newcomer", of_another(message))
+    house.clock.advance(0)
+    assert not any(isinstance(sent, Copied) for sent in wire)
+
+
+def test_a_node_gives_what_it_proposes_an_identity():
+    house = House("head")
+    house.new_identity = lambda: 77
+    house.start("head")
+    house.run()
+    assert house["head"].configuration.identity == 77
+
+
 # --- states that differ ------------------------------------------------------------------
+
+
+def test_each_node_tells_the_next_what_it_has_come_to(house, monkeypatch):
+    monkeypatch.setattr(applying, "CHECKPOINT_ENTRIES", 3)
+    told = []
+    house.kept = lambda sender, to, message: (
+        isinstance(message, StateDigest) and (told.append((sender, to, message)) or False)
+    )
+    for _ in range(2):
+        house.say("head")
+    house.run()
+    assert sorted((sender, to, message.seq) for sender, to, message in told) == [
+        ("head", "middle", 3),
+        ("middle", "tail", 3),
+    ]
+    assert len({message.digest for *_, message in told}) == 1
+    assert house.disks["head"].id_of(3).digest in told[0][2].digest
 
 
 def test_nodes_that_come_to_different_states_stop(house, monkeypatch):

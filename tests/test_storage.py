@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.messages import Entry, EntryId, chained, encode_entries
 from chainchat.chain.replica import fitting, size
 from chainchat.chat.commands import Say, Saying, encode
 from chainchat.storage import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
+from chainchat.storage.checksums import checked
 from chainchat.storage.memory import MemoryStorage
-from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
+from chainchat.storage.sqlite import DATABASE, SCHEMA_VERSION, SQLiteStorage
 
 deterministic = settings(derandomize=True, max_examples=60, deadline=None)
 
@@ -36,6 +38,11 @@ def entries(first, last, epoch=1):
 
 def rows(*rows_):
     return [Indexed(reader, [id_], sender) for reader, id_, sender in rows_]
+
+
+def epoch_of(storage, seq):
+    held = storage.id_of(seq)
+    return None if held is None else held.epoch
 
 
 def checkpoint(storage, seq, head=b"head", *records):
@@ -64,8 +71,8 @@ def data(tmp_path):
 def test_new_storage_holds_nothing(storage):
     assert storage.last == EntryId(0, 0)
     assert storage.read(0, 10, MUCH) == []
-    assert storage.epoch_of(0) == 0
-    assert storage.epoch_of(1) is None
+    assert storage.id_of(0) == EntryId()
+    assert storage.id_of(1) is None
     assert storage.read_record() is None
     assert storage.newest_checkpoint() is None
     assert storage.committed == 0
@@ -85,7 +92,7 @@ def test_what_is_appended_in_batches_is_read_as_one_log(storage):
 def test_each_entry_has_its_epoch(storage):
     storage.append(entries(1, 2))
     storage.append(entries(3, 4, epoch=7))
-    assert [storage.epoch_of(seq) for seq in range(6)] == [0, 1, 1, 7, 7, None]
+    assert [epoch_of(storage, seq) for seq in range(6)] == [0, 1, 1, 7, 7, None]
 
 
 def test_a_read_takes_no_more_octets_than_it_was_given(storage):
@@ -126,7 +133,7 @@ def test_an_entry_is_found_by_any_of_its_sequence_numbers(storage):
     storage.append(log[2:])
     assert storage.last == EntryId(epoch=2, seq=7)
     assert list(storage.entries(range(1, 8))) == [log[n] for n in (0, 1, 1, 1, 2, 2, 3)]
-    assert [storage.epoch_of(seq) for seq in range(9)] == [0, 1, 1, 1, 1, 1, 1, 2, None]
+    assert [epoch_of(storage, seq) for seq in range(9)] == [0, 1, 1, 1, 1, 1, 1, 2, None]
     assert [storage.end_before(seq) for seq in range(9)] == [0, 1, 1, 1, 4, 4, 6, 7, 7]
     assert storage.read(0, 7, MUCH) == log
     assert storage.read(1, 6, MUCH) == log[1:3]
@@ -324,12 +331,12 @@ def test_a_cut_leaves_the_beginning_and_the_log_goes_on_from_there(storage, afte
     assert storage.cut(after) is not None
     assert storage.last == (EntryId(1, after) if after else EntryId())
     assert storage.read(0, 7, MUCH) == entries(1, after)
-    assert [storage.epoch_of(seq) for seq in range(after, 8)] == [min(after, 1)] + [None] * (
+    assert [epoch_of(storage, seq) for seq in range(after, 8)] == [min(after, 1)] + [None] * (
         7 - after
     )
     storage.append(entries(after + 1, 8, epoch=2))
     assert storage.read(0, 8, MUCH) == entries(1, after) + entries(after + 1, 8, epoch=2)
-    assert storage.epoch_of(8) == 2
+    assert epoch_of(storage, 8) == 2
 
 
 @pytest.mark.parametrize("after", [3, 4, 99])
@@ -368,6 +375,57 @@ def test_what_is_known_to_be_committed_is_not_cut(storage):
     assert storage.cut(4) is not None
 
 
+def test_what_was_noted_with_a_batch_is_committed_and_not_cut(storage):
+    storage.append(entries(1, 4), 2)
+    assert storage.committed == 2
+    storage.append(entries(5, 6), 4)
+    storage.append(entries(7, 7))
+    assert storage.committed == 4
+    with pytest.raises(StorageError):
+        storage.cut(3)
+    assert storage.cut(4) is not None
+    assert storage.committed == 4
+
+
+def test_what_was_read_before_a_cut_is_not_what_comes_in_its_place(storage):
+    storage.append(entries(1, 3))
+    storage.append(entries(4, 6))
+    assert storage.read(0, 6, MUCH) == entries(1, 6)
+    storage.cut(3)
+    storage.append(entries(4, 6, epoch=2))
+    assert storage.read(0, 6, MUCH) == entries(1, 3) + entries(4, 6, epoch=2)
+    assert list(storage.entries([5])) == entries(5, 5, epoch=2)
+    storage.cut(5)
+    storage.append(entries(6, 6, epoch=3))
+    assert storage.read(3, 6, MUCH) == entries(4, 5, epoch=2) + entries(6, 6, epoch=3)
+
+
+def test_a_cut_takes_the_senders_out_of_the_index_with_the_messages(storage):
+    storage.append(entries(1, 6))
+    storage.index(rows((EVERY_READER, 2, BOB), (EVERY_READER, 5, BOB)))
+    storage.cut(3)
+    storage.append(entries(4, 6, epoch=2))
+    storage.index(rows((EVERY_READER, 5, ALICE)))
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=ALICE) == [2]
+    assert storage.ids_before(BOB, 10, 10, unless_sender=BOB) == [5]
+
+
+def test_a_checkpoint_belongs_to_one_log(storage):
+    storage.append(chained(EntryId(), entries(1, 4)))
+    checkpoint(storage, 4, b"image")
+    assert storage.newest_checkpoint() == Checkpoint(4, b"image")
+    if isinstance(storage, MemoryStorage):
+        storage._log[3] = replace(storage._log[3], digest=bytes(16))
+    else:
+        other = chained(EntryId(), entries(1, 3) + entries(4, 4, epoch=2))
+        update = "UPDATE log SET entries = ?"
+        storage._database.execute(update, (checked(encode_entries(other)),))
+        storage._batches.clear()
+        storage._last = storage._end()
+    with pytest.raises(StorageError, match="is of another log"):
+        storage.newest_checkpoint()
+
+
 def test_what_is_cut_is_kept():
     storage = MemoryStorage()
     storage.append(entries(1, 6))
@@ -377,6 +435,79 @@ def test_what_is_cut_is_kept():
 
 
 # --- on a disk ---------------------------------------------------------------------------
+
+
+def test_what_a_batch_says_of_those_before_survives_reopening_and_a_cut(data):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 3))
+    storage.append(entries(4, 6), 3)
+    storage.write_committed(2)
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert storage.committed == 3
+    storage.cut(5)
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert storage.committed == 3
+    with pytest.raises(StorageError):
+        storage.cut(2)
+    storage.close()
+
+
+def test_what_is_cut_is_on_disk_before_it_leaves_the_log(data, monkeypatch):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 3))
+    other = sqlite3.connect(data / DATABASE)
+    seen = []
+
+    def sync(descriptor, real=os.fsync):
+        real(descriptor)
+        [rows] = other.execute("SELECT count(*) FROM log WHERE last > 2").fetchone()
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        written = len(path.read_bytes().splitlines()) if path.is_file() else None
+        seen.append((path.name, rows, written))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    side_file = storage.cut(1)
+    assert seen == [(side_file.name, 1, 2), (data.name, 1, None)]
+    assert other.execute("SELECT max(last) FROM log").fetchone() == (1,)
+    other.close()
+    storage.close()
+
+
+def test_a_checkpoint_lets_go_of_the_index_that_it_has_written(data):
+    """Else every message ever said would be in memory, and written again each time."""
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 6))
+    storage.index(rows((ALICE, 2, BOB), (EVERY_READER, 3, BOB)))
+    checkpoint(storage, 3)
+    assert not storage._index.runs
+    assert not storage._unwritten.runs
+    storage.index(rows((ALICE, 5, BOB)))
+    checkpoint(storage, 6)
+    assert storage._database.execute("SELECT count(*) FROM messages").fetchone() == (3,)
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 3, 5]
+    storage.close()
+
+
+def test_what_comes_while_a_checkpoint_is_written_is_not_written_with_it(data):
+    """It is indexed again at the next start, and written with the next checkpoint."""
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 6))
+    storage.index(rows((ALICE, 2, BOB)))
+    storage.begin_checkpoint(3)
+    storage.index(rows((ALICE, 5, BOB)))
+    while storage.write_records([]):
+        pass
+    storage.finish_checkpoint(b"head")
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 5]
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2]
+    storage.index(rows((ALICE, 5, BOB)))
+    checkpoint(storage, 6)
+    assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 5]
+    storage.close()
 
 
 def test_everything_survives_reopening(data):
@@ -396,7 +527,7 @@ def test_everything_survives_reopening(data):
     assert storage.newest_checkpoint() == Checkpoint(4, b"image")
     assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [4]
     storage.append(entries(6, 6, epoch=2))
-    assert storage.epoch_of(6) == 2
+    assert epoch_of(storage, 6) == 2
     storage.close()
 
 

@@ -1,15 +1,16 @@
 """How a node that is not in the chain gets the chain's log, from its tail (rule 10).
 
 The learner asks, the tail answers; one question is on its way at a time. First they look for their
-last common entry: (epoch, seq) names one entry, and a log that holds it holds the same before it.
-The learner cuts off what it has beyond that, and asks for what comes after. A question from the end
-of the log is answered when there is more; so a learner that has caught up keeps up.
+last common entry: an entry is named by its content and all before it, so a log that holds it holds
+the same before it. The learner cuts off what it has beyond that, and asks for what comes after. A
+question from the end of the log is answered when there is more; so a learner that has caught up
+keeps up.
 
 A long answer comes in parts, each a frame, between which the tail does its other work; the learner
 writes a whole answer to disk in one go.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import Struct
 
@@ -31,9 +32,26 @@ class Cut(Struct, frozen=True):
     """Take everything above ``after`` out of the log, into a side file.
 
     Done before what follows.
+
+    Attributes:
+        after: sequence number of the last common entry.
+        end: the last entry of the source.
     """
 
     after: int
+    end: EntryId
+
+
+class Apart(Struct, frozen=True):
+    """The source of a copy before a resume has not the same log as this node, nor a part of it.
+
+    Attributes:
+        source: its position.
+        theirs: an entry of the source that this log should hold, and does not.
+    """
+
+    source: str
+    theirs: EntryId
 
 
 class Take(Struct, frozen=True):
@@ -48,7 +66,7 @@ class Take(Struct, frozen=True):
     committed: bool
 
 
-Effect = Send | Cut | Take
+Effect = Send | Cut | Take | Apart
 
 
 def newest_not_after(log: Log, limit: EntryId) -> EntryId:
@@ -59,13 +77,44 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId:
     low, high = 0, min(limit.seq, log.last.seq)
     while low < high:
         middle = (low + high + 1) // 2
-        epoch = log.epoch_of(middle)
-        assert epoch is not None
-        low, high = (middle, high) if epoch <= limit.epoch else (low, middle - 1)
-    low = log.end_before(low)
-    epoch = log.epoch_of(low)
-    assert epoch is not None
-    return EntryId(epoch, low)
+        here = log.id_of(middle)
+        assert here is not None
+        low, high = (middle, high) if here.epoch <= limit.epoch else (low, middle - 1)
+    return _held_at(log, log.end_before(low))
+
+
+def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
+    """Entries before one of the log's, ever further apart: about twice as far each time."""
+    found, back = [], 1
+    while back < newest.seq:
+        found.append(_held_at(log, log.end_before(newest.seq - back)))
+        back *= 2
+    return tuple(dict.fromkeys(entry for entry in found if entry.seq))
+
+
+def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
+    """Where another log parts from this one.
+
+    Args:
+        log: this one.
+        theirs: entries of the other, newest first.
+
+    Returns:
+        The newest of them that this log holds, which is common, as is all before it; and the oldest
+        that it does not hold, which is not, nor is anything after it. None if it holds them all.
+    """
+    apart = None
+    for entry in theirs:
+        if log.id_of(entry.seq) == entry:
+            return entry, apart
+        apart = entry
+    return EntryId(), apart
+
+
+def _held_at(log: Log, seq: int) -> EntryId:
+    held = log.id_of(seq)
+    assert held is not None
+    return held
 
 
 class Learner:
@@ -90,7 +139,7 @@ class Learner:
         self._me = me
         self._log = log
         self._suspect_after = suspect_after
-        self._epoch = 0
+        self._epoch = self._identity = 0
         self._committed = True
         self._candidate = EntryId()
         self._agreed = False
@@ -104,15 +153,16 @@ class Learner:
         return self._agreed and self.end.seq - self._held.seq <= NEAR_ENTRIES
 
     def begin(
-        self, source: str, epoch: int, now: float, *, committed: bool = True
+        self, source: str, epoch: int, now: float, *, committed: bool = True, identity: int = 0
     ) -> Iterator[Effect]:
-        """Copy from the node at ``source``, in this epoch.
+        """Copy from the node at ``source``, in this configuration.
 
         ``committed``: whether what it holds is committed, as a tail's log is.
         """
-        if (self.source, self._epoch) == (source, epoch):
+        if (self.source, self._epoch, self._identity) == (source, epoch, identity):
             return
-        self.source, self._epoch, self._committed = source, epoch, committed
+        self.source, self._epoch, self._identity = source, epoch, identity
+        self._committed = committed
         self.frozen = self._agreed = False
         self._candidate = self._log.last
         self._parts = []
@@ -143,25 +193,36 @@ class Learner:
         assert self.source is not None
         self._asked_at = now
         last = self._held if self._agreed else self._candidate
-        return Send(self.source, Fetch(self._epoch, self._me, last))
+        return Send(self.source, Fetch(self._epoch, self._me, last, self._identity))
+
+    def _is_answer(self, sender: str, message: Differs | Copied) -> bool:
+        here = self.source, self._epoch, self._identity
+        return here == (sender, message.epoch, message.identity)
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Effect]:
         """The source does not hold the entry asked about; try the next that may be common."""
-        if sender != self.source or message.epoch != self._epoch:
+        if not self._is_answer(sender, message) or self._agreed:
             return
+        common, apart = newest_common(self._log, (message.newest, *message.older))
         if not self._committed:
             self.stop()  # before a resume: the source has less, and nothing is ever cut
-        elif not self._agreed:
-            self._candidate = newest_not_after(self._log, message.newest)
-            yield self._ask(now)
+            if apart is not None:
+                yield Apart(sender, apart)
+            return
+        if apart is None:
+            self._candidate = common
+        else:
+            below = newest_not_after(self._log, EntryId(apart.epoch, apart.seq - 1))
+            self._candidate = below if below.seq > common.seq else common
+        yield self._ask(now)
 
     def copied(self, sender: str, message: Copied, now: float) -> Iterator[Effect]:
         """Entries came, or word that there are none."""
-        if sender != self.source or message.epoch != self._epoch or self.frozen:
+        if not self._is_answer(sender, message) or self.frozen:
             return
         if not self._agreed and message.previous == self._candidate:
             if self._candidate != self._log.last:
-                yield Cut(self._candidate.seq)
+                yield Cut(self._candidate.seq, message.end)
             self._agreed = True
         if not self._agreed or message.previous != self._held:
             return  # an answer to an earlier question
@@ -180,7 +241,7 @@ class Learner:
             self.copied_entries += len(entries)
             self.copied_octets += sum(map(size, entries))
         if self.frozen:
-            yield Send(sender, Synced(self._epoch, self._me, self._log.last))
+            yield Send(sender, Synced(self._epoch, self._me, self._log.last, self._identity))
 
 
 class Answering(Struct):
@@ -262,9 +323,9 @@ class Sponsor:
         for asker, fetch in list(self._waiting.items()):
             if not may_lend(fetch.learner):
                 continue
-            if self._log.epoch_of(fetch.last.seq) != fetch.last.epoch:
+            if self._log.id_of(fetch.last.seq) != fetch.last:
                 del self._waiting[asker]
-                yield Send(asker, Differs(fetch.epoch, newest_not_after(self._log, fetch.last)))
+                yield Send(asker, self._difference(fetch))
             elif self._has_news_for(fetch):
                 del self._waiting[asker]
                 self._answering[asker] = Answering(fetch, fetch.last, ANSWER_OCTETS)
@@ -275,6 +336,12 @@ class Sponsor:
             if not go_on():
                 break
         self.busy = self._next_in_round(paused) is not None
+
+    def _difference(self, fetch: Fetch) -> Differs:
+        newest, last = newest_not_after(self._log, fetch.last), fetch.last
+        same_place = (newest.epoch, newest.seq) == (last.epoch, last.seq)
+        older = older_than(self._log, newest) if same_place else ()  # two chains had that epoch
+        return Differs(fetch.epoch, newest, fetch.identity, older)
 
     def _next_in_round(self, paused: set[str]) -> str | None:
         return next((position for position in self._answering if position not in paused), None)
@@ -295,6 +362,5 @@ class Sponsor:
         more = answering.sent != end and answering.room > 0
         if not more:
             del self._answering[position]
-        return Copied(
-            fetch.epoch, previous, entries, end, sealed=fetch.learner == self.sealed, more=more
-        )
+        sealed = fetch.learner == self.sealed
+        return Copied(fetch.epoch, previous, entries, end, sealed, more, fetch.identity)

@@ -8,6 +8,9 @@ from typing import Self
 
 from msgspec import Struct
 
+IDENTITY_BITS = 53
+"""Of a configuration's identity."""
+
 MAX_MEMBERS = 3
 """The rules of membership were checked for chains of one to three members."""
 
@@ -64,11 +67,15 @@ class Configuration(Struct, frozen=True):
         epoch: grows with every configuration; an epoch has one configuration.
         members: from head to tail.
         why: what led to it and who says so, for operators.
+        identity: a number that its proposer has chosen at random. Should an assumption of the rules
+            of membership fail, two chains can have an epoch of the same number, and the same
+            members in it: this tells the two apart.
     """
 
     epoch: int = 0
     members: tuple[Member, ...] = ()
     why: str = ""
+    identity: int = 0
 
     @property
     def positions(self) -> tuple[str, ...]:
@@ -134,6 +141,10 @@ class Configuration(Struct, frozen=True):
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
         """The configuration of the next epoch, with these members."""
         return type(self)(self.epoch + 1, members, why)
+
+    def is_another(self, epoch: int, identity: int) -> bool:
+        """Whether these name another configuration of the same epoch: of another chain."""
+        return epoch == self.epoch and identity != self.identity
 
     def __str__(self) -> str:
         chain = " -> ".join(self.positions) or "nobody"

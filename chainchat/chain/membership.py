@@ -24,6 +24,8 @@ Invariants, named in comments where they are kept:
 - *tried*: whoever has tried to exclude a life confirms it no more, whatever became of the try.
 - *newest*: a node never goes back to an older configuration.
 - *no pause*: nothing counts as proved that was proved before a clock was found to have stood still.
+- *one history*: nobody votes for a resume with one whose log is no part of its own, nor the other
+  way round; and members that find that different entries were committed here and there stop.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -95,13 +97,19 @@ class Sealing(Struct, frozen=True):
         return self.vote.configuration.members[-1]
 
 
+class TwoHistories(Struct, frozen=True):
+    """Another member knows other entries to be committed than this one: this node must stop."""
+
+    text: str
+
+
 class Copy(Struct, frozen=True):
     """Copy the log's missing end from the node at a position, before the chain is resumed."""
 
     source: str
 
 
-Effect = Save | Send | Report | Excluded | Seal | Copy
+Effect = Save | Send | Report | Excluded | Seal | Copy | TwoHistories
 
 
 class OwnLog(Protocol):
@@ -110,6 +118,13 @@ class OwnLog(Protocol):
     @property
     def last(self) -> EntryId:
         """The last entry."""
+
+    @property
+    def committed(self) -> EntryId:
+        """The newest that it knows to be committed."""
+
+    def id_of(self, seq: int) -> EntryId | None:
+        """See ``Log``."""
 
     @property
     def caught_up(self) -> bool:
@@ -153,6 +168,7 @@ class Membership:
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,
         refusal_is_death: bool = True,
+        new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
         """The state of a life that begins.
 
@@ -167,6 +183,7 @@ class Membership:
             wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
             first_nonce: see ``Evidence``.
             refusal_is_death: see ``Evidence``.
+            new_identity: chooses a configuration's, at random.
         """
         assert me.life == (record.id, record.incarnation)
         self.me = me
@@ -181,6 +198,9 @@ class Membership:
         self._known = frozenset(known)
         self._presence = Presence(suspect_after)
         self._departures = Departures(longest_pause)
+        self._new_identity = new_identity
+        self._compared: set[tuple[str, Life]] = set()
+        """By position, the lives whose history was compared in this configuration."""
         self._proposal: Vote | None = None
         self._proposed_at = 0.0
         self._whole = EntryId()
@@ -322,6 +342,7 @@ class Membership:
         """A connection is there, whose other end says that it is ``member``."""
         self._notice_pause(now)
         self._presence.linked(position, member)
+        self._compared = {one for one in self._compared if one[0] != position}
         old = self.configuration.member(position)
         if old is not None and self._replaces(member, old):
             self.evidence.died(old.life, now)
@@ -410,8 +431,9 @@ class Membership:
     # --- pings
 
     def _ping(self, position: str, now: float) -> Send:
-        nonce, epoch = self.evidence.next_ping(now), self.configuration.epoch
-        return Send(position, Ping(self.me, nonce, epoch, ClockReading(now, self._wall())))
+        nonce, clocks = self.evidence.next_ping(now), ClockReading(now, self._wall())
+        epoch, identity = self.configuration.epoch, self.configuration.identity
+        return Send(position, Ping(self.me, nonce, epoch, clocks, identity))
 
     def _greet(self, now: float) -> Iterator[Effect]:
         """Ask the members of a new configuration at once for their first confirmation.
@@ -496,6 +518,7 @@ class Membership:
             self.own.low,
             ping.member.life,
             ClockReading(now, self._wall()),
+            self.own.committed,
         )
 
     def _confirms(self, ping: Ping) -> bool:
@@ -503,6 +526,8 @@ class Membership:
         if self.status is not Status.ACTIVE:
             return False
         epoch = self.configuration.epoch
+        if self.configuration.is_another(ping.epoch, ping.identity):
+            return False  # of another chain
         if epoch > ping.epoch and not self.configuration.has(ping.member.life):
             return False
         return not (epoch + 1 > ping.epoch and ping.member.life in self._tried)  # *tried*
@@ -514,8 +539,31 @@ class Membership:
             self._compare_clocks(sender, pong, now, asked=asked)
         if pong.confirms and self.status is Status.ACTIVE and pong.answers == self.me.life:
             self.evidence.confirmed(pong.member.life, pong.nonce, now)
+        yield from self._compare_histories(sender, pong)
         yield from self._learn(pong.configuration, now)
         yield from self._act(now)
+
+    def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Effect]:
+        """*one history*: of two nodes, the one that knows more to be committed can tell.
+
+        Once on each link and in each configuration: what follows is checked as it comes.
+        """
+        if (sender, pong.member.life) in self._compared:
+            return
+        self._compared.add((sender, pong.member.life))
+        theirs, mine = pong.committed, self.own.committed
+        held = self.own.id_of(theirs.seq) if theirs.seq <= mine.seq else theirs
+        if held == theirs:
+            return
+        text = (
+            f"{sender} and this node have two histories: there, in {pong.configuration}, "
+            f"{theirs} was committed, and here, in {self.configuration}, {held}, "
+            f"and what follows up to {mine}"
+        )
+        yield from self.complain(f"ALARM: {text}")
+        both = self.configuration.has(self.me.life) and self.configuration.has(pong.member.life)
+        if both and pong.configuration == self.configuration:
+            yield TwoHistories(f"{text}; nothing was changed")
 
     def _others(self) -> Iterable[str]:
         """Everybody to be asked: founding positions, members, and whoever has called."""
@@ -546,14 +594,17 @@ class Membership:
         if proposed is None:
             self._proposal = None  # any time: its voters are told when they ask
             return
-        if self._proposal is None or self._proposal.configuration != proposed:
+        held = None if self._proposal is None else self._proposal.configuration
+        if held is None or replace(held, identity=0) != replace(proposed, identity=0):
             self._ballots += 1
             self._voters = set()
             ballot = (self.me.incarnation, self._ballots)
-            self._proposal = Vote(proposed, self.me, ballot)
+            named = replace(proposed, identity=self._new_identity())
+            self._proposal = Vote(named, self.me, ballot)
             self._proposed_at = now
             self._whole = self.own.last
         self._tried |= set(self.configuration.lives) - set(proposed.lives)  # *tried*
+        assert self._proposal is not None
         yield from self._canvass(self._proposal, now)
 
     def _withdraw(self, now: float) -> None:
@@ -646,16 +697,19 @@ class Membership:
         if voted.voter not in voted.vote.configuration.members:
             return
         kind, last = change(self.configuration, voted.vote.configuration), self.own.last
-        if kind is Change.RESUME and voted.last > last:
-            yield from self._complain(
-                f"{sender} holds entries up to {voted.last.seq} of epoch {voted.last.epoch}, "
-                f"this log ends with {last.seq} of epoch {last.epoch}: copying first"
+        if kind is Change.RESUME and voted.last.is_beyond(last):
+            yield from self.complain(
+                f"the log of {sender} ends with {voted.last}, this one with {last}: copying first"
             )
-            self._whole = max(self._whole, voted.last)
+            if voted.last.is_beyond(self._whole):
+                self._whole = voted.last
             self._voters = set()  # they have to hold that, too
             yield Copy(sender)
             return
-        if kind is Change.RESUME and voted.last < self._whole:
+        if kind is Change.RESUME and self._is_apart(voted.last):
+            yield from self.complain(self._apart(sender, voted.last))
+            return
+        if kind is Change.RESUME and self._whole.is_beyond(voted.last):
             return  # it copies, and says so again
         self._voters.add(sender)
         if self._electors(voted.vote) <= self._voters:
@@ -670,6 +724,22 @@ class Membership:
         for position in sorted(others):
             yield Send(position, Decided(configuration))
         yield from self._greet(now)
+
+    def _is_apart(self, last: EntryId) -> bool:
+        """*one history*: whether a log that ends with ``last`` is no part of this one."""
+        return not last.is_beyond(self.own.last) and self.own.id_of(last.seq) != last
+
+    def _apart(self, position: str, last: EntryId) -> str:
+        held = self.own.id_of(last.seq)
+        has = f" and has {held}" if held is not None else ""
+        return (
+            f"ALARM: {position} has another history than this node: its log has {last}, "
+            f"this one ends with {self.own.last}{has}. They cannot be in one chain"
+        )
+
+    def apart(self, position: str, theirs: EntryId) -> Iterator[Effect]:
+        """The node at ``position`` has an entry in the way of what this log holds."""
+        yield from self.complain(self._apart(position, theirs))
 
     # --- the voter
 
@@ -689,12 +759,15 @@ class Membership:
             if not (same_proposer and held.ballot < vote.ballot):
                 return
         kind = change(self.configuration, vote.configuration)
+        if kind is Change.RESUME and self._is_apart(proposal.last):
+            yield from self.complain(self._apart(sender, proposal.last))
+            return
         refusal = self._objection(vote, kind, now)
         if refusal and kind is Change.JOIN:
             self._declined = vote
             yield Send(sender, Declined(vote))
         elif refusal:
-            yield from self._complain(f"no vote for {vote.configuration}: {refusal}")
+            yield from self.complain(f"no vote for {vote.configuration}: {refusal}")
         elif kind is Change.JOIN:
             yield from self._seal(vote, now)
         else:
@@ -710,7 +783,7 @@ class Membership:
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
-        if resume and predecessor is not None and self.own.last < proposal.last:
+        if resume and predecessor is not None and proposal.last.is_beyond(self.own.last):
             yield Copy(predecessor)
 
     @property
@@ -724,7 +797,8 @@ class Membership:
     @property
     def lends_for_resume(self) -> bool:
         """Whether its log may be copied for that: a proposer's not before it is the longest."""
-        return self.resuming and (self._proposal is None or self.own.last >= self._whole)
+        whole = not self._whole.is_beyond(self.own.last)
+        return self.resuming and (self._proposal is None or whole)
 
     def _vote(self, vote: Vote) -> Iterator[Effect]:
         """From here on this node is *locked*; its own proposal, if any, is never decided."""
@@ -772,7 +846,7 @@ class Membership:
                 return "it does not follow from the configuration here"
         return ""
 
-    def _complain(self, text: str) -> Iterator[Effect]:
+    def complain(self, text: str) -> Iterator[Effect]:
         """Say it once in a configuration, not with every tick."""
         if text not in self._complaints:
             self._complaints.add(text)
@@ -820,7 +894,7 @@ class Membership:
         """*newest*: go on to a configuration that was decided."""
         mine = self.configuration
         if configuration.epoch == mine.epoch and configuration != mine:
-            yield from self._complain(
+            yield from self.complain(
                 f"ALARM: epoch {mine.epoch} has two configurations: {mine} and {configuration}"
             )
         if configuration.epoch > mine.epoch:
@@ -839,6 +913,7 @@ class Membership:
         self._voters = set()
         self._tried = set()
         self._complaints = set()
+        self._compared = set()
         yield self._save(configuration=configuration)
         self.evidence.forget_all_but({*configuration.lives})
         self.clocks.forget_all_but({*configuration.lives})

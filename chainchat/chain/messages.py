@@ -1,13 +1,20 @@
 """What nodes say to each other, and what the log holds: frozen, typed records.
 
-Every message of the chain proper carries the epoch in which it was made. A receiver that is in
-another epoch does not act on it. ``encode`` and ``decode`` give and take MessagePack; a message's
-kind is its class name (on the wire: the AMP command).
+Every message of the chain proper carries the epoch in which it was made, and the identity of the
+configuration. A receiver that is in another one does not act on it. ``encode`` and ``decode`` give
+and take MessagePack; a message's kind is its class name (on the wire: the AMP command).
+
+*named by its content*: an entry carries a digest of itself and of the one before it, and so of
+everything before it. Two logs that have an entry of the same name are the same up to there; numbers
+alone cannot tell that, if two chains ever gave them out.
 """
 
+from collections.abc import Iterable
+from hashlib import blake2b
 from typing import get_args
 
 from msgspec import DecodeError, Struct, msgpack
+from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
 
@@ -15,14 +22,34 @@ MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds at most 65,535."""
 
 
-class EntryId(Struct, frozen=True, array_like=True, order=True):
-    """The name of an entry: an epoch has one head, so (epoch, seq) never names two entries.
+DIGEST_OCTETS = 16
+"""Of an entry's digest: BLAKE2b."""
 
-    Ordered as logs are compared: a later epoch wins, then the longer log.
+
+class EntryId(Struct, frozen=True, array_like=True):
+    """The name of an entry, and with it of a log that ends with it.
+
+    Attributes:
+        epoch: the entry's.
+        seq: the entry's.
+        digest: of its content and of all before it; empty before the first.
     """
 
     epoch: int = 0
     seq: int = 0
+    digest: bytes = b""
+
+    def is_beyond(self, other: "EntryId") -> bool:
+        """Whether a log that ends with this one is the longer: a later epoch wins, then the seq.
+
+        If both are of one chain, it holds all of the other.
+        """
+        return (self.epoch, self.seq) > (other.epoch, other.seq)
+
+    def __str__(self) -> str:
+        if not self.seq:
+            return "no entry"
+        return f"entry {self.seq} of epoch {self.epoch} ({self.digest.hex()[:8]})"
 
 
 class Entry(Struct, frozen=True, array_like=True, gc=False):
@@ -38,6 +65,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
         time: UTC milliseconds, stamped by the head, never less than the entry's before.
         command: what to apply; the chain does not look inside.
         span: how many sequence numbers it takes, 1 or more.
+        digest: of all that and of the entry before (``digest_after``).
     """
 
     seq: int
@@ -47,11 +75,25 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
     time: int
     command: bytes
     span: int = 1
+    digest: bytes = b""
 
     @property
     def id(self) -> EntryId:
         """This entry's name."""
-        return EntryId(self.epoch, self.seq)
+        return EntryId(self.epoch, self.seq, self.digest)
+
+    @property
+    def content(self) -> "Content":
+        """All of it but the digest."""
+        return (
+            self.seq,
+            self.epoch,
+            self.origin,
+            self.number,
+            self.time,
+            self.command,
+            self.span,
+        )
 
     @property
     def first(self) -> int:
@@ -79,6 +121,7 @@ class Submit(Struct, frozen=True):
     epoch: int
     origin: str
     requests: tuple[Submission, ...]
+    identity: int = 0
 
 
 class Forward(Struct, frozen=True):
@@ -89,12 +132,14 @@ class Forward(Struct, frozen=True):
         previous: the entry just before ``entries``; what the successor must hold.
         entries: contiguous; may be empty.
         committed: the newest sequence number that the predecessor knows to be committed.
+        identity: of the configuration.
     """
 
     epoch: int
     previous: EntryId
     entries: tuple[Entry, ...]
     committed: int
+    identity: int = 0
 
 
 class Ack(Struct, frozen=True):
@@ -108,6 +153,7 @@ class Ack(Struct, frozen=True):
 
     epoch: int
     seq: int
+    identity: int = 0
 
 
 class Holding(Struct, frozen=True):
@@ -121,6 +167,7 @@ class Holding(Struct, frozen=True):
 
     epoch: int
     last: EntryId
+    identity: int = 0
 
 
 class Read(Struct, frozen=True):
@@ -129,6 +176,7 @@ class Read(Struct, frozen=True):
     epoch: int
     number: int
     query: bytes
+    identity: int = 0
 
 
 class Answer(Struct, frozen=True):
@@ -137,6 +185,7 @@ class Answer(Struct, frozen=True):
     epoch: int
     number: int
     answer: bytes
+    identity: int = 0
 
 
 class StateDigest(Struct, frozen=True):
@@ -148,6 +197,7 @@ class StateDigest(Struct, frozen=True):
     epoch: int
     seq: int
     digest: bytes
+    identity: int = 0
 
 
 class Vote(Struct, frozen=True):
@@ -183,6 +233,7 @@ class Ping(Struct, frozen=True):
     nonce: int
     epoch: int
     clocks: ClockReading = ClockReading()
+    identity: int = 0
 
 
 class Pong(Struct, frozen=True):
@@ -199,6 +250,7 @@ class Pong(Struct, frozen=True):
         low: its disk is nearly full.
         answers: the life that has sent the Ping.
         clocks: the answering node's.
+        committed: its newest entry that it knows to be committed.
     """
 
     member: Member
@@ -211,6 +263,7 @@ class Pong(Struct, frozen=True):
     low: bool = False
     answers: tuple[str, int] = ("", 0)
     clocks: ClockReading = ClockReading()
+    committed: EntryId = EntryId()
 
 
 class Propose(Struct, frozen=True):
@@ -256,13 +309,24 @@ class Fetch(Struct, frozen=True):
     epoch: int
     learner: Member
     last: EntryId
+    identity: int = 0
 
 
 class Differs(Struct, frozen=True):
-    """Tail to learner: I do not hold your entry; ``newest`` is my newest that may be common."""
+    """Tail to learner: I do not hold your entry.
+
+    Attributes:
+        epoch: of the configuration.
+        newest: my newest entry that may be common.
+        identity: of the configuration.
+        older: entries of mine before that, ever further apart. The newest of them all that the
+            learner holds is common.
+    """
 
     epoch: int
     newest: EntryId
+    identity: int = 0
+    older: tuple[EntryId, ...] = ()
 
 
 class Copied(Struct, frozen=True):
@@ -275,6 +339,7 @@ class Copied(Struct, frozen=True):
         end: the tail's last entry, to measure progress by.
         sealed: the tail takes no more entries until it has heard that these are on disk.
         more: another part of the same answer follows.
+        identity: of the configuration.
     """
 
     epoch: int
@@ -283,6 +348,7 @@ class Copied(Struct, frozen=True):
     end: EntryId
     sealed: bool
     more: bool = False
+    identity: int = 0
 
 
 class Synced(Struct, frozen=True):
@@ -291,6 +357,7 @@ class Synced(Struct, frozen=True):
     epoch: int
     learner: Member
     last: EntryId
+    identity: int = 0
 
 
 Message = (
@@ -325,6 +392,36 @@ _decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}
 _entries_decoder = msgpack.Decoder(tuple[Entry, ...])
 
 
+Content = tuple[int, int, str, int, int, bytes, int]
+"""All of an entry but its digest: seq, epoch, origin, number, time, command, span."""
+
+
+def digest_after(previous: bytes, content: Content) -> bytes:
+    """*named by its content*: the digest of the entry that follows one with digest ``previous``."""
+    return blake2b(previous + _encoder.encode(content), digest_size=DIGEST_OCTETS).digest()
+
+
+def chained(previous: EntryId, entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The same entries, with the digests that they have if they follow ``previous``."""
+    digest, named = previous.digest, []
+    for entry in entries:
+        digest = digest_after(digest, entry.content)
+        named.append(replace(entry, digest=digest))
+    return tuple(named)
+
+
+def _flaw(message: Message) -> str:
+    """What is wrong with a message whose every field is possible; empty if nothing is."""
+    if not isinstance(message, Forward | Copied):
+        return ""
+    digest = message.previous.digest
+    for entry in message.entries:
+        digest = digest_after(digest, entry.content)
+        if entry.digest != digest:
+            return f"the digest of entry {entry.seq} is not that of its content"
+    return ""
+
+
 class BadMessageError(ValueError):
     """A peer sent what no node of this protocol version sends."""
 
@@ -338,7 +435,8 @@ def decode(kind: str, body: bytes) -> Message:
     """The message of this kind and body.
 
     Raises:
-        BadMessageError: the kind is unknown or the body does not fit it.
+        BadMessageError: the kind is unknown, or the body does not fit it, or its entries do not
+            follow one another.
     """
     decoder = _decoders.get(kind)
     if decoder is None:
@@ -347,6 +445,9 @@ def decode(kind: str, body: bytes) -> Message:
         message: Message = decoder.decode(body)
     except UNDECODABLE as error:
         raise BadMessageError(f"a {kind} that does not fit: {error}") from error
+    flaw = _flaw(message)
+    if flaw:
+        raise BadMessageError(f"a {kind} that does not fit: {flaw}")
     return message
 
 

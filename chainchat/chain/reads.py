@@ -216,7 +216,8 @@ class Reads:
                 return
 
     def _ask_tail(self, go_on: Callable[[], bool]) -> Iterator[Send]:
-        epoch, tail = self._configuration.epoch, self._configuration.members[-1]
+        configuration = self._configuration
+        tail = configuration.members[-1]
         while self._may_ask:
             number = self._unasked.popleft()
             question = self._questions.get(number)
@@ -224,7 +225,7 @@ class Reads:
                 continue
             question.tail = tail.life
             self._on_their_way.add(number)
-            read = Read(epoch, number, question.query)
+            read = Read(configuration.epoch, number, question.query, configuration.identity)
             if tail.position == self._position:
                 self.receive(self._position, read)
             else:
@@ -254,7 +255,8 @@ class Reads:
     def _give(self, asked: _Asked, answer: bytes) -> Iterator[Send | Answered]:
         number = asked.read.number
         if asked.sender != self._position:
-            yield Send(asked.sender, Answer(self._configuration.epoch, number, answer))
+            epoch, identity = self._configuration.epoch, self._configuration.identity
+            yield Send(asked.sender, Answer(epoch, number, answer, identity))
         elif number in self._questions:
             self._close(number)
             yield Answered(number, answer)

@@ -50,7 +50,9 @@ class Record(Struct, frozen=True):
         return Status.WEDGED if self.configuration.has_node(self.id) else Status.LEARNER
 
 
-def forced_alone(record: Record, me: Member, epoch: int, fenced: Iterable[str]) -> Record:
+def forced_alone(
+    record: Record, me: Member, epoch: int, fenced: Iterable[str], identity: int = 0
+) -> Record:
     """The record of a node that is to go on alone, by an operator's word (rule 15).
 
     Args:
@@ -58,6 +60,7 @@ def forced_alone(record: Record, me: Member, epoch: int, fenced: Iterable[str]) 
         me: this life.
         epoch: of the new configuration: far above every epoch that the others can have reached.
         fenced: positions that the operator promises are off, or will be wiped.
+        identity: of the new configuration.
 
     Raises:
         ValueError: a member of the last configuration is not fenced.
@@ -67,4 +70,4 @@ def forced_alone(record: Record, me: Member, epoch: int, fenced: Iterable[str]) 
     if missing:
         raise ValueError(f"{', '.join(missing)} may be alive: name every other member as fenced")
     why = f"forced to go on alone; an operator has fenced {', '.join(fenced) or 'nobody'}"
-    return replace(record, configuration=Configuration(epoch, (me,), why), vote=None)
+    return replace(record, configuration=Configuration(epoch, (me,), why, identity), vote=None)

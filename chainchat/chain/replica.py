@@ -41,6 +41,7 @@ from chainchat.chain.messages import (
     Message,
     Submission,
     Submit,
+    digest_after,
 )
 
 FRAME_ENTRIES = 48_000
@@ -48,10 +49,10 @@ FRAME_ENTRIES = 48_000
 
 assert FRAME_ENTRIES < MAX_FRAME
 
-ENTRY_OVERHEAD = 105
+ENTRY_OVERHEAD = 123
 """Octets that an encoded entry has at most besides its command.
 
-Numbers, and an origin of 40 octets.
+Numbers, an origin of 40 octets, and its digest.
 """
 
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
@@ -74,9 +75,15 @@ _seq = attrgetter("seq")
 
 
 class Persist(Struct, frozen=True):
-    """Append these entries to the log; on disk before the next effect."""
+    """Append these entries to the log; on disk before the next effect.
+
+    Attributes:
+        entries: the next ones.
+        committed: up to where the log is known to be committed, to be noted with them.
+    """
 
     entries: tuple[Entry, ...]
+    committed: int = 0
 
 
 class Send(Struct, frozen=True):
@@ -109,8 +116,8 @@ class Log(Protocol):
     def last(self) -> EntryId:
         """The newest entry on disk; ``EntryId(0, 0)`` if there is none."""
 
-    def epoch_of(self, seq: int) -> int | None:
-        """The epoch of the entry that takes ``seq``; 0 for seq 0.
+    def id_of(self, seq: int) -> EntryId | None:
+        """The name of the entry that takes ``seq``; ``EntryId()`` for seq 0.
 
         None if the log does not reach it.
         """
@@ -262,7 +269,8 @@ class Replica:
         self._successor = configuration.successor(self._position)
         self.active = False
         self._drop_taken()
-        self.opened = self._epoch_of(self.applied) == configuration.epoch
+        applied = self._id_of(self.applied)
+        self.opened = applied is not None and applied.epoch == configuration.epoch
         self._requests = []
         self._offer_again()
         self._forwarded = self._ahead = None
@@ -329,16 +337,16 @@ class Replica:
         Skip those held already; refuse everything else.
         """
         held, entries = self.last.seq, forward.entries
-        if (
-            forward.previous.seq > held
-            or self._epoch_of(forward.previous.seq) != forward.previous.epoch
-        ):
+        if forward.previous.seq > held or self._id_of(forward.previous.seq) != forward.previous:
             self._tell_holding = True
             return
         known = place_of(held + 1, entries)
         for entry in entries[:known]:
-            if self._epoch_of(entry.seq) != entry.epoch:
-                raise DivergenceError(f"{entry.id} from the predecessor is not what this log holds")
+            if self._id_of(entry.seq) != entry.id:
+                raise DivergenceError(
+                    f"{entry.id} from the predecessor is not what this log holds: "
+                    f"that has {self._id_of(entry.seq)}"
+                )
         if known < len(entries):
             self._extend(entries[known:])
         self._commit(min(forward.committed, self.durable))
@@ -352,10 +360,12 @@ class Replica:
         if last.seq > self.last.seq and self.configuration.head != self._position:
             self._ahead = last
             return
-        if self._epoch_of(last.seq) != last.epoch:
+        held = self._id_of(last.seq)
+        if held != last:
+            has = f" and has {held}" if held is not None else ""
             raise DivergenceError(
-                f"{successor} ends with entry {last.seq} of epoch {last.epoch}, "
-                "which this log does not hold"
+                f"the log of {successor} ends with {last}, which this log does not hold: "
+                f"it ends with {self.last}{has}"
             )
         self._forwarded = last
 
@@ -371,7 +381,7 @@ class Replica:
         self._drop_taken()
         self._extend(entries)
         self._taken = []
-        yield Persist(entries)
+        yield Persist(entries, self.committed)
         self.durable = self.last.seq
         if committed:
             self._commit(self.durable)
@@ -404,7 +414,7 @@ class Replica:
         self._number(now)
         if self._taken:
             entries, self._taken = tuple(self._taken), []
-            yield Persist(entries)
+            yield Persist(entries, self.committed)
             self.durable = entries[-1].seq  # *durable*: all that follows reads this
             if self._ahead is not None and self._successor is not None:
                 self._resume_from(self._ahead, self._successor)
@@ -418,7 +428,7 @@ class Replica:
 
     def _offer(self) -> Iterator[Effect]:
         """Give the head this origin's requests that it was not given yet, in order."""
-        head = self.configuration.head
+        head, configuration = self.configuration.head, self.configuration
         if not self._unoffered or head in self._unreachable:
             return
         first = self._pending[0].number if self._pending else self._numbered + 1
@@ -430,7 +440,8 @@ class Replica:
         while requests:
             count = _fitting_requests(requests)
             batch, requests = tuple(requests[:count]), requests[count:]
-            yield Send(head, Submit(self.configuration.epoch, self._origin, batch))
+            submit = Submit(configuration.epoch, self._origin, batch, configuration.identity)
+            yield Send(head, submit)
 
     def _offer_again(self) -> None:
         self._unoffered = list(self._pending)
@@ -440,13 +451,15 @@ class Replica:
         if not self._requests:
             return
         requests, self._requests = self._requests, []
-        epoch, time, seq = self.configuration.epoch, max(self.time, now), self.last.seq
+        epoch, time = self.configuration.epoch, max(self.time, now)
+        seq, digest = self.last.seq, self.last.digest
         entries = []
         for origin, request in requests:
-            seq += request.span
-            entries.append(
-                Entry(seq, epoch, origin, request.number, time, request.command, request.span)
-            )
+            number, command, span = request.number, request.command, request.span
+            seq += span
+            content = (seq, epoch, origin, number, time, command, span)
+            digest = digest_after(digest, content)
+            entries.append(Entry(*content, digest))
         self._extend(entries)
 
     def _extend(self, entries: Sequence[Entry]) -> None:
@@ -464,6 +477,7 @@ class Replica:
         successor = self._successor
         if successor is None:
             return
+        epoch, identity = self.configuration.epoch, self.configuration.identity
         while (
             self._forwarded is not None
             and self._forwarded.seq < self.durable
@@ -475,7 +489,7 @@ class Replica:
             self._forwarded = entries[-1].id
             yield Send(
                 successor,
-                Forward(self.configuration.epoch, previous, tuple(entries), self.committed),
+                Forward(epoch, previous, tuple(entries), self.committed, identity),
             )
 
     def _commit(self, seq: int) -> None:
@@ -493,15 +507,13 @@ class Replica:
         predecessor = self._predecessor
         if predecessor is None or predecessor in self._unreachable:
             return
-        epoch = self.configuration.epoch
+        epoch, identity = self.configuration.epoch, self.configuration.identity
         if self._tell_holding:
             self._tell_holding = False
-            yield Send(
-                predecessor, Holding(epoch, EntryId(self._known_epoch(self.durable), self.durable))
-            )
+            yield Send(predecessor, Holding(epoch, self._known_id(self.durable), identity))
         if self.committed > self._acknowledged:
             self._acknowledged = self.committed
-            yield Send(predecessor, Ack(epoch, self.committed))
+            yield Send(predecessor, Ack(epoch, self.committed, identity))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
         """Hand out what is committed to be applied, in order.
@@ -548,18 +560,18 @@ class Replica:
             return fitting(recent[begin:end], octets)
         return self._log.read(after, up_to, octets)
 
-    def _epoch_of(self, seq: int) -> int | None:
-        """The epoch of the entry that takes ``seq``, None if it is not held."""
+    def _id_of(self, seq: int) -> EntryId | None:
+        """The name of the entry that takes ``seq``, None if it is not held."""
         if seq >= self.last.seq:
-            return self.last.epoch if seq == self.last.seq else None
+            return self.last if seq == self.last.seq else None
         if self._recent and self._recent[0].first <= seq:
-            return self._recent[place_of(seq, self._recent)].epoch
-        return self._log.epoch_of(seq)
+            return self._recent[place_of(seq, self._recent)].id
+        return self._log.id_of(seq)
 
-    def _known_epoch(self, seq: int) -> int:
-        epoch = self._epoch_of(seq)
-        assert epoch is not None
-        return epoch
+    def _known_id(self, seq: int) -> EntryId:
+        known = self._id_of(seq)
+        assert known is not None
+        return known
 
     def _forget(self) -> None:
         """Let go of entries that were both applied and forwarded; the log has them."""

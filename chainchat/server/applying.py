@@ -28,11 +28,11 @@ _RECIPIENT = attrgetter("recipient")
 
 
 class StateMismatchError(Exception):
-    """Two nodes applied the same entries and came to different states: a bug."""
+    """Two nodes came to different states, or applied different entries: a bug."""
 
 
 class StateAsOf(NamedTuple):
-    """The digest of the state as of entry ``seq``, at ``node``."""
+    """The digest of the state as of entry ``seq``, and that of the entry, at ``node``."""
 
     seq: int
     digest: bytes
@@ -117,7 +117,9 @@ class Applied:
         self._snapshot = None
         head = snapshot.head()
         self._storage.finish_checkpoint(head)
-        self._own = StateAsOf(snapshot.seq, head[:DIGEST_OCTETS])
+        entry = self._storage.id_of(snapshot.seq)
+        assert entry is not None
+        self._own = StateAsOf(snapshot.seq, head[:DIGEST_OCTETS] + entry.digest)
         self._compare()
         return self._own
 

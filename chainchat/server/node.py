@@ -18,11 +18,19 @@ from msgspec.structs import replace
 from twisted.logger import Logger
 
 from chainchat.chain import catching_up, membership, reads, replica
-from chainchat.chain.catching_up import Cut, Learner, Sponsor, Take
+from chainchat.chain.catching_up import Apart, Cut, Learner, Sponsor, Take
 from chainchat.chain.configuration import Configuration, Member, Role
 from chainchat.chain.departures import LONGEST_PAUSE
 from chainchat.chain.evidence import PINGS_PER_SUSPICION
-from chainchat.chain.membership import Copy, Excluded, Membership, Report, Save, Seal
+from chainchat.chain.membership import (
+    Copy,
+    Excluded,
+    Membership,
+    Report,
+    Save,
+    Seal,
+    TwoHistories,
+)
 from chainchat.chain.messages import (
     UNDECODABLE,
     Ack,
@@ -154,6 +162,7 @@ class Node:
         wall: Callable[[], int],
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
+        new_identity: Callable[[], int],
         known: Iterable[str] = (),
         longest_pause: float = LONGEST_PAUSE,
         work: WorkClock | None = None,
@@ -174,6 +183,7 @@ class Node:
             wall: the wall clock, UTC milliseconds.
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
+            new_identity: chooses a configuration's, at random.
             known: all positions that ``chain.ini`` names, spares too.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
@@ -215,13 +225,21 @@ class Node:
             me,
             record,
             founding,
-            OwnLog(storage, self._learner, self._sponsor, clock, space),
+            OwnLog(
+                storage,
+                self._learner,
+                self._sponsor,
+                clock,
+                space,
+                committed=lambda: self._known_committed,
+            ),
             suspect_after=suspect_after,
             known=known,
             longest_pause=longest_pause,
             wall=lambda: self._wall_now,
             first_nonce=first_nonce,
             refusal_is_death=refusal_is_death,
+            new_identity=new_identity,
         )
         if record.configuration.members:
             self._replica.adopt(record.configuration)
@@ -306,8 +324,7 @@ class Node:
         """The chain as it looks from here."""
         role = self.configuration.role(self.me.position) if self._membership.active else None
         notes = []
-        # A life that just began may know more by what the last one has noted.
-        committed = max(self._replica.committed, self._storage.committed)
+        committed = self._known_committed
         lag = self._replica.last.seq - committed
         if lag > 0:
             notes.append(f"in flight here: {lag} entries")
@@ -334,6 +351,11 @@ class Node:
             away=self._membership.silent(now),
             notes=tuple(notes),
         )
+
+    @property
+    def _known_committed(self) -> int:
+        """A life that just began may know more by what the last one has noted."""
+        return max(self._replica.committed, self._storage.committed)
 
     # --- for the network
 
@@ -393,7 +415,8 @@ class Node:
                 self._decide(lambda now: self._learner.copied(sender, message, now))
             case Synced():
                 learner, last = message.learner, message.last
-                self._decide(lambda now: self._membership.synced(learner, last, now))
+                if not self._is_of_another_chain(sender, message):
+                    self._decide(lambda now: self._membership.synced(learner, last, now))
             case _:
                 self._decide(lambda now: self._membership.receive(sender, message, now))
 
@@ -411,7 +434,7 @@ class Node:
 
     def _lend(self, sender: str, fetch: Fetch) -> None:
         """Let a learner copy, or before a resume another member."""
-        if self._membership.is_other_chain(sender):
+        if self._membership.is_other_chain(sender) or self._is_of_another_chain(sender, fetch):
             return
         if fetch.epoch == self.configuration.epoch:
             self._sponsor.asked(sender, fetch)
@@ -450,7 +473,7 @@ class Node:
         if message.epoch > epoch or (message.epoch == epoch and not self._replica.active):
             self._early.append((sender, message))
             return
-        if message.epoch < epoch:
+        if message.epoch < epoch or self._is_of_another_chain(sender, message):
             return
         match message:
             case Read() | Answer():
@@ -460,6 +483,15 @@ class Node:
             case _:
                 self._replica.receive(sender, message)
         self.wake()
+
+    def _is_of_another_chain(self, sender: str, message: ChainMessage | Fetch | Synced) -> bool:
+        """Whether it is of this epoch and another configuration: neither serves the other."""
+        if not self.configuration.is_another(message.epoch, message.identity):
+            return False
+        text = f"ALARM: epoch {message.epoch} has two configurations: {sender} has another"
+        for effect in self._membership.complain(text):
+            self._perform(effect)
+        return True
 
     # --- turns
 
@@ -620,7 +652,8 @@ class Node:
             case Status.LEARNER:
                 self._early = []
                 tail, epoch = self.configuration.tail, self.configuration.epoch
-                for effect in self._learner.begin(tail, epoch, self._clock.seconds()):
+                now, identity = self._clock.seconds(), self.configuration.identity
+                for effect in self._learner.begin(tail, epoch, now, identity=identity):
                     self._perform(effect)
             case Status.ACTIVE if not self._membership.resuming:
                 self._learner.stop()
@@ -632,7 +665,7 @@ class Node:
         match effect:
             case Persist():
                 self.turn_clock.part("chain")
-                self._storage.append(effect.entries)
+                self._storage.append(effect.entries, effect.committed)
                 self.turn_clock.synced()
             case Send():
                 self._network.send(effect.to, effect.message)
@@ -652,15 +685,22 @@ class Node:
                 self._sponsor.sealed = effect.learner
                 self.wake()
             case Copy():
-                epoch, now = self.configuration.epoch, self._clock.seconds()
-                for first in self._learner.begin(effect.source, epoch, now, committed=False):
+                epoch, identity = self.configuration.epoch, self.configuration.identity
+                for first in self._learner.begin(
+                    effect.source, epoch, self._clock.seconds(), committed=False, identity=identity
+                ):
                     self._perform(first)
             case Take():
                 for step in self._replica.copy(effect.entries, committed=effect.committed):
                     self._perform(step)
                 self.wake()
             case Cut():
-                self._cut(effect.after)
+                self._cut(effect)
+            case Apart():
+                for alarm in self._membership.apart(effect.source, effect.theirs):
+                    self._perform(alarm)
+            case TwoHistories():
+                raise DivergenceError(effect.text)
             case Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
 
@@ -673,18 +713,23 @@ class Node:
 
         self.submit(commands.Nothing(), applied)
 
-    def _cut(self, after: int) -> None:
+    def _cut(self, cut: Cut) -> None:
         """Take what the chain does not have out of the log, never silently."""
-        committed = max(self._replica.committed, self._storage.committed)
+        after, last, committed = cut.after, self._storage.last, self._known_committed
         if after < committed:
             raise DivergenceError(
                 f"entries up to {committed} were committed here, but the chain's log differs "
-                f"after {after}: was a node wrongly forced to go on alone? Nothing was changed"
+                f"after {after}: was a node wrongly forced to go on alone, or an old copy of a "
+                f"folder started? Here, {after + 1} to {last.seq} follow, the last being {last}; "
+                f"at {self._learner.source}, {after + 1} to {cut.end.seq}, the last being "
+                f"{cut.end}. Nothing was changed"
             )
-        lost = self._storage.last.seq - after
         path = self._storage.cut(after)
         self._replica.cut()
-        text = f"{lost} entries after {after} are not in the chain's log; they are now in {path}"
+        text = (
+            f"{last.seq - after} entries after {after} are not in the chain's log; "
+            f"they are now in {path}"
+        )
         self._log(text, alarm=True)
 
     def _log(self, text: str, *, alarm: bool = False) -> None:
@@ -719,7 +764,8 @@ class Node:
         finished = self._applied.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
         successor = self.configuration.successor(self.me.position)
         if finished is not None and successor is not None:
-            message = StateDigest(self.configuration.epoch, finished.seq, finished.digest)
+            epoch, identity = self.configuration.epoch, self.configuration.identity
+            message = StateDigest(epoch, finished.seq, finished.digest, identity)
             self._network.send(successor, message)
 
     def _reply(self, number: int, results: Sequence[Result]) -> None:

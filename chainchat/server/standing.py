@@ -1,6 +1,6 @@
 """What a node says of itself: to its clients, who must never be left guessing, and to operators."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -134,9 +134,17 @@ class OwnLog:
     """What membership needs to know of this node's log."""
 
     def __init__(
-        self, log: Log, learner: Learner, sponsor: Sponsor, clock: Clock, space: Space
+        self,
+        log: Log,
+        learner: Learner,
+        sponsor: Sponsor,
+        clock: Clock,
+        space: Space,
+        *,
+        committed: Callable[[], int],
     ) -> None:
         self._log = log
+        self._committed = committed
         self._learner = learner
         self._sponsor = sponsor
         self._clock = clock
@@ -146,6 +154,17 @@ class OwnLog:
     def last(self) -> EntryId:
         """Its last entry."""
         return self._log.last
+
+    @property
+    def committed(self) -> EntryId:
+        """The newest that is known to be committed."""
+        newest = self._log.id_of(self._committed())
+        assert newest is not None
+        return newest
+
+    def id_of(self, seq: int) -> EntryId | None:
+        """The name of the entry that takes ``seq``, None if the log does not reach it."""
+        return self._log.id_of(seq)
 
     @property
     def caught_up(self) -> bool:

@@ -53,10 +53,13 @@ class Storage(Log, Protocol):
 
     @property
     def committed(self) -> int:
-        """What ``write_committed`` was last told; 0 on a new disk."""
+        """The most that ``append`` and ``write_committed`` were told; 0 on a new disk."""
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Append the next entries; on disk when it returns."""
+    def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
+        """Append the next entries; on disk when it returns.
+
+        With them it is noted that the log is committed up to ``committed``. That costs nothing.
+        """
 
     def write_committed(self, seq: int) -> None:
         """Keep in mind that the log is committed up to ``seq``; on disk when it returns.
@@ -100,7 +103,11 @@ class Storage(Log, Protocol):
         """
 
     def newest_checkpoint(self) -> Checkpoint | None:
-        """The newest finished checkpoint, None if there is none."""
+        """The newest finished checkpoint, None if there is none.
+
+        Raises:
+            StorageError: it is of another log: the entry that it was made at is not the log's.
+        """
 
     def records(self) -> Iterator[Record]:
         """The newest of each record that was written up to then, in the order of their keys.

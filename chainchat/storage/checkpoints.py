@@ -16,10 +16,13 @@ SCHEMA = """
 CREATE TABLE records (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL, data BLOB NOT NULL);
 CREATE TABLE checkpoint (
     only INTEGER PRIMARY KEY CHECK (only = 1),
-    begun INTEGER NOT NULL, seq INTEGER NOT NULL, head BLOB NOT NULL
+    begun INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL
 );
 """
-"""The place of a record: twice its key, or one more. No data: the record is gone."""
+"""The place of a record: twice its key, or one more. No data: the record is gone.
+
+``digest`` is that of the entry ``seq``: a checkpoint belongs to one log.
+"""
 
 GONE_AT_ONCE = 64
 """Rows of records that are gone, removed with one part of a checkpoint."""
@@ -50,10 +53,16 @@ class Checkpoints:
         self.begun: int = begun
         self.finished: int = finished
 
-    def head(self) -> bytes | None:
-        """The head of the newest finished checkpoint, None if there is none."""
-        row = self._database.execute("SELECT head FROM checkpoint WHERE seq > 0").fetchone()
-        return None if row is None else self._as_written(row[0], "the octets of the checkpoint")
+    def head(self) -> tuple[bytes, bytes] | None:
+        """The newest finished checkpoint, None if there is none.
+
+        Its head, and the digest of the entry that it was made at.
+        """
+        query = "SELECT head, digest FROM checkpoint WHERE seq > 0"
+        row = self._database.execute(query).fetchone()
+        if row is None:
+            return None
+        return self._as_written(row[0], "the octets of the checkpoint"), row[1]
 
     def records(self) -> Iterator[Record]:
         """The records of the newest finished checkpoint, by key; to be read to the end.
@@ -93,7 +102,8 @@ class Checkpoints:
             place = 2 * key + (key in self._odd)
             rows.append((place, self.begun, checked(data) if data else b""))
         self._database.execute(
-            "INSERT INTO checkpoint VALUES (1, ?1, 0, x'') ON CONFLICT DO UPDATE SET begun = ?1",
+            "INSERT INTO checkpoint VALUES (1, ?1, 0, x'', x'') "
+            "ON CONFLICT DO UPDATE SET begun = ?1",
             (self.begun,),
         )
         self._database.executemany("REPLACE INTO records VALUES (?, ?, ?)", rows)
@@ -103,9 +113,10 @@ class Checkpoints:
             self._gone.discard(key)
             self._odd.discard(key)
 
-    def finish(self, head: bytes) -> None:
-        """All records were written: from now on this is the checkpoint."""
-        self._database.execute("UPDATE checkpoint SET seq = begun, head = ?", (checked(head),))
+    def finish(self, head: bytes, digest: bytes) -> None:
+        """All records were written: from now on this is the checkpoint, of the log's ``digest``."""
+        update = "UPDATE checkpoint SET seq = begun, digest = ?, head = ?"
+        self._database.execute(update, (digest, checked(head)))
         self.finished = self.begun
         self._gone |= self._going
         self._going.clear()

@@ -29,6 +29,8 @@ class MemoryStorage:
         self._begun = 0
         """The entry of the newest checkpoint, finished or not."""
         self._begun_records: dict[int, bytes] = {}
+        self._checkpointed: EntryId | None = None
+        """The entry of the newest finished checkpoint."""
         self._committed = 0
 
     @property
@@ -42,10 +44,10 @@ class MemoryStorage:
     def last(self) -> EntryId:
         return self._log[-1].id if self._log else EntryId()
 
-    def epoch_of(self, seq: int) -> int | None:
+    def id_of(self, seq: int) -> EntryId | None:
         if seq == 0:
-            return 0
-        return self._log[place_of(seq, self._log)].epoch if seq <= self.last.seq else None
+            return EntryId()
+        return self._log[place_of(seq, self._log)].id if seq <= self.last.seq else None
 
     def end_before(self, seq: int) -> int:
         place = place_of(seq + 1, self._log)
@@ -55,10 +57,11 @@ class MemoryStorage:
         begin, end = place_of(after + 1, self._log), place_of(up_to + 1, self._log)
         return fitting(self._log[begin:end], octets)
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         for entry in entries:
             assert entry.first == self.last.seq + 1
             self._log.append(entry)
+        self._committed = max(self._committed, committed)
 
     def cut(self, after: int) -> Path | None:
         if after >= self.last.seq:
@@ -94,6 +97,8 @@ class MemoryStorage:
         return (self._log[place_of(seq, self._log)] for seq in seqs)
 
     def newest_checkpoint(self) -> Checkpoint | None:
+        if self._checkpoint is not None and self.id_of(self._checkpoint.seq) != self._checkpointed:
+            raise StorageError("the checkpoint is of another log")
         return self._checkpoint
 
     @property
@@ -118,6 +123,7 @@ class MemoryStorage:
 
     def finish_checkpoint(self, head: bytes) -> None:
         self._checkpoint = Checkpoint(self._begun, head)
+        self._checkpointed = self.id_of(self._begun)
         self._records |= self._begun_records
         self._records = {key: data for key, data in self._records.items() if data}
         self._begun_records = {}

@@ -46,7 +46,9 @@ APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 6
 SCHEMA = (
     """
-CREATE TABLE log (last INTEGER PRIMARY KEY, entries BLOB NOT NULL);
+CREATE TABLE log (
+    last INTEGER PRIMARY KEY, committed INTEGER NOT NULL, entries BLOB NOT NULL
+);
 CREATE TABLE messages (
     reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
 ) WITHOUT ROWID;
@@ -163,7 +165,10 @@ class SQLiteStorage:
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._checkpoints = Checkpoints(self._database, self._as_written)
         self._last = self._end()
-        self._committed = self._value("SELECT seq FROM committed")
+        self._committed = max(
+            self._value("SELECT seq FROM committed"),
+            self._value("SELECT committed FROM log ORDER BY last DESC LIMIT 1"),
+        )
         self._wal = wal.WriteAheadLog(self._path, self._database)
 
     def _check_owner(self) -> None:
@@ -218,15 +223,20 @@ class SQLiteStorage:
         return self._last
 
     @_loudly
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         assert entries[0].first == self._last.seq + 1
-        rows = [(part[-1].seq, checked(encode_entries(tuple(part)))) for part in _rows(entries)]
+        committed = max(self._committed, committed)
+        rows = [
+            (part[-1].seq, committed, checked(encode_entries(tuple(part))))
+            for part in _rows(entries)
+        ]
         if len(rows) == 1:
-            self._database.execute("INSERT INTO log VALUES (?, ?)", rows[0])
+            self._database.execute("INSERT INTO log VALUES (?, ?, ?)", rows[0])
         else:
             with self._transaction():
-                self._database.executemany("INSERT INTO log VALUES (?, ?)", rows)
-        self._wal.wrote(sum(len(octets) for _, octets in rows))
+                self._database.executemany("INSERT INTO log VALUES (?, ?, ?)", rows)
+        self._wal.wrote(sum(len(octets) for _, _, octets in rows))
+        self._committed = committed
         self._last = entries[-1].id
 
     @property
@@ -239,15 +249,15 @@ class SQLiteStorage:
         self._wal.wrote(0)
         self._committed = seq
 
-    def epoch_of(self, seq: int) -> int | None:
+    def id_of(self, seq: int) -> EntryId | None:
         if seq == 0:
-            return 0
+            return EntryId()
         if seq == self._last.seq:
-            return self._last.epoch
+            return self._last
         if seq > self._last.seq:
             return None
         [entry] = self.entries([seq])
-        return entry.epoch
+        return entry.id
 
     def end_before(self, seq: int) -> int:
         if not 0 < seq < self._last.seq:
@@ -293,7 +303,8 @@ class SQLiteStorage:
             self._database.execute("DELETE FROM log WHERE last > ?", (after,))
             if kept:
                 self._database.execute(
-                    "INSERT INTO log VALUES (?, ?)", (after, checked(encode_entries(kept)))
+                    "INSERT INTO log VALUES (?, ?, ?)",
+                    (after, self._committed, checked(encode_entries(kept))),
                 )
         self._index.cut(after)
         self._batches.clear()
@@ -389,8 +400,14 @@ class SQLiteStorage:
 
     @_loudly
     def newest_checkpoint(self) -> Checkpoint | None:
-        head = self._checkpoints.head()
-        return None if head is None else Checkpoint(self._checkpoints.finished, head)
+        found = self._checkpoints.head()
+        if found is None:
+            return None
+        head, digest = found
+        seq = self._checkpoints.finished
+        if digest != self._digest_of(seq):
+            raise StorageError(f"{self}: the checkpoint as of entry {seq} is of another log")
+        return Checkpoint(seq, head)
 
     def records(self) -> Iterator[Record]:
         try:
@@ -427,7 +444,12 @@ class SQLiteStorage:
     def finish_checkpoint(self, head: bytes) -> None:
         assert not self._unwritten.runs
         with self._written_later():
-            self._checkpoints.finish(head)
+            self._checkpoints.finish(head, self._digest_of(self._checkpoints.begun))
+
+    def _digest_of(self, seq: int) -> bytes:
+        """Of the entry that takes ``seq``; empty if the log does not reach it."""
+        entry = self.id_of(seq)
+        return b"" if entry is None else entry.digest
 
     @_loudly
     def care(self) -> str:

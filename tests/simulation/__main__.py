@@ -4,6 +4,7 @@ import argparse
 from contextlib import nullcontext
 
 from tests.simulation.crowds import run_crowd
+from tests.simulation.histories import run_two_histories
 from tests.simulation.planted import PLANTED, planted
 from tests.simulation.scenario import run
 
@@ -11,6 +12,9 @@ parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=
 parser.add_argument("seed", type=int)
 parser.add_argument("--planted", metavar="BUG", choices=PLANTED, help="with this bug planted")
 parser.add_argument("--crowd", action="store_true", help="with a crowd of clients")
+parser.add_argument("--histories", action="store_true", help="with two chains that part")
 arguments = parser.parse_args()
+kinds = {"crowd": run_crowd, "histories": run_two_histories}
+chosen = next((kinds[kind] for kind in kinds if getattr(arguments, kind)), run)
 with planted(arguments.planted) if arguments.planted else nullcontext():
-    print((run_crowd if arguments.crowd else run)(arguments.seed, trace=print))
+    print(chosen(arguments.seed, trace=print))

@@ -80,7 +80,7 @@ class Checks:
         if not self._committed:
             return True
         newest = self._committed[-1]
-        return host.disk.epoch_of(newest.seq) == newest.epoch
+        return host.disk.id_of(newest.seq) == newest.id
 
     def _prefix(self) -> None:
         """In a configuration, a successor's log is a prefix of its predecessor's."""
@@ -98,7 +98,7 @@ class Checks:
                 continue
             last = hosts[successor].disk.last
             self._require(
-                host.disk.lacks or host.disk.epoch_of(last.seq) == last.epoch,
+                host.disk.lacks or host.disk.id_of(last.seq) == last,
                 f"{successor}'s log, ending with {last}, is no prefix of {node.me.position}'s",
             )
 

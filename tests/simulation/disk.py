@@ -60,10 +60,10 @@ class Disk(MemoryStorage):
 
     # --- writes
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         self._begin("log")
         self._transactions.append((len(self._log), self._committed))
-        super().append(entries)
+        super().append(entries, committed)
         self._machine.after_write("log")
 
     def write_committed(self, seq: int) -> None:
@@ -151,6 +151,7 @@ class Disk(MemoryStorage):
         backup._record = self._record
         backup._committed = self._committed
         backup._checkpoint, backup._records = self._checkpoint, dict(self._records)
+        backup._checkpointed = self._checkpointed
         backup._begun, backup._begun_records = self._begun, dict(self._begun_records)
         backup._index = deepcopy(self._index)
         return backup

@@ -74,7 +74,7 @@ class Mishaps:
             if position != host.position
         ]
         return any(
-            self._checks.keeps_everything(other) and other.disk.epoch_of(end.seq) == end.epoch
+            self._checks.keeps_everything(other) and other.disk.id_of(end.seq) == end
             for other in others
         )
 

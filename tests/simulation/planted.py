@@ -139,7 +139,7 @@ class ResumesWithoutCopying(Membership):
     """In a resume everybody's log stays as it is, though another's is longer."""
 
     def _count(self, sender, voted, now):
-        whole = max(self._whole, self.own.last)
+        whole = self._whole if self._whole.is_beyond(self.own.last) else self.own.last
         yield from super()._count(sender, replace(voted, last=whole), now)
 
     def _copy_for_resume(self, proposal):
@@ -394,6 +394,9 @@ def half_is_enough(base: Configuration, remaining, clean) -> bool:
 CROWD = "crowd"
 """In place of a story: it takes a run with a crowd."""
 
+HISTORIES = "histories"
+"""In place of a story: it takes a run in which two chains confirm different entries."""
+
 PLANTED: dict[str, tuple[Any, Story | str | None]] = {
     bug.__name__: (bug, story)
     for bug, story in (
@@ -411,6 +414,8 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (planted_log.NeverTellsHolding, None),
         (planted_log.ActsOnAnyEpoch, None),
         (planted_log.LosesMarks, None),
+        (planted_log.IgnoresDigests, HISTORIES),
+        (planted_log.NotesNothingAsCommitted, HISTORIES),
         (BelievesStaleProofs, None),
         (CountsFromTheAnswer, stories.second_thoughts),
         (ForgetsWhomItTriedToExclude, stories.second_thoughts),
@@ -451,7 +456,7 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (half_is_enough, None),
     )
 }
-"""Each bug by its name, and the story that brings it out, if it takes one, or a crowd."""
+"""Each bug by its name, and the story that brings it out, or the kind of run, if it takes one."""
 
 PLACES = {
     TracedNode: "tests.simulation.scenario.TracedNode",

@@ -148,6 +148,24 @@ class ActsOnAnyEpoch(TracedNode):
         self.wake()
 
 
+class IgnoresDigests(Replica):
+    """An entry is named by its epoch and number alone, as if no two chains could have them."""
+
+    also = {"chainchat.chain.replica.digest_after": lambda *_: b""}
+
+
+class NotesNothingAsCommitted(TracedNode):
+    """A later life does not know what an earlier one knew to be committed."""
+
+    def _note_committed(self) -> None:
+        pass
+
+    def _perform(self, effect) -> None:
+        if isinstance(effect, Persist):
+            effect = structs.replace(effect, committed=0)
+        super()._perform(effect)
+
+
 class LosesMarks(ChatState):
     """Read marks are acknowledged, and forgotten."""
 

@@ -164,7 +164,8 @@ class Stage:
             return False
         if not set(without).isdisjoint(node.configuration.positions):
             return False
-        return host.disk.epoch_of(node.state.applied) == node.configuration.epoch
+        applied = host.disk.id_of(node.state.applied)
+        return applied is not None and applied.epoch == node.configuration.epoch
 
     def _came(self) -> None:
         self._awaited = None

@@ -14,13 +14,15 @@ from chainchat.chain.replica import DivergenceError
 from chainchat.server.applying import StateMismatchError
 from tests.simulation.checks import InvariantError
 from tests.simulation.crowds import run_crowd
-from tests.simulation.planted import CROWD, PLANTED, planted
+from tests.simulation.histories import run_two_histories
+from tests.simulation.planted import CROWD, HISTORIES, PLANTED, planted
 from tests.simulation.scenario import Summary, opening, run
 from tests.simulation.world import EVENTS
 
 ROOT = Path(__file__).parents[2]
 STANDING_SEEDS = 3_000
 CROWDS = 20
+TWO_HISTORIES = 100
 SEEDS_TO_CATCH = 1_000
 
 CAUGHT = (InvariantError, DivergenceError, StateMismatchError)
@@ -43,11 +45,23 @@ def _run_crowd(seed: int) -> Summary | str:
         return f"crowd {seed}: {error!r} (replay: python -m tests.simulation {seed} --crowd)"
 
 
+def _run_two_histories(seed: int) -> Summary | str:
+    """The same, with two chains."""
+    try:
+        return run_two_histories(seed)
+    except Exception as error:
+        return (
+            f"histories {seed}: {error!r} (replay: python -m tests.simulation {seed} --histories)"
+        )
+
+
 def _first_catch(name: str) -> tuple[int, str] | None:
     """The first seed whose run fails with the bug planted; those with its story are tried first."""
     _, story = PLANTED[name]
     if story == CROWD:
-        return _first_catch_in_a_crowd(name)
+        return _first_catch_of(run_crowd, CROWDS, name)
+    if story == HISTORIES:
+        return _first_catch_of(run_two_histories, TWO_HISTORIES, name)
     seeds = sorted(range(SEEDS_TO_CATCH), key=lambda seed: opening(seed) is not story)
     with planted(name):
         for seed in seeds if story else range(SEEDS_TO_CATCH):
@@ -59,11 +73,13 @@ def _first_catch(name: str) -> tuple[int, str] | None:
     return None
 
 
-def _first_catch_in_a_crowd(name: str) -> tuple[int, str] | None:
+def _first_catch_of(
+    run_seed: Callable[[int], Summary], seeds: int, name: str
+) -> tuple[int, str] | None:
     with planted(name):
-        for seed in range(CROWDS):
+        for seed in range(seeds):
             try:
-                run_crowd(seed)
+                run_seed(seed)
             except CAUGHT as error:
                 return seed, f"{type(error).__name__}: {error}"
     return None
@@ -94,6 +110,16 @@ def test_no_crowd_makes_a_node_silent(pytestconfig):
     assert [result for result in results if isinstance(result, str)] == []
 
 
+def test_two_histories_never_pass_for_one(pytestconfig):
+    seeds = max(TWO_HISTORIES, pytestconfig.getoption("--simulate", 0) // 30)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(_run_two_histories, range(seeds)))
+    assert [result for result in results if isinstance(result, str)] == []
+    reached = Counter(event for result in results for event in result.events)
+    assert reached["two histories"] > seeds / 4
+    assert reached["a stop for another history"] > seeds / 4
+
+
 def test_every_planted_bug_is_caught(capsys):
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         caught = dict(zip(PLANTED, pool.map(_first_catch, PLANTED), strict=True))
@@ -108,6 +134,11 @@ def test_every_planted_bug_is_caught(capsys):
 def test_a_seed_replays_to_the_same_trace(seed):
     """Also in another process, where sets of strings have another order."""
     _replays(run, seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_histories_replay_to_the_same_trace(seed):
+    _replays(run_two_histories, seed, "--histories")
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -71,9 +71,9 @@ class PricedDisk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._disk, name)
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         self._work(CARRIED * span(entries))
-        self._disk.append(entries)
+        self._disk.append(entries, committed)
 
     def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
         entries = self._disk.read(after, up_to, octets)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.messages import Entry, Message
 from chainchat.chain.record import Record
 from chainchat.chain.replica import Persist
@@ -201,6 +201,7 @@ class World:
         self._node_class = node_class
         self._trace = trace
         self._lives: set[tuple[str, int]] = set()
+        self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
 
     def _new_host(self, position: str) -> Host:
@@ -291,6 +292,7 @@ class World:
             excluded=lambda: self.outward(host, partial(self._begin_anew, host, host.life)),
             first_nonce=self.random.randrange(NONCES),
             refusal_is_death=self.refusal_is_death,
+            new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
         )
         node.world = self
         self.note(f"{host.position} starts as {node.me.origin}")
