@@ -37,6 +37,7 @@ from chainchat.storage import (
 from chainchat.storage.checkpoints import Checkpoints
 from chainchat.storage.checksums import checked, unchecked
 from chainchat.storage.cuts import write_side_file
+from chainchat.storage.durable import make_folder, sync_folder, write_again
 from chainchat.storage.index import Index, Run, first_of, last_of
 
 DATABASE = "chainchat.sqlite"
@@ -73,14 +74,21 @@ Returned = TypeVar("Returned")
 
 
 def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Turn what SQLite and the system say of the disk into a StorageError."""
+    """Turn what SQLite and the system say of the disk into a StorageError.
+
+    After the first one nothing more is written (``_check_well``).
+    """
 
     @wraps(method)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        storage = args[0]
+        assert isinstance(storage, SQLiteStorage)
         try:
             return method(*args, **kwargs)
         except (sqlite3.Error, OSError, *UNDECODABLE) as error:
-            raise StorageError(f"{args[0]}: {error}") from error
+            said = error.strerror if isinstance(error, OSError) and error.strerror else error
+            storage.failure = storage.failure or f"{storage}: {said}"
+            raise StorageError(f"{storage}: {said}") from error
 
     return wrapped
 
@@ -96,7 +104,7 @@ class DataLock:
             StorageError: the folder cannot be made or written.
         """
         try:
-            data.mkdir(parents=True, exist_ok=True)
+            make_folder(data)
             self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StorageError(f"{data}: {error.strerror}") from error
@@ -115,7 +123,11 @@ class DataLock:
 
 
 class SQLiteStorage:
-    """See ``Storage`` for what each method promises."""
+    """See ``Storage`` for what each method promises.
+
+    Attributes:
+        failure: what the disk has failed with; empty as long as all was well.
+    """
 
     def __init__(self, data: Path) -> None:
         """Open the data folder, which is made if there is none.
@@ -124,6 +136,7 @@ class SQLiteStorage:
             LockedError: another process uses it.
             StorageError: it cannot be used.
         """
+        self.failure = ""
         self._path = data / DATABASE
         self._lock = DataLock(data)
         self._index = Index()
@@ -142,6 +155,10 @@ class SQLiteStorage:
 
     @_loudly
     def _open(self) -> None:
+        # *written again*. All that was written to the database since its last sync is in the
+        # write-ahead log as well, and is copied again; only its first page may be older than that.
+        write_again(self._path, wal.PAGE)
+        write_again(wal.log_of(self._path))
         self._database = sqlite3.connect(self._path, isolation_level=None)
         try:
             self._prepare()
@@ -155,6 +172,7 @@ class SQLiteStorage:
             self._check_owner()
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
+        wal.leave_copying(self._database)
         if new:
             with self._transaction():
                 for statement in filter(str.strip, SCHEMA.split(";")):
@@ -165,6 +183,7 @@ class SQLiteStorage:
         self._last = self._end()
         self._committed = self._value("SELECT seq FROM committed")
         self._wal = wal.WriteAheadLog(self._path, self._database)
+        sync_folder(self._path.parent)  # where the database is new, or its write-ahead log
 
     def _check_owner(self) -> None:
         """Refuse a file of somebody else's before anything in it is changed."""
@@ -177,9 +196,15 @@ class SQLiteStorage:
                 f"this one knows {SCHEMA_VERSION})"
             )
 
+    def _check_well(self) -> None:
+        """Write nothing on top of what may be lost; raises StorageError if something has failed."""
+        if self.failure:
+            raise StorageError(self.failure)
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """On disk when the block ends without an error, and not at all otherwise."""
+        self._check_well()
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -219,6 +244,7 @@ class SQLiteStorage:
 
     @_loudly
     def append(self, entries: Sequence[Entry]) -> None:
+        self._check_well()
         assert entries[0].first == self._last.seq + 1
         rows = [(part[-1].seq, checked(encode_entries(tuple(part)))) for part in _rows(entries)]
         if len(rows) == 1:
@@ -235,6 +261,7 @@ class SQLiteStorage:
 
     @_loudly
     def write_committed(self, seq: int) -> None:
+        self._check_well()
         self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
         self._wal.wrote(0)
         self._committed = seq
@@ -343,6 +370,7 @@ class SQLiteStorage:
 
     @_loudly
     def write_record(self, record: bytes) -> None:
+        self._check_well()
         self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
 
     # --- the index
@@ -434,8 +462,12 @@ class SQLiteStorage:
         return self._wal.care()
 
     def close(self) -> None:
+        copied_well = self._wal.stop()
+        keeper = wal.Keeper(self._path) if self.failure or not copied_well else None
         self._wal.close()
         self._database.close()
+        if keeper is not None:
+            keeper.close()
         self._lock.release()
 
 
