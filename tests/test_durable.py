@@ -7,7 +7,7 @@ import pytest
 
 from chainchat.chain.messages import Entry
 from chainchat.storage import StorageError, durable
-from chainchat.storage.durable import make_folder, sync_folder, write_again
+from chainchat.storage.durable import ROOM, make_folder, sync_folder, try_room, write_again
 from chainchat.storage.sqlite import SQLiteStorage
 
 
@@ -81,6 +81,26 @@ def test_a_new_folder_is_synced_in_the_one_that_it_is_in(tmp_path, synced):
     assert synced == [tmp_path, tmp_path / "a"]
     make_folder(tmp_path / "a" / "b")
     assert synced == [tmp_path, tmp_path / "a"]
+
+
+def test_room_is_tried_and_given_back(tmp_path, synced):
+    try_room(tmp_path)
+    assert synced == [tmp_path / "room"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_is_an_error_and_nothing_is_left(tmp_path, monkeypatch):
+    sizes = []
+
+    def fail(descriptor):
+        sizes.append(os.fstat(descriptor).st_size)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left on device"):
+        try_room(tmp_path)
+    assert sizes == [ROOM]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_synced_is_an_error(tmp_path):

@@ -14,6 +14,9 @@ from pathlib import Path
 
 AT_ONCE = 1 << 20
 
+ROOM = 256 << 10
+"""Octets without which nothing can be begun: the first pages of each file, and some commits."""
+
 
 def write_again(path: Path, octets: int | None = None) -> None:
     """Put a file, or its beginning, on the disk as it is read now; nothing if there is none.
@@ -65,3 +68,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def try_room(folder: Path) -> None:
+    """See whether there is room for a beginning: nobody else may tell of quotas and reserves.
+
+    Raises:
+        OSError: there is none.
+    """
+    path = folder / "room"
+    try:
+        with path.open("wb") as file:
+            file.write(bytes(ROOM))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        path.unlink(missing_ok=True)

@@ -114,8 +114,12 @@ class DataLock:
             owner = os.read(self._file, 32).decode("ascii", "replace").strip()
             os.close(self._file)
             raise LockedError(f"{data} is in use by process {owner or 'unknown'}") from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._file)
+            raise StorageError(f"{data}: {error.strerror}") from error
 
     def release(self) -> None:
         """Let another process have the folder."""

@@ -63,14 +63,48 @@ def test_a_full_disk(
         assert cluster.members() == [other.position for other in cluster.others(position)]
         load.wait_for(SAID)
         fill(node.data)
-        before = len(node.log_text())
-        node.start()
-        assert node.wait(DEADLINE) == 1  # it may get as far as to its first entry
-        assert "chainchat.sqlite: database or disk is full" in node.log_text()[before:]
+        is_refused(node, f"{node.data}: No space left on device")
         filler.unlink()
         cluster.bring_back(position)
         load.wait_for(SAID)
         settle(cluster, load)
+
+
+@pytest.mark.parametrize("foreground", [["-n"], []], ids=["foreground", "daemon"])
+@pytest.mark.parametrize("full", ["data", "the working folder"])
+@pytest.mark.parametrize("new", [True, False], ids=["new", "old"])
+def test_a_start_on_a_full_disk_ends_in_one_line(
+    small_disk: Callable[[Path], None],
+    new_cluster: NewCluster,
+    tmp_path: Path,
+    foreground: list[str],
+    full: str,
+    *,
+    new: bool,
+) -> None:
+    cluster = new_cluster(("only",))
+    node = cluster["only"]
+    disk = node.data if full == "data" else tmp_path / "working"
+    small_disk(disk)
+    if not new:
+        cluster.start()
+        node.kill()
+    filler = fill(disk)
+    config = ["--position", "only", "--config", str(node.config)]
+    ended = subprocess.run(
+        [*twistd(), *foreground, "chainchat", *config],
+        cwd=node.config.parent if full == "data" else disk,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    place = node.data if full == "data" else "only.pid"
+    assert ended.stdout + ended.stderr == f"chainchat: {place}: No space left on device\n"
+    assert ended.returncode == 1
+    filler.unlink()
+    cluster.start()
 
 
 # --- corrupt
