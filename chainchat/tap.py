@@ -43,6 +43,7 @@ from chainchat.server.room import Room
 from chainchat.server.sessions import Session
 from chainchat.server.space import Space, free_octets
 from chainchat.storage import StorageError
+from chainchat.storage.durable import try_room
 from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
 
 reactor: Any = installed_reactor
@@ -158,6 +159,8 @@ class Options(usage.Options):
                 pidfile.unlink()  # of any other content it may not be ours
         if not twistd.get("nodaemon") and not twistd.get("logfile"):
             twistd["logfile"] = f"{self.node.position}.log"
+        if twistd.get("pidfile"):
+            _check_writable(Path(twistd["pidfile"]))
 
 
 class StartError(Exception):
@@ -460,9 +463,31 @@ def _check_data(data: Path) -> None:
     Raises:
         StorageError: it cannot.
     """
-    DataLock(data).release()
+    lock = DataLock(data)
+    try:
+        try_room(data)
+    except OSError as error:
+        raise StorageError(f"{data}: {error.strerror}") from None
+    finally:
+        lock.release()
     if (data / DATABASE).exists():
         SQLiteStorage(data).close()
+
+
+def _check_writable(pidfile: Path) -> None:
+    """Try whether twistd can write a process id; it would say so in a traceback.
+
+    Raises:
+        SystemExit: it cannot.
+    """
+    attempt = pidfile.with_name(f"{pidfile.name}.new")
+    try:
+        try:
+            attempt.write_text(f"{os.getpid()}\n")
+        finally:
+            attempt.unlink(missing_ok=True)
+    except OSError as error:
+        raise SystemExit(f"chainchat: {pidfile}: {error.strerror}") from None
 
 
 def _probe_ports(settings: config.Settings, node: config.NodeSettings, host: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from msgspec import msgpack
 
 from chainchat.chain.messages import UNDECODABLE, Entry
+from chainchat.storage.durable import sync_folder
 
 
 def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry]) -> Path:
@@ -22,7 +23,7 @@ def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry
         file.writelines(map(_line, entries))
         file.flush()
         os.fsync(file.fileno())
-    _sync_folder(folder)
+    sync_folder(folder)
     return path
 
 
@@ -46,12 +47,3 @@ def _readable(command: bytes) -> str:
         return repr(msgpack.decode(command))
     except UNDECODABLE:
         return repr(command)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the names of its files on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

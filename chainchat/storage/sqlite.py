@@ -37,6 +37,7 @@ from chainchat.storage import (
 from chainchat.storage.checkpoints import Checkpoints
 from chainchat.storage.checksums import checked, unchecked
 from chainchat.storage.cuts import write_side_file
+from chainchat.storage.durable import make_folder, sync_folder, write_again
 from chainchat.storage.index import Index, Run, first_of, last_of
 
 DATABASE = "chainchat.sqlite"
@@ -75,14 +76,21 @@ Returned = TypeVar("Returned")
 
 
 def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Turn what SQLite and the system say of the disk into a StorageError."""
+    """Turn what SQLite and the system say of the disk into a StorageError.
+
+    After the first one nothing more is written (``_check_well``).
+    """
 
     @wraps(method)
     def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Returned:
+        storage = args[0]
+        assert isinstance(storage, SQLiteStorage)
         try:
             return method(*args, **kwargs)
         except (sqlite3.Error, OSError, *UNDECODABLE) as error:
-            raise StorageError(f"{args[0]}: {error}") from error
+            said = error.strerror if isinstance(error, OSError) and error.strerror else error
+            storage.failure = storage.failure or f"{storage}: {said}"
+            raise StorageError(f"{storage}: {said}") from error
 
     return wrapped
 
@@ -98,7 +106,7 @@ class DataLock:
             StorageError: the folder cannot be made or written.
         """
         try:
-            data.mkdir(parents=True, exist_ok=True)
+            make_folder(data)
             self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StorageError(f"{data}: {error.strerror}") from error
@@ -108,8 +116,12 @@ class DataLock:
             owner = os.read(self._file, 32).decode("ascii", "replace").strip()
             os.close(self._file)
             raise LockedError(f"{data} is in use by process {owner or 'unknown'}") from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._file)
+            raise StorageError(f"{data}: {error.strerror}") from error
 
     def release(self) -> None:
         """Let another process have the folder."""
@@ -117,7 +129,11 @@ class DataLock:
 
 
 class SQLiteStorage:
-    """See ``Storage`` for what each method promises."""
+    """See ``Storage`` for what each method promises.
+
+    Attributes:
+        failure: what the disk has failed with; empty as long as all was well.
+    """
 
     def __init__(self, data: Path) -> None:
         """Open the data folder, which is made if there is none.
@@ -126,6 +142,7 @@ class SQLiteStorage:
             LockedError: another process uses it.
             StorageError: it cannot be used.
         """
+        self.failure = ""
         self._path = data / DATABASE
         self._lock = DataLock(data)
         self._index = Index()
@@ -144,6 +161,10 @@ class SQLiteStorage:
 
     @_loudly
     def _open(self) -> None:
+        # *written again*. All that was written to the database since its last sync is in the
+        # write-ahead log as well, and is copied again; only its first page may be older than that.
+        write_again(self._path, wal.PAGE)
+        write_again(wal.log_of(self._path))
         self._database = sqlite3.connect(self._path, isolation_level=None)
         try:
             self._prepare()
@@ -157,6 +178,7 @@ class SQLiteStorage:
             self._check_owner()
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
+        wal.leave_copying(self._database)
         if new:
             with self._transaction():
                 for statement in filter(str.strip, SCHEMA.split(";")):
@@ -170,6 +192,7 @@ class SQLiteStorage:
             self._value("SELECT committed FROM log ORDER BY last DESC LIMIT 1"),
         )
         self._wal = wal.WriteAheadLog(self._path, self._database)
+        sync_folder(self._path.parent)  # where the database is new, or its write-ahead log
 
     def _check_owner(self) -> None:
         """Refuse a file of somebody else's before anything in it is changed."""
@@ -182,9 +205,15 @@ class SQLiteStorage:
                 f"this one knows {SCHEMA_VERSION})"
             )
 
+    def _check_well(self) -> None:
+        """Write nothing on top of what may be lost; raises StorageError if something has failed."""
+        if self.failure:
+            raise StorageError(self.failure)
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """On disk when the block ends without an error, and not at all otherwise."""
+        self._check_well()
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -224,6 +253,7 @@ class SQLiteStorage:
 
     @_loudly
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
+        self._check_well()
         assert entries[0].first == self._last.seq + 1
         committed = max(self._committed, committed)
         rows = [
@@ -245,6 +275,7 @@ class SQLiteStorage:
 
     @_loudly
     def write_committed(self, seq: int) -> None:
+        self._check_well()
         self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
         self._wal.wrote(0)
         self._committed = seq
@@ -354,6 +385,7 @@ class SQLiteStorage:
 
     @_loudly
     def write_record(self, record: bytes) -> None:
+        self._check_well()
         self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
 
     # --- the index
@@ -456,8 +488,12 @@ class SQLiteStorage:
         return self._wal.care()
 
     def close(self) -> None:
+        copied_well = self._wal.stop()
+        keeper = wal.Keeper(self._path) if self.failure or not copied_well else None
         self._wal.close()
         self._database.close()
+        if keeper is not None:
+            keeper.close()
         self._lock.release()
 
 

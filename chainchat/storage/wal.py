@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import NamedTuple
+from urllib.parse import quote
 
 PAGE = 4_096
 FRAME = PAGE + 24
@@ -56,6 +57,35 @@ See "WAL Locks" in SQLite's description of its WAL-mode file format.
 """
 
 
+def log_of(database: Path) -> Path:
+    """The file of a database's write-ahead log."""
+    return Path(f"{database}-wal")
+
+
+def leave_copying(connection: sqlite3.Connection) -> None:
+    """Never copy inside a commit, where SQLite tells nobody of an error."""
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+class Keeper:
+    """Keeps SQLite from copying the log when the last connection is closed, and removing it.
+
+    After a failed sync that must not be: a sync of the database would succeed without the pages
+    that the failed one has lost, and the log, which has them, would be gone. Only who may write can
+    copy; so the last connection is one that may not.
+    """
+
+    def __init__(self, database: Path) -> None:
+        """To be made before the others are closed."""
+        self._connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
+        with suppress(sqlite3.Error):  # a disk that cannot be read
+            self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    def close(self) -> None:
+        """To be done after the others were closed."""
+        self._connection.close()
+
+
 class WriteAheadLog:
     """Brings what one process has written into its database.
 
@@ -81,15 +111,15 @@ class WriteAheadLog:
             much: pages that are too much for one turn.
             named: octets of a log that is reported.
         """
-        writer.execute("PRAGMA wal_autocheckpoint = 0")
+        leave_copying(writer)
         self.reported = 0
-        self._file = Path(f"{database}-wal")
+        self._file = log_of(database)
         self._shared = Path(f"{database}-shm")
         self._clock = clock
         self._writer = writer
         self._copier = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         self._copier.execute("PRAGMA synchronous = FULL")
-        self._copier.execute("PRAGMA wal_autocheckpoint = 0")
+        leave_copying(self._copier)
         self._copier.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
         self._length = self._measure()
         """Of the file, when it was last looked at."""
@@ -135,11 +165,17 @@ class WriteAheadLog:
                 self._take(self._copy(), now, meanwhile=0)
         return report
 
+    def stop(self) -> bool:
+        """End the thread, if there is one; whether it met no error, even that it was ended."""
+        if self._thread is None:
+            return True
+        self._copier.interrupt()
+        self._thread.join()
+        return not isinstance(self._outcome, Exception)
+
     def close(self) -> None:
         """Let go of the database; what the thread has begun is left."""
-        if self._thread is not None:
-            self._copier.interrupt()
-            self._thread.join()
+        self.stop()
         self._copier.close()
 
     def _copy(self) -> "_Outcome":

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster, last_words
+from faulty_disks import NoCompilerError, make_library
 
 NewCluster = Callable[..., Cluster]
 
@@ -73,6 +74,16 @@ def small_disk() -> Iterator[Callable[[Path], None]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory, skip_or_fail: Callable[[str], None]) -> Path:
+    """Makes disks that fail."""
+    try:
+        return make_library(tmp_path_factory.mktemp("faulty-disks"))
+    except NoCompilerError as error:
+        skip_or_fail(str(error))
+        raise
 
 
 @pytest.fixture

@@ -1,23 +1,19 @@
-"""Disks that fail under real nodes: full, not syncing, corrupt, torn, set back, read-only.
+"""Disks that fail under real nodes: full, corrupt, torn, set back, read-only.
 
 Whatever a disk does, its node leaves loudly before it acknowledges what it could not keep, the
 others go on with everything that was acknowledged, and the node rejoins when its disk is mended.
 """
 
 import contextlib
-import copy
-import itertools
 import os
-import re
 import shutil
 import subprocess
-import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from cluster import Cluster, Node, environment, twistd
+from disks import Witness, copied, fails, is_refused
 from load import Load, Record, check, histories, settle
 from talking import DEADLINE, Caller, Person, Program, until
 
@@ -35,63 +31,6 @@ PAUSE = 0.1
 
 PAGE = 4096
 """Octets of a page of the database."""
-
-
-def fails(node: Node, complaint: str) -> None:
-    """Wait until a node has ended because of its disk, and has said so in one critical line."""
-    assert node.wait(DEADLINE) == 1
-    critical = [line for line in node.log_text().splitlines() if "#critical]" in line]
-    path = re.escape(f"{node}: {node.data}/chainchat.sqlite")
-    assert re.search(rf"\] {path}: ({complaint}); this node stops$", critical[-1]), critical
-
-
-def is_refused(node: Node, complaint: str) -> None:
-    """Start a node that cannot use its data: it ends at once, and one line says why."""
-    before = len(node.log_text())
-    node.start()
-    assert node.wait(DEADLINE) == 1
-    # Behind a time, if there was a log already.
-    said = re.findall(r"(?:^|#error\] )chainchat: (.+)$", node.log_text()[before:], re.MULTILINE)
-    assert said == [complaint]
-
-
-def copied(node: Node, folder: Path) -> Node:
-    """A stand-in for a node that does not run, with a copy of its data: to be read."""
-    twin = copy.copy(node)
-    twin.data = folder
-    shutil.copytree(node.data, folder)
-    return twin
-
-
-class Witness(threading.Thread):
-    """Somebody who talks to one node alone, until its end: each answer is this node's own word.
-
-    Attributes:
-        record: what was said and acknowledged.
-    """
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(daemon=True)
-        self.record = Record("witness")
-        self._node = node
-        self.start()
-        until(lambda: bool(self.record.acknowledged), lambda: f"{node} does not answer")
-
-    def run(self) -> None:
-        """Say one text after another."""
-        with (
-            contextlib.suppress(AssertionError, OSError),  # the end
-            Program(self._node.address, "test", "witness") as program,
-        ):
-            for number in itertools.count(1):
-                self.record.sent.append(f"witness {number}")
-                words = program.words(f"SEND {number} * :witness {number}")
-                self.record.acknowledged.append((int(words["id"]), f"witness {number}"))
-
-    def was_told_the_truth(self, folder: Path) -> None:
-        """Hold what the node, which is dead, has acknowledged against what is on its disk."""
-        self.join(DEADLINE)
-        check([self.record], histories([copied(self._node, folder)]))
 
 
 # --- full
@@ -124,102 +63,48 @@ def test_a_full_disk(
         assert cluster.members() == [other.position for other in cluster.others(position)]
         load.wait_for(SAID)
         fill(node.data)
-        before = len(node.log_text())
-        node.start()
-        assert node.wait(DEADLINE) == 1  # it may get as far as to its first entry
-        assert "chainchat.sqlite: database or disk is full" in node.log_text()[before:]
+        is_refused(node, f"{node.data}: No space left on device")
         filler.unlink()
         cluster.bring_back(position)
         load.wait_for(SAID)
         settle(cluster, load)
 
 
-# --- not syncing
-
-SHIM = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define FILES 4096
-static off_t synced[FILES]; /* by descriptor: octets that are on the disk, plus one; 0: unknown */
-
-static int is_failing(int file) {
-    const char *data = getenv("FAILING_DATA"), *trigger = getenv("FAILING_TRIGGER");
-    char link[64], path[PATH_MAX] = "";
-    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-    if (readlink(link, path, sizeof path - 1) < 0) return 0;
-    return strncmp(path, data, strlen(data)) == 0 && access(trigger, F_OK) == 0;
-}
-
-/* What a failing sync did not bring to the disk is gone, as after the power is. */
-static int sync_file(int file, const char *name) {
-    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
-    struct stat status;
-    int known = file >= 0 && file < FILES && fstat(file, &status) == 0;
-    if (is_failing(file)) {
-        if (known && synced[file] && ftruncate(file, synced[file] - 1) != 0) abort();
-        errno = EIO;
-        return -1;
-    }
-    int result = real(file);
-    if (known && result == 0) synced[file] = status.st_size + 1;
-    return result;
-}
-
-int fsync(int file) { return sync_file(file, "fsync"); }
-int fdatasync(int file) { return sync_file(file, "fdatasync"); }
-"""
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory, skip_or_fail: Callable[[str], None]) -> Path:
-    """A library that makes the syncs of a process fail from a moment on."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if sys.platform != "linux":
-        pytest.skip("the library is for Linux")
-    if compiler is None:
-        skip_or_fail("there is no C compiler")
-    assert compiler is not None
-    folder = tmp_path_factory.mktemp("shim")
-    (folder / "shim.c").write_text(SHIM)
-    subprocess.run(
-        [compiler, "-shared", "-fPIC", "-o", "shim.so", "shim.c", "-ldl"], cwd=folder, check=True
-    )
-    return folder / "shim.so"
-
-
-@pytest.mark.parametrize("position", POSITIONS)
-def test_a_disk_that_does_not_sync(
-    new_cluster: NewCluster, shim: Path, tmp_path: Path, position: str
+@pytest.mark.parametrize("foreground", [["-n"], []], ids=["foreground", "daemon"])
+@pytest.mark.parametrize("full", ["data", "the working folder"])
+@pytest.mark.parametrize("new", [True, False], ids=["new", "old"])
+def test_a_start_on_a_full_disk_ends_in_one_line(
+    small_disk: Callable[[Path], None],
+    new_cluster: NewCluster,
+    tmp_path: Path,
+    foreground: list[str],
+    full: str,
+    *,
+    new: bool,
 ) -> None:
-    cluster = new_cluster()
-    node, trigger = cluster[position], tmp_path / "trigger"
-    node.environment = {
-        "LD_PRELOAD": str(shim),
-        "FAILING_DATA": str(node.data.resolve()),
-        "FAILING_TRIGGER": str(trigger),
-    }
+    cluster = new_cluster(("only",))
+    node = cluster["only"]
+    disk = node.data if full == "data" else tmp_path / "working"
+    small_disk(disk)
+    if not new:
+        cluster.start()
+        node.kill()
+    filler = fill(disk)
+    config = ["--position", "only", "--config", str(node.config)]
+    ended = subprocess.run(
+        [*twistd(), *foreground, "chainchat", *config],
+        cwd=node.config.parent if full == "data" else disk,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    place = node.data if full == "data" else "only.pid"
+    assert ended.stdout + ended.stderr == f"chainchat: {place}: No space left on device\n"
+    assert ended.returncode == 1
+    filler.unlink()
     cluster.start()
-    with Load(list(cluster.nodes.values()), 8) as load:
-        load.wait_for(SAID)
-        witness = Witness(node)
-        trigger.touch()
-        fails(node, "disk I/O error")
-        witness.was_told_the_truth(tmp_path / "kept")
-        assert cluster.members() == [other.position for other in cluster.others(position)]
-        load.wait_for(SAID)
-        is_refused(node, f"{node.data}/chainchat.sqlite: disk I/O error")
-        trigger.unlink()
-        cluster.bring_back(position)
-        load.wait_for(SAID)
-        settle(cluster, load)
 
 
 # --- corrupt
