@@ -28,7 +28,7 @@ def is_refused(node: Node, complaint: str) -> None:
     assert node.wait(DEADLINE) == 1
     # Behind a time, if there was a log already.
     said = re.findall(r"(?:^|#error\] )chainchat: (.+)$", node.log_text()[before:], re.MULTILINE)
-    assert said == [complaint]
+    assert said == [complaint], (said, node.log_text()[before:][-1500:])
 
 
 def copied(node: Node, folder: Path) -> Node:
