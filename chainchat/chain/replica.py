@@ -303,7 +303,7 @@ class Replica:
     def paused(self, position: str, *, paused: bool) -> None:
         """Whether the connection with ``position`` has more unsent octets than it should.
 
-        Entries wait meanwhile.
+        Entries and requests wait meanwhile.
         """
         (self._paused.add if paused else self._paused.discard)(position)
 
@@ -419,7 +419,7 @@ class Replica:
     def _offer(self) -> Iterator[Effect]:
         """Give the head this origin's requests that it was not given yet, in order."""
         head = self.configuration.head
-        if not self._unoffered or head in self._unreachable:
+        if not self._unoffered or head in self._unreachable | self._paused:
             return
         first = self._pending[0].number if self._pending else self._numbered + 1
         requests = [request for request in self._unoffered if request.number >= first]
@@ -427,10 +427,11 @@ class Replica:
         if head == self._position:
             self._requests.extend((self._origin, request) for request in requests)
             return
-        while requests:
+        while requests and head not in self._paused:
             count = _fitting_requests(requests)
             batch, requests = tuple(requests[:count]), requests[count:]
             yield Send(head, Submit(self.configuration.epoch, self._origin, batch))
+        self._unoffered = requests
 
     def _offer_again(self) -> None:
         self._unoffered = list(self._pending)
