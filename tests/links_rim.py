@@ -31,6 +31,7 @@ class Receiver:
 
     def __init__(self):
         self.heard = []
+        self.copy_paused_at = {}
         self.refusals = set()
         self.members = {}
 
@@ -53,6 +54,9 @@ class Receiver:
 
     def paused(self, position, *, paused):
         self.heard.append(("paused", position, paused))
+
+    def copy_paused(self, position, *, paused):
+        self.copy_paused_at[position] = paused
 
     def messages(self):
         return [what for what in self.heard if what[0] in THREE]

@@ -296,6 +296,24 @@ async def test_a_receiver_that_does_not_read_pauses_its_link_and_no_other(alone)
     await until(lambda: ("paused", "head", False) in alone.heard("tail"))
 
 
+@pytest_twisted.ensureDeferred
+async def test_a_learner_that_does_not_read_pauses_its_copy_lane_alone(alone):
+    await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    learner = await alone.dial("tail", as_=identity("head"), lane=b"copy")
+    await until(lambda: len(alone.links["tail"]._links) == 2)
+    learner.transport.pauseProducing()
+    heard = alone.receivers["tail"]
+    assert heard.copy_paused_at == {"head": False}  # a new one is not full
+    big = Fetch(1, replace(identity("tail").member, host="h" * 60_000), EntryId())
+    link = alone.links["tail"]._links["head", "copy"]
+    while not heard.copy_paused_at["head"]:
+        link.send(big)
+    assert ("paused", "head", True) not in alone.heard("tail")
+    learner.transport.resumeProducing()
+    await until(lambda: not heard.copy_paused_at["head"])
+
+
 # --- the octets
 
 

@@ -32,7 +32,7 @@ class Reader:
             committed=lambda: self.committed,
             applied=lambda: self.applied,
         )
-        for name in ("ask", "adopt", "linked", "receive", "passed"):
+        for name in ("ask", "adopt", "linked", "paused", "receive", "passed"):
             setattr(self, name, getattr(self.reads, name))
         self.go_on(epoch, *positions)
 
@@ -460,3 +460,34 @@ def test_what_was_asked_in_an_earlier_configuration_is_not_answered_in_the_next(
     tail.go_on(2, "head", "tail")
     assert list(tail.turn()) == []
     assert tail.evaluated == []
+
+
+# --- a connection that is full -----------------------------------------------------------
+
+
+def test_whose_connection_is_full_is_answered_later_and_keeps_nobody_waiting(tail):
+    tail.receive("head", Read(1, 1, b"one"))
+    tail.receive("head", Read(1, 2, b"two"))
+    tail.ask(b"own")
+    tail.paused("head", paused=True)
+    assert [type(effect) for effect in tail.turn()] == [Answered]
+    assert tail.evaluated == [b"own"]
+    assert not tail.busy
+    tail.paused("head", paused=False)
+    assert tail.busy
+    assert [effect.message.number for effect in tail.turn()] == [1, 2]
+
+
+def test_a_connection_fills_up_while_it_is_answered(tail):
+    for number in (1, 2):
+        tail.receive("head", Read(1, number, b"question"))
+    for effect in tail.turn():
+        assert effect.message.number == 1
+        tail.paused("head", paused=True)
+
+
+def test_a_new_connection_is_not_full(tail):
+    tail.paused("head", paused=True)
+    tail.linked("head")
+    tail.receive("head", Read(1, 1, b"one"))
+    assert [effect.message.number for effect in tail.turn()] == [1]

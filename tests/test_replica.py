@@ -178,6 +178,22 @@ def test_entries_wait_while_a_connection_is_paused(chain):
     assert [type(message) for message in chain.turn("head")] == [Forward]
 
 
+def test_requests_wait_while_the_connection_with_the_head_is_paused(chain):
+    big = b"x" * 40_000
+    chain["tail"].submit(big)
+    chain["tail"].submit(big)
+    sent = []
+    for effect in chain["tail"].turn(0):
+        sent.append(effect)
+        chain["tail"].paused("head", paused=True)
+    assert [[r.number for r in send.message.requests] for send in sent] == [[1]]
+    chain["tail"].submit(b"last")
+    assert list(chain["tail"].turn(0)) == []
+    chain["tail"].paused("head", paused=False)
+    numbers = [[r.number for r in send.message.requests] for send in chain["tail"].turn(0)]
+    assert numbers == [[2, 3]]
+
+
 # --- what is taken and what is not -------------------------------------------------------
 
 

@@ -123,6 +123,7 @@ class Reads:
         self._queue: deque[_Asked] = deque()
         """Tail: what it was asked, and can answer."""
         self._arrived: deque[Answered | GivenUp] = deque()
+        self._paused: set[str] = set()
 
     # --- inputs
 
@@ -167,6 +168,14 @@ class Reads:
         if self._configuration.members and position == self._configuration.tail:
             self._ask_all_again()
         self._queue = deque(asked for asked in self._queue if asked.sender != position)
+        self._paused.discard(position)
+
+    def paused(self, position: str, *, paused: bool) -> None:
+        """Whether the connection with ``position`` has more unsent octets than it should.
+
+        Its questions are answered later.
+        """
+        (self._paused.add if paused else self._paused.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
         """Take in a message of this epoch, while taking part in it."""
@@ -198,8 +207,15 @@ class Reads:
 
     @property
     def _may_reply(self) -> bool:
-        """*read what was told*: the first in line needs no more than is applied."""
-        return bool(self._queue) and self._queue[0].committed <= self._applied()
+        return self._next_in_line is not None
+
+    @property
+    def _next_in_line(self) -> _Asked | None:
+        """*read what was told*: the first in line, if it needs no more than is applied."""
+        for asked in self._queue:
+            if asked.sender not in self._paused:
+                return asked if asked.committed <= self._applied() else None
+        return None
 
     def turn(self, go_on: Callable[[], bool]) -> Iterator[Send | Answered | GivenUp | Barrier]:
         """What follows from the inputs since the last turn.
@@ -239,8 +255,8 @@ class Reads:
         *lease*: it is looked at *after* the state was read. Without it another chain may have gone
         on already; then all that has come waits for one barrier.
         """
-        while self._may_reply:
-            asked = self._queue.popleft()
+        while (asked := self._next_in_line) is not None:
+            self._queue.remove(asked)
             answer = self._evaluate(asked.read.query)
             if not asked.proven and not self._holds_lease():
                 self._barriers += 1

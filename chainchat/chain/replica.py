@@ -311,7 +311,7 @@ class Replica:
     def paused(self, position: str, *, paused: bool) -> None:
         """Whether the connection with ``position`` has more unsent octets than it should.
 
-        Entries wait meanwhile.
+        Entries and requests wait meanwhile.
         """
         (self._paused.add if paused else self._paused.discard)(position)
 
@@ -429,7 +429,7 @@ class Replica:
     def _offer(self) -> Iterator[Effect]:
         """Give the head this origin's requests that it was not given yet, in order."""
         head, configuration = self.configuration.head, self.configuration
-        if not self._unoffered or head in self._unreachable:
+        if not self._unoffered or head in self._unreachable | self._paused:
             return
         first = self._pending[0].number if self._pending else self._numbered + 1
         requests = [request for request in self._unoffered if request.number >= first]
@@ -437,11 +437,12 @@ class Replica:
         if head == self._position:
             self._requests.extend((self._origin, request) for request in requests)
             return
-        while requests:
+        while requests and head not in self._paused:
             count = _fitting_requests(requests)
             batch, requests = tuple(requests[:count]), requests[count:]
             submit = Submit(configuration.epoch, self._origin, batch, configuration.identity)
             yield Send(head, submit)
+        self._unoffered = requests + self._unoffered
 
     def _offer_again(self) -> None:
         self._unoffered = list(self._pending)

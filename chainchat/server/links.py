@@ -109,6 +109,9 @@ class Receiver(Protocol):
     def paused(self, position: str, *, paused: bool) -> None:
         """Whether more stands unsent to ``position`` than should."""
 
+    def copy_paused(self, position: str, *, paused: bool) -> None:
+        """The same on the copy lane."""
+
 
 class Links:
     """All connections of one node with the others: its ``Network``.
@@ -424,6 +427,7 @@ class Links:
         if rival is not None:
             rival.close()
         if link.lane == COPY:
+            self._receiver.copy_paused(position, paused=False)
             fetch = self._first_fetch.pop(position, None)
             if fetch is not None:
                 link.send(fetch)
@@ -494,11 +498,13 @@ class Links:
 
     def paused(self, link: Link, *, paused: bool) -> None:
         """A link's transport is full, or empty again."""
-        if link.peer is None or self._receiver is None or link.lane == COPY:
+        if link.peer is None or self._receiver is None:
             return
         position = link.peer.member.position
-        if self._links.get((position, CHAIN)) is link:
-            self._receiver.paused(position, paused=paused)
+        if self._links.get((position, link.lane)) is link:
+            receiver = self._receiver
+            tell = receiver.copy_paused if link.lane == COPY else receiver.paused
+            tell(position, paused=paused)
 
     def complain(self, address: str, what: str, kind: str) -> None:
         """Log what is wrong with a peer, once a minute for each host and kind of complaint."""

@@ -254,7 +254,7 @@ class Node:
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._stopped = False
-        self._paused: set[str] = set()
+        self._copy_paused: set[str] = set()
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
         self._standstill = Standstill(me, clock, self._log)
         self._progress_told = 0.0
@@ -378,7 +378,6 @@ class Node:
 
     def linked(self, position: str, member: Member) -> None:
         """A new connection, whose other end says that it is ``member``."""
-        self._paused.discard(position)
         self._replica.linked(position)
         self._reads.linked(position)
         self._decide(lambda now: self._membership.linked(position, member, now))
@@ -398,8 +397,13 @@ class Node:
 
     def paused(self, position: str, *, paused: bool) -> None:
         """Whether too much stands unsent on the connection with ``position``."""
-        (self._paused.add if paused else self._paused.discard)(position)
         self._replica.paused(position, paused=paused)
+        self._reads.paused(position, paused=paused)
+        self.wake()
+
+    def copy_paused(self, position: str, *, paused: bool) -> None:
+        """The same of the connection on which ``position`` copies, or lends."""
+        (self._copy_paused.add if paused else self._copy_paused.discard)(position)
         self.wake()
 
     def receive(self, sender: str, message: Message) -> None:
@@ -553,7 +557,7 @@ class Node:
             self.turn_clock.part("reads")
         if self._sponsor.has_learners:
             lending = self.slice(LEND_SECONDS)
-            for answer in self._sponsor.turn(self._paused, self._may_lend, lending.left):
+            for answer in self._sponsor.turn(self._copy_paused, self._may_lend, lending.left):
                 self._perform(answer)
             self.turn_clock.part("lending")
 

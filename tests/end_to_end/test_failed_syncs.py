@@ -44,6 +44,8 @@ def test_a_disk_that_does_not_sync(
         assert cluster.members() == [other.position for other in cluster.others(position)]
         load.wait_for(SAID)
         is_refused(node, f"{node.data}: Input/output error")
+        disk.fails(DATABASE)
+        is_refused(node, f"{node.data}/{DATABASE}: Input/output error")
         disk.is_well()
         cluster.bring_back(position)
         load.wait_for(SAID)
