@@ -14,7 +14,15 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced
+from chainchat.chain.messages import (
+    BadMessageError,
+    Copied,
+    Differs,
+    Entry,
+    EntryId,
+    Fetch,
+    Synced,
+)
 from chainchat.chain.replica import FRAME_ENTRIES, Log, Send, size
 
 NEAR_ENTRIES = 1_000
@@ -156,7 +164,11 @@ class Learner:
             yield self._ask(now)
 
     def copied(self, sender: str, message: Copied, now: float) -> Iterator[Effect]:
-        """Entries came, or word that there are none."""
+        """Entries came, or word that there are none.
+
+        Raises:
+            BadMessageError: they are too many to be one answer.
+        """
         if sender != self.source or message.epoch != self._epoch or self.frozen:
             return
         if not self._agreed and message.previous == self._candidate:
@@ -165,6 +177,8 @@ class Learner:
             self._agreed = True
         if not self._agreed or message.previous != self._held:
             return  # an answer to an earlier question
+        if sum(map(size, self._parts)) > ANSWER_OCTETS:
+            raise BadMessageError("an answer without an end")
         self.end = message.end
         self._parts += message.entries
         self._asked_at = now
@@ -262,7 +276,7 @@ class Sponsor:
         for asker, fetch in list(self._waiting.items()):
             if not may_lend(fetch.learner):
                 continue
-            if self._log.epoch_of(fetch.last.seq) != fetch.last.epoch:
+            if not self._holds(fetch.last):
                 del self._waiting[asker]
                 yield Send(asker, Differs(fetch.epoch, newest_not_after(self._log, fetch.last)))
             elif self._has_news_for(fetch):
@@ -275,6 +289,11 @@ class Sponsor:
             if not go_on():
                 break
         self.busy = self._next_in_round(paused) is not None
+
+    def _holds(self, last: EntryId) -> bool:
+        """Whether this log has an entry of that name, and not only one that takes its number."""
+        log = self._log
+        return log.epoch_of(last.seq) == last.epoch and log.end_before(last.seq) == last.seq
 
     def _next_in_round(self, paused: set[str]) -> str | None:
         return next((position for position in self._answering if position not in paused), None)

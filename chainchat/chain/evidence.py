@@ -62,6 +62,11 @@ class Evidence:
             del self._pings[nonce]
         return self._nonce
 
+    @property
+    def newest_nonce(self) -> int:
+        """Of the newest ping; they grow."""
+        return self._nonce
+
     def heard(self, life: Life, now: float) -> None:
         """A ping of ``life`` is processed."""
         self.meet(life, now).heard = now

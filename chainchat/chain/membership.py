@@ -23,16 +23,20 @@ Invariants, named in comments where they are kept:
 - *own judgement*: nobody votes to exclude whom it could not exclude by its own evidence.
 - *tried*: whoever has tried to exclude a life confirms it no more, whatever became of the try.
 - *newest*: a node never goes back to an older configuration.
+- *source*: a life is dead, or another's later life, only by what answered or refused at the
+  member's own address when this node dialled it. What is said on a connection that came in, and
+  a refusal where the member was never reached, prove nothing.
+- *not set back*: a disk that lacks a vote or a configuration that it has written takes no part.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change
-from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.configuration import Address, Configuration, Member
 from chainchat.chain.departures import LONGEST_PAUSE, Departures
 from chainchat.chain.evidence import PINGS_PER_SUSPICION, Evidence, Life
 from chainchat.chain.messages import (
@@ -50,6 +54,24 @@ from chainchat.chain.presence import Presence
 from chainchat.chain.proposals import extended, resumed, shrunk
 from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Send
+
+FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
+"""Of ``suspect_after``: for how long a tail takes no entries, to let a learner in.
+
+Twice as long after each time that the learner took too long: its disk may be a slow one.
+"""
+
+PAUSE_PER_SEAL = 4.0
+"""After such a time nobody is let in for so many times as long: writes go on."""
+
+JOIN_PATIENCE = 1.0
+"""Of ``suspect_after``: how long a join may take before the head gives it up."""
+
+UNREACHED = "was not reached by this node yet"
+"""Why a life is not believed that may be believed in a moment."""
+
+MOST_COMPLAINTS = 64
+"""Complaints that are told in one configuration."""
 
 
 class Save(Struct, frozen=True):
@@ -100,6 +122,9 @@ class Copy(Struct, frozen=True):
 
 Effect = Save | Send | Report | Excluded | Seal | Copy
 
+Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
+"""What is said about configurations."""
+
 
 class OwnLog(Protocol):
     """What this node's log has come to."""
@@ -145,6 +170,7 @@ class Membership:
         *,
         suspect_after: float,
         known: Iterable[str] = (),
+        places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
         """The state of a life that begins.
@@ -156,6 +182,7 @@ class Membership:
             own: this node's log.
             suspect_after: seconds of silence before a node is suspected.
             known: all positions that ``chain.ini`` names, spares too.
+            places: where ``chain.ini`` has them: an operator's word that a node has moved.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
         """
         assert me.life == (record.id, record.incarnation)
@@ -166,6 +193,7 @@ class Membership:
         self.own = own
         self._suspect_after = suspect_after
         self._known = frozenset(known)
+        self._places = dict(places or {})
         self._presence = Presence(suspect_after)
         self._departures = Departures(longest_pause)
         self._proposal: Vote | None = None
@@ -175,7 +203,18 @@ class Membership:
         self._voters: set[str] = set()
         self._ballots = 0
         self._tried: set[Life] = set()
-        self._declined_at = -suspect_after
+        self._may_join_at = 0.0
+        """When a join may be proposed again."""
+        self._declines: dict[str, str] = {}
+        """Why a learner was not let in, by position; of this configuration."""
+        self._patience: dict[str, float] = {}
+        """Seconds for which this tail is sealed next time, by the learner's position."""
+        self._older = False
+        """*not set back*: whether this disk was."""
+        self._first_nonce = 0
+        """Pings from this one on were sent in the present configuration."""
+        self._unreached: tuple[Vote, float] | None = None
+        """What waits until a life in it was reached, and since when."""
         self._turned_down: Member | None = None
         """The learner whose join came to nothing last: others go before it."""
         self._sealing: Sealing | None = None
@@ -232,6 +271,11 @@ class Membership:
         neighbours = configuration.predecessor(me), configuration.successor(me)
         return frozenset(p for p in (configuration.head, *neighbours) if p not in (None, me))
 
+    @property
+    def set_back(self) -> bool:
+        """*not set back*: whether the chain has a vote of this disk that is not on it."""
+        return self._older
+
     def learners(self, now: float) -> dict[str, str]:
         """How far each of those that copy the log has come, for people; by position.
 
@@ -239,7 +283,9 @@ class Membership:
         """
         members = self.configuration.positions
         told = {
-            position: self._departures.reason(position, now) or pong.progress
+            position: self._departures.reason(position, now)
+            or self._declines.get(position)
+            or pong.progress
             for position, pong in self._presence.pongs(now).items()
             if position not in members or pong.progress
         }
@@ -289,29 +335,53 @@ class Membership:
         for position in self._others():
             yield self._ping(position, now)
         sealing = self._sealing
-        if sealing is not None and now - sealing.since > self._suspect_after / PINGS_PER_SUSPICION:
-            yield from self._unseal(sealing)
+        if sealing is not None and now - sealing.since > self._seal_time(sealing.learner):
+            yield from self._unseal(sealing, now)
         vote = self.record.vote
         if vote is not None and vote.proposer.position != self.me.position:
-            yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
+            yield from self._send_vote(vote)
         yield from self._act(now)
 
     def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
-        """A connection is there, whose other end says that it is ``member``."""
+        """A connection is there, whose other end says that it is ``member``. It proves nothing."""
         self._notice_pause(now)
         self._presence.linked(position, member)
-        old = self.configuration.member(position)
-        if old is not None and self._replaces(member, old):
-            self.evidence.died(old.life, now)
         yield self._ping(position, now)
         yield from self._act(now)
 
-    @staticmethod
-    def _replaces(member: Member, old: Member) -> bool:
-        """Whether ``member``, at the address of ``old``, proves that ``old`` is dead (rule 2)."""
-        if member.address != old.address:
-            return False  # a copied disk elsewhere proves nothing
-        return member.id != old.id or member.incarnation > old.incarnation
+    def reached(
+        self, position: str, address: Address, member: Member, now: float
+    ) -> Iterator[Effect]:
+        """*source*: this node dialled ``address``, and ``member``, at ``position``, answered.
+
+        A later life or another disk at a member's own address proves that the member is dead, if
+        this node has reached the member itself there (rule 2).
+        """
+        self._notice_pause(now)
+        before = self._presence.life_at(position, address)
+        self._presence.reached(position, address, member.life)
+        old = self.configuration.member(position)
+        if old is not None and old.address == address and old.life == before:
+            later = member.id != old.id or member.incarnation > old.incarnation
+            if later:
+                self.evidence.died(old.life, now)
+        yield from self._release(position, address, member)
+        yield from self._act(now)
+
+    def _release(self, position: str, address: Address, member: Member) -> Iterator[Effect]:
+        """At the founding: drop a vote for a life whose disk is gone, so that it can be founded.
+
+        If that had decided, nothing can have been confirmed since without this node, which holds
+        its vote. And whoever else has heard of the decision tells it.
+        """
+        vote = self.record.vote
+        if vote is None or self.status is not Status.FOUNDING:
+            return
+        proposer = vote.proposer
+        there = (proposer.position, proposer.address) == (position, address)
+        if there and proposer.id != member.id:
+            yield Report(f"{position} has another disk now than the one this node voted for")
+            yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended. By itself that proves nothing."""
@@ -322,13 +392,17 @@ class Membership:
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Effect]:
         """A port at which the node at ``position`` may be refuses connections.
 
-        If it is the member's own, and the connection with that ended, the member is dead. Anywhere
-        else it proves nothing: somebody may have called who only said that it is ``position``.
+        *source*: the member is dead if that is its own address, this node has reached that very
+        life there, and the connection with it ended. Anywhere else it proves nothing: somebody may
+        have called who only said that it is ``position``, or the address may be one at which each
+        machine finds itself, or a wall in between may refuse what never reached anybody.
         """
         self._notice_pause(now)
         self._presence.refused(position)
-        member = self.configuration.member(position)
-        if member is None or position == self.me.position or (host, port) != member.address:
+        member, address = self.configuration.member(position), (host, port)
+        if member is None or position == self.me.position or address != member.address:
+            return
+        if self._presence.life_at(position, address) != member.life:
             return
         linked = self._presence.link(position)
         if linked is not None and linked.address == member.address:
@@ -338,12 +412,7 @@ class Membership:
         self.evidence.died(member.life, now)
         yield from self._act(now)
 
-    def receive(
-        self,
-        sender: str,
-        message: Ping | Pong | Propose | Voted | Decided | Abort | Declined,
-        now: float,
-    ) -> Iterator[Effect]:
+    def receive(self, sender: str, message: Received, now: float) -> Iterator[Effect]:
         """Take a message in.
 
         Args:
@@ -355,7 +424,8 @@ class Membership:
         match message:
             case Ping():
                 self._presence.pinged(sender, now)
-                self.evidence.heard(message.member.life, now)
+                if self._is_of_interest(sender, message.member):
+                    self.evidence.heard(message.member.life, now)
                 yield Send(sender, self._pong(message))
             case Pong():
                 yield from self._answered(sender, message, now)
@@ -366,11 +436,11 @@ class Membership:
             case Decided():
                 yield from self._learn(message.configuration, now)
             case Abort():
-                if self.record.vote == message.vote:
+                if self.record.vote == message.vote and self._speaks_for(message.vote.proposer):
                     yield self._save(vote=None)
             case Declined():
                 if self._proposal == message.vote:
-                    self._give_up(message.vote, now)
+                    yield from self._was_declined(message, now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Effect]:
         """Tail: the learner for which it is sealed has the whole log on its disk."""
@@ -421,7 +491,12 @@ class Membership:
             self.own.caught_up,
             self.own.progress,
             self.own.low,
+            self.record.vote.configuration.epoch if self.record.vote is not None else 0,
         )
+
+    def _is_of_interest(self, sender: str, member: Member) -> bool:
+        """Whether to remember what is known of a life: so nobody makes this node remember more."""
+        return self.configuration.has(member.life) or self._presence.link(sender) == member
 
     def _confirms(self, ping: Ping) -> bool:
         """Whether this member neither goes on without the pinger nor has tried to (rule 1)."""
@@ -434,8 +509,10 @@ class Membership:
 
     def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Effect]:
         self._presence.answered(sender, pong)
-        if pong.confirms and self.status is Status.ACTIVE:
+        believed = self.status is Status.ACTIVE and self._is_of_interest(sender, pong.member)
+        if pong.confirms and believed:
             self.evidence.confirmed(pong.member.life, pong.nonce, now)
+        yield from self._notice_older_disk(sender, pong)
         yield from self._learn(pong.configuration, now)
         yield from self._act(now)
 
@@ -460,6 +537,8 @@ class Membership:
 
     def _act(self, now: float) -> Iterator[Effect]:
         """Propose what is this node's to propose now, or complete what a dead proposer began."""
+        if self._older:
+            return
         yield from self._complete(now)
         if self.record.vote is not None or self._sealing is not None:
             return
@@ -483,14 +562,29 @@ class Membership:
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
-            and now - self._proposed_at > self._suspect_after / 2
+            and now - self._proposed_at > JOIN_PATIENCE * self._suspect_after
         ):
             self._give_up(self._proposal, now)
 
-    def _give_up(self, join: Vote, now: float) -> None:
-        """Propose this join no more for now, and then rather another learner's."""
+    def _was_declined(self, declined: Declined, now: float) -> Iterator[Effect]:
+        """The tail does not let a learner in now. Its operator has to hear why."""
+        newcomer = declined.vote.configuration.members[-1].position
+        self._give_up(declined.vote, now, declined.sealed)
+        if declined.reason:
+            self._declines[newcomer] = f"not let in yet: {declined.reason}"
+        if declined.sealed:
+            yield from self._complain(
+                f"{self.configuration.tail} does not let {newcomer} in yet: {declined.reason}"
+            )
+
+    def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
+        """Propose this join no more for now, and then rather another learner's.
+
+        ``sealed``: seconds for which it has kept writes waiting.
+        """
+        waited = min(sealed, LONGEST_SEAL * self._suspect_after)
         self._proposal = None
-        self._declined_at = now
+        self._may_join_at = now + self._suspect_after / 4 + PAUSE_PER_SEAL * waited
         self._turned_down = join.configuration.members[-1]
 
     def _wanted(self, now: float) -> Configuration | None:
@@ -509,9 +603,18 @@ class Membership:
         if self.status is Status.LEARNER:
             return None
         base = self.configuration
-        wanted = resumed(base, self.founding, self.me, self._presence.pongs(now))
-        alone = len(base.members) == 1
-        return None if alone and not self._has_looked_around(now) else wanted
+        wanted = resumed(
+            base,
+            self.founding,
+            self.me,
+            self._presence.pongs(now),
+            lambda old, new: not self._objection_to_life(old, new, now),
+        )
+        if wanted is None or len(base.members) != 1:
+            return wanted
+        if base.members[0].address != self.me.address and len(self.founding) > 1:
+            return None  # a copy of the member's disk, as far as anybody can tell
+        return wanted if self._has_looked_around(now) else None
 
     def _has_looked_around(self, now: float) -> bool:
         """Whether the others had their chance to say that they have gone on.
@@ -528,7 +631,7 @@ class Membership:
             return None
         if len(base.members) >= len(self.founding):
             return None
-        if now - self._declined_at < self._suspect_after / 4:
+        if now < self._may_join_at:
             return None
         asked = () if held is None else held.configuration.members
         pongs = self._presence.pongs(now)
@@ -562,7 +665,7 @@ class Membership:
             # Whoever holds a vote waits for an answer, also from a life that knows nothing of it.
             if self.configuration.epoch >= voted.vote.configuration.epoch:
                 yield Send(sender, Decided(self.configuration))
-            elif voted.vote.proposer.id == self.me.id:
+            elif voted.vote.proposer.id == self.me.id and not self._older:
                 yield Send(sender, Abort(voted.vote))
             return
         if voted.voter not in voted.vote.configuration.members:
@@ -598,12 +701,14 @@ class Membership:
     def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Effect]:
         """Vote, if it is made on the configuration held here and nothing speaks against it."""
         vote, held = proposal.vote, self.record.vote
+        if self._older or sender != vote.proposer.position:
+            return
         if proposal.base != self.configuration:
             if self.configuration.epoch > proposal.base.epoch:
                 yield Send(sender, Decided(self.configuration))
             return
         if held == vote:
-            yield Send(sender, Voted(self.me, vote, self.own.last))
+            yield from self._send_vote(vote)
             yield from self._copy_for_resume(proposal)
             return
         if held is not None:  # *one vote*
@@ -614,7 +719,9 @@ class Membership:
         refusal = self._objection(vote, kind, now)
         if refusal and kind is Change.JOIN:
             self._declined = vote
-            yield Send(sender, Declined(vote))
+            yield Send(sender, Declined(vote, refusal))
+        elif refusal.endswith(UNREACHED) and not self._waits_too_long_for(vote, now):
+            return  # in a moment, most likely: the proposal is repeated
         elif refusal:
             yield from self._complain(f"no vote for {vote.configuration}: {refusal}")
         elif kind is Change.JOIN:
@@ -653,21 +760,73 @@ class Membership:
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
-        yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
+        yield from self._send_vote(vote)
+
+    def _send_vote(self, vote: Vote) -> Iterator[Effect]:
+        """*source*: to its proposer, or a later life of that, but to no copy of its disk.
+
+        A copy would say in all innocence that it decided nothing.
+        """
+        if self._speaks_for(vote.proposer):
+            yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
+
+    def _speaks_for(self, proposer: Member) -> bool:
+        """*source*: whether who is linked at its position is ``proposer``, or a later life."""
+        linked = self._presence.link(proposer.position)
+        if linked is None or linked == proposer:
+            return True  # without a connection nothing is sent
+        return self._presence.life_at(proposer.position, linked.address) == linked.life and (
+            linked.address in (proposer.address, self._places.get(proposer.position))
+        )
+
+    def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
+        """*source*: why ``new`` cannot be taken for a later life of the member ``old`` (rule 11).
+
+        It has to be where the member was, and to have answered this node there. Anywhere else it
+        may be a copy of the member's disk, while the member itself goes on, or is about to: neither
+        its silence nor a refusal tells. That a node has moved, an operator says, in ``chain.ini``.
+        """
+        position = old.position
+        if new.id != old.id:
+            return f"{position} has another disk"
+        if new.incarnation < old.incarnation:
+            return f"{position} is older than it was; was a backup restored?"
+        if new.life == self.me.life:
+            return ""
+        if new.address not in (old.address, self._places.get(position, old.address)):
+            return (
+                f"{position} is a member at {_place(old.address)}, and this is at "
+                f"{_place(new.address)}: a copy of its data, or it has moved; then correct "
+                "chain.ini everywhere and restart"
+            )
+        if self._presence.life_at(position, new.address) != new.life:
+            return f"{position} at {_place(new.address)} {UNREACHED}"
+        if self.status is Status.ACTIVE and not self.evidence.may_exclude(old.life, now):
+            return f"{position} lives, as seen from here, and needs no other life"
+        return ""
+
+    def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
+        """Whether a life that was not reached keeps this node from a vote for ``suspect_after``."""
+        if self._unreached is None or self._unreached[0] != vote:
+            self._unreached = vote, now
+        return now - self._unreached[1] > self._suspect_after
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
         """Why this node cannot vote for it; empty if it can."""
         proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
             return "it does not list this life of this node"
+        if vote.proposer != proposed.members[0]:
+            return "its proposer would not be the head"
         match kind:
             case Change.FOUND:
                 if proposed.positions != self.founding:
                     return f"the founding order here is {' '.join(self.founding)}"
             case Change.RESUME:
                 for old, new in zip(base.members, proposed.members, strict=True):
-                    if new.incarnation < old.incarnation:
-                        return f"{old.position} is older than it was; was a backup restored?"
+                    refusal = "" if new == old else self._objection_to_life(old, new, now)
+                    if refusal:
+                        return refusal
             case Change.SHRINK:
                 if self.status is not Status.ACTIVE:
                     return "this life is no member"
@@ -696,7 +855,7 @@ class Membership:
 
     def _complain(self, text: str) -> Iterator[Effect]:
         """Say it once in a configuration, not with every tick."""
-        if text not in self._complaints:
+        if text not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
             self._complaints.add(text)
             yield Report(text, alarm=True)
 
@@ -708,14 +867,22 @@ class Membership:
         self._sealing = Sealing(vote, since)
         yield Seal(self._sealing.learner)
 
-    def _unseal(self, sealing: Sealing) -> Iterator[Effect]:
-        """The learner took too long: the chain goes on without it."""
+    def _seal_time(self, learner: Member) -> float:
+        """Seconds for which this tail waits for a learner that has nearly all."""
+        return self._patience.get(learner.position, FIRST_SEAL * self._suspect_after)
+
+    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Effect]:
+        """The learner took too long: the chain goes on without it, and waits longer next time."""
+        position, seconds = sealing.learner.position, self._seal_time(sealing.learner)
+        self._patience[position] = min(2 * seconds, LONGEST_SEAL * self._suspect_after)
         self._sealing = None
         self._declined = sealing.vote
+        reason = f"it did not have the rest on its disk within {seconds:.2f} s"
+        declined = Declined(sealing.vote, reason, seconds)
         if sealing.vote.proposer == self.me:
-            self._give_up(sealing.vote, sealing.since)
+            yield from self._was_declined(declined, now)
         else:
-            yield Send(sealing.vote.proposer.position, Declined(sealing.vote))
+            yield Send(sealing.vote.proposer.position, declined)
 
     # --- a dead proposer's proposal
 
@@ -746,9 +913,45 @@ class Membership:
                 f"ALARM: epoch {mine.epoch} has two configurations: {mine} and {configuration}"
             )
         if configuration.epoch > mine.epoch:
+            if self._was_set_back(configuration):
+                self._older = True
+                yield from self._complain(
+                    f"ALARM: {configuration} has a vote of this node that is not on its disk, "
+                    f"which ends with {mine}: was a backup restored? It takes no part"
+                )
+                return
             yield from self._adopt(configuration)
             yield from self._greet(now)
             yield from self._act(now)
+
+    def _was_set_back(self, configuration: Configuration) -> bool:
+        """*not set back*: whether this disk lacks what it must have written before this decision.
+
+        Whoever is a member now and was one before has voted for it, on the base of what came before
+        (*all vote*). At the founding there is nothing yet that could be missing.
+        """
+        mine, vote = self.configuration, self.record.vote
+        if not mine.members or not configuration.has_node(self.me.id):
+            return False
+        if vote is not None and vote.configuration == configuration:
+            return False
+        return not _needs_no_vote(self.me.id, mine, configuration)
+
+    def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Effect]:
+        """*not set back*: the same of another's disk, for an alarm at both.
+
+        Who is asked after this configuration was decided has voted for it before.
+        """
+        mine, its = self.configuration, pong.configuration
+        if pong.nonce < self._first_nonce or not its.members or its.epoch >= mine.epoch:
+            return
+        if pong.voted == mine.epoch or not mine.has_node(pong.member.id):
+            return
+        if not _needs_no_vote(pong.member.id, its, mine):
+            yield from self._complain(
+                f"ALARM: {sender} was set back to an older disk: it is a member of {mine}, and has "
+                f"neither that nor its vote for it, but {its}"
+            )
 
     def _adopt(self, configuration: Configuration) -> Iterator[Effect]:
         """A configuration was decided.
@@ -761,7 +964,10 @@ class Membership:
         self._voters = set()
         self._tried = set()
         self._complaints = set()
+        self._patience, self._declines, self._unreached = {}, {}, None
+        self._older = False
         yield self._save(configuration=configuration)
+        self._first_nonce = self.evidence.newest_nonce + 1
         self.evidence.forget_all_but({*configuration.lives})
         if self.status is not Status.ACTIVE:
             self.evidence.lose_confirmations()
@@ -778,3 +984,18 @@ class Membership:
             reason = self._departures.reason(position, now)
             if reason and self.status is Status.ACTIVE:
                 yield Report(f"{position} {reason}")
+
+
+def _place(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"
+
+
+def _needs_no_vote(node_id: str, held: Configuration, decided: Configuration) -> bool:
+    """Whether a node with the configuration ``held`` can be in ``decided`` without a vote for it.
+
+    A learner can, which became the tail; and the proposer, which is the head and writes nothing
+    before the decision: that may have been the other's, who completed it.
+    """
+    joined = decided.members[-1].id == node_id and not held.has_node(node_id)
+    proposed = decided.members[0].id == node_id and len(decided.members) > 1
+    return decided.epoch == held.epoch + 1 and (joined or proposed)

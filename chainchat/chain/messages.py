@@ -5,14 +5,22 @@ another epoch does not act on it. ``encode`` and ``decode`` give and take Messag
 kind is its class name (on the wire: the AMP command).
 """
 
-from typing import get_args
+from typing import Annotated, get_args
 
-from msgspec import DecodeError, Struct, msgpack
+from msgspec import DecodeError, Meta, Struct, msgpack
 
-from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.configuration import Configuration, Member, Number
 
 MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds at most 65,535."""
+
+MAX_SPAN = 512
+"""Sequence numbers that one entry takes at most."""
+
+Span = Annotated[int, Meta(ge=1, le=MAX_SPAN)]
+
+Text = Annotated[str, Meta(max_length=2_000)]
+"""For people."""
 
 
 class EntryId(Struct, frozen=True, array_like=True, order=True):
@@ -21,8 +29,8 @@ class EntryId(Struct, frozen=True, array_like=True, order=True):
     Ordered as logs are compared: a later epoch wins, then the longer log.
     """
 
-    epoch: int = 0
-    seq: int = 0
+    epoch: Number = 0
+    seq: Number = 0
 
 
 class Entry(Struct, frozen=True, array_like=True, gc=False):
@@ -40,13 +48,13 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
         span: how many sequence numbers it takes, 1 or more.
     """
 
-    seq: int
-    epoch: int
-    origin: str
-    number: int
-    time: int
+    seq: Number
+    epoch: Number
+    origin: Annotated[str, Meta(max_length=128)]
+    number: Number
+    time: Number
     command: bytes
-    span: int = 1
+    span: Span = 1
 
     @property
     def id(self) -> EntryId:
@@ -68,16 +76,16 @@ class Submission(Struct, frozen=True, array_like=True, gc=False):
         span: how many sequence numbers it asks for.
     """
 
-    number: int
+    number: Number
     command: bytes
-    span: int = 1
+    span: Span = 1
 
 
 class Submit(Struct, frozen=True):
     """Origin to head: requests, in the order of their numbers, contiguous."""
 
-    epoch: int
-    origin: str
+    epoch: Number
+    origin: Annotated[str, Meta(max_length=128)]
     requests: tuple[Submission, ...]
 
 
@@ -91,10 +99,10 @@ class Forward(Struct, frozen=True):
         committed: the newest sequence number that the predecessor knows to be committed.
     """
 
-    epoch: int
+    epoch: Number
     previous: EntryId
     entries: tuple[Entry, ...]
-    committed: int
+    committed: Number
 
 
 class Ack(Struct, frozen=True):
@@ -106,8 +114,8 @@ class Ack(Struct, frozen=True):
     is committed.
     """
 
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
 
 
 class Holding(Struct, frozen=True):
@@ -119,23 +127,23 @@ class Holding(Struct, frozen=True):
     refused Forward.
     """
 
-    epoch: int
+    epoch: Number
     last: EntryId
 
 
 class Read(Struct, frozen=True):
     """To the tail: answer this query from the committed state."""
 
-    epoch: int
-    number: int
+    epoch: Number
+    number: Number
     query: bytes
 
 
 class Answer(Struct, frozen=True):
     """The tail's answer to a Read."""
 
-    epoch: int
-    number: int
+    epoch: Number
+    number: Number
     answer: bytes
 
 
@@ -145,8 +153,8 @@ class StateDigest(Struct, frozen=True):
     Another one there means that nodes differ: a bug.
     """
 
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     digest: bytes
 
 
@@ -161,15 +169,15 @@ class Vote(Struct, frozen=True):
 
     configuration: Configuration
     proposer: Member
-    ballot: tuple[int, int]
+    ballot: tuple[Number, Number]
 
 
 class Ping(Struct, frozen=True):
     """Are you there, and who are you?"""
 
     member: Member
-    nonce: int
-    epoch: int
+    nonce: Number
+    epoch: Number
 
 
 class Pong(Struct, frozen=True):
@@ -184,16 +192,18 @@ class Pong(Struct, frozen=True):
         caught_up: it is a learner that holds all but the newest entries.
         progress: for people: how far a learner has come; empty from others.
         low: its disk is nearly full.
+        voted: the epoch that the vote on its disk is for; 0 without a vote.
     """
 
     member: Member
-    nonce: int
+    nonce: Number
     configuration: Configuration
     confirms: bool
     last: EntryId
     caught_up: bool
-    progress: str = ""
+    progress: Text = ""
     low: bool = False
+    voted: Number = 0
 
 
 class Propose(Struct, frozen=True):
@@ -228,15 +238,23 @@ class Abort(Struct, frozen=True):
 
 
 class Declined(Struct, frozen=True):
-    """The tail cannot let the newcomer of this proposal in now."""
+    """The tail cannot let the newcomer of this proposal in now.
+
+    Attributes:
+        vote: the proposal.
+        reason: why, for people.
+        sealed: seconds for which it took no entries, waiting for the newcomer.
+    """
 
     vote: Vote
+    reason: Text = ""
+    sealed: Annotated[float, Meta(ge=0.0, le=3_600.0)] = 0.0
 
 
 class Fetch(Struct, frozen=True):
     """Learner to tail: send what comes after my last entry. The first asks whether it is common."""
 
-    epoch: int
+    epoch: Number
     learner: Member
     last: EntryId
 
@@ -244,7 +262,7 @@ class Fetch(Struct, frozen=True):
 class Differs(Struct, frozen=True):
     """Tail to learner: I do not hold your entry; ``newest`` is my newest that may be common."""
 
-    epoch: int
+    epoch: Number
     newest: EntryId
 
 
@@ -260,7 +278,7 @@ class Copied(Struct, frozen=True):
         more: another part of the same answer follows.
     """
 
-    epoch: int
+    epoch: Number
     previous: EntryId
     entries: tuple[Entry, ...]
     end: EntryId
@@ -271,7 +289,7 @@ class Copied(Struct, frozen=True):
 class Synced(Struct, frozen=True):
     """Learner to tail: my log ends with this entry, on disk, and stays so until this is decided."""
 
-    epoch: int
+    epoch: Number
     learner: Member
     last: EntryId
 
@@ -312,6 +330,46 @@ class BadMessageError(ValueError):
     """A peer sent what no node of this protocol version sends."""
 
 
+def speaker(message: Message) -> Member | None:
+    """The life that a message says it is from; None if it does not say."""
+    match message:
+        case Ping() | Pong():
+            return message.member
+        case Propose():
+            return message.vote.proposer
+        case Voted():
+            return message.voter
+        case Fetch() | Synced():
+            return message.learner
+        case _:
+            return None
+
+
+def _flaw(message: Message) -> str:
+    """What is wrong with a message whose every field is possible; empty if nothing is."""
+    match message:
+        case Forward() | Copied():
+            return _flaw_of_entries(message.previous, message.entries, message.epoch)
+        case Pong() | Decided():
+            return message.configuration.flaw
+        case Propose():
+            return message.base.flaw or message.vote.configuration.flaw
+        case Voted() | Abort() | Declined():
+            return message.vote.configuration.flaw
+        case _:
+            return ""
+
+
+def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) -> str:
+    """Entries follow one another and ``previous``, and epochs never fall."""
+    end, newest = previous.seq, previous.epoch
+    for entry in entries:
+        if entry.seq - entry.span != end or not newest <= entry.epoch <= epoch:
+            return f"entry {entry.seq} of epoch {entry.epoch} does not follow {end} of {newest}"
+        end, newest = entry.seq, entry.epoch
+    return "" if newest <= epoch else "an entry of an epoch to come"
+
+
 def encode(message: Message) -> tuple[str, bytes]:
     """A message's kind and body."""
     return type(message).__name__, _encoder.encode(message)
@@ -321,7 +379,7 @@ def decode(kind: str, body: bytes) -> Message:
     """The message of this kind and body.
 
     Raises:
-        BadMessageError: the kind is unknown or the body does not fit it.
+        BadMessageError: the kind is unknown, or the body does not fit it, or is what no node says.
     """
     decoder = _decoders.get(kind)
     if decoder is None:
@@ -330,6 +388,9 @@ def decode(kind: str, body: bytes) -> Message:
         message: Message = decoder.decode(body)
     except UNDECODABLE as error:
         raise BadMessageError(f"a {kind} that does not fit: {error}") from error
+    flaw = _flaw(message)
+    if flaw:
+        raise BadMessageError(f"a {kind} that does not fit: {flaw}")
     return message
 
 

@@ -92,7 +92,17 @@ class Apply(Struct, frozen=True):
     entries: Sequence[Entry]
 
 
-Effect = Persist | Send | Apply
+class Refuse(Struct, frozen=True):
+    """Have no more to do with whoever is connected as ``sender``: its log cannot be of this chain.
+
+    On another connection it may be somebody else, or say something else.
+    """
+
+    sender: str
+    text: str
+
+
+Effect = Persist | Send | Apply | Refuse
 
 
 class DivergenceError(Exception):
@@ -340,6 +350,8 @@ class Replica:
             if self._epoch_of(entry.seq) != entry.epoch:
                 raise DivergenceError(f"{entry.id} from the predecessor is not what this log holds")
         if known < len(entries):
+            if entries[known].first != held + 1:
+                raise DivergenceError(f"{entries[known].id} begins within what this log holds")
             self._extend(entries[known:])
         self._commit(min(forward.committed, self.durable))
 
@@ -352,7 +364,7 @@ class Replica:
         if last.seq > self.last.seq and self.configuration.head != self._position:
             self._ahead = last
             return
-        if self._epoch_of(last.seq) != last.epoch:
+        if self._epoch_of(last.seq) != last.epoch or not self._is_an_end(last.seq):
             raise DivergenceError(
                 f"{successor} ends with entry {last.seq} of epoch {last.epoch}, "
                 "which this log does not hold"
@@ -407,7 +419,10 @@ class Replica:
             yield Persist(entries)
             self.durable = entries[-1].seq  # *durable*: all that follows reads this
             if self._ahead is not None and self._successor is not None:
-                self._resume_from(self._ahead, self._successor)
+                try:
+                    self._resume_from(self._ahead, self._successor)
+                except DivergenceError as error:
+                    yield Refuse(self._successor, str(error))
         yield from self._forward()
         if (
             self.configuration.tail == self._position
@@ -555,6 +570,12 @@ class Replica:
         if self._recent and self._recent[0].first <= seq:
             return self._recent[place_of(seq, self._recent)].epoch
         return self._log.epoch_of(seq)
+
+    def _is_an_end(self, seq: int) -> bool:
+        """Whether ``seq``, which is held, is an entry's own number."""
+        if self._recent and self._recent[0].first <= seq:
+            return self._recent[place_of(seq, self._recent)].seq == seq
+        return seq == self.last.seq or self._log.end_before(seq) == seq
 
     def _known_epoch(self, seq: int) -> int:
         epoch = self._epoch_of(seq)

@@ -10,7 +10,7 @@ is done in slices (see ``budget``), and what is left over goes on in the next tu
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 
 from msgspec import msgpack
@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from chainchat.chain import catching_up, membership, reads, replica
 from chainchat.chain.catching_up import Cut, Learner, Sponsor, Take
-from chainchat.chain.configuration import Configuration, Member, Role
+from chainchat.chain.configuration import Address, Configuration, Member, Role
 from chainchat.chain.departures import LONGEST_PAUSE
 from chainchat.chain.evidence import PINGS_PER_SUSPICION
 from chainchat.chain.membership import Copy, Excluded, Membership, Report, Save, Seal
@@ -27,13 +27,16 @@ from chainchat.chain.messages import (
     UNDECODABLE,
     Ack,
     Answer,
+    BadMessageError,
     Copied,
+    Decided,
     Differs,
     Entry,
     Fetch,
     Forward,
     Holding,
     Message,
+    Pong,
     Read,
     StateDigest,
     Submit,
@@ -41,13 +44,13 @@ from chainchat.chain.messages import (
 )
 from chainchat.chain.reads import Answered, Barrier, GivenUp, Reads
 from chainchat.chain.record import Record, Status
-from chainchat.chain.replica import Apply, DivergenceError, Persist, Replica, Send
+from chainchat.chain.replica import Apply, DivergenceError, Persist, Refuse, Replica, Send
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
-from chainchat.server.applying import Applied
+from chainchat.server.applying import Applied, StateMismatchError
 from chainchat.server.budget import (
     APPLY_SECONDS,
     CHECKPOINT_SECONDS,
@@ -58,6 +61,7 @@ from chainchat.server.budget import (
     TurnClock,
     WorkClock,
 )
+from chainchat.server.early import ChainMessage, EarlyMessages
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.space import PLENTY, Space
@@ -77,8 +81,8 @@ PENDING_SHARE = 16
 MOST_PENDING = 4 * MAX_PENDING
 """With so many, nobody's are taken."""
 
-ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
-"""What is said in an epoch, in distinction from what is said about epochs."""
+MOST_AHEAD = 2**24
+"""An epoch so far above this node's is none that a node says: it would take many forced ones."""
 
 AnyEffect = (
     replica.Effect
@@ -148,6 +152,7 @@ class Node:
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         known: Iterable[str] = (),
+        places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
         work: WorkClock | None = None,
         space: Space = PLENTY,
@@ -166,6 +171,7 @@ class Node:
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             known: all positions that ``chain.ini`` names, spares too.
+            places: where ``chain.ini`` has them.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
             space: on the disk of the data.
@@ -203,6 +209,7 @@ class Node:
             OwnLog(storage, self._learner, self._sponsor, clock, space),
             suspect_after=suspect_after,
             known=known,
+            places=places,
             longest_pause=longest_pause,
         )
         if record.configuration.members:
@@ -214,7 +221,9 @@ class Node:
         self._waiting: deque[tuple[int, float]] = deque()
         """Of each turn's requests that are not all answered: the newest's number, and when."""
         self._askers: dict[int, Callable[[Page], None]] = {}
-        self._early: list[tuple[str, ChainMessage]] = []
+        self._early = EarlyMessages()
+        self._speaking: str | None = None
+        """Whose message is just being taken in."""
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._stopped = False
@@ -343,10 +352,15 @@ class Node:
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
         self._replica.unlinked(position)
+        self._early.forget(position)
         self._sponsor.forget(position)
         self._membership.unlinked(position)
         if position in self.configuration.positions:
             self._standstill.begins()
+
+    def reached(self, position: str, host: str, port: int, member: Member) -> None:
+        """This node dialled host and port, and ``member``, at ``position``, answered."""
+        self._decide(lambda now: self._membership.reached(position, (host, port), member, now))
 
     def refused(self, position: str, host: str, port: int) -> None:
         """After that, a port at which the node at ``position`` may be refused a new connection."""
@@ -359,7 +373,16 @@ class Node:
         self.wake()
 
     def receive(self, sender: str, message: Message) -> None:
-        """A message came from the node at ``sender``."""
+        """A message came from the node at ``sender``.
+
+        One that no node sends is told to the network, which ends the connection; this node goes on
+        as if it had not come.
+        """
+        self._speaking = sender
+        self._receive(sender, message)
+        self._speaking = None
+
+    def _receive(self, sender: str, message: Message) -> None:
         match message:
             case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
                 self._guarded(self._receive_in_epoch, sender, message)
@@ -373,7 +396,20 @@ class Node:
                 learner, last = message.learner, message.last
                 self._decide(lambda now: self._membership.synced(learner, last, now))
             case _:
-                self._decide(lambda now: self._membership.receive(sender, message, now))
+                self._decide(lambda now: self._take_in(sender, message, now))
+
+    def _take_in(
+        self, sender: str, message: membership.Received, now: float
+    ) -> Iterable[membership.Effect]:
+        """A message about configurations."""
+        if isinstance(message, Decided | Pong):
+            self._require_near(message.configuration.epoch)
+        return self._membership.receive(sender, message, now)
+
+    def _require_near(self, epoch: int) -> None:
+        """Raises BadMessageError for an epoch that the chain cannot have come to."""
+        if epoch > self.configuration.epoch + MOST_AHEAD:
+            raise BadMessageError(f"an epoch far ahead, {epoch}")
 
     def _lend(self, sender: str, fetch: Fetch) -> None:
         """Let a learner copy, or before a resume another member."""
@@ -409,17 +445,25 @@ class Node:
         """
         epoch = self._replica.configuration.epoch
         if message.epoch > epoch or (message.epoch == epoch and not self._replica.active):
-            self._early.append((sender, message))
+            self._require_near(message.epoch)
+            self._early.keep(sender, message)
             return
         if message.epoch < epoch:
             return
         match message:
             case Read() | Answer():
+                _require_query(message)
                 self._reads.receive(sender, message)
             case StateDigest():
-                self._applied.compare(message.seq, message.digest, sender)
+                try:
+                    self._applied.compare(message.seq, message.digest, sender)
+                except StateMismatchError as error:
+                    raise BadMessageError(f"ALARM: {error}") from error
             case _:
-                self._replica.receive(sender, message)
+                try:
+                    self._replica.receive(sender, message)
+                except DivergenceError as error:  # whose log is wrong, nobody can tell from here
+                    raise BadMessageError(f"ALARM: {error}") from error
         self.wake()
 
     # --- turns
@@ -529,6 +573,9 @@ class Node:
             return
         try:
             action(*arguments)
+        except BadMessageError as error:
+            assert self._speaking is not None
+            self._network.distrust(self._speaking, str(error))
         except Exception as error:
             self.stop()
             self._fail(error)
@@ -566,16 +613,18 @@ class Node:
         if active == self._replica.active:
             return
         self._replica.active = self._reads.active = active
-        early, self._early = self._early, []
-        for sender, message in early:
-            self._receive_in_epoch(sender, message)
+        speaking = self._speaking
+        for sender, message in self._early.all():
+            self._speaking = sender
+            self._guarded(self._receive_in_epoch, sender, message)
+        self._speaking = speaking
         self.wake()
 
     def _follow_as_learner(self) -> None:
         """A node that is no member copies from the tail; one that is, only before a resume."""
         match self._membership.status:
             case Status.LEARNER:
-                self._early = []
+                self._early.all()
                 tail, epoch = self.configuration.tail, self.configuration.epoch
                 for effect in self._learner.begin(tail, epoch, self._clock.seconds()):
                     self._perform(effect)
@@ -595,8 +644,10 @@ class Node:
                 self._network.send(effect.to, effect.message)
             case Apply():
                 self._apply(effect.entries)
+            case Refuse():
+                self._network.distrust(effect.sender, f"ALARM: {effect.text}")
             case Answered():
-                self._askers.pop(effect.number)(queries.decode_page(effect.answer))
+                self._askers.pop(effect.number)(self._page(effect.answer))
             case GivenUp():
                 self._askers.pop(effect.number)(queries.GIVEN_UP)
             case Barrier():
@@ -620,6 +671,14 @@ class Node:
                 self._cut(effect.after)
             case Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
+
+    def _page(self, answer: bytes) -> Page:
+        """What the tail has answered."""
+        try:
+            return queries.decode_page(answer)
+        except UNDECODABLE as error:
+            self._network.distrust(self.configuration.tail, f"an answer that does not fit: {error}")
+            return queries.GIVEN_UP
 
     def _wait_for(self, barrier: int) -> None:
         """Pass a barrier of the reads when an entry that is submitted now was applied."""
@@ -673,7 +732,11 @@ class Node:
 
     def _write_checkpoint(self) -> None:
         """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
-        finished = self._applied.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
+        try:
+            finished = self._applied.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
+        except StateMismatchError as error:
+            self._log(f"ALARM: {error}", alarm=True)
+            return
         successor = self.configuration.successor(self.me.position)
         if finished is not None and successor is not None:
             message = StateDigest(self.configuration.epoch, finished.seq, finished.digest)
@@ -702,3 +765,12 @@ class Node:
 
 def _opening(configuration: Configuration) -> bytes:
     return commands.encode(commands.Origins(tuple(m.origin for m in configuration.members)))
+
+
+def _require_query(message: Read | Answer) -> None:
+    """Raises BadMessageError for a question that is none."""
+    if isinstance(message, Read):
+        try:
+            queries.decode_query(message.query)
+        except UNDECODABLE as error:
+            raise BadMessageError(f"a question that does not fit: {error}") from error
