@@ -13,9 +13,10 @@ from membership_house import (
     vote_for,
 )
 
-from chainchat.chain.membership import Seal, Sealing
+from chainchat.chain.membership import Seal
 from chainchat.chain.messages import Declined, EntryId, Voted
 from chainchat.chain.replica import Send
+from chainchat.chain.seals import Sealing
 
 TWO = ("head", "middle")
 NEWCOMER, LATER = member("tail", 2), member("tail", 3)

@@ -52,23 +52,13 @@ from chainchat.chain.messages import (
 )
 from chainchat.chain.presence import Presence
 from chainchat.chain.proposals import extended, resumed, shrunk
-from chainchat.chain.record import Record, Status
+from chainchat.chain.record import Record, Status, was_set_back
 from chainchat.chain.replica import Send
-
-FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
-"""Of ``suspect_after``: for how long a tail takes no entries, to let a learner in.
-
-Twice as long after each time that the learner took too long: its disk may be a slow one.
-"""
-
-PAUSE_PER_SEAL = 4.0
-"""After such a time nobody is let in for so many times as long: writes go on."""
+from chainchat.chain.seals import Patience, Sealing
+from chainchat.chain.whereabouts import UNREACHED, Whereabouts
 
 JOIN_PATIENCE = 1.0
 """Of ``suspect_after``: how long a join may take before the head gives it up."""
-
-UNREACHED = "was not reached by this node yet"
-"""Why a life is not believed that may be believed in a moment."""
 
 MOST_COMPLAINTS = 64
 """Complaints that are told in one configuration."""
@@ -95,23 +85,6 @@ class Seal(Struct, frozen=True):
     """Tail: take no more entries, let this learner have the rest, and say when it has them."""
 
     learner: Member
-
-
-class Sealing(Struct, frozen=True):
-    """A tail takes no entries, because of a proposal to let a learner in.
-
-    Attributes:
-        vote: the proposal.
-        since: monotonic seconds.
-    """
-
-    vote: Vote
-    since: float
-
-    @property
-    def learner(self) -> Member:
-        """The newcomer."""
-        return self.vote.configuration.members[-1]
 
 
 class Copy(Struct, frozen=True):
@@ -193,7 +166,7 @@ class Membership:
         self.own = own
         self._suspect_after = suspect_after
         self._known = frozenset(known)
-        self._places = dict(places or {})
+        self._whereabouts = Whereabouts(dict(places or {}))
         self._presence = Presence(suspect_after)
         self._departures = Departures(longest_pause)
         self._proposal: Vote | None = None
@@ -207,8 +180,7 @@ class Membership:
         """When a join may be proposed again."""
         self._declines: dict[str, str] = {}
         """Why a learner was not let in, by position; of this configuration."""
-        self._patience: dict[str, float] = {}
-        """Seconds for which this tail is sealed next time, by the learner's position."""
+        self._patience = Patience(suspect_after)
         self._older = False
         """*not set back*: whether this disk was."""
         self._first_nonce = 0
@@ -335,7 +307,7 @@ class Membership:
         for position in self._others():
             yield self._ping(position, now)
         sealing = self._sealing
-        if sealing is not None and now - sealing.since > self._seal_time(sealing.learner):
+        if sealing is not None and now - sealing.since > sealing.seconds:
             yield from self._unseal(sealing, now)
         vote = self.record.vote
         if vote is not None and vote.proposer.position != self.me.position:
@@ -358,8 +330,7 @@ class Membership:
         this node has reached the member itself there (rule 2).
         """
         self._notice_pause(now)
-        before = self._presence.life_at(position, address)
-        self._presence.reached(position, address, member.life)
+        before = self._whereabouts.reached(position, address, member.life)
         old = self.configuration.member(position)
         if old is not None and old.address == address and old.life == before:
             later = member.id != old.id or member.incarnation > old.incarnation
@@ -388,6 +359,7 @@ class Membership:
         self._presence.unlinked(position)
         if position not in {*self.founding, *self._known, *self.configuration.positions}:
             self._presence.forget(position)
+            self._whereabouts.forget(position)
 
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Effect]:
         """A port at which the node at ``position`` may be refuses connections.
@@ -402,7 +374,7 @@ class Membership:
         member, address = self.configuration.member(position), (host, port)
         if member is None or position == self.me.position or address != member.address:
             return
-        if self._presence.life_at(position, address) != member.life:
+        if not self._whereabouts.is_at_home(member):
             return
         linked = self._presence.link(position)
         if linked is not None and linked.address == member.address:
@@ -582,9 +554,8 @@ class Membership:
 
         ``sealed``: seconds for which it has kept writes waiting.
         """
-        waited = min(sealed, LONGEST_SEAL * self._suspect_after)
         self._proposal = None
-        self._may_join_at = now + self._suspect_after / 4 + PAUSE_PER_SEAL * waited
+        self._may_join_at = now + self._patience.pause(sealed)
         self._turned_down = join.configuration.members[-1]
 
     def _wanted(self, now: float) -> Configuration | None:
@@ -773,36 +744,19 @@ class Membership:
     def _speaks_for(self, proposer: Member) -> bool:
         """*source*: whether who is linked at its position is ``proposer``, or a later life."""
         linked = self._presence.link(proposer.position)
-        if linked is None or linked == proposer:
-            return True  # without a connection nothing is sent
-        return self._presence.life_at(proposer.position, linked.address) == linked.life and (
-            linked.address in (proposer.address, self._places.get(proposer.position))
-        )
+        # Without a connection nothing is sent.
+        return linked is None or self._whereabouts.is_later_life(proposer, linked)
 
     def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
-        """*source*: why ``new`` cannot be taken for a later life of the member ``old`` (rule 11).
-
-        It has to be where the member was, and to have answered this node there. Anywhere else it
-        may be a copy of the member's disk, while the member itself goes on, or is about to: neither
-        its silence nor a refusal tells. That a node has moved, an operator says, in ``chain.ini``.
-        """
-        position = old.position
-        if new.id != old.id:
-            return f"{position} has another disk"
-        if new.incarnation < old.incarnation:
-            return f"{position} is older than it was; was a backup restored?"
-        if new.life == self.me.life:
-            return ""
-        if new.address not in (old.address, self._places.get(position, old.address)):
-            return (
-                f"{position} is a member at {_place(old.address)}, and this is at "
-                f"{_place(new.address)}: a copy of its data, or it has moved; then correct "
-                "chain.ini everywhere and restart"
-            )
-        if self._presence.life_at(position, new.address) != new.life:
-            return f"{position} at {_place(new.address)} {UNREACHED}"
+        """Why ``new`` cannot take the place of the member ``old`` in a resume."""
+        objection = self._whereabouts.objection(old, new)
+        if objection or new.life == self.me.life:
+            return objection
+        unreached = self._whereabouts.unreached(new)
+        if unreached:
+            return unreached
         if self.status is Status.ACTIVE and not self.evidence.may_exclude(old.life, now):
-            return f"{position} lives, as seen from here, and needs no other life"
+            return f"{old.position} lives, as seen from here, and needs no other life"
         return ""
 
     def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
@@ -864,21 +818,16 @@ class Membership:
     def _seal(self, vote: Vote, now: float) -> Iterator[Effect]:
         """Take no more entries until the learner has all; the vote follows (``synced``)."""
         since = now if self._sealing is None else self._sealing.since
-        self._sealing = Sealing(vote, since)
+        seconds = self._patience.seconds(vote.configuration.tail)
+        self._sealing = Sealing(vote, since, seconds)
         yield Seal(self._sealing.learner)
-
-    def _seal_time(self, learner: Member) -> float:
-        """Seconds for which this tail waits for a learner that has nearly all."""
-        return self._patience.get(learner.position, FIRST_SEAL * self._suspect_after)
 
     def _unseal(self, sealing: Sealing, now: float) -> Iterator[Effect]:
         """The learner took too long: the chain goes on without it, and waits longer next time."""
-        position, seconds = sealing.learner.position, self._seal_time(sealing.learner)
-        self._patience[position] = min(2 * seconds, LONGEST_SEAL * self._suspect_after)
+        self._patience.grows(sealing.learner.position)
         self._sealing = None
         self._declined = sealing.vote
-        reason = f"it did not have the rest on its disk within {seconds:.2f} s"
-        declined = Declined(sealing.vote, reason, seconds)
+        declined = Declined(sealing.vote, sealing.reason, sealing.seconds)
         if sealing.vote.proposer == self.me:
             yield from self._was_declined(declined, now)
         else:
@@ -925,17 +874,10 @@ class Membership:
             yield from self._act(now)
 
     def _was_set_back(self, configuration: Configuration) -> bool:
-        """*not set back*: whether this disk lacks what it must have written before this decision.
-
-        Whoever is a member now and was one before has voted for it, on the base of what came before
-        (*all vote*). At the founding there is nothing yet that could be missing.
-        """
-        mine, vote = self.configuration, self.record.vote
-        if not mine.members or not configuration.has_node(self.me.id):
-            return False
-        if vote is not None and vote.configuration == configuration:
-            return False
-        return not _needs_no_vote(self.me.id, mine, configuration)
+        """*not set back*: whether this disk lacks what it must have written."""
+        vote = self.record.vote
+        voted = vote is not None and vote.configuration == configuration
+        return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
 
     def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Effect]:
         """*not set back*: the same of another's disk, for an alarm at both.
@@ -943,11 +885,8 @@ class Membership:
         Who is asked after this configuration was decided has voted for it before.
         """
         mine, its = self.configuration, pong.configuration
-        if pong.nonce < self._first_nonce or not its.members or its.epoch >= mine.epoch:
-            return
-        if pong.voted == mine.epoch or not mine.has_node(pong.member.id):
-            return
-        if not _needs_no_vote(pong.member.id, its, mine):
+        voted = pong.voted == mine.epoch
+        if pong.nonce >= self._first_nonce and was_set_back(pong.member.id, its, mine, voted=voted):
             yield from self._complain(
                 f"ALARM: {sender} was set back to an older disk: it is a member of {mine}, and has "
                 f"neither that nor its vote for it, but {its}"
@@ -964,7 +903,8 @@ class Membership:
         self._voters = set()
         self._tried = set()
         self._complaints = set()
-        self._patience, self._declines, self._unreached = {}, {}, None
+        self._patience, self._declines = Patience(self._suspect_after), {}
+        self._unreached = None
         self._older = False
         yield self._save(configuration=configuration)
         self._first_nonce = self.evidence.newest_nonce + 1
@@ -984,18 +924,3 @@ class Membership:
             reason = self._departures.reason(position, now)
             if reason and self.status is Status.ACTIVE:
                 yield Report(f"{position} {reason}")
-
-
-def _place(address: Address) -> str:
-    return f"{address[0]}:{address[1]}"
-
-
-def _needs_no_vote(node_id: str, held: Configuration, decided: Configuration) -> bool:
-    """Whether a node with the configuration ``held`` can be in ``decided`` without a vote for it.
-
-    A learner can, which became the tail; and the proposer, which is the head and writes nothing
-    before the decision: that may have been the other's, who completed it.
-    """
-    joined = decided.members[-1].id == node_id and not held.has_node(node_id)
-    proposed = decided.members[0].id == node_id and len(decided.members) > 1
-    return decided.epoch == held.epoch + 1 and (joined or proposed)

@@ -3,19 +3,12 @@
 This is for whom to ask, whom to let in and what to show to people; and while there is a connection
 with a position, a refusal there proves nothing. Whom to exclude is judged by ``evidence``, of lives
 and not of positions.
-
-*source*: anybody can say that he is any life, at any address. So what counts as evidence of lives
-is only who *answered* at an address when this node dialled it (``reached``), in this life.
 """
 
 from collections.abc import Iterable
 
-from chainchat.chain.configuration import Address, Member
-from chainchat.chain.evidence import Life
+from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Pong
-
-MOST_ADDRESSES = 8
-"""Addresses of one position that are remembered: it is dialled at two or three."""
 
 
 class Presence:
@@ -28,8 +21,6 @@ class Presence:
         """The newest from each position, since it was linked."""
         self._pinged: dict[str, float] = {}
         self._met: set[str] = set()
-        self._reached: dict[str, dict[Address, Life]] = {}
-        """Who answered last at each address of a position."""
 
     # --- what comes in
 
@@ -47,7 +38,6 @@ class Presence:
         self._pongs.pop(position, None)
         self._pinged.pop(position, None)
         self._met.discard(position)
-        self._reached.pop(position, None)
 
     def pinged(self, position: str, now: float) -> None:
         """A Ping came."""
@@ -62,19 +52,7 @@ class Presence:
         """Nobody listens there."""
         self._met.add(position)
 
-    def reached(self, position: str, address: Address, life: Life) -> None:
-        """*source*: this node dialled ``address``, and ``life`` answered."""
-        known = self._reached.setdefault(position, {})
-        known.pop(address, None)
-        known[address] = life
-        if len(known) > MOST_ADDRESSES:
-            del known[next(iter(known))]
-
     # --- what it comes to
-
-    def life_at(self, position: str, address: Address) -> Life | None:
-        """*source*: who answered last when this node dialled ``address``; None if nobody did."""
-        return self._reached.get(position, {}).get(address)
 
     def link(self, position: str) -> Member | None:
         """Who the other end of the connection says it is; None without a connection."""

@@ -188,7 +188,7 @@ class BelievesRefusalsAnywhere(Membership):
     def refused(self, position, host, port, now):
         member = self.configuration.member(position)
         if member is not None:
-            self._presence.reached(position, (host, port), member.life)
+            self._whereabouts.reached(position, (host, port), member.life)
         yield from super().refused(position, host, port, now)
 
 
