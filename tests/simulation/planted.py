@@ -222,11 +222,11 @@ class TakesAnyDiskForTheNewest(Membership):
 
 
 class WorksWhileItVotes(Membership):
-    """Takes part in the chain while it holds a vote."""
+    """Takes part in the chain while it holds a vote, but one after which it may have to copy."""
 
     @property
     def active(self) -> bool:
-        return self.status is Status.ACTIVE and self.sealed is None
+        return self.status is Status.ACTIVE and self.sealed is None and not self.resuming
 
 
 class WorksWhileItLetsLearnersIn(Membership):
@@ -256,7 +256,7 @@ class WorksWhileItLetsLearnersIn(Membership):
 class NeverWithdraws(Membership):
     """Asks for a join as long as it hears the learner, though nothing comes of it."""
 
-    def _give_up(self, join: Vote, now: float) -> None:
+    def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
         pass
 
 
