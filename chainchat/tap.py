@@ -28,6 +28,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from chainchat import config
+from chainchat.addresses import objection_to
 from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record, forced_alone
@@ -288,6 +289,7 @@ class NodeService(Service):
             fail=self._fail,
             excluded=self._end_life,
             known=settings.nodes,
+            places={p: (n.host, n.chain_port) for p, n in self._nodes.items()},
             longest_pause=settings.rejoin_pause,
             work=time.monotonic,
             space=Space(lambda: free_octets(own.data), settings.stop),
@@ -341,6 +343,10 @@ class NodeService(Service):
     def send(self, to: str, message: Message) -> None:
         """The node's ``Network``: the links outlive it."""
         self._links.send(to, message)
+
+    def distrust(self, position: str, reason: str) -> None:
+        """The same."""
+        self._links.distrust(position, reason)
 
     def _client_factory(self) -> Any:  # as Twisted types no factory
         settings = self._settings
@@ -452,7 +458,14 @@ def _address(settings: config.Settings, node: config.NodeSettings) -> str:
             f"{settings.path}: [{node.position}] host = {node.host}: {error.strerror}; "
             "name a host or an IPv4 address"
         ) from None
-    return str(found[0][4][0])
+    address = str(found[0][4][0])
+    unusable = objection_to(address)
+    if unusable:
+        raise config.ConfigError(
+            f"{settings.path}: [{node.position}] host = {node.host}: {unusable}; name the address "
+            "that the others reach this node by"
+        )
+    return address
 
 
 def _check_data(data: Path) -> None:

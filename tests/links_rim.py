@@ -34,12 +34,16 @@ class Receiver:
         self.copy_paused_at = {}
         self.refusals = set()
         self.members = {}
+        self.reach = {}
 
     def linked(self, position, member):
         self.heard.append(("linked", position, member.incarnation))
 
     def unlinked(self, position):
         self.heard.append(("unlinked", position))
+
+    def reached(self, position, host, port, member):
+        self.reach[position, port] = member.life
 
     def refused(self, position, host, port):
         self.refusals.add((position, host, port))

@@ -47,16 +47,26 @@ class OwnLog:
         return self.last if seq == self.last.seq else EntryId(self.last.epoch, seq)
 
 
-def life(me, record=None, founding=THREE, known=()):
+def life(me, record=None, founding=THREE, known=(), places=None):
     record = record or Record(me.id, me.incarnation)
-    return Membership(me, record, founding, OwnLog(), suspect_after=SUSPECT_AFTER, known=known)
+    times = {"suspect_after": SUSPECT_AFTER}
+    return Membership(me, record, founding, OwnLog(), known=known, places=places, **times)
 
 
 def active(position, *positions, epoch=1, founding=THREE):
     """A life that is a member of a chain of ``positions``."""
     held = configuration(epoch, *(positions or THREE))
     me = held.member(position)
-    return life(me, Record(me.id, 1, founding, held), founding)
+    node = life(me, Record(me.id, 1, founding, held), founding)
+    for other in held.members:
+        if other != me:
+            reach(node, other)
+    return node
+
+
+def reach(node, other, now=0.0):
+    """It dials the address of ``other``, who answers."""
+    return list(node.reached(other.position, other.address, other, now))
 
 
 def vote_for(proposed, proposer, counter=1):
@@ -144,8 +154,16 @@ class House:
         self.lives[me.position] = node
         for other in self.lives.values():
             if other is not node and self.connected(me.position, other.me.position):
-                self.carry_out(other.me.position, other.linked(me.position, me, self.now))
-                self.carry_out(me.position, node.linked(other.me.position, other.me, self.now))
+                self.link(other, me)
+                self.link(node, other.me)
+
+    def link(self, node, peer):
+        """A connection of ``node`` with ``peer``, at whose address it then looks."""
+        position = node.me.position
+        self.carry_out(position, node.linked(peer.position, peer, self.now))
+        if position in self.lives:
+            reached = self.lives[position].reached(peer.position, peer.address, peer, self.now)
+            self.carry_out(position, reached)
 
     def stop(self, *positions, refused=False):
         """Lives end; with ``refused`` the others find their ports closed, else they are silent."""

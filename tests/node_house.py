@@ -32,6 +32,9 @@ class Wire:
         if (self.position, to) in self.house.wires:
             self.house.wires[self.position, to].append(message)
 
+    def distrust(self, position, reason):
+        self.house.distrusted.append((self.position, position, reason))
+
 
 class House:
     """Nodes that all know each other.
@@ -51,6 +54,7 @@ class House:
         self.held_back = []
         self.excluded = []
         self.new_identity = lambda: 0
+        self.distrusted = []
         self.free = dict.fromkeys(PORTS, 10 * STOP)
 
     def __getitem__(self, position):
@@ -94,8 +98,10 @@ class House:
         self.start(position)
 
     def link(self, one, other):
-        self.nodes[one].linked(other, self.nodes[other].me)
-        self.nodes[other].linked(one, self.nodes[one].me)
+        for here, there in ((one, other), (other, one)):
+            peer = self.nodes[there].me
+            self.nodes[here].linked(there, peer)
+            self.nodes[here].reached(there, *peer.address, peer)
 
     def fail(self, error):
         raise error

@@ -112,6 +112,7 @@ async def test_the_members_own_address_is_probed_when_somebody_elsewhere_says_it
     receiver = alone.receivers["tail"]
     receiver.members["head"] = identity("head", port=here).member
     newcomer = identity("head", port=elsewhere)
+    newcomer = replace(newcomer, member=replace(newcomer.member, id="id-2"))
     link = await alone.dial("tail", as_=newcomer)
     await until(lambda: linked(alone, "tail", "head"))
     await until(lambda: len(own.made) >= 2)
@@ -232,7 +233,7 @@ async def test_who_says_nothing_is_not_waited_for(alone, monkeypatch):
 @pytest_twisted.ensureDeferred
 async def test_what_is_copied_goes_on_a_connection_of_its_own(pair):
     await until(lambda: linked(pair, "tail", "head") and linked(pair, "head", "tail"))
-    fetch = Fetch(1, identity("tail").member, EntryId(1, 1))
+    fetch = Fetch(1, pair.links["tail"].identity.member, EntryId(1, 1))
     copied = Copied(1, EntryId(1, 1), (), EntryId(1, 1), True)
     pair.links["tail"].send("head", fetch)
     await until(lambda: pair.receivers["head"].messages() == [("tail", fetch)])

@@ -3,13 +3,14 @@
 import pytest
 import pytest_twisted
 from links_rim import Receiver, identity, lines_logged, linked, open_rim
+from msgspec import msgpack
 from msgspec.structs import replace
 from tcp import Talkers, a_moment, closed_port, reactor, until
 from twisted.internet.defer import ensureDeferred
 from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Ack
+from chainchat.chain.messages import Ack, Ping
 from chainchat.server import link as link_module
 from chainchat.server import links as links_module
 from chainchat.server.claims import Verdict, judge
@@ -271,6 +272,126 @@ async def test_a_copy_lane_is_refused_to_a_second_process(alone):
     await until(lambda: linked(alone, "tail", "head"))
     with pytest.raises(RefusedHelloError, match="is a second head"):
         await alone.dial("tail", as_=head(alone, port=9, node_id="id-2"), lane=b"copy")
+
+
+# --- copies, and who is where
+
+
+@pytest_twisted.ensureDeferred
+async def test_whoever_is_linked_is_looked_at_where_it_says_it_is(pair):
+    at = {position: pair.settings[position].chain_port for position in ("head", "tail")}
+    receivers = pair.receivers
+    await until(lambda: receivers["head"].reach == {("tail", at["tail"]): ("id-tail", 1)})
+    await until(lambda: receivers["tail"].reach == {("head", at["head"]): ("id-head", 1)})
+    assert not pair.links["tail"]._looks
+    assert not pair.links["head"]._looks
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_is_not_where_it_says_is_linked_and_was_not_reached(alone, monkeypatch):
+    monkeypatch.setattr(links_module, "FIRST_REDIAL", 0.001)
+    attempts = []
+    connect = Links._connect
+    monkeypatch.setattr(
+        Links,
+        "_connect",
+        lambda links, *a, **k: attempts.append(k.get("place")) or connect(links, *a, **k),
+    )
+    await alone.dial("tail", as_=head(alone))
+    await until(lambda: len(attempts) > 3)
+    assert set(attempts) == {("127.0.0.1", alone.settings["head"].chain_port)}
+    assert alone.receivers["tail"].reach == {}
+    alone.links["tail"].stop()
+    assert not alone.links["tail"]._looks
+
+
+@pytest.mark.parametrize("there_first", ["copy", "original"])
+@pytest_twisted.ensureDeferred
+async def test_of_two_with_the_same_data_the_member_at_its_address_is_linked(
+    alone, logged, there_first
+):
+    original = head(alone)
+    copy = head(alone, port=9, incarnation=7)
+    if there_first == "copy":  # before there is a chain, nobody can tell
+        alone.links["tail"]._configured.pop("head")
+        stray = await alone.dial("tail", as_=copy)
+        await until(lambda: linked(alone, "tail", "head", 7))
+    alone.receivers["tail"].members["head"] = original.member
+    await alone.dial("tail", as_=original)
+    await until(lambda: linked(alone, "tail", "head", 1))
+    if there_first == "copy":
+        await until(lambda: stray.closed)
+    at = alone.settings["head"].chain_port
+    for lane in (b"chain", b"copy"):
+        with pytest.raises(RefusedHelloError, match=f"of head, which is at 127.0.0.1:{at}"):
+            await alone.dial("tail", as_=copy, lane=lane)
+    assert "tail: ALARM: " in logged[-1]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_copy_of_a_members_data_is_refused_while_the_member_is_not_connected(alone):
+    alone.receivers["tail"].members["head"] = head(alone).member
+    with pytest.raises(RefusedHelloError, match="has a copy of the data of head"):
+        await alone.dial("tail", as_=head(alone, port=9, incarnation=7))
+    assert not linked(alone, "tail", "head", 7)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_has_moved_to_where_chain_ini_has_it_is_no_copy(alone):
+    alone.receivers["tail"].members["head"] = head(alone, port=9).member
+    await alone.dial("tail", as_=head(alone, incarnation=7))
+    await until(lambda: linked(alone, "tail", "head", 7))
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_only_wants_to_see_who_is_there_is_told_and_not_linked(alone):
+    client = await alone.dial("tail")
+    said = msgpack.encode(head(alone))
+    answer = await client.callRemote(link_module.Hello, identity=said, lane=b"look")
+    assert msgpack.decode(answer["identity"], type=link_module.Identity).member.id == "id-tail"
+    await until(lambda: client.closed)
+    assert not linked(alone, "tail", "head")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_link_that_was_displaced_by_somebody_who_leaves_is_made_again(rim):
+    """Its other end was silent; that somebody says what it likes, and nothing more."""
+    for position in ("head", "tail"):
+        rim.listen(position)
+        rim.start(position, suspect_after=0.2)
+    await until(lambda: linked(rim, "head", "tail") and linked(rim, "tail", "head"))
+    link = rim.links["tail"]._links["head", "chain"]
+    await until(lambda: reactor.seconds() - link.heard > 0.2)
+    rim.heard("tail").clear()
+    second = head(rim, port=9, node_id="id-2", incarnation=7, suspect_after=0.2)
+    stranger = await rim.dial("tail", as_=second)
+    await until(lambda: linked(rim, "tail", "head", 7))
+    stranger.transport.abortConnection()
+    await until(lambda: linked(rim, "tail", "head", 1))
+
+
+# --- what no node sends
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_sends_what_no_node_sends_is_named_once_and_closed(alone, logged):
+    client = await alone.dial("tail", as_=head(alone))
+    await until(lambda: linked(alone, "tail", "head"))
+    alone.links["tail"].distrust("head", "ALARM: an epoch far ahead")
+    await until(lambda: client.closed)
+    [line] = [line for line in logged if "far ahead" in line]
+    assert line.startswith("tail: ALARM: 127.0.0.1:")
+    assert line.endswith("sent what no node sends: an epoch far ahead: connection closed")
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_speaks_in_anothers_name(alone, logged):
+    client = await alone.dial("tail", as_=head(alone))
+    await until(lambda: linked(alone, "tail", "head"))
+    client.say(Ping(identity("middle").member, 1, 1))
+    await until(lambda: client.closed)
+    assert logged[-2].endswith("sent a Ping in another's name: connection closed")
+    assert alone.receivers["tail"].messages() == []
 
 
 # --- strangers

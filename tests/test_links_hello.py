@@ -66,8 +66,36 @@ async def test_whoever_does_not_belong_to_the_chain_is_refused(alone, logged, ch
 
 @pytest_twisted.ensureDeferred
 async def test_another_node_at_ones_own_position_is_refused(alone, logged):
+    other = identity("tail", 7)
     with pytest.raises(RefusedHelloError, match="is another tail"):
+        await alone.dial("tail", as_=replace(other, member=replace(other.member, id="id-2")))
+    assert len(logged) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_copy_of_ones_own_data_is_an_alarm(alone, logged):
+    with pytest.raises(RefusedHelloError, match="has a copy of the data of tail, which this is"):
         await alone.dial("tail", as_=identity("tail", 7))
+    assert logged[0].startswith("tail: ALARM: 127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("0.0.0.0", "0.0.0.0 is every address of the machine that looks at it"),
+        ("224.0.0.1", "a multicast address is no machine's"),
+        ("255.255.255.255", "a broadcast address is no machine's"),
+        ("241.1.1.1", "a reserved address is no machine's"),
+        ("::", "it is no IPv4 address"),
+        ("somewhere", "it is no IPv4 address"),
+        ("10.0.0.1", "one of them is loopback"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_who_says_that_it_is_where_no_machine_is_is_refused(alone, logged, host, why):
+    said = identity("head")
+    with pytest.raises(RefusedHelloError, match=why):
+        await alone.dial("tail", as_=replace(said, member=replace(said.member, host=host)))
     assert len(logged) == 1
 
 
@@ -160,9 +188,10 @@ async def test_a_copy_of_a_connected_nodes_data_is_refused(alone, logged, positi
     await alone.dial("tail", as_=identity("head", port=1))
     await until(lambda: linked(alone, "tail", "head"))
     copy = replace(identity(position), member=Member(position, "id-head", 2, HERE, port))
-    with pytest.raises(RefusedHelloError, match="has a copy of the data of head at "):
+    with pytest.raises(RefusedHelloError, match="has a copy of the data of head"):
         await alone.dial("tail", as_=copy)
-    assert logged[-1].endswith("a copy of the data of head at 127.0.0.1:1, which is connected")
+    assert logged[-1].startswith("tail: ALARM: ")
+    assert logged[-1].endswith("has a copy of the data of head, which is at 127.0.0.1:1")
     assert not linked(alone, "tail", position, 2)
 
 

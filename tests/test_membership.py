@@ -14,6 +14,7 @@ from membership_house import (
     member,
     of_kind,
     propose,
+    reach,
     ticks,
     vote_for,
 )
@@ -160,7 +161,9 @@ def test_a_node_has_one_vote(voter):
 def test_only_a_higher_ballot_of_the_same_node_replaces_a_vote(voter, proposer, counter, replaced):
     held = vote_for(WITHOUT_TAIL, member("head"), 2)
     propose(voter, held)
-    later = vote_for(configuration(2, *THREE, head=2), member("head", proposer), counter)
+    reach(voter, member("head", 2))
+    incarnations = {} if proposer == 1 else {"head": proposer}
+    later = vote_for(configuration(2, *THREE, **incarnations), member("head", proposer), counter)
     propose(voter, later)
     assert voter.record.vote == (later if replaced else held)
 
@@ -183,6 +186,7 @@ def test_who_votes_never_decides_its_own_proposal():
     hear(node, "tail", 0.5)
     [own] = of_kind(ticks(node, 0.5, SUSPECT_AFTER), Propose)  # the head is silent
     assert own.vote.configuration.positions == ("middle", "tail")
+    reach(node, member("head", 2), SUSPECT_AFTER)
     resume = vote_for(configuration(2, *THREE, head=2), member("head", 2))
     assert of_kind(propose(node, resume, SUSPECT_AFTER), Voted)
     answer = list(node.receive("tail", Voted(member("tail"), own.vote, EntryId()), SUSPECT_AFTER))
@@ -289,12 +293,14 @@ def test_only_a_newer_configuration_is_learned():
     node = active("tail", epoch=5)
     for epoch in (0, 4, 5):
         assert list(node.receive("head", Decided(configuration(epoch, *THREE)), 0.0)) == []
-    [save] = of_kind(node.receive("head", Decided(configuration(6, "head", "tail")), 0.0), Save)
-    assert save.record.configuration == configuration(6, "head", "tail")
+    [save] = of_kind(node.receive("head", Decided(configuration(6, "head")), 0.0), Save)
+    assert save.record.configuration == configuration(6, "head")
 
 
 def test_the_members_of_what_is_learned_are_pinged_at_once():
     node = active("tail", epoch=5)
+    reach(node, member("head", 2))
+    propose(node, vote_for(configuration(6, *THREE, head=2), member("head", 2)))
     effects = list(node.receive("head", Decided(configuration(6, *THREE, head=2)), 0.0))
     save, report, *pings = effects
     assert isinstance(save, Save)

@@ -15,6 +15,7 @@ from membership_house import (
     member,
     of_kind,
     propose,
+    reach,
     vote_for,
 )
 
@@ -84,9 +85,14 @@ def test_a_learner_that_fell_silent_is_not_proposed(head):
     assert list(head.receive("tail", pong, 1.0)) == []
 
 
-def test_another_life_of_a_member_does_not_join_but_takes_its_place(head):
-    [proposal] = of_kind(offer(head, member("middle", 2)), Propose)
-    assert proposal.vote.configuration.lives == (("id-head", 1), ("id-middle", 2))
+def test_another_life_of_a_member_does_not_join_but_takes_its_place():
+    head = active("head")  # of three: without both others it cannot go on
+    for other in (member("middle", 2), member("tail", 2)):
+        reach(head, other)
+        proposals = of_kind(offer(head, other), Propose)
+    assert [p.vote.configuration.lives for p in proposals] == [
+        (("id-head", 1), ("id-middle", 2), ("id-tail", 2))
+    ] * 2
 
 
 def test_only_the_head_proposes():
@@ -153,22 +159,25 @@ def test_word_that_nobody_waits_for_is_nothing(tail):
 def test_a_learner_that_is_far_is_declined(tail):
     tail.own.nearby = frozenset()
     vote = vote_for(JOINED, member("head"))
-    assert propose(tail, vote) == [Send("head", Declined(vote))]
+    reason = "tail is not near the end of the log"
+    assert propose(tail, vote) == [Send("head", Declined(vote, reason))]
     assert tail.active
 
 
 def test_a_learner_that_is_near_and_not_linked_is_declined(tail):
     tail.unlinked("tail")
     vote = vote_for(JOINED, member("head"))
-    assert propose(tail, vote) == [Send("head", Declined(vote))]
+    reason = "tail is not linked: writes would wait for that"
+    assert propose(tail, vote) == [Send("head", Declined(vote, reason))]
     assert tail.active
 
 
 def test_who_is_not_the_tail_declines():
-    node = active("head", *TWO)
-    node.own.nearby = frozenset({NEWCOMER})
-    vote = vote_for(JOINED, member("middle"))
-    assert propose(node, vote) == [Send("middle", Declined(vote))]
+    node = active("middle", "middle", "tail")
+    node.own.nearby = frozenset({member("newcomer")})
+    vote = vote_for(configuration(2, "middle", "tail", "newcomer"), member("middle"))
+    [declined] = of_kind(propose(node, vote), Declined)
+    assert declined == Declined(vote, "this node is not the tail")
 
 
 def test_the_tail_stays_sealed_for_a_tenth_of_suspect_after_and_then_declines(tail):
@@ -177,9 +186,46 @@ def test_the_tail_stays_sealed_for_a_tenth_of_suspect_after_and_then_declines(ta
     hear(tail, "head", 0.05)
     assert not of_kind(tail.tick(TICK), Declined)
     assert not tail.active
-    assert of_kind(tail.tick(TICK + 0.01), Declined) == [Declined(vote)]
+    [declined] = of_kind(tail.tick(TICK + 0.01), Declined)
+    assert declined.vote == vote
+    assert declined.reason == "it did not have the rest on its disk within 0.10 s"
+    assert declined.sealed == pytest.approx(TICK)
     assert tail.active
     assert list(tail.synced(NEWCOMER, END, TICK + 0.02)) == []  # too late
+
+
+def test_the_tail_waits_twice_as_long_each_time_for_a_slow_learner(tail):
+    """Its disk may need longer for one write than the chain can wait at first."""
+    for attempt, seconds in enumerate((0.1, 0.2, 0.4, 0.5, 0.5), 1):
+        now = 10.0 * attempt
+        hear(tail, "head", now)
+        vote = vote_for(JOINED, member("head"), attempt)
+        propose(tail, vote, now)
+        assert not of_kind(tail.tick(now + seconds - 0.01), Declined)
+        [declined] = of_kind(tail.tick(now + seconds + 0.01), Declined)
+        assert declined.sealed == pytest.approx(seconds)
+
+
+def test_a_slow_learner_that_was_declined_gets_in_with_its_third_try(tail):
+    for attempt in (1, 2, 3):
+        now = 10.0 * attempt
+        propose(tail, vote_for(JOINED, member("head"), attempt), now)
+        hear(tail, "head", now + 0.3)
+        list(tail.tick(now + 0.3))
+    assert tail.sealed == NEWCOMER
+    assert of_kind(tail.synced(NEWCOMER, END, now + 0.35), Voted)
+
+
+def test_writes_go_on_for_longer_than_they_waited_before_a_slow_learner_is_tried_again(head):
+    [send] = offer(head)
+    told = list(head.receive("middle", Declined(send.message.vote, "it is slow", 0.5), 0.0))
+    assert told == [Report("middle does not let tail in yet: it is slow", alarm=True)]
+    assert head.learners(0.1) == {"tail": "not let in yet: it is slow"}
+    for now in (1.0, 2.0, 2.24):
+        hear(head, "middle", now)
+        assert offer(head, now=now) == []
+    hear(head, "middle", 2.26)
+    assert of_kind(offer(head, now=2.26), Propose)
 
 
 def test_a_proposal_that_is_repeated_does_not_keep_the_tail_sealed(tail):
@@ -244,8 +290,9 @@ def test_after_it_was_declined_another_learner_goes_first(head):
 def test_a_proposal_that_nobody_answers_is_given_up_and_made_again(head):
     [send] = offer(head)
     ballots = []
-    for tick in range(1, 10):
+    for tick in range(1, 16):
         hear(head, "middle", tick * TICK)
+        list(head.receive("tail", Ping(NEWCOMER, 1, 1), tick * TICK))
         ballots += [p.vote.ballot for p in of_kind(head.tick(tick * TICK), Propose)]
     assert send.message.vote.ballot == (1, 1)
     assert sorted(set(ballots)) == [(1, 1), (1, 2)]
@@ -288,7 +335,10 @@ def test_a_chain_of_one_unseals_and_tries_again_later(only):
     assert only.active
     assert only.configuration.epoch == 1
     list(only.receive("tail", Ping(NEWCOMER, 2, 1), 0.2))
-    assert of_kind(only.tick(0.3), Seal) == [Seal(NEWCOMER)]
+    assert (
+        of_kind(only.tick(0.75), Seal) == []  # four times as long as writes waited
+    )  # writes go on for four times as long as they waited
+    assert of_kind(only.tick(0.77), Seal) == [Seal(NEWCOMER)]
 
 
 # --- nodes -------------------------------------------------------------------------------

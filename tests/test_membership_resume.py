@@ -9,22 +9,27 @@ from membership_house import (
     OwnLog,
     active,
     configuration,
+    die,
     founded,
+    hear,
     life,
     member,
     of_kind,
     propose,
+    reach,
     refuse,
+    ticks,
     vote_for,
 )
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.membership import Copy, Membership, Report, Save
-from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote, Voted
+from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Vote, Voted
 from chainchat.chain.record import Record, Status
 
 TWO = ("head", "tail")
+TWO_FIRST = ("head", "middle")
 
 
 def wedged(position, *positions, incarnation=2, vote=None):
@@ -34,7 +39,8 @@ def wedged(position, *positions, incarnation=2, vote=None):
 
 
 def is_back(node, other, now=0.0):
-    """Another's present life calls and answers."""
+    """Another's present life calls and answers, also where it should be."""
+    reach(node, other, now)
     list(node.receive(other.position, Ping(other, 1, node.configuration.epoch), now))
     pong = Pong(other, 1, node.configuration, False, EntryId(), False)
     return list(node.receive(other.position, pong, now))
@@ -228,6 +234,7 @@ def test_a_restarted_member_votes_and_takes_part_when_it_is_decided():
 
 def test_an_active_member_votes():
     node = active("tail")
+    reach(node, member("head", 2))
     vote = vote_for(configuration(2, *THREE, head=2), member("head", 2))
     assert of_kind(propose(node, vote), Voted) == [Voted(node.me, vote, EntryId())]
     assert not node.active
@@ -285,6 +292,155 @@ def test_whoever_restarts_at_whatever_moment_the_chain_is_resumed(again, deliver
     house.run(2.0)
     assert sorted(house.chains()) == sorted(THREE)
     assert len(set(house.epochs().values())) == 1
+
+
+# --- whose life it is (rule 11) ----------------------------------------------------------
+
+COPY_ELSEWHERE = replace(member("head", 2), host="elsewhere")
+
+
+@pytest.mark.parametrize("status", ["active", "wedged"])
+def test_a_life_elsewhere_than_its_member_is_not_voted_for(status):
+    """A copy of its disk, while itself is silent: it may go on, or be about to."""
+    node = active("tail", *TWO) if status == "active" else wedged("tail", *TWO)
+    reach(node, COPY_ELSEWHERE)
+    refuse(node, "head", 0.0)
+    lives = {} if status == "active" else {"tail": 2}
+    proposed = replace(
+        configuration(2, *TWO, **lives),
+        members=(COPY_ELSEWHERE, member("tail", lives.get("tail", 1))),
+    )
+    [refusal] = of_kind(propose(node, vote_for(proposed, COPY_ELSEWHERE)), Report)
+    assert "head is a member at here:7101, and this is at elsewhere:7101" in refusal.text
+    assert node.record.vote is None
+
+
+def test_a_proposer_does_not_take_a_life_elsewhere_for_the_members():
+    node = wedged("head", *TWO)
+    assert of_kind(is_back(node, replace(member("tail", 2), host="elsewhere")), Propose) == []
+    assert of_kind(is_back(node, member("tail", 3)), Propose)
+
+
+def test_that_a_member_has_moved_an_operator_says_in_chain_ini():
+    me, moved = member("tail", 2), COPY_ELSEWHERE
+    record = Record(me.id, 2, THREE, configuration(1, *TWO))
+    node = life(me, record, places={"head": moved.address})
+    reach(node, moved)
+    list(node.linked("head", moved, 0.0))
+    proposed = replace(configuration(2, *TWO), members=(moved, me))
+    assert of_kind(propose(node, vote_for(proposed, moved)), Voted)
+
+
+def test_a_life_is_voted_for_when_it_was_reached_and_until_then_nobody_complains():
+    node = wedged("tail", *TWO)
+    vote = vote_for(configuration(2, *TWO, head=2, tail=2), member("head", 2))
+    assert propose(node, vote, 0.0) == []
+    assert propose(node, vote, 0.9) == []
+    [report] = propose(node, vote, 1.1)
+    assert report.text.endswith("head at here:7101 was not reached by this node yet")
+    reach(node, member("head", 2), 1.2)
+    assert of_kind(propose(node, vote, 1.2), Voted)
+
+
+def test_who_hears_a_life_does_not_vote_it_away():
+    held = configuration(1, *THREE)
+    node = life(held.member("tail"), Record("id-tail", 1, THREE, held))
+    reach(node, member("head", 2))  # never having reached the first life there
+    list(node.linked("head", member("head"), 0.0))
+    hear(node, "head", 0.5)
+    vote = vote_for(configuration(2, *THREE, head=2), member("head", 2))
+    ticks(node, 0.5, 1.4)
+    [report] = propose(node, vote, 1.4)
+    assert report.text.endswith("head lives, as seen from here, and needs no other life")
+    propose(node, vote, 1.6)
+    assert node.record.vote == vote
+
+
+def test_a_vote_is_not_told_to_a_copy_of_its_proposers_disk_and_nothing_is_believed_of_it():
+    node = active("middle")
+    die(node, "tail", 0.0)
+    vote = vote_for(configuration(2, *TWO_FIRST), member("head"))
+    propose(node, vote)
+    list(node.linked("head", COPY_ELSEWHERE, 0.1))
+    reach(node, COPY_ELSEWHERE, 0.1)
+    assert of_kind(node.tick(0.2), Voted) == []
+    assert list(node.receive("head", Abort(vote), 0.2)) == []
+    assert node.record.vote == vote
+    list(node.linked("head", member("head", 2), 0.3))
+    reach(node, member("head", 2), 0.3)
+    assert of_kind(node.tick(0.4), Voted)
+    list(node.receive("head", Abort(vote), 0.4))
+    assert node.record.vote is None
+
+
+# --- older disks -------------------------------------------------------------------------
+
+
+def test_a_member_without_its_vote_was_set_back_and_takes_no_part():
+    node = wedged("tail", *TWO)
+    decided = configuration(4, *TWO)
+    [report] = node.receive("head", Decided(decided), 0.0)
+    assert report.text.startswith("ALARM: epoch 4 (head -> tail) has a vote of this node that is")
+    assert (node.set_back, node.configuration.epoch) == (True, 1)
+    vote = vote_for(configuration(2, *TWO, tail=2), member("head"))
+    assert propose(node, vote) == []
+    left_out = configuration(5, "head")
+    list(node.receive("head", Decided(left_out), 0.1))
+    assert (node.set_back, node.status) == (False, Status.LEARNER)
+
+
+def test_an_only_member_that_was_set_back_does_not_go_on_alone():
+    node = wedged("tail", "tail")
+    list(node.tick(0.0))
+    list(node.receive("head", Decided(configuration(4, *TWO)), 0.1))
+    list(node.tick(5.0))
+    assert not node.active
+    assert node.configuration.epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("held", "decided", "position"),
+    [
+        (configuration(1, "head"), configuration(2, *TWO), "tail"),  # a learner that joined
+        (configuration(1, *THREE), configuration(2, *TWO), "head"),  # whose proposal was completed
+        (Configuration(), configuration(1, *TWO), "tail"),  # nothing could be missing yet
+    ],
+)
+def test_who_needed_no_vote_was_not_set_back(held, decided, position):
+    me = member(position, 2)
+    node = life(me, Record(me.id, 2, THREE, held))
+    list(node.receive("middle", Decided(decided), 0.0))
+    assert not node.set_back
+    assert node.configuration == decided
+
+
+def test_who_has_voted_for_it_was_not_set_back():
+    decided = configuration(2, *TWO)
+    node = wedged("tail", vote=vote_for(decided, member("head")))
+    list(node.receive("head", Decided(decided), 0.0))
+    assert node.configuration == decided
+
+
+def older_pong(node, sender, nonce, held, voted=0):
+    pong = Pong(member(sender, 2), nonce, held, False, EntryId(), False, voted=voted)
+    return of_kind(node.receive(sender, pong, 0.0), Report)
+
+
+def test_the_others_give_an_alarm_of_a_disk_that_was_set_back():
+    node = active("head", *TWO, epoch=4)
+    [report] = older_pong(node, "tail", 5, configuration(2, *TWO))
+    assert report.text.startswith("ALARM: tail was set back to an older disk")
+    assert older_pong(active("head", *TWO, epoch=4), "tail", 5, configuration(3, *TWO), 4) == []
+
+
+def test_what_was_said_before_the_decision_is_no_alarm():
+    node = active("head", *TWO, epoch=4)
+    list(node.tick(0.0))
+    asked = node.evidence.newest_nonce
+    node.record = replace(node.record, vote=vote_for(configuration(5, *TWO), member("head")))
+    list(node.receive("middle", Decided(configuration(5, *TWO)), 0.0))
+    assert older_pong(node, "tail", asked, configuration(4, *TWO)) == []
+    assert older_pong(node, "tail", asked + 9, configuration(4, *TWO)) != []
 
 
 # --- logs of different length ------------------------------------------------------------
@@ -416,6 +572,7 @@ def test_a_vote_is_for_one_identity():
 
 def test_a_voter_with_a_shorter_log_copies_and_votes_again():
     node = wedged("tail", *TWO)
+    reach(node, member("head", 2))
     node.own.last = EntryId(1, 6)
     vote = vote_for(configuration(2, *TWO, head=2, tail=2), member("head", 2))
     proposal = Propose(node.configuration, vote, EntryId(1, 7))
@@ -430,6 +587,7 @@ def test_a_voter_with_a_shorter_log_copies_and_votes_again():
 
 def test_a_voter_copies_from_its_predecessor_whoever_proposes():
     node = active("tail")
+    reach(node, member("head", 2))
     vote = vote_for(configuration(2, *THREE, head=2), member("head", 2))
     proposal = Propose(node.configuration, vote, EntryId(1, 7))
     for now in (0.0, 0.1):
@@ -438,11 +596,14 @@ def test_a_voter_copies_from_its_predecessor_whoever_proposes():
 
 
 def test_what_a_head_goes_on_to_write_does_not_keep_the_chain_from_being_resumed():
-    node = active("head", *TWO)
+    node = active("head")
     node.own.last = EntryId(1, 7)
-    [proposal] = of_kind(is_back(node, member("tail", 2)), Propose)
+    is_back(node, member("middle", 2))
+    proposal, _ = of_kind(is_back(node, member("tail", 2)), Propose)
     node.own.last = EntryId(1, 9)  # nobody else can have heard of these
-    list(node.receive("tail", Voted(member("tail", 2), proposal.vote, EntryId(1, 7)), 0.1))
+    for position in ("middle", "tail"):
+        voted = Voted(member(position, 2), proposal.vote, EntryId(1, 7))
+        list(node.receive(position, voted, 0.1))
     assert node.configuration.epoch == 2
 
 
@@ -458,6 +619,33 @@ def test_a_chain_whose_head_lost_the_end_of_its_log_is_resumed_with_the_longest(
 
 
 # --- a founding is a resume from nothing -------------------------------------------------
+
+
+def test_a_vote_for_a_founder_whose_disk_is_gone_is_dropped_when_its_address_shows_another():
+    house = House(*THREE)
+    house.start(*THREE)
+    house.lost = lambda sender, to, message: isinstance(message, Voted)
+    house.run(0.3)
+    assert house["middle"].record.vote is not None
+    house.stop("head")
+    house.lost = lambda sender, to, message: False
+    house.begin(member("head", 1, "id-new-disk"))
+    house.run(1.0)
+    assert house.chains() == dict.fromkeys(THREE, THREE)
+    assert house["tail"].configuration.member("head").id == "id-new-disk"
+
+
+def test_a_vote_for_a_founder_is_kept_over_its_restart_and_when_another_says_it_is_there():
+    house = House(*THREE)
+    house.start(*THREE)
+    house.lost = lambda sender, to, message: isinstance(message, Voted)
+    house.run(0.3)
+    held = house["middle"].record.vote
+    stranger = member("head", 1, "id-stranger", host="elsewhere")
+    list(house["middle"].linked("head", stranger, house.now))
+    list(house["middle"].reached("head", stranger.address, stranger, house.now))
+    reach(house["middle"], member("head", 2), house.now)
+    assert house["middle"].record.vote == held
 
 
 def test_a_founding_needs_the_vote_of_every_founder():

@@ -14,6 +14,7 @@ from membership_house import (
     member,
     of_kind,
     propose,
+    reach,
     refuse,
     ticks,
     vote_for,
@@ -49,8 +50,38 @@ def is_dead(node, position="tail"):
 )
 def test_a_later_life_or_another_disk_at_a_members_own_address_proves_it_dead(caller, dead):
     node = active("head")
-    list(node.linked("tail", caller, 0.0))
+    reach(node, caller)
     assert is_dead(node) is dead
+
+
+@pytest.mark.parametrize("caller", [NEXT_LIFE, ANOTHER_DISK])
+def test_what_is_said_on_a_connection_that_came_in_proves_nothing(caller):
+    node = active("head")
+    list(node.linked("tail", caller, 0.0))
+    assert not is_dead(node)
+
+
+def test_what_answers_elsewhere_than_it_says_proves_nothing():
+    node = active("head")
+    list(node.reached("tail", ("elsewhere", 1), NEXT_LIFE, 0.0))
+    assert not is_dead(node)
+
+
+@pytest.mark.parametrize("met", [None, NEXT_LIFE])
+def test_where_a_member_was_never_reached_neither_a_refusal_nor_another_proves_it_dead(met):
+    held = configuration(1, *THREE)
+    node = life(held.member("head"), Record("id-head", 1, THREE, held))
+    if met is not None:
+        reach(node, met)
+    list(node.linked("tail", member("tail"), 0.0))
+    assert die(node, "tail", 0.0) == []
+    assert not is_dead(node)
+
+
+def test_who_was_reached_in_an_earlier_life_of_this_node_has_to_be_reached_again():
+    node = life(member("head", 2), Record("id-head", 2, THREE, configuration(1, *THREE)))
+    assert refuse(node, "tail", 0.0) == []
+    assert not is_dead(node)
 
 
 def test_the_end_of_a_connection_proves_nothing():
@@ -321,8 +352,12 @@ def test_what_is_wrong_is_told_the_operator_once():
             "it does not follow from the configuration here",
         ),
         (
-            vote_for(configuration(2, "tail", "middle"), member("middle")),
+            vote_for(configuration(2, "tail", "middle"), member("tail")),
             "it does not follow from the configuration here",
+        ),
+        (
+            vote_for(configuration(2, "middle", "tail"), member("tail")),
+            "its proposer would not be the head",
         ),
         (
             vote_for(configuration(2, "middle", "tail", middle=2), member("middle", 2)),
@@ -380,6 +415,7 @@ def test_the_vote_of_a_proposer_whose_death_is_not_clean_is_not_completed():
 def test_a_resume_with_another_voter_is_not_completed():
     node = active("tail")
     confirm(node, "head", 0.0)
+    reach(node, member("middle", 2))
     vote = vote_for(configuration(2, *THREE, middle=2), member("head"))
     propose(node, vote)
     die(node, "head", 0.1)

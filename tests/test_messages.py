@@ -6,17 +6,20 @@ from hypothesis import strategies as st
 from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.configuration import MAX_MEMBERS, MOST, Configuration, Member
 from chainchat.chain.messages import (
     DIGEST_OCTETS,
     KINDS,
     MAX_FRAME,
+    MAX_SPAN,
     BadMessageError,
     Copied,
+    Declined,
     Entry,
     EntryId,
     Forward,
     Ping,
+    Submission,
     Submit,
     Vote,
     chained,
@@ -38,13 +41,58 @@ from chainchat.storage.memory import MemoryStorage
 
 deterministic = settings(derandomize=True, max_examples=100, deadline=None)
 
-LARGEST = (1 << 63) - 1
+LARGEST = MOST
 LONGEST_ID = "f" * 20
 LONGEST_ORIGIN = f"{LONGEST_ID}.{'9' * 19}"
 
 numbers = st.integers(0, LARGEST)
 st.register_type_strategy(int, numbers)
-st.register_type_strategy(Entry, st.builds(Entry, numbers, numbers, st.text(), numbers, numbers))
+ports = st.integers(0, 65_535)
+names = st.text(max_size=64)
+members = st.builds(Member, names, names, numbers, st.text(max_size=255), ports, ports)
+
+
+@st.composite
+def configurations(draw):
+    chosen = draw(
+        st.lists(
+            members, max_size=MAX_MEMBERS, unique_by=(lambda one: one.position, lambda one: one.id)
+        )
+    )
+    epoch = draw(st.integers(1, LARGEST)) if chosen else 0
+    return Configuration(epoch, tuple(chosen), draw(st.text(max_size=100)))
+
+
+@st.composite
+def batches(draw, kind):
+    """Entries that follow one another, as a Forward or Copied has them."""
+    begin, entries = draw(st.integers(0, 1_000)), []
+    for span in draw(st.lists(st.integers(1, MAX_SPAN), max_size=3)):
+        seq = (entries[-1].seq if entries else begin) + span
+        origin, command = draw(st.text(max_size=64)), draw(st.binary(max_size=100))
+        entries.append(Entry(seq, 7, origin, draw(numbers), draw(numbers), command, span))
+    rest = {"committed": draw(numbers)}
+    if kind is Copied:
+        end = draw(st.builds(EntryId, numbers, numbers))
+        rest = {"end": end, "sealed": draw(st.booleans()), "more": draw(st.booleans())}
+    return kind(epoch=9, previous=EntryId(5, begin), entries=tuple(entries), **rest)
+
+
+st.register_type_strategy(
+    Entry,
+    st.builds(Entry, numbers, numbers, st.text(max_size=64), numbers, numbers, st.binary()),
+)
+st.register_type_strategy(Member, members)
+st.register_type_strategy(Configuration, configurations())
+for kind in (Forward, Copied):
+    st.register_type_strategy(kind, batches(kind))
+st.register_type_strategy(
+    Submission, st.builds(Submission, numbers, st.binary(), st.integers(1, MAX_SPAN))
+)
+st.register_type_strategy(
+    Declined,
+    st.builds(Declined, st.from_type(Vote), st.text(max_size=100), st.floats(0.0, 3_600.0)),
+)
 
 
 # --- the wire ----------------------------------------------------------------------------
@@ -217,7 +265,9 @@ def test_the_largest_batch_for_a_learner_fits():
 
 @pytest.mark.parametrize("kind", ["Propose", "Voted", "Abort", "Declined", "Decided", "Pong"])
 def test_the_longest_configurations_fit_in_every_message_that_carries_them(kind):
-    members = tuple(Member("p" * 32, "f" * 16, LARGEST, "h" * 255, 65535, 65535) for _ in range(3))
+    members = tuple(
+        Member(f"{n}" * 32, f"{n}" * 16, LARGEST, "h" * 255, 65535, 65535) for n in range(3)
+    )
     configuration = Configuration(LARGEST, members, "w" * 1_000)
     vote = Vote(configuration, members[0], (LARGEST, LARGEST))
     end = EntryId(LARGEST, LARGEST)

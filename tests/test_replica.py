@@ -9,6 +9,7 @@ from chainchat.chain.replica import (
     MAX_UNAPPLIED,
     DivergenceError,
     Persist,
+    Refuse,
     Replica,
     Send,
     fitting,
@@ -247,8 +248,9 @@ def test_a_successor_that_is_ahead_diverges_if_what_comes_is_not_what_it_holds(c
     chain["head"].submit(b"one")
     chain.turn("head")
     chain.deliver("head", "middle")
-    with pytest.raises(DivergenceError, match="which this log does not hold"):
-        chain.turn("middle")
+    [refuse] = [e for e in chain["middle"].turn(NOW) if isinstance(e, Refuse)]
+    assert refuse.sender == "tail"
+    assert "which this log does not hold" in refuse.text
 
 
 @pytest.mark.parametrize("epoch", [1, 7])
@@ -344,11 +346,11 @@ def test_such_an_entry_is_skipped_as_a_whole_when_it_is_held_already(chain):
     assert [(e.first, e.seq) for e in chain.applied["tail"]] == [(1, 1), (2, 4), (5, 6)]
 
 
-def test_a_frame_that_begins_inside_of_such_an_entry_is_a_bug(chain):
+def test_a_frame_that_begins_inside_of_such_an_entry_is_a_divergence(chain):
     chain["head"].submit(b"three", 3)
     chain.settle()
     overlapping = Entry(6, 1, "head.1", 2, NOW, b"x", 3)
-    with pytest.raises(AssertionError):
+    with pytest.raises(DivergenceError, match="begins within what this log holds"):
         chain["middle"].receive("head", Forward(1, chain["middle"].last, (overlapping,), 4))
 
 

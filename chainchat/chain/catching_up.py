@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import Struct
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced
+from chainchat.chain.messages import (
+    BadMessageError,
+    Copied,
+    Differs,
+    Entry,
+    EntryId,
+    Fetch,
+    Synced,
+)
 from chainchat.chain.replica import FRAME_ENTRIES, Log, Send, size
 
 NEAR_ENTRIES = 1_000
@@ -217,7 +225,11 @@ class Learner:
         yield self._ask(now)
 
     def copied(self, sender: str, message: Copied, now: float) -> Iterator[Effect]:
-        """Entries came, or word that there are none."""
+        """Entries came, or word that there are none.
+
+        Raises:
+            BadMessageError: they are too many to be one answer.
+        """
         if not self._is_answer(sender, message) or self.frozen:
             return
         if not self._agreed and message.previous == self._candidate:
@@ -226,6 +238,8 @@ class Learner:
             self._agreed = True
         if not self._agreed or message.previous != self._held:
             return  # an answer to an earlier question
+        if sum(map(size, self._parts)) > ANSWER_OCTETS:
+            raise BadMessageError("an answer without an end")
         self.end = message.end
         self._parts += message.entries
         self._asked_at = now

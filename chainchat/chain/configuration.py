@@ -4,15 +4,29 @@ Roles are computed from it and stored nowhere: after a splice there is no flag t
 """
 
 from enum import Enum
-from typing import Self
+from typing import Annotated, Self
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 IDENTITY_BITS = 53
 """Of a configuration's identity."""
 
 MAX_MEMBERS = 3
 """The rules of membership were checked for chains of one to three members."""
+
+MOST = 2**53
+"""No number between nodes is greater: sequence numbers, epochs, incarnations, milliseconds."""
+
+Number = Annotated[int, Meta(ge=0, le=MOST)]
+"""Counts something. The bounds are looked at when a message is decoded."""
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+
+Name = Annotated[str, Meta(max_length=64)]
+"""Of a position, a node's data, a host or an origin."""
+
+Address = tuple[str, int]
+"""Host and port."""
 
 
 class Role(Enum):
@@ -37,12 +51,12 @@ class Member(Struct, frozen=True):
         client_port: TCP port for clients.
     """
 
-    position: str
-    id: str
-    incarnation: int
-    host: str = ""
-    chain_port: int = 0
-    client_port: int = 0
+    position: Name
+    id: Name
+    incarnation: Number
+    host: Annotated[str, Meta(max_length=255)] = ""
+    chain_port: Port = 0
+    client_port: Port = 0
 
     @property
     def life(self) -> tuple[str, int]:
@@ -50,7 +64,7 @@ class Member(Struct, frozen=True):
         return self.id, self.incarnation
 
     @property
-    def address(self) -> tuple[str, int]:
+    def address(self) -> Address:
         """Where the other nodes reach it: host and port."""
         return self.host, self.chain_port
 
@@ -72,10 +86,21 @@ class Configuration(Struct, frozen=True):
             members in it: this tells the two apart.
     """
 
-    epoch: int = 0
-    members: tuple[Member, ...] = ()
-    why: str = ""
-    identity: int = 0
+    epoch: Number = 0
+    members: Annotated[tuple[Member, ...], Meta(max_length=MAX_MEMBERS)] = ()
+    why: Annotated[str, Meta(max_length=2_000)] = ""
+    identity: Number = 0
+
+    @property
+    def flaw(self) -> str:
+        """Why this can be nobody's configuration; empty if it can."""
+        if (self.epoch == 0) != (not self.members):
+            return "an epoch without members"
+        if len({m.position for m in self.members}) < len(self.members):
+            return "a position twice"
+        if len({m.id for m in self.members}) < len(self.members):
+            return "a node twice"
+        return ""
 
     @property
     def positions(self) -> tuple[str, ...]:

@@ -78,6 +78,11 @@ class Evidence:
         """When the ping with this nonce was sent; None if it is too old, or of no ping."""
         return self._pings.get(nonce)
 
+    @property
+    def newest_nonce(self) -> int:
+        """Of the newest ping; they grow."""
+        return self._nonce
+
     def heard(self, life: Life, now: float) -> None:
         """A ping of ``life`` is processed."""
         self.meet(life, now).heard = now

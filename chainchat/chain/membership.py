@@ -26,9 +26,13 @@ Invariants, named in comments where they are kept:
 - *no pause*: nothing counts as proved that was proved before a clock was found to have stood still.
 - *one history*: nobody votes for a resume with one whose log is no part of its own, nor the other
   way round; and members that find that different entries were committed here and there stop.
+- *source*: a life is dead, or another's later life, only by what answered or refused at the
+  member's own address when this node dialled it. What is said on a connection that came in, and
+  a refusal where the member was never reached, prove nothing.
+- *not set back*: a disk that lacks a vote or a configuration that it has written takes no part.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -36,7 +40,7 @@ from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change
 from chainchat.chain.clocks import Clocks
-from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.configuration import Address, Configuration, Member
 from chainchat.chain.departures import LONGEST_PAUSE, Departures
 from chainchat.chain.evidence import PINGS_PER_SUSPICION, Evidence, Life
 from chainchat.chain.messages import (
@@ -53,8 +57,16 @@ from chainchat.chain.messages import (
 )
 from chainchat.chain.presence import Presence
 from chainchat.chain.proposals import extended, resumed, shrunk
-from chainchat.chain.record import Record, Status
+from chainchat.chain.record import Record, Status, was_set_back
 from chainchat.chain.replica import Send
+from chainchat.chain.seals import Patience, Sealing
+from chainchat.chain.whereabouts import UNREACHED, Whereabouts
+
+JOIN_PATIENCE = 1.0
+"""Of ``suspect_after``: how long a join may take before the head gives it up."""
+
+MOST_COMPLAINTS = 64
+"""Complaints that are told in one configuration."""
 
 
 class Save(Struct, frozen=True):
@@ -80,23 +92,6 @@ class Seal(Struct, frozen=True):
     learner: Member
 
 
-class Sealing(Struct, frozen=True):
-    """A tail takes no entries, because of a proposal to let a learner in.
-
-    Attributes:
-        vote: the proposal.
-        since: monotonic seconds.
-    """
-
-    vote: Vote
-    since: float
-
-    @property
-    def learner(self) -> Member:
-        """The newcomer."""
-        return self.vote.configuration.members[-1]
-
-
 class TwoHistories(Struct, frozen=True):
     """Another member knows other entries to be committed than this one: this node must stop."""
 
@@ -110,6 +105,9 @@ class Copy(Struct, frozen=True):
 
 
 Effect = Save | Send | Report | Excluded | Seal | Copy | TwoHistories
+
+Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
+"""What is said about configurations."""
 
 
 class OwnLog(Protocol):
@@ -164,6 +162,7 @@ class Membership:
         *,
         suspect_after: float,
         known: Iterable[str] = (),
+        places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,
@@ -179,6 +178,7 @@ class Membership:
             own: this node's log.
             suspect_after: seconds of silence before a node is suspected.
             known: all positions that ``chain.ini`` names, spares too.
+            places: where ``chain.ini`` has them: an operator's word that a node has moved.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
             wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
             first_nonce: see ``Evidence``.
@@ -196,6 +196,7 @@ class Membership:
         self.own = own
         self._suspect_after = suspect_after
         self._known = frozenset(known)
+        self._whereabouts = Whereabouts(dict(places or {}))
         self._presence = Presence(suspect_after)
         self._departures = Departures(longest_pause)
         self._new_identity = new_identity
@@ -208,7 +209,17 @@ class Membership:
         self._voters: set[str] = set()
         self._ballots = 0
         self._tried: set[Life] = set()
-        self._declined_at = -suspect_after
+        self._may_join_at = 0.0
+        """When a join may be proposed again."""
+        self._declines: dict[str, str] = {}
+        """Why a learner was not let in, by position; of this configuration."""
+        self._patience = Patience(suspect_after)
+        self._older = False
+        """*not set back*: whether this disk was."""
+        self._first_ping = self.evidence.newest_nonce + 1
+        """Pings from this one on were sent in the present configuration, by this life."""
+        self._unreached: tuple[Vote, float] | None = None
+        """What waits until a life in it was reached, and since when."""
         self._turned_down: Member | None = None
         """The learner whose join came to nothing last: others go before it."""
         self._sealing: Sealing | None = None
@@ -269,6 +280,11 @@ class Membership:
         neighbours = configuration.predecessor(me), configuration.successor(me)
         return frozenset(p for p in (configuration.head, *neighbours) if p not in (None, me))
 
+    @property
+    def set_back(self) -> bool:
+        """*not set back*: whether the chain has a vote of this disk that is not on it."""
+        return self._older
+
     def learners(self, now: float) -> dict[str, str]:
         """How far each of those that copy the log has come, for people; by position.
 
@@ -276,7 +292,9 @@ class Membership:
         """
         members = self.configuration.positions
         told = {
-            position: self._departures.reason(position, now) or pong.progress
+            position: self._departures.reason(position, now)
+            or self._declines.get(position)
+            or pong.progress
             for position, pong in self._presence.pongs(now).items()
             if position not in members or pong.progress
         }
@@ -331,47 +349,75 @@ class Membership:
         for position in self._others():
             yield self._ping(position, now)
         sealing = self._sealing
-        if sealing is not None and now - sealing.since > self._suspect_after / PINGS_PER_SUSPICION:
-            yield from self._unseal(sealing)
+        if sealing is not None and now - sealing.since > sealing.seconds:
+            yield from self._unseal(sealing, now)
         vote = self.record.vote
         if vote is not None and vote.proposer.position != self.me.position:
-            yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
+            yield from self._send_vote(vote)
         yield from self._act(now)
 
     def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
-        """A connection is there, whose other end says that it is ``member``."""
+        """A connection is there, whose other end says that it is ``member``. It proves nothing."""
         self._notice_pause(now)
         self._presence.linked(position, member)
         self._compared = {one for one in self._compared if one[0] != position}
-        old = self.configuration.member(position)
-        if old is not None and self._replaces(member, old):
-            self.evidence.died(old.life, now)
         yield self._ping(position, now)
         yield from self._act(now)
 
-    @staticmethod
-    def _replaces(member: Member, old: Member) -> bool:
-        """Whether ``member``, at the address of ``old``, proves that ``old`` is dead (rule 2)."""
-        if member.address != old.address:
-            return False  # a copied disk elsewhere proves nothing
-        return member.id != old.id or member.incarnation > old.incarnation
+    def reached(
+        self, position: str, address: Address, member: Member, now: float
+    ) -> Iterator[Effect]:
+        """*source*: this node dialled ``address``, and ``member``, at ``position``, answered.
+
+        A later life or another disk at a member's own address proves that the member is dead, if
+        this node has reached the member itself there (rule 2).
+        """
+        self._notice_pause(now)
+        before = self._whereabouts.reached(position, address, member.life)
+        old = self.configuration.member(position)
+        if old is not None and old.address == address and old.life == before:
+            later = member.id != old.id or member.incarnation > old.incarnation
+            if later:
+                self.evidence.died(old.life, now)
+        yield from self._release(position, address, member)
+        yield from self._act(now)
+
+    def _release(self, position: str, address: Address, member: Member) -> Iterator[Effect]:
+        """At the founding: drop a vote for a life whose disk is gone, so that it can be founded.
+
+        If that had decided, nothing can have been confirmed since without this node, which holds
+        its vote. And whoever else has heard of the decision tells it.
+        """
+        vote = self.record.vote
+        if vote is None or self.status is not Status.FOUNDING:
+            return
+        proposer = vote.proposer
+        there = (proposer.position, proposer.address) == (position, address)
+        if there and proposer.id != member.id:
+            yield Report(f"{position} has another disk now than the one this node voted for")
+            yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended. By itself that proves nothing."""
         self._presence.unlinked(position)
         if position not in {*self.founding, *self._known, *self.configuration.positions}:
             self._presence.forget(position)
+            self._whereabouts.forget(position)
 
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Effect]:
         """A port at which the node at ``position`` may be refuses connections.
 
-        If it is the member's own, and the connection with that ended, the member is dead. Anywhere
-        else it proves nothing: somebody may have called who only said that it is ``position``.
+        *source*: the member is dead if that is its own address, this node has reached that very
+        life there, and the connection with it ended. Anywhere else it proves nothing: somebody may
+        have called who only said that it is ``position``, or the address may be one at which each
+        machine finds itself, or a wall in between may refuse what never reached anybody.
         """
         self._notice_pause(now)
         self._presence.refused(position)
-        member = self.configuration.member(position)
-        if member is None or position == self.me.position or (host, port) != member.address:
+        member, address = self.configuration.member(position), (host, port)
+        if member is None or position == self.me.position or address != member.address:
+            return
+        if not self._whereabouts.is_at_home(member):
             return
         linked = self._presence.link(position)
         if linked is not None and linked.address == member.address:
@@ -381,12 +427,7 @@ class Membership:
         self.evidence.died(member.life, now)
         yield from self._act(now)
 
-    def receive(
-        self,
-        sender: str,
-        message: Ping | Pong | Propose | Voted | Decided | Abort | Declined,
-        now: float,
-    ) -> Iterator[Effect]:
+    def receive(self, sender: str, message: Received, now: float) -> Iterator[Effect]:
         """Take a message in.
 
         Args:
@@ -398,8 +439,9 @@ class Membership:
         match message:
             case Ping():
                 self._presence.pinged(sender, now)
-                self._compare_clocks(sender, message, now, asked=None)
-                self.evidence.heard(message.member.life, now)
+                if self._is_of_interest(sender, message.member):
+                    self._compare_clocks(sender, message, now, asked=None)
+                    self.evidence.heard(message.member.life, now)
                 yield Send(sender, self._pong(message, now))
             case Pong():
                 yield from self._answered(sender, message, now)
@@ -410,11 +452,11 @@ class Membership:
             case Decided():
                 yield from self._learn(message.configuration, now)
             case Abort():
-                if self.record.vote == message.vote:
+                if self.record.vote == message.vote and self._speaks_for(message.vote.proposer):
                     yield self._save(vote=None)
             case Declined():
                 if self._proposal == message.vote:
-                    self._give_up(message.vote, now)
+                    yield from self._was_declined(message, now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Effect]:
         """Tail: the learner for which it is sealed has the whole log on its disk."""
@@ -519,7 +561,12 @@ class Membership:
             ping.member.life,
             ClockReading(now, self._wall()),
             self.own.committed,
+            self.record.vote.configuration.epoch if self.record.vote is not None else 0,
         )
+
+    def _is_of_interest(self, sender: str, member: Member) -> bool:
+        """Whether to remember what is known of a life: so nobody makes this node remember more."""
+        return self.configuration.has(member.life) or self._presence.link(sender) == member
 
     def _confirms(self, ping: Ping) -> bool:
         """Whether this member neither goes on without the pinger nor has tried to (rule 1)."""
@@ -534,12 +581,14 @@ class Membership:
 
     def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Effect]:
         self._presence.answered(sender, pong)
-        if pong.answers == self.me.life:
+        to_me = pong.answers == self.me.life and self._is_of_interest(sender, pong.member)
+        if to_me:
             asked = self.evidence.sent(pong.nonce)
             self._compare_clocks(sender, pong, now, asked=asked)
-        if pong.confirms and self.status is Status.ACTIVE and pong.answers == self.me.life:
+        if to_me and pong.confirms and self.status is Status.ACTIVE:
             self.evidence.confirmed(pong.member.life, pong.nonce, now)
         yield from self._compare_histories(sender, pong)
+        yield from self._notice_older_disk(sender, pong)
         yield from self._learn(pong.configuration, now)
         yield from self._act(now)
 
@@ -586,6 +635,8 @@ class Membership:
 
     def _act(self, now: float) -> Iterator[Effect]:
         """Propose what is this node's to propose now, or complete what a dead proposer began."""
+        if self._older:
+            return
         yield from self._complete(now)
         if self.record.vote is not None or self._sealing is not None:
             return
@@ -612,14 +663,28 @@ class Membership:
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
-            and now - self._proposed_at > self._suspect_after / 2
+            and now - self._proposed_at > JOIN_PATIENCE * self._suspect_after
         ):
             self._give_up(self._proposal, now)
 
-    def _give_up(self, join: Vote, now: float) -> None:
-        """Propose this join no more for now, and then rather another learner's."""
+    def _was_declined(self, declined: Declined, now: float) -> Iterator[Effect]:
+        """The tail does not let a learner in now. Its operator has to hear why."""
+        newcomer = declined.vote.configuration.members[-1].position
+        self._give_up(declined.vote, now, declined.sealed)
+        if declined.reason:
+            self._declines[newcomer] = f"not let in yet: {declined.reason}"
+        if declined.sealed:
+            yield from self.complain(
+                f"{self.configuration.tail} does not let {newcomer} in yet: {declined.reason}"
+            )
+
+    def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
+        """Propose this join no more for now, and then rather another learner's.
+
+        ``sealed``: seconds for which it has kept writes waiting.
+        """
         self._proposal = None
-        self._declined_at = now
+        self._may_join_at = now + self._patience.pause(sealed)
         self._turned_down = join.configuration.members[-1]
 
     def _wanted(self, now: float) -> Configuration | None:
@@ -638,9 +703,18 @@ class Membership:
         if self.status is Status.LEARNER:
             return None
         base = self.configuration
-        wanted = resumed(base, self.founding, self.me, self._presence.pongs(now))
-        alone = len(base.members) == 1
-        return None if alone and not self._has_looked_around(now) else wanted
+        wanted = resumed(
+            base,
+            self.founding,
+            self.me,
+            self._presence.pongs(now),
+            lambda old, new: not self._objection_to_life(old, new, now),
+        )
+        if wanted is None or len(base.members) != 1:
+            return wanted
+        if base.members[0].address != self.me.address and len(self.founding) > 1:
+            return None  # a copy of the member's disk, as far as anybody can tell
+        return wanted if self._has_looked_around(now) else None
 
     def _has_looked_around(self, now: float) -> bool:
         """Whether the others had their chance to say that they have gone on.
@@ -657,7 +731,7 @@ class Membership:
             return None
         if len(base.members) >= len(self.founding):
             return None
-        if now - self._declined_at < self._suspect_after / 4:
+        if now < self._may_join_at:
             return None
         asked = () if held is None else held.configuration.members
         pongs = self._presence.pongs(now)
@@ -691,7 +765,7 @@ class Membership:
             # Whoever holds a vote waits for an answer, also from a life that knows nothing of it.
             if self.configuration.epoch >= voted.vote.configuration.epoch:
                 yield Send(sender, Decided(self.configuration))
-            elif voted.vote.proposer.id == self.me.id:
+            elif voted.vote.proposer.id == self.me.id and not self._older:
                 yield Send(sender, Abort(voted.vote))
             return
         if voted.voter not in voted.vote.configuration.members:
@@ -746,12 +820,14 @@ class Membership:
     def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Effect]:
         """Vote, if it is made on the configuration held here and nothing speaks against it."""
         vote, held = proposal.vote, self.record.vote
+        if self._older or sender != vote.proposer.position:
+            return
         if proposal.base != self.configuration:
             if self.configuration.epoch > proposal.base.epoch:
                 yield Send(sender, Decided(self.configuration))
             return
         if held == vote:
-            yield Send(sender, Voted(self.me, vote, self.own.last))
+            yield from self._send_vote(vote)
             yield from self._copy_for_resume(proposal)
             return
         if held is not None:  # *one vote*
@@ -765,7 +841,9 @@ class Membership:
         refusal = self._objection(vote, kind, now)
         if refusal and kind is Change.JOIN:
             self._declined = vote
-            yield Send(sender, Declined(vote))
+            yield Send(sender, Declined(vote, refusal))
+        elif refusal.endswith(UNREACHED) and not self._waits_too_long_for(vote, now):
+            return  # in a moment, most likely: the proposal is repeated
         elif refusal:
             yield from self.complain(f"no vote for {vote.configuration}: {refusal}")
         elif kind is Change.JOIN:
@@ -805,21 +883,56 @@ class Membership:
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
-        yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
+        yield from self._send_vote(vote)
+
+    def _send_vote(self, vote: Vote) -> Iterator[Effect]:
+        """*source*: to its proposer, or a later life of that, but to no copy of its disk.
+
+        A copy would say in all innocence that it decided nothing.
+        """
+        if self._speaks_for(vote.proposer):
+            yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
+
+    def _speaks_for(self, proposer: Member) -> bool:
+        """*source*: whether who is linked at its position is ``proposer``, or a later life."""
+        linked = self._presence.link(proposer.position)
+        # Without a connection nothing is sent.
+        return linked is None or self._whereabouts.is_later_life(proposer, linked)
+
+    def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
+        """Why ``new`` cannot take the place of the member ``old`` in a resume."""
+        objection = self._whereabouts.objection(old, new)
+        if objection or new.life == self.me.life:
+            return objection
+        unreached = self._whereabouts.unreached(new)
+        if unreached:
+            return unreached
+        if self.status is Status.ACTIVE and not self.evidence.may_exclude(old.life, now):
+            return f"{old.position} lives, as seen from here, and needs no other life"
+        return ""
+
+    def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
+        """Whether a life that was not reached keeps this node from a vote for ``suspect_after``."""
+        if self._unreached is None or self._unreached[0] != vote:
+            self._unreached = vote, now
+        return now - self._unreached[1] > self._suspect_after
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
         """Why this node cannot vote for it; empty if it can."""
         proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
             return "it does not list this life of this node"
+        if vote.proposer != proposed.members[0]:
+            return "its proposer would not be the head"
         match kind:
             case Change.FOUND:
                 if proposed.positions != self.founding:
                     return f"the founding order here is {' '.join(self.founding)}"
             case Change.RESUME:
                 for old, new in zip(base.members, proposed.members, strict=True):
-                    if new.incarnation < old.incarnation:
-                        return f"{old.position} is older than it was; was a backup restored?"
+                    refusal = "" if new == old else self._objection_to_life(old, new, now)
+                    if refusal:
+                        return refusal
             case Change.SHRINK:
                 if self.status is not Status.ACTIVE:
                     return "this life is no member"
@@ -848,7 +961,7 @@ class Membership:
 
     def complain(self, text: str) -> Iterator[Effect]:
         """Say it once in a configuration, not with every tick."""
-        if text not in self._complaints:
+        if text not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
             self._complaints.add(text)
             yield Report(text, alarm=True)
 
@@ -857,17 +970,20 @@ class Membership:
     def _seal(self, vote: Vote, now: float) -> Iterator[Effect]:
         """Take no more entries until the learner has all; the vote follows (``synced``)."""
         since = now if self._sealing is None else self._sealing.since
-        self._sealing = Sealing(vote, since)
+        seconds = self._patience.seconds(vote.configuration.tail)
+        self._sealing = Sealing(vote, since, seconds)
         yield Seal(self._sealing.learner)
 
-    def _unseal(self, sealing: Sealing) -> Iterator[Effect]:
-        """The learner took too long: the chain goes on without it."""
+    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Effect]:
+        """The learner took too long: the chain goes on without it, and waits longer next time."""
+        self._patience.grows(sealing.learner.position)
         self._sealing = None
         self._declined = sealing.vote
+        declined = Declined(sealing.vote, sealing.reason, sealing.seconds)
         if sealing.vote.proposer == self.me:
-            self._give_up(sealing.vote, sealing.since)
+            yield from self._was_declined(declined, now)
         else:
-            yield Send(sealing.vote.proposer.position, Declined(sealing.vote))
+            yield Send(sealing.vote.proposer.position, declined)
 
     # --- a dead proposer's proposal
 
@@ -898,9 +1014,36 @@ class Membership:
                 f"ALARM: epoch {mine.epoch} has two configurations: {mine} and {configuration}"
             )
         if configuration.epoch > mine.epoch:
+            if self._was_set_back(configuration):
+                self._older = True
+                yield from self.complain(
+                    f"ALARM: {configuration} has a vote of this node that is not on its disk, "
+                    f"which ends with {mine}: was a backup restored? It takes no part"
+                )
+                return
             yield from self._adopt(configuration)
             yield from self._greet(now)
             yield from self._act(now)
+
+    def _was_set_back(self, configuration: Configuration) -> bool:
+        """*not set back*: whether this disk lacks what it must have written."""
+        vote = self.record.vote
+        voted = vote is not None and vote.configuration == configuration
+        return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
+
+    def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Effect]:
+        """*not set back*: the same of another's disk, for an alarm at both.
+
+        Who is asked after this configuration was decided has voted for it before.
+        """
+        mine, its = self.configuration, pong.configuration
+        voted = pong.voted == mine.epoch
+        late = pong.answers == self.me.life and pong.nonce >= self._first_ping
+        if late and was_set_back(pong.member.id, its, mine, voted=voted):
+            yield from self.complain(
+                f"ALARM: {sender} was set back to an older disk: it is a member of {mine}, and has "
+                f"neither that nor its vote for it, but {its}"
+            )
 
     def _adopt(self, configuration: Configuration) -> Iterator[Effect]:
         """A configuration was decided.
@@ -914,7 +1057,11 @@ class Membership:
         self._tried = set()
         self._complaints = set()
         self._compared = set()
+        self._patience, self._declines = Patience(self._suspect_after), {}
+        self._unreached = None
+        self._older = False
         yield self._save(configuration=configuration)
+        self._first_ping = self.evidence.newest_nonce + 1
         self.evidence.forget_all_but({*configuration.lives})
         self.clocks.forget_all_but({*configuration.lives})
         if self.status is not Status.ACTIVE:

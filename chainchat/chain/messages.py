@@ -11,19 +11,29 @@ alone cannot tell that, if two chains ever gave them out.
 
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import get_args
+from typing import Annotated, get_args
 
-from msgspec import DecodeError, Struct, msgpack
+from msgspec import DecodeError, Meta, Struct, msgpack
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.configuration import Configuration, Member, Name, Number
 
 MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds at most 65,535."""
 
+MAX_SPAN = 512
+"""Sequence numbers that one entry takes at most."""
+
+Span = Annotated[int, Meta(ge=1, le=MAX_SPAN)]
+
+Text = Annotated[str, Meta(max_length=2_000)]
+"""For people."""
 
 DIGEST_OCTETS = 16
 """Of an entry's digest: BLAKE2b."""
+
+Digest = Annotated[bytes, Meta(max_length=DIGEST_OCTETS)]
+"""Of an entry; empty before the first."""
 
 
 class EntryId(Struct, frozen=True, array_like=True):
@@ -35,9 +45,9 @@ class EntryId(Struct, frozen=True, array_like=True):
         digest: of its content and of all before it; empty before the first.
     """
 
-    epoch: int = 0
-    seq: int = 0
-    digest: bytes = b""
+    epoch: Number = 0
+    seq: Number = 0
+    digest: Digest = b""
 
     def is_beyond(self, other: "EntryId") -> bool:
         """Whether a log that ends with this one is the longer: a later epoch wins, then the seq.
@@ -68,14 +78,14 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
         digest: of all that and of the entry before (``digest_after``).
     """
 
-    seq: int
-    epoch: int
-    origin: str
-    number: int
-    time: int
+    seq: Number
+    epoch: Number
+    origin: Annotated[str, Meta(max_length=128)]
+    number: Number
+    time: Number
     command: bytes
-    span: int = 1
-    digest: bytes = b""
+    span: Span = 1
+    digest: Digest = b""
 
     @property
     def id(self) -> EntryId:
@@ -110,18 +120,18 @@ class Submission(Struct, frozen=True, array_like=True, gc=False):
         span: how many sequence numbers it asks for.
     """
 
-    number: int
+    number: Number
     command: bytes
-    span: int = 1
+    span: Span = 1
 
 
 class Submit(Struct, frozen=True):
     """Origin to head: requests, in the order of their numbers, contiguous."""
 
-    epoch: int
-    origin: str
+    epoch: Number
+    origin: Annotated[str, Meta(max_length=128)]
     requests: tuple[Submission, ...]
-    identity: int = 0
+    identity: Number = 0
 
 
 class Forward(Struct, frozen=True):
@@ -135,11 +145,11 @@ class Forward(Struct, frozen=True):
         identity: of the configuration.
     """
 
-    epoch: int
+    epoch: Number
     previous: EntryId
     entries: tuple[Entry, ...]
-    committed: int
-    identity: int = 0
+    committed: Number
+    identity: Number = 0
 
 
 class Ack(Struct, frozen=True):
@@ -151,9 +161,9 @@ class Ack(Struct, frozen=True):
     is committed.
     """
 
-    epoch: int
-    seq: int
-    identity: int = 0
+    epoch: Number
+    seq: Number
+    identity: Number = 0
 
 
 class Holding(Struct, frozen=True):
@@ -165,27 +175,27 @@ class Holding(Struct, frozen=True):
     refused Forward.
     """
 
-    epoch: int
+    epoch: Number
     last: EntryId
-    identity: int = 0
+    identity: Number = 0
 
 
 class Read(Struct, frozen=True):
     """To the tail: answer this query from the committed state."""
 
-    epoch: int
-    number: int
+    epoch: Number
+    number: Number
     query: bytes
-    identity: int = 0
+    identity: Number = 0
 
 
 class Answer(Struct, frozen=True):
     """The tail's answer to a Read."""
 
-    epoch: int
-    number: int
+    epoch: Number
+    number: Number
     answer: bytes
-    identity: int = 0
+    identity: Number = 0
 
 
 class StateDigest(Struct, frozen=True):
@@ -194,10 +204,10 @@ class StateDigest(Struct, frozen=True):
     Another one there means that nodes differ: a bug.
     """
 
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     digest: bytes
-    identity: int = 0
+    identity: Number = 0
 
 
 class Vote(Struct, frozen=True):
@@ -211,7 +221,7 @@ class Vote(Struct, frozen=True):
 
     configuration: Configuration
     proposer: Member
-    ballot: tuple[int, int]
+    ballot: tuple[Number, Number]
 
 
 class ClockReading(Struct, frozen=True, array_like=True):
@@ -223,17 +233,17 @@ class ClockReading(Struct, frozen=True, array_like=True):
     """
 
     monotonic: float = 0.0
-    wall: int = 0
+    wall: Number = 0
 
 
 class Ping(Struct, frozen=True):
     """Are you there, and who are you?"""
 
     member: Member
-    nonce: int
-    epoch: int
+    nonce: Number
+    epoch: Number
     clocks: ClockReading = ClockReading()
-    identity: int = 0
+    identity: Number = 0
 
 
 class Pong(Struct, frozen=True):
@@ -251,19 +261,21 @@ class Pong(Struct, frozen=True):
         answers: the life that has sent the Ping.
         clocks: the answering node's.
         committed: its newest entry that it knows to be committed.
+        voted: the epoch that the vote on its disk is for; 0 without a vote.
     """
 
     member: Member
-    nonce: int
+    nonce: Number
     configuration: Configuration
     confirms: bool
     last: EntryId
     caught_up: bool
-    progress: str = ""
+    progress: Text = ""
     low: bool = False
-    answers: tuple[str, int] = ("", 0)
+    answers: tuple[Name, Number] = ("", 0)
     clocks: ClockReading = ClockReading()
     committed: EntryId = EntryId()
+    voted: Number = 0
 
 
 class Propose(Struct, frozen=True):
@@ -298,18 +310,26 @@ class Abort(Struct, frozen=True):
 
 
 class Declined(Struct, frozen=True):
-    """The tail cannot let the newcomer of this proposal in now."""
+    """The tail cannot let the newcomer of this proposal in now.
+
+    Attributes:
+        vote: the proposal.
+        reason: why, for people.
+        sealed: seconds for which it took no entries, waiting for the newcomer.
+    """
 
     vote: Vote
+    reason: Text = ""
+    sealed: Annotated[float, Meta(ge=0.0, le=3_600.0)] = 0.0
 
 
 class Fetch(Struct, frozen=True):
     """Learner to tail: send what comes after my last entry. The first asks whether it is common."""
 
-    epoch: int
+    epoch: Number
     learner: Member
     last: EntryId
-    identity: int = 0
+    identity: Number = 0
 
 
 class Differs(Struct, frozen=True):
@@ -323,9 +343,9 @@ class Differs(Struct, frozen=True):
             learner holds is common.
     """
 
-    epoch: int
+    epoch: Number
     newest: EntryId
-    identity: int = 0
+    identity: Number = 0
     older: tuple[EntryId, ...] = ()
 
 
@@ -342,22 +362,22 @@ class Copied(Struct, frozen=True):
         identity: of the configuration.
     """
 
-    epoch: int
+    epoch: Number
     previous: EntryId
     entries: tuple[Entry, ...]
     end: EntryId
     sealed: bool
     more: bool = False
-    identity: int = 0
+    identity: Number = 0
 
 
 class Synced(Struct, frozen=True):
     """Learner to tail: my log ends with this entry, on disk, and stays so until this is decided."""
 
-    epoch: int
+    epoch: Number
     learner: Member
     last: EntryId
-    identity: int = 0
+    identity: Number = 0
 
 
 Message = (
@@ -410,20 +430,51 @@ def chained(previous: EntryId, entries: Iterable[Entry]) -> tuple[Entry, ...]:
     return tuple(named)
 
 
+class BadMessageError(ValueError):
+    """A peer sent what no node of this protocol version sends."""
+
+
+def speaker(message: Message) -> Member | None:
+    """The life that a message says it is from; None if it does not say."""
+    match message:
+        case Ping() | Pong():
+            return message.member
+        case Propose():
+            return message.vote.proposer
+        case Voted():
+            return message.voter
+        case Fetch() | Synced():
+            return message.learner
+        case _:
+            return None
+
+
 def _flaw(message: Message) -> str:
     """What is wrong with a message whose every field is possible; empty if nothing is."""
-    if not isinstance(message, Forward | Copied):
-        return ""
-    digest = message.previous.digest
-    for entry in message.entries:
+    match message:
+        case Forward() | Copied():
+            return _flaw_of_entries(message.previous, message.entries, message.epoch)
+        case Pong() | Decided():
+            return message.configuration.flaw
+        case Propose():
+            return message.base.flaw or message.vote.configuration.flaw
+        case Voted() | Abort() | Declined():
+            return message.vote.configuration.flaw
+        case _:
+            return ""
+
+
+def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) -> str:
+    """Entries follow one another and ``previous``, in number and name, and epochs never fall."""
+    end, newest, digest = previous.seq, previous.epoch, previous.digest
+    for entry in entries:
+        if entry.seq - entry.span != end or not newest <= entry.epoch <= epoch:
+            return f"entry {entry.seq} of epoch {entry.epoch} does not follow {end} of {newest}"
         digest = digest_after(digest, entry.content)
         if entry.digest != digest:
             return f"the digest of entry {entry.seq} is not that of its content"
-    return ""
-
-
-class BadMessageError(ValueError):
-    """A peer sent what no node of this protocol version sends."""
+        end, newest = entry.seq, entry.epoch
+    return "" if newest <= epoch else "an entry of an epoch to come"
 
 
 def encode(message: Message) -> tuple[str, bytes]:
@@ -435,8 +486,7 @@ def decode(kind: str, body: bytes) -> Message:
     """The message of this kind and body.
 
     Raises:
-        BadMessageError: the kind is unknown, or the body does not fit it, or its entries do not
-            follow one another.
+        BadMessageError: the kind is unknown, or the body does not fit it, or is what no node says.
     """
     decoder = _decoders.get(kind)
     if decoder is None:

@@ -3,7 +3,7 @@
 Each function gives the next configuration, or None where there is no reason for one.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from chainchat.chain.changes import may_shrink
 from chainchat.chain.configuration import Configuration, Member
@@ -24,8 +24,16 @@ def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> C
     return base.followed_by(stay, f"without {reasons}; seen by {me.position}")
 
 
+Replaces = Callable[[Member, Member], bool]
+"""Whether the second is known to be a later life of the first (rule 11)."""
+
+
 def resumed(
-    base: Configuration, founding: tuple[str, ...], me: Member, pongs: Mapping[str, Pong]
+    base: Configuration,
+    founding: tuple[str, ...],
+    me: Member,
+    pongs: Mapping[str, Pong],
+    replaces: Replaces,
 ) -> Configuration | None:
     """The members' present lives, if all are there and some is new (rules 0 and 11).
 
@@ -34,11 +42,12 @@ def resumed(
         founding: the positions that found the chain.
         me: who proposes it, if it is the first of them.
         pongs: what was heard of late, by position.
+        replaces: judges those who are not the members themselves.
     """
     positions = base.positions or founding
     if positions[0] != me.position:
         return None
-    present = present_lives(base, me, pongs)
+    present = present_lives(base, me, pongs, replaces)
     members = tuple(present[position] for position in positions if position in present)
     if len(members) < len(positions) or [m.life for m in members] == list(base.lives):
         return None
@@ -48,13 +57,15 @@ def resumed(
     return base.followed_by(members, f"resumed: {', '.join(back)} restarted, all are back")
 
 
-def present_lives(base: Configuration, me: Member, pongs: Mapping[str, Pong]) -> dict[str, Member]:
+def present_lives(
+    base: Configuration, me: Member, pongs: Mapping[str, Pong], replaces: Replaces
+) -> dict[str, Member]:
     """By position, the lives that can be members after ``base``, if they were of it before."""
     lives = {}
     for position, pong in pongs.items():
-        old = base.member(position)
-        if pong.configuration == base and (old is None or old.id == pong.member.id):
-            lives[position] = pong.member
+        old, new = base.member(position), pong.member
+        if pong.configuration == base and (old is None or old == new or replaces(old, new)):
+            lives[position] = new
     return {**lives, me.position: me}
 
 

@@ -22,11 +22,14 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.messages import Answer, Read
+from chainchat.chain.messages import Answer, BadMessageError, Read
 from chainchat.chain.replica import Send
 
 ON_THEIR_WAY = 64
 """Questions of one node that were asked and are not answered; the others wait where they began."""
+
+MOST_QUEUED = 1_024
+"""Questions that a tail holds: more than all nodes have on their way."""
 
 
 class Answered(Struct, frozen=True):
@@ -168,6 +171,8 @@ class Reads:
         if self._configuration.members and position == self._configuration.tail:
             self._ask_all_again()
         self._queue = deque(asked for asked in self._queue if asked.sender != position)
+        for barrier, waiting in self._behind.items():
+            self._behind[barrier] = [asked for asked in waiting if asked.sender != position]
         self._paused.discard(position)
 
     def paused(self, position: str, *, paused: bool) -> None:
@@ -178,9 +183,15 @@ class Reads:
         (self._paused.add if paused else self._paused.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
-        """Take in a message of this epoch, while taking part in it."""
+        """Take in a message of this epoch, while taking part in it.
+
+        Raises:
+            BadMessageError: there are more questions than nodes have on their way.
+        """
         match message:
             case Read() if self._configuration.tail == self._position:
+                if len(self._queue) + sum(map(len, self._behind.values())) >= MOST_QUEUED:
+                    raise BadMessageError("more questions than nodes ask at a time")
                 self._queue.append(_Asked(sender, message, self._committed()))
             case Answer() if message.number in self._questions:
                 self._close(message.number)

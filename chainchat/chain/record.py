@@ -50,6 +50,28 @@ class Record(Struct, frozen=True):
         return Status.WEDGED if self.configuration.has_node(self.id) else Status.LEARNER
 
 
+def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, voted: bool) -> bool:
+    """*not set back*: whether a disk lacks what it must have written before a decision.
+
+    Whoever is a member of ``decided`` and was one before has voted for it, on the base of what came
+    before (*all vote*), and on its disk before anybody heard of that. Two needed no vote: a learner
+    that became the tail; and the proposer, which is the head and writes nothing before the
+    decision, if that may have been the other's, who completed it. At the founding nothing can be
+    missing yet.
+
+    Args:
+        node_id: of the disk.
+        held: the newest configuration on it.
+        decided: one that was decided.
+        voted: whether the disk holds a vote for it.
+    """
+    if not held.members or held.epoch >= decided.epoch or not decided.has_node(node_id) or voted:
+        return False
+    joined = decided.members[-1].id == node_id and not held.has_node(node_id)
+    proposed = decided.members[0].id == node_id and len(decided.members) > 1
+    return not (decided.epoch == held.epoch + 1 and (joined or proposed))
+
+
 def forced_alone(
     record: Record, me: Member, epoch: int, fenced: Iterable[str], identity: int = 0
 ) -> Record:

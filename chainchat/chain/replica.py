@@ -99,7 +99,17 @@ class Apply(Struct, frozen=True):
     entries: Sequence[Entry]
 
 
-Effect = Persist | Send | Apply
+class Refuse(Struct, frozen=True):
+    """Have no more to do with whoever is connected as ``sender``: its log cannot be of this chain.
+
+    On another connection it may be somebody else, or say something else.
+    """
+
+    sender: str
+    text: str
+
+
+Effect = Persist | Send | Apply | Refuse
 
 
 class DivergenceError(Exception):
@@ -348,6 +358,8 @@ class Replica:
                     f"that has {self._id_of(entry.seq)}"
                 )
         if known < len(entries):
+            if entries[known].first != held + 1:
+                raise DivergenceError(f"{entries[known].id} begins within what this log holds")
             self._extend(entries[known:])
         self._commit(min(forward.committed, self.durable))
 
@@ -417,7 +429,10 @@ class Replica:
             yield Persist(entries, self.committed)
             self.durable = entries[-1].seq  # *durable*: all that follows reads this
             if self._ahead is not None and self._successor is not None:
-                self._resume_from(self._ahead, self._successor)
+                try:
+                    self._resume_from(self._ahead, self._successor)
+                except DivergenceError as error:
+                    yield Refuse(self._successor, str(error))
         yield from self._forward()
         if (
             self.configuration.tail == self._position

@@ -320,6 +320,11 @@ class ChatState:
             result = refusal.refused
         return Outcome((result,), events)
 
+    def skip(self, seq: int, time: int) -> Outcome:
+        """An entry that holds nothing that could be applied."""
+        self.applied, self.time = seq, time
+        return NO_EFFECT
+
     def _in_turn(self, origin: str, number: int) -> bool:
         """*living origins*, *once per origin*."""
         if self.origins.get(origin) != number - 1:

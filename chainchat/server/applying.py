@@ -65,13 +65,15 @@ class Applied:
     def apply(self, entry: Entry) -> Outcome:
         """Apply the next entry. What it says is in the history when this returns.
 
-        Raises:
-            StorageError: it is not what was written.
+        One that holds no command has no effect, on every node: the head numbers what it is given
+        without looking inside, and nobody may stop all nodes, at every start, by giving it that.
         """
         try:
             command = commands.decode(entry.command)
-        except UNDECODABLE as error:
-            raise StorageError(f"{self._storage}: entry {entry.seq}: {error}") from None
+        except UNDECODABLE:
+            return self.state.skip(entry.seq, entry.time)
+        if commands.span(command) != entry.span:
+            return self.state.skip(entry.seq, entry.time)
         outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
         if outcome.said:
             self._storage.index(_indexed(outcome.said))

@@ -41,6 +41,9 @@ class Network(Protocol):
         A message may get lost, but those that arrive keep their order.
         """
 
+    def distrust(self, position: str, reason: str) -> None:
+        """Whoever is connected as ``position`` has sent what no node sends: end the connection."""
+
 
 class Audience(Protocol):
     """The sessions at this node, who see what is applied."""

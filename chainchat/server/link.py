@@ -16,7 +16,8 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chainchat.chain.configuration import Member
+from chainchat.addresses import is_loopback, objection_to
+from chainchat.chain.configuration import Address, Member
 from chainchat.chain.messages import (
     KINDS,
     UNDECODABLE,
@@ -24,6 +25,7 @@ from chainchat.chain.messages import (
     Message,
     decode,
     encode,
+    speaker,
 )
 from chainchat.config import is_position
 from chainchat.server.boxes import BODY, boxed, leading_messages
@@ -40,6 +42,12 @@ HELLO_SECONDS = 5.0
 
 LONGEST_SHOWN = 32
 """Letters of a name that a stranger has chosen, in the log."""
+
+ALARM = "ALARM: "
+"""How a line begins that an operator has to see."""
+
+COPIED = "has a copy of the data of "
+"""How an objection begins that is an alarm at both ends."""
 
 MAX_UNFINISHED = 262_144
 """Octets after which a box that has not ended is none that a node sends."""
@@ -77,10 +85,17 @@ class Identity(Struct, frozen=True):
                 return f"{what} {its!r}, not {mine!r}"
         if not is_position(other.member.position):
             return "is at no position"
+        host = other.member.host
+        unusable = objection_to(host)
+        if unusable:
+            return f"says it is at {host!r}: {unusable}"
+        if is_loopback(host) != is_loopback(self.member.host):
+            here = self.member.host
+            return f"says it is at {host!r}, and this node is at {here!r}: one of them is loopback"
+        if other.member.id == self.member.id:
+            return f"{COPIED}{self.member.position}, which this is"
         if other.member.position == self.member.position:
             return f"is another {other.member.position}"
-        if other.member.id == self.member.id:
-            return f"has a copy of the data of {self.member.position}"
         return ""
 
 
@@ -105,8 +120,8 @@ class Hello(amp.Command):
     errors = {RefusedHelloError: b"REFUSED", DialsItselfError: b"DIALS"}
 
 
-CHAIN, COPY = "chain", "copy"
-"""The lanes."""
+CHAIN, COPY, LOOK = "chain", "copy", "look"
+"""The lanes. On the last only the Hellos are said: who is dialled shows who it is."""
 
 
 @implementer(IPushProducer)
@@ -115,7 +130,8 @@ class Link(amp.AMP):
 
     Attributes:
         dialled: the position that this side has dialled, None if the other side did.
-        lane: CHAIN or COPY; empty until the side that has dialled says it.
+        place: the address that it has dialled.
+        lane: CHAIN, COPY or LOOK; empty until the side that has dialled says it.
         peer: the other's identity, None before its Hello.
         heard: when something came last, monotonic seconds.
         refused: whether one side has refused the other in words.
@@ -124,9 +140,12 @@ class Link(amp.AMP):
 
     transport: Any
 
-    def __init__(self, links: "Links", dialled: str | None, lane: str) -> None:
+    def __init__(
+        self, links: "Links", dialled: str | None, lane: str, place: Address | None
+    ) -> None:
         super().__init__()
         self.dialled = dialled
+        self.place = place
         self.lane = lane
         self.peer: Identity | None = None
         self.heard = 0.0
@@ -187,13 +206,14 @@ class Link(amp.AMP):
         if failure.check(RefusedHelloError):
             self.refused = True
             what = f"refuses this node: {failure.getErrorMessage()}"
-            self._links.complain(self.address, what, f"{self.address} refuses")
+            kind = f"{self.address} refuses"
+            self._links.complain(self.address, what, kind, alarm=COPIED in what)
         self.close()
 
     @Hello.responder
     def hello(self, identity: bytes, lane: bytes) -> Deferred[dict[str, bytes]]:
         """The other side has dialled and says who it is."""
-        self.lane = COPY if lane == COPY.encode() else CHAIN
+        self.lane = {COPY.encode(): COPY, LOOK.encode(): LOOK}.get(lane, CHAIN)
         try:
             self._check(identity)
         except RefusedHelloError as error:
@@ -203,6 +223,9 @@ class Link(amp.AMP):
         return admission.addCallbacks(self._admitted, self._not_admitted)
 
     def _admitted(self, _: None) -> dict[str, bytes]:
+        if self.lane == LOOK:
+            self._links.clock.callLater(0, self.transport.loseConnection)
+            return {"identity": self._links.identity_bytes}
         # The answer has to be sent before anything else is.
         self._links.clock.callLater(0, self._introduce)
         return {"identity": self._links.identity_bytes}
@@ -220,7 +243,8 @@ class Link(amp.AMP):
     def _turn_away(self, objection: str) -> None:
         self.refused = True
         kind = re.split(r"['\d]", objection)[0]  # without what the other side has chosen
-        self._links.complain(self.address, f"refused: it {objection}", f"refused: {kind}")
+        what = f"refused: it {objection}"
+        self._links.complain(self.address, what, f"refused: {kind}", alarm=COPIED in objection)
 
     def _introduce(self) -> None:
         if self._open:
@@ -309,14 +333,23 @@ class Link(amp.AMP):
         except BadMessageError as error:
             self._stranger(f"sent {error}", "sent what does not fit")
             return
+        if speaker(message) not in (None, self.peer.member):
+            self._stranger(f"sent a {kind} in another's name", "spoke for another")
+            return
         self._links.deliver(self.peer.member.position, self, message)
 
     def lengthLimitExceeded(self, length: int) -> None:  # noqa: ARG002 - Twisted's
         """AMP's word for octets that cannot be a box."""
         self._stranger("does not speak AMP")
 
-    def _stranger(self, what: str, kind: str = "") -> None:
-        self._links.complain(self.address, f"{what}: connection closed", kind or what)
+    def distrust(self, reason: str) -> None:
+        """It has sent what can be read, and what no node sends: it is to try again rarely."""
+        self.refused = True
+        alarm, text = reason.startswith(ALARM), reason.removeprefix(ALARM)
+        self._stranger(f"sent what no node sends: {text}", "sent what cannot be", alarm=alarm)
+
+    def _stranger(self, what: str, kind: str = "", *, alarm: bool = False) -> None:
+        self._links.complain(self.address, f"{what}: connection closed", kind or what, alarm=alarm)
         self.close()
 
     # --- the transport has more to send than it should, or no more
@@ -337,10 +370,17 @@ class LinkFactory(Factory):
     noisy = False
     protocol = Link
 
-    def __init__(self, links: "Links", dialled: str | None = None, lane: str = "") -> None:
+    def __init__(
+        self,
+        links: "Links",
+        dialled: str | None = None,
+        lane: str = "",
+        place: Address | None = None,
+    ) -> None:
         self._links = links
         self._dialled = dialled
         self._lane = lane
+        self._place = place
 
     def buildProtocol(self, addr: object) -> Link:  # noqa: ARG002 - Twisted's
-        return Link(self._links, self._dialled, self._lane)
+        return Link(self._links, self._dialled, self._lane, self._place)

@@ -21,6 +21,12 @@ Whoever connects can say that it is any node, so a claim alone never ends a link
 - *The copy lane*: a newer connection takes the place of an older one of the same node. It is
   refused to a process at another address while the position is linked.
 
+- *Whoever is linked is looked at*: this side dials the address that the other end says it has,
+  and what answers there, in a Hello of its own, is told to the node. Only that is evidence of who
+  is where (*source* in ``chain.membership``); what is said on a connection that came in is none.
+- *A copy of the data of a member* (its id, at another place than the configuration and
+  ``chain.ini`` have it) is refused, with an alarm at both ends, whoever of the two is there first.
+
 Who was refused in words tries again ever more rarely. Strangers who have said nothing, and
 positions that nobody here knows, get a few connections between them, and are forgotten with those.
 """
@@ -37,7 +43,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from chainchat.chain.configuration import Member
+from chainchat.chain.configuration import Address, Member
 from chainchat.chain.messages import Copied, Differs, Fetch, Message, Synced
 from chainchat.config import NodeSettings
 from chainchat.server.claims import Verdict, judge
@@ -45,8 +51,11 @@ from chainchat.server.complaints import Complaints
 from chainchat.server.detector import Detector
 from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.link import (
+    ALARM,
     CHAIN,
+    COPIED,
     COPY,
+    LOOK,
     DialsItselfError,
     Identity,
     Link,
@@ -63,6 +72,9 @@ FIRST_REDIAL, LAST_REDIAL = 0.02, 0.5
 
 FIRST_RARE, LAST_RARE = 1.0, 60.0
 """The same, for a node that has refused this one in words, or that dials this one itself."""
+
+LAST_LOOK = 5.0
+"""Seconds before the address of a linked position is dialled again: the first time as above."""
 
 TRIAL = 0.25
 """Of ``suspect_after``: how long a link may be silent while another claims its place.
@@ -96,6 +108,9 @@ class Receiver(Protocol):
 
     def unlinked(self, position: str) -> None:
         """It ended."""
+
+    def reached(self, position: str, host: str, port: int, member: Member) -> None:
+        """This side dialled, and ``member`` answered, which says that it is at ``position``."""
 
     def refused(self, position: str, host: str, port: int) -> None:
         """Nobody listens any more where the node at ``position`` is, or has been."""
@@ -134,6 +149,8 @@ class Links:
         """Those, too, of which the other end has not said who it is."""
         self._dialling: dict[tuple[str, str], Deferred[Any]] = {}
         self._redials: dict[str, Timer] = {}
+        self._looks: dict[str, Timer] = {}
+        """When a position is looked at again, that did not answer at its address yet."""
         self._rare: dict[str, float] = {}
         """The next pause before a position is dialled that refuses this node or dials itself."""
         self._first_fetch: dict[str, Message] = {}
@@ -177,6 +194,8 @@ class Links:
         for call in self._redials.values():
             if call.active():
                 call.cancel()
+        for position in list(self._looks):
+            self._look_no_more(position)
         self._trials.stop()
         self._redials, self._strangers, self._rare = {}, {}, {}
         for attempt in list(self._dialling.values()):
@@ -234,15 +253,23 @@ class Links:
         if not greeting and chain not in self._links and chain not in self._dialling:
             self._connect(position, CHAIN, lambda: self._redial(position, pause))
 
-    def _connect(self, position: str, lane: str, failed: Callable[[], None] = lambda: None) -> None:
-        """One attempt; ``failed`` is called if there is nobody."""
+    def _connect(
+        self,
+        position: str,
+        lane: str,
+        failed: Callable[[], None] = lambda: None,
+        place: Address | None = None,
+    ) -> None:
+        """One attempt; ``failed`` is called if there is nobody.
+
+        ``place``: where; else where the position is by ``chain.ini`` or by its own words.
+        """
         if (position, lane) in self._dialling:
             return
         node = self._nodes[position]
-        endpoint = endpoints.TCP4ClientEndpoint(
-            self._reactor, node.host, node.chain_port, timeout=CONNECT_SECONDS
-        )
-        factory: Any = LinkFactory(self, position, lane)
+        host, port = place or (node.host, node.chain_port)
+        endpoint = endpoints.TCP4ClientEndpoint(self._reactor, host, port, timeout=CONNECT_SECONDS)
+        factory: Any = LinkFactory(self, position, lane, (host, port))
         attempt = endpoint.connect(factory)
         self._dialling[position, lane] = attempt
 
@@ -280,6 +307,43 @@ class Links:
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             milliseconds = int(SILENT_SUSPICIONS * self.identity.suspect_after * 1_000)
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+    # --- who is where
+
+    def _look(self, position: str, pause: float = FIRST_REDIAL) -> None:
+        """Dial the address that the other end of a link says it has, until somebody answers."""
+        self._look_no_more(position)
+        link = self._links.get((position, CHAIN))
+        if link is None or link.peer is None or self._receiver is None:
+            return
+        self._looks[position] = self.clock.callLater(
+            pause, self._look, position, min(2 * pause, LAST_LOOK)
+        )
+        self._connect(position, LOOK, place=link.peer.member.address)
+
+    def _look_no_more(self, position: str) -> None:
+        look = self._looks.pop(position, None)
+        if look is not None and look.active():
+            look.cancel()
+
+    def _looked_at(self, link: Link) -> None:
+        """*source*: somebody has answered who was dialled."""
+        assert link.peer is not None
+        if self._receiver is None or link.dialled is None or link.place is None:
+            return
+        member, (host, port) = link.peer.member, link.place
+        current = self._links.get((link.dialled, CHAIN))
+        linked = None if current is None or current.peer is None else current.peer.member
+        if linked == member and link.place == member.address:
+            self._look_no_more(link.dialled)
+        self._receiver.reached(link.dialled, host, port, member)
+
+    def distrust(self, position: str, reason: str) -> None:
+        """See ``Network``."""
+        for lane in (CHAIN, COPY):
+            link = self._links.get((position, lane))
+            if link is not None:
+                link.distrust(reason)
 
     # --- deaths
 
@@ -337,6 +401,8 @@ class Links:
         position = member.position
         holder = self._links.get((position, CHAIN))
         held_by = holder.peer.member if holder is not None and holder.peer is not None else None
+        if link.lane == LOOK:
+            return succeed(None)
         if not self._has_space_for(position):
             return _refused(f"is at a position unknown here, as {MOST_NEWCOMERS} others are")
         if link.lane == COPY:
@@ -418,6 +484,10 @@ class Links:
         assert link.peer is not None
         member = link.peer.member
         position = member.position
+        if link.lane == LOOK:
+            self._looked_at(link)
+            link.close()
+            return
         rival = self._links.get((position, link.lane))
         late = link.dialled is None and link.lane == CHAIN and rival not in (None, link.displaces)
         if self._receiver is None or late or not self._has_space_for(position):
@@ -440,6 +510,9 @@ class Links:
         if rival is not None:
             self._receiver.unlinked(position)
         self._receiver.linked(position, member)
+        self._looked_at(link)
+        if link.place != member.address:
+            self._look(position)
         self._watch(position)
 
     def lost(self, link: Link) -> None:
@@ -473,6 +546,7 @@ class Links:
         self._detector.ignore(position)
         for table in (self._nodes, self._announced, self._rare, self._first_fetch):
             table.pop(position, None)
+        self._look_no_more(position)
         call = self._redials.pop(position, None)
         if call is not None and call.active():
             call.cancel()
@@ -486,15 +560,41 @@ class Links:
             self._receiver.receive(position, message)
 
     def copied_from(self, member: Member) -> str:
-        """Why ``member`` must be a copy of another node's data; empty if it need not be."""
-        for (_, lane), link in self._links.items():
-            other = link.peer.member if link.peer else None
-            if lane == CHAIN and other and other.id == member.id and not _same_place(other, member):
-                return (
-                    f"has a copy of the data of {other.position} at "
-                    f"{other.host}:{other.chain_port}, which is connected"
-                )
+        """Why ``member`` must be a copy of another node's data; empty if it need not be.
+
+        Two that have the same data are told apart by their places: a member's is the one that the
+        configuration has, or ``chain.ini``, by which an operator says that it has moved.
+        """
+        for other in self._known_holders(member.id):
+            if _same_place(other, member) or self._is_at_home(member, other):
+                continue
+            return f"{COPIED}{other.position}, which is at {_place(other.address)}"
         return ""
+
+    def _known_holders(self, node_id: str) -> Iterable[Member]:
+        """Who has the data ``node_id``: the member, then whoever is connected."""
+        if self._receiver is not None:
+            for position in [*self._nodes, self.identity.member.position]:
+                other = self._receiver.member(position)
+                if other is not None and other.id == node_id:
+                    yield other
+        for (_, lane), link in self._links.items():
+            if lane == CHAIN and link.peer is not None and link.peer.member.id == node_id:
+                yield link.peer.member
+
+    def _is_at_home(self, member: Member, other: Member) -> bool:
+        """Whether ``member`` is where its position should be, and ``other`` is not."""
+        if member.position != other.position and not self._is_rightful(member):
+            return False
+        configured = self._configured.get(member.position)
+        moved = configured is not None and member.address == (
+            configured.host,
+            configured.chain_port,
+        )
+        return moved or (self._is_rightful(member) and not self._is_rightful(other))
+
+    def _is_rightful(self, member: Member) -> bool:
+        return member.address == self._rightful(member.position)
 
     def paused(self, link: Link, *, paused: bool) -> None:
         """A link's transport is full, or empty again."""
@@ -506,13 +606,14 @@ class Links:
             tell = receiver.copy_paused if link.lane == COPY else receiver.paused
             tell(position, paused=paused)
 
-    def complain(self, address: str, what: str, kind: str) -> None:
+    def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
         """Log what is wrong with a peer, once a minute for each host and kind of complaint."""
         host = address.rpartition(":")[0]
         if self._complaints.is_news(host, kind, self.clock.seconds()):
             log.warn(
-                "{me}: {address} {what}",
+                "{me}: {alarm}{address} {what}",
                 me=self.identity.member.position,
+                alarm=ALARM if alarm else "",
                 address=address,
                 what=what,
             )

@@ -10,7 +10,7 @@ is done in slices (see ``budget``), and what is left over goes on in the next tu
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 
 from msgspec import msgpack
@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from chainchat.chain import catching_up, membership, reads, replica
 from chainchat.chain.catching_up import Apart, Cut, Learner, Sponsor, Take
-from chainchat.chain.configuration import Configuration, Member, Role
+from chainchat.chain.configuration import Address, Configuration, Member, Role
 from chainchat.chain.departures import LONGEST_PAUSE
 from chainchat.chain.evidence import PINGS_PER_SUSPICION
 from chainchat.chain.membership import (
@@ -35,13 +35,16 @@ from chainchat.chain.messages import (
     UNDECODABLE,
     Ack,
     Answer,
+    BadMessageError,
     Copied,
+    Decided,
     Differs,
     Entry,
     Fetch,
     Forward,
     Holding,
     Message,
+    Pong,
     Read,
     StateDigest,
     Submit,
@@ -49,13 +52,13 @@ from chainchat.chain.messages import (
 )
 from chainchat.chain.reads import Answered, Barrier, GivenUp, Reads
 from chainchat.chain.record import Record, Status
-from chainchat.chain.replica import Apply, DivergenceError, Persist, Replica, Send
+from chainchat.chain.replica import Apply, DivergenceError, Persist, Refuse, Replica, Send
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.chat.voice import ChainView
-from chainchat.server.applying import Applied
+from chainchat.server.applying import Applied, StateMismatchError
 from chainchat.server.budget import (
     APPLY_SECONDS,
     CHECKPOINT_SECONDS,
@@ -67,6 +70,7 @@ from chainchat.server.budget import (
     TurnClock,
     WorkClock,
 )
+from chainchat.server.early import ChainMessage, EarlyMessages
 from chainchat.server.history import History
 from chainchat.server.interfaces import Audience, Clock, Network, Timer
 from chainchat.server.share import Share
@@ -89,8 +93,8 @@ PENDING_SHARE = 16
 MOST_PENDING = 4 * MAX_PENDING
 """With so many, nobody's are taken."""
 
-ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
-"""What is said in an epoch, in distinction from what is said about epochs."""
+MOST_AHEAD = 2**24
+"""An epoch so far above this node's is none that a node says: it would take many forced ones."""
 
 AnyEffect = (
     replica.Effect
@@ -164,6 +168,7 @@ class Node:
         excluded: Callable[[], None],
         new_identity: Callable[[], int],
         known: Iterable[str] = (),
+        places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
         work: WorkClock | None = None,
         space: Space = PLENTY,
@@ -185,6 +190,7 @@ class Node:
             excluded: ends this life, after the chain went on without it, and begins another.
             new_identity: chooses a configuration's, at random.
             known: all positions that ``chain.ini`` names, spares too.
+            places: where ``chain.ini`` has them.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
             space: on the disk of the data.
@@ -235,6 +241,7 @@ class Node:
             ),
             suspect_after=suspect_after,
             known=known,
+            places=places,
             longest_pause=longest_pause,
             wall=lambda: self._wall_now,
             first_nonce=first_nonce,
@@ -250,7 +257,9 @@ class Node:
         self._waiting: deque[tuple[int, float]] = deque()
         """Of each turn's requests that are not all answered: the newest's number, and when."""
         self._askers: dict[int, Callable[[Page], None]] = {}
-        self._early: list[tuple[str, ChainMessage]] = []
+        self._early = EarlyMessages()
+        self._speaking: str | None = None
+        """Whose message is just being taken in."""
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._stopped = False
@@ -386,10 +395,15 @@ class Node:
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
         self._replica.unlinked(position)
+        self._early.forget(position)
         self._sponsor.forget(position)
         self._membership.unlinked(position)
         if position in self.configuration.positions:
             self._standstill.begins()
+
+    def reached(self, position: str, host: str, port: int, member: Member) -> None:
+        """This node dialled host and port, and ``member``, at ``position``, answered."""
+        self._decide(lambda now: self._membership.reached(position, (host, port), member, now))
 
     def refused(self, position: str, host: str, port: int) -> None:
         """After that, a port at which the node at ``position`` may be refused a new connection."""
@@ -407,7 +421,16 @@ class Node:
         self.wake()
 
     def receive(self, sender: str, message: Message) -> None:
-        """A message came from the node at ``sender``."""
+        """A message came from the node at ``sender``.
+
+        One that no node sends is told to the network, which ends the connection; this node goes on
+        as if it had not come.
+        """
+        self._speaking = sender
+        self._receive(sender, message)
+        self._speaking = None
+
+    def _receive(self, sender: str, message: Message) -> None:
         match message:
             case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
                 self._guarded(self._receive_in_epoch, sender, message)
@@ -422,7 +445,20 @@ class Node:
                 if not self._is_of_another_chain(sender, message):
                     self._decide(lambda now: self._membership.synced(learner, last, now))
             case _:
-                self._decide(lambda now: self._membership.receive(sender, message, now))
+                self._decide(lambda now: self._take_in(sender, message, now))
+
+    def _take_in(
+        self, sender: str, message: membership.Received, now: float
+    ) -> Iterable[membership.Effect]:
+        """A message about configurations."""
+        if isinstance(message, Decided | Pong):
+            self._require_near(message.configuration.epoch)
+        return self._membership.receive(sender, message, now)
+
+    def _require_near(self, epoch: int) -> None:
+        """Raises BadMessageError for an epoch that the chain cannot have come to."""
+        if epoch > self.configuration.epoch + MOST_AHEAD:
+            raise BadMessageError(f"an epoch far ahead, {epoch}")
 
     def _read_clocks(self) -> float:
         """Both clocks, as of one moment: the wall clock is kept, the monotonic one given.
@@ -475,17 +511,25 @@ class Node:
         """
         epoch = self._replica.configuration.epoch
         if message.epoch > epoch or (message.epoch == epoch and not self._replica.active):
-            self._early.append((sender, message))
+            self._require_near(message.epoch)
+            self._early.keep(sender, message)
             return
         if message.epoch < epoch or self._is_of_another_chain(sender, message):
             return
         match message:
             case Read() | Answer():
+                _require_query(message)
                 self._reads.receive(sender, message)
             case StateDigest():
-                self._applied.compare(message.seq, message.digest, sender)
+                try:
+                    self._applied.compare(message.seq, message.digest, sender)
+                except StateMismatchError as error:
+                    raise BadMessageError(f"ALARM: {error}") from error
             case _:
-                self._replica.receive(sender, message)
+                try:
+                    self._replica.receive(sender, message)
+                except DivergenceError as error:  # whose log is wrong, nobody can tell from here
+                    raise BadMessageError(f"ALARM: {error}") from error
         self.wake()
 
     def _is_of_another_chain(self, sender: str, message: ChainMessage | Fetch | Synced) -> bool:
@@ -608,6 +652,9 @@ class Node:
             return
         try:
             action(*arguments)
+        except BadMessageError as error:
+            assert self._speaking is not None
+            self._network.distrust(self._speaking, str(error))
         except Exception as error:
             self.stop()
             self._fail(error)
@@ -645,16 +692,18 @@ class Node:
         if active == self._replica.active:
             return
         self._replica.active = self._reads.active = active
-        early, self._early = self._early, []
-        for sender, message in early:
-            self._receive_in_epoch(sender, message)
+        speaking = self._speaking
+        for sender, message in self._early.all():
+            self._speaking = sender
+            self._guarded(self._receive_in_epoch, sender, message)
+        self._speaking = speaking
         self.wake()
 
     def _follow_as_learner(self) -> None:
         """A node that is no member copies from the tail; one that is, only before a resume."""
         match self._membership.status:
             case Status.LEARNER:
-                self._early = []
+                self._early.all()
                 tail, epoch = self.configuration.tail, self.configuration.epoch
                 now, identity = self._clock.seconds(), self.configuration.identity
                 for effect in self._learner.begin(tail, epoch, now, identity=identity):
@@ -675,8 +724,10 @@ class Node:
                 self._network.send(effect.to, effect.message)
             case Apply():
                 self._apply(effect.entries)
+            case Refuse():
+                self._network.distrust(effect.sender, f"ALARM: {effect.text}")
             case Answered():
-                self._askers.pop(effect.number)(queries.decode_page(effect.answer))
+                self._askers.pop(effect.number)(self._page(effect.answer))
             case GivenUp():
                 self._askers.pop(effect.number)(queries.GIVEN_UP)
             case Barrier():
@@ -707,6 +758,14 @@ class Node:
                 raise DivergenceError(effect.text)
             case Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
+
+    def _page(self, answer: bytes) -> Page:
+        """What the tail has answered."""
+        try:
+            return queries.decode_page(answer)
+        except UNDECODABLE as error:
+            self._network.distrust(self.configuration.tail, f"an answer that does not fit: {error}")
+            return queries.GIVEN_UP
 
     def _wait_for(self, barrier: int) -> None:
         """Pass a barrier of the reads when an entry that is submitted now was applied."""
@@ -765,7 +824,11 @@ class Node:
 
     def _write_checkpoint(self) -> None:
         """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
-        finished = self._applied.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
+        try:
+            finished = self._applied.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
+        except StateMismatchError as error:
+            self._log(f"ALARM: {error}", alarm=True)
+            return
         successor = self.configuration.successor(self.me.position)
         if finished is not None and successor is not None:
             epoch, identity = self.configuration.epoch, self.configuration.identity
@@ -795,3 +858,12 @@ class Node:
 
 def _opening(configuration: Configuration) -> bytes:
     return commands.encode(commands.Origins(tuple(m.origin for m in configuration.members)))
+
+
+def _require_query(message: Read | Answer) -> None:
+    """Raises BadMessageError for a question that is none."""
+    if isinstance(message, Read):
+        try:
+            queries.decode_query(message.query)
+        except UNDECODABLE as error:
+            raise BadMessageError(f"a question that does not fit: {error}") from error

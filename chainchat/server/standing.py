@@ -81,6 +81,8 @@ def standing(membership: Membership, now: float, *, overdue: bool, replay: str =
     silent = membership.silent(now)
     names = ", ".join(silent)
     match membership.status:
+        case _ if membership.set_back:
+            reason = "these data are older than the chain's: put the newest back, or empty ones"
         case Status.FOUNDING:
             reason = f"the chain is not founded yet: waiting for {names or 'the votes'}"
         case Status.WEDGED:

@@ -316,3 +316,23 @@ def test_a_polite_stop_tells_people_where_to_go(
         said = [line for line in alice.listed("/last 500") if "alice: line" in line]
         assert len(said) >= told
         assert [line.partition(": ")[2] for line in said] == [f"line {n}" for n in range(len(said))]
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("0.0.0.0", "0.0.0.0 is every address of the machine that looks at it"),
+        ("224.0.0.1", "a multicast address is no machine's"),
+        ("255.255.255.255", "a broadcast address is no machine's"),
+    ],
+)
+def test_an_address_that_names_no_machine_keeps_a_node_from_starting(
+    new_cluster: NewCluster, host: str, why: str
+) -> None:
+    cluster = new_cluster()
+    config = cluster["head"].config
+    config.write_text(config.read_text().replace(f"host = {HOST}", f"host = {host}", 1))
+    done = run(cluster.folder, "-n", "chainchat", "--position", "head", "--config", str(config))
+    assert done.returncode == 1
+    line = f"chainchat: {config}: [head] host = {host}: {why}; name the address that the others "
+    assert done.stderr == f"{line}reach this node by\n"

@@ -46,7 +46,7 @@ class Checks:
 
     def _applied(self, node: Node, entries: Sequence[Entry]) -> None:
         """What one node applies is on its disk, and what every node applies, in the same order."""
-        disk = self._world.hosts[node.me.position].disk
+        disk = self._world.machine(node.me.host).disk
         written = entries[-1].seq <= disk.last.seq
         self._require(written, f"{node.me.position} applied what is not on its disk")
         on_disk = list(disk.entries([entry.seq for entry in entries]))

@@ -74,9 +74,9 @@ class ConfigurationChecks:
     def _after_step(self) -> None:
         if self._changed:
             self._changed = False
-            nodes = [host.node for host in self._world.hosts.values() if host.node is not None]
+            nodes = [host.node for host in self._world.machines if host.node is not None]
             at_work = [node for node in nodes if node.taking_part]
-            self._one_chain({node.me.position: node.configuration for node in at_work})
+            self._one_chain([(node.me.position, node.configuration) for node in at_work])
             self._everything(at_work)
 
     def _everything(self, at_work: list[Node]) -> None:
@@ -86,19 +86,19 @@ class ConfigurationChecks:
         """
         for node in at_work:
             if node.configuration.epoch == max(self._decided):
-                whole = self._checks.keeps_everything(self._world.hosts[node.me.position])
+                whole = self._checks.keeps_everything(self._world.machine(node.me.host))
                 text = f"{node.me.position} is at work in {_named(node.configuration)}"
                 self._require(whole, f"{text}, and lacks entries")
 
-    def _one_chain(self, at_work: dict[str, Configuration]) -> None:
+    def _one_chain(self, at_work: list[tuple[str, Configuration]]) -> None:
         """No two configurations can confirm anything at the same time.
 
         One that can has all its members at work in it. That some of them cannot reach each other
         just now does not count: they may in the next moment.
         """
         able: list[Configuration] = []
-        for configuration in at_work.values():
-            everybody = all(at_work.get(p) == configuration for p in configuration.positions)
+        for _, configuration in at_work:
+            everybody = all((p, configuration) in at_work for p in configuration.positions)
             if everybody and configuration not in able:
                 able.append(configuration)
         chains = " and ".join(map(_named, able))

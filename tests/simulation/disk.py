@@ -141,9 +141,9 @@ class Disk(MemoryStorage):
         """It is to hold what another one had, and has to be given it again."""
         self.once_held = len(lost._log)
 
-    def copy(self, newest: "Disk | None" = None) -> Self:
-        """A backup, or one that takes the place of the newest data."""
-        backup = type(self)(self._machine)
+    def copy(self, newest: "Disk | None" = None, machine: Machine | None = None) -> Self:
+        """A backup, or one that takes the place of the newest data, or is for another machine."""
+        backup = type(self)(machine or self._machine)
         if newest is not None:
             backup.takes_the_place_of(newest)
         backup.cuts = list(self.cuts)

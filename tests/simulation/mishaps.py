@@ -63,6 +63,13 @@ class Mishaps:
         self._world.note(f"{host.position} gets a backup of {backup.record}")
         host.newest_disk, host.disk = host.disk, backup.copy(host.disk)
 
+    def set_back(self, host: Host) -> None:
+        """The same, whatever it does: what the newest data have may be nowhere else."""
+        backup = self._backups.get(host.position)
+        if backup is not None and host.newest_disk is None:
+            self._world.note(f"{host.position} is set back to {backup.record}")
+            host.newest_disk, host.disk = host.disk, backup.copy(host.disk)
+
     def _others_keep_everything(self, host: Host, end: EntryId) -> bool:
         """Whether another member of the newest configuration has all that was ever applied.
 
@@ -115,9 +122,10 @@ class Mishaps:
             newest = self._world.newest_configuration()
             for host in self._world.hosts.values():
                 member = newest.member(host.position)
-                if host.newest_disk is None or host.node is None or member is None:
+                if host.newest_disk is None or host.node is None:
                     continue
-                if member.incarnation > host.node.me.incarnation:
+                older = member is not None and member.incarnation > host.node.me.incarnation
+                if older or host.node.standing.reason.startswith("these data are older"):
                     self._world.note(f"{host.position} gets its newest data back")
                     self._world.kill(host)
                     host.disk, host.newest_disk = host.newest_disk, None

@@ -1,4 +1,8 @@
-"""The network of a world: connections, in order until they break, and ways that carry nothing."""
+"""The network of a world: connections, in order until they break, and ways that carry nothing.
+
+Its ends are machines, by name. A process on one of them says which position it is: mostly that of
+the same name, but whoever has a copied disk says the same as its original, and can take its link.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,6 +16,9 @@ from chainchat.server.node import Node
 
 if TYPE_CHECKING:
     from tests.simulation.world import Host, World
+
+PORT = 1
+"""Of every process: its address is the name of its machine, and this."""
 
 DELAY = 0.004
 """Mean delay of the network, seconds."""
@@ -28,7 +35,7 @@ class Connection:
     """One TCP connection: FIFO in each direction, until it breaks.
 
     Attributes:
-        ends: the two positions.
+        ends: the two machines.
         open: whether it carries anything.
         draining: ends at which still arrives what the other one had sent before it died.
         due: when the newest message arrives, by receiver.
@@ -41,6 +48,10 @@ class Connection:
     due: dict[str, float] = field(default_factory=dict)
     held: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
 
+    def other(self, end: str) -> str:
+        """The end that is not this one."""
+        return self.ends[1] if self.ends[0] == end else self.ends[0]
+
 
 class Network:
     """All connections, and the ways between the hosts.
@@ -49,6 +60,8 @@ class Network:
         delay: mean seconds that a message takes.
         doubled: probability that a message arrives a second time, later.
         blocked: ways on which nothing arrives for now; it is kept for later.
+        walls: ways on which no connection is made: something in between refuses, though the machine
+            at the other end listens.
         sending: called before a message is on its way; may slow or break its connection.
         arriving: called when the receiver is about to handle a message; may kill or pause it.
     """
@@ -57,11 +70,14 @@ class Network:
         self.delay = DELAY
         self.doubled = 0.0
         self.blocked: set[Way] = set()
+        self.walls: set[Way] = set()
         self.sending: list[Watcher] = []
         self.arriving: list[Watcher] = []
         self._world = world
         self._connections: dict[frozenset[str], Connection] = {}
         self._ended: dict[frozenset[str], Connection] = {}
+        self._taken: dict[tuple[str, str], str] = {}
+        """Which machine is linked at one as a position, if it is not the one of that name."""
 
     def soon(self) -> float:
         """A message's delay."""
@@ -78,20 +94,28 @@ class Network:
         """The connection of two nodes, if there is one."""
         return self._connections.get(frozenset((one, other)))
 
+    def link(self, name: str, position: str) -> Connection | None:
+        """The connection that a machine has with whoever is a position to it."""
+        return self.between(name, self._taken.get((name, position), position))
+
     def dial(self, one: str, other: str) -> None:
         """An attempt by ``one``; a dead process's port refuses it, a cut network says nothing."""
         hosts = self._world.hosts
         if self.between(one, other) is not None or hosts[one].node is None:
             return
-        if not self.blocked.intersection(((one, other), (other, one))):
-            if hosts[other].node is not None:
-                self._establish(hosts[one], hosts[other])
-                return
+        taken = (one, other) in self._taken or (other, one) in self._taken
+        blocked = self.blocked.intersection(((one, other), (other, one)))
+        walled = (one, other) in self.walls
+        if not taken and not blocked and not walled and hosts[other].node is not None:
+            self._establish(hosts[one], hosts[other])
+            return
+        if walled or (not blocked and hosts[other].node is None):
             self._world.on_host(one, partial(_refused, hosts[one], hosts[one].life, other))
         self._world.later(self._world.random.uniform(0.02, 0.2), self.dial, one, other)
 
     def _establish(self, *hosts: "Host") -> None:
-        connection = Connection((hosts[0].position, hosts[1].position))
+        """The first has dialled."""
+        connection = Connection((hosts[0].name, hosts[1].name))
         pair = frozenset(connection.ends)
         self._connections[pair] = connection
         if pair in self._ended:
@@ -99,7 +123,47 @@ class Network:
         for host, peer in permutations(hosts):
             assert peer.node is not None
             do = partial(_linked, peer.position, peer.node.me)
-            self._carry(connection, peer.position, host.position, do, None)
+            self._carry(connection, peer.name, host.name, do, None)
+        dialler, answerer = hosts
+        assert answerer.node is not None
+        self._carry(connection, answerer.name, dialler.name, _reached(answerer.node.me), None)
+        self._world.later(self.soon(), self._look, connection, answerer.name, dialler.name)
+
+    def _look(self, connection: Connection, one: str, other: str) -> None:
+        """Who was dialled dials the address that the other says it has, until that answers."""
+        if not connection.open:
+            return
+        cut = self.blocked.intersection(((one, other), (other, one)))
+        node = self._world.machine(other).node
+        if cut or (one, other) in self.walls or node is None:
+            self._world.later(
+                self._world.random.uniform(0.02, 0.2), self._look, connection, one, other
+            )
+            return
+        self._carry(connection, other, one, _reached(node.me), None)
+
+    # --- impostors
+
+    def take_link(self, name: str, at: str) -> None:
+        """A machine with a copied disk is linked at another, in the place of its original."""
+        copy, host = self._world.machine(name), self._world.hosts[at]
+        if copy.node is None or host.node is None:
+            return
+        original = self.between(copy.position, at)
+        if original is not None:
+            self.end(original)
+        self._world.note(f"{name} is {copy.position} to {at}")
+        self._taken[at, copy.position] = name
+        self._establish(copy, host)
+
+    def forge(self, at: str, member: Member) -> None:
+        """A stranger says at a machine that it is ``member``, takes its link, and leaves."""
+        original = self.between(member.position, at)
+        if original is not None:
+            self.end(original)
+        self._world.note(f"a stranger says at {at} that it is {member.origin} of {member.position}")
+        host = self._world.hosts[at]
+        self._world.on_host(at, partial(_lied_to, host, host.life, member))
 
     def end(self, connection: Connection, *, dead: str = "") -> None:
         """It ends, and each side learns of it; what was on its way is lost.
@@ -109,25 +173,29 @@ class Network:
         connection.open = False
         pair = frozenset(connection.ends)
         self._connections.pop(pair, None)
-        for position, peer in permutations(connection.ends):
+        for name, peer in permutations(connection.ends):
+            position = self._world.machine(peer).position
+            if self._taken.get((name, position)) == peer:
+                del self._taken[name, position]
             notice = self.soon()
             if dead == peer and self._world.random.random() < 0.5:
-                connection.draining = {position}
+                connection.draining = {name}
                 self._ended[pair] = connection
-                notice += max(0.0, connection.due.get(position, 0.0) - self._world.clock.now)
-            life = self._world.hosts[position].life
-            lost = partial(self._lost, position, peer, life, connection)
-            self._world.later(notice, self._world.on_host, position, lost)
+                notice += max(0.0, connection.due.get(name, 0.0) - self._world.clock.now)
+            life = self._world.machine(name).life
+            lost = partial(self._lost, name, peer, life, connection)
+            self._world.later(notice, self._world.on_host, name, lost)
 
-    def _lost(self, position: str, peer: str, life: int, connection: Connection) -> None:
-        host = self._world.hosts[position]
-        connection.draining.discard(position)
+    def _lost(self, name: str, peer: str, life: int, connection: Connection) -> None:
+        host, position = self._world.machine(name), self._world.machine(peer).position
+        connection.draining.discard(name)
         if host.node is None or host.life != life:
             return
-        if self.between(position, peer) is not None:
+        if self.link(name, position) is not None:
             return  # a newer one has taken its place already
-        host.node.unlinked(peer)
-        self._world.later(self.soon(), self.dial, position, peer)
+        host.node.unlinked(position)
+        if name in self._world.hosts:
+            self._world.later(self.soon(), self.dial, name, position)
 
     # --- messages
 
@@ -137,7 +205,7 @@ class Network:
             return
         for told in self.sending:
             told(sender, to, message)
-        do = partial(_received, sender, message)
+        do = partial(_received, self._world.machine(sender).position, message)
         self._carry(connection, sender, to, do, message)
         if self.doubled and self._world.random.random() < self.doubled:
             again = self._handler(connection, sender, to, do, message)
@@ -182,7 +250,7 @@ class Network:
         message: Message | None,
     ) -> Callable[[], None]:
         """What the receiver does with a message, if it still lives then."""
-        host = self._world.hosts[to]
+        host = self._world.machine(to)
         life = host.life
 
         def alive() -> bool:
@@ -228,10 +296,20 @@ def _linked(peer: str, member: Member, node: Node) -> None:
     node.linked(peer, member)
 
 
+def _reached(member: Member) -> Callable[[Node], None]:
+    return lambda node: node.reached(member.position, *member.address, member)
+
+
 def _received(sender: str, message: Message, node: Node) -> None:
     node.receive(sender, message)
 
 
 def _refused(host: "Host", life: int, position: str) -> None:
     if host.node is not None and host.life == life:
-        host.node.refused(position, "", 0)  # the address of every member here
+        host.node.refused(position, position, PORT)
+
+
+def _lied_to(host: "Host", life: int, member: Member) -> None:
+    if host.node is not None and host.life == life:
+        _linked(member.position, member, host.node)
+        host.node.unlinked(member.position)

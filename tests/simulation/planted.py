@@ -122,7 +122,7 @@ class ResumesWithoutOne(Membership):
         base = self.configuration
         if self.status is Status.LEARNER or len(base.members) < 3:
             return super()._resumed(now)
-        present = present_lives(base, self.me, self._presence.pongs(now))
+        present = present_lives(base, self.me, self._presence.pongs(now), lambda *_: True)
         there = tuple(present[position] for position in base.positions if position in present)
         news = any(not base.has(member.life) for member in there)
         if len(there) != 2 or there[0] != self.me or not news:
@@ -226,12 +226,51 @@ class ReadsByTheLeaseAllTheSame(Membership):
         return held
 
 
+class BelievesRefusalsAnywhere(Membership):
+    """A refusal at a member's address is a death, also where the member was never reached."""
+
+    def refused(self, position, host, port, now):
+        member = self.configuration.member(position)
+        if member is not None:
+            self._whereabouts.reached(position, (host, port), member.life)
+        yield from super().refused(position, host, port, now)
+
+
+class BelievesWhatIsSaid(Membership):
+    """Who says on a connection that came in that it is a member's next life proves its death."""
+
+    def linked(self, position, member, now):
+        yield from self.reached(position, member.address, member, now)
+        yield from super().linked(position, member, now)
+
+
+class TakesCopiesForMembers(Membership):
+    """A resume lists whoever has a member's data, wherever it is."""
+
+    def _objection_to_life(self, old, new, now):
+        return "" if new.id == old.id else "another disk"
+
+
+class BelievesCopiesOfProposers(Membership):
+    """Tells its vote to whoever has the data of its proposer, and believes what that says."""
+
+    def _speaks_for(self, proposer):
+        return True
+
+
+class TakesAnyDiskForTheNewest(Membership):
+    """A member whose disk was set back goes on in the configuration that the others have."""
+
+    def _was_set_back(self, configuration):
+        return False
+
+
 class WorksWhileItVotes(Membership):
-    """Takes part in the chain while it holds a vote."""
+    """Takes part in the chain while it holds a vote, but one after which it may have to copy."""
 
     @property
     def active(self) -> bool:
-        return self.status is Status.ACTIVE and self.sealed is None
+        return self.status is Status.ACTIVE and self.sealed is None and not self.resuming
 
 
 class WorksWhileItLetsLearnersIn(Membership):
@@ -261,7 +300,7 @@ class WorksWhileItLetsLearnersIn(Membership):
 class NeverWithdraws(Membership):
     """Asks for a join as long as it hears the learner, though nothing comes of it."""
 
-    def _give_up(self, join: Vote, now: float) -> None:
+    def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
         pass
 
 
@@ -434,6 +473,11 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (StampsItsOwnTime, None),
         (ProvesDeathsAllTheSame, stories.frozen_unawares),
         (ReadsByTheLeaseAllTheSame, None),
+        (BelievesRefusalsAnywhere, stories.wall),
+        (BelievesWhatIsSaid, stories.forged_hello),
+        (TakesCopiesForMembers, stories.copied_disk),
+        (BelievesCopiesOfProposers, stories.copied_proposer),
+        (TakesAnyDiskForTheNewest, stories.older_disk),
         (WorksWhileItVotes, None),
         (WorksWhileItLetsLearnersIn, None),
         (NeverWithdraws, stories.two_learners),

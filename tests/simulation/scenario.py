@@ -145,6 +145,8 @@ def calm_down(world: World) -> None:
     world.network.doubled = 0.0
     world.network.delay = DELAY
     world.network.unblock()
+    world.network.walls = set()
+    world.remove_copies()
     for host in world.hosts.values():
         host.dying = host.stalling = 0.0
         host.disk.failing = False

@@ -7,6 +7,8 @@ one direction of a connection, kills, pauses.
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record
 from tests.simulation.checks import require
@@ -233,6 +235,39 @@ class Stage:
 
     def _start(self, host: Host) -> None:
         self._world.start(host)
+
+    def wall(self, one: str, other: str) -> None:
+        """Whatever ``one`` dials at ``other`` is refused on its way; not what the other dials."""
+        self._world.note(f"a wall refuses what {one} dials at {other}")
+        self._world.network.walls.add((one, other))
+
+    def forge(self, at: str, position: str) -> None:
+        """A stranger comes, says that it is the next life of a member at its address, and goes."""
+        member = self._world.newest_configuration().member(position)
+        assert member is not None
+        self._world.network.forge(at, replace(member, incarnation=member.incarnation + 1))
+
+    def copy(self, position: str) -> str:
+        """Copy its disk to another machine; gives the name of that."""
+        return self._world.copy(position).name
+
+    def start_copy(self, name: str, *at: str) -> None:
+        """Start it, and let it take the link of its original at these machines."""
+        self._world.start(self._world.machine(name))
+        self.take_links(name, *at)
+
+    def take_links(self, name: str, *at: str) -> None:
+        """A copy takes the link of its original at these machines."""
+        for other in at:
+            self._world.network.take_link(name, other)
+
+    def kill_copy(self, name: str) -> None:
+        """It is found, and stopped."""
+        self._world.kill(self._world.machine(name))
+
+    def set_back(self, position: str) -> None:
+        """It gets an old backup, though nobody else may have what it had since."""
+        self.mishaps.set_back(self._world.hosts[position])
 
     def back_up(self, *positions: str) -> None:
         """Their folders are copied."""

@@ -414,6 +414,114 @@ def frozen_and_called(stage: Stage) -> Plot:
     yield SUSPECT_AFTER
 
 
+def wall(stage: Stage) -> Plot:
+    """Something in between refuses what B dials at A; but A dials B, and all is well. They part.
+
+    B never reached A: that it is refused proves nothing. A, which is the first of the two, goes on.
+    """
+    b, c = stage.random.sample((stage.middle, stage.tail), 2)
+    a = stage.head
+    stage.wall(b, a)
+    stage.kill(b)
+    stage.start(b)
+    if not (yield GoOn((a, b, c), without=(), within=2 * SUSPECT_AFTER)):
+        return
+    stage.kill(c)
+    if not (yield GoOn((a, b), without=(c,), within=1.5 * SUSPECT_AFTER)):
+        return
+    yield stage.moment(0.2, 0.4)
+    stage.part(a, b)
+    stage.cut(a, b)
+    yield 2.0 * SUSPECT_AFTER
+    stage.start(c)
+
+
+def forged_hello(stage: Stage) -> Plot:
+    """A stranger says at B that it is the next life of A, and of C, and goes; B is cut off then.
+
+    If B takes them for dead, it goes on alone; so do A and C, which do not hear it.
+    """
+    b = stage.random.choice(stage.members)
+    others = [position for position in stage.members if position != b]
+    for other in others:
+        stage.forge(b, other)
+    for other in others:
+        stage.cut(b, other)
+    yield 2.0 * SUSPECT_AFTER
+
+
+def copied_disk(stage: Stage) -> Plot:
+    """The disk of A is copied. B and C die, and A goes on alone. The copy meets B and C.
+
+    They miss A, which they do not reach just now. Then they do.
+    """
+    a, b, c = stage.random.sample(stage.members, 3)
+    copy = stage.copy(a)
+    stage.kill(b, c)
+    if not (yield GoOn((a,), without=(b, c), within=SUSPECT_AFTER)):
+        return
+    stage.cut(a, b)
+    stage.cut(a, c)
+    if stage.random.random() < 0.5:  # its port refuses, but the copy is no better for that
+        stage.kill(a)
+    stage.start(b, c)
+    yield 0.2
+    stage.start_copy(copy, b, c)
+    yield 1.5 * SUSPECT_AFTER
+    stage.kill_copy(copy)
+    stage.start(a)
+
+
+def copied_proposer(stage: Stage) -> Plot:
+    """A and B leave C behind; B holds its vote, and A goes on alone. A copy of A comes to B.
+
+    The copy knows of no proposal. If B believes that there is none, it goes on with C.
+    """
+    a, b, c = stage.members
+    copy = stage.copy(a)
+    stage.cut(a, c)
+    stage.cut(b, c)
+    if not (yield Sends(b, Voted, a)):
+        return
+    stage.hold(a, b)
+    if not (yield Adopts(a, within=0.3)):
+        return
+    stage.hold(b, a)
+    if not (yield GoOn((a,), without=(b, c), within=1.5 * SUSPECT_AFTER)):
+        return
+    stage.start_copy(copy, b)
+    yield 0.5
+    stage.kill_copy(copy)
+    stage.mend(b, c)
+    yield 2.0 * SUSPECT_AFTER
+
+
+def older_disk(stage: Stage) -> Plot:
+    """C is the last, and confirms something alone. Then all stop, and C gets an old backup.
+
+    Nobody has what it confirmed but its newest disk, which its operator puts back when C says so.
+    """
+    a, b, c = stage.random.sample(stage.members, 3)
+    stage.kill(c)
+    stage.back_up(c)
+    yield stage.moment(0.05, 0.2)
+    stage.start(c)
+    if not (yield GoOn((a, b, c), without=(), within=2 * SUSPECT_AFTER)):
+        return
+    stage.kill(a)
+    if not (yield GoOn((b, c), without=(a,), within=SUSPECT_AFTER)):
+        return
+    yield stage.moment(0.2, 0.4)
+    stage.kill(b)
+    if not (yield GoOn((c,), without=(a, b), within=SUSPECT_AFTER)):
+        return
+    yield stage.moment(0.1, 0.4)
+    stage.kill(c)
+    stage.set_back(c)
+    stage.start(a, b, c)
+    yield 3.0 * SUSPECT_AFTER
+
+
 STORIES: tuple[Story, ...] = (
     hearsay,
     second_thoughts,
@@ -435,6 +543,11 @@ STORIES: tuple[Story, ...] = (
     frozen,
     frozen_unawares,
     frozen_and_called,
+    wall,
+    forged_hello,
+    copied_disk,
+    copied_proposer,
+    older_disk,
 )
 
 WITH_A_SPARE: tuple[Story, ...] = (two_learners, learner_and_resume)

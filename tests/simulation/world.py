@@ -15,7 +15,7 @@ from typing import Any
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.messages import Entry, Message
 from chainchat.chain.record import Record
-from chainchat.chain.replica import Persist
+from chainchat.chain.replica import DivergenceError, Persist
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.server.node import AnyEffect, Node, Replied, begin_life
@@ -23,7 +23,7 @@ from chainchat.storage import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
 from tests.simulation.disk import Disk
-from tests.simulation.network import Network
+from tests.simulation.network import PORT, Network
 from tests.simulation.work import PricedDisk
 
 SUSPECT_AFTER = 1.0
@@ -53,7 +53,8 @@ EVENTS = {
     "not in the chain's log": "cut suffix",
     "goes on without this node": "exclusion",
     "copying first": "copied longer log",
-    "is older than it was": "refused backup",
+    "was a backup restored?": "refused backup",
+    "a copy of its data, or it has moved": "refused copy of a disk",
     "it was paused, or one was set": "doubt, because of its own clocks",
     " was paused; what was known": "doubt, because of another's clock",
     "those of the others": "wall clock unlike the others'",
@@ -62,7 +63,7 @@ EVENTS = {
 
 
 class Killed(BaseException):
-    """Thrown where a process dies; nothing in a node may catch it."""
+    """Thrown where a process dies, with its machine; nothing in a node may catch it."""
 
 
 @dataclass(eq=False)
@@ -70,6 +71,8 @@ class Host:
     """One machine: a disk, a clock, and perhaps a living node.
 
     Attributes:
+        position: what its process says that it is.
+        name: its own, and its address: the position, but for a machine with a copied disk.
         life: counts the nodes that have lived here.
         disks: counts the disks that were new here.
         slowness: what its work costs, in multiples of the usual prices.
@@ -84,6 +87,7 @@ class Host:
     """
 
     position: str
+    name: str
     clock: HostClock
     disk: Disk = field(init=False)
     node: Node | None = None
@@ -110,13 +114,18 @@ class Port:
 
     def send(self, to: str, message: Message) -> None:
         """Send over the connection that there is; without one it is lost."""
-        position, network = self._host.position, self._world.network
+        name, network = self._host.name, self._world.network
         self._world.crash_point(self._host, "before a send")
-        connection = network.between(position, to)
+        connection = network.link(name, to)
         if connection is not None:
             self._world.work(self._host, work.price(message))
-            send = partial(network.transmit, connection, position, to, message)
+            other = connection.other(name)
+            send = partial(network.transmit, connection, name, other, message)
             self._world.outward(self._host, send)
+
+    def distrust(self, position: str, reason: str) -> None:
+        """Here nobody sends what no node sends: what looks like it is a bug."""
+        raise DivergenceError(f"{self._host.name} distrusts {position}: {reason}")
 
 
 class Machine:
@@ -203,13 +212,39 @@ class World:
         self._lives: set[tuple[str, int]] = set()
         self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
+        self.copies: dict[str, Host] = {}
+        """Machines with the copied disk of another, by name."""
 
-    def _new_host(self, position: str) -> Host:
+    def _new_host(self, position: str, name: str = "") -> Host:
+        name = name or position
         rate = self.random.uniform(1 - DRIFT, 1 + DRIFT)
-        clock = HostClock(self.clock, rate, lambda call: self.on_host(position, call))
-        host = Host(position, clock)
+        clock = HostClock(self.clock, rate, lambda call: self.on_host(name, call))
+        host = Host(position, name, clock)
         host.disk = Disk(Machine(self, host))
         return host
+
+    def machine(self, name: str) -> Host:
+        """The machine at an address."""
+        return self.hosts.get(name) or self.copies[name]
+
+    @property
+    def machines(self) -> list[Host]:
+        """All, with those that have a copied disk."""
+        return [*self.hosts.values(), *self.copies.values()]
+
+    def copy(self, position: str) -> Host:
+        """Another machine with a copy of a disk as it is now. Its process is not started."""
+        original = self.hosts[position]
+        host = self._new_host(position, f"copy of {position}")
+        host.disk = original.disk.copy(machine=Machine(self, host))
+        self.copies[host.name] = host
+        self.note(f"the disk of {position} is copied")
+        return host
+
+    def remove_copies(self) -> None:
+        """Whoever has started them finds out."""
+        for host in self.copies.values():
+            self.kill(host)
 
     def note(self, text: str) -> None:
         """A line of the readable trace."""
@@ -225,7 +260,7 @@ class World:
                 if not self.clock.step():
                     return
             except Killed as killed:
-                self.kill(self.hosts[str(killed)])
+                self.kill(self.machine(str(killed)))
             for check in self.after_step:
                 check()
 
@@ -233,9 +268,9 @@ class World:
         """Call it in virtual time."""
         self.clock.after(delay, partial(function, *args))
 
-    def on_host(self, position: str, call: Callable[[], Any]) -> None:
+    def on_host(self, name: str, call: Callable[[], Any]) -> None:
         """Run something on a host, when it runs and has done what came before."""
-        host = self.hosts[position]
+        host = self.machine(name)
         if host.paused:
             host.kept.append(call)
         else:
@@ -275,11 +310,11 @@ class World:
         try:
             record = begin_life(host.disk, lambda: f"{host.position}{host.disks}", self._step(host))
         except StorageError as error:
-            self.note(f"{host.position} does not start: {error}")
+            self.note(f"{host.name} does not start: {error}")
             return
         self._lives.add((record.id, record.incarnation))
         host.node = node = self._node_class(
-            Member(host.position, record.id, record.incarnation),
+            Member(host.position, record.id, record.incarnation, host.name, PORT),
             record,
             PricedDisk(host.disk, partial(self.work, host)) if self.priced else host.disk,
             Port(self, host),
@@ -295,14 +330,14 @@ class World:
             new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
         )
         node.world = self
-        self.note(f"{host.position} starts as {node.me.origin}")
+        self.note(f"{host.name} starts as {node.me.origin}")
         for told in self.on_start:
             told(host)
         node.start()
         self._be_busy(host)
         for other in self.positions:
-            if other != host.position:
-                self.later(self.network.soon(), self.network.dial, host.position, other)
+            if host.name in self.hosts and other != host.position:
+                self.later(self.network.soon(), self.network.dial, host.name, other)
 
     def _step(self, host: Host) -> int:
         """How far to count the next life: at random, so that a backup's lives are its own."""
@@ -325,14 +360,14 @@ class World:
     def _failed(self, host: Host, error: Exception) -> None:
         if not isinstance(error, StorageError):
             raise error
-        self.note(f"{host.position}: {error}")
-        raise Killed(host.position)
+        self.note(f"{host.name}: {error}")
+        raise Killed(host.name)
 
     def kill(self, host: Host) -> None:
         """kill -9."""
         if host.node is None:
             return
-        self.note(f"{host.position} dies")
+        self.note(f"{host.name} dies")
         host.node.stop()
         host.node = None
         host.paused = host.busy = False
@@ -340,8 +375,8 @@ class World:
         host.clock.stalled_until = host.clock.worked = 0.0
         host.disk.crash()
         for connection in self.network.connections:
-            if host.position in connection.ends:
-                self.network.end(connection, dead=host.position)
+            if host.name in connection.ends:
+                self.network.end(connection, dead=host.name)
         for told in self.on_death:
             told(host)
 
@@ -352,7 +387,7 @@ class World:
         """
         if (host.paused and not host.busy) or host.node is None:
             return
-        self.note(f"{host.position} is paused")
+        self.note(f"{host.name} is paused")
         if host.busy:
             seconds += host.clock.stalled_until - self.clock.now
             host.busy = False
@@ -394,25 +429,25 @@ class World:
         if not host.paused or host.pauses != pause:
             return
         if not host.busy:
-            self.note(f"{host.position} wakes up")
+            self.note(f"{host.name} wakes up")
         host.paused = host.busy = False
         kept, host.kept = host.kept, []
         for call in kept:
             # As a poll gives them: one after another, at the present time.
-            self.later(0.0, self.on_host, host.position, call)
+            self.later(0.0, self.on_host, host.name, call)
 
     def crash_point(self, host: Host, where: str) -> None:
         """A place where a process may die."""
         if host.dying and self.random.random() < host.dying:
             host.dying = 0.0
-            self.note(f"{host.position} dies {where}")
-            raise Killed(host.position)
+            self.note(f"{host.name} dies {where}")
+            raise Killed(host.name)
 
     # --- disks
 
     def wipe(self, host: Host) -> None:
         """An empty disk, in place of a dead process's."""
-        self.note(f"{host.position} gets an empty disk")
+        self.note(f"{host.name} gets an empty disk")
         host.disks += 1
         host.disk = Disk(Machine(self, host))
         host.newest_disk = None
@@ -430,7 +465,9 @@ class TracedNode(Node):
     world: World
 
     def _log(self, text: str, *, alarm: bool = False) -> None:
-        self.world.note(f"{self.me.position}: {text}")
+        self.world.note(f"{self.me.host}: {text}")
+        if "the state as of entry" in text:
+            raise DivergenceError(text)
         for words, event in EVENTS.items():
             if words in text:
                 self.world.events[event] += 1
@@ -440,7 +477,7 @@ class TracedNode(Node):
     @property
     def host(self) -> Host:
         """The machine that it runs on."""
-        return self.world.hosts[self.me.position]
+        return self.world.machine(self.me.host)
 
     def _perform(self, effect: AnyEffect) -> None:
         if isinstance(effect, Persist) and self.configuration.head == self.me.position:
