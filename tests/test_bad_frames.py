@@ -8,25 +8,30 @@ import contextlib
 import random
 
 import pytest
+from msgspec.structs import replace
 from node_house import founded
 
 from chainchat.chain.configuration import MOST, Configuration, Member
 from chainchat.chain.messages import (
+    DIGEST_OCTETS,
     KINDS,
     MAX_SPAN,
     Ack,
     BadMessageError,
+    ClockReading,
     Copied,
     Decided,
     Entry,
     EntryId,
     Forward,
     Holding,
+    Ping,
     Pong,
     Read,
     Submission,
     Submit,
     Vote,
+    chained,
     decode,
     encode,
     speaker,
@@ -74,14 +79,37 @@ class Liar:
         if self.random.random() < 0.3:
             return mine
         members = tuple(self.member() for _ in range(self.random.choice((0, 1, 2, 3, 4))))
-        return Configuration(self.number(), members, self.text())
+        return Configuration(self.number(), members, self.text(), self.identity())
+
+    def identity(self):
+        """Mostly that of the chain."""
+        mine = self.house["head"].configuration.identity
+        return mine if self.random.random() < 0.7 else self.number()
+
+    def clocks(self):
+        seconds = (0.0, 1.0, 1e9, -1.0, float("inf"), float("nan"))
+        return ClockReading(self.random.choice(seconds), self.number())
 
     def vote(self):
         ballot = (self.number(), self.number())
         return Vote(self.configuration(), self.member(), ballot)
 
     def entry_id(self):
-        return EntryId(self.number(), self.number())
+        if self.random.random() < 0.3:
+            return self.held()
+        return EntryId(self.number(), self.number(), self.octets())
+
+    def held(self):
+        """The name of an entry of the chain."""
+        disk = self.house.disks["head"]
+        return disk.id_of(self.random.randint(0, disk.last.seq))
+
+    def committed(self):
+        """What is, or may be by now. Who says something else has another history, and stops nodes.
+
+        See ``test_two_histories``.
+        """
+        return self.random.choice((self.held(), EntryId(1, 1_000_000, b"x")))
 
     def entry(self):
         span = self.random.choice((0, 1, 1, 1, 2, MAX_SPAN, MAX_SPAN + 1, MOST))
@@ -104,10 +132,21 @@ class Liar:
 
     def message(self, kind):
         """One of this kind, each field of its type, or nearly."""
+        message = self._made_up(kind)
+        if kind in (Forward, Copied) and self.random.random() < 0.5:
+            with contextlib.suppress(OverflowError):  # digests as they have to be
+                message = replace(message, entries=chained(message.previous, message.entries))
+        return message
+
+    def _made_up(self, kind):
         made = {
+            "identity": self.identity,
+            "clocks": self.clocks,
+            "answers": lambda: (self.text(), self.number()),
+            "older": lambda: tuple(self.entry_id() for _ in range(self.random.choice((0, 1, 9)))),
             "epoch": self.number,
             "seq": self.number,
-            "committed": self.number,
+            "committed": self.committed if kind is Pong else self.number,
             "number": self.number,
             "nonce": self.number,
             "voted": self.number,
@@ -194,6 +233,8 @@ def test_octets_that_are_no_message_are_named_so(kind, seed):
 
 # --- one by one ----------------------------------------------------------------------------
 
+A, B = Member("a", "id-a", 1), Member("b", "id-b", 1)
+
 
 @pytest.fixture
 def house():
@@ -230,7 +271,7 @@ def entry(seq, epoch=1, span=1):
 @pytest.mark.parametrize("kind", [Forward, Copied])
 def test_entries_that_do_not_follow_one_another_are_no_message(kind, previous, entries):
     rest = (9,) if kind is Forward else (EntryId(1, 9), False)
-    assert "does not follow" in bad(kind(7, previous, tuple(entries), *rest))
+    assert "does not follow" in bad(kind(7, previous, chained(previous, entries), *rest))
 
 
 @pytest.mark.parametrize("number", [-1, MOST + 1, 2**63, 2**64 - 1])
@@ -239,12 +280,28 @@ def test_numbers_beyond_all_that_nodes_count_are_no_message(number):
         assert "does not fit" in bad(message)
 
 
+@pytest.mark.parametrize("number", [-1, MOST + 1])
+def test_identities_and_wall_clocks_are_such_numbers(number):
+    for message in (
+        Ack(1, 1, number),
+        Ping(A, 1, 1, ClockReading(1.0, number)),
+        Decided(Configuration(1, (A,), "", number)),
+    ):
+        assert "does not fit" in bad(message)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
+def test_what_no_clock_says_is_no_message(seconds):
+    assert "does not fit" in bad(Ping(A, 1, 1, ClockReading(seconds, 1)))
+
+
+def test_a_digest_has_a_length():
+    assert "does not fit" in bad(Holding(1, EntryId(1, 1, b"x" * (DIGEST_OCTETS + 1))))
+
+
 @pytest.mark.parametrize("span", [0, MAX_SPAN + 1, MOST])
 def test_nobody_asks_for_more_numbers_than_one_may_say(span):
     assert "does not fit" in bad(Submit(1, "a.1", (Submission(1, b"", span),)))
-
-
-A, B = Member("a", "id-a", 1), Member("b", "id-b", 1)
 
 
 @pytest.mark.parametrize(

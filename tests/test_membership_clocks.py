@@ -10,6 +10,7 @@ from membership_house import (
     hear,
     member,
     of_kind,
+    reach,
 )
 
 from chainchat.chain.membership import Membership, Report
@@ -35,10 +36,10 @@ def member_of_two(position="head", **options):
     me = held.member(position)
     record = Record(me.id, 1, ("head", "tail"), held)
     own = active("head").own
-    return (
-        Membership(me, record, record.founding, own, suspect_after=1.0, wall=wall, **options),
-        wall,
-    )
+    node = Membership(me, record, record.founding, own, suspect_after=1.0, wall=wall, **options)
+    [other] = (m for m in held.members if m != me)
+    reach(node, other)
+    return node, wall
 
 
 def confirmed(node, wall, now, position="tail"):

@@ -421,8 +421,11 @@ def test_who_has_voted_for_it_was_not_set_back():
     assert node.configuration == decided
 
 
-def older_pong(node, sender, nonce, held, voted=0):
-    pong = Pong(member(sender, 2), nonce, held, False, EntryId(), False, voted=voted)
+def older_pong(node, sender, nonce, held, *, voted=0, answers=None):
+    answers = answers or node.me.life
+    pong = Pong(
+        member(sender, 2), nonce, held, False, EntryId(), False, answers=answers, voted=voted
+    )
     return of_kind(node.receive(sender, pong, 0.0), Report)
 
 
@@ -430,7 +433,9 @@ def test_the_others_give_an_alarm_of_a_disk_that_was_set_back():
     node = active("head", *TWO, epoch=4)
     [report] = older_pong(node, "tail", 5, configuration(2, *TWO))
     assert report.text.startswith("ALARM: tail was set back to an older disk")
-    assert older_pong(active("head", *TWO, epoch=4), "tail", 5, configuration(3, *TWO), 4) == []
+    assert (
+        older_pong(active("head", *TWO, epoch=4), "tail", 5, configuration(3, *TWO), voted=4) == []
+    )
 
 
 def test_what_was_said_before_the_decision_is_no_alarm():
@@ -440,6 +445,8 @@ def test_what_was_said_before_the_decision_is_no_alarm():
     node.record = replace(node.record, vote=vote_for(configuration(5, *TWO), member("head")))
     list(node.receive("middle", Decided(configuration(5, *TWO)), 0.0))
     assert older_pong(node, "tail", asked, configuration(4, *TWO)) == []
+    earlier = (node.me.id, 0)
+    assert older_pong(node, "tail", asked + 9, configuration(4, *TWO), answers=earlier) == []
     assert older_pong(node, "tail", asked + 9, configuration(4, *TWO)) != []
 
 
@@ -528,6 +535,7 @@ def test_nobody_votes_for_one_with_another_history():
     node.own.last = MINE
     resumed = configuration(2, *TWO, head=2, tail=2)
     vote = vote_for(resumed, member("head", 2))
+    reach(node, member("head", 2))
     apart = Propose(node.configuration, vote, THEIRS)
     said = list(node.receive("head", apart, 0.1))
     assert said == [Report(APART.format("head"), alarm=True)]
@@ -565,6 +573,7 @@ def test_a_vote_is_for_one_identity():
     resumed = replace(configuration(2, *TWO, head=2, tail=2), identity=5)
     base = replace(node.configuration, identity=3)
     vote = vote_for(resumed, member("head", 2))
+    reach(node, member("head", 2))
     assert of_kind(node.receive("head", Propose(base, vote), 0.1), Voted) == []
     [voted] = of_kind(node.receive("head", Propose(node.configuration, vote), 0.2), Voted)
     assert voted.vote.configuration.identity == 5

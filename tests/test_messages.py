@@ -13,6 +13,7 @@ from chainchat.chain.messages import (
     MAX_FRAME,
     MAX_SPAN,
     BadMessageError,
+    ClockReading,
     Copied,
     Declined,
     Entry,
@@ -49,6 +50,7 @@ numbers = st.integers(0, LARGEST)
 st.register_type_strategy(int, numbers)
 ports = st.integers(0, 65_535)
 names = st.text(max_size=64)
+ids = st.builds(EntryId, numbers, numbers, st.binary(max_size=DIGEST_OCTETS))
 members = st.builds(Member, names, names, numbers, st.text(max_size=255), ports, ports)
 
 
@@ -60,7 +62,7 @@ def configurations(draw):
         )
     )
     epoch = draw(st.integers(1, LARGEST)) if chosen else 0
-    return Configuration(epoch, tuple(chosen), draw(st.text(max_size=100)))
+    return Configuration(epoch, tuple(chosen), draw(st.text(max_size=100)), draw(numbers))
 
 
 @st.composite
@@ -73,7 +75,7 @@ def batches(draw, kind):
         entries.append(Entry(seq, 7, origin, draw(numbers), draw(numbers), command, span))
     rest = {"committed": draw(numbers)}
     if kind is Copied:
-        end = draw(st.builds(EntryId, numbers, numbers))
+        end = draw(ids)
         rest = {"end": end, "sealed": draw(st.booleans()), "more": draw(st.booleans())}
     return kind(epoch=9, previous=EntryId(5, begin), entries=tuple(entries), **rest)
 
@@ -83,6 +85,10 @@ st.register_type_strategy(
     st.builds(Entry, numbers, numbers, st.text(max_size=64), numbers, numbers, st.binary()),
 )
 st.register_type_strategy(Member, members)
+st.register_type_strategy(EntryId, ids)
+st.register_type_strategy(
+    ClockReading, st.builds(ClockReading, st.floats(0.0, float(LARGEST)), numbers)
+)
 st.register_type_strategy(Configuration, configurations())
 for kind in (Forward, Copied):
     st.register_type_strategy(kind, batches(kind))

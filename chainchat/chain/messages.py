@@ -16,7 +16,7 @@ from typing import Annotated, get_args
 from msgspec import DecodeError, Meta, Struct, msgpack
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Configuration, Member, Name, Number
+from chainchat.chain.configuration import MOST, Configuration, Member, Name, Number
 
 MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds at most 65,535."""
@@ -232,7 +232,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
         wall: UTC milliseconds.
     """
 
-    monotonic: float = 0.0
+    monotonic: Annotated[float, Meta(ge=0.0, le=MOST)] = 0.0
     wall: Number = 0
 
 

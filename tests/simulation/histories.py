@@ -53,8 +53,8 @@ class StoppingWorld(World):
         )
         self.stopped: dict[str, str] = {}
 
-    def _new_host(self, position: str) -> Host:
-        host = super()._new_host(position)
+    def _new_host(self, position: str, name: str = "") -> Host:
+        host = super()._new_host(position, name)
         host.clock.__class__ = StoppedClock
         return host
 

@@ -395,7 +395,7 @@ class TakesAnyLogForWhole(TracedNode):
     """A tail answers, and lets learners copy, before it has applied an entry of its epoch."""
 
     def _holds_lease(self) -> bool:
-        return self._membership.holds_lease(self._clock.seconds())
+        return self._membership.holds_lease(self._read_clocks())
 
 
 class AnswersBeforeApplying(Reads):
