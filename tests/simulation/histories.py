@@ -102,11 +102,14 @@ class TwoHistories:
         alone = self.random.choice(members)
         others = [position for position in members if position != alone]
         asleep = self.random.uniform(2.8, 3.2) * SUSPECT_AFTER
+        if self.random.random() < 0.5:  # it never hears what they say meanwhile, nor their clocks
+            self.world.network.block((other, alone) for other in others)
         self._freeze(self.world.hosts[alone], asleep)
         self._run(2.2)
         self._pause_writing()
         for other in others:
             self.world.kill(self.world.hosts[other])
+        self.world.network.unblock()
         self._run(asleep - 2.2 + self.random.uniform(0.5, 1.0))
         self._pause_writing()
         if self.random.random() < 0.3:

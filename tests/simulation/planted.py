@@ -402,8 +402,8 @@ class AnswersBeforeApplying(Reads):
     """A tail answers at once, though it has not applied yet what it has committed."""
 
     @property
-    def _may_reply(self) -> bool:
-        return bool(self._queue)
+    def _next_in_line(self):
+        return next((asked for asked in self._queue if asked.sender not in self._paused), None)
 
 
 class DoesEverythingAtOnce(Slice):
