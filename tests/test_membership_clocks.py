@@ -142,6 +142,20 @@ def test_what_was_proved_before_the_others_clock_jumped_proves_nothing(second, j
     assert doubts(node, wall, 0.2) == ["this machine or that of head was paused; what was known"]
 
 
+def test_the_clock_of_one_that_is_not_even_linked_is_not_looked_at(second):
+    node, wall = second
+    stranger = member("newcomer")
+    for now, their in ((0.02, 500.0), (0.04, 900.0)):
+        wall.now = now
+        nonce = [e.message.nonce for e in node.tick(now) if isinstance(e.message, Ping)][-1]
+        said = ClockReading(their, NOON)
+        answer = (stranger, nonce, node.configuration, True, EntryId(), False)
+        list(node.receive("newcomer", Ping(stranger, 1, 1, said), now))
+        list(node.receive("newcomer", Pong(*answer, answers=node.me.life, clocks=said), now))
+    assert node.clocks._walls.keys() <= set(node.configuration.lives)  # nor is it remembered
+    assert second_goes_on(node, wall, 0.1)
+
+
 def test_a_member_that_is_not_dead_by_proof_is_left_out_when_it_is_silent(second):
     node, _ = second
     node.clocks.look(0.0, 1)
