@@ -39,6 +39,23 @@ def test_turns_of_others_bring_it_no_more_and_ask_for_no_second_wake():
     assert len(house.clock.getDelayedCalls()) == 1
 
 
+class RoundingClock(Clock):
+    """A clock that shows whole microseconds of a moment far from its beginning."""
+
+    def seconds(self):
+        return round(1e9 + super().seconds(), 6)
+
+
+def test_a_clock_that_rounds_is_not_asked_for_ever():
+    house = House()
+    house.clock = RoundingClock()
+    house.share = Share(house.clock, house.turn, 0.25)
+    house.turn()
+    house.clock.advance(3.0 - 1e-7)
+    house.clock.advance(1e-3)
+    assert len(house.begun) == 2
+
+
 def test_after_a_stop_nothing_is_asked_for():
     house = House()
     house.turn()

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from chainchat.server.budget import PATIENT_SHARE, Slice
 from chainchat.server.interfaces import Clock, Timer
-from chainchat.server.share import Share
+from chainchat.server.share import SHORTEST_REST, Share
 
 WAKE_SECONDS = 0.01
 """At least so long after one who rested the next one is woken."""
@@ -155,7 +155,7 @@ class Rounds:
     def _set_rest_timer(self) -> None:
         timer = self._rest_timer
         due = max(self._ends[0][0], self._woken_last + WAKE_SECONDS)
-        seconds = max(due - self._clock.seconds(), 0.0)
+        seconds = max(due - self._clock.seconds(), SHORTEST_REST)
         if timer is not None and timer.active():
             timer.reset(seconds)
         else:
