@@ -9,7 +9,7 @@ first; and whoever reads on from the log, pages of long answers, and people who 
 All of these together get a share of the node's time (``budget.PATIENT_SHARE``), so a thousand who
 come back at once are let in at a pace that leaves the others alone.
 
-Whoever has sent more than its ``pace`` allows rests, and is in neither queue. Of those who rest one
+Whoever has sent more than its ``pace`` allows rests, and is in none of them. Of those who rest one
 is woken after another, so a hundred of them together are no faster than a few.
 """
 
