@@ -10,9 +10,14 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock, deferLater
 
 from chainchat.server.admission import ACCEPTS_PER_TURN, FORGIVING_SECONDS, Admission, Limits
-from chainchat.server.listener import ClientFactory, ClientPort
+from chainchat.server.budget import ACCEPT_SHARE
+from chainchat.server.listener import RECEIVE_OCTETS, ClientFactory, ClientPort
+from chainchat.server.share import Share
 
 pytestmark = pytest.mark.reactor
+
+SO_BUF_LOCK, SOCK_RCVBUF_LOCK = 72, 2
+"""Linux since 5.14: whether the kernel leaves a buffer as it was set."""
 
 
 class FakeSession:
@@ -24,7 +29,7 @@ class FakeSession:
     def opened(self):
         self.connection.write(b"hello\r\n")
 
-    def received(self, lines, octets, commands):
+    def received(self, data, octets, commands):
         self.connection.hold(held=True)
 
     def sent_noise(self):
@@ -148,6 +153,31 @@ async def test_many_that_come_at_once_come_in_by_turns(new_house):
         await deferLater(reactor, 0)  # one turn of the reactor
     steps = [after - before for before, after in zip([0, *in_turn], in_turn, strict=False)]
     assert max(steps) == ACCEPTS_PER_TURN
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_taking_some_in_the_port_rests(new_house):
+    house, clock = new_house(), Clock()
+    house.port._accepting = Share(clock, house.port.startReading, ACCEPT_SHARE)
+    for _ in range(ACCEPTS_PER_TURN + 1):
+        house.call()
+    await until(lambda: house.opened)
+    for _ in range(20):
+        await deferLater(reactor, 0)  # one turn of the reactor
+    assert len(house.opened) == ACCEPTS_PER_TURN
+    clock.advance(60)
+    await until(lambda: len(house.opened) == ACCEPTS_PER_TURN + 1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_kernel_keeps_so_much_of_a_client_and_does_not_make_it_more_by_itself(new_house):
+    house = new_house()
+    house.call()
+    await until(lambda: house.opened)
+    kept = house.opened[0].connection.transport.getHandle()
+    # Linux doubles what it is told, for its own bookkeeping.
+    assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * RECEIVE_OCTETS
+    assert kept.getsockopt(socket.SOL_SOCKET, SO_BUF_LOCK) & SOCK_RCVBUF_LOCK
 
 
 @pytest_twisted.ensureDeferred

@@ -9,7 +9,7 @@ from chainchat.chat.machine import MACHINE
 from chainchat.chat.state import Said
 from chainchat.server.budget import Slice
 from chainchat.server.delivery import DAY, Delivery, render
-from chainchat.server.news import KEPT_OCTETS, PUSHES_AT_ONCE, News, as_shown
+from chainchat.server.news import KEPT_OCTETS, PUSHES_AT_ONCE, News
 
 TIME = 1_795_345_387_120
 
@@ -194,4 +194,4 @@ def test_whatever_happens_everybody_is_pushed_all_that_concerns_them_once_in_ord
         assert session.ids == [said.id for said in expected]
         alone = Delivery(session, house.log, 0)
         if expected:
-            assert session.data == render(alone, map(as_shown, expected))[0]
+            assert session.data == render(alone, expected)[0]

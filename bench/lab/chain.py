@@ -89,6 +89,12 @@ class Place:
             for index in range(count)
         ]
 
+    def private(self, text: bytes) -> tuple["ChainReceiver", "ChainWriter"]:
+        """Two programs, the second of which says this to the first."""
+        name = self._chain.new_name()
+        writer = ChainWriter(self._address(0), self._chain.new_name(), text, to=name.encode())
+        return ChainReceiver(self._address(0), name), writer
+
     def receivers(self, count: int) -> Sequence["ChainReceiver"]:
         """Programs that are told everything."""
         return [
@@ -139,10 +145,12 @@ class ChainWriter:
     It logs in *quiet*, so no delivery weighs on the figures.
     """
 
-    def __init__(self, address: tuple[str, int], name: str, text: bytes) -> None:
+    def __init__(
+        self, address: tuple[str, int], name: str, text: bytes, *, to: bytes = b"*"
+    ) -> None:
         self.address = address
         self.greeting = log_in(name, quiet=True)
-        self._form = b"@%d SEND %d * :" + text.replace(b"%", b"%%") + b"\n"
+        self._form = b"@%d SEND %d " + to + b" :" + text.replace(b"%", b"%%") + b"\n"
         self._asked = 0
         self._answered = 0
         self._newest = 0

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Protocol
 
+from chainchat.chat.state import Said
 from chainchat.chat.voice import Message, Voice
 from chainchat.server.history import History
 
@@ -172,7 +173,7 @@ class Reading:
         return self.seen > before
 
 
-def render(delivery: Delivery, messages: Iterable[Message]) -> tuple[bytes, int]:
+def render(delivery: Delivery, messages: Iterable[Message | Said]) -> tuple[bytes, int]:
     """Messages as octets, the way this delivery's voice has them, and the day of the last."""
     voice, viewer = delivery.recipient.voice, delivery.recipient.name
     day, previous = delivery.day, delivery.previous
@@ -183,12 +184,12 @@ def render(delivery: Delivery, messages: Iterable[Message]) -> tuple[bytes, int]
             line = voice.day(message.time)
             if line is not None:
                 lines.append(line)
-        lines.append(voice.message(replace_previous(message, previous), viewer))
+        lines.append(voice.message(as_pushed(message, previous), viewer))
         previous = message.id
     lines.append("")
     return "\r\n".join(lines).encode(), day
 
 
-def replace_previous(message: Message, previous: int) -> Message:
-    """The message as it is to be pushed after ``previous``."""
-    return Message(message.id, previous, message.time, message.sender, message.to, message.text)
+def as_pushed(said: Message | Said, previous: int) -> Message:
+    """What was said, as it is pushed after the message ``previous``."""
+    return Message(said.id, previous, said.time, said.sender, said.to, said.text)

@@ -13,9 +13,9 @@ from itertools import chain, islice
 from msgspec import Struct, field
 
 from chainchat.chat.state import Said
-from chainchat.chat.voice import Message, Voice
+from chainchat.chat.voice import Voice
 from chainchat.server.budget import Slice
-from chainchat.server.delivery import DAY, Delivery, render
+from chainchat.server.delivery import DAY, Delivery, as_pushed, render
 
 KEPT_OCTETS = 256 * 1024
 """Octets of messages that are kept for those who lack them; who lacks more reads the log."""
@@ -38,7 +38,6 @@ class Issue(Struct):
         unlike: accounts that are not pushed what nearly all others are: those that said something
             to everybody, or were told something in private.
         octets: of all of it.
-        days: of the broadcasts.
         rendered: what those others are pushed with it, by what makes deliveries look alike:
             octets, day, id of the newest.
         lines: the broadcasts, by the voice that says them to everybody in the same words.
@@ -49,25 +48,22 @@ class Issue(Struct):
     private: dict[int, list[Said]]
     unlike: set[int]
     octets: int
-    days: set[int]
     rendered: dict[object, tuple[bytes, int, int]] = field(default_factory=dict)
     lines: dict[Voice, list[str]] = field(default_factory=dict)
 
-    def shared_by(self, delivery: Delivery, first: int) -> tuple[bytes, int, int] | None:
-        """What ``delivery`` is pushed, if it lacks this issue alone and is like an earlier one."""
-        recipient = delivery.recipient
-        if first != self.number or recipient.account in self.unlike:
-            return None
-        return self.rendered.get((recipient.voice, delivery.previous, delivery.day, first))
+    @property
+    def _days(self) -> set[int]:
+        """Of the broadcasts, which are in the order of time."""
+        return {one.time // DAY for one in (*self.broadcasts[:1], *self.broadcasts[-1:])}
 
     def lines_for(self, delivery: Delivery) -> list[str] | None:
         """What to push, if it is what others are pushed but for what the recipient has said."""
         voice, account = delivery.recipient.voice, delivery.recipient.account
-        if not voice.same_to_all or account in self.private or self.days - {delivery.day}:
+        if not voice.same_to_all or account in self.private or self._days - {delivery.day}:
             return None
         lines = self.lines.get(voice)
         if lines is None:
-            lines = [voice.message(as_shown(said), "") for said in self.broadcasts]
+            lines = [voice.message(as_pushed(said, 0), "") for said in self.broadcasts]
             self.lines[voice] = lines
         if account not in self.unlike:
             return lines
@@ -135,14 +131,7 @@ class News:
             first = self._lacks.pop(delivery, None)
             if first is None:
                 continue
-            known = self._issues[-1].shared_by(delivery, first)
-            if known is not None:  # nearly always
-                data, delivery.day, last = known
-                delivery.push(data, last)
-                pushed += 1
-            else:
-                self._push(delivery, first)
-                pushed = 0
+            pushed = 0 if self._push(delivery, first) else pushed + 1
             if pushed % PUSHES_AT_ONCE == 0 and not share.left():
                 break
         if self._queue:
@@ -165,8 +154,7 @@ class News:
                     private.setdefault(one.recipient, []).append(one)
         unlike = {one.sender_account for one in broadcasts}.union(private)
         octets = sum([len(one.text) + MESSAGE_OVERHEAD for one in said])
-        days = {broadcasts[0].time // DAY, broadcasts[-1].time // DAY} if broadcasts else set()
-        self._issues.append(Issue(self._number, broadcasts, private, unlike, octets, days))
+        self._issues.append(Issue(self._number, broadcasts, private, unlike, octets))
         self._kept += octets
         concerned: Iterable[Delivery] = self._live.values()
         if not broadcasts:
@@ -189,31 +177,37 @@ class News:
                 self.no_more_live(delivery)
                 delivery.recipient.fell_behind()
 
-    def _push(self, delivery: Delivery, first: int) -> None:
-        """Push what ``delivery`` lacks, from the issue ``first`` on."""
-        newest = self._issues[-1]
-        account = delivery.recipient.account
-        issues: Sequence[Issue] = (newest,)  # nearly always
-        if first != newest.number:
-            issues = list(islice(self._issues, first - self._issues[0].number, None))
-        alike = delivery.recipient.voice, delivery.previous, delivery.day, first
-        like_others = not any(account in issue.unlike for issue in issues)
+    def _push(self, delivery: Delivery, first: int) -> bool:
+        """Push what ``delivery`` lacks, from the issue ``first`` on. False if it was known already.
+
+        That is so nearly always, and costs least: others were pushed the same.
+        """
+        newest, recipient = self._issues[-1], delivery.recipient
+        account = recipient.account
+        if first == newest.number:
+            like_others = account not in newest.unlike
+        else:
+            like_others = not any(account in issue.unlike for issue in self._since(first))
+        alike = recipient.voice, delivery.previous, delivery.day, first
         known = newest.rendered.get(alike) if like_others else None
-        if known is None:
-            said = [one for issue in issues for one in issue.messages_for(account)]
-            if not said:
-                delivery.recipient.lacks_nothing()
-                return
-            known = (*_rendered(delivery, issues, said), said[-1].id)
-            if like_others:
-                newest.rendered[alike] = known
-        data, delivery.day, last = known
-        delivery.push(data, last)
+        if known is not None:
+            data, delivery.day, last = known
+            delivery.push(data, last)
+            return False
+        issues = self._since(first)
+        said = [one for issue in issues for one in issue.messages_for(account)]
+        if not said:
+            recipient.lacks_nothing()
+            return True
+        data, delivery.day = _rendered(delivery, issues, said)
+        if like_others:
+            newest.rendered[alike] = data, delivery.day, said[-1].id
+        delivery.push(data, said[-1].id)
+        return True
 
-
-def as_shown(said: Said) -> Message:
-    """What was said, before anybody was pushed anything."""
-    return Message(said.id, 0, said.time, said.sender, said.to, said.text)
+    def _since(self, first: int) -> list[Issue]:
+        """The issues from this number on."""
+        return list(islice(self._issues, first - self._issues[0].number, None))
 
 
 def _rendered(
@@ -222,6 +216,6 @@ def _rendered(
     """What was said in these issues, as ``delivery`` is pushed it, and the day of the last."""
     lines = [issue.lines_for(delivery) for issue in issues]
     if None in lines:
-        return render(delivery, [as_shown(one) for one in said])
+        return render(delivery, said)
     shown = chain.from_iterable(filter(None, lines))
     return "\r\n".join((*shown, "")).encode(), delivery.day

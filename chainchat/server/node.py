@@ -82,9 +82,10 @@ from chainchat.storage import Storage, StorageError
 MAX_PENDING = 1_024
 """Messages and other requests of this node's clients that may be on their way.
 
-That is enough to keep the chain busy; more would only make everybody's wait longer.
+That is enough to keep the chain busy; more would only make everybody's wait longer. And no more
+than are remembered of a program (``programs.REMEMBERED_SENDS``), so each can be told its result.
 
-With more, sessions that have their share of them stop reading from their sockets.
+With so many, sessions that have their share of them stop reading from their sockets.
 """
 
 PENDING_SHARE = 16
@@ -224,7 +225,7 @@ class Node:
             committed=lambda: self._replica.committed,
             applied=lambda: self.state.applied,
         )
-        self._reading = Share(clock, self.wake, READ_SHARE)
+        self._read_share = Share(clock, self.wake, READ_SHARE)
         self._learner = Learner(me, storage, suspect_after)
         self._sponsor = Sponsor(storage)
         self._membership = Membership(
@@ -382,7 +383,7 @@ class Node:
         for call in (self._turn_call, self._tick_call):
             if call is not None and call.active():
                 call.cancel()
-        self._reading.stop()
+        self._read_share.stop()
         self._stopped = True
 
     def linked(self, position: str, member: Member) -> None:
@@ -584,7 +585,7 @@ class Node:
         if self._busy:
             self.wake()
         if self._reads.busy:
-            self._reading.wake_when_due()
+            self._read_share.wake_when_due()
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
@@ -593,11 +594,11 @@ class Node:
             for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
                 self._perform(apply)
             self.turn_clock.part("applying")
-        if self._reads.busy and self._reading.is_due:
+        if self._reads.busy and self._read_share.is_due:
             reading = self.slice(READ_SECONDS)
             for effect in self._reads.turn(reading.left):
                 self._perform(effect)
-            self._reading.took(reading)
+            self._read_share.took(reading)
             self.turn_clock.part("reads")
         if self._sponsor.has_learners:
             lending = self.slice(LEND_SECONDS)

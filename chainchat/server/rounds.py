@@ -9,7 +9,7 @@ first; and whoever reads on from the log, pages of long answers, and people who 
 All of these together get a share of the node's time (``budget.PATIENT_SHARE``), so a thousand who
 come back at once are let in at a pace that leaves the others alone.
 
-Whoever has sent more than its ``pace`` allows rests, and is in neither queue. Of those who rest one
+Whoever has sent more than its ``pace`` allows rests, and is in none of them. Of those who rest one
 is woken after another, so a hundred of them together are no faster than a few.
 """
 
@@ -20,7 +20,7 @@ from typing import Protocol
 
 from chainchat.server.budget import PATIENT_SHARE, Slice
 from chainchat.server.interfaces import Clock, Timer
-from chainchat.server.share import Share
+from chainchat.server.share import SHORTEST_REST, Share
 
 WAKE_SECONDS = 0.01
 """At least so long after one who rested the next one is woken."""
@@ -155,7 +155,7 @@ class Rounds:
     def _set_rest_timer(self) -> None:
         timer = self._rest_timer
         due = max(self._ends[0][0], self._woken_last + WAKE_SECONDS)
-        seconds = max(due - self._clock.seconds(), 0.0)
+        seconds = max(due - self._clock.seconds(), SHORTEST_REST)
         if timer is not None and timer.active():
             timer.reset(seconds)
         else:

@@ -216,8 +216,8 @@ class Session:
         """Take in what a read of the socket has brought.
 
         Args:
-            data: octets of lines.
-            octets: its length.
+            data: what of it belongs to lines.
+            octets: how many came.
             commands: how many telnet commands were in it.
         """
         if not self._taking:
@@ -348,8 +348,7 @@ class Session:
         """See ``rounds.Speaker``."""
         if not self._open or self._resting:
             return False
-        if self._intake and not self._must_wait():
-            self._hear_lines()
+        self._hear_lines()
         if self._intake and self._must_wait() and not self._output_full:
             for line in self._intake.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
                 self._pay(1)

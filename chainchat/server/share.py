@@ -5,6 +5,9 @@ from collections.abc import Callable
 from chainchat.server.budget import Slice
 from chainchat.server.interfaces import Clock, Timer
 
+SHORTEST_REST = 1e-4
+"""Seconds. With less, a clock that rounds might be asked again and again, and never have moved."""
+
 
 class Share:
     """Work of one kind, which takes no more than a part of the node's time.
@@ -40,10 +43,10 @@ class Share:
 
     def wake_when_due(self) -> None:
         """Ask for a turn: there is something to do."""
-        seconds = self._from - self._clock.seconds()
-        if seconds <= 0:
+        if self.is_due:
             self._wake()
         elif self._timer is None or not self._timer.active():
+            seconds = max(self._from - self._clock.seconds(), SHORTEST_REST)
             self._timer = self._clock.callLater(seconds, self._wake)
 
     def stop(self) -> None:
