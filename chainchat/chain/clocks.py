@@ -109,8 +109,13 @@ class Clocks:
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
         """What the clocks of these say now, as far as they were heard, and this one; in order."""
-        walls = (self._walls[life] for life in lives if life in self._walls)
-        return sorted([wall, *(int(told + 1000 * (now - at)) for told, at in walls)])
+        told = [wall]
+        for life in lives:
+            if life in self._walls:
+                theirs, at = self._walls[life]
+                told.append(int(theirs + 1000 * (now - at)))
+        told.sort()
+        return told
 
     def time(self, others: Iterable[Life], now: float, wall: int) -> int:
         """The time that an entry may have: no more than MOST_AHEAD of what most clocks say.

@@ -194,6 +194,8 @@ class Membership:
             suspect_after, first_nonce=first_nonce, refusal_is_death=refusal_is_death
         )
         self.clocks = Clocks()
+        self._lives: list[Life] = []
+        self._lives_of: Configuration | None = None
         self.own = own
         self._suspect_after = suspect_after
         self._known = frozenset(known)
@@ -547,7 +549,12 @@ class Membership:
 
     @property
     def _other_lives(self) -> list[Life]:
-        return [life for life in self.configuration.lives if life != self.me.life]
+        """Of the other members; kept, since each batch needs them."""
+        configuration = self.configuration
+        if self._lives_of is not configuration:
+            self._lives_of = configuration
+            self._lives = [life for life in configuration.lives if life != self.me.life]
+        return self._lives
 
     def _pong(self, ping: Ping, now: float) -> Pong:
         return Pong(

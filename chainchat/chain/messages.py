@@ -437,6 +437,8 @@ class BadMessageError(ValueError):
 def speaker(message: Message) -> Member | None:
     """The life that a message says it is from; None if it does not say."""
     match message:
+        case Submit() | Forward() | Ack():  # nearly every message
+            return None
         case Ping() | Pong():
             return message.member
         case Propose():
@@ -454,6 +456,8 @@ def _flaw(message: Message) -> str:
     match message:
         case Forward() | Copied():
             return _flaw_of_entries(message.previous, message.entries, message.epoch)
+        case Submit() | Ack():
+            return ""
         case Pong() | Decided():
             return message.configuration.flaw
         case Propose():

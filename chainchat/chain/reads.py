@@ -210,6 +210,8 @@ class Reads:
         """Whether the next turn has something to do that this one had no time for."""
         if self._arrived:
             return True
+        if not self._unasked and not self._queue:  # nearly always
+            return False
         return self.active and (self._may_ask or self._may_reply)
 
     @property

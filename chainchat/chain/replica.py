@@ -411,11 +411,18 @@ class Replica:
 
     # --- the turn
 
+    @property
+    def needs_time(self) -> bool:
+        """Whether the next turn numbers requests, and so has to be given the time."""
+        if self._requests:
+            return True
+        return bool(self._unoffered) and self.active and self.configuration.head == self._position
+
     def turn(self, now: int) -> Iterator[Effect]:
         """Everything that follows from the inputs since the last turn.
 
         Args:
-            now: the wall clock, UTC milliseconds.
+            now: the wall clock, UTC milliseconds; anything, unless ``needs_time``.
 
         Yields:
             effects; each must be complete before the next one is asked for.

@@ -79,12 +79,13 @@ class Program:
         self.first = 0
         self.written = NEVER
 
-    def remember(self, number: int, checksum: int, value: int) -> None:
-        """One more SEND was applied."""
-        self.highest = number
-        self.numbers.append(number)
-        self.checksums.append(checksum)
-        self.values.append(value)
+    def remember(self, sends: list[tuple[int, int, int]]) -> None:
+        """These SENDs were applied: number, checksum and value of each, in order."""
+        if sends:
+            self.highest = sends[-1][0]
+            columns = (self.numbers, self.checksums, self.values)
+            for column, values in zip(columns, zip(*sends, strict=True), strict=True):
+                column.extend(values)
 
     def forget_oldest(self) -> None:
         """Keep no more records than should be."""

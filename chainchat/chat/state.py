@@ -476,10 +476,14 @@ class ChatState:
                 return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in say.sayings])
             program = self._programs.use(number, say.client, seq, highest)
         remembered = 0 if program is None else len(program.numbers)
+        highest = -1 if program is None else program.highest
         results: list[Result] = []
         heard: list[Said] = []
+        applied: list[tuple[int, int, int]] = []
         for id_, saying in enumerate(say.sayings, seq - len(say.sayings) + 1):
-            if program is not None and saying.number <= program.highest:  # *once per program*
+            if program is not None and saying.number <= highest:  # *once per program*
+                program.remember(applied)
+                applied = []
                 results.append(_answer(program, saying))
                 continue
             if saying.recipient == TO_EVERYBODY:  # nearly every message
@@ -491,9 +495,11 @@ class ChatState:
                 result = self._say_to_one(say, saying, id_, time, heard)
             results.append(result)
             if program is not None:
+                highest = saying.number
                 value = id_ if isinstance(result, Accepted) else -result.code
-                program.remember(saying.number, saying.checksum, value)
+                applied.append((highest, saying.checksum, value))
         if program is not None:
+            program.remember(applied)
             program.forget_oldest()
             self._programs.said(program, len(program.numbers) - remembered)
         return Outcome(results, said=heard)

@@ -64,9 +64,14 @@ class Announcements:
         if self._pause is not None and self._pause.active():
             self._pause.cancel()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody is to be told now."""
+        return bool(self._hearers) or (bool(self._comings) and self._pause is None)
+
     def tell(self, present: Iterable[Hearer], share: Slice) -> None:
         """Tell some of those who are to be told, and begin with the next news when it is time."""
-        if self._comings and self._pause is None and not self._hearers:
+        if self.waiting and not self._hearers:
             self._begin(present)
         while self._hearers:
             hearer = self._hearers.popleft()

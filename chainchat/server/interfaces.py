@@ -48,14 +48,17 @@ class Network(Protocol):
 class Audience(Protocol):
     """The sessions at this node, who see what is applied."""
 
-    def hear(self) -> None:
-        """The beginning of a turn: carry out what clients have said and asked, some of it."""
+    def hear(self) -> bool:
+        """The beginning of a turn: carry out what clients have said and asked, some of it.
+
+        True if there was any.
+        """
 
     def happened(self, outcome: Outcome) -> None:
         """What came of an entry, in the order of the log."""
 
-    def flush(self) -> None:
-        """The end of a turn: write, as much as there is time for."""
+    def flush(self) -> bool:
+        """The end of a turn: write, as much as there is time for. True if there was anything."""
 
     def standing_changed(self) -> None:
         """``Node.standing`` is not what it was."""

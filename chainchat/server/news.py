@@ -121,6 +121,11 @@ class News:
         """More was said, in the order of the log."""
         self._said += said
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is still to be pushed."""
+        return bool(self._said or self._queue)
+
     def push(self, share: Slice) -> None:
         """Push to some of those who lack something, and to all if there is time."""
         if self._said:

@@ -203,6 +203,8 @@ class Node:
         self.audience: Audience | None = None
         self.congested = False
         self.in_turn = self._hearing = False
+        self._has_written = False
+        """Whether the storage may have something to care for."""
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -565,23 +567,25 @@ class Node:
         clock.begin()
         if self.audience is not None:
             self._hearing = True
-            self.audience.hear()
+            if self.audience.hear():
+                clock.part("hearing")
             self._hearing = False
-            clock.part("hearing")
         noted = self._waiting[-1][0] if self._waiting else 0
         if self._replica.pending and noted < self._submitted:
             self._waiting.append((self._submitted, self._clock.seconds()))
-        for effect in self._replica.turn(self._membership.time(self._read_clocks())):
+        needs_time = self._replica.needs_time
+        now = self._membership.time(self._read_clocks()) if needs_time else 0
+        for effect in self._replica.turn(now):
             self._perform(effect)
         clock.part("chain")
         self._apply_and_answer()
         self._tell_clients()
-        clock.part("telling")
         if self._applied.checkpointing:
             self._write_checkpoint()
+            self._has_written = True
             clock.part("checkpoint")
-        self._care_for_storage()
-        clock.part("write-ahead log")
+        if self._has_written:
+            self._care_for_storage()
         if self._busy:
             self.wake()
         if self._reads.busy:
@@ -618,7 +622,8 @@ class Node:
         if self.audience is not None:
             if room_again:
                 self.audience.room_again()
-            self.audience.flush()
+            if self.audience.flush():
+                self.turn_clock.part("telling")
 
     def _tick(self) -> None:
         self._tick_call = self._clock.callLater(
@@ -628,6 +633,7 @@ class Node:
         self._standstill.tick(committed, idle=committed == last and not self._waiting)
         self._guarded(self._note_committed)
         self._guarded(self._look_at_disk)
+        self._has_written = True  # a record, or a thread is done
         self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
         self._tell_progress()
         self.wake()
@@ -643,7 +649,9 @@ class Node:
             self._log(change, alarm=self._space.note != "")
 
     def _care_for_storage(self) -> None:
+        self._has_written = False
         trouble = self._storage.care()
+        self.turn_clock.part("write-ahead log")
         if trouble:
             self._log(trouble, alarm=True)
 
@@ -721,6 +729,7 @@ class Node:
                 self.turn_clock.part("chain")
                 self._storage.append(effect.entries, effect.committed)
                 self.turn_clock.synced()
+                self._has_written = True
             case Send():
                 self._network.send(effect.to, effect.message)
             case Apply():

@@ -184,6 +184,7 @@ class Room:
             self._looking = self._clock.callLater(LOOK_PAUSE, self._look_again)
 
     def _look_again(self) -> None:
+        self._looking = None
         self._to_look_at.extend(self._reading)
         self._reading = {}
         self.node.wake()
@@ -193,14 +194,11 @@ class Room:
         while self._to_look_at:
             attendant = self._to_look_at.popleft()
             if attendant in self.connections and attendant.look():
-                self._reading[attendant] = None
+                self.reads(attendant)
             if not share.left():
                 break
         if self._to_look_at:
             self.node.wake()
-        elif self._looking is not None and not self._looking.active():
-            again = bool(self._reading)
-            self._looking = self._clock.callLater(LOOK_PAUSE, self._look_again) if again else None
 
     def stop(self) -> None:
         """No more announcements and marks."""
@@ -213,12 +211,15 @@ class Room:
 
     # --- the node's audience
 
-    def hear(self) -> None:
+    def hear(self) -> bool:
         """See ``Audience``."""
-        if self.rounds.somebody_speaks:
+        speaks = self.rounds.somebody_speaks
+        if speaks:
             self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
-        if self.rounds.somebody_waits:
+        waits = self.rounds.somebody_waits
+        if waits:
             self.rounds.serve_patient(self.node.slice(PATIENT_SECONDS))
+        return speaks or waits
 
     def happened(self, outcome: Outcome) -> None:
         """See ``Audience``."""
@@ -245,8 +246,11 @@ class Room:
             case _:
                 pass
 
-    def flush(self) -> None:
+    def flush(self) -> bool:
         """See ``Audience``."""
+        waiting = self._unflushed or self._uninformed or self._to_look_at
+        if not waiting and not self.news.waiting and not self._announcements.waiting:
+            return False
         share = self.node.slice(TELL_SECONDS)
         self._flush(share)
         self.news.push(share)
@@ -255,6 +259,7 @@ class Room:
         self._look(share)
         if self._unflushed:
             self.node.wake()
+        return True
 
     def _flush(self, share: Slice) -> None:
         for _ in range(len(self._unflushed)):
