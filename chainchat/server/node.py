@@ -88,6 +88,9 @@ than are remembered of a program (``programs.REMEMBERED_SENDS``), so each can be
 With so many, sessions that have their share of them stop reading from their sockets.
 """
 
+ROOM_AGAIN = MAX_PENDING * 7 // 8
+"""When there were too many, more are taken when so many are left: soon, or the chain runs dry."""
+
 PENDING_SHARE = 16
 """So many of one session are taken even then, so that the greedy do not keep out the others."""
 
@@ -318,7 +321,7 @@ class Node:
         number = self._submitted = self._replica.submit(
             commands.encode(command), commands.span(command)
         )
-        if self._replica.pending >= MAX_PENDING:
+        if self._replica.pending > MAX_PENDING:
             self.congested = True
         if replied is not None:
             self._repliers[number] = replied
@@ -617,7 +620,7 @@ class Node:
         return behind or self._sponsor.busy or self._applied.checkpointing
 
     def _tell_clients(self) -> None:
-        room_again = self.congested and self._replica.pending < MAX_PENDING // 2
+        room_again = self.congested and self._replica.pending < ROOM_AGAIN
         self.congested = self.congested and not room_again
         if self.audience is not None:
             if room_again:
