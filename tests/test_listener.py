@@ -11,7 +11,7 @@ from twisted.internet.task import Clock, deferLater
 
 from chainchat.server.admission import ACCEPTS_PER_TURN, FORGIVING_SECONDS, Admission, Limits
 from chainchat.server.budget import ACCEPT_SHARE
-from chainchat.server.listener import RECEIVE_OCTETS, ClientFactory, ClientPort
+from chainchat.server.listener import RECEIVE_OCTETS, SEND_OCTETS, ClientFactory, ClientPort
 from chainchat.server.share import Share
 
 pytestmark = pytest.mark.reactor
@@ -170,13 +170,16 @@ async def test_after_taking_some_in_the_port_rests(new_house):
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_kernel_keeps_so_much_of_a_client_and_does_not_make_it_more_by_itself(new_house):
+async def test_the_kernel_keeps_so_much_for_a_client_and_does_not_make_it_more_by_itself(
+    new_house,
+):
     house = new_house()
     house.call()
     await until(lambda: house.opened)
     kept = house.opened[0].connection.transport.getHandle()
     # Linux doubles what it is told, for its own bookkeeping.
     assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * RECEIVE_OCTETS
+    assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_OCTETS
     assert kept.getsockopt(socket.SOL_SOCKET, SO_BUF_LOCK) & SOCK_RCVBUF_LOCK
 
 

@@ -31,7 +31,7 @@ from chainchat.chat.state import ChatState
 from chainchat.server import applying
 from chainchat.server import node as node_module
 from chainchat.server.budget import READ_SECONDS
-from chainchat.server.node import MAX_PENDING, begin_life
+from chainchat.server.node import MAX_PENDING, MAX_PENDING_OCTETS, PENDING_SHARE, begin_life
 from chainchat.storage import StorageError
 from chainchat.storage.memory import MemoryStorage
 
@@ -130,10 +130,28 @@ def test_a_node_is_congested_while_too_many_requests_are_on_their_way(house):
     for _ in range(MAX_PENDING):
         house.say("middle")
     house.run(2)
+    assert not house["middle"].congested
+    house.say("middle")
     assert house["middle"].congested
     house.slow.clear()
     house.run()
     assert (house["middle"].congested, house["middle"].pending) == (False, 0)
+
+
+def test_so_it_is_while_they_are_too_long(house):
+    middle = house["middle"]
+    house.slow = {("middle", "head")}
+    long = commands.Say("", 0, "x", "", (commands.Saying("x" * 1_000, 0, "*", 1, 1),) * 20)
+    for _ in range(MAX_PENDING_OCTETS // len(commands.encode(long))):
+        middle.submit(long)
+    assert not middle.congested
+    middle.submit(long)
+    assert middle.congested
+    assert middle.pending < MAX_PENDING
+    assert (middle.room_for(0), middle.room_for(PENDING_SHARE)) == (PENDING_SHARE, 0)
+    house.slow.clear()
+    house.run()
+    assert (middle.congested, middle.pending) == (False, 0)
 
 
 def test_a_node_that_was_stopped_does_nothing_more():

@@ -221,6 +221,7 @@ class Replica:
             self.time = newest[0].time
 
         self._pending: deque[Submission] = deque()
+        self._pending_octets = 0
         """This origin's requests that were not applied yet, in order."""
         self._unoffered: list[Submission] = []
         """The last of them, which the head of this configuration was not given yet."""
@@ -249,6 +250,11 @@ class Replica:
         """How many sequence numbers this origin has asked for that were not applied yet."""
         return self._asked - self._settled
 
+    @property
+    def pending_octets(self) -> int:
+        """Octets of the commands that were not applied yet."""
+        return self._pending_octets
+
     def submit(self, command: bytes, span: int = 1) -> int:
         """Take a request in at this origin.
 
@@ -264,6 +270,7 @@ class Replica:
         assert len(command) <= MAX_COMMAND
         self._numbered += 1
         self._asked += span
+        self._pending_octets += len(command)
         request = Submission(self._numbered, command, span)
         self._pending.append(request)
         self._unoffered.append(request)
@@ -569,7 +576,9 @@ class Replica:
             return
         first = self._pending[0].number
         if number == first:
-            self._settled += self._pending.popleft().span
+            settled = self._pending.popleft()
+            self._settled += settled.span
+            self._pending_octets -= len(settled.command)
         elif number > first:
             self._offer_again()
 

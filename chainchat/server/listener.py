@@ -37,6 +37,12 @@ RECEIVE_OCTETS = 64 * 1024
 By itself it would keep megabytes, and stand still to put them together if they came one by one.
 """
 
+SEND_OCTETS = 64 * 1024
+"""Octets to one client that the kernel keeps until they are acknowledged.
+
+By itself it would keep megabytes, and the answer to a line would stand behind all of them.
+"""
+
 DRAIN_SECONDS, DRAIN_OCTETS = 1.0, 256 * 1024
 """For so long, and up to so much, what a client still sends is thrown away after the last word.
 
@@ -276,6 +282,7 @@ class ClientPort(Port):
     def createInternetSocket(self) -> socket.socket:
         listening: socket.socket = super().createInternetSocket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_OCTETS)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_OCTETS)
         return listening
 
     def doRead(self) -> None:

@@ -88,8 +88,11 @@ than are remembered of a program (``programs.REMEMBERED_SENDS``), so each can be
 With so many, sessions that have their share of them stop reading from their sockets.
 """
 
-ROOM_AGAIN = MAX_PENDING * 7 // 8
-"""When there were too many, more are taken when so many are left: soon, or the chain runs dry."""
+MAX_PENDING_OCTETS = 160 * 1024
+"""The same in octets: a thousand long messages keep the chain busy for a tenth of a second."""
+
+ROOM_AGAIN = 7 / 8
+"""When there were too many, more are taken when so much is left: soon, or the chain runs dry."""
 
 PENDING_SHARE = 16
 """So many of one session are taken even then, so that the greedy do not keep out the others."""
@@ -313,6 +316,12 @@ class Node:
         share = max(0, PENDING_SHARE - on_their_way) if pending < MOST_PENDING else 0
         return share if self.congested else max(share, MAX_PENDING - pending)
 
+    @property
+    def _fullness(self) -> float:
+        """How much is on its way, of what may be."""
+        replica = self._replica
+        return max(replica.pending / MAX_PENDING, replica.pending_octets / MAX_PENDING_OCTETS)
+
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain.
 
@@ -321,7 +330,7 @@ class Node:
         number = self._submitted = self._replica.submit(
             commands.encode(command), commands.span(command)
         )
-        if self._replica.pending > MAX_PENDING:
+        if self._fullness > 1:
             self.congested = True
         if replied is not None:
             self._repliers[number] = replied
@@ -620,7 +629,7 @@ class Node:
         return behind or self._sponsor.busy or self._applied.checkpointing
 
     def _tell_clients(self) -> None:
-        room_again = self.congested and self._replica.pending < ROOM_AGAIN
+        room_again = self.congested and self._fullness < ROOM_AGAIN
         self.congested = self.congested and not room_again
         if self.audience is not None:
             if room_again:
