@@ -29,7 +29,7 @@ With fewer it is quicker, and comes more often. A log that has this size is writ
 of it takes half as long as while it grows.
 """
 
-MUCH = 2_000
+MUCH = 1_000
 """Pages that are too much for one turn."""
 
 RETRY_SECONDS = 0.5
