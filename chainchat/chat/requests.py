@@ -55,7 +55,7 @@ class Resume(Struct, frozen=True):
     after: int
 
 
-class Say(Struct, frozen=True):
+class Say(Struct, frozen=True, gc=False):
     """Say ``text`` to the account ``to`` or to EVERYBODY.
 
     ``number`` is the program's own number of this request; 0 in human mode, which has none.
