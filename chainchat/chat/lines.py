@@ -104,13 +104,16 @@ class LineSplitter:
 
     To take data in costs next to nothing, however many lines it completes; they are cut when they
     are asked for, as many as are wanted.
+
+    Attributes:
+        complete: the lines that are not cut yet, each with its LF.
     """
 
-    __slots__ = ("_begun", "_complete", "_held", "_limit")  # of thousands of connections
+    __slots__ = ("_begun", "_held", "_limit", "complete")  # of thousands of connections
 
     def __init__(self, limit: int) -> None:
         self._limit = limit  # octets of a line, its ending not counted
-        self._complete = b""  # lines that are not cut yet, each with its LF
+        self.complete = b""
         # The line whose end has not come. Of one that is too long, limit + 1 octets are kept: they
         # are enough to know it.
         self._begun = b""
@@ -118,12 +121,12 @@ class LineSplitter:
 
     def __bool__(self) -> bool:
         """True if there are lines to cut."""
-        return bool(self._complete)
+        return bool(self.complete)
 
     @property
     def octets(self) -> int:
         """Octets of the lines that are not cut yet, with their endings."""
-        return len(self._complete)
+        return len(self.complete)
 
     def add(self, data: bytes) -> None:
         """Take the next bytes."""
@@ -134,7 +137,7 @@ class LineSplitter:
             data = data.replace(b"\r\0", b"\r\n")
         end = data.rfind(b"\n") + 1
         if end:
-            self._complete += self._begun + data[:end]
+            self.complete += self._begun + data[:end]
             self._begun = b""
         self._begun += data[end:][: self._limit + 1 - len(self._begun)]
 
@@ -145,8 +148,8 @@ class LineSplitter:
         """
         # Every byte of every client passes here: the work is left to `split`, which runs at C's
         # speed. (So does `replace`, but it takes three times as long for CR LF.)
-        ends_with_cr = b"\r" in self._complete
-        *lines, self._complete = self._complete.split(b"\n", most)
+        ends_with_cr = b"\r" in self.complete
+        *lines, self.complete = self.complete.split(b"\n", most)
         if ends_with_cr:
             lines = [line.removesuffix(b"\r") for line in lines]
         return [line if len(line) <= self._limit else TOO_LONG for line in lines]

@@ -83,9 +83,10 @@ class Program:
         """These SENDs were applied: number, checksum and value of each, in order."""
         if sends:
             self.highest = sends[-1][0]
-            columns = (self.numbers, self.checksums, self.values)
-            for column, values in zip(columns, zip(*sends, strict=True), strict=True):
-                column.extend(values)
+            numbers, checksums, values = zip(*sends, strict=True)
+            self.numbers.extend(numbers)
+            self.checksums.extend(checksums)
+            self.values.extend(values)
 
     def forget_oldest(self) -> None:
         """Keep no more records than should be."""

@@ -31,7 +31,7 @@ class Intake:
         """How many of them had it, or were looked at and must not overtake."""
 
     def __bool__(self) -> bool:
-        return self._taken < len(self._lines) or bool(self._splitter)
+        return self._taken < len(self._lines) or bool(self._splitter.complete)
 
     def __iter__(self) -> Iterator[Line]:
         self._cut_more(self._splitter.cut())
@@ -40,7 +40,7 @@ class Intake:
     @property
     def octets(self) -> int:
         """How many wait, with endings."""
-        return self._octets + self._splitter.octets
+        return self._octets + len(self._splitter.complete)
 
     def next(self, most: int) -> list[Line]:
         """The lines whose turn it is: one, or more if they are there."""
@@ -49,7 +49,7 @@ class Intake:
 
     def _cut_to(self, end: int) -> None:
         """Cut until so many lines are in ``_lines``, if there are as many."""
-        if end > len(self._lines) and self._splitter:
+        if end > len(self._lines) and self._splitter.complete:
             self._cut_more(self._splitter.cut(end - len(self._lines)))
 
     def _cut_more(self, lines: list[Line]) -> None:
@@ -57,8 +57,8 @@ class Intake:
         self._octets += _octets(lines)
 
     def take(self, count: int) -> None:
-        """Take out so many of them."""
-        self._octets -= _octets(self.next(count))
+        """Take out so many of those that ``next`` gave last."""
+        self._octets -= _octets(self._lines[self._taken : self._taken + count])
         self._taken += count
         self._looked_at = max(self._looked_at, self._taken)
         if self._taken == len(self._lines):
@@ -68,7 +68,7 @@ class Intake:
     @property
     def has_more_to_look_at(self) -> bool:
         """Whether there are lines that may overtake, as far as is known."""
-        return self._looked_at < len(self._lines) or bool(self._splitter)
+        return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
         """Take out those that need not wait for their turn, of the next ``most`` lines.

@@ -225,11 +225,10 @@ class Session:
         self._note_seen()
         self._pay(READ_UNITS + octets / self._pace.octets + commands)
         self._splitter.add(data)
-        if self._splitter:
+        if self._splitter.complete:
             if self._intake is NOTHING:
                 self._intake = Intake(self._splitter)
             self._has_lines()
-        self._rest_if_it_must()
         self._hold()
 
     def sent_noise(self) -> None:
@@ -353,12 +352,11 @@ class Session:
             for line in self._intake.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
                 self._pay(1)
                 self._hear(line)
-        if not self._intake:
-            self._intake = NOTHING
         self._says_much = bool(self._intake)
-        self._rest_if_it_must()
+        if not self._says_much:
+            self._intake = NOTHING
         self._hold()
-        if not self._intake or self._resting:
+        if not self._says_much or self._resting:
             return False
         if self._must_wait():
             self._room.wait_for_room(self)
@@ -440,13 +438,13 @@ class Session:
         return PROGRAM if self._is_program else PERSON
 
     def _pay(self, units: float) -> None:
-        self._paid_until = self._pace.pay(self._paid_until, self._clock.seconds(), units)
-
-    def _rest_if_it_must(self) -> None:
         """Who has sent too much is heard later, and reads of the socket wait so long, too."""
-        now = self._clock.seconds()
-        if self._resting or not self._pace.wait(self._paid_until, now):
-            return
+        pace, now = self._pace, self._clock.seconds()
+        self._paid_until = pace.pay(self._paid_until, now, units)
+        if not self._resting and pace.wait(self._paid_until, now):
+            self._rest(now)
+
+    def _rest(self, now: float) -> None:
         self._resting = True
         self._room.rounds.rests(self, self._pace.wait(self._paid_until, now, REST_UNITS))
         if self.session and not self._told_slow:
@@ -596,8 +594,11 @@ class Session:
         heard = 0
         most = HEARD_AT_ONCE if self._is_program or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
-        while self._intake and heard < most and not self._must_wait():
-            lines = self._intake.next(min(SAID_AT_ONCE, self._room_left))
+        while heard < most and self._intake and not self._held_up:
+            room = self._room_left
+            if room <= 0:
+                break
+            lines = self._intake.next(min(SAID_AT_ONCE, room))
             sends = leading_sends(lines) if self.session and self._is_program else []
             self._intake.take(len(sends) or 1)
             if sends:
@@ -613,8 +614,13 @@ class Session:
     def _room_left(self) -> int:
         return self._node.room_for(self._handler.on_their_way)
 
+    @property
+    def _held_up(self) -> bool:
+        """Whether no line can be carried out before the client has read, or had its answer."""
+        return self._output_full or self._handler.replies.holding_later
+
     def _must_wait(self) -> bool:
-        return self._output_full or self._handler.replies.holding_later or self._room_left <= 0
+        return self._held_up or self._room_left <= 0
 
     def _may_overtake(self, line: Line) -> bool:
         """Whether a line that comes before its turn is answered all the same."""
