@@ -99,8 +99,8 @@ class Delivered:
 
 
 @dataclass(frozen=True)
-class Served:
-    """A node has said that it serves in this configuration."""
+class Adopted:
+    """A node has said that this is the configuration of this epoch."""
 
     node: str
     epoch: int
@@ -131,7 +131,7 @@ class Chronicle:
     sends: list[Send] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     delivered: list[Delivered] = field(default_factory=list)
-    served: list[Served] = field(default_factory=list)
+    adopted: list[Adopted] = field(default_factory=list)
     logs: dict[str, Log] = field(default_factory=dict)
 
     def violations(self) -> list[str]:
@@ -158,16 +158,14 @@ class Chronicle:
 
     def _two_heads(self) -> Iterator[str]:
         """An epoch has one configuration."""
-        known: dict[int, Served] = {}
-        for served in self.served:
-            first = known.setdefault(served.epoch, served)
-            if first.members != served.members:
+        known: dict[int, Adopted] = {}
+        for adopted in self.adopted:
+            first = known.setdefault(adopted.epoch, adopted)
+            if first.members != adopted.members:
                 yield (
-                    f"epoch {served.epoch} had two heads: {first.node} served in it as one of "
-                    f"{first.members}, and {served.node} as one of {served.members}"
+                    f"two heads: epoch {adopted.epoch} is that of {first.members} at {first.node}, "
+                    f"and that of {adopted.members} at {adopted.node}"
                 )
-            if served.node not in served.members.split(" -> "):
-                yield f"{served.node} served in epoch {served.epoch} ({served.members}) without it"
 
     def _two_logs(self) -> Iterator[str]:
         """Each log is whole, and a beginning of the longest.

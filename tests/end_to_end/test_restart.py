@@ -3,14 +3,12 @@
 import itertools
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from cluster import Cluster, refusal, waits_for
 from load import Load, check, histories, settle
 from talking import Person, Program
 
-from chainchat.chat.state import Said
 from chainchat.server.applying import CHECKPOINT_ENTRIES
 
 NewCluster = Callable[..., Cluster]
