@@ -89,6 +89,10 @@ class Schedule:
         self.suspect_after = self._random.choice((0.5, 1.0, 2.0))
         self.refusal_is_death = self._random.random() < 0.7
 
+    def __str__(self) -> str:
+        refusal = "is" if self.refusal_is_death else "is not"
+        return f"suspected after {self.suspect_after:g} s, a refusal {refusal} a death"
+
     def next(self) -> Blow:
         """The next blow."""
         self._blows += 1

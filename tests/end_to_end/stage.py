@@ -131,9 +131,11 @@ class Stage:
             with contextlib.suppress(StopIteration):
                 pause = next(steps)
                 heapq.heappush(due, (time.monotonic() - begun + pause, i, steps))
-        self._cluster.wait_until_whole(WHOLE_WITHIN)
-        self._look()
-        self._look_for_alarms()
+        try:
+            self._cluster.wait_until_whole(WHOLE_WITHIN)
+        finally:
+            self._look()
+            self._look_for_alarms()  # which may say why it is not whole
 
     def _look(self) -> None:
         """Nobody has ended but those who had a reason."""

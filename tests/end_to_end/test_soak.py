@@ -119,6 +119,7 @@ class Round:
         medium = networks or self._cluster.cables
         assert medium is not None
         self._stage = Stage(self._cluster, medium, disks, clocks, self._watch)
+        say(f"seed {seed}: {schedule}, in {self._cluster.folder}")
         self._cluster.start()
         self._load = Load(nodes, PROGRAMS, pause=PAUSE)
         self._repeaters = [Repeater(f"again{i}", nodes, seed + i) for i in range(2)]
