@@ -96,7 +96,7 @@ class Schedule:
     def next(self) -> Blow:
         """The next blow."""
         self._blows += 1
-        families = (*(PROCESSES, NETWORK, POWER, CLOCKS, DISKS) * 2, (ALONE,))
+        families = (*(PROCESSES, NETWORK, NETWORK, POWER, CLOCKS, DISKS) * 2, (ALONE,))
         possible = [found for family in families if (found := self._of(family))]
         first = self._random.choice(self._random.choice(possible))
         if self._blows == self._spare_at:
@@ -124,8 +124,10 @@ class Schedule:
             "set the clock": lambda: self._random.choice((-40 * DAY, -HOUR, HOUR, 40 * DAY)),
         }
         if kind in NETWORK:
-            amounts[kind] = lambda: self._random.choice((0, 0, 0.1, 0.4, 1.2))
+            amounts[kind] = lambda: self._random.choice((0, 0, 0, 0, 0.1, 0.4, 1.2))
         lasts = self._random.choice((0.3, 1.0, 2.0, 3.0)) * self._random.uniform(0.7, 1.3)
+        if kind in (*NETWORK, *STANDING):  # what matters is whether it is suspected meanwhile
+            lasts *= 0.5 + self.suspect_after
         amount = float(amounts[kind]()) if kind in amounts else 0.0
         return Fault(kind, self._who(kind), at, lasts, amount)
 

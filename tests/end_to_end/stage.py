@@ -26,7 +26,7 @@ from talking import DEADLINE
 LOOK = 0.2
 """Seconds between two looks at something that is waited for while faults go on."""
 
-LOOKS = 40
+LOOKS = 25
 """After so many it is not waited for any more."""
 
 WHOLE_WITHIN = 60.0
