@@ -21,7 +21,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--simulate", type=int, default=0, metavar="N", help="run the simulator with N seeds"
     )
     group.addoption(
-        "--soak", type=float, default=0.0, metavar="MINUTES", help="run the soak test so long"
+        "--soak", type=float, default=2.0, metavar="MINUTES", help="run the soak test so long"
+    )
+    group.addoption(
+        "--soak-seed", type=int, metavar="SEED", help="begin the soak test with this seed"
     )
 
 

@@ -368,13 +368,22 @@ def test_later_begins_after_an_id_and_is_the_oldest():
 def test_recent_is_the_newest_in_the_order_of_their_ids():
     talk = Talk(*[(BOB, 0)] * 9)
     assert ids(answer(Recent(ALICE, 3), ChatState(), talk.history).messages) == [7, 8, 9]
-    assert ids(answer(Recent(ALICE, 3, before=5), ChatState(), talk.history).messages) == [2, 3, 4]
+    assert ids(answer(Recent(ALICE, 10), ChatState(), talk.history).messages) == list(range(1, 10))
 
 
 def test_a_count_that_is_reached_ends_the_answer():
     talk = Talk(*[(BOB, 0)] * 9)
     assert answer(Later(ALICE, 0, 3), ChatState(), talk.history).more is None
     assert answer(Recent(ALICE, 3), ChatState(), talk.history).more is None
+
+
+def test_what_is_said_between_two_pages_of_the_newest_is_none_of_them():
+    talk = Talk(*[(BOB, 0)] * 9)
+    first = answer(Recent(ALICE, 5), ChatState(), talk.history, Work(2))
+    talk.say(BOB)
+    second = answer(first.more, ChatState(), talk.history)
+    assert (ids(first.messages), ids(second.messages)) == ([5, 6], [7, 8, 9])
+    assert second.more is None
 
 
 def test_nothing_to_tell_is_one_empty_page():
@@ -388,9 +397,7 @@ def test_a_message_that_fills_a_page_alone_is_a_page():
     assert [ids(p.messages) for p in pages(Later(ALICE, 0, 9), history=talk.history)] == [
         [1], [2], [3],
     ]  # fmt: skip
-    assert [ids(p.messages) for p in pages(Recent(ALICE, 9), history=talk.history)] == [
-        [3], [2], [1],
-    ]  # fmt: skip
+    assert [ids(p.messages) for p in pages(Recent(ALICE, 2), history=talk.history)] == [[2], [3]]
 
 
 class Reading(MemoryStorage):
@@ -425,7 +432,8 @@ def test_a_page_has_so_many_messages_and_reads_no_others(query):
     storage._log, storage._index = talk.history._storage._log, talk.history._storage._index
     answer(query, ChatState(), History(storage))
     assert storage.read <= PAGE_MESSAGES + 1  # one more may tell what came before
-    assert storage.ids <= PAGE_MESSAGES + 1
+    looked_back = 2 * PAGE_MESSAGES + 50 if isinstance(query, Recent) else 0
+    assert storage.ids <= looked_back + PAGE_MESSAGES + 1
 
 
 @pytest.mark.parametrize("query", [Later(ALICE, 0, 1 << 62), Recent(ALICE, 1 << 62)])
@@ -443,13 +451,13 @@ def test_a_page_of_messages_ends_when_there_is_no_more_time_but_has_one(query):
     pieces=st.integers(0, 4),
 )
 @deterministic
-def test_both_directions_show_the_same_messages(talk, pieces):
+def test_the_newest_of_all_are_all(talk, pieces):
     storage = Talk(*talk).storage
     history = History(storage)
     later = pages(Later(ALICE, 0, 99), history=history, work=lambda: Work(pieces))
     recent = pages(Recent(ALICE, 99), history=history, work=lambda: Work(pieces))
     forwards = [message for page in later for message in page.messages]
-    assert forwards == [message for page in reversed(recent) for message in page.messages]
+    assert forwards == [message for page in recent for message in page.messages]
     afresh = [History(storage).previous(ALICE, message.id) for message in forwards]
     assert [message.previous for message in forwards] == afresh
 
@@ -478,7 +486,7 @@ def test_what_is_said_later_is_no_part_of_what_was_looked_through():
     talk.say(BOB)
     talk.say(ALICE)
     assert [m.previous for m in talk.history.oldest(ALICE, 2, 9)] == [1, 3]
-    assert [m.previous for m in talk.history.newest(ALICE, 99, 9)] == [3, 1, 1, 0]
+    assert [m.previous for m in talk.history.oldest(ALICE, 0, 9)] == [0, 1, 1, 3]
     assert talk.history.previous(ALICE, 99) == 3
 
 
@@ -496,7 +504,7 @@ def test_pages_give_each_message_once_and_fit_in_a_frame(sizes, count, letter):
     later = pages(Later(ALICE, 0, count), history=talk.history)
     recent = pages(Recent(ALICE, count), history=talk.history)
     assert [id_ for page in later for id_ in ids(page.messages)] == every[:count]
-    assert [id_ for page in reversed(recent) for id_ in ids(page.messages)] == every[-count:]
+    assert [id_ for page in recent for id_ in ids(page.messages)] == every[-count:]
     for page in later + recent:
         assert len(encode(Answer(1 << 62, 1 << 62, queries.encode(page)))[1]) < MAX_FRAME
 
@@ -508,7 +516,7 @@ def test_the_largest_page_of_names_fits_in_a_frame():
 
 
 @pytest.mark.parametrize(
-    "query", [Accounts(".a", "bob", 0.5), Present("bob"), Recent(2, 20, 99), Later(2, 5, 1 << 62)]
+    "query", [Accounts(".a", "bob", 0.5), Present("bob"), Recent(2, 20), Later(2, 5, 1 << 62)]
 )
 def test_a_query_and_a_page_survive_their_journey(query):
     page = Page(("alice",), (Message(1, 0, TIME, "bob", "*", "hi"),), query, Code.BAD_PATTERN)
@@ -535,8 +543,9 @@ def test_each_message_names_the_one_pushed_before_it_and_own_ones_do_not_count()
     talk = Talk((BOB, 0), (ALICE, 0), (BOB, ALICE), (ALICE, BOB), (BOB, CAROL), (CAROL, 0))
     everything = list(talk.history.oldest(ALICE, 0, 10))
     assert [(m.id, m.previous) for m in everything] == [(1, 0), (2, 1), (3, 1), (4, 3), (6, 3)]
-    assert list(talk.history.newest(ALICE, 99, 2)) == everything[:-3:-1]
-    assert list(talk.history.newest(ALICE, 99, 10)) == everything[::-1]
+    assert list(talk.history.oldest(ALICE, 3, 10)) == everything[-2:]
+    assert talk.history.before_newest(ALICE, 2) == 3
+    assert talk.history.before_newest(ALICE, 10) == 0
     assert list(talk.history.oldest(ALICE, 3, 2)) == everything[-2:]
     assert [(m.id, m.previous) for m in talk.history.missed(ALICE, 1, 10)] == [(3, 1), (6, 3)]
 
@@ -556,4 +565,5 @@ def test_messages_of_one_entry_are_found_one_by_one():
     assert [(m.id, m.previous, m.text) for m in found] == [
         (2, 0, "a"), (3, 2, "b"), (4, 3, "c"), (5, 4, "hi"),
     ]  # fmt: skip
-    assert [(m.id, m.text) for m in talk.history.newest(7, 4, 1)] == [(3, "b")]
+    assert [(m.id, m.text) for m in talk.history.oldest(7, 2, 1)] == [(3, "b")]
+    assert talk.history.before_newest(7, 3) == 2

@@ -318,6 +318,15 @@ def test_last_shows_ones_own_and_what_was_said_to_all(pair):
     ]
 
 
+def test_what_was_said_last_is_shown_in_its_order_however_many_pages_it_takes(pair):
+    alice, _ = pair
+    for number in range(150):
+        alice.says(f"line {number:03} {'x' * 900}")
+    *shown, end = alice.says("/last 140")
+    assert [line.split(" ")[-2] for line in shown] == [f"{number:03}" for number in range(10, 150)]
+    assert end == ". 140 messages"
+
+
 def test_sends_that_come_in_one_piece_are_one_entry_and_each_has_its_own_reply(house, pair):
     program = house.program("robot")
     program.reads()

@@ -65,11 +65,10 @@ class Present(Struct, frozen=True, tag=True):
 
 
 class Recent(Struct, frozen=True, tag=True):
-    """Messages to everybody, from or to the account, below id ``before``: the newest ``count``."""
+    """Messages to everybody, from or to the account: the newest ``count``, oldest first."""
 
     account: int
     count: int
-    before: int = 1 << 62
 
 
 class Later(Struct, frozen=True, tag=True):
@@ -116,8 +115,8 @@ class Budget(Protocol):
 class Messages(Protocol):
     """Where the messages are. They are read one by one, as they are asked for."""
 
-    def newest(self, account: int, before: int, count: int) -> Iterator[Message]:
-        """The newest below ``before``, newest first."""
+    def before_newest(self, account: int, count: int) -> int:
+        """The id after which the newest ``count`` begin."""
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[Message]:
         """The oldest above ``after``, oldest first."""
@@ -170,11 +169,9 @@ def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -
             page, ends = _taken(found, count, budget)
             more = Later(account, page[-1].id, count - len(page)) if not ends else None
             return Page(messages=tuple(page), more=more)
-        case Recent(account, count, before):
-            found = messages.newest(account, before, min(count, PAGE_MESSAGES))
-            page, ends = _taken(found, count, budget)
-            older = Recent(account, count - len(page), page[-1].id) if not ends else None
-            return Page(messages=tuple(page[::-1]), more=older)
+        case Recent(account, count):  # *in order*: where they begin is settled first
+            later = Later(account, messages.before_newest(account, count), count)
+            return answer(later, state, messages, budget)
 
 
 def _taken(messages: Iterable[Message], count: int, budget: Budget) -> tuple[list[Message], bool]:

@@ -10,6 +10,9 @@ from chainchat.storage import Storage
 NOBODY = -1
 """A sender that no message has: leaves nobody's messages out."""
 
+NO_MORE = 1 << 62
+"""An id above that of any message."""
+
 MAX_READ = 1_000
 """Messages read from the log in one go."""
 
@@ -39,25 +42,11 @@ class History:
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)
         return self._messages(account, after, ids)
 
-    def newest(self, account: int, before: int, count: int) -> Iterator[Message]:
-        """The newest messages below ``before`` from or to the account, newest first; likewise."""
+    def before_newest(self, account: int, count: int) -> int:
+        """The id after which the newest ``count`` messages from or to the account begin."""
         limit = min(count, MAX_READ)
-        ids = self._storage.ids_before(account, before, limit + 1, unless_sender=NOBODY)
-        if not ids or not limit:
-            return
-        said = self._said(ids)
-        later = next(said)
-        for earlier in said:
-            id_, entry, say = later
-            if earlier[2].account == account:
-                previous = self.previous(account, id_)
-                self._note_gap(account, previous, id_)
-            else:
-                previous = earlier[0]
-            yield _message(id_, previous, entry, say)
-            later = earlier
-        if len(ids) <= limit:  # the oldest of all
-            yield _message(later[0], 0, *later[1:])
+        ids = self._storage.ids_before(account, NO_MORE, limit, unless_sender=NOBODY)
+        return ids[-1] - 1 if ids else 0
 
     def previous(self, account: int, before: int) -> int:
         """Id of the newest message below ``before`` that is pushed to the account; 0 if none is."""

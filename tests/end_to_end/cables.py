@@ -10,6 +10,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any
 
+from networks import Way
 from talking import DEADLINE, HOST
 
 CHUNK = 1 << 16
@@ -46,6 +47,10 @@ class Cable:
         """
         self._cables.run(self._freeze(ways or ("there", "back")))
 
+    def thaw(self, way: str) -> None:
+        """Let everything through again this way; what was held arrives."""
+        self._cables.run(self._thaw(way))
+
     def mend(self) -> None:
         """Let everything through again; what was held on the way arrives."""
         self._cables.run(self._mend())
@@ -60,6 +65,9 @@ class Cable:
     async def _freeze(self, ways: tuple[str, ...]) -> None:
         for way in ways:
             self._open[way].clear()
+
+    async def _thaw(self, way: str) -> None:
+        self._open[way].set()
 
     async def _mend(self) -> None:
         self._whole = True
@@ -123,17 +131,32 @@ class Cables:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._cables: dict[frozenset[str], Cable] = {}
+        self._near: dict[frozenset[str], str] = {}
 
     def lay(self, near: str, far: str, far_port: int) -> int:
         """Lay a cable between two nodes; the port of its near end."""
         cable = Cable(self, far_port)
         self.run(cable.listen())
         self._cables[frozenset((near, far))] = cable
+        self._near[frozenset((near, far))] = near
         return cable.port
 
     def between(self, one: str, other: str) -> Cable:
         """The cable between two nodes."""
         return self._cables[frozenset((one, other))]
+
+    def lose(self, *ways: Way) -> None:
+        """Let nothing through that these senders send to these receivers, without a word."""
+        for way in ways:
+            self.between(*way).freeze(self._direction(way))
+
+    def carry(self, *ways: Way) -> None:
+        """Let that through again; what was held arrives."""
+        for way in ways:
+            self.between(*way).thaw(self._direction(way))
+
+    def _direction(self, way: Way) -> str:
+        return "there" if way[0] == self._near[frozenset(way)] else "back"
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something in the thread, and wait for it."""

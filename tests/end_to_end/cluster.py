@@ -197,6 +197,7 @@ class Cluster:
         sections: str = "",
         cabled: bool = False,
         networks: Networks | None = None,
+        chain: str = "",
     ) -> None:
         """Write the files; ``start`` starts the nodes.
 
@@ -210,9 +211,11 @@ class Cluster:
             sections: further sections of chain.ini.
             cabled: let the nodes reach each other through ``cables``, which can be cut.
             networks: let every node have a machine of its own.
+            chain: further lines of the section [chain].
         """
         self.folder = folder
         self._founding = tuple(positions)
+        self._spares = tuple(spares)
         known = (*positions, *spares)
         ports = free_ports(2 * len(known))
         self.nodes = {
@@ -225,7 +228,7 @@ class Cluster:
                 node.launcher = networks.launcher(position)
         self._head = (
             f"[chain]\nname = test\nfounding = {' '.join(positions)}\n"
-            f"suspect-after = {suspect_after}\nrejoin-pause = {rejoin_pause}\n"
+            f"suspect-after = {suspect_after}\nrejoin-pause = {rejoin_pause}\n{chain}\n"
             f"[clients]\n{clients}\n{sections}\n"
         )
         self.cables = Cables() if cabled else None
@@ -246,9 +249,10 @@ class Cluster:
         if self.cables is None:
             (self.folder / "chain.ini").write_text(self._config({}))
             return
-        positions = list(self.nodes)
-        for i, (position, node) in enumerate(self.nodes.items()):
+        positions = [*self._spares, *self._founding]
+        for i, position in enumerate(positions):
             # A node dials those after it: it finds them at the near ends of its cables.
+            node = self.nodes[position]
             near = {
                 other: self.cables.lay(position, other, self.nodes[other].chain_port)
                 for other in positions[i + 1 :]
@@ -333,6 +337,30 @@ class Cluster:
         words = found[nodes[0].position]
         assert words is not None
         return words
+
+    def wait_until_whole(self, within: float = DEADLINE) -> list[str]:
+        """Wait until there are as many members as there may be, of those that run, and all serve.
+
+        Returns:
+            The chain from head to tail.
+        """
+        found: dict[str, dict[str, str] | None] = {}
+
+        def is_whole() -> bool:
+            found.update({node.position: node.chain() for node in self.nodes.values()})
+            seen = [words for words in found.values() if words is not None]
+            chains = {(words["epoch"], words["members"]) for words in seen}
+            serving = ",".join(position for position, words in found.items() if words is not None)
+            return (
+                len(seen) == min(len(self.running), len(self._founding))
+                and len(chains) == 1
+                and not any(words.get("away") for words in seen)
+                and sorted(seen[0]["members"].split(",")) == sorted(serving.split(","))
+            )
+
+        until(is_whole, lambda: f"the chain is not whole: {found}", within)
+        [members] = {words["members"] for words in found.values() if words is not None}
+        return members.split(",")
 
     def members(self, *positions: str) -> list[str]:
         """The chain from head to tail, once these nodes (or all that run) are its members."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster, last_words
-from faulty_disks import NoCompilerError, make_library
+from libraries import NoCompilerError, make_library
 
 NewCluster = Callable[..., Cluster]
 
@@ -77,13 +77,26 @@ def small_disk() -> Iterator[Callable[[Path], None]]:
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory, skip_or_fail: Callable[[str], None]) -> Path:
+def make(
+    tmp_path_factory: pytest.TempPathFactory, skip_or_fail: Callable[[str], None]
+) -> Callable[[str], Path]:
+    """Makes a library that is preloaded into nodes."""
+    folder = tmp_path_factory.mktemp("libraries")
+
+    def made(name: str) -> Path:
+        try:
+            return make_library(name, folder)
+        except NoCompilerError as error:
+            skip_or_fail(str(error))
+            raise
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def library(make: Callable[[str], Path]) -> Path:
     """Makes disks that fail."""
-    try:
-        return make_library(tmp_path_factory.mktemp("faulty-disks"))
-    except NoCompilerError as error:
-        skip_or_fail(str(error))
-        raise
+    return make("faulty_disk")
 
 
 @pytest.fixture

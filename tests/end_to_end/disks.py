@@ -51,7 +51,7 @@ class Witness(threading.Thread):
         self.record = Record("witness")
         self._node = node
         self.start()
-        until(lambda: bool(self.record.acknowledged), lambda: f"{node} does not answer")
+        until(lambda: bool(self.record.answers), lambda: f"{node} does not answer")
 
     def run(self) -> None:
         """Say one text after another."""
@@ -60,9 +60,9 @@ class Witness(threading.Thread):
             Program(self._node.address, "test", "witness") as program,
         ):
             for number in itertools.count(1):
-                self.record.sent.append(f"witness {number}")
-                words = program.words(f"SEND {number} * :witness {number}")
-                self.record.acknowledged.append((int(words["id"]), f"witness {number}"))
+                self.record.say(text := f"witness {number}")
+                words = program.words(f"SEND {number} * :{text}")
+                self.record.told(text, int(words["id"]))
 
     def was_told_the_truth(self, folder: Path) -> None:
         """Hold what the node, which is dead, has acknowledged against what is on its disk."""

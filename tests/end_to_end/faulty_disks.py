@@ -4,38 +4,15 @@
 """
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from cluster import Node
+from libraries import preload
 
 FOR_EVER = 1_000_000_000
 
 DATABASE, LOG = "chainchat.sqlite", "chainchat.sqlite-wal"
 """The files that are synced."""
-
-
-class NoCompilerError(Exception):
-    """There is nothing here to make the library with; says why."""
-
-
-def make_library(folder: Path) -> Path:
-    """Make the library.
-
-    Raises:
-        NoCompilerError: it cannot be done here.
-    """
-    assert " " not in str(folder), "LD_PRELOAD is a list"
-    if sys.platform != "linux":
-        raise NoCompilerError("the library is for Linux")
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise NoCompilerError("there is no C compiler")
-    source, library = Path(__file__).with_name("faulty_disk.c"), folder / "faulty_disk.so"
-    options = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror"]
-    subprocess.run([compiler, *options, "-o", library, source, "-ldl", "-lpthread"], check=True)
-    return library
 
 
 class FaultyDisk:
@@ -50,19 +27,20 @@ class FaultyDisk:
 
         Args:
             node: whose it is.
-            library: from ``make_library``.
+            library: made of ``faulty_disk.c``.
             folder: for what the library needs.
         """
         self._node = node
         self._disk = folder / f"disk of {node.position}"
         self._disk.mkdir(parents=True)
         self.control = folder / f"control of {node.position}"
-        node.environment |= {
-            "LD_PRELOAD": str(library),
-            "FAULTY_DATA": str(node.data.resolve()),
-            "FAULTY_DISK": str(self._disk),
-            "FAULTY_CONTROL": str(self.control),
-        }
+        preload(
+            node,
+            library,
+            FAULTY_DATA=str(node.data.resolve()),
+            FAULTY_DISK=str(self._disk),
+            FAULTY_CONTROL=str(self.control),
+        )
 
     def fails(self, ending: str = "", *, first: int = 1, count: int = FOR_EVER) -> None:
         """Let syncs fail from now on: of files that end so, from the first on, so many."""
@@ -93,3 +71,14 @@ class FaultyDisk:
                 kept.write_bytes(b"")
             else:
                 shutil.copy(kept, self._node.data / kept.name)
+
+    def is_another(self, files: Path | None = None) -> None:
+        """Put another disk into the node, which does not run: a copy of these files, or nothing."""
+        for folder in (self._node.data, self._disk):
+            shutil.rmtree(folder, ignore_errors=True)
+        self._disk.mkdir()
+        if files is not None:
+            shutil.copytree(files, self._node.data)
+            for kept in files.iterdir():
+                if kept.is_file() and kept.name != "lock":
+                    shutil.copy(kept, self._disk / kept.name)

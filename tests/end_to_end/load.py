@@ -2,24 +2,23 @@
 
 The programs are the bundled client's engine. Each says numbered texts to everybody, some unanswered
 at a time, and records what it was told: every acknowledgement and every message delivered. In the
-end ``check`` holds the records against what the nodes have on their disks.
+end ``check`` holds the records against what the nodes have on their disks (``chronicle``).
 """
 
 import asyncio
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Self
 
+from chronicle import Chronicle, Delivered, Log, Message, Send
 from cluster import Cluster, Node
 from talking import DEADLINE, until
 
-from chainchat.chain.messages import Entry
 from chainchat.chat import commands
-from chainchat.chat.state import ChatState, Said
+from chainchat.chat.state import ChatState
 from chainchat.client import events
 from chainchat.client.connection import Connection
 from chainchat.client.engine import Engine
@@ -40,9 +39,9 @@ class Record:
 
     Attributes:
         name: its account.
-        sent: the texts, in the order in which they were said.
-        acknowledged: id and text, in the order of the acknowledgements.
-        delivered: id, sender and text of what came from others.
+        sends: by text, in the order in which they were said.
+        answers: how many of them were acknowledged.
+        delivered: what came from others.
         refused: what it was told about texts that were refused.
         gaps: holes that it noticed in what was pushed: there should be none.
         ended: why it ended before its time, if it did.
@@ -50,13 +49,43 @@ class Record:
     """
 
     name: str
-    sent: list[str] = field(default_factory=list)
-    acknowledged: list[tuple[int, str]] = field(default_factory=list)
-    delivered: list[tuple[int, str, str]] = field(default_factory=list)
+    sends: dict[str, Send] = field(default_factory=dict)
+    answers: int = 0
+    delivered: list[Message] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     gaps: int = 0
     ended: str = ""
     longest_wait: float = 0.0
+
+    def say(self, text: str, node: str = "") -> None:
+        """It says this now."""
+        number = len(self.sends) + 1
+        client = f"load-{self.name}"
+        self.sends[text] = Send(self.name, client, number, text, node, time.monotonic())
+
+    def told(self, text: str, id_: int, node: str = "") -> None:
+        """It is told now that this is on the disks, as ``id_``."""
+        now = time.monotonic()
+        self.sends[text] = replace(self.sends[text], node=node, ended=now, id=id_)
+        self.answers += 1
+
+    @property
+    def sent(self) -> list[str]:
+        """The texts, in the order in which they were said."""
+        return list(self.sends)
+
+    @property
+    def acknowledged(self) -> list[tuple[int, str]]:
+        """Id and text of what was acknowledged, in that order."""
+        return [(send.id, text) for text, send in self.sends.items() if send.id is not None]
+
+    @property
+    def complaints(self) -> list[str]:
+        """What no program should ever be told."""
+        found = [f"ended: {self.ended}"] if self.ended else []
+        found += [f"refused: {refused}" for refused in self.refused]
+        found += [f"noticed {self.gaps} gaps"] if self.gaps else []
+        return [f"{self.name} {complaint}" for complaint in found]
 
 
 class Impatient(Random):
@@ -85,15 +114,18 @@ class _Program:
         self.engine = Engine(name, f"load-{name}", nodes, Impatient(seed), quiet=quiet)
         self.connection = Connection(self.engine, self._heard)
         self._last = 0.0
+        self._node = ""
 
     def _heard(self, event: events.Event) -> None:
         record = self.record
         match event:
+            case events.Connected(node=node):
+                self._node = node
             case events.LoggedIn() if not self._last:
                 self._last = time.monotonic()
                 self._say()
             case events.SendAcknowledged(id=id, text=text):
-                record.acknowledged.append((id, text))
+                record.told(text, id, self._node)
                 now = time.monotonic()
                 record.longest_wait = max(record.longest_wait, now - self._last)
                 self._last = now
@@ -105,7 +137,7 @@ class _Program:
                 record.refused.append(f"{text}: {code} {reason}")
                 self._say()
             case events.MessageArrived(id=id, sender=sender, text=text):
-                record.delivered.append((id, sender, text))
+                record.delivered.append(Message(id, sender, text))
             case events.GapNoticed():
                 record.gaps += 1
             case events.Ended(reason=reason, text=text) if reason != "logout":
@@ -117,8 +149,8 @@ class _Program:
 
     def _say(self) -> None:
         while self.talking and self.engine.pending < UNANSWERED:
-            text = f"{self.record.name} {len(self.record.sent) + 1}"
-            self.record.sent.append(text)
+            text = f"{self.record.name} {len(self.record.sends) + 1}"
+            self.record.say(text, self._node)
             self.engine.send(text)
 
 
@@ -163,7 +195,7 @@ class Load:
     @property
     def acknowledged(self) -> int:
         """How many texts were acknowledged so far."""
-        return sum(len(record.acknowledged) for record in self.records)
+        return sum(record.answers for record in self.records)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -233,21 +265,20 @@ class Load:
 # --- what the nodes have
 
 
-class History:
+class History(Log):
     """What one node has on its disk: every entry, and what became of it when it was applied."""
 
     def __init__(self, node: Node) -> None:
         """Read the disk of a node that does not run."""
+        super().__init__()
         storage = SQLiteStorage(node.data)
         try:
-            self.entries: list[Entry] = []
             read = 0
             while read < storage.last.seq:
                 self.entries += storage.read(read, storage.last.seq, READ_OCTETS)
                 read = self.entries[-1].seq
         finally:
             storage.close()
-        self.said: list[Said] = []
         state = ChatState()
         for entry in self.entries:
             command = commands.decode(entry.command)
@@ -263,7 +294,7 @@ def histories(nodes: Iterable[Node]) -> dict[str, History]:
 def settle(cluster: Cluster, *loads: Load) -> list[Record]:
     """End the loads, let the dead catch up, stop all, and ``check`` every node; the records."""
     records = [record for load in loads for record in load.finish()]
-    unsettled = {r.name for r in records if len(r.acknowledged) != len(r.sent)}
+    unsettled = {r.name for r in records if r.answers != len(r.sends)}
     assert not unsettled, f"never answered: {unsettled}"
     dead = [p for p, node in cluster.nodes.items() if node.process and not node.running]
     if dead:
@@ -273,44 +304,17 @@ def settle(cluster: Cluster, *loads: Load) -> list[Record]:
     return records
 
 
-def check(records: Sequence[Record], histories: Mapping[str, History]) -> None:
-    """Hold what the programs were told against what every node has.
-
-    Every acknowledged text is there once, under its id, in its sender's order; nothing that was
-    delivered is missing or other; the nodes agree: a log that is shorter is a beginning of the
-    longest (a node that was stopped first has not seen the last of what nobody was told about).
-    """
-    longest = max(histories.values(), key=lambda history: len(history.entries))
-    for position, history in histories.items():
-        assert history.entries == longest.entries[: len(history.entries)], (
-            f"the log of {position} is not a beginning of the longest"
-        )
-        said = {one.id: one for one in history.said}
-        for record in records:
-            _check_record(record, history.said, said, position)
+def check(records: Sequence[Record], histories: Mapping[str, Log]) -> None:
+    """Hold what the programs were told against what every node has."""
+    found = chronicle(records, histories).violations()
+    found += [complaint for record in records for complaint in record.complaints]
+    assert not found, "\n".join(found)
 
 
-def _check_record(
-    record: Record, in_order: Sequence[Said], said: Mapping[int, Said], position: str
-) -> None:
-    where = f"{record.name} at {position}"
-    assert not record.ended, f"{where}: {record.ended}"
-    assert not record.refused, f"{where}: {record.refused}"
-    assert not record.gaps, f"{where}: noticed gaps"
-    own = [one.text for one in in_order if one.sender == record.name]
-    twice = [text for text, count in Counter(own).items() if count > 1]
-    assert not twice, f"{where}: twice: {twice}"
-    assert own == record.sent[: len(own)], f"{where}: not in the order of sending"
-    for id_, text in record.acknowledged:
-        assert id_ in said, f"{where}: acknowledged, but not there: {text!r} as {id_}"
-        found = said[id_]
-        assert (found.sender, found.text) == (record.name, text), f"{where}: {id_} is {found}"
-    ids = [id_ for id_, _, _ in record.delivered]
-    assert ids == sorted(set(ids)), f"{where}: delivered twice or out of order"
-    for id_, sender, text in record.delivered:
-        assert id_ in said, f"{where}: delivered, but not there: {text!r} as {id_}"
-        assert (said[id_].sender, said[id_].text) == (sender, text), f"{where}: {id_}"
-    if ids:
-        for_it = [one.id for one in in_order if ids[0] <= one.id <= ids[-1] and one.to == "*"]
-        expected = [id_ for id_ in for_it if said[id_].sender != record.name]
-        assert ids == expected, f"{where}: not delivered: {sorted(set(expected) - set(ids))}"
+def chronicle(records: Sequence[Record], histories: Mapping[str, Log]) -> Chronicle:
+    """What the programs were told, and what every node has."""
+    return Chronicle(
+        sends=[send for record in records for send in record.sends.values()],
+        delivered=[Delivered(record.name, tuple(record.delivered)) for record in records],
+        logs=dict(histories),
+    )

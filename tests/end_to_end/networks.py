@@ -35,6 +35,9 @@ NAMESPACES = Path("/var/run/netns")
 
 CLONE_NEWNET = 0x40000000
 
+Way = tuple[str, str]
+"""A sender and a receiver, by position."""
+
 _serial = itertools.count(1)
 
 
@@ -148,28 +151,33 @@ class Networks:
 
     def mute(self, position: str) -> None:
         """Lose everything that this node sends to the others."""
-        self._lose(*((position, other) for other in self._others(position)))
+        self.lose(*((position, other) for other in self._others(position)))
 
     def deafen(self, position: str) -> None:
         """Lose everything that the others send to this node."""
-        self._lose(*((other, position) for other in self._others(position)))
+        self.lose(*((other, position) for other in self._others(position)))
 
     def part(self, one: str, other: str) -> None:
         """Lose everything between these two."""
-        self._lose((one, other), (other, one))
+        self.lose((one, other), (other, one))
 
     def shatter(self) -> None:
         """Lose everything between any two."""
-        self._lose(*itertools.permutations(self.hosts, 2))
+        self.lose(*itertools.permutations(self.hosts, 2))
 
     def heal(self) -> None:
         """Lose nothing any more."""
-        for sender, receiver in itertools.permutations(self.hosts, 2):
-            self._point(sender, receiver, self._hardware[receiver])
+        self.carry(*itertools.permutations(self.hosts, 2))
 
-    def _lose(self, *ways: tuple[str, str]) -> None:
+    def lose(self, *ways: Way) -> None:
+        """Lose everything that these senders send to these receivers."""
         for sender, receiver in ways:
             self._point(sender, receiver, HARDWARE.format(NOBODY))
+
+    def carry(self, *ways: Way) -> None:
+        """Lose nothing of that any more."""
+        for sender, receiver in ways:
+            self._point(sender, receiver, self._hardware[receiver])
 
     def _point(self, sender: str, receiver: str, hardware: str) -> None:
         """Let the sender believe that the receiver has this hardware address."""

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, free_ports, wait_for_log, waits_for
+from cluster import Node, wait_for_log, waits_for
 from conftest import NewCluster
+from copies import copy_of
 from networks import Networks, NotPermittedError
 from talking import Person
 
@@ -33,19 +34,6 @@ def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
         pytest.skip(str(error))
     with made:
         yield made
-
-
-def copy_of(cluster: Cluster, position: str, folder: Path) -> Node:
-    """Another server with the data of a stopped one, at other ports; its process is to start."""
-    original = cluster[position]
-    client_port, chain_port = free_ports(2)
-    node = Node(folder, position, client_port, chain_port)
-    text = original.config.read_text()
-    text = text.replace(f"client-port = {original.client_port}", f"client-port = {client_port}")
-    text = text.replace(f"chain-port = {original.chain_port}", f"chain-port = {chain_port}")
-    node.config.write_text(text)
-    shutil.copytree(original.data, node.data)
-    return node
 
 
 def alarms(node: Node, text: str) -> list[str]:
@@ -122,12 +110,8 @@ def test_no_resume_takes_a_copy_while_the_member_goes_on_alone(
 ) -> None:
     cluster = new_cluster(POSITIONS, suspect_after=0.5, networks=networks).start()
     cluster.stop()
-    copy = copy_of(cluster, "head", tmp_path)
-    text = copy.config.read_text().replace(
-        f"[head]\nhost = {networks.hosts['head']}", f"[head]\nhost = {networks.hosts['copy']}"
-    )
-    copy.config.write_text(text)
-    copy.host, copy.launcher = networks.hosts["copy"], networks.launcher("copy")
+    copy = copy_of(cluster, "head", tmp_path, networks.hosts["copy"])
+    copy.launcher = networks.launcher("copy")
     cluster.start()
     cluster.kill("middle", "tail")
     assert cluster.members() == ["head"]

@@ -1,7 +1,5 @@
 """Machines that a hypervisor stops with their clocks, while the others go on, and die."""
 
-import shutil
-import struct
 import subprocess
 import sys
 import time
@@ -10,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, Node, environment, wait_for_log
+from libraries import preload
 from networks import Networks, NotPermittedError
+from stopped_clocks import StoppedClock
 from talking import Person, until
 
 NewCluster = Callable[..., Cluster]
@@ -19,16 +19,9 @@ SUSPECT_AFTER = 0.5
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory, skip_or_fail: Callable[[str], None]) -> Path:
+def library(make: Callable[[str], Path]) -> Path:
     """What tells a process that its clocks stood still."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        skip_or_fail("there is no C compiler")
-        raise AssertionError
-    made = tmp_path_factory.mktemp("library") / "stopped_clock.so"
-    source = Path(__file__).with_suffix("").with_name("stopped_clock.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, source, "-ldl"], check=True)
-    return made
+    return make("stopped_clock")
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +35,6 @@ def networks() -> Iterator[Networks]:
         yield made
 
 
-def set_back(path: Path, timeouts: float, wall: float) -> None:
-    """For so many seconds the clocks that this file drives have stood still."""
-    with path.open("r+b") as file:
-        file.write(struct.pack("dd", timeouts, wall))
-
-
-def clocks(path: Path, library: Path) -> dict[str, str]:
-    """What a process needs to follow the clocks that this file drives."""
-    path.write_bytes(struct.pack("dd", 0.0, 0.0))
-    return {"LD_PRELOAD": str(library), "CLOCKS": str(path)}
-
-
 TOLD = """
 import time
 print(time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -61,9 +42,16 @@ print(time.time(), time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 def test_the_library_stops_the_clocks_that_it_is_told_to(library: Path, tmp_path: Path) -> None:
-    changes = clocks(tmp_path / "clock", library)
-    for timeouts, wall in ((0.0, 0.0), (1000.0, 0.0), (1000.0, 1000.0)):
-        set_back(tmp_path / "clock", timeouts, wall)
+    clock = StoppedClock(tmp_path / "clock")
+    changes = {"LD_PRELOAD": str(library), **clock.environment}
+    for change, timeouts, wall in (
+        (lambda: None, 0.0, 0.0),
+        (lambda: clock.stood_still(1000.0), 1000.0, 0.0),
+        (lambda: clock.stood_still(500.0, wall=True), 1500.0, 500.0),
+        (lambda: clock.is_set(800.0), 1500.0, -300.0),
+        (lambda: clock.is_set(0.0), 1500.0, 500.0),
+    ):
+        change()
         told = subprocess.check_output(
             [sys.executable, "-c", TOLD], env=environment(**changes), text=True
         )
@@ -90,11 +78,15 @@ def test_who_was_stopped_with_its_clocks_does_not_go_on_alone(
     setting: str,
     wall_stops: bool,
 ) -> None:
-    cluster = new_cluster(POSITIONS, suspect_after=SUSPECT_AFTER, networks=networks)
-    ini = cluster.folder / "chain.ini"
-    ini.write_text(ini.read_text().replace("[clients]", f"refusal-is-death = {setting}\n[clients]"))
+    cluster = new_cluster(
+        POSITIONS,
+        suspect_after=SUSPECT_AFTER,
+        networks=networks,
+        chain=f"refusal-is-death = {setting}",
+    )
     head, middle = cluster["head"], cluster["middle"]
-    head.environment = clocks(cluster.folder / "clock", library)
+    clock = StoppedClock(cluster.folder / "clock")
+    preload(head, library, **clock.environment)
     cluster.start()
     head.pause()
     stopped_at = time.monotonic()
@@ -104,8 +96,7 @@ def test_who_was_stopped_with_its_clocks_does_not_go_on_alone(
         for number in range(3):
             assert alice.ask(f"confirmed {number}").startswith("+OK ")
     cluster.kill("middle", "tail")
-    stopped = time.monotonic() - stopped_at
-    set_back(cluster.folder / "clock", stopped, stopped if wall_stops else 0.0)
+    clock.stood_still(time.monotonic() - stopped_at, wall=wall_stops)
     networks.heal()
     head.resume()
     for other in ("middle", "tail"):

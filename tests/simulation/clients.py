@@ -240,8 +240,8 @@ class Client:
         node, before, ids = self._node, self._records.newest_told, list[int]()
 
         def shown(page: Page) -> None:
-            ids[:0] = [message.id for message in page.messages]
-            if page.more is not None:  # older ones
+            ids.extend(message.id for message in page.messages)
+            if page.more is not None:
                 node.ask(page.more, self._heard(node, shown))
                 return
             self._records.reads.append(Read(before, ids))

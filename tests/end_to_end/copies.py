@@ -1,0 +1,30 @@
+"""Copies of a node's disk, in another server."""
+
+import shutil
+from pathlib import Path
+
+from cluster import Cluster, Node, free_ports
+
+
+def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> Node:
+    """Another server with the data of a stopped one, at other ports; its process is to start.
+
+    Args:
+        cluster: with the original.
+        position: of the original.
+        folder: for the copy.
+        host: the address that the copy has, and knows of; the original's if there is none.
+    """
+    original = cluster[position]
+    client_port, chain_port = free_ports(2)
+    node = Node(folder, position, client_port, chain_port)
+    node.host = host or original.host
+    text = original.config.read_text()
+    text = text.replace(f"client-port = {original.client_port}", f"client-port = {client_port}")
+    text = text.replace(f"chain-port = {original.chain_port}", f"chain-port = {chain_port}")
+    text = text.replace(
+        f"[{position}]\nhost = {original.host}", f"[{position}]\nhost = {node.host}"
+    )
+    node.config.write_text(text)
+    shutil.copytree(original.data, node.data)
+    return node
