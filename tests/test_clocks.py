@@ -59,6 +59,13 @@ def test_who_stood_still_finds_that_the_others_clock_went_on():
     assert not met().heard(X, ClockReading(913.1), 10.12, 10.1)
 
 
+def test_each_answer_narrows_what_one_clock_can_be_ahead_of_the_other():
+    """A quick answer is what shows it; that a slow one came after it changes nothing."""
+    clocks = met()
+    assert clocks.heard(X, ClockReading(911.0), 12.0, 10.1)
+    assert not clocks.heard(X, ClockReading(915.0), 13.1, 12.1)
+
+
 def test_a_word_that_came_unasked_shows_as_much():
     assert not met().heard(X, ClockReading(913.1), 10.12, None)
 

@@ -7,6 +7,7 @@ from membership_house import (
     House,
     active,
     configuration,
+    confirm,
     die,
     founded,
     hear,
@@ -21,7 +22,16 @@ from membership_house import (
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.membership import Excluded, Report, Save
-from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Voted
+from chainchat.chain.messages import (
+    Abort,
+    ClockReading,
+    Decided,
+    EntryId,
+    Ping,
+    Pong,
+    Propose,
+    Voted,
+)
 from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Send
 
@@ -327,6 +337,47 @@ def test_an_epoch_with_two_configurations_is_an_alarm_and_changes_nothing():
     assert node.configuration == configuration(5, *THREE)
 
 
+def learner():
+    return life(member("newcomer"), Record("id-newcomer", 1, THREE, configuration(1, *THREE)))
+
+
+def test_what_was_known_of_lives_that_are_no_members_is_forgotten():
+    """However often the others restart, nothing grows."""
+    node = learner()
+    for epoch in range(2, 6):
+        for position in ("head", "middle"):
+            other, clocks = node.configuration.member(position), ClockReading(1.0, 1_000)
+            ping = Ping(other, epoch, epoch - 1, clocks)
+            list(node.receive(position, ping, 0.1 * epoch))
+        known = node.evidence._known, node.clocks._others, node.clocks._walls
+        assert all(len(lives) >= 2 for lives in known)
+        decided = configuration(epoch, *THREE, head=epoch, middle=epoch)
+        list(node.receive("head", Decided(decided), 0.1 * epoch))
+        for known in (node.evidence._known, node.clocks._others, node.clocks._walls):
+            assert known.keys() <= set(decided.lives)
+
+
+def test_of_a_chain_that_goes_on_without_a_node_nothing_counts_as_confirmed_or_proved():
+    node = active("tail")
+    confirm(node, "head", 0.1)
+    confirm(node, "middle", 0.2)
+    die(node, "middle", 0.25)
+    head, middle = (node.configuration.member(p).life for p in ("head", "middle"))
+    assert node.evidence.is_fresh(head, 0.3)
+    assert node.evidence.is_clean(middle)
+    list(node.receive("head", Decided(configuration(2, "head", "middle")), 0.3))
+    assert not node.evidence.is_fresh(head, 0.3)
+    assert not node.evidence.is_clean(middle)
+
+
+def test_there_is_an_end_to_what_is_told_of_others_in_one_configuration():
+    node = learner()
+    reports = [report for n in range(1_000) for report in node.complain(f"{n}")]
+    assert 10 < len(reports) < 100
+    list(node.receive("head", Decided(configuration(9, *THREE, head=2)), 0.0))
+    assert len(list(node.complain("another"))) == 1
+
+
 @pytest.mark.parametrize("incarnation", [1, 2])
 def test_the_life_of_a_member_that_is_left_out_ends(incarnation):
     record = Record("id-tail", incarnation, THREE, configuration(1, *THREE))
@@ -338,7 +389,7 @@ def test_the_life_of_a_member_that_is_left_out_ends(incarnation):
 
 
 def test_a_learner_that_is_not_taken_in_goes_on_as_it_was():
-    node = life(member("newcomer"), Record("id-newcomer", 1, THREE, configuration(1, *THREE)))
+    node = learner()
     effects = list(node.receive("head", Decided(configuration(2, "head")), 0.0))
     assert [len(of_kind(effects, kind)) for kind in (Save, Report, Excluded)] == [1, 1, 0]
     assert node.status is Status.LEARNER

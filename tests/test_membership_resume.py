@@ -197,9 +197,11 @@ def test_one_who_fell_silent_meanwhile_is_waited_for():
 def test_one_whose_configuration_is_another_is_waited_for():
     node = wedged("head", *TWO)
     tail = member("tail", 2)
+    reach(node, tail)
     list(node.receive("tail", Ping(tail, 1, 0), 0.0))
     pong = Pong(tail, 1, Configuration(), False, EntryId(), False)
     assert of_kind(node.receive("tail", pong, 0.0), Propose) == []
+    assert of_kind(is_back(node, tail), Propose) != []
 
 
 def test_another_disk_at_a_members_position_is_not_taken_for_the_member():
@@ -209,7 +211,7 @@ def test_another_disk_at_a_members_position_is_not_taken_for_the_member():
 
 def test_an_older_life_at_the_end_of_an_older_connection_is_forgotten():
     node = wedged("head", *TWO)
-    list(node.receive("tail", Ping(member("tail", 3), 1, 1), 0.0))
+    assert of_kind(is_back(node, member("tail", 3)), Propose) != []
     list(node.linked("tail", member("tail", 4), 0.0))
     assert of_kind(node.tick(0.1), Propose) == []
     [proposal] = of_kind(is_back(node, member("tail", 4), now=0.2), Propose)
@@ -466,7 +468,9 @@ def test_the_proposer_first_copies_a_longer_log():
     )
     assert copy == Copy("tail")
     assert node.configuration.epoch == 1
+    assert not node.lends_for_resume  # its own log has not what the others lack, either
     node.own.last = EntryId(1, 9)
+    assert node.lends_for_resume
     assert of_kind(node.receive("tail", voted, 0.2), Save)[0].record.configuration.epoch == 2
 
 

@@ -3,6 +3,7 @@
 import pytest
 from replica_chain import NOW, THREE, Chain, opening
 
+from chainchat.chain import replica as replica_module
 from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
 from chainchat.chain.replica import (
     FRAME_ENTRIES,
@@ -376,3 +377,64 @@ def test_a_tail_commits_only_so_far_ahead_of_what_it_has_applied():
     chain.settle()
     assert only.applied == only.committed == only.durable
     assert only.pending == 0
+
+
+# --- memory --------------------------------------------------------------------------------
+
+
+def test_what_was_applied_and_forwarded_is_in_memory_no_more(chain):
+    for number in range(50):
+        chain["head"].submit(f"{number}".encode())
+        chain.settle()
+    assert [chain[position]._recent for position in THREE] == [[], [], []]
+
+
+def test_what_waits_to_be_applied_at_a_slow_node_is_bounded_in_memory(chain, monkeypatch):
+    monkeypatch.setattr(replica_module, "RECENT_ENTRIES", 20)
+    monkeypatch.setattr(replica_module, "APPLY_OCTETS", 1)
+    for number in range(100):
+        chain["head"].submit(f"{number}".encode())
+        for position in THREE:
+            for effect in chain[position].turn(NOW):
+                chain.carry_out(position, effect)
+            list(chain[position].apply(lambda: False))  # one entry
+        for wire in list(chain.wires):
+            chain.deliver(*wire)
+        chain["head"].submit(b"and one more")
+    waiting = [chain[position].committed - chain[position].applied for position in THREE]
+    assert min(waiting) > 50
+    assert max(len(chain[position]._recent) for position in THREE) <= 30
+
+
+def test_an_acknowledgement_that_comes_late_takes_nothing_back(chain):
+    chain["head"].submit(b"one")
+    chain.settle()
+    committed = chain["head"].committed
+    assert committed == 2
+    chain["head"].receive("middle", Ack(1, 1))
+    assert chain["head"].committed == committed
+
+
+def test_what_was_taken_and_not_persisted_is_dropped_with_the_configuration(chain):
+    chain.settle()
+    chain["head"].submit(b"one")
+    chain.turn("head")
+    chain.deliver("head", "middle")
+    assert chain["middle"].last.seq == 2
+    chain.adopt("middle", "tail")
+    assert chain["middle"].last == chain.logs["middle"].last
+    assert chain["middle"].last.seq == 1
+
+
+def test_a_log_that_was_cut_is_not_read_from_memory():
+    chain = Chain("head", "tail")
+    chain.settle()
+    chain["tail"].active = False
+    copied = [Entry(seq, 1, "x.1", seq, NOW, b"x") for seq in (2, 3)]
+    chain.copy("tail", copied)
+    chain.logs["tail"].cut(1)
+    chain["tail"].cut()
+    assert chain["tail"]._id_of(3) is None
+    others = [Entry(seq, 2, "y.1", seq, NOW, b"y") for seq in (2, 3)]
+    chain.copy("tail", others)
+    assert chain["tail"]._entries(1, 3, 1 << 20) == others

@@ -2,6 +2,9 @@
 
 import random
 from contextlib import ExitStack
+from gc import get_referents
+from sys import getsizeof
+from types import FunctionType, MethodType
 from unittest.mock import patch
 
 import pytest
@@ -526,6 +529,47 @@ def test_a_program_that_is_finished_leaves_no_trace(log, monkeypatch):
         log.apply(said(f"a.1.{run}", "hi", number=1, client=f"run{run}"))
         log.apply(Logout(f"a.1.{run}", 0, f"run{run}"))
     assert not list(log.state._programs.all())
+
+
+def octets(root):
+    """What an object takes in memory, with all that it refers to but methods."""
+    seen, found = {}, [root]
+    while found:
+        one = found.pop()
+        if id(one) not in seen and not isinstance(one, type | FunctionType | MethodType):
+            seen[id(one)] = one
+            found += get_referents(one)
+    return sum(map(getsizeof, seen.values()))
+
+
+def test_however_long_programs_come_and_go_they_take_no_more_memory(log, monkeypatch):
+    monkeypatch.setattr(programs, "MAX_CLIENTS_OF_ACCOUNT", 2)
+    monkeypatch.setattr(programs, "MAX_KNOWN_OF_ACCOUNT", 4)
+    log.login("stays", "a.1.0")
+    log.apply(said("a.1.0", "hi", number=1))
+    sizes = []
+    for run in range(1, 301):
+        account = log.login("alice", f"a.1.{run}")
+        for client in range(6):
+            for number in range(1, 10):
+                log.apply(said(f"a.1.{run}", "hi", number=10 * client + number, client=f"{client}"))
+        being_written = log.state.snapshot().records
+        log.apply(said(f"a.1.{run}", "hi", number=99, client="5"))
+        assert list(being_written)
+        log.apply(Delete(f"a.1.{run}", account, "alice"))
+        sizes.append(octets(log.state._programs))
+    assert max(sizes[-20:]) < 1.1 * max(sizes[:20])
+
+
+def test_programs_that_were_restored_take_no_more_memory(log):
+    log.login("alice", "a.1.1")
+    for client in range(60):
+        for number in range(1, 100):
+            log.apply(said("a.1.1", "hi", number=number, client=f"p{client}"))
+    snapshot = log.state.snapshot()
+    records = list(snapshot.records)
+    restored = ChatState.restored(snapshot.head(), iter(records))
+    assert octets(restored._programs) < 1.1 * octets(log.state._programs)
 
 
 def in_all(log):

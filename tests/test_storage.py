@@ -410,6 +410,17 @@ def test_a_cut_takes_the_senders_out_of_the_index_with_the_messages(storage):
     assert storage.ids_before(BOB, 10, 10, unless_sender=BOB) == [5]
 
 
+def test_a_checkpoint_is_of_the_entry_that_it_was_begun_at(storage):
+    """Though the log has gone on when it is finished."""
+    storage.append(chained(EntryId(), entries(1, 2)))
+    storage.begin_checkpoint(2)
+    storage.append(chained(storage.last, entries(3, 4)))
+    while storage.write_records([]):
+        pass
+    storage.finish_checkpoint(b"head")
+    assert storage.newest_checkpoint() == Checkpoint(2, b"head")
+
+
 def test_a_checkpoint_belongs_to_one_log(storage):
     storage.append(chained(EntryId(), entries(1, 4)))
     checkpoint(storage, 4, b"image")
@@ -437,7 +448,8 @@ def test_what_is_cut_is_kept():
 # --- on a disk ---------------------------------------------------------------------------
 
 
-def test_what_a_batch_says_of_those_before_survives_reopening_and_a_cut(data):
+@pytest.mark.parametrize("after", [3, 5])
+def test_what_a_batch_says_of_those_before_survives_reopening_and_a_cut(data, after):
     storage = SQLiteStorage(data)
     storage.append(entries(1, 3))
     storage.append(entries(4, 6), 3)
@@ -445,7 +457,7 @@ def test_what_a_batch_says_of_those_before_survives_reopening_and_a_cut(data):
     storage.close()
     storage = SQLiteStorage(data)
     assert storage.committed == 3
-    storage.cut(5)
+    storage.cut(after)
     storage.close()
     storage = SQLiteStorage(data)
     assert storage.committed == 3
@@ -488,6 +500,21 @@ def test_a_checkpoint_lets_go_of_the_index_that_it_has_written(data):
     assert storage._database.execute("SELECT count(*) FROM messages").fetchone() == (3,)
     assert storage.ids_after(ALICE, 0, 10, unless_sender=NOBODY) == [2, 3, 5]
     storage.close()
+
+
+def test_records_that_come_and_go_take_no_more_and_more_of_the_disk(data):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 40))
+    for seq in range(1, 41):
+        gone = [(key, b"") for key in range(10 * seq - 10, 10 * seq)]
+        new = [(key, b"data") for key in range(10 * seq, 10 * seq + 10)]
+        checkpoint(storage, seq, b"head", *(gone if seq > 1 else []), *new)
+    assert len(list(storage.records())) == 10
+    storage.close()
+    database = sqlite3.connect(data / DATABASE)
+    [rows] = database.execute("SELECT count(*) FROM records").fetchone()
+    database.close()
+    assert rows < 60
 
 
 def test_what_comes_while_a_checkpoint_is_written_is_not_written_with_it(data):
@@ -666,6 +693,16 @@ def test_a_hole_in_the_log_is_refused_where_it_is_met(data, damage, complaint):
         storage.read(0, 6, MUCH)
     assert str(caught.value).startswith(f"{data / 'chainchat.sqlite'}: {complaint}")
     storage.close()
+
+
+def test_a_hole_within_a_batch_is_refused(data):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 3))
+    storage.close()
+    holed = checked(encode_entries((entry(1), entry(3))))
+    altered(data, f"UPDATE log SET entries = x'{holed.hex()}'")
+    complaint = "the entries up to 3 are not what was written"
+    assert one_line(data) == f"{data / 'chainchat.sqlite'}: {complaint}"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's list of open files")

@@ -1,9 +1,12 @@
 """Who takes most of something that all share: the one to take from when there is too much."""
 
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 
 STEP = 1_200
 """Shares are compared in steps: of two in the same, the one that was used less recently gives."""
+
+FEW = 16
+"""So many that have left a step may stay in its heap, however few are in it."""
 
 
 class Shares:
@@ -31,8 +34,8 @@ class Shares:
         step, before = taken // STEP, self._steps.get(account)
         if step == before:
             return
-        self._leave(before)
         self._steps[account] = step
+        self._leave(before)
         self._counts[step] = self._counts.get(step, 0) + 1
         listed = self._listed.setdefault(step, set())
         if account not in listed:
@@ -50,6 +53,15 @@ class Shares:
         self._counts[step] -= 1
         if not self._counts[step]:
             del self._counts[step], self._heaps[step], self._listed[step]
+        elif len(self._heaps[step]) > 2 * self._counts[step] + FEW:
+            self._clear_out(step)
+
+    def _clear_out(self, step: int) -> None:
+        """Forget those that have left a step; else all there ever were would stay in its heap."""
+        listed = {account for account in self._listed[step] if self._steps.get(account) == step}
+        heap = [(self._used[account], account) for account in listed]
+        heapify(heap)
+        self._heaps[step], self._listed[step] = heap, listed
 
     def greatest(self) -> int:
         """The account that takes most. There has to be one."""

@@ -332,6 +332,8 @@ class SQLiteStorage:
         )
         with self._transaction():
             self._database.execute("DELETE FROM log WHERE last > ?", (after,))
+            # The row that says it may be gone.
+            self._database.execute("REPLACE INTO committed VALUES (1, ?)", (self._committed,))
             if kept:
                 self._database.execute(
                     "INSERT INTO log VALUES (?, ?, ?)",

@@ -1,9 +1,11 @@
 """A deterministic simulator: the product's own classes, a virtual clock, and seeded trouble.
 
 ``python -m tests.simulation SEED`` replays one seed and prints what happened; ``--planted BUG``
-does it with a bug planted, and ``--crowd`` with a crowd.
+does it with a bug planted, ``--crowd`` with a crowd, ``--files`` on the product's own disks, and
+``--histories`` with two chains.
 
 - ``clock``, ``disk``, ``network``, ``world``: what nodes live in;
+- ``sqlite_disk``, ``pages``: the product's own disks, and what is left of them without power;
 - ``clients``: what they serve;
 - ``work``: what their work costs, where that counts;
 - ``crowds``, ``guests``: runs with many clients that have sessions, and what holds in them;
@@ -12,5 +14,5 @@ does it with a bug planted, and ``--crowd`` with a crowd.
 - ``mishaps``: what happens to disks, and what an operator does about it;
 - ``checks``, ``configurations``: what must hold;
 - ``scenario``: one run;
-- ``planted``, ``planted_log``: bugs that have to be caught.
+- ``planted``, ``planted_log``, ``planted_reads``, ``planted_storage``: bugs that have to be caught.
 """

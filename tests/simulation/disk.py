@@ -1,4 +1,8 @@
-"""Disks: they survive their process, and do what disks do to a process that trusts them."""
+"""Disks: they survive their process, and do what disks do to a process that trusts them.
+
+Most are in memory. What is here and not in ``MemoryDisk`` is common to them and to those of
+``sqlite_disk``, which are the product's own, on files.
+"""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -12,6 +16,15 @@ from chainchat.chain.messages import Entry
 from chainchat.chain.record import Record
 from chainchat.storage import StorageError
 from chainchat.storage.memory import MemoryStorage
+
+EVERYTHING = 1 << 40
+"""More octets than any log has."""
+
+LOSABLE = ("log", "note of what is committed")
+"""What a disk that lies can lose, as long as it has written nothing else since."""
+
+FAILING = (*LOSABLE, "record")
+"""What it can fail to write."""
 
 
 class Machine(Protocol):
@@ -36,76 +49,58 @@ class Machine(Protocol):
         """These entries are about to leave the log."""
 
 
-class Disk(MemoryStorage):
+class Disk:
     """A disk whose process may die just before or just after any write.
 
-    It may fail, lie about what it has written, or be replaced by an older copy of itself.
+    It may fail, or be replaced by an older copy of itself. Whoever inherits from this has a storage
+    as the next class.
 
     Attributes:
         failing: whether the next write fails.
-        once_held: how many entries its log had before it lost some.
+        once_held: how long its log was before it lost some of it.
     """
 
-    def __init__(self, machine: Machine) -> None:
-        super().__init__()
-        self._machine = machine
-        self.failing = False
-        self.once_held = 0
-        self._transactions: list[tuple[int, int]] = []
-        """What a disk that lies can lose.
-
-        The log's length and what was noted as committed, before each of the writes since the last
-        of another kind.
-        """
+    machine: Machine
+    failing: bool
+    once_held: int = 0
 
     # --- writes
 
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
-        self._begin("log")
-        self._transactions.append((len(self._log), self._committed))
-        super().append(entries, committed)
-        self._machine.after_write("log")
+        self._write("log", partial(super().append, entries, committed))
+        self.machine.after_write("log")
 
     def write_committed(self, seq: int) -> None:
-        self._begin("note of what is committed")
-        self._transactions.append((len(self._log), self._committed))
-        super().write_committed(seq)
-        self._machine.after_write("note of what is committed")
+        self._write("note of what is committed", partial(super().write_committed, seq))
+        self.machine.after_write("note of what is committed")
 
     def write_record(self, record: bytes) -> None:
-        if self._machine.stands_still():
-            self._machine.when_it_goes_on(partial(self.write_record, record))
+        if self.machine.stands_still():
+            self.machine.when_it_goes_on(partial(self.write_record, record))
             return
-        self._begin("record")
         before = self.record
-        super().write_record(record)
-        self._transactions = []
-        self._machine.wrote(before, msgpack.decode(record, type=Record))
-        self._machine.after_write("record")
+        self._write("record", partial(super().write_record, record))
+        self.machine.wrote(before, msgpack.decode(record, type=Record))
+        self.machine.after_write("record")
 
     def cut(self, after: int) -> Path | None:
-        self._machine.before_write("cut")
-        self._machine.cuts(self._log[after:])
-        path = super().cut(after)
-        self._transactions = []
-        self._machine.before_write("write, after a cut")
+        self.machine.cuts(self.read(after, self.last.seq, EVERYTHING))
+        path: Path | None = self._write("cut", partial(super().cut, after))
+        self.machine.before_write("write, after a cut")
         return path
 
     def write_records(self, records: Sequence[tuple[int, bytes]]) -> bool:
-        self._machine.before_write("write of a part of a checkpoint")
-        self._transactions = []
-        return super().write_records(records)
+        write = partial(super().write_records, records)
+        more: bool = self._write("part of a checkpoint", write)
+        return more
 
     def finish_checkpoint(self, head: bytes) -> None:
-        self._machine.before_write("end of a checkpoint")
-        self._transactions = []
-        super().finish_checkpoint(head)
+        self._write("end of a checkpoint", partial(super().finish_checkpoint, head))
 
-    def _begin(self, what: str) -> None:
-        self._machine.before_write(f"{what} write")
-        if self.failing:
-            self.failing = False
-            raise StorageError("the disk failed on fsync")
+    def _write(self, what: str, write: Callable[[], Any]) -> Any:
+        """Write, unless the process dies just before."""
+        self.machine.before_write(f"{what} write")
+        return write()
 
     # --- what happens to it
 
@@ -116,34 +111,71 @@ class Disk(MemoryStorage):
         return None if stored is None else msgpack.decode(stored, type=Record)
 
     def crash(self) -> None:
-        """The process died: of the index, only what was written with a checkpoint is on disk."""
+        """The process died."""
+
+    @property
+    def losable(self) -> int:
+        """How many of the newest transactions it can lose, if it lied when it synced them."""
+        return 0
+
+    def lose(self, transactions: int) -> None:
+        """It had lied: the newest transactions of the log are not there."""
+
+    @property
+    def lacks(self) -> bool:
+        """Whether it has not been given again what it lost."""
+        return self.last.seq < self.once_held
+
+    def takes_the_place_of(self, lost: "Disk") -> None:
+        """It is to hold what another one had, and has to be given it again."""
+        self.once_held = lost.last.seq
+
+    def copy(self, newest: "Disk | None" = None, machine: Machine | None = None) -> Self:
+        """A backup, or one that takes the place of the newest data, or is for another machine."""
+        raise NotImplementedError
+
+
+class MemoryDisk(Disk, MemoryStorage):
+    """A disk in memory. It may lie about what it has written."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self.machine = machine
+        self.failing = False
+        self._transactions: list[tuple[int, int]] = []
+        """What a disk that lies can lose.
+
+        The log's length and what was noted as committed, before each of the writes since the last
+        of another kind.
+        """
+
+    def _write(self, what: str, write: Callable[[], Any]) -> Any:
+        self.machine.before_write(f"{what} write")
+        if self.failing and what in FAILING:
+            self.failing = False
+            raise StorageError("the disk failed on fsync")
+        before = len(self._log), self._committed
+        written = write()
+        self._transactions = [*self._transactions, before] if what in LOSABLE else []
+        return written
+
+    def crash(self) -> None:
+        """Of the index, only what was written with a checkpoint is on disk."""
         self.abandon_checkpoint()
         self._index.cut(self._finished)
 
     @property
     def losable(self) -> int:
-        """How many of the newest transactions it can lose, if it lied when it synced them."""
         return len(self._transactions)
 
     def lose(self, transactions: int) -> None:
-        """It had lied: the newest transactions of the log are not there."""
-        self.once_held = len(self._log)
+        self.once_held = self.last.seq
         length, self._committed = self._transactions[-transactions]
         self._transactions = []
         del self._log[length:]
 
-    @property
-    def lacks(self) -> bool:
-        """Whether it has not been given again what it lost."""
-        return len(self._log) < self.once_held
-
-    def takes_the_place_of(self, lost: "Disk") -> None:
-        """It is to hold what another one had, and has to be given it again."""
-        self.once_held = len(lost._log)
-
-    def copy(self, newest: "Disk | None" = None, machine: Machine | None = None) -> Self:
-        """A backup, or one that takes the place of the newest data, or is for another machine."""
-        backup = type(self)(machine or self._machine)
+    def copy(self, newest: Disk | None = None, machine: Machine | None = None) -> Self:
+        backup = type(self)(machine or self.machine)
         if newest is not None:
             backup.takes_the_place_of(newest)
         backup.cuts = list(self.cuts)

@@ -39,6 +39,7 @@ class Faults:
         self._usual_delay = world.network.delay
         self._ambush_rate = self._random.choice((0.0, 0.1, 0.4))
         world.on_record.append(lambda *_: self._perhaps_ambush())
+        world.on_cut.append(lambda host, _: self._perhaps_kill_in_a_cut(host))
         for name, rate in RATES.items():
             self._at_rate(rate * self._random.choice((0, 0.5, 1, 3)), getattr(self, f"_{name}"))
 
@@ -95,6 +96,12 @@ class Faults:
         if not self._world.calm and self._random.random() < self._ambush_rate:
             strike = self._random.choice((self._kill_one, self._kill_one, self._pause, self._break))
             self._world.later(self._random.choice((0.001, 0.01, 0.05)), self._unless_calm, strike)
+
+    def _perhaps_kill_in_a_cut(self, host: Host) -> None:
+        """A log is about to be cut: its node may die before, or in the middle of it."""
+        if not self._world.calm and self._random.random() < self._ambush_rate:
+            host.dying = 1.0
+            self._world.later(self._random.choice((0.1, 1.0)), self._mishaps.revive, host)
 
     # --- the network
 

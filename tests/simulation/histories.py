@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 
-from chainchat.chain.messages import Content, Entry
+from chainchat.chain.configuration import Configuration
+from chainchat.chain.messages import Content, Entry, Message, Ping, Pong
+from chainchat.chain.record import Record
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.server.node import Node
@@ -81,9 +83,15 @@ class TwoHistories:
         self._writing = True
         self._known: dict[str, dict[int, Content]] = defaultdict(dict)
         """By position and number, what it has applied in any of its lives."""
+        self._named: dict[tuple[int, int], Configuration] = {}
+        """By epoch and identity, the configurations that were on any disk."""
+        self._asked: dict[tuple[str, str, int], Ping] = {}
+        """The pings, by who sent them, to whom, and nonce."""
         world.on_applied.append(self._applied)
         world.on_cut.append(self._cut)
         world.on_log.append(self._logged)
+        world.on_record.append(self._recorded)
+        world.network.sending.append(self._sending)
         world.after_step.append(self._one_history)
         for position in world.positions:
             world.later(self.random.random() / 2, world.start, world.hosts[position])
@@ -163,6 +171,23 @@ class TwoHistories:
     def _logged(self, line: str) -> None:
         if "ALARM" in line:
             self.alarms.append(line)
+
+    def _recorded(self, _: Host, __: Record | None, record: Record) -> None:
+        """Of two chains that have the same epoch, each has a name for it."""
+        new = record.configuration
+        known = self._named.setdefault((new.epoch, new.identity), new)
+        self._require(known == new, f"{known} and {new} have one name")
+
+    def _sending(self, sender: str, to: str, message: Message) -> None:
+        """Nobody confirms a ping of another chain."""
+        if isinstance(message, Ping):
+            self._asked[sender, to, message.nonce] = message
+        elif isinstance(message, Pong) and message.confirms:
+            ping = self._asked.get((to, sender, message.nonce))
+            its, mine = ping and (ping.epoch, ping.identity), message.configuration
+            another = ping is not None and ping.epoch == mine.epoch
+            another = another and its != (mine.epoch, mine.identity)
+            self._require(not another, f"{sender} confirms a ping of another chain, from {to}")
 
     def _one_history(self) -> None:
         """Of two neighbours at work in one configuration, one's log is a part of the other's."""

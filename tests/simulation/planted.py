@@ -1,8 +1,10 @@
 """Planted bugs: the simulator has to catch each of them, or it proves nothing.
 
-Each is a subclass of a class of the product, or a function, put in its place for a run. Those in
-the log and the chat are in ``planted_log``; those in membership are here, at least one for each row
-of the table in ``docs/architecture.md`` that says what a rule is for.
+Each is a subclass of a class of the product, or a function, put in its place for a run. None has a
+constructor of its own: what those take may change, and then it would be a bug of the past. Those in
+the log and the chat are in ``planted_log``, those in what tails answer and lend in
+``planted_reads``, those in the storage in ``planted_storage``. Those in membership are here. There
+is at least one for each row of the table in ``docs/architecture.md`` that says what a rule is for.
 """
 
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from msgspec.structs import replace
 
 from chainchat.chain.changes import Change, change, may_shrink
 from chainchat.chain.clocks import Clocks
-from chainchat.chain.configuration import Configuration, Member, Role
+from chainchat.chain.configuration import Configuration
 from chainchat.chain.evidence import Evidence, Life
 from chainchat.chain.membership import Copy, Membership
 from chainchat.chain.messages import Abort, Ping, Vote
@@ -24,7 +26,9 @@ from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica, Send
 from chainchat.chat.state import ChatState
 from chainchat.server.budget import Slice
-from tests.simulation import planted_log, stories
+from chainchat.storage.sqlite import SQLiteStorage
+from chainchat.storage.wal import WriteAheadLog
+from tests.simulation import planted_log, planted_reads, planted_storage, stories
 from tests.simulation.stage import Story
 from tests.simulation.world import TracedNode
 
@@ -144,6 +148,19 @@ class ResumesWithoutCopying(Membership):
 
     def _copy_for_resume(self, proposal):
         return iter(())
+
+
+class CountsVotesOfThoseThatLack(Membership):
+    """When somebody turns out to have a longer log, those who voted before need not copy it, too.
+
+    So two disks have to have lost their ends at once, and not the same.
+    """
+
+    def _count(self, sender, voted, now):
+        voters = set(self._voters)
+        yield from super()._count(sender, voted, now)
+        if self._proposal == voted.vote:
+            self._voters |= voters
 
 
 class ResumesWithoutActiveVotes(Membership):
@@ -314,6 +331,18 @@ class LetsLearnersInTooEarly(Membership):
             yield from self._vote(vote)
 
 
+class GivesNoIdentity(Membership):
+    """What it proposes is named by the number of its epoch alone."""
+
+    @property
+    def _new_identity(self):
+        return lambda: 0
+
+    @_new_identity.setter
+    def _new_identity(self, _) -> None:
+        pass
+
+
 class VotesTwice(Membership):
     """Votes for another proposer while it holds a vote."""
 
@@ -364,48 +393,6 @@ class WorksWithoutLease(Membership):
         return self.status is Status.ACTIVE
 
 
-class ReadsWithoutLease(Reads):
-    """A tail answers, whether or not the chain went on without it."""
-
-    @property
-    def _holds_lease(self):
-        return lambda: True
-
-    @_holds_lease.setter
-    def _holds_lease(self, _) -> None:
-        pass
-
-
-class LendsWithoutLease(TracedNode):
-    """A tail lets learners copy, whether or not the chain went on without it."""
-
-    def _may_lend(self, learner: Member) -> bool:
-        tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
-        return super()._may_lend(learner) or (tail and self.taking_part)
-
-
-class LendsToAnybodyBeforeAResume(TracedNode):
-    """Who has voted for a resume lets learners copy its log, which may lack its end."""
-
-    def _may_lend(self, learner: Member) -> bool:
-        return super()._may_lend(learner) or self._membership.lends_for_resume
-
-
-class TakesAnyLogForWhole(TracedNode):
-    """A tail answers, and lets learners copy, before it has applied an entry of its epoch."""
-
-    def _holds_lease(self) -> bool:
-        return self._membership.holds_lease(self._read_clocks())
-
-
-class AnswersBeforeApplying(Reads):
-    """A tail answers at once, though it has not applied yet what it has committed."""
-
-    @property
-    def _next_in_line(self):
-        return next((asked for asked in self._queue if asked.sender not in self._paused), None)
-
-
 class DoesEverythingAtOnce(Slice):
     """A slice never ends: what can wait is done in one go."""
 
@@ -436,6 +423,9 @@ CROWD = "crowd"
 HISTORIES = "histories"
 """In place of a story: it takes a run in which two chains confirm different entries."""
 
+FILES = "files"
+"""In place of a story: it takes runs on the product's own disks."""
+
 PLANTED: dict[str, tuple[Any, Story | str | None]] = {
     bug.__name__: (bug, story)
     for bug, story in (
@@ -454,7 +444,16 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (planted_log.ActsOnAnyEpoch, None),
         (planted_log.LosesMarks, None),
         (planted_log.IgnoresDigests, HISTORIES),
+        (planted_log.IgnoresIdentities, HISTORIES),
+        (GivesNoIdentity, HISTORIES),
         (planted_log.NotesNothingAsCommitted, HISTORIES),
+        (planted_storage.SyncsEntriesLater, FILES),
+        (planted_storage.SyncsRecordsLater, FILES),
+        (planted_storage.CopiesWithoutSync, FILES),
+        (planted_storage.CutsBeforeItKeeps, FILES),
+        (planted_storage.believes_what_was_read, FILES),
+        (planted_storage.leaves_side_files_without_names, FILES),
+        (planted_storage.copies_inside_commits, FILES),
         (BelievesStaleProofs, None),
         (CountsFromTheAnswer, stories.second_thoughts),
         (ForgetsWhomItTriedToExclude, stories.second_thoughts),
@@ -465,6 +464,7 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (TakesAnyLifeForTheMember, stories.all_die),
         (ResumesWithoutOne, stories.gone_on_alone),
         (ResumesWithoutCopying, stories.all_die),
+        (CountsVotesOfThoseThatLack, stories.two_lost_ends),
         (ResumesWithoutActiveVotes, None),
         (CopiesPastItsPredecessor, stories.resume_given_up),
         (BlamesOthersForItsPauses, stories.all_stand_still),
@@ -488,11 +488,12 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (DropsVotesOfDeadProposers, stories.two_askers),
         (AdoptsWhenItVotes, None),
         (WorksWithoutLease, None),
-        (ReadsWithoutLease, None),
-        (LendsWithoutLease, stories.late_lender),
-        (LendsToAnybodyBeforeAResume, stories.learner_and_resume),
-        (TakesAnyLogForWhole, stories.last_word),
-        (AnswersBeforeApplying, CROWD),
+        (planted_reads.ReadsWithoutLease, None),
+        (planted_reads.LendsWithoutLease, stories.late_lender),
+        (planted_reads.PassesBarriersAtOnce, None),
+        (planted_reads.LendsToAnybodyBeforeAResume, stories.learner_and_resume),
+        (planted_reads.TakesAnyLogForWhole, stories.last_word),
+        (planted_reads.AnswersBeforeApplying, CROWD),
         (DoesEverythingAtOnce, CROWD),
         (NeverAborts, None),
         (ProvesNothing, stories.last_of_three),
@@ -511,16 +512,22 @@ PLACES = {
     Replica: "chainchat.server.node.Replica",
     Slice: "chainchat.server.node.Slice",
     ChatState: "chainchat.server.applying.ChatState",
+    SQLiteStorage: "tests.simulation.sqlite_disk.SQLiteStorage",
+    WriteAheadLog: "chainchat.storage.wal.WriteAheadLog",
+    half_is_enough: "chainchat.chain.proposals.may_shrink",
+    planted_storage.believes_what_was_read: "chainchat.storage.sqlite.write_again",
+    planted_storage.copies_inside_commits: "chainchat.storage.wal.leave_copying",
+    planted_storage.leaves_side_files_without_names: "chainchat.storage.cuts.sync_folder",
 }
+"""Where what a bug is a bad copy of is used: the class that it inherits from, or itself."""
 
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
     """Put a bug in the place of what it is a bad copy of."""
     bug, _ = PLANTED[name]
-    place = "chainchat.chain.proposals.may_shrink"
-    if isinstance(bug, type):
-        place = next(name for kind, name in PLACES.items() if issubclass(bug, kind))
+    kinds = bug.__mro__ if isinstance(bug, type) else (bug,)
+    place = next(PLACES[kind] for kind in kinds if kind in PLACES)
     with ExitStack() as patches:
         for where, what in {place: bug, **getattr(bug, "also", {})}.items():
             patches.enter_context(patch(where, what))

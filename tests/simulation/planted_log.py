@@ -154,6 +154,15 @@ class IgnoresDigests(Replica):
     also = {"chainchat.chain.replica.digest_after": lambda *_: b""}
 
 
+class IgnoresIdentities(Replica):
+    """The number of an epoch is enough to name a configuration, as if no two chains could have it.
+
+    Digests keep two histories apart all the same. So it is the rule itself that is watched here.
+    """
+
+    also = {"chainchat.chain.configuration.Configuration.is_another": lambda *_: False}
+
+
 class NotesNothingAsCommitted(TracedNode):
     """A later life does not know what an earlier one knew to be committed."""
 

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from unittest.mock import patch
 
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client, Records
 from tests.simulation.configurations import ConfigurationChecks
+from tests.simulation.disk import MemoryDisk
 from tests.simulation.faults import Faults
 from tests.simulation.meddler import Meddler
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.network import DELAY
+from tests.simulation.sqlite_disk import Cabinet, cabinet
 from tests.simulation.stage import Stage, Story
 from tests.simulation.stories import (
     PERHAPS_WITHOUT_PROOFS,
@@ -38,6 +41,9 @@ CHECKPOINT_ENTRIES = (10_000, 40)
 
 FREE_DEPARTURES = (2, 2, 2, 0)
 """After so many departures a position still joins at once: as in the product, or none at all."""
+
+FILES_EACH = 11
+"""One in so many runs is on the product's own disks, which takes twice as long."""
 
 OPENINGS: tuple[Story | str, ...] = ("chance", "meddler", *STORIES, "chance", "meddler")
 """Where trouble comes from at first, by the seed."""
@@ -73,8 +79,17 @@ def refusal_is_death(seed: int) -> bool:
     return begins_with not in WITHOUT_PROOFS
 
 
+def on_files(seed: int) -> bool:
+    """Whether the disks of this run are the product's own, on files."""
+    return seed % FILES_EACH == FILES_EACH - 1
+
+
 def run(
-    seed: int, *, trace: Callable[[str], None] | None = None, watch_votes: bool = True
+    seed: int,
+    *,
+    trace: Callable[[str], None] | None = None,
+    watch_votes: bool = True,
+    files: bool = False,
 ) -> Summary:
     """Run one seed.
 
@@ -82,6 +97,7 @@ def run(
         seed: decides everything.
         trace: takes the lines of a readable trace.
         watch_votes: see ``ConfigurationChecks``.
+        files: whether the disks are on files whatever the seed says.
 
     Raises:
         InvariantError: a promise was broken.
@@ -93,11 +109,18 @@ def run(
         patch("chainchat.chain.departures.FREE", free),
         patch("chainchat.server.applying.RECORDS_AT_ONCE", 1),
         patch("chainchat.server.node.CHECKPOINT_SECONDS", 0.0),
+        cabinet() if files or on_files(seed) else nullcontext() as disks,
     ):
-        return _run(seed, trace, watch_votes=watch_votes)
+        return _run(seed, trace, disks, watch_votes=watch_votes)
 
 
-def _run(seed: int, trace: Callable[[str], None] | None, *, watch_votes: bool) -> Summary:
+def _run(
+    seed: int,
+    trace: Callable[[str], None] | None,
+    disks: Cabinet | None,
+    *,
+    watch_votes: bool,
+) -> Summary:
     spares = ("spare",) if seed % 5 == 4 or opening(seed) in WITH_A_SPARE else ()
     world = World(
         seed,
@@ -106,7 +129,11 @@ def _run(seed: int, trace: Callable[[str], None] | None, *, watch_votes: bool) -
         node_class=TracedNode,
         trace=trace,
         refusal_is_death=refusal_is_death(seed),
+        new_disk=MemoryDisk if disks is None else disks.new_disk,
+        hidden="" if disks is None else f"{disks.root}/",
     )
+    if disks is not None:
+        disks.clock = lambda: world.clock.now
     records = Records()
     clients = [
         Client(world, name, records, window=world.random.choice((1, 4, 16)), person=name == "dan")

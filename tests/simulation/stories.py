@@ -146,15 +146,40 @@ def gone_on_alone(stage: Stage) -> Plot:
 
 
 def all_die(stage: Stage) -> Plot:
-    """Everybody dies, once or twice, and one comes back with less on its disk than it had."""
+    """Everybody dies, once or twice, and one or two come back with less on their disks than before.
+
+    What one of two has lost, the other may have or not.
+    """
     for _ in range(stage.random.choice((1, 2, 2))):
         stage.kill(*stage.random.sample(stage.members, 3))
         stage.back_up(*stage.members)
         yield stage.moment(0.0, 0.1)
-        mishap = stage.random.choice((stage.lie, stage.restore))
-        mishap(stage.random.choice(stage.members))
+        for position in stage.random.sample(stage.members, stage.random.choice((1, 2))):
+            mishap = stage.random.choice((stage.lie, stage.lie, stage.restore))
+            mishap(position)
         stage.start(*stage.members)
         yield stage.moment(0.5, 1.5) * SUSPECT_AFTER
+
+
+def two_lost_ends(stage: Stage) -> Plot:
+    """All die, and the disks of A and B have lost their ends. B votes for a resume before C does.
+
+    A copies what C has more, and B does not hear of that at once. The chain has to wait for it.
+    """
+    a, b, c = stage.members
+    stage.kill(*stage.random.sample(stage.members, 3))
+    stage.lie(a)
+    stage.lie(b)
+    stage.start(*stage.members)
+    if not (yield Sends(a, Propose, c, within=SUSPECT_AFTER)):
+        return
+    stage.hold(c, a)
+    yield stage.moment(0.2, 0.4) * SUSPECT_AFTER
+    stage.hold(a, b)
+    stage.let(c, a)
+    yield stage.moment(0.2, 0.4) * SUSPECT_AFTER
+    stage.let(a, b)
+    yield SUSPECT_AFTER / 2
 
 
 def last_of_three(stage: Stage) -> Plot:
@@ -530,6 +555,7 @@ STORIES: tuple[Story, ...] = (
     forgotten_vote,
     gone_on_alone,
     all_die,
+    two_lost_ends,
     last_of_three,
     one_falls_silent,
     last_word,

@@ -1,7 +1,10 @@
-"""The judge of what simulated clients were told sees what is wrong."""
+"""The judge of what simulated clients were told sees what is wrong; and what planted bugs are."""
+
+import pytest
 
 from tests.simulation.checks import read_in_time, sent_in_time
 from tests.simulation.clients import READ_MESSAGES, Read
+from tests.simulation.planted import PLANTED
 
 IDS = [3, 5, 8]
 
@@ -43,3 +46,10 @@ def test_a_read_shows_as_many_as_were_asked_for():
     assert read_in_time(Read(0, many[-READ_MESSAGES:]), many)[0]
     assert not read_in_time(Read(0, many[-READ_MESSAGES + 1 :]), many)[0]
     assert not read_in_time(Read(0, many[-READ_MESSAGES - 1 :]), many)[0]
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_no_planted_bug_depends_on_what_a_constructor_takes(name):
+    bug, _ = PLANTED[name]
+    own = [kind for kind in getattr(bug, "__mro__", ()) if kind.__module__.startswith("tests.")]
+    assert not any({"__init__", "__new__"} & vars(kind).keys() for kind in own)

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from chainchat.server.applying import StateMismatchError
 from tests.simulation.checks import InvariantError
 from tests.simulation.crowds import run_crowd
 from tests.simulation.histories import run_two_histories
-from tests.simulation.planted import CROWD, HISTORIES, PLANTED, planted
+from tests.simulation.planted import CROWD, FILES, HISTORIES, PLANTED, planted
 from tests.simulation.scenario import Summary, opening, run
 from tests.simulation.world import EVENTS
 
@@ -62,6 +63,8 @@ def _first_catch(name: str) -> tuple[int, str] | None:
         return _first_catch_of(run_crowd, CROWDS, name)
     if story == HISTORIES:
         return _first_catch_of(run_two_histories, TWO_HISTORIES, name)
+    if story == FILES:
+        return _first_catch_of(partial(run, files=True), SEEDS_TO_CATCH, name)
     seeds = sorted(range(SEEDS_TO_CATCH), key=lambda seed: opening(seed) is not story)
     with planted(name):
         for seed in seeds if story else range(SEEDS_TO_CATCH):
@@ -134,6 +137,11 @@ def test_every_planted_bug_is_caught(capsys):
 def test_a_seed_replays_to_the_same_trace(seed):
     """Also in another process, where sets of strings have another order."""
     _replays(run, seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_on_files_replays_to_the_same_trace(seed):
+    _replays(partial(run, files=True), seed, "--files")
 
 
 @pytest.mark.parametrize("seed", range(3))

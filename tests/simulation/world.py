@@ -22,7 +22,7 @@ from chainchat.server.node import AnyEffect, Node, Replied, begin_life
 from chainchat.storage import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
-from tests.simulation.disk import Disk
+from tests.simulation.disk import Disk, MemoryDisk
 from tests.simulation.network import PORT, Network
 from tests.simulation.work import PricedDisk
 
@@ -189,7 +189,22 @@ class World:
         trace: Callable[[str], None] | None = None,
         priced: bool = False,
         refusal_is_death: bool = True,
+        new_disk: Callable[[Any], Disk] = MemoryDisk,
+        hidden: str = "",
     ) -> None:
+        """A world in which nothing runs yet.
+
+        Args:
+            seed: decides everything.
+            founding: positions in founding order.
+            spares: the other positions.
+            node_class: of the nodes.
+            trace: takes the lines of a readable trace.
+            priced: whether work takes time, see ``work``.
+            refusal_is_death: as in ``chain.ini``.
+            new_disk: makes an empty disk, for a machine.
+            hidden: what is left out of the trace, because it is not the same in each replay.
+        """
         self.random = random.Random(seed)
         self.clock = WorldClock()
         self.network = Network(self)
@@ -209,6 +224,8 @@ class World:
         self.after_step: list[Callable[[], None]] = []
         self._node_class = node_class
         self._trace = trace
+        self._new_disk = new_disk
+        self._hidden = hidden
         self._lives: set[tuple[str, int]] = set()
         self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
@@ -220,7 +237,7 @@ class World:
         rate = self.random.uniform(1 - DRIFT, 1 + DRIFT)
         clock = HostClock(self.clock, rate, lambda call: self.on_host(name, call))
         host = Host(position, name, clock)
-        host.disk = Disk(Machine(self, host))
+        host.disk = self._new_disk(Machine(self, host))
         return host
 
     def machine(self, name: str) -> Host:
@@ -249,7 +266,8 @@ class World:
     def note(self, text: str) -> None:
         """A line of the readable trace."""
         if self._trace is not None:
-            self._trace(f"{self.clock.now:9.4f}  {text}")
+            said = text.replace(self._hidden, "") if self._hidden else text
+            self._trace(f"{self.clock.now:9.4f}  {said}")
 
     # --- running
 
@@ -311,6 +329,7 @@ class World:
             record = begin_life(host.disk, lambda: f"{host.position}{host.disks}", self._step(host))
         except StorageError as error:
             self.note(f"{host.name} does not start: {error}")
+            host.disk.crash()
             return
         self._lives.add((record.id, record.incarnation))
         host.node = node = self._node_class(
@@ -449,7 +468,7 @@ class World:
         """An empty disk, in place of a dead process's."""
         self.note(f"{host.name} gets an empty disk")
         host.disks += 1
-        host.disk = Disk(Machine(self, host))
+        host.disk = self._new_disk(Machine(self, host))
         host.newest_disk = None
 
     def newest_configuration(self) -> Configuration:
