@@ -98,6 +98,23 @@ def running(
                 process.kill()
 
 
+def test_what_the_tests_start_can_be_interrupted_though_they_cannot():
+    """Who starts them with ``&`` in a script lets them ignore SIGINT."""
+    shown = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    code = f"""
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from conftest import let_children_be_interrupted
+let_children_be_interrupted()
+signal.raise_signal(signal.SIGINT)
+subprocess.run([sys.executable, "-c", {shown!r}], check=True)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "tests", capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "True\n"
+
+
 @pytest.fixture
 def checkout(tmp_path):
     """A folder with the scripts in it, and a space in its name."""
