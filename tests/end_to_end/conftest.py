@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cluster import Cluster, last_words
 from faulty_disks import NoCompilerError, make_library
+from networks import Networks, NotPermittedError
 
 NewCluster = Callable[..., Cluster]
 
@@ -84,6 +85,20 @@ def library(tmp_path_factory: pytest.TempPathFactory, skip_or_fail: Callable[[st
     except NoCompilerError as error:
         skip_or_fail(str(error))
         raise
+
+
+@pytest.fixture
+def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
+    """A machine for every node; the test is outside, from where it reaches all of them."""
+    try:
+        made = Networks(("head", "middle", "tail"))
+    except FileNotFoundError:
+        skip_or_fail("iproute2 is not installed")
+        raise
+    except NotPermittedError as error:
+        pytest.skip(str(error))
+    with made:
+        yield made
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from cluster import Cluster, wait_for_log
 from load import History, Load, histories, settle
-from networks import Networks, NotPermittedError
+from networks import Networks
 from talking import Person
 
 NewCluster = Callable[..., Cluster]
@@ -35,20 +35,6 @@ PAUSE = 0.1
 """Seconds that a program waits after each answer: a busy machine must not pass for a silent one."""
 
 DARK = "said in the dark"
-
-
-@pytest.fixture
-def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
-    """A machine for every node; the test is outside, from where it reaches all of them."""
-    try:
-        made = Networks(POSITIONS)
-    except FileNotFoundError:
-        skip_or_fail("iproute2 is not installed")
-        raise
-    except NotPermittedError as error:
-        pytest.skip(str(error))
-    with made:
-        yield made
 
 
 @pytest.fixture
