@@ -312,7 +312,7 @@ async def test_of_two_with_the_same_data_the_member_at_its_address_is_linked(
     original = head(alone)
     copy = head(alone, port=9, incarnation=7)
     if there_first == "copy":  # before there is a chain, nobody can tell
-        alone.links["tail"]._configured.pop("head")
+        alone.links["tail"]._places.configured.pop("head")
         stray = await alone.dial("tail", as_=copy)
         await until(lambda: linked(alone, "tail", "head", 7))
     alone.receivers["tail"].members["head"] = original.member

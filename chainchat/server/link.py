@@ -33,6 +33,7 @@ from chainchat.config import is_position
 from chainchat.server.boxes import BODY, boxed, leading_messages
 from chainchat.server.interfaces import Timer
 from chainchat.server.lanes import CHAIN, LANES, LOOK
+from chainchat.server.places import COPIED
 from chainchat.server.writing import write_at_once
 
 if TYPE_CHECKING:
@@ -48,9 +49,6 @@ LONGEST_SHOWN = 32
 
 ALARM = "ALARM: "
 """How a line begins that an operator has to see."""
-
-COPIED = "has a copy of the data of "
-"""How an objection begins that is an alarm at both ends."""
 
 KEY_OCTETS = 16
 """Of a link's key."""

@@ -58,7 +58,6 @@ from chainchat.server.interfaces import Clock, Timer
 from chainchat.server.lanes import CHAIN, COPY, LOOK, MEMBERSHIP, lane_of
 from chainchat.server.link import (
     ALARM,
-    COPIED,
     DialsItselfError,
     Identity,
     Link,
@@ -66,6 +65,7 @@ from chainchat.server.link import (
     NotLinkedError,
     RefusedHelloError,
 )
+from chainchat.server.places import Places, shown
 from chainchat.server.trials import Trials
 from chainchat.server.trying import Trying
 
@@ -166,7 +166,7 @@ class Links:
         self._complaints = Complaints()
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
-        self._configured = dict(self._nodes)
+        self._places = Places(self._nodes, self._member)
         self._announced: dict[str, Member] = {}
         """What the others said of themselves when they were last linked."""
 
@@ -458,7 +458,7 @@ class Links:
             return succeed(None)
         now = self.clock.seconds()
         heard = now - holder.heard < self.identity.suspect_after
-        match judge(member, held_by, self._rightful(position), heard=heard):
+        match judge(member, held_by, self._places.rightful(position), heard=heard):
             case Verdict.REFUSED:
                 return _refused(_second(held_by))
             case Verdict.TRIAL:
@@ -479,10 +479,10 @@ class Links:
                 self.meet([member])
             node = self._nodes[position]
             if (node.host, node.chain_port) != member.address:
-                known = _place((node.host, node.chain_port))
+                known = shown((node.host, node.chain_port))
                 return _refused(
                     f"is not at {known}, where chain.ini has {position}, but at "
-                    f"{_place(member.address)!r}"
+                    f"{shown(member.address)!r}"
                 )
             self._dial_now(position)
         return fail(DialsItselfError(f"{self.identity.member.position} dials {position}"))
@@ -499,18 +499,13 @@ class Links:
         link.displaces = current
         return succeed(None)
 
-    def _rightful(self, position: str) -> tuple[str, int] | None:
-        """Where a position should be."""
-        member = self._receiver.member(position) if self._receiver is not None else None
-        if member is not None:
-            return member.address
-        node = self._configured.get(position)
-        return None if node is None else (node.host, node.chain_port)
+    def _member(self, position: str) -> Member | None:
+        return None if self._receiver is None else self._receiver.member(position)
 
     def _is_known(self, position: str) -> bool:
-        if position in self._configured or position in self.identity.founding:
+        if position in self._places.configured or position in self.identity.founding:
             return True
-        return self._receiver is not None and self._receiver.member(position) is not None
+        return self._member(position) is not None
 
     def _has_space_for(self, position: str) -> bool:
         """Whether a position is known, or one of few that are not."""
@@ -624,41 +619,18 @@ class Links:
             self._receiver.receive(position, message)
 
     def copied_from(self, member: Member) -> str:
-        """Why ``member`` must be a copy of another node's data; empty if it need not be.
-
-        Two that have the same data are told apart by their places: a member's is the one that the
-        configuration has, or ``chain.ini``, by which an operator says that it has moved.
-        """
-        for other in self._known_holders(member.id):
-            if _same_place(other, member) or self._is_at_home(member, other):
-                continue
-            return f"{COPIED}{other.position}, which is at {_place(other.address)}"
-        return ""
+        """Why ``member`` must be a copy of another node's data; empty if it need not be."""
+        return self._places.copied_from(member, self._known_holders(member.id))
 
     def _known_holders(self, node_id: str) -> Iterable[Member]:
         """Who has the data ``node_id``: the member, then whoever is connected."""
-        if self._receiver is not None:
-            for position in [*self._nodes, self.identity.member.position]:
-                other = self._receiver.member(position)
-                if other is not None and other.id == node_id:
-                    yield other
+        for position in [*self._nodes, self.identity.member.position]:
+            other = self._member(position)
+            if other is not None and other.id == node_id:
+                yield other
         for (_, lane), link in self._links.items():
             if lane == CHAIN and link.peer is not None and link.peer.member.id == node_id:
                 yield link.peer.member
-
-    def _is_at_home(self, member: Member, other: Member) -> bool:
-        """Whether ``member`` is where its position should be, and ``other`` is not."""
-        if member.position != other.position and not self._is_rightful(member):
-            return False
-        configured = self._configured.get(member.position)
-        moved = configured is not None and member.address == (
-            configured.host,
-            configured.chain_port,
-        )
-        return moved or (self._is_rightful(member) and not self._is_rightful(other))
-
-    def _is_rightful(self, member: Member) -> bool:
-        return member.address == self._rightful(member.position)
 
     def paused(self, link: Link, *, paused: bool) -> None:
         """A link's transport is full, or empty again."""
@@ -690,13 +662,4 @@ def _refused(reason: str) -> Deferred[None]:
 def _second(holder: Member) -> str:
     """What a process is that claims the position of another one."""
     position = holder.position
-    return f"is a second {position}: {position} is linked from {_place(holder.address)}"
-
-
-def _place(address: tuple[str, int]) -> str:
-    return f"{address[0]}:{address[1]}"
-
-
-def _same_place(one: Member, other: Member) -> bool:
-    """Whether two lives are of one node, where it was."""
-    return one.position == other.position and one.address == other.address
+    return f"is a second {position}: {position} is linked from {shown(holder.address)}"
