@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Held, Message
-from chainchat.server.lanes import CHAIN, MEMBERSHIP, lane_of
+from chainchat.server.lanes import CHAIN, COPY, MEMBERSHIP, lane_of
 from chainchat.server.node import Node
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ class Network:
             assert peer.node is not None
             do = partial(_linked, peer.position, peer.node.me, peer.node.held)
             self._carry(connection, peer.name, host.name, do, None)
+            for lane in (MEMBERSHIP, COPY):  # they are opened beside a chain lane that is there
+                connection.due[host.name, lane] = connection.due[host.name, CHAIN]
         dialler, answerer = hosts
         assert answerer.node is not None
         self._carry(connection, answerer.name, dialler.name, _reached(answerer.node.me), None)
