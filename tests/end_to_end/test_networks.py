@@ -338,6 +338,25 @@ def test_neighbours_that_lose_each_other_wait_for_the_network(
     crowd.settle()
 
 
+@pytest.mark.parametrize(("stopped", "other"), [("head", "middle"), ("middle", "head")])
+def test_of_neighbours_that_lose_each_other_an_operator_may_stop_one(
+    networks: Networks, cluster: Cluster, crowd: Crowd, stopped: str, other: str
+) -> None:
+    rest = others(stopped)
+    networks.part(stopped, other)
+    crowd.told(other, stopped)
+    cluster[stopped].stop()
+    assert cluster.members(*rest) == rest
+    crowd.talks(*rest)
+    cluster[stopped].start()
+    wait_for_log(cluster[stopped], "this node is catching up with the chain")
+    crowd.talks(*rest)
+    assert cluster.members(*rest) == rest
+    networks.heal()
+    assert cluster.members() == [*rest, stopped]
+    crowd.settle()
+
+
 def test_three_that_lose_each_other_wait_for_the_network(
     networks: Networks, cluster: Cluster, crowd: Crowd
 ) -> None:
