@@ -3,6 +3,7 @@
 import gc
 import inspect
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +31,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "reactor: the test uses the reactor of this process")
+    let_children_be_interrupted()
+
+
+def let_children_be_interrupted() -> None:
+    """In a script, what is started with ``&`` ignores SIGINT, and all that this starts would.
+
+    What a process handles, be it by doing nothing, is not ignored any more by what it starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
+from patience import DEADLINE
+
 from chainchat.chat import machine
 from chainchat.chat.human import Human
 from chainchat.chat.lines import TOO_LONG, LineSplitter, clean
@@ -30,7 +32,6 @@ from chainchat.chat.requests import (
 )
 from chainchat.chat.voice import ChainView, Message
 
-DEADLINE = 20.0  # seconds that anything may take in a test
 MAX_LINE = 1024
 NOON = 1_795_348_987_120  # 2026-11-22T12:03:07.120Z
 

@@ -13,7 +13,7 @@ from twisted.logger import globalLogPublisher
 from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import encode
+from chainchat.chain.messages import Held, encode
 from chainchat.config import NodeSettings
 from chainchat.server.link import PROTOCOL_VERSION, Hello, Identity
 from chainchat.server.links import Links
@@ -35,8 +35,11 @@ class Receiver:
         self.refusals = set()
         self.members = {}
         self.reach = {}
+        self.held = Held()
+        self.held_by = {}
 
-    def linked(self, position, member):
+    def linked(self, position, member, its):
+        self.held_by[position] = its
         self.heard.append(("linked", position, member.incarnation))
 
     def unlinked(self, position):
@@ -104,13 +107,18 @@ class Rim:
     def heard(self, position):
         return self.receivers[position].heard
 
-    async def dial(self, position, *, as_=None, lane=b"chain"):
-        """A connection to a node's port; with ``as_`` it says who it is."""
+    async def dial(self, position, *, as_=None, lane=b"chain", key=None):
+        """A connection to a node's port; with ``as_`` it says who it is.
+
+        A chain lane has the ``key`` for a membership lane then.
+        """
         port = self.settings[position].chain_port
         client = await TCP4ClientEndpoint(reactor, HERE, port).connect(Dialler())
         self.dialled.append(client)
         if as_ is not None:
-            await client.callRemote(Hello, identity=msgpack.encode(as_), lane=lane)
+            said = msgpack.encode(as_)
+            answer = await client.callRemote(Hello, identity=said, lane=lane, key=key)
+            client.key = answer["key"]
         return client
 
     async def close(self):
@@ -131,6 +139,7 @@ class Dialled(amp.AMP):
         super().__init__()
         self.boxes = []
         self.closed = False
+        self.key = None
 
     def makeConnection(self, transport):  # noqa: N802 - Twisted's name
         amp.BinaryBoxProtocol.makeConnection(self, transport)

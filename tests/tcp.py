@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from patience import DEADLINE
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
@@ -10,7 +11,6 @@ from twisted.internet.task import deferLater
 reactor: Any = installed_reactor
 
 HERE = "127.0.0.1"
-DEADLINE = 10.0
 
 
 async def until(condition: Callable[[], Any]) -> None:

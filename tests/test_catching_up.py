@@ -1,5 +1,7 @@
 """Catching up: a learner gets the log of a tail, cuts what that does not have, and keeps up."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -294,7 +296,7 @@ def test_it_writes_an_answer_that_comes_in_parts_in_one_go():
     assert ask == Send("tail", Fetch(EPOCH, ME, EntryId(1, 5)))
 
 
-def test_when_a_part_is_lost_it_asks_again_and_believes_no_part_that_comes_late():
+def test_when_a_part_is_lost_it_keeps_what_it_has_and_asks_for_what_follows():
     log = log_of()
     learner = learner_with(log)
     list(learner.begin("tail", EPOCH, 0.0))
@@ -302,13 +304,32 @@ def test_when_a_part_is_lost_it_asks_again_and_believes_no_part_that_comes_late(
     carry_out(log, learner.copied("tail", first, 0.0))
     carry_out(log, learner.copied("tail", third, 0.0))
     assert everything(log) == ()
-    assert list(learner.tick(SUSPECT_AFTER)) == [Send("tail", Fetch(EPOCH, ME, EntryId()))]
-    carry_out(log, learner.copied("tail", second, SUSPECT_AFTER))
-    carry_out(log, learner.copied("tail", third, SUSPECT_AFTER))
-    assert everything(log) == ()
-    for part in (first, second, third):
+    took, asked = carry_out(log, learner.tick(SUSPECT_AFTER))
+    assert took == Take(entries(1, 1), committed=True)
+    assert asked == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    for part in (third, first, second, third):
         carry_out(log, learner.copied("tail", part, SUSPECT_AFTER))
     assert everything(log) == entries(*[1] * 5)
+
+
+def test_the_more_often_it_asks_in_vain_for_what_is_there_the_longer_it_waits():
+    """On a link so narrow that no part comes in time it would be sent the same for ever."""
+    log = log_of()
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    parts = in_parts(1, 1, 1, 1)
+    carry_out(log, learner.copied("tail", parts[0], 0.0))
+    asked = []
+    for tick in range(1, 200):
+        now = tick * SUSPECT_AFTER / 10
+        asked += [now for effect in carry_out(log, learner.tick(now)) if isinstance(effect, Send)]
+    waited = [later - now for now, later in pairwise([0.0, *asked])]
+    steps = (0.6, 1.1, 2.1, 4.1, 4.1, 4.1)
+    assert waited == pytest.approx([step * SUSPECT_AFTER for step in steps])
+    for part in parts[1:]:
+        carry_out(log, learner.copied("tail", part, now))
+    assert everything(log) == entries(*[1] * 4)
+    assert len(list(learner.tick(now + 2.1 * SUSPECT_AFTER))) == 1  # what came took half of it
 
 
 def test_it_does_not_ask_again_while_parts_come():

@@ -18,7 +18,8 @@ from pathlib import Path
 import pexpect.fdpexpect
 import pyte
 import pytest
-from fake_room import DEADLINE, Server
+from fake_room import Server
+from patience import DEADLINE
 
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import Acknowledge

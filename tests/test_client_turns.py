@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from patience import DEADLINE
 
 from chainchat.client import events
 from chainchat.client.backlog import MOST_CHARACTERS, MOST_LINES, Backlog
@@ -16,7 +17,6 @@ from chainchat.client.engine import Engine
 from chainchat.client.output import WRITE_OCTETS, WRITES, Output
 from chainchat.client.pipe import LONGEST_LINE, read_lines
 
-DEADLINE = 20.0
 TIME = "2026-11-22T11:03:07.120Z"
 
 

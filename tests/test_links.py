@@ -1,17 +1,30 @@
-"""Links: which connection counts, what is heard on it, and the copy lane."""
+"""Links: which connection counts, what is heard on it, and the lanes beside it."""
 
 import pytest
 import pytest_twisted
 from links_rim import identity, lines_logged, linked, open_rim
 from msgspec.structs import replace
 from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.internet.error import ConnectionLost
 
-from chainchat.chain.messages import Ack, Copied, EntryId, Fetch, Ping, Submission, Submit, encode
+from chainchat.chain.messages import (
+    Ack,
+    Copied,
+    Entry,
+    EntryId,
+    Fetch,
+    Forward,
+    Held,
+    Ping,
+    Submission,
+    Submit,
+    encode,
+)
 from chainchat.server import link as link_module
 from chainchat.server.boxes import boxed
 from chainchat.server.detector import LAST_PAUSE
+from chainchat.server.link import NotLinkedError, RefusedHelloError
 
 pytestmark = pytest.mark.reactor
 
@@ -58,6 +71,17 @@ async def test_two_nodes_are_linked_and_hear_each_other_in_order(pair, logged):
     assert pair.receivers["tail"].messages() == [("head", Ack(1, seq)) for seq in range(100)]
     assert pair.receivers["head"].messages() == [("tail", Ack(2, seq)) for seq in range(100)]
     assert "head: linked with tail" in logged
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_hello_says_what_its_node_holds_at_that_moment(pair):
+    mine, later, its = (Held(3, 7, EntryId(2, seq, b"digest")) for seq in (9, 10, 11))
+    head, tail = pair.receivers["head"], pair.receivers["tail"]
+    head.held, tail.held = mine, its
+    await until(lambda: (head.held_by, tail.held_by) == ({"tail": its}, {"head": mine}))
+    head.held = later
+    pair.links["head"]._links["tail", "chain"].close()
+    await until(lambda: tail.held_by == {"head": later})
 
 
 @pytest_twisted.ensureDeferred
@@ -227,6 +251,98 @@ async def test_who_says_nothing_is_not_waited_for(alone, monkeypatch):
     await until(lambda: client.closed)
 
 
+# --- the membership lane -----------------------------------------------------------------
+
+
+def ping(position, nonce):
+    return Ping(identity(position).member, nonce, 1)
+
+
+async def with_a_membership_lane(rim):
+    """The head's chain lane and membership lane, made by the test."""
+    chain = await rim.dial("tail", as_=identity("head"))
+    await until(lambda: linked(rim, "tail", "head"))
+    aside = await rim.dial("tail", as_=identity("head"), lane=b"membership", key=chain.key)
+    await until(lambda: ("head", "membership") in rim.links["tail"]._links)
+    return chain, aside
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_said_about_configurations_does_not_stand_behind_bulk(alone):
+    chain, aside = await with_a_membership_lane(alone)
+    links = alone.links["tail"]
+    chain.transport.pauseProducing()
+    bulk = Forward(1, EntryId(), (Entry(1, 1, "a", 1, 1, b"x" * 50_000),), 0)
+    while ("paused", "head", True) not in alone.heard("tail"):
+        links.send("head", bulk)
+    links.send("head", ping("tail", 1))
+    await until(lambda: aside.boxes)
+    assert [kind for kind, _ in aside.boxes] == ["Ping"]
+    aside.say(ping("head", 2))
+    await until(alone.receivers["tail"].messages)
+    assert alone.receivers["tail"].messages() == [("head", ping("head", 2))]
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_dials_the_chain_lane_opens_the_membership_lane_and_again_if_it_ends(pair):
+    lanes = [pair.links["head"]._links, pair.links["tail"]._links]
+    await until(lambda: all(len(links) == 2 for links in lanes))
+    lanes[1]["head", "membership"].close()
+    await until(lambda: all(len(links) == 1 for links in lanes))
+    said = Ping(pair.links["tail"].identity.member, 1, 1)
+    pair.links["tail"].send("head", said)  # on the chain lane meanwhile
+    await until(lambda: pair.receivers["head"].messages() == [("tail", said)])
+    await until(lambda: all(len(links) == 2 for links in lanes))
+    assert ("unlinked", "tail") not in pair.heard("head")
+    assert ("unlinked", "head") not in pair.heard("tail")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_membership_lane_ends_with_its_chain_lane(alone):
+    chain, aside = await with_a_membership_lane(alone)
+    chain.transport.abortConnection()
+    await until(lambda: aside.closed)
+    assert alone.links["tail"]._links == {}
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_membership_lane_ends_when_another_chain_lane_takes_the_place_of_its_own(
+    alone, monkeypatch
+):
+    monkeypatch.setattr("chainchat.server.links.TRIAL", 0.01)
+    _, aside = await with_a_membership_lane(alone)
+    await alone.dial("tail", as_=identity("head", incarnation=2))
+    await until(lambda: aside.closed)
+    assert linked(alone, "tail", "head", incarnation=2)
+
+
+@pytest.mark.parametrize("key", [None, b"", b"guessed"])
+@pytest_twisted.ensureDeferred
+async def test_nobody_opens_a_membership_lane_beside_the_link_of_another(alone, key, logged):
+    chain = await alone.dial("tail", as_=identity("head"))
+    await until(lambda: linked(alone, "tail", "head"))
+    before = list(logged)
+    with pytest.raises(NotLinkedError):
+        await alone.dial("tail", as_=identity("head"), lane=b"membership", key=key)
+    other = identity("head", incarnation=2)
+    with pytest.raises(NotLinkedError):  # with the key, but in another life
+        await alone.dial("tail", as_=other, lane=b"membership", key=chain.key)
+    await until(lambda: all(client.closed for client in alone.dialled[1:]))
+    assert set(alone.links["tail"]._links) == {("head", "chain")}
+    assert logged == before
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_speaks_on_the_membership_lane_alone_keeps_its_link(alone, monkeypatch):
+    monkeypatch.setattr("chainchat.server.links.TRIAL", 0.1)
+    _, aside = await with_a_membership_lane(alone)
+    claim = ensureDeferred(alone.dial("tail", as_=identity("head", incarnation=2)))
+    await until(lambda: alone.links["tail"]._trials)
+    aside.say(ping("head", 1))
+    with pytest.raises(RefusedHelloError, match="at the same address"):
+        await claim
+
+
 # --- the copy lane -----------------------------------------------------------------------
 
 
@@ -239,11 +355,8 @@ async def test_what_is_copied_goes_on_a_connection_of_its_own(pair):
     await until(lambda: pair.receivers["head"].messages() == [("tail", fetch)])
     pair.links["head"].send("tail", copied)
     await until(lambda: pair.receivers["tail"].messages() == [("head", copied)])
-    lanes = [set(links._links) for links in pair.links.values()]
-    assert lanes == [
-        {("tail", "chain"), ("tail", "copy")},
-        {("head", "chain"), ("head", "copy")},
-    ]
+    lanes = [{lane for _, lane in links._links} for links in pair.links.values()]
+    assert lanes == [{"chain", "membership", "copy"}] * 2
 
 
 @pytest_twisted.ensureDeferred
@@ -354,7 +467,7 @@ async def test_who_was_dialled_and_is_slow_to_answer_is_not_dialled_again(pair, 
     answered = link_module.Link._answered
 
     def late(link, answer):
-        reactor.callLater(0.1, answered, link, answer)
+        reactor.callLater(0.1 if link.lane == "chain" else 0, answered, link, answer)
 
     monkeypatch.setattr(link_module.Link, "_answered", late)
     new = identity("head", incarnation=2, port=pair.settings["head"].chain_port)

@@ -283,13 +283,12 @@ async def test_whoever_is_linked_is_looked_at_where_it_says_it_is(pair):
     receivers = pair.receivers
     await until(lambda: receivers["head"].reach == {("tail", at["tail"]): ("id-tail", 1)})
     await until(lambda: receivers["tail"].reach == {("head", at["head"]): ("id-head", 1)})
-    assert not pair.links["tail"]._looks
-    assert not pair.links["head"]._looks
+    for position in ("head", "tail"):
+        await until(lambda at=position: not pair.links[at]._looks)
 
 
 @pytest_twisted.ensureDeferred
 async def test_who_is_not_where_it_says_is_linked_and_was_not_reached(alone, monkeypatch):
-    monkeypatch.setattr(links_module, "FIRST_REDIAL", 0.001)
     attempts = []
     connect = Links._connect
     monkeypatch.setattr(
@@ -313,7 +312,7 @@ async def test_of_two_with_the_same_data_the_member_at_its_address_is_linked(
     original = head(alone)
     copy = head(alone, port=9, incarnation=7)
     if there_first == "copy":  # before there is a chain, nobody can tell
-        alone.links["tail"]._configured.pop("head")
+        alone.links["tail"]._places.configured.pop("head")
         stray = await alone.dial("tail", as_=copy)
         await until(lambda: linked(alone, "tail", "head", 7))
     alone.receivers["tail"].members["head"] = original.member

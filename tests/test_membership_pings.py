@@ -25,6 +25,7 @@ from chainchat.chain.messages import (
     ClockReading,
     Decided,
     EntryId,
+    Held,
     Ping,
     Pong,
     Propose,
@@ -106,6 +107,39 @@ def test_another_chains_history_is_an_alarm_and_no_reason_to_part():
     assert isinstance(alarm, Report)
     assert alarm.alarm
     assert alarm.text.startswith("ALARM: ")
+
+
+def greeted(node, its):
+    node.own.last = node.own.committed = MINE
+    alarms = of_kind(node.linked("tail", member("tail"), 0.0, its), Report | TwoHistories)
+    assert all(isinstance(alarm, Report) and alarm.alarm for alarm in alarms)
+    return [alarm.text for alarm in alarms]
+
+
+def test_two_that_say_hello_with_different_histories_say_so_at_once():
+    """The first Pong is asked for in that moment, and judges what follows."""
+    [text] = greeted(active("middle"), Held(1, 0, THEIRS))
+    assert text == (
+        f"ALARM: tail and this node have two histories: there, in epoch 1, {THEIRS} was committed, "
+        f"and here, in epoch 1 (head -> middle -> tail), {MINE}"
+    )
+
+
+def test_two_that_say_hello_with_different_configurations_of_one_epoch_say_so_at_once():
+    [text] = greeted(active("middle"), Held(1, 9, EntryId(1, 6)))
+    assert text == "ALARM: epoch 1 has two configurations: tail has another"
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+@pytest.mark.parametrize("committed", [MINE, EntryId(1, 6), EntryId(), EntryId(1, 8, b"theirs")])
+def test_nobody_is_suspected_who_says_hello_with_more_or_less_of_the_same(epoch, committed):
+    assert greeted(active("middle"), Held(epoch, 9 * epoch, committed)) == []
+
+
+def test_a_node_says_hello_with_what_it_holds():
+    node = active("middle", epoch=3)
+    node.own.last, node.own.committed = THEIRS, MINE
+    assert node.held == Held(3, 0, MINE)
 
 
 @pytest.mark.parametrize("committed", [MINE, EntryId(1, 6), EntryId(), EntryId(1, 8, b"theirs")])

@@ -32,8 +32,11 @@ NEAR_ENTRIES = 1_000
 ANSWER_OCTETS = 1_000_000
 """Octets of entries in one answer, by ``size``."""
 
-ASK_AGAIN = 0.5
-"""Of ``suspect_after``: after so long without an answer the question is asked again."""
+ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
+"""Of ``suspect_after``: after so long without an answer the question is asked again, at first and
+at most. If more is there, it is twice as long each time: on a narrow link a frame takes its time,
+and who asks again too soon is sent the same again.
+"""
 
 
 class Cut(Struct, frozen=True):
@@ -152,6 +155,7 @@ class Learner:
         self._candidate = EntryId()
         self._agreed = False
         self._asked_at = 0.0
+        self._patience = ASK_AGAIN * suspect_after
         self._parts: list[Entry] = []
         """What has come of an answer of which more is to come."""
 
@@ -177,6 +181,7 @@ class Learner:
         self.end = EntryId()
         self.copied_entries = self.copied_octets = 0
         self.began = now
+        self._patience = ASK_AGAIN * self._suspect_after
         yield self._ask(now)
 
     def stop(self) -> None:
@@ -185,11 +190,25 @@ class Learner:
         self.frozen = self._agreed = False
 
     def tick(self, now: float) -> Iterator[Effect]:
-        """Ask again if there was no answer: the question or the answer may be lost."""
-        if self.source is not None and now - self._asked_at > ASK_AGAIN * self._suspect_after:
+        """Ask again if there was no answer: the question or the answer may be lost.
+
+        What has come of it is kept.
+        """
+        if self.source is not None and now - self._asked_at > self._patience:
+            if self._agreed and self.end.is_beyond(self._held):
+                longest = LONGEST_PATIENCE * self._suspect_after
+                self._patience = min(2 * self._patience, longest)
             self.frozen = False
-            self._parts = []
+            yield from self._take()
             yield self._ask(now)
+
+    def _take(self) -> Iterator[Take]:
+        """Write what has come."""
+        entries, self._parts = tuple(self._parts), []
+        if entries:
+            yield Take(entries, self._committed)
+            self.copied_entries += len(entries)
+            self.copied_octets += sum(map(size, entries))
 
     @property
     def _held(self) -> EntryId:
@@ -245,15 +264,11 @@ class Learner:
         self._asked_at = now
         if message.more:
             return
-        entries = tuple(self._parts)
+        self._patience = max(self._patience / 2, ASK_AGAIN * self._suspect_after)
         self.frozen = message.sealed and self._held == message.end
         if not self.frozen:
             yield self._ask(now)  # so the answer is on its way while this one is written
-        self._parts = []
-        if entries:
-            yield Take(entries, self._committed)
-            self.copied_entries += len(entries)
-            self.copied_octets += sum(map(size, entries))
+        yield from self._take()
         if self.frozen:
             yield Send(sender, Synced(self._epoch, self._me, self._log.last, self._identity))
 

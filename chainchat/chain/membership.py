@@ -49,6 +49,7 @@ from chainchat.chain.messages import (
     Decided,
     Declined,
     EntryId,
+    Held,
     Ping,
     Pong,
     Propose,
@@ -359,11 +360,18 @@ class Membership:
             yield from self._send_vote(vote)
         yield from self._act(now)
 
-    def linked(self, position: str, member: Member, now: float) -> Iterator[Effect]:
-        """A connection is there, whose other end says that it is ``member``. It proves nothing."""
+    def linked(
+        self, position: str, member: Member, now: float, its: Held | None = None
+    ) -> Iterator[Effect]:
+        """A connection is there, whose other end says that it is ``member``. It proves nothing.
+
+        ``its``: what it says that it holds. A difference is told; what follows from it, is judged
+        by the first Pong.
+        """
         self._notice_pause(now)
         self._presence.linked(position, member)
         self._compared = {one for one in self._compared if one[0] != position}
+        yield from self._compare_held(position, its or Held())
         yield self._ping(position, now)
         yield from self._act(now)
 
@@ -600,6 +608,30 @@ class Membership:
         yield from self._learn(pong.configuration, now)
         yield from self._act(now)
 
+    @property
+    def held(self) -> Held:
+        """What this node says of itself on a new connection."""
+        configuration = self.configuration
+        return Held(configuration.epoch, configuration.identity, self.own.committed)
+
+    def _compare_held(self, sender: str, its: Held) -> Iterator[Effect]:
+        """*one history*: whether a node that has just been linked is of another chain."""
+        if self.configuration.is_another(its.epoch, its.identity):
+            yield from self.complain(
+                f"ALARM: epoch {its.epoch} has two configurations: {sender} has another"
+            )
+        held = self._held_in_place_of(its.committed)
+        if held != its.committed:
+            yield from self.complain(
+                f"ALARM: {sender} and this node have two histories: there, in epoch {its.epoch}, "
+                f"{its.committed} was committed, and here, in {self.configuration}, {held}"
+            )
+
+    def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
+        """What is committed here where elsewhere ``theirs`` is; the same if nobody can tell."""
+        known = theirs.seq <= self.own.committed.seq
+        return self.own.id_of(theirs.seq) if known else theirs
+
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Effect]:
         """*one history*: of two nodes, the one that knows more to be committed can tell.
 
@@ -609,7 +641,7 @@ class Membership:
             return
         self._compared.add((sender, pong.member.life))
         theirs, mine = pong.committed, self.own.committed
-        held = self.own.id_of(theirs.seq) if theirs.seq <= mine.seq else theirs
+        held = self._held_in_place_of(theirs)
         if held == theirs:
             return
         text = (

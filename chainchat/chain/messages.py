@@ -236,6 +236,20 @@ class ClockReading(Struct, frozen=True, array_like=True):
     wall: Number = 0
 
 
+class Held(Struct, frozen=True):
+    """What a node says on a new connection of what it holds.
+
+    Attributes:
+        epoch: of the newest configuration that it has.
+        identity: of that.
+        committed: its newest entry that it knows to be committed.
+    """
+
+    epoch: Number = 0
+    identity: Number = 0
+    committed: EntryId = EntryId()
+
+
 class Ping(Struct, frozen=True):
     """Are you there, and who are you?"""
 

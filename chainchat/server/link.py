@@ -6,6 +6,7 @@ answer.
 """
 
 import re
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, msgpack
@@ -22,6 +23,7 @@ from chainchat.chain.messages import (
     KINDS,
     UNDECODABLE,
     BadMessageError,
+    Held,
     Message,
     decode,
     encode,
@@ -30,6 +32,8 @@ from chainchat.chain.messages import (
 from chainchat.config import is_position
 from chainchat.server.boxes import BODY, boxed, leading_messages
 from chainchat.server.interfaces import Timer
+from chainchat.server.lanes import CHAIN, LANES, LOOK
+from chainchat.server.places import COPIED
 from chainchat.server.writing import write_at_once
 
 if TYPE_CHECKING:
@@ -46,8 +50,8 @@ LONGEST_SHOWN = 32
 ALARM = "ALARM: "
 """How a line begins that an operator has to see."""
 
-COPIED = "has a copy of the data of "
-"""How an objection begins that is an alarm at both ends."""
+KEY_OCTETS = 16
+"""Of a link's key."""
 
 MAX_UNFINISHED = 262_144
 """Octets after which a box that has not ended is none that a node sends."""
@@ -63,6 +67,7 @@ class Identity(Struct, frozen=True):
         suspect_after: seconds; has to be the same everywhere.
         member: this life of the node.
         refusal_is_death: whether a refused connection proves a death; the same everywhere.
+        held: what it holds at this moment.
     """
 
     version: int
@@ -71,6 +76,7 @@ class Identity(Struct, frozen=True):
     suspect_after: float
     member: Member
     refusal_is_death: bool = True
+    held: Held = Held()
 
     def objection(self, other: "Identity") -> str:
         """Why ``other`` cannot be in a chain with this node; empty if it can."""
@@ -112,16 +118,28 @@ class DialsItselfError(Exception):
     """The other node dials this one: that it was dialled is a hint to do so now."""
 
 
+class NotLinkedError(Exception):
+    """A lane was dialled beside a chain lane that is not there, or not any more."""
+
+
 class Hello(amp.Command):
-    """The first command on a connection, answered with the receiver's own identity."""
+    """The first command on a connection, answered with the receiver's own identity.
 
-    arguments = [(b"identity", amp.String()), (b"lane", amp.String())]
-    response = [(b"identity", amp.String())]
-    errors = {RefusedHelloError: b"REFUSED", DialsItselfError: b"DIALS"}
+    The answer on a chain lane has a key: who brings that, and nobody else, opens a membership lane
+    beside it.
+    """
 
-
-CHAIN, COPY, LOOK = "chain", "copy", "look"
-"""The lanes. On the last only the Hellos are said: who is dialled shows who it is."""
+    arguments = [
+        (b"identity", amp.String()),
+        (b"lane", amp.String()),
+        (b"key", amp.String(optional=True)),
+    ]
+    response = [(b"identity", amp.String()), (b"key", amp.String(optional=True))]
+    errors = {
+        RefusedHelloError: b"REFUSED",
+        DialsItselfError: b"DIALS",
+        NotLinkedError: b"NOT LINKED",
+    }
 
 
 @implementer(IPushProducer)
@@ -131,7 +149,8 @@ class Link(amp.AMP):
     Attributes:
         dialled: the position that this side has dialled, None if the other side did.
         place: the address that it has dialled.
-        lane: CHAIN, COPY or LOOK; empty until the side that has dialled says it.
+        lane: one of ``lanes``; empty until the side that has dialled says it.
+        key: what a chain lane and the membership lane beside it have in common.
         peer: the other's identity, None before its Hello.
         heard: when something came last, monotonic seconds.
         refused: whether one side has refused the other in words.
@@ -141,12 +160,13 @@ class Link(amp.AMP):
     transport: Any
 
     def __init__(
-        self, links: "Links", dialled: str | None, lane: str, place: Address | None
+        self, links: "Links", dialled: str | None, lane: str, place: Address | None, key: bytes
     ) -> None:
         super().__init__()
         self.dialled = dialled
         self.place = place
         self.lane = lane
+        self.key = key
         self.peer: Identity | None = None
         self.heard = 0.0
         self.refused = False
@@ -170,7 +190,10 @@ class Link(amp.AMP):
         self._deadline = self._links.clock.callLater(seconds, self.close)
         if self.dialled is not None:
             greeting = self.callRemote(
-                Hello, identity=self._links.identity_bytes, lane=self.lane.encode()
+                Hello,
+                identity=self._links.identity_bytes,
+                lane=self.lane.encode(),
+                key=self.key or None,
             )
             greeting.addCallbacks(self._answered, self._refused)
 
@@ -200,6 +223,7 @@ class Link(amp.AMP):
             self._turn_away(str(error))
             self.close()
         else:
+            self.key = self.key or answer.get("key") or b""
             self._introduce()
 
     def _refused(self, failure: Failure) -> None:
@@ -211,9 +235,12 @@ class Link(amp.AMP):
         self.close()
 
     @Hello.responder
-    def hello(self, identity: bytes, lane: bytes) -> Deferred[dict[str, bytes]]:
+    def hello(
+        self, identity: bytes, lane: bytes, key: bytes | None = None
+    ) -> Deferred[dict[str, bytes]]:
         """The other side has dialled and says who it is."""
-        self.lane = {COPY.encode(): COPY, LOOK.encode(): LOOK}.get(lane, CHAIN)
+        self.lane = LANES.get(lane, CHAIN)
+        self.key = secrets.token_bytes(KEY_OCTETS) if self.lane == CHAIN else key or b""
         try:
             self._check(identity)
         except RefusedHelloError as error:
@@ -228,7 +255,7 @@ class Link(amp.AMP):
             return {"identity": self._links.identity_bytes}
         # The answer has to be sent before anything else is.
         self._links.clock.callLater(0, self._introduce)
-        return {"identity": self._links.identity_bytes}
+        return {"identity": self._links.identity_bytes, "key": self.key}
 
     def _not_admitted(self, failure: Failure) -> Failure:
         if self._open:
@@ -376,11 +403,13 @@ class LinkFactory(Factory):
         dialled: str | None = None,
         lane: str = "",
         place: Address | None = None,
+        key: bytes = b"",
     ) -> None:
         self._links = links
         self._dialled = dialled
         self._lane = lane
         self._place = place
+        self._key = key
 
     def buildProtocol(self, addr: object) -> Link:  # noqa: ARG002 - Twisted's
-        return Link(self._links, self._dialled, self._lane, self._place)
+        return Link(self._links, self._dialled, self._lane, self._place, self._key)

@@ -1,9 +1,10 @@
 """The chain port: AMP connections with the other nodes.
 
-There are two lanes for each pair of nodes. The *chain* lane is kept open: of each pair, the node
-that is earlier in the founding order dials (newcomers before all), and goes on dialling whenever
-the link is lost. The *copy* lane is opened by a node that copies another's log, so that bulk never
-stands in front of a ping.
+There are up to three lanes for each pair of nodes, so that bulk never stands in front of a ping.
+The *chain* lane is kept open: of each pair, the node that is earlier in the founding order dials
+(newcomers before all), and goes on dialling whenever the link is lost. Beside each it opens the
+*membership* lane, for what is said about configurations, which ends with it; while there is none,
+that goes on the chain lane, too. The *copy* lane is opened by a node that copies another's log.
 
 Whoever connects can say that it is any node, so a claim alone never ends a link that works:
 
@@ -18,6 +19,8 @@ Whoever connects can say that it is any node, so a claim alone never ends a link
   reset. Who comes from another address is welcome if the position belongs there, by the
   configuration or else by ``chain.ini``, and the holder of the link is elsewhere; or if the holder
   was silent for ``suspect_after``. Else it is a second process of the position, and refused.
+- *The membership lane* is opened by whoever has dialled the chain lane, and knows the key that it
+  was answered with there.
 - *The copy lane*: a newer connection takes the place of an older one of the same node. It is
   refused to a process at another address while the position is linked.
 
@@ -31,6 +34,7 @@ Who was refused in words tries again ever more rarely. Strangers who have said n
 positions that nobody here knows, get a few connections between them, and are forgotten with those.
 """
 
+import math
 import random
 import socket
 from collections.abc import Callable, Iterable
@@ -38,31 +42,32 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec import msgpack
+from msgspec.structs import replace
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from chainchat.chain.configuration import Address, Member
-from chainchat.chain.messages import Copied, Differs, Fetch, Message, Synced
+from chainchat.chain.messages import Fetch, Held, Message
 from chainchat.config import NodeSettings
 from chainchat.server.claims import Verdict, judge
 from chainchat.server.complaints import Complaints
 from chainchat.server.detector import Detector
 from chainchat.server.interfaces import Clock, Timer
+from chainchat.server.lanes import CHAIN, COPY, LOOK, MEMBERSHIP, lane_of
 from chainchat.server.link import (
     ALARM,
-    CHAIN,
-    COPIED,
-    COPY,
-    LOOK,
     DialsItselfError,
     Identity,
     Link,
     LinkFactory,
+    NotLinkedError,
     RefusedHelloError,
 )
+from chainchat.server.places import Places, shown
 from chainchat.server.trials import Trials
+from chainchat.server.trying import Trying
 
 CONNECT_SECONDS = 2
 """How long an attempt to connect may take: long enough for one packet to be lost."""
@@ -94,17 +99,18 @@ SILENT_SUSPICIONS = 3
 TCP tries ever more seldom on an old one, and would notice late that the network is back.
 """
 
-COPYING = (Fetch, Differs, Copied, Synced)
-"""The messages of the copy lane."""
-
 log = Logger()
 
 
 class Receiver(Protocol):
     """What the links need of the node."""
 
-    def linked(self, position: str, member: Member) -> None:
-        """A new connection is there, whose other end says that it is ``member``."""
+    @property
+    def held(self) -> Held:
+        """What this node holds, to be said on new connections."""
+
+    def linked(self, position: str, member: Member, its: Held) -> None:
+        """A new connection is there, whose other end says that it is ``member``, and holds that."""
 
     def unlinked(self, position: str) -> None:
         """It ended."""
@@ -133,14 +139,12 @@ class Links:
 
     Attributes:
         identity: this node's.
-        identity_bytes: the same as it is sent.
         clock: the reactor.
     """
 
     def __init__(self, reactor: Any, identity: Identity, nodes: dict[str, NodeSettings]) -> None:
         self.clock: Clock = reactor
         self.identity = identity
-        self.identity_bytes = msgpack.encode(identity)
         self._reactor = reactor
         self._receiver: Receiver | None = None
         self._links: dict[tuple[str, str], Link] = {}
@@ -149,8 +153,10 @@ class Links:
         """Those, too, of which the other end has not said who it is."""
         self._dialling: dict[tuple[str, str], Deferred[Any]] = {}
         self._redials: dict[str, Timer] = {}
-        self._looks: dict[str, Timer] = {}
-        """When a position is looked at again, that did not answer at its address yet."""
+        self._looks = Trying(self.clock, self._look, first=FIRST_REDIAL, last=LAST_LOOK)
+        self._asides = Trying(
+            self.clock, self._open_membership, first=FIRST_REDIAL, last=LAST_REDIAL
+        )
         self._rare: dict[str, float] = {}
         """The next pause before a position is dialled that refuses this node or dials itself."""
         self._first_fetch: dict[str, Message] = {}
@@ -160,9 +166,15 @@ class Links:
         self._complaints = Complaints()
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._nodes = {p: n for p, n in nodes.items() if p != identity.member.position}
-        self._configured = dict(self._nodes)
+        self._places = Places(self._nodes, self._member)
         self._announced: dict[str, Member] = {}
         """What the others said of themselves when they were last linked."""
+
+    @property
+    def identity_bytes(self) -> bytes:
+        """What is said of this node on a new connection."""
+        held = Held() if self._receiver is None else self._receiver.held
+        return msgpack.encode(replace(self.identity, held=held))
 
     def factory(self) -> LinkFactory:
         """For the listening port."""
@@ -177,7 +189,6 @@ class Links:
             members: of the configuration that this node knows.
         """
         self.identity = identity
-        self.identity_bytes = msgpack.encode(identity)
         self._receiver = receiver
         self.meet(member for member in members if member.id != identity.member.id)
         for position in self._nodes:
@@ -194,8 +205,8 @@ class Links:
         for call in self._redials.values():
             if call.active():
                 call.cancel()
-        for position in list(self._looks):
-            self._look_no_more(position)
+        self._looks.stop()
+        self._asides.stop()
         self._trials.stop()
         self._redials, self._strangers, self._rare = {}, {}, {}
         for attempt in list(self._dialling.values()):
@@ -221,8 +232,10 @@ class Links:
 
     def send(self, to: str, message: Message) -> None:
         """See ``Network``."""
-        lane = COPY if isinstance(message, COPYING) else CHAIN
+        lane = lane_of(message)
         link = self._links.get((to, lane))
+        if link is None and lane == MEMBERSHIP:
+            link = self._links.get((to, CHAIN))
         if link is not None:
             link.send(message)
         elif isinstance(message, Fetch) and to in self._nodes:
@@ -259,17 +272,23 @@ class Links:
         lane: str,
         failed: Callable[[], None] = lambda: None,
         place: Address | None = None,
+        key: bytes = b"",
     ) -> None:
-        """One attempt; ``failed`` is called if there is nobody.
+        """One attempt.
 
-        ``place``: where; else where the position is by ``chain.ini`` or by its own words.
+        Args:
+            position: who is dialled.
+            lane: for what.
+            failed: is called if there is nobody.
+            place: where; else where the position is by ``chain.ini`` or by its own words.
+            key: of the chain lane, for a membership lane.
         """
         if (position, lane) in self._dialling:
             return
         node = self._nodes[position]
         host, port = place or (node.host, node.chain_port)
         endpoint = endpoints.TCP4ClientEndpoint(self._reactor, host, port, timeout=CONNECT_SECONDS)
-        factory: Any = LinkFactory(self, position, lane, (host, port))
+        factory: Any = LinkFactory(self, position, lane, (host, port), key)
         attempt = endpoint.connect(factory)
         self._dialling[position, lane] = attempt
 
@@ -302,29 +321,51 @@ class Links:
         self._rare.pop(position, None)
         self._dial(position, FIRST_REDIAL)
 
+    def _open_membership(self, position: str) -> bool:
+        """Open the membership lane beside a chain lane that this side has dialled."""
+        link = self._links.get((position, CHAIN))
+        aside = position, MEMBERSHIP
+        if link is None or link.dialled is None or aside in self._links:
+            return False
+        if not any((other.dialled, other.lane) == aside for other in self._all):
+            self._connect(position, MEMBERSHIP, place=link.place, key=link.key)
+        return True
+
+    def _is_aside(self, link: Link) -> bool:
+        """Whether a membership lane belongs to the chain lane that there is."""
+        assert link.peer is not None
+        holder = self._links.get((link.peer.member.position, CHAIN))
+        if holder is None or holder.peer is None:
+            return False
+        mine, its = (holder.dialled, holder.key), (link.dialled, link.key)
+        return mine == its and bool(link.key) and holder.peer.member == link.peer.member
+
     def limit_silence(self, handle: socket.socket) -> None:
-        """Let the system end a connection whose other end acknowledges nothing. Proves nothing."""
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            milliseconds = int(SILENT_SUSPICIONS * self.identity.suspect_after * 1_000)
-            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+        """Let the system end a connection whose other end acknowledges nothing. Proves nothing.
+
+        Where nothing is said for long, it asks: what is between the two may have forgotten them.
+        """
+        seconds = self.identity.suspect_after
+        options = {
+            "TCP_USER_TIMEOUT": int(SILENT_SUSPICIONS * seconds * 1_000),
+            "TCP_KEEPIDLE": math.ceil(seconds),
+            "TCP_KEEPINTVL": math.ceil(seconds),
+            "TCP_KEEPCNT": SILENT_SUSPICIONS,
+        }
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in options.items():
+            if hasattr(socket, name):
+                handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     # --- who is where
 
-    def _look(self, position: str, pause: float = FIRST_REDIAL) -> None:
+    def _look(self, position: str) -> bool:
         """Dial the address that the other end of a link says it has, until somebody answers."""
-        self._look_no_more(position)
         link = self._links.get((position, CHAIN))
         if link is None or link.peer is None or self._receiver is None:
-            return
-        self._looks[position] = self.clock.callLater(
-            pause, self._look, position, min(2 * pause, LAST_LOOK)
-        )
+            return False
         self._connect(position, LOOK, place=link.peer.member.address)
-
-    def _look_no_more(self, position: str) -> None:
-        look = self._looks.pop(position, None)
-        if look is not None and look.active():
-            look.cancel()
+        return True
 
     def _looked_at(self, link: Link) -> None:
         """*source*: somebody has answered who was dialled."""
@@ -335,12 +376,12 @@ class Links:
         current = self._links.get((link.dialled, CHAIN))
         linked = None if current is None or current.peer is None else current.peer.member
         if linked == member and link.place == member.address:
-            self._look_no_more(link.dialled)
+            self._looks.end(link.dialled)
         self._receiver.reached(link.dialled, host, port, member)
 
     def distrust(self, position: str, reason: str) -> None:
         """See ``Network``."""
-        for lane in (CHAIN, COPY):
+        for lane in (CHAIN, MEMBERSHIP, COPY):
             link = self._links.get((position, lane))
             if link is not None:
                 link.distrust(reason)
@@ -403,6 +444,8 @@ class Links:
         held_by = holder.peer.member if holder is not None and holder.peer is not None else None
         if link.lane == LOOK:
             return succeed(None)
+        if link.lane == MEMBERSHIP:
+            return succeed(None) if self._is_aside(link) else fail(NotLinkedError(position))
         if not self._has_space_for(position):
             return _refused(f"is at a position unknown here, as {MOST_NEWCOMERS} others are")
         if link.lane == COPY:
@@ -415,7 +458,7 @@ class Links:
             return succeed(None)
         now = self.clock.seconds()
         heard = now - holder.heard < self.identity.suspect_after
-        match judge(member, held_by, self._rightful(position), heard=heard):
+        match judge(member, held_by, self._places.rightful(position), heard=heard):
             case Verdict.REFUSED:
                 return _refused(_second(held_by))
             case Verdict.TRIAL:
@@ -436,10 +479,10 @@ class Links:
                 self.meet([member])
             node = self._nodes[position]
             if (node.host, node.chain_port) != member.address:
-                known = _place((node.host, node.chain_port))
+                known = shown((node.host, node.chain_port))
                 return _refused(
                     f"is not at {known}, where chain.ini has {position}, but at "
-                    f"{_place(member.address)!r}"
+                    f"{shown(member.address)!r}"
                 )
             self._dial_now(position)
         return fail(DialsItselfError(f"{self.identity.member.position} dials {position}"))
@@ -456,18 +499,13 @@ class Links:
         link.displaces = current
         return succeed(None)
 
-    def _rightful(self, position: str) -> tuple[str, int] | None:
-        """Where a position should be."""
-        member = self._receiver.member(position) if self._receiver is not None else None
-        if member is not None:
-            return member.address
-        node = self._configured.get(position)
-        return None if node is None else (node.host, node.chain_port)
+    def _member(self, position: str) -> Member | None:
+        return None if self._receiver is None else self._receiver.member(position)
 
     def _is_known(self, position: str) -> bool:
-        if position in self._configured or position in self.identity.founding:
+        if position in self._places.configured or position in self.identity.founding:
             return True
-        return self._receiver is not None and self._receiver.member(position) is not None
+        return self._member(position) is not None
 
     def _has_space_for(self, position: str) -> bool:
         """Whether a position is known, or one of few that are not."""
@@ -488,6 +526,9 @@ class Links:
             self._looked_at(link)
             link.close()
             return
+        if link.lane == MEMBERSHIP and not self._is_aside(link):
+            link.close()
+            return
         rival = self._links.get((position, link.lane))
         late = link.dialled is None and link.lane == CHAIN and rival not in (None, link.displaces)
         if self._receiver is None or late or not self._has_space_for(position):
@@ -496,6 +537,9 @@ class Links:
         self._links[position, link.lane] = link
         if rival is not None:
             rival.close()
+        if link.lane == MEMBERSHIP:
+            self._asides.end(position)
+            return
         if link.lane == COPY:
             self._receiver.copy_paused(position, paused=False)
             fetch = self._first_fetch.pop(position, None)
@@ -508,11 +552,13 @@ class Links:
         self.meet([member])
         log.info("{me}: linked with {peer}", me=self.identity.member.position, peer=position)
         if rival is not None:
+            self._close(position, MEMBERSHIP)
             self._receiver.unlinked(position)
-        self._receiver.linked(position, member)
+        self._receiver.linked(position, member, link.peer.held)
+        self._asides.begin(position)
         self._looked_at(link)
         if link.place != member.address:
-            self._look(position)
+            self._looks.begin(position)
         self._watch(position)
 
     def lost(self, link: Link) -> None:
@@ -527,7 +573,10 @@ class Links:
             position = link.peer.member.position
         if position is not None and self._links.get((position, link.lane)) is link:
             del self._links[position, link.lane]
+            if link.lane == MEMBERSHIP:
+                self._asides.begin_later(position)
             if link.lane == CHAIN:
+                self._close(position, MEMBERSHIP)
                 log.info("{me}: lost {peer}", me=self.identity.member.position, peer=position)
                 self._receiver.unlinked(position)
                 self._watch(position)
@@ -539,6 +588,11 @@ class Links:
             pause = FIRST_REDIAL if link.peer else LAST_REDIAL
             self._redial(link.dialled, pause, rarely=link.refused)
 
+    def _close(self, position: str, lane: str) -> None:
+        link = self._links.pop((position, lane), None)
+        if link is not None:
+            link.close()
+
     def _forget_newcomer(self, position: str) -> None:
         """Whom nobody here knows is forgotten with its last connection: it will dial again."""
         if self._is_known(position) or any(position == p for p, _ in self._links):
@@ -546,7 +600,8 @@ class Links:
         self._detector.ignore(position)
         for table in (self._nodes, self._announced, self._rare, self._first_fetch):
             table.pop(position, None)
-        self._look_no_more(position)
+        self._looks.end(position)
+        self._asides.end(position)
         call = self._redials.pop(position, None)
         if call is not None and call.active():
             call.cancel()
@@ -557,48 +612,29 @@ class Links:
         One from a link that was replaced is dropped: its sender says it again.
         """
         if self._links.get((position, link.lane)) is link and self._receiver is not None:
+            if (
+                link.lane == MEMBERSHIP
+            ):  # there the pings are: the chain lane may have little to say
+                self._links[position, CHAIN].heard = link.heard
             self._receiver.receive(position, message)
 
     def copied_from(self, member: Member) -> str:
-        """Why ``member`` must be a copy of another node's data; empty if it need not be.
-
-        Two that have the same data are told apart by their places: a member's is the one that the
-        configuration has, or ``chain.ini``, by which an operator says that it has moved.
-        """
-        for other in self._known_holders(member.id):
-            if _same_place(other, member) or self._is_at_home(member, other):
-                continue
-            return f"{COPIED}{other.position}, which is at {_place(other.address)}"
-        return ""
+        """Why ``member`` must be a copy of another node's data; empty if it need not be."""
+        return self._places.copied_from(member, self._known_holders(member.id))
 
     def _known_holders(self, node_id: str) -> Iterable[Member]:
         """Who has the data ``node_id``: the member, then whoever is connected."""
-        if self._receiver is not None:
-            for position in [*self._nodes, self.identity.member.position]:
-                other = self._receiver.member(position)
-                if other is not None and other.id == node_id:
-                    yield other
+        for position in [*self._nodes, self.identity.member.position]:
+            other = self._member(position)
+            if other is not None and other.id == node_id:
+                yield other
         for (_, lane), link in self._links.items():
             if lane == CHAIN and link.peer is not None and link.peer.member.id == node_id:
                 yield link.peer.member
 
-    def _is_at_home(self, member: Member, other: Member) -> bool:
-        """Whether ``member`` is where its position should be, and ``other`` is not."""
-        if member.position != other.position and not self._is_rightful(member):
-            return False
-        configured = self._configured.get(member.position)
-        moved = configured is not None and member.address == (
-            configured.host,
-            configured.chain_port,
-        )
-        return moved or (self._is_rightful(member) and not self._is_rightful(other))
-
-    def _is_rightful(self, member: Member) -> bool:
-        return member.address == self._rightful(member.position)
-
     def paused(self, link: Link, *, paused: bool) -> None:
         """A link's transport is full, or empty again."""
-        if link.peer is None or self._receiver is None:
+        if link.peer is None or self._receiver is None or link.lane == MEMBERSHIP:
             return
         position = link.peer.member.position
         if self._links.get((position, link.lane)) is link:
@@ -626,13 +662,4 @@ def _refused(reason: str) -> Deferred[None]:
 def _second(holder: Member) -> str:
     """What a process is that claims the position of another one."""
     position = holder.position
-    return f"is a second {position}: {position} is linked from {_place(holder.address)}"
-
-
-def _place(address: tuple[str, int]) -> str:
-    return f"{address[0]}:{address[1]}"
-
-
-def _same_place(one: Member, other: Member) -> bool:
-    """Whether two lives are of one node, where it was."""
-    return one.position == other.position and one.address == other.address
+    return f"is a second {position}: {position} is linked from {shown(holder.address)}"

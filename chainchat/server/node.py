@@ -42,6 +42,7 @@ from chainchat.chain.messages import (
     Entry,
     Fetch,
     Forward,
+    Held,
     Holding,
     Message,
     Pong,
@@ -400,11 +401,16 @@ class Node:
         self._read_share.stop()
         self._stopped = True
 
-    def linked(self, position: str, member: Member) -> None:
-        """A new connection, whose other end says that it is ``member``."""
+    @property
+    def held(self) -> Held:
+        """What this node says on a new connection of what it holds."""
+        return self._membership.held
+
+    def linked(self, position: str, member: Member, its: Held | None = None) -> None:
+        """A new connection, whose other end says that it is ``member``, and what it holds."""
         self._replica.linked(position)
         self._reads.linked(position)
-        self._decide(lambda now: self._membership.linked(position, member, now))
+        self._decide(lambda now: self._membership.linked(position, member, now, its))
         self.wake()
 
     def unlinked(self, position: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cluster import Cluster, last_words
 from libraries import NoCompilerError, make_library
+from networks import Networks, NotPermittedError
 
 NewCluster = Callable[..., Cluster]
 
@@ -97,6 +98,20 @@ def make(
 def library(make: Callable[[str], Path]) -> Path:
     """Makes disks that fail."""
     return make("faulty_disk")
+
+
+@pytest.fixture
+def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
+    """A machine for every node; the test is outside, from where it reaches all of them."""
+    try:
+        made = Networks(("head", "middle", "tail"))
+    except FileNotFoundError:
+        skip_or_fail("iproute2 is not installed")
+        raise
+    except NotPermittedError as error:
+        pytest.skip(str(error))
+    with made:
+        yield made
 
 
 @pytest.fixture

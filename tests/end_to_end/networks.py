@@ -33,6 +33,8 @@ OUTSIDE, NOBODY = 254, 255
 NAMESPACES = Path("/var/run/netns")
 """Where ``ip`` keeps them."""
 
+RENO = "net.ipv4.tcp_congestion_control=reno"
+
 CLONE_NEWNET = 0x40000000
 
 Way = tuple[str, str]
@@ -142,6 +144,22 @@ class Networks:
                 _run("netns", "delete", self._name(self._made.pop()))
         atexit.unregister(self.close)
 
+    # --- what is slow
+
+    def narrow(self, kilobits: int, queue: str) -> None:
+        """Let every node send no more than so much in a second; to be done before they start.
+
+        Args:
+            kilobits: a second.
+            queue: how long a packet waits at most before it is lost, as in ``300ms``.
+        """
+        for position in self.hosts:
+            # Some algorithms keep queues short by themselves; this one does not.
+            _run("netns", "exec", self._name(position), "sysctl", "-qw", RENO)
+            shape = f"rate {kilobits}kbit burst 5kb latency {queue}".split()
+            device = ["qdisc", "add", "dev", "eth0", "root", "tbf"]
+            _run("-n", self._name(position), *device, *shape, program="tc")
+
     # --- what is lost
 
     def silence(self, position: str) -> None:
@@ -188,9 +206,9 @@ class Networks:
         return [other for other in self.hosts if other != position]
 
 
-def _run(*arguments: str, typed: str = "") -> None:
-    """Run ``ip``."""
-    subprocess.run(["ip", *arguments], input=typed, capture_output=True, text=True, check=True)
+def _run(*arguments: str, typed: str = "", program: str = "ip") -> None:
+    """Run ``ip``, or something like it."""
+    subprocess.run([program, *arguments], input=typed, capture_output=True, text=True, check=True)
 
 
 def _enter(namespace: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from cluster import Cluster, wait_for_log
 from load import History, Load, histories, settle
-from networks import Networks, NotPermittedError
+from networks import Networks
 from talking import Person
 
 NewCluster = Callable[..., Cluster]
@@ -35,20 +35,6 @@ PAUSE = 0.1
 """Seconds that a program waits after each answer: a busy machine must not pass for a silent one."""
 
 DARK = "said in the dark"
-
-
-@pytest.fixture
-def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
-    """A machine for every node; the test is outside, from where it reaches all of them."""
-    try:
-        made = Networks(POSITIONS)
-    except FileNotFoundError:
-        skip_or_fail("iproute2 is not installed")
-        raise
-    except NotPermittedError as error:
-        pytest.skip(str(error))
-    with made:
-        yield made
 
 
 @pytest.fixture
@@ -349,6 +335,25 @@ def test_neighbours_that_lose_each_other_wait_for_the_network(
         crowd.people[position].hear(r"^\* the chain confirms again")
     assert cluster.members() == list(POSITIONS)
     nobody_is_dead(cluster)
+    crowd.settle()
+
+
+@pytest.mark.parametrize(("stopped", "other"), [("head", "middle"), ("middle", "head")])
+def test_of_neighbours_that_lose_each_other_an_operator_may_stop_one(
+    networks: Networks, cluster: Cluster, crowd: Crowd, stopped: str, other: str
+) -> None:
+    rest = others(stopped)
+    networks.part(stopped, other)
+    crowd.told(other, stopped)
+    cluster[stopped].stop()
+    assert cluster.members(*rest) == rest
+    crowd.talks(*rest)
+    cluster[stopped].start()
+    wait_for_log(cluster[stopped], "this node is catching up with the chain")
+    crowd.talks(*rest)
+    assert cluster.members(*rest) == rest
+    networks.heal()
+    assert cluster.members() == [*rest, stopped]
     crowd.settle()
 
 

@@ -53,7 +53,10 @@ class ConfigurationChecks:
         )
 
     def _one_vote(self, host: Host, before: Record, after: Record) -> None:
-        """A vote stays, over restarts, until its epoch is decided or its proposer gives up."""
+        """A vote stays, over restarts, until its epoch is decided or its proposer gives up.
+
+        Or, at the founding, until its proposer's disk is gone.
+        """
         held, now = before.vote, after.vote
         if held in (None, now) or before.configuration.epoch < after.configuration.epoch:
             return
@@ -62,8 +65,10 @@ class ConfigurationChecks:
             now is not None and now.proposer.id == held.proposer.id and now.ballot > held.ballot
         )
         given_up = (host.position, held) in self._aborted
+        its = self._world.hosts[held.proposer.position].disk.record
+        gone = not before.configuration.members and (its is None or its.id != held.proposer.id)
         self._require(
-            raised or given_up,
+            raised or given_up or gone,
             f"{host.position} forgot its vote for {_named(held.configuration)}",
         )
 

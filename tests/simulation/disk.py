@@ -127,8 +127,8 @@ class Disk:
         return self.last.seq < self.once_held
 
     def takes_the_place_of(self, lost: "Disk") -> None:
-        """It is to hold what another one had, and has to be given it again."""
-        self.once_held = lost.last.seq
+        """It is to hold what another one had, or had lost, and has to be given it again."""
+        self.once_held = max(lost.last.seq, lost.once_held)
 
     def copy(self, newest: "Disk | None" = None, machine: Machine | None = None) -> Self:
         """A backup, or one that takes the place of the newest data, or is for another machine."""

@@ -109,6 +109,9 @@ class Faults:
         connections = self._world.network.connections
         if connections:
             connection = self._random.choice(connections)
+            if self._random.random() < 0.3:
+                self._world.network.break_lane(connection, self._random.choice((0.01, 0.5)))
+                return
             self._world.note(f"the connection {' - '.join(connection.ends)} breaks")
             self._world.network.end(connection)
 

@@ -1,8 +1,8 @@
 """An adversary who reads the messages of membership, and strikes just around them.
 
 Random faults hardly ever hit the millisecond in which a vote is on its way. This one does little
-else. It stays within what networks and machines do: a connection stays in order until it breaks,
-and a process may die, or stand still, at any moment.
+else. It stays within what networks and machines do: a lane of a connection stays in order until it
+breaks, and a process may die, or stand still, at any moment.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from chainchat.chain.messages import (
     Synced,
     Voted,
 )
+from chainchat.server.lanes import CHAIN, COPY, MEMBERSHIP
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.world import World
 
@@ -67,7 +68,10 @@ class Meddler:
     # --- strikes: at a host, and at its way to another
 
     def _slow(self, position: str, other: str) -> None:
-        self._world.network.slow(position, other, self._random.uniform(0.1, 2.0))
+        """All, or only the bulk, or only what is said about configurations."""
+        every = (CHAIN, MEMBERSHIP, COPY)
+        lanes = self._random.choice((every, (CHAIN, COPY), (MEMBERSHIP,)))
+        self._world.network.slow(position, other, self._random.uniform(0.1, 2.0), lanes)
 
     def _hold(self, position: str, other: str) -> None:
         """Nothing arrives that way for a while."""

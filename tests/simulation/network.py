@@ -11,7 +11,8 @@ from itertools import permutations
 from typing import TYPE_CHECKING
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Message
+from chainchat.chain.messages import Held, Message
+from chainchat.server.lanes import CHAIN, COPY, MEMBERSHIP, lane_of
 from chainchat.server.node import Node
 
 if TYPE_CHECKING:
@@ -32,25 +33,33 @@ Watcher = Callable[[str, str, Message], None]
 
 @dataclass(eq=False)
 class Connection:
-    """One TCP connection: FIFO in each direction, until it breaks.
+    """What connects two nodes: FIFO on each lane in each direction, until it breaks.
 
     Attributes:
         ends: the two machines.
         open: whether it carries anything.
         draining: ends at which still arrives what the other one had sent before it died.
-        due: when the newest message arrives, by receiver.
+        due: when the newest message arrives, by receiver and lane.
         held: what waits for a blocked way, by receiver.
+        breaks: how often the membership lane has broken.
+        whole_at: when that is there again; until then, what goes on it goes on the chain lane.
     """
 
     ends: tuple[str, str]
     open: bool = True
     draining: set[str] = field(default_factory=set)
-    due: dict[str, float] = field(default_factory=dict)
+    due: dict[tuple[str, str], float] = field(default_factory=dict)
     held: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+    breaks: int = 0
+    whole_at: float = 0.0
 
     def other(self, end: str) -> str:
         """The end that is not this one."""
         return self.ends[1] if self.ends[0] == end else self.ends[0]
+
+    def last_due(self, end: str) -> float:
+        """When the newest of all messages arrives there; 0 if none was sent."""
+        return max((due for (to, _), due in self.due.items() if to == end), default=0.0)
 
 
 class Network:
@@ -122,8 +131,10 @@ class Network:
             self._ended.pop(pair).draining = set()
         for host, peer in permutations(hosts):
             assert peer.node is not None
-            do = partial(_linked, peer.position, peer.node.me)
+            do = partial(_linked, peer.position, peer.node.me, peer.node.held)
             self._carry(connection, peer.name, host.name, do, None)
+            for lane in (MEMBERSHIP, COPY):  # they are opened beside a chain lane that is there
+                connection.due[host.name, lane] = connection.due[host.name, CHAIN]
         dialler, answerer = hosts
         assert answerer.node is not None
         self._carry(connection, answerer.name, dialler.name, _reached(answerer.node.me), None)
@@ -181,7 +192,7 @@ class Network:
             if dead == peer and self._world.random.random() < 0.5:
                 connection.draining = {name}
                 self._ended[pair] = connection
-                notice += max(0.0, connection.due.get(name, 0.0) - self._world.clock.now)
+                notice += max(0.0, connection.last_due(name) - self._world.clock.now)
             life = self._world.machine(name).life
             lost = partial(self._lost, name, peer, life, connection)
             self._world.later(notice, self._world.on_host, name, lost)
@@ -196,6 +207,12 @@ class Network:
         host.node.unlinked(position)
         if name in self._world.hosts:
             self._world.later(self.soon(), self.dial, name, position)
+
+    def break_lane(self, connection: Connection, seconds: float) -> None:
+        """The membership lane alone breaks: what is on its way there is lost."""
+        self._world.note(f"the membership lane {' - '.join(connection.ends)} breaks")
+        connection.breaks += 1
+        connection.whole_at = self._world.clock.now + seconds
 
     # --- messages
 
@@ -212,12 +229,13 @@ class Network:
             late = self._world.random.uniform(0.0, 0.5)
             self._world.later(late, self._world.on_host, to, again)
 
-    def slow(self, sender: str, to: str, seconds: float) -> None:
-        """Whatever is sent that way from now on arrives so much later, or with what does."""
+    def slow(self, sender: str, to: str, seconds: float, lanes: Iterable[str]) -> None:
+        """What is sent that way on these lanes from now on arrives so much later."""
         connection = self.between(sender, to)
         if connection is not None:
-            due = max(self._world.clock.now, connection.due.get(to, 0.0))
-            connection.due[to] = due + seconds
+            for lane in lanes:
+                due = max(self._world.clock.now, connection.due.get((to, lane), 0.0))
+                connection.due[to, lane] = due + seconds
 
     def _carry(
         self,
@@ -228,8 +246,9 @@ class Network:
         message: Message | None,
     ) -> None:
         """Deliver in order, after a delay; hold back while the way is blocked."""
-        due = max(self._world.clock.now + self.soon(), connection.due.get(to, 0.0))
-        connection.due[to] = due
+        lane = self._lane(connection, message)
+        due = max(self._world.clock.now + self.soon(), connection.due.get((to, lane), 0.0))
+        connection.due[to, lane] = due
         handle = self._handler(connection, sender, to, do, message)
 
         def arrive() -> None:
@@ -241,6 +260,11 @@ class Network:
 
         self._world.later(due - self._world.clock.now, arrive)
 
+    def _lane(self, connection: Connection, message: Message | None) -> str:
+        lane = CHAIN if message is None else lane_of(message)
+        broken = lane == MEMBERSHIP and self._world.clock.now < connection.whole_at
+        return CHAIN if broken else lane
+
     def _handler(
         self,
         connection: Connection,
@@ -251,11 +275,13 @@ class Network:
     ) -> Callable[[], None]:
         """What the receiver does with a message, if it still lives then."""
         host = self._world.machine(to)
-        life = host.life
+        life, breaks = host.life, connection.breaks
+        breakable = self._lane(connection, message) == MEMBERSHIP
 
         def alive() -> bool:
             here = connection.open or to in connection.draining
-            return here and host.node is not None and host.life == life
+            lost = breakable and connection.breaks > breaks
+            return here and not lost and host.node is not None and host.life == life
 
         def handle() -> None:
             if not alive():
@@ -290,10 +316,10 @@ class Network:
                         self._world.later(0.0, self._world.on_host, to, handle)
 
 
-def _linked(peer: str, member: Member, node: Node) -> None:
+def _linked(peer: str, member: Member, its: Held, node: Node) -> None:
     """A new connection takes the place of an older one, whose end this side may not know of."""
     node.unlinked(peer)
-    node.linked(peer, member)
+    node.linked(peer, member, its)
 
 
 def _reached(member: Member) -> Callable[[Node], None]:
@@ -311,5 +337,5 @@ def _refused(host: "Host", life: int, position: str) -> None:
 
 def _lied_to(host: "Host", life: int, member: Member) -> None:
     if host.node is not None and host.life == life:
-        _linked(member.position, member, host.node)
+        _linked(member.position, member, Held(), host.node)
         host.node.unlinked(member.position)

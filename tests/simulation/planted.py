@@ -256,9 +256,9 @@ class BelievesRefusalsAnywhere(Membership):
 class BelievesWhatIsSaid(Membership):
     """Who says on a connection that came in that it is a member's next life proves its death."""
 
-    def linked(self, position, member, now):
+    def linked(self, position, member, now, its=None):
         yield from self.reached(position, member.address, member, now)
-        yield from super().linked(position, member, now)
+        yield from super().linked(position, member, now, its)
 
 
 class TakesCopiesForMembers(Membership):

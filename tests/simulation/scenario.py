@@ -17,6 +17,7 @@ from tests.simulation.network import DELAY
 from tests.simulation.sqlite_disk import Cabinet, cabinet
 from tests.simulation.stage import Stage, Story
 from tests.simulation.stories import (
+    AT_THE_FOUNDING,
     PERHAPS_WITHOUT_PROOFS,
     STORIES,
     WITH_A_SPARE,
@@ -155,7 +156,7 @@ def _trouble(world: World, mishaps: Mishaps, begins_with: Story | str) -> None:
     """What goes wrong at random, perhaps after a story."""
     end = TROUBLE
     if not isinstance(begins_with, str):
-        stage = Stage(world, mishaps, begins_with)
+        stage = Stage(world, mishaps, begins_with, at_once=begins_with in AT_THE_FOUNDING)
         while stage.over is None:
             world.run(world.clock.now + 0.1)
         end = stage.over + AFTERMATH

@@ -70,7 +70,7 @@ Story = Callable[["Stage"], Plot]
 
 
 class Stage:
-    """Plays one story, as soon as three members are at work.
+    """Plays one story, as soon as three members are at work, or from the beginning.
 
     Attributes:
         random: the world's.
@@ -78,7 +78,17 @@ class Stage:
         over: when the story ended; None before.
     """
 
-    def __init__(self, world: World, mishaps: Mishaps, story: Story) -> None:
+    def __init__(
+        self, world: World, mishaps: Mishaps, story: Story, *, at_once: bool = False
+    ) -> None:
+        """Set it up.
+
+        Args:
+            world: what the story happens to.
+            mishaps: of its disks.
+            story: what is played.
+            at_once: whether it begins before the founding.
+        """
         self.random = world.random
         self.mishaps = mishaps
         self.over: float | None = None
@@ -89,19 +99,26 @@ class Stage:
         self._scene = 0
         world.network.sending.append(self._sending)
         world.on_record.append(self._recorded)
-        self._wait_for_members()
+        if at_once:
+            self._begin(world.founding)
+            self._next(0, None)
+        else:
+            self._wait_for_members()
 
     def _wait_for_members(self) -> None:
         if not self.whole:
             self.require(self.now < FOUNDED_BY, "three that nothing happened to are no chain yet")
             self._world.later(0.05, self._wait_for_members)
             return
-        self.members = self._world.newest_configuration().positions
-        self.head, self.middle, self.tail = self.members
-        self.spares = [p for p in self._world.positions if p not in self.members]
+        self._begin(self._world.newest_configuration().positions)
+        self._world.later(self.moment(0.1, 0.6), self._next, 0, None)
+
+    def _begin(self, members: tuple[str, ...]) -> None:
+        self.members = members
+        self.head, self.middle, self.tail = members
+        self.spares = [p for p in self._world.positions if p not in members]
         self._world.note(f"the story begins: {self._story.__name__}")
         self._plot = self._story(self)
-        self._world.later(self.moment(0.1, 0.6), self._next, 0, None)
 
     @property
     def whole(self) -> bool:

@@ -4,12 +4,12 @@ Each is an order in which a chain that lacks one of the rules of membership does
 left open here and there: the seed decides it. While the rule is kept, most of them do not come off,
 and end early.
 
-In each, A, B and C are the members. Where the text says that one suspects another, it has not heard
-it for ``suspect-after``, because the way between them is cut.
+In each, A, B and C are the members, or are about to found the chain. Where the text says that one
+suspects another, it has not heard it for ``suspect-after``, because the way between them is cut.
 """
 
 from chainchat.chain.messages import Forward, Pong, Propose, Voted
-from tests.simulation.stage import Adopts, GoOn, Plot, Sends, Stage, Story, Votes
+from tests.simulation.stage import FOUNDED_BY, Adopts, GoOn, Plot, Sends, Stage, Story, Votes
 from tests.simulation.world import SUSPECT_AFTER
 
 
@@ -547,6 +547,23 @@ def older_disk(stage: Stage) -> Plot:
     yield 3.0 * SUSPECT_AFTER
 
 
+def lost_founder(stage: Stage) -> Plot:
+    """B or C votes for what A proposes to found, and before A decides, it dies with its disk.
+
+    With an empty disk it knows nothing of that, and has another id: nobody else can give up the
+    vote.
+    """
+    a, b, c = stage.members
+    if not (yield Votes(stage.random.choice((b, c)), within=FOUNDED_BY)) or stage.epoch:
+        return
+    stage.kill(a)
+    stage.replace_disk(a)
+    yield stage.moment(0.0, 0.5)
+    stage.start(a)
+    founded = yield GoOn((a, b, c), without=(), within=2 * SUSPECT_AFTER)
+    stage.require(founded, f"{a} has lost its disk during the founding, and nothing is founded")
+
+
 STORIES: tuple[Story, ...] = (
     hearsay,
     second_thoughts,
@@ -574,7 +591,11 @@ STORIES: tuple[Story, ...] = (
     copied_disk,
     copied_proposer,
     older_disk,
+    lost_founder,
 )
+
+AT_THE_FOUNDING: tuple[Story, ...] = (lost_founder,)
+"""Those that begin before there is a chain."""
 
 WITH_A_SPARE: tuple[Story, ...] = (two_learners, learner_and_resume)
 """Those that take a fourth node."""
