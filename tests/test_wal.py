@@ -74,8 +74,8 @@ class Database:
 
     def let_it_copy(self):
         """Wait for the thread, if there is one."""
-        if self.log._thread is not None:
-            self.log._thread.join(DEADLINE)
+        if self.log._long_copy is not None:
+            self.log._long_copy._thread.join(DEADLINE)
 
     def length(self):
         """Octets of the log."""
