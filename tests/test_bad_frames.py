@@ -348,6 +348,25 @@ def test_a_log_that_cannot_be_of_this_chain_is_an_alarm_and_stops_nobody(house, 
     assert len({disk.last for disk in house.disks.values()}) == 1
 
 
+def test_a_false_word_on_what_was_committed_is_an_alarm_and_stops_nobody(house):
+    house.say("head")
+    house.run()
+    tail, middle = house["tail"], house["middle"]
+    false = EntryId(1, house.disks["tail"].last.seq, b"false")
+    middle.unlinked("tail")
+    middle.linked("tail", tail.me)
+    pong = Pong(tail.me, 1, tail.configuration, True, false, False, committed=false)
+    middle.receive("tail", pong)
+    [(at, who, reason)] = house.distrusted
+    assert (at, who) == ("middle", "tail")
+    assert reason.startswith("ALARM: tail and this node have two histories")
+    house.bounce("middle", "tail")
+    assert house.say("head") == []
+    house.run()
+    assert all(node.running for node in house.nodes.values())
+    assert len({disk.last for disk in house.disks.values()}) == 1
+
+
 def test_what_is_no_command_has_no_effect_on_any_node(house):
     requests = (Submission(1, b"\xc1"), Submission(2, commands.encode(commands.Nothing()), 3))
     house["head"].receive("middle", Submit(1, "id-middle.1", requests))

@@ -1,16 +1,19 @@
 """The write-ahead log: small, whoever reads; and whoever keeps it from that is named."""
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
 import time
 from itertools import pairwise
+from threading import Event
 
 import pytest
 from twisted.internet.task import Clock
 
 from chainchat.chain.messages import Entry
-from chainchat.storage import StorageError
+from chainchat.storage import StorageError, long_copy, wal
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 from chainchat.storage.wal import (
     FRAME,
@@ -20,6 +23,7 @@ from chainchat.storage.wal import (
     RETRY_SECONDS,
     SHRUNK_OCTETS,
     WriteAheadLog,
+    log_of,
     readers,
 )
 
@@ -70,16 +74,21 @@ class Database:
 
     def length(self):
         """Octets of the log."""
-        return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        return log_of(self.path).stat().st_size
 
     def uncopied(self):
         """Pages that are in the log alone, as SQLite has it."""
         _, pages, copied = self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return pages - copied
 
+    def log_name(self):
+        """Of this writing of the log: another one when it is written over."""
+        with log_of(self.path).open("rb") as file:
+            return file.read(32)[16:24]
+
     def close(self):
-        self.log.close()
         self.writer.close()
+        self.log.close()
 
 
 @pytest.fixture
@@ -145,7 +154,7 @@ def test_when_the_reader_lets_go_a_thread_copies_and_the_log_can_be_written_mean
 ):
     database.write(12_000_000)
     lets_go(reader)
-    database.care_until(lambda: database.log._thread is not None)
+    database.care_until(lambda: database.log._long_copy is not None)
     database.writer.execute("INSERT INTO rows VALUES ('meanwhile')")
     database.care_until(lambda: database.log._uncopied < PAGES)
     assert database.uncopied() < PAGES
@@ -178,24 +187,68 @@ def test_of_what_is_not_there_nobody_reads(tmp_path):
     assert list(readers(tmp_path / "none")) == []
 
 
-class BrokenDisk:
-    """In place of the connection that copies."""
+@pytest.fixture
+def held(monkeypatch):
+    """The sync of what a thread has copied waits: whether it has begun, and whether it may end."""
+    begun, may_end, fsync = Event(), Event(), os.fsync
 
-    def execute(self, query):
-        raise sqlite3.OperationalError("disk I/O error")
+    def wait_and_sync(file):
+        begun.set()
+        may_end.wait(DEADLINE)
+        fsync(file)
 
-    def close(self):
-        pass
+    monkeypatch.setattr(long_copy.os, "fsync", wait_and_sync)
+    return begun, may_end
 
 
-@pytest.mark.parametrize("octets", [PAGES * FRAME, 2 * MUCH * FRAME], ids=["turn", "thread"])
-def test_what_cannot_be_copied_stops_the_node(tmp_path, octets):
+def test_the_log_is_kept_until_what_a_thread_has_copied_is_synced(database, reader, held):
+    begun, may_end = held
+    database.write(12_000_000)
+    lets_go(reader)
+    database.care_until(begun.is_set)
+    name = database.log_name()
+    assert database.uncopied() == 0
+    database.writer.execute("INSERT INTO rows VALUES ('meanwhile')")
+    assert database.log_name() == name
+    may_end.set()
+    database.care_until(lambda: database.log._uncopied == 0)
+    database.writer.execute("INSERT INTO rows VALUES ('afterwards')")
+    assert database.log_name() != name
+
+
+def test_what_a_thread_has_begun_is_synced_before_it_is_stopped(database, reader, held):
+    begun, may_end = held
+    database.write(12_000_000)
+    lets_go(reader)
+    database.care_until(begun.is_set)
+    may_end.set()
+    assert database.log.stop()
+
+
+def disk_error(*_):
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def sync_error(_):
+    raise OSError(errno.EIO, "disk I/O error")
+
+
+@pytest.mark.parametrize(
+    ("octets", "broken", "error"),
+    [
+        (PAGES * FRAME, (wal, "copy"), disk_error),
+        (2 * MUCH * FRAME, (long_copy, "copy"), disk_error),
+        (2 * MUCH * FRAME, (long_copy.os, "fsync"), sync_error),
+    ],
+    ids=["turn", "thread", "sync"],
+)
+def test_what_cannot_be_copied_stops_the_node(tmp_path, monkeypatch, octets, broken, error):
     storage = SQLiteStorage(tmp_path)
-    copier, storage._wal._copier = storage._wal._copier, BrokenDisk()
+    monkeypatch.setattr(*broken, error)
     storage._wal.wrote(octets)
-    with pytest.raises(StorageError, match=f"/{DATABASE}: disk I/O error"):
+    with pytest.raises(StorageError, match="disk I/O error"):
         until_it_fails(storage)
-    copier.close()
+    monkeypatch.undo()
     storage.close()
 
 

@@ -25,7 +25,7 @@ Invariants, named in comments where they are kept:
 - *newest*: a node never goes back to an older configuration.
 - *no pause*: nothing counts as proved that was proved before a clock was found to have stood still.
 - *one history*: nobody votes for a resume with one whose log is no part of its own, nor the other
-  way round; and members that find that different entries were committed here and there stop.
+  way round; and members that find that different entries were committed here and there part.
 - *source*: a life is dead, or another's later life, only by what answered or refused at the
   member's own address when this node dialled it. What is said on a connection that came in, and
   a refusal where the member was never reached, prove nothing.
@@ -93,8 +93,9 @@ class Seal(Struct, frozen=True):
 
 
 class TwoHistories(Struct, frozen=True):
-    """Another member knows other entries to be committed than this one: this node must stop."""
+    """A member of this chain knows other entries to be committed: have no more to do with it."""
 
+    sender: str
     text: str
 
 
@@ -609,10 +610,11 @@ class Membership:
             f"{theirs} was committed, and here, in {self.configuration}, {held}, "
             f"and what follows up to {mine}"
         )
-        yield from self.complain(f"ALARM: {text}")
         both = self.configuration.has(self.me.life) and self.configuration.has(pong.member.life)
         if both and pong.configuration == self.configuration:
-            yield TwoHistories(f"{text}; nothing was changed")
+            yield TwoHistories(sender, text)  # of what is said by one, no other needs to stop
+        else:
+            yield from self.complain(f"ALARM: {text}")
 
     def _others(self) -> Iterable[str]:
         """Everybody to be asked: founding positions, members, and whoever has called."""

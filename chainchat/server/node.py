@@ -725,7 +725,7 @@ class Node:
                 self._network.send(effect.to, effect.message)
             case Apply():
                 self._apply(effect.entries)
-            case Refuse():
+            case Refuse() | TwoHistories():
                 self._network.distrust(effect.sender, f"ALARM: {effect.text}")
             case Answered():
                 self._askers.pop(effect.number)(self._page(effect.answer))
@@ -755,8 +755,6 @@ class Node:
             case Apart():
                 for alarm in self._membership.apart(effect.source, effect.theirs):
                     self._perform(alarm)
-            case TwoHistories():
-                raise DivergenceError(effect.text)
             case Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
 

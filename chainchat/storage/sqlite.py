@@ -492,8 +492,8 @@ class SQLiteStorage:
     def close(self) -> None:
         copied_well = self._wal.stop()
         keeper = wal.Keeper(self._path) if self.failure or not copied_well else None
-        self._wal.close()
         self._database.close()
+        self._wal.close()
         if keeper is not None:
             keeper.close()
         self._lock.release()

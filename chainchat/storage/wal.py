@@ -4,7 +4,7 @@ Left to itself, SQLite copies all of it inside a commit, once it has some pages.
 long as nobody keeps it from it. But while another process holds a read transaction (a backup tool),
 nothing newer can be copied; and when it lets go, the next commit copies hundreds of megabytes, for
 a second and more. So here the copying is asked for between two turns, and what is too much for one
-is copied by a thread, which holds up no write.
+is copied by a thread (``long_copy``), which holds up no write.
 """
 
 import os
@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
-from typing import NamedTuple
 from urllib.parse import quote
+
+from chainchat.storage.long_copy import Copied, LongCopy, copy
 
 PAGE = 4_096
 FRAME = PAGE + 24
@@ -31,9 +31,6 @@ of it takes half as long as while it grows.
 
 MUCH = 2_000
 """Pages that are too much for one turn."""
-
-TRIES = 100
-"""How often a thread copies what was written meanwhile."""
 
 RETRY_SECONDS = 0.5
 """After a reader was in the way, how long it is left alone."""
@@ -113,6 +110,8 @@ class WriteAheadLog:
         """
         leave_copying(writer)
         self.reported = 0
+        self._database = database
+        self._database_file = os.open(database, os.O_RDWR)
         self._file = log_of(database)
         self._shared = Path(f"{database}-shm")
         self._clock = clock
@@ -130,11 +129,9 @@ class WriteAheadLog:
         self._next_look = self._left_alone_until = 0.0
         self._much = much
         self._named = self._report_at = named
-        self._thread: Thread | None = None
-        self._outcome: _Outcome | Exception | None = None
-        """Of the thread."""
+        self._long_copy: LongCopy | None = None
         self._at_start = 0
-        """Pages that were not copied when the thread began."""
+        """Pages that were not copied when it began."""
 
     def wrote(self, octets: int) -> None:
         """A transaction has written this, and what belongs to it."""
@@ -145,13 +142,14 @@ class WriteAheadLog:
 
         Raises:
             sqlite3.Error: it could not be copied, now or by the thread.
+            OSError: what the thread has copied could not be synced.
         """
         report = ""
         now = self._clock()
-        if self._thread is not None:
-            if self._thread.is_alive():
+        if self._long_copy is not None:
+            if self._long_copy.alive:
                 return ""
-            report = self._end_of_thread(now)
+            report = self._end_of_long_copy(self._long_copy, now)
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._note_growth()
@@ -159,39 +157,29 @@ class WriteAheadLog:
             if self._uncopied > self._much:
                 self._writer.execute("PRAGMA journal_size_limit = -1")  # see _begins_anew
                 self._at_start = self._uncopied
-                self._thread = Thread(target=self._copy_much, args=(self._copied,), daemon=True)
-                self._thread.start()
+                self._long_copy = LongCopy(self._database, self._database_file, self._copied, PAGES)
             else:
-                self._take(self._copy(), now, meanwhile=0)
+                length = self._measure()
+                self._take(copy(self._copier), length, now, meanwhile=0)
         return report
 
     def stop(self) -> bool:
         """End the thread, if there is one; whether it met no error, even that it was ended."""
-        if self._thread is None:
-            return True
-        self._copier.interrupt()
-        self._thread.join()
-        return not isinstance(self._outcome, Exception)
+        return self._long_copy is None or self._long_copy.stop()
 
     def close(self) -> None:
-        """Let go of the database; what the thread has begun is left."""
+        """Let go of the database, after the writer has; what the thread has begun is left."""
         self.stop()
         self._copier.close()
+        os.close(self._database_file)
 
-    def _copy(self) -> "_Outcome":
-        """Copy what no reader needs to stay as it is."""
-        length = self._measure()
-        query = "PRAGMA wal_checkpoint(PASSIVE)"
-        _, pages, copied = self._copier.execute(query).fetchone()
-        return _Outcome(length, copied, pages - copied)
-
-    def _take(self, outcome: "_Outcome", now: float, meanwhile: int) -> None:
+    def _take(self, copied: Copied, length: int, now: float, meanwhile: int) -> None:
         """So much is copied now, so much is not, and so many pages were written meanwhile."""
-        self._length, self._copied = outcome.length, outcome.copied
-        self._uncopied = outcome.uncopied + meanwhile
+        self._length, self._copied = length, copied.pages
+        self._uncopied = copied.uncopied + meanwhile
         if not self._uncopied:
             self._begins_anew()
-        if outcome.uncopied:
+        if copied.uncopied:
             self._left_alone_until = now + RETRY_SECONDS
 
     def _begins_anew(self) -> None:
@@ -204,30 +192,11 @@ class WriteAheadLog:
             limit = max(self._length - SHRUNK_OCTETS, KEPT_OCTETS)
             self._writer.execute(f"PRAGMA journal_size_limit = {limit}")
 
-    def _copy_much(self, before: int) -> None:
-        """In a thread: copy until nothing is left, or somebody is in the way.
-
-        Each time it copies what was written while it copied. SQLite syncs the database only when
-        it has copied all there is. That sync must not be left to the turn that copies the rest, so
-        this tries often: between two commits it gets there.
-        """
-        try:
-            for _ in range(TRIES):
-                outcome = self._copy()
-                if outcome.uncopied or outcome.copied <= before:
-                    break
-                before = outcome.copied
-            self._outcome = outcome
-        except Exception as error:
-            self._outcome = error
-
-    def _end_of_thread(self, now: float) -> str:
+    def _end_of_long_copy(self, long_copy: LongCopy, now: float) -> str:
         """Take over what the thread has done; what the log has to say of it."""
-        self._thread = None
-        if isinstance(self._outcome, Exception):
-            raise self._outcome
-        assert self._outcome is not None
-        self._take(self._outcome, now, meanwhile=self._uncopied - self._at_start)
+        self._long_copy = None
+        meanwhile = self._uncopied - self._at_start
+        self._take(long_copy.outcome(), self._length, now, meanwhile)
         self._note_growth()
         return self._reported()
 
@@ -260,20 +229,6 @@ class WriteAheadLog:
             f"{uncopied / 1e6:.0f} MB of the write-ahead log cannot be copied into the database: "
             f"it is read by {holders}"
         )
-
-
-class _Outcome(NamedTuple):
-    """What became of copying.
-
-    Attributes:
-        length: octets of the file when it began.
-        copied: pages in the log that the database has.
-        uncopied: pages that were in the log when it began and are in the way of some reader.
-    """
-
-    length: int
-    copied: int
-    uncopied: int
 
 
 def readers(shared: Path) -> Iterator[str]:

@@ -373,7 +373,7 @@ def test_a_stranger_who_says_nothing_is_hung_up_on(cluster: Cluster) -> None:
             "it has the founding order 'tail middle head', not 'head middle tail'",
         ),
         ({"suspect_after": 7.0}, "it has suspect-after 7.0, not 1.0"),
-        ({"member": Member("tail", "0" * 16, 1)}, "it is another tail"),
+        ({"member": Member("tail", "0" * 16, 1, HOST, 1, 2)}, "it is another tail"),
     ],
 )
 def test_a_hello_of_another_chain_is_refused_on_both_sides(
