@@ -55,6 +55,7 @@ def machine(tmp_path):
         files.in_use(),
         patch("chainchat.storage.durable.os", system),
         patch("chainchat.storage.cuts.os", system),
+        patch("chainchat.storage.long_copy.os", system),
     ):
         machine = Machine(tmp_path.resolve(), files)
         yield machine
@@ -138,6 +139,20 @@ def test_whenever_the_write_ahead_log_is_written_over_the_database_has_what_it_h
     for seq in range(1, 60):
         machine.storage.append(entries(seq, seq))
         machine.storage.care()
+        if seq % 7 == 0:
+            machine.ends(power=True)
+            assert machine.storage.read(0, 99, MUCH) == entries(1, seq)
+
+
+def test_what_a_thread_copies_is_on_the_disk_before_the_log_is_written_over(machine, monkeypatch):
+    monkeypatch.setattr("chainchat.storage.wal.PAGES", 4)
+    for seq in range(1, 60):
+        machine.storage.append(entries(seq, seq))
+        wal = machine.storage._wal
+        wal._much = 5
+        machine.storage.care()
+        if wal._long_copy is not None:
+            wal._long_copy._thread.join()
         if seq % 7 == 0:
             machine.ends(power=True)
             assert machine.storage.read(0, 99, MUCH) == entries(1, seq)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from chainchat.chain.clocks import MOST_AHEAD
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
+from chainchat.chat import programs as limits
 from chainchat.server.node import Node
 from tests.simulation.clients import READ_MESSAGES, Client, Read, Records
 from tests.simulation.world import Host, World
@@ -154,12 +155,21 @@ class Checks:
             same = node.state.image() == first.state.image()
             ends = f"{node.state.applied} and {first.state.applied}"
             self._require(same, f"{node.me.position} and {first.me.position} differ, at {ends}")
+        for node in nodes:
+            self._few_programs(node)
         self._messages(first)
         for name, mark in self._records.marks.items():
             account = first.state.account_named(name)
             kept = account is not None and account.seen >= mark
             self._require(kept, f"the read mark {mark} of {name} is lost")
         self._linearizable()
+
+    def _few_programs(self, node: Node) -> None:
+        """However many client IDs an account has used, few are remembered."""
+        for programs in node.state._programs._of_account.values():
+            recent, known = len(programs.recent), len(programs.recent | programs.known)
+            few = recent <= limits.MAX_CLIENTS_OF_ACCOUNT and known <= limits.MAX_KNOWN_OF_ACCOUNT
+            self._require(few, f"{node.me.position} remembers {known} programs of an account")
 
     def _messages(self, node: Node) -> None:
         shown = list(node.history.oldest(-5, 0, 1_000))

@@ -64,14 +64,22 @@ class Client:
     """Says things to everybody, one at a time or some at once.
 
     A program resumes and sends again what was not answered; a person logs in anew, says it once,
-    and leaves it to the node that took it.
+    and leaves it to the node that took it. Some programs take another client ID for each run, which
+    begins when nothing is left to be sent again.
 
     Attributes:
         logged_in: whether it has a session, as far as it was told.
     """
 
     def __init__(
-        self, world: World, name: str, records: Records, *, window: int, person: bool
+        self,
+        world: World,
+        name: str,
+        records: Records,
+        *,
+        window: int,
+        person: bool,
+        named_anew: bool = False,
     ) -> None:
         self.name = name
         self.logged_in = False
@@ -79,6 +87,7 @@ class Client:
         self._records = records
         self._window = window
         self._program = "" if person else "program"
+        self._named_anew = named_anew
         self._node: Node | None = None
         self._session = ""
         self._token = sha256(name.encode()).digest()
@@ -106,6 +115,8 @@ class Client:
             return
         node = self._node = self._world.random.choice(serving)
         self._sessions += 1
+        if self._named_anew and not self._unanswered:
+            self._program = f"run {self._sessions}"
         self._session = f"{node.me.origin}.{self.name}-{self._sessions}"
         make = commands.Resume if self._has_token else commands.Login
         self._submit(make(self._session, self.name, self._program, self._token), self._logged_in)

@@ -24,6 +24,7 @@ from chainchat.chain.proposals import present_lives
 from chainchat.chain.reads import Reads
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica, Send
+from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState
 from chainchat.server.budget import Slice
 from chainchat.storage.sqlite import SQLiteStorage
@@ -437,6 +438,7 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (planted_log.NoDeduplicationOfOrigins, None),
         (planted_log.NoDeduplicationOfPrograms, None),
         (planted_log.ForgetsByTheClock, None),
+        (planted_log.RemembersAllPrograms, None),
         (planted_log.KeepsSessionsOfTheDead, None),
         (planted_log.DropsEarlyMessages, None),
         (planted_log.CopiesOnTopOfWhatItTook, stories.taken_and_locked),
@@ -490,6 +492,7 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (WorksWithoutLease, None),
         (planted_reads.ReadsWithoutLease, None),
         (planted_reads.LendsWithoutLease, stories.late_lender),
+        (planted_reads.LendsBeforeItsEpochHasBegun, stories.late_lender),
         (planted_reads.PassesBarriersAtOnce, None),
         (planted_reads.LendsToAnybodyBeforeAResume, stories.learner_and_resume),
         (planted_reads.TakesAnyLogForWhole, stories.last_word),
@@ -512,6 +515,7 @@ PLACES = {
     Replica: "chainchat.server.node.Replica",
     Slice: "chainchat.server.node.Slice",
     ChatState: "chainchat.server.applying.ChatState",
+    Programs: "chainchat.chat.state.Programs",
     SQLiteStorage: "tests.simulation.sqlite_disk.SQLiteStorage",
     WriteAheadLog: "chainchat.storage.wal.WriteAheadLog",
     half_is_enough: "chainchat.chain.proposals.may_shrink",

@@ -8,6 +8,7 @@ from msgspec import structs
 from chainchat.chain.messages import Ack, Forward, Holding
 from chainchat.chain.replica import Apply, DivergenceError, Effect, Persist, Replica
 from chainchat.chat import commands
+from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState, Outcome
 from tests.simulation.world import TracedNode
 
@@ -94,6 +95,16 @@ class ForgetsByTheClock(ChatState):
             programs.finish(account, say.client)
         used[account, say.client] = time
         return super()._say(say, seq, time)
+
+
+class RemembersAllPrograms(Programs):
+    """Whatever client IDs there are, each is remembered."""
+
+    def _forget_sends(self, programs, program) -> None:
+        pass
+
+    def _outdate(self, program) -> None:
+        pass
 
 
 class KeepsSessionsOfTheDead(ChatState):

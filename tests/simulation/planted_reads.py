@@ -32,6 +32,17 @@ class LendsToAnybodyBeforeAResume(TracedNode):
         return super()._may_lend(learner) or self._membership.lends_for_resume
 
 
+class LendsBeforeItsEpochHasBegun(TracedNode):
+    """Where no lease counts, a tail lends before it has applied an entry of its epoch."""
+
+    def _may_lend(self, learner: Member) -> bool:
+        opened = self._replica.opened
+        self._replica.opened = opened or not self._refusal_is_death
+        may = super()._may_lend(learner)
+        self._replica.opened = opened
+        return may
+
+
 class PassesBarriersAtOnce(TracedNode):
     """A tail without a lease answers, though no entry has come through the chain since."""
 

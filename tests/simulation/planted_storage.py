@@ -32,9 +32,9 @@ class SyncsRecordsLater(SQLiteStorage):
 class CopiesWithoutSync(WriteAheadLog):
     """The write-ahead log is written over, though the database may not have on disk what it had."""
 
-    def _copy(self):
+    def care(self) -> str:
         self._copier.execute("PRAGMA synchronous = OFF")
-        return super()._copy()
+        return super().care()
 
 
 class CutsBeforeItKeeps(SQLiteStorage):

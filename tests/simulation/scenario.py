@@ -43,6 +43,9 @@ CHECKPOINT_ENTRIES = (10_000, 40)
 FREE_DEPARTURES = (2, 2, 2, 0)
 """After so many departures a position still joins at once: as in the product, or none at all."""
 
+CLIENTS_OF_ACCOUNT = 2
+"""Client IDs whose SENDs are remembered; of twice as many, some of it: a run has few of them."""
+
 FILES_EACH = 11
 """One in so many runs is on the product's own disks, which takes twice as long."""
 
@@ -110,6 +113,8 @@ def run(
         patch("chainchat.chain.departures.FREE", free),
         patch("chainchat.server.applying.RECORDS_AT_ONCE", 1),
         patch("chainchat.server.node.CHECKPOINT_SECONDS", 0.0),
+        patch("chainchat.chat.programs.MAX_CLIENTS_OF_ACCOUNT", CLIENTS_OF_ACCOUNT),
+        patch("chainchat.chat.programs.MAX_KNOWN_OF_ACCOUNT", 2 * CLIENTS_OF_ACCOUNT),
         cabinet() if files or on_files(seed) else nullcontext() as disks,
     ):
         return _run(seed, trace, disks, watch_votes=watch_votes)
@@ -137,7 +142,14 @@ def _run(
         disks.clock = lambda: world.clock.now
     records = Records()
     clients = [
-        Client(world, name, records, window=world.random.choice((1, 4, 16)), person=name == "dan")
+        Client(
+            world,
+            name,
+            records,
+            window=world.random.choice((1, 4, 16)),
+            person=name == "dan",
+            named_anew=name == "bea",
+        )
         for name in ("ann", "bea", "cat", "dan")
     ]
     checks = Checks(world, records, clients)
