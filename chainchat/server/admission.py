@@ -35,8 +35,10 @@ Standard input and output, the log, the reactor's own, two ports, the lock, the 
 two companions, twice, the files that SQLite makes for a moment, and /proc.
 """
 
-FILES_PER_POSITION = 6
-"""To each other node, at worst: both lanes, an old one of each that is closing, a dial, a probe."""
+FILES_PER_POSITION = 9
+"""To each other node, at worst: three lanes, an old one of each that is closing, a dial, a look, a
+probe.
+"""
 
 FILES_OF_THE_REFUSED = 2 * ACCEPTS_PER_TURN
 """A connection that is refused is open until the next turn."""

@@ -28,10 +28,13 @@ LANES = {lane.encode(): lane for lane in (CHAIN, MEMBERSHIP, COPY, LOOK)}
 
 _ABOUT_CONFIGURATIONS = (Ping, Pong, Propose, Voted, Decided, Abort, Declined)
 _COPYING = (Fetch, Differs, Copied, Synced)
+_LANES: dict[type[Message], str] = {
+    **dict.fromkeys(_ABOUT_CONFIGURATIONS, MEMBERSHIP),
+    **dict.fromkeys(_COPYING, COPY),
+}
+"""Of the messages that are not the chain's own."""
 
 
 def lane_of(message: Message) -> str:
     """The lane that a message goes on."""
-    if isinstance(message, _ABOUT_CONFIGURATIONS):
-        return MEMBERSHIP
-    return COPY if isinstance(message, _COPYING) else CHAIN
+    return _LANES.get(type(message), CHAIN)

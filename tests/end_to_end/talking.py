@@ -16,7 +16,7 @@ from chainchat.client.wire import Note, Push, parse_line, parse_message
 
 HOST = "127.0.0.1"
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 """Seconds that anything may take."""
 
 LONGEST_LOOK = 5.0
