@@ -53,7 +53,10 @@ class ConfigurationChecks:
         )
 
     def _one_vote(self, host: Host, before: Record, after: Record) -> None:
-        """A vote stays, over restarts, until its epoch is decided or its proposer gives up."""
+        """A vote stays, over restarts, until its epoch is decided or its proposer gives up.
+
+        At the founding, also until the disk of its proposer is gone.
+        """
         held, now = before.vote, after.vote
         if held in (None, now) or before.configuration.epoch < after.configuration.epoch:
             return
@@ -62,8 +65,11 @@ class ConfigurationChecks:
             now is not None and now.proposer.id == held.proposer.id and now.ballot > held.ballot
         )
         given_up = (host.position, held) in self._aborted
+        proposer = self._world.hosts[held.proposer.position].disk.record
+        gone = proposer is None or proposer.id != held.proposer.id
+        released = gone and not before.configuration.members
         self._require(
-            raised or given_up,
+            raised or given_up or released,
             f"{host.position} forgot its vote for {_named(held.configuration)}",
         )
 
