@@ -55,7 +55,7 @@ class ConfigurationChecks:
     def _one_vote(self, host: Host, before: Record, after: Record) -> None:
         """A vote stays, over restarts, until its epoch is decided or its proposer gives up.
 
-        Or, at the founding, until its proposer's disk is gone.
+        At the founding, also until the disk of its proposer is gone.
         """
         held, now = before.vote, after.vote
         if held in (None, now) or before.configuration.epoch < after.configuration.epoch:
@@ -65,10 +65,11 @@ class ConfigurationChecks:
             now is not None and now.proposer.id == held.proposer.id and now.ballot > held.ballot
         )
         given_up = (host.position, held) in self._aborted
-        its = self._world.hosts[held.proposer.position].disk.record
-        gone = not before.configuration.members and (its is None or its.id != held.proposer.id)
+        proposer = self._world.hosts[held.proposer.position].disk.record
+        gone = proposer is None or proposer.id != held.proposer.id
+        released = gone and not before.configuration.members
         self._require(
-            raised or given_up or gone,
+            raised or given_up or released,
             f"{host.position} forgot its vote for {_named(held.configuration)}",
         )
 
