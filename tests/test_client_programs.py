@@ -552,7 +552,7 @@ def test_the_input_line_stays_whole_when_a_message_arrives(server: Server) -> No
 def test_what_is_typed_appears_while_it_catches_up(server: Server) -> None:
     with Screen("--name", "alice", *at(server.listen("head"))) as screen:
         screen.is_online()
-        for number in range(3000):
+        for number in range(10_000):
             server.room.say("bob", f"message {number}")
         server.do(server.room.say, "bob", "the last")
         screen.shows(lambda rows: any("message" in row for row in rows))
