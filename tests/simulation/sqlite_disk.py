@@ -140,7 +140,10 @@ class SQLiteDisk(Disk, Reopened):
     def _open(self, pages: Pages) -> None:
         self._pages = pages
         self._cabinet.watched[pages.folder] = pages
-        self.storage = SQLiteStorage(pages.folder)
+        try:
+            self.storage = SQLiteStorage(pages.folder)
+        except StorageError as error:  # what lost power left of its files
+            raise InvariantError(f"the disk cannot be read any more: {error}") from error
         self.storage._wal._clock = self._cabinet.now
 
     @property
