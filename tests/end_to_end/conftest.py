@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -101,17 +102,26 @@ def library(make: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture
-def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
-    """A machine for every node; the test is outside, from where it reaches all of them."""
-    try:
-        made = Networks(("head", "middle", "tail"))
-    except FileNotFoundError:
-        skip_or_fail("iproute2 is not installed")
-        raise
-    except NotPermittedError as error:
-        pytest.skip(str(error))
-    with made:
+def machines(skip_or_fail: Callable[[str], None]) -> Iterator[Callable[..., Networks]]:
+    """Makes machines of these names; the test is outside, from where it reaches all of them."""
+    with ExitStack() as stack:
+
+        def made(*names: str) -> Networks:
+            try:
+                return stack.enter_context(Networks(names))
+            except FileNotFoundError:
+                skip_or_fail("iproute2 is not installed")
+                raise
+            except NotPermittedError as error:
+                pytest.skip(str(error))
+
         yield made
+
+
+@pytest.fixture
+def networks(machines: Callable[..., Networks]) -> Networks:
+    """A machine for every node."""
+    return machines("head", "middle", "tail")
 
 
 @pytest.fixture

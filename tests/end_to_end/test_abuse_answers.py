@@ -6,13 +6,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from acts import COSTLY
 from cluster import Cluster
 from floods import make_accounts
-from networks import Networks, NotPermittedError
+from networks import Networks
 from talking import Caller, Person, Program, until
 
 NewCluster = Callable[..., Cluster]
@@ -39,17 +39,9 @@ SIGNS = 30
 
 
 @pytest.fixture
-def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
+def networks(machines: Callable[..., Networks]) -> Networks:
     """A machine for every node, and one for a client."""
-    try:
-        made = Networks((*POSITIONS, "client"))
-    except FileNotFoundError:
-        skip_or_fail("iproute2 is not installed")
-        raise
-    except NotPermittedError as error:
-        pytest.skip(str(error))
-    with made:
-        yield made
+    return machines(*POSITIONS, "client")
 
 
 def test_a_question_that_costs_too_much_is_refused(new_cluster: NewCluster) -> None:

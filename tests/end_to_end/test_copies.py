@@ -2,14 +2,14 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cluster import Node, wait_for_log, waits_for
 from conftest import NewCluster
 from copies import copy_of
-from networks import Networks, NotPermittedError
+from networks import Networks
 from talking import Person
 
 POSITIONS = ("head", "middle", "tail")
@@ -23,17 +23,9 @@ CALM = 2.0
 
 
 @pytest.fixture
-def networks(skip_or_fail: Callable[[str], None]) -> Iterator[Networks]:
+def networks(machines: Callable[..., Networks]) -> Networks:
     """A machine for every node, and one more for a copy."""
-    try:
-        made = Networks((*POSITIONS, "copy"))
-    except FileNotFoundError:
-        skip_or_fail("iproute2 is not installed")
-        raise
-    except NotPermittedError as error:
-        pytest.skip(str(error))
-    with made:
-        yield made
+    return machines(*POSITIONS, "copy")
 
 
 def alarms(node: Node, text: str) -> list[str]:
