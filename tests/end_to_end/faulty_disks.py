@@ -76,9 +76,9 @@ class FaultyDisk:
         """Put another disk into the node, which does not run: a copy of these files, or nothing."""
         for folder in (self._node.data, self._disk):
             shutil.rmtree(folder, ignore_errors=True)
-        self._disk.mkdir()
+            folder.mkdir()
         if files is not None:
-            shutil.copytree(files, self._node.data)
+            shutil.copytree(files, self._node.data, dirs_exist_ok=True)
             for kept in files.iterdir():
                 if kept.is_file() and kept.name != "lock":
                     shutil.copy(kept, self._disk / kept.name)

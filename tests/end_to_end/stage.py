@@ -169,6 +169,7 @@ class Stage:
     def _start(self, positions: Iterable[str]) -> None:
         for position in positions:
             if not self._cluster[position].running:
+                self._cluster[position].data.mkdir(exist_ok=True)  # the disk, before the first life on it
                 self._cluster[position].start()
             self._ended.discard(position)
 
@@ -394,8 +395,9 @@ class Stage:
             return
         data = self._cluster[position].data
         shutil.rmtree(data)
+        data.mkdir()
         if files is not None:
-            shutil.copytree(files, data)
+            shutil.copytree(files, data, dirs_exist_ok=True)
 
     def _copy_of(self, node: Node, name: str) -> Path:
         return Path(shutil.copytree(node.data, self._folder(name) / "data"))

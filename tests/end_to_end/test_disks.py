@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, environment, twistd
+from cluster import Cluster, Node, environment, refusal, twistd
 from disks import Witness, copied, fails, is_refused
 from load import Load, Record, check, histories, settle
-from talking import DEADLINE, Caller, Person, Program, until
+from talking import DEADLINE, Person, Program, until
 
 from chainchat.server.node import begin_life
 from chainchat.storage.sqlite import SQLiteStorage
@@ -403,8 +403,10 @@ def test_an_old_backup_among_all_that_restart_is_refused(
         lambda: "nobody complains",
     )
     for node in cluster.nodes.values():
-        with Caller(node.address) as caller:
-            assert caller.end()[-1].startswith("-ERR 421 ")
+        until(
+            lambda node=node: refusal(node).startswith("-ERR 421 "),
+            lambda node=node: f"{node} refuses nobody",
+        )
     cluster.kill()
     shutil.rmtree(cluster[position].data)
     newest.rename(cluster[position].data)
