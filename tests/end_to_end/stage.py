@@ -169,7 +169,7 @@ class Stage:
     def _start(self, positions: Iterable[str]) -> None:
         for position in positions:
             if not self._cluster[position].running:
-                self._cluster[position].data.mkdir(exist_ok=True)  # the disk, before the first life on it
+                self._cluster[position].data.mkdir(exist_ok=True)  # a disk, before any life
                 self._cluster[position].start()
             self._ended.discard(position)
 
