@@ -25,7 +25,7 @@ from pathlib import Path
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import checked_name
 from chainchat.config import ConfigError, NodeSettings, Settings, load
-from chainchat.storage import LockedError, StorageError
+from chainchat.storage.interface import LockedError, StorageError
 from chainchat.storage.sqlite import DataLock
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -30,21 +30,21 @@ from twisted.python import usage
 from chainchat import config
 from chainchat.addresses import objection_to
 from chainchat.chain.configuration import IDENTITY_BITS, Member
+from chainchat.chain.membership.record import Record, forced_alone
 from chainchat.chain.messages import Message
-from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
-from chainchat.server.admission import Admission, Limits, reserve
-from chainchat.server.applying import StateMismatchError
-from chainchat.server.handler import Lobby
-from chainchat.server.link import PROTOCOL_VERSION, Identity
-from chainchat.server.links import Links
-from chainchat.server.listener import ClientFactory, ClientPort, ClientProtocol
-from chainchat.server.node import Node, begin_life
-from chainchat.server.room import Room
-from chainchat.server.sessions import Session
-from chainchat.server.space import Space, free_octets
-from chainchat.storage import StorageError
+from chainchat.node.node import Node, begin_life
+from chainchat.node.space import Space, free_octets
+from chainchat.node.state_machine import StateMismatchError
+from chainchat.peers.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.links import Links
+from chainchat.sessions.admission import Admission, Limits, reserve
+from chainchat.sessions.handler import ServerInfo
+from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
+from chainchat.sessions.session import Session
+from chainchat.sessions.sessions import Sessions
 from chainchat.storage.durable import try_room
+from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
 
 reactor: Any = installed_reactor
@@ -297,7 +297,7 @@ class NodeService(Service):
             refusal_is_death=settings.refusal_is_death,
             new_identity=new_identity,
         )
-        self._room = Room(self._node, reactor)
+        self._sessions = Sessions(self._node, reactor)
         log.info(
             "{position}: incarnation {incarnation} of {id}, log up to {last}; clients at {client}",
             position=own.position,
@@ -329,16 +329,16 @@ class NodeService(Service):
 
     def _end_life(self) -> None:
         """The chain went on without this node: tell its clients, and begin anew as a learner."""
-        for session in self._sessions():
+        for session in self._open_sessions():
             session.dropped_out()
-        self._room.stop()
+        self._sessions.stop()
         self._links.stop()
         self._begin_life()
         self._node.start()
         self._links.start(self._identity, self._node, self._node.configuration.members)
 
-    def _sessions(self) -> list[Session]:
-        return [s for s in self._room.connections if isinstance(s, Session)]
+    def _open_sessions(self) -> list[Session]:
+        return [s for s in self._sessions.connections if isinstance(s, Session)]
 
     def send(self, to: str, message: Message) -> None:
         """The node's ``Network``: the links outlive it."""
@@ -351,12 +351,12 @@ class NodeService(Service):
     def _client_factory(self) -> Any:  # as Twisted types no factory
         settings = self._settings
         addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
-        lobby = Lobby(
+        server_info = ServerInfo(
             settings.name, settings.max_line, addresses, lambda: secrets.token_urlsafe(16)
         )
 
         def new_session(connection: ClientProtocol) -> Session:
-            return Session(self._room, connection, reactor, lobby)
+            return Session(self._sessions, connection, reactor, server_info)
 
         return ClientFactory(new_session, admission=self._admission, clock=reactor)
 
@@ -377,16 +377,16 @@ class NodeService(Service):
         """Take no more lines, wait for what was taken, tell the clients where to go, close."""
         super().stopService()
         yield maybeDeferred(self._client_port.stopListening)
-        sessions = self._sessions()
+        sessions = self._open_sessions()
         for session in sessions:
             session.take_no_more()
-        self._room.send_marks()
+        self._sessions.send_marks()
         deadline = reactor.seconds() + STOP_SECONDS
         while reactor.seconds() < deadline and self._node.running and self._unfinished(sessions):
             yield task.deferLater(reactor, 0.01)
         for session in sessions:
             session.shut_down()
-        self._room.stop()
+        self._sessions.stop()
         self._node.stop()
         yield task.deferLater(reactor, 0)  # let the sockets take what was written
         # The chain port closes with the process, not before: a refusal there means death.

@@ -12,8 +12,8 @@ from twisted.logger import globalLogPublisher
 
 from chainchat.chain.configuration import Member
 from chainchat.chat import commands
-from chainchat.server.node import Node, begin_life
-from chainchat.server.space import Space
+from chainchat.node.node import Node, begin_life
+from chainchat.node.space import Space
 from chainchat.storage.memory import MemoryStorage
 
 SUSPECT_AFTER = 1.0

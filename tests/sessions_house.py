@@ -1,4 +1,4 @@
-"""A room on a node that is alone, and its clients, without sockets.
+"""A node that is alone, and its clients, without sockets.
 
 ``Connection`` takes what a session writes, and time is a ``Clock``.
 """
@@ -7,12 +7,12 @@ from twisted.internet.task import Clock
 
 from chainchat.chain.configuration import Member
 from chainchat.chat.lines import TOO_LONG
-from chainchat.server.handler import Lobby
-from chainchat.server.node import Node, begin_life
-from chainchat.server.room import Room
-from chainchat.server.sessions import Session
-from chainchat.server.space import Space
-from chainchat.server.standing import Standing
+from chainchat.node.node import Node, begin_life
+from chainchat.node.readiness import Readiness
+from chainchat.node.space import Space
+from chainchat.sessions.handler import ServerInfo
+from chainchat.sessions.session import Session
+from chainchat.sessions.sessions import Sessions
 from chainchat.storage.memory import MemoryStorage
 
 TIME = 1795345387120  # 2026-11-22T11:03:07.120Z
@@ -74,7 +74,7 @@ class Alone:
 
 
 class House:
-    """A node that is a chain of one, and its room.
+    """A node that is a chain of one, and its sessions.
 
     ``price``: seconds of work that pass whenever the node looks how much has.
     """
@@ -101,9 +101,9 @@ class House:
             work=self.work,
             space=Space(lambda: self.free, STOP),
         )
-        self.room = Room(self.node, self.clock)
+        self.sessions = Sessions(self.node, self.clock)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
-        self.lobby = Lobby("lab", MAX_LINE, addresses, self.new_token)
+        self.server_info = ServerInfo("lab", MAX_LINE, addresses, self.new_token)
         if not founding:
             self.node.start()
             self.clock.advance(0)
@@ -121,14 +121,14 @@ class House:
     def cannot_confirm(self):
         """The node notices it, and says so."""
         reason = "the chain cannot confirm: waiting for other"
-        self.node.standing = Standing(serving=True, waiting_for=("other",), reason=reason)
-        self.room.standing_changed()
+        self.node.readiness = Readiness(serving=True, waiting_for=("other",), reason=reason)
+        self.sessions.readiness_changed()
 
     def holds_the_chain_still(self):
         """The sessions have their part of some turns, the chain has none."""
         for _ in range(4):
-            self.room.hear()
-            self.room.flush()
+            self.sessions.hear()
+            self.sessions.flush()
 
     def new_token(self):
         self.tokens += 1
@@ -159,7 +159,7 @@ class Client:
     def __init__(self, house):
         self.house = house
         self.connection = Connection()
-        self.session = Session(house.room, self.connection, house.clock, house.lobby)
+        self.session = Session(house.sessions, self.connection, house.clock, house.server_info)
         self.session.opened()
         house.clock.advance(0)
 

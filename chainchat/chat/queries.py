@@ -15,9 +15,9 @@ import re2
 from msgspec import Struct, msgpack
 
 from chainchat.chat.accounts import Account
+from chainchat.chat.modes.mode import ChatMessage
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
-from chainchat.chat.voice import Message
 
 PAGE_NAMES = 1_000
 """Names in a page: at most 32 octets each."""
@@ -93,7 +93,7 @@ class Page(Struct, frozen=True):
     """
 
     names: tuple[str, ...] = ()
-    messages: tuple[Message, ...] = ()
+    messages: tuple[ChatMessage, ...] = ()
     more: Query | None = None
     refused: Code | None = None
 
@@ -118,7 +118,7 @@ class Messages(Protocol):
     def before_newest(self, account: int, count: int) -> int:
         """The id after which the newest ``count`` begin."""
 
-    def oldest(self, account: int, after: int, count: int) -> Iterator[Message]:
+    def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
         """The oldest above ``after``, oldest first."""
 
 
@@ -174,12 +174,14 @@ def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -
             return answer(later, state, messages, budget)
 
 
-def _taken(messages: Iterable[Message], count: int, budget: Budget) -> tuple[list[Message], bool]:
+def _taken(
+    messages: Iterable[ChatMessage], count: int, budget: Budget
+) -> tuple[list[ChatMessage], bool]:
     """As many as fit in a page and as there is time for, at least one if there is one.
 
     And whether that is the end, because no more are there, or are wanted.
     """
-    page: list[Message] = []
+    page: list[ChatMessage] = []
     room = PAGE_OCTETS
     for message in messages:
         room -= len(message.text.encode()) + 128

@@ -1,6 +1,6 @@
 """What a client can ask for: one frozen record per verb, the same for both modes.
 
-A voice (``human``, ``machine``) makes them from lines; ``chainchat.server.sessions`` carries them
+A mode (``human``, ``machine``) makes them from lines; ``chainchat.sessions.session`` carries them
 out.
 """
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable
 from itertools import chain
 
-from chainchat.chat.human import HUMAN
+from chainchat.chat.modes.human import HUMAN
+from chainchat.chat.modes.mode import ChainView, ChatMessage
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     NAME,
@@ -25,7 +26,6 @@ from chainchat.chat.requests import (
     Say,
     Who,
 )
-from chainchat.chat.voice import ChainView, Message
 from chainchat.client import events
 from chainchat.client.engine import Engine
 from chainchat.client.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, harmless
@@ -232,7 +232,7 @@ class Conversation:
     def _shown(self, message: events.MessageArrived) -> str:
         time, to = _milliseconds(message.time), message.to
         return self._human.message(
-            Message(message.id, 0, time, message.sender, to, message.text), self._engine.name
+            ChatMessage(message.id, 0, time, message.sender, to, message.text), self._engine.name
         )
 
     def _sent(self, event: events.SendAcknowledged) -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.replica import fitting, place_of
-from chainchat.storage import EVERY_READER, Checkpoint, Indexed, Record, StorageError
 from chainchat.storage.index import Index, first_of, last_of
+from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, Record, StorageError
 
 
 class MemoryStorage:

@@ -24,21 +24,20 @@ from chainchat.chain.messages import (
     encode_entries,
 )
 from chainchat.chain.replica import fitting, place_of, size
-from chainchat.storage import (
+from chainchat.storage import checkpoints, wal
+from chainchat.storage.checkpoints import Checkpoints
+from chainchat.storage.checksums import checked, unchecked
+from chainchat.storage.cuts import write_side_file
+from chainchat.storage.durable import make_folder, sync_folder, write_again
+from chainchat.storage.index import Index, Run, first_of, last_of
+from chainchat.storage.interface import (
     EVERY_READER,
     Checkpoint,
     Indexed,
     LockedError,
     Record,
     StorageError,
-    checkpoints,
-    wal,
 )
-from chainchat.storage.checkpoints import Checkpoints
-from chainchat.storage.checksums import checked, unchecked
-from chainchat.storage.cuts import write_side_file
-from chainchat.storage.durable import make_folder, sync_folder, write_again
-from chainchat.storage.index import Index, Run, first_of, last_of
 
 DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""

@@ -16,7 +16,7 @@ from twisted.protocols.amp import AmpBox
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import EntryId, Forward, Ping, encode
-from chainchat.server.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.link import PROTOCOL_VERSION, Identity
 
 LIMIT = 5  # connections per node of the chain with few
 

@@ -148,7 +148,7 @@ PARTLY_COPIED = """
 import sqlite3, sys
 from pathlib import Path
 from chainchat.chain.messages import Entry
-from chainchat.storage import StorageError
+from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 data, control = map(Path, sys.argv[1:])

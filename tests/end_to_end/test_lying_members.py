@@ -28,7 +28,7 @@ from chainchat.chain.messages import (
     Submit,
     encode,
 )
-from chainchat.server.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.link import PROTOCOL_VERSION, Identity
 
 NESTED = b"\x91" * 50_000
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from cluster import Cluster, wait_for_log
 from talking import Caller, Person
 
-from chainchat.server.admission import reserve
+from chainchat.sessions.admission import reserve
 
 FILES = 160
 """Files that the crowded node may have open."""

@@ -9,7 +9,7 @@ from cluster import Cluster, refusal, waits_for
 from load import Load, check, histories, settle
 from talking import Person, Program
 
-from chainchat.server.applying import CHECKPOINT_ENTRIES
+from chainchat.node.state_machine import CHECKPOINT_ENTRIES
 
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")

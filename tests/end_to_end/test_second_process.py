@@ -13,7 +13,7 @@ from talking import HOST, Person, until
 from twisted.protocols.amp import AmpBox
 
 from chainchat.chain.configuration import Member
-from chainchat.server.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.link import PROTOCOL_VERSION, Identity
 
 CALM = 2.5
 """Seconds for which nothing may happen: the second process has tried more than once by then."""

@@ -3,11 +3,11 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from chainchat.chain.clocks import MOST_AHEAD
+from chainchat.chain.membership.clocks import MOST_AHEAD
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
 from chainchat.chat import programs as limits
-from chainchat.server.node import Node
+from chainchat.node.node import Node
 from tests.simulation.clients import READ_MESSAGES, Client, Read, Records
 from tests.simulation.world import Host, World
 
@@ -144,7 +144,7 @@ class Checks:
         nodes = [self._world.hosts[position].node for position in newest.positions]
         for position, node in zip(newest.positions, nodes, strict=True):
             serves = node is not None and node.taking_part
-            why = "dead" if node is None else node.standing.reason
+            why = "dead" if node is None else node.readiness.reason
             self._require(serves, f"{position} does not serve again: {why}")
             stuck = f"{node.pending} requests at {position} were never answered"
             self._require(node.pending == 0, stuck)

@@ -12,7 +12,7 @@ from chainchat.chat.commands import TO_EVERYBODY
 from chainchat.chat.queries import Page, Recent
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import Accepted, Result
-from chainchat.server.node import Node, Replied
+from chainchat.node.node import Node, Replied
 from tests.simulation.world import Host, World
 
 READ_MESSAGES = 20
@@ -108,7 +108,7 @@ class Client:
         serving = [
             host.node
             for host in self._world.hosts.values()
-            if host.node is not None and host.node.standing.serving
+            if host.node is not None and host.node.readiness.serving
         ]
         if not serving:
             self._world.later(0.2, self._reconnect, self._attempt)

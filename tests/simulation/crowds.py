@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from itertools import pairwise
 from unittest.mock import patch
 
-from chainchat.chain.record import Record
+from chainchat.chain.membership.record import Record
 from tests.simulation.checks import Checks, require
 from tests.simulation.clients import Client, Records
 from tests.simulation.configurations import ConfigurationChecks
@@ -39,13 +39,13 @@ SLOWNESS = 3.0
 """So many times slower than the others are some of the machines."""
 
 SMALLER = {
-    "chainchat.server.node.MAX_PENDING": 200,
-    "chainchat.server.node.PENDING_SHARE": 4,
-    "chainchat.server.node.MOST_PENDING": 400,
-    "chainchat.server.handler.SAID_AT_ONCE": 4,
-    "chainchat.server.sessions.SAID_AT_ONCE": 4,
+    "chainchat.node.node.MAX_PENDING": 200,
+    "chainchat.node.node.PENDING_SHARE": 4,
+    "chainchat.node.node.MOST_PENDING": 400,
+    "chainchat.sessions.handler.SAID_AT_ONCE": 4,
+    "chainchat.sessions.session.SAID_AT_ONCE": 4,
     "chainchat.chain.replica.APPLY_OCTETS": 1_000,
-    "chainchat.server.applying.RECORDS_AT_ONCE": 4,
+    "chainchat.node.state_machine.RECORDS_AT_ONCE": 4,
 }
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
 higher."""
@@ -232,7 +232,7 @@ def run_crowd(seed: int, *, trace: Callable[[str], None] | None = None) -> Summa
         for where, what in SMALLER.items():
             patches.enter_context(patch(where, what))
         entries = (10_000, 100)[seed // 4 % 2]
-        patches.enter_context(patch("chainchat.server.applying.CHECKPOINT_ENTRIES", entries))
+        patches.enter_context(patch("chainchat.node.state_machine.CHECKPOINT_ENTRIES", entries))
         return _run(seed, trace)
 
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol, Self
 
 from msgspec import msgpack
 
+from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry
-from chainchat.chain.record import Record
-from chainchat.storage import StorageError
+from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage
 
 EVERYTHING = 1 << 40

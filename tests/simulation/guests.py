@@ -9,10 +9,10 @@ from functools import partial
 
 from chainchat.chat.lines import Line
 from chainchat.chat.requests import Say
-from chainchat.server.handler import Lobby
-from chainchat.server.node import Node
-from chainchat.server.room import Room
-from chainchat.server.sessions import Session
+from chainchat.node.node import Node
+from chainchat.sessions.handler import ServerInfo
+from chainchat.sessions.session import Session
+from chainchat.sessions.sessions import Sessions
 from tests.simulation import work
 from tests.simulation.checks import require
 from tests.simulation.clients import PATIENCE, Records
@@ -37,11 +37,11 @@ class PricedSession(Session):
 
 
 class House:
-    """The rooms of all nodes.
+    """The sessions of all nodes.
 
     Attributes:
-        lobby: what the sessions have in common.
-        rooms: of the living nodes, by position.
+        server_info: what the sessions have in common.
+        sessions: of the living nodes, by position.
         guests: all of them.
     """
 
@@ -49,8 +49,8 @@ class House:
         self.world = world
         self.records = records
         addresses = {position: f"{position}:7001" for position in world.positions}
-        self.lobby = Lobby("crowd", 1_024, addresses, self._new_token)
-        self.rooms: dict[str, Room] = {}
+        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token)
+        self.sessions: dict[str, Sessions] = {}
         self.guests: list[Guest] = []
         self._tokens = 0
         world.on_start.append(self._started)
@@ -62,10 +62,10 @@ class House:
 
     def _started(self, host: Host) -> None:
         assert host.node is not None
-        self.rooms[host.position] = Room(host.node, host.clock)
+        self.sessions[host.position] = Sessions(host.node, host.clock)
 
     def _died(self, host: Host) -> None:
-        self.rooms.pop(host.position).stop()
+        self.sessions.pop(host.position).stop()
         for guest in self.guests:
             guest.node_died(host)
 
@@ -83,7 +83,9 @@ class Wire:
         self._lines: list[bytes] = []
         self._at_once = 0
         self._written = 0
-        self._session = PricedSession(house.rooms[host.position], self, host.clock, house.lobby)
+        self._session = PricedSession(
+            house.sessions[host.position], self, host.clock, house.server_info
+        )
         self._on_host(self._session.opened)
 
     # --- for the session
@@ -209,7 +211,7 @@ class Guest:
         """Connect and log in: at this position, if a node is there, or at any that serves."""
         self._away = False
         self._attempts += 1
-        hosts = [h for h in self._world.hosts.values() if h.node and h.node.standing.serving]
+        hosts = [h for h in self._world.hosts.values() if h.node and h.node.readiness.serving]
         wanted = [host for host in hosts if host.position == position]
         if not hosts:
             self._come_again(0.2)

@@ -11,11 +11,11 @@ from functools import partial
 from itertools import pairwise
 
 from chainchat.chain.configuration import Configuration
+from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Content, Entry, Message, Ping, Pong
-from chainchat.chain.record import Record
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
-from chainchat.server.node import Node
+from chainchat.node.node import Node
 from tests.simulation import scenario
 from tests.simulation.checks import require
 from tests.simulation.clock import HostClock

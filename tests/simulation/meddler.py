@@ -18,7 +18,7 @@ from chainchat.chain.messages import (
     Synced,
     Voted,
 )
-from chainchat.server.lanes import CHAIN, COPY, MEMBERSHIP
+from chainchat.peers.lanes import CHAIN, COPY, MEMBERSHIP
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.world import World
 

@@ -125,7 +125,7 @@ class Mishaps:
                 if host.newest_disk is None or host.node is None:
                     continue
                 older = member is not None and member.incarnation > host.node.me.incarnation
-                if older or host.node.standing.reason.startswith("these data are older"):
+                if older or host.node.readiness.reason.startswith("these data are older"):
                     self._world.note(f"{host.position} gets its newest data back")
                     self._world.kill(host)
                     host.disk, host.newest_disk = host.newest_disk, None

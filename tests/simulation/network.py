@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Held, Message
-from chainchat.server.lanes import CHAIN, COPY, MEMBERSHIP, lane_of
-from chainchat.server.node import Node
+from chainchat.node.node import Node
+from chainchat.peers.lanes import CHAIN, COPY, MEMBERSHIP, lane_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import Host, World

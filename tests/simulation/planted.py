@@ -14,19 +14,19 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from chainchat.chain.changes import Change, change, may_shrink
-from chainchat.chain.clocks import Clocks
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.evidence import Evidence, Life
-from chainchat.chain.membership import Copy, Membership
+from chainchat.chain.membership.changes import Change, change, may_shrink
+from chainchat.chain.membership.clocks import Clocks
+from chainchat.chain.membership.evidence import Evidence, Life
+from chainchat.chain.membership.membership import Copy, Membership
+from chainchat.chain.membership.proposals import present_lives
+from chainchat.chain.membership.record import Status
 from chainchat.chain.messages import Abort, Ping, Vote
-from chainchat.chain.proposals import present_lives
 from chainchat.chain.reads import Reads
-from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica, Send
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState
-from chainchat.server.budget import Slice
+from chainchat.node.budget import Slice
 from chainchat.storage.sqlite import SQLiteStorage
 from chainchat.storage.wal import WriteAheadLog
 from tests.simulation import planted_log, planted_reads, planted_storage, stories
@@ -120,7 +120,7 @@ class ResumesWithoutOne(Membership):
     """Two of three resume the chain, and do not wait for the third."""
 
     also = {
-        "chainchat.chain.membership.change": resumes_with_two,
+        "chainchat.chain.membership.membership.change": resumes_with_two,
     }
 
     def _resumed(self, now: float) -> Configuration | None:
@@ -508,17 +508,17 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
 
 PLACES = {
     TracedNode: "tests.simulation.scenario.TracedNode",
-    Clocks: "chainchat.chain.membership.Clocks",
-    Evidence: "chainchat.chain.membership.Evidence",
-    Membership: "chainchat.server.node.Membership",
-    Reads: "chainchat.server.node.Reads",
-    Replica: "chainchat.server.node.Replica",
-    Slice: "chainchat.server.node.Slice",
-    ChatState: "chainchat.server.applying.ChatState",
+    Clocks: "chainchat.chain.membership.membership.Clocks",
+    Evidence: "chainchat.chain.membership.membership.Evidence",
+    Membership: "chainchat.node.node.Membership",
+    Reads: "chainchat.node.node.Reads",
+    Replica: "chainchat.node.node.Replica",
+    Slice: "chainchat.node.node.Slice",
+    ChatState: "chainchat.node.state_machine.ChatState",
     Programs: "chainchat.chat.state.Programs",
     SQLiteStorage: "tests.simulation.sqlite_disk.SQLiteStorage",
     WriteAheadLog: "chainchat.storage.wal.WriteAheadLog",
-    half_is_enough: "chainchat.chain.proposals.may_shrink",
+    half_is_enough: "chainchat.chain.membership.proposals.may_shrink",
     planted_storage.believes_what_was_read: "chainchat.storage.sqlite.write_again",
     planted_storage.copies_inside_commits: "chainchat.storage.wal.leave_copying",
     planted_storage.leaves_side_files_without_names: "chainchat.storage.cuts.sync_folder",

@@ -109,10 +109,10 @@ def run(
     # What else a seed decides repeats after 40. A story says itself when somebody has to be back.
     free = FREE_DEPARTURES[seed // 8 % 4 if isinstance(opening(seed), str) else 0]
     with (
-        patch("chainchat.server.applying.CHECKPOINT_ENTRIES", CHECKPOINT_ENTRIES[seed % 2]),
-        patch("chainchat.chain.departures.FREE", free),
-        patch("chainchat.server.applying.RECORDS_AT_ONCE", 1),
-        patch("chainchat.server.node.CHECKPOINT_SECONDS", 0.0),
+        patch("chainchat.node.state_machine.CHECKPOINT_ENTRIES", CHECKPOINT_ENTRIES[seed % 2]),
+        patch("chainchat.chain.membership.departures.FREE", free),
+        patch("chainchat.node.state_machine.RECORDS_AT_ONCE", 1),
+        patch("chainchat.node.node.CHECKPOINT_SECONDS", 0.0),
         patch("chainchat.chat.programs.MAX_CLIENTS_OF_ACCOUNT", CLIENTS_OF_ACCOUNT),
         patch("chainchat.chat.programs.MAX_KNOWN_OF_ACCOUNT", 2 * CLIENTS_OF_ACCOUNT),
         cabinet() if files or on_files(seed) else nullcontext() as disks,

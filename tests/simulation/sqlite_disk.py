@@ -15,7 +15,7 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from chainchat.chain.messages import Entry, EntryId
-from chainchat.storage import StorageError
+from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
 from tests.simulation.checks import InvariantError
 from tests.simulation.disk import Disk, Machine

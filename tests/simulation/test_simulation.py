@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chainchat.chain.replica import DivergenceError
-from chainchat.server.applying import StateMismatchError
+from chainchat.node.state_machine import StateMismatchError
 from tests.simulation.checks import InvariantError
 from tests.simulation.crowds import run_crowd
 from tests.simulation.histories import run_two_histories

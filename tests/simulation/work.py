@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from chainchat.chain.messages import Answer, Entry, Forward, Message
-from chainchat.storage import Indexed
+from chainchat.storage.interface import Indexed
 from tests.simulation.disk import Disk
 
 MESSAGE = 0.0002

@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
+from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, Message
-from chainchat.chain.record import Record
 from chainchat.chain.replica import DivergenceError, Persist
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
-from chainchat.server.node import AnyEffect, Node, Replied, begin_life
-from chainchat.storage import StorageError
+from chainchat.node.node import AnyEffect, Node, Replied, begin_life
+from chainchat.storage.interface import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
 from tests.simulation.disk import Disk, MemoryDisk

@@ -1,0 +1,1 @@
+"""How one configuration follows another (paper, section 3)."""

@@ -1,0 +1,54 @@
+"""What a configuration may do to the one before it, and who may go on without whom."""
+
+from collections.abc import Iterable
+from enum import Enum
+from itertools import combinations
+
+from chainchat.chain.configuration import MAX_MEMBERS, Configuration
+from chainchat.chain.membership.evidence import Life
+
+
+class Change(Enum):
+    """What a proposal does to a configuration."""
+
+    FOUND = "found"
+    RESUME = "resume"
+    SHRINK = "shrink"
+    JOIN = "join"
+
+
+def change(base: Configuration, proposed: Configuration) -> Change | None:
+    """What ``proposed`` does to ``base``; None if it is nothing that may be done."""
+    before, after = base.members, proposed.members
+    if proposed.epoch != base.epoch + 1 or not 1 <= len(after) <= MAX_MEMBERS:
+        return None
+    if not before:
+        return Change.FOUND
+    if [(m.position, m.id) for m in before] == [(m.position, m.id) for m in after]:
+        return Change.RESUME
+    if after == tuple(member for member in before if member in after):
+        return Change.SHRINK
+    if after[:-1] == before and after[-1].position not in base.positions:
+        return Change.JOIN
+    return None
+
+
+def may_shrink(base: Configuration, remaining: Iterable[Life], clean: Iterable[Life]) -> bool:
+    """Whether these members may go on without the others (rule 4).
+
+    Args:
+        base: the configuration to shrink.
+        remaining: the members that are to go on.
+        clean: of the others, those whose death was proved while it was fresh.
+
+    Of the members less some of the clean dead, the remaining must be a majority; or half of them,
+    with the first in chain order among them. Of two groups of which neither knows the other to be
+    dead, at most one passes.
+    """
+    stay, dead = set(remaining), list(clean)
+    for left_out in (out for size in range(len(dead) + 1) for out in combinations(dead, size)):
+        counted = [life for life in base.lives if life not in left_out]
+        half = 2 * len(stay) - len(counted)
+        if half > 0 or (half == 0 and counted[0] in stay):
+            return True
+    return False

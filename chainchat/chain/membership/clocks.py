@@ -1,0 +1,141 @@
+"""What one life learns of clocks: that one of them stood still, and what time it is by most.
+
+What a confirmation proves grows old (``evidence``), by a clock that goes on while a machine sleeps.
+But a hypervisor can stop a machine with all its clocks. When that goes on, what is hours old looks
+fresh, and the others may have gone on without it. No clock of its own can tell it so; but one that
+was set meanwhile can, and so can the clocks of the others: the difference of two clocks does not
+jump. Whoever finds a jump cannot always say which of the two stood still, and need not: to hold
+nothing for proved does no harm.
+
+Only what says "paused" is believed, never the opposite: before a jump is found, harm can be done.
+``refusal-is-death = no`` is for those who cannot live with that.
+"""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from chainchat.chain.membership.evidence import Life
+from chainchat.chain.messages import ClockReading
+
+DRIFT = 0.14
+"""How much faster one clock may run than another."""
+
+GRAIN = 0.005
+"""Seconds by which a difference may be mistaken: clocks are read one after the other."""
+
+MOST_AHEAD = 60_000
+"""Milliseconds that an entry's time may be ahead of what most clocks say."""
+
+
+class Difference(Struct):
+    """What one clock is ahead of another: an interval, narrowed by every comparison.
+
+    Attributes:
+        low: seconds, at least.
+        high: seconds, at most.
+        at: when they were compared, by the first of them.
+    """
+
+    low: float
+    high: float
+    at: float
+
+    def allows(self, low: float, high: float, now: float) -> bool:
+        """Take another comparison in; False if one of the two stood still, or was set."""
+        slack = DRIFT * max(0.0, now - self.at) + GRAIN
+        least, most = self.low - slack, self.high + slack
+        allowed = low <= most and high >= least
+        if allowed:
+            low, high = max(low, least), min(high, most)
+        self.low, self.high, self.at = low, high, now
+        return allowed
+
+
+class Clocks:
+    """The clocks of this machine and those of the others, by life."""
+
+    def __init__(self) -> None:
+        self._own: Difference | None = None
+        """The wall clock less the monotonic one."""
+        self._others: dict[Life, Difference] = {}
+        """This machine's monotonic clock less another's."""
+        self._walls: dict[Life, tuple[int, float]] = {}
+        """What another's wall clock said, and when that was heard, by the monotonic one here."""
+
+    # --- whether one stood still
+
+    def look(self, now: float, wall: int) -> bool:
+        """Compare this machine's own clocks; False if one of them has jumped.
+
+        Args:
+            now: monotonic seconds.
+            wall: UTC milliseconds, read at the same moment; 0 if there is no such clock.
+        """
+        ahead = wall / 1000 - now
+        if not wall:
+            return True
+        if self._own is None:
+            self._own = Difference(ahead, ahead, now)
+        return self._own.allows(ahead, ahead, now)
+
+    def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
+        """Compare with the clocks of another; False if one of the two has stood still.
+
+        Args:
+            life: the other's.
+            reading: of its clocks, when it sent what has come.
+            now: monotonic seconds.
+            asked: when this node asked for it; None if it came unasked, from any time before.
+        """
+        if reading.wall:
+            self._walls[life] = reading.wall, now
+        if not reading.monotonic:
+            return True
+        low = float("-inf") if asked is None else asked - reading.monotonic
+        high = now - reading.monotonic
+        known = self._others.get(life)
+        if known is None:
+            self._others[life] = Difference(low, high, now)
+            return True
+        return known.allows(low, high, now)
+
+    def forget_all_but(self, lives: set[Life]) -> None:
+        """Drop what is known of lives that matter no more."""
+        self._others = {life: one for life, one in self._others.items() if life in lives}
+        self._walls = {life: one for life, one in self._walls.items() if life in lives}
+
+    # --- what time it is
+
+    def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
+        """What the clocks of these say now, as far as they were heard, and this one; in order."""
+        told = [wall]
+        for life in lives:
+            if life in self._walls:
+                theirs, at = self._walls[life]
+                told.append(int(theirs + 1000 * (now - at)))
+        told.sort()
+        return told
+
+    def time(self, others: Iterable[Life], now: float, wall: int) -> int:
+        """The time that an entry may have: no more than MOST_AHEAD of what most clocks say.
+
+        Args:
+            others: the other members.
+            now: monotonic seconds.
+            wall: this machine's own clock, UTC milliseconds.
+        """
+        told = self._told(others, now, wall)
+        return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
+
+    def ahead(self, others: Iterable[Life], now: float, wall: int) -> int:
+        """How many milliseconds this machine's clock is ahead of what most say (or behind: < 0).
+
+        0 if it is no more than MOST_AHEAD. Of two that differ, nobody can tell which is wrong.
+        """
+        told = self._told(others, now, wall)
+        middle = len(told) // 2
+        ahead, behind = wall - told[-middle - 1], told[middle] - wall
+        if ahead > MOST_AHEAD:
+            return ahead
+        return -behind if behind > MOST_AHEAD else 0

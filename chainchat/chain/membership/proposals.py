@@ -1,0 +1,97 @@
+"""What a node proposes to follow a configuration; ``membership`` says when it may.
+
+Each function gives the next configuration, or None where there is no reason for one.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+
+from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.membership.changes import may_shrink
+from chainchat.chain.membership.evidence import Evidence
+from chainchat.chain.messages import Pong
+
+
+def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> Configuration | None:
+    """The chain without those who may be excluded, if it is for ``me`` to propose it (rule 4)."""
+    out = [m for m in base.members if m != me and evidence.may_exclude(m.life, now)]
+    stay = tuple(member for member in base.members if member not in out)
+    if not out or stay[0].life != me.life:
+        return None
+    clean = [member.life for member in out if evidence.is_clean(member.life)]
+    if not may_shrink(base, [member.life for member in stay], clean):
+        return None
+    reasons = ", ".join(f"{m.position}: {evidence.reason(m.life, now)}" for m in out)
+    return base.followed_by(stay, f"without {reasons}; seen by {me.position}")
+
+
+Replaces = Callable[[Member, Member], bool]
+"""Whether the second is known to be a later life of the first (rule 11)."""
+
+
+def resumed(
+    base: Configuration,
+    founding: tuple[str, ...],
+    me: Member,
+    pongs: Mapping[str, Pong],
+    replaces: Replaces,
+) -> Configuration | None:
+    """The members' present lives, if all are there and some is new (rules 0 and 11).
+
+    Args:
+        base: with no members before the founding.
+        founding: the positions that found the chain.
+        me: who proposes it, if it is the first of them.
+        pongs: what was heard of late, by position.
+        replaces: judges those who are not the members themselves.
+    """
+    positions = base.positions or founding
+    if positions[0] != me.position:
+        return None
+    present = present_lives(base, me, pongs, replaces)
+    members = tuple(present[position] for position in positions if position in present)
+    if len(members) < len(positions) or [m.life for m in members] == list(base.lives):
+        return None
+    if not base.members:
+        return base.followed_by(members, "founded")
+    back = [member.position for member in members if not base.has(member.life)]
+    return base.followed_by(members, f"resumed: {', '.join(back)} restarted, all are back")
+
+
+def present_lives(
+    base: Configuration, me: Member, pongs: Mapping[str, Pong], replaces: Replaces
+) -> dict[str, Member]:
+    """By position, the lives that can be members after ``base``, if they were of it before."""
+    lives = {}
+    for position, pong in pongs.items():
+        old, new = base.member(position), pong.member
+        if pong.configuration == base and (old is None or old == new or replaces(old, new)):
+            lives[position] = new
+    return {**lives, me.position: me}
+
+
+def extended(
+    base: Configuration,
+    pongs: Mapping[str, Pong],
+    asked: Collection[Member],
+    last_choice: Member | None,
+) -> Configuration | None:
+    """The chain with a learner that has caught up as its new tail (rule 10).
+
+    Args:
+        base: of at least one member.
+        pongs: what was heard of late, by position.
+        asked: who was asked for already; whether they have caught up may change with every batch.
+        last_choice: to be taken only if there is no other.
+    """
+    newcomers = [
+        pong.member
+        for pong in pongs.values()
+        if pong.configuration == base
+        and not base.has_node(pong.member.id)
+        and (pong.caught_up or pong.member in asked)
+    ]
+    if not newcomers:
+        return None
+    newcomer = min(newcomers, key=lambda one: (one not in asked, one == last_choice))
+    why = f"{newcomer.position} has caught up and joins"
+    return base.followed_by((*base.members, newcomer), why)

@@ -1,0 +1,95 @@
+"""What a node's disk keeps of membership, and what that makes of the node's present life."""
+
+from collections.abc import Iterable
+from enum import Enum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.membership.evidence import Life
+from chainchat.chain.messages import Vote
+
+
+class Status(Enum):
+    """What a node's own life is to the newest configuration it knows."""
+
+    FOUNDING = "founding"
+    """There is no configuration yet."""
+    ACTIVE = "active"
+    """This life is a member."""
+    WEDGED = "wedged"
+    """An earlier life of this node is a member: the chain has to be resumed."""
+    LEARNER = "learner"
+    """This node is no member."""
+
+
+class Record(Struct, frozen=True):
+    """What a node's disk keeps of membership; replaced as a whole.
+
+    Attributes:
+        id: of the data; made once for an empty disk.
+        incarnation: of the present life.
+        founding: positions in the order of the founding, empty before it.
+        configuration: the newest one known.
+        vote: the vote held for the next epoch.
+    """
+
+    id: str
+    incarnation: int
+    founding: tuple[str, ...] = ()
+    configuration: Configuration = field(default_factory=Configuration)
+    vote: Vote | None = None
+
+    def status(self, life: Life) -> Status:
+        """What ``life``, which is this node's present one, is to the configuration."""
+        if not self.configuration.members:
+            return Status.FOUNDING
+        if self.configuration.has(life):
+            return Status.ACTIVE
+        return Status.WEDGED if self.configuration.has_node(self.id) else Status.LEARNER
+
+
+def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, voted: bool) -> bool:
+    """*not set back*: whether a disk lacks what it must have written before a decision.
+
+    Whoever is a member of ``decided`` and was one before has voted for it, on the base of what came
+    before (*all vote*), and on its disk before anybody heard of that. Two needed no vote: a learner
+    that became the tail; and the proposer, which is the head and writes nothing before the
+    decision, if that may have been the other's, who completed it. At the founding nothing can be
+    missing yet.
+
+    Args:
+        node_id: of the disk.
+        held: the newest configuration on it.
+        decided: one that was decided.
+        voted: whether the disk holds a vote for it.
+    """
+    if not held.members or held.epoch >= decided.epoch or not decided.has_node(node_id) or voted:
+        return False
+    joined = decided.members[-1].id == node_id and not held.has_node(node_id)
+    proposed = decided.members[0].id == node_id and len(decided.members) > 1
+    return not (decided.epoch == held.epoch + 1 and (joined or proposed))
+
+
+def forced_alone(
+    record: Record, me: Member, epoch: int, fenced: Iterable[str], identity: int = 0
+) -> Record:
+    """The record of a node that is to go on alone, by an operator's word (rule 15).
+
+    Args:
+        record: of the life that begins, which is ``me``.
+        me: this life.
+        epoch: of the new configuration: far above every epoch that the others can have reached.
+        fenced: positions that the operator promises are off, or will be wiped.
+        identity: of the new configuration.
+
+    Raises:
+        ValueError: a member of the last configuration is not fenced.
+    """
+    others = [m.position for m in record.configuration.members if m.id != me.id]
+    missing = [position for position in others if position not in fenced]
+    if missing:
+        raise ValueError(f"{', '.join(missing)} may be alive: name every other member as fenced")
+    why = f"forced to go on alone; an operator has fenced {', '.join(fenced) or 'nobody'}"
+    return replace(record, configuration=Configuration(epoch, (me,), why, identity), vote=None)

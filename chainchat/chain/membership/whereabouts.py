@@ -1,0 +1,83 @@
+"""Who is where: what answers at the addresses that this node dials.
+
+*source*: anybody can say that he is any life, at any address, and a disk can be copied. So what
+counts as evidence of lives is only who *answered* when this node dialled an address, in this life
+of its own; and a member's later life is only who answers where the member is.
+"""
+
+from collections.abc import Mapping
+
+from chainchat.chain.configuration import Address, Member
+from chainchat.chain.membership.evidence import Life
+
+MOST_ADDRESSES = 8
+"""Addresses of one position that are remembered: it is dialled at two or three."""
+
+UNREACHED = "was not reached by this node yet"
+"""How an objection ends that may be gone in a moment."""
+
+
+class Whereabouts:
+    """Who answered at which address."""
+
+    def __init__(self, places: Mapping[str, Address]) -> None:
+        """Nobody has answered yet.
+
+        Args:
+            places: where ``chain.ini`` has each position: an operator's word that a node has moved.
+        """
+        self._places = places
+        self._reached: dict[str, dict[Address, Life]] = {}
+
+    def reached(self, position: str, address: Address, life: Life) -> Life | None:
+        """``life`` answered at ``address``; gives whoever did before."""
+        known = self._reached.setdefault(position, {})
+        before = known.pop(address, None)
+        known[address] = life
+        if len(known) > MOST_ADDRESSES:
+            del known[next(iter(known))]
+        return before
+
+    def forget(self, position: str) -> None:
+        """Nobody knows this position, and its connection ended."""
+        self._reached.pop(position, None)
+
+    def is_at_home(self, member: Member) -> bool:
+        """Whether this very life was the last to answer at its own address."""
+        return self._reached.get(member.position, {}).get(member.address) == member.life
+
+    def objection(self, old: Member, new: Member) -> str:
+        """Why ``new`` cannot be a later life of the member ``old`` (rule 11); empty if it can.
+
+        It has to answer where the member was. Anywhere else it may be a copy of the member's disk,
+        while the member itself goes on, or is about to: neither its silence nor a refusal tells.
+        """
+        position = old.position
+        if new.id != old.id:
+            return f"{position} has another disk"
+        if new.incarnation < old.incarnation:
+            return f"{position} is older than it was; was a backup restored?"
+        if not self._is_its_place(old, new.address):
+            return (
+                f"{position} is a member at {_shown(old.address)}, and this is at "
+                f"{_shown(new.address)}: a copy of its data, or it has moved; then correct "
+                "chain.ini everywhere and restart"
+            )
+        return ""
+
+    def unreached(self, new: Member) -> str:
+        """What is missing before a life is believed; empty if nothing is."""
+        if self.is_at_home(new):
+            return ""
+        return f"{new.position} at {_shown(new.address)} {UNREACHED}"
+
+    def is_later_life(self, old: Member, new: Member) -> bool:
+        """Whether ``new`` is known to be ``old`` or whatever its disk's node is now."""
+        return new == old or (self._is_its_place(old, new.address) and self.is_at_home(new))
+
+    def _is_its_place(self, old: Member, address: Address) -> bool:
+        return address in (old.address, self._places.get(old.position, old.address))
+
+
+def _shown(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"

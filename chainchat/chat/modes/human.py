@@ -1,0 +1,438 @@
+"""Human mode: what people type and what they are shown, as ``docs/protocol.md`` states it.
+
+Plain text is said to everybody, ``>> name: text`` to one account, and ``/verb`` asks for something.
+Every line shown begins with one of the server's marks, so nothing that a user writes can pass for
+the server's word.
+"""
+
+# ruff: noqa: ARG002 - a mode's methods take what either mode needs
+
+import datetime
+import difflib
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from msgspec import Struct
+
+from chainchat.chat.modes.mode import ChainView, ChatMessage, Mode
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import (
+    CLIENT_ID,
+    EVERYBODY,
+    MAX_LAST,
+    NAME,
+    Chain,
+    Delete,
+    Hello,
+    Help,
+    Last,
+    List,
+    Login,
+    Logout,
+    Notices,
+    Request,
+    Say,
+    Who,
+    checked_name,
+)
+
+COUNTED_MISSED = 1_000
+"""Messages that somebody missed are counted up to this; then there are *more than* so many."""
+
+_VERSION = "chainchat/1"
+_PRIVATE = ">>"
+_MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
+_MINUTES_OF_DAY = _DAY // _MINUTE
+_EPOCH = datetime.date(1970, 1, 1)
+_ROLES = {
+    "head": "the head",
+    "middle": "between head and tail",
+    "tail": "the tail",
+    "only": "the only node",
+    "founding": "which waits for the chain to be founded",
+    "wedged": "which waits to be taken back",
+    "learner": "which is no member",
+}
+
+
+# --- what there is, and what /help says about it -----------------------------------------
+
+
+class _Topic(Struct, frozen=True):
+    """How something is typed, what it does in a few words, and further lines about it."""
+
+    form: str
+    summary: str
+    more: tuple[str, ...] = ()
+
+
+_TOPICS = {
+    "text": _Topic(
+        "text",
+        "say it to everybody",
+        (
+            "Those who are away get it when they log in.",
+            "The answer +OK 1042 means: it is on the disk of every node of the chain, as #1042.",
+        ),
+    ),
+    "//": _Topic("//text", "say /text", ("A line that begins with only one / is a verb.",)),
+    _PRIVATE: _Topic(
+        ">> name: text",
+        "say it to one account alone",
+        ("Spaces may be left out: >>bob:hi", "An account that is away gets it when it logs in."),
+    ),
+    "who": _Topic("/who", "who is on now"),
+    "list": _Topic(
+        "/list [pattern]",
+        "all accounts, or those that begin with a match",
+        (
+            "The pattern is a regular expression in RE2's syntax. For example:",
+            "/list e     begins with e",
+            "/list .a    has an a in the second place",
+            "/list .*i   has an i somewhere",
+            "Case counts; (?i) in front lets it not: /list (?i)al",
+        ),
+    ),
+    "last": _Topic(
+        "/last [n]",
+        f"the last n messages, 1 to {MAX_LAST}, 20 if not said",
+        ("What was said to everybody, and your own private messages.",),
+    ),
+    "chain": _Topic(
+        "/chain",
+        "the chain of servers, and how it is",
+        ("The node in [brackets] is the one you are connected to.", "It needs no login."),
+    ),
+    "notices": _Topic("/notices on|off", "whether you see others come and go"),
+    "delete": _Topic(
+        "/delete [name]",
+        "delete an account, your own without a name",
+        (
+            "To be sure, it wants the name and yes: /delete bob yes",
+            "Who takes the name afterwards is somebody new, and gets none of the old mail.",
+        ),
+    ),
+    "help": _Topic("/help [verb]", "this, or more about one of these"),
+    "logout": _Topic(
+        "/logout",
+        "leave; your account stays",
+        ("Also /quit and /exit. What is said meanwhile waits for your next login.",),
+    ),
+    "hello": _Topic(
+        f"/hello {_VERSION} client=ID [notices=on]",
+        "for programs",
+        (
+            "Instead of a login: it switches the connection to machine mode.",
+            "ID is 1 to 32 letters, digits, '-' or '_'; a program keeps one for ever.",
+        ),
+    ),
+}
+
+_ALIASES = {"exit": "logout", "quit": "logout"}
+
+# What people bring from elsewhere, and how it is typed here.
+_HABITS = {
+    **dict.fromkeys(("message", "msg", "pm", "query", "tell", "w", "whisper"), ">> name: text"),
+    **dict.fromkeys(("all", "say", "shout"), "text, without any verb"),
+    **dict.fromkeys(("names", "users"), "/who"),
+    **dict.fromkeys(("bye", "leave", "part", "q"), "/logout"),
+    **dict.fromkeys(("h", "?"), "/help"),
+    "history": "/last",
+}
+
+
+def _unknown(word: str) -> RefusedError:
+    """The refusal of a verb that there is not."""
+    word = word[:32]
+    near = difflib.get_close_matches(word, [*_READERS, *_ALIASES], n=1)
+    meant = _HABITS.get(word) or (f"/{near[0]}" if near else "")
+    hint = f"did you mean {meant}?" if meant else "type /help to see what there is"
+    text = f"there is no /{word}: {hint} (to say a line that begins with /, double it: //)"
+    return RefusedError(Code.UNKNOWN_VERB, text)
+
+
+# --- what people type --------------------------------------------------------------------
+
+# A reader turns what follows a verb into a request, or into None where it does not fit the form.
+
+
+def _list(rest: str) -> Request | None:
+    return List(rest.strip())
+
+
+def _last(rest: str) -> Request | None:
+    match rest.split():
+        case []:
+            return Last()
+        case [word] if re.fullmatch("[0-9]{1,9}", word) and 1 <= int(word) <= MAX_LAST:
+            return Last(int(word))
+    return None
+
+
+def _delete(rest: str) -> Request | None:
+    # "/delete yes" is about an account named "yes": better than to take it for one's own.
+    match rest.split():
+        case []:
+            return Delete()
+        case [name]:
+            return Delete(_possible(name))
+        case [name, word] if word.lower() == "yes":
+            return Delete(_possible(name), confirmed=True)
+    return None
+
+
+def _notices(rest: str) -> Request | None:
+    setting = rest.strip().lower()
+    return Notices(setting == "on") if setting in ("on", "off") else None
+
+
+def _help(rest: str) -> Request | None:
+    match rest.split():
+        case []:
+            return Help()
+        case [verb]:
+            return Help(verb)
+    return None
+
+
+def _hello(rest: str) -> Request | None:
+    version, *words = rest.split() or [""]
+    values = dict(word.partition("=")[::2] for word in words)
+    notices = values.get("notices", "off")
+    if version.startswith("chainchat/") and version != _VERSION:
+        text = f"this node speaks {_VERSION} only: begin with /hello {_VERSION} client=ID"
+        raise RefusedError(Code.UNKNOWN_VERSION, text)
+    if version != _VERSION or notices not in ("on", "off"):
+        return None
+    client = values.get("client", "")
+    return Hello(client, notices == "on") if CLIENT_ID.fullmatch(client) else None
+
+
+def _alone(request: Request) -> Callable[[str], Request | None]:
+    """The reader of a verb without arguments."""
+    return lambda rest: None if rest.strip() else request
+
+
+_READERS: dict[str, Callable[[str], Request | None]] = {
+    "who": _alone(Who()),
+    "list": _list,
+    "last": _last,
+    "chain": _alone(Chain()),
+    "notices": _notices,
+    "delete": _delete,
+    "help": _help,
+    "logout": lambda _rest: Logout(),  # whatever follows: "/quit bye all" is a habit from IRC
+    "hello": _hello,
+}
+
+
+def _verb(line: str, *, logged_in: bool) -> Request:
+    """The request of a line that begins with one slash."""
+    word, _, rest = line[1:].partition(" ")
+    word = word.lower()
+    verb = _ALIASES.get(word, word)
+    if verb not in _READERS:
+        raise _unknown(word)
+    if verb == "hello" and logged_in:
+        text = "you are logged in already: /hello is for programs, instead of a login"
+        raise RefusedError(Code.LOGGED_IN_ALREADY, text)
+    request = _READERS[verb](rest)
+    if request is None:
+        topic = _TOPICS[verb]
+        text = f"type {topic.form}: {topic.summary} (more: /help {verb})"
+        raise RefusedError(Code.BAD_ARGUMENTS, text)
+    return request
+
+
+def _private(line: str) -> Request:
+    """The request of a line that begins with ``>>``."""
+    name, _, text = line.lstrip().removeprefix(_PRIVATE).partition(":")
+    name, text = name.strip(), text.lstrip()
+    if not name or not text:
+        hint = "to say something to one account, type >> name: text (as in >> bob: hello)"
+        raise RefusedError(Code.BAD_ARGUMENTS, hint)
+    return Say(_possible(name), text)
+
+
+def _possible(name: str) -> str:
+    """``name``, of an account that should exist, if any account can have it.
+
+    Raises:
+        RefusedError: 520.
+    """
+    if not NAME.fullmatch(name):
+        hint = f"no account can be named '{name[:40]}': type /list to see the names"
+        raise RefusedError(Code.BAD_NAME, hint)
+    return name
+
+
+def _login(name: str) -> Request:
+    """The login as ``name``.
+
+    Raises:
+        RefusedError: 520, with the rule and a name that would do.
+    """
+    try:
+        return Login(checked_name(name))
+    except RefusedError as error:
+        plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+        possible = re.sub(r"[^A-Za-z0-9_.-]+", "-", plain)[:32].strip("-") or "bob"
+        text = f"log in with a name: {error.text}; type for example {possible}"
+        raise RefusedError(error.code, text) from None
+
+
+# --- what people are shown ---------------------------------------------------------------
+
+
+def _overview() -> list[str]:
+    """The answer to ``/help`` alone."""
+    width = max(len(topic.form) for name, topic in _TOPICS.items() if name != "hello")
+    lines = [f"| {topic.form:<{width}}   {topic.summary}" for topic in _TOPICS.values()]
+    return [*lines, ". /help and a verb tells more, as in /help list"]
+
+
+def drawn(view: ChainView) -> list[str]:
+    """The chain, without marks: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``.
+
+    Then the notes; last, which node this is.
+    """
+    drawing = " -> ".join(
+        (f"[{position}]" if position == view.node else position)
+        + (" (away)" if position in view.away else "")
+        for position in view.members
+    )
+    drawing = drawing or "no chain yet"
+    outside = [position for position in view.away if position not in view.members]
+    if outside:
+        drawing += f"   away: {', '.join(outside)}"
+    return [
+        f"epoch {view.epoch}   {drawing}   committed {view.committed}",
+        *view.notes,
+        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}",
+    ]
+
+
+class Human(Mode):
+    """The mode of people. They have no tags: the one given is ignored."""
+
+    same_to_all = True
+
+    def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
+        """An empty tag, and the request of one clean line that is not empty.
+
+        Raises:
+            RefusedError: 500, 501, 506, 510, 511 or 520; the text says what to type.
+        """
+        if not logged_in:
+            line = line.strip()
+        if line.startswith("/") and not line.startswith("//"):
+            return "", _verb(line, logged_in=logged_in)
+        # Also behind spaces: a slip of the space bar must not tell everybody what was for one.
+        private = line.lstrip().startswith(_PRIVATE)
+        if not logged_in:
+            if private or line.startswith("//"):
+                raise RefusedError(Code.LOG_IN_FIRST, "log in first: type a name, nothing else")
+            return "", _login(line)
+        if private:
+            return "", _private(line)
+        text = line[1:] if line.startswith("//") else line
+        if text.isspace():
+            hint = "there is nothing in that line but spaces: type what you want to say"
+            raise RefusedError(Code.BAD_ARGUMENTS, hint)
+        return "", Say(EVERYBODY, text)
+
+    def may_be_answered_at_once(self, line: bytes) -> bool:
+        """Only verbs are, and they begin with a slash."""
+        return line.lstrip()[:1] == b"/"
+
+    def logged_in(
+        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
+    ) -> str:
+        """``+OK you are alice: …``, with how much she missed, or else where help is."""
+        if not missed:
+            return f"+OK you are {name}: type to talk to everybody, /help for all else"
+        messages = "1 message" if missed == 1 else f"{missed} messages"
+        if missed > COUNTED_MISSED:
+            messages = f"more than {COUNTED_MISSED} messages"
+        return f"+OK you are {name}: you missed {messages}"
+
+    def resumed(self, tag: str, high: int, number: int) -> str:
+        """Only programs resume."""
+        return "+OK"
+
+    def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
+        """``+OK 1042``."""
+        return f"+OK {id} again" if again else f"+OK {id}"
+
+    def done(self, tag: str, text: str) -> str:
+        """``+OK bob is deleted``."""
+        return f"+OK {text}"
+
+    def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
+        """``-ERR 521 …``. That it was refused before is of no use to a person."""
+        return f"-ERR {code.value} {text}"
+
+    def item(self, tag: str, text: str) -> str:
+        """``| alice``."""
+        return f"| {text}"
+
+    def end(self, tag: str, text: str) -> str:
+        """``. 3 accounts``."""
+        return f". {text}"
+
+    def message_item(self, tag: str, message: ChatMessage, viewer: str) -> str:
+        """``| #1042 14:03 alice: text``."""
+        return f"| {self.message(message, viewer)}"
+
+    def chain(self, tag: str, view: ChainView) -> Sequence[str]:
+        """``| epoch 3   head -> [tail]   committed 1042``, the notes, ``. you are on tail, …``."""
+        *lines, last = drawn(view)
+        return [*(self.item(tag, line) for line in lines), self.end(tag, last)]
+
+    def help(self, tag: str, verb: str) -> Sequence[str]:
+        """A line for everything there is, or some about ``verb``, given with its slash or without.
+
+        Raises:
+            RefusedError: 500, there is no such verb.
+        """
+        if not verb:
+            return _overview()
+        word = verb.lower()
+        if word not in _TOPICS:  # the topic "//" keeps its slashes
+            word = word.removeprefix("/")
+        topic = _TOPICS.get(_ALIASES.get(word, word))
+        if topic is None:
+            raise _unknown(word)
+        more = [f"|   {line}" for line in topic.more]
+        return [f"| {topic.form}", f"|   {topic.summary}", *more, ". /help lists everything"]
+
+    def message(self, message: ChatMessage, viewer: str) -> str:
+        """``#1042 14:03 alice: text``, or ``#1043 14:03 alice >> you: text`` if it was private."""
+        who = message.sender
+        if message.to != EVERYBODY:
+            me = viewer.lower()
+            sender = "you" if message.sender.lower() == me else message.sender
+            recipient = "you" if message.to.lower() == me else message.to
+            who = f"{sender} {_PRIVATE} {recipient}"
+        return f"#{message.id} {_clock(message.time // _MINUTE)} {who}: {message.text}"
+
+    def day(self, time: int) -> str:
+        """``* 2026-11-21``."""
+        return f"* {_EPOCH + datetime.timedelta(days=time // _DAY)}"
+
+    def notice(self, code: str, text: str, **values: str) -> str:
+        """``* bob is here``."""
+        return f"* {text}"
+
+
+@lru_cache(maxsize=64)  # nearly all messages of a turn are of one minute
+def _clock(minute: int) -> str:
+    """``14:03``, of a minute since 1970."""
+    hours, minutes = divmod(minute % _MINUTES_OF_DAY, 60)
+    return f"{hours:02}:{minutes:02}"
+
+
+HUMAN = Human()
+"""The one that all people share: a mode has no state."""

@@ -1,0 +1,342 @@
+"""Machine mode: the grammar for programs, as ``docs/protocol.md`` states it."""
+
+# ruff: noqa: ARG002 - a mode's methods take what either mode needs
+
+import datetime
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from itertools import pairwise
+
+from msgspec import Struct
+
+from chainchat.chat.lines import TOO_LONG, Line, clean, clean_together
+from chainchat.chat.modes.mode import ChainView, ChatMessage, Mode
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import (
+    EVERYBODY,
+    Acknowledge,
+    Chain,
+    Delete,
+    List,
+    Login,
+    Logout,
+    Ping,
+    Request,
+    Resume,
+    Say,
+    Since,
+    Who,
+    checked_name,
+)
+
+LARGEST = 2**63 - 1
+"""The largest number or id in a request: what fits a signed 64-bit integer, so any database."""
+
+READ_AT_ONCE = 32
+"""Lines that are taken for SENDs together. If one is not, each of them is looked at again."""
+
+NO_TAG = "-"
+"""Stands for the tag in the answer to a line that has none."""
+
+_TAG = r"[A-Za-z0-9_-]{1,32}"
+_TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
+_AT_ONCE = re.compile(rb"@[^ ]+ +(?i:PING|CHAIN)\b")
+_RAW_TAG = re.compile(rf"@({_TAG})(?![^ ])".encode())
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_SEND = re.compile(r" *([0-9]{1,19}) +([^ \n]+) +:(.+)")
+_SEND_LINES = re.compile(rf"^@({_TAG}) +(?i:SEND) +{_SEND.pattern}$", re.MULTILINE)
+_EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
+
+
+# --- what a client says --------------------------------------------------------------
+
+# A reader turns what follows a verb into a request, or into None where it does not fit the verb's
+# form. The RefusedError that it may raise gets its tag from `parse`.
+
+
+def _whole_number(word: str) -> int | None:
+    """The number that ``word`` writes in decimal, if it is from 0 to LARGEST."""
+    number = int(word) if _NUMBER.fullmatch(word) else LARGEST + 1
+    return number if number <= LARGEST else None
+
+
+def _login(rest: str) -> Request | None:
+    match rest.split():
+        case [name]:
+            return Login(checked_name(name))
+        case [name, "quiet"]:
+            return Login(checked_name(name), quiet=True)
+    return None
+
+
+def _resume(rest: str) -> Request | None:
+    match rest.split():
+        case [name, token, position] if position.startswith("after="):
+            after = _whole_number(position.removeprefix("after="))
+            return None if after is None else Resume(checked_name(name), token, after)
+    return None
+
+
+def _send(rest: str) -> Request | None:
+    found = _SEND.fullmatch(rest)
+    return None if found is None else _said(*found.groups())
+
+
+def _said(number: str, to: str, text: str) -> Say | None:
+    """The parts of a SEND as a request, if its number is one.
+
+    A number of 0 is as wrong as none: it stands for "no number" in a Say.
+    """
+    value = int(number)
+    if not 0 < value <= LARGEST:
+        return None
+    return Say(to if to == EVERYBODY else checked_name(to), text, value)
+
+
+def _acknowledge(rest: str) -> Request | None:
+    match [_whole_number(word) for word in rest.split()]:
+        case [int(number)]:
+            return Acknowledge(number)
+    return None
+
+
+def _since(rest: str) -> Request | None:
+    match [_whole_number(word) for word in rest.split()]:
+        case [int(after)]:
+            return Since(after)
+        case [int(after), int(count)]:
+            return Since(after, count)
+    return None
+
+
+def _list(rest: str) -> Request | None:
+    return List(rest.strip())
+
+
+def _delete(rest: str) -> Request | None:
+    # A program means what it says: only people are asked to confirm.
+    match rest.split():
+        case [name]:
+            return Delete(checked_name(name), confirmed=True)
+    return None
+
+
+def _logout(rest: str) -> Request | None:
+    match rest.split():
+        case []:
+            return Logout()
+        case ["finished"]:
+            return Logout(finished=True)
+    return None
+
+
+def _alone(request: Request) -> Callable[[str], Request | None]:
+    """The reader of a verb without arguments."""
+    return lambda rest: None if rest.strip() else request
+
+
+class _Verb(Struct, frozen=True):
+    form: str
+    read: Callable[[str], Request | None]
+
+
+_VERBS = {
+    "LOGIN": _Verb("LOGIN name [quiet]", _login),
+    "RESUME": _Verb("RESUME name TOKEN after=ID", _resume),
+    "SEND": _Verb(f"SEND number to :text, with a number from 1 to {LARGEST}", _send),
+    "ACK": _Verb("ACK id", _acknowledge),
+    "SINCE": _Verb("SINCE id [count]", _since),
+    "LIST": _Verb("LIST [pattern]", _list),
+    "WHO": _Verb("WHO", _alone(Who())),
+    "DELETE": _Verb("DELETE name", _delete),
+    "CHAIN": _Verb("CHAIN", _alone(Chain())),
+    "PING": _Verb("PING", _alone(Ping())),
+    "LOGOUT": _Verb("LOGOUT [finished]", _logout),
+}
+
+
+def leading_sends(lines: Sequence[Line]) -> list[tuple[str, Say]]:
+    """The tags and requests of the first lines, as far as they are SENDs that can be accepted.
+
+    Nearly all that programs say is SENDs, many in one piece: here each costs a fraction of what
+    ``Machine.parse`` takes, which has to look at the first line that is anything else.
+    """
+    sends = []
+    with suppress(RefusedError):
+        for tag, number, to, text in _parts_of_sends(lines):
+            say = _said(number, to, text)
+            if say is None:
+                break
+            sends.append((tag, say))
+    return sends
+
+
+def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
+    """Tag, number, recipient and text of the first lines, as far as they have a SEND's form.
+
+    Raises:
+        RefusedError: a line is not fit to be shown.
+    """
+    # The first is looked at alone: where it is no SEND, the others' turn has not come.
+    for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
+        some = lines[start:end]
+        together = clean_together(some) if start else None
+        parts = _SEND_LINES.findall(together) if together else ()
+        if len(parts) == len(some):
+            yield from parts
+            continue
+        for line in some:
+            found = None if line is TOO_LONG else _SEND_LINES.fullmatch(clean(line))
+            if found is None:
+                return
+            yield found.groups()
+
+
+def _unknown(word: str, tag: str) -> RefusedError:
+    """The refusal of a verb that there is not."""
+    word = word[:32]
+    near = difflib.get_close_matches(word.upper(), _VERBS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(_VERBS)}"
+    return RefusedError(Code.UNKNOWN_VERB, f"there is no verb '{word}': {hint}", tag)
+
+
+def tag_of(line: bytes) -> str:
+    """The tag for the answer to a line that ``lines.clean`` refused; NO_TAG if it has none."""
+    found = _RAW_TAG.match(line)
+    return found[1].decode() if found else NO_TAG
+
+
+# --- what it is told -----------------------------------------------------------------
+
+
+def greeting(node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
+    """The answer to ``/hello``.
+
+    Args:
+        node: the position of the node that answers.
+        max_line: how many octets a client's line may have.
+        nodes: ``host:port`` of every node, for the client to reconnect to.
+        sessions: how many there are at this node with the client's own: when the node dies, so
+            many have to find another.
+    """
+    words = f"node={node} max-line={max_line} nodes={','.join(nodes)} sessions={sessions}"
+    return f"+OK @{NO_TAG} {words}"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    """``2026-11-22T11:03:07``; cached, because what many are told at once has one time."""
+    return (_EPOCH + datetime.timedelta(seconds=seconds)).isoformat()
+
+
+class Machine(Mode):
+    """The mode of programs."""
+
+    same_to_all = False  # each push names the one before it
+
+    def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
+        """The tag and the request of one clean line. Whether it needs a login is not judged here.
+
+        Raises:
+            RefusedError: 500, 501 or 520, with the tag if the line has one.
+        """
+        found = _TAGGED.fullmatch(line)
+        if found is None:
+            text = "no tag: in machine mode the right form is @tag VERB arguments, as in @1 PING"
+            raise RefusedError(Code.BAD_ARGUMENTS, text, NO_TAG)
+        tag, word, rest = found.groups("")
+        if not word:
+            text = f"no verb: the right form is @{tag} VERB arguments, as in @{tag} PING"
+            raise RefusedError(Code.BAD_ARGUMENTS, text, tag)
+        verb = _VERBS.get(word.upper())
+        if verb is None:
+            raise _unknown(word, tag)
+        try:
+            request = verb.read(rest)
+        except RefusedError as error:
+            error.tag = tag
+            raise
+        if request is None:
+            raise RefusedError(Code.BAD_ARGUMENTS, f"the right form is @{tag} {verb.form}", tag)
+        return tag, request
+
+    def may_be_answered_at_once(self, line: bytes) -> bool:
+        """PING and CHAIN are."""
+        return _AT_ONCE.match(line) is not None
+
+    def logged_in(
+        self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
+    ) -> str:
+        """``+OK @1 session=TOKEN high=1041 mark=1037 number=1``."""
+        return f"+OK @{tag} session={token} high={high} mark={mark} number={number}"
+
+    def resumed(self, tag: str, high: int, number: int) -> str:
+        """``+OK @1 high=1041 number=8``."""
+        return f"+OK @{tag} high={high} number={number}"
+
+    def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
+        """``+OK @1 id=1042`` or ``+OK @1 id=1042 again``."""
+        return f"+OK @{tag} id={id} again" if again else f"+OK @{tag} id={id}"
+
+    def done(self, tag: str, text: str) -> str:
+        """``+OK @1``: what was done, a program knows."""
+        return f"+OK @{tag}"
+
+    def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
+        """``-ERR 521 @1 no such account`` or ``-ERR 521 @1 again no such account``."""
+        return f"-ERR {code.value} @{tag} {'again ' if again else ''}{text}"
+
+    def item(self, tag: str, text: str) -> str:
+        """``| @1 alice``."""
+        return f"| @{tag} {text}"
+
+    def end(self, tag: str, text: str) -> str:
+        """``. @1``."""
+        return f". @{tag}"
+
+    def message_item(self, tag: str, message: ChatMessage, viewer: str) -> str:
+        """``| @1 MSG …``."""
+        return self.item(tag, self.message(message, viewer))
+
+    def chain(self, tag: str, view: ChainView) -> Sequence[str]:
+        """``+OK @1 epoch=3 members=head,tail node=tail role=tail committed=1042``.
+
+        With ``away=`` where a node is.
+        """
+        role = view.role.replace(" ", "-")  # a word: why a node has no role can be a sentence
+        away = f" away={','.join(view.away)}" if view.away else ""
+        return [
+            f"+OK @{tag} epoch={view.epoch} members={','.join(view.members)} node={view.node}"
+            f" role={role} committed={view.committed}{away}"
+        ]
+
+    def help(self, tag: str, verb: str) -> Sequence[str]:
+        """There is none.
+
+        Raises:
+            RefusedError: 500, always.
+        """
+        raise _unknown("HELP", tag)
+
+    def message(self, message: ChatMessage, viewer: str) -> str:
+        """``MSG 1040 1037 2026-11-22T11:03:07.120Z bob alice :you there?``."""
+        seconds, milliseconds = divmod(message.time, 1000)
+        return (
+            f"MSG {message.id} {message.previous} {_second(seconds)}.{milliseconds:03}Z"
+            f" {message.sender} {message.to} :{message.text}"
+        )
+
+    def day(self, time: int) -> None:
+        """None: every message has its date."""
+
+    def notice(self, code: str, text: str, **values: str) -> str:
+        """``NOTE joined name=bob :bob is here``; a value has no space in it."""
+        words = "".join(f" {key}={value}" for key, value in values.items())
+        return f"NOTE {code}{words} :{text}"
+
+
+MACHINE = Machine()
+"""The one that all programs share: a mode has no state."""

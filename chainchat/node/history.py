@@ -1,0 +1,98 @@
+"""Messages out of the log: what the chat's readers see of it, found through the index."""
+
+from collections.abc import Iterator, Sequence
+
+from chainchat.chain.messages import Entry
+from chainchat.chat import commands
+from chainchat.chat.modes.mode import ChatMessage
+from chainchat.storage.interface import Storage
+
+NOBODY = -1
+"""A sender that no message has: leaves nobody's messages out."""
+
+NO_MORE = 1 << 62
+"""An id above that of any message."""
+
+MAX_READ = 1_000
+"""Messages read from the log in one go."""
+
+KNOWN_GAPS = 256
+"""Accounts of which is known what comes before the messages that they have said in a row."""
+
+
+class History:
+    """Reads messages for one reader at a time, as ``chat.queries.Messages`` and for delivery."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._gaps: dict[int, tuple[int, int]] = {}
+        """By account: between these two ids there is nothing that is pushed to it."""
+
+    def missed(self, account: int, after: int, count: int) -> list[ChatMessage]:
+        """The oldest messages above ``after`` that are pushed to the account: all but its own."""
+        ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
+        return list(self._messages(account, after, ids))
+
+    def count_missed(self, account: int, after: int, most: int) -> int:
+        """How many messages there are for the account above ``after``, counted up to ``most``."""
+        return len(self._storage.ids_after(account, after, most, unless_sender=account))
+
+    def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
+        """The oldest messages above ``after`` from or to the account, read as they are taken."""
+        ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)
+        return self._messages(account, after, ids)
+
+    def before_newest(self, account: int, count: int) -> int:
+        """The id after which the newest ``count`` messages from or to the account begin."""
+        limit = min(count, MAX_READ)
+        ids = self._storage.ids_before(account, NO_MORE, limit, unless_sender=NOBODY)
+        return ids[-1] - 1 if ids else 0
+
+    def previous(self, account: int, before: int) -> int:
+        """Id of the newest message below ``before`` that is pushed to the account; 0 if none is."""
+        previous, end = self._gaps.get(account, (0, 0))
+        if previous < before <= end:
+            return previous
+        ids = self._storage.ids_before(account, before, 1, unless_sender=account)
+        return ids[0] if ids else 0
+
+    def _note_gap(self, account: int, previous: int, end: int) -> None:
+        """Nothing above ``previous`` and below ``end``, an id that was said, is pushed to it.
+
+        The next page need not look again through all that the account itself has said.
+        """
+        self._gaps.pop(account, None)
+        if len(self._gaps) >= KNOWN_GAPS:
+            del self._gaps[next(iter(self._gaps))]
+        self._gaps[account] = previous, end
+
+    def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[ChatMessage]:
+        """The messages with these ids, the first above ``after``; each knows the one before it."""
+        if not ids:
+            return
+        previous = self.previous(account, after + 1)
+        for id_, entry, say in self._said(ids):
+            if say.account == account:
+                self._note_gap(account, previous, id_ + 1)
+            yield _message(id_, previous, entry, say)
+            if say.account != account:
+                previous = id_
+
+    def _said(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry, commands.Say]]:
+        """Where each of these messages was said."""
+        known: Entry | None = None
+        for id_, entry in zip(ids, self._storage.entries(ids), strict=True):
+            if entry is not known:  # many messages can be of one entry
+                known, say = entry, _say(entry)
+            yield id_, entry, say
+
+
+def _message(id_: int, previous: int, entry: Entry, say: commands.Say) -> ChatMessage:
+    saying = say.sayings[id_ - entry.first]
+    return ChatMessage(id_, previous, entry.time, say.sender, saying.to, saying.text)
+
+
+def _say(entry: Entry) -> commands.Say:
+    say = commands.decode(entry.command)
+    assert isinstance(say, commands.Say)  # the index holds nothing else
+    return say

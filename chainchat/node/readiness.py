@@ -1,0 +1,195 @@
+"""What a node says of itself: to its clients, who must never be left guessing, and to operators."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.copying import Learner, Sponsor
+from chainchat.chain.membership.membership import Membership
+from chainchat.chain.membership.record import Status
+from chainchat.chain.messages import EntryId
+from chainchat.chain.replica import Log
+from chainchat.node.interfaces import Clock
+from chainchat.node.space import Space
+
+REPLAYED_AT_LEAST = 20_000
+"""Sequence numbers that are to be applied before it is told that a node does so."""
+
+
+class Readiness(Struct, frozen=True):
+    """Whether a node can serve its clients now, and if not, why.
+
+    Attributes:
+        serving: whether it is a member. Otherwise it has no sessions.
+        waiting_for: positions that keep the chain from answering.
+        reason: for people, empty if nothing is wrong.
+        confirms: whether what is said is confirmed all the same.
+        low: positions of members whose disks are nearly full: nothing new is taken.
+    """
+
+    serving: bool
+    waiting_for: tuple[str, ...]
+    reason: str
+    confirms: bool = False
+    low: tuple[str, ...] = ()
+
+
+class Replay:
+    """How far a node is that has much of its log to apply, as after a start.
+
+    It is told in steps of a tenth, since every change goes to every client.
+    """
+
+    def __init__(self) -> None:
+        self._began: tuple[int, float] | None = None
+        """What was applied when it began, and when that was."""
+        self._tenths = -1
+        self._progress = ""
+
+    def look(self, applied: int, last: int, now: float) -> str:
+        """How far it is, for people; empty if there is not much to apply.
+
+        Args:
+            applied: sequence number up to which the log is applied.
+            last: up to which there is any.
+            now: monotonic seconds.
+        """
+        if last - applied < REPLAYED_AT_LEAST:
+            self._began = None
+            return ""
+        if self._began is None:
+            self._began, self._tenths = (applied, now), -1
+        begin, since = self._began
+        tenths = 10 * (applied - begin) // (last - begin)
+        if tenths != self._tenths:
+            rate = (applied - begin) / max(now - since, 0.001)
+            left = f", {(last - applied) / rate:.0f} s left" if rate else ""
+            self._tenths, self._progress = tenths, f"{10 * tenths} %{left}"
+        return self._progress
+
+
+def readiness(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Readiness:
+    """The readiness of a node.
+
+    Args:
+        membership: of the node.
+        now: monotonic seconds.
+        overdue: whether something that was said here waits for too long to be confirmed.
+        replay: how far it is with a long log, if it has one to apply.
+    """
+    silent = membership.silent(now)
+    names = ", ".join(silent)
+    match membership.status:
+        case _ if membership.set_back:
+            reason = "these data are older than the chain's: put the newest back, or empty ones"
+        case Status.FOUNDING:
+            reason = f"the chain is not founded yet: waiting for {names or 'the votes'}"
+        case Status.WEDGED:
+            reason = f"restarted; waiting to be taken back by {names or 'the others'}"
+        case Status.LEARNER:
+            chain = ", ".join(membership.configuration.positions)
+            reason = f"this node is catching up with the chain ({chain})"
+        case Status.ACTIVE:
+            low = membership.low(now)
+            if replay:
+                reason = f"this node replays its log ({replay}): answers wait for that"
+                return Readiness(serving=True, waiting_for=silent, reason=reason, low=low)
+            if overdue or (silent and not membership.needed.isdisjoint(silent)):
+                reason = f"the chain cannot confirm: waiting for {names or 'acknowledgements'}"
+                return Readiness(serving=True, waiting_for=silent, reason=reason, low=low)
+            if low:
+                reason, waiting_for = nearly_full(low), (*low, *silent)
+                return Readiness(
+                    serving=True, waiting_for=waiting_for, reason=reason, confirms=True, low=low
+                )
+            reason = f"lists and old messages have to wait for {names}" if silent else ""
+            return Readiness(serving=True, waiting_for=silent, reason=reason, confirms=True)
+    return Readiness(serving=False, waiting_for=silent, reason=reason)
+
+
+def nearly_full(positions: Sequence[str]) -> str:
+    """Why nothing new is taken, for people: the disks of these members are low."""
+    *others, last = positions
+    disks = (
+        f"the disks of {', '.join(others)} and {last} are" if others else f"the disk of {last} is"
+    )
+    return (
+        f"{disks} nearly full: nothing new is taken until there is room; what was said can be read"
+    )
+
+
+def progress(learner: Learner, last: int, now: float) -> str:
+    """How far a learner has come: entries, octets, rate and the time left."""
+    seconds = max(now - learner.began, 0.001)
+    missing = max(learner.end.seq - last, 0)
+    rate = learner.copied_entries / seconds
+    left = f", {missing / rate:.0f} s left" if rate and missing else ""
+    return (
+        f"copied {learner.copied_entries} entries ({learner.copied_octets / 1e6:.1f} MB, "
+        f"{learner.copied_octets / 1e6 / seconds:.1f} MB/s) from {learner.source}, "
+        f"{missing} to go{left}"
+    )
+
+
+class OwnLog:
+    """What membership needs to know of this node's log."""
+
+    def __init__(
+        self,
+        log: Log,
+        learner: Learner,
+        sponsor: Sponsor,
+        clock: Clock,
+        space: Space,
+        *,
+        committed: Callable[[], int],
+    ) -> None:
+        self._log = log
+        self._committed = committed
+        self._learner = learner
+        self._sponsor = sponsor
+        self._clock = clock
+        self._space = space
+
+    @property
+    def last(self) -> EntryId:
+        """Its last entry."""
+        return self._log.last
+
+    @property
+    def committed(self) -> EntryId:
+        """The newest that is known to be committed."""
+        newest = self._log.id_of(self._committed())
+        assert newest is not None
+        return newest
+
+    def id_of(self, seq: int) -> EntryId | None:
+        """The name of the entry that takes ``seq``, None if the log does not reach it."""
+        return self._log.id_of(seq)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether it is a learner's, and holds all but the newest entries, and has room for more.
+
+        Nobody joins whose disk would keep all from going on.
+        """
+        return self._learner.caught_up and not self._space.low
+
+    @property
+    def progress(self) -> str:
+        """How far a learner has come, for people; empty if nothing is copied."""
+        if self._learner.source is None:
+            return ""
+        text = progress(self._learner, self._log.last.seq, self._clock.seconds())
+        return f"{text}; it does not join: its disk is nearly full" if self._space.low else text
+
+    @property
+    def low(self) -> bool:
+        """Whether the disk is nearly full."""
+        return self._space.low
+
+    @property
+    def nearby(self) -> frozenset[Member]:
+        """The learners that hold all but the newest, as this tail sees it."""
+        return self._sponsor.nearby()

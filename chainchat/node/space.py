@@ -1,0 +1,87 @@
+"""Room on a disk: before it is full, nothing new is taken.
+
+A full disk stops its node, loudly. If the disks are alike, and clients say as much as they can, all
+of them are full at the same moment, and all nodes stop. So a member whose disk is *low* says so to
+the others, and nobody takes what is new; what is there can be read, and who left can come back.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from chainchat.storage.interface import StorageError
+
+WARNED_AT = 10
+"""Times ``stop``: with less free disk than that, operators are warned."""
+
+
+def free_octets(folder: Path) -> int:
+    """What is free on the file system of a folder, for those who are not root.
+
+    Raises:
+        StorageError: the system cannot tell.
+    """
+    try:
+        status = os.statvfs(folder)
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}") from error
+    return status.f_bavail * status.f_frsize
+
+
+class Space:
+    """The room on a node's disk, as it was when it was last looked at.
+
+    Attributes:
+        low: whether nothing new is to be taken.
+        note: how much is free, for people; empty while that is plenty.
+    """
+
+    def __init__(self, free: Callable[[], int], stop: int) -> None:
+        """Not looked at yet.
+
+        Args:
+            free: measures how many octets are free.
+            stop: below so many the disk is low; 0: it never is.
+        """
+        self.low = False
+        self.note = ""
+        self._free = free
+        self._stop = stop
+        self._warned = False
+
+    def look(self) -> str:
+        """Measure; what the log has to say of it, mostly nothing.
+
+        Raises:
+            StorageError: the disk is not there.
+        """
+        if not self._stop:
+            return ""
+        free = self._free()
+        was_low, was_warned = self.low, self._warned
+        self.low = free < (_room_again(self._stop) if was_low else self._stop)
+        warned_at = WARNED_AT * self._stop
+        self._warned = free < (_room_again(warned_at) if was_warned else warned_at)
+        self.note = f"free disk: {megabytes(free)}" if self._warned else ""
+        if self.low and not was_low:
+            enough = megabytes(_room_again(self._stop))
+            return f"{self.note}: nothing new is taken until it is {enough}"
+        if was_low and not self.low:
+            return f"free disk: {megabytes(free)}: room again"
+        if self._warned and not was_warned:
+            return f"{self.note}; with less than {megabytes(self._stop)} nothing new is taken"
+        return ""
+
+
+PLENTY = Space(lambda: 0, stop=0)
+"""Of a disk that is never low."""
+
+
+def _room_again(bound: int) -> int:
+    """A tenth above a bound, it counts as passed again: so nothing flaps."""
+    return bound + bound // 10
+
+
+def megabytes(octets: float) -> str:
+    """Octets for people."""
+    return f"{octets / 1e6:.0f} MB" if octets >= 10e6 else f"{octets / 1e6:.1f} MB"

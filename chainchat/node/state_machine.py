@@ -1,0 +1,172 @@
+"""What the log comes to at this node: the chat's state, the message index, the checkpoints."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, islice
+from operator import attrgetter
+from typing import NamedTuple
+
+from chainchat.chain.messages import UNDECODABLE, Entry
+from chainchat.chat import commands, queries
+from chainchat.chat.queries import Page
+from chainchat.chat.records import DIGEST_OCTETS
+from chainchat.chat.refusals import RefusedError
+from chainchat.chat.state import ChatState, Outcome, Said, Snapshot
+from chainchat.node.history import History
+from chainchat.storage.interface import EVERY_READER, Indexed, Storage, StorageError
+
+CHECKPOINT_ENTRIES = 20_000
+"""A checkpoint is begun at the first entry at or above each multiple of this.
+
+So they fall on the same entries on every node. A node that has not finished the one before by then
+begins it when it has, and is in step again with the next.
+"""
+
+RECORDS_AT_ONCE = 64
+"""Records that are written in one transaction: some milliseconds."""
+
+_RECIPIENT = attrgetter("recipient")
+
+
+class StateMismatchError(Exception):
+    """Two nodes came to different states, or applied different entries: a bug."""
+
+
+class StateAsOf(NamedTuple):
+    """The digest of the state as of entry ``seq``, and that of the entry, at ``node``."""
+
+    seq: int
+    digest: bytes
+    node: str = ""
+
+
+class StateMachine:
+    """What was applied, up to some entry.
+
+    Attributes:
+        state: the chat's.
+        history: the messages.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        """As of the newest checkpoint.
+
+        Raises:
+            StorageError: it is corrupt.
+        """
+        storage.abandon_checkpoint()
+        self.state = _restored(storage)
+        self.history = History(storage)
+        self._storage = storage
+        self._checkpointed = self.state.applied
+        self._snapshot: Snapshot | None = None
+        self._own: StateAsOf | None = None
+        self._heard: StateAsOf | None = None
+
+    def apply(self, entry: Entry) -> Outcome:
+        """Apply the next entry. What it says is in the history when this returns.
+
+        One that holds no command has no effect, on every node: the head numbers what it is given
+        without looking inside, and nobody may stop all nodes, at every start, by giving it that.
+        """
+        try:
+            command = commands.decode(entry.command)
+        except UNDECODABLE:
+            return self.state.skip(entry.seq, entry.time)
+        if commands.span(command) != entry.span:
+            return self.state.skip(entry.seq, entry.time)
+        outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
+        if outcome.said:
+            self._storage.index(_indexed(outcome.said))
+        return outcome
+
+    # --- checkpoints
+
+    @property
+    def checkpoint_is_due(self) -> bool:
+        """Whether to begin one now."""
+        multiple = self.state.applied // CHECKPOINT_ENTRIES
+        return multiple > self._checkpointed // CHECKPOINT_ENTRIES and self._snapshot is None
+
+    def begin_checkpoint(self) -> None:
+        """Begin one of the state as it is now. It costs next to nothing."""
+        self._snapshot = self.state.snapshot()
+        self._checkpointed = self._snapshot.seq
+        self._storage.begin_checkpoint(self._snapshot.seq)
+
+    @property
+    def checkpointing(self) -> bool:
+        """Whether one was begun and is not finished."""
+        return self._snapshot is not None
+
+    def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:
+        """Write a part of the one that was begun, and more while there is time left.
+
+        Gives the state's digest as of the checkpoint, once that is finished.
+
+        Raises:
+            StateMismatchError: a neighbour has sent another.
+        """
+        snapshot = self._snapshot
+        if snapshot is None:
+            return None
+        while True:
+            records = list(islice(snapshot.records, RECORDS_AT_ONCE))
+            more = self._storage.write_records(records)
+            if len(records) < RECORDS_AT_ONCE and not more:
+                break
+            if not left():
+                return None
+        self._snapshot = None
+        head = snapshot.head()
+        self._storage.finish_checkpoint(head)
+        entry = self._storage.id_of(snapshot.seq)
+        assert entry is not None
+        self._own = StateAsOf(snapshot.seq, head[:DIGEST_OCTETS] + entry.digest)
+        self._compare()
+        return self._own
+
+    def compare(self, seq: int, digest: bytes, sender: str) -> None:
+        """Compare digests, now or when this node has its own.
+
+        Raises:
+            StateMismatchError: they differ.
+        """
+        self._heard = StateAsOf(seq, digest, sender)
+        self._compare()
+
+    def _compare(self) -> None:
+        own, heard = self._own, self._heard
+        if own is None or heard is None or own.seq != heard.seq or own.digest == heard.digest:
+            return
+        raise StateMismatchError(
+            f"the state as of entry {own.seq} differs from that of {heard.node}: this is a bug"
+        )
+
+    # --- reading
+
+    def evaluate(self, query: bytes, budget: queries.Budget) -> bytes:
+        """The encoded answer to an encoded query, as much of it as there is time for."""
+        try:
+            page = queries.answer(queries.decode_query(query), self.state, self.history, budget)
+        except RefusedError as refusal:  # the asker's RE2 took the pattern, and this one does not
+            page = Page(refused=refusal.code)
+        return queries.encode(page)
+
+
+def _restored(storage: Storage) -> ChatState:
+    checkpoint = storage.newest_checkpoint()
+    if checkpoint is None:
+        return ChatState()
+    try:
+        return ChatState.restored(checkpoint.head, storage.records())
+    except UNDECODABLE as error:
+        raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
+
+
+def _indexed(said: Sequence[Said]) -> Iterator[Indexed]:
+    """What one sender has said: for everybody, or for each of the two whom it concerns."""
+    sender = said[0].sender_account
+    for recipient, group in groupby(said, _RECIPIENT):
+        ids = [one.id for one in group]
+        for reader in {recipient, sender} if recipient else (EVERY_READER,):
+            yield Indexed(reader, ids, sender)

@@ -1,0 +1,81 @@
+"""How long writes stood still when the configuration changed: one line in the log of each node."""
+
+from collections.abc import Callable
+
+from chainchat.chain.configuration import Configuration, Member
+from chainchat.node.interfaces import Clock
+
+
+class WritePause:
+    """What one life of a node sees of it."""
+
+    def __init__(self, me: Member, clock: Clock, tell: Callable[[str], None]) -> None:
+        """Nothing stands still yet.
+
+        Args:
+            me: this life.
+            clock: monotonic time.
+            tell: takes the line for each change: old, new, why, and how long writes waited.
+        """
+        self._me = me
+        self._clock = clock
+        self._tell = tell
+        self._since: float | None = None
+        self._moved = 0, clock.seconds()
+        """What was committed at the last tick at which it was more than before, and when that was.
+
+        Or nothing was in flight, and nothing that was said here waited.
+        """
+        self._change: tuple[Configuration, Configuration] | None = None
+        """The old and new configuration, until the new one has confirmed something."""
+
+    def begins(self) -> None:
+        """Something happened that may keep the chain from confirming, until it has again."""
+        if self._since is None:
+            self._since = self._clock.seconds()
+
+    def tick(self, committed: int, *, idle: bool) -> None:
+        """Look whether what waits has come any further since the last tick.
+
+        Args:
+            committed: sequence number up to which everything is confirmed.
+            idle: whether nothing waits.
+        """
+        if committed != self._moved[0] or idle:
+            self._moved = committed, self._clock.seconds()
+        elif self._since is None:
+            self._since = self._moved[1]
+
+    def changed(self, old: Configuration, new: Configuration) -> None:
+        """The configuration is another one. That is told when it has confirmed something.
+
+        Or at once, if it never will here.
+        """
+        if self._change is not None:
+            self._told(f"it confirmed nothing; writes have stood still for {self._seconds:.3f} s")
+        self._change = old, new
+        if not new.has(self._me.life):
+            self._told("this node is no member, and cannot tell how long writes stood still")
+
+    def ends(self) -> None:
+        """The newest configuration has confirmed something.
+
+        A newcomer did not see what was before.
+        """
+        if self._change is not None:
+            old, _ = self._change
+            if old.members and not old.has_node(self._me.id):
+                self._told("this node is new, and cannot tell how long writes stood still")
+            else:
+                self._told(f"writes stood still for {self._seconds:.3f} s")
+        self._since = None
+
+    @property
+    def _seconds(self) -> float:
+        now = self._clock.seconds()
+        return 0.0 if self._since is None else now - self._since
+
+    def _told(self, what_came_of_it: str) -> None:
+        assert self._change is not None
+        (old, new), self._change = self._change, None
+        self._tell(f"{old} is followed by {new}: {new.why}; {what_came_of_it}")

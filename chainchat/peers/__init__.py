@@ -1,0 +1,1 @@
+"""The chain port: connections with the other nodes."""

@@ -1,0 +1,116 @@
+"""Finds out that a process is dead: its port refuses connections (rule 2 of membership).
+
+When a process dies, its kernel closes its connections and then refuses new ones. A pause or a
+partition can do neither, so nothing but a refusal counts: not a time-out, not an unreachable host,
+not the end of a connection. A dying process may close its connections a moment before its port, so
+one attempt is not enough.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import endpoints
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError as PortRefusedError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+
+from chainchat.node.interfaces import Timer
+
+Target = tuple[str, str, int]
+"""Whose port is tried, and where: position, host, port."""
+
+FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
+"""Seconds between two attempts: at first, and at most; each pause is twice the one before."""
+
+CONNECT_SECONDS = 2
+"""How long an attempt may take."""
+
+
+class Probe(Protocol):
+    """A connection that is only made to see whether it can be."""
+
+    transport: Any
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
+
+
+class ProbeFactory(Factory):
+    """Makes probes."""
+
+    noisy = False
+    protocol = Probe
+
+
+class Detector:
+    """Tries the ports of nodes whose connections ended, until they are linked again."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        refused: Callable[[str, str, int], None],
+        matters: Callable[[str, str, int], bool] = lambda *_: True,
+    ) -> None:
+        """Watch nobody yet.
+
+        Args:
+            reactor: for time and connections.
+            refused: called with position, host and port of whoever refused a connection.
+            matters: whether what a position's node at a host and port does is of interest still.
+        """
+        self._reactor = reactor
+        self._refused = refused
+        self._matters = matters
+        self._attempts: dict[Target, Deferred[Any]] = {}
+        self._timers: dict[Target, Timer] = {}
+
+    def watch(self, position: str, host: str, port: int) -> None:
+        """The connection with the node at ``position`` ended: try a port at once, and again.
+
+        A node may be watched at several addresses.
+        """
+        target = position, host, port
+        if target not in self._attempts and target not in self._timers:
+            self._try(target, FIRST_PAUSE)
+
+    def ignore(self, position: str) -> None:
+        """It is linked again."""
+        for target in [*self._attempts, *self._timers]:
+            if target[0] == position:
+                self._give_up(target)
+
+    def stop(self) -> None:
+        """Try nobody's port any more."""
+        for target in [*self._attempts, *self._timers]:
+            self._give_up(target)
+
+    def _give_up(self, target: Target) -> None:
+        timer = self._timers.pop(target, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+        attempt = self._attempts.pop(target, None)
+        if attempt is not None:
+            attempt.cancel()
+
+    def _try(self, target: Target, pause: float) -> None:
+        self._timers.pop(target, None)
+        _, host, port = target
+        endpoint = endpoints.TCP4ClientEndpoint(self._reactor, host, port, CONNECT_SECONDS)
+        factory: Any = ProbeFactory()
+        attempt = endpoint.connect(factory)
+        self._attempts[target] = attempt
+
+        def ended(outcome: object) -> None:
+            if self._attempts.get(target) is not attempt:
+                return  # ignored meanwhile
+            del self._attempts[target]
+            if not self._matters(*target):
+                return
+            self._timers[target] = self._reactor.callLater(
+                pause, self._try, target, min(2 * pause, LAST_PAUSE)
+            )
+            if isinstance(outcome, Failure) and outcome.check(PortRefusedError):
+                self._refused(*target)
+
+        attempt.addBoth(ended)

@@ -1,0 +1,88 @@
+"""Which of two connections is the living one, when both say that they are from one address."""
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+
+from chainchat.node.interfaces import Clock, Timer
+
+if TYPE_CHECKING:
+    from chainchat.peers.link import Link
+
+LOOKS = 5
+"""How often a link is looked at during a trial.
+
+One look would not do after a pause of this node: what waits in the socket is read only after the
+first timer.
+"""
+
+
+class Trial(Struct, eq=False):
+    """A connection that claims what another one holds.
+
+    Attributes:
+        claimant: the newer connection.
+        holder: the older one.
+        since: when the claim came, monotonic seconds.
+        pause: seconds between two looks.
+        decided: fires with True if the claimant takes the place of the holder, else with False.
+        looks: how many are left.
+        timer: the next look.
+    """
+
+    claimant: "Link"
+    holder: "Link"
+    since: float
+    pause: float
+    decided: "Deferred[bool]"
+    looks: int = LOOKS
+    timer: Timer | None = None
+
+
+class Trials:
+    """The trials that are on."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._trials: dict[Link, Trial] = {}
+        """By claimant."""
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def begin(self, claimant: "Link", holder: "Link", seconds: float) -> "Deferred[bool]":
+        """See for so many seconds whether anything comes from the holder of a link."""
+        trial = Trial(claimant, holder, self._clock.seconds(), seconds / LOOKS, Deferred())
+        self._trials[claimant] = trial
+        self._look_later(trial)
+        return trial.decided
+
+    def lost(self, link: "Link") -> None:
+        """A connection ended: it claims nothing any more, and holds nothing back."""
+        self._end(link)
+        for trial in [trial for trial in self._trials.values() if trial.holder is link]:
+            self._end(trial.claimant)
+            trial.decided.callback(True)
+
+    def stop(self) -> None:
+        """End all trials; none of them is decided."""
+        for claimant in list(self._trials):
+            self._end(claimant)
+
+    def _end(self, claimant: "Link") -> None:
+        trial = self._trials.pop(claimant, None)
+        if trial is not None and trial.timer is not None and trial.timer.active():
+            trial.timer.cancel()
+
+    def _look_later(self, trial: Trial) -> None:
+        trial.looks -= 1
+        trial.timer = self._clock.callLater(trial.pause, self._look, trial)
+
+    def _look(self, trial: Trial) -> None:
+        heard = trial.holder.heard > trial.since
+        if not heard and trial.looks:
+            self._look_later(trial)
+            return
+        self._end(trial.claimant)
+        trial.decided.callback(not heard)

@@ -1,0 +1,1 @@
+"""The client port: connections with people and programs."""

@@ -1,0 +1,110 @@
+"""Who came and who went, told to all others: at once after a quiet second, then once a second."""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from chainchat.node.budget import Slice
+from chainchat.node.interfaces import Clock, Timer
+
+NOTICE_PAUSE = 1.0
+"""Seconds between two announcements."""
+
+NAMED_AT_ONCE = 5
+"""How many are announced by name; more are counted."""
+
+
+class Hearer(Protocol):
+    """Somebody who may be told.
+
+    Attributes:
+        name: of the account.
+    """
+
+    name: str
+
+    @property
+    def takes_notices(self) -> bool:
+        """Whether to tell who comes and goes."""
+
+    def tell(self, code: str, text: str, **values: str) -> None:
+        """Write a notice."""
+
+
+class Announcements:
+    """What is still to be announced, and to whom."""
+
+    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+        """Nobody came or went.
+
+        Args:
+            clock: the node's.
+            wake: asks for a turn of the node.
+        """
+        self._clock = clock
+        self._wake = wake
+        self._comings: dict[str, int] = {}
+        """How often each name came since the last announcement, less how often it went."""
+        self._pause: Timer | None = None
+        self._came: list[str] = []
+        self._went: list[str] = []
+        self._hearers: deque[Hearer] = deque()
+        """Those who are still to be told of ``_came`` and ``_went``."""
+
+    def joined(self, name: str) -> None:
+        """Somebody logged in."""
+        self._comings[name] = self._comings.get(name, 0) + 1
+
+    def left(self, name: str) -> None:
+        """Somebody's session ended."""
+        self._comings[name] = self._comings.get(name, 0) - 1
+
+    def stop(self) -> None:
+        """No more of them."""
+        if self._pause is not None and self._pause.active():
+            self._pause.cancel()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody is to be told now."""
+        return bool(self._hearers) or (bool(self._comings) and self._pause is None)
+
+    def tell(self, present: Iterable[Hearer], share: Slice) -> None:
+        """Tell some of those who are to be told, and begin with the next news when it is time."""
+        if self.waiting and not self._hearers:
+            self._begin(present)
+        while self._hearers:
+            hearer = self._hearers.popleft()
+            if hearer.takes_notices:
+                for code, text, name in _announcements(self._came, self._went, hearer.name):
+                    hearer.tell(code, text, name=name)
+            if not share.left():
+                break
+        if self._hearers:
+            self._wake()
+
+    def _begin(self, present: Iterable[Hearer]) -> None:
+        """Whoever went and came back since the last time, or came and went, did neither."""
+        comings, self._comings = self._comings, {}
+        self._came = [name for name, times in comings.items() if times > 0]
+        self._went = [name for name, times in comings.items() if times < 0]
+        if self._came or self._went:
+            self._hearers.extend(present)
+            self._pause = self._clock.callLater(NOTICE_PAUSE, self._pause_ends)
+
+    def _pause_ends(self) -> None:
+        self._pause = None
+        if self._comings:
+            self._wake()
+
+
+def _announcements(came: list[str], went: list[str], viewer: str) -> list[tuple[str, str, str]]:
+    """(code, text, name) of each line about others."""
+    return _about("joined", "has joined", came, viewer) + _about("left", "has left", went, viewer)
+
+
+def _about(code: str, verb: str, names: list[str], viewer: str) -> list[tuple[str, str, str]]:
+    others = len(names) - (viewer in names)
+    if others > NAMED_AT_ONCE:
+        return [(code, f"{others} others: each {verb}", "*")]
+    return [(code, f"{name} {verb}", name) for name in names if name != viewer]

@@ -1,0 +1,536 @@
+"""Carries out what one client asks for, and answers in the order in which it was asked.
+
+What changes something goes through the chain, pipelined. What is read comes from the tail: it is
+asked when the earlier requests are answered, and later ones wait for the answer, so a client always
+reads what it has written. What the node knows by itself may be answered out of the order.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+from zlib import crc32
+
+from msgspec import Struct, field
+
+from chainchat.chain.replica import MAX_COMMAND
+from chainchat.chat import commands, queries, requests
+from chainchat.chat.accounts import MAX_ACCOUNTS, Account
+from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
+from chainchat.chat.modes.human import COUNTED_MISSED
+from chainchat.chat.modes.machine import MACHINE, Machine, greeting
+from chainchat.chat.modes.mode import Mode
+from chainchat.chat.queries import Page, Query
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import EVERYBODY
+from chainchat.chat.state import Accepted, Refused, Result
+from chainchat.node.readiness import nearly_full
+from chainchat.sessions.replies import Replies, Reply
+from chainchat.sessions.sessions import Sessions
+
+SILENT_SECONDS = 5
+"""A connection that has been heard since is not called silent."""
+
+SAID_AT_ONCE = 512
+"""Messages of one client in one command at most."""
+
+_EVERYBODY = TO_EVERYBODY, EVERYBODY
+
+SAYING_OVERHEAD = 72
+"""Octets of an encoded message at most besides its text: a name of 32, numbers, a checksum."""
+
+SAYINGS_OCTETS = MAX_COMMAND - 256
+"""Octets of the messages in one command; leaves room for its other fields."""
+
+ALLOWED_BEFORE_LOGIN = (
+    requests.Hello,
+    requests.Login,
+    requests.Resume,
+    requests.Chain,
+    requests.Help,
+    requests.Ping,
+    requests.Logout,
+)
+
+ANSWERED_HERE = (requests.Chain, requests.Help, requests.Ping)
+"""What a node answers from what it knows itself, whatever the chain does."""
+
+
+class ServerInfo(Struct, frozen=True):
+    """What every session of a node has in common.
+
+    Attributes:
+        chain: the chain's name.
+        max_line: octets of a client's line.
+        addresses: ``host:port`` of every node for clients, by position.
+        new_token: makes a session's token.
+    """
+
+    chain: str
+    max_line: int
+    addresses: dict[str, str]
+    new_token: Callable[[], str]
+
+
+class Batch(Struct):
+    """What one client says in one piece, on its way into one command.
+
+    Attributes:
+        tags: of the requests.
+        sayings: the messages.
+        octets: at least as many as these have when they are encoded.
+    """
+
+    tags: list[str] = field(default_factory=list)
+    sayings: list[commands.Saying] = field(default_factory=list)
+    octets: int = 0
+
+
+class Client(Protocol):
+    """What the handler needs of the session whose requests it carries out.
+
+    Attributes:
+        id: the session's id, empty before the login.
+        account: number of the account that it holds.
+        name: of the account.
+        mode: the mode.
+        notices: whether it is told who comes and goes.
+    """
+
+    id: str
+    account: int
+    name: str
+    mode: Mode
+    notices: bool
+
+    @property
+    def seen(self) -> int:
+        """A person's read mark; 0 for a program, which moves its own."""
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Write lines at the end of the turn."""
+
+    def attach(self, account: Account, after: int, *, quiet: bool) -> None:
+        """The login was done: the session holds this account, delivery begins after a message."""
+
+    def close(self) -> None:
+        """Close the connection at the end of the turn, when everything is written."""
+
+    def when_writable(self, go_on: Callable[[], None]) -> None:
+        """Call it when it is the client's turn, and it has taken most of what was written."""
+
+
+class Handler:
+    """Carries out the requests of one client.
+
+    Attributes:
+        replies: those that are still owed. A login, a read, a deletion hold later requests.
+        on_their_way: how much was submitted and is not answered yet: messages, or one login or
+            deletion.
+    """
+
+    __slots__ = (  # one of it for each client, of whom there can be thousands
+        "_client",
+        "_node",
+        "_program",
+        "_refused_send",
+        "_server_info",
+        "_sessions",
+        "on_their_way",
+        "replies",
+    )
+
+    def __init__(self, client: Client, sessions: Sessions, server_info: ServerInfo) -> None:
+        self.replies = Replies(client)
+        self._client = client
+        self._sessions = sessions
+        self._node = sessions.node
+        self._server_info = server_info
+        self._program = ""
+        self.on_their_way = 0
+        self._refused_send: int | None = None
+
+    def carry_out(self, tag: str, request: requests.Request) -> None:
+        """Begin a request; its reply is said in its turn, unless ``is_answered_at_once``.
+
+        Raises:
+            RefusedError: it can be refused at once.
+        """
+        mode = self._client.mode
+        if not self._client.id and not isinstance(request, ALLOWED_BEFORE_LOGIN):
+            raise RefusedError(Code.LOG_IN_FIRST, "log in first")
+        match request:
+            case requests.Say():
+                self.send([(tag, request)])
+            case requests.Hello():
+                self._hello(request)
+            case requests.Login() | requests.Resume():
+                self._log_in(tag, request)
+            case requests.Acknowledge():
+                reply, done = self.replies.reserve(), mode.done(tag, "")
+                self._sessions.acknowledge(
+                    self._client.account, request.id, lambda: self.replies.complete(reply, done)
+                )
+            case requests.Since():
+                count = (1 << 62) if request.count is None else request.count
+                self._ask(tag, queries.Later(self._client.account, request.id, count))
+            case requests.Last():
+                self._ask(tag, queries.Recent(self._client.account, request.count))
+            case requests.List():
+                self._ask(tag, queries.Accounts(queries.checked_pattern(request.pattern)))
+            case requests.Who():
+                self._ask(tag, queries.Present())
+            case requests.Delete():
+                self._delete(tag, request)
+            case requests.Chain() | requests.Help() | requests.Ping():
+                self.replies.answer_from_here(
+                    lambda: self._from_here(tag, request), at_once=self.is_answered_at_once(request)
+                )
+            case requests.Notices():
+                self._client.notices = request.on
+                what = "shown" if request.on else "not shown"
+                self.replies.answer(mode.done(tag, f"who comes and goes is {what}"))
+            case requests.Logout():
+                self._log_out(tag, finished=request.finished)
+
+    def refuse(self, tag: str, code: Code, text: str) -> None:
+        """Refuse what was asked, in its turn."""
+        self.replies.answer(self._client.mode.refused(tag, code, text))
+
+    def unconfirmed(self) -> list[str]:
+        """What was asked for and nobody has confirmed yet, in order: ``said: …`` or ``done: …``."""
+        return [what for command in self.replies.unconfirmed for what in _described(command)]
+
+    def _refused(self, tag: str, refused: Refused) -> str:
+        text = _explanation(refused.code, refused.about)
+        return self._client.mode.refused(tag, refused.code, text, again=refused.again)
+
+    def _submit(
+        self,
+        command: AnyCommand,
+        answer: Callable[[Sequence[Result]], Sequence[str]],
+        *,
+        holds_later: bool = False,
+    ) -> None:
+        """Send a request through the chain; ``answer`` makes a line of each of its results."""
+        self._submit_with(
+            command,
+            lambda reply, results: self.replies.complete(reply, *answer(results)),
+            holds_later=holds_later,
+        )
+
+    def _submit_with(
+        self,
+        command: AnyCommand,
+        done: Callable[[Reply, Sequence[Result]], None],
+        *,
+        holds_later: bool,
+    ) -> None:
+        """The same; ``done`` completes the reply, now or later."""
+        reply = self.replies.reserve(holds_later=holds_later, command=command)
+        self.on_their_way += commands.span(command)
+
+        def replied(results: Sequence[Result]) -> None:
+            self.on_their_way -= len(results)
+            done(reply, results)
+
+        self._sessions.submit(self._client.account, command, replied)
+
+    # --- what needs nobody else
+
+    def is_answered_at_once(self, request: requests.Request) -> bool:
+        """Whether a request does not wait for the earlier ones.
+
+        A program has its tags to tell which reply is which. A person is answered in turn, except
+        while the chain cannot confirm: to see why is what they ask for.
+        """
+        program = isinstance(self._client.mode, Machine)
+        stuck = self._node.readiness.reason != ""
+        return isinstance(request, ANSWERED_HERE) and (program or stuck)
+
+    def _from_here(self, tag: str, request: requests.Request) -> Sequence[str]:
+        """The reply to one of ``ANSWERED_HERE``."""
+        mode = self._client.mode
+        match request:
+            case requests.Chain():
+                return mode.chain(tag, self._node.view())
+            case requests.Help():
+                try:
+                    return mode.help(tag, request.verb)
+                except RefusedError as refusal:
+                    return [mode.refused(tag, refusal.code, refusal.text)]
+        return [mode.done(tag, "")]
+
+    # --- hello, login, logout
+
+    def _hello(self, request: requests.Hello) -> None:
+        self._program = request.client
+        self._client.notices = request.notices
+        self._client.mode = MACHINE
+        nodes = list(self._server_info.addresses.values())
+        sessions = self._sessions.count + 1
+        self.replies.answer(
+            greeting(self._node.me.position, self._server_info.max_line, nodes, sessions)
+        )
+
+    def _log_in(self, tag: str, request: requests.Login | requests.Resume) -> None:
+        client = self._client
+        if client.id:
+            raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
+        low = self._node.readiness.low
+        if low and self._node.state.account_named(request.name) is None:
+            raise RefusedError(Code.DISK_NEARLY_FULL, f"no new account: {nearly_full(low)}")
+        session = client.id = self._sessions.new_session()
+        token = ""
+        command: AnyCommand
+        if isinstance(request, requests.Login):
+            token = self._server_info.new_token() if self._program else ""
+            command = commands.Login(session, request.name, self._program, _hashed(token))
+        else:
+            command = commands.Resume(session, request.name, self._program, _hashed(request.token))
+
+        def done(reply: Reply, results: Sequence[Result]) -> None:
+            [result] = results
+            if isinstance(result, Accepted):
+                self.replies.complete(reply, self._logged_in(tag, request, token, result.id))
+                return
+            client.id = ""
+            holder = self._node.state.account_named(request.name)
+            if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
+                self._sessions.contests.ask(
+                    holder.session,
+                    lambda silent: self.replies.complete(reply, self._held(tag, result, silent)),
+                )
+            else:
+                self.replies.complete(reply, self._refused(tag, result))
+
+        self._submit_with(command, done, holds_later=True)
+
+    def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
+        """A name is taken; ``silent``: for how many seconds its connection is, if that is known."""
+        taken = f"the name {refused.about} is in use"
+        if silent is None:
+            text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
+        elif silent < SILENT_SECONDS:
+            text = (
+                f"{taken}, by a connection that was heard {silent} s ago: if its machine is gone, "
+                "try again in 10 s; if it only hangs, end it there"
+            )
+        else:
+            text = (
+                f"{taken}, by a connection that has been silent for {silent} s: it is free within "
+                "10 s if nothing answers there; try again then"
+            )
+        text += ", or log in with another"
+        return self._client.mode.refused(tag, refused.code, text)
+
+    def _logged_in(
+        self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
+    ) -> str:
+        """The client holds the account now; delivery begins. Gives the reply."""
+        client = self._client
+        account = self._node.state.account_of(client.id)
+        assert account is not None
+        number = self._node.state.next_number(account.number, self._program)
+        if isinstance(request, requests.Resume):
+            client.attach(account, min(request.after, high), quiet=False)
+            return client.mode.resumed(tag, high, number)
+        mark = account.seen
+        client.attach(account, mark, quiet=request.quiet)
+        missed = 0
+        if not self._program:  # programs are not told
+            missed = self._node.history.count_missed(account.number, mark, COUNTED_MISSED + 1)
+        return client.mode.logged_in(
+            tag, account.name, token, high=high, mark=mark, missed=missed, number=number
+        )
+
+    def _log_out(self, tag: str, *, finished: bool) -> None:
+        reply = self.replies.reserve(holds_later=True)
+
+        def replied(_: Sequence[Result] = ()) -> None:
+            self.replies.complete(reply, self._client.mode.done(tag, "goodbye"))
+            self._client.close()
+
+        if self._client.id:
+            program = self._program if finished else ""
+            logout = commands.Logout(self._client.id, self._client.seen, program)
+            self._sessions.submit(self._client.account, logout, replied)
+        else:
+            replied()
+
+    # --- saying and deleting
+
+    def send(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
+        """Say what came in one piece, by tag: it is submitted, logged and answered as a whole.
+
+        But for what is refused here, and answered in its turn; and a command has a limit.
+        """
+        batch = Batch()
+        low = self._node.readiness.low
+        for tag, say in sends:  # a hundred thousand a second
+            content, checksum = f"{say.to}\0{say.text}".encode(), 0
+            try:
+                if say.number:
+                    if self._refused_send is not None:
+                        self._check_number(say.number)
+                    checksum = crc32(content)
+                if low:
+                    self._refuse_for_room(say.number, low)
+            except RefusedError as refusal:
+                self._submit_batch(batch)
+                self.refuse(tag, refusal.code, refusal.text)
+                batch = Batch()
+                continue
+            octets = len(content) + SAYING_OVERHEAD
+            if batch.octets + octets > SAYINGS_OCTETS:
+                self._submit_batch(batch)
+                batch = Batch()
+            recipient, to = _EVERYBODY if say.to == EVERYBODY else self._addressee(say.to)
+            batch.tags.append(tag)
+            batch.sayings.append(commands.Saying(say.text, recipient, to, say.number, checksum))
+            batch.octets += octets
+        self._submit_batch(batch)
+
+    def _addressee(self, name: str) -> tuple[int, str]:
+        """Account and name of the recipient ``name``, who is one account."""
+        account = self._node.state.account_named(name)
+        return (UNKNOWN, name) if account is None else (account.number, account.name)
+
+    def _submit_batch(self, batch: Batch) -> None:
+        if not batch.tags:
+            return
+        client, sayings = self._client, tuple(batch.sayings)
+        self._submit(
+            commands.Say(client.id, client.account, client.name, self._program, sayings),
+            lambda results: [*map(self._said, batch.tags, results)],
+        )
+
+    def _said(self, tag: str, result: Result) -> str:
+        if isinstance(result, Accepted):
+            return self._client.mode.sent(tag, result.id, again=result.again)
+        return self._refused(tag, result)
+
+    def _check_number(self, number: int) -> None:
+        """A program's SENDs keep their order: after a 4xx, no later number before that one."""
+        if self._refused_send is not None and number > self._refused_send:
+            raise RefusedError(
+                Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
+            )
+        self._refused_send = None
+
+    def _refuse_for_room(self, number: int, low: tuple[str, ...]) -> None:
+        """Disks that are nearly full take nothing new; a refused SEND consumes no number."""
+        self._refused_send = number or None
+        raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
+
+    def _delete(self, tag: str, request: requests.Delete) -> None:
+        name = request.name or self._client.name
+        account = self._node.state.account_named(name)
+        if not request.confirmed:
+            if account is None:
+                raise RefusedError(Code.NO_SUCH_ACCOUNT, _explanation(Code.NO_SUCH_ACCOUNT, name))
+            raise RefusedError(
+                Code.CONFIRM_DELETION,
+                f"this deletes {account.name} and all that waits for it: "
+                f"type /delete {account.name} yes",
+            )
+
+        def answer(results: Sequence[Result]) -> Sequence[str]:
+            [result] = results
+            if isinstance(result, Accepted):
+                return [self._client.mode.done(tag, f"{name} is deleted")]
+            return [self._refused(tag, result)]
+
+        number = account.number if account else UNKNOWN
+        delete = commands.Delete(self._client.id, number, name)
+        self._submit(delete, answer, holds_later=True)
+
+    # --- reading
+
+    def _ask(self, tag: str, query: Query) -> None:
+        """Ask the tail, page after page, no faster than the client takes the answer."""
+        mode = self._client.mode
+        count = 0
+
+        def show(page: Page) -> None:
+            self._client.when_writable(lambda: write(page))
+
+        def write(page: Page) -> None:
+            nonlocal count
+            lines = [mode.item(tag, name) for name in page.names]
+            viewer = self._client.name
+            lines += [mode.message_item(tag, message, viewer) for message in page.messages]
+            count += len(lines)
+            self.replies.add(reply, *lines)
+            more = page.more
+            if page.refused is not None:
+                text = _explanation(page.refused, "")
+                self.replies.complete(reply, mode.refused(tag, page.refused, text))
+            elif more is not None:
+                self._node.ask(more, show)
+            else:
+                self.replies.complete(reply, mode.end(tag, _counted(count, query)))
+
+        reply = self.replies.reserve(lambda: self._node.ask(query, show), holds_later=True)
+
+
+def _counted(count: int, query: Query) -> str:
+    what = "message" if isinstance(query, queries.Recent | queries.Later) else "account"
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _described(command: AnyCommand) -> list[str]:
+    """What nobody has confirmed, for the one who asked for it."""
+    match command:
+        case commands.Say():
+            return [f"said: {_addressed(saying)}" for saying in command.sayings]
+        case commands.Delete():
+            return [f"done: /delete {command.name}"]
+        case commands.Login() | commands.Resume():
+            return [f"done: the login as {command.name}"]
+    return ["done"]
+
+
+def _addressed(saying: commands.Saying) -> str:
+    return saying.text if saying.to == EVERYBODY else f">> {saying.to}: {saying.text}"
+
+
+def _hashed(text: str) -> bytes:
+    """SHA-256; empty for an empty text."""
+    return hashlib.sha256(text.encode()).digest() if text else b""
+
+
+def _explanation(code: Code, about: str) -> str:
+    """What a refusal of the chain or of its tail means, and what to do."""
+    match code:
+        case Code.NAME_IN_USE:
+            return f"the name {about} is in use; log in with another, or try again later"
+        case Code.TOO_MANY_ACCOUNTS:
+            return (
+                f"no account {about} was made: there are {MAX_ACCOUNTS:,}, as many as can be; "
+                "log in with a name that has one, or try again when one is deleted"
+            )
+        case Code.NO_SUCH_ACCOUNT:
+            return f"there is no account {about}; the list of accounts has the names"
+        case Code.BAD_TOKEN:
+            return f"this token does not resume {about}; log in"
+        case Code.NUMBER_REUSED:
+            return "this number was used for another message; nothing was sent"
+        case Code.NUMBER_FORGOTTEN:
+            return (
+                "this number is too old to be remembered: it may have been sent before, and is "
+                "not sent now; SINCE shows what was, LOGIN tells the next number"
+            )
+        case Code.TAIL_LOST:
+            return (
+                "the server that was searching is lost, and another is not asked; "
+                "ask again, with a pattern that begins plainly, like: al"
+            )
+        case Code.PATTERN_TOO_COSTLY:
+            return (
+                "the search takes too long; "
+                "use a narrower pattern, one that begins plainly, like: al"
+            )
+        case Code.BAD_PATTERN:
+            return "this pattern is too much for the server that searches; use a shorter one"
+        case _:
+            return "this session has ended; connect again"

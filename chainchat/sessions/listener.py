@@ -1,0 +1,308 @@
+"""The client port: sockets on one side, sessions on the other."""
+
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Port
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from chainchat.chat.lines import IAC, TelnetFilter
+from chainchat.chat.modes.human import HUMAN
+from chainchat.chat.refusals import RefusedError
+from chainchat.node.budget import ACCEPT_SHARE, Slice
+from chainchat.node.interfaces import Clock, Timer
+from chainchat.node.share import Share
+from chainchat.sessions.admission import ACCEPTS_PER_TURN, Admission
+from chainchat.sessions.session import Session
+from chainchat.sockets import write_at_once
+
+LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
+"""Where these stand in Linux's ``struct tcp_info`` (linux/tcp.h, the last since 4.1).
+
+``tcpi_last_data_recv`` and ``tcpi_last_ack_recv`` in milliseconds, and ``tcpi_bytes_acked``.
+"""
+
+MOST_COMMANDS = 512
+"""Telnet commands in one read of the socket: who sends more is no telnet, and costs too much."""
+
+RECEIVE_OCTETS = 64 * 1024
+"""Octets of one client that the kernel keeps until they are read.
+
+By itself it would keep megabytes, and stand still to put them together if they came one by one.
+"""
+
+SEND_OCTETS = 64 * 1024
+"""Octets to one client that the kernel keeps until they are acknowledged.
+
+By itself it would keep megabytes, and the answer to a line would stand behind all of them.
+"""
+
+DRAIN_SECONDS, DRAIN_OCTETS = 1.0, 256 * 1024
+"""For so long, and up to so much, what a client still sends is thrown away after the last word.
+
+A socket that is closed with octets unread is reset, and the client's machine may then throw away
+what it was sent: why it was refused, for example.
+"""
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class ClientProtocol(Protocol):
+    """One client's socket; the session's ``Connection``."""
+
+    factory: "ClientFactory"
+    transport: Any
+
+    def __init__(self, new_session: Callable[["ClientProtocol"], Session], host: str) -> None:
+        self._telnet = TelnetFilter()
+        self._new_session = new_session
+        self._session: Session | None = None
+        self._held = False
+        self._host = host
+        self._input_ended = self._closing = False
+        self._drained = 0
+        self._deadline: Timer | None = None
+
+    # --- from the socket
+
+    def connectionMade(self) -> None:
+        _keep_alive(self.transport.getHandle(), PATIENT)
+        self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self, True)
+        self._session = self._new_session(self)
+        self._session.opened()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            self._drained += len(data)
+            if self._drained > DRAIN_OCTETS:
+                self.transport.pauseProducing()
+            return
+        if self._session is None:
+            return
+        octets, commands = len(data), data.count(IAC)
+        if commands > MOST_COMMANDS:
+            self._session.sent_noise()
+            return
+        data, answer = self._telnet.feed(data)
+        if answer:
+            self._session.answer_telnet(answer)
+        self._session.received(data, octets, commands)
+
+    def readConnectionLost(self) -> None:
+        self._input_ended = True
+        if self._closing:
+            self.transport.loseConnection()
+        elif self._session is not None:
+            self._session.input_ended()
+
+    def writeConnectionLost(self) -> None:
+        if self._closing:  # everything is sent
+            end = self.transport.loseConnection
+            self._deadline = self.factory.clock.callLater(DRAIN_SECONDS, end)
+        else:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+        self.factory.admission.leave(self._host)
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        if self._session is not None:
+            self._session.lost()
+
+    # --- from the transport, which has more to send than it should, or no more
+
+    def pauseProducing(self) -> None:
+        assert self._session is not None
+        self._session.output_full(full=True)
+
+    def resumeProducing(self) -> None:
+        if self._session is not None:
+            self._session.output_full(full=False)
+
+    def stopProducing(self) -> None:
+        pass
+
+    # --- for the session
+
+    def write(self, data: bytes) -> None:
+        """See ``Connection``."""
+        write_at_once(self.transport, data)
+
+    def close(self) -> None:
+        """See ``Connection``."""
+        self.transport.unregisterProducer()
+        if self._input_ended:
+            self.transport.loseConnection()
+            return
+        self.hold(held=False)
+        self._closing = True
+        self.transport.loseWriteConnection()
+
+    def hold(self, *, held: bool) -> None:
+        """See ``Connection``."""
+        if held != self._held:
+            self._held = held
+            (self.transport.pauseProducing if held else self.transport.resumeProducing)()
+
+    def expect(self, octets: int) -> None:
+        """See ``Connection``."""
+        self.transport.bufferSize = octets
+
+    def acknowledged(self) -> int | None:
+        """See ``Connection``. Of a TCP socket, without TLS."""
+        return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
+
+    def silent(self) -> float | None:
+        """See ``Connection``."""
+        acknowledged = self._told_by_the_kernel("<I", LAST_ACK_OFFSET)
+        sent = self._told_by_the_kernel("<I", LAST_DATA_OFFSET)
+        if acknowledged is None or sent is None:
+            return None
+        return min(acknowledged, sent) / 1_000
+
+    def _told_by_the_kernel(self, form: str, offset: int) -> int | None:
+        """A number of Linux's ``struct tcp_info``; None where there is none."""
+        try:
+            info = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            number: int = struct.unpack_from(form, info, offset)[0]
+        except (AttributeError, OSError, struct.error):
+            return None
+        return number
+
+    def probe(self, *, probing: bool) -> None:
+        """See ``Connection``."""
+        with suppress(OSError):
+            _keep_alive(self.transport.getHandle(), PROBING if probing else PATIENT)
+
+    def abort(self) -> None:
+        """See ``Connection``."""
+        self.transport.abortConnection()
+
+
+class KeepAlive(NamedTuple):
+    """How the kernel finds out that a client's machine is gone.
+
+    Attributes:
+        idle: seconds of silence before it asks.
+        interval: seconds between two questions.
+        probes: how many go unanswered before the connection is given up.
+        unacknowledged: seconds for which octets may stand unacknowledged.
+    """
+
+    idle: int
+    interval: int
+    probes: int
+    unacknowledged: int
+
+
+PATIENT = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=120)
+"""It is noticed after two minutes."""
+
+PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
+"""Somebody else wants the name. Who does not read, but acknowledges, keeps it."""
+
+
+def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
+    """Let the kernel notice a client whose machine is gone; as far as this system can."""
+    options = {
+        "TCP_KEEPIDLE": how.idle,
+        "TCP_KEEPINTVL": how.interval,
+        "TCP_KEEPCNT": how.probes,
+        "TCP_USER_TIMEOUT": how.unacknowledged * 1000,
+    }
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if hasattr(socket, name):
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class RefusedProtocol(Protocol):
+    """One that is refused: it is told why and closed, whether it reads that or not."""
+
+    transport: Any
+
+    def __init__(self, refusal: RefusedError) -> None:
+        self._refusal = refusal
+
+    def connectionMade(self) -> None:
+        text = HUMAN.refused("", self._refusal.code, self._refusal.text)
+        write_at_once(self.transport, f"{text}\r\n".encode())
+        self.transport.loseConnection()
+
+
+class ClientFactory(Factory):
+    """Makes a protocol for every connection.
+
+    Attributes:
+        admission: says which of them may stay.
+        clock: the reactor.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        new_session: Callable[[ClientProtocol], Session],
+        *,
+        admission: Admission,
+        clock: Clock,
+    ) -> None:
+        self.admission = admission
+        self.clock = clock
+        self._new_session = new_session
+
+    def buildProtocol(self, addr: Any) -> Any:
+        host = getattr(addr, "host", "")
+        try:
+            self.admission.admit(host)
+        except RefusedError as refusal:
+            return RefusedProtocol(refusal)
+        protocol = ClientProtocol(self._new_session, host)
+        protocol.factory = self
+        return protocol
+
+
+class ClientPort(Port):
+    """A listening port that accepts connections in a share of the node's time.
+
+    That is some hundred in a second at least; who comes meanwhile waits in the kernel's queue.
+    Twisted's own accepts in each turn all that are there, and twenty more in the next.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._accepting = Share(self.reactor, self.startReading, ACCEPT_SHARE)
+
+    def createInternetSocket(self) -> socket.socket:
+        listening: socket.socket = super().createInternetSocket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_OCTETS)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_OCTETS)
+        return listening
+
+    def doRead(self) -> None:
+        work = Slice(self.reactor.seconds, 0.0)
+        super().doRead()
+        self._accepting.took(work)
+        self.stopReading()
+        self._accepting.wake_when_due()
+
+    def loseConnection(self, *args: Any) -> Any:
+        self._accepting.stop()
+        return super().loseConnection(*args)
+
+    stopListening = loseConnection  # noqa: N815 - Twisted's
+
+    @property
+    def numberAccepts(self) -> int:
+        """How many are accepted in the next turn."""
+        return ACCEPTS_PER_TURN
+
+    @numberAccepts.setter
+    def numberAccepts(self, _: int) -> None:
+        pass

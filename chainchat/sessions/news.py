@@ -1,0 +1,226 @@
+"""The newest messages, on their way to every session that has all before them.
+
+Each turn's messages make one issue. A delivery that is *live* is pushed each issue that concerns
+it, in order; those that look alike share one rendering. Pushing goes on in slices, so a broadcast
+to thousands holds up nobody: who is served later is pushed more at once. Whoever falls too far
+behind reads on from the log, as every delivery does that is not live.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
+
+from msgspec import Struct, field
+
+from chainchat.chat.modes.mode import Mode
+from chainchat.chat.state import Said
+from chainchat.node.budget import Slice
+from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
+
+KEPT_OCTETS = 256 * 1024
+"""Octets of messages that are kept for those who lack them; who lacks more reads the log."""
+
+MESSAGE_OVERHEAD = 64
+"""Octets of a message besides its text."""
+
+
+PUSHES_AT_ONCE = 8
+"""Pushes of what is rendered already after which the clock is looked at."""
+
+
+class Issue(Struct):
+    """The messages of one turn.
+
+    Attributes:
+        number: counts issues.
+        broadcasts: what was said to everybody.
+        private: what was said to one, by account.
+        unlike: accounts that are not pushed what nearly all others are: those that said something
+            to everybody, or were told something in private.
+        octets: of all of it.
+        rendered: what those others are pushed with it, by what makes deliveries look alike:
+            octets, day, id of the newest.
+        lines: the broadcasts, by the mode that says them to everybody in the same words.
+    """
+
+    number: int
+    broadcasts: list[Said]
+    private: dict[int, list[Said]]
+    unlike: set[int]
+    octets: int
+    rendered: dict[object, tuple[bytes, int, int]] = field(default_factory=dict)
+    lines: dict[Mode, list[str]] = field(default_factory=dict)
+
+    @property
+    def _days(self) -> set[int]:
+        """Of the broadcasts, which are in the order of time."""
+        return {one.time // DAY for one in (*self.broadcasts[:1], *self.broadcasts[-1:])}
+
+    def lines_for(self, delivery: Delivery) -> list[str] | None:
+        """What to push, if it is what others are pushed but for what the recipient has said."""
+        mode, account = delivery.recipient.mode, delivery.recipient.account
+        if not mode.same_to_all or account in self.private or self._days - {delivery.day}:
+            return None
+        lines = self.lines.get(mode)
+        if lines is None:
+            lines = [mode.message(as_pushed(said, 0), "") for said in self.broadcasts]
+            self.lines[mode] = lines
+        if account not in self.unlike:
+            return lines
+        said = zip(lines, self.broadcasts, strict=True)
+        return [line for line, one in said if one.sender_account != account]
+
+    def messages_for(self, account: int) -> list[Said]:
+        """What to push to the account, in the order of the log."""
+        if account not in self.unlike:
+            return self.broadcasts
+        own = [said for said in self.broadcasts if said.sender_account != account]
+        private = self.private.get(account)
+        return sorted(own + private, key=lambda said: said.id) if private else own
+
+
+class News:
+    """The issues that somebody still lacks."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """No news; ``wake`` asks for a turn of the node."""
+        self._wake = wake
+        self._said: list[Said] = []
+        """Of this turn."""
+        self._live: dict[int, Delivery] = {}
+        """By account."""
+        self._issues: deque[Issue] = deque()
+        self._kept = 0
+        self._number = 0
+        self._lacks: dict[Delivery, int] = {}
+        """The first issue that each of them lacks."""
+        self._queue: deque[Delivery] = deque()
+        """The same deliveries, in the order in which they are served."""
+
+    # --- who is live
+
+    def now_live(self, delivery: Delivery) -> None:
+        """The delivery has everything up to the newest entry applied."""
+        delivery.live = True
+        self._live[delivery.recipient.account] = delivery
+
+    def no_more_live(self, delivery: Delivery) -> None:
+        """It is pushed nothing more: it reads on from the log, or is over."""
+        delivery.live = False
+        self._lacks.pop(delivery, None)
+        if self._live.get(delivery.recipient.account) is delivery:
+            del self._live[delivery.recipient.account]
+
+    def lacks(self, delivery: Delivery) -> bool:
+        """True while something is still to be pushed to it."""
+        return delivery in self._lacks
+
+    # --- turns
+
+    def add(self, said: Iterable[Said]) -> None:
+        """More was said, in the order of the log."""
+        self._said += said
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is still to be pushed."""
+        return bool(self._said or self._queue)
+
+    def push(self, share: Slice) -> None:
+        """Push to some of those who lack something, and to all if there is time."""
+        if self._said:
+            self._issue()
+        pushed = 0
+        while self._queue:
+            delivery = self._queue.popleft()
+            first = self._lacks.pop(delivery, None)
+            if first is None:
+                continue
+            pushed = 0 if self._push(delivery, first) else pushed + 1
+            if pushed % PUSHES_AT_ONCE == 0 and not share.left():
+                break
+        if self._queue:
+            self._wake()
+        else:
+            self._issues.clear()
+            self._kept = 0
+
+    def _issue(self) -> None:
+        """Make an issue of what was said in this turn, and note whom it concerns."""
+        said, self._said = self._said, []
+        if not self._live:
+            return
+        self._number += 1
+        broadcasts = [one for one in said if not one.recipient]
+        private: dict[int, list[Said]] = {}
+        if len(broadcasts) < len(said):
+            for one in said:
+                if one.recipient and one.sender_account != one.recipient:
+                    private.setdefault(one.recipient, []).append(one)
+        unlike = {one.sender_account for one in broadcasts}.union(private)
+        octets = sum([len(one.text) + MESSAGE_OVERHEAD for one in said])
+        self._issues.append(Issue(self._number, broadcasts, private, unlike, octets))
+        self._kept += octets
+        concerned: Iterable[Delivery] = self._live.values()
+        if not broadcasts:
+            concerned = [self._live[account] for account in private if account in self._live]
+        lacks, number = self._lacks, self._number
+        new = [delivery for delivery in concerned if delivery not in lacks]
+        lacks.update(dict.fromkeys(new, number))
+        self._queue.extend(new)
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Keep no more than somebody who is served late should be pushed at once."""
+        oldest = 0
+        while self._kept > KEPT_OCTETS and len(self._issues) > 1:
+            issue = self._issues.popleft()
+            self._kept -= issue.octets
+            oldest = issue.number
+        if oldest:
+            for delivery in [d for d, first in self._lacks.items() if first <= oldest]:
+                self.no_more_live(delivery)
+                delivery.recipient.fell_behind()
+
+    def _push(self, delivery: Delivery, first: int) -> bool:
+        """Push what ``delivery`` lacks, from the issue ``first`` on. False if it was known already.
+
+        That is so nearly always, and costs least: others were pushed the same.
+        """
+        newest, recipient = self._issues[-1], delivery.recipient
+        account = recipient.account
+        if first == newest.number:
+            like_others = account not in newest.unlike
+        else:
+            like_others = not any(account in issue.unlike for issue in self._since(first))
+        alike = recipient.mode, delivery.previous, delivery.day, first
+        known = newest.rendered.get(alike) if like_others else None
+        if known is not None:
+            data, delivery.day, last = known
+            delivery.push(data, last)
+            return False
+        issues = self._since(first)
+        said = [one for issue in issues for one in issue.messages_for(account)]
+        if not said:
+            recipient.lacks_nothing()
+            return True
+        data, delivery.day = _rendered(delivery, issues, said)
+        if like_others:
+            newest.rendered[alike] = data, delivery.day, said[-1].id
+        delivery.push(data, said[-1].id)
+        return True
+
+    def _since(self, first: int) -> list[Issue]:
+        """The issues from this number on."""
+        return list(islice(self._issues, first - self._issues[0].number, None))
+
+
+def _rendered(
+    delivery: Delivery, issues: Sequence[Issue], said: Sequence[Said]
+) -> tuple[bytes, int]:
+    """What was said in these issues, as ``delivery`` is pushed it, and the day of the last."""
+    lines = [issue.lines_for(delivery) for issue in issues]
+    if None in lines:
+        return render(delivery, said)
+    shown = chain.from_iterable(filter(None, lines))
+    return "\r\n".join((*shown, "")).encode(), delivery.day

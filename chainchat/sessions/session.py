@@ -1,0 +1,752 @@
+"""A session: one client's connection, from its greeting to its end.
+
+It hears lines and hands the requests in them to its ``Handler``, one after another, but for those
+that may overtake; it tells the client what it did not ask for: messages, through its ``Delivery``,
+and notices. Both modes share all of it; they differ in the mode (``chat.human``,
+``chat.machine``).
+
+Whatever comes, from the socket, a timer or the log, is only noted. In a turn of the node, when it
+is this session's turn among all (see ``rounds``), it hears some lines or does one piece of what can
+wait; octets are written and the connection closed in ``flush``.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from chainchat.chat import commands
+from chainchat.chat.accounts import Account
+from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
+from chainchat.chat.modes.human import HUMAN, Human, drawn
+from chainchat.chat.modes.machine import Machine, leading_sends, tag_of
+from chainchat.chat.modes.mode import Mode
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import Say
+from chainchat.node.interfaces import Clock, Timer
+from chainchat.sessions.delivery import Delivery, Reading
+from chainchat.sessions.handler import SAID_AT_ONCE, Handler, ServerInfo
+from chainchat.sessions.input import NOTHING, InputQueue
+from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
+from chainchat.sessions.sessions import Sessions
+
+PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
+"""Octets that are read at once from the socket of a person, and of a program.
+
+If more than that stands unsent to them, they are pushed nothing until it is sent.
+"""
+
+LOGIN_SECONDS = 60.0
+"""How long a connection may go without a login."""
+
+WAITING_OCTETS = 16 * 1024
+"""How many octets of lines may wait for their turn before the rest is left in the socket."""
+
+NEWCOMER_OCTETS = 2 * 1024
+"""The same before the login."""
+
+HEARD_AT_ONCE = 16
+"""Lines that one client is heard before it is others' turn."""
+
+HEARD_OF_PERSON = 4
+"""The same of a person whose other lines have not waited yet: who types has one or two."""
+
+LOOKED_AT_ONCE = 64
+"""Waiting lines that are looked at in one turn, for those that may overtake."""
+
+MUCH_OCTETS = 2 * 1024
+"""Whose lines are more than this lets those go first who say less."""
+
+SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
+"""So many SENDs of a program cost as much as a line: they are carried out together."""
+
+REST_UNITS = 10
+"""Who has sent too much rests until it may send so many lines again."""
+
+UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
+"""Lines in a row that cannot be read before the connection is closed: later, before the login."""
+
+PROBE_SECONDS = 9.0
+"""How long a client's machine has to answer, when somebody else wants its name."""
+
+LISTED = 20
+"""Requests that are listed when the connection ends without an answer to them; more are counted."""
+
+_NO_LINES: list[str] = []
+"""What is gathered for a client that is told nothing: one for all of them, and never added to."""
+
+
+class Connection(Protocol):
+    """The bytes of one client."""
+
+    def write(self, data: bytes) -> None:
+        """Send it, when the client's machine takes it."""
+
+    def close(self) -> None:
+        """Close when everything written was sent."""
+
+    def hold(self, *, held: bool) -> None:
+        """Whether to leave what the client sends in its socket."""
+
+    def expect(self, octets: int) -> None:
+        """Read at most so many octets at once, and let no more stand unsent."""
+
+    def silent(self) -> float | None:
+        """Seconds since the client's machine has acknowledged or sent anything.
+
+        None where the system cannot tell.
+        """
+
+    def probe(self, *, probing: bool) -> None:
+        """Whether to find out within seconds, rather than minutes, that the machine is gone."""
+
+    def abort(self) -> None:
+        """Give the connection up."""
+
+    def acknowledged(self) -> int | None:
+        """How many of the octets written the client's machine has acknowledged.
+
+        None where the system cannot tell.
+        """
+
+
+class Session:
+    """One client.
+
+    Attributes:
+        id: the session's id, empty before the login.
+        account: number of the account that it holds, 0 before the login.
+        name: of the account.
+        mode: the mode.
+        notices: whether it is told who comes and goes.
+        delivery: what it is pushed; None before the login, and for those who want nothing.
+    """
+
+    __slots__ = (  # one of it for each client, of whom there can be thousands
+        "_clock",
+        "_closing",
+        "_connection",
+        "_greeted",
+        "_handler",
+        "_input",
+        "_input_ended",
+        "_login_timer",
+        "_node",
+        "_open",
+        "_out",
+        "_output_full",
+        "_paid_until",
+        "_probing",
+        "_reading",
+        "_resting",
+        "_says_much",
+        "_server_info",
+        "_sessions",
+        "_splitter",
+        "_taking",
+        "_told_slow",
+        "_told_waiting",
+        "_unread",
+        "_when_writable",
+        "_written",
+        "account",
+        "delivery",
+        "id",
+        "mode",
+        "name",
+        "notices",
+    )
+
+    def __init__(
+        self, sessions: Sessions, connection: Connection, clock: Clock, server_info: ServerInfo
+    ) -> None:
+        self.id = ""
+        self.account = 0
+        self.name = ""
+        self.mode: Mode = HUMAN
+        self.notices = True
+        self.delivery: Delivery | None = None
+        self._sessions = sessions
+        self._node = sessions.node
+        self._connection = connection
+        self._clock = clock
+        self._server_info = server_info
+        self._handler = Handler(self, sessions, server_info)
+        self._splitter = LineSplitter(server_info.max_line)
+        self._input = NOTHING
+        self._out = _NO_LINES
+        self._written = 0
+        self._reading: Reading | None = None
+        self._output_full = False
+        self._when_writable: Callable[[], None] | None = None
+        self._taking = True
+        self._input_ended = False
+        self._closing = False
+        self._open = True
+        self._greeted = False
+        self._told_waiting = False
+        self._told_slow = False
+        self._login_timer: Timer | None = None
+        self._paid_until = 0.0
+        """See ``pace``."""
+        self._resting = False
+        self._says_much = False
+        """Whether lines were left over when it was last heard."""
+        self._unread = 0
+        """How many lines in a row could not be read."""
+        self._probing: Timer | None = None
+
+    # --- the connection's events
+
+    def opened(self) -> None:
+        """Somebody came, and is greeted when it is their turn."""
+        self._sessions.connections[self] = None
+        self._connection.expect(NEWCOMER_OCTETS)
+        self._sessions.rounds.arrives(self)
+
+    def _greet(self) -> None:
+        """Greet, or say why nobody is served here."""
+        self._greeted = True
+        self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
+        position = self._node.me.position
+        self.tell("", f"chainchat: node {position} of chain {self._server_info.chain}")
+        if self._node.readiness.serving:
+            how = "Type your name to log in; a new name makes a new account. Times are UTC."
+            self.tell("", f"{how} /help tells more.")
+        self.readiness_changed()
+
+    def received(self, data: bytes, octets: int, commands: int) -> None:
+        """Take in what a read of the socket has brought.
+
+        Args:
+            data: what of it belongs to lines.
+            octets: how many came.
+            commands: how many telnet commands were in it.
+        """
+        if not self._taking:
+            return
+        self._note_seen()
+        self._pay(READ_UNITS + octets / self._pace.octets + commands)
+        self._splitter.add(data)
+        if self._splitter.complete:
+            if self._input is NOTHING:
+                self._input = InputQueue(self._splitter)
+            self._has_lines()
+        self._hold()
+
+    def sent_noise(self) -> None:
+        """What came is nothing that people or programs send."""
+        if self._taking:
+            text = "what you send is neither lines of text nor telnet: connect again, type /help"
+            self._close_with(Code.NOTHING_READ, text)
+            self._hold()
+
+    def input_ended(self) -> None:
+        """The client sends no more; it is answered what it asked, then the connection is closed."""
+        self._note_seen()
+        self._input_ended = True
+        self._sessions.unflushed(self)
+
+    def output_full(self, *, full: bool) -> None:
+        """Whether more stands unsent than should.
+
+        Until it is sent, nothing is pushed and no request is taken.
+        """
+        self._output_full = full
+        if full and self.delivery is not None:
+            self._sessions.news.no_more_live(self.delivery)
+        if not full:
+            self._has_lines()
+            if self.id:
+                self._sessions.rounds.waits(self)
+        self._hold()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._open = False
+        self._deliver_no_more()
+        self._sessions.connections.pop(self, None)
+        self._sessions.leave(self)
+        for timer in (self._login_timer, self._probing):
+            if timer is not None and timer.active():
+                timer.cancel()
+        if self.id:
+            self._sessions.submit(self.account, commands.End(self.id, self.seen))
+
+    def _login_took_too_long(self) -> None:
+        if self.id:  # asked for, and the chain has not answered yet
+            self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
+            return
+        seconds = int(LOGIN_SECONDS)
+        self._close_with(Code.LOGIN_TIMEOUT, f"no login within {seconds} seconds")
+
+    def _stop_login_timer(self) -> None:
+        timer, self._login_timer = self._login_timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    # --- writing
+
+    def say(self, lines: Sequence[str]) -> None:
+        """See ``Client``."""
+        if not self._out:
+            self._out = []
+        self._out += lines
+        self._sessions.unflushed(self)
+
+    @property
+    def takes_notices(self) -> bool:
+        """See ``Attendant``. Who does not read is not told who comes and goes."""
+        return self.notices and not self._output_full
+
+    def tell(self, code: str, text: str, **values: str) -> None:
+        """See ``Attendant``."""
+        self.say([self.mode.notice(code, text, **values)])
+
+    def answer_telnet(self, answer: bytes) -> None:
+        """Answer the client's telnet negotiation; people do not see these octets."""
+        self._write(answer)
+
+    def when_writable(self, go_on: Callable[[], None]) -> None:
+        """See ``Client``."""
+        assert self._when_writable is None
+        self._when_writable = go_on
+        self._sessions.rounds.waits(self)
+
+    def push(self, data: bytes, newest: int) -> None:
+        """See ``Recipient``: written behind the replies that came before."""
+        if self._out:
+            self._write_gathered()
+        self._write(data)
+        if self._reading is not None:
+            self._reading.pushed(newest, self._written)
+            self._sessions.reads(self)
+        if self._input_ended:
+            self._sessions.unflushed(self)
+
+    def lacks_nothing(self) -> None:
+        """See ``Recipient``."""
+        if self._input_ended:
+            self._sessions.unflushed(self)
+
+    def fell_behind(self) -> None:
+        """See ``Recipient``."""
+        self._sessions.rounds.waits(self)
+
+    def _write_gathered(self) -> None:
+        if self._out:
+            data = "\r\n".join((*self._out, "")).encode()
+            self._out = _NO_LINES
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._open:
+            self._connection.write(data)
+            self._written += len(data)
+
+    # --- its turn
+
+    def hear(self) -> bool:
+        """See ``rounds.Speaker``."""
+        if not self._open or self._resting:
+            return False
+        self._hear_lines()
+        if self._input and self._must_wait() and not self._output_full:
+            for line in self._input.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
+                self._pay(1)
+                self._hear(line)
+        self._says_much = bool(self._input)
+        if not self._says_much:
+            self._input = NOTHING
+        self._hold()
+        if not self._says_much or self._resting:
+            return False
+        if self._must_wait():
+            self._sessions.wait_for_room(self)
+            return self._input.has_more_to_look_at and not self._output_full
+        self._has_lines()
+        return False
+
+    def go_on(self) -> bool:
+        """See ``rounds.Speaker``."""
+        if not self._open or self._closing:
+            return False
+        if not self._greeted:
+            self._greet()
+            return bool(self._input)
+        if self._input:
+            self.hear()
+        if self._output_full or not self.id:
+            return False
+        if self._when_writable is not None:
+            go_on, self._when_writable = self._when_writable, None
+            go_on()
+            return self.delivery is not None and not self.delivery.live
+        return self._catch_up()
+
+    def _catch_up(self) -> bool:
+        """Push a page from the log. True if there may be more."""
+        delivery = self.delivery
+        if delivery is None or delivery.live or not self._node.running:
+            return False
+        if not delivery.catch_up():
+            return True
+        self._sessions.news.now_live(delivery)
+        if self._input_ended:
+            self._sessions.unflushed(self)
+        return False
+
+    def flush(self) -> None:
+        """See ``Attendant``."""
+        if not self._open:
+            return
+        self._write_gathered()
+        if self._closing or self._finished():
+            self._open = False
+            self._connection.close()
+        else:
+            self._has_lines()
+
+    def has_room(self) -> None:
+        """See ``Attendant``."""
+        self._has_lines()
+
+    def _has_lines(self) -> None:
+        """Wait for a turn, if there is anything to hear."""
+        if not self._input or self._resting:
+            return
+        rounds = self._sessions.rounds
+        if not self.id:
+            rounds.arrives(self)
+        elif not self._says_much and self._input.octets <= MUCH_OCTETS:
+            rounds.speaks(self)
+        elif self._is_program:
+            rounds.says_much(self)
+        else:
+            rounds.waits(self)
+
+    def _finished(self) -> bool:
+        """Whether the client sends no more, and has everything."""
+        if not self._input_ended or self.busy or not self._greeted:
+            return False
+        delivery = self.delivery
+        return delivery is None or (delivery.live and not self._sessions.news.lacks(delivery))
+
+    # --- its pace
+
+    @property
+    def _pace(self) -> Pace:
+        if not self.id:
+            return NEWCOMER
+        return PROGRAM if self._is_program else PERSON
+
+    def _pay(self, units: float) -> None:
+        """Who has sent too much is heard later, and reads of the socket wait so long, too."""
+        pace, now = self._pace, self._clock.seconds()
+        self._paid_until = pace.pay(self._paid_until, now, units)
+        if not self._resting and pace.wait(self._paid_until, now):
+            self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        self._resting = True
+        self._sessions.rounds.rests(self, self._pace.wait(self._paid_until, now, REST_UNITS))
+        if self.id and not self._told_slow:
+            self._told_slow = True
+            rate = f"{self._pace.per_second:.0f} lines a second"
+            self.tell("slowed", f"you send faster than {rate}: the rest is taken at that pace")
+
+    def rested(self) -> None:
+        """See ``rounds.Speaker``."""
+        self._resting = False
+        self._has_lines()
+        self._hold()
+
+    def _hold(self) -> None:
+        """Leave in the socket what cannot be heard now.
+
+        To find what may overtake it has to be read, though other lines wait.
+        """
+        if not self._open:
+            return
+        room = WAITING_OCTETS if self.id else NEWCOMER_OCTETS
+        full = self._output_full or self._resting or self._input.octets > room
+        self._connection.hold(held=full or not self._taking)
+
+    # --- ends
+
+    def close(self) -> None:
+        """See ``Client``."""
+        self._closing = True
+        self._take_no_lines()
+        self._deliver_no_more()
+        self._sessions.unflushed(self)
+
+    def _deliver_no_more(self) -> None:
+        delivery, self.delivery = self.delivery, None
+        if delivery is not None:
+            self._sessions.news.no_more_live(delivery)
+
+    def _close_with(self, code: Code, text: str) -> None:
+        self.say([self.mode.refused("-", code, text)])
+        self.close()
+
+    def _take_no_lines(self) -> None:
+        self._taking = False
+        self._input = NOTHING
+
+    def ended(self, reason: str, by: str) -> None:
+        """See ``Attendant``."""
+        match reason:
+            case "moved":
+                self.tell("moved", "this session goes on elsewhere")
+            case "deleted" if by != self.name:
+                self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
+            case "lost":
+                text = "the chain took this node for dead and ended the session; log in again"
+                self.say([self.mode.refused("-", Code.SESSION_ENDED, text)])
+            case _:
+                pass
+        self.id = ""
+        self.close()
+
+    def take_no_more(self) -> None:
+        """The node stops: what was read is answered, nothing more is read."""
+        self._note_seen()
+        self._taking = False
+        self._hold()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that was read is not answered yet."""
+        return bool(self._input or self._handler.replies)
+
+    def shut_down(self) -> None:
+        """The node stops."""
+        self._say_goodbye("this node stops")
+
+    def dropped_out(self) -> None:
+        """The chain went on without this node."""
+        self._say_goodbye("the chain goes on without this node")
+
+    def _say_goodbye(self, why: str) -> None:
+        """List what was asked for and has no answer, say where to go, and close."""
+        if self._closing:
+            return
+        unanswered = [
+            ("waiting", f"not confirmed, it may or may not have been {about}")
+            for about in self._handler.unconfirmed()
+        ]
+        unanswered += [("undone", f"not done: {text}") for text in self._unheard()]
+        for code, text in unanswered[:LISTED]:
+            self.tell(code, text)
+        if len(unanswered) > LISTED:
+            self.tell("undone", f"and {len(unanswered) - LISTED} more, not confirmed or not done")
+        nodes = self._others()
+        where = f"; go on at {' or '.join(nodes)}" if nodes else ""
+        self.tell("closing", f"{why}{where}", nodes=",".join(nodes))
+        self.close()
+        self.flush()
+
+    def _unheard(self) -> Iterator[str]:
+        """The lines that have not had their turn, as far as they can be shown."""
+        for line in self._input:
+            with suppress(RefusedError):
+                if line is not TOO_LONG and (text := clean(line).strip()):
+                    yield text
+
+    def _others(self) -> list[str]:
+        """The addresses of the other nodes, for clients."""
+        own = self._node.me.position
+        return [a for position, a in self._server_info.addresses.items() if position != own]
+
+    # --- the node's readiness
+
+    def readiness_changed(self) -> None:
+        """See ``Attendant``."""
+        readiness = self._node.readiness
+        if self._closing or not self._greeted:
+            return
+        if not readiness.serving:
+            self._turn_away(readiness.reason)
+        elif readiness.reason:
+            text = readiness.reason
+            if not readiness.confirms:
+                text += ". What you say is not confirmed yet."
+            self._told_waiting = True
+            self.tell("waiting", text, **{"for": ",".join(readiness.waiting_for)})
+            self._handler.replies.overtake()
+            if self._input:
+                self._input.look_again()
+                self._has_lines()
+        elif self._told_waiting:
+            self._told_waiting = False
+            self.tell("serving", "the chain confirms again")
+
+    def _turn_away(self, reason: str) -> None:
+        """Nobody is served here: show what ``/chain`` would, say why, name the others, close."""
+        for line in drawn(self._node.view()):
+            if line != reason:
+                self.tell("", line)
+        elsewhere = "; try " + " or ".join(self._others()) if self._others() else ""
+        self._close_with(Code.NOT_SERVING, f"{reason}{elsewhere}")
+
+    # --- requests, one after another
+
+    def _hear_lines(self) -> None:
+        """Carry out lines until one has to wait, or it is others' turn."""
+        heard = 0
+        most = HEARD_AT_ONCE if self._is_program or self._says_much else HEARD_OF_PERSON
+        said: list[tuple[str, Say]] = []
+        while heard < most and self._input and not self._held_up:
+            room = self._room_left
+            if room <= 0:
+                break
+            lines = self._input.next(min(SAID_AT_ONCE, room))
+            sends = leading_sends(lines) if self.id and self._is_program else []
+            self._input.take(len(sends) or 1)
+            if sends:
+                self._handler.send(sends)
+                heard += 1 + len(sends) // SENDS_AS_LINE
+            else:
+                self._pay(1)
+                self._hear(lines[0], said)
+                heard += 1
+        self._say(said)
+
+    @property
+    def _room_left(self) -> int:
+        return self._node.room_for(self._handler.on_their_way)
+
+    @property
+    def _held_up(self) -> bool:
+        """Whether no line can be carried out before the client has read, or had its answer."""
+        return self._output_full or self._handler.replies.holding_later
+
+    def _must_wait(self) -> bool:
+        return self._held_up or self._room_left <= 0
+
+    def _may_overtake(self, line: Line) -> bool:
+        """Whether a line that comes before its turn is answered all the same."""
+        if line is TOO_LONG or not self.mode.may_be_answered_at_once(line):
+            return False
+        try:
+            _, request = self.mode.parse(clean(line), logged_in=bool(self.id))
+        except RefusedError:
+            return False
+        return self._handler.is_answered_at_once(request)
+
+    def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
+        """Carry out one line, or say why not.
+
+        ``said`` gathers what a person says in lines that follow each other: they are one command.
+        """
+        tag = ""
+        try:
+            if line is TOO_LONG:
+                most = self._server_info.max_line
+                raise RefusedError(Code.LINE_TOO_LONG, f"a line has at most {most} octets")
+            text = clean(line)
+            if not text or text.isspace():
+                return
+            if not self.id and is_http(text):
+                self._close_with(Code.HTTP, "this is a chat, not a web server: use telnet or nc")
+                return
+            tag, request = self.mode.parse(text, logged_in=bool(self.id))
+            self._unread = 0
+            if said is not None and self.id and isinstance(request, Say):
+                said.append((tag, request))
+            else:
+                self._say(said)
+                self._handler.carry_out(tag, request)
+        except RefusedError as refusal:
+            self._say(said)
+            self._unread += 1
+            if refusal.tag != "-":
+                tag = refusal.tag
+            elif not tag:
+                tag = self._tag_of(line)
+            self._handler.refuse(tag, refusal.code, refusal.text)
+            self._close_if_nothing_is_read()
+
+    def _say(self, said: list[tuple[str, Say]] | None) -> None:
+        if said:
+            self._handler.send(said)
+            said.clear()
+
+    def _close_if_nothing_is_read(self) -> None:
+        """Who sends a flood of lines that mean nothing will not learn from more answers."""
+        if self._unread >= (UNREAD_AT_MOST if self.id else UNREAD_NEWCOMER):
+            text = f"none of the last {self._unread} lines could be read: connect again, type /help"
+            self._close_with(Code.NOTHING_READ, text)
+
+    @property
+    def _is_program(self) -> bool:
+        return isinstance(self.mode, Machine)
+
+    def _tag_of(self, line: Line) -> str:
+        """The tag of a line that could not be read."""
+        if line is TOO_LONG or not self._is_program:
+            return "-"
+        return tag_of(line)
+
+    # --- the account, and what is seen of its messages
+
+    def attach(self, account: Account, after: int, *, quiet: bool) -> None:
+        """See ``Client``."""
+        # The state's own string for each, not another of the same text: there can be thousands.
+        self.account, self.name, self.id = account.number, account.name, account.session
+        self._stop_login_timer()
+        if not self._open:
+            return
+        self._sessions.enter(self)
+        self._paid_until = 0.0
+        self._connection.expect(PROGRAM_READ if self._is_program else PERSON_READ)
+        self.notices = self.notices and not quiet
+        if isinstance(self.mode, Human):
+            self._reading = Reading(account.seen)
+        if not quiet:
+            self.delivery = Delivery(self, self._node.history, after)
+            self._sessions.rounds.waits(self)
+
+    @property
+    def seen(self) -> int:
+        """See ``Client``."""
+        return 0 if self._reading is None else self._reading.seen
+
+    def _note_seen(self) -> None:
+        reading = self._reading
+        if reading is None:
+            return
+        if reading.did_something(self._connection.acknowledged(), self._written):
+            self._sessions.seen(self.account, reading.seen)
+
+    def look(self) -> bool:
+        """See ``Attendant``."""
+        reading = self._reading
+        if reading is None or not self._open:
+            return False
+        now, silent = self._clock.seconds(), self._connection.silent()
+        if silent is not None:
+            acknowledged = self._connection.acknowledged()
+            if reading.shows_signs_of_life(acknowledged, now - silent, now):
+                self._sessions.seen(self.account, reading.seen)
+        return reading.may_have_seen_more
+
+    # --- somebody else wants its name
+
+    def contested(self) -> None:
+        """See ``Attendant``: say for how long it has been silent, and find out whether it lives."""
+        silent = self._connection.silent()
+        seconds = -1 if silent is None else int(silent)
+        self._node.submit(commands.Held(self.id, seconds))
+        if self._probing is None and silent is not None:
+            self._connection.probe(probing=True)
+            self._probing = self._clock.callLater(PROBE_SECONDS, self._probed)
+
+    def _probed(self) -> None:
+        """If nothing was acknowledged since, the machine is gone, and the name is free."""
+        self._probing = None
+        silent = self._connection.silent()
+        if silent is not None and silent >= PROBE_SECONDS - 1:
+            self._connection.abort()
+        else:
+            self._connection.probe(probing=False)

@@ -1,0 +1,110 @@
+"""What nodes put on their wires, and what they do not: identities; what waits, is forgotten."""
+
+from itertools import count
+
+import pytest
+from node_house import SUSPECT_AFTER, THREE, House, founded
+
+from chainchat.chain.messages import Copied, Forward
+from chainchat.chat import queries
+from chainchat.node import state_machine
+
+
+@pytest.fixture
+def house():
+    house = founded()
+    house.later(0.2)
+    return house
+
+
+def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration(monkeypatch):
+    """Else it would be taken for that of another chain, and nothing would come of it."""
+    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
+    said, identities = {}, {}
+
+    def hear(sender, to, message):
+        if hasattr(message, "identity"):
+            said.setdefault(type(message).__name__, set()).add((message.epoch, message.identity))
+        configuration = getattr(message, "configuration", None)
+        if configuration is not None:
+            identities[configuration.epoch] = configuration.identity
+        return False
+
+    house = House(*THREE)
+    house.new_identity, house.kept = count(77).__next__, hear
+    house.start(*THREE)
+    house.later(0.5)
+    answers = []
+    for position in THREE:
+        house.say(position)
+        house[position].ask(queries.Present(), answers.append)
+    house.later(0.5)
+    house.kill("tail")
+    house.later(0.2)
+    for _ in range(3):
+        house.say("head")
+    house.run()
+    del house.disks["tail"]
+    house.start("tail")
+    house.later(2.0)
+    assert house.chains()["tail"] == THREE
+    assert len(answers) == len(THREE)
+    assert identities.pop(0) == 0
+    assert len(set(identities.values())) == len(identities) > 2
+    for kind, carried in said.items():
+        assert all(identities.get(epoch, 0) == identity for epoch, identity in carried), kind
+    assert said.keys() >= {
+        "Ping", "Submit", "Forward", "Ack", "Holding", "Read", "Answer", "StateDigest",
+        "Fetch", "Copied", "Synced",
+    }  # fmt: skip
+
+
+def test_a_learner_to_which_too_much_stands_unsent_is_sent_no_more(house):
+    house.kill("tail")
+    house.run()
+    for _ in range(20):
+        house.say("head")
+    house.run()
+    house["middle"].copy_paused("tail", paused=True)
+    copied = []
+    house.kept = lambda sender, to, message: (
+        isinstance(message, Copied) and bool(copied.append(message))
+    )
+    del house.disks["tail"]
+    house.start("tail")
+    house.later(0.5)
+    assert copied == []
+    house["middle"].copy_paused("tail", paused=False)
+    house.later(2.0)
+    assert copied
+    assert house.chains()["tail"] == ("head", "middle", "tail")
+
+
+def test_what_was_answered_long_ago_keeps_nobody_from_serving(house):
+    for _ in range(3):
+        assert house.say("middle") == []
+        house.later(2 * SUSPECT_AFTER)
+        assert house["middle"].readiness.serving
+        assert house["middle"].readiness.confirms
+    assert not house["middle"]._waiting
+
+
+def test_a_read_without_a_lease_waits_until_an_entry_has_come_through(house):
+    house.slow = {("head", "tail"), ("middle", "tail")}  # nobody confirms the tail any more
+    house.later(0.9 * SUSPECT_AFTER)
+    answers = []
+    house["tail"].ask(queries.Present(), answers.append)
+    house.run()
+    assert answers == []
+    house.slow = set()
+    house.later(0.3)
+    assert len(answers) == 1
+
+
+def test_what_came_early_on_a_connection_that_ended_is_forgotten(house):
+    node = house["tail"]
+    last = house.disks["tail"].last
+    node.receive("middle", Forward(2, last, (), 0))
+    assert node._early._kept
+    house.bounce("middle", "tail")
+    assert not node._early._kept

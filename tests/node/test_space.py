@@ -1,0 +1,80 @@
+"""Room on a disk: when it is low, when it is well again, and what operators are told."""
+
+import pytest
+
+from chainchat.node.space import Space, free_octets
+from chainchat.storage.interface import StorageError
+
+MB = 1_000_000
+
+
+class Disk:
+    """A disk with so much room, in megabytes, looked at after each change."""
+
+    def __init__(self, stop):
+        self.free = 0
+        self.space = Space(lambda: self.free * MB, stop * MB)
+
+    def look(self, *free):
+        """What the log says of each."""
+        said = []
+        for self.free in free:
+            said.append(self.space.look())
+        return said
+
+    def low(self, *free):
+        """Whether it is low, with each."""
+        states = []
+        for self.free in free:
+            self.space.look()
+            states.append(self.space.low)
+        return states
+
+
+def test_a_disk_is_low_below_the_bound_and_well_again_a_tenth_above_it():
+    assert Disk(100).low(5_000, 100, 99, 100, 109, 110, 100, 99) == [
+        False, False, True, True, True, False, False, True,
+    ]  # fmt: skip
+
+
+def test_the_log_says_so_once_at_each_bound():
+    assert Disk(100).look(
+        2_000, 1_000, 999, 600, 99, 98, 105, 110, 640, 1_000, 999, 1_100, 999
+    ) == [
+        "",
+        "",
+        "free disk: 999 MB; with less than 100 MB nothing new is taken",
+        "",
+        "free disk: 99 MB: nothing new is taken until it is 110 MB",
+        "",
+        "",
+        "free disk: 110 MB: room again",
+        "",
+        "",
+        "",
+        "",
+        "free disk: 999 MB; with less than 100 MB nothing new is taken",
+    ]
+
+
+def test_people_are_shown_what_is_free_while_it_is_not_plenty():
+    disk = Disk(1)
+    notes = []
+    for free in (20, 9.6, 0.25, 10.5, 12):
+        disk.look(free)
+        notes.append(disk.space.note)
+    assert notes == ["", "free disk: 9.6 MB", "free disk: 0.2 MB", "free disk: 10 MB", ""]
+
+
+def test_with_no_bound_a_disk_is_never_low_nor_looked_at():
+    space = Space(lambda: 1 // 0, 0)
+    assert (space.look(), space.low, space.note) == ("", False, "")
+
+
+def test_what_is_free_is_what_the_file_system_says(tmp_path):
+    assert 0 <= free_octets(tmp_path) < 1 << 60
+
+
+def test_a_folder_that_is_gone_is_an_error_of_the_disk(tmp_path):
+    with pytest.raises(StorageError, match="/gone: No such file or directory"):
+        free_octets(tmp_path / "gone")

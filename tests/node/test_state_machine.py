@@ -1,0 +1,129 @@
+"""Checkpoints: when they are begun, how they are written, and how neighbours compare."""
+
+import pytest
+from msgspec.structs import replace
+
+from chainchat.chain.messages import Entry, EntryId, chained
+from chainchat.chat import commands
+from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying
+from chainchat.node import state_machine
+from chainchat.node.state_machine import StateMachine, StateMismatchError
+from chainchat.storage.memory import MemoryStorage
+
+HERE = "a.1"
+
+
+def holding(log):
+    """A storage with this log."""
+    storage = MemoryStorage()
+    storage.append(list(log))
+    return storage
+
+
+def entries(count):
+    """The log of so many entries."""
+    return chained(EntryId(), _unnamed(count))
+
+
+def _unnamed(count):
+    """An opening, logins, and after each login what that account's program says."""
+    yield Entry(1, 1, "", 0, 1_000, commands.encode(Origins((HERE,))))
+    for number in range(1, count, 2):
+        session, seq = f"{HERE}.{number}", number + 1
+        login = commands.encode(Login(session, f"user{number}", "bot", b"t"))
+        yield Entry(seq, 1, HERE, number, 1_000, login)
+        say = Say(session, seq, f"user{number}", "bot", (Saying("hi", TO_EVERYBODY, "*", 1, 1),))
+        yield Entry(seq + 1, 1, HERE, number + 1, 1_000, commands.encode(say))
+
+
+def no_time():
+    return False
+
+
+def follow(applied, log, *, slices):
+    """Apply entries; after each there is time for so many slices. Gives the digests."""
+    digests = {}
+    for entry in log:
+        applied.apply(entry)
+        if applied.checkpoint_is_due:
+            applied.begin_checkpoint()
+        for _ in range(slices):
+            finished = applied.write_checkpoint(no_time)
+            if finished is not None:
+                digests[finished.seq] = finished.digest
+    return digests
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 10)
+    monkeypatch.setattr(state_machine, "RECORDS_AT_ONCE", 1)
+
+
+def test_checkpoints_fall_on_the_multiples_however_large_the_state_is():
+    digests = follow(StateMachine(holding(entries(400))), entries(400), slices=20)
+    assert list(digests) == list(range(10, 401, 10))
+
+
+def test_however_many_slices_a_checkpoint_takes_its_digest_is_the_same():
+    fast = follow(StateMachine(holding(entries(400))), entries(400), slices=20)
+    slow = follow(StateMachine(holding(entries(400))), entries(400), slices=1)
+    assert slow
+    assert slow == {seq: fast[seq] for seq in slow}
+
+
+def test_a_checkpoint_that_takes_too_long_puts_the_next_one_off():
+    applied = StateMachine(holding(entries(60)))
+    assert follow(applied, entries(60), slices=0) == {}
+    assert applied.checkpointing
+    while applied.checkpointing:
+        finished = applied.write_checkpoint(no_time)
+    assert finished.seq == 10
+    assert applied.checkpoint_is_due
+    applied.begin_checkpoint()
+    applied.write_checkpoint(lambda: True)
+    assert not applied.checkpoint_is_due
+
+
+def test_a_node_that_restarts_in_the_middle_of_a_checkpoint_ends_with_the_same_digests():
+    log = list(entries(400))
+    steady = follow(StateMachine(holding(log)), log, slices=20)
+    storage = holding(log)
+    for stop in range(15, 400, 35):
+        applied = StateMachine(storage)
+        follow(applied, log[applied.state.applied : stop], slices=1)
+    applied = StateMachine(storage)
+    digests = follow(applied, log[applied.state.applied :], slices=20)
+    assert len(digests) > 2
+    assert digests == {seq: steady[seq] for seq in digests}
+    steady_state = StateMachine(holding(log))
+    follow(steady_state, log, slices=20)
+    assert applied.state.image() == steady_state.state.image()
+
+
+def test_a_digest_is_compared_whichever_of_the_two_comes_first():
+    log = entries(40)
+    applied = StateMachine(holding(log))
+    applied.compare(10, b"another", "middle")
+    with pytest.raises(StateMismatchError, match="as of entry 10 differs from that of middle"):
+        follow(applied, log, slices=20)
+    applied = StateMachine(holding(log))
+    digests = follow(applied, log, slices=20)
+    applied.compare(40, digests[40], "middle")
+    applied.compare(30, b"long ago", "middle")
+    with pytest.raises(StateMismatchError):
+        applied.compare(40, b"another", "middle")
+
+
+def test_the_digest_is_that_of_the_log_as_well():
+    """Two logs that come to the same state are two histories all the same."""
+    log = entries(40)
+    other = chained(EntryId(), [replace(log[0], time=999), *log[1:]])
+    states = [StateMachine(holding(one)) for one in (log, other)]
+    mine, theirs = (
+        follow(state, one, slices=20) for state, one in zip(states, (log, other), strict=True)
+    )
+    assert states[0].state.image() == states[1].state.image()
+    with pytest.raises(StateMismatchError, match="as of entry 40 differs from that of middle"):
+        states[0].compare(40, theirs[40], "middle")
+    states[0].compare(40, mine[40], "middle")

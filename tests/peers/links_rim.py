@@ -1,0 +1,192 @@
+"""The links of some nodes on 127.0.0.1, and a peer that a test plays, for the tests of links."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest_twisted
+from msgspec import msgpack
+from msgspec.structs import replace
+from tcp import HERE, Talkers, closed_port, reactor, until
+from twisted.internet.defer import ensureDeferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.logger import globalLogPublisher
+from twisted.protocols import amp
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Held, encode
+from chainchat.config import NodeSettings
+from chainchat.peers.link import PROTOCOL_VERSION, Hello, Identity
+from chainchat.peers.links import Links
+
+THREE = ("head", "middle", "tail")
+
+
+def identity(position, incarnation=1, port=0, **changed):
+    me = Member(position, f"id-{position}", incarnation, HERE, port)
+    return replace(Identity(PROTOCOL_VERSION, "test", THREE, 2.0, me), **changed)
+
+
+class Receiver:
+    """What a node would hear."""
+
+    def __init__(self):
+        self.heard = []
+        self.copy_paused_at = {}
+        self.refusals = set()
+        self.members = {}
+        self.reach = {}
+        self.held = Held()
+        self.held_by = {}
+
+    def linked(self, position, member, its):
+        self.held_by[position] = its
+        self.heard.append(("linked", position, member.incarnation))
+
+    def unlinked(self, position):
+        self.heard.append(("unlinked", position))
+
+    def reached(self, position, host, port, member):
+        self.reach[position, port] = member.life
+
+    def refused(self, position, host, port):
+        self.refusals.add((position, host, port))
+        if ("refused", position) not in self.heard:
+            self.heard.append(("refused", position))
+
+    def member(self, position):
+        return self.members.get(position)
+
+    def receive(self, sender, message):
+        self.heard.append((sender, message))
+
+    def paused(self, position, *, paused):
+        self.heard.append(("paused", position, paused))
+
+    def copy_paused(self, position, *, paused):
+        self.copy_paused_at[position] = paused
+
+    def messages(self):
+        return [what for what in self.heard if what[0] in THREE]
+
+
+class Rim:
+    """Some nodes' links, each with its own port."""
+
+    def __init__(self):
+        self.ports = {}
+        self.links = {}
+        self.receivers = {}
+        self.log = []
+        self.settings = {}
+        self.dialled = []
+
+    def listen(self, position):
+        factory = Talkers()
+        self.ports[position] = reactor.listenTCP(0, factory, interface=HERE)
+        self.settings[position] = self.node(position, self.ports[position].getHost().port)
+
+    @staticmethod
+    def node(position, port):
+        return NodeSettings(position, HERE, 0, port, Path())
+
+    def start(self, position, **changed):
+        mine = identity(position, port=self.settings[position].chain_port, **changed)
+        links = Links(reactor, mine, self.settings)
+        self.links[position] = links
+        self.receivers[position] = Receiver()
+        self.ports[position].factory = links.factory()
+        links.start(mine, self.receivers[position])
+        return links
+
+    def start_tail_alone(self):
+        """The tail, which the founders before it dial; a test takes their part."""
+        self.listen("tail")
+        self.settings["head"] = self.node("head", closed_port())
+        self.start("tail")
+
+    def heard(self, position):
+        return self.receivers[position].heard
+
+    async def dial(self, position, *, as_=None, lane=b"chain", key=None):
+        """A connection to a node's port; with ``as_`` it says who it is.
+
+        A chain lane has the ``key`` for a membership lane then.
+        """
+        port = self.settings[position].chain_port
+        client = await TCP4ClientEndpoint(reactor, HERE, port).connect(Dialler())
+        self.dialled.append(client)
+        if as_ is not None:
+            said = msgpack.encode(as_)
+            answer = await client.callRemote(Hello, identity=said, lane=lane, key=key)
+            client.key = answer["key"]
+        return client
+
+    async def close(self):
+        for links in self.links.values():
+            links.stop()
+        for client in self.dialled:
+            client.transport.abortConnection()
+        for port in self.ports.values():
+            await maybeDeferred(port.stopListening)
+        await until(lambda: not any(links._all for links in self.links.values()))
+        await until(lambda: all(client.closed for client in self.dialled))
+
+
+class Dialled(amp.AMP):
+    """The other end of a connection that a test has made."""
+
+    def __init__(self):
+        super().__init__()
+        self.boxes = []
+        self.closed = False
+        self.key = None
+
+    def makeConnection(self, transport):  # noqa: N802 - Twisted's name
+        amp.BinaryBoxProtocol.makeConnection(self, transport)
+
+    def connectionLost(self, reason=None):  # noqa: N802 - Twisted's name
+        self.closed = True
+        amp.BinaryBoxProtocol.connectionLost(self, reason)
+
+    def ampBoxReceived(self, box):  # noqa: N802 - Twisted's name
+        if amp.COMMAND in box and amp.ASK not in box:
+            self.boxes.append((box[amp.COMMAND].decode(), box[b"body"]))
+        else:
+            super().ampBoxReceived(box)
+
+    def say(self, message):
+        kind, body = encode(message)
+        self.sendBox(amp.AmpBox({amp.COMMAND: kind.encode(), b"body": body}))
+
+
+class Dialler(Talkers):
+    protocol = Dialled
+
+    def buildProtocol(self, addr):  # noqa: N802 - Twisted's name
+        return Dialled()
+
+
+@contextmanager
+def open_rim():
+    """A rim that is closed after the test."""
+    rim = Rim()
+    yield rim
+    pytest_twisted.blockon(ensureDeferred(rim.close()))
+
+
+@contextmanager
+def lines_logged():
+    """The lines that are logged meanwhile."""
+    lines = []
+
+    def observe(event):
+        if event.get("log_namespace", "").startswith("chainchat"):
+            lines.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
+def linked(rim, one, other, incarnation=1):
+    return ("linked", other, incarnation) in rim.heard(one)

@@ -1,0 +1,170 @@
+"""Admission: who may connect to the client port, without sockets and by a clock in the hand."""
+
+from ipaddress import ip_network
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.sessions.admission import (
+    COMPLAINT_PAUSE,
+    FORGIVING_SECONDS,
+    Admission,
+    Limits,
+    reserve,
+)
+
+EXEMPT = (ip_network("127.0.0.0/8"), ip_network("2001:db8:1::/48"))
+HERE, THERE = "10.0.0.1", "10.0.0.2"
+
+
+class Door:
+    """An admission, the epoch that it looks at, and its clock, which begins after the start."""
+
+    def __init__(self, *, connections=100, per_address=3, files=100):
+        self.clock = Clock()
+        self.epoch = 1
+        limits = Limits(connections, per_address, EXEMPT, files)
+        self.admission = Admission(limits, self.clock.seconds, lambda: self.epoch)
+        self.clock.advance(FORGIVING_SECONDS)
+
+    def knock(self, *hosts):
+        """What each is answered: the code of a refusal, or None."""
+        return [self._knock(host) for host in hosts]
+
+    def _knock(self, host):
+        try:
+            self.admission.admit(host)
+        except RefusedError as refusal:
+            return refusal.code
+        return None
+
+
+@pytest.fixture
+def logged():
+    lines = []
+
+    def observe(event):
+        if event["log_namespace"] == "chainchat.sessions.admission":
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield lines
+    globalLogPublisher.removeObserver(observe)
+
+
+def test_an_address_has_so_many_connections_and_others_have_theirs():
+    door = Door()
+    assert door.knock(*[HERE] * 5) == [None] * 3 + [Code.TOO_MANY_OF_ADDRESS] * 2
+    assert door.knock(*[THERE] * 3) == [None] * 3
+
+
+def test_a_connection_that_ends_makes_room_for_another_of_its_address():
+    door = Door()
+    door.knock(*[HERE] * 4)
+    door.admission.leave(HERE)
+    assert door.knock(HERE, HERE) == [None, Code.TOO_MANY_OF_ADDRESS]
+
+
+def test_what_all_leave_is_as_it_was():
+    door = Door()
+    hosts = [HERE, THERE, "2001:db8::1", "127.0.0.1"]
+    door.knock(*hosts)
+    for host in hosts:
+        door.admission.leave(host)
+    assert door.admission.admitted == 0
+    assert door.admission._of == {}
+
+
+def test_the_addresses_of_one_ipv6_site_are_one():
+    door = Door()
+    site = [f"2001:db8::{n}" for n in range(1, 5)]
+    assert door.knock(*site) == [None] * 3 + [Code.TOO_MANY_OF_ADDRESS]
+    assert door.knock("2001:db8:0:1::1") == [None]
+
+
+def test_an_ipv4_address_in_ipv6_is_that_address():
+    door = Door()
+    door.knock(*[HERE] * 3)
+    assert door.knock(f"::ffff:{HERE}") == [Code.TOO_MANY_OF_ADDRESS]
+    assert door.knock(*["::ffff:127.0.0.1"] * 9) == [None] * 9
+
+
+def test_who_is_exempt_has_as_many_as_there_are():
+    door = Door(connections=8)
+    assert door.knock(*["127.1.2.3"] * 4, *["2001:db8:1:2::3"] * 4) == [None] * 8
+    assert door.knock("127.0.0.1") == [Code.TOO_MANY_CONNECTIONS]
+
+
+def test_the_text_says_what_can_be_done():
+    door = Door(connections=4)
+    door.knock(*[HERE] * 3)
+    with pytest.raises(RefusedError, match=r"^424 your address has 3 connections here already; "):
+        door.admission.admit(HERE)
+    door.knock(THERE)
+    with pytest.raises(RefusedError, match=r"^422 this node has 4 connections already; try "):
+        door.admission.admit(THERE)
+
+
+def test_an_address_has_no_limit_for_a_while_after_the_start_but_what_came_stays_and_counts():
+    door = Door()
+    early = Door.__new__(Door)
+    early.clock, early.epoch = Clock(), 1
+    early.admission = Admission(door.admission.limits, early.clock.seconds, lambda: early.epoch)
+    assert early.knock(*[HERE] * 5) == [None] * 5
+    early.clock.advance(FORGIVING_SECONDS)
+    assert early.knock(HERE) == [Code.TOO_MANY_OF_ADDRESS]
+    for _ in range(3):
+        early.admission.leave(HERE)
+    assert early.knock(HERE, HERE) == [None, Code.TOO_MANY_OF_ADDRESS]
+
+
+def test_an_address_has_no_limit_for_a_while_after_a_change_of_epoch():
+    door = Door()
+    door.knock(*[HERE] * 3)
+    door.epoch = 2
+    assert door.knock(HERE, HERE) == [None, None]
+    door.clock.advance(FORGIVING_SECONDS)
+    assert door.knock(HERE) == [Code.TOO_MANY_OF_ADDRESS]
+
+
+def test_the_while_begins_when_the_change_is_noticed():
+    door = Door()
+    door.knock(*[HERE] * 3)
+    door.epoch = 2
+    door.admission.notice_epoch()
+    door.clock.advance(FORGIVING_SECONDS)
+    assert door.knock(HERE) == [Code.TOO_MANY_OF_ADDRESS]
+
+
+def test_clients_never_get_the_files_that_a_node_needs(logged):
+    door = Door(files=2)
+    assert door.knock("127.0.0.1", HERE, THERE) == [None, None, Code.TOO_MANY_CONNECTIONS]
+    assert logged == [
+        "refusing clients: 2 connections are open; for more the limit of open files is too low"
+    ]
+
+
+def test_a_node_keeps_more_files_the_more_positions_there_are():
+    assert [reserve(1), reserve(3), reserve(10)] == [65, 83, 146]
+
+
+def test_the_log_says_why_once_a_minute_and_how_often(logged):
+    door = Door()
+    door.knock(*[HERE] * 3)
+    door.knock(*[HERE] * 1_000)
+    door.clock.advance(COMPLAINT_PAUSE - 1)
+    door.knock(HERE)
+    assert logged == ["refusing clients: 10.0.0.1 has 3 connections already"]
+    door.clock.advance(1)
+    door.knock(HERE)
+    assert logged[1:] == [
+        "refusing clients: 10.0.0.1 has 3 connections already (1001 refused since the last line)"
+    ]
+    assert door.admission.refused == {Code.TOO_MANY_OF_ADDRESS: 1_002}
+
+
+def test_what_is_no_address_counts_in_all():
+    door = Door(connections=1)
+    assert door.knock("", "") == [None, Code.TOO_MANY_CONNECTIONS]

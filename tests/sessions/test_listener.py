@@ -1,0 +1,212 @@
+"""The client port, with real connections: who is refused how, and how many come in at a time."""
+
+import socket
+from contextlib import ExitStack
+
+import pytest
+import pytest_twisted
+from tcp import HERE, reactor, until
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock, deferLater
+
+from chainchat.node.budget import ACCEPT_SHARE
+from chainchat.node.share import Share
+from chainchat.sessions.admission import ACCEPTS_PER_TURN, FORGIVING_SECONDS, Admission, Limits
+from chainchat.sessions.listener import RECEIVE_OCTETS, SEND_OCTETS, ClientFactory, ClientPort
+
+pytestmark = pytest.mark.reactor
+
+SO_BUF_LOCK, SOCK_RCVBUF_LOCK = 72, 2
+"""Linux since 5.14: whether the kernel leaves a buffer as it was set."""
+
+
+class FakeSession:
+    """Says hello, and notes its end."""
+
+    def __init__(self, connection, lost):
+        self.connection, self._lost = connection, lost
+
+    def opened(self):
+        self.connection.write(b"hello\r\n")
+
+    def received(self, data, octets, commands):
+        self.connection.hold(held=True)
+
+    def sent_noise(self):
+        pass
+
+    def input_ended(self):
+        self.connection.close()
+
+    def output_full(self, *, full):
+        pass
+
+    def lost(self):
+        self._lost.append(self)
+
+
+class House:
+    """A client port that sessions of ours are behind."""
+
+    def __init__(self, **limits):
+        clock = Clock()
+        self.opened, self.lost = [], []
+        self.admission = Admission(Limits(exempt=(), **limits), clock.seconds, lambda: 1)
+        clock.advance(FORGIVING_SECONDS)
+        factory = ClientFactory(self._open, admission=self.admission, clock=reactor)
+        self.port = ClientPort(0, factory, 1_000, HERE, reactor)
+        self.port.startListening()
+        self._stack = ExitStack()
+
+    def _open(self, connection):
+        self.opened.append(FakeSession(connection, self.lost))
+        return self.opened[-1]
+
+    def call(self):
+        """A connection, which the kernel makes without this process."""
+        address = HERE, self.port.getHost().port
+        caller = self._stack.enter_context(socket.create_connection(address))
+        caller.setblocking(False)
+        return caller
+
+    def close(self):
+        self._stack.close()
+        pytest_twisted.blockon(self.port.stopListening())
+        pytest_twisted.blockon(ensureDeferred(until(self._all_lost)))
+
+    def _all_lost(self):
+        return len(self.lost) == len(self.opened)
+
+
+@pytest.fixture
+def new_house():
+    with ExitStack() as stack:
+
+        def new(**limits):
+            house = House(**{"connections": 1_000, "per_address": 1_000, "files": 1_000, **limits})
+            stack.callback(house.close)
+            return house
+
+        yield new
+
+
+async def hears(caller):
+    """All that comes until the node hangs up, or says hello."""
+    heard = b""
+
+    def ended():
+        nonlocal heard
+        try:
+            data = caller.recv(1_000)
+        except BlockingIOError:
+            return False
+        heard += data
+        return not data or heard == b"hello\r\n"
+
+    await until(ended)
+    return heard.decode()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_is_one_too_many_is_told_why_and_closed(new_house):
+    house = new_house(per_address=1)
+    assert await hears(house.call()) == "hello\r\n"
+    assert await hears(house.call()) == (
+        "-ERR 424 your address has 1 connections here already; close one of them\r\n"
+    )
+    assert len(house.opened) == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_place_is_free_again_when_a_connection_ends(new_house):
+    house = new_house(files=1)
+    first = house.call()
+    assert await hears(first) == "hello\r\n"
+    assert (await hears(house.call())).startswith("-ERR 422 ")
+    first.close()
+    await until(lambda: house.lost)
+    assert await hears(house.call()) == "hello\r\n"
+
+
+@pytest_twisted.ensureDeferred
+async def test_one_that_is_refused_and_reads_nothing_is_closed_all_the_same(new_house):
+    house = new_house(files=0)
+    before = set(reactor.getReaders()) | set(reactor.getWriters())
+    for _ in range(3):
+        house.call()
+    await until(lambda: sum(house.admission.refused.values()) == 3)
+    await until(lambda: set(reactor.getReaders()) | set(reactor.getWriters()) == before)
+
+
+@pytest_twisted.ensureDeferred
+async def test_many_that_come_at_once_come_in_by_turns(new_house):
+    house = new_house()
+    for _ in range(5 * ACCEPTS_PER_TURN):
+        house.call()
+    in_turn = []
+
+    def count():
+        in_turn.append(len(house.opened))
+        return len(house.opened) == 5 * ACCEPTS_PER_TURN
+
+    while not count():
+        await deferLater(reactor, 0)  # one turn of the reactor
+    steps = [after - before for before, after in zip([0, *in_turn], in_turn, strict=False)]
+    assert max(steps) == ACCEPTS_PER_TURN
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_taking_some_in_the_port_rests(new_house):
+    house, clock = new_house(), Clock()
+    house.port._accepting = Share(clock, house.port.startReading, ACCEPT_SHARE)
+    for _ in range(ACCEPTS_PER_TURN + 1):
+        house.call()
+    await until(lambda: house.opened)
+    for _ in range(20):
+        await deferLater(reactor, 0)  # one turn of the reactor
+    assert len(house.opened) == ACCEPTS_PER_TURN
+    clock.advance(60)
+    await until(lambda: len(house.opened) == ACCEPTS_PER_TURN + 1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_kernel_keeps_so_much_for_a_client_and_does_not_make_it_more_by_itself(
+    new_house,
+):
+    house = new_house()
+    house.call()
+    await until(lambda: house.opened)
+    kept = house.opened[0].connection.transport.getHandle()
+    # Linux doubles what it is told, for its own bookkeeping.
+    assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * RECEIVE_OCTETS
+    assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_OCTETS
+    assert kept.getsockopt(socket.SOL_SOCKET, SO_BUF_LOCK) & SOCK_RCVBUF_LOCK
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_word_arrives_though_the_client_has_sent_what_nobody_reads(new_house):
+    house = new_house()
+    caller = house.call()
+    assert await hears(caller) == "hello\r\n"
+    connection = house.opened[0].connection
+    caller.send(b"a line\n")
+    await until(lambda: connection._held)
+    caller.send(b"x" * 100_000)  # more than this side reads while it is held
+    connection.write(b"goodbye\r\n")
+    connection.close()
+    for _ in range(20):
+        caller.send(b"more\n")  # would be refused if the connection had been reset
+        await deferLater(reactor, 0)
+    assert await hears(caller) == "goodbye\r\n"
+    caller.close()
+    await until(lambda: house.lost)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_goes_on_sending_after_the_last_word_is_closed_all_the_same(new_house):
+    house = new_house()
+    caller = house.call()
+    await hears(caller)
+    house.opened[0].connection.close()
+    assert await hears(caller) == ""
+    await until(lambda: house.lost)

@@ -1,0 +1,195 @@
+"""Sessions that wait for the chain: what is answered all the same, and what is told at the end."""
+
+import re
+
+import pytest
+from sessions_house import HELLO, House
+
+from chainchat.chat.lines import TOO_LONG
+from chainchat.sessions.session import LISTED, WAITING_OCTETS
+
+
+@pytest.fixture
+def house():
+    return House()
+
+
+@pytest.fixture
+def pair(house):
+    """alice and bob, who have read their greetings."""
+    both = house.client("alice", "/notices off"), house.client("bob", "/notices off")
+    for client in both:
+        client.reads()
+    return both
+
+
+# --- what the node answers by itself -----------------------------------------------------
+
+PING_AND_CHAIN = ["+OK @p", "+OK @c epoch=1 members=solo node=solo role=only committed=2"]
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [["SEND 1 * :hi"], ["ACK 1"], ["WHO"], ["DELETE bob"], ["LOGOUT"], ["WHO", "SEND 1 * :hi"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_a_program_is_answered_ping_and_chain_whatever_waits(house, waiting, pieces):
+    alice = house.program("alice")
+    alice.reads()
+    earlier = [f"@{number} {request}" for number, request in enumerate(waiting)]
+    later = ["@p PING", "@c CHAIN"]
+    for lines in [[*earlier, *later]] if pieces == 1 else [earlier, later]:
+        alice.sends(*lines)
+    assert alice.reads_at_once() == PING_AND_CHAIN
+    assert not alice.connection.held
+    tags = [re.search("@([0-9])", reply)[1] for reply in alice.reads()]
+    assert tags == sorted(tags)
+    assert set(tags) == {str(number) for number in range(len(waiting))}
+
+
+def test_a_login_that_waits_holds_up_no_ping(house):
+    program = house.client(HELLO)
+    program.reads()
+    program.sends("@1 LOGIN alice", "@2 SEND 1 * :hi", "@p PING")
+    assert program.reads_at_once() == ["+OK @p"]
+    assert [reply[:6] for reply in program.reads()] == ["+OK @1", "+OK @2"]
+
+
+def test_what_waits_is_read_on_only_so_far(house):
+    alice = house.program("alice")
+    alice.reads()
+    alice.sends("@1 WHO", *["@2 LIST " + "x" * 1_000] * (WAITING_OCTETS // 1_000))
+    assert not alice.connection.held
+    alice.sends("@2 LIST " + "x" * 1_000)
+    assert alice.connection.held
+    alice.reads()
+    assert not alice.connection.held
+
+
+def test_a_client_that_takes_no_answers_is_answered_no_ping_before_it_does(house):
+    alice = house.program("alice")
+    alice.reads()
+    alice.sends("@1 WHO")
+    alice.session.output_full(full=True)
+    alice.sends("@p PING")
+    assert (alice.reads_at_once(), alice.connection.held) == ([], True)
+    alice.session.output_full(full=False)
+    assert (alice.reads_at_once(), alice.connection.held) == (["+OK @p"], False)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "last"), [("hello", "+OK 5"), ("/who", "+OK 4"), ("/delete bob yes", "+OK 5")]
+)
+def test_while_the_chain_cannot_confirm_people_are_shown_chain_and_help_at_once(
+    house, pair, waiting, last
+):
+    alice, _ = pair
+    house.cannot_confirm()
+    alice.reads_at_once()
+    alice.sends(waiting, "/chain", "/help who", "/help nonsense", "then this")
+    assert [line.split("  ")[0] for line in alice.reads_at_once()] == [
+        "| epoch 1", "| the chain cannot confirm: waiting for other",
+        ". you are on solo, the only node", "| /who", "|", ". /help lists everything",
+        "-ERR 500 there is no /nonsense: type /help to see what there is (to say a line that begins"
+        " with /, double it: //)",
+    ]  # fmt: skip
+    assert alice.reads()[-1] == last
+
+
+def test_what_people_have_asked_of_the_node_is_answered_when_the_chain_is_found_to_be_stuck(
+    house, pair
+):
+    alice, _ = pair
+    alice.sends("hello", "/help who", "/who", "/chain", "and this")
+    assert alice.reads_at_once() == []
+    house.cannot_confirm()
+    assert [line.split("  ")[0] for line in alice.reads_at_once()] == [
+        "* the chain cannot confirm: waiting for other. What you say is not confirmed yet.",
+        "| /who", "|", ". /help lists everything",
+        "| epoch 1", "| the chain cannot confirm: waiting for other",
+        ". you are on solo, the only node",
+    ]  # fmt: skip
+    assert alice.reads() == ["+OK 4", "| alice", "| bob", ". 2 accounts", "+OK 5"]
+
+
+def test_as_many_questions_as_one_likes_may_wait_for_one_answer(pair):
+    alice, _ = pair
+    replies = alice.says("hello", *["/chain"] * 150)
+    assert (replies[0], len(replies)) == ("+OK 4", 301)
+
+
+# --- when the node drops out or stops ----------------------------------------------------
+
+MAYBE = "* not confirmed, it may or may not have been"
+ELSEWHERE = "* the chain goes on without this node; go on at 10.0.0.2:7001"
+
+
+def test_who_is_at_a_node_that_drops_out_is_told_what_was_not_confirmed_and_what_not_begun(
+    house, pair
+):
+    alice, _ = pair
+    alice.sends("hello", ">> BOB: psst", "/delete bob yes", "later", "/who", "", b"\x1b", TOO_LONG)
+    house.holds_the_chain_still()
+    alice.session.dropped_out()
+    assert alice.reads_at_once() == [
+        f"{MAYBE} said: hello",
+        f"{MAYBE} said: >> bob: psst",
+        f"{MAYBE} done: /delete bob",
+        "* not done: later",
+        "* not done: /who",
+        ELSEWHERE,
+    ]
+    assert alice.connection.closed
+
+
+def test_a_login_that_was_not_confirmed_is_named(house):
+    alice = house.client()
+    alice.reads()
+    alice.sends("alice", "hello")
+    house.holds_the_chain_still()
+    alice.session.dropped_out()
+    assert alice.reads_at_once() == [
+        f"{MAYBE} done: the login as alice",
+        "* not done: hello",
+        ELSEWHERE,
+    ]
+
+
+def test_of_much_that_was_not_confirmed_the_first_is_listed_and_the_rest_counted(house, pair):
+    alice, _ = pair
+    alice.sends(*(f"line {n}" for n in range(LISTED + 3)), "/who", "a", "b")
+    house.holds_the_chain_still()
+    alice.session.dropped_out()
+    assert alice.reads_at_once() == [
+        *(f"{MAYBE} said: line {n}" for n in range(LISTED)),
+        "* and 5 more, not confirmed or not done",
+        ELSEWHERE,
+    ]
+
+
+def test_a_program_is_told_in_notices_of_its_own(house):
+    alice = house.program("alice")
+    alice.reads()
+    alice.sends("@1 SEND 1 * :hi", "@2 WHO", "@3 SEND 2 * :ho")
+    house.holds_the_chain_still()
+    alice.session.dropped_out()
+    assert alice.reads_at_once() == [
+        "NOTE waiting :not confirmed, it may or may not have been said: hi",
+        "NOTE undone :not done: @3 SEND 2 * :ho",
+        "NOTE closing nodes=10.0.0.2:7001 :the chain goes on without this node; go on at "
+        "10.0.0.2:7001",
+    ]
+
+
+def test_what_a_stopping_node_could_not_have_confirmed_is_listed_too(house, pair):
+    alice, _ = pair
+    alice.sends("hello")
+    house.holds_the_chain_still()
+    alice.session.take_no_more()
+    house.holds_the_chain_still()
+    alice.session.shut_down()
+    assert alice.reads_at_once() == [
+        f"{MAYBE} said: hello",
+        "* this node stops; go on at 10.0.0.2:7001",
+    ]

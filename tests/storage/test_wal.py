@@ -1,0 +1,274 @@
+"""The write-ahead log: small, whoever reads; and whoever keeps it from that is named."""
+
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from threading import Event
+
+import pytest
+from patience import DEADLINE
+from twisted.internet.task import Clock
+
+from chainchat.chain.messages import Entry
+from chainchat.storage import long_copy, wal
+from chainchat.storage.interface import StorageError
+from chainchat.storage.sqlite import DATABASE, SQLiteStorage
+from chainchat.storage.wal import (
+    FRAME,
+    KEPT_OCTETS,
+    MUCH,
+    PAGES,
+    RETRY_SECONDS,
+    SHRUNK_OCTETS,
+    WriteAheadLog,
+    log_of,
+    readers,
+)
+
+ROW = 100_000
+MUCH_HERE, NAMED_HERE = 600, 4_000_000
+
+READER = """import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("BEGIN")
+database.execute("SELECT count(*) FROM rows").fetchall()
+print("reading", flush=True)
+sys.stdin.readline()
+"""
+
+
+class Database:
+    """A database, its writer, and what cares for its write-ahead log."""
+
+    def __init__(self, path):
+        self.path, self.clock = path, Clock()
+        self.writer = sqlite3.connect(path, isolation_level=None)
+        self.writer.execute("PRAGMA journal_mode = WAL")
+        self.writer.execute("CREATE TABLE rows (content BLOB)")
+        self.log = WriteAheadLog(
+            path, self.writer, self.clock.seconds, much=MUCH_HERE, named=NAMED_HERE
+        )
+        self.said = []
+
+    def write(self, octets):
+        """Write so much, a row at a time, with some care after each."""
+        for _ in range(octets // ROW):
+            self.writer.execute("INSERT INTO rows VALUES (?)", (bytes(ROW),))
+            self.log.wrote(ROW)
+            self.care()
+
+    def care(self):
+        self.clock.advance(RETRY_SECONDS)
+        said = self.log.care()
+        if said:
+            self.said.append(said)
+
+    def care_until(self, condition):
+        give_up = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < give_up, "it did not come to that"
+            self.care()
+
+    def let_it_copy(self):
+        """Wait for the thread, if there is one."""
+        if self.log._long_copy is not None:
+            self.log._long_copy._thread.join(DEADLINE)
+
+    def length(self):
+        """Octets of the log."""
+        return log_of(self.path).stat().st_size
+
+    def uncopied(self):
+        """Pages that are in the log alone, as SQLite has it."""
+        _, pages, copied = self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return pages - copied
+
+    def log_name(self):
+        """Of this writing of the log: another one when it is written over."""
+        with log_of(self.path).open("rb") as file:
+            return file.read(32)[16:24]
+
+    def close(self):
+        self.writer.close()
+        self.log.close()
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = Database(tmp_path / "database")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def reader(database):
+    """Another process that holds a read transaction."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", READER, str(database.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "reading\n"
+    yield process
+    lets_go(process)
+
+
+def lets_go(process):
+    process.stdin.close()
+    process.wait(DEADLINE)
+    process.stdout.close()
+
+
+def test_nothing_is_copied_but_by_care(database):
+    for _ in range(50):
+        database.writer.execute("INSERT INTO rows VALUES (?)", (bytes(ROW),))
+    assert database.length() > 50 * ROW
+
+
+def test_with_care_the_log_is_written_over_and_over(database):
+    database.write(20_000_000)
+    assert database.length() < 2 * PAGES * FRAME
+    assert database.said == []
+
+
+def test_what_was_written_without_a_word_is_noticed_by_the_length(database):
+    for _ in range(50):
+        database.writer.execute("INSERT INTO rows VALUES (?)", (bytes(ROW),))
+    database.care()
+    database.care_until(lambda: database.log._uncopied == 0)
+    assert database.uncopied() == 0
+
+
+def test_a_reader_that_keeps_it_growing_is_named_at_each_doubling(database, reader):
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells who reads")
+    database.write(12_000_000)
+    database.care_until(lambda: database.log.reported == 2)
+    for said in database.said:
+        assert " MB of the write-ahead log cannot be copied into the database: it is " in said
+        assert f"it is read by process {reader.pid} (" in said
+    assert database.length() > 12_000_000
+
+
+def test_when_the_reader_lets_go_a_thread_copies_and_the_log_can_be_written_meanwhile(
+    database, reader
+):
+    database.write(12_000_000)
+    lets_go(reader)
+    database.care_until(lambda: database.log._long_copy is not None)
+    database.writer.execute("INSERT INTO rows VALUES ('meanwhile')")
+    database.care_until(lambda: database.log._uncopied < PAGES)
+    assert database.uncopied() < PAGES
+    assert database.writer.execute("SELECT count(*) FROM rows").fetchone() == (121,)
+
+
+def test_a_log_that_was_long_shrinks_by_steps(database, reader):
+    database.write(22_000_000)
+    lets_go(reader)
+    lengths = [database.length()]
+    while lengths[-1] > KEPT_OCTETS + FRAME:
+        database.let_it_copy()
+        database.write(ROW)
+        lengths.append(database.length())
+        assert len(lengths) < 1_000
+    steps = [before - after for before, after in pairwise(lengths)]
+    assert max(steps) <= SHRUNK_OCTETS + FRAME
+
+
+def test_readers_are_other_processes(database, reader):
+    if sys.platform != "linux":
+        pytest.skip("only Linux tells who reads")
+    database.writer.execute("BEGIN")
+    database.writer.execute("SELECT * FROM rows").fetchall()
+    [line] = readers(database.path.with_name("database-shm"))
+    assert line.startswith(f"process {reader.pid} ({sys.executable} -c import sqlite3, sys")
+    database.writer.execute("COMMIT")
+
+
+def test_of_what_is_not_there_nobody_reads(tmp_path):
+    assert list(readers(tmp_path / "none")) == []
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """The sync of what a thread has copied waits: whether it has begun, and whether it may end."""
+    begun, may_end, fsync = Event(), Event(), os.fsync
+
+    def wait_and_sync(file):
+        begun.set()
+        may_end.wait(DEADLINE)
+        fsync(file)
+
+    monkeypatch.setattr(long_copy.os, "fsync", wait_and_sync)
+    return begun, may_end
+
+
+def test_the_log_is_kept_until_what_a_thread_has_copied_is_synced(database, reader, held):
+    begun, may_end = held
+    database.write(12_000_000)
+    lets_go(reader)
+    database.care_until(begun.is_set)
+    name = database.log_name()
+    assert database.uncopied() == 0
+    database.writer.execute("INSERT INTO rows VALUES ('meanwhile')")
+    assert database.log_name() == name
+    may_end.set()
+    database.care_until(lambda: database.log._uncopied == 0)
+    database.writer.execute("INSERT INTO rows VALUES ('afterwards')")
+    assert database.log_name() != name
+
+
+def test_what_a_thread_has_begun_is_synced_before_it_is_stopped(database, reader, held):
+    begun, may_end = held
+    database.write(12_000_000)
+    lets_go(reader)
+    database.care_until(begun.is_set)
+    may_end.set()
+    assert database.log.stop()
+
+
+def disk_error(*_):
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+def sync_error(_):
+    raise OSError(errno.EIO, "disk I/O error")
+
+
+@pytest.mark.parametrize(
+    ("octets", "broken", "error"),
+    [
+        (PAGES * FRAME, (wal, "copy"), disk_error),
+        (2 * MUCH * FRAME, (long_copy, "copy"), disk_error),
+        (2 * MUCH * FRAME, (long_copy.os, "fsync"), sync_error),
+    ],
+    ids=["turn", "thread", "sync"],
+)
+def test_what_cannot_be_copied_stops_the_node(tmp_path, monkeypatch, octets, broken, error):
+    storage = SQLiteStorage(tmp_path)
+    monkeypatch.setattr(*broken, error)
+    storage._wal.wrote(octets)
+    with pytest.raises(StorageError, match="disk I/O error"):
+        until_it_fails(storage)
+    monkeypatch.undo()
+    storage.close()
+
+
+def until_it_fails(storage):
+    give_up = time.monotonic() + DEADLINE
+    while time.monotonic() < give_up:
+        storage.care()
+
+
+def test_a_storage_with_care_stays_small(tmp_path):
+    storage = SQLiteStorage(tmp_path)
+    for seq in range(1, 400):
+        storage.append([Entry(seq, 1, "id.1", seq, 1_000, bytes(50_000))])
+        storage.care()
+    assert (tmp_path / f"{DATABASE}-wal").stat().st_size < 2 * PAGES * FRAME
+    storage.close()
