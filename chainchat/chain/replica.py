@@ -22,41 +22,22 @@ Invariants, each kept where its name stands in a comment:
   after a restart, a disk in between may have lost the end of its log.
 """
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
-from typing import Protocol
-
-from msgspec import Struct
 
 from chainchat.chain.configuration import Configuration
+from chainchat.chain.effects import Apply, Distrust, Effect, Persist, Send
+from chainchat.chain.log import FRAME_ENTRIES, MAX_COMMAND, Log, fitting, place_of, size
 from chainchat.chain.messages import (
-    MAX_FRAME,
     Ack,
     Entry,
     EntryId,
     Forward,
     Holding,
-    Message,
     Submission,
     Submit,
     digest_after,
 )
-
-FRAME_ENTRIES = 48_000
-"""Octets of entries in one frame, by ``size``; leaves room for the frame's other fields."""
-
-assert FRAME_ENTRIES < MAX_FRAME
-
-ENTRY_OVERHEAD = 123
-"""Octets that an encoded entry has at most besides its command.
-
-Numbers, an origin of 40 octets, and its digest.
-"""
-
-MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
-"""Octets of the longest command that the chain carries."""
 
 APPLY_OCTETS = 16_000
 """Octets of entries that are applied before the clock is looked at, by ``size``."""
@@ -71,98 +52,11 @@ COPIED_OCTETS = 8_000_000
 """Octets of copied entries that wait in memory to be applied, by ``size``; more are read again."""
 
 
-_seq = attrgetter("seq")
-
-
-class Persist(Struct, frozen=True):
-    """Append these entries to the log; on disk before the next effect.
-
-    Attributes:
-        entries: the next ones.
-        committed: up to where the log is known to be committed, to be noted with them.
-    """
-
-    entries: tuple[Entry, ...]
-    committed: int = 0
-
-
-class Send(Struct, frozen=True):
-    """Send a message to the node at a position; it may get lost."""
-
-    to: str
-    message: Message
-
-
-class Apply(Struct, frozen=True):
-    """Apply these committed entries, in order."""
-
-    entries: Sequence[Entry]
-
-
-class Refuse(Struct, frozen=True):
-    """Have no more to do with whoever is connected as ``sender``: its log cannot be of this chain.
-
-    On another connection it may be somebody else, or say something else.
-    """
-
-    sender: str
-    text: str
-
-
-Effect = Persist | Send | Apply | Refuse
-
-
 class DivergenceError(Exception):
     """Two members of one configuration hold different logs.
 
     No rule allows it, so the disk or the code is at fault.
     """
-
-
-class Log(Protocol):
-    """What a replica reads of the durable log. Writing goes through ``Persist``."""
-
-    @property
-    def last(self) -> EntryId:
-        """The newest entry on disk; ``EntryId(0, 0)`` if there is none."""
-
-    def id_of(self, seq: int) -> EntryId | None:
-        """The name of the entry that takes ``seq``; ``EntryId()`` for seq 0.
-
-        None if the log does not reach it.
-        """
-
-    def end_before(self, seq: int) -> int:
-        """The newest seq up to ``seq`` that is an entry's own; 0 if there is none."""
-
-    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """Entries from ``after + 1`` to ``up_to``, both of which are entries' bounds.
-
-        At least one if there is one, no more than fits in ``octets``.
-        """
-
-
-def place_of(seq: int, entries: Sequence[Entry]) -> int:
-    """Where in ``entries``, which are in order, the first is that reaches ``seq``."""
-    return bisect_left(entries, seq, key=_seq)
-
-
-def size(entry: Entry) -> int:
-    """An upper bound of the entry's encoded length in octets."""
-    return len(entry.command) + ENTRY_OVERHEAD
-
-
-def fitting(entries: Sequence[Entry], octets: int) -> list[Entry]:
-    """The longest beginning of ``entries`` that fits in ``octets``.
-
-    At least one entry if there is one.
-    """
-    room = octets
-    for count, entry in enumerate(entries):
-        room -= len(entry.command) + ENTRY_OVERHEAD  # ``size``; every entry passes here
-        if room < 0 and count:
-            return list(entries[:count])
-    return list(entries)
 
 
 class Replica:
@@ -240,7 +134,7 @@ class Replica:
         self._acknowledged = -1
         """Sequence number up to which the predecessor was told; -1 on a new connection."""
         self._tell_holding = False
-        self._paused: set[str] = set()
+        self._full: set[str] = set()
         self._unreachable: set[str] = set()
 
     # --- inputs
@@ -249,6 +143,11 @@ class Replica:
     def pending(self) -> int:
         """How many sequence numbers this origin has asked for that were not applied yet."""
         return self._asked - self._settled
+
+    @property
+    def settled(self) -> int:
+        """The number of this origin's newest request that was applied, as all before it were."""
+        return self._pending[0].number - 1 if self._pending else self._numbered
 
     @property
     def pending_octets(self) -> int:
@@ -307,7 +206,7 @@ class Replica:
     def linked(self, position: str) -> None:
         """A new connection with ``position``; frames sent on the one before may be lost."""
         self._unreachable.discard(position)
-        self._paused.discard(position)
+        self._full.discard(position)
         if not self.configuration.members:
             return
         if position == self._successor:
@@ -325,12 +224,12 @@ class Replica:
         """
         self._unreachable.add(position)
 
-    def paused(self, position: str, *, paused: bool) -> None:
+    def full(self, position: str, *, full: bool) -> None:
         """Whether the connection with ``position`` has more unsent octets than it should.
 
         Entries and requests wait meanwhile.
         """
-        (self._paused.add if paused else self._paused.discard)(position)
+        (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
         """Take in a message of this epoch, while taking part in it."""
@@ -344,7 +243,7 @@ class Replica:
             case Ack() if sender == self._successor:
                 self._commit(message.seq)
             case Holding() if sender == self._successor:
-                self._resume_from(message.last, sender)
+                self._go_on_after(message.last, sender)
             case _:
                 pass  # late, from when the chain had another shape
 
@@ -370,7 +269,7 @@ class Replica:
             self._extend(entries[known:])
         self._commit(min(forward.committed, self.durable))
 
-    def _resume_from(self, last: EntryId, successor: str) -> None:
+    def _go_on_after(self, last: EntryId, successor: str) -> None:
         """*prefix*: the successor's last entry must be one of this log's; go on after it.
 
         In the middle of a chain that is resumed it may be still to come, from the head.
@@ -444,9 +343,9 @@ class Replica:
             self.durable = entries[-1].seq  # *durable*: all that follows reads this
             if self._ahead is not None and self._successor is not None:
                 try:
-                    self._resume_from(self._ahead, self._successor)
+                    self._go_on_after(self._ahead, self._successor)
                 except DivergenceError as error:
-                    yield Refuse(self._successor, str(error))
+                    yield Distrust(self._successor, f"ALARM: {error}")
         yield from self._forward()
         if (
             self.configuration.tail == self._position
@@ -458,7 +357,7 @@ class Replica:
     def _offer(self) -> Iterator[Effect]:
         """Give the head this origin's requests that it was not given yet, in order."""
         head, configuration = self.configuration.head, self.configuration
-        if not self._unoffered or head in self._unreachable | self._paused:
+        if not self._unoffered or head in self._unreachable | self._full:
             return
         first = self._pending[0].number if self._pending else self._numbered + 1
         requests = [request for request in self._unoffered if request.number >= first]
@@ -466,9 +365,9 @@ class Replica:
         if head == self._position:
             self._requests.extend((self._origin, request) for request in requests)
             return
-        while requests and head not in self._paused:
-            count = _fitting_requests(requests)
-            batch, requests = tuple(requests[:count]), requests[count:]
+        while requests and head not in self._full:
+            batch = tuple(fitting(requests, FRAME_ENTRIES))
+            requests = requests[len(batch) :]
             submit = Submit(configuration.epoch, self._origin, batch, configuration.identity)
             yield Send(head, submit)
         self._unoffered = requests + self._unoffered
@@ -511,7 +410,7 @@ class Replica:
         while (
             self._forwarded is not None
             and self._forwarded.seq < self.durable
-            and successor not in self._paused
+            and successor not in self._full
             and successor not in self._unreachable
         ):
             previous = self._forwarded
@@ -611,13 +510,3 @@ class Replica:
         if self._successor is not None and self._forwarded is not None:
             done = min(done, self._forwarded.seq)
         del self._recent[: place_of(done + 1, self._recent)]
-
-
-def _fitting_requests(requests: Sequence[Submission]) -> int:
-    """How many of ``requests`` fit in one frame; at least one."""
-    room = FRAME_ENTRIES
-    for count, request in enumerate(requests):
-        room -= len(request.command) + ENTRY_OVERHEAD
-        if room < 0 and count:
-            return count
-    return len(requests)

@@ -5,7 +5,7 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import NamedTuple
 
-from chainchat.chain.messages import UNDECODABLE, Entry
+from chainchat.chain.messages import UNDECODABLE, BadMessageError, Entry
 from chainchat.chat import commands, queries
 from chainchat.chat.queries import Page
 from chainchat.chat.records import DIGEST_OCTETS
@@ -145,9 +145,17 @@ class StateMachine:
     # --- reading
 
     def evaluate(self, query: bytes, budget: queries.Budget) -> bytes:
-        """The encoded answer to an encoded query, as much of it as there is time for."""
+        """The encoded answer to an encoded query, as much of it as there is time for.
+
+        Raises:
+            BadMessageError: that is no query.
+        """
         try:
-            page = queries.answer(queries.decode_query(query), self.state, self.history, budget)
+            asked = queries.decode_query(query)
+        except UNDECODABLE as error:
+            raise BadMessageError(f"a question that does not fit: {error}") from error
+        try:
+            page = queries.answer(asked, self.state, self.history, budget)
         except RefusedError as refusal:  # the asker's RE2 took the pattern, and this one does not
             page = Page(refused=refusal.code)
         return queries.encode(page)

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from msgspec import Struct, field
 
-from chainchat.chain.replica import MAX_COMMAND
+from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.accounts import MAX_ACCOUNTS, Account
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand

@@ -6,7 +6,8 @@
 from collections import defaultdict, deque
 
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.replica import Apply, Persist, Replica, Send
+from chainchat.chain.effects import Apply, Persist, Send
+from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage
 
 NOW = 1_000

@@ -9,17 +9,10 @@ from logs_made_up import entries, entry, everything, log_of
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.copying import (
-    NEAR_ENTRIES,
-    Apart,
-    Cut,
-    Learner,
-    Sponsor,
-    Take,
-    newest_not_after,
-)
+from chainchat.chain.copying import NEAR_ENTRIES, Apart, Learner, Sponsor, Take
+from chainchat.chain.effects import Cut, Send
+from chainchat.chain.log import newest_not_after, size
 from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced, chained
-from chainchat.chain.replica import Send, size
 from chainchat.storage.memory import MemoryStorage
 
 SUSPECT_AFTER = 4.0

@@ -4,18 +4,10 @@ import pytest
 from replica_chain import NOW, THREE, Chain, opening
 
 from chainchat.chain import replica as replica_module
+from chainchat.chain.effects import Persist, Send
+from chainchat.chain.log import FRAME_ENTRIES, fitting, size
 from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
-from chainchat.chain.replica import (
-    FRAME_ENTRIES,
-    MAX_UNAPPLIED,
-    DivergenceError,
-    Persist,
-    Refuse,
-    Replica,
-    Send,
-    fitting,
-    size,
-)
+from chainchat.chain.replica import MAX_UNAPPLIED, DivergenceError, Replica
 
 
 @pytest.fixture
@@ -174,9 +166,9 @@ def test_nothing_is_sent_to_whom_there_is_no_connection(chain):
 
 def test_entries_wait_while_a_connection_is_paused(chain):
     chain["head"].submit(b"one")
-    chain["head"].paused("middle", paused=True)
+    chain["head"].full("middle", full=True)
     assert chain.turn("head") == []
-    chain["head"].paused("middle", paused=False)
+    chain["head"].full("middle", full=False)
     assert [type(message) for message in chain.turn("head")] == [Forward]
 
 
@@ -187,11 +179,11 @@ def test_requests_wait_while_the_connection_with_the_head_is_paused(chain):
     sent = []
     for effect in chain["tail"].turn(0):
         sent.append(effect)
-        chain["tail"].paused("head", paused=True)
+        chain["tail"].full("head", full=True)
     assert [[r.number for r in send.message.requests] for send in sent] == [[1]]
     chain["tail"].submit(b"last")
     assert list(chain["tail"].turn(0)) == []
-    chain["tail"].paused("head", paused=False)
+    chain["tail"].full("head", full=False)
     numbers = [[r.number for r in send.message.requests] for send in chain["tail"].turn(0)]
     assert numbers == [[2, 3]]
 
@@ -249,9 +241,9 @@ def test_a_successor_that_is_ahead_diverges_if_what_comes_is_not_what_it_holds(c
     chain["head"].submit(b"one")
     chain.turn("head")
     chain.deliver("head", "middle")
-    [refuse] = [e for e in chain["middle"].turn(NOW) if isinstance(e, Refuse)]
+    [refuse] = [e for e in chain["middle"].turn(NOW) if isinstance(e, Distrust)]
     assert refuse.sender == "tail"
-    assert "which this log does not hold" in refuse.text
+    assert "which this log does not hold" in refuse.reason
 
 
 @pytest.mark.parametrize("epoch", [1, 7])

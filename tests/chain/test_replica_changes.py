@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 from replica_chain import NOW, THREE, Chain, as_long_as_it_takes, opening
 
 from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.effects import Persist, Send
 from chainchat.chain.messages import Ack, Entry, EntryId, Holding
-from chainchat.chain.replica import (
-    APPLY_OCTETS,
-    COPIED_OCTETS,
-    Persist,
-    Replica,
-    Send,
-)
+from chainchat.chain.replica import APPLY_OCTETS, COPIED_OCTETS, Replica
 from chainchat.storage.memory import MemoryStorage
 
 deterministic = settings(derandomize=True, max_examples=300, deadline=None)

@@ -6,8 +6,8 @@ from logs_made_up import entries, everything, log_of
 from chainchat.chain import copying
 from chainchat.chain.configuration import Member
 from chainchat.chain.copying import Sponsor
+from chainchat.chain.log import FRAME_ENTRIES, size
 from chainchat.chain.messages import Copied, Differs, EntryId, Fetch
-from chainchat.chain.replica import FRAME_ENTRIES, size
 
 EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
@@ -22,10 +22,10 @@ def at_the_end(log, *learners):
     return sponsor
 
 
-def asks(sponsor, last, learner=ME, paused=frozenset(), go_on=lambda: False):
+def asks(sponsor, last, learner=ME, full=frozenset(), go_on=lambda: False):
     """The answers to a question, in one turn."""
     sponsor.asked(learner.position, Fetch(EPOCH, learner, last))
-    return [(send.to, send.message) for send in sponsor.turn(set(paused), go_on=go_on)]
+    return [(send.to, send.message) for send in sponsor.turn(set(full), go_on=go_on)]
 
 
 def pieces(count):
@@ -114,7 +114,7 @@ def test_a_learner_that_waits_is_told_when_it_is_sealed():
 
 def test_nothing_goes_to_whom_too_much_stands_unsent():
     sponsor = Sponsor(log_of(1))
-    assert asks(sponsor, EntryId(), paused={"newcomer"}) == []
+    assert asks(sponsor, EntryId(), full={"newcomer"}) == []
     assert [send.to for send in sponsor.turn(set())] == ["newcomer"]
 
 

@@ -189,11 +189,11 @@ def test_a_question_lost_with_the_connection_is_asked_again_on_the_next(house):
 
 
 def test_entries_wait_while_too_much_stands_unsent(house):
-    house["head"].paused("middle", paused=True)
+    house["head"].full("middle", full=True)
     results = house.say("head")
     house.run()
     assert results == []
-    house["head"].paused("middle", paused=False)
+    house["head"].full("middle", full=False)
     house.run()
     assert len(results) == 1
 

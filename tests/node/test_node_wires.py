@@ -65,7 +65,7 @@ def test_a_learner_to_which_too_much_stands_unsent_is_sent_no_more(house):
     for _ in range(20):
         house.say("head")
     house.run()
-    house["middle"].copy_paused("tail", paused=True)
+    house["middle"].copy_full("tail", full=True)
     copied = []
     house.kept = lambda sender, to, message: (
         isinstance(message, Copied) and bool(copied.append(message))
@@ -74,7 +74,7 @@ def test_a_learner_to_which_too_much_stands_unsent_is_sent_no_more(house):
     house.start("tail")
     house.later(0.5)
     assert copied == []
-    house["middle"].copy_paused("tail", paused=False)
+    house["middle"].copy_full("tail", full=False)
     house.later(2.0)
     assert copied
     assert house.chains()["tail"] == ("head", "middle", "tail")

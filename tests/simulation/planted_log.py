@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 
 from msgspec import structs
 
+from chainchat.chain.effects import Apply, Effect, Persist
 from chainchat.chain.messages import Ack, Forward, Holding
-from chainchat.chain.replica import Apply, DivergenceError, Effect, Persist, Replica
+from chainchat.chain.replica import DivergenceError, Replica
 from chainchat.chat import commands
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState, Outcome

@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
+from chainchat.chain.effects import Persist
 from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, Message
-from chainchat.chain.replica import DivergenceError, Persist
+from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.node.node import AnyEffect, Node, Replied, begin_life
