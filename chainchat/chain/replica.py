@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Persist, Send
+from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import FRAME_ENTRIES, MAX_COMMAND, Log, fitting, place_of, size
 from chainchat.chain.messages import (
     Ack,
@@ -38,18 +39,6 @@ from chainchat.chain.messages import (
     Submit,
     digest_after,
 )
-
-APPLY_OCTETS = 16_000
-"""Octets of entries that are applied before the clock is looked at, by ``size``."""
-
-MAX_UNAPPLIED = 50_000
-"""Sequence numbers that a tail commits ahead of what it has applied: writes wait for a slow one."""
-
-RECENT_ENTRIES = 50_000
-"""Entries that wait in memory to be applied at a slow node; more are read again from the log."""
-
-COPIED_OCTETS = 8_000_000
-"""Octets of copied entries that wait in memory to be applied, by ``size``; more are read again."""
 
 
 class DivergenceError(Exception):
@@ -81,6 +70,7 @@ class Replica:
         *,
         opening: Callable[[Configuration], bytes],
         applied: int,
+        limits: Limits = USUAL,
     ) -> None:
         """A replica on an existing log.
 
@@ -91,6 +81,7 @@ class Replica:
             opening: gives the command of an epoch's first entry, which the head of the epoch
                 writes.
             applied: sequence number of the checkpoint from which the application starts.
+            limits: see there.
         """
         self.configuration = Configuration()
         self.last = log.last
@@ -104,6 +95,7 @@ class Replica:
         self._successor: str | None = None
         self._origin = origin
         self._log = log
+        self._limits = limits
         self._opening = opening
         self.active = False
         self._recent: list[Entry] = []
@@ -136,6 +128,7 @@ class Replica:
         self._tell_holding = False
         self._full: set[str] = set()
         self._unreachable: set[str] = set()
+        self._check_marks()
 
     # --- inputs
 
@@ -202,6 +195,7 @@ class Replica:
             self._taken = []
             self._tell_holding = True
         self.last = self._log.last
+        self._check_marks()
 
     def linked(self, position: str) -> None:
         """A new connection with ``position``; frames sent on the one before may be lost."""
@@ -301,18 +295,19 @@ class Replica:
         self._taken = []
         yield Persist(entries, self.committed)
         self.durable = self.last.seq
+        self._check_marks()
         if committed:
             self._commit(self.durable)
         self._copied += sum(map(size, entries))
-        if self._copied > COPIED_OCTETS:  # they come faster than they are applied
+        if self._copied > self._limits.copied_octets:  # they come faster than they are applied
             self._recent, self._copied = [], 0
         self._forget()
 
     def cut(self) -> None:
         """The log was cut, above what was applied: go on from its new end."""
-        assert self._log.last.seq >= self.applied
         self.last = self._log.last
         self.durable = self.last.seq
+        self._check_marks()
         self._recent = []
 
     # --- the turn
@@ -341,6 +336,7 @@ class Replica:
             entries, self._taken = tuple(self._taken), []
             yield Persist(entries, self.committed)
             self.durable = entries[-1].seq  # *durable*: all that follows reads this
+            self._check_marks()
             if self._ahead is not None and self._successor is not None:
                 try:
                     self._go_on_after(self._ahead, self._successor)
@@ -416,6 +412,7 @@ class Replica:
             previous = self._forwarded
             entries = self._entries(previous.seq, self.durable, FRAME_ENTRIES)
             self._forwarded = entries[-1].id
+            assert self._forwarded.seq <= self.durable
             yield Send(
                 successor,
                 Forward(epoch, previous, tuple(entries), self.committed, identity),
@@ -424,11 +421,12 @@ class Replica:
     def _commit(self, seq: int) -> None:
         """*committed*: called with what the tail's disk has, so every disk between has it too."""
         self.committed = max(self.committed, min(seq, self.durable))
+        self._check_marks()
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:
         """The last entry on this disk, or at a tail that lags, one not too far ahead."""
-        most = self.applied + MAX_UNAPPLIED
+        most = self.applied + self._limits.unapplied
         return self.durable if self.durable <= most else self._log.end_before(most)
 
     def _acknowledge(self) -> Iterator[Effect]:
@@ -451,8 +449,9 @@ class Replica:
             go_on: whether there is time for more. What is left over waits for the next turn.
         """
         while self.applied < self.committed:
-            entries = self._entries(self.applied, self.committed, APPLY_OCTETS)
+            entries = self._entries(self.applied, self.committed, self._limits.apply_octets)
             self.applied = entries[-1].seq
+            self._check_marks()
             self.opened = entries[-1].epoch == self.configuration.epoch
             for entry in entries:
                 if entry.origin == self._origin:
@@ -463,7 +462,7 @@ class Replica:
         if self.applied == self.committed:
             self._copied = 0
         self._forget()
-        if len(self._recent) > RECENT_ENTRIES and not self._taken:
+        if len(self._recent) > self._limits.recent_entries and not self._taken:
             self._recent = []
 
     def _settle(self, number: int) -> None:
@@ -480,6 +479,10 @@ class Replica:
             self._pending_octets -= len(settled.command)
         elif number > first:
             self._offer_again()
+
+    def _check_marks(self) -> None:
+        """The order of the marks, which ``log`` draws; ``_forward`` checks the one left out."""
+        assert self.applied <= self.committed <= self.durable <= self.last.seq
 
     # --- the log, newest part in memory
 
