@@ -270,12 +270,14 @@ class Engine:
             BadMessageError: no node of this chain says that.
         """
         replica = self.replica
-        epoch = replica.configuration.epoch
+        epoch, identity = replica.configuration.epoch, replica.configuration.identity
         if message.epoch > epoch or (message.epoch == epoch and not replica.active):
             self._require_near(message.epoch)
             self._early.keep(sender, message)
             return
-        if message.epoch < epoch or self._is_of_another_chain(sender, message):
+        if message.epoch < epoch:
+            return
+        if message.identity != identity and self._is_of_another_chain(sender, message):
             return
         self.due = True
         match message:

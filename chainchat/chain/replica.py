@@ -91,6 +91,7 @@ class Replica:
         self.opened = False
         self.time = 0
         self._position = position
+        self._is_head = self._is_tail = False
         self._predecessor: str | None = None
         self._successor: str | None = None
         self._origin = origin
@@ -174,6 +175,8 @@ class Replica:
         What was taken but not persisted is dropped: its origins submit it again.
         """
         self.configuration = configuration
+        self._is_head = configuration.head == self._position
+        self._is_tail = configuration.tail == self._position
         self._predecessor = configuration.predecessor(self._position)
         self._successor = configuration.successor(self._position)
         self.active = False
@@ -185,7 +188,7 @@ class Replica:
         self._forwarded = self._ahead = None
         self._acknowledged = -1
         self._tell_holding = True
-        if configuration.head == self._position and self.last.epoch < configuration.epoch:
+        if self._is_head and self.last.epoch < configuration.epoch:
             self._requests.append(("", Submission(0, self._opening(configuration))))
 
     def _drop_taken(self) -> None:
@@ -230,7 +233,7 @@ class Replica:
         assert self.active
         assert message.epoch == self.configuration.epoch
         match message:
-            case Submit() if self.configuration.head == self._position:
+            case Submit() if self._is_head:
                 self._requests.extend((message.origin, request) for request in message.requests)
             case Forward() if sender == self._predecessor:
                 self._take(message)
@@ -269,7 +272,7 @@ class Replica:
         In the middle of a chain that is resumed it may be still to come, from the head.
         """
         self._ahead = None
-        if last.seq > self.last.seq and self.configuration.head != self._position:
+        if last.seq > self.last.seq and not self._is_head:
             self._ahead = last
             return
         held = self._id_of(last.seq)
@@ -317,7 +320,7 @@ class Replica:
         """Whether the next turn numbers requests, and so has to be given the time."""
         if self._requests:
             return True
-        return bool(self._unoffered) and self.active and self.configuration.head == self._position
+        return bool(self._unoffered) and self.active and self._is_head
 
     def turn(self, now: int) -> Iterator[Effect]:
         """Everything that follows from the inputs since the last turn.
@@ -330,8 +333,10 @@ class Replica:
         """
         if not self.active:
             return
-        yield from self._offer()
-        self._number(now)
+        if self._unoffered:
+            yield from self._offer()
+        if self._requests:
+            self._number(now)
         if self._taken:
             entries, self._taken = tuple(self._taken), []
             yield Persist(entries, self.committed)
@@ -343,22 +348,20 @@ class Replica:
                 except DivergenceError as error:
                     yield Distrust(self._successor, f"ALARM: {error}")
         yield from self._forward()
-        if (
-            self.configuration.tail == self._position
-            and self.last.epoch == self.configuration.epoch
-        ):
+        if self._is_tail and self.last.epoch == self.configuration.epoch:
             self._commit(self._end_that_can_be_applied_soon)  # *committed*
-        yield from self._acknowledge()
+        if self._tell_holding or self.committed > self._acknowledged:
+            yield from self._acknowledge()
 
     def _offer(self) -> Iterator[Effect]:
         """Give the head this origin's requests that it was not given yet, in order."""
         head, configuration = self.configuration.head, self.configuration
-        if not self._unoffered or head in self._unreachable | self._full:
+        if head in self._unreachable or head in self._full:
             return
         first = self._pending[0].number if self._pending else self._numbered + 1
         requests = [request for request in self._unoffered if request.number >= first]
         self._unoffered = []
-        if head == self._position:
+        if self._is_head:
             self._requests.extend((self._origin, request) for request in requests)
             return
         while requests and head not in self._full:
@@ -373,8 +376,6 @@ class Replica:
 
     def _number(self, now: int) -> None:
         """Head: give every request its sequence number and time."""
-        if not self._requests:
-            return
         requests, self._requests = self._requests, []
         epoch, time = self.configuration.epoch, max(self.time, now)
         seq, digest = self.last.seq, self.last.digest
@@ -390,7 +391,7 @@ class Replica:
     def _extend(self, entries: Sequence[Entry]) -> None:
         end = self.last.seq
         for entry in entries:
-            assert entry.first == end + 1  # *contiguous*
+            assert entry.seq - entry.span == end  # *contiguous*
             end = entry.seq
         self.last = entries[-1].id
         self.time = max(self.time, entries[-1].time)
@@ -420,8 +421,10 @@ class Replica:
 
     def _commit(self, seq: int) -> None:
         """*committed*: called with what the tail's disk has, so every disk between has it too."""
-        self.committed = max(self.committed, min(seq, self.durable))
-        self._check_marks()
+        seq = min(seq, self.durable)
+        if seq > self.committed:
+            self.committed = seq
+            self._check_marks()
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:
@@ -457,7 +460,7 @@ class Replica:
                 if entry.origin == self._origin:
                     self._settle(entry.number)
             yield Apply(entries)
-            if not go_on():
+            if self.applied == self.committed or not go_on():
                 break
         if self.applied == self.committed:
             self._copied = 0
@@ -490,7 +493,8 @@ class Replica:
         """Entries from ``after + 1`` to ``up_to`` that fit in ``octets``; at least one."""
         recent = self._recent
         if recent and recent[0].first <= after + 1:
-            begin, end = place_of(after + 1, recent), place_of(up_to + 1, recent)
+            begin = place_of(after + 1, recent)
+            end = len(recent) if recent[-1].seq == up_to else place_of(up_to + 1, recent)
             return fitting(recent[begin:end], octets)
         return self._log.read(after, up_to, octets)
 
@@ -512,4 +516,7 @@ class Replica:
         done = self.applied
         if self._successor is not None and self._forwarded is not None:
             done = min(done, self._forwarded.seq)
-        del self._recent[: place_of(done + 1, self._recent)]
+        if done == self.last.seq:  # nearly always
+            self._recent = []
+        else:
+            del self._recent[: place_of(done + 1, self._recent)]

@@ -125,9 +125,9 @@ class TurnClock:
 
     def synced(self) -> None:
         """What was done since the last mark was the disk's sync."""
-        before = self._marks[-1][1] if self._marks else self._clock()
-        self.part(self.SYNC)
-        self._syncing += self._marks[-1][1] - before
+        now = self._clock()
+        self._syncing += now - self._marks[-1][1] if self._marks else 0.0
+        self._marks.append((self.SYNC, now))
 
     def end(self, *, follows: bool) -> None:
         """The turn is over; ``follows``: another one is to come as soon as it can."""

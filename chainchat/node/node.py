@@ -449,7 +449,7 @@ class Node:
                 clock.part("hearing")
             self._hearing = False
         noted = self._waiting[-1][0] if self._waiting else 0
-        if engine.replica.pending and noted < self._submitted:
+        if noted < self._submitted and engine.replica.pending:
             self._waiting.append((self._submitted, self._clock.seconds()))
         for effect in engine.turn():
             self._perform(effect)
@@ -460,9 +460,11 @@ class Node:
             self._write_checkpoint()
             self._has_written = True
             clock.part("checkpoint")
+            if self._state_machine.checkpointing:
+                self.wake()
         if self._has_written:
             self._care_for_storage()
-        if engine.due or engine.busy or self._state_machine.checkpointing:
+        if engine.due or engine.busy:
             self.wake()
         if engine.reads.busy:
             self._read_share.wake_when_due()
