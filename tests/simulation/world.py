@@ -192,6 +192,7 @@ class World:
         refusal_is_death: bool = True,
         new_disk: Callable[[Any], Disk] = MemoryDisk,
         hidden: str = "",
+        **options: Any,
     ) -> None:
         """A world in which nothing runs yet.
 
@@ -205,6 +206,7 @@ class World:
             refusal_is_death: as in ``chain.ini``.
             new_disk: makes an empty disk, for a machine.
             hidden: what is left out of the trace, because it is not the same in each replay.
+            options: further arguments of each node.
         """
         self.random = random.Random(seed)
         self.clock = WorldClock()
@@ -227,6 +229,7 @@ class World:
         self._trace = trace
         self._new_disk = new_disk
         self._hidden = hidden
+        self._options = options
         self._lives: set[tuple[str, int]] = set()
         self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
@@ -348,6 +351,7 @@ class World:
             first_nonce=self.random.randrange(NONCES),
             refusal_is_death=self.refusal_is_death,
             new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
+            **self._options,
         )
         node.world = self
         self.note(f"{host.name} starts as {node.me.origin}")
