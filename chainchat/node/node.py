@@ -71,10 +71,10 @@ from chainchat.node.budget import (
 )
 from chainchat.node.history import History
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
-from chainchat.node.readiness import Readiness, Replay, readiness
 from chainchat.node.share import Share
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
+from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
 from chainchat.node.write_pause import WritePause
 from chainchat.storage.interface import Storage, StorageError
 
@@ -316,39 +316,21 @@ class Node:
         if not self._hearing:  # else it is done in this turn
             self.wake()
 
-    def view(self) -> ChainView:
-        """The chain as it looks from here."""
-        engine, membership = self._engine, self._engine.membership
-        role = self.configuration.role(self.me.position) if engine.active else None
-        notes = []
-        committed = engine.committed
-        lag = engine.replica.last.seq - committed
-        if lag > 0:
-            notes.append(f"in flight here: {lag} entries")
-        clock_lag = engine.replica.time - self._wall()
-        if clock_lag > 1_000:
-            notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
-        now = self._clock.seconds()
-        notes += [
-            note
-            for note in (
-                engine.odd_clock(),
-                self.readiness.reason,
-                self._space.note,
-                engine.learner.progress(now),
-            )
-            if note
-        ]
-        notes += (f"{who}: {how}" for who, how in membership.learners(now).items())
-        return ChainView(
-            epoch=self.configuration.epoch,
-            members=self.configuration.positions,
-            node=self.me.position,
-            role=role.value if role else membership.status.value,
-            committed=committed,
-            away=membership.silent(now),
-            notes=tuple(notes),
+    @property
+    def status(self) -> NodeStatus:
+        """The chain as it looks from here, now."""
+        return status(
+            self._engine,
+            self.readiness,
+            self._clock.seconds(),
+            wall=self._wall(),
+            disk=self._space.note,
+            writes_paused=self._write_pause.seconds,
         )
+
+    def view(self) -> ChainView:
+        """What ``/chain`` shows."""
+        return self.status.view
 
     # --- for the network
 
@@ -625,7 +607,7 @@ class Node:
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:
             self._progress_told = now
-            self._log(learner.progress(now))
+            self._log(self.status.progress)
 
     # --- applying
 
@@ -672,7 +654,7 @@ class Node:
         new = readiness(self._engine.membership, now, overdue=overdue, replay=replay)
         if new != self.readiness:
             self.readiness = new
-            self._log(new.reason or f"serving in {self.configuration}")
+            self._log(self.status.line)
             if self.audience is not None:
                 self.audience.readiness_changed()
 

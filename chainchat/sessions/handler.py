@@ -22,7 +22,7 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
 from chainchat.chat.state import Accepted, Refused, Result
-from chainchat.node.readiness import nearly_full
+from chainchat.node.status import nearly_full
 from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
 
