@@ -36,7 +36,7 @@ from chainchat.chain.replica import DivergenceError
 from chainchat.node.node import Node, begin_life
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
-from chainchat.peers.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.sessions.admission import Admission, Limits, reserve
 from chainchat.sessions.handler import ServerInfo
@@ -269,7 +269,7 @@ class NodeService(Service):
         )
         if self._fenced is not None:
             record = self._forced_alone(record, me)
-        self._identity = Identity(
+        self._identity = Introduction(
             PROTOCOL_VERSION,
             settings.name,
             settings.founding,
