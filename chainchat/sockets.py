@@ -23,25 +23,25 @@ class Transport(Protocol):
     def write(self, data: bytes) -> None:
         """Send it in the next round of the reactor, or later."""
 
-    def loseConnection(self) -> None:  # noqa: N802 - Twisted's name
+    def loseConnection(self) -> None:
         """End the connection when all is sent."""
 
-    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
+    def abortConnection(self) -> None:
         """End the connection at once."""
 
-    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802 - Twisted's
+    def registerProducer(self, producer: object, streaming: bool) -> None:
         """Ask ``producer`` for more, or for no more."""
 
-    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+    def unregisterProducer(self) -> None:
         """Ask it no longer."""
 
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802 - Twisted's name
+    def setTcpNoDelay(self, enabled: bool) -> None:
         """Send small segments at once."""
 
-    def getHandle(self) -> socket.socket:  # noqa: N802 - Twisted's name
+    def getHandle(self) -> socket.socket:
         """The socket."""
 
-    def getPeer(self) -> IPv4Address:  # noqa: N802 - Twisted's name
+    def getPeer(self) -> IPv4Address:
         """The address of the other end."""
 
 
@@ -69,7 +69,7 @@ class Outlet:
         self._transport = transport
         self._tell_full = full
         self._full = False
-        plain = isinstance(transport, Connection) and not transport.TLS
+        plain = isinstance(transport, Connection)
         self._socket = transport.getHandle() if plain else None
         self._at_once = plain
         """Whether nothing stands unsent."""
@@ -115,13 +115,13 @@ class Outlet:
 
     # --- for the transport
 
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def pauseProducing(self) -> None:
         """The connection is full."""
         if not self._full:
             self._full = True
             self._tell_full(True)
 
-    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def resumeProducing(self) -> None:
         """The transport has sent all that it was given."""
         if self._waiting:
             self._give(b"".join(self._waiting))
@@ -132,7 +132,7 @@ class Outlet:
             self._full = False
             self._tell_full(False)
 
-    def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
+    def stopProducing(self) -> None:
         """The connection ended, or is to end."""
         self._at_once, self._by_transport = False, True
         self._waiting.clear()

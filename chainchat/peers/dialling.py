@@ -2,18 +2,19 @@
 
 import random
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.python.failure import Failure
 
 from chainchat.chain.configuration import Address
 from chainchat.node.interfaces import Timer
 from chainchat.peers.directory import Directory
+from chainchat.peers.interfaces import Reactor
 from chainchat.peers.lanes import CHAIN, LOOK, MEMBERSHIP
-from chainchat.peers.link import Link, LinkFactory, Owner
+from chainchat.peers.link import LinkFactory, Owner
 from chainchat.peers.table import Table
 from chainchat.peers.trying import Trying
 
@@ -26,7 +27,7 @@ class Dialling:
         beside: the linked positions with which the membership lane is to be opened.
     """
 
-    def __init__(self, reactor: Any, owner: Owner, directory: Directory, table: Table) -> None:
+    def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
         """Dial nobody yet; ``owner`` is that of the links."""
         clock, tunables = owner.clock, owner.tunables
         first = tunables.first_redial
@@ -38,7 +39,7 @@ class Dialling:
         self._table = table
         self._tunables = tunables
         self._alive = False
-        self._attempts: dict[tuple[str, str], Deferred[Any]] = {}
+        self._attempts: dict[tuple[str, str], Deferred[IProtocol]] = {}
         """By position and lane."""
         self._timers: dict[str, Timer] = {}
         self._rare: dict[str, float] = {}
@@ -143,7 +144,7 @@ class Dialling:
         attempt = endpoint.connect(cast(IProtocolFactory, factory))
         self._attempts[position, lane] = attempt
 
-        def connected(_: Link) -> None:
+        def connected(_: IProtocol) -> None:
             del self._attempts[position, lane]
 
         def refused(_: Failure) -> None:

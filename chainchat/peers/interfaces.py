@@ -1,9 +1,24 @@
-"""The edge of the chain port: what the links report to the node."""
+"""The edges of the chain port: what it needs of the reactor and of the node."""
 
 from typing import Protocol
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Held, Message
+from chainchat.node.interfaces import Clock
+
+
+class Reactor(Clock, Protocol):
+    """A part of the reactor: time, and connections."""
+
+    def connectTCP(  # noqa: N802 - Twisted's name
+        self,
+        host: str,
+        port: int,
+        factory: object,
+        timeout: float = 30,
+        bindAddress: tuple[str, int] | None = None,  # noqa: N803 - Twisted's name
+    ) -> object:
+        """Connect; ``factory`` makes the protocol, and is told of a failure."""
 
 
 class Receiver(Protocol):

@@ -16,7 +16,6 @@ forgotten with their last connection.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
@@ -32,7 +31,7 @@ from chainchat.peers.detector import Detector
 from chainchat.peers.dialling import Dialling
 from chainchat.peers.directory import Directory
 from chainchat.peers.hello import Introduction
-from chainchat.peers.interfaces import Receiver
+from chainchat.peers.interfaces import Reactor, Receiver
 from chainchat.peers.lanes import CHAIN, COPY, LOOK, MEMBERSHIP, lane_of
 from chainchat.peers.link import ALARM, Link, LinkFactory
 from chainchat.peers.table import Table
@@ -51,7 +50,7 @@ class Links:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         me: Introduction,
         nodes: dict[str, NodeSettings],
         tunables: Tunables = STANDARD,
