@@ -11,7 +11,7 @@ from msgspec import Struct
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.membership import Membership
-from chainchat.chain.membership.record import Status
+from chainchat.chain.record import Status
 from chainchat.chat.modes.mode import ChainView
 
 REPLAYED_AT_LEAST = 20_000

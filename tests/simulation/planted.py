@@ -16,17 +16,17 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Configuration
+from chainchat.chain.configuration import Configuration, Life
 from chainchat.chain.effects import Send
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.changes import Change, change, may_shrink
 from chainchat.chain.membership.clocks import Clocks
-from chainchat.chain.membership.evidence import Evidence, Life
+from chainchat.chain.membership.evidence import Evidence
 from chainchat.chain.membership.membership import Copy, Membership
 from chainchat.chain.membership.proposals import present_lives
-from chainchat.chain.membership.record import Status
 from chainchat.chain.messages import Abort, Ping, Vote
 from chainchat.chain.reads import Reads
+from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState

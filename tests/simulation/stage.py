@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Message
+from chainchat.chain.record import Record
 from tests.simulation.checks import require
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.world import SUSPECT_AFTER, Host, World

@@ -14,8 +14,8 @@ from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.effects import Effect, Persist
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, Message
+from chainchat.chain.record import Record
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Excluded, Report, Send
 from chainchat.chain.membership.hearing import Hearing
-from chainchat.chain.membership.record import Status
 from chainchat.chain.membership.seals import Patience
 from chainchat.chain.membership.state import Decision
 from chainchat.chain.messages import Decided, Vote
+from chainchat.chain.record import Status
 
 
 class Deciding(Hearing):

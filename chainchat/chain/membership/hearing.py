@@ -6,13 +6,12 @@
 
 from collections.abc import Iterable, Iterator
 
-from chainchat.chain.configuration import Member
+from chainchat.chain.configuration import Life, Member
 from chainchat.chain.effects import Report, Send
-from chainchat.chain.membership.evidence import Life
 from chainchat.chain.membership.histories import Histories
-from chainchat.chain.membership.record import Status
 from chainchat.chain.membership.state import Decision
 from chainchat.chain.messages import ClockReading, Ping, Pong
+from chainchat.chain.record import Status
 
 
 class Hearing(Histories):

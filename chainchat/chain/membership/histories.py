@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Distrust, Report
-from chainchat.chain.membership.record import was_set_back
 from chainchat.chain.membership.state import Decision, State
 from chainchat.chain.messages import EntryId, Held, Pong
+from chainchat.chain.record import was_set_back
 
 
 class Histories(State):

@@ -11,10 +11,10 @@ from chainchat.chain.effects import Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.deciding import Deciding
 from chainchat.chain.membership.proposals import extended
-from chainchat.chain.membership.record import Status
 from chainchat.chain.membership.seals import Sealing
 from chainchat.chain.membership.state import Decision, Seal
 from chainchat.chain.messages import Declined, Vote
+from chainchat.chain.record import Status
 
 
 class Joining(Deciding):

@@ -37,7 +37,6 @@ from collections.abc import Iterator
 from chainchat.chain.configuration import Address, Configuration, Member
 from chainchat.chain.effects import Report, Send
 from chainchat.chain.membership.proposing import Proposing
-from chainchat.chain.membership.record import Status
 from chainchat.chain.membership.state import Copy, Decision, OwnLog, Seal
 from chainchat.chain.messages import (
     Abort,
@@ -50,6 +49,7 @@ from chainchat.chain.messages import (
     Propose,
     Voted,
 )
+from chainchat.chain.record import Status
 
 __all__ = ["Copy", "Decision", "Membership", "OwnLog", "Received", "Seal"]
 

@@ -11,10 +11,10 @@ from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Report, Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.proposals import resumed, shrunk
-from chainchat.chain.membership.record import Status
 from chainchat.chain.membership.state import Copy, Decision
 from chainchat.chain.membership.voting import Voting
 from chainchat.chain.messages import Abort, Decided, Propose, Vote, Voted
+from chainchat.chain.record import Status
 
 
 class Proposing(Voting):

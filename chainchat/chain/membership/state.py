@@ -9,17 +9,17 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Address, Configuration, Member
+from chainchat.chain.configuration import Address, Configuration, Life, Member
 from chainchat.chain.effects import Distrust, Excluded, Report, Save, Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.clocks import Clocks
 from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE, Departures
-from chainchat.chain.membership.evidence import Evidence, Life
+from chainchat.chain.membership.evidence import Evidence
 from chainchat.chain.membership.presence import Presence
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.membership.seals import Patience, Sealing
 from chainchat.chain.membership.whereabouts import Whereabouts
 from chainchat.chain.messages import EntryId, Vote
+from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import Timing
 
 MOST_COMPLAINTS = 64

@@ -11,10 +11,10 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.joining import Joining
-from chainchat.chain.membership.record import Status
 from chainchat.chain.membership.state import Copy, Decision
 from chainchat.chain.membership.whereabouts import UNREACHED
 from chainchat.chain.messages import Decided, Declined, Propose, Vote, Voted
+from chainchat.chain.record import Status
 
 
 class Voting(Joining):
