@@ -85,7 +85,7 @@ def test_what_was_answered_long_ago_keeps_nobody_from_serving(house):
         house.later(2 * SUSPECT_AFTER)
         assert house["middle"].readiness.serving
         assert house["middle"].readiness.confirms
-    assert not house["middle"]._waiting
+    assert house["middle"]._pending.idle
 
 
 def test_a_read_without_a_lease_waits_until_an_entry_has_come_through(house):
