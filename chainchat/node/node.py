@@ -356,15 +356,19 @@ class Node:
         """
         match message:
             case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
-                self._guarded(self._note, sender, message)
+                self._note(sender, message)
             case _:
                 self._decide(lambda: self._engine.receive(sender, message), sender)
 
     def _note(self, sender: str, message: ChainMessage) -> None:
+        if self._stopped:
+            return
         try:
             self._engine.note(sender, message)
         except BadMessageError as error:
             self._network.distrust(sender, str(error))
+        except Exception as error:
+            self._end(error)
         if self._engine.due:
             self.wake()
 
@@ -377,8 +381,13 @@ class Node:
 
     def _turn(self) -> None:
         self._turn_call = None
+        if self._stopped:
+            return
         self.in_turn = True
-        self._guarded(self._carry_out_turn)
+        try:
+            self._carry_out_turn()
+        except Exception as error:
+            self._end(error)
         self.in_turn = False
 
     def slice(self, seconds: float) -> Slice:
@@ -394,7 +403,8 @@ class Node:
             if self.audience.hear():
                 clock.part("hearing")
             self._hearing = False
-        self._pending.note_time(self._clock.seconds)
+        if self._pending.untimed:
+            self._pending.note_time(self._clock.seconds())
         for effect in engine.turn():
             self._perform(effect)
         clock.part("chain")
@@ -433,7 +443,7 @@ class Node:
             self.turn_clock.part("lending")
 
     def _tell_clients(self) -> None:
-        room_again = self._pending.has_room_again()
+        room_again = self._pending.congested and self._pending.has_room_again()
         if self.audience is not None:
             if room_again:
                 self.audience.room_again()
@@ -472,8 +482,11 @@ class Node:
         try:
             action(*arguments)
         except Exception as error:
-            self.stop()
-            self._fail(error)
+            self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        self.stop()
+        self._fail(error)
 
     def _decide(self, decision: Callable[[], Iterable[Effect]], sender: str = "") -> None:
         """Carry out what follows from one input; ``sender``: of the message that it was."""

@@ -44,11 +44,12 @@ class Pending:
 
     Attributes:
         congested: True from when too many are on their way until enough of them are answered.
+        untimed: True if something was submitted since ``note_time`` was called.
     """
 
     def __init__(self, replica: Replica, limits: PendingLimits = USUAL_PENDING) -> None:
         """None yet; ``replica`` knows what is on its way."""
-        self.congested = False
+        self.congested = self.untimed = False
         self._replica = replica
         self._limits = limits
         self._repliers: dict[int, Replied] = {}
@@ -65,18 +66,17 @@ class Pending:
 
     def submitted(self, number: int, replied: Replied | None) -> None:
         """A request was submitted; ``replied`` takes its results."""
-        self._newest = number
+        self._newest, self.untimed = number, True
         replica, limits = self._replica, self._limits
         if replica.pending > limits.requests or replica.pending_octets > limits.octets:
             self.congested = True
         if replied is not None:
             self._repliers[number] = replied
 
-    def note_time(self, seconds: Callable[[], float]) -> None:
+    def note_time(self, now: float) -> None:
         """A turn begins: what was submitted since the last one waits from now on."""
-        noted = self._waiting[-1][0] if self._waiting else 0
-        if noted < self._newest and self._replica.pending:
-            self._waiting.append((self._newest, seconds()))
+        self.untimed = False
+        self._waiting.append((self._newest, now))
 
     def answered(self, number: int, results: Sequence[Result]) -> None:
         """A request was applied here."""
@@ -88,8 +88,6 @@ class Pending:
 
     def has_room_again(self) -> bool:
         """End the congestion, if there is room; True if this has ended it."""
-        if not self.congested:
-            return False
         replica, limits = self._replica, self._limits
         requests, octets = replica.pending / limits.requests, replica.pending_octets / limits.octets
         self.congested = max(requests, octets) >= limits.again
