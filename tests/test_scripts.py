@@ -245,6 +245,11 @@ def test_a_complete_environment_is_left_alone(fake):
     assert fake.installed() == [""]
 
 
+def test_the_command_does_not_hold_the_lock(fake):
+    command = ("sh", "-c", 'flock --nonblock "$1" echo free', "sh", fake.folder / "bin/venv")
+    assert fake.venv(*command).stdout == "free\n"
+
+
 def test_the_command_keeps_the_process_id_so_that_a_signal_reaches_it(fake, tmp_path):
     fake.venv()
     command = ["bash", fake.folder / "bin/venv", "sh", "-c", "echo $$"]
@@ -289,11 +294,17 @@ def test_when_pip_fails_its_last_lines_are_shown_and_the_next_run_goes_on(fake):
         *map(str, range(81, 101)),
         f"installing failed; all that pip said is in {fake.folder}/.venv.log",
     ]
+    assert (fake.folder / ".venv.log").read_text().startswith("1\n2\n")
     assert "making" not in fake.venv().stderr
     assert fake.installed() == ["", ""]
 
 
-def test_a_run_that_was_killed_is_waited_for_and_repeated_from_the_start(fake, tmp_path):
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_run_that_was_killed_is_waited_for_and_repeated_from_the_start(fake, tmp_path, complete):
+    if complete:
+        fake.venv()
+        fake.calls.unlink()
+        (fake.folder / "pyproject.toml").write_text("changed")
     released = tmp_path / "released"
     os.mkfifo(released)
     slow = fake.options(FAKE_PIP=f'read line <"{released}"')
