@@ -49,5 +49,5 @@ def _search(name: str) -> Search:
     run_seed = partial(run, watch_votes=name == "ForgetsVotes")
     seeds: Iterable[int] = range(SEEDS_TO_CATCH)
     if story:
-        seeds = sorted(seeds, key=lambda seed: opening(seed) is not story)
+        seeds = sorted(seeds, key=lambda seed: opening(seed) != story)
     return run_seed, seeds, ""
