@@ -382,10 +382,10 @@ class Link(amp.AMP):
     # --- the transport has more to send than it should, or no more
 
     def pauseProducing(self) -> None:
-        self._links.paused(self, paused=True)
+        self._links.full(self, full=True)
 
     def resumeProducing(self) -> None:
-        self._links.paused(self, paused=False)
+        self._links.full(self, full=False)
 
     def stopProducing(self) -> None:
         pass

@@ -127,10 +127,10 @@ class Receiver(Protocol):
     def receive(self, sender: str, message: Message) -> None:
         """A message came from ``sender``."""
 
-    def paused(self, position: str, *, paused: bool) -> None:
+    def full(self, position: str, *, full: bool) -> None:
         """Whether more stands unsent to ``position`` than should."""
 
-    def copy_paused(self, position: str, *, paused: bool) -> None:
+    def copy_full(self, position: str, *, full: bool) -> None:
         """The same on the copy lane."""
 
 
@@ -541,7 +541,7 @@ class Links:
             self._asides.end(position)
             return
         if link.lane == COPY:
-            self._receiver.copy_paused(position, paused=False)
+            self._receiver.copy_full(position, full=False)
             fetch = self._first_fetch.pop(position, None)
             if fetch is not None:
                 link.send(fetch)
@@ -632,15 +632,15 @@ class Links:
             if lane == CHAIN and link.peer is not None and link.peer.member.id == node_id:
                 yield link.peer.member
 
-    def paused(self, link: Link, *, paused: bool) -> None:
+    def full(self, link: Link, *, full: bool) -> None:
         """A link's transport is full, or empty again."""
         if link.peer is None or self._receiver is None or link.lane == MEMBERSHIP:
             return
         position = link.peer.member.position
         if self._links.get((position, link.lane)) is link:
             receiver = self._receiver
-            tell = receiver.copy_paused if link.lane == COPY else receiver.paused
-            tell(position, paused=paused)
+            tell = receiver.copy_full if link.lane == COPY else receiver.full
+            tell(position, full=full)
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
         """Log what is wrong with a peer, once a minute for each host and kind of complaint."""

@@ -16,6 +16,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from chainchat.chain.log import fitting, place_of, size
 from chainchat.chain.messages import (
     UNDECODABLE,
     Entry,
@@ -23,7 +24,6 @@ from chainchat.chain.messages import (
     decode_entries,
     encode_entries,
 )
-from chainchat.chain.replica import fitting, place_of, size
 from chainchat.storage import checkpoints, wal
 from chainchat.storage.checkpoints import Checkpoints
 from chainchat.storage.checksums import checked, unchecked

@@ -13,7 +13,8 @@ from membership_house import (
     reach,
 )
 
-from chainchat.chain.membership.membership import Membership, Report
+from chainchat.chain.effects import Report
+from chainchat.chain.membership.membership import Membership
 from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong, Propose
 

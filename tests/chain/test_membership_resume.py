@@ -24,7 +24,8 @@ from membership_house import (
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.membership.membership import Copy, Membership, Report, Save
+from chainchat.chain.effects import Report, Save
+from chainchat.chain.membership.membership import Copy, Membership
 from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Vote, Voted
 

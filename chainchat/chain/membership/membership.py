@@ -39,10 +39,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Address, Configuration, Member
+from chainchat.chain.effects import Distrust, Excluded, Report, Save, Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.clocks import Clocks
-from chainchat.chain.membership.departures import LONGEST_PAUSE, Departures
-from chainchat.chain.membership.evidence import PINGS_PER_SUSPICION, Evidence, Life
+from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE, Departures
+from chainchat.chain.membership.evidence import Evidence, Life
 from chainchat.chain.membership.presence import Presence
 from chainchat.chain.membership.proposals import extended, resumed, shrunk
 from chainchat.chain.membership.record import Record, Status, was_set_back
@@ -61,30 +62,10 @@ from chainchat.chain.messages import (
     Vote,
     Voted,
 )
-from chainchat.chain.replica import Send
-
-JOIN_PATIENCE = 1.0
-"""Of ``suspect_after``: how long a join may take before the head gives it up."""
+from chainchat.chain.timing import Timing
 
 MOST_COMPLAINTS = 64
 """Complaints that are told in one configuration."""
-
-
-class Save(Struct, frozen=True):
-    """Write the record; on disk before the next effect."""
-
-    record: Record
-
-
-class Report(Struct, frozen=True):
-    """Tell the operator; ``alarm``: something is as it should not be."""
-
-    text: str
-    alarm: bool = False
-
-
-class Excluded(Struct, frozen=True):
-    """The chain goes on without this life: it has to end, and a new one to begin as a learner."""
 
 
 class Seal(Struct, frozen=True):
@@ -93,20 +74,14 @@ class Seal(Struct, frozen=True):
     learner: Member
 
 
-class TwoHistories(Struct, frozen=True):
-    """A member of this chain knows other entries to be committed: have no more to do with it."""
-
-    sender: str
-    text: str
-
-
 class Copy(Struct, frozen=True):
     """Copy the log's missing end from the node at a position, before the chain is resumed."""
 
     source: str
 
 
-Effect = Save | Send | Report | Excluded | Seal | Copy | TwoHistories
+Decision = Save | Send | Report | Excluded | Distrust | Seal | Copy
+"""What membership wants done: effects, and what it says to other parts of the engine."""
 
 Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
 """What is said about configurations."""
@@ -166,6 +141,7 @@ class Membership:
         known: Iterable[str] = (),
         places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
+        free_departures: int = FREE,
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,
         refusal_is_death: bool = True,
@@ -182,6 +158,7 @@ class Membership:
             known: all positions that ``chain.ini`` names, spares too.
             places: where ``chain.ini`` has them: an operator's word that a node has moved.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            free_departures: see ``Departures``.
             wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
             first_nonce: see ``Evidence``.
             refusal_is_death: see ``Evidence``.
@@ -191,18 +168,18 @@ class Membership:
         self.me = me
         self.record = record
         self.founding = record.founding or founding
+        self._timing = Timing(suspect_after)
         self.evidence = Evidence(
-            suspect_after, first_nonce=first_nonce, refusal_is_death=refusal_is_death
+            self._timing, first_nonce=first_nonce, refusal_is_death=refusal_is_death
         )
         self.clocks = Clocks()
         self._lives: list[Life] = []
         self._lives_of: Configuration | None = None
         self.own = own
-        self._suspect_after = suspect_after
         self._known = frozenset(known)
         self._whereabouts = Whereabouts(dict(places or {}))
-        self._presence = Presence(suspect_after)
-        self._departures = Departures(longest_pause)
+        self._presence = Presence(self._timing)
+        self._departures = Departures(longest_pause, free_departures)
         self._new_identity = new_identity
         self._compared: set[tuple[str, Life]] = set()
         """By position, the lives whose history was compared in this configuration."""
@@ -217,7 +194,7 @@ class Membership:
         """When a join may be proposed again."""
         self._declines: dict[str, str] = {}
         """Why a learner was not let in, by position; of this configuration."""
-        self._patience = Patience(suspect_after)
+        self._patience = Patience(self._timing)
         self._older = False
         """*not set back*: whether this disk was."""
         self._first_ping = self.evidence.newest_nonce + 1
@@ -344,7 +321,7 @@ class Membership:
 
     # --- inputs
 
-    def tick(self, now: float) -> Iterator[Effect]:
+    def tick(self, now: float) -> Iterator[Decision]:
         """Every tenth of ``suspect_after``: ping everybody, repeat what may have got lost."""
         self._notice_pause(now)
         if self._began is None:
@@ -362,7 +339,7 @@ class Membership:
 
     def linked(
         self, position: str, member: Member, now: float, its: Held | None = None
-    ) -> Iterator[Effect]:
+    ) -> Iterator[Decision]:
         """A connection is there, whose other end says that it is ``member``. It proves nothing.
 
         ``its``: what it says that it holds. A difference is told; what follows from it, is judged
@@ -377,7 +354,7 @@ class Membership:
 
     def reached(
         self, position: str, address: Address, member: Member, now: float
-    ) -> Iterator[Effect]:
+    ) -> Iterator[Decision]:
         """*source*: this node dialled ``address``, and ``member``, at ``position``, answered.
 
         A later life or another disk at a member's own address proves that the member is dead, if
@@ -393,7 +370,7 @@ class Membership:
         yield from self._release(position, address, member)
         yield from self._act(now)
 
-    def _release(self, position: str, address: Address, member: Member) -> Iterator[Effect]:
+    def _release(self, position: str, address: Address, member: Member) -> Iterator[Decision]:
         """At the founding: drop a vote for a life whose disk is gone, so that it can be founded.
 
         If that had decided, nothing can have been confirmed since without this node, which holds
@@ -415,7 +392,7 @@ class Membership:
             self._presence.forget(position)
             self._whereabouts.forget(position)
 
-    def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Effect]:
+    def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Decision]:
         """A port at which the node at ``position`` may be refuses connections.
 
         *source*: the member is dead if that is its own address, this node has reached that very
@@ -438,7 +415,7 @@ class Membership:
         self.evidence.died(member.life, now)
         yield from self._act(now)
 
-    def receive(self, sender: str, message: Received, now: float) -> Iterator[Effect]:
+    def receive(self, sender: str, message: Received, now: float) -> Iterator[Decision]:
         """Take a message in.
 
         Args:
@@ -469,7 +446,7 @@ class Membership:
                 if self._proposal == message.vote:
                     yield from self._was_declined(message, now)
 
-    def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Effect]:
+    def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Decision]:
         """Tail: the learner for which it is sealed has the whole log on its disk."""
         self._notice_pause(now)
         sealing = self._sealing
@@ -488,7 +465,7 @@ class Membership:
         epoch, identity = self.configuration.epoch, self.configuration.identity
         return Send(position, Ping(self.me, nonce, epoch, clocks, identity))
 
-    def _greet(self, now: float) -> Iterator[Effect]:
+    def _greet(self, now: float) -> Iterator[Decision]:
         """Ask the members of a new configuration at once for their first confirmation.
 
         Until it comes, a proof of their death would not be fresh.
@@ -512,7 +489,7 @@ class Membership:
         """What was not heard during a pause of this node's own is nobody's silence."""
         before, self._busy = self._busy, now
         if before is not None:
-            missed = now - before - 2 * self._suspect_after / PINGS_PER_SUSPICION
+            missed = now - before - self._timing.pause
             if missed > 0:
                 self.evidence.stood_still(missed, now)
 
@@ -528,7 +505,7 @@ class Membership:
         self.evidence.doubt()
         self._doubts = why
 
-    def _tell_of_clocks(self, now: float) -> Iterator[Effect]:
+    def _tell_of_clocks(self, now: float) -> Iterator[Decision]:
         if self._doubts:
             yield Report(f"{self._doubts}; what was known of the others is asked for again")
             self._doubts = ""
@@ -595,7 +572,7 @@ class Membership:
             return False
         return not (epoch + 1 > ping.epoch and ping.member.life in self._tried)  # *tried*
 
-    def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Effect]:
+    def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Decision]:
         self._presence.answered(sender, pong)
         to_me = pong.answers == self.me.life and self._is_of_interest(sender, pong.member)
         if to_me:
@@ -614,7 +591,7 @@ class Membership:
         configuration = self.configuration
         return Held(configuration.epoch, configuration.identity, self.own.committed)
 
-    def _compare_held(self, sender: str, its: Held) -> Iterator[Effect]:
+    def _compare_held(self, sender: str, its: Held) -> Iterator[Decision]:
         """*one history*: whether a node that has just been linked is of another chain."""
         if self.configuration.is_another(its.epoch, its.identity):
             yield from self.complain(
@@ -632,7 +609,7 @@ class Membership:
         known = theirs.seq <= self.own.committed.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
-    def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Effect]:
+    def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Decision]:
         """*one history*: of two nodes, the one that knows more to be committed can tell.
 
         Once on each link and in each configuration: what follows is checked as it comes.
@@ -651,7 +628,8 @@ class Membership:
         )
         both = self.configuration.has(self.me.life) and self.configuration.has(pong.member.life)
         if both and pong.configuration == self.configuration:
-            yield TwoHistories(sender, text)  # of what is said by one, no other needs to stop
+            # What one says of itself stops nobody else.
+            yield Distrust(sender, f"ALARM: {text}")
         else:
             yield from self.complain(f"ALARM: {text}")
 
@@ -674,7 +652,7 @@ class Membership:
 
     # --- the proposer
 
-    def _act(self, now: float) -> Iterator[Effect]:
+    def _act(self, now: float) -> Iterator[Decision]:
         """Propose what is this node's to propose now, or complete what a dead proposer began."""
         if self._older:
             return
@@ -704,11 +682,11 @@ class Membership:
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
-            and now - self._proposed_at > JOIN_PATIENCE * self._suspect_after
+            and now - self._proposed_at > self._timing.join_patience
         ):
             self._give_up(self._proposal, now)
 
-    def _was_declined(self, declined: Declined, now: float) -> Iterator[Effect]:
+    def _was_declined(self, declined: Declined, now: float) -> Iterator[Decision]:
         """The tail does not let a learner in now. Its operator has to hear why."""
         newcomer = declined.vote.configuration.members[-1].position
         self._give_up(declined.vote, now, declined.sealed)
@@ -763,7 +741,7 @@ class Membership:
         A sole member needs nobody's vote. If its data are of another day, the others know more, and
         any of them may be the chain by now, a spare too.
         """
-        late = self._began is not None and now - self._began >= self._suspect_after
+        late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})
 
     def _extended(self, now: float) -> Configuration | None:
@@ -779,7 +757,7 @@ class Membership:
         free = {p: pong for p, pong in pongs.items() if not self._departures.wait(p, now)}
         return extended(base, free, asked, self._turned_down)
 
-    def _canvass(self, proposal: Vote, now: float) -> Iterator[Effect]:
+    def _canvass(self, proposal: Vote, now: float) -> Iterator[Decision]:
         """Ask for the votes that are missing; decide at once if there are none to ask for."""
         if self._electors(proposal) <= self._voters:
             if change(self.configuration, proposal.configuration) is Change.JOIN:
@@ -800,7 +778,7 @@ class Membership:
             if member.position in base and member.position != vote.proposer.position
         }
 
-    def _count(self, sender: str, voted: Voted, now: float) -> Iterator[Effect]:
+    def _count(self, sender: str, voted: Voted, now: float) -> Iterator[Decision]:
         """A vote came in; with the last one the proposal is decided."""
         if voted.vote != self._proposal:
             # Whoever holds a vote waits for an answer, also from a life that knows nothing of it.
@@ -830,7 +808,7 @@ class Membership:
         if self._electors(voted.vote) <= self._voters:
             yield from self._decide(now)
 
-    def _decide(self, now: float) -> Iterator[Effect]:
+    def _decide(self, now: float) -> Iterator[Decision]:
         """The write of the record is the decision; only then does anybody hear of it."""
         assert self._proposal is not None
         configuration = self._proposal.configuration
@@ -852,13 +830,13 @@ class Membership:
             f"this one ends with {self.own.last}{has}. They cannot be in one chain"
         )
 
-    def apart(self, position: str, theirs: EntryId) -> Iterator[Effect]:
+    def apart(self, position: str, theirs: EntryId) -> Iterator[Report]:
         """The node at ``position`` has an entry in the way of what this log holds."""
         yield from self.complain(self._apart(position, theirs))
 
     # --- the voter
 
-    def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Effect]:
+    def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Decision]:
         """Vote, if it is made on the configuration held here and nothing speaks against it."""
         vote, held = proposal.vote, self.record.vote
         if self._older or sender != vote.proposer.position:
@@ -893,7 +871,7 @@ class Membership:
             yield from self._vote(vote)
             yield from self._copy_for_resume(proposal)
 
-    def _copy_for_resume(self, proposal: Propose) -> Iterator[Effect]:
+    def _copy_for_resume(self, proposal: Propose) -> Iterator[Decision]:
         """A disk may have lost the end of the log; a chain begins again only with whole ones.
 
         Else those who have the rest could die before they have given it to this node. It comes down
@@ -919,14 +897,14 @@ class Membership:
         whole = not self._whole.is_beyond(self.own.last)
         return self.resuming and (self._proposal is None or whole)
 
-    def _vote(self, vote: Vote) -> Iterator[Effect]:
+    def _vote(self, vote: Vote) -> Iterator[Decision]:
         """From here on this node is *locked*; its own proposal, if any, is never decided."""
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
         yield from self._send_vote(vote)
 
-    def _send_vote(self, vote: Vote) -> Iterator[Effect]:
+    def _send_vote(self, vote: Vote) -> Iterator[Decision]:
         """*source*: to its proposer, or a later life of that, but to no copy of its disk.
 
         A copy would say in all innocence that it decided nothing.
@@ -956,7 +934,7 @@ class Membership:
         """Whether a life that was not reached keeps this node from a vote for ``suspect_after``."""
         if self._unreached is None or self._unreached[0] != vote:
             self._unreached = vote, now
-        return now - self._unreached[1] > self._suspect_after
+        return now - self._unreached[1] > self._timing.suspect_after
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
         """Why this node cannot vote for it; empty if it can."""
@@ -1000,7 +978,7 @@ class Membership:
                 return "it does not follow from the configuration here"
         return ""
 
-    def complain(self, text: str) -> Iterator[Effect]:
+    def complain(self, text: str) -> Iterator[Report]:
         """Say it once in a configuration, not with every tick."""
         if text not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
             self._complaints.add(text)
@@ -1008,14 +986,14 @@ class Membership:
 
     # --- the tail that lets a learner in
 
-    def _seal(self, vote: Vote, now: float) -> Iterator[Effect]:
+    def _seal(self, vote: Vote, now: float) -> Iterator[Decision]:
         """Take no more entries until the learner has all; the vote follows (``synced``)."""
         since = now if self._sealing is None else self._sealing.since
         seconds = self._patience.seconds(vote.configuration.tail)
         self._sealing = Sealing(vote, since, seconds)
         yield Seal(self._sealing.learner)
 
-    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Effect]:
+    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Decision]:
         """The learner took too long: the chain goes on without it, and waits longer next time."""
         self._patience.grows(sealing.learner.position)
         self._sealing = None
@@ -1028,7 +1006,7 @@ class Membership:
 
     # --- a dead proposer's proposal
 
-    def _complete(self, now: float) -> Iterator[Effect]:
+    def _complete(self, now: float) -> Iterator[Decision]:
         """Adopt what was voted for, if nobody else can have seen it fail (rule 8).
 
         The proposer is dead, and died without excluding this node; there is no other voter. So
@@ -1047,7 +1025,7 @@ class Membership:
 
     # --- everybody
 
-    def _learn(self, configuration: Configuration, now: float) -> Iterator[Effect]:
+    def _learn(self, configuration: Configuration, now: float) -> Iterator[Decision]:
         """*newest*: go on to a configuration that was decided."""
         mine = self.configuration
         if configuration.epoch == mine.epoch and configuration != mine:
@@ -1072,7 +1050,7 @@ class Membership:
         voted = vote is not None and vote.configuration == configuration
         return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
 
-    def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Effect]:
+    def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Decision]:
         """*not set back*: the same of another's disk, for an alarm at both.
 
         Who is asked after this configuration was decided has voted for it before.
@@ -1086,7 +1064,7 @@ class Membership:
                 f"neither that nor its vote for it, but {its}"
             )
 
-    def _adopt(self, configuration: Configuration) -> Iterator[Effect]:
+    def _adopt(self, configuration: Configuration) -> Iterator[Decision]:
         """A configuration was decided.
 
         Make it durable, and drop what belonged to the one before.
@@ -1098,7 +1076,7 @@ class Membership:
         self._tried = set()
         self._complaints = set()
         self._compared = set()
-        self._patience, self._declines = Patience(self._suspect_after), {}
+        self._patience, self._declines = Patience(self._timing), {}
         self._unreached = None
         self._older = False
         yield self._save(configuration=configuration)
@@ -1112,7 +1090,7 @@ class Membership:
         if was_member and self.status is Status.LEARNER:
             yield Excluded()
 
-    def _note_departures(self, left_out: Iterable[str]) -> Iterator[Effect]:
+    def _note_departures(self, left_out: Iterable[str]) -> Iterator[Decision]:
         """Whoever falls out again and again is not let in again at once."""
         now = self._busy or 0.0
         for position in sorted(left_out):
