@@ -30,7 +30,7 @@ from chainchat.chain import copying
 from chainchat.chain.configuration import Address, Configuration, Member, Role
 from chainchat.chain.copying import Apart, Learner, Sponsor, Take
 from chainchat.chain.early import ChainMessage, EarlyMessages
-from chainchat.chain.effects import Apply, Compare, Cut, Distrust, Effect, Excluded, Send
+from chainchat.chain.effects import Apply, Compare, Cut, Distrust, Effect, Excluded, Mark, Send
 from chainchat.chain.log import Log
 from chainchat.chain.membership import membership
 from chainchat.chain.membership.departures import LONGEST_PAUSE
@@ -241,8 +241,14 @@ class Engine:
     def tick(self) -> Iterator[Effect]:
         """Time has passed; to be called ``PINGS_PER_SUSPICION`` times in ``suspect_after``."""
         self.due = True
+        yield from self._mark()
         now = self._now()
         yield from self._decided(chain(self.membership.tick(now), self.learner.tick(now)))
+
+    def _mark(self) -> Iterator[Mark]:
+        """*kept*: for the next life, since clients were told of what is committed."""
+        if self.replica.committed > self._log.committed:
+            yield Mark(self.replica.committed)
 
     # --- messages
 

@@ -27,6 +27,7 @@ from chainchat.chain.effects import (
     Effect,
     Excluded,
     GivenUp,
+    Mark,
     Persist,
     Report,
     Save,
@@ -490,17 +491,11 @@ class Node:
         replica = self._engine.replica
         idle = replica.committed == replica.last.seq and not self._waiting
         self._write_pause.tick(replica.committed, idle=idle)
-        self._guarded(self._note_committed)
         self._guarded(self._look_at_disk)
         self._has_written = True  # a record, or a thread is done
         self._decide(self._engine.tick)
         self._tell_progress()
         self.wake()
-
-    def _note_committed(self) -> None:
-        """For the next life: what it must never cut off, though clients were told of it."""
-        if self._engine.replica.committed > self._storage.committed:
-            self._storage.write_committed(self._engine.replica.committed)
 
     def _look_at_disk(self) -> None:
         change = self._space.look()
@@ -575,6 +570,8 @@ class Node:
                 self._compare(effect)
             case Cut():
                 self._cut(effect.after)
+            case Mark():
+                self._storage.write_committed(effect.seq)
             case Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
                 self._look_at_configuration()

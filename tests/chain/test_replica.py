@@ -4,7 +4,7 @@ import pytest
 from replica_chain import NOW, THREE, Chain, opening
 
 from chainchat.chain import replica as replica_module
-from chainchat.chain.effects import Persist, Send
+from chainchat.chain.effects import Distrust, Persist, Send
 from chainchat.chain.log import FRAME_ENTRIES, fitting, size
 from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
 from chainchat.chain.replica import MAX_UNAPPLIED, DivergenceError, Replica

@@ -504,6 +504,7 @@ def test_nodes_that_come_to_different_states_part(house, monkeypatch):
     house.run()
     assert house.disks["tail"].newest_checkpoint().seq == 3
     house["tail"].receive("middle", StateDigest(1, 3, b"another"))
+    house.run()
     alarm = "ALARM: the state as of entry 3 differs from that of middle: this is a bug"
     assert house.distrusted == [("tail", "middle", alarm)]
     assert house["tail"].running
@@ -538,6 +539,7 @@ def test_a_checkpoint_is_written_over_several_turns_as_of_where_it_was_begun(mon
 def test_a_digest_that_comes_before_the_own_is_compared_when_that_is_there(house, monkeypatch):
     monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
     house["tail"].receive("middle", StateDigest(1, 3, b"another"))
+    house.run()
     for _ in range(2):
         house.say("head")
     with lines_logged() as lines:

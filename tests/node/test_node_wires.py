@@ -105,6 +105,6 @@ def test_what_came_early_on_a_connection_that_ended_is_forgotten(house):
     node = house["tail"]
     last = house.disks["tail"].last
     node.receive("middle", Forward(2, last, (), 0))
-    assert node._early._kept
+    assert node._engine._early._kept
     house.bounce("middle", "tail")
-    assert not node._early._kept
+    assert not node._engine._early._kept

@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
-from chainchat.chain.effects import Persist
+from chainchat.chain.effects import Effect, Persist
 from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, Message
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
-from chainchat.node.node import AnyEffect, Node, Replied, begin_life
+from chainchat.node.node import Node, Replied, begin_life
 from chainchat.storage.interface import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
@@ -501,7 +501,7 @@ class TracedNode(Node):
         """The machine that it runs on."""
         return self.world.machine(self.me.host)
 
-    def _perform(self, effect: AnyEffect) -> None:
+    def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Persist) and self.configuration.head == self.me.position:
             for told in self.world.on_numbered:
                 told(self, effect.entries)
