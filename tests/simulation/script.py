@@ -90,7 +90,12 @@ class Script:
     @property
     def at_once(self) -> bool:
         """True for a story that begins before the chain is founded."""
-        return "run until serving" not in self.commands
+        return self.commands[0].startswith("found ")
+
+    @property
+    def founding(self) -> tuple[str, ...]:
+        """The nodes that found the chain, in their order."""
+        return tuple(self.commands[0].partition(" with ")[0].split()[1:])
 
     @property
     def refusals(self) -> str:
@@ -111,6 +116,7 @@ class Play:
         cast: who plays whom: a position by the name that the story gives it.
         moments: what ``remember`` has noted, true time.
         ended: whether something that was awaited did not come.
+        epoch: what ``remember the epoch`` has noted.
     """
 
     script: Script
@@ -118,6 +124,7 @@ class Play:
     cast: dict[str, str] = field(default_factory=dict)
     moments: dict[str, float] = field(default_factory=dict)
     ended: bool = False
+    epoch: int = 0
 
     def __post_init__(self) -> None:
         """At first everybody plays the position of the same name."""
@@ -186,17 +193,6 @@ def command(pattern: str) -> Callable[[Handler], Handler]:
 # --- what a story waits for
 
 
-@command(r"(await|expect|wait for) (.*?)(?: within TIME)?")
-def _await(play: Play, match: re.Match[str]) -> Plot:
-    """``await``: else the story ends. ``expect``: else it fails. ``wait for``: it goes on."""
-    verb, what, within = match.groups()
-    came = yield _awaited(play, what, within)
-    if not came:
-        play.stage.require(verb != "expect", f"{play.script.name}: not in time: {what}")
-        play.stage.say_that(f"{what}: not in time")
-        play.ended = verb == "await"
-
-
 def _awaited(play: Play, what: str, within: str | None) -> Awaited:
     for pattern, make in AWAITED:
         match = pattern.fullmatch(what)
@@ -253,6 +249,10 @@ def _wait_until(play: Play, match: re.Match[str]) -> Plot:
 
 @command(r"run until serving")
 def _run_until_serving(play: Play, _: re.Match[str]) -> Plot:
+    return _until_serving(play)
+
+
+def _until_serving(play: Play) -> Plot:
     came = yield Fact(play.stage.is_serving, within=5.0)
     play.stage.require(came, f"{play.script.name}: they do not serve")
 
@@ -265,6 +265,14 @@ def _found(play: Play, _: re.Match[str]) -> None:
     play.stage.found()
 
 
+@command(r"chain NAMES")
+def _chain(play: Play, _: re.Match[str]) -> Plot:
+    """The same, and the story begins when they serve."""
+    play.stage.found()
+    yield from _until_serving(play)
+    play.stage.begins_now()
+
+
 @command(r"refusals (may prove nothing|prove nothing)")
 def _refusals(_: Play, __: re.Match[str]) -> None:
     """It is about the whole run; see ``Script.refusals``."""
@@ -275,6 +283,31 @@ def _any_order(play: Play, match: re.Match[str]) -> None:
     names = match[1].split()
     played = play.who(match[1])
     play.cast |= zip(names, play.stage.random.sample(played, len(played)), strict=True)
+
+
+@command(r"any one NAMES")
+def _any_one(play: Play, match: re.Match[str]) -> None:
+    """Any of them plays the first; the others play the other members, in their order."""
+    first = match[1].split()[0]
+    chosen_one = play.stage.random.choice(play.who(match[1]))
+    names = [name for name in ("head", "middle", "tail") if name != first]
+    others = [position for position in play.stage.members if position != chosen_one]
+    play.cast |= {first: chosen_one, **dict(zip(names, others, strict=True))}
+
+
+@command(r"end if there is a spare")
+def _end_if_spare(play: Play, _: re.Match[str]) -> None:
+    play.ended = bool(play.stage.spares)
+
+
+@command(r"remember the epoch")
+def _remember_epoch(play: Play, _: re.Match[str]) -> None:
+    play.epoch = play.stage.epoch
+
+
+@command(r"expect the same epoch")
+def _expect_epoch(play: Play, _: re.Match[str]) -> None:
+    play.stage.require(play.stage.epoch == play.epoch, f"{play.script.name}: another epoch")
 
 
 @command(r"show")
@@ -291,6 +324,17 @@ def _say(play: Play, match: re.Match[str]) -> None:
 @command(r"read NAME at NAME")
 def _read(play: Play, match: re.Match[str]) -> None:
     play.stage.read(match[1], play.cast[match[2]])
+
+
+@command(r"(await|expect|wait for) (.*?)(?: within TIME)?")
+def _await(play: Play, match: re.Match[str]) -> Plot:
+    """``await``: else the story ends. ``expect``: else it fails. ``wait for``: it goes on."""
+    verb, what, within = match.groups()
+    came = yield _awaited(play, what, within)
+    if not came:
+        play.stage.require(verb != "expect", f"{play.script.name}: not in time: {what}")
+        play.stage.say_that(f"{what}: not in time")
+        play.ended = verb == "await"
 
 
 # --- what happens to the network
@@ -367,6 +411,12 @@ def _force(play: Play, match: re.Match[str]) -> None:
 @command(r"pause NAME for TIME")
 def _pause(play: Play, match: re.Match[str]) -> None:
     play.stage.pause(play.cast[match[1]], play.time(match[2]))
+
+
+@command(r"pause NAME until (?:TIME after )?NAME")
+def _pause_until(play: Play, match: re.Match[str]) -> None:
+    until = play.moments[match[3]] + play.time(match[2] or "0")
+    play.stage.pause(play.cast[match[1]], until - play.stage.now)
 
 
 @command(r"freeze NAME for TIME( unawares)?")

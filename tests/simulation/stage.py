@@ -218,6 +218,9 @@ class Stage:
     def begins(self, line: int) -> None:
         """A line of the story begins."""
 
+    def begins_now(self) -> None:
+        """What came before is not told."""
+
     def say_that(self, text: str) -> None:
         """A word to whoever reads the trace."""
         self._world.note(text)

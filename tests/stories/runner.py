@@ -22,7 +22,7 @@ from tests.simulation.mishaps import Mishaps
 from tests.simulation.script import Line, Script
 from tests.simulation.stage import Stage
 from tests.simulation.world import Host, TracedNode, World
-from tests.stories.words import DIGEST, chain, entry_of, words
+from tests.stories.words import DIGEST, FOLLOWED, chain, entry_of, words
 
 FORCED_EPOCH = 1_000
 """Where a node begins that an operator forces to go on alone. The product takes a later one."""
@@ -72,18 +72,17 @@ class StoryWorld(World):
         self._tell = tell
         super().__init__(
             0,
-            script.commands[0].split(" with ")[0].split()[1:],
+            script.founding,
             script.spares,
             node_class=StoryNode,
             refusal_is_death=script.refusals != "prove nothing",
             chance=Even(),
         )
         self.network.sending.append(self._sending)
-        self.on_applied.append(self._applied)
         self.on_record.append(self._recorded)
 
     def note(self, text: str) -> None:
-        self._tell(DIGEST.sub("", text))
+        self._tell(FOLLOWED.sub("writes", DIGEST.sub("", text)))
 
     def _step(self, host: Host) -> int:
         """The next life that there was not yet: a backup's come again."""
@@ -97,9 +96,6 @@ class StoryWorld(World):
         if not isinstance(message, Ping | Pong):
             held = "  (held back)" if (sender, to) in self.network.blocked else ""
             self.note(f"{sender} → {to}  {words(message)}{held}")
-
-    def _applied(self, node: Node, entries: Sequence[Entry]) -> None:
-        self.note(f"{node.me.host} applies {', '.join(entry_of(entry) for entry in entries)}")
 
     def _recorded(self, host: Host, before: Record | None, record: Record) -> None:
         if record.vote is not None and (before is None or before.vote != record.vote):
@@ -117,6 +113,10 @@ class StoryNode(TracedNode):
         epoch = its.epoch if its is not None else 0
         self.world.note(f"{position} → {self.me.host}  HELLO, life {member.origin}, epoch {epoch}")
         super().linked(position, member, its)
+
+    def _apply(self, entries: Sequence[Entry]) -> None:
+        self.world.note(f"{self.me.host} applies {', '.join(map(entry_of, entries))}")
+        super()._apply(entries)
 
 
 class Person:
@@ -196,7 +196,7 @@ class TextStage(Stage):
         self._script = script
         records = Records()
         checks = Checks(world, records, ())
-        ConfigurationChecks(world, checks)
+        ConfigurationChecks(world, checks, watch_votes=True)
         mishaps = Mishaps(world, checks)
         super().__init__(world, mishaps, script, at_once=True)
 
@@ -223,6 +223,9 @@ class TextStage(Stage):
 
     def begins(self, line: int) -> None:
         self._line = line
+
+    def begins_now(self) -> None:
+        self.trace.clear()
 
     def found(self) -> None:
         for position in self.world.founding:

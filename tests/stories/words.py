@@ -31,6 +31,9 @@ from chainchat.chat import commands
 DIGEST = re.compile(r" \([0-9a-f]{8}\)")
 """How the log names an entry's content. It would change with each change of an encoding."""
 
+FOLLOWED = re.compile(r"epoch \d+ \([^)]*\) is followed by .*; writes")
+"""What the log says again when writes go on."""
+
 
 def words(message: Message) -> str:
     """A message in words: its kind, and what it says."""
