@@ -134,9 +134,8 @@ class Play:
     def run(self) -> Plot:
         """All commands, one after another."""
         for number in chosen(self.script, self.stage.random.randrange):
-            line = self.script.lines[number]
             self.stage.begins(number)
-            steps = self._do(line.command, number)
+            steps = self._do(self.script.lines[number].command, number)
             if steps is not None:
                 yield from steps
             if self.ended:
@@ -161,22 +160,34 @@ class Play:
 
 def chosen(script: Script, choose: Callable[[int], int]) -> Iterator[int]:
     """The indexes of the lines to be played: of each ``either``, one branch."""
-    lines, at = script.lines, 0
-    while at < len(lines):
-        command = lines[at].command
-        if command == "either":
-            ends = [at]
-            while lines[ends[-1]].command != "end":
-                here = ends[-1] + 1
-                while lines[here].command not in ("or", "end"):
-                    here += 1
-                ends.append(here)
-            branch = choose(len(ends) - 1)
-            yield from (i for i in range(ends[branch] + 1, ends[branch + 1]) if lines[i].command)
-            at = ends[-1]
-        elif command:
+    commands = [line.command for line in script.lines]
+    return _chosen(commands, 0, len(commands), choose)
+
+
+def _chosen(
+    commands: Sequence[str], at: int, end: int, choose: Callable[[int], int]
+) -> Iterator[int]:
+    while at < end:
+        if commands[at] == "either":
+            marks = _branches(commands, at)
+            branch = choose(len(marks) - 1)
+            yield from _chosen(commands, marks[branch] + 1, marks[branch + 1], choose)
+            at = marks[-1]
+        elif commands[at]:
             yield at
         at += 1
+
+
+def _branches(commands: Sequence[str], at: int) -> list[int]:
+    """Where the branches of this ``either`` begin, and where the last of them ends."""
+    marks, depth = [at], 0
+    for here in range(at + 1, len(commands)):
+        depth += (commands[here] == "either") - (commands[here] == "end")
+        if depth < 0 or (depth == 0 and commands[here] == "or"):
+            marks.append(here)
+        if depth < 0:
+            break
+    return marks
 
 
 def command(pattern: str) -> Callable[[Handler], Handler]:
@@ -270,7 +281,7 @@ def _chain(play: Play, _: re.Match[str]) -> Plot:
     """The same, and the story begins when they serve."""
     play.stage.found()
     yield from _until_serving(play)
-    play.stage.begins_now()
+    yield from play.stage.until_it_begins()
 
 
 @command(r"refusals (may prove nothing|prove nothing)")

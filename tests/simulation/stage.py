@@ -189,7 +189,7 @@ class Stage:
     def _look(self) -> None:
         match self._awaited:
             case GoOn() as go_on:
-                self._look_at(all(self._goes_on(p, go_on.without) for p in go_on.these))
+                self._look_at(all(self._goes_on(position, go_on) for position in go_on.these))
             case Fact() as fact:
                 self._look_at(fact.holds())
 
@@ -199,12 +199,13 @@ class Stage:
         else:
             self._world.later(LOOK, self._look)
 
-    def _goes_on(self, position: str, without: tuple[str, ...]) -> bool:
+    def _goes_on(self, position: str, awaited: GoOn) -> bool:
         host = self._world.hosts[position]
         node = host.node
         if node is None or not node.taking_part:
             return False
-        if not set(without).isdisjoint(node.configuration.positions):
+        members = set(node.configuration.positions)
+        if not members.issuperset(awaited.these) or not members.isdisjoint(awaited.without):
             return False
         applied = host.disk.id_of(node.state.applied)
         return applied is not None and applied.epoch == node.configuration.epoch
@@ -218,8 +219,9 @@ class Stage:
     def begins(self, line: int) -> None:
         """A line of the story begins."""
 
-    def begins_now(self) -> None:
-        """What came before is not told."""
+    def until_it_begins(self) -> Plot:
+        """Wait, if this is to begin some time after the chain is there: here it has begun."""
+        yield from ()
 
     def say_that(self, text: str) -> None:
         """A word to whoever reads the trace."""

@@ -65,7 +65,7 @@ def _first_catch(name: str) -> tuple[int, str] | None:
         return _first_catch_of(run_two_histories, TWO_HISTORIES, name)
     if story == FILES:
         return _first_catch_of(partial(run, files=True), SEEDS_TO_CATCH, name)
-    seeds = sorted(range(SEEDS_TO_CATCH), key=lambda seed: opening(seed) is not story)
+    seeds = sorted(range(SEEDS_TO_CATCH), key=lambda seed: opening(seed) != story)
     with planted(name):
         for seed in seeds if story else range(SEEDS_TO_CATCH):
             try:

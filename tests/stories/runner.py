@@ -20,12 +20,15 @@ from tests.simulation.clients import Records
 from tests.simulation.configurations import ConfigurationChecks
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.script import Line, Script
-from tests.simulation.stage import Stage
+from tests.simulation.stage import Plot, Stage
 from tests.simulation.world import Host, TracedNode, World
-from tests.stories.words import DIGEST, FOLLOWED, chain, entry_of, words
+from tests.stories.words import chain, entry_of, shortened, words
 
 FORCED_EPOCH = 1_000
 """Where a node begins that an operator forces to go on alone. The product takes a later one."""
+
+CHAIN_AFTER = 0.5
+"""When a story begins that takes a chain for granted, seconds."""
 
 LONGEST = 60.0
 """When a story has to be over, seconds."""
@@ -82,7 +85,9 @@ class StoryWorld(World):
         self.on_record.append(self._recorded)
 
     def note(self, text: str) -> None:
-        self._tell(FOLLOWED.sub("writes", DIGEST.sub("", text)))
+        said = shortened(text)
+        if said:
+            self._tell(said)
 
     def _step(self, host: Host) -> int:
         """The next life that there was not yet: a backup's come again."""
@@ -191,6 +196,8 @@ class TextStage(Stage):
         """
         self.trace: dict[int, list[str]] = {}
         self._line = 0
+        self._began = 0.0
+        self._ended = False
         self._people: dict[str, Person] = {}
         self.world = world = StoryWorld(script, self._tell)
         self._script = script
@@ -201,8 +208,10 @@ class TextStage(Stage):
         super().__init__(world, mishaps, script, at_once=True)
 
     def _tell(self, text: str) -> None:
-        told = self.trace.setdefault(self._line, [])
-        told.append(f"{self.world.clock.now:7.3f}  {text}")
+        self._ended = self._ended or text == "the story ends"
+        if not self._ended:
+            told = self.trace.setdefault(self._line, [])
+            told.append(f"{self.world.clock.now - self._began:7.3f}  {text}")
 
     def _begin(self, members: tuple[str, ...]) -> None:
         super()._begin(members)
@@ -213,7 +222,6 @@ class TextStage(Stage):
         while self.over is None:
             self.world.run(self.world.clock.now + 0.1)
             self.require(self.now < LONGEST, f"{self._script.name} does not end")
-        self.trace[self._line].pop()  # that it ends is not to be told
         return tuple(
             Line(line.text, tuple(self.trace.get(number, ())))
             for number, line in enumerate(self._script.lines)
@@ -224,7 +232,10 @@ class TextStage(Stage):
     def begins(self, line: int) -> None:
         self._line = line
 
-    def begins_now(self) -> None:
+    def until_it_begins(self) -> Plot:
+        """Until each has heard the others more than once. The time of the trace begins here."""
+        yield CHAIN_AFTER - self.now
+        self._began = self.now
         self.trace.clear()
 
     def found(self) -> None:

@@ -24,7 +24,9 @@ def test_a_trace_is_the_same_where_sets_have_another_order():
     command = [sys.executable, "-m", "tests.stories"]
     for seed in ("1", "2"):
         environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        again = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
         assert (again.stdout, again.returncode) == ("", 0), again.stderr
 
 

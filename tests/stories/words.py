@@ -31,8 +31,21 @@ from chainchat.chat import commands
 DIGEST = re.compile(r" \([0-9a-f]{8}\)")
 """How the log names an entry's content. It would change with each change of an encoding."""
 
-FOLLOWED = re.compile(r"epoch \d+ \([^)]*\) is followed by .*; writes")
+FOLLOWED = re.compile(r"epoch \d+ \([^)]*\) is followed by .*; (.*)")
 """What the log says again when writes go on."""
+
+SEEN_FROM_THE_COMMAND = re.compile(r"what \w+ (sends|sent) to \w+ (is held back|arrives)")
+
+
+def shortened(text: str) -> str:
+    """A line of the log without what the trace shows already; empty if nothing is left."""
+    if SEEN_FROM_THE_COMMAND.fullmatch(text):
+        return ""
+    said = DIGEST.sub("", text)
+    followed = FOLLOWED.search(said)
+    if followed is None:
+        return said
+    return FOLLOWED.sub(r"\1", said) if followed[1].startswith("writes ") else ""
 
 
 def words(message: Message) -> str:
