@@ -22,7 +22,7 @@ from tests.simulation.mishaps import Mishaps
 from tests.simulation.script import Line, Script
 from tests.simulation.stage import Plot, Stage
 from tests.simulation.world import Host, TracedNode, World
-from tests.stories.words import chain, entry_of, shortened, words
+from tests.stories.words import chain, entries_of, shortened, words
 
 FORCED_EPOCH = 1_000
 """Where a node begins that an operator forces to go on alone. The product takes a later one."""
@@ -120,7 +120,7 @@ class StoryNode(TracedNode):
         super().linked(position, member, its)
 
     def _apply(self, entries: Sequence[Entry]) -> None:
-        self.world.note(f"{self.me.host} applies {', '.join(map(entry_of, entries))}")
+        self.world.note(f"{self.me.host} applies {entries_of(entries)}")
         super()._apply(entries)
 
 

@@ -1,7 +1,7 @@
 """What is said between nodes, in one line each."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.messages import (
@@ -27,6 +27,9 @@ from chainchat.chain.messages import (
     Voted,
 )
 from chainchat.chat import commands
+
+MANY = 3
+"""Entries that are told one by one, at most."""
 
 DIGEST = re.compile(r" \([0-9a-f]{8}\)")
 """How the log names an entry's content. It would change with each change of an encoding."""
@@ -58,7 +61,7 @@ def _content(message: Message) -> str:
         case Submit():
             return ", ".join(content(request.command) for request in message.requests)
         case Forward():
-            return f"{_entries(message.entries)}; {message.committed} committed"
+            return f"{entries_of(message.entries)}; {message.committed} committed"
         case Ack():
             return str(message.seq)
         case Holding():
@@ -78,7 +81,7 @@ def _content(message: Message) -> str:
         case Differs():
             return f"mine is {_to(message.newest)}"
         case Copied():
-            return f"{_entries(message.entries)}{'; takes no more' if message.sealed else ''}"
+            return f"{entries_of(message.entries)}{'; takes no more' if message.sealed else ''}"
     return ""
 
 
@@ -95,13 +98,12 @@ def _to(last: EntryId) -> str:
     return f"{last.seq} of epoch {last.epoch}" if last.seq else "nothing"
 
 
-def _entries(entries: Iterable[Entry]) -> str:
-    return ", ".join(entry_of(entry) for entry in entries) or "nothing"
-
-
-def entry_of(entry: Entry) -> str:
-    """An entry: its sequence number and content."""
-    return f"{entry.seq} {content(entry.command)}"
+def entries_of(entries: Sequence[Entry]) -> str:
+    """Entries: their sequence numbers and contents, or how many there are."""
+    if len(entries) > MANY:
+        return f"{entries[0].first} to {entries[-1].seq}"
+    each = (f"{entry.seq} {content(entry.command)}" for entry in entries)
+    return ", ".join(each) or "nothing"
 
 
 def content(encoded: bytes) -> str:
