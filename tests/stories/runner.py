@@ -8,6 +8,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.effects import Effect, Persist
 from chainchat.chain.membership.record import Record, forced_alone
 from chainchat.chain.messages import Entry, Held, Message, Ping, Pong
 from chainchat.chat import commands
@@ -118,6 +119,11 @@ class StoryNode(TracedNode):
         epoch = its.epoch if its is not None else 0
         self.world.note(f"{position} → {self.me.host}  HELLO, life {member.origin}, epoch {epoch}")
         super().linked(position, member, its)
+
+    def _perform(self, effect: Effect) -> None:
+        super()._perform(effect)
+        if isinstance(effect, Persist):
+            self.world.note(f"{self.me.host} writes {entries_of(effect.entries)}")
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         self.world.note(f"{self.me.host} applies {entries_of(entries)}")
@@ -288,13 +294,19 @@ class TextStage(Stage):
 def _held(host: Host) -> str:
     record = host.disk.record
     newest = chain(record.configuration if record else Configuration())
-    log = f"log to {host.disk.last.seq}"
-    if host.node is None:
-        return f"off; {newest}; {log}"
     node = host.node
+    if node is None:
+        return f"off; {newest}; durable {host.disk.last.seq}"
     role = node.configuration.role(node.me.position)
     does = role.value if role is not None and node.taking_part else node.readiness.reason
-    return f"{does}; {newest}; {log}, applied to {node.state.applied}"
+    durable, committed, applied = marks(node)
+    return f"{does}; {newest}; durable {durable}, committed {committed}, applied {applied}"
+
+
+def marks(node: Node) -> tuple[int, int, int]:
+    """Up to where its log is on its disk, known to be committed, and applied."""
+    replica = node._engine.replica
+    return replica.durable, replica.committed, replica.applied
 
 
 def play(script: Script) -> tuple[Line, ...]:
