@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.pictures import sequence
+from tests.pictures import chain, layers, marks, sequence
 from tests.pictures.sequence import Scene
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
@@ -25,6 +25,9 @@ SCENES = {
 }
 
 PICTURES: dict[str, Callable[[], str]] = {
+    "chain.svg": chain.draw,
+    "marks.svg": marks.draw,
+    "layers.svg": layers.draw,
     **{name: partial(sequence.draw, scene) for name, scene in SCENES.items()},
 }
 """What draws each; the recording of the terminal is none of them, since no two are the same."""

@@ -22,6 +22,9 @@ TIMES, GAP, ROW, TOP = 96, 300, 21, 96
 LETTER = 5.9
 """Mean width of a letter of eleven pixels."""
 
+QUIET = ("wait", "expect", "show", "either", "or", "end", "any", "pause", "await")
+"""What the commands begin with at which nothing happens, or which stand in the title."""
+
 COLOURS = {
     "Propose": MEMBERSHIP, "Voted": MEMBERSHIP, "Decided": MEMBERSHIP, "Abort": MEMBERSHIP,
     "Declined": MEMBERSHIP, "Fetch": COPYING, "Copied": COPYING, "Synced": COPYING,
@@ -92,8 +95,7 @@ def draw(scene: Scene) -> str:
 class _Sequence:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        shown = [event for event in _shown(scene)]
-        self._rows = shown
+        self._rows = shown = _shown(scene)
         self._height = TOP + ROW * (len(shown) + 1.2)
         self._lives = {
             name: Life(TIMES + 60 + GAP * number, TOP - 14)
@@ -184,22 +186,26 @@ class _Sequence:
 def _shown(scene: Scene) -> Sequence[Said | Noted | Told]:
     found = events(scene.story)
     begin = next(i for i, e in enumerate(found) if isinstance(e, Told) and e.text == scene.begins)
-    shown = [event for event in found[begin:] if _is_drawn(event, scene)]
-    # A command is drawn if something came of it.
-    kept = []
-    for event, after in zip(shown, [*shown[1:], Told("")], strict=True):
-        if (
-            not isinstance(event, Told)
-            or event.text.startswith("cut")
-            or not isinstance(after, Told)
-        ):
-            kept.append(event)
-    return kept
+    return _told_once([event for event in found[begin:] if _is_drawn(event, scene)])
+
+
+def _told_once(shown: Sequence[Said | Noted | Told]) -> Sequence[Said | Noted | Told]:
+    """The reason of a configuration is told by the first that adopts it."""
+    seen: set[str] = set()
+    once: list[Said | Noted | Told] = []
+    for event in shown:
+        known = isinstance(event, Noted) and event.text.startswith("epoch") and event.text in seen
+        if isinstance(event, Noted):
+            seen.add(event.text)
+            if known:
+                event = Noted(event.at, event.node, event.text.partition("):")[0] + ")")
+        once.append(event)
+    return once
 
 
 def _is_drawn(event: Said | Noted | Told, scene: Scene) -> bool:
     if isinstance(event, Told):
-        return not event.text.startswith(("wait", "expect", "show", "either", "or", "end", "any"))
+        return not event.text.startswith((QUIET))
     if isinstance(event, Said):
         return event.kind not in scene.without
     return UNTOLD.search(event.text) is None and not _is_shown(event)

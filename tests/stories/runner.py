@@ -117,7 +117,7 @@ class StoryNode(TracedNode):
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
         epoch = its.epoch if its is not None else 0
-        self.world.note(f"{position} → {self.me.host}  HELLO, life {member.origin}, epoch {epoch}")
+        self.world.note(f"{position} → {self.me.host}  HELLO life {member.origin}, epoch {epoch}")
         super().linked(position, member, its)
 
     def _perform(self, effect: Effect) -> None:
