@@ -4,10 +4,10 @@ from tests.pictures.svg import FAINT, HUES, INK, PROTOCOL, TINTS, Drawing
 from tests.pictures.trace import Noted, Said, Told, events
 
 STORY, SAID = "message", "say alice at middle: is anybody here?"
-WIDTH, HEIGHT = 840, 372
+WIDTH, HEIGHT = 840, 382
 BOXES = {"head": 50, "middle": 340, "tail": 630}
-WIDE, TOP, BOTTOM = 160, 150, 258
-ROWS = {"Submit": 26, "Forward": 55, "Ack": 84}
+WIDE, TOP, BOTTOM = 160, 146, 268
+ROWS = {"Submit": 32, "Forward": 67, "Ack": 102}
 """How far below the top of the boxes the arrows of each kind are."""
 
 
@@ -19,19 +19,20 @@ def draw() -> str:
     for name, x in BOXES.items():
         hue = HUES[name]
         drawing.box(x, TOP, WIDE, BOTTOM - TOP, fill=TINTS[name], stroke=hue, radius=9, thick=1.5)
-        drawing.text(x + WIDE / 2, TOP + 60, name, size=18, fill=hue, anchor="middle", bold=True)
-        drawing.line(x + WIDE / 2, BOTTOM, x + WIDE / 2, 283, stroke=hue, thick=1.5)
-        drawing.disk(x + WIDE / 2, 296, stroke=hue)
+        drawing.text(x + WIDE / 2, TOP + 67, name, size=18, fill=hue, anchor="middle", bold=True)
+        drawing.line(x + WIDE / 2, BOTTOM, x + WIDE / 2, 293, stroke=hue, thick=1.5)
+        drawing.disk(x + WIDE / 2, 306, stroke=hue)
     centre = BOXES["middle"] + WIDE / 2
     drawing.text(centre, 98, "alice", size=14, anchor="middle", bold=True)
     drawing.arrow(centre - 22, 106, centre - 22, TOP - 3)
-    _step(drawing, centre - 40, 130, 1)
-    drawing.text(centre - 56, 134, SAID.partition(": ")[2], size=12, anchor="end", italic=True)
+    _step(drawing, centre - 40, 126, 1)
+    drawing.text(centre - 56, 130, SAID.partition(": ")[2], size=12, anchor="end", italic=True)
     for number, event in enumerate(_steps(), 2):
         _draw(drawing, number, event, centre)
     drawing.text(
         WIDTH / 2, HEIGHT - 17,
-        "Nobody forwards or confirms what is not on its own disk: at 8 the message is on all three.",
+        "Nobody forwards or acknowledges what is not on its own disk: "
+        "at 8 the message is on all three.",
         size=12, fill=FAINT, anchor="middle",
     )  # fmt: skip
     return drawing.written()
@@ -63,17 +64,17 @@ def _draw(drawing: Drawing, number: int, event: Said | Noted, centre: float) -> 
         drawing.arrow(start + 3 * way, y, end - 3 * way, y, stroke=PROTOCOL, thick=1.6)
         middle = (start + end) / 2
         name = f"Ack {event.content}" if event.kind == "Ack" else event.kind
-        drawing.text(middle + 10, y - 6, name, size=12.5, fill=PROTOCOL, anchor="middle")
-        _step(drawing, middle - 42, y - 10, number)
+        drawing.text(middle + 10, y - 8, name, size=12.5, fill=PROTOCOL, anchor="middle")
+        _step(drawing, middle - 42, y - 13, number)
     elif event.text.startswith("tells"):
         drawing.arrow(centre + 22, TOP - 3, centre + 22, 106)
-        _step(drawing, centre + 40, 130, number)
+        _step(drawing, centre + 40, 126, number)
         answer = event.text.partition(": ")[2]
-        drawing.text(centre + 56, 134, answer, size=13, mono=True, bold=True)
+        drawing.text(centre + 56, 130, answer, size=13, mono=True, bold=True)
     else:
         x = BOXES[event.node] + WIDE / 2
-        _step(drawing, x - 30, 296, number)
-        drawing.text(x + 20, 300, event.text.split()[0], size=12, fill=HUES[event.node])
+        _step(drawing, x - 30, 306, number)
+        drawing.text(x + 20, 310, event.text.split()[0], size=12, fill=HUES[event.node])
 
 
 def _step(drawing: Drawing, x: float, y: float, number: int) -> None:

@@ -19,6 +19,9 @@ ABOUT = {
     "chat": "the chat: pure, no replication",
     "client": "the bundled client",
 }
+COLUMNS = {"tap": 0.5, "node": 0.5, "sessions": 1, "chat": 1, "peers": 0, "storage": 0, "chain": 0}
+"""Where they stand; the others stand in the last column."""
+
 PAINTS = {"chain": TINTS["head"], "chat": TINTS["tail"], "client": TINTS["spare"]}
 
 
@@ -28,20 +31,17 @@ def draw() -> str:
     ranks: dict[str, int] = {}
     for name in uses:
         _rank(name, uses, ranks)
-    most = max(ranks.values())
-    rows = [sorted(name for name in uses if ranks[name] == rank) for rank in range(most, -1, -1)]
-    width = 48 + ACROSS * max(map(len, rows)) - (ACROSS - WIDE)
-    drawing = Drawing(width, TOP + DOWN * len(rows) + 16, "The layers of the house")
+    most, width = max(ranks.values()), 48 + 2 * ACROSS + WIDE
+    drawing = Drawing(width, TOP + DOWN * (most + 1), "The layers of the house")
     drawing.text(24, 32, "The layers of the house", size=15, bold=True)
     drawing.text(
         24, 51, "drawn from the imports; whatever an arrow leads to, directly or not, may be used",
         size=11, fill=FAINT,
     )  # fmt: skip
-    places = {}
-    for number, row in enumerate(rows):
-        left = (width - ACROSS * len(row) + (ACROSS - WIDE)) / 2
-        for across, name in enumerate(row):
-            places[name] = (left + ACROSS * across, TOP + DOWN * number)
+    places = {
+        name: (24 + ACROSS * COLUMNS.get(name, 2), TOP + DOWN * (most - rank))
+        for name, rank in ranks.items()
+    }
     for above, below in sorted(_reduced(uses)):
         (x1, y1), (x2, y2) = places[above], places[below]
         drawing.arrow(x1 + WIDE / 2, y1 + HIGH, x2 + WIDE / 2, y2 - 2, stroke=FAINT)

@@ -14,7 +14,7 @@ def draw() -> str:
     """The picture."""
     logs, contents = _logs(), _contents()
     longest = max(durable for durable, _, _ in logs.values())
-    width, height = LEFT + CELL * longest + 150, TOP + STEP * len(logs) + 40
+    width, height = LEFT + CELL * longest + 92, TOP + STEP * len(logs) + 40
     drawing = Drawing(width, height, "The marks of a log")
     drawing.text(24, 32, "What each node knows of its log", size=15, bold=True)
     drawing.text(24, 51, f"drawn from tests/stories/{STORY}.txt", size=11, fill=FAINT)
@@ -27,7 +27,7 @@ def draw() -> str:
         _mark(drawing, y, committed, "committed", 1)
         _mark(drawing, y, applied, "applied", 2)
     drawing.text(
-        LEFT, height - 20, "On each node applied ≤ committed ≤ durable; down the chain durable "
+        24, height - 20, "On each node applied ≤ committed ≤ durable; down the chain durable "
         "shrinks, and committed grows.", size=12, fill=FAINT,
     )  # fmt: skip
     return drawing.written()

@@ -197,15 +197,16 @@ def _told_once(shown: Sequence[Said | Noted | Told]) -> Sequence[Said | Noted | 
         known = isinstance(event, Noted) and event.text.startswith("epoch") and event.text in seen
         if isinstance(event, Noted):
             seen.add(event.text)
-            if known:
-                event = Noted(event.at, event.node, event.text.partition("):")[0] + ")")
-        once.append(event)
+        if isinstance(event, Noted) and known:
+            once.append(Noted(event.at, event.node, event.text.partition("):")[0] + ")"))
+        else:
+            once.append(event)
     return once
 
 
 def _is_drawn(event: Said | Noted | Told, scene: Scene) -> bool:
     if isinstance(event, Told):
-        return not event.text.startswith((QUIET))
+        return not event.text.startswith(QUIET)
     if isinstance(event, Said):
         return event.kind not in scene.without
     return UNTOLD.search(event.text) is None and not _is_shown(event)

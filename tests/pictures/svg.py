@@ -1,4 +1,4 @@
-"""A drawing: shapes and text, written as SVG with a background of its own and no font but usual ones."""
+"""A drawing: shapes and text, written as SVG, with a background of its own and usual fonts."""
 
 from xml.etree import ElementTree
 

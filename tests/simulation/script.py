@@ -7,7 +7,8 @@ many runs, and lets the seed decide what the commands leave open: a time (``0.1.
 (``any order``), a branch (``either``, ``or``, ``end``).
 
 ``head``, ``middle`` and ``tail`` are the members in the order of the chain, ``spare`` is no member.
-Times are seconds; a silent node is suspected after one. ``docs/testing.md`` lists the commands.
+Times are seconds; a silent node is suspected after one. The commands are those
+of the handlers below.
 """
 
 import re
