@@ -31,6 +31,12 @@ class Persist(Struct, frozen=True):
     committed: int = 0
 
 
+class Mark(Struct, frozen=True):
+    """Note on disk that the log is committed up to ``seq``: no later life may cut that off."""
+
+    seq: int
+
+
 class Cut(Struct, frozen=True):
     """Take everything above ``after`` out of the log, into a side file, before what follows.
 
@@ -116,6 +122,7 @@ class Excluded(Struct, frozen=True):
 
 Effect = (
     Persist
+    | Mark
     | Cut
     | Save
     | Send

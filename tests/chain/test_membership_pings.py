@@ -19,7 +19,7 @@ from membership_house import (
 )
 from msgspec.structs import replace
 
-from chainchat.chain.effects import Report, Send
+from chainchat.chain.effects import Distrust, Report, Send
 from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import (
     Abort,
@@ -88,7 +88,8 @@ def compared(node, committed, configuration=None):
     return [
         effect
         for effect in node.receive("tail", pong, 0.0)
-        if isinstance(effect, Report | Distrust) and "two histories" in text_of(effect)
+        if (isinstance(effect, Distrust) and "two histories" in effect.reason)
+        or (isinstance(effect, Report) and "two histories" in effect.text)
     ]
 
 
@@ -96,8 +97,9 @@ def test_two_members_that_know_different_entries_to_be_committed_part():
     [parted] = compared(active("middle"), THEIRS)
     assert isinstance(parted, Distrust)
     assert parted.sender == "tail"
-    assert parted.reason.startswith("ALARM: tail and this node have two histories: there, in epoch 1 ")
-    assert f", {THEIRS} was committed, and here, in epoch 1 " in parted.text
+    text = "ALARM: tail and this node have two histories: there, in epoch 1 "
+    assert parted.reason.startswith(text)
+    assert f", {THEIRS} was committed, and here, in epoch 1 " in parted.reason
 
 
 def test_another_chains_history_is_an_alarm_and_no_reason_to_part():

@@ -3,8 +3,10 @@
 Each is a subclass of a class of the product, or a function, put in its place for a run. None has a
 constructor of its own: what those take may change, and then it would be a bug of the past. Those in
 the log and the chat are in ``planted_log``, those in what tails answer and lend in
-``planted_reads``, those in the storage in ``planted_storage``. Those in membership are here. There
-is at least one for each row of the table in ``docs/architecture.md`` that says what a rule is for.
+``planted_reads``, those in the storage in ``planted_storage``. Those in membership are here. Bugs
+of replication are bad copies of classes of ``chain``, never of the node that carries out effects.
+There is at least one for each row of the table in ``docs/architecture.md`` that says what a rule is
+for.
 """
 
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Send
+from chainchat.chain.engine import Engine
 from chainchat.chain.membership.changes import Change, change, may_shrink
 from chainchat.chain.membership.clocks import Clocks
 from chainchat.chain.membership.evidence import Evidence, Life
@@ -32,7 +35,6 @@ from chainchat.storage.sqlite import SQLiteStorage
 from chainchat.storage.wal import WriteAheadLog
 from tests.simulation import planted_log, planted_reads, planted_storage, stories
 from tests.simulation.stage import Story
-from tests.simulation.world import TracedNode
 
 
 class BelievesStaleProofs(Evidence):
@@ -508,12 +510,12 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
 """Each bug by its name, and the story that brings it out, or the kind of run, if it takes one."""
 
 PLACES = {
-    TracedNode: "tests.simulation.scenario.TracedNode",
+    Engine: "chainchat.node.node.Engine",
     Clocks: "chainchat.chain.membership.membership.Clocks",
     Evidence: "chainchat.chain.membership.membership.Evidence",
-    Membership: "chainchat.node.node.Membership",
-    Reads: "chainchat.node.node.Reads",
-    Replica: "chainchat.node.node.Replica",
+    Membership: "chainchat.chain.engine.Membership",
+    Reads: "chainchat.chain.engine.Reads",
+    Replica: "chainchat.chain.engine.Replica",
     Slice: "chainchat.node.node.Slice",
     ChatState: "chainchat.node.state_machine.ChatState",
     Programs: "chainchat.chat.state.Programs",

@@ -13,13 +13,13 @@ from functools import partial
 from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
-from chainchat.chain.effects import Persist
+from chainchat.chain.effects import Effect, Persist
 from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, Message
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
-from chainchat.node.node import AnyEffect, Node, Replied, begin_life
+from chainchat.node.node import Node, Replied, begin_life
 from chainchat.storage.interface import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
@@ -192,6 +192,7 @@ class World:
         refusal_is_death: bool = True,
         new_disk: Callable[[Any], Disk] = MemoryDisk,
         hidden: str = "",
+        **options: Any,
     ) -> None:
         """A world in which nothing runs yet.
 
@@ -205,6 +206,7 @@ class World:
             refusal_is_death: as in ``chain.ini``.
             new_disk: makes an empty disk, for a machine.
             hidden: what is left out of the trace, because it is not the same in each replay.
+            options: further arguments of each node.
         """
         self.random = random.Random(seed)
         self.clock = WorldClock()
@@ -227,6 +229,7 @@ class World:
         self._trace = trace
         self._new_disk = new_disk
         self._hidden = hidden
+        self._options = options
         self._lives: set[tuple[str, int]] = set()
         self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
@@ -348,6 +351,7 @@ class World:
             first_nonce=self.random.randrange(NONCES),
             refusal_is_death=self.refusal_is_death,
             new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
+            **self._options,
         )
         node.world = self
         self.note(f"{host.name} starts as {node.me.origin}")
@@ -499,7 +503,7 @@ class TracedNode(Node):
         """The machine that it runs on."""
         return self.world.machine(self.me.host)
 
-    def _perform(self, effect: AnyEffect) -> None:
+    def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Persist) and self.configuration.head == self.me.position:
             for told in self.world.on_numbered:
                 told(self, effect.entries)

@@ -42,8 +42,8 @@ from chainchat.chain.configuration import Address, Configuration, Member
 from chainchat.chain.effects import Distrust, Excluded, Report, Save, Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.clocks import Clocks
-from chainchat.chain.membership.departures import LONGEST_PAUSE, Departures
-from chainchat.chain.membership.evidence import PINGS_PER_SUSPICION, Evidence, Life
+from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE, Departures
+from chainchat.chain.membership.evidence import Evidence, Life
 from chainchat.chain.membership.presence import Presence
 from chainchat.chain.membership.proposals import extended, resumed, shrunk
 from chainchat.chain.membership.record import Record, Status, was_set_back
@@ -62,9 +62,7 @@ from chainchat.chain.messages import (
     Vote,
     Voted,
 )
-
-JOIN_PATIENCE = 1.0
-"""Of ``suspect_after``: how long a join may take before the head gives it up."""
+from chainchat.chain.timing import Timing
 
 MOST_COMPLAINTS = 64
 """Complaints that are told in one configuration."""
@@ -143,6 +141,7 @@ class Membership:
         known: Iterable[str] = (),
         places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
+        free_departures: int = FREE,
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,
         refusal_is_death: bool = True,
@@ -159,6 +158,7 @@ class Membership:
             known: all positions that ``chain.ini`` names, spares too.
             places: where ``chain.ini`` has them: an operator's word that a node has moved.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            free_departures: see ``Departures``.
             wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
             first_nonce: see ``Evidence``.
             refusal_is_death: see ``Evidence``.
@@ -168,18 +168,18 @@ class Membership:
         self.me = me
         self.record = record
         self.founding = record.founding or founding
+        self._timing = Timing(suspect_after)
         self.evidence = Evidence(
-            suspect_after, first_nonce=first_nonce, refusal_is_death=refusal_is_death
+            self._timing, first_nonce=first_nonce, refusal_is_death=refusal_is_death
         )
         self.clocks = Clocks()
         self._lives: list[Life] = []
         self._lives_of: Configuration | None = None
         self.own = own
-        self._suspect_after = suspect_after
         self._known = frozenset(known)
         self._whereabouts = Whereabouts(dict(places or {}))
-        self._presence = Presence(suspect_after)
-        self._departures = Departures(longest_pause)
+        self._presence = Presence(self._timing)
+        self._departures = Departures(longest_pause, free_departures)
         self._new_identity = new_identity
         self._compared: set[tuple[str, Life]] = set()
         """By position, the lives whose history was compared in this configuration."""
@@ -194,7 +194,7 @@ class Membership:
         """When a join may be proposed again."""
         self._declines: dict[str, str] = {}
         """Why a learner was not let in, by position; of this configuration."""
-        self._patience = Patience(suspect_after)
+        self._patience = Patience(self._timing)
         self._older = False
         """*not set back*: whether this disk was."""
         self._first_ping = self.evidence.newest_nonce + 1
@@ -489,7 +489,7 @@ class Membership:
         """What was not heard during a pause of this node's own is nobody's silence."""
         before, self._busy = self._busy, now
         if before is not None:
-            missed = now - before - 2 * self._suspect_after / PINGS_PER_SUSPICION
+            missed = now - before - self._timing.pause
             if missed > 0:
                 self.evidence.stood_still(missed, now)
 
@@ -682,7 +682,7 @@ class Membership:
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
-            and now - self._proposed_at > JOIN_PATIENCE * self._suspect_after
+            and now - self._proposed_at > self._timing.join_patience
         ):
             self._give_up(self._proposal, now)
 
@@ -741,7 +741,7 @@ class Membership:
         A sole member needs nobody's vote. If its data are of another day, the others know more, and
         any of them may be the chain by now, a spare too.
         """
-        late = self._began is not None and now - self._began >= self._suspect_after
+        late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})
 
     def _extended(self, now: float) -> Configuration | None:
@@ -934,7 +934,7 @@ class Membership:
         """Whether a life that was not reached keeps this node from a vote for ``suspect_after``."""
         if self._unreached is None or self._unreached[0] != vote:
             self._unreached = vote, now
-        return now - self._unreached[1] > self._suspect_after
+        return now - self._unreached[1] > self._timing.suspect_after
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
         """Why this node cannot vote for it; empty if it can."""
@@ -1076,7 +1076,7 @@ class Membership:
         self._tried = set()
         self._complaints = set()
         self._compared = set()
-        self._patience, self._declines = Patience(self._suspect_after), {}
+        self._patience, self._declines = Patience(self._timing), {}
         self._unreached = None
         self._older = False
         yield self._save(configuration=configuration)
