@@ -123,7 +123,8 @@ class ResumesWithoutOne(Membership):
     """Two of three resume the chain, and do not wait for the third."""
 
     also = {
-        "chainchat.chain.membership.membership.change": resumes_with_two,
+        f"chainchat.chain.membership.{part}.change": resumes_with_two
+        for part in ("state", "voting", "proposing")
     }
 
     def _resumed(self, now: float) -> Configuration | None:
@@ -511,8 +512,8 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
 
 PLACES = {
     Engine: "chainchat.node.node.Engine",
-    Clocks: "chainchat.chain.membership.membership.Clocks",
-    Evidence: "chainchat.chain.membership.membership.Evidence",
+    Clocks: "chainchat.chain.membership.state.Clocks",
+    Evidence: "chainchat.chain.membership.state.Evidence",
     Membership: "chainchat.chain.engine.Membership",
     Reads: "chainchat.chain.engine.Reads",
     Replica: "chainchat.chain.engine.Replica",
