@@ -18,16 +18,17 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from chainchat.chain import engine
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Save, Send
-from chainchat.chain.membership.evidence import FRESH
-from chainchat.chain.membership.membership import Copy, Membership, Seal
+from chainchat.chain.membership.membership import Copy, Seal
 from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong
+from chainchat.chain.timing import FRESH
 
 SUSPECT_AFTER = 10.0
-STEP = SUSPECT_AFTER / 5
-"""Between two ticks while time passes: as much as a process may be busy."""
+STEPS = 5
+"""In which ``suspect_after`` passes: between two, a process may be busy."""
 
 
 class HarmError(AssertionError):
@@ -122,7 +123,7 @@ class Process:
     ) -> None:
         self.now = 1000.0
         self.log = Log(disk.entries)
-        self.membership = Membership(
+        self.membership = engine.Membership(  # by that name, so that a planted bug takes its place
             me,
             replace(disk.record, incarnation=me.incarnation),
             founding,
@@ -180,10 +181,16 @@ class Process:
         """A tenth of ``suspect_after`` is over."""
         return self.membership.tick(self.now)
 
-    def passes(self, tick: bool) -> Iterable[Any]:
-        """Some time passes."""
-        self.now += STEP
-        return self.membership.tick(self.now) if tick else ()
+    def passes(self, pings: tuple[Ping, ...], pongs: tuple[Pong, ...]) -> Iterable[Any]:
+        """``suspect_after`` passes, in which these are heard again and again."""
+        for count in range(STEPS):
+            self.now += SUSPECT_AFTER / STEPS
+            if count < STEPS - 1:
+                yield from self.membership.tick(self.now)
+            for ping in pings if count % 2 else ():
+                yield from self.asked(ping)
+            for pong in pongs if count % 2 else ():
+                yield from self.answered(pong, 0.0)
 
     def linked(self, other: Member) -> Iterable[Any]:
         """A connection is there."""
@@ -279,7 +286,7 @@ class Process:
 # --- copies and names of states
 
 IGNORED = frozenset(
-    "_nonce _pings _first_ping nonce clocks _wall _new_identity _suspect_after _longest_pause "
+    "_nonce _pings _first_ping nonce clocks _wall _new_identity _timing "
     "_complaints _compared _departures _patience _declines _doubts _clock_told _lives _lives_of "
     "_known_positions now".split()
 )

@@ -287,15 +287,14 @@ class Draft:
         self.part(a, b)
         self.step(a, "refused", member)
 
-    def ask(self, a: int, b: int, late: bool = False, lost: bool = False) -> None:
-        """A pings B, and hears the answer, or later, or never."""
-        membership = self.process(a).membership
-        held = membership.configuration
-        ping = Ping(membership.me, 0, held.epoch, identity=held.identity)
-        [pong] = [one.message for one in self.step(b, "asked", ping) if is_pong(one)]
+    def ask(self, a: int, b: int, late: bool = False) -> None:
+        """A pings B, and hears the answer, now or later."""
+        ping = self._ping(a)
+        pong = self._pong(b, ping)
+        self.step(b, "asked", ping)
         if late:
             self.late.add((b, a, pong, 0.0))
-        elif not lost and self.up[a] is not None:
+        elif self.up[a] is not None:
             self.step(a, "answered", pong, 0.0)
 
     def hear(self, a: int, b: int, pong: Pong, old: float) -> None:
@@ -336,14 +335,26 @@ class Draft:
     def wait(self, deaf: frozenset[tuple[int, int]], frozen: int | None = None) -> None:
         """``suspect_after`` passes; (a, b) in ``deaf``: a's pings do not reach b."""
         self.late = {(a, b, pong, old + SUSPECT_AFTER) for a, b, pong, old in self.late}
-        for count in range(5):
-            for slot, number in enumerate(self.up):
-                if number is not None and slot != frozen:
-                    self.step(slot, "passes", count < 4)
-            for a, b in sorted(self.links) if count % 2 else ():
-                both = {(a, b), (b, a)} <= self.links
-                if both and (a, b) not in deaf and frozen not in (a, b):
-                    self.ask(a, b, lost=(b, a) in deaf)
+        awake = [slot for slot, up in enumerate(self.up) if up is not None and slot != frozen]
+        linked = [(a, b) for a in awake for b in awake if {(a, b), (b, a)} <= self.links]
+        pings = {(a, b): self._ping(a) for a, b in linked if (a, b) not in deaf}
+        pongs = {
+            (b, a): self._pong(b, ping) for (a, b), ping in pings.items() if (b, a) not in deaf
+        }
+        for slot in awake:
+            asked = tuple(ping for (_, b), ping in pings.items() if b == slot)
+            answered = tuple(pong for (_, b), pong in pongs.items() if b == slot)
+            self.step(slot, "passes", asked, answered)
+
+    def _ping(self, a: int) -> Ping:
+        held = self.process(a).membership.configuration
+        return Ping(self.me(a), 0, held.epoch, identity=held.identity)
+
+    def _pong(self, b: int, ping: Ping) -> Pong:
+        number = self.up[b]
+        assert number is not None
+        [pong] = [one.message for one in self.table.step(number, "asked", ping)[1] if is_pong(one)]
+        return pong
 
     def may_link(self, a: int, b: int) -> bool:
         """Whether no other process is linked at the position of either (``peers.claims``)."""
