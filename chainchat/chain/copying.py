@@ -10,11 +10,21 @@ A long answer comes in parts, each a frame, between which the tail does its othe
 writes a whole answer to disk in one go.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
 from chainchat.chain.configuration import Member
+from chainchat.chain.effects import Cut, Send
+from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.log import (
+    FRAME_ENTRIES,
+    Log,
+    newest_common,
+    newest_not_after,
+    older_than,
+    size,
+)
 from chainchat.chain.messages import (
     BadMessageError,
     Copied,
@@ -24,33 +34,7 @@ from chainchat.chain.messages import (
     Fetch,
     Synced,
 )
-from chainchat.chain.replica import FRAME_ENTRIES, Log, Send, size
-
-NEAR_ENTRIES = 1_000
-"""A learner that lacks no more has caught up: it can be given the rest while writes wait."""
-
-ANSWER_OCTETS = 1_000_000
-"""Octets of entries in one answer, by ``size``."""
-
-ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
-"""Of ``suspect_after``: after so long without an answer the question is asked again, at first and
-at most. If more is there, it is twice as long each time: on a narrow link a frame takes its time,
-and who asks again too soon is sent the same again.
-"""
-
-
-class Cut(Struct, frozen=True):
-    """Take everything above ``after`` out of the log, into a side file.
-
-    Done before what follows.
-
-    Attributes:
-        after: sequence number of the last common entry.
-        end: the last entry of the source.
-    """
-
-    after: int
-    end: EntryId
+from chainchat.chain.timing import Timing
 
 
 class Apart(Struct, frozen=True):
@@ -77,55 +61,7 @@ class Take(Struct, frozen=True):
     committed: bool
 
 
-Effect = Send | Cut | Take | Apart
-
-
-def newest_not_after(log: Log, limit: EntryId) -> EntryId:
-    """The log's newest entry whose seq and epoch are both at most those of ``limit``.
-
-    Epochs never fall along a log, so it is found by bisection.
-    """
-    low, high = 0, min(limit.seq, log.last.seq)
-    while low < high:
-        middle = (low + high + 1) // 2
-        here = log.id_of(middle)
-        assert here is not None
-        low, high = (middle, high) if here.epoch <= limit.epoch else (low, middle - 1)
-    return _held_at(log, log.end_before(low))
-
-
-def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
-    """Entries before one of the log's, ever further apart: about twice as far each time."""
-    found, back = [], 1
-    while back < newest.seq:
-        found.append(_held_at(log, log.end_before(newest.seq - back)))
-        back *= 2
-    return tuple(dict.fromkeys(entry for entry in found if entry.seq))
-
-
-def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """Where another log parts from this one.
-
-    Args:
-        log: this one.
-        theirs: entries of the other, newest first.
-
-    Returns:
-        The newest of them that this log holds, which is common, as is all before it; and the oldest
-        that it does not hold, which is not, nor is anything after it. None if it holds them all.
-    """
-    apart = None
-    for entry in theirs:
-        if log.id_of(entry.seq) == entry:
-            return entry, apart
-        apart = entry
-    return EntryId(), apart
-
-
-def _held_at(log: Log, seq: int) -> EntryId:
-    held = log.id_of(seq)
-    assert held is not None
-    return held
+Decision = Send | Cut | Take | Apart
 
 
 class Learner:
@@ -140,7 +76,7 @@ class Learner:
         began: when, monotonic seconds.
     """
 
-    def __init__(self, me: Member, log: Log, suspect_after: float) -> None:
+    def __init__(self, me: Member, log: Log, timing: Timing, limits: Limits = USUAL) -> None:
         self.source: str | None = None
         self.frozen = False
         self.end = EntryId()
@@ -149,24 +85,42 @@ class Learner:
         self.began = 0.0
         self._me = me
         self._log = log
-        self._suspect_after = suspect_after
+        self._timing = timing
+        self._limits = limits
         self._epoch = self._identity = 0
         self._committed = True
         self._candidate = EntryId()
         self._agreed = False
         self._asked_at = 0.0
-        self._patience = ASK_AGAIN * suspect_after
+        self._patience = timing.ask_again
         self._parts: list[Entry] = []
         """What has come of an answer of which more is to come."""
 
     @property
     def caught_up(self) -> bool:
         """Whether all but the newest entries have come."""
-        return self._agreed and self.end.seq - self._held.seq <= NEAR_ENTRIES
+        return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
+
+    def progress(self, now: float) -> str:
+        """How far it has come, for people; empty if it copies nothing.
+
+        Entries, octets, rate and the time left; ``now``: monotonic seconds.
+        """
+        if self.source is None:
+            return ""
+        seconds = max(now - self.began, 0.001)
+        missing = max(self.end.seq - self._log.last.seq, 0)
+        rate = self.copied_entries / seconds
+        left = f", {missing / rate:.0f} s left" if rate and missing else ""
+        return (
+            f"copied {self.copied_entries} entries ({self.copied_octets / 1e6:.1f} MB, "
+            f"{self.copied_octets / 1e6 / seconds:.1f} MB/s) from {self.source}, "
+            f"{missing} to go{left}"
+        )
 
     def begin(
         self, source: str, epoch: int, now: float, *, committed: bool = True, identity: int = 0
-    ) -> Iterator[Effect]:
+    ) -> Iterator[Send]:
         """Copy from the node at ``source``, in this configuration.
 
         ``committed``: whether what it holds is committed, as a tail's log is.
@@ -181,7 +135,7 @@ class Learner:
         self.end = EntryId()
         self.copied_entries = self.copied_octets = 0
         self.began = now
-        self._patience = ASK_AGAIN * self._suspect_after
+        self._patience = self._timing.ask_again
         yield self._ask(now)
 
     def stop(self) -> None:
@@ -189,14 +143,14 @@ class Learner:
         self.source = None
         self.frozen = self._agreed = False
 
-    def tick(self, now: float) -> Iterator[Effect]:
+    def tick(self, now: float) -> Iterator[Decision]:
         """Ask again if there was no answer: the question or the answer may be lost.
 
         What has come of it is kept.
         """
         if self.source is not None and now - self._asked_at > self._patience:
             if self._agreed and self.end.is_beyond(self._held):
-                longest = LONGEST_PATIENCE * self._suspect_after
+                longest = self._timing.longest_patience
                 self._patience = min(2 * self._patience, longest)
             self.frozen = False
             yield from self._take()
@@ -226,7 +180,7 @@ class Learner:
         here = self.source, self._epoch, self._identity
         return here == (sender, message.epoch, message.identity)
 
-    def differs(self, sender: str, message: Differs, now: float) -> Iterator[Effect]:
+    def differs(self, sender: str, message: Differs, now: float) -> Iterator[Decision]:
         """The source does not hold the entry asked about; try the next that may be common."""
         if not self._is_answer(sender, message) or self._agreed:
             return
@@ -243,7 +197,7 @@ class Learner:
             self._candidate = below if below.seq > common.seq else common
         yield self._ask(now)
 
-    def copied(self, sender: str, message: Copied, now: float) -> Iterator[Effect]:
+    def copied(self, sender: str, message: Copied, now: float) -> Iterator[Decision]:
         """Entries came, or word that there are none.
 
         Raises:
@@ -257,14 +211,14 @@ class Learner:
             self._agreed = True
         if not self._agreed or message.previous != self._held:
             return  # an answer to an earlier question
-        if sum(map(size, self._parts)) > ANSWER_OCTETS:
+        if sum(map(size, self._parts)) > self._limits.answer_octets:
             raise BadMessageError("an answer without an end")
         self.end = message.end
         self._parts += message.entries
         self._asked_at = now
         if message.more:
             return
-        self._patience = max(self._patience / 2, ASK_AGAIN * self._suspect_after)
+        self._patience = max(self._patience / 2, self._timing.ask_again)
         self.frozen = message.sealed and self._held == message.end
         if not self.frozen:
             yield self._ask(now)  # so the answer is on its way while this one is written
@@ -295,10 +249,11 @@ class Sponsor:
         busy: whether more can be sent at once, in another turn.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, limits: Limits = USUAL) -> None:
         self.sealed: Member | None = None
         self.busy = False
         self._log = log
+        self._limits = limits
         self._waiting: dict[str, Fetch] = {}
         self._answering: dict[str, Answering] = {}
         self._newest: dict[Member, int] = {}
@@ -312,8 +267,8 @@ class Sponsor:
 
     def nearby(self) -> frozenset[Member]:
         """The learners that lacked no more than a batch when they last asked."""
-        end = self._log.last.seq
-        return frozenset(m for m, seq in self._newest.items() if end - seq <= NEAR_ENTRIES)
+        end, near = self._log.last.seq, self._limits.near_entries
+        return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
 
     def asked(self, sender: str, fetch: Fetch) -> None:
         """Take in a learner's question; it is answered in the next turn."""
@@ -333,14 +288,14 @@ class Sponsor:
 
     def turn(
         self,
-        paused: set[str],
+        full: set[str],
         may_lend: Callable[[Member], bool] = lambda _: True,
         go_on: Callable[[], bool] = lambda: False,
     ) -> Iterator[Send]:
         """Answer what can be answered now, at least one part of it.
 
         Args:
-            paused: positions to which too much stands unsent.
+            full: positions to which too much stands unsent.
             may_lend: whether a learner may copy now. If not, its question waits, and what is left
                 of an answer is dropped: it asks again.
             go_on: whether there is time for another part. Learners get them in rounds.
@@ -357,14 +312,14 @@ class Sponsor:
                 yield Send(asker, self._difference(fetch))
             elif self._has_news_for(fetch):
                 del self._waiting[asker]
-                self._answering[asker] = Answering(fetch, fetch.last, ANSWER_OCTETS)
-        while (position := self._next_in_round(paused)) is not None:
+                self._answering[asker] = Answering(fetch, fetch.last, self._limits.answer_octets)
+        while (position := self._next_in_round(full)) is not None:
             yield Send(position, self._next_part(position))
             if position in self._answering:
                 self._answering[position] = self._answering.pop(position)  # to the end of the round
             if not go_on():
                 break
-        self.busy = self._next_in_round(paused) is not None
+        self.busy = self._next_in_round(full) is not None
 
     def _difference(self, fetch: Fetch) -> Differs:
         newest, last = newest_not_after(self._log, fetch.last), fetch.last
@@ -372,8 +327,8 @@ class Sponsor:
         older = older_than(self._log, newest) if same_place else ()  # two chains had that epoch
         return Differs(fetch.epoch, newest, fetch.identity, older)
 
-    def _next_in_round(self, paused: set[str]) -> str | None:
-        return next((position for position in self._answering if position not in paused), None)
+    def _next_in_round(self, full: set[str]) -> str | None:
+        return next((position for position in self._answering if position not in full), None)
 
     def _has_news_for(self, fetch: Fetch) -> bool:
         """Whether to answer; if not, the learner waits until there is more."""

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from msgspec import Struct
 
 from chainchat.chain.configuration import Configuration
+from chainchat.chain.effects import Answered, Distrust, GivenUp, Send
 from chainchat.chain.messages import Answer, BadMessageError, Read
-from chainchat.chain.replica import Send
 
 ON_THEIR_WAY = 64
 """Questions of one node that were asked and are not answered; the others wait where they began."""
@@ -32,23 +32,13 @@ MOST_QUEUED = 1_024
 """Questions that a tail holds: more than all nodes have on their way."""
 
 
-class Answered(Struct, frozen=True):
-    """The answer to the question that ``ask`` numbered."""
-
-    number: int
-    answer: bytes
-
-
-class GivenUp(Struct, frozen=True):
-    """The tail that this question was asked of is gone, and it is not asked of the next one."""
-
-    number: int
-
-
 class Barrier(Struct, frozen=True):
     """Submit an entry that changes nothing; when it was applied here, call ``passed``."""
 
     number: int
+
+
+Decision = Send | Answered | GivenUp | Distrust | Barrier
 
 
 class _Question(Struct):
@@ -102,7 +92,8 @@ class Reads:
 
         Args:
             position: this node's name.
-            evaluate: answers a query, from the state as of ``applied``, in bounded time.
+            evaluate: answers a query, from the state as of ``applied``, in bounded time. Raises
+                BadMessageError if it is none.
             holds_lease: whether the committed state here is the newest: no other chain can have
                 gone on without this node yet, and it has applied an entry of this epoch.
             committed: up to where the log is committed here.
@@ -126,7 +117,7 @@ class Reads:
         self._queue: deque[_Asked] = deque()
         """Tail: what it was asked, and can answer."""
         self._arrived: deque[Answered | GivenUp] = deque()
-        self._paused: set[str] = set()
+        self._full: set[str] = set()
 
     # --- inputs
 
@@ -173,14 +164,14 @@ class Reads:
         self._queue = deque(asked for asked in self._queue if asked.sender != position)
         for barrier, waiting in self._behind.items():
             self._behind[barrier] = [asked for asked in waiting if asked.sender != position]
-        self._paused.discard(position)
+        self._full.discard(position)
 
-    def paused(self, position: str, *, paused: bool) -> None:
+    def full(self, position: str, *, full: bool) -> None:
         """Whether the connection with ``position`` has more unsent octets than it should.
 
         Its questions are answered later.
         """
-        (self._paused.add if paused else self._paused.discard)(position)
+        (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
         """Take in a message of this epoch, while taking part in it.
@@ -226,11 +217,11 @@ class Reads:
     def _next_in_line(self) -> _Asked | None:
         """*read what was told*: the first in line, if it needs no more than is applied."""
         for asked in self._queue:
-            if asked.sender not in self._paused:
+            if asked.sender not in self._full:
                 return asked if asked.committed <= self._applied() else None
         return None
 
-    def turn(self, go_on: Callable[[], bool]) -> Iterator[Send | Answered | GivenUp | Barrier]:
+    def turn(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
         """What follows from the inputs since the last turn.
 
         Args:
@@ -262,7 +253,7 @@ class Reads:
             if not go_on():
                 return
 
-    def _reply(self, go_on: Callable[[], bool]) -> Iterator[Send | Answered | Barrier]:
+    def _reply(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
         """Tail: answer what was asked, in the order in which it came.
 
         *lease*: it is looked at *after* the state was read. Without it another chain may have gone
@@ -270,7 +261,11 @@ class Reads:
         """
         while (asked := self._next_in_line) is not None:
             self._queue.remove(asked)
-            answer = self._evaluate(asked.read.query)
+            try:
+                answer = self._evaluate(asked.read.query)
+            except BadMessageError as error:
+                yield Distrust(asked.sender, str(error))
+                continue
             if not asked.proven and not self._holds_lease():
                 self._barriers += 1
                 self._behind[self._barriers] = [asked, *self._queue]

@@ -11,51 +11,47 @@ is done in slices (see ``budget``), and what is left over goes on in the next tu
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
 
 from msgspec import msgpack
 from msgspec.structs import replace
 from twisted.logger import Logger
 
-from chainchat.chain import copying, reads, replica
-from chainchat.chain.configuration import Address, Configuration, Member, Role
-from chainchat.chain.copying import Apart, Cut, Learner, Sponsor, Take
-from chainchat.chain.early import ChainMessage, EarlyMessages
-from chainchat.chain.membership import membership
-from chainchat.chain.membership.departures import LONGEST_PAUSE
-from chainchat.chain.membership.evidence import PINGS_PER_SUSPICION
-from chainchat.chain.membership.membership import (
-    Copy,
+from chainchat.chain.configuration import Address, Configuration, Member
+from chainchat.chain.early import ChainMessage
+from chainchat.chain.effects import (
+    Answered,
+    Apply,
+    Compare,
+    Cut,
+    Distrust,
+    Effect,
     Excluded,
-    Membership,
+    GivenUp,
+    Mark,
+    Persist,
     Report,
     Save,
-    Seal,
-    TwoHistories,
+    Send,
 )
-from chainchat.chain.membership.record import Record, Status
+from chainchat.chain.engine import Engine
+from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
 from chainchat.chain.messages import (
     UNDECODABLE,
     Ack,
     Answer,
     BadMessageError,
-    Copied,
-    Decided,
-    Differs,
     Entry,
-    Fetch,
     Forward,
     Held,
     Holding,
     Message,
-    Pong,
     Read,
     StateDigest,
     Submit,
-    Synced,
 )
-from chainchat.chain.reads import Answered, Barrier, GivenUp, Reads
-from chainchat.chain.replica import Apply, DivergenceError, Persist, Refuse, Replica, Send
+from chainchat.chain.record import Record
+from chainchat.chain.timing import Timing
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
@@ -63,18 +59,19 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.node.budget import (
     APPLY_SECONDS,
-    CHECKPOINT_SECONDS,
     LEND_SECONDS,
     PAGE_SECONDS,
     READ_SECONDS,
     READ_SHARE,
+    USUAL_PACE,
+    Pace,
     Slice,
     TurnClock,
     WorkClock,
 )
 from chainchat.node.history import History
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
-from chainchat.node.readiness import OwnLog, Readiness, Replay, progress, readiness
+from chainchat.node.readiness import Readiness, Replay, readiness
 from chainchat.node.share import Share
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
@@ -102,23 +99,8 @@ PENDING_SHARE = 16
 MOST_PENDING = 4 * MAX_PENDING
 """With so many, nobody's are taken."""
 
-MOST_AHEAD = 2**24
-"""An epoch so far above this node's is none that a node says: it would take many forced ones."""
-
-AnyEffect = (
-    replica.Effect
-    | membership.Effect
-    | copying.Effect
-    | reads.Answered
-    | reads.GivenUp
-    | reads.Barrier
-)
-
 Replied = Callable[[Sequence[Result]], None]
 """Is called with the results of what was submitted."""
-
-TOGETHER = 0.001
-"""Seconds within which two clocks are read, to be compared."""
 
 PROGRESS_SECONDS = 1.0
 """How often a learner logs how far it has come."""
@@ -179,6 +161,9 @@ class Node:
         known: Iterable[str] = (),
         places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
+        free_departures: int = FREE,
+        limits: Limits = USUAL,
+        pace: Pace = USUAL_PACE,
         work: WorkClock | None = None,
         space: Space = PLENTY,
         first_nonce: int = 0,
@@ -201,80 +186,65 @@ class Node:
             known: all positions that ``chain.ini`` names, spares too.
             places: where ``chain.ini`` has them.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            free_departures: see ``Departures``.
+            limits: of what the protocol does at once.
+            pace: of checkpoints.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
             space: on the disk of the data.
             first_nonce: see ``Evidence``.
             refusal_is_death: see ``Evidence``.
         """
         self.me = me
-        self._applied = StateMachine(storage)
         self.audience: Audience | None = None
         self.congested = False
         self.in_turn = self._hearing = False
         self._has_written = False
         """Whether the storage may have something to care for."""
+        self._state_machine = StateMachine(storage, pace)
         self._storage = storage
         self._network = network
         self._clock = clock
         self._work: WorkClock = work or clock.seconds
         self._wall = wall
-        self._wall_now = wall()
-        """When ``_read_clocks`` was called last."""
-        self._refusal_is_death = refusal_is_death
         self._fail = fail
         self._excluded = excluded
-        self._suspect_after = suspect_after
+        self._timing = Timing(suspect_after)
+        self._pace = pace
         self._space = space
-        self._replica = Replica(
-            me.position, me.origin, storage, opening=_opening, applied=self.state.applied
-        )
-        self._reads = Reads(
-            me.position,
-            lambda query: self._applied.evaluate(query, Slice(self._work, PAGE_SECONDS)),
-            self._holds_lease,
-            committed=lambda: self._replica.committed,
-            applied=lambda: self.state.applied,
-        )
-        self._read_share = Share(clock, self.wake, READ_SHARE)
-        self._learner = Learner(me, storage, suspect_after)
-        self._sponsor = Sponsor(storage)
-        self._membership = Membership(
+        self._engine = Engine(
             me,
             record,
+            storage,
             founding,
-            OwnLog(
-                storage,
-                self._learner,
-                self._sponsor,
-                clock,
-                space,
-                committed=lambda: self._known_committed,
-            ),
             suspect_after=suspect_after,
+            clock=clock.seconds,
+            opening=_opening,
+            applied=self.state.applied,
+            nothing=commands.encode(commands.Nothing()),
+            evaluate=self._evaluate,
+            wall=wall,
+            low=lambda: space.low,
             known=known,
             places=places,
             longest_pause=longest_pause,
-            wall=lambda: self._wall_now,
+            free_departures=free_departures,
+            limits=limits,
             first_nonce=first_nonce,
             refusal_is_death=refusal_is_death,
             new_identity=new_identity,
         )
-        if record.configuration.members:
-            self._replica.adopt(record.configuration)
-            self._reads.adopt(record.configuration)
+        self._followed = self.configuration
+        """The configuration that was in force after the last input."""
+        self._read_share = Share(clock, self.wake, READ_SHARE)
         self._repliers: dict[int, Replied] = {}
         self._submitted = 0
         """Number of the newest request."""
         self._waiting: deque[tuple[int, float]] = deque()
         """Of each turn's requests that are not all answered: the newest's number, and when."""
         self._askers: dict[int, Callable[[Page], None]] = {}
-        self._early = EarlyMessages()
-        self._speaking: str | None = None
-        """Whose message is just being taken in."""
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._stopped = False
-        self._copy_paused: set[str] = set()
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
         self._write_pause = WritePause(me, clock, self._log)
         self._progress_told = 0.0
@@ -286,17 +256,17 @@ class Node:
     @property
     def state(self) -> ChatState:
         """The chat, as of the newest entry applied here."""
-        return self._applied.state
+        return self._state_machine.state
 
     @property
     def history(self) -> History:
         """The messages."""
-        return self._applied.history
+        return self._state_machine.history
 
     @property
     def configuration(self) -> Configuration:
         """The newest configuration known here."""
-        return self._membership.configuration
+        return self._engine.configuration
 
     def member(self, position: str) -> Member | None:
         """The member at ``position``, if there is one."""
@@ -305,23 +275,23 @@ class Node:
     @property
     def taking_part(self) -> bool:
         """Whether this life numbers, forwards and acknowledges now."""
-        return self._membership.active
+        return self._engine.active
 
     @property
     def pending(self) -> int:
         """How many sequence numbers this node has asked for that were not applied yet."""
-        return self._replica.pending
+        return self._engine.replica.pending
 
     def room_for(self, on_their_way: int) -> int:
         """How many more requests a session may submit that has so many on their way."""
-        pending = self._replica.pending
+        pending = self._engine.replica.pending
         share = max(0, PENDING_SHARE - on_their_way) if pending < MOST_PENDING else 0
         return share if self.congested else max(share, MAX_PENDING - pending)
 
     @property
     def _fullness(self) -> float:
         """How much is on its way, of what may be."""
-        replica = self._replica
+        replica = self._engine.replica
         return max(replica.pending / MAX_PENDING, replica.pending_octets / MAX_PENDING_OCTETS)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
@@ -329,7 +299,7 @@ class Node:
 
         ``replied`` gets its results once it was applied here.
         """
-        number = self._submitted = self._replica.submit(
+        number = self._submitted = self._engine.submit(
             commands.encode(command), commands.span(command)
         )
         if self._fullness > 1:
@@ -342,46 +312,43 @@ class Node:
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail."""
         again = not queries.asker_chooses_price(query)
-        self._askers[self._reads.ask(queries.encode(query), again=again)] = answered
+        self._askers[self._engine.ask(queries.encode(query), again=again)] = answered
         if not self._hearing:  # else it is done in this turn
             self.wake()
 
     def view(self) -> ChainView:
         """The chain as it looks from here."""
-        role = self.configuration.role(self.me.position) if self._membership.active else None
+        engine, membership = self._engine, self._engine.membership
+        role = self.configuration.role(self.me.position) if engine.active else None
         notes = []
-        committed = self._known_committed
-        lag = self._replica.last.seq - committed
+        committed = engine.committed
+        lag = engine.replica.last.seq - committed
         if lag > 0:
             notes.append(f"in flight here: {lag} entries")
-        clock_lag = self._replica.time - self._wall()
+        clock_lag = engine.replica.time - self._wall()
         if clock_lag > 1_000:
             notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
-        odd = self._membership.odd_clock(self._read_clocks())
-        if odd:
-            notes.append(odd)
-        if self.readiness.reason:
-            notes.append(self.readiness.reason)
-        if self._space.note:
-            notes.append(self._space.note)
         now = self._clock.seconds()
-        if self._learner.source is not None:
-            notes.append(progress(self._learner, self._storage.last.seq, now))
-        notes += (f"{who}: {how}" for who, how in self._membership.learners(now).items())
+        notes += [
+            note
+            for note in (
+                engine.odd_clock(),
+                self.readiness.reason,
+                self._space.note,
+                engine.learner.progress(now),
+            )
+            if note
+        ]
+        notes += (f"{who}: {how}" for who, how in membership.learners(now).items())
         return ChainView(
             epoch=self.configuration.epoch,
             members=self.configuration.positions,
             node=self.me.position,
-            role=role.value if role else self._membership.status.value,
+            role=role.value if role else membership.status.value,
             committed=committed,
-            away=self._membership.silent(now),
+            away=membership.silent(now),
             notes=tuple(notes),
         )
-
-    @property
-    def _known_committed(self) -> int:
-        """A life that just began may know more by what the last one has noted."""
-        return max(self._replica.committed, self._storage.committed)
 
     # --- for the network
 
@@ -405,41 +372,34 @@ class Node:
     @property
     def held(self) -> Held:
         """What this node says on a new connection of what it holds."""
-        return self._membership.held
+        return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
         """A new connection, whose other end says that it is ``member``, and what it holds."""
-        self._replica.linked(position)
-        self._reads.linked(position)
-        self._decide(lambda now: self._membership.linked(position, member, now, its))
-        self.wake()
+        self._decide(lambda: self._engine.linked(position, member, its))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
-        self._replica.unlinked(position)
-        self._early.forget(position)
-        self._sponsor.forget(position)
-        self._membership.unlinked(position)
+        self._engine.unlinked(position)
         if position in self.configuration.positions:
             self._write_pause.begins()
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
         """This node dialled host and port, and ``member``, at ``position``, answered."""
-        self._decide(lambda now: self._membership.reached(position, (host, port), member, now))
+        self._decide(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
         """After that, a port at which the node at ``position`` may be refused a new connection."""
-        self._decide(lambda now: self._membership.refused(position, host, port, now))
+        self._decide(lambda: self._engine.refused(position, host, port))
 
-    def paused(self, position: str, *, paused: bool) -> None:
+    def full(self, position: str, *, full: bool) -> None:
         """Whether too much stands unsent on the connection with ``position``."""
-        self._replica.paused(position, paused=paused)
-        self._reads.paused(position, paused=paused)
+        self._engine.full(position, full=full)
         self.wake()
 
-    def copy_paused(self, position: str, *, paused: bool) -> None:
+    def copy_full(self, position: str, *, full: bool) -> None:
         """The same of the connection on which ``position`` copies, or lends."""
-        (self._copy_paused.add if paused else self._copy_paused.discard)(position)
+        self._engine.copy_full(position, full=full)
         self.wake()
 
     def receive(self, sender: str, message: Message) -> None:
@@ -448,120 +408,19 @@ class Node:
         One that no node sends is told to the network, which ends the connection; this node goes on
         as if it had not come.
         """
-        self._speaking = sender
-        self._receive(sender, message)
-        self._speaking = None
-
-    def _receive(self, sender: str, message: Message) -> None:
         match message:
             case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
-                self._guarded(self._receive_in_epoch, sender, message)
-            case Fetch():
-                self._guarded(self._lend, sender, message)
-            case Differs():
-                self._decide(lambda now: self._learner.differs(sender, message, now))
-            case Copied():
-                self._decide(lambda now: self._learner.copied(sender, message, now))
-            case Synced():
-                learner, last = message.learner, message.last
-                if not self._is_of_another_chain(sender, message):
-                    self._decide(lambda now: self._membership.synced(learner, last, now))
+                self._guarded(self._note, sender, message)
             case _:
-                self._decide(lambda now: self._take_in(sender, message, now))
+                self._decide(lambda: self._engine.receive(sender, message), sender)
 
-    def _take_in(
-        self, sender: str, message: membership.Received, now: float
-    ) -> Iterable[membership.Effect]:
-        """A message about configurations."""
-        if isinstance(message, Decided | Pong):
-            self._require_near(message.configuration.epoch)
-        return self._membership.receive(sender, message, now)
-
-    def _require_near(self, epoch: int) -> None:
-        """Raises BadMessageError for an epoch that the chain cannot have come to."""
-        if epoch > self.configuration.epoch + MOST_AHEAD:
-            raise BadMessageError(f"an epoch far ahead, {epoch}")
-
-    def _read_clocks(self) -> float:
-        """Both clocks, as of one moment: the wall clock is kept, the monotonic one given.
-
-        If something comes between, they are read again; but not for ever.
-        """
-        for _ in range(3):
-            now = self._clock.seconds()
-            self._wall_now = self._wall()
-            if self._clock.seconds() - now < TOGETHER:
-                break
-        return now
-
-    def _lend(self, sender: str, fetch: Fetch) -> None:
-        """Let a learner copy, or before a resume another member."""
-        if self._membership.is_other_chain(sender) or self._is_of_another_chain(sender, fetch):
-            return
-        if fetch.epoch == self.configuration.epoch:
-            self._sponsor.asked(sender, fetch)
+    def _note(self, sender: str, message: ChainMessage) -> None:
+        try:
+            self._engine.note(sender, message)
+        except BadMessageError as error:
+            self._network.distrust(sender, str(error))
+        if self._engine.due:
             self.wake()
-
-    def _may_lend(self, learner: Member) -> bool:
-        """Whether ``learner`` may copy this log: the tail knows that what it holds is committed.
-
-        Or the chain is to be resumed, and some members lack the end of the log. Nobody else may
-        copy then: this disk may have lost the end of it, and a learner would cut its own by it.
-        """
-        if self._membership.resuming:
-            member = self.configuration.has_node(learner.id)
-            return member and self._membership.lends_for_resume
-        if self._membership.record.vote is not None:
-            return False
-        tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
-        if self._refusal_is_death:
-            return tail and self._holds_lease()
-        # No clock can say that it still is the tail. But who is no member of its epoch has nothing
-        # of that epoch, and the epoch's first entry came after all that its head had from before.
-        # So a tail that has applied it lacks nothing of the learner's that anybody can confirm.
-        return tail and self._replica.opened
-
-    def _holds_lease(self) -> bool:
-        """Whether this tail has all that was ever confirmed, and nobody goes on without it."""
-        return self._replica.opened and self._membership.holds_lease(self._read_clocks())
-
-    def _receive_in_epoch(self, sender: str, message: ChainMessage) -> None:
-        """Act on a message of this epoch; keep one from an epoch that is still to be adopted.
-
-        Its sender would not send it again: it does not know that this node is late. A message
-        of an earlier epoch is from a chain that is no more, and refused.
-        """
-        epoch = self._replica.configuration.epoch
-        if message.epoch > epoch or (message.epoch == epoch and not self._replica.active):
-            self._require_near(message.epoch)
-            self._early.keep(sender, message)
-            return
-        if message.epoch < epoch or self._is_of_another_chain(sender, message):
-            return
-        match message:
-            case Read() | Answer():
-                _require_query(message)
-                self._reads.receive(sender, message)
-            case StateDigest():
-                try:
-                    self._applied.compare(message.seq, message.digest, sender)
-                except StateMismatchError as error:
-                    raise BadMessageError(f"ALARM: {error}") from error
-            case _:
-                try:
-                    self._replica.receive(sender, message)
-                except DivergenceError as error:  # whose log is wrong, nobody can tell from here
-                    raise BadMessageError(f"ALARM: {error}") from error
-        self.wake()
-
-    def _is_of_another_chain(self, sender: str, message: ChainMessage | Fetch | Synced) -> bool:
-        """Whether it is of this epoch and another configuration: neither serves the other."""
-        if not self.configuration.is_another(message.epoch, message.identity):
-            return False
-        text = f"ALARM: epoch {message.epoch} has two configurations: {sender} has another"
-        for effect in self._membership.complain(text):
-            self._perform(effect)
-        return True
 
     # --- turns
 
@@ -582,7 +441,7 @@ class Node:
 
     def _carry_out_turn(self) -> None:
         """The phases of a turn: what is heard; the log; what is applied; what is told."""
-        clock = self.turn_clock
+        clock, engine = self.turn_clock, self._engine
         clock.begin()
         if self.audience is not None:
             self._hearing = True
@@ -590,50 +449,44 @@ class Node:
                 clock.part("hearing")
             self._hearing = False
         noted = self._waiting[-1][0] if self._waiting else 0
-        if self._replica.pending and noted < self._submitted:
+        if noted < self._submitted and engine.replica.pending:
             self._waiting.append((self._submitted, self._clock.seconds()))
-        needs_time = self._replica.needs_time
-        now = self._membership.time(self._read_clocks()) if needs_time else 0
-        for effect in self._replica.turn(now):
+        for effect in engine.turn():
             self._perform(effect)
         clock.part("chain")
         self._apply_and_answer()
         self._tell_clients()
-        if self._applied.checkpointing:
+        if self._state_machine.checkpointing:
             self._write_checkpoint()
             self._has_written = True
             clock.part("checkpoint")
+            if self._state_machine.checkpointing:
+                self.wake()
         if self._has_written:
             self._care_for_storage()
-        if self._busy:
+        if engine.due or engine.busy:
             self.wake()
-        if self._reads.busy:
+        if engine.reads.busy:
             self._read_share.wake_when_due()
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
         """What comes of committed entries: applied, read, lent, each in its slice."""
-        if self._replica.applied < self._replica.committed:
-            for apply in self._replica.apply(self.slice(APPLY_SECONDS).left):
+        engine = self._engine
+        if engine.replica.applied < engine.replica.committed:
+            for apply in engine.apply(self.slice(APPLY_SECONDS).left):
                 self._perform(apply)
             self.turn_clock.part("applying")
-        if self._reads.busy and self._read_share.is_due:
+        if engine.reads.busy and self._read_share.is_due:
             reading = self.slice(READ_SECONDS)
-            for effect in self._reads.turn(reading.left):
+            for effect in engine.answer(reading.left):
                 self._perform(effect)
             self._read_share.took(reading)
             self.turn_clock.part("reads")
-        if self._sponsor.has_learners:
-            lending = self.slice(LEND_SECONDS)
-            for answer in self._sponsor.turn(self._copy_paused, self._may_lend, lending.left):
-                self._perform(answer)
+        if engine.sponsor.has_learners:
+            for part in engine.lend(self.slice(LEND_SECONDS).left):
+                self._perform(part)
             self.turn_clock.part("lending")
-
-    @property
-    def _busy(self) -> bool:
-        """Whether something of this turn was left over that goes on at once."""
-        behind = self._replica.applied < self._replica.committed
-        return behind or self._sponsor.busy or self._applied.checkpointing
 
     def _tell_clients(self) -> None:
         room_again = self.congested and self._fullness < ROOM_AGAIN
@@ -645,22 +498,15 @@ class Node:
                 self.turn_clock.part("telling")
 
     def _tick(self) -> None:
-        self._tick_call = self._clock.callLater(
-            self._suspect_after / PINGS_PER_SUSPICION, self._tick
-        )
-        committed, last = self._replica.committed, self._replica.last.seq
-        self._write_pause.tick(committed, idle=committed == last and not self._waiting)
-        self._guarded(self._note_committed)
+        self._tick_call = self._clock.callLater(self._timing.tick, self._tick)
+        replica = self._engine.replica
+        idle = replica.committed == replica.last.seq and not self._waiting
+        self._write_pause.tick(replica.committed, idle=idle)
         self._guarded(self._look_at_disk)
         self._has_written = True  # a record, or a thread is done
-        self._decide(lambda now: chain(self._membership.tick(now), self._learner.tick(now)))
+        self._decide(self._engine.tick)
         self._tell_progress()
         self.wake()
-
-    def _note_committed(self) -> None:
-        """For the next life: what it must never cut off, though clients were told of it."""
-        if self._replica.committed > self._storage.committed:
-            self._storage.write_committed(self._replica.committed)
 
     def _look_at_disk(self) -> None:
         change = self._space.look()
@@ -674,74 +520,42 @@ class Node:
         if trouble:
             self._log(trouble, alarm=True)
 
+    # --- effects
+
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Whatever goes wrong in it, this node must not go on afterwards."""
         if self._stopped:
             return
         try:
             action(*arguments)
-        except BadMessageError as error:
-            assert self._speaking is not None
-            self._network.distrust(self._speaking, str(error))
         except Exception as error:
             self.stop()
             self._fail(error)
 
-    def _decide(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
-        """Carry out what follows from one input about configurations, then follow them."""
-        self._guarded(self._carry_out_decision, decision)
+    def _decide(self, decision: Callable[[], Iterable[Effect]], sender: str = "") -> None:
+        """Carry out what follows from one input; ``sender``: of the message that it was."""
+        self._guarded(self._carry_out, decision, sender)
 
-    def _carry_out_decision(self, decision: Callable[[float], Iterable[AnyEffect]]) -> None:
-        for effect in decision(self._read_clocks()):
-            self._perform(effect)
-            if isinstance(effect, Excluded):
-                self._write_pause.changed(self._replica.configuration, self.configuration)
-                self.stop()
-                self._excluded()
-                return
-        self._follow()
-        self._update_readiness()
+    def _carry_out(self, decision: Callable[[], Iterable[Effect]], sender: str) -> None:
+        try:
+            for effect in decision():
+                self._perform(effect)
+        except BadMessageError as error:
+            self._network.distrust(sender, str(error))
+        if not self._stopped:
+            self._look_at_configuration()
+            self._update_readiness()
+        if self._engine.due:
+            self.wake()
 
-    def _follow(self) -> None:
-        """Let chain, reads and copying go on as membership says.
-
-        While a vote is held, the chain stands still.
-        """
-        configuration, active = self.configuration, self._membership.active
-        if not active:
+    def _look_at_configuration(self) -> None:
+        if not self._engine.active:
             self._write_pause.begins()
-        if configuration != self._replica.configuration:
-            self._write_pause.changed(self._replica.configuration, configuration)
-            self._replica.adopt(configuration)
-            self._reads.adopt(configuration)
-            self._sponsor.adopt()
-        self._sponsor.sealed = self._membership.sealed
-        self._follow_as_learner()
-        if active == self._replica.active:
-            return
-        self._replica.active = self._reads.active = active
-        speaking = self._speaking
-        for sender, message in self._early.all():
-            self._speaking = sender
-            self._guarded(self._receive_in_epoch, sender, message)
-        self._speaking = speaking
-        self.wake()
+        if self.configuration != self._followed:
+            self._write_pause.changed(self._followed, self.configuration)
+            self._followed = self.configuration
 
-    def _follow_as_learner(self) -> None:
-        """A node that is no member copies from the tail; one that is, only before a resume."""
-        match self._membership.status:
-            case Status.LEARNER:
-                self._early.all()
-                tail, epoch = self.configuration.tail, self.configuration.epoch
-                now, identity = self._clock.seconds(), self.configuration.identity
-                for effect in self._learner.begin(tail, epoch, now, identity=identity):
-                    self._perform(effect)
-            case Status.ACTIVE if not self._membership.resuming:
-                self._learner.stop()
-            case _:
-                pass
-
-    def _perform(self, effect: AnyEffect) -> None:
+    def _perform(self, effect: Effect) -> None:
         """Carry out one effect, completely."""
         match effect:
             case Persist():
@@ -753,38 +567,30 @@ class Node:
                 self._network.send(effect.to, effect.message)
             case Apply():
                 self._apply(effect.entries)
-            case Refuse() | TwoHistories():
-                self._network.distrust(effect.sender, f"ALARM: {effect.text}")
             case Answered():
                 self._askers.pop(effect.number)(self._page(effect.answer))
             case GivenUp():
                 self._askers.pop(effect.number)(queries.GIVEN_UP)
-            case Barrier():
-                self._wait_for(effect.number)
             case Save():
                 self._storage.write_record(msgpack.encode(effect.record))
             case Report():
                 self._log(effect.text, alarm=effect.alarm)
-            case Seal():
-                self._sponsor.sealed = effect.learner
-                self.wake()
-            case Copy():
-                epoch, identity = self.configuration.epoch, self.configuration.identity
-                for first in self._learner.begin(
-                    effect.source, epoch, self._clock.seconds(), committed=False, identity=identity
-                ):
-                    self._perform(first)
-            case Take():
-                for step in self._replica.copy(effect.entries, committed=effect.committed):
-                    self._perform(step)
-                self.wake()
+            case Distrust():
+                self._network.distrust(effect.sender, effect.reason)
+            case Compare():
+                self._compare(effect)
             case Cut():
-                self._cut(effect)
-            case Apart():
-                for alarm in self._membership.apart(effect.source, effect.theirs):
-                    self._perform(alarm)
+                self._cut(effect.after)
+            case Mark():
+                self._storage.write_committed(effect.seq)
             case Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
+                self._look_at_configuration()
+                self.stop()
+                self._excluded()
+
+    def _evaluate(self, query: bytes) -> bytes:
+        return self._state_machine.evaluate(query, Slice(self._work, PAGE_SECONDS))
 
     def _page(self, answer: bytes) -> Page:
         """What the tail has answered."""
@@ -794,30 +600,18 @@ class Node:
             self._network.distrust(self.configuration.tail, f"an answer that does not fit: {error}")
             return queries.GIVEN_UP
 
-    def _wait_for(self, barrier: int) -> None:
-        """Pass a barrier of the reads when an entry that is submitted now was applied."""
+    def _compare(self, other: Compare) -> None:
+        try:
+            self._state_machine.compare(other.seq, other.digest, other.sender)
+        except StateMismatchError as error:
+            self._network.distrust(other.sender, f"ALARM: {error}")
 
-        def applied(_: Sequence[Result]) -> None:
-            self._reads.passed(barrier)
-            self.wake()
-
-        self.submit(commands.Nothing(), applied)
-
-    def _cut(self, cut: Cut) -> None:
+    def _cut(self, after: int) -> None:
         """Take what the chain does not have out of the log, never silently."""
-        after, last, committed = cut.after, self._storage.last, self._known_committed
-        if after < committed:
-            raise DivergenceError(
-                f"entries up to {committed} were committed here, but the chain's log differs "
-                f"after {after}: was a node wrongly forced to go on alone, or an old copy of a "
-                f"folder started? Here, {after + 1} to {last.seq} follow, the last being {last}; "
-                f"at {self._learner.source}, {after + 1} to {cut.end.seq}, the last being "
-                f"{cut.end}. Nothing was changed"
-            )
+        last = self._storage.last.seq
         path = self._storage.cut(after)
-        self._replica.cut()
         text = (
-            f"{last.seq - after} entries after {after} are not in the chain's log; "
+            f"{last - after} entries after {after} are not in the chain's log; "
             f"they are now in {path}"
         )
         self._log(text, alarm=True)
@@ -827,12 +621,11 @@ class Node:
 
     def _tell_progress(self) -> None:
         """Once in a while, how far a learner has come."""
-        now = self._clock.seconds()
-        learner = self._learner
+        now, learner = self._clock.seconds(), self._engine.learner
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:
             self._progress_told = now
-            self._log(progress(self._learner, self._storage.last.seq, now))
+            self._log(learner.progress(now))
 
     # --- applying
 
@@ -841,18 +634,19 @@ class Node:
             self._write_pause.ends()
         own, audience = self.me.origin, self.audience
         for entry in entries:
-            outcome = self._applied.apply(entry)
+            outcome = self._state_machine.apply(entry)
             if audience is not None:
                 audience.happened(outcome)
             if entry.origin == own and outcome.results:
                 self._reply(entry.number, outcome.results)
-            if self._applied.checkpoint_is_due:
-                self._applied.begin_checkpoint()
+            if self._state_machine.checkpoint_is_due:
+                self._state_machine.begin_checkpoint()
 
     def _write_checkpoint(self) -> None:
         """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
         try:
-            finished = self._applied.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
+            time = self.slice(self._pace.checkpoint_seconds)
+            finished = self._state_machine.write_checkpoint(time.left)
         except StateMismatchError as error:
             self._log(f"ALARM: {error}", alarm=True)
             return
@@ -873,9 +667,9 @@ class Node:
 
     def _update_readiness(self) -> None:
         now = self._clock.seconds()
-        overdue = bool(self._waiting) and now - self._waiting[0][1] > self._suspect_after
-        replay = self._replay.look(self._replica.applied, self._replica.durable, now)
-        new = readiness(self._membership, now, overdue=overdue, replay=replay)
+        overdue = bool(self._waiting) and now - self._waiting[0][1] > self._timing.suspect_after
+        replay = self._replay.look(self._engine.replica.applied, self._engine.replica.durable, now)
+        new = readiness(self._engine.membership, now, overdue=overdue, replay=replay)
         if new != self.readiness:
             self.readiness = new
             self._log(new.reason or f"serving in {self.configuration}")
@@ -885,12 +679,3 @@ class Node:
 
 def _opening(configuration: Configuration) -> bytes:
     return commands.encode(commands.Origins(tuple(m.origin for m in configuration.members)))
-
-
-def _require_query(message: Read | Answer) -> None:
-    """Raises BadMessageError for a question that is none."""
-    if isinstance(message, Read):
-        try:
-            queries.decode_query(message.query)
-        except UNDECODABLE as error:
-            raise BadMessageError(f"a question that does not fit: {error}") from error

@@ -1,17 +1,11 @@
 """What a node says of itself: to its clients, who must never be left guessing, and to operators."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chainchat.chain.configuration import Member
-from chainchat.chain.copying import Learner, Sponsor
 from chainchat.chain.membership.membership import Membership
-from chainchat.chain.membership.record import Status
-from chainchat.chain.messages import EntryId
-from chainchat.chain.replica import Log
-from chainchat.node.interfaces import Clock
-from chainchat.node.space import Space
+from chainchat.chain.record import Status
 
 REPLAYED_AT_LEAST = 20_000
 """Sequence numbers that are to be applied before it is told that a node does so."""
@@ -117,79 +111,3 @@ def nearly_full(positions: Sequence[str]) -> str:
     return (
         f"{disks} nearly full: nothing new is taken until there is room; what was said can be read"
     )
-
-
-def progress(learner: Learner, last: int, now: float) -> str:
-    """How far a learner has come: entries, octets, rate and the time left."""
-    seconds = max(now - learner.began, 0.001)
-    missing = max(learner.end.seq - last, 0)
-    rate = learner.copied_entries / seconds
-    left = f", {missing / rate:.0f} s left" if rate and missing else ""
-    return (
-        f"copied {learner.copied_entries} entries ({learner.copied_octets / 1e6:.1f} MB, "
-        f"{learner.copied_octets / 1e6 / seconds:.1f} MB/s) from {learner.source}, "
-        f"{missing} to go{left}"
-    )
-
-
-class OwnLog:
-    """What membership needs to know of this node's log."""
-
-    def __init__(
-        self,
-        log: Log,
-        learner: Learner,
-        sponsor: Sponsor,
-        clock: Clock,
-        space: Space,
-        *,
-        committed: Callable[[], int],
-    ) -> None:
-        self._log = log
-        self._committed = committed
-        self._learner = learner
-        self._sponsor = sponsor
-        self._clock = clock
-        self._space = space
-
-    @property
-    def last(self) -> EntryId:
-        """Its last entry."""
-        return self._log.last
-
-    @property
-    def committed(self) -> EntryId:
-        """The newest that is known to be committed."""
-        newest = self._log.id_of(self._committed())
-        assert newest is not None
-        return newest
-
-    def id_of(self, seq: int) -> EntryId | None:
-        """The name of the entry that takes ``seq``, None if the log does not reach it."""
-        return self._log.id_of(seq)
-
-    @property
-    def caught_up(self) -> bool:
-        """Whether it is a learner's, and holds all but the newest entries, and has room for more.
-
-        Nobody joins whose disk would keep all from going on.
-        """
-        return self._learner.caught_up and not self._space.low
-
-    @property
-    def progress(self) -> str:
-        """How far a learner has come, for people; empty if nothing is copied."""
-        if self._learner.source is None:
-            return ""
-        text = progress(self._learner, self._log.last.seq, self._clock.seconds())
-        return f"{text}; it does not join: its disk is nearly full" if self._space.low else text
-
-    @property
-    def low(self) -> bool:
-        """Whether the disk is nearly full."""
-        return self._space.low
-
-    @property
-    def nearby(self) -> frozenset[Member]:
-        """The learners that hold all but the newest, as this tail sees it."""
-        return self._sponsor.nearby()

@@ -46,8 +46,8 @@ class Receiver(Protocol):
     def receive(self, sender: str, message: Message) -> None:
         """A message came from ``sender``."""
 
-    def paused(self, position: str, *, paused: bool) -> None:
+    def full(self, position: str, *, full: bool) -> None:
         """Whether more stands unsent to ``position`` than should."""
 
-    def copy_paused(self, position: str, *, paused: bool) -> None:
+    def copy_full(self, position: str, *, full: bool) -> None:
         """The same on the copy lane."""

@@ -205,7 +205,7 @@ class Links:
 
     def _copy_lane_is_there(self, link: Link, receiver: Receiver) -> None:
         position = link.member.position
-        receiver.copy_paused(position, paused=False)
+        receiver.copy_full(position, full=False)
         fetch = self._first_fetch.pop(position, None)
         if fetch is not None:
             link.send(fetch)
@@ -283,9 +283,9 @@ class Links:
         """See ``Owner``."""
         if self._receiver is not None and self._table.counts(link):
             if link.lane == COPY:
-                self._receiver.copy_paused(link.member.position, paused=full)
+                self._receiver.copy_full(link.member.position, full=full)
             elif link.lane == CHAIN:
-                self._receiver.paused(link.member.position, paused=full)
+                self._receiver.full(link.member.position, full=full)
 
     def lost(self, link: Link) -> None:
         """See ``Owner``."""

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chat.lines import IAC, TelnetFilter
-from chainchat.chat.modes.human import HUMAN
+from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import RefusedError
 from chainchat.node.budget import ACCEPT_SHARE, Slice
 from chainchat.node.interfaces import Clock, Timer
@@ -222,7 +222,7 @@ class RefusedProtocol(Protocol):
         self._refusal = refusal
 
     def connectionMade(self) -> None:
-        text = HUMAN.refused("", self._refusal.code, self._refusal.text)
+        text = FIRST.refused("", self._refusal.code, self._refusal.text)
         self.transport.write(f"{text}\r\n".encode())
         self.transport.loseConnection()
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from chainchat.chain.log import Log
 from chainchat.chain.messages import Entry
-from chainchat.chain.replica import Log
 from chainchat.storage.index import Indexed
 
 __all__ = [

@@ -6,8 +6,8 @@ It survives its node, as a disk would.
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from chainchat.chain.log import fitting, place_of
 from chainchat.chain.messages import Entry, EntryId
-from chainchat.chain.replica import fitting, place_of
 from chainchat.storage.index import Index, first_of, last_of
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, Record, StorageError
 

@@ -1,6 +1,7 @@
 """Catching up: a learner gets the log of a tail, cuts what that does not have, and keeps up."""
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -9,26 +10,22 @@ from logs_made_up import entries, entry, everything, log_of
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.copying import (
-    NEAR_ENTRIES,
-    Apart,
-    Cut,
-    Learner,
-    Sponsor,
-    Take,
-    newest_not_after,
-)
+from chainchat.chain.copying import Apart, Learner, Sponsor, Take
+from chainchat.chain.effects import Cut, Send
+from chainchat.chain.limits import USUAL
+from chainchat.chain.log import newest_not_after, size
 from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced, chained
-from chainchat.chain.replica import Send, size
+from chainchat.chain.timing import Timing
 from chainchat.storage.memory import MemoryStorage
 
 SUSPECT_AFTER = 4.0
+NEAR = USUAL.near_entries
 EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
 
 
 def learner_with(log):
-    return Learner(ME, log, SUSPECT_AFTER)
+    return Learner(ME, log, Timing(SUSPECT_AFTER))
 
 
 def carry_out(log, effects):
@@ -479,7 +476,7 @@ def test_one_that_stopped_asks_and_takes_nothing_until_it_begins_again():
     assert len(list(learner.begin("tail", EPOCH, 0.0))) == 1
 
 
-@pytest.mark.parametrize(("lacks", "near"), [(NEAR_ENTRIES, True), (NEAR_ENTRIES + 1, False)])
+@pytest.mark.parametrize(("lacks", "near"), [(NEAR, True), (NEAR + 1, False)])
 def test_it_has_caught_up_when_it_lacks_no_more_than_a_batch(lacks, near):
     learner, _, _ = taught(log_of(), end=EntryId(1, 2 + lacks))
     assert learner.caught_up is near
@@ -496,3 +493,33 @@ def test_it_counts_what_it_copied():
     assert (learner.copied_entries, learner.copied_octets) == (2, sum(map(size, copied.entries)))
     list(learner.begin("other", EPOCH, 7.0))
     assert (learner.copied_entries, learner.copied_octets, learner.began) == (0, 0, 7.0)
+
+
+# --- how far it is, for people
+
+
+def progress(now, *, last=2_000, copied=2_000):
+    """Of one that copies since second 10 from a source that has 2,500 entries."""
+    learner = Learner(ME, SimpleNamespace(last=EntryId(3, last)), Timing(SUSPECT_AFTER))
+    learner.source, learner.began, learner.end = "tail", 10.0, EntryId(3, 2_500)
+    learner.copied_entries, learner.copied_octets = copied, 3_200 * copied
+    return learner.progress(now)
+
+
+@pytest.mark.parametrize(
+    ("last", "copied", "now", "text"),
+    [
+        (2_000, 2_000, 14.0, "2000 entries (6.4 MB, 1.6 MB/s) from tail, 500 to go, 1 s left"),
+        (1_500, 2_000, 14.0, "2000 entries (6.4 MB, 1.6 MB/s) from tail, 1000 to go, 2 s left"),
+        (1_500, 2_000, 50.0, "2000 entries (6.4 MB, 0.2 MB/s) from tail, 1000 to go, 20 s left"),
+        (2_500, 2_000, 14.0, "2000 entries (6.4 MB, 1.6 MB/s) from tail, 0 to go"),
+        (2_600, 2_000, 14.0, "2000 entries (6.4 MB, 1.6 MB/s) from tail, 0 to go"),
+        (0, 0, 10.0, "0 entries (0.0 MB, 0.0 MB/s) from tail, 2500 to go"),
+    ],
+)
+def test_progress_is_entries_octets_rate_what_is_missing_and_the_time_left(last, copied, now, text):
+    assert progress(now, last=last, copied=copied) == f"copied {text}"
+
+
+def test_who_copies_nothing_has_no_progress():
+    assert learner_with(log_of(1)).progress(14.0) == ""

@@ -19,8 +19,7 @@ from membership_house import (
 )
 from msgspec.structs import replace
 
-from chainchat.chain.membership.membership import Report, TwoHistories
-from chainchat.chain.membership.record import Record
+from chainchat.chain.effects import Distrust, Report, Send
 from chainchat.chain.messages import (
     Abort,
     ClockReading,
@@ -32,7 +31,7 @@ from chainchat.chain.messages import (
     Propose,
     Voted,
 )
-from chainchat.chain.replica import Send
+from chainchat.chain.record import Record
 
 
 def test_a_new_connection_is_asked_at_once():
@@ -89,16 +88,18 @@ def compared(node, committed, configuration=None):
     return [
         effect
         for effect in node.receive("tail", pong, 0.0)
-        if isinstance(effect, Report | TwoHistories) and "two histories" in effect.text
+        if (isinstance(effect, Distrust) and "two histories" in effect.reason)
+        or (isinstance(effect, Report) and "two histories" in effect.text)
     ]
 
 
 def test_two_members_that_know_different_entries_to_be_committed_part():
     [parted] = compared(active("middle"), THEIRS)
-    assert isinstance(parted, TwoHistories)
+    assert isinstance(parted, Distrust)
     assert parted.sender == "tail"
-    assert parted.text.startswith("tail and this node have two histories: there, in epoch 1 ")
-    assert f", {THEIRS} was committed, and here, in epoch 1 " in parted.text
+    text = "ALARM: tail and this node have two histories: there, in epoch 1 "
+    assert parted.reason.startswith(text)
+    assert f", {THEIRS} was committed, and here, in epoch 1 " in parted.reason
 
 
 def test_another_chains_history_is_an_alarm_and_no_reason_to_part():
@@ -111,7 +112,7 @@ def test_another_chains_history_is_an_alarm_and_no_reason_to_part():
 
 def greeted(node, its):
     node.own.last = node.own.committed = MINE
-    alarms = of_kind(node.linked("tail", member("tail"), 0.0, its), Report | TwoHistories)
+    alarms = of_kind(node.linked("tail", member("tail"), 0.0, its), Report | Distrust)
     assert all(isinstance(alarm, Report) and alarm.alarm for alarm in alarms)
     return [alarm.text for alarm in alarms]
 

@@ -13,10 +13,10 @@ from membership_house import (
     vote_for,
 )
 
+from chainchat.chain.effects import Send
 from chainchat.chain.membership.membership import Seal
 from chainchat.chain.membership.seals import Sealing
 from chainchat.chain.messages import Declined, EntryId, Voted
-from chainchat.chain.replica import Send
 
 TWO = ("head", "middle")
 NEWCOMER, LATER = member("tail", 2), member("tail", 3)

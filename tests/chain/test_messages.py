@@ -7,6 +7,8 @@ from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import MAX_MEMBERS, MOST, Configuration, Member
+from chainchat.chain.effects import Send
+from chainchat.chain.log import ENTRY_OVERHEAD, FRAME_ENTRIES, MAX_COMMAND, fitting, size
 from chainchat.chain.messages import (
     DIGEST_OCTETS,
     KINDS,
@@ -29,15 +31,7 @@ from chainchat.chain.messages import (
     encode,
     encode_entries,
 )
-from chainchat.chain.replica import (
-    ENTRY_OVERHEAD,
-    FRAME_ENTRIES,
-    MAX_COMMAND,
-    Replica,
-    Send,
-    fitting,
-    size,
-)
+from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage
 
 deterministic = settings(derandomize=True, max_examples=100, deadline=None)

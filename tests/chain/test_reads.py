@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.effects import Answered, GivenUp, Send
 from chainchat.chain.messages import Answer, Read
-from chainchat.chain.reads import ON_THEIR_WAY, Answered, Barrier, GivenUp, Reads
-from chainchat.chain.replica import Send
+from chainchat.chain.reads import ON_THEIR_WAY, Barrier, Reads
 
 
 def configuration(epoch, *positions):
@@ -32,7 +32,7 @@ class Reader:
             committed=lambda: self.committed,
             applied=lambda: self.applied,
         )
-        for name in ("ask", "adopt", "linked", "paused", "receive", "passed"):
+        for name in ("ask", "adopt", "linked", "full", "receive", "passed"):
             setattr(self, name, getattr(self.reads, name))
         self.go_on(epoch, *positions)
 
@@ -469,11 +469,11 @@ def test_whose_connection_is_full_is_answered_later_and_keeps_nobody_waiting(tai
     tail.receive("head", Read(1, 1, b"one"))
     tail.receive("head", Read(1, 2, b"two"))
     tail.ask(b"own")
-    tail.paused("head", paused=True)
+    tail.full("head", full=True)
     assert [type(effect) for effect in tail.turn()] == [Answered]
     assert tail.evaluated == [b"own"]
     assert not tail.busy
-    tail.paused("head", paused=False)
+    tail.full("head", full=False)
     assert tail.busy
     assert [effect.message.number for effect in tail.turn()] == [1, 2]
 
@@ -483,11 +483,11 @@ def test_a_connection_fills_up_while_it_is_answered(tail):
         tail.receive("head", Read(1, number, b"question"))
     for effect in tail.turn():
         assert effect.message.number == 1
-        tail.paused("head", paused=True)
+        tail.full("head", full=True)
 
 
 def test_a_new_connection_is_not_full(tail):
-    tail.paused("head", paused=True)
+    tail.full("head", full=True)
     tail.linked("head")
     tail.receive("head", Read(1, 1, b"one"))
     assert [effect.message.number for effect in tail.turn()] == [1]

@@ -3,19 +3,11 @@
 import pytest
 from replica_chain import NOW, THREE, Chain, opening
 
-from chainchat.chain import replica as replica_module
+from chainchat.chain.effects import Distrust, Persist, Send
+from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.log import FRAME_ENTRIES, fitting, size
 from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
-from chainchat.chain.replica import (
-    FRAME_ENTRIES,
-    MAX_UNAPPLIED,
-    DivergenceError,
-    Persist,
-    Refuse,
-    Replica,
-    Send,
-    fitting,
-    size,
-)
+from chainchat.chain.replica import DivergenceError, Replica
 
 
 @pytest.fixture
@@ -174,9 +166,9 @@ def test_nothing_is_sent_to_whom_there_is_no_connection(chain):
 
 def test_entries_wait_while_a_connection_is_paused(chain):
     chain["head"].submit(b"one")
-    chain["head"].paused("middle", paused=True)
+    chain["head"].full("middle", full=True)
     assert chain.turn("head") == []
-    chain["head"].paused("middle", paused=False)
+    chain["head"].full("middle", full=False)
     assert [type(message) for message in chain.turn("head")] == [Forward]
 
 
@@ -187,11 +179,11 @@ def test_requests_wait_while_the_connection_with_the_head_is_paused(chain):
     sent = []
     for effect in chain["tail"].turn(0):
         sent.append(effect)
-        chain["tail"].paused("head", paused=True)
+        chain["tail"].full("head", full=True)
     assert [[r.number for r in send.message.requests] for send in sent] == [[1]]
     chain["tail"].submit(b"last")
     assert list(chain["tail"].turn(0)) == []
-    chain["tail"].paused("head", paused=False)
+    chain["tail"].full("head", full=False)
     numbers = [[r.number for r in send.message.requests] for send in chain["tail"].turn(0)]
     assert numbers == [[2, 3]]
 
@@ -249,9 +241,9 @@ def test_a_successor_that_is_ahead_diverges_if_what_comes_is_not_what_it_holds(c
     chain["head"].submit(b"one")
     chain.turn("head")
     chain.deliver("head", "middle")
-    [refuse] = [e for e in chain["middle"].turn(NOW) if isinstance(e, Refuse)]
+    [refuse] = [e for e in chain["middle"].turn(NOW) if isinstance(e, Distrust)]
     assert refuse.sender == "tail"
-    assert "which this log does not hold" in refuse.text
+    assert "which this log does not hold" in refuse.reason
 
 
 @pytest.mark.parametrize("epoch", [1, 7])
@@ -367,7 +359,7 @@ def test_the_longest_beginning_that_fits_has_at_least_one():
 def test_a_tail_commits_only_so_far_ahead_of_what_it_has_applied():
     chain = Chain("only")
     chain.settle()
-    only, span = chain["only"], MAX_UNAPPLIED // 2 - 1
+    only, span = chain["only"], USUAL.unapplied // 2 - 1
     for _ in range(4):
         only.submit(b"many", span)
     for effect in only.turn(NOW):
@@ -389,9 +381,9 @@ def test_what_was_applied_and_forwarded_is_in_memory_no_more(chain):
     assert [chain[position]._recent for position in THREE] == [[], [], []]
 
 
-def test_what_waits_to_be_applied_at_a_slow_node_is_bounded_in_memory(chain, monkeypatch):
-    monkeypatch.setattr(replica_module, "RECENT_ENTRIES", 20)
-    monkeypatch.setattr(replica_module, "APPLY_OCTETS", 1)
+def test_what_waits_to_be_applied_at_a_slow_node_is_bounded_in_memory():
+    chain = Chain(*THREE, limits=Limits(recent_entries=20, apply_octets=1))
+    chain.settle()
     for number in range(100):
         chain["head"].submit(f"{number}".encode())
         for position in THREE:

@@ -13,6 +13,7 @@ from node_house import founded
 
 from chainchat.chain.configuration import MOST, Configuration, Member
 from chainchat.chain.early import MOST_OCTETS, OVERHEAD, EarlyMessages
+from chainchat.chain.engine import MOST_AHEAD
 from chainchat.chain.messages import (
     DIGEST_OCTETS,
     KINDS,
@@ -38,7 +39,6 @@ from chainchat.chain.messages import (
     speaker,
 )
 from chainchat.chat import commands, queries
-from chainchat.node.node import MOST_AHEAD
 
 FRAMES = 300
 """Of each kind in each run."""
@@ -381,6 +381,7 @@ def test_what_is_no_command_has_no_effect_on_any_node(house):
 
 def test_a_question_that_is_none_is_named(house):
     house["tail"].receive("head", Read(1, 1, b"\xc1"))
+    house.run()
     [(at, who, reason)] = house.distrusted
     assert (at, who) == ("tail", "head")
     assert reason.startswith("a question that does not fit")

@@ -7,7 +7,7 @@ from node_house import SUSPECT_AFTER, THREE, House, founded
 
 from chainchat.chain.messages import Copied, Forward
 from chainchat.chat import queries
-from chainchat.node import state_machine
+from chainchat.node.budget import Pace
 
 
 @pytest.fixture
@@ -17,9 +17,8 @@ def house():
     return house
 
 
-def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration(monkeypatch):
+def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration():
     """Else it would be taken for that of another chain, and nothing would come of it."""
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
     said, identities = {}, {}
 
     def hear(sender, to, message):
@@ -30,7 +29,7 @@ def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration(
             identities[configuration.epoch] = configuration.identity
         return False
 
-    house = House(*THREE)
+    house = House(*THREE, pace=Pace(checkpoint_entries=3))
     house.new_identity, house.kept = count(77).__next__, hear
     house.start(*THREE)
     house.later(0.5)
@@ -65,7 +64,7 @@ def test_a_learner_to_which_too_much_stands_unsent_is_sent_no_more(house):
     for _ in range(20):
         house.say("head")
     house.run()
-    house["middle"].copy_paused("tail", paused=True)
+    house["middle"].copy_full("tail", full=True)
     copied = []
     house.kept = lambda sender, to, message: (
         isinstance(message, Copied) and bool(copied.append(message))
@@ -74,7 +73,7 @@ def test_a_learner_to_which_too_much_stands_unsent_is_sent_no_more(house):
     house.start("tail")
     house.later(0.5)
     assert copied == []
-    house["middle"].copy_paused("tail", paused=False)
+    house["middle"].copy_full("tail", full=False)
     house.later(2.0)
     assert copied
     assert house.chains()["tail"] == ("head", "middle", "tail")
@@ -105,6 +104,6 @@ def test_what_came_early_on_a_connection_that_ended_is_forgotten(house):
     node = house["tail"]
     last = house.disks["tail"].last
     node.receive("middle", Forward(2, last, (), 0))
-    assert node._early._kept
+    assert node._engine._early._kept
     house.bounce("middle", "tail")
-    assert not node._early._kept
+    assert not node._engine._early._kept

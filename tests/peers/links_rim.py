@@ -32,7 +32,7 @@ class Receiver:
 
     def __init__(self):
         self.heard = []
-        self.copy_paused_at = {}
+        self.copy_full_at = {}
         self.refusals = set()
         self.members = {}
         self.reach = {}
@@ -60,11 +60,11 @@ class Receiver:
     def receive(self, sender, message):
         self.heard.append((sender, message))
 
-    def paused(self, position, *, paused):
-        self.heard.append(("paused", position, paused))
+    def full(self, position, *, full):
+        self.heard.append(("full", position, full))
 
-    def copy_paused(self, position, *, paused):
-        self.copy_paused_at[position] = paused
+    def copy_full(self, position, *, full):
+        self.copy_full_at[position] = full
 
     def messages(self):
         return [what for what in self.heard if what[0] in THREE]

@@ -276,7 +276,7 @@ async def test_what_is_said_about_configurations_does_not_stand_behind_bulk(alon
     links = alone.links["tail"]
     chain.transport.pauseProducing()
     bulk = Forward(1, EntryId(), (Entry(1, 1, "a", 1, 1, b"x" * 50_000),), 0)
-    while ("paused", "head", True) not in alone.heard("tail"):
+    while ("full", "head", True) not in alone.heard("tail"):
         links.send("head", bulk)
     links.send("head", ping("tail", 1))
     await until(lambda: aside.boxes)
@@ -404,10 +404,10 @@ async def test_a_receiver_that_does_not_read_pauses_its_link_and_no_other(alone)
     await alone.dial("tail", as_=identity("head"), lane=b"copy")
     await until(lambda: len(alone.table("tail").linked) == 2)
     link = alone.link("tail", "head")
-    while ("paused", "head", True) not in alone.heard("tail"):
+    while ("full", "head", True) not in alone.heard("tail"):
         link.send(big)
     client.transport.resumeProducing()
-    await until(lambda: ("paused", "head", False) in alone.heard("tail"))
+    await until(lambda: ("full", "head", False) in alone.heard("tail"))
 
 
 @pytest_twisted.ensureDeferred
@@ -418,14 +418,14 @@ async def test_a_learner_that_does_not_read_pauses_its_copy_lane_alone(alone):
     await until(lambda: len(alone.table("tail").linked) == 2)
     learner.transport.pauseProducing()
     heard = alone.receivers["tail"]
-    assert heard.copy_paused_at == {"head": False}  # a new one is not full
+    assert heard.copy_full_at == {"head": False}  # a new one is not full
     big = Fetch(1, replace(identity("tail").member, host="h" * 60_000), EntryId())
     link = alone.link("tail", "head", "copy")
-    while not heard.copy_paused_at["head"]:
+    while not heard.copy_full_at["head"]:
         link.send(big)
-    assert ("paused", "head", True) not in alone.heard("tail")
+    assert ("full", "head", True) not in alone.heard("tail")
     learner.transport.resumeProducing()
-    await until(lambda: not heard.copy_paused_at["head"])
+    await until(lambda: not heard.copy_full_at["head"])
 
 
 # --- the octets

@@ -6,7 +6,7 @@ import node_house
 import pytest
 from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, House, one
 
-from chainchat.chain.replica import MAX_COMMAND
+from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.programs import REMEMBERED_SENDS

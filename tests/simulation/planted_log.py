@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 
 from msgspec import structs
 
+from chainchat.chain.effects import Apply, Effect, Persist
+from chainchat.chain.engine import Engine
 from chainchat.chain.messages import Ack, Forward, Holding
-from chainchat.chain.replica import Apply, DivergenceError, Effect, Persist, Replica
+from chainchat.chain.replica import DivergenceError, Replica
 from chainchat.chat import commands
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState, Outcome
-from tests.simulation.world import TracedNode
 
 MONTH = 30 * 24 * 3_600_000
 """Milliseconds."""
@@ -46,12 +47,15 @@ class AppliesBeforeCommit(Replica):
         yield from super().apply(go_on)
         self.committed = committed
 
+    def _check_marks(self) -> None:
+        """The harm is to be caught, and not that it shows in the marks."""
+
 
 class ResumesOneTooLate(Replica):
     """Goes on after the entry that the successor lacks."""
 
-    def _resume_from(self, last, successor):
-        super()._resume_from(last, successor)
+    def _go_on_after(self, last, successor):
+        super()._go_on_after(last, successor)
         if self._forwarded is not None and self._forwarded.seq < self.durable:
             skipped = self._entries(self._forwarded.seq, self.durable, octets=1)[0]
             self._forwarded = skipped.id
@@ -115,12 +119,12 @@ class KeepsSessionsOfTheDead(ChatState):
         self.origins = self.origins | known
 
 
-class DropsEarlyMessages(TracedNode):
+class DropsEarlyMessages(Engine):
     """A message of an epoch that is still to be adopted is thrown away."""
 
-    def _receive_in_epoch(self, sender, message) -> None:
-        if message.epoch <= self._replica.configuration.epoch and self._replica.active:
-            super()._receive_in_epoch(sender, message)
+    def note(self, sender, message) -> None:
+        if message.epoch <= self.replica.configuration.epoch and self.replica.active:
+            super().note(sender, message)
 
 
 class CopiesOnTopOfWhatItTook(Replica):
@@ -145,18 +149,18 @@ class NeverTellsHolding(Replica):
             super().receive(sender, message)
 
 
-class ActsOnAnyEpoch(TracedNode):
+class ActsOnAnyEpoch(Engine):
     """Believes entries and acknowledgements whatever epoch, and so whatever chain, they are of."""
 
-    def _receive_in_epoch(self, sender, message) -> None:
+    def note(self, sender, message) -> None:
         match message:
             case Ack():
-                self._replica._commit(message.seq)
+                self.replica._commit(message.seq)
             case Forward():
-                self._replica._take(message)
+                self.replica._take(message)
             case _:
-                super()._receive_in_epoch(sender, message)
-        self.wake()
+                super().note(sender, message)
+        self.due = True
 
 
 class IgnoresDigests(Replica):
@@ -174,16 +178,21 @@ class IgnoresIdentities(Replica):
     also = {"chainchat.chain.configuration.Configuration.is_another": lambda *_: False}
 
 
-class NotesNothingAsCommitted(TracedNode):
+class NotesNothingAsCommitted(Replica):
     """A later life does not know what an earlier one knew to be committed."""
 
-    def _note_committed(self) -> None:
-        pass
+    also = {"chainchat.chain.engine.Engine._mark": lambda _: iter(())}
 
-    def _perform(self, effect) -> None:
-        if isinstance(effect, Persist):
-            effect = structs.replace(effect, committed=0)
-        super()._perform(effect)
+    def turn(self, now):
+        return self._without_marks(super().turn(now))
+
+    def copy(self, entries, *, committed):
+        return self._without_marks(super().copy(entries, committed=committed))
+
+    def _without_marks(self, effects):
+        for effect in effects:
+            marked = isinstance(effect, Persist)
+            yield structs.replace(effect, committed=0) if marked else effect
 
 
 class LosesMarks(ChatState):

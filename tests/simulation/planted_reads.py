@@ -1,8 +1,8 @@
 """Planted bugs in what a tail answers, and in what it lends; see ``planted``."""
 
 from chainchat.chain.configuration import Member, Role
-from chainchat.chain.reads import Reads
-from tests.simulation.world import TracedNode
+from chainchat.chain.engine import Engine
+from chainchat.chain.reads import Barrier, Reads
 
 
 class ReadsWithoutLease(Reads):
@@ -17,45 +17,48 @@ class ReadsWithoutLease(Reads):
         pass
 
 
-class LendsWithoutLease(TracedNode):
+class LendsWithoutLease(Engine):
     """A tail lets learners copy, whether or not the chain went on without it."""
 
     def _may_lend(self, learner: Member) -> bool:
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
-        return super()._may_lend(learner) or (tail and self.taking_part)
+        return super()._may_lend(learner) or (tail and self.active)
 
 
-class LendsToAnybodyBeforeAResume(TracedNode):
+class LendsToAnybodyBeforeAResume(Engine):
     """Who has voted for a resume lets learners copy its log, which may lack its end."""
 
     def _may_lend(self, learner: Member) -> bool:
-        return super()._may_lend(learner) or self._membership.lends_for_resume
+        return super()._may_lend(learner) or self.membership.lends_for_resume
 
 
-class LendsBeforeItsEpochHasBegun(TracedNode):
+class LendsBeforeItsEpochHasBegun(Engine):
     """Where no lease counts, a tail lends before it has applied an entry of its epoch."""
 
     def _may_lend(self, learner: Member) -> bool:
-        opened = self._replica.opened
-        self._replica.opened = opened or not self._refusal_is_death
+        opened = self.replica.opened
+        self.replica.opened = opened or not self.membership.evidence.refusal_is_death
         may = super()._may_lend(learner)
-        self._replica.opened = opened
+        self.replica.opened = opened
         return may
 
 
-class PassesBarriersAtOnce(TracedNode):
+class PassesBarriersAtOnce(Reads):
     """A tail without a lease answers, though no entry has come through the chain since."""
 
-    def _wait_for(self, barrier: int) -> None:
-        self._reads.passed(barrier)
-        self.wake()
+    def turn(self, go_on):
+        for effect in super().turn(go_on):
+            if isinstance(effect, Barrier):
+                self.passed(effect.number)
+            else:
+                yield effect
 
 
-class TakesAnyLogForWhole(TracedNode):
+class TakesAnyLogForWhole(Engine):
     """A tail answers, and lets learners copy, before it has applied an entry of its epoch."""
 
     def _holds_lease(self) -> bool:
-        return self._membership.holds_lease(self._read_clocks())
+        return self.membership.holds_lease(self._now())
 
 
 class AnswersBeforeApplying(Reads):
@@ -63,4 +66,4 @@ class AnswersBeforeApplying(Reads):
 
     @property
     def _next_in_line(self):
-        return next((asked for asked in self._queue if asked.sender not in self._paused), None)
+        return next((asked for asked in self._queue if asked.sender not in self._full), None)

@@ -2,7 +2,7 @@
 
 A world is made from a seed; the same seed makes the same run. Nodes are the product's ``Node``
 with the product's replica, membership and chat state; only the clock, the network and the disk are
-of this package. What goes wrong is in ``faults``, ``meddler`` and ``stories``.
+of this package. What goes wrong is in ``faults``, ``meddler`` and the stories.
 """
 
 import random
@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
-from chainchat.chain.membership.record import Record
+from chainchat.chain.effects import Effect, Persist
 from chainchat.chain.messages import Entry, Message
-from chainchat.chain.replica import DivergenceError, Persist
+from chainchat.chain.record import Record
+from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
-from chainchat.node.node import AnyEffect, Node, Replied, begin_life
+from chainchat.node.node import Node, Replied, begin_life
 from chainchat.storage.interface import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
@@ -191,6 +192,8 @@ class World:
         refusal_is_death: bool = True,
         new_disk: Callable[[Any], Disk] = MemoryDisk,
         hidden: str = "",
+        chance: random.Random | None = None,
+        **options: Any,
     ) -> None:
         """A world in which nothing runs yet.
 
@@ -204,8 +207,10 @@ class World:
             refusal_is_death: as in ``chain.ini``.
             new_disk: makes an empty disk, for a machine.
             hidden: what is left out of the trace, because it is not the same in each replay.
+            chance: decides in place of the seed.
+            options: further arguments of each node.
         """
-        self.random = random.Random(seed)
+        self.random = chance or random.Random(seed)
         self.clock = WorldClock()
         self.network = Network(self)
         self.founding = tuple(founding)
@@ -226,6 +231,7 @@ class World:
         self._trace = trace
         self._new_disk = new_disk
         self._hidden = hidden
+        self._options = options
         self._lives: set[tuple[str, int]] = set()
         self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
@@ -347,6 +353,7 @@ class World:
             first_nonce=self.random.randrange(NONCES),
             refusal_is_death=self.refusal_is_death,
             new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
+            **self._options,
         )
         node.world = self
         self.note(f"{host.name} starts as {node.me.origin}")
@@ -498,7 +505,7 @@ class TracedNode(Node):
         """The machine that it runs on."""
         return self.world.machine(self.me.host)
 
-    def _perform(self, effect: AnyEffect) -> None:
+    def _perform(self, effect: Effect) -> None:
         if isinstance(effect, Persist) and self.configuration.head == self.me.position:
             for told in self.world.on_numbered:
                 told(self, effect.entries)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from chainchat.chain.log import fitting, size
 from chainchat.chain.messages import Entry, EntryId, chained, encode_entries
-from chainchat.chain.replica import fitting, size
 from chainchat.chat.commands import Say, Saying, encode
 from chainchat.storage.checksums import checked
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError

@@ -1,0 +1,529 @@
+"""One life of one node, whole: every input of the protocol goes in here, every effect comes out.
+
+The engine joins the parts that each have a file of their own: the ``Replica`` moves entries down
+the chain, ``Reads`` answers questions at the tail, ``Membership`` decides which configuration is in
+force, and ``Learner`` and ``Sponsor`` copy the log to nodes outside the chain. The rules that take
+more than one of them are here:
+
+- *of this epoch*: a message that belongs to the log counts in its own epoch and configuration. One
+  of a later epoch is kept until this node adopts that; one of an earlier epoch is dropped.
+- *follow*: replica, reads and copying go on in the configuration that membership has adopted, and
+  stand still while membership holds a vote or lets a learner in.
+- *lease*: the tail answers, and lends its log, only while nobody can have gone on without it, and
+  after it has applied an entry of its epoch.
+- *who may copy*: a learner copies from the tail. Before a resume, a member copies from another.
+- *kept*: nothing that this node knows to be committed is ever cut out of its log.
+
+There are two doors for messages. ``note`` takes what belongs to the log; such messages come in
+great numbers, nothing is done before the next ``turn``, and so a turn handles all of them as one
+batch. ``receive`` takes what is about configurations and copying, and acts at once.
+
+The other inputs, and ``turn``, give effects: see ``effects`` for what whoever carries them out has
+to keep. An engine reads no clock but those that it is given, and has no thread, socket or file.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+
+from chainchat.chain import copying
+from chainchat.chain.configuration import Address, Configuration, Member, Role
+from chainchat.chain.copying import Apart, Learner, Sponsor, Take
+from chainchat.chain.early import ChainMessage, EarlyMessages
+from chainchat.chain.effects import Apply, Compare, Cut, Distrust, Effect, Excluded, Mark, Send
+from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.log import Log
+from chainchat.chain.membership import membership
+from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
+from chainchat.chain.membership.membership import Copy, Membership, Seal
+from chainchat.chain.messages import (
+    Answer,
+    BadMessageError,
+    Copied,
+    Decided,
+    Differs,
+    EntryId,
+    Fetch,
+    Held,
+    Pong,
+    Read,
+    StateDigest,
+    Synced,
+)
+from chainchat.chain.reads import Barrier, Reads
+from chainchat.chain.record import Record, Status
+from chainchat.chain.replica import DivergenceError, Replica
+from chainchat.chain.timing import Timing
+
+MOST_AHEAD = 2**24
+"""An epoch so far above this node's is none that a node says: it would take many forced ones."""
+
+Immediate = Fetch | Differs | Copied | Synced | membership.Received
+"""What is said about configurations and copying: what ``Engine.receive`` takes."""
+
+TOGETHER = 0.001
+"""Seconds within which two clocks are read, to be compared."""
+
+
+class Engine:
+    """The protocol at one node, from the start of its process to the end of this life.
+
+    Attributes:
+        me: this life.
+        replica: its part in the chain.
+        reads: its questions, and those that it answers as the tail.
+        membership: the configuration, and how the next one comes about.
+        learner: what it copies.
+        sponsor: what it lends.
+        due: True if the next turn has something to do.
+    """
+
+    def __init__(
+        self,
+        me: Member,
+        record: Record,
+        log: Log,
+        founding: tuple[str, ...],
+        *,
+        suspect_after: float,
+        clock: Callable[[], float],
+        opening: Callable[[Configuration], bytes],
+        applied: int = 0,
+        nothing: bytes = b"",
+        evaluate: Callable[[bytes], bytes] = lambda query: query,
+        wall: Callable[[], int] = lambda: 0,
+        low: Callable[[], bool] = lambda: False,
+        known: Iterable[str] = (),
+        places: Mapping[str, Address] | None = None,
+        longest_pause: float = LONGEST_PAUSE,
+        free_departures: int = FREE,
+        limits: Limits = USUAL,
+        first_nonce: int = 0,
+        refusal_is_death: bool = True,
+        new_identity: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """An engine at the beginning of a life.
+
+        Args:
+            me: this life, as ``record`` has it, which is on disk.
+            record: of membership.
+            log: the durable log.
+            founding: positions in founding order.
+            suspect_after: seconds of silence before a node is suspected.
+            clock: monotonic seconds.
+            opening: gives the command of an epoch's first entry.
+            applied: the sequence number that the application has come to.
+            nothing: a command that changes nothing.
+            evaluate: answers a query from what is applied; raises BadMessageError if it is none.
+            wall: the wall clock, UTC milliseconds.
+            low: whether the disk is nearly full.
+            known: all positions that ``chain.ini`` names, spares too.
+            places: where ``chain.ini`` has them.
+            longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            free_departures: see ``Departures``.
+            limits: of what is done at once.
+            first_nonce: see ``Evidence``.
+            refusal_is_death: see ``Evidence``.
+            new_identity: chooses a configuration's identity, at random.
+        """
+        self.me = me
+        self.due = False
+        self._log = log
+        self._clock = clock
+        self._wall = wall
+        self._wall_now = wall()
+        """The wall clock, as ``_now`` has read it last."""
+        self._nothing = nothing
+        self.replica = Replica(
+            me.position, me.origin, log, opening=opening, applied=applied, limits=limits
+        )
+        self.reads = Reads(
+            me.position,
+            evaluate,
+            self._holds_lease,
+            committed=lambda: self.replica.committed,
+            applied=lambda: self.replica.applied,
+        )
+        self.learner = Learner(me, log, Timing(suspect_after), limits)
+        self.sponsor = Sponsor(log, limits)
+        self.membership = Membership(
+            me,
+            record,
+            founding,
+            _OwnLog(self, low),
+            suspect_after=suspect_after,
+            known=known,
+            places=places,
+            longest_pause=longest_pause,
+            free_departures=free_departures,
+            wall=lambda: self._wall_now,
+            first_nonce=first_nonce,
+            refusal_is_death=refusal_is_death,
+            new_identity=new_identity,
+        )
+        self._early = EarlyMessages()
+        self._complaints: list[Effect] = []
+        """What is to be said in the next turn about messages that were noted."""
+        self._barriers: deque[tuple[int, int]] = deque()
+        """Barriers of the reads that are to be passed, each behind a request of this node."""
+        self._copy_full: set[str] = set()
+        if record.configuration.members:
+            self._go_on_in(record.configuration)
+
+    # --- what it has come to
+
+    @property
+    def configuration(self) -> Configuration:
+        """The newest configuration known here."""
+        return self.membership.configuration
+
+    @property
+    def active(self) -> bool:
+        """True while this life numbers, forwards and acknowledges."""
+        return self.membership.active
+
+    @property
+    def committed(self) -> int:
+        """The sequence number up to which this node knows the log to be committed.
+
+        A life that has just begun may know more by what the one before has noted.
+        """
+        return max(self.replica.committed, self._log.committed)
+
+    @property
+    def held(self) -> Held:
+        """What this node says on a new connection of what it holds."""
+        return self.membership.held
+
+    @property
+    def busy(self) -> bool:
+        """True if ``apply`` or ``lend`` has more to do that needs no further input."""
+        return self.replica.applied < self.replica.committed or self.sponsor.busy
+
+    # --- inputs from clients
+
+    def submit(self, command: bytes, span: int = 1) -> int:
+        """Take in a request; see ``Replica.submit``."""
+        self.due = True
+        return self.replica.submit(command, span)
+
+    def ask(self, query: bytes, *, again: bool = True) -> int:
+        """Take in a question; see ``Reads.ask``."""
+        self.due = True
+        return self.reads.ask(query, again=again)
+
+    # --- inputs from connections
+
+    def linked(self, position: str, member: Member, its: Held | None = None) -> Iterator[Effect]:
+        """A new connection, whose other end says that it is ``member``, and what it holds."""
+        self.replica.linked(position)
+        self.reads.linked(position)
+        self.due = True
+        yield from self._decided(self.membership.linked(position, member, self._now(), its))
+
+    def unlinked(self, position: str) -> None:
+        """The connection with ``position`` ended."""
+        self.replica.unlinked(position)
+        self._early.forget(position)
+        self.sponsor.forget(position)
+        self.membership.unlinked(position)
+
+    def full(self, position: str, *, full: bool) -> None:
+        """Whether the connection with ``position`` has more unsent octets than it should."""
+        self.replica.full(position, full=full)
+        self.reads.full(position, full=full)
+        self.due = True
+
+    def copy_full(self, position: str, *, full: bool) -> None:
+        """The same of the connection on which ``position`` copies, or lends."""
+        (self._copy_full.add if full else self._copy_full.discard)(position)
+        self.due = True
+
+    def reached(self, position: str, address: Address, member: Member) -> Iterator[Effect]:
+        """This node dialled ``address``, and ``member``, at ``position``, answered."""
+        yield from self._decided(self.membership.reached(position, address, member, self._now()))
+
+    def refused(self, position: str, host: str, port: int) -> Iterator[Effect]:
+        """A port at which the node at ``position`` may be refuses connections."""
+        yield from self._decided(self.membership.refused(position, host, port, self._now()))
+
+    def tick(self) -> Iterator[Effect]:
+        """Time has passed; to be called every ``Timing.tick`` seconds."""
+        self.due = True
+        yield from self._mark()
+        now = self._now()
+        yield from self._decided(chain(self.membership.tick(now), self.learner.tick(now)))
+
+    def _mark(self) -> Iterator[Mark]:
+        """*kept*: for the next life, since clients were told of what is committed."""
+        if self.replica.committed > self._log.committed:
+            yield Mark(self.replica.committed)
+
+    # --- messages
+
+    def note(self, sender: str, message: ChainMessage) -> None:
+        """*of this epoch*: take in a message that belongs to the log, for the next turn.
+
+        The sender of an early one would not send it again: it does not know that this node is late.
+
+        Raises:
+            BadMessageError: no node of this chain says that.
+        """
+        replica = self.replica
+        epoch, identity = replica.configuration.epoch, replica.configuration.identity
+        if message.epoch > epoch or (message.epoch == epoch and not replica.active):
+            self._require_near(message.epoch)
+            self._early.keep(sender, message)
+            return
+        if message.epoch < epoch:
+            return
+        if message.identity != identity and self._is_of_another_chain(sender, message):
+            return
+        self.due = True
+        match message:
+            case Read() | Answer():
+                self.reads.receive(sender, message)
+            case StateDigest():
+                self._complaints.append(Compare(sender, message.seq, message.digest))
+            case _:
+                try:
+                    replica.receive(sender, message)
+                except DivergenceError as error:  # whose log is wrong, nobody can tell from here
+                    raise BadMessageError(f"ALARM: {error}") from error
+
+    def receive(self, sender: str, message: Immediate) -> Iterator[Effect]:
+        """Act on a message about configurations or copying.
+
+        Raises:
+            BadMessageError: no node of this chain says that.
+        """
+        now = self._now()
+        match message:
+            case Fetch():
+                self._asked_to_lend(sender, message)
+                return
+            case Differs():
+                effects: Iterator[_Decision] = self.learner.differs(sender, message, now)
+            case Copied():
+                effects = self.learner.copied(sender, message, now)
+            case Synced():
+                if self._is_of_another_chain(sender, message):
+                    return
+                effects = self.membership.synced(message.learner, message.last, now)
+            case _:
+                if isinstance(message, Decided | Pong):
+                    self._require_near(message.configuration.epoch)
+                effects = self.membership.receive(sender, message, now)
+        yield from self._decided(effects)
+
+    def _require_near(self, epoch: int) -> None:
+        """Raises BadMessageError for an epoch that the chain cannot have come to."""
+        if epoch > self.configuration.epoch + MOST_AHEAD:
+            raise BadMessageError(f"an epoch far ahead, {epoch}")
+
+    def _is_of_another_chain(self, sender: str, message: ChainMessage | Fetch | Synced) -> bool:
+        """True if it is of this epoch and another configuration: neither serves the other."""
+        if not self.configuration.is_another(message.epoch, message.identity):
+            return False
+        text = f"ALARM: epoch {message.epoch} has two configurations: {sender} has another"
+        self._complaints += self.membership.complain(text)
+        self.due = True
+        return True
+
+    # --- a turn, in four steps
+
+    def turn(self) -> Iterator[Effect]:
+        """All that follows for the log from what was taken in since the last turn."""
+        self.due = False
+        now = self.membership.time(self._now()) if self.replica.needs_time else 0
+        effects: Iterator[Effect] = self.replica.turn(now)
+        if self._complaints:
+            said, self._complaints = self._complaints, []
+            effects = chain(said, effects)
+        return effects
+
+    def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
+        """Hand out what is committed to be applied, in order, while there is time."""
+        for apply in self.replica.apply(go_on):
+            yield apply
+            while self._barriers and self._barriers[0][0] <= self.replica.settled:
+                self.reads.passed(self._barriers.popleft()[1])
+
+    def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
+        """Ask the tail, answer as the tail, hand out answers, while there is time."""
+        for effect in self.reads.turn(go_on):
+            if isinstance(effect, Barrier):
+                self._barriers.append((self.submit(self._nothing), effect.number))
+            else:
+                yield effect
+
+    def lend(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
+        """Give learners parts of the log, while there is time."""
+        return self.sponsor.turn(self._copy_full, self._may_lend, go_on)
+
+    # --- clocks
+
+    def _now(self) -> float:
+        """Both clocks, as of one moment: the wall clock is kept, the monotonic one given.
+
+        If something comes between, they are read again; but not for ever.
+        """
+        for _ in range(3):
+            now = self._clock()
+            self._wall_now = self._wall()
+            if self._clock() - now < TOGETHER:
+                break
+        return now
+
+    def odd_clock(self) -> str:
+        """For people: this machine's clock is not what most members' are; mostly empty."""
+        return self.membership.odd_clock(self._now())
+
+    # --- following membership
+
+    def _decided(self, effects: Iterator["_Decision"]) -> Iterator[Effect]:
+        """Carry what one part says to another; hand out the rest; then *follow*."""
+        for effect in effects:
+            match effect:
+                case Seal():
+                    self.sponsor.sealed = effect.learner
+                    self.due = True
+                case Copy():
+                    yield from self._copy_from(effect.source, committed=False)
+                case Take():
+                    yield from self.replica.copy(effect.entries, committed=effect.committed)
+                    self.due = True
+                case Apart():
+                    yield from self.membership.apart(effect.source, effect.theirs)
+                case Cut():
+                    self._require_uncommitted(effect)
+                    yield effect
+                    self.replica.cut()
+                case Excluded():
+                    yield effect
+                    return
+                case _:
+                    yield effect
+        yield from self._follow()
+
+    def _follow(self) -> Iterator[Effect]:
+        """*follow*: go on as membership says."""
+        if self.configuration != self.replica.configuration:
+            self._go_on_in(self.configuration)
+        self.sponsor.sealed = self.membership.sealed
+        match self.membership.status:
+            case Status.LEARNER:
+                self._early.all()
+                yield from self._copy_from(self.configuration.tail, committed=True)
+            case Status.ACTIVE if not self.membership.resuming:
+                self.learner.stop()
+            case _:
+                pass
+        if self.active == self.replica.active:
+            return
+        self.replica.active = self.reads.active = self.active
+        self.due = True
+        for sender, message in self._early.all():
+            try:
+                self.note(sender, message)
+            except BadMessageError as error:
+                yield Distrust(sender, str(error))
+
+    def _go_on_in(self, configuration: Configuration) -> None:
+        self.replica.adopt(configuration)
+        self.reads.adopt(configuration)
+        self.sponsor.adopt()
+
+    def _holds_lease(self) -> bool:
+        """*lease*: this tail has all that was ever confirmed, and nobody goes on without it."""
+        return self.replica.opened and self.membership.holds_lease(self._now())
+
+    # --- copying
+
+    def _copy_from(self, source: str, *, committed: bool) -> Iterator[Send]:
+        epoch, identity = self.configuration.epoch, self.configuration.identity
+        return self.learner.begin(
+            source, epoch, self._clock(), committed=committed, identity=identity
+        )
+
+    def _asked_to_lend(self, sender: str, fetch: Fetch) -> None:
+        """A learner, or before a resume another member, wants to copy this log."""
+        if self.membership.is_other_chain(sender) or self._is_of_another_chain(sender, fetch):
+            return
+        if fetch.epoch == self.configuration.epoch:
+            self.sponsor.asked(sender, fetch)
+            self.due = True
+
+    def _may_lend(self, learner: Member) -> bool:
+        """*who may copy*: the tail knows that what it holds is committed.
+
+        Or the chain is to be resumed, and some members lack the end of the log. Nobody else may
+        copy then: this disk may have lost the end of it, and a learner would cut its own by it.
+        """
+        if self.membership.resuming:
+            member = self.configuration.has_node(learner.id)
+            return member and self.membership.lends_for_resume
+        if self.membership.record.vote is not None:
+            return False
+        tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
+        if self.membership.evidence.refusal_is_death:
+            return tail and self._holds_lease()
+        # No clock can say that it still is the tail. But who is no member of its epoch has nothing
+        # of that epoch, and the epoch's first entry came after all that its head had from before.
+        # So a tail that has applied it lacks nothing of the learner's that anybody can confirm.
+        return tail and self.replica.opened
+
+    def _require_uncommitted(self, cut: Cut) -> None:
+        """*kept*: raises DivergenceError if the cut would reach what is committed here."""
+        after, last = cut.after, self._log.last
+        if after < self.committed:
+            raise DivergenceError(
+                f"entries up to {self.committed} were committed here, but the chain's log differs "
+                f"after {after}: was a node wrongly forced to go on alone, or an old copy of a "
+                f"folder started? Here, {after + 1} to {last.seq} follow, the last being {last}; "
+                f"at {self.learner.source}, {after + 1} to {cut.end.seq}, the last being "
+                f"{cut.end}. Nothing was changed"
+            )
+
+
+_Decision = membership.Decision | copying.Decision
+"""An effect, or what one part of the engine says to another."""
+
+
+class _OwnLog:
+    """What membership needs to know of this node's log; see ``membership.OwnLog``."""
+
+    def __init__(self, engine: Engine, low: Callable[[], bool]) -> None:
+        self._engine = engine
+        self._low = low
+
+    @property
+    def last(self) -> EntryId:
+        return self._engine._log.last
+
+    @property
+    def committed(self) -> EntryId:
+        newest = self._engine._log.id_of(self._engine.committed)
+        assert newest is not None
+        return newest
+
+    def id_of(self, seq: int) -> EntryId | None:
+        return self._engine._log.id_of(seq)
+
+    @property
+    def caught_up(self) -> bool:
+        """Nobody joins whose disk would keep all from going on."""
+        return self._engine.learner.caught_up and not self._low()
+
+    @property
+    def progress(self) -> str:
+        text = self._engine.learner.progress(self._engine._clock())
+        return f"{text}; it does not join: its disk is nearly full" if text and self.low else text
+
+    @property
+    def low(self) -> bool:
+        return self._low()
+
+    @property
+    def nearby(self) -> frozenset[Member]:
+        return self._engine.sponsor.nearby()
