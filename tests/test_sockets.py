@@ -134,13 +134,11 @@ async def test_all_is_sent_before_a_connection_closes(ends):
 @pytest_twisted.ensureDeferred
 async def test_what_is_written_to_a_connection_that_ended_is_dropped(ends):
     writer, reader = ends
-    reader.transport.pauseProducing()
-    fill(writer)
     reader.transport.abortConnection()
     await until(lambda: writer.closed)
     for _ in range(100):
         writer.outlet.write(b"x" * 100_000)
-    assert writer.told == [True]
+    assert writer.told == []
 
 
 def test_a_transport_that_is_no_plain_socket_takes_all_and_says_when_it_is_full():

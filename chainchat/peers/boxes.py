@@ -87,12 +87,8 @@ class BoxReader:
             if not self._box and octets - start >= _NAMELESS:
                 body = start + _NAMELESS + data[start + _NAME_LENGTH]
                 kind = _KINDS.get(data[start : body - 2])
-                if kind is not None:
-                    if body > octets:
-                        break
+                if kind is not None and body <= octets:
                     end = body + (data[body - 2] << 8) + data[body - 1]
-                    if end + 2 > octets:
-                        break
                     if data[end : end + 2] == END:
                         yield kind, data[body:end]
                         start = end + 2

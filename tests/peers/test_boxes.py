@@ -112,3 +112,10 @@ def test_a_box_without_an_end_is_not_kept_for_ever():
         assert list(reader.read(pair)) == []
     with pytest.raises(NotAMPError, match="without an end"):
         list(reader.read(pair))
+
+
+def test_of_boxes_that_end_any_number_is_read():
+    reader = BoxReader()
+    box = by_amp({b"k": b"v" * 65_535})
+    for _ in range(2 * MOST_OCTETS // len(box)):
+        assert len(list(reader.read(box))) == 1

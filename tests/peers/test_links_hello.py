@@ -138,6 +138,23 @@ async def test_an_error_that_says_nothing_ends_the_connection(rim, logged, logge
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_hello_is_answered_once(rim, logged, logged_failures):
+    rim.listen("head")
+    elsewhere = Talkers()
+    port = rim.ports["tail"] = reactor.listenTCP(0, elsewhere, interface=HERE)
+    rim.settings["tail"] = rim.node("tail", port.getHost().port)
+    rim.start("head")
+    await until(lambda: elsewhere.made and elsewhere.made[0].data)
+    said = msgpack.encode(identity("tail", port=port.getHost().port))
+    answer = amp.AmpBox({b"_answer": b"1", b"identity": said}).serialize()
+    elsewhere.made[0].transport.write(answer + answer)
+    await until(lambda: elsewhere.made[0].closed)
+    assert linked(rim, "head", "tail")
+    assert [line for line in logged if "sent a box out of place: connection closed" in line]
+    assert logged_failures == []
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_one_that_dialled_refuses_whom_it_did_not_mean(rim, logged):
     rim.listen("head")
     rim.listen("tail")
