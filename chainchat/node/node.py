@@ -197,7 +197,7 @@ class Node:
         self.me = me
         self.audience: Audience | None = None
         self.congested = False
-        self.in_turn = self._hearing = False
+        self.in_turn = self._hearing = self._carrying_out = False
         self._has_written = False
         """Whether the storage may have something to care for."""
         self._state_machine = StateMachine(storage, pace)
@@ -523,14 +523,21 @@ class Node:
     # --- effects
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
-        """Whatever goes wrong in it, this node must not go on afterwards."""
+        """Carry out one input. Whatever goes wrong in it, this node must not go on afterwards.
+
+        No input comes from within another: what follows from an input is noted, for the next turn.
+        """
         if self._stopped:
             return
+        assert not self._carrying_out, "an input from within another"
+        self._carrying_out = True
         try:
             action(*arguments)
         except Exception as error:
             self.stop()
             self._fail(error)
+        finally:
+            self._carrying_out = False
 
     def _decide(self, decision: Callable[[], Iterable[Effect]], sender: str = "") -> None:
         """Carry out what follows from one input; ``sender``: of the message that it was."""
