@@ -28,7 +28,7 @@ from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, Limits, reserve
-from chainchat.sessions.handler import ServerInfo
+from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions

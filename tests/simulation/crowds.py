@@ -44,7 +44,7 @@ SMALLER = {
     "chainchat.node.node.MAX_PENDING": 200,
     "chainchat.node.node.PENDING_SHARE": 4,
     "chainchat.node.node.MOST_PENDING": 400,
-    "chainchat.sessions.handler.SAID_AT_ONCE": 4,
+    "chainchat.sessions.requests.SAID_AT_ONCE": 4,
     "chainchat.sessions.session.SAID_AT_ONCE": 4,
 }
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
