@@ -28,7 +28,7 @@ from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, Limits, reserve
-from chainchat.sessions.handler import ServerInfo
+from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
@@ -97,7 +97,7 @@ class NodeService(Service):
             StartError: what keeps the node from starting; twistd hands it on to its parent.
             SystemExit: the same, where it can be said in one line.
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._files = raise_file_limit()
         collect_garbage_rarely()
         try:
@@ -274,7 +274,7 @@ class NodeService(Service):
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more lines, wait for what was taken, tell the clients where to go, close."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         yield maybeDeferred(self._client_port.stopListening)
         sessions = self._open_sessions()
         for session in sessions:

@@ -10,7 +10,7 @@ from chainchat.chat.lines import TOO_LONG
 from chainchat.node.node import Node, begin_life
 from chainchat.node.space import Space
 from chainchat.node.status import Readiness
-from chainchat.sessions.handler import ServerInfo
+from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.memory import MemoryStorage

@@ -173,7 +173,7 @@ class Node:
         """
         self.me = me
         self.audience: Audience | None = None
-        self.in_turn = self._hearing = False
+        self.in_turn = self._hearing = self._carrying_out = False
         self._has_written = False
         """Whether the storage may have something to care for."""
         self._state_machine = StateMachine(storage, pace)
@@ -356,19 +356,15 @@ class Node:
         """
         match message:
             case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
-                self._note(sender, message)
+                self._guarded(self._note, sender, message)
             case _:
                 self._decide(lambda: self._engine.receive(sender, message), sender)
 
     def _note(self, sender: str, message: ChainMessage) -> None:
-        if self._stopped:
-            return
         try:
             self._engine.note(sender, message)
         except BadMessageError as error:
             self._network.distrust(sender, str(error))
-        except Exception as error:
-            self._end(error)
         if self._engine.due:
             self.wake()
 
@@ -381,13 +377,8 @@ class Node:
 
     def _turn(self) -> None:
         self._turn_call = None
-        if self._stopped:
-            return
         self.in_turn = True
-        try:
-            self._carry_out_turn()
-        except Exception as error:
-            self._end(error)
+        self._guarded(self._carry_out_turn)
         self.in_turn = False
 
     def slice(self, seconds: float) -> Slice:
@@ -476,17 +467,21 @@ class Node:
     # --- effects
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
-        """Whatever goes wrong in it, this node must not go on afterwards."""
+        """Carry out one input. Whatever goes wrong in it, this node must not go on afterwards.
+
+        No input comes from within another: what follows from an input is noted, for the next turn.
+        """
         if self._stopped:
             return
+        assert not self._carrying_out, "an input from within another"
+        self._carrying_out = True
         try:
             action(*arguments)
         except Exception as error:
-            self._end(error)
-
-    def _end(self, error: Exception) -> None:
-        self.stop()
-        self._fail(error)
+            self.stop()
+            self._fail(error)
+        finally:
+            self._carrying_out = False
 
     def _decide(self, decision: Callable[[], Iterable[Effect]], sender: str = "") -> None:
         """Carry out what follows from one input; ``sender``: of the message that it was."""

@@ -271,21 +271,21 @@ class ClientPort(Port):
         self._accepting = Share(self.reactor, self.startReading, ACCEPT_SHARE)
 
     def createInternetSocket(self) -> socket.socket:
-        listening: socket.socket = super().createInternetSocket()
+        listening: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_OCTETS)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_OCTETS)
         return listening
 
     def doRead(self) -> None:
         work = Slice(self.reactor.seconds, 0.0)
-        super().doRead()
+        super().doRead()  # type: ignore[no-untyped-call]
         self._accepting.took(work)
-        self.stopReading()
+        self.stopReading()  # type: ignore[no-untyped-call]
         self._accepting.wake_when_due()
 
     def loseConnection(self, *args: Any) -> Any:
         self._accepting.stop()
-        return super().loseConnection(*args)
+        return super().loseConnection(*args)  # type: ignore[no-untyped-call]
 
     stopListening = loseConnection  # noqa: N815 - Twisted's
 

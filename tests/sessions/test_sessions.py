@@ -14,8 +14,9 @@ from chainchat.chat.queries import GIVEN_UP, Accounts
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
 from chainchat.sessions.delivery import REMEMBERED_PUSHES, Reading
-from chainchat.sessions.handler import SAID_AT_ONCE, ServerInfo
+from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON
+from chainchat.sessions.requests import SAID_AT_ONCE
 from chainchat.sessions.session import (
     HEARD_AT_ONCE,
     HEARD_OF_PERSON,

@@ -42,7 +42,7 @@ SLOWNESS = 3.0
 """So many times slower than the others are some of the machines."""
 
 SMALLER = {
-    "chainchat.sessions.handler.SAID_AT_ONCE": 4,
+    "chainchat.sessions.requests.SAID_AT_ONCE": 4,
     "chainchat.sessions.session.SAID_AT_ONCE": 4,
 }
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
