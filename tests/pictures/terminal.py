@@ -1,0 +1,172 @@
+"""A recording of the bundled client in a terminal, while the server that it is connected to dies.
+
+Servers, client and terminal are real, so no two recordings are the same, octet for octet.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.pictures.svg import MONO, SANS, number
+
+sys.path.append(str(Path(__file__).parents[1] / "end_to_end"))
+
+from cluster import Cluster
+from talking import until
+from terminals import Terminal
+
+ROWS, COLUMNS = 18, 90
+LETTER, LINE, SIDE, TOP = 8.4, 19, 18, 58
+SECONDS = 3.5
+"""How long each picture of the screen is shown."""
+
+COLOURS = {
+    "default": "#d7dae0", "red": "#f07178", "green": "#9bcf7f", "yellow": "#e6c07b",
+    "brown": "#e6c07b", "blue": "#79b8ff", "magenta": "#d2a8ff", "cyan": "#76d4d6",
+    "white": "#ffffff", "black": "#7d8590", "brightblack": "#8b949e",
+}  # fmt: skip
+
+SAID = (
+    ("bob", "Hello, is this thing on?"),
+    ("alice", "It is. I am connected to the head."),
+    ("alice", "Did that get through?"),
+    ("bob", "It did. I noticed nothing."),
+)
+
+Screen = Sequence[Sequence[tuple[str, str, bool]]]
+"""Rows of runs: text, colour, and whether it is bold."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of the screen.
+
+    Attributes:
+        caption: what has just happened.
+        screen: what it shows.
+    """
+
+    caption: str
+    screen: Screen
+
+    @property
+    def text(self) -> str:
+        """All rows, as they can be read."""
+        return "\n".join("".join(text for text, _, _ in row).rstrip() for row in self.screen)
+
+
+def record() -> list[Frame]:
+    """Start three servers and two clients, let them talk, and kill the server of one."""
+    frames: list[Frame] = []
+    with TemporaryDirectory() as folder, Cluster(Path(folder)) as cluster:
+        cluster.start().wait_until_it_serves()
+        with (
+            Terminal(cluster, "alice", cluster["head"], ROWS, COLUMNS) as alice,
+            Terminal(cluster, "bob", cluster["tail"], ROWS, COLUMNS) as bob,
+        ):
+
+            def show(caption: str) -> None:
+                frames.append(Frame(caption, alice.picture()))
+
+            alice.see(r"\+OK you are alice")
+            bob.see(r"\+OK you are bob")
+            alice.see(r"on head · role")
+            alice.see("bob has joined")
+            bob.type(SAID[0][1])
+            alice.see(re.escape(SAID[0][1]))
+            show("alice is connected to the head, bob to the tail")
+            alice.type(SAID[1][1])
+            alice.see(re.escape(SAID[1][1]) + " ✓")
+            bob.see(re.escape(SAID[1][1]))
+            show("they talk")
+            alice.press(SAID[2][1][:8])
+            alice.see(rf"^alice> {SAID[2][1][:8]}")
+            show("alice types, and the head is killed: kill -9")
+            cluster.kill("head")
+            alice.type(SAID[2][1][8:])
+            bob.see(re.escape(SAID[2][1]))
+            alice.see(re.escape(SAID[2][1]) + " ✓")
+            show("her client has gone on to another server, and the message is through")
+            bob.type(SAID[3][1])
+            alice.see(re.escape(SAID[3][1]))
+            alice.type("/last 4")
+            alice.see(r"epoch 2")
+            until(lambda: _times_shown(alice) == 2, lambda: "no list of messages")
+            show("nothing is lost, and nothing is there twice")
+    return frames
+
+
+def _times_shown(terminal: Terminal) -> int:
+    return sum(SAID[3][1] in line for line in terminal.lines())
+
+
+def draw(frames: Sequence[Frame]) -> str:
+    """The recording as SVG: one frame after another, in a circle."""
+    width, height = 2 * SIDE + LETTER * COLUMNS, TOP + LINE * ROWS + 46
+    total = SECONDS * len(frames)
+    share = 100 / len(frames)
+    written = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {number(width)} {number(height)}" '
+        f'width="{number(width)}" height="{number(height)}" role="img">',
+        "<title>The bundled client while a server dies</title>",
+        "<style>",
+        f".t{{font:14px {MONO};white-space:pre}} .c{{font:bold 13px {SANS};fill:#e6edf3}}",
+        f".f{{opacity:0;animation:f {number(total)}s step-end infinite}}",
+        f"@keyframes f{{0%{{opacity:1}}{number(share)}%{{opacity:0}}100%{{opacity:0}}}}",
+        # Who wants no motion, or has a viewer that knows none, sees the end.
+        f".f{len(frames) - 1}{{opacity:1}}",
+        "@media (prefers-reduced-motion:reduce){.f{animation:none}}",
+        *(
+            f".f{n}{{animation-delay:{number(SECONDS * n)}s}}"
+            if n + 1 < len(frames)
+            else f".f{n}{{animation:l {number(total)}s step-end infinite}}"
+            for n in range(len(frames))
+        ),
+        f"@keyframes l{{0%{{opacity:0}}{number(100 - share)}%{{opacity:1}}100%{{opacity:1}}}}",
+        "</style>",
+        f'<rect width="{number(width)}" height="{number(height)}" rx="10" fill="#161b22"/>',
+        *(
+            f'<circle cx="{SIDE + 8 + 20 * n}" cy="24" r="6" fill="{fill}"/>'
+            for n, fill in enumerate(("#ff5f57", "#febc2e", "#28c840"))
+        ),
+    ]
+    for n, frame in enumerate(frames):
+        written.append(f'<g class="f f{n}">')
+        written.append(
+            f'<text class="c" x="{number(width / 2)}" y="29" text-anchor="middle">'
+            f"{escape(frame.caption)}</text>"
+        )
+        written += [_row(TOP + LINE * _place(y, row), row) for y, row in enumerate(frame.screen)]
+        written.append(
+            f'<rect x="{SIDE}" y="{number(height - 24)}" rx="2" height="4" fill="#58a6ff" '
+            f'width="{number((n + 1) / len(frames) * (width - 2 * SIDE))}"/></g>'
+        )
+    return "\n".join((*written, "</svg>")) + "\n"
+
+
+def _place(y: int, row: Sequence[tuple[str, str, bool]]) -> int:
+    """The line of the picture: what tells the state of things stands at the bottom."""
+    return ROWS - 1 if "".join(text for text, _, _ in row).startswith("on ") else y
+
+
+def _row(y: float, row: Sequence[tuple[str, str, bool]]) -> str:
+    x, spans = float(SIDE), list[str]()
+    for text, colour, bold in row:
+        if text.strip():
+            fill = COLOURS.get(colour, f"#{colour}" if len(colour) == 6 else COLOURS["default"])
+            weight = ' font-weight="bold"' if bold else ""
+            said = text.rstrip()
+            spans.append(
+                f'<tspan x="{number(x)}" fill="{fill}"{weight} textLength='
+                f'"{number(LETTER * len(said))}">{escape(said)}</tspan>'
+            )
+        x += LETTER * len(text)
+    return f'<text class="t" xml:space="preserve" y="{number(y + 14)}">{"".join(spans)}</text>'
+
+
+def escape(text: str) -> str:
+    """Text for XML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
