@@ -39,12 +39,14 @@ class Wire:
 class House:
     """Nodes that all know each other.
 
-    ``slow`` are directions that stand still; ``kept(sender, to, message)`` holds one message back.
-    ``free`` has the octets that are free on a disk, of which less than ``STOP`` are low.
+    ``options`` are further arguments of each node. ``slow`` are directions that stand still;
+    ``kept(sender, to, message)`` holds one message back. ``free`` has the octets that are free on a
+    disk, of which less than ``STOP`` are low.
     """
 
-    def __init__(self, *founding):
+    def __init__(self, *founding, **options):
         self.founding = founding
+        self.options = options
         self.clock = Clock()
         self.disks = {}
         self.nodes = {}
@@ -77,6 +79,7 @@ class House:
                 excluded=lambda position=position: self.begin_anew(position),
                 space=Space(lambda position=position: self.free[position], STOP),
                 new_identity=self.new_identity,
+                **self.options,
             )
             others = [other for other in self.nodes if other != position]
             for other in others:
@@ -164,9 +167,9 @@ class House:
         return disk.read(0, disk.last.seq, 1 << 40)
 
 
-def founded(*positions):
+def founded(*positions, **options):
     """A chain that was just founded."""
-    house = House(*(positions or THREE))
+    house = House(*(positions or THREE), **options)
     house.start(*house.founding)
     house.run()
     assert house.chains() == dict.fromkeys(house.founding, house.founding)

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Cut, Send
+from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import (
     FRAME_ENTRIES,
     Log,
@@ -33,18 +34,7 @@ from chainchat.chain.messages import (
     Fetch,
     Synced,
 )
-
-NEAR_ENTRIES = 1_000
-"""A learner that lacks no more has caught up: it can be given the rest while writes wait."""
-
-ANSWER_OCTETS = 1_000_000
-"""Octets of entries in one answer, by ``size``."""
-
-ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
-"""Of ``suspect_after``: after so long without an answer the question is asked again, at first and
-at most. If more is there, it is twice as long each time: on a narrow link a frame takes its time,
-and who asks again too soon is sent the same again.
-"""
+from chainchat.chain.timing import Timing
 
 
 class Apart(Struct, frozen=True):
@@ -86,7 +76,7 @@ class Learner:
         began: when, monotonic seconds.
     """
 
-    def __init__(self, me: Member, log: Log, suspect_after: float) -> None:
+    def __init__(self, me: Member, log: Log, timing: Timing, limits: Limits = USUAL) -> None:
         self.source: str | None = None
         self.frozen = False
         self.end = EntryId()
@@ -95,20 +85,21 @@ class Learner:
         self.began = 0.0
         self._me = me
         self._log = log
-        self._suspect_after = suspect_after
+        self._timing = timing
+        self._limits = limits
         self._epoch = self._identity = 0
         self._committed = True
         self._candidate = EntryId()
         self._agreed = False
         self._asked_at = 0.0
-        self._patience = ASK_AGAIN * suspect_after
+        self._patience = timing.ask_again
         self._parts: list[Entry] = []
         """What has come of an answer of which more is to come."""
 
     @property
     def caught_up(self) -> bool:
         """Whether all but the newest entries have come."""
-        return self._agreed and self.end.seq - self._held.seq <= NEAR_ENTRIES
+        return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
 
     def progress(self, now: float) -> str:
         """How far it has come, for people; empty if it copies nothing.
@@ -144,7 +135,7 @@ class Learner:
         self.end = EntryId()
         self.copied_entries = self.copied_octets = 0
         self.began = now
-        self._patience = ASK_AGAIN * self._suspect_after
+        self._patience = self._timing.ask_again
         yield self._ask(now)
 
     def stop(self) -> None:
@@ -159,7 +150,7 @@ class Learner:
         """
         if self.source is not None and now - self._asked_at > self._patience:
             if self._agreed and self.end.is_beyond(self._held):
-                longest = LONGEST_PATIENCE * self._suspect_after
+                longest = self._timing.longest_patience
                 self._patience = min(2 * self._patience, longest)
             self.frozen = False
             yield from self._take()
@@ -220,14 +211,14 @@ class Learner:
             self._agreed = True
         if not self._agreed or message.previous != self._held:
             return  # an answer to an earlier question
-        if sum(map(size, self._parts)) > ANSWER_OCTETS:
+        if sum(map(size, self._parts)) > self._limits.answer_octets:
             raise BadMessageError("an answer without an end")
         self.end = message.end
         self._parts += message.entries
         self._asked_at = now
         if message.more:
             return
-        self._patience = max(self._patience / 2, ASK_AGAIN * self._suspect_after)
+        self._patience = max(self._patience / 2, self._timing.ask_again)
         self.frozen = message.sealed and self._held == message.end
         if not self.frozen:
             yield self._ask(now)  # so the answer is on its way while this one is written
@@ -258,10 +249,11 @@ class Sponsor:
         busy: whether more can be sent at once, in another turn.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, limits: Limits = USUAL) -> None:
         self.sealed: Member | None = None
         self.busy = False
         self._log = log
+        self._limits = limits
         self._waiting: dict[str, Fetch] = {}
         self._answering: dict[str, Answering] = {}
         self._newest: dict[Member, int] = {}
@@ -275,8 +267,8 @@ class Sponsor:
 
     def nearby(self) -> frozenset[Member]:
         """The learners that lacked no more than a batch when they last asked."""
-        end = self._log.last.seq
-        return frozenset(m for m, seq in self._newest.items() if end - seq <= NEAR_ENTRIES)
+        end, near = self._log.last.seq, self._limits.near_entries
+        return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
 
     def asked(self, sender: str, fetch: Fetch) -> None:
         """Take in a learner's question; it is answered in the next turn."""
@@ -320,7 +312,7 @@ class Sponsor:
                 yield Send(asker, self._difference(fetch))
             elif self._has_news_for(fetch):
                 del self._waiting[asker]
-                self._answering[asker] = Answering(fetch, fetch.last, ANSWER_OCTETS)
+                self._answering[asker] = Answering(fetch, fetch.last, self._limits.answer_octets)
         while (position := self._next_in_round(full)) is not None:
             yield Send(position, self._next_part(position))
             if position in self._answering:

@@ -31,11 +31,11 @@ from chainchat.chain.configuration import Address, Configuration, Member, Role
 from chainchat.chain.copying import Apart, Learner, Sponsor, Take
 from chainchat.chain.early import ChainMessage, EarlyMessages
 from chainchat.chain.effects import Apply, Compare, Cut, Distrust, Effect, Excluded, Mark, Send
+from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import Log
 from chainchat.chain.membership import membership
-from chainchat.chain.membership.departures import LONGEST_PAUSE
+from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
 from chainchat.chain.membership.membership import Copy, Membership, Seal
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import (
     Answer,
     BadMessageError,
@@ -51,7 +51,9 @@ from chainchat.chain.messages import (
     Synced,
 )
 from chainchat.chain.reads import Barrier, Reads
+from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import DivergenceError, Replica
+from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
 """An epoch so far above this node's is none that a node says: it would take many forced ones."""
@@ -94,6 +96,8 @@ class Engine:
         known: Iterable[str] = (),
         places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
+        free_departures: int = FREE,
+        limits: Limits = USUAL,
         first_nonce: int = 0,
         refusal_is_death: bool = True,
         new_identity: Callable[[], int] = lambda: 0,
@@ -116,6 +120,8 @@ class Engine:
             known: all positions that ``chain.ini`` names, spares too.
             places: where ``chain.ini`` has them.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            free_departures: see ``Departures``.
+            limits: of what is done at once.
             first_nonce: see ``Evidence``.
             refusal_is_death: see ``Evidence``.
             new_identity: chooses a configuration's identity, at random.
@@ -128,7 +134,9 @@ class Engine:
         self._wall_now = wall()
         """The wall clock, as ``_now`` has read it last."""
         self._nothing = nothing
-        self.replica = Replica(me.position, me.origin, log, opening=opening, applied=applied)
+        self.replica = Replica(
+            me.position, me.origin, log, opening=opening, applied=applied, limits=limits
+        )
         self.reads = Reads(
             me.position,
             evaluate,
@@ -136,8 +144,8 @@ class Engine:
             committed=lambda: self.replica.committed,
             applied=lambda: self.replica.applied,
         )
-        self.learner = Learner(me, log, suspect_after)
-        self.sponsor = Sponsor(log)
+        self.learner = Learner(me, log, Timing(suspect_after), limits)
+        self.sponsor = Sponsor(log, limits)
         self.membership = Membership(
             me,
             record,
@@ -147,6 +155,7 @@ class Engine:
             known=known,
             places=places,
             longest_pause=longest_pause,
+            free_departures=free_departures,
             wall=lambda: self._wall_now,
             first_nonce=first_nonce,
             refusal_is_death=refusal_is_death,
@@ -239,7 +248,7 @@ class Engine:
         yield from self._decided(self.membership.refused(position, host, port, self._now()))
 
     def tick(self) -> Iterator[Effect]:
-        """Time has passed; to be called ``PINGS_PER_SUSPICION`` times in ``suspect_after``."""
+        """Time has passed; to be called every ``Timing.tick`` seconds."""
         self.due = True
         yield from self._mark()
         now = self._now()
@@ -261,12 +270,14 @@ class Engine:
             BadMessageError: no node of this chain says that.
         """
         replica = self.replica
-        epoch = replica.configuration.epoch
+        epoch, identity = replica.configuration.epoch, replica.configuration.identity
         if message.epoch > epoch or (message.epoch == epoch and not replica.active):
             self._require_near(message.epoch)
             self._early.keep(sender, message)
             return
-        if message.epoch < epoch or self._is_of_another_chain(sender, message):
+        if message.epoch < epoch:
+            return
+        if message.identity != identity and self._is_of_another_chain(sender, message):
             return
         self.due = True
         match message:

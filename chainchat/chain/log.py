@@ -2,6 +2,22 @@
 
 Everything that has to know how entries follow each other is here: what a log answers, where an
 entry is found among others, how much of a log fits in a frame, and where two logs part.
+
+Each node has five marks on its log, which are sequence numbers::
+
+    1   2   3   4   5   6   7   8   9
+            |       |       |       |
+            |       |       |       last: numbered by this head, or forwarded to here
+            |       |       durable: on this disk
+            |       committed: on the disk of every member, as far as known here
+            applied: handed to the application
+
+    applied <= committed <= durable <= last
+    forwarded <= durable, where forwarded is what the successor was sent last
+
+The replica has the marks, and asserts the order where it moves one. So nothing is told to anybody
+that could still be lost (applied <= committed), nothing counts as committed that this disk lacks,
+and nothing is forwarded that this node could forget.
 """
 
 from bisect import bisect_left

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Persist, Send
+from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import FRAME_ENTRIES, MAX_COMMAND, Log, fitting, place_of, size
 from chainchat.chain.messages import (
     Ack,
@@ -38,18 +39,6 @@ from chainchat.chain.messages import (
     Submit,
     digest_after,
 )
-
-APPLY_OCTETS = 16_000
-"""Octets of entries that are applied before the clock is looked at, by ``size``."""
-
-MAX_UNAPPLIED = 50_000
-"""Sequence numbers that a tail commits ahead of what it has applied: writes wait for a slow one."""
-
-RECENT_ENTRIES = 50_000
-"""Entries that wait in memory to be applied at a slow node; more are read again from the log."""
-
-COPIED_OCTETS = 8_000_000
-"""Octets of copied entries that wait in memory to be applied, by ``size``; more are read again."""
 
 
 class DivergenceError(Exception):
@@ -81,6 +70,7 @@ class Replica:
         *,
         opening: Callable[[Configuration], bytes],
         applied: int,
+        limits: Limits = USUAL,
     ) -> None:
         """A replica on an existing log.
 
@@ -91,6 +81,7 @@ class Replica:
             opening: gives the command of an epoch's first entry, which the head of the epoch
                 writes.
             applied: sequence number of the checkpoint from which the application starts.
+            limits: see there.
         """
         self.configuration = Configuration()
         self.last = log.last
@@ -100,10 +91,12 @@ class Replica:
         self.opened = False
         self.time = 0
         self._position = position
+        self._is_head = self._is_tail = False
         self._predecessor: str | None = None
         self._successor: str | None = None
         self._origin = origin
         self._log = log
+        self._limits = limits
         self._opening = opening
         self.active = False
         self._recent: list[Entry] = []
@@ -136,6 +129,7 @@ class Replica:
         self._tell_holding = False
         self._full: set[str] = set()
         self._unreachable: set[str] = set()
+        self._check_marks()
 
     # --- inputs
 
@@ -181,6 +175,8 @@ class Replica:
         What was taken but not persisted is dropped: its origins submit it again.
         """
         self.configuration = configuration
+        self._is_head = configuration.head == self._position
+        self._is_tail = configuration.tail == self._position
         self._predecessor = configuration.predecessor(self._position)
         self._successor = configuration.successor(self._position)
         self.active = False
@@ -192,7 +188,7 @@ class Replica:
         self._forwarded = self._ahead = None
         self._acknowledged = -1
         self._tell_holding = True
-        if configuration.head == self._position and self.last.epoch < configuration.epoch:
+        if self._is_head and self.last.epoch < configuration.epoch:
             self._requests.append(("", Submission(0, self._opening(configuration))))
 
     def _drop_taken(self) -> None:
@@ -202,6 +198,7 @@ class Replica:
             self._taken = []
             self._tell_holding = True
         self.last = self._log.last
+        self._check_marks()
 
     def linked(self, position: str) -> None:
         """A new connection with ``position``; frames sent on the one before may be lost."""
@@ -236,7 +233,7 @@ class Replica:
         assert self.active
         assert message.epoch == self.configuration.epoch
         match message:
-            case Submit() if self.configuration.head == self._position:
+            case Submit() if self._is_head:
                 self._requests.extend((message.origin, request) for request in message.requests)
             case Forward() if sender == self._predecessor:
                 self._take(message)
@@ -275,7 +272,7 @@ class Replica:
         In the middle of a chain that is resumed it may be still to come, from the head.
         """
         self._ahead = None
-        if last.seq > self.last.seq and self.configuration.head != self._position:
+        if last.seq > self.last.seq and not self._is_head:
             self._ahead = last
             return
         held = self._id_of(last.seq)
@@ -301,18 +298,19 @@ class Replica:
         self._taken = []
         yield Persist(entries, self.committed)
         self.durable = self.last.seq
+        self._check_marks()
         if committed:
             self._commit(self.durable)
         self._copied += sum(map(size, entries))
-        if self._copied > COPIED_OCTETS:  # they come faster than they are applied
+        if self._copied > self._limits.copied_octets:  # they come faster than they are applied
             self._recent, self._copied = [], 0
         self._forget()
 
     def cut(self) -> None:
         """The log was cut, above what was applied: go on from its new end."""
-        assert self._log.last.seq >= self.applied
         self.last = self._log.last
         self.durable = self.last.seq
+        self._check_marks()
         self._recent = []
 
     # --- the turn
@@ -322,7 +320,7 @@ class Replica:
         """Whether the next turn numbers requests, and so has to be given the time."""
         if self._requests:
             return True
-        return bool(self._unoffered) and self.active and self.configuration.head == self._position
+        return bool(self._unoffered) and self.active and self._is_head
 
     def turn(self, now: int) -> Iterator[Effect]:
         """Everything that follows from the inputs since the last turn.
@@ -335,34 +333,35 @@ class Replica:
         """
         if not self.active:
             return
-        yield from self._offer()
-        self._number(now)
+        if self._unoffered:
+            yield from self._offer()
+        if self._requests:
+            self._number(now)
         if self._taken:
             entries, self._taken = tuple(self._taken), []
             yield Persist(entries, self.committed)
             self.durable = entries[-1].seq  # *durable*: all that follows reads this
+            self._check_marks()
             if self._ahead is not None and self._successor is not None:
                 try:
                     self._go_on_after(self._ahead, self._successor)
                 except DivergenceError as error:
                     yield Distrust(self._successor, f"ALARM: {error}")
         yield from self._forward()
-        if (
-            self.configuration.tail == self._position
-            and self.last.epoch == self.configuration.epoch
-        ):
+        if self._is_tail and self.last.epoch == self.configuration.epoch:
             self._commit(self._end_that_can_be_applied_soon)  # *committed*
-        yield from self._acknowledge()
+        if self._tell_holding or self.committed > self._acknowledged:
+            yield from self._acknowledge()
 
     def _offer(self) -> Iterator[Effect]:
         """Give the head this origin's requests that it was not given yet, in order."""
         head, configuration = self.configuration.head, self.configuration
-        if not self._unoffered or head in self._unreachable | self._full:
+        if head in self._unreachable or head in self._full:
             return
         first = self._pending[0].number if self._pending else self._numbered + 1
         requests = [request for request in self._unoffered if request.number >= first]
         self._unoffered = []
-        if head == self._position:
+        if self._is_head:
             self._requests.extend((self._origin, request) for request in requests)
             return
         while requests and head not in self._full:
@@ -377,8 +376,6 @@ class Replica:
 
     def _number(self, now: int) -> None:
         """Head: give every request its sequence number and time."""
-        if not self._requests:
-            return
         requests, self._requests = self._requests, []
         epoch, time = self.configuration.epoch, max(self.time, now)
         seq, digest = self.last.seq, self.last.digest
@@ -394,7 +391,7 @@ class Replica:
     def _extend(self, entries: Sequence[Entry]) -> None:
         end = self.last.seq
         for entry in entries:
-            assert entry.first == end + 1  # *contiguous*
+            assert entry.seq - entry.span == end  # *contiguous*
             end = entry.seq
         self.last = entries[-1].id
         self.time = max(self.time, entries[-1].time)
@@ -416,6 +413,7 @@ class Replica:
             previous = self._forwarded
             entries = self._entries(previous.seq, self.durable, FRAME_ENTRIES)
             self._forwarded = entries[-1].id
+            assert self._forwarded.seq <= self.durable
             yield Send(
                 successor,
                 Forward(epoch, previous, tuple(entries), self.committed, identity),
@@ -423,12 +421,15 @@ class Replica:
 
     def _commit(self, seq: int) -> None:
         """*committed*: called with what the tail's disk has, so every disk between has it too."""
-        self.committed = max(self.committed, min(seq, self.durable))
+        seq = min(seq, self.durable)
+        if seq > self.committed:
+            self.committed = seq
+            self._check_marks()
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:
         """The last entry on this disk, or at a tail that lags, one not too far ahead."""
-        most = self.applied + MAX_UNAPPLIED
+        most = self.applied + self._limits.unapplied
         return self.durable if self.durable <= most else self._log.end_before(most)
 
     def _acknowledge(self) -> Iterator[Effect]:
@@ -451,19 +452,20 @@ class Replica:
             go_on: whether there is time for more. What is left over waits for the next turn.
         """
         while self.applied < self.committed:
-            entries = self._entries(self.applied, self.committed, APPLY_OCTETS)
+            entries = self._entries(self.applied, self.committed, self._limits.apply_octets)
             self.applied = entries[-1].seq
+            self._check_marks()
             self.opened = entries[-1].epoch == self.configuration.epoch
             for entry in entries:
                 if entry.origin == self._origin:
                     self._settle(entry.number)
             yield Apply(entries)
-            if not go_on():
+            if self.applied == self.committed or not go_on():
                 break
         if self.applied == self.committed:
             self._copied = 0
         self._forget()
-        if len(self._recent) > RECENT_ENTRIES and not self._taken:
+        if len(self._recent) > self._limits.recent_entries and not self._taken:
             self._recent = []
 
     def _settle(self, number: int) -> None:
@@ -481,13 +483,18 @@ class Replica:
         elif number > first:
             self._offer_again()
 
+    def _check_marks(self) -> None:
+        """The order of the marks, which ``log`` draws; ``_forward`` checks the one left out."""
+        assert self.applied <= self.committed <= self.durable <= self.last.seq
+
     # --- the log, newest part in memory
 
     def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
         """Entries from ``after + 1`` to ``up_to`` that fit in ``octets``; at least one."""
         recent = self._recent
         if recent and recent[0].first <= after + 1:
-            begin, end = place_of(after + 1, recent), place_of(up_to + 1, recent)
+            begin = place_of(after + 1, recent)
+            end = len(recent) if recent[-1].seq == up_to else place_of(up_to + 1, recent)
             return fitting(recent[begin:end], octets)
         return self._log.read(after, up_to, octets)
 
@@ -509,4 +516,7 @@ class Replica:
         done = self.applied
         if self._successor is not None and self._forwarded is not None:
             done = min(done, self._forwarded.seq)
-        del self._recent[: place_of(done + 1, self._recent)]
+        if done == self.last.seq:  # nearly always
+            self._recent = []
+        else:
+            del self._recent[: place_of(done + 1, self._recent)]

@@ -34,10 +34,11 @@ def checked_name(name: str, tag: str = "-") -> str:
 
 
 class Hello(Struct, frozen=True):
-    """``/hello``: switch to machine mode as the program ``client``."""
+    """``/hello``: switch to the mode that a protocol names, as the program ``client``."""
 
     client: str
     notices: bool = False
+    protocol: str = "chainchat/1"
 
 
 class Login(Struct, frozen=True):

@@ -11,6 +11,8 @@ clients can have on their way through it is bounded (``node.MAX_PENDING``).
 
 from collections.abc import Callable
 
+from msgspec import Struct
+
 HEAR_SECONDS = 0.002
 """For what those who are logged in say and ask."""
 
@@ -25,9 +27,6 @@ ACCEPT_SHARE = 0.05
 
 APPLY_SECONDS = 0.003
 """For applying what is committed."""
-
-CHECKPOINT_SECONDS = 0.003
-"""For the checkpoint that is being written."""
 
 READ_SECONDS = 0.002
 """For the questions that the tail answers."""
@@ -46,6 +45,25 @@ TELL_SECONDS = 0.008
 
 LONG_TURN_SECONDS = 0.05
 """A turn that lasts longer than this, the disk's sync not counted, is told in the log."""
+
+
+class Pace(Struct, frozen=True):
+    """How often checkpoints are written, and how fast.
+
+    Attributes:
+        checkpoint_entries: a checkpoint is begun at the first entry at or above each multiple of
+            this. So they fall on the same entries on every node. A node that has not finished the
+            one before by then begins it when it has, and is in step again with the next.
+        records_at_once: records that are written in one transaction, which takes milliseconds.
+        checkpoint_seconds: the slice of a turn for the checkpoint that is being written.
+    """
+
+    checkpoint_entries: int = 20_000
+    records_at_once: int = 64
+    checkpoint_seconds: float = 0.003
+
+
+USUAL_PACE = Pace()
 
 WorkClock = Callable[[], float]
 """Seconds of work. In a process, monotonic time; where work is simulated, what it has cost."""
@@ -107,9 +125,9 @@ class TurnClock:
 
     def synced(self) -> None:
         """What was done since the last mark was the disk's sync."""
-        before = self._marks[-1][1] if self._marks else self._clock()
-        self.part(self.SYNC)
-        self._syncing += self._marks[-1][1] - before
+        now = self._clock()
+        self._syncing += now - self._marks[-1][1] if self._marks else 0.0
+        self._marks.append((self.SYNC, now))
 
     def end(self, *, follows: bool) -> None:
         """The turn is over; ``follows``: another one is to come as soon as it can."""

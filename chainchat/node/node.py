@@ -34,9 +34,8 @@ from chainchat.chain.effects import (
     Send,
 )
 from chainchat.chain.engine import Engine
-from chainchat.chain.membership.departures import LONGEST_PAUSE
-from chainchat.chain.membership.evidence import PINGS_PER_SUSPICION
-from chainchat.chain.membership.record import Record
+from chainchat.chain.limits import USUAL, Limits
+from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
 from chainchat.chain.messages import (
     UNDECODABLE,
     Ack,
@@ -51,6 +50,8 @@ from chainchat.chain.messages import (
     StateDigest,
     Submit,
 )
+from chainchat.chain.record import Record
+from chainchat.chain.timing import Timing
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
@@ -58,11 +59,12 @@ from chainchat.chat.queries import Page, Query
 from chainchat.chat.state import ChatState, Result
 from chainchat.node.budget import (
     APPLY_SECONDS,
-    CHECKPOINT_SECONDS,
     LEND_SECONDS,
     PAGE_SECONDS,
     READ_SECONDS,
     READ_SHARE,
+    USUAL_PACE,
+    Pace,
     Slice,
     TurnClock,
     WorkClock,
@@ -159,6 +161,9 @@ class Node:
         known: Iterable[str] = (),
         places: Mapping[str, Address] | None = None,
         longest_pause: float = LONGEST_PAUSE,
+        free_departures: int = FREE,
+        limits: Limits = USUAL,
+        pace: Pace = USUAL_PACE,
         work: WorkClock | None = None,
         space: Space = PLENTY,
         first_nonce: int = 0,
@@ -181,6 +186,9 @@ class Node:
             known: all positions that ``chain.ini`` names, spares too.
             places: where ``chain.ini`` has them.
             longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            free_departures: see ``Departures``.
+            limits: of what the protocol does at once.
+            pace: of checkpoints.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
             space: on the disk of the data.
             first_nonce: see ``Evidence``.
@@ -192,7 +200,7 @@ class Node:
         self.in_turn = self._hearing = False
         self._has_written = False
         """Whether the storage may have something to care for."""
-        self._state_machine = StateMachine(storage)
+        self._state_machine = StateMachine(storage, pace)
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -200,7 +208,8 @@ class Node:
         self._wall = wall
         self._fail = fail
         self._excluded = excluded
-        self._suspect_after = suspect_after
+        self._timing = Timing(suspect_after)
+        self._pace = pace
         self._space = space
         self._engine = Engine(
             me,
@@ -218,6 +227,8 @@ class Node:
             known=known,
             places=places,
             longest_pause=longest_pause,
+            free_departures=free_departures,
+            limits=limits,
             first_nonce=first_nonce,
             refusal_is_death=refusal_is_death,
             new_identity=new_identity,
@@ -438,7 +449,7 @@ class Node:
                 clock.part("hearing")
             self._hearing = False
         noted = self._waiting[-1][0] if self._waiting else 0
-        if engine.replica.pending and noted < self._submitted:
+        if noted < self._submitted and engine.replica.pending:
             self._waiting.append((self._submitted, self._clock.seconds()))
         for effect in engine.turn():
             self._perform(effect)
@@ -449,9 +460,11 @@ class Node:
             self._write_checkpoint()
             self._has_written = True
             clock.part("checkpoint")
+            if self._state_machine.checkpointing:
+                self.wake()
         if self._has_written:
             self._care_for_storage()
-        if engine.due or engine.busy or self._state_machine.checkpointing:
+        if engine.due or engine.busy:
             self.wake()
         if engine.reads.busy:
             self._read_share.wake_when_due()
@@ -485,9 +498,7 @@ class Node:
                 self.turn_clock.part("telling")
 
     def _tick(self) -> None:
-        self._tick_call = self._clock.callLater(
-            self._suspect_after / PINGS_PER_SUSPICION, self._tick
-        )
+        self._tick_call = self._clock.callLater(self._timing.tick, self._tick)
         replica = self._engine.replica
         idle = replica.committed == replica.last.seq and not self._waiting
         self._write_pause.tick(replica.committed, idle=idle)
@@ -634,7 +645,8 @@ class Node:
     def _write_checkpoint(self) -> None:
         """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
         try:
-            finished = self._state_machine.write_checkpoint(self.slice(CHECKPOINT_SECONDS).left)
+            time = self.slice(self._pace.checkpoint_seconds)
+            finished = self._state_machine.write_checkpoint(time.left)
         except StateMismatchError as error:
             self._log(f"ALARM: {error}", alarm=True)
             return
@@ -655,7 +667,7 @@ class Node:
 
     def _update_readiness(self) -> None:
         now = self._clock.seconds()
-        overdue = bool(self._waiting) and now - self._waiting[0][1] > self._suspect_after
+        overdue = bool(self._waiting) and now - self._waiting[0][1] > self._timing.suspect_after
         replay = self._replay.look(self._engine.replica.applied, self._engine.replica.durable, now)
         new = readiness(self._engine.membership, now, overdue=overdue, replay=replay)
         if new != self.readiness:

@@ -11,18 +11,9 @@ from chainchat.chat.queries import Page
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.state import ChatState, Outcome, Said, Snapshot
+from chainchat.node.budget import USUAL_PACE, Pace
 from chainchat.node.history import History
 from chainchat.storage.interface import EVERY_READER, Indexed, Storage, StorageError
-
-CHECKPOINT_ENTRIES = 20_000
-"""A checkpoint is begun at the first entry at or above each multiple of this.
-
-So they fall on the same entries on every node. A node that has not finished the one before by then
-begins it when it has, and is in step again with the next.
-"""
-
-RECORDS_AT_ONCE = 64
-"""Records that are written in one transaction: some milliseconds."""
 
 _RECIPIENT = attrgetter("recipient")
 
@@ -47,8 +38,12 @@ class StateMachine:
         history: the messages.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, pace: Pace = USUAL_PACE) -> None:
         """As of the newest checkpoint.
+
+        Args:
+            storage: the node's data.
+            pace: of checkpoints.
 
         Raises:
             StorageError: it is corrupt.
@@ -57,6 +52,7 @@ class StateMachine:
         self.state = _restored(storage)
         self.history = History(storage)
         self._storage = storage
+        self._pace = pace
         self._checkpointed = self.state.applied
         self._snapshot: Snapshot | None = None
         self._own: StateAsOf | None = None
@@ -84,8 +80,9 @@ class StateMachine:
     @property
     def checkpoint_is_due(self) -> bool:
         """Whether to begin one now."""
-        multiple = self.state.applied // CHECKPOINT_ENTRIES
-        return multiple > self._checkpointed // CHECKPOINT_ENTRIES and self._snapshot is None
+        entries = self._pace.checkpoint_entries
+        multiple = self.state.applied // entries
+        return multiple > self._checkpointed // entries and self._snapshot is None
 
     def begin_checkpoint(self) -> None:
         """Begin one of the state as it is now. It costs next to nothing."""
@@ -109,10 +106,11 @@ class StateMachine:
         snapshot = self._snapshot
         if snapshot is None:
             return None
+        at_once = self._pace.records_at_once
         while True:
-            records = list(islice(snapshot.records, RECORDS_AT_ONCE))
+            records = list(islice(snapshot.records, at_once))
             more = self._storage.write_records(records)
-            if len(records) < RECORDS_AT_ONCE and not more:
+            if len(records) < at_once and not more:
                 break
             if not left():
                 return None

@@ -16,8 +16,7 @@ from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.accounts import MAX_ACCOUNTS, Account
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
-from chainchat.chat.modes.human import COUNTED_MISSED
-from chainchat.chat.modes.machine import MACHINE, Machine, greeting
+from chainchat.chat.modes import AFTER_HELLO
 from chainchat.chat.modes.mode import Mode
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
@@ -240,12 +239,11 @@ class Handler:
     def is_answered_at_once(self, request: requests.Request) -> bool:
         """Whether a request does not wait for the earlier ones.
 
-        A program has its tags to tell which reply is which. A person is answered in turn, except
-        while the chain cannot confirm: to see why is what they ask for.
+        A mode that pipelines has tags to tell which reply is which. Others are answered in turn,
+        except while the chain cannot confirm: to see why is what they ask for.
         """
-        program = isinstance(self._client.mode, Machine)
         stuck = self._node.readiness.reason != ""
-        return isinstance(request, ANSWERED_HERE) and (program or stuck)
+        return isinstance(request, ANSWERED_HERE) and (self._client.mode.pipelines or stuck)
 
     def _from_here(self, tag: str, request: requests.Request) -> Sequence[str]:
         """The reply to one of ``ANSWERED_HERE``."""
@@ -263,14 +261,16 @@ class Handler:
     # --- hello, login, logout
 
     def _hello(self, request: requests.Hello) -> None:
+        mode = AFTER_HELLO.get(request.protocol)
+        if mode is None:
+            known = " or ".join(AFTER_HELLO)
+            text = f"this node speaks {known} only: begin with /hello {known} client=ID"
+            raise RefusedError(Code.UNKNOWN_VERSION, text)
         self._program = request.client
-        self._client.notices = request.notices
-        self._client.mode = MACHINE
-        nodes = list(self._server_info.addresses.values())
-        sessions = self._sessions.count + 1
-        self.replies.answer(
-            greeting(self._node.me.position, self._server_info.max_line, nodes, sessions)
-        )
+        self._client.notices, self._client.mode = request.notices, mode
+        info, sessions = self._server_info, self._sessions.count + 1
+        nodes = list(info.addresses.values())
+        self.replies.answer(mode.greeting(self._node.me.position, info.max_line, nodes, sessions))
 
     def _log_in(self, tag: str, request: requests.Login | requests.Resume) -> None:
         client = self._client
@@ -336,9 +336,9 @@ class Handler:
             return client.mode.resumed(tag, high, number)
         mark = account.seen
         client.attach(account, mark, quiet=request.quiet)
-        missed = 0
-        if not self._program:  # programs are not told
-            missed = self._node.history.count_missed(account.number, mark, COUNTED_MISSED + 1)
+        missed, most = 0, client.mode.counts_missed
+        if most:
+            missed = self._node.history.count_missed(account.number, mark, most + 1)
         return client.mode.logged_in(
             tag, account.name, token, high=high, mark=mark, missed=missed, number=number
         )

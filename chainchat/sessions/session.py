@@ -2,8 +2,7 @@
 
 It hears lines and hands the requests in them to its ``Handler``, one after another, but for those
 that may overtake; it tells the client what it did not ask for: messages, through its ``Delivery``,
-and notices. Both modes share all of it; they differ in the mode (``chat.human``,
-``chat.machine``).
+and notices. All modes share all of it; what differs is asked of the mode (``chat.modes``).
 
 Whatever comes, from the socket, a timer or the log, is only noted. In a turn of the node, when it
 is this session's turn among all (see ``rounds``), it hears some lines or does one piece of what can
@@ -17,9 +16,8 @@ from typing import Protocol
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
 from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
-from chainchat.chat.modes.human import HUMAN, Human, drawn
-from chainchat.chat.modes.machine import Machine, leading_sends, tag_of
-from chainchat.chat.modes.mode import Mode
+from chainchat.chat.modes import FIRST
+from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
 from chainchat.node.interfaces import Clock, Timer
@@ -162,7 +160,7 @@ class Session:
         self.id = ""
         self.account = 0
         self.name = ""
-        self.mode: Mode = HUMAN
+        self.mode: Mode = FIRST
         self.notices = True
         self.delivery: Delivery | None = None
         self._sessions = sessions
@@ -419,7 +417,7 @@ class Session:
             rounds.arrives(self)
         elif not self._says_much and self._input.octets <= MUCH_OCTETS:
             rounds.speaks(self)
-        elif self._is_program:
+        elif self.mode.pipelines:
             rounds.says_much(self)
         else:
             rounds.waits(self)
@@ -437,7 +435,7 @@ class Session:
     def _pace(self) -> Pace:
         if not self.id:
             return NEWCOMER
-        return PROGRAM if self._is_program else PERSON
+        return PROGRAM if self.mode.pipelines else PERSON
 
     def _pay(self, units: float) -> None:
         """Who has sent too much is heard later, and reads of the socket wait so long, too."""
@@ -594,14 +592,14 @@ class Session:
     def _hear_lines(self) -> None:
         """Carry out lines until one has to wait, or it is others' turn."""
         heard = 0
-        most = HEARD_AT_ONCE if self._is_program or self._says_much else HEARD_OF_PERSON
+        most = HEARD_AT_ONCE if self.mode.pipelines or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
         while heard < most and self._input and not self._held_up:
             room = self._room_left
             if room <= 0:
                 break
             lines = self._input.next(min(SAID_AT_ONCE, room))
-            sends = leading_sends(lines) if self.id and self._is_program else []
+            sends = self.mode.leading_messages(lines) if self.id else []
             self._input.take(len(sends) or 1)
             if sends:
                 self._handler.send(sends)
@@ -663,7 +661,7 @@ class Session:
             if refusal.tag != "-":
                 tag = refusal.tag
             elif not tag:
-                tag = self._tag_of(line)
+                tag = self.mode.tag_of(line)
             self._handler.refuse(tag, refusal.code, refusal.text)
             self._close_if_nothing_is_read()
 
@@ -678,16 +676,6 @@ class Session:
             text = f"none of the last {self._unread} lines could be read: connect again, type /help"
             self._close_with(Code.NOTHING_READ, text)
 
-    @property
-    def _is_program(self) -> bool:
-        return isinstance(self.mode, Machine)
-
-    def _tag_of(self, line: Line) -> str:
-        """The tag of a line that could not be read."""
-        if line is TOO_LONG or not self._is_program:
-            return "-"
-        return tag_of(line)
-
     # --- the account, and what is seen of its messages
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
@@ -699,9 +687,9 @@ class Session:
             return
         self._sessions.enter(self)
         self._paid_until = 0.0
-        self._connection.expect(PROGRAM_READ if self._is_program else PERSON_READ)
+        self._connection.expect(PROGRAM_READ if self.mode.pipelines else PERSON_READ)
         self.notices = self.notices and not quiet
-        if isinstance(self.mode, Human):
+        if not self.mode.acknowledges:
             self._reading = Reading(account.seen)
         if not quiet:
             self.delivery = Delivery(self, self._node.history, after)

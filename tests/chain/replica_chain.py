@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Apply, Persist, Send
+from chainchat.chain.limits import USUAL
 from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage
 
@@ -25,13 +26,14 @@ def opening(configuration):
 class Chain:
     """Replicas, their disks and the wires between them, FIFO for each pair and direction."""
 
-    def __init__(self, *positions):
+    def __init__(self, *positions, limits=USUAL):
         self.members = positions
         self.epoch = 0
         self.now = NOW
         self.logs = {p: MemoryStorage() for p in positions}
         self.replicas = {
-            p: Replica(p, f"{p}.1", self.logs[p], opening=opening, applied=0) for p in positions
+            p: Replica(p, f"{p}.1", log, opening=opening, applied=0, limits=limits)
+            for p, log in self.logs.items()
         }
         self.wires = defaultdict(deque)
         self.applied = defaultdict(list)

@@ -10,19 +10,22 @@ from logs_made_up import entries, entry, everything, log_of
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.copying import NEAR_ENTRIES, Apart, Learner, Sponsor, Take
+from chainchat.chain.copying import Apart, Learner, Sponsor, Take
 from chainchat.chain.effects import Cut, Send
+from chainchat.chain.limits import USUAL
 from chainchat.chain.log import newest_not_after, size
 from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced, chained
+from chainchat.chain.timing import Timing
 from chainchat.storage.memory import MemoryStorage
 
 SUSPECT_AFTER = 4.0
+NEAR = USUAL.near_entries
 EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
 
 
 def learner_with(log):
-    return Learner(ME, log, SUSPECT_AFTER)
+    return Learner(ME, log, Timing(SUSPECT_AFTER))
 
 
 def carry_out(log, effects):
@@ -473,7 +476,7 @@ def test_one_that_stopped_asks_and_takes_nothing_until_it_begins_again():
     assert len(list(learner.begin("tail", EPOCH, 0.0))) == 1
 
 
-@pytest.mark.parametrize(("lacks", "near"), [(NEAR_ENTRIES, True), (NEAR_ENTRIES + 1, False)])
+@pytest.mark.parametrize(("lacks", "near"), [(NEAR, True), (NEAR + 1, False)])
 def test_it_has_caught_up_when_it_lacks_no_more_than_a_batch(lacks, near):
     learner, _, _ = taught(log_of(), end=EntryId(1, 2 + lacks))
     assert learner.caught_up is near
@@ -497,7 +500,7 @@ def test_it_counts_what_it_copied():
 
 def progress(now, *, last=2_000, copied=2_000):
     """Of one that copies since second 10 from a source that has 2,500 entries."""
-    learner = Learner(ME, SimpleNamespace(last=EntryId(3, last)), SUSPECT_AFTER)
+    learner = Learner(ME, SimpleNamespace(last=EntryId(3, last)), Timing(SUSPECT_AFTER))
     learner.source, learner.began, learner.end = "tail", 10.0, EntryId(3, 2_500)
     learner.copied_entries, learner.copied_octets = copied, 3_200 * copied
     return learner.progress(now)

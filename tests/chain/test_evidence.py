@@ -2,7 +2,8 @@
 
 import pytest
 
-from chainchat.chain.membership.evidence import FRESH, Evidence
+from chainchat.chain.membership.evidence import Evidence
+from chainchat.chain.timing import FRESH, Timing
 
 SUSPECT_AFTER = 4.0
 WINDOW = FRESH * SUSPECT_AFTER  # 3 seconds
@@ -11,7 +12,7 @@ X, Y = ("id-x", 1), ("id-y", 1)
 
 @pytest.fixture
 def evidence():
-    return Evidence(SUSPECT_AFTER)
+    return Evidence(Timing(SUSPECT_AFTER))
 
 
 def confirmed(evidence, *, sent, came=None):
@@ -130,7 +131,7 @@ def test_a_confirmation_is_not_a_ping_heard(evidence):
 
 
 def test_who_holds_a_fresh_confirmation_was_heard_too_lately_to_be_taken_for_silent(evidence):
-    other = Evidence(SUSPECT_AFTER)
+    other = Evidence(Timing(SUSPECT_AFTER))
     other.heard(Y, 10.0)  # the ping that evidence sent then
     confirmed(evidence, sent=10.0)
     instants = [10.0 + tenth / 10 for tenth in range(60)]
@@ -206,7 +207,7 @@ def test_after_doubt_nothing_counts_that_was_asked_before(evidence):
 
 
 def test_where_a_refusal_proves_nothing_nobody_is_clean_but_the_dead_may_be_left_out():
-    evidence = Evidence(SUSPECT_AFTER, refusal_is_death=False)
+    evidence = Evidence(Timing(SUSPECT_AFTER), refusal_is_death=False)
     confirmed(evidence, sent=10.0)
     evidence.died(X, 10.1)
     assert not evidence.is_clean(X)
@@ -214,5 +215,5 @@ def test_where_a_refusal_proves_nothing_nobody_is_clean_but_the_dead_may_be_left
 
 
 def test_pings_are_numbered_from_where_it_is_told():
-    evidence = Evidence(SUSPECT_AFTER, first_nonce=70)
+    evidence = Evidence(Timing(SUSPECT_AFTER), first_nonce=70)
     assert [evidence.next_ping(1.0), evidence.next_ping(1.0)] == [71, 72]

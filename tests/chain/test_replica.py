@@ -3,11 +3,11 @@
 import pytest
 from replica_chain import NOW, THREE, Chain, opening
 
-from chainchat.chain import replica as replica_module
 from chainchat.chain.effects import Distrust, Persist, Send
+from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import FRAME_ENTRIES, fitting, size
 from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
-from chainchat.chain.replica import MAX_UNAPPLIED, DivergenceError, Replica
+from chainchat.chain.replica import DivergenceError, Replica
 
 
 @pytest.fixture
@@ -359,7 +359,7 @@ def test_the_longest_beginning_that_fits_has_at_least_one():
 def test_a_tail_commits_only_so_far_ahead_of_what_it_has_applied():
     chain = Chain("only")
     chain.settle()
-    only, span = chain["only"], MAX_UNAPPLIED // 2 - 1
+    only, span = chain["only"], USUAL.unapplied // 2 - 1
     for _ in range(4):
         only.submit(b"many", span)
     for effect in only.turn(NOW):
@@ -381,9 +381,9 @@ def test_what_was_applied_and_forwarded_is_in_memory_no_more(chain):
     assert [chain[position]._recent for position in THREE] == [[], [], []]
 
 
-def test_what_waits_to_be_applied_at_a_slow_node_is_bounded_in_memory(chain, monkeypatch):
-    monkeypatch.setattr(replica_module, "RECENT_ENTRIES", 20)
-    monkeypatch.setattr(replica_module, "APPLY_OCTETS", 1)
+def test_what_waits_to_be_applied_at_a_slow_node_is_bounded_in_memory():
+    chain = Chain(*THREE, limits=Limits(recent_entries=20, apply_octets=1))
+    chain.settle()
     for number in range(100):
         chain["head"].submit(f"{number}".encode())
         for position in THREE:

@@ -10,8 +10,9 @@ from replica_chain import NOW, THREE, Chain, as_long_as_it_takes, opening
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Persist, Send
+from chainchat.chain.limits import USUAL
 from chainchat.chain.messages import Ack, Entry, EntryId, Holding
-from chainchat.chain.replica import APPLY_OCTETS, COPIED_OCTETS, Replica
+from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage
 
 deterministic = settings(derandomize=True, max_examples=300, deadline=None)
@@ -237,7 +238,7 @@ def test_after_a_cut_it_goes_on_from_the_logs_new_end():
 
 
 def test_a_long_log_is_applied_in_slices():
-    command = b"x" * (APPLY_OCTETS * 2 // 3)
+    command = b"x" * (USUAL.apply_octets * 2 // 3)
     entries = tuple(Entry(s, 1, "a.1", s, NOW, command, 1) for s in range(1, 8))
     log = MemoryStorage()
     log.append(entries[:1])
@@ -254,7 +255,7 @@ def test_a_long_log_is_applied_in_slices():
 
 def test_what_is_copied_faster_than_it_is_applied_does_not_stay_in_memory():
     entries = tuple(
-        Entry(s, 1, "a.1", s, NOW, b"x" * (COPIED_OCTETS // 10), 1) for s in range(1, 31)
+        Entry(s, 1, "a.1", s, NOW, b"x" * (USUAL.copied_octets // 10), 1) for s in range(1, 31)
     )
     log = MemoryStorage()
     log.append(entries[:1])
@@ -344,3 +345,8 @@ def test_whatever_happens_logs_are_prefixes_and_nothing_is_lost_or_turned_around
         own = [c for c in chain.commands(position) if c.startswith(position.encode())]
         assert own == [b"%s %d" % (position.encode(), n + 1) for n in range(numbers[position])]
         assert chain.commands(position).count(b"opening %d" % chain.epoch) == 1
+
+
+def test_a_replica_does_not_begin_with_marks_in_another_order():
+    with pytest.raises(AssertionError):  # applied up to 1, of a log that is empty
+        Replica("tail", "tail.1", MemoryStorage(), opening=opening, applied=1)

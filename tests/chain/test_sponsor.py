@@ -3,9 +3,9 @@
 import pytest
 from logs_made_up import entries, everything, log_of
 
-from chainchat.chain import copying
 from chainchat.chain.configuration import Member
 from chainchat.chain.copying import Sponsor
+from chainchat.chain.limits import Limits
 from chainchat.chain.log import FRAME_ENTRIES, size
 from chainchat.chain.messages import Copied, Differs, EntryId, Fetch
 
@@ -130,9 +130,9 @@ def test_a_long_answer_comes_in_parts_no_longer_than_a_frame_as_many_as_a_turn_h
     assert {part.end for part in parts} == {EntryId(1, 30)}
 
 
-def test_an_answer_ends_when_it_is_long_enough(monkeypatch):
-    monkeypatch.setattr(copying, "ANSWER_OCTETS", 2 * FRAME_ENTRIES)
-    sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000))
+def test_an_answer_ends_when_it_is_long_enough():
+    limits = Limits(answer_octets=2 * FRAME_ENTRIES)
+    sponsor = Sponsor(log_of(*[1] * 30, command=b"x" * 5_000), limits)
     parts = [part for _, part in asks(sponsor, EntryId(), go_on=lambda: True)]
     assert [part.more for part in parts] == [True, True, False]
     assert not sponsor.busy
@@ -206,10 +206,9 @@ def test_a_question_ends_with_its_connection():
     assert sponsor.nearby() == frozenset()
 
 
-def test_nearby_are_those_who_lacked_no_more_than_a_batch(monkeypatch):
-    monkeypatch.setattr(copying, "NEAR_ENTRIES", 2)
+def test_nearby_are_those_who_lacked_no_more_than_a_batch():
     log = log_of(1, 1, 1, 1)
-    sponsor = Sponsor(log)
+    sponsor = Sponsor(log, Limits(near_entries=2))
     asks(sponsor, EntryId(1, 1))
     asks(sponsor, EntryId(1, 2), OTHER)
     assert sponsor.nearby() == {OTHER}

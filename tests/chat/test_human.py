@@ -246,12 +246,6 @@ def test_a_wrong_hello_teaches_its_form(arguments):
     assert "/hello chainchat/1 client=ID" in error.text
 
 
-def test_another_version_is_refused_and_ours_named():
-    error = refusal("/hello chainchat/2 client=a", logged_in=False)
-    assert error.code is Code.UNKNOWN_VERSION
-    assert "chainchat/1" in error.text
-
-
 def test_hello_after_the_login_is_refused():
     assert refusal("/hello chainchat/1 client=a").code is Code.LOGGED_IN_ALREADY
 

@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean
 from chainchat.chat.modes.machine import (
     LARGEST,
+    MACHINE,
     READ_AT_ONCE,
     Machine,
-    greeting,
-    leading_sends,
-    tag_of,
 )
 from chainchat.chat.modes.mode import ChainView, ChatMessage
 from chainchat.chat.refusals import Code, RefusedError
@@ -209,14 +207,14 @@ def test_a_refusal_repeats_little_of_a_long_line():
     ],
 )
 def test_a_line_that_is_no_text_still_has_its_tag(line, tag):
-    assert tag_of(line) == tag
+    assert MACHINE.tag_of(line) == tag
 
 
 # --- answers -----------------------------------------------------------------------------
 
 
 def test_the_greeting():
-    assert greeting("tail", 1024, ["127.0.0.1:7001", "127.0.0.1:7002"], 3) == (
+    assert MACHINE.greeting("tail", 1024, ["127.0.0.1:7001", "127.0.0.1:7002"], 3) == (
         "+OK @- node=tail max-line=1024 nodes=127.0.0.1:7001,127.0.0.1:7002 sessions=3"
     )
 
@@ -393,7 +391,7 @@ def test_a_message_is_one_line_with_its_mark_and_no_control_whatever_is_said(tex
 
 
 def said_first(lines):
-    """What ``leading_sends`` gives, line by line."""
+    """What ``leading_messages`` gives, line by line."""
     sends = []
     for line in lines:
         if line is TOO_LONG:
@@ -429,10 +427,10 @@ OTHERS = [
 @pytest.mark.parametrize("before", [0, 1, READ_AT_ONCE - 1, READ_AT_ONCE, READ_AT_ONCE + 1])
 def test_of_many_lines_the_sends_that_come_first_are_read_as_each_would_be(odd, before):
     lines = [*[SEND] * before, odd, *[SEND] * READ_AT_ONCE]
-    assert leading_sends(lines) == said_first(lines)
+    assert MACHINE.leading_messages(lines) == said_first(lines)
 
 
 @deterministic
 @given(st.lists(st.sampled_from([*[SEND] * 40, *SENDS, *OTHERS]), max_size=3 * READ_AT_ONCE))
 def test_sends_among_anything_else_are_read_as_each_would_be(lines):
-    assert leading_sends(lines) == said_first(lines)
+    assert MACHINE.leading_messages(lines) == said_first(lines)

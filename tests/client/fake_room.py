@@ -119,7 +119,7 @@ class Connection:
             try:
                 if line is TOO_LONG:
                     raise RefusedError(Code.LINE_TOO_LONG, "that line is too long")
-                tag = machine.tag_of(line)
+                tag = machine.MACHINE.tag_of(line)
                 self._take(clean(line))
             except RefusedError as error:
                 tag = tag if error.tag == machine.NO_TAG else error.tag
@@ -131,7 +131,7 @@ class Connection:
             assert isinstance(hello, Hello), "a program begins with /hello"
             self._client = hello.client
             sessions = len(self.room.online) + 1
-            self.line(machine.greeting(self.node, MAX_LINE, self.room.addresses, sessions))
+            self.line(machine.MACHINE.greeting(self.node, MAX_LINE, self.room.addresses, sessions))
             return
         tag, request = self._voice.parse(line, logged_in=bool(self._name))
         self.room.requests.append(request)
@@ -218,7 +218,7 @@ class Connection:
         if code is None and self._refused_from is not None and say.number > self._refused_from:
             code = Code.EARLIER_REFUSED
         if code is not None:
-            if code.temporary:
+            if code < 500:
                 self._refused_from = min(say.number, self._refused_from or say.number)
             self.line(self._voice.refused(tag, code, "for a test"))
             return

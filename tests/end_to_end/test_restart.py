@@ -9,7 +9,7 @@ from cluster import Cluster, refusal, waits_for
 from load import Load, check, histories, settle
 from talking import Person, Program
 
-from chainchat.node.state_machine import CHECKPOINT_ENTRIES
+from chainchat.node.budget import USUAL_PACE
 
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
@@ -152,7 +152,7 @@ def test_a_link_that_is_silent_for_a_while(new_cluster: NewCluster) -> None:
 
 def test_a_long_log_starts_from_its_checkpoint(new_cluster: NewCluster) -> None:
     cluster = new_cluster().start()
-    texts = CHECKPOINT_ENTRIES + 500
+    texts = USUAL_PACE.checkpoint_entries + 500
     with (
         Program(cluster["head"].address, "c1", "alice") as program,
         Person(cluster["tail"].address, "bob") as bob,
@@ -184,7 +184,7 @@ def test_a_long_log_starts_from_its_checkpoint(new_cluster: NewCluster) -> None:
     for node in cluster.nodes.values():
         assert b"SQLite format 3" in (node.data / "chainchat.sqlite").read_bytes()[:16]
     seen = histories(cluster.nodes.values())
-    assert all(history.entries[-1].seq > CHECKPOINT_ENTRIES for history in seen.values())
+    assert all(history.entries[-1].seq > USUAL_PACE.checkpoint_entries for history in seen.values())
     check([], seen)
 
 

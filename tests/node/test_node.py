@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from node_house import SUSPECT_AFTER, THREE, House, founded, lines_logged
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import (
     Ack,
     Answer,
@@ -26,11 +25,10 @@ from chainchat.chain.messages import (
     Submit,
     Synced,
 )
+from chainchat.chain.record import Record
 from chainchat.chat import commands, queries
 from chainchat.chat.state import ChatState
-from chainchat.node import node as node_module
-from chainchat.node import state_machine
-from chainchat.node.budget import READ_SECONDS
+from chainchat.node.budget import READ_SECONDS, Pace
 from chainchat.node.node import MAX_PENDING, MAX_PENDING_OCTETS, PENDING_SHARE, begin_life
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage
@@ -44,6 +42,14 @@ def house():
     house = founded()
     assert house.committed() == dict.fromkeys(THREE, 1)
     house.later(0.2)  # until each has confirmed the others as members
+    return house
+
+
+@pytest.fixture
+def brisk():
+    """Three that make a checkpoint of every third entry."""
+    house = founded(pace=Pace(checkpoint_entries=3))
+    house.later(0.2)
     return house
 
 
@@ -480,51 +486,45 @@ def test_a_node_gives_what_it_proposes_an_identity():
 # --- states that differ ------------------------------------------------------------------
 
 
-def test_each_node_tells_the_next_what_it_has_come_to(house, monkeypatch):
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
+def test_each_node_tells_the_next_what_it_has_come_to(brisk):
     told = []
-    house.kept = lambda sender, to, message: (
+    brisk.kept = lambda sender, to, message: (
         isinstance(message, StateDigest) and (told.append((sender, to, message)) or False)
     )
     for _ in range(2):
-        house.say("head")
-    house.run()
+        brisk.say("head")
+    brisk.run()
     assert sorted((sender, to, message.seq) for sender, to, message in told) == [
         ("head", "middle", 3),
         ("middle", "tail", 3),
     ]
     assert len({message.digest for *_, message in told}) == 1
-    assert house.disks["head"].id_of(3).digest in told[0][2].digest
+    assert brisk.disks["head"].id_of(3).digest in told[0][2].digest
 
 
-def test_nodes_that_come_to_different_states_part(house, monkeypatch):
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
+def test_nodes_that_come_to_different_states_part(brisk):
     for _ in range(2):
-        house.say("head")
-    house.run()
-    assert house.disks["tail"].newest_checkpoint().seq == 3
-    house["tail"].receive("middle", StateDigest(1, 3, b"another"))
-    house.run()
+        brisk.say("head")
+    brisk.run()
+    assert brisk.disks["tail"].newest_checkpoint().seq == 3
+    brisk["tail"].receive("middle", StateDigest(1, 3, b"another"))
+    brisk.run()
     alarm = "ALARM: the state as of entry 3 differs from that of middle: this is a bug"
-    assert house.distrusted == [("tail", "middle", alarm)]
-    assert house["tail"].running
+    assert brisk.distrusted == [("tail", "middle", alarm)]
+    assert brisk["tail"].running
 
 
-def test_digests_that_agree_or_of_which_nothing_is_known_are_fine(house, monkeypatch):
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
+def test_digests_that_agree_or_of_which_nothing_is_known_are_fine(brisk):
     for _ in range(8):
-        house.say("head")
-        house.run()
-    house["tail"].receive("middle", StateDigest(1, 3, b"long ago"))
-    assert all(node.running for node in house.nodes.values())
-    assert house.disks["head"].newest_checkpoint() == house.disks["tail"].newest_checkpoint()
+        brisk.say("head")
+        brisk.run()
+    brisk["tail"].receive("middle", StateDigest(1, 3, b"long ago"))
+    assert all(node.running for node in brisk.nodes.values())
+    assert brisk.disks["head"].newest_checkpoint() == brisk.disks["tail"].newest_checkpoint()
 
 
-def test_a_checkpoint_is_written_over_several_turns_as_of_where_it_was_begun(monkeypatch):
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 40)
-    monkeypatch.setattr(state_machine, "RECORDS_AT_ONCE", 1)
-    monkeypatch.setattr(node_module, "CHECKPOINT_SECONDS", 0.0)
-    house = founded("head")
+def test_a_checkpoint_is_written_over_several_turns_as_of_where_it_was_begun():
+    house = founded("head", pace=Pace(40, records_at_once=1, checkpoint_seconds=0.0))
     storage, state = house.disks["head"], house["head"].state
     for number in range(70):
         session = f"{house['head'].me.origin}.{number}"
@@ -536,20 +536,18 @@ def test_a_checkpoint_is_written_over_several_turns_as_of_where_it_was_begun(mon
     assert len(state.accounts) == 70
 
 
-def test_a_digest_that_comes_before_the_own_is_compared_when_that_is_there(house, monkeypatch):
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
-    house["tail"].receive("middle", StateDigest(1, 3, b"another"))
-    house.run()
+def test_a_digest_that_comes_before_the_own_is_compared_when_that_is_there(brisk):
+    brisk["tail"].receive("middle", StateDigest(1, 3, b"another"))
+    brisk.run()
     for _ in range(2):
-        house.say("head")
+        brisk.say("head")
     with lines_logged() as lines:
-        house.run()
+        brisk.run()
     assert [text for _, text in lines if "ALARM: the state as of entry 3 differs" in text]
 
 
-def test_a_node_starts_from_its_checkpoint(monkeypatch):
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
-    house = founded("head")
+def test_a_node_starts_from_its_checkpoint():
+    house = founded("head", pace=Pace(checkpoint_entries=3))
     for _ in range(6):
         house.say("head")
         house.run()

@@ -7,7 +7,7 @@ import pytest
 from node_house import SUSPECT_AFTER, THREE, founded, lines_logged
 from twisted.logger import LogLevel
 
-from chainchat.chain import copying
+from chainchat.chain.limits import Limits
 from chainchat.chain.messages import Copied, Decided, Forward
 from chainchat.node.node import begin_life
 
@@ -138,9 +138,10 @@ PROGRESS = re.compile(
 
 
 @pytest.fixture
-def slow_learner(house, monkeypatch):
+def slow_learner():
     """A tail that comes back to a chain of two, and gets a part of the log, and no more."""
-    monkeypatch.setattr(copying, "ANSWER_OCTETS", 1)  # one frame
+    house = founded(limits=Limits(answer_octets=1))  # one frame
+    house.later(0.2)
     house.kill("tail")
     house.run()
     for _ in range(3_000):

@@ -7,7 +7,7 @@ from node_house import SUSPECT_AFTER, THREE, House, founded
 
 from chainchat.chain.messages import Copied, Forward
 from chainchat.chat import queries
-from chainchat.node import state_machine
+from chainchat.node.budget import Pace
 
 
 @pytest.fixture
@@ -17,9 +17,8 @@ def house():
     return house
 
 
-def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration(monkeypatch):
+def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration():
     """Else it would be taken for that of another chain, and nothing would come of it."""
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 3)
     said, identities = {}, {}
 
     def hear(sender, to, message):
@@ -30,7 +29,7 @@ def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration(
             identities[configuration.epoch] = configuration.identity
         return False
 
-    house = House(*THREE)
+    house = House(*THREE, pace=Pace(checkpoint_entries=3))
     house.new_identity, house.kept = count(77).__next__, hear
     house.start(*THREE)
     house.later(0.5)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from chainchat.chain.messages import Entry, EntryId, chained
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying
-from chainchat.node import state_machine
+from chainchat.node.budget import Pace
 from chainchat.node.state_machine import StateMachine, StateMismatchError
 from chainchat.storage.memory import MemoryStorage
 
@@ -36,6 +36,11 @@ def _unnamed(count):
         yield Entry(seq + 1, 1, HERE, number + 1, 1_000, commands.encode(say))
 
 
+def machine(storage):
+    """One that often makes a checkpoint, and writes it slowly."""
+    return StateMachine(storage, Pace(checkpoint_entries=10, records_at_once=1))
+
+
 def no_time():
     return False
 
@@ -54,26 +59,20 @@ def follow(applied, log, *, slices):
     return digests
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    monkeypatch.setattr(state_machine, "CHECKPOINT_ENTRIES", 10)
-    monkeypatch.setattr(state_machine, "RECORDS_AT_ONCE", 1)
-
-
 def test_checkpoints_fall_on_the_multiples_however_large_the_state_is():
-    digests = follow(StateMachine(holding(entries(400))), entries(400), slices=20)
+    digests = follow(machine(holding(entries(400))), entries(400), slices=20)
     assert list(digests) == list(range(10, 401, 10))
 
 
 def test_however_many_slices_a_checkpoint_takes_its_digest_is_the_same():
-    fast = follow(StateMachine(holding(entries(400))), entries(400), slices=20)
-    slow = follow(StateMachine(holding(entries(400))), entries(400), slices=1)
+    fast = follow(machine(holding(entries(400))), entries(400), slices=20)
+    slow = follow(machine(holding(entries(400))), entries(400), slices=1)
     assert slow
     assert slow == {seq: fast[seq] for seq in slow}
 
 
 def test_a_checkpoint_that_takes_too_long_puts_the_next_one_off():
-    applied = StateMachine(holding(entries(60)))
+    applied = machine(holding(entries(60)))
     assert follow(applied, entries(60), slices=0) == {}
     assert applied.checkpointing
     while applied.checkpointing:
@@ -87,27 +86,27 @@ def test_a_checkpoint_that_takes_too_long_puts_the_next_one_off():
 
 def test_a_node_that_restarts_in_the_middle_of_a_checkpoint_ends_with_the_same_digests():
     log = list(entries(400))
-    steady = follow(StateMachine(holding(log)), log, slices=20)
+    steady = follow(machine(holding(log)), log, slices=20)
     storage = holding(log)
     for stop in range(15, 400, 35):
-        applied = StateMachine(storage)
+        applied = machine(storage)
         follow(applied, log[applied.state.applied : stop], slices=1)
-    applied = StateMachine(storage)
+    applied = machine(storage)
     digests = follow(applied, log[applied.state.applied :], slices=20)
     assert len(digests) > 2
     assert digests == {seq: steady[seq] for seq in digests}
-    steady_state = StateMachine(holding(log))
+    steady_state = machine(holding(log))
     follow(steady_state, log, slices=20)
     assert applied.state.image() == steady_state.state.image()
 
 
 def test_a_digest_is_compared_whichever_of_the_two_comes_first():
     log = entries(40)
-    applied = StateMachine(holding(log))
+    applied = machine(holding(log))
     applied.compare(10, b"another", "middle")
     with pytest.raises(StateMismatchError, match="as of entry 10 differs from that of middle"):
         follow(applied, log, slices=20)
-    applied = StateMachine(holding(log))
+    applied = machine(holding(log))
     digests = follow(applied, log, slices=20)
     applied.compare(40, digests[40], "middle")
     applied.compare(30, b"long ago", "middle")
@@ -119,7 +118,7 @@ def test_the_digest_is_that_of_the_log_as_well():
     """Two logs that come to the same state are two histories all the same."""
     log = entries(40)
     other = chained(EntryId(), [replace(log[0], time=999), *log[1:]])
-    states = [StateMachine(holding(one)) for one in (log, other)]
+    states = [machine(holding(one)) for one in (log, other)]
     mine, theirs = (
         follow(state, one, slices=20) for state, one in zip(states, (log, other), strict=True)
     )

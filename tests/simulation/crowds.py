@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from itertools import pairwise
 from unittest.mock import patch
 
-from chainchat.chain.membership.record import Record
+from chainchat.chain.limits import Limits
+from chainchat.chain.record import Record
+from chainchat.node.budget import Pace
 from tests.simulation.checks import Checks, require
 from tests.simulation.clients import Client, Records
 from tests.simulation.configurations import ConfigurationChecks
@@ -44,11 +46,9 @@ SMALLER = {
     "chainchat.node.node.MOST_PENDING": 400,
     "chainchat.sessions.handler.SAID_AT_ONCE": 4,
     "chainchat.sessions.session.SAID_AT_ONCE": 4,
-    "chainchat.chain.replica.APPLY_OCTETS": 1_000,
-    "chainchat.node.state_machine.RECORDS_AT_ONCE": 4,
 }
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
-higher."""
+higher. So are the limits and the pace of each node, see ``_run``."""
 
 
 class Crowd:
@@ -231,14 +231,20 @@ def run_crowd(seed: int, *, trace: Callable[[str], None] | None = None) -> Summa
     with ExitStack() as patches:
         for where, what in SMALLER.items():
             patches.enter_context(patch(where, what))
-        entries = (10_000, 100)[seed // 4 % 2]
-        patches.enter_context(patch("chainchat.node.state_machine.CHECKPOINT_ENTRIES", entries))
         return _run(seed, trace)
 
 
 def _run(seed: int, trace: Callable[[str], None] | None) -> Summary:
     positions = ("head", "middle", "tail")
-    world = World(seed, positions, node_class=TracedNode, trace=trace, priced=True)
+    world = World(
+        seed,
+        positions,
+        node_class=TracedNode,
+        trace=trace,
+        priced=True,
+        limits=Limits(apply_octets=1_000),
+        pace=Pace((10_000, 100)[seed // 4 % 2], records_at_once=4),
+    )
     crowd = Crowd(world)
     checks = Checks(world, crowd.records, [*crowd.clients, *crowd.house.guests])
     ConfigurationChecks(world, checks, watch_votes=True)

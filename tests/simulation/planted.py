@@ -16,17 +16,17 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Configuration
+from chainchat.chain.configuration import Configuration, Life
 from chainchat.chain.effects import Send
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.changes import Change, change, may_shrink
 from chainchat.chain.membership.clocks import Clocks
-from chainchat.chain.membership.evidence import Evidence, Life
+from chainchat.chain.membership.evidence import Evidence
 from chainchat.chain.membership.membership import Copy, Membership
 from chainchat.chain.membership.proposals import present_lives
-from chainchat.chain.membership.record import Status
 from chainchat.chain.messages import Abort, Ping, Vote
 from chainchat.chain.reads import Reads
+from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState
@@ -122,7 +122,8 @@ class ResumesWithoutOne(Membership):
     """Two of three resume the chain, and do not wait for the third."""
 
     also = {
-        "chainchat.chain.membership.membership.change": resumes_with_two,
+        f"chainchat.chain.membership.{part}.change": resumes_with_two
+        for part in ("state", "voting", "proposing")
     }
 
     def _resumed(self, now: float) -> Configuration | None:
@@ -510,8 +511,8 @@ PLANTED: dict[str, tuple[Any, str | None]] = {
 
 PLACES = {
     Engine: "chainchat.node.node.Engine",
-    Clocks: "chainchat.chain.membership.membership.Clocks",
-    Evidence: "chainchat.chain.membership.membership.Evidence",
+    Clocks: "chainchat.chain.membership.state.Clocks",
+    Evidence: "chainchat.chain.membership.state.Evidence",
     Membership: "chainchat.chain.engine.Membership",
     Reads: "chainchat.chain.engine.Reads",
     Replica: "chainchat.chain.engine.Replica",

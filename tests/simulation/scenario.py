@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from unittest.mock import patch
 
+from chainchat.node.budget import Pace
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client, Records
 from tests.simulation.configurations import ConfigurationChecks
@@ -100,13 +101,7 @@ def run(
     Raises:
         InvariantError: a promise was broken.
     """
-    # What else a seed decides repeats after 40. A story says itself when somebody has to be back.
-    free = FREE_DEPARTURES[seed // 8 % 4 if opening(seed) not in STORIES else 0]
     with (
-        patch("chainchat.node.state_machine.CHECKPOINT_ENTRIES", CHECKPOINT_ENTRIES[seed % 2]),
-        patch("chainchat.chain.membership.departures.FREE", free),
-        patch("chainchat.node.state_machine.RECORDS_AT_ONCE", 1),
-        patch("chainchat.node.node.CHECKPOINT_SECONDS", 0.0),
         patch("chainchat.chat.programs.MAX_CLIENTS_OF_ACCOUNT", CLIENTS_OF_ACCOUNT),
         patch("chainchat.chat.programs.MAX_KNOWN_OF_ACCOUNT", 2 * CLIENTS_OF_ACCOUNT),
         cabinet() if files or on_files(seed) else nullcontext() as disks,
@@ -121,6 +116,8 @@ def _run(
     *,
     watch_votes: bool,
 ) -> Summary:
+    # What else a seed decides repeats after 40. A story says itself when somebody has to be back.
+    free = FREE_DEPARTURES[seed // 8 % 4 if opening(seed) not in STORIES else 0]
     story = STORIES.get(opening(seed))
     spares = ("spare",) if seed % 5 == 4 or (story is not None and story.spares) else ()
     world = World(
@@ -132,6 +129,8 @@ def _run(
         refusal_is_death=refusal_is_death(seed),
         new_disk=MemoryDisk if disks is None else disks.new_disk,
         hidden="" if disks is None else f"{disks.root}/",
+        free_departures=free,
+        pace=Pace(CHECKPOINT_ENTRIES[seed % 2], records_at_once=1, checkpoint_seconds=0.0),
     )
     if disks is not None:
         disks.clock = lambda: world.clock.now

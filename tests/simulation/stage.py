@@ -10,8 +10,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Message
+from chainchat.chain.record import Record
 from tests.simulation.checks import require
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.world import SUSPECT_AFTER, Host, World

@@ -14,8 +14,8 @@ from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.effects import Effect, Persist
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, Message
+from chainchat.chain.record import Record
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
@@ -193,6 +193,7 @@ class World:
         new_disk: Callable[[Any], Disk] = MemoryDisk,
         hidden: str = "",
         chance: random.Random | None = None,
+        **options: Any,
     ) -> None:
         """A world in which nothing runs yet.
 
@@ -207,6 +208,7 @@ class World:
             new_disk: makes an empty disk, for a machine.
             hidden: what is left out of the trace, because it is not the same in each replay.
             chance: decides in place of the seed.
+            options: further arguments of each node.
         """
         self.random = chance or random.Random(seed)
         self.clock = WorldClock()
@@ -229,6 +231,7 @@ class World:
         self._trace = trace
         self._new_disk = new_disk
         self._hidden = hidden
+        self._options = options
         self._lives: set[tuple[str, int]] = set()
         self._identities = random.Random(seed)
         self.hosts = {position: self._new_host(position) for position in self.positions}
@@ -350,6 +353,7 @@ class World:
             first_nonce=self.random.randrange(NONCES),
             refusal_is_death=self.refusal_is_death,
             new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
+            **self._options,
         )
         node.world = self
         self.note(f"{host.name} starts as {node.me.origin}")

@@ -30,9 +30,15 @@ REMEMBERED = 32
 class Departures:
     """The departures of the last ten minutes, by position."""
 
-    def __init__(self, longest_pause: float = LONGEST_PAUSE) -> None:
-        """Nobody has left yet. ``longest_pause``: seconds; 0 if nobody ever has to wait."""
+    def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
+        """Nobody has left yet.
+
+        Args:
+            longest_pause: seconds that a position waits at most; 0 if nobody ever has to wait.
+            free: departures within the window after which a position still joins at once.
+        """
         self._longest_pause = longest_pause
+        self._free = free
         self._left: dict[str, deque[float]] = {}
 
     def left(self, position: str, now: float) -> None:
@@ -46,9 +52,9 @@ class Departures:
     def wait(self, position: str, now: float) -> float:
         """Seconds until ``position`` may join; 0 if it may now."""
         count = self.count(position, now)
-        if count <= FREE:
+        if count <= self._free:
             return 0.0
-        pause = min(FIRST_PAUSE * 2.0 ** (count - FREE - 1), self._longest_pause)
+        pause = min(FIRST_PAUSE * 2.0 ** (count - self._free - 1), self._longest_pause)
         return max(0.0, self._left[position][-1] + pause - now)
 
     def reason(self, position: str, now: float) -> str:

@@ -4,20 +4,14 @@ A refused connection proves that a process is dead; silence is only a suspicion.
 survivors count the dead node out of the majority that they need, but only while it is *fresh*: the
 dead node had just confirmed that it was not trying to exclude this one.
 
-``FRESH < SUSPECT`` makes the two fit: whoever holds a fresh confirmation of another was heard by it
+``timing.FRESH`` makes the two fit: whoever holds a fresh confirmation of another was heard by it
 so recently that the other cannot have taken it for silent yet.
 """
 
 from msgspec import Struct
 
-FRESH = 0.75
-"""Of ``suspect_after``: how long a confirmation counts. Leaves 14 % for clocks that drift apart."""
-
-PINGS_PER_SUSPICION = 10
-"""A node pings every tenth of ``suspect_after``."""
-
-Life = tuple[str, int]
-"""(node id, incarnation)."""
+from chainchat.chain.configuration import Life
+from chainchat.chain.timing import Timing
 
 
 class Known(Struct):
@@ -40,19 +34,19 @@ class Evidence:
     """Evidence about the lives of others, gathered by one life of one node."""
 
     def __init__(
-        self, suspect_after: float, *, first_nonce: int = 0, refusal_is_death: bool = True
+        self, timing: Timing, *, first_nonce: int = 0, refusal_is_death: bool = True
     ) -> None:
         """Evidence of nothing.
 
         Args:
-            suspect_after: seconds of silence before a life is suspected.
+            timing: for how long others may be silent, and confirmations count.
             first_nonce: one less than that of the first ping; at random, so that no answer to an
                 earlier life's passes for one to this life's.
             refusal_is_death: whether a death can be *clean*. If not, nothing rests on a clock that
                 may have stood still: neither who is left out of the count, nor the lease of reads.
         """
         self.refusal_is_death = refusal_is_death
-        self._suspect_after = suspect_after
+        self._timing = timing
         self._known: dict[Life, Known] = {}
         self._pings: dict[int, float] = {}
         self._nonce = first_nonce
@@ -70,7 +64,8 @@ class Evidence:
         """The nonce of a ping sent now."""
         self._nonce += 1
         self._pings[self._nonce] = now
-        for nonce in [n for n, sent in self._pings.items() if now - sent > self._suspect_after]:
+        kept = self._timing.suspect_after
+        for nonce in [n for n, sent in self._pings.items() if now - sent > kept]:
             del self._pings[nonce]
         return self._nonce
 
@@ -107,9 +102,7 @@ class Evidence:
         """Whether it confirmed a ping so recently that it cannot have excluded this node since."""
         known = self._known.get(life)
         return (
-            known is not None
-            and known.fresh is not None
-            and now - known.fresh < FRESH * self._suspect_after
+            known is not None and known.fresh is not None and now - known.fresh < self._timing.fresh
         )
 
     def is_clean(self, life: Life) -> bool:
@@ -126,7 +119,7 @@ class Evidence:
 
     def is_silent(self, life: Life, now: float) -> bool:
         """Whether it was not heard for ``suspect_after`` seconds."""
-        return now - self.meet(life, now).heard >= self._suspect_after
+        return now - self.meet(life, now).heard >= self._timing.suspect_after
 
     def stood_still(self, seconds: float, now: float) -> None:
         """This node was paused for so long: nobody else can be blamed for what it did not hear."""

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Pong
+from chainchat.chain.timing import Timing
 
 
 class Presence:
     """The positions around one life of one node."""
 
-    def __init__(self, suspect_after: float) -> None:
-        self._suspect_after = suspect_after
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
         self._links: dict[str, Member] = {}
         self._pongs: dict[str, Pong] = {}
         """The newest from each position, since it was linked."""
@@ -61,7 +62,7 @@ class Presence:
     def is_heard(self, position: str, now: float) -> bool:
         """Whether a Ping came in the last ``suspect_after`` seconds."""
         pinged = self._pinged.get(position)
-        return pinged is not None and now - pinged < self._suspect_after
+        return pinged is not None and now - pinged < self._timing.suspect_after
 
     def pong(self, position: str) -> Pong | None:
         """The newest, however old it is."""

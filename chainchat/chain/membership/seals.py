@@ -7,17 +7,8 @@ longer for a write than that would never get in: it is given twice as long each 
 from msgspec import Struct
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.membership.evidence import PINGS_PER_SUSPICION
 from chainchat.chain.messages import Vote
-
-FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
-"""Of ``suspect_after``: how long the first time, and at most."""
-
-PAUSE = 1 / 4
-"""Of ``suspect_after``: after a decline nobody is proposed for so long."""
-
-PAUSE_PER_SEAL = 4.0
-"""And for so many times as long as writes have waited."""
+from chainchat.chain.timing import JOIN_PAUSE_PER_SEAL, Timing
 
 
 class Sealing(Struct, frozen=True):
@@ -47,21 +38,21 @@ class Sealing(Struct, frozen=True):
 class Patience:
     """How long a tail waits for each learner; in one configuration."""
 
-    def __init__(self, suspect_after: float) -> None:
-        self._suspect_after = suspect_after
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
         self._seconds: dict[str, float] = {}
         """By position."""
 
     def seconds(self, position: str) -> float:
         """For how long a learner is waited for, that has nearly all."""
-        return self._seconds.get(position, FIRST_SEAL * self._suspect_after)
+        return self._seconds.get(position, self._timing.first_seal)
 
     def grows(self, position: str) -> None:
         """It took too long."""
-        longest = LONGEST_SEAL * self._suspect_after
-        self._seconds[position] = min(2 * self.seconds(position), longest)
+        twice = 2 * self.seconds(position)
+        self._seconds[position] = min(twice, self._timing.longest_seal)
 
     def pause(self, sealed: float) -> float:
         """Seconds until somebody is proposed again, after writes have waited for ``sealed``."""
-        waited = min(sealed, LONGEST_SEAL * self._suspect_after)
-        return PAUSE * self._suspect_after + PAUSE_PER_SEAL * waited
+        waited = min(sealed, self._timing.longest_seal)
+        return self._timing.join_pause + JOIN_PAUSE_PER_SEAL * waited

@@ -16,7 +16,8 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from chainchat.chat.modes.mode import ChainView, ChatMessage, Mode
+from chainchat.chat.lines import Line
+from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode, drawn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     CLIENT_ID,
@@ -38,25 +39,12 @@ from chainchat.chat.requests import (
     checked_name,
 )
 
-COUNTED_MISSED = 1_000
-"""Messages that somebody missed are counted up to this; then there are *more than* so many."""
-
 _VERSION = "chainchat/1"
+_PROTOCOL = re.compile(r"[a-z]+/\d+", re.ASCII)
 _PRIVATE = ">>"
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
 _MINUTES_OF_DAY = _DAY // _MINUTE
 _EPOCH = datetime.date(1970, 1, 1)
-_ROLES = {
-    "head": "the head",
-    "middle": "between head and tail",
-    "tail": "the tail",
-    "only": "the only node",
-    "founding": "which waits for the chain to be founded",
-    "wedged": "which waits to be taken back",
-    "learner": "which is no member",
-}
-
-
 # --- what there is, and what /help says about it -----------------------------------------
 
 
@@ -198,16 +186,13 @@ def _help(rest: str) -> Request | None:
 
 
 def _hello(rest: str) -> Request | None:
-    version, *words = rest.split() or [""]
+    protocol, *words = rest.split() or [""]
     values = dict(word.partition("=")[::2] for word in words)
     notices = values.get("notices", "off")
-    if version.startswith("chainchat/") and version != _VERSION:
-        text = f"this node speaks {_VERSION} only: begin with /hello {_VERSION} client=ID"
-        raise RefusedError(Code.UNKNOWN_VERSION, text)
-    if version != _VERSION or notices not in ("on", "off"):
+    if not _PROTOCOL.fullmatch(protocol) or notices not in ("on", "off"):
         return None
     client = values.get("client", "")
-    return Hello(client, notices == "on") if CLIENT_ID.fullmatch(client) else None
+    return Hello(client, notices == "on", protocol) if CLIENT_ID.fullmatch(client) else None
 
 
 def _alone(request: Request) -> Callable[[str], Request | None]:
@@ -293,31 +278,25 @@ def _overview() -> list[str]:
     return [*lines, ". /help and a verb tells more, as in /help list"]
 
 
-def drawn(view: ChainView) -> list[str]:
-    """The chain, without marks: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``.
-
-    Then the notes; last, which node this is.
-    """
-    drawing = " -> ".join(
-        (f"[{position}]" if position == view.node else position)
-        + (" (away)" if position in view.away else "")
-        for position in view.members
-    )
-    drawing = drawing or "no chain yet"
-    outside = [position for position in view.away if position not in view.members]
-    if outside:
-        drawing += f"   away: {', '.join(outside)}"
-    return [
-        f"epoch {view.epoch}   {drawing}   committed {view.committed}",
-        *view.notes,
-        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}",
-    ]
-
-
 class Human(Mode):
     """The mode of people. They have no tags: the one given is ignored."""
 
     same_to_all = True
+    pipelines = False
+    acknowledges = False
+    counts_missed = 1_000
+
+    def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
+        """``+OK you are on tail: type your name to log in``, if a ``/hello`` leads here."""
+        return f"+OK you are on {node}: type your name to log in"
+
+    def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
+        """None: people say few lines at once."""
+        return []
+
+    def tag_of(self, line: Line) -> str:
+        """People have no tags."""
+        return NO_TAG
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         """An empty tag, and the request of one clean line that is not empty.
@@ -354,8 +333,8 @@ class Human(Mode):
         if not missed:
             return f"+OK you are {name}: type to talk to everybody, /help for all else"
         messages = "1 message" if missed == 1 else f"{missed} messages"
-        if missed > COUNTED_MISSED:
-            messages = f"more than {COUNTED_MISSED} messages"
+        if missed > self.counts_missed:
+            messages = f"more than {self.counts_missed} messages"
         return f"+OK you are {name}: you missed {messages}"
 
     def resumed(self, tag: str, high: int, number: int) -> str:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from msgspec import Struct
 
 from chainchat.chat.lines import TOO_LONG, Line, clean, clean_together
-from chainchat.chat.modes.mode import ChainView, ChatMessage, Mode
+from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
@@ -37,9 +37,6 @@ LARGEST = 2**63 - 1
 
 READ_AT_ONCE = 32
 """Lines that are taken for SENDs together. If one is not, each of them is looked at again."""
-
-NO_TAG = "-"
-"""Stands for the tag in the answer to a line that has none."""
 
 _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
@@ -158,22 +155,6 @@ _VERBS = {
 }
 
 
-def leading_sends(lines: Sequence[Line]) -> list[tuple[str, Say]]:
-    """The tags and requests of the first lines, as far as they are SENDs that can be accepted.
-
-    Nearly all that programs say is SENDs, many in one piece: here each costs a fraction of what
-    ``Machine.parse`` takes, which has to look at the first line that is anything else.
-    """
-    sends = []
-    with suppress(RefusedError):
-        for tag, number, to, text in _parts_of_sends(lines):
-            say = _said(number, to, text)
-            if say is None:
-                break
-            sends.append((tag, say))
-    return sends
-
-
 def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
     """Tag, number, recipient and text of the first lines, as far as they have a SEND's form.
 
@@ -203,27 +184,7 @@ def _unknown(word: str, tag: str) -> RefusedError:
     return RefusedError(Code.UNKNOWN_VERB, f"there is no verb '{word}': {hint}", tag)
 
 
-def tag_of(line: bytes) -> str:
-    """The tag for the answer to a line that ``lines.clean`` refused; NO_TAG if it has none."""
-    found = _RAW_TAG.match(line)
-    return found[1].decode() if found else NO_TAG
-
-
 # --- what it is told -----------------------------------------------------------------
-
-
-def greeting(node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
-    """The answer to ``/hello``.
-
-    Args:
-        node: the position of the node that answers.
-        max_line: how many octets a client's line may have.
-        nodes: ``host:port`` of every node, for the client to reconnect to.
-        sessions: how many there are at this node with the client's own: when the node dies, so
-            many have to find another.
-    """
-    words = f"node={node} max-line={max_line} nodes={','.join(nodes)} sessions={sessions}"
-    return f"+OK @{NO_TAG} {words}"
 
 
 @lru_cache(maxsize=256)
@@ -236,6 +197,14 @@ class Machine(Mode):
     """The mode of programs."""
 
     same_to_all = False  # each push names the one before it
+    pipelines = True
+    acknowledges = True
+    counts_missed = 0
+
+    def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
+        """``+OK @- node=head max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001 sessions=3``."""
+        words = f"node={node} max-line={max_line} nodes={','.join(nodes)} sessions={sessions}"
+        return f"+OK @{NO_TAG} {words}"
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         """The tag and the request of one clean line. Whether it needs a login is not judged here.
@@ -262,6 +231,26 @@ class Machine(Mode):
         if request is None:
             raise RefusedError(Code.BAD_ARGUMENTS, f"the right form is @{tag} {verb.form}", tag)
         return tag, request
+
+    def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
+        """The first lines, as far as they are SENDs that can be accepted.
+
+        Nearly all that programs say is SENDs, many in one piece: here each costs a fraction of what
+        ``parse`` takes, which has to look at the first line that is anything else.
+        """
+        sends = []
+        with suppress(RefusedError):
+            for tag, number, to, text in _parts_of_sends(lines):
+                say = _said(number, to, text)
+                if say is None:
+                    break
+                sends.append((tag, say))
+        return sends
+
+    def tag_of(self, line: Line) -> str:
+        """``1`` of ``@1 SEND …``, also where the rest is not UTF-8."""
+        found = None if line is TOO_LONG else _RAW_TAG.match(line)
+        return found[1].decode() if found else NO_TAG
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
         """PING and CHAIN are."""

@@ -1,4 +1,4 @@
-"""How a session hears and speaks: the interface that human mode and machine mode share.
+"""How a session hears and speaks: the interface that all modes share.
 
 A mode is a grammar, without state beyond what its methods are given: ``parse`` turns a line into a
 request, the other methods turn outcomes into lines (without their line ending; always one line each
@@ -10,8 +10,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from chainchat.chat.lines import Line
 from chainchat.chat.refusals import Code
-from chainchat.chat.requests import Request
+from chainchat.chat.requests import Request, Say
+
+NO_TAG = "-"
+"""Stands in place of a tag where a line has none."""
 
 
 class ChatMessage(Struct, frozen=True):
@@ -58,13 +62,32 @@ class ChainView(Struct, frozen=True):
 
 
 class Mode(Protocol):
-    """One of the two grammars.
+    """One of the grammars.
 
     Attributes:
         same_to_all: whether a broadcast is the same line to everybody.
+        pipelines: whether clients send many requests before they read an answer, and tell the
+            answers apart by tags. Then an answer need not wait for those of earlier requests.
+        acknowledges: whether clients say themselves what they have read. Else the read mark
+            follows what the client's machine has acknowledged.
+        counts_missed: how many missed messages a login counts at most; 0: it does not count them.
     """
 
     same_to_all: bool
+    pipelines: bool
+    acknowledges: bool
+    counts_missed: int
+
+    def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
+        """The answer to a ``/hello`` that has chosen this mode.
+
+        Args:
+            node: the position of the node that answers.
+            max_line: how many octets a client's line may have.
+            nodes: ``host:port`` of every node, for the client to reconnect to.
+            sessions: how many there are at this node with the client's own: when the node dies,
+                so many have to find another.
+        """
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
         """The tag (empty in human mode) and the request of one clean, non-empty line.
@@ -74,6 +97,16 @@ class Mode(Protocol):
         Raises:
             RefusedError: the line is no request.
         """
+
+    def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
+        """The tags and requests of the first lines, as far as they say something.
+
+        They are submitted as one command. Any other line is for ``parse``; so is the first, if
+        nothing is gained by looking at it here.
+        """
+
+    def tag_of(self, line: Line) -> str:
+        """The tag for the answer to a line that cannot be read; NO_TAG if it has none."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
         """A quick look whether a line may be a request that the node answers by itself.
@@ -128,3 +161,37 @@ class Mode(Protocol):
 
     def notice(self, code: str, text: str, **values: str) -> str:
         """A notice that nobody asked for: a NOTE code, what it says to people, and its values."""
+
+
+# --- the chain, drawn
+
+_ROLES = {
+    "head": "the head",
+    "middle": "between head and tail",
+    "tail": "the tail",
+    "only": "the only node",
+    "founding": "which waits for the chain to be founded",
+    "wedged": "which waits to be taken back",
+    "learner": "which is no member",
+}
+
+
+def drawn(view: ChainView) -> list[str]:
+    """The chain for people: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``.
+
+    Then the notes; last, which node this is.
+    """
+    drawing = " -> ".join(
+        (f"[{position}]" if position == view.node else position)
+        + (" (away)" if position in view.away else "")
+        for position in view.members
+    )
+    drawing = drawing or "no chain yet"
+    outside = [position for position in view.away if position not in view.members]
+    if outside:
+        drawing += f"   away: {', '.join(outside)}"
+    return [
+        f"epoch {view.epoch}   {drawing}   committed {view.committed}",
+        *view.notes,
+        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}",
+    ]

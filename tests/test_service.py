@@ -2,7 +2,7 @@
 
 import pytest
 
-from chainchat.tap import forced_epoch
+from chainchat.service import forced_epoch
 
 pytestmark = pytest.mark.reactor
 

@@ -1,0 +1,106 @@
+"""What is looked at before a node starts, while it can still be said on the terminal."""
+
+import errno
+import os
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+
+from chainchat import config
+from chainchat.addresses import objection_to
+from chainchat.storage.durable import try_room
+from chainchat.storage.interface import StorageError
+from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
+
+
+def addresses(settings: config.Settings) -> dict[str, str]:
+    """Every node's address, resolved once.
+
+    Raises:
+        ConfigError: a name is not known; or some nodes are on loopback, where the others cannot
+            reach them.
+    """
+    addresses = {p: _address(settings, node) for p, node in settings.nodes.items()}
+    local = [p for p, address in addresses.items() if ip_address(address).is_loopback]
+    if local and len(local) < len(addresses):
+        node = settings.nodes[local[0]]
+        raise config.ConfigError(
+            f"{settings.path}: [{node.position}] host = {node.host} is this machine to itself "
+            f"({addresses[node.position]}), but other nodes are elsewhere; name the address that "
+            "the others reach it by"
+        )
+    return addresses
+
+
+def _address(settings: config.Settings, node: config.NodeSettings) -> str:
+    try:
+        found = socket.getaddrinfo(node.host, None, socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        raise config.ConfigError(
+            f"{settings.path}: [{node.position}] host = {node.host}: {error.strerror}; "
+            "name a host or an IPv4 address"
+        ) from None
+    address = str(found[0][4][0])
+    unusable = objection_to(address)
+    if unusable:
+        raise config.ConfigError(
+            f"{settings.path}: [{node.position}] host = {node.host}: {unusable}; name the address "
+            "that the others reach this node by"
+        )
+    return address
+
+
+def check_data(data: Path) -> None:
+    """Try whether the node can use its data, while twistd can still say it on the terminal.
+
+    If nobody holds them, whatever process a pid file names is not this node.
+
+    Raises:
+        StorageError: it cannot.
+    """
+    lock = DataLock(data)
+    try:
+        try_room(data)
+    except OSError as error:
+        raise StorageError(f"{data}: {error.strerror}") from None
+    finally:
+        lock.release()
+    if (data / DATABASE).exists():
+        SQLiteStorage(data).close()
+
+
+def check_writable(pidfile: Path) -> None:
+    """Try whether twistd can write a process id; it would say so in a traceback.
+
+    Raises:
+        SystemExit: it cannot.
+    """
+    attempt = pidfile.with_name(f"{pidfile.name}.new")
+    try:
+        try:
+            attempt.write_text(f"{os.getpid()}\n")
+        finally:
+            attempt.unlink(missing_ok=True)
+    except OSError as error:
+        raise SystemExit(f"chainchat: {pidfile}: {error.strerror}") from None
+
+
+def probe_ports(settings: config.Settings, node: config.NodeSettings, host: str) -> None:
+    """Try whether the node's ports can be had, while twistd can still say it on the terminal.
+
+    Raises:
+        ConfigError: one cannot; which key to change.
+    """
+    for key, port in (("chain-port", node.chain_port), ("client-port", node.client_port)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                advice = f"stop what uses it or choose another {key}"
+                if error.errno == errno.EADDRNOTAVAIL:
+                    advice = "choose a host of this machine"
+                raise config.ConfigError(
+                    f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {host}: "
+                    f"{error.strerror}; {advice}"
+                ) from None
