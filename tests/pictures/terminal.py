@@ -5,7 +5,8 @@ Servers, client and terminal are real, so no two recordings are the same, octet 
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,43 +61,42 @@ class Frame:
 
 def record() -> list[Frame]:
     """Start three servers and two clients, let them talk, and kill the server of one."""
-    frames: list[Frame] = []
-    with TemporaryDirectory() as folder, Cluster(Path(folder)) as cluster:
-        cluster.start().wait_until_it_serves()
-        with (
-            Terminal(cluster, "alice", cluster["head"], ROWS, COLUMNS) as alice,
-            Terminal(cluster, "bob", cluster["tail"], ROWS, COLUMNS) as bob,
-        ):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        cluster = stack.enter_context(Cluster(folder)).start()
+        cluster.wait_until_it_serves()
+        alice = stack.enter_context(Terminal(cluster, "alice", cluster["head"], ROWS, COLUMNS))
+        alice.see(r"\+OK you are alice")
+        alice.see(r"on head · role")
+        bob = stack.enter_context(Terminal(cluster, "bob", cluster["tail"], ROWS, COLUMNS))
+        alice.see("bob has joined")
+        return list(_talk(cluster, alice, bob))
 
-            def show(caption: str) -> None:
-                frames.append(Frame(caption, alice.picture()))
 
-            alice.see(r"\+OK you are alice")
-            bob.see(r"\+OK you are bob")
-            alice.see(r"on head · role")
-            alice.see("bob has joined")
-            bob.type(SAID[0][1])
-            alice.see(re.escape(SAID[0][1]))
-            show("alice is connected to the head, bob to the tail")
-            alice.type(SAID[1][1])
-            alice.see(re.escape(SAID[1][1]) + " ✓")
-            bob.see(re.escape(SAID[1][1]))
-            show("they talk")
-            alice.press(SAID[2][1][:8])
-            alice.see(rf"^alice> {SAID[2][1][:8]}")
-            show("alice types, and the head is killed: kill -9")
-            cluster.kill("head")
-            alice.type(SAID[2][1][8:])
-            bob.see(re.escape(SAID[2][1]))
-            alice.see(re.escape(SAID[2][1]) + " ✓")
-            show("her client has gone on to another server, and the message is through")
-            bob.type(SAID[3][1])
-            alice.see(re.escape(SAID[3][1]))
-            alice.type("/last 4")
-            alice.see(r"epoch 2")
-            until(lambda: _times_shown(alice) == 2, lambda: "no list of messages")
-            show("nothing is lost, and nothing is there twice")
-    return frames
+def _talk(cluster: Cluster, alice: Terminal, bob: Terminal) -> Iterator[Frame]:
+    first, second, third, fourth = SAID
+    bob.type(first[1])
+    alice.see(re.escape(first[1]))
+    yield Frame("alice is connected to the head, bob to the tail", alice.picture())
+    alice.type(second[1])
+    alice.see(re.escape(second[1]) + " ✓")
+    bob.see(re.escape(second[1]))
+    yield Frame("they talk", alice.picture())
+    alice.press(third[1][:8])
+    alice.see(rf"^alice> {third[1][:8]}")
+    yield Frame("alice types, and the head is killed: kill -9", alice.picture())
+    cluster.kill("head")
+    alice.type(third[1][8:])
+    bob.see(re.escape(third[1]))
+    alice.see(re.escape(third[1]) + " ✓")
+    alice.see(r"epoch 2")
+    yield Frame("her client has gone on to another server: the message is through", alice.picture())
+    bob.type(fourth[1])
+    alice.see(re.escape(fourth[1]))
+    alice.type("/last 4")
+    until(lambda: _times_shown(alice) == 2, lambda: "no list of messages")
+    alice.see(r"^\. 4 messages")
+    yield Frame("nothing is lost, and nothing is there twice", alice.picture())
 
 
 def _times_shown(terminal: Terminal) -> int:
