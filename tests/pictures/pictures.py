@@ -9,6 +9,9 @@ from tests.pictures.sequence import Scene
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 
+TERMINAL = "terminal.svg"
+"""The recording. No two are the same, so that it is made again only when it is asked for."""
+
 SCENES = {
     "splice.svg": Scene(
         "splice", "The middle dies, and is taken out", "say alice at head: did you see that?"
@@ -30,4 +33,4 @@ PICTURES: dict[str, Callable[[], str]] = {
     "layers.svg": layers.draw,
     **{name: partial(sequence.draw, scene) for name, scene in SCENES.items()},
 }
-"""What draws each; the recording of the terminal is none of them, since no two are the same."""
+"""What draws each of the others."""
