@@ -18,13 +18,13 @@ from twisted.logger import Logger
 
 from chainchat import config, preflight
 from chainchat.chain.configuration import IDENTITY_BITS, Member
-from chainchat.chain.membership.record import Record, forced_alone
 from chainchat.chain.messages import Message
+from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
 from chainchat.node.node import Node, begin_life
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
-from chainchat.peers.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, Limits, reserve
@@ -168,7 +168,7 @@ class NodeService(Service):
         )
         if self._fenced is not None:
             record = self._forced_alone(record, me)
-        self._identity = Identity(
+        self._identity = Introduction(
             PROTOCOL_VERSION,
             settings.name,
             settings.founding,

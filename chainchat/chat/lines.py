@@ -123,11 +123,6 @@ class LineSplitter:
         """True if there are lines to cut."""
         return bool(self.complete)
 
-    @property
-    def octets(self) -> int:
-        """Octets of the lines that are not cut yet, with their endings."""
-        return len(self.complete)
-
     def add(self, data: bytes) -> None:
         """Take the next bytes."""
         data = self._held + data

@@ -40,11 +40,6 @@ class Code(IntEnum):
     NUMBER_FORGOTTEN = 551
     NUMBER_REUSED = 552
 
-    @property
-    def temporary(self) -> bool:
-        """Whether the same request may succeed later (4xx)."""
-        return self < 500
-
 
 class RefusedError(Exception):
     """The peer's fault: becomes an ``-ERR`` line, never a traceback.

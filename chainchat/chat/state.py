@@ -68,12 +68,10 @@ class Said(Struct, frozen=True, gc=False):
 
 
 class Joined(Struct, frozen=True):
-    """A session holds the account now; ``created``: the account is new."""
+    """A session holds the account now."""
 
     account: int
     name: str
-    session: str
-    created: bool
 
 
 class Left(Struct, frozen=True):
@@ -102,15 +100,8 @@ class Held(Struct, frozen=True):
     silent: int | None = None
 
 
-class Deleted(Struct, frozen=True):
-    """An account is gone."""
-
-    account: int
-    name: str
-
-
 Result = Accepted | Refused
-Event = Joined | Left | Held | Deleted
+Event = Joined | Left | Held
 
 
 class Outcome(Struct, frozen=True):
@@ -365,12 +356,11 @@ class ChatState:
         if account is not None and account.session:
             events.append(Held(account.session))
             raise RefusedAtApplyError(Code.NAME_IN_USE, account.name)
-        created = account is None
         if account is None:
             account = self._new_account(seq, command.name)
         self._records.changing(account)
         account.token = command.token
-        self._attach(account, command.session, events, created=created)
+        self._attach(account, command.session, events)
 
     def _new_account(self, seq: int, name: str) -> Account:
         if len(self.accounts) >= MAX_ACCOUNTS:
@@ -390,16 +380,14 @@ class ChatState:
             raise RefusedAtApplyError(Code.BAD_TOKEN, command.name)
         if account.session:
             self._detach(account, "moved", events)
-        self._attach(account, command.session, events, created=False)
+        self._attach(account, command.session, events)
 
-    def _attach(
-        self, account: Account, session: str, events: list[Event], *, created: bool
-    ) -> None:
+    def _attach(self, account: Account, session: str, events: list[Event]) -> None:
         assert not account.session  # *one session*
         self._records.changing(account)
         account.session = session
         self._hold(account)
-        events.append(Joined(account.number, account.name, session, created))
+        events.append(Joined(account.number, account.name))
 
     def _hold(self, account: Account) -> None:
         session = account.session
@@ -456,7 +444,6 @@ class ChatState:
         del self._names[account.name.lower()]
         self._roll.remove(account.name.lower())
         self._programs.forget_account(account.number)
-        events.append(Deleted(account.number, account.name))
 
     def _find(self, number: int, name: str) -> Account | None:
         return self.account_named(name) if number == UNKNOWN else self.accounts.get(number)

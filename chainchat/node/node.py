@@ -36,7 +36,6 @@ from chainchat.chain.effects import (
 from chainchat.chain.engine import Engine
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import (
     UNDECODABLE,
     Ack,
@@ -51,6 +50,7 @@ from chainchat.chain.messages import (
     StateDigest,
     Submit,
 )
+from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chainchat.chain.membership.membership import Membership
-from chainchat.chain.membership.record import Status
+from chainchat.chain.record import Status
 
 REPLAYED_AT_LEAST = 20_000
 """Sequence numbers that are to be applied before it is told that a node does so."""

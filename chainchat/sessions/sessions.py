@@ -243,8 +243,6 @@ class Sessions:
                     attendant.contested()
             case Held():
                 self.contests.told(event.session, event.silent)
-            case _:
-                pass
 
     def flush(self) -> bool:
         """See ``Audience``."""

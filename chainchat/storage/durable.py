@@ -13,12 +13,13 @@ import os
 from pathlib import Path
 
 AT_ONCE = 1 << 20
+"""Octets that are written again in one call."""
 
 ROOM = 256 << 10
 """Octets without which nothing can be begun: the first pages of each file, and some commits."""
 
 
-def write_again(path: Path, octets: int | None = None) -> None:
+def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE) -> None:
     """Put a file, or its beginning, on the disk as it is read now; nothing if there is none.
 
     A process that dies meanwhile does no harm: what was on the disk is written over by itself.
@@ -33,7 +34,7 @@ def write_again(path: Path, octets: int | None = None) -> None:
     try:
         end = os.fstat(file).st_size if octets is None else octets
         place = 0
-        while part := os.pread(file, min(AT_ONCE, end - place), place):
+        while part := os.pread(file, min(at_once, end - place), place):
             written = 0
             while written < len(part):
                 written += os.pwrite(file, part[written:], place + written)

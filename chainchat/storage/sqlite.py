@@ -134,8 +134,13 @@ class SQLiteStorage:
         failure: what the disk has failed with; empty as long as all was well.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, pages: int = wal.PAGES, much: int = wal.MUCH) -> None:
         """Open the data folder, which is made if there is none.
+
+        Args:
+            data: the folder.
+            pages: see ``WriteAheadLog``.
+            much: likewise.
 
         Raises:
             LockedError: another process uses it.
@@ -150,7 +155,7 @@ class SQLiteStorage:
         """Of what belongs to the one that is being written, and is not on disk yet."""
         self._batches: dict[int, tuple[Entry, ...]] = {}
         try:
-            self._open()
+            self._open(pages, much)
         except StorageError:
             self._lock.release()
             raise
@@ -159,7 +164,7 @@ class SQLiteStorage:
         return str(self._path)
 
     @_loudly
-    def _open(self) -> None:
+    def _open(self, pages: int, much: int) -> None:
         # *written again*. All that was written to the database since its last sync is in the
         # write-ahead log as well, and is copied again; only its first page may be older than that.
         write_again(self._path, wal.PAGE)
@@ -167,6 +172,8 @@ class SQLiteStorage:
         self._database = sqlite3.connect(self._path, isolation_level=None)
         try:
             self._prepare()
+            self._wal = wal.WriteAheadLog(self._path, self._database, pages=pages, much=much)
+            sync_folder(self._path.parent)  # where the database is new, or its write-ahead log
         except BaseException:
             self._database.close()
             raise
@@ -190,8 +197,6 @@ class SQLiteStorage:
             self._value("SELECT seq FROM committed"),
             self._value("SELECT committed FROM log ORDER BY last DESC LIMIT 1"),
         )
-        self._wal = wal.WriteAheadLog(self._path, self._database)
-        sync_folder(self._path.parent)  # where the database is new, or its write-ahead log
 
     def _check_owner(self) -> None:
         """Refuse a file of somebody else's before anything in it is changed."""

@@ -84,11 +84,7 @@ class Keeper:
 
 
 class WriteAheadLog:
-    """Brings what one process has written into its database.
-
-    Attributes:
-        reported: how often it was so long that it was reported.
-    """
+    """Brings what one process has written into its database."""
 
     def __init__(
         self,
@@ -96,6 +92,7 @@ class WriteAheadLog:
         writer: sqlite3.Connection,
         clock: Callable[[], float] = time.monotonic,
         *,
+        pages: int = PAGES,
         much: int = MUCH,
         named: int = NAMED_OCTETS,
     ) -> None:
@@ -105,11 +102,11 @@ class WriteAheadLog:
             database: the file.
             writer: whoever writes to it; leaves the copying to this object from now on.
             clock: monotonic seconds.
+            pages: pages that are worth copying.
             much: pages that are too much for one turn.
             named: octets of a log that is reported.
         """
         leave_copying(writer)
-        self.reported = 0
         self._database = database
         self._database_file = os.open(database, os.O_RDWR)
         self._file = log_of(database)
@@ -127,6 +124,7 @@ class WriteAheadLog:
         self._uncopied = self._length // FRAME
         """Those that it does not have; of what was written since the last copying, an estimate."""
         self._next_look = self._left_alone_until = 0.0
+        self._pages = pages
         self._much = much
         self._named = self._report_at = named
         self._long_copy: LongCopy | None = None
@@ -153,11 +151,13 @@ class WriteAheadLog:
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self._note_growth()
-        if self._uncopied >= PAGES and now >= self._left_alone_until:
+        if self._uncopied >= self._pages and now >= self._left_alone_until:
             if self._uncopied > self._much:
                 self._writer.execute("PRAGMA journal_size_limit = -1")  # see _begins_anew
                 self._at_start = self._uncopied
-                self._long_copy = LongCopy(self._database, self._database_file, self._copied, PAGES)
+                self._long_copy = LongCopy(
+                    self._database, self._database_file, self._copied, self._pages
+                )
             else:
                 length = self._measure()
                 self._take(copy(self._copier), length, now, meanwhile=0)
@@ -223,7 +223,6 @@ class WriteAheadLog:
             return ""
         while uncopied >= self._report_at:
             self._report_at *= 2
-        self.reported += 1
         holders = ", ".join(readers(self._shared)) or "nobody whom this process can see"
         return (
             f"{uncopied / 1e6:.0f} MB of the write-ahead log cannot be copied into the database: "

@@ -173,7 +173,7 @@ def test_no_more_lines_are_cut_than_are_wanted():
     splitter = LineSplitter(20)
     splitter.add(b"one\r\ntwo\nthree\nfo")
     assert splitter.cut(2) == [b"one", b"two"]
-    assert (bool(splitter), splitter.octets) == (True, 6)
+    assert (bool(splitter), len(splitter.complete)) == (True, 6)
     splitter.add(b"ur\n")
     assert splitter.cut(2) == [b"three", b"four"]
     assert not splitter

@@ -218,7 +218,7 @@ class Connection:
         if code is None and self._refused_from is not None and say.number > self._refused_from:
             code = Code.EARLIER_REFUSED
         if code is not None:
-            if code.temporary:
+            if code < 500:
                 self._refused_from = min(say.number, self._refused_from or say.number)
             self.line(self._voice.refused(tag, code, "for a test"))
             return

@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainchat.chat.refusals import Code
-from chainchat.client import dialogue, events, wire
+from chainchat.client import events, wire
 from chainchat.client.backoff import LONGEST_SPREAD, MOST_NODES, Backoff, Nodes
-from chainchat.client.dialogue import PATIENCE, PING_AFTER, PING_UNANSWERED_AFTER, SILENCE
+from chainchat.client.dialogue import (
+    LONGEST_LIST,
+    PATIENCE,
+    PING_AFTER,
+    PING_UNANSWERED_AFTER,
+    SILENCE,
+)
 from chainchat.client.engine import CONNECT_WITHIN, GREETING_WITHIN, LONGEST_GREETING, Engine
 from chainchat.client.events import ConnectionLost, ConnectTo, Disconnect, Ended, MessageArrived
 from chainchat.client.inbox import MOST_HELD, PAGE
@@ -507,12 +513,12 @@ def test_a_list_that_is_longer_than_was_asked_for_breaks_the_connection() -> Non
     assert isinstance(script.happened()[0], Disconnect)
 
 
-def test_a_list_without_an_end_breaks_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialogue, "LONGEST_LIST", 100)
+def test_a_list_without_an_end_breaks_the_connection() -> None:
     script = Script()
     script.log_in()
     script.engine.request("LIST")
-    script.says(*["| @r1 alice"] * 20)
+    octets = 1 << 15
+    script.says(*[f"| @r1 {'a' * octets}"] * (LONGEST_LIST // octets))
     assert script.happened() == []
     script.says("| @r1 alice")
     assert isinstance(script.happened()[0], Disconnect)

@@ -95,6 +95,11 @@ def test_the_package_is_the_wheels(installed: Path, tmp_path: Path) -> None:
     assert not Path(place).is_relative_to(SOURCES)
 
 
+def test_the_package_says_that_it_is_typed(installed: Path) -> None:
+    [marker] = installed.parent.glob("lib/python*/site-packages/chainchat/py.typed")
+    assert marker.is_file()
+
+
 def test_twistd_lists_it(installed: Path, tmp_path: Path) -> None:
     listed = run([*twistd(installed), "--help"], tmp_path)
     assert re.search(r"^\s+chainchat\s+One node of a replicated chat room", listed, re.MULTILINE)

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from node_house import SUSPECT_AFTER, THREE, House, founded, lines_logged
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import (
     Ack,
     Answer,
@@ -26,6 +25,7 @@ from chainchat.chain.messages import (
     Submit,
     Synced,
 )
+from chainchat.chain.record import Record
 from chainchat.chat import commands, queries
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import READ_SECONDS, Pace

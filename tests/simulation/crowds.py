@@ -11,7 +11,7 @@ from itertools import pairwise
 from unittest.mock import patch
 
 from chainchat.chain.limits import Limits
-from chainchat.chain.membership.record import Record
+from chainchat.chain.record import Record
 from chainchat.node.budget import Pace
 from tests.simulation.checks import Checks, require
 from tests.simulation.clients import Client, Records

@@ -72,7 +72,6 @@ def cabinet() -> Iterator[Cabinet]:
         for module in ("durable", "cuts", "long_copy"):
             system = System(files.watched)
             stack.enter_context(patch(f"chainchat.storage.{module}.os", system))
-        stack.enter_context(patch("chainchat.storage.wal.PAGES", COPIED_PAGES))
         made = Cabinet(root, files.watched)
         try:
             yield made
@@ -141,7 +140,7 @@ class SQLiteDisk(Disk, Reopened):
         self._pages = pages
         self._cabinet.watched[pages.folder] = pages
         try:
-            self.storage = SQLiteStorage(pages.folder)
+            self.storage = SQLiteStorage(pages.folder, pages=COPIED_PAGES)
         except StorageError as error:  # what lost power left of its files
             raise InvariantError(f"the disk cannot be read any more: {error}") from error
         self.storage._wal._clock = self._cabinet.now

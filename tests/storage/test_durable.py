@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from chainchat.chain.messages import Entry
-from chainchat.storage import durable
 from chainchat.storage.durable import ROOM, make_folder, sync_folder, try_room, write_again
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
@@ -40,11 +39,10 @@ def written(monkeypatch):
     return parts
 
 
-def test_a_file_is_written_again_as_it_is_and_synced(tmp_path, monkeypatch, written, synced):
-    monkeypatch.setattr(durable, "AT_ONCE", 4)
+def test_a_file_is_written_again_as_it_is_and_synced(tmp_path, written, synced):
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
-    write_again(path)
+    write_again(path, at_once=4)
     assert written == [(0, b"0123"), (4, b"4567"), (8, b"89")]
     assert synced == [path]
     assert path.read_bytes() == b"0123456789"

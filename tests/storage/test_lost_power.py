@@ -24,6 +24,7 @@ class Machine:
         self._root = root
         self._files = files
         self._powered = 0
+        self._limits = {}
         self.pages = Pages(self._folder())
         self.open()
 
@@ -35,7 +36,13 @@ class Machine:
 
     def open(self):
         self._files.watched[self.pages.folder] = self.pages
-        self.storage = SQLiteStorage(self.pages.folder)
+        self.storage = SQLiteStorage(self.pages.folder, **self._limits)
+
+    def limit(self, **limits):
+        """Open it with other tunables from now on."""
+        self.storage.close()
+        self._limits = limits
+        self.open()
 
     def ends(self, *, power):
         """The process ends in the middle of its work, and begins again."""
@@ -133,9 +140,9 @@ def test_what_is_cut_is_in_a_side_file_on_the_disk(machine):
 
 
 def test_whenever_the_write_ahead_log_is_written_over_the_database_has_what_it_had(
-    machine, monkeypatch
+    machine,
 ):
-    monkeypatch.setattr("chainchat.storage.wal.PAGES", 4)
+    machine.limit(pages=4)
     for seq in range(1, 60):
         machine.storage.append(entries(seq, seq))
         machine.storage.care()
@@ -144,15 +151,14 @@ def test_whenever_the_write_ahead_log_is_written_over_the_database_has_what_it_h
             assert machine.storage.read(0, 99, MUCH) == entries(1, seq)
 
 
-def test_what_a_thread_copies_is_on_the_disk_before_the_log_is_written_over(machine, monkeypatch):
-    monkeypatch.setattr("chainchat.storage.wal.PAGES", 4)
+def test_what_a_thread_copies_is_on_the_disk_before_the_log_is_written_over(machine):
+    machine.limit(pages=4, much=5)
     for seq in range(1, 60):
         machine.storage.append(entries(seq, seq))
-        wal = machine.storage._wal
-        wal._much = 5
         machine.storage.care()
-        if wal._long_copy is not None:
-            wal._long_copy._thread.join()
+        long_copy = machine.storage._wal._long_copy
+        if long_copy is not None:
+            long_copy._thread.join()
         if seq % 7 == 0:
             machine.ends(power=True)
             assert machine.storage.read(0, 99, MUCH) == entries(1, seq)
@@ -177,8 +183,8 @@ def test_what_a_life_reads_is_on_the_disk_though_the_sync_of_the_one_before_fail
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_what_copying_failed_to_sync_is_still_in_the_write_ahead_log(machine, monkeypatch, closed):
-    monkeypatch.setattr("chainchat.storage.wal.PAGES", 4)
+def test_what_copying_failed_to_sync_is_still_in_the_write_ahead_log(machine, closed):
+    machine.limit(pages=4)
     machine.storage.append(entries(1, 9))
     machine.pages.failing, machine.pages.fails_in = True, ".sqlite"
     with pytest.raises(StorageError):
