@@ -42,7 +42,7 @@ def anchors(document: Path) -> set[str]:
 
 
 def section(document: str, heading: str) -> str:
-    text = (ROOT / document).read_text("utf-8")
+    text = prose(ROOT / document)
     level, _, rest = re.split(rf"^(#+) ({re.escape(heading)})$", text, flags=re.MULTILINE)[1:]
     return re.split(rf"^#{{1,{len(level)}}} ", rest, flags=re.MULTILINE)[0]
 
