@@ -8,6 +8,8 @@ import pytest
 from chainchat import config
 from chainchat.chat.refusals import Code
 from tests.simulation.planted import PLANTED
+from tests.simulation.script import Script
+from tests.stories.scripts import NAMES
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -40,7 +42,7 @@ def anchors(document: Path) -> set[str]:
 
 
 def section(document: str, heading: str) -> str:
-    text = (ROOT / document).read_text("utf-8")
+    text = prose(ROOT / document)
     level, _, rest = re.split(rf"^(#+) ({re.escape(heading)})$", text, flags=re.MULTILINE)[1:]
     return re.split(rf"^#{{1,{len(level)}}} ", rest, flags=re.MULTILINE)[0]
 
@@ -110,3 +112,9 @@ def test_the_protocol_explains_every_error_code_and_no_other():
 def test_every_bug_to_plant_exists(document):
     planted = re.findall(r"--planted ([A-Za-z_]+)", document.read_text("utf-8"))
     assert set(planted) - {"NAME", "BUG"} <= set(PLANTED)
+
+
+def test_testing_lists_every_command_of_the_stories():
+    listed = set(re.findall(r"`(\w+)", section("docs/testing.md", "Write a story")))
+    lines = [line for name in NAMES for line in Script.load(name).lines]
+    assert {line.command.split()[0] for line in lines if line.command} <= listed

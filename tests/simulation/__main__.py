@@ -26,7 +26,8 @@ if arguments.seed is None:
     seed, error, option = catch
     print(f"seed {seed}: {error}")
     replay = f"{parser.prog} {seed} {option} --planted {arguments.planted}".replace("  ", " ")
-    parser.exit(message=f"replay: {replay}\n")
+    print(f"replay: {replay}")
+    parser.exit()
 kinds = {
     "crowd": run_crowd,
     "histories": run_two_histories,

@@ -5,7 +5,7 @@ constructor of its own: what those take may change, and then it would be a bug o
 the log and the chat are in ``planted_log``, those in what tails answer and lend in
 ``planted_reads``, those in the storage in ``planted_storage``. Those in membership are here. Bugs
 of replication are bad copies of classes of ``chain``, never of the node that carries out effects.
-There is at least one for each row of the table in ``docs/architecture.md`` that says what a rule is
+There is at least one for each row of the table in ``docs/membership.md`` that says what a rule is
 for.
 """
 
