@@ -18,17 +18,17 @@ from twisted.logger import Logger
 
 from chainchat import config, preflight
 from chainchat.chain.configuration import IDENTITY_BITS, Member
-from chainchat.chain.membership.record import Record, forced_alone
 from chainchat.chain.messages import Message
+from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
 from chainchat.node.node import Node, begin_life
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
-from chainchat.peers.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, Limits, reserve
-from chainchat.sessions.handler import ServerInfo
+from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
@@ -97,7 +97,7 @@ class NodeService(Service):
             StartError: what keeps the node from starting; twistd hands it on to its parent.
             SystemExit: the same, where it can be said in one line.
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._files = raise_file_limit()
         collect_garbage_rarely()
         try:
@@ -168,7 +168,7 @@ class NodeService(Service):
         )
         if self._fenced is not None:
             record = self._forced_alone(record, me)
-        self._identity = Identity(
+        self._identity = Introduction(
             PROTOCOL_VERSION,
             settings.name,
             settings.founding,
@@ -274,7 +274,7 @@ class NodeService(Service):
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more lines, wait for what was taken, tell the clients where to go, close."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         yield maybeDeferred(self._client_port.stopListening)
         sessions = self._open_sessions()
         for session in sessions:

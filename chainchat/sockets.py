@@ -4,34 +4,136 @@ A Twisted transport sends what it is given in the reactor's next round, after tw
 ask to be told when the socket takes something. Nearly always it would have taken it at once.
 """
 
-from typing import Any
+import socket
+from collections.abc import Callable
+from typing import Protocol
 
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.tcp import Connection
+from zope.interface import implementer
+
+FULL_OCTETS = 64 * 1024
+"""Octets that may stand unsent before a connection is full; as many as in Twisted."""
 
 
-def write_at_once(transport: Any, data: bytes) -> None:
-    """Send what the socket takes now, and leave the rest, or all, to the transport.
+class Transport(Protocol):
+    """What is used of Twisted's ``ITCPTransport``, ``IConsumer`` and ``ISystemHandle``."""
 
-    In order: nothing is sent past what the transport still holds.
+    def write(self, data: bytes) -> None:
+        """Send it in the next round of the reactor, or later."""
+
+    def loseConnection(self) -> None:
+        """End the connection when all is sent."""
+
+    def abortConnection(self) -> None:
+        """End the connection at once."""
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Ask ``producer`` for more, or for no more."""
+
+    def unregisterProducer(self) -> None:
+        """Ask it no longer."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Send small segments at once."""
+
+    def getHandle(self) -> socket.socket:
+        """The socket."""
+
+    def getPeer(self) -> IPv4Address:
+        """The address of the other end."""
+
+
+@implementer(IPullProducer, IPushProducer)
+class Outlet:
+    """All that is written to one connection, in order.
+
+    A transport asks a pull producer for more when it has sent all that it was given. So the outlet
+    knows whether anything stands before what it is to write, and need not look into the transport.
+
+    Attributes:
+        most: octets that may stand unsent before the connection is full.
     """
-    if _holds_nothing(transport):
-        try:
-            sent = transport.socket.send(data)
-        except OSError:  # full, or broken: the transport will find out, and knows what to do
-            sent = 0
-        if sent == len(data):
+
+    def __init__(self, transport: Transport, full: Callable[[bool], object]) -> None:
+        """Take over all writing to a new connection.
+
+        Args:
+            transport: a plain TCP connection is written to directly, any other one by its
+                transport.
+            full: called with True when more than ``most`` octets stand unsent, and with False when
+                all of them are sent.
+        """
+        self.most = FULL_OCTETS
+        self._transport = transport
+        self._tell_full = full
+        self._full = False
+        plain = isinstance(transport, Connection)
+        self._socket = transport.getHandle() if plain else None
+        self._at_once = plain
+        """Whether nothing stands unsent."""
+        self._by_transport = not plain
+        """Whether the transport keeps all that the socket does not take."""
+        self._waiting: list[bytes] = []
+        """What the transport is given when it has sent all else."""
+        self._unsent = 0
+        """Octets that the transport was given last, sent or not, and those that wait."""
+        transport.registerProducer(self, not plain)
+
+    def write(self, data: bytes) -> None:
+        """Send what the socket takes now, and the rest as soon as it takes more."""
+        if self._at_once:
+            assert self._socket is not None
+            try:
+                sent = self._socket.send(data)
+            except OSError:  # full, or broken: the transport will find out, and knows what to do
+                sent = 0
+            if sent == len(data):
+                return
+            self._at_once = False
+            self._give(data[sent:])
+        elif self._by_transport:
+            self._transport.write(data)
+        else:
+            self._waiting.append(data)
+            self._unsent += len(data)
+        if self._unsent > self.most:
+            self.pauseProducing()
+
+    def finish(self) -> None:
+        """Give all to the transport, which may be told then to close."""
+        if not self._by_transport:
+            self._give(b"".join(self._waiting))
+        self.stopProducing()
+        self._transport.unregisterProducer()
+
+    def _give(self, data: bytes) -> None:
+        self._waiting.clear()
+        self._unsent = len(data)
+        self._transport.write(data)
+
+    # --- for the transport
+
+    def pauseProducing(self) -> None:
+        """The connection is full."""
+        if not self._full:
+            self._full = True
+            self._tell_full(True)
+
+    def resumeProducing(self) -> None:
+        """The transport has sent all that it was given."""
+        if self._waiting:
+            self._give(b"".join(self._waiting))
             return
-        data = data[sent:]
-    transport.write(data)
+        self._unsent = 0
+        self._at_once = not self._by_transport
+        if self._full:
+            self._full = False
+            self._tell_full(False)
 
-
-def _holds_nothing(transport: Any) -> bool:
-    """Whether it is a plain TCP connection on which all that was written is sent."""
-    return (
-        isinstance(transport, Connection)
-        and bool(transport.connected)
-        and not transport.disconnecting
-        and not transport.TLS
-        and not transport.dataBuffer
-        and not transport._tempDataBuffer  # no public name tells it
-    )
+    def stopProducing(self) -> None:
+        """The connection ended, or is to end."""
+        self._at_once, self._by_transport = False, True
+        self._waiting.clear()
+        self._unsent = 0

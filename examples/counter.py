@@ -11,8 +11,8 @@ from chainchat.chain.early import ChainMessage
 from chainchat.chain.effects import Apply, Persist, Report, Send
 from chainchat.chain.engine import Engine
 from chainchat.chain.log import fitting
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.record import Record
 
 NAMES = ("head", "middle", "tail")
 now = 0.0

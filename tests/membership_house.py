@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Report, Save, Send
 from chainchat.chain.membership.membership import Copy, Membership, Seal
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote
+from chainchat.chain.record import Record, Status
 
 SUSPECT_AFTER = 1.0
 TICK = SUSPECT_AFTER / 10

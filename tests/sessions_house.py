@@ -8,9 +8,9 @@ from twisted.internet.task import Clock
 from chainchat.chain.configuration import Member
 from chainchat.chat.lines import TOO_LONG
 from chainchat.node.node import Node, begin_life
-from chainchat.node.readiness import Readiness
 from chainchat.node.space import Space
-from chainchat.sessions.handler import ServerInfo
+from chainchat.node.status import Readiness
+from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.memory import MemoryStorage

@@ -28,6 +28,9 @@ Name = Annotated[str, Meta(max_length=64)]
 Address = tuple[str, int]
 """Host and port."""
 
+Life = tuple[str, int]
+"""One life of a node: the id of its data, and its incarnation."""
+
 
 class Role(Enum):
     """What a member does (paper, section 2)."""

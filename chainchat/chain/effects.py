@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, EntryId, Message
+from chainchat.chain.record import Record
 
 # --- to the disk
 

@@ -36,7 +36,6 @@ from chainchat.chain.log import Log
 from chainchat.chain.membership import membership
 from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
 from chainchat.chain.membership.membership import Copy, Membership, Seal
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import (
     Answer,
     BadMessageError,
@@ -52,6 +51,7 @@ from chainchat.chain.messages import (
     Synced,
 )
 from chainchat.chain.reads import Barrier, Reads
+from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import DivergenceError, Replica
 from chainchat.chain.timing import Timing
 

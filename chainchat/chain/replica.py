@@ -492,7 +492,7 @@ class Replica:
     def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
         """Entries from ``after + 1`` to ``up_to`` that fit in ``octets``; at least one."""
         recent = self._recent
-        if recent and recent[0].first <= after + 1:
+        if recent and recent[0].seq - recent[0].span <= after:
             begin = place_of(after + 1, recent)
             end = len(recent) if recent[-1].seq == up_to else place_of(up_to + 1, recent)
             return fitting(recent[begin:end], octets)
@@ -502,7 +502,7 @@ class Replica:
         """The name of the entry that takes ``seq``, None if it is not held."""
         if seq >= self.last.seq:
             return self.last if seq == self.last.seq else None
-        if self._recent and self._recent[0].first <= seq:
+        if self._recent and self._recent[0].seq - self._recent[0].span < seq:
             return self._recent[place_of(seq, self._recent)].id
         return self._log.id_of(seq)
 

@@ -1,9 +1,7 @@
 """Times of the protocol: how long each thing lasts, as fractions of ``suspect_after``.
 
-A chain has one setting, ``suspect-after``, and the times fit together whatever it is. Two of them
-are what safety rests on: ``FRESH < SUSPECT``, whatever else is changed. Whoever holds a fresh
-confirmation of another was heard by that one so recently that it cannot have taken this node for
-silent yet.
+A chain has one setting, ``suspect-after``, and the times fit together whatever it is. Safety rests
+on one of them alone: ``FRESH`` is less than 1, see ``membership.evidence``.
 """
 
 PINGS_PER_SUSPICION = 10

@@ -1,6 +1,6 @@
 """What a client can ask for: one frozen record per verb, the same for both modes.
 
-A mode (``human``, ``machine``) makes them from lines; ``chainchat.sessions.session`` carries them
+A mode (``human``, ``machine``) makes them from lines; ``chainchat.sessions.requests`` carries them
 out.
 """
 

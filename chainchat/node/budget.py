@@ -6,7 +6,7 @@ ping is answered. So whatever grows with what clients send, ask, miss or have wr
 over waits for the next turn, and in between the reactor serves sockets, timers and pings.
 
 The chain's own work (numbering, the log, forwards, acknowledgements, membership) has no slice: what
-clients can have on their way through it is bounded (``node.MAX_PENDING``).
+clients can have on their way through it is bounded (``pending``).
 """
 
 from collections.abc import Callable

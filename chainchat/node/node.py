@@ -9,7 +9,6 @@ one write to each client. The chain's own work is done as a whole; what grows wi
 is done in slices (see ``budget``), and what is left over goes on in the next turn.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import msgpack
@@ -36,7 +35,6 @@ from chainchat.chain.effects import (
 from chainchat.chain.engine import Engine
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import (
     UNDECODABLE,
     Ack,
@@ -51,12 +49,13 @@ from chainchat.chain.messages import (
     StateDigest,
     Submit,
 )
+from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
 from chainchat.chat.queries import Page, Query
-from chainchat.chat.state import ChatState, Result
+from chainchat.chat.state import ChatState
 from chainchat.node.budget import (
     APPLY_SECONDS,
     LEND_SECONDS,
@@ -71,36 +70,13 @@ from chainchat.node.budget import (
 )
 from chainchat.node.history import History
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
-from chainchat.node.readiness import Readiness, Replay, readiness
+from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replied
 from chainchat.node.share import Share
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
+from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
 from chainchat.node.write_pause import WritePause
 from chainchat.storage.interface import Storage, StorageError
-
-MAX_PENDING = 1_024
-"""Messages and other requests of this node's clients that may be on their way.
-
-That is enough to keep the chain busy; more would only make everybody's wait longer. And no more
-than are remembered of a program (``programs.REMEMBERED_SENDS``), so each can be told its result.
-
-With so many, sessions that have their share of them stop reading from their sockets.
-"""
-
-MAX_PENDING_OCTETS = 160 * 1024
-"""The same in octets: a thousand long messages keep the chain busy for a tenth of a second."""
-
-ROOM_AGAIN = 7 / 8
-"""When there were too many, more are taken when so much is left: soon, or the chain runs dry."""
-
-PENDING_SHARE = 16
-"""So many of one session are taken even then, so that the greedy do not keep out the others."""
-
-MOST_PENDING = 4 * MAX_PENDING
-"""With so many, nobody's are taken."""
-
-Replied = Callable[[Sequence[Result]], None]
-"""Is called with the results of what was submitted."""
 
 PROGRESS_SECONDS = 1.0
 """How often a learner logs how far it has come."""
@@ -139,7 +115,6 @@ class Node:
     Attributes:
         me: this life of it.
         readiness: whether it serves.
-        congested: whether too many requests are on their way; until half of them are answered.
         in_turn: whether it has a turn right now.
         turn_clock: how long its turns take.
     """
@@ -164,6 +139,7 @@ class Node:
         free_departures: int = FREE,
         limits: Limits = USUAL,
         pace: Pace = USUAL_PACE,
+        pending_limits: PendingLimits = USUAL_PENDING,
         work: WorkClock | None = None,
         space: Space = PLENTY,
         first_nonce: int = 0,
@@ -189,6 +165,7 @@ class Node:
             free_departures: see ``Departures``.
             limits: of what the protocol does at once.
             pace: of checkpoints.
+            pending_limits: of what clients may have on its way.
             work: seconds of work, for the slices of a turn; the clock's, if none is given.
             space: on the disk of the data.
             first_nonce: see ``Evidence``.
@@ -196,8 +173,7 @@ class Node:
         """
         self.me = me
         self.audience: Audience | None = None
-        self.congested = False
-        self.in_turn = self._hearing = False
+        self.in_turn = self._hearing = self._carrying_out = False
         self._has_written = False
         """Whether the storage may have something to care for."""
         self._state_machine = StateMachine(storage, pace)
@@ -236,11 +212,7 @@ class Node:
         self._followed = self.configuration
         """The configuration that was in force after the last input."""
         self._read_share = Share(clock, self.wake, READ_SHARE)
-        self._repliers: dict[int, Replied] = {}
-        self._submitted = 0
-        """Number of the newest request."""
-        self._waiting: deque[tuple[int, float]] = deque()
-        """Of each turn's requests that are not all answered: the newest's number, and when."""
+        self._pending = Pending(self._engine.replica, pending_limits)
         self._askers: dict[int, Callable[[Page], None]] = {}
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
@@ -282,30 +254,22 @@ class Node:
         """How many sequence numbers this node has asked for that were not applied yet."""
         return self._engine.replica.pending
 
+    @property
+    def congested(self) -> bool:
+        """True from when too many requests are on their way until enough of them are answered."""
+        return self._pending.congested
+
     def room_for(self, on_their_way: int) -> int:
         """How many more requests a session may submit that has so many on their way."""
-        pending = self._engine.replica.pending
-        share = max(0, PENDING_SHARE - on_their_way) if pending < MOST_PENDING else 0
-        return share if self.congested else max(share, MAX_PENDING - pending)
-
-    @property
-    def _fullness(self) -> float:
-        """How much is on its way, of what may be."""
-        replica = self._engine.replica
-        return max(replica.pending / MAX_PENDING, replica.pending_octets / MAX_PENDING_OCTETS)
+        return self._pending.room_for(on_their_way)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain.
 
         ``replied`` gets its results once it was applied here.
         """
-        number = self._submitted = self._engine.submit(
-            commands.encode(command), commands.span(command)
-        )
-        if self._fullness > 1:
-            self.congested = True
-        if replied is not None:
-            self._repliers[number] = replied
+        number = self._engine.submit(commands.encode(command), commands.span(command))
+        self._pending.submitted(number, replied)
         if not self._hearing:  # else it is done in this turn
             self.wake()
 
@@ -316,39 +280,21 @@ class Node:
         if not self._hearing:  # else it is done in this turn
             self.wake()
 
-    def view(self) -> ChainView:
-        """The chain as it looks from here."""
-        engine, membership = self._engine, self._engine.membership
-        role = self.configuration.role(self.me.position) if engine.active else None
-        notes = []
-        committed = engine.committed
-        lag = engine.replica.last.seq - committed
-        if lag > 0:
-            notes.append(f"in flight here: {lag} entries")
-        clock_lag = engine.replica.time - self._wall()
-        if clock_lag > 1_000:
-            notes.append(f"this machine's clock is {clock_lag / 1000:.1f} s behind the messages")
-        now = self._clock.seconds()
-        notes += [
-            note
-            for note in (
-                engine.odd_clock(),
-                self.readiness.reason,
-                self._space.note,
-                engine.learner.progress(now),
-            )
-            if note
-        ]
-        notes += (f"{who}: {how}" for who, how in membership.learners(now).items())
-        return ChainView(
-            epoch=self.configuration.epoch,
-            members=self.configuration.positions,
-            node=self.me.position,
-            role=role.value if role else membership.status.value,
-            committed=committed,
-            away=membership.silent(now),
-            notes=tuple(notes),
+    @property
+    def status(self) -> NodeStatus:
+        """The chain as it looks from here, now."""
+        return status(
+            self._engine,
+            self.readiness,
+            self._clock.seconds(),
+            wall=self._wall(),
+            disk=self._space.note,
+            writes_paused=self._write_pause.seconds,
         )
+
+    def view(self) -> ChainView:
+        """What ``/chain`` shows."""
+        return self.status.view
 
     # --- for the network
 
@@ -448,9 +394,8 @@ class Node:
             if self.audience.hear():
                 clock.part("hearing")
             self._hearing = False
-        noted = self._waiting[-1][0] if self._waiting else 0
-        if noted < self._submitted and engine.replica.pending:
-            self._waiting.append((self._submitted, self._clock.seconds()))
+        if self._pending.untimed:
+            self._pending.note_time(self._clock.seconds())
         for effect in engine.turn():
             self._perform(effect)
         clock.part("chain")
@@ -489,8 +434,7 @@ class Node:
             self.turn_clock.part("lending")
 
     def _tell_clients(self) -> None:
-        room_again = self.congested and self._fullness < ROOM_AGAIN
-        self.congested = self.congested and not room_again
+        room_again = self._pending.congested and self._pending.has_room_again()
         if self.audience is not None:
             if room_again:
                 self.audience.room_again()
@@ -500,7 +444,7 @@ class Node:
     def _tick(self) -> None:
         self._tick_call = self._clock.callLater(self._timing.tick, self._tick)
         replica = self._engine.replica
-        idle = replica.committed == replica.last.seq and not self._waiting
+        idle = replica.committed == replica.last.seq and self._pending.idle
         self._write_pause.tick(replica.committed, idle=idle)
         self._guarded(self._look_at_disk)
         self._has_written = True  # a record, or a thread is done
@@ -523,14 +467,21 @@ class Node:
     # --- effects
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
-        """Whatever goes wrong in it, this node must not go on afterwards."""
+        """Carry out one input. Whatever goes wrong in it, this node must not go on afterwards.
+
+        No input comes from within another: what follows from an input is noted, for the next turn.
+        """
         if self._stopped:
             return
+        assert not self._carrying_out, "an input from within another"
+        self._carrying_out = True
         try:
             action(*arguments)
         except Exception as error:
             self.stop()
             self._fail(error)
+        finally:
+            self._carrying_out = False
 
     def _decide(self, decision: Callable[[], Iterable[Effect]], sender: str = "") -> None:
         """Carry out what follows from one input; ``sender``: of the message that it was."""
@@ -625,7 +576,7 @@ class Node:
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:
             self._progress_told = now
-            self._log(learner.progress(now))
+            self._log(self.status.progress)
 
     # --- applying
 
@@ -638,7 +589,7 @@ class Node:
             if audience is not None:
                 audience.happened(outcome)
             if entry.origin == own and outcome.results:
-                self._reply(entry.number, outcome.results)
+                self._pending.answered(entry.number, outcome.results)
             if self._state_machine.checkpoint_is_due:
                 self._state_machine.begin_checkpoint()
 
@@ -656,23 +607,16 @@ class Node:
             message = StateDigest(epoch, finished.seq, finished.digest, identity)
             self._network.send(successor, message)
 
-    def _reply(self, number: int, results: Sequence[Result]) -> None:
-        while self._waiting and self._waiting[0][0] <= number:
-            self._waiting.popleft()
-        replied = self._repliers.pop(number, None)
-        if replied is not None:
-            replied(results)
-
     # --- readiness
 
     def _update_readiness(self) -> None:
         now = self._clock.seconds()
-        overdue = bool(self._waiting) and now - self._waiting[0][1] > self._timing.suspect_after
+        overdue = self._pending.waits_since(now - self._timing.suspect_after)
         replay = self._replay.look(self._engine.replica.applied, self._engine.replica.durable, now)
         new = readiness(self._engine.membership, now, overdue=overdue, replay=replay)
         if new != self.readiness:
             self.readiness = new
-            self._log(new.reason or f"serving in {self.configuration}")
+            self._log(self.status.line)
             if self.audience is not None:
                 self.audience.readiness_changed()
 

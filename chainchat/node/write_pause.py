@@ -52,7 +52,7 @@ class WritePause:
         Or at once, if it never will here.
         """
         if self._change is not None:
-            self._told(f"it confirmed nothing; writes have stood still for {self._seconds:.3f} s")
+            self._told(f"it confirmed nothing; writes have stood still for {self.seconds:.3f} s")
         self._change = old, new
         if not new.has(self._me.life):
             self._told("this node is no member, and cannot tell how long writes stood still")
@@ -67,11 +67,12 @@ class WritePause:
             if old.members and not old.has_node(self._me.id):
                 self._told("this node is new, and cannot tell how long writes stood still")
             else:
-                self._told(f"writes stood still for {self._seconds:.3f} s")
+                self._told(f"writes stood still for {self.seconds:.3f} s")
         self._since = None
 
     @property
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
+        """For how long writes have stood still by now."""
         now = self._clock.seconds()
         return 0.0 if self._since is None else now - self._since
 

@@ -7,15 +7,18 @@ one attempt is not enough.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError as PortRefusedError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from chainchat.node.interfaces import Timer
+from chainchat.peers.interfaces import Reactor
+from chainchat.sockets import Transport
 
 Target = tuple[str, str, int]
 """Whose port is tried, and where: position, host, port."""
@@ -30,7 +33,7 @@ CONNECT_SECONDS = 2
 class Probe(Protocol):
     """A connection that is only made to see whether it can be."""
 
-    transport: Any
+    transport: Transport  # type: ignore[assignment]
 
     def connectionMade(self) -> None:
         self.transport.abortConnection()
@@ -48,7 +51,7 @@ class Detector:
 
     def __init__(
         self,
-        reactor: Any,
+        reactor: Reactor,
         refused: Callable[[str, str, int], None],
         matters: Callable[[str, str, int], bool] = lambda *_: True,
     ) -> None:
@@ -62,7 +65,7 @@ class Detector:
         self._reactor = reactor
         self._refused = refused
         self._matters = matters
-        self._attempts: dict[Target, Deferred[Any]] = {}
+        self._attempts: dict[Target, Deferred[IProtocol]] = {}
         self._timers: dict[Target, Timer] = {}
 
     def watch(self, position: str, host: str, port: int) -> None:
@@ -97,8 +100,7 @@ class Detector:
         self._timers.pop(target, None)
         _, host, port = target
         endpoint = endpoints.TCP4ClientEndpoint(self._reactor, host, port, CONNECT_SECONDS)
-        factory: Any = ProbeFactory()
-        attempt = endpoint.connect(factory)
+        attempt = endpoint.connect(cast(IProtocolFactory, ProbeFactory()))
         self._attempts[target] = attempt
 
         def ended(outcome: object) -> None:

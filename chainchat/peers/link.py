@@ -3,46 +3,43 @@
 It begins with a Hello in both directions (the answer to one is the other). After that each message
 of ``chain.messages`` is an AMP command of its own name, with the one argument ``body`` and no
 answer.
+
+Twisted's ``BoxDispatcher`` asks and answers the Hellos. Boxes are read and written by
+``peers.boxes``.
 """
 
+import math
 import re
 import secrets
-from typing import TYPE_CHECKING, Any
+import socket
+import typing
 
-from msgspec import Struct, msgpack
+from msgspec import msgpack
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chainchat.addresses import is_loopback, objection_to
 from chainchat.chain.configuration import Address, Member
 from chainchat.chain.messages import (
     KINDS,
     UNDECODABLE,
     BadMessageError,
-    Held,
     Message,
     decode,
     encode,
     speaker,
 )
-from chainchat.config import is_position
-from chainchat.node.interfaces import Timer
-from chainchat.peers.boxes import BODY, boxed, leading_messages
+from chainchat.node.interfaces import Clock, Timer
+from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
+from chainchat.peers.directory import COPIED
+from chainchat.peers.hello import Hello, Introduction, RefusedHelloError
 from chainchat.peers.lanes import CHAIN, LANES, LOOK
-from chainchat.peers.places import COPIED
-from chainchat.sockets import write_at_once
-
-if TYPE_CHECKING:
-    from chainchat.peers.links import Links
-
-PROTOCOL_VERSION = 5
-
-HELLO_SECONDS = 5.0
-"""How long a new connection may take to say who it is."""
+from chainchat.peers.tunables import Tunables
+from chainchat.sockets import Outlet, Transport
 
 LONGEST_SHOWN = 32
 """Letters of a name that a stranger has chosen, in the log."""
@@ -53,97 +50,55 @@ ALARM = "ALARM: "
 KEY_OCTETS = 16
 """Of a link's key."""
 
-MAX_UNFINISHED = 262_144
-"""Octets after which a box that has not ended is none that a node sends."""
+log = Logger()
 
 
-class Identity(Struct, frozen=True):
-    """What a node says of itself on a new connection.
+class Owner(typing.Protocol):
+    """Who keeps the links, and decides which of them count.
 
     Attributes:
-        version: of the protocol between nodes.
-        chain: the chain's name.
-        founding: positions in founding order.
-        suspect_after: seconds; has to be the same everywhere.
-        member: this life of the node.
-        refusal_is_death: whether a refused connection proves a death; the same everywhere.
-        held: what it holds at this moment.
+        clock: the reactor.
+        tunables: of all links.
     """
 
-    version: int
-    chain: str
-    founding: tuple[str, ...]
-    suspect_after: float
-    member: Member
-    refusal_is_death: bool = True
-    held: Held = Held()
+    clock: Clock
+    tunables: Tunables
 
-    def objection(self, other: "Identity") -> str:
-        """Why ``other`` cannot be in a chain with this node; empty if it can."""
-        for what, mine, its in (
-            ("speaks protocol version", self.version, other.version),
-            ("belongs to the chain", self.chain, other.chain),
-            ("has the founding order", " ".join(self.founding), " ".join(other.founding)),
-            ("has suspect-after", self.suspect_after, other.suspect_after),
-            ("has refusal-is-death", _word(self), _word(other)),
-        ):
-            if mine != its:
-                return f"{what} {its!r}, not {mine!r}"
-        if not is_position(other.member.position):
-            return "is at no position"
-        host = other.member.host
-        unusable = objection_to(host)
-        if unusable:
-            return f"says it is at {host!r}: {unusable}"
-        if is_loopback(host) != is_loopback(self.member.host):
-            here = self.member.host
-            return f"says it is at {host!r}, and this node is at {here!r}: one of them is loopback"
-        if other.member.id == self.member.id:
-            return f"{COPIED}{self.member.position}, which this is"
-        if other.member.position == self.member.position:
-            return f"is another {other.member.position}"
-        return ""
+    @property
+    def introduction(self) -> Introduction:
+        """What this node says of itself on a new connection."""
 
+    def opened(self, link: "Link") -> None:
+        """A connection is there; whose, nobody knows yet."""
 
-def _word(identity: Identity) -> str:
-    """What it has in chain.ini."""
-    return "yes" if identity.refusal_is_death else "no"
+    def objection(self, peer: Introduction) -> str:
+        """Why whoever says this of itself cannot be linked; empty if it can."""
+
+    def admit(self, link: "Link") -> Deferred[None]:
+        """Decide whether an incoming connection, which has said who it is, may be linked.
+
+        Returns:
+            Fires if it may; fails with one of the errors of ``Hello`` if not.
+        """
+
+    def introduced(self, link: "Link") -> None:
+        """Both ends of a connection know each other."""
+
+    def deliver(self, link: "Link", message: Message) -> None:
+        """A message came."""
+
+    def filled(self, link: "Link", *, full: bool) -> None:
+        """More stands unsent than should, or nothing any more."""
+
+    def lost(self, link: "Link") -> None:
+        """A connection ended."""
+
+    def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
+        """Log what is wrong with whoever is at ``address``, unless ``kind`` was logged lately."""
 
 
-class RefusedHelloError(Exception):
-    """The other node does not accept this one; says why."""
-
-
-class DialsItselfError(Exception):
-    """The other node dials this one: that it was dialled is a hint to do so now."""
-
-
-class NotLinkedError(Exception):
-    """A lane was dialled beside a chain lane that is not there, or not any more."""
-
-
-class Hello(amp.Command):
-    """The first command on a connection, answered with the receiver's own identity.
-
-    The answer on a chain lane has a key: who brings that, and nobody else, opens a membership lane
-    beside it.
-    """
-
-    arguments = [
-        (b"identity", amp.String()),
-        (b"lane", amp.String()),
-        (b"key", amp.String(optional=True)),
-    ]
-    response = [(b"identity", amp.String()), (b"key", amp.String(optional=True))]
-    errors = {
-        RefusedHelloError: b"REFUSED",
-        DialsItselfError: b"DIALS",
-        NotLinkedError: b"NOT LINKED",
-    }
-
-
-@implementer(IPushProducer)
-class Link(amp.AMP):
+@implementer(amp.IBoxSender)
+class Link(Protocol, amp.CommandLocator):
     """One connection with another node.
 
     Attributes:
@@ -151,55 +106,62 @@ class Link(amp.AMP):
         place: the address that it has dialled.
         lane: one of ``lanes``; empty until the side that has dialled says it.
         key: what a chain lane and the membership lane beside it have in common.
-        peer: the other's identity, None before its Hello.
+        peer: what the other end says of itself, None before its Hello.
         heard: when something came last, monotonic seconds.
         refused: whether one side has refused the other in words.
         displaces: the link whose place this one is to take.
     """
 
-    transport: Any
+    transport: Transport  # type: ignore[assignment]
 
     def __init__(
-        self, links: "Links", dialled: str | None, lane: str, place: Address | None, key: bytes
+        self, owner: Owner, dialled: str | None, lane: str, place: Address | None, key: bytes
     ) -> None:
-        super().__init__()
         self.dialled = dialled
         self.place = place
         self.lane = lane
         self.key = key
-        self.peer: Identity | None = None
+        self.peer: Introduction | None = None
         self.heard = 0.0
         self.refused = False
         self.displaces: Link | None = None
-        self._links = links
+        self._owner = owner
         self._open = True
-        self._unfinished = 0
-        """Octets that came since AMP found a box, counted by whole reads of the socket."""
+        self._boxes = BoxReader()
+        self._commands = amp.BoxDispatcher(self)
+        self._asked: bytes | None = None
+        """The tag of the Hello that the other side is still to answer."""
         self._deadline: Timer | None = None
+
+    @property
+    def member(self) -> Member:
+        """The life at the other end; there is one after its Hello."""
+        assert self.peer is not None
+        return self.peer.member
+
+    @property
+    def address(self) -> str:
+        """The other end, for the log."""
+        peer = self.transport.getPeer()
+        return f"{peer.host}:{peer.port}"
 
     # --- the connection
 
     def connectionMade(self) -> None:
-        super().connectionMade()
-        self._links.opened(self)
+        self._commands.startReceivingBoxes(self)
+        self._owner.opened(self)
+        self._outlet = Outlet(self.transport, self._filled)
         self.transport.setTcpNoDelay(True)
-        self._links.limit_silence(self.transport.getHandle())
-        self.transport.registerProducer(self, True)
+        me, tunables = self._owner.introduction, self._owner.tunables
+        _limit_silence(self.transport.getHandle(), me.suspect_after, tunables.silent_suspicions)
         # Who is dialled may have to see first whether an older connection is alive.
-        seconds = HELLO_SECONDS + (self._links.identity.suspect_after if self.dialled else 0)
-        self._deadline = self._links.clock.callLater(seconds, self.close)
+        seconds = tunables.hello + (me.suspect_after if self.dialled else 0)
+        self._deadline = self._owner.clock.callLater(seconds, self.close)
         if self.dialled is not None:
-            greeting = self.callRemote(
-                Hello,
-                identity=self._links.identity_bytes,
-                lane=self.lane.encode(),
-                key=self.key or None,
+            greeting: Deferred[dict[str, bytes]] = self._commands.callRemote(
+                Hello, identity=msgpack.encode(me), lane=self.lane.encode(), key=self.key or None
             )
             greeting.addCallbacks(self._answered, self._refused)
-
-    def makeConnection(self, transport: Any) -> None:
-        # Not AMP's own, which logs every connection: ``Links`` logs those that come to something.
-        amp.BinaryBoxProtocol.makeConnection(self, transport)
 
     def close(self) -> None:
         """End it at once: nobody is introduced on it, and nothing heard, any more."""
@@ -208,13 +170,19 @@ class Link(amp.AMP):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._open = False
-        amp.BinaryBoxProtocol.connectionLost(self, reason)
+        self._commands.stopReceivingBoxes(reason)
         self._on_time()
-        self._links.lost(self)
+        self._owner.lost(self)
+
+    def _close_behind_the_answer(self) -> None:
+        self._outlet.finish()
+        self.transport.loseConnection()
 
     def _on_time(self) -> None:
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
+
+    # --- who is there
 
     def _answered(self, answer: dict[str, bytes]) -> None:
         try:
@@ -231,7 +199,7 @@ class Link(amp.AMP):
             self.refused = True
             what = f"refuses this node: {failure.getErrorMessage()}"
             kind = f"{self.address} refuses"
-            self._links.complain(self.address, what, kind, alarm=COPIED in what)
+            self._owner.complain(self.address, what, kind, alarm=COPIED in what)
         self.close()
 
     @Hello.responder
@@ -246,24 +214,25 @@ class Link(amp.AMP):
         except RefusedHelloError as error:
             admission: Deferred[None] = fail(error)
         else:
-            admission = self._links.admit(self)
+            admission = self._owner.admit(self)
         return admission.addCallbacks(self._admitted, self._not_admitted)
 
     def _admitted(self, _: None) -> dict[str, bytes]:
+        answer = {"identity": msgpack.encode(self._owner.introduction)}
         if self.lane == LOOK:
-            self._links.clock.callLater(0, self.transport.loseConnection)
-            return {"identity": self._links.identity_bytes}
+            self._owner.clock.callLater(0, self._close_behind_the_answer)
+            return answer
         # The answer has to be sent before anything else is.
-        self._links.clock.callLater(0, self._introduce)
-        return {"identity": self._links.identity_bytes, "key": self.key}
+        self._owner.clock.callLater(0, self._introduce)
+        return {**answer, "key": self.key}
 
     def _not_admitted(self, failure: Failure) -> Failure:
         if self._open:
-            self._links.clock.callLater(0, self.transport.loseConnection)  # behind the answer
+            self._owner.clock.callLater(0, self._close_behind_the_answer)
         if failure.check(RefusedHelloError):
             objection = failure.getErrorMessage()
             self._turn_away(objection)
-            me = self._links.identity.member.position
+            me = self._owner.introduction.member.position
             return Failure(RefusedHelloError(f"{me}: it {objection}"))
         return failure
 
@@ -271,89 +240,48 @@ class Link(amp.AMP):
         self.refused = True
         kind = re.split(r"['\d]", objection)[0]  # without what the other side has chosen
         what = f"refused: it {objection}"
-        self._links.complain(self.address, what, f"refused: {kind}", alarm=COPIED in objection)
+        self._owner.complain(self.address, what, f"refused: {kind}", alarm=COPIED in objection)
 
     def _introduce(self) -> None:
         if self._open:
-            self._links.introduced(self)
+            self._owner.introduced(self)
 
-    def _check(self, identity: bytes) -> None:
+    def _check(self, introduction: bytes) -> None:
         """Raises RefusedHelloError if the two do not belong together."""
         try:
-            peer = msgpack.decode(identity, type=Identity)
+            peer = msgpack.decode(introduction, type=Introduction)
         except UNDECODABLE:
             raise RefusedHelloError("says what this version does not understand") from None
-        objection = self._links.identity.objection(peer)
+        objection = self._owner.objection(peer)
         if self.dialled not in (None, peer.member.position):
             objection = f"is {peer.member.position}, where {self.dialled} should be"
-        objection = objection or self._links.copied_from(peer.member)
         if objection:
             raise RefusedHelloError(objection)
         self._on_time()
         self.peer = peer
 
-    @property
-    def address(self) -> str:
-        """The other end, for the log."""
-        peer = self.transport.getPeer()
-        return f"{peer.host}:{peer.port}"
-
     # --- messages
 
     def send(self, message: Message) -> None:
         """Send one message."""
-        write_at_once(self.transport, boxed(*encode(message)))
+        self._outlet.write(boxed(*encode(message)))
 
     def dataReceived(self, data: bytes) -> None:
-        """Take the messages that are there as a whole; AMP takes what else there is."""
-        self.heard = self._links.clock.seconds()
-        if self.peer is not None and self.state == "init" and not self.recvd:  # between two boxes
-            messages, data = leading_messages(data)
-            for kind, body in messages:
-                self._deliver(kind, body)
-            if not data:
-                return
-        self._unfinished += len(data)
+        self.heard = self._owner.clock.seconds()
         try:
-            super().dataReceived(data)
-        except amp.AmpError:
-            self._stranger("does not speak AMP")
-        if self._unfinished > MAX_UNFINISHED:
-            self._stranger("sent a box without an end")
+            for box in self._boxes.read(data):
+                if isinstance(box, tuple):
+                    self._frame_received(*box)
+                else:
+                    self._box_received(box)
+                if not self._open:
+                    return
+        except NotAMPError as error:
+            self._stranger(str(error))
 
-    def ampBoxReceived(self, box: amp.AmpBox) -> None:
-        """Keep from AMP what would make it log a traceback."""
-        self._unfinished = 0
-        name = box.get(amp.COMMAND, b"").decode("ascii", "replace")
-        if name in KINDS and self.peer is not None:
-            self._deliver(name, box.get(BODY, b""))
-        elif self._is_hello(name, box) or self._is_reply(box):
-            super().ampBoxReceived(box)
-        else:
-            self._out_of_place(name)
-
-    def _out_of_place(self, name: str) -> None:
-        what = name if name.isidentifier() and len(name) <= LONGEST_SHOWN else "a box"
-        known = what in KINDS or what in (Hello.__name__, "a box")
-        self._stranger(f"sent {what} out of place", f"sent {what if known else 'another box'}")
-
-    def _is_hello(self, name: str, box: amp.AmpBox) -> bool:
-        return (
-            name == Hello.__name__
-            and self.peer is None
-            and {b"identity", b"lane", amp.ASK} <= set(box)
-        )
-
-    def _is_reply(self, box: amp.AmpBox) -> bool:
-        """Whether it answers what this side has asked, with all that AMP takes for granted."""
-        expected: dict[bytes, object] = self._outstandingRequests or {}
-        if box.get(amp.ERROR) in expected:
-            return {amp.ERROR_CODE, amp.ERROR_DESCRIPTION} <= set(box)
-        return box.get(amp.ANSWER) in expected
-
-    def _deliver(self, kind: str, body: bytes) -> None:
-        assert self.peer is not None
-        if not self._open:
+    def _frame_received(self, kind: str, body: bytes) -> None:
+        if self.peer is None:
+            self._out_of_place(kind)
             return
         try:
             message = decode(kind, body)
@@ -363,11 +291,46 @@ class Link(amp.AMP):
         if speaker(message) not in (None, self.peer.member):
             self._stranger(f"sent a {kind} in another's name", "spoke for another")
             return
-        self._links.deliver(self.peer.member.position, self, message)
+        self._owner.deliver(self, message)
 
-    def lengthLimitExceeded(self, length: int) -> None:  # noqa: ARG002 - Twisted's
-        """AMP's word for octets that cannot be a box."""
-        self._stranger("does not speak AMP")
+    def _box_received(self, box: amp.AmpBox) -> None:
+        """Keep from the dispatcher what would make it log a traceback."""
+        name = box.get(amp.COMMAND, b"").decode("ascii", "replace")
+        if name in KINDS:
+            self._frame_received(name, box.get(BODY, b""))
+        elif self._is_hello(name, box) or self._is_answer(box):
+            self._commands.ampBoxReceived(box)
+        else:
+            self._out_of_place(name)
+
+    def _is_hello(self, name: str, box: amp.AmpBox) -> bool:
+        return (
+            name == Hello.__name__
+            and self.peer is None
+            and {b"identity", b"lane", amp.ASK} <= box.keys()
+        )
+
+    def _is_answer(self, box: amp.AmpBox) -> bool:
+        """Whether it answers this side's Hello, with all that the dispatcher takes for granted."""
+        tag = box.get(amp.ANSWER, box.get(amp.ERROR))
+        whole = amp.ANSWER in box or {amp.ERROR_CODE, amp.ERROR_DESCRIPTION} <= box.keys()
+        if tag is None or tag != self._asked or not whole:
+            return False
+        self._asked = None
+        return True
+
+    # --- for the dispatcher (``IBoxSender``)
+
+    def sendBox(self, box: amp.AmpBox) -> None:
+        if amp.COMMAND in box:
+            self._asked = box[amp.ASK]
+        self._outlet.write(box.serialize())
+
+    def unhandledError(self, failure: Failure) -> None:
+        log.failure("an answer to a Hello failed", failure)
+        self.close()
+
+    # --- what no node says
 
     def distrust(self, reason: str) -> None:
         """It has sent what can be read, and what no node sends: it is to try again rarely."""
@@ -375,41 +338,54 @@ class Link(amp.AMP):
         alarm, text = reason.startswith(ALARM), reason.removeprefix(ALARM)
         self._stranger(f"sent what no node sends: {text}", "sent what cannot be", alarm=alarm)
 
+    def _out_of_place(self, name: str) -> None:
+        what = name if name.isidentifier() and len(name) <= LONGEST_SHOWN else "a box"
+        known = what in KINDS or what in (Hello.__name__, "a box")
+        self._stranger(f"sent {what} out of place", f"sent {what if known else 'another box'}")
+
     def _stranger(self, what: str, kind: str = "", *, alarm: bool = False) -> None:
-        self._links.complain(self.address, f"{what}: connection closed", kind or what, alarm=alarm)
+        self._owner.complain(self.address, f"{what}: connection closed", kind or what, alarm=alarm)
         self.close()
 
-    # --- the transport has more to send than it should, or no more
+    def _filled(self, full: bool) -> None:
+        self._owner.filled(self, full=full)
 
-    def pauseProducing(self) -> None:
-        self._links.full(self, full=True)
 
-    def resumeProducing(self) -> None:
-        self._links.full(self, full=False)
+def _limit_silence(handle: socket.socket, suspect_after: float, suspicions: int) -> None:
+    """Let the system end a connection whose other end acknowledges nothing. Proves nothing.
 
-    def stopProducing(self) -> None:
-        pass
+    Where nothing is said for long, it asks: what is between the two may have forgotten them.
+    """
+    options = {
+        "TCP_USER_TIMEOUT": int(suspicions * suspect_after * 1_000),
+        "TCP_KEEPIDLE": math.ceil(suspect_after),
+        "TCP_KEEPINTVL": math.ceil(suspect_after),
+        "TCP_KEEPCNT": suspicions,
+    }
+    handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if hasattr(socket, name):
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class LinkFactory(Factory):
     """Makes links, for the listening port and for dialling."""
 
     noisy = False
-    protocol = Link
 
     def __init__(
         self,
-        links: "Links",
+        owner: Owner,
         dialled: str | None = None,
         lane: str = "",
         place: Address | None = None,
         key: bytes = b"",
     ) -> None:
-        self._links = links
+        self._owner = owner
         self._dialled = dialled
         self._lane = lane
         self._place = place
         self._key = key
 
-    def buildProtocol(self, addr: object) -> Link:  # noqa: ARG002 - Twisted's
-        return Link(self._links, self._dialled, self._lane, self._place, self._key)
+    def buildProtocol(self, addr: IAddress | None) -> Link:  # noqa: ARG002 - Twisted's
+        return Link(self._owner, self._dialled, self._lane, self._place, self._key)

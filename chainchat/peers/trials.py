@@ -1,14 +1,10 @@
 """Which of two connections is the living one, when both say that they are from one address."""
 
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from chainchat.node.interfaces import Clock, Timer
-
-if TYPE_CHECKING:
-    from chainchat.peers.link import Link
+from chainchat.peers.link import Link
 
 LOOKS = 5
 """How often a link is looked at during a trial.
@@ -31,11 +27,11 @@ class Trial(Struct, eq=False):
         timer: the next look.
     """
 
-    claimant: "Link"
-    holder: "Link"
+    claimant: Link
+    holder: Link
     since: float
     pause: float
-    decided: "Deferred[bool]"
+    decided: Deferred[bool]
     looks: int = LOOKS
     timer: Timer | None = None
 
@@ -51,14 +47,14 @@ class Trials:
     def __len__(self) -> int:
         return len(self._trials)
 
-    def begin(self, claimant: "Link", holder: "Link", seconds: float) -> "Deferred[bool]":
+    def begin(self, claimant: Link, holder: Link, seconds: float) -> Deferred[bool]:
         """See for so many seconds whether anything comes from the holder of a link."""
         trial = Trial(claimant, holder, self._clock.seconds(), seconds / LOOKS, Deferred())
         self._trials[claimant] = trial
         self._look_later(trial)
         return trial.decided
 
-    def lost(self, link: "Link") -> None:
+    def lost(self, link: Link) -> None:
         """A connection ended: it claims nothing any more, and holds nothing back."""
         self._end(link)
         for trial in [trial for trial in self._trials.values() if trial.holder is link]:
@@ -70,7 +66,7 @@ class Trials:
         for claimant in list(self._trials):
             self._end(claimant)
 
-    def _end(self, claimant: "Link") -> None:
+    def _end(self, claimant: Link) -> None:
         trial = self._trials.pop(claimant, None)
         if trial is not None and trial.timer is not None and trial.timer.active():
             trial.timer.cancel()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
@@ -20,7 +20,7 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.share import Share
 from chainchat.sessions.admission import ACCEPTS_PER_TURN, Admission
 from chainchat.sessions.session import Session
-from chainchat.sockets import write_at_once
+from chainchat.sockets import Outlet
 
 LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 """Where these stand in Linux's ``struct tcp_info`` (linux/tcp.h, the last since 4.1).
@@ -51,7 +51,7 @@ what it was sent: why it was refused, for example.
 """
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol)
 class ClientProtocol(Protocol):
     """One client's socket; the session's ``Connection``."""
 
@@ -73,7 +73,7 @@ class ClientProtocol(Protocol):
     def connectionMade(self) -> None:
         _keep_alive(self.transport.getHandle(), PATIENT)
         self.transport.setTcpNoDelay(True)
-        self.transport.registerProducer(self, True)
+        self._outlet = Outlet(self.transport, self._filled)
         self._session = self._new_session(self)
         self._session.opened()
 
@@ -115,28 +115,19 @@ class ClientProtocol(Protocol):
         if self._session is not None:
             self._session.lost()
 
-    # --- from the transport, which has more to send than it should, or no more
-
-    def pauseProducing(self) -> None:
-        assert self._session is not None
-        self._session.output_full(full=True)
-
-    def resumeProducing(self) -> None:
+    def _filled(self, full: bool) -> None:
         if self._session is not None:
-            self._session.output_full(full=False)
-
-    def stopProducing(self) -> None:
-        pass
+            self._session.output_full(full=full)
 
     # --- for the session
 
     def write(self, data: bytes) -> None:
         """See ``Connection``."""
-        write_at_once(self.transport, data)
+        self._outlet.write(data)
 
     def close(self) -> None:
         """See ``Connection``."""
-        self.transport.unregisterProducer()
+        self._outlet.finish()
         if self._input_ended:
             self.transport.loseConnection()
             return
@@ -152,7 +143,7 @@ class ClientProtocol(Protocol):
 
     def expect(self, octets: int) -> None:
         """See ``Connection``."""
-        self.transport.bufferSize = octets
+        self.transport.bufferSize = self._outlet.most = octets
 
     def acknowledged(self) -> int | None:
         """See ``Connection``. Of a TCP socket, without TLS."""
@@ -232,7 +223,7 @@ class RefusedProtocol(Protocol):
 
     def connectionMade(self) -> None:
         text = FIRST.refused("", self._refusal.code, self._refusal.text)
-        write_at_once(self.transport, f"{text}\r\n".encode())
+        self.transport.write(f"{text}\r\n".encode())
         self.transport.loseConnection()
 
 
@@ -280,21 +271,21 @@ class ClientPort(Port):
         self._accepting = Share(self.reactor, self.startReading, ACCEPT_SHARE)
 
     def createInternetSocket(self) -> socket.socket:
-        listening: socket.socket = super().createInternetSocket()
+        listening: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_OCTETS)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_OCTETS)
         return listening
 
     def doRead(self) -> None:
         work = Slice(self.reactor.seconds, 0.0)
-        super().doRead()
+        super().doRead()  # type: ignore[no-untyped-call]
         self._accepting.took(work)
-        self.stopReading()
+        self.stopReading()  # type: ignore[no-untyped-call]
         self._accepting.wake_when_due()
 
     def loseConnection(self, *args: Any) -> Any:
         self._accepting.stop()
-        return super().loseConnection(*args)
+        return super().loseConnection(*args)  # type: ignore[no-untyped-call]
 
     stopListening = loseConnection  # noqa: N815 - Twisted's
 

@@ -11,7 +11,6 @@ wait; octets are written and the connection closed in ``flush``.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
@@ -22,9 +21,10 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.delivery import Delivery, Reading
-from chainchat.sessions.handler import SAID_AT_ONCE, Handler, ServerInfo
 from chainchat.sessions.input import NOTHING, InputQueue
+from chainchat.sessions.interfaces import Connection, ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
+from chainchat.sessions.requests import SAID_AT_ONCE, Handler
 from chainchat.sessions.sessions import Sessions
 
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
@@ -71,40 +71,6 @@ LISTED = 20
 
 _NO_LINES: list[str] = []
 """What is gathered for a client that is told nothing: one for all of them, and never added to."""
-
-
-class Connection(Protocol):
-    """The bytes of one client."""
-
-    def write(self, data: bytes) -> None:
-        """Send it, when the client's machine takes it."""
-
-    def close(self) -> None:
-        """Close when everything written was sent."""
-
-    def hold(self, *, held: bool) -> None:
-        """Whether to leave what the client sends in its socket."""
-
-    def expect(self, octets: int) -> None:
-        """Read at most so many octets at once, and let no more stand unsent."""
-
-    def silent(self) -> float | None:
-        """Seconds since the client's machine has acknowledged or sent anything.
-
-        None where the system cannot tell.
-        """
-
-    def probe(self, *, probing: bool) -> None:
-        """Whether to find out within seconds, rather than minutes, that the machine is gone."""
-
-    def abort(self) -> None:
-        """Give the connection up."""
-
-    def acknowledged(self) -> int | None:
-        """How many of the octets written the client's machine has acknowledged.
-
-        None where the system cannot tell.
-        """
 
 
 class Session:

@@ -13,7 +13,8 @@ from chainchat.chat import commands
 from chainchat.chat.state import Event, Held, Joined, Left, Outcome, Result
 from chainchat.node.budget import HEAR_SECONDS, PATIENT_SECONDS, TELL_SECONDS, Slice
 from chainchat.node.interfaces import Clock, Timer
-from chainchat.node.node import Node, Replied
+from chainchat.node.node import Node
+from chainchat.node.pending import Replied
 from chainchat.sessions.announcements import Announcements, Hearer
 from chainchat.sessions.contests import Contests
 from chainchat.sessions.delivery import Delivery

@@ -22,7 +22,6 @@ from membership_house import (
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Excluded, Report, Save, Send
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import (
     Abort,
     ClockReading,
@@ -33,6 +32,7 @@ from chainchat.chain.messages import (
     Propose,
     Voted,
 )
+from chainchat.chain.record import Record, Status
 
 # --- founding (rule 0) -------------------------------------------------------------------
 

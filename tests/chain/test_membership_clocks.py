@@ -15,8 +15,8 @@ from membership_house import (
 
 from chainchat.chain.effects import Report
 from chainchat.chain.membership.membership import Membership
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong, Propose
+from chainchat.chain.record import Record
 
 NOON = 1_800_000_000_000
 

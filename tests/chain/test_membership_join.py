@@ -22,8 +22,8 @@ from membership_house import (
 from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Report, Save, Send
 from chainchat.chain.membership.membership import Seal
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import Abort, Declined, EntryId, Ping, Pong, Propose, Voted
+from chainchat.chain.record import Record, Status
 
 TWO = ("head", "middle")
 NEWCOMER = member("tail", 2)

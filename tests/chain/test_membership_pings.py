@@ -20,7 +20,6 @@ from membership_house import (
 from msgspec.structs import replace
 
 from chainchat.chain.effects import Distrust, Report, Send
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import (
     Abort,
     ClockReading,
@@ -32,6 +31,7 @@ from chainchat.chain.messages import (
     Propose,
     Voted,
 )
+from chainchat.chain.record import Record
 
 
 def test_a_new_connection_is_asked_at_once():

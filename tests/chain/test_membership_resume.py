@@ -26,8 +26,8 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Report, Save
 from chainchat.chain.membership.membership import Copy, Membership
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Vote, Voted
+from chainchat.chain.record import Record, Status
 
 TWO = ("head", "tail")
 TWO_FIRST = ("head", "middle")

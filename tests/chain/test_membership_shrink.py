@@ -22,8 +22,8 @@ from membership_house import (
 from msgspec.structs import replace
 
 from chainchat.chain.effects import Report, Save, Send
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import Abort, Decided, EntryId, Propose, Voted
+from chainchat.chain.record import Record, Status
 
 # --- proof of death (rule 2) -------------------------------------------------------------
 

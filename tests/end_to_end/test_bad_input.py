@@ -16,7 +16,7 @@ from twisted.protocols.amp import AmpBox
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import EntryId, Forward, Ping, encode
-from chainchat.peers.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
 LIMIT = 5  # connections per node of the chain with few
 
@@ -281,10 +281,10 @@ class Stranger:
         return received
 
 
-def identity_like(cluster: Cluster, node: Node) -> Identity:
+def identity_like(cluster: Cluster, node: Node) -> Introduction:
     """What a node of this very chain would say."""
     member = Member("middle", "0" * 16, 1, HOST, node.chain_port, node.client_port)
-    return Identity(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, member)
+    return Introduction(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, member)
 
 
 def grown(node: Node, before: int) -> str:
@@ -411,7 +411,7 @@ def test_a_forged_hello_and_a_message_that_does_not_fit(
         chain.start()
         node = chain["tail"]
         member = Member("spare", "0" * 16, 1, HOST, 1, 1)
-        identity = Identity(PROTOCOL_VERSION, "test", ("head", "tail"), 1.0, member)
+        identity = Introduction(PROTOCOL_VERSION, "test", ("head", "tail"), 1.0, member)
         for body in (b"\xc1", b"", encode(Forward(1, EntryId(1, 1), (), 1))[1][:-1]):
             with Stranger(node) as stranger:
                 hello = msgpack.encode(identity)

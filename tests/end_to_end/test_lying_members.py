@@ -10,6 +10,7 @@ import pytest
 from cluster import Cluster, Node
 from conftest import NewCluster
 from msgspec import msgpack
+from msgspec.structs import replace
 from talking import HOST, Person, until
 from twisted.protocols.amp import AmpBox
 
@@ -28,7 +29,7 @@ from chainchat.chain.messages import (
     Submit,
     encode,
 )
-from chainchat.peers.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
 NESTED = b"\x91" * 50_000
 
@@ -42,7 +43,7 @@ class Impostor:
     def __init__(self, cluster: Cluster, to: Node, position: str) -> None:
         at = cluster[position].chain_port
         self.member = Member(position, "0" * 16, 1, HOST, at)
-        identity = Identity(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, self.member)
+        identity = Introduction(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, self.member)
         self._socket = socket.create_connection((to.host, to.chain_port), timeout=10)
         self._say(_command=b"Hello", _ask=b"1", identity=msgpack.encode(identity), lane=b"chain")
         answer = self._socket.recv(1 << 16)
@@ -146,10 +147,10 @@ def seconds_of_work(node: Node) -> float:
 
 def test_whoever_has_invented_positions_costs_nothing_when_he_is_gone(cluster: Cluster) -> None:
     node, epoch = cluster["tail"], cluster.epoch
-    identity = Identity(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, Member("", "", 0))
+    identity = Introduction(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, Member("", "", 0))
     for number in range(1_188):
         member = Member(f"new-{number}", f"{number:016}", 1, HOST, 1)
-        said = Identity(*(getattr(identity, f) for f in identity.__struct_fields__[:-1]), member)
+        said = replace(identity, member=member)
         box = {b"_command": b"Hello", b"_ask": b"1", b"identity": msgpack.encode(said)}
         with socket.create_connection((node.host, node.chain_port), timeout=10) as stranger:
             stranger.sendall(AmpBox({**box, b"lane": b"chain"}).serialize())

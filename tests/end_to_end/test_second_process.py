@@ -13,7 +13,7 @@ from talking import HOST, Person, until
 from twisted.protocols.amp import AmpBox
 
 from chainchat.chain.configuration import Member
-from chainchat.peers.link import PROTOCOL_VERSION, Identity
+from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
 CALM = 2.5
 """Seconds for which nothing may happen: the second process has tried more than once by then."""
@@ -95,7 +95,7 @@ def test_a_node_whose_second_process_was_there_first_comes_back_at_once(
     cluster.stop()
 
 
-def say_hello(to: Node, identity: Identity) -> bytes:
+def say_hello(to: Node, identity: Introduction) -> bytes:
     """What a node answers to a Hello on a new connection, which then ends."""
     box = AmpBox(
         {
@@ -113,7 +113,7 @@ def say_hello(to: Node, identity: Identity) -> bytes:
 def test_a_strangers_hello_displaces_no_link(new_cluster: NewCluster) -> None:
     cluster = new_cluster().start()
     epoch = cluster.epoch
-    identity = Identity(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, Member("", "", 0))
+    identity = Introduction(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, Member("", "", 0))
     for claimed in cluster.nodes.values():
         member = Member(claimed.position, "0" * 16, 1 << 40, HOST, claimed.chain_port)
         for node in cluster.others(claimed.position):
@@ -128,7 +128,7 @@ def test_a_strangers_hello_displaces_no_link(new_cluster: NewCluster) -> None:
 def test_invented_positions_are_few(new_cluster: NewCluster) -> None:
     cluster = new_cluster().start()
     node, epoch = cluster["tail"], cluster.epoch
-    identity = Identity(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, Member("", "", 0))
+    identity = Introduction(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, Member("", "", 0))
     for n in range(100):
         member = Member(f"new-{n}", f"{n:016}", 1, HOST, 1)
         say_hello(node, structs.replace(identity, member=member))

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from node_house import SUSPECT_AFTER, THREE, House, founded, lines_logged
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import (
     Ack,
     Answer,
@@ -26,10 +25,12 @@ from chainchat.chain.messages import (
     Submit,
     Synced,
 )
+from chainchat.chain.record import Record
 from chainchat.chat import commands, queries
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import READ_SECONDS, Pace
-from chainchat.node.node import MAX_PENDING, MAX_PENDING_OCTETS, PENDING_SHARE, begin_life
+from chainchat.node.node import begin_life
+from chainchat.node.pending import USUAL_PENDING
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage
 
@@ -133,7 +134,7 @@ def test_what_is_submitted_before_there_is_a_chain_is_not_lost():
 
 def test_a_node_is_congested_while_too_many_requests_are_on_their_way(house):
     house.slow = {("middle", "head")}
-    for _ in range(MAX_PENDING):
+    for _ in range(USUAL_PENDING.requests):
         house.say("middle")
     house.run(2)
     assert not house["middle"].congested
@@ -148,13 +149,13 @@ def test_so_it_is_while_they_are_too_long(house):
     middle = house["middle"]
     house.slow = {("middle", "head")}
     long = commands.Say("", 0, "x", "", (commands.Saying("x" * 1_000, 0, "*", 1, 1),) * 20)
-    for _ in range(MAX_PENDING_OCTETS // len(commands.encode(long))):
+    for _ in range(USUAL_PENDING.octets // len(commands.encode(long))):
         middle.submit(long)
     assert not middle.congested
     middle.submit(long)
     assert middle.congested
-    assert middle.pending < MAX_PENDING
-    assert (middle.room_for(0), middle.room_for(PENDING_SHARE)) == (PENDING_SHARE, 0)
+    assert middle.pending < USUAL_PENDING.requests
+    assert (middle.room_for(0), middle.room_for(USUAL_PENDING.share)) == (USUAL_PENDING.share, 0)
     house.slow.clear()
     house.run()
     assert (middle.congested, middle.pending) == (False, 0)

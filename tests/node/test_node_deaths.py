@@ -7,8 +7,8 @@ from msgspec import msgpack
 from node_house import SUSPECT_AFTER, THREE, founded, lines_logged
 from twisted.logger import LogLevel
 
-from chainchat.chain.membership.record import forced_alone
 from chainchat.chain.messages import Copied
+from chainchat.chain.record import forced_alone
 from chainchat.chain.replica import DivergenceError
 from chainchat.node.node import begin_life
 from chainchat.storage.memory import MemoryStorage

@@ -85,7 +85,7 @@ def test_what_was_answered_long_ago_keeps_nobody_from_serving(house):
         house.later(2 * SUSPECT_AFTER)
         assert house["middle"].readiness.serving
         assert house["middle"].readiness.confirms
-    assert not house["middle"]._waiting
+    assert house["middle"]._pending.idle
 
 
 def test_a_read_without_a_lease_waits_until_an_entry_has_come_through(house):
@@ -107,3 +107,18 @@ def test_what_came_early_on_a_connection_that_ended_is_forgotten(house):
     assert node._engine._early._kept
     house.bounce("middle", "tail")
     assert not node._engine._early._kept
+
+
+def test_a_question_behind_a_barrier_asks_for_one_more_turn_and_not_for_turns_until_it_passed():
+    house = founded(refusal_is_death=False)  # so no lease: the tail's clock proves nothing
+    house.later(0.2)
+    tail, turns, answers = house["tail"], [], []
+    begin = tail.turn_clock.begin
+    tail.turn_clock.begin = lambda: turns.append(begin())
+    house.slow = {("tail", "head")}  # with the barrier's request
+    tail.ask(queries.Present(), answers.append)
+    house.run()
+    assert (len(turns), answers) == (2, [])
+    house.slow = set()
+    house.run()
+    assert len(answers) == 1

@@ -15,15 +15,16 @@ from twisted.protocols import amp
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Held, encode
 from chainchat.config import NodeSettings
-from chainchat.peers.link import PROTOCOL_VERSION, Hello, Identity
+from chainchat.peers.hello import PROTOCOL_VERSION, Hello, Introduction
 from chainchat.peers.links import Links
+from chainchat.peers.tunables import STANDARD
 
 THREE = ("head", "middle", "tail")
 
 
 def identity(position, incarnation=1, port=0, **changed):
     me = Member(position, f"id-{position}", incarnation, HERE, port)
-    return replace(Identity(PROTOCOL_VERSION, "test", THREE, 2.0, me), **changed)
+    return replace(Introduction(PROTOCOL_VERSION, "test", THREE, 2.0, me), **changed)
 
 
 class Receiver:
@@ -89,20 +90,40 @@ class Rim:
     def node(position, port):
         return NodeSettings(position, HERE, 0, port, Path())
 
-    def start(self, position, **changed):
+    def start(self, position, tunables=STANDARD, **changed):
         mine = identity(position, port=self.settings[position].chain_port, **changed)
-        links = Links(reactor, mine, self.settings)
+        links = Links(reactor, mine, self.settings, tunables)
         self.links[position] = links
         self.receivers[position] = Receiver()
         self.ports[position].factory = links.factory()
         links.start(mine, self.receivers[position])
         return links
 
-    def start_tail_alone(self):
+    def start_tail_alone(self, tunables=STANDARD, **changed):
         """The tail, which the founders before it dial; a test takes their part."""
         self.listen("tail")
         self.settings["head"] = self.node("head", closed_port())
-        self.start("tail")
+        self.start("tail", tunables, **changed)
+
+    # What a node's links are at this moment.
+
+    def table(self, position):
+        return self.links[position]._table
+
+    def link(self, position, other, lane="chain"):
+        return self.table(position).linked[other, lane]
+
+    def dialling(self, position):
+        return self.links[position]._dialling
+
+    def directory(self, position):
+        return self.links[position]._directory
+
+    def strangers(self, position):
+        return self.links[position]._admission._strangers
+
+    def trials(self, position):
+        return self.links[position]._admission._trials
 
     def heard(self, position):
         return self.receivers[position].heard
@@ -128,7 +149,7 @@ class Rim:
             client.transport.abortConnection()
         for port in self.ports.values():
             await maybeDeferred(port.stopListening)
-        await until(lambda: not any(links._all for links in self.links.values()))
+        await until(lambda: not any(self.table(position).every for position in self.links))
         await until(lambda: all(client.closed for client in self.dialled))
 
 

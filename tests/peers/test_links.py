@@ -1,5 +1,7 @@
 """Links: which connection counts, what is heard on it, and the lanes beside it."""
 
+from contextlib import suppress
+
 import pytest
 import pytest_twisted
 from links_rim import identity, lines_logged, linked, open_rim
@@ -21,10 +23,11 @@ from chainchat.chain.messages import (
     Submit,
     encode,
 )
-from chainchat.peers import link as link_module
 from chainchat.peers.boxes import boxed
 from chainchat.peers.detector import LAST_PAUSE
-from chainchat.peers.link import NotLinkedError, RefusedHelloError
+from chainchat.peers.hello import NotLinkedError, RefusedHelloError
+from chainchat.peers.link import Link
+from chainchat.peers.tunables import Tunables
 
 pytestmark = pytest.mark.reactor
 
@@ -80,7 +83,7 @@ async def test_a_hello_says_what_its_node_holds_at_that_moment(pair):
     head.held, tail.held = mine, its
     await until(lambda: (head.held_by, tail.held_by) == ({"tail": its}, {"head": mine}))
     head.held = later
-    pair.links["head"]._links["tail", "chain"].close()
+    pair.link("head", "tail").close()
     await until(lambda: tail.held_by == {"head": later})
 
 
@@ -90,7 +93,7 @@ async def test_of_each_pair_the_earlier_in_founding_order_dials(rim):
     rim.settings["head"] = rim.node("head", closed_port())
     rim.start("tail")
     await until(lambda: ("refused", "head") in rim.heard("tail"))
-    assert rim.links["tail"]._dialling == {}
+    assert rim.dialling("tail")._attempts == {}
     assert not linked(rim, "tail", "head")
 
 
@@ -158,7 +161,7 @@ async def test_the_members_own_address_is_probed_when_somebody_elsewhere_says_it
 async def test_a_connection_that_ends_while_the_port_is_open_is_made_again(pair):
     await until(lambda: linked(pair, "head", "tail"))
     pair.receivers["head"].heard.clear()
-    for link in list(pair.links["tail"]._all):
+    for link in list(pair.table("tail").every):
         link.transport.abortConnection()
     await until(lambda: linked(pair, "head", "tail"))
     assert pair.heard("head") == [("unlinked", "tail"), ("linked", "tail", 1)]
@@ -178,11 +181,11 @@ async def test_a_node_that_ended_its_life_begins_another_on_the_same_port(pair):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_life_that_ends_takes_with_it_who_has_not_said_a_word(alone, monkeypatch):
-    monkeypatch.setattr(link_module, "HELLO_SECONDS", 60)
-    client = await alone.dial("tail")
-    await until(lambda: alone.links["tail"]._all)
-    alone.links["tail"].stop()
+async def test_a_life_that_ends_takes_with_it_who_has_not_said_a_word(rim):
+    rim.start_tail_alone(Tunables(hello=60.0))
+    client = await rim.dial("tail")
+    await until(lambda: rim.table("tail").every)
+    rim.links["tail"].stop()
     await until(lambda: client.closed)
 
 
@@ -190,16 +193,17 @@ async def test_a_life_that_ends_takes_with_it_who_has_not_said_a_word(alone, mon
 async def test_nobody_is_linked_with_a_life_that_ended_while_it_was_greeted(alone, monkeypatch):
     links = alone.links["tail"]
     new = identity("tail", incarnation=2, port=alone.settings["tail"].chain_port)
-    introduce = link_module.Link._introduce
+    introduce = Link._introduce
 
     def die_first(link):
         links.stop()
         links.start(new, alone.receivers["tail"])
         introduce(link)
 
-    monkeypatch.setattr(link_module.Link, "_introduce", die_first)
-    with pytest.raises(ConnectionLost):
+    monkeypatch.setattr(Link, "_introduce", die_first)
+    with suppress(ConnectionLost):  # the answer may come through before the end
         await alone.dial("tail", as_=identity("head"))
+    await until(lambda: alone.dialled[0].closed)
     assert not linked(alone, "tail", "head")
 
 
@@ -225,11 +229,10 @@ async def test_a_newer_connection_takes_the_place_of_an_older(alone):
 async def test_what_comes_on_a_connection_that_was_replaced_is_dropped(alone):
     await alone.dial("tail", as_=identity("head"))
     await until(lambda: linked(alone, "tail", "head"))
-    links = alone.links["tail"]
-    older = links._links["head", "chain"]
+    older = alone.link("tail", "head")
     second = await alone.dial("tail", as_=identity("head", 2))
     await until(lambda: linked(alone, "tail", "head", 2))
-    links.deliver("head", older, Ack(1, 1))
+    alone.links["tail"].deliver(older, Ack(1, 1))
     second.say(Ack(1, 2))
     await until(alone.receivers["tail"].messages)
     assert alone.receivers["tail"].messages() == [("head", Ack(1, 2))]
@@ -245,9 +248,9 @@ async def test_nothing_counts_before_the_hello(alone, logged):
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_says_nothing_is_not_waited_for(alone, monkeypatch):
-    monkeypatch.setattr(link_module, "HELLO_SECONDS", 0.05)
-    client = await alone.dial("tail")
+async def test_who_says_nothing_is_not_waited_for(rim):
+    rim.start_tail_alone(Tunables(hello=0.05))
+    client = await rim.dial("tail")
     await until(lambda: client.closed)
 
 
@@ -263,7 +266,7 @@ async def with_a_membership_lane(rim):
     chain = await rim.dial("tail", as_=identity("head"))
     await until(lambda: linked(rim, "tail", "head"))
     aside = await rim.dial("tail", as_=identity("head"), lane=b"membership", key=chain.key)
-    await until(lambda: ("head", "membership") in rim.links["tail"]._links)
+    await until(lambda: ("head", "membership") in rim.table("tail").linked)
     return chain, aside
 
 
@@ -285,11 +288,11 @@ async def test_what_is_said_about_configurations_does_not_stand_behind_bulk(alon
 
 @pytest_twisted.ensureDeferred
 async def test_who_dials_the_chain_lane_opens_the_membership_lane_and_again_if_it_ends(pair):
-    lanes = [pair.links["head"]._links, pair.links["tail"]._links]
+    lanes = [pair.table("head").linked, pair.table("tail").linked]
     await until(lambda: all(len(links) == 2 for links in lanes))
     lanes[1]["head", "membership"].close()
     await until(lambda: all(len(links) == 1 for links in lanes))
-    said = Ping(pair.links["tail"].identity.member, 1, 1)
+    said = Ping(pair.links["tail"].introduction.member, 1, 1)
     pair.links["tail"].send("head", said)  # on the chain lane meanwhile
     await until(lambda: pair.receivers["head"].messages() == [("tail", said)])
     await until(lambda: all(len(links) == 2 for links in lanes))
@@ -302,18 +305,16 @@ async def test_a_membership_lane_ends_with_its_chain_lane(alone):
     chain, aside = await with_a_membership_lane(alone)
     chain.transport.abortConnection()
     await until(lambda: aside.closed)
-    assert alone.links["tail"]._links == {}
+    assert alone.table("tail").linked == {}
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_membership_lane_ends_when_another_chain_lane_takes_the_place_of_its_own(
-    alone, monkeypatch
-):
-    monkeypatch.setattr("chainchat.peers.links.TRIAL", 0.01)
-    _, aside = await with_a_membership_lane(alone)
-    await alone.dial("tail", as_=identity("head", incarnation=2))
+async def test_a_membership_lane_ends_when_another_chain_lane_takes_the_place_of_its_own(rim):
+    rim.start_tail_alone(Tunables(trial=0.01))
+    _, aside = await with_a_membership_lane(rim)
+    await rim.dial("tail", as_=identity("head", incarnation=2))
     await until(lambda: aside.closed)
-    assert linked(alone, "tail", "head", incarnation=2)
+    assert linked(rim, "tail", "head", incarnation=2)
 
 
 @pytest.mark.parametrize("key", [None, b"", b"guessed"])
@@ -328,16 +329,16 @@ async def test_nobody_opens_a_membership_lane_beside_the_link_of_another(alone, 
     with pytest.raises(NotLinkedError):  # with the key, but in another life
         await alone.dial("tail", as_=other, lane=b"membership", key=chain.key)
     await until(lambda: all(client.closed for client in alone.dialled[1:]))
-    assert set(alone.links["tail"]._links) == {("head", "chain")}
+    assert set(alone.table("tail").linked) == {("head", "chain")}
     assert logged == before
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_speaks_on_the_membership_lane_alone_keeps_its_link(alone, monkeypatch):
-    monkeypatch.setattr("chainchat.peers.links.TRIAL", 0.1)
-    _, aside = await with_a_membership_lane(alone)
-    claim = ensureDeferred(alone.dial("tail", as_=identity("head", incarnation=2)))
-    await until(lambda: alone.links["tail"]._trials)
+async def test_who_speaks_on_the_membership_lane_alone_keeps_its_link(rim):
+    rim.start_tail_alone(Tunables(trial=0.1))
+    _, aside = await with_a_membership_lane(rim)
+    claim = ensureDeferred(rim.dial("tail", as_=identity("head", incarnation=2)))
+    await until(lambda: rim.trials("tail"))
     aside.say(ping("head", 1))
     with pytest.raises(RefusedHelloError, match="at the same address"):
         await claim
@@ -349,25 +350,24 @@ async def test_who_speaks_on_the_membership_lane_alone_keeps_its_link(alone, mon
 @pytest_twisted.ensureDeferred
 async def test_what_is_copied_goes_on_a_connection_of_its_own(pair):
     await until(lambda: linked(pair, "tail", "head") and linked(pair, "head", "tail"))
-    fetch = Fetch(1, pair.links["tail"].identity.member, EntryId(1, 1))
+    fetch = Fetch(1, pair.links["tail"].introduction.member, EntryId(1, 1))
     copied = Copied(1, EntryId(1, 1), (), EntryId(1, 1), True)
     pair.links["tail"].send("head", fetch)
     await until(lambda: pair.receivers["head"].messages() == [("tail", fetch)])
     pair.links["head"].send("tail", copied)
     await until(lambda: pair.receivers["tail"].messages() == [("head", copied)])
-    lanes = [{lane for _, lane in links._links} for links in pair.links.values()]
+    lanes = [{lane for _, lane in pair.table(position).linked} for position in pair.links]
     assert lanes == [{"chain", "membership", "copy"}] * 2
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_comes_to_copy_is_dialled_at_once(rim, monkeypatch):
+async def test_who_comes_to_copy_is_dialled_at_once(rim):
     """It has just started, and would else be a member before its predecessor can reach it."""
-    monkeypatch.setattr("chainchat.peers.links.FIRST_REDIAL", 600.0)
     port = closed_port()
     rim.listen("head")
     rim.settings["tail"] = rim.node("tail", port)
-    head = rim.start("head")
-    await until(lambda: "tail" in head._redials)
+    rim.start("head", Tunables(first_redial=600.0))
+    await until(lambda: "tail" in rim.dialling("head")._timers)
     rim.ports["tail"] = reactor.listenTCP(port, Talkers(), interface=HERE)
     tail = rim.start("tail")
     tail.send("head", Fetch(1, identity("tail").member, EntryId()))
@@ -378,10 +378,10 @@ async def test_who_comes_to_copy_is_dialled_at_once(rim, monkeypatch):
 async def test_the_end_of_the_copy_lane_is_not_the_end_of_the_link(alone):
     await alone.dial("tail", as_=identity("head"))
     copying = await alone.dial("tail", as_=identity("head"), lane=b"copy")
-    await until(lambda: len(alone.links["tail"]._links) == 2)
+    await until(lambda: len(alone.table("tail").linked) == 2)
     alone.receivers["tail"].heard.clear()
     copying.transport.abortConnection()
-    await until(lambda: len(alone.links["tail"]._links) == 1)
+    await until(lambda: len(alone.table("tail").linked) == 1)
     assert [what for what in alone.heard("tail") if what[0] != "refused"] == []
 
 
@@ -402,8 +402,8 @@ async def test_a_receiver_that_does_not_read_pauses_its_link_and_no_other(alone)
     client.transport.pauseProducing()
     big = Fetch(1, replace(identity("tail").member, host="h" * 60_000), EntryId())
     await alone.dial("tail", as_=identity("head"), lane=b"copy")
-    await until(lambda: len(alone.links["tail"]._links) == 2)
-    link = alone.links["tail"]._links["head", "chain"]
+    await until(lambda: len(alone.table("tail").linked) == 2)
+    link = alone.link("tail", "head")
     while ("full", "head", True) not in alone.heard("tail"):
         link.send(big)
     client.transport.resumeProducing()
@@ -415,12 +415,12 @@ async def test_a_learner_that_does_not_read_pauses_its_copy_lane_alone(alone):
     await alone.dial("tail", as_=identity("head"))
     await until(lambda: linked(alone, "tail", "head"))
     learner = await alone.dial("tail", as_=identity("head"), lane=b"copy")
-    await until(lambda: len(alone.links["tail"]._links) == 2)
+    await until(lambda: len(alone.table("tail").linked) == 2)
     learner.transport.pauseProducing()
     heard = alone.receivers["tail"]
     assert heard.copy_full_at == {"head": False}  # a new one is not full
     big = Fetch(1, replace(identity("tail").member, host="h" * 60_000), EntryId())
-    link = alone.links["tail"]._links["head", "copy"]
+    link = alone.link("tail", "head", "copy")
     while not heard.copy_full_at["head"]:
         link.send(big)
     assert ("full", "head", True) not in alone.heard("tail")
@@ -439,7 +439,7 @@ async def test_however_the_octets_are_cut_each_message_is_heard_once(alone):
     inner = Submission(1, boxed(*encode(Ack(1, 7))))
     said = [Ack(1, 1), Submit(1, "origin", (inner,)), Ack(1, 2)]
     stream = b"".join(boxed(*encode(message)) for message in said)
-    link = alone.links["tail"]._links["head", "chain"]
+    link = alone.link("tail", "head")
     for cut in range(len(stream) + 1):
         link.dataReceived(stream[:cut])
         link.dataReceived(stream[cut:])
@@ -464,12 +464,12 @@ async def test_a_box_without_an_end_ends_the_connection(alone, logged):
 @pytest_twisted.ensureDeferred
 async def test_who_was_dialled_and_is_slow_to_answer_is_not_dialled_again(pair, monkeypatch):
     await until(lambda: linked(pair, "head", "tail"))
-    answered = link_module.Link._answered
+    answered = Link._answered
 
     def late(link, answer):
         reactor.callLater(0.1 if link.lane == "chain" else 0, answered, link, answer)
 
-    monkeypatch.setattr(link_module.Link, "_answered", late)
+    monkeypatch.setattr(Link, "_answered", late)
     new = identity("head", incarnation=2, port=pair.settings["head"].chain_port)
     pair.links["head"].stop()
     pair.links["head"].start(new, pair.receivers["head"])

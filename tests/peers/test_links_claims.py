@@ -11,12 +11,13 @@ from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack, Ping
-from chainchat.peers import link as link_module
-from chainchat.peers import links as links_module
 from chainchat.peers.claims import Verdict, judge
 from chainchat.peers.complaints import MOST, PERIOD, Complaints
-from chainchat.peers.link import DialsItselfError, RefusedHelloError
+from chainchat.peers.dialling import Dialling
+from chainchat.peers.hello import DialsItselfError, Hello, Introduction, RefusedHelloError
+from chainchat.peers.link import Link
 from chainchat.peers.links import Links
+from chainchat.peers.tunables import Tunables
 
 pytestmark = pytest.mark.reactor
 
@@ -128,7 +129,7 @@ async def test_of_a_silent_process_the_place_is_taken(rim):
     rim.start("tail", suspect_after=0.1)
     silent = await rim.dial("tail", as_=head(rim, suspect_after=0.1))
     await until(lambda: linked(rim, "tail", "head"))
-    link = rim.links["tail"]._links["head", "chain"]
+    link = rim.link("tail", "head")
     await until(lambda: reactor.seconds() - link.heard > 0.1)
     second = head(rim, port=9, node_id="id-2", incarnation=7, suspect_after=0.1)
     await rim.dial("tail", as_=second)
@@ -142,13 +143,13 @@ async def test_at_the_same_address_whoever_still_speaks_is_the_one_that_lives(al
     await until(lambda: linked(alone, "tail", "head"))
     alone.heard("tail").clear()
     claim = ensureDeferred(alone.dial("tail", as_=head(alone, incarnation=2)))
-    await until(lambda: alone.links["tail"]._trials)
+    await until(lambda: alone.trials("tail"))
     first.say(Ack(1, 1))
     with pytest.raises(RefusedHelloError, match="at the same address"):
         await claim
     assert alone.heard("tail") == [("head", Ack(1, 1))]
     assert not first.closed
-    assert not alone.links["tail"]._trials
+    assert not alone.trials("tail")
 
 
 @pytest_twisted.ensureDeferred
@@ -160,7 +161,7 @@ async def test_a_life_that_was_waited_for_is_linked_at_once_when_the_old_connect
     await until(lambda: linked(rim, "tail", "head"))
     new = head(rim, incarnation=2, suspect_after=3_600.0)
     claim = ensureDeferred(rim.dial("tail", as_=new))
-    await until(lambda: rim.links["tail"]._trials)
+    await until(lambda: rim.trials("tail"))
     first.transport.abortConnection()
     await claim
     await until(lambda: linked(rim, "tail", "head", 2))
@@ -171,7 +172,7 @@ async def test_a_life_that_ends_ends_its_trials(alone):
     await alone.dial("tail", as_=head(alone))
     await until(lambda: linked(alone, "tail", "head"))
     claim = ensureDeferred(alone.dial("tail", as_=head(alone, incarnation=2)))
-    await until(lambda: alone.links["tail"]._trials)
+    await until(lambda: alone.trials("tail"))
     alone.links["tail"].stop()
     with pytest.raises(Exception, match="Connection"):
         await claim
@@ -182,34 +183,33 @@ async def test_a_life_that_ends_ends_its_trials(alone):
 
 @pytest_twisted.ensureDeferred
 async def test_who_comes_in_as_a_node_that_is_dialled_displaces_nothing(pair):
-    link = pair.links["head"]._links["tail", "chain"]
+    link = pair.link("head", "tail")
     pair.heard("head").clear()
     for incarnation in (1, 2):
         claim = identity("tail", incarnation, pair.settings["tail"].chain_port)
         with pytest.raises(DialsItselfError):
             await pair.dial("head", as_=claim)
     await a_moment()
-    assert pair.links["head"]._links["tail", "chain"] is link
+    assert pair.link("head", "tail") is link
     assert pair.heard("head") == []
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_comes_in_as_a_node_that_is_dialled_is_a_hint_to_dial_it(rim, monkeypatch):
+async def test_who_comes_in_as_a_node_that_is_dialled_is_a_hint_to_dial_it(rim):
     port = closed_port()
     rim.listen("head")
     rim.settings["tail"] = rim.node("tail", port)
-    links = rim.start("head")
-    await until(lambda: "tail" in links._redials)
-    monkeypatch.setattr(links_module, "LAST_REDIAL", 600.0)
-    links._redials.pop("tail").cancel()
-    links._rare["tail"] = 60.0
+    rim.start("head", Tunables(first_redial=600.0, last_redial=600.0))
+    dialling = rim.dialling("head")
+    await until(lambda: "tail" in dialling._timers)
+    dialling._rare["tail"] = 60.0
     elsewhere = Talkers()
     rim.ports["tail"] = reactor.listenTCP(port, elsewhere, interface="127.0.0.1")
     with pytest.raises(DialsItselfError):
         await rim.dial("head", as_=identity("tail", port=port))
     # The detector's probes say nothing; who dials says its Hello.
     await until(lambda: any(b"Hello" in talker.data for talker in elsewhere.made))
-    assert "tail" not in links._rare
+    assert "tail" not in dialling._rare
 
 
 @pytest_twisted.ensureDeferred
@@ -223,12 +223,11 @@ async def test_a_node_at_another_address_than_chain_ini_has_is_told_so(rim, logg
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_second_process_that_nobody_dials_knocks_and_is_told_why(pair, logged, monkeypatch):
-    monkeypatch.setattr(links_module, "FIRST_RARE", 0.01)
+async def test_a_second_process_that_nobody_dials_knocks_and_is_told_why(pair, logged):
     port = reactor.listenTCP(0, Talkers(), interface="127.0.0.1")
     mine = identity("tail", port=port.getHost().port)
     mine = replace(mine, member=replace(mine.member, id="id-2"))
-    second = Links(reactor, mine, pair.settings)
+    second = Links(reactor, mine, pair.settings, Tunables(first_rare=0.01))
     pair.links["second"], pair.ports["second"] = second, port
     port.factory = second.factory()
     second.start(mine, Receiver())
@@ -243,19 +242,18 @@ async def test_a_second_process_that_nobody_dials_knocks_and_is_told_why(pair, l
 
 @pytest_twisted.ensureDeferred
 async def test_who_is_refused_in_words_tries_ever_more_rarely(rim, monkeypatch):
-    monkeypatch.setattr(links_module, "FIRST_RARE", 0.005)
-    monkeypatch.setattr(links_module, "LAST_RARE", 0.02)
     for position in ("head", "tail"):
         rim.listen(position)
     rim.start("tail", suspect_after=9.0)
     pauses = []
     later = reactor.callLater
-    links = rim.start("head")
+    links = rim.start("head", Tunables(first_rare=0.005, last_rare=0.02))
+    dialling = rim.dialling("head")
     monkeypatch.setattr(
         links.clock, "callLater", lambda s, f, *a: pauses.append((f, s)) or later(s, f, *a)
     )
-    await until(lambda: links._rare.get("tail") == 0.02)
-    redials = [seconds for call, seconds in pauses if call == links._attempt]
+    await until(lambda: dialling._rare.get("tail") == 0.02)
+    redials = [seconds for call, seconds in pauses if call == dialling._attempt]
     for redial, pause in zip(redials, (0.005, 0.01, 0.02), strict=False):
         assert pause / 2 <= redial <= pause
     rim.links["tail"].stop()
@@ -263,7 +261,7 @@ async def test_who_is_refused_in_words_tries_ever_more_rarely(rim, monkeypatch):
         identity("tail", port=rim.settings["tail"].chain_port), rim.receivers["tail"]
     )
     await until(lambda: linked(rim, "head", "tail"))
-    assert "tail" not in links._rare
+    assert "tail" not in dialling._rare
 
 
 @pytest_twisted.ensureDeferred
@@ -284,24 +282,24 @@ async def test_whoever_is_linked_is_looked_at_where_it_says_it_is(pair):
     await until(lambda: receivers["head"].reach == {("tail", at["tail"]): ("id-tail", 1)})
     await until(lambda: receivers["tail"].reach == {("head", at["head"]): ("id-head", 1)})
     for position in ("head", "tail"):
-        await until(lambda at=position: not pair.links[at]._looks)
+        await until(lambda at=position: not pair.dialling(at).looks)
 
 
 @pytest_twisted.ensureDeferred
 async def test_who_is_not_where_it_says_is_linked_and_was_not_reached(alone, monkeypatch):
     attempts = []
-    connect = Links._connect
+    connect = Dialling.connect
     monkeypatch.setattr(
-        Links,
-        "_connect",
-        lambda links, *a, **k: attempts.append(k.get("place")) or connect(links, *a, **k),
+        Dialling,
+        "connect",
+        lambda dialling, *a, **k: attempts.append(k.get("place")) or connect(dialling, *a, **k),
     )
     await alone.dial("tail", as_=head(alone))
     await until(lambda: len(attempts) > 3)
     assert set(attempts) == {("127.0.0.1", alone.settings["head"].chain_port)}
     assert alone.receivers["tail"].reach == {}
     alone.links["tail"].stop()
-    assert not alone.links["tail"]._looks
+    assert not alone.dialling("tail").looks
 
 
 @pytest.mark.parametrize("there_first", ["copy", "original"])
@@ -312,7 +310,7 @@ async def test_of_two_with_the_same_data_the_member_at_its_address_is_linked(
     original = head(alone)
     copy = head(alone, port=9, incarnation=7)
     if there_first == "copy":  # before there is a chain, nobody can tell
-        alone.links["tail"]._places.configured.pop("head")
+        alone.directory("tail").configured.pop("head")
         stray = await alone.dial("tail", as_=copy)
         await until(lambda: linked(alone, "tail", "head", 7))
     alone.receivers["tail"].members["head"] = original.member
@@ -346,8 +344,8 @@ async def test_who_has_moved_to_where_chain_ini_has_it_is_no_copy(alone):
 async def test_who_only_wants_to_see_who_is_there_is_told_and_not_linked(alone):
     client = await alone.dial("tail")
     said = msgpack.encode(head(alone))
-    answer = await client.callRemote(link_module.Hello, identity=said, lane=b"look")
-    assert msgpack.decode(answer["identity"], type=link_module.Identity).member.id == "id-tail"
+    answer = await client.callRemote(Hello, identity=said, lane=b"look")
+    assert msgpack.decode(answer["identity"], type=Introduction).member.id == "id-tail"
     await until(lambda: client.closed)
     assert not linked(alone, "tail", "head")
 
@@ -359,7 +357,7 @@ async def test_a_link_that_was_displaced_by_somebody_who_leaves_is_made_again(ri
         rim.listen(position)
         rim.start(position, suspect_after=0.2)
     await until(lambda: linked(rim, "head", "tail") and linked(rim, "tail", "head"))
-    link = rim.links["tail"]._links["head", "chain"]
+    link = rim.link("tail", "head")
     await until(lambda: reactor.seconds() - link.heard > 0.2)
     rim.heard("tail").clear()
     second = head(rim, port=9, node_id="id-2", incarnation=7, suspect_after=0.2)
@@ -397,17 +395,18 @@ async def test_nobody_speaks_in_anothers_name(alone, logged):
 
 
 @pytest_twisted.ensureDeferred
-async def test_of_many_who_say_nothing_the_oldest_is_closed_and_nodes_get_in(alone, monkeypatch):
-    monkeypatch.setattr(links_module, "MOST_STRANGERS", 3)
+async def test_of_many_who_say_nothing_the_oldest_is_closed_and_nodes_get_in(rim):
+    rim.start_tail_alone(Tunables(most_strangers=3))
+    alone = rim
     silent = []
     for count in range(6):
         silent.append(await alone.dial("tail"))
-        await until(lambda count=count: len(alone.links["tail"]._strangers) == min(count + 1, 3))
+        await until(lambda count=count: len(alone.strangers("tail")) == min(count + 1, 3))
     await until(lambda: all(client.closed for client in silent[:3]))
     assert not any(client.closed for client in silent[3:])
     await alone.dial("tail", as_=head(alone))
     await until(lambda: linked(alone, "tail", "head"))
-    assert len(alone.links["tail"]._strangers) < 3
+    assert len(alone.strangers("tail")) < 3
 
 
 def newcomer(name):
@@ -417,7 +416,6 @@ def newcomer(name):
 
 @pytest_twisted.ensureDeferred
 async def test_positions_that_nobody_knows_are_few_and_forgotten_with_their_link(alone):
-    links = alone.links["tail"]
     clients = [await alone.dial("tail", as_=newcomer(f"new-{n}")) for n in range(4)]
     await until(lambda: all(linked(alone, "tail", f"new-{n}") for n in range(4)))
     with pytest.raises(RefusedHelloError, match="is at a position unknown here, as 4 others are"):
@@ -426,8 +424,8 @@ async def test_positions_that_nobody_knows_are_few_and_forgotten_with_their_link
     await until(lambda: linked(alone, "tail", "head"))
     clients[0].transport.abortConnection()
     await until(lambda: ("unlinked", "new-0") in alone.heard("tail"))
-    assert set(links._nodes) == {"head", "new-1", "new-2", "new-3"}
-    assert "new-0" not in links._announced
+    assert set(alone.directory("tail").dialled) == {"head", "new-1", "new-2", "new-3"}
+    assert "new-0" not in alone.directory("tail").announced
     await alone.dial("tail", as_=newcomer("new-4"))
     await until(lambda: linked(alone, "tail", "new-4"))
 
@@ -440,7 +438,7 @@ async def test_a_member_that_chain_ini_does_not_name_is_not_forgotten(alone):
     await until(lambda: linked(alone, "tail", "spare"))
     client.transport.abortConnection()
     await until(lambda: ("refused", "spare") in alone.heard("tail"))
-    assert "spare" in alone.links["tail"]._nodes
+    assert "spare" in alone.directory("tail").dialled
 
 
 @pytest_twisted.ensureDeferred
@@ -486,16 +484,16 @@ def test_complaints_are_bounded_whatever_hosts_there_are():
 @pytest_twisted.ensureDeferred
 async def test_of_two_that_are_welcome_in_the_same_moment_one_is_linked(alone, monkeypatch):
     welcome = []
-    introduce = link_module.Link._introduce
+    introduce = Link._introduce
 
     def hold(link):
         welcome.append(link)
 
-    monkeypatch.setattr(link_module.Link, "_introduce", hold)
+    monkeypatch.setattr(Link, "_introduce", hold)
     clients = [await alone.dial("tail", as_=head(alone)) for _ in range(2)]
     await until(lambda: len(welcome) == 2)
     for link in welcome:
         introduce(link)
     await until(lambda: clients[1].closed)
-    assert alone.links["tail"]._links["head", "chain"] is welcome[0]
+    assert alone.link("tail", "head") is welcome[0]
     assert ("unlinked", "head") not in alone.heard("tail")

@@ -12,7 +12,7 @@ from twisted.protocols import amp
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack, encode
 from chainchat.peers.boxes import boxed
-from chainchat.peers.link import PROTOCOL_VERSION, Hello, RefusedHelloError
+from chainchat.peers.hello import PROTOCOL_VERSION, Hello, RefusedHelloError
 from chainchat.peers.links import Links
 
 pytestmark = pytest.mark.reactor
@@ -118,7 +118,7 @@ async def test_the_connection_of_whoever_is_refused_is_closed(alone):
             Hello, identity=msgpack.encode(identity("head", chain="other")), lane=b"chain"
         )
     await until(lambda: client.closed)
-    assert alone.links["tail"]._all == set()
+    assert alone.table("tail").every == set()
 
 
 @pytest_twisted.ensureDeferred
@@ -135,6 +135,23 @@ async def test_an_error_that_says_nothing_ends_the_connection(rim, logged, logge
     assert [line for line in logged if "sent a box out of place: connection closed" in line]
     assert logged_failures == []
     await maybeDeferred(port.stopListening)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_hello_is_answered_once(rim, logged, logged_failures):
+    rim.listen("head")
+    elsewhere = Talkers()
+    port = rim.ports["tail"] = reactor.listenTCP(0, elsewhere, interface=HERE)
+    rim.settings["tail"] = rim.node("tail", port.getHost().port)
+    rim.start("head")
+    await until(lambda: elsewhere.made and elsewhere.made[0].data)
+    said = msgpack.encode(identity("tail", port=port.getHost().port))
+    answer = amp.AmpBox({b"_answer": b"1", b"identity": said}).serialize()
+    elsewhere.made[0].transport.write(answer + answer)
+    await until(lambda: elsewhere.made[0].closed)
+    assert linked(rim, "head", "tail")
+    assert [line for line in logged if "sent a box out of place: connection closed" in line]
+    assert logged_failures == []
 
 
 @pytest_twisted.ensureDeferred
@@ -162,7 +179,7 @@ async def test_the_one_that_was_refused_logs_why_and_dials_on(rim, logged):
     await until(lambda: [line for line in logged if "refuses this node" in line])
     [line] = [line for line in logged if "refuses this node" in line]
     assert line.endswith("refuses this node: tail: it has suspect-after 9.0, not 2.0")
-    redials = rim.links["head"]._redials  # the line comes before the end of the connection
+    redials = rim.dialling("head")._timers  # the line comes before the end of the connection
     await until(lambda: "tail" in redials and redials["tail"].active())
 
 

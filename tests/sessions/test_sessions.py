@@ -11,11 +11,12 @@ from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import GIVEN_UP, Accounts
-from chainchat.node.node import MAX_PENDING, PENDING_SHARE
+from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
 from chainchat.sessions.delivery import REMEMBERED_PUSHES, Reading
-from chainchat.sessions.handler import SAID_AT_ONCE, ServerInfo
+from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON
+from chainchat.sessions.requests import SAID_AT_ONCE
 from chainchat.sessions.session import (
     HEARD_AT_ONCE,
     HEARD_OF_PERSON,
@@ -615,7 +616,7 @@ def test_a_node_takes_no_more_sends_of_a_program_than_are_remembered(house):
     count = 3 * REMEMBERED_SENDS
     alice.sends(*(f"@{n} SEND {n} * :x" for n in range(1, count + 1)))
     house.holds_the_chain_still()
-    assert MAX_PENDING <= house.node.pending <= REMEMBERED_SENDS
+    assert USUAL_PENDING.requests <= house.node.pending <= REMEMBERED_SENDS
     replies = alice.reads()
     assert [reply.split()[:2] for reply in replies] == [["+OK", f"@{n + 1}"] for n in range(count)]
 
@@ -624,12 +625,12 @@ def test_many_programs_together_take_no_more_room_than_one_and_a_little_for_each
     programs = [house.program(f"bot{n}") for n in range(8)]
     for program in programs:
         program.reads()
-        program.sends(*(f"@{n} SEND {n} * :x" for n in range(1, 2 * MAX_PENDING)))
+        program.sends(*(f"@{n} SEND {n} * :x" for n in range(1, 2 * USUAL_PENDING.requests)))
     house.holds_the_chain_still()
-    assert house.node.pending <= MAX_PENDING + PENDING_SHARE * len(programs)
+    assert house.node.pending <= USUAL_PENDING.requests + USUAL_PENDING.share * len(programs)
     for program in programs:
         assert len([line for line in program.reads_in_time() if line.startswith("+OK")]) == (
-            2 * MAX_PENDING - 1
+            2 * USUAL_PENDING.requests - 1
         )
 
 
@@ -825,22 +826,22 @@ def test_a_long_answer_is_read_no_faster_than_it_is_taken(house, pair):
 
 def test_with_too_much_on_its_way_who_has_most_of_it_is_held_and_goes_on_later(house, pair):
     alice, bob = pair
-    for _ in range(MAX_PENDING):
+    for _ in range(USUAL_PENDING.requests):
         house.node.submit(Nothing())
-    alice.sends(*["x" * 1_000] * (PENDING_SHARE + 50))
+    alice.sends(*["x" * 1_000] * (USUAL_PENDING.share + 50))
     house.holds_the_chain_still()
     bob.sends("hi")
     house.holds_the_chain_still()
     assert (alice.session.busy, alice.connection.held, bob.connection.held) == (True, True, False)
     answers = [line for line in alice.reads() if line.startswith("+OK")]
-    assert len(answers) == PENDING_SHARE + 50
+    assert len(answers) == USUAL_PENDING.share + 50
     # Who has few on their way is heard, though another has more than there is room for.
-    assert "+OK " + str(MAX_PENDING + 4 + HEARD_OF_PERSON + HEARD_AT_ONCE) in bob.reads()
+    assert "+OK " + str(USUAL_PENDING.requests + 4 + HEARD_OF_PERSON + HEARD_AT_ONCE) in bob.reads()
     assert (alice.connection.held, bob.connection.held) == (False, False)
 
 
 def test_a_line_that_was_held_is_answered_though_nothing_else_happens(house, pair):
-    for _ in range(MAX_PENDING):
+    for _ in range(USUAL_PENDING.requests):
         house.node.submit(Nothing())
     assert len(pair[0].says("/chain")) == 2
 

@@ -1,21 +1,33 @@
-"""Replays one seed with a readable trace."""
+"""Replays one seed with a readable trace, or finds one that catches a planted bug."""
 
 import argparse
 from contextlib import nullcontext
 from functools import partial
 
+from tests.simulation.catching import first_catch
 from tests.simulation.crowds import run_crowd
 from tests.simulation.histories import run_two_histories
 from tests.simulation.planted import PLANTED, planted
 from tests.simulation.scenario import run
 
 parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-parser.add_argument("seed", type=int)
+parser.add_argument("seed", type=int, nargs="?", help="without it: find one that catches BUG")
 parser.add_argument("--planted", metavar="BUG", choices=PLANTED, help="with this bug planted")
 parser.add_argument("--crowd", action="store_true", help="with a crowd of clients")
 parser.add_argument("--histories", action="store_true", help="with two chains that part")
 parser.add_argument("--files", action="store_true", help="on the product's own disks")
 arguments = parser.parse_args()
+if arguments.seed is None:
+    if not arguments.planted:
+        parser.error("name a seed, or a bug with --planted")
+    catch = first_catch(arguments.planted)
+    if catch is None:
+        parser.exit(1, "no seed catches it\n")
+    seed, error, option = catch
+    print(f"seed {seed}: {error}")
+    replay = f"{parser.prog} {seed} {option} --planted {arguments.planted}".replace("  ", " ")
+    print(f"replay: {replay}")
+    parser.exit()
 kinds = {
     "crowd": run_crowd,
     "histories": run_two_histories,

@@ -223,10 +223,10 @@ def read_in_time(read: Read, ids: Sequence[int]) -> tuple[bool, str]:
     """
     newest = read.shown[-1] if read.shown else 0
     if newest < read.told_before:
-        return False, f"a read missed {read.told_before}"
+        return False, f"a read{read.about} missed {read.told_before}"
     until = bisect_right(ids, newest)
     expected = list(ids[max(0, until - READ_MESSAGES) : until])
-    return read.shown == expected, f"a read showed {read.shown} instead of {expected}"
+    return read.shown == expected, f"a read{read.about} showed {read.shown} instead of {expected}"
 
 
 def _text(entry: Entry, seq: int) -> str | None:

@@ -29,10 +29,12 @@ class Read:
     Attributes:
         told_before: the newest id that anybody had been told of when it began.
         shown: the ids that it showed.
+        about: whose it was, where and when, for whoever looks for it in a trace.
     """
 
     told_before: int
     shown: list[int]
+    about: str = ""
 
 
 @dataclass
@@ -249,13 +251,15 @@ class Client:
     def _read(self) -> None:
         assert self._node is not None
         node, before, ids = self._node, self._records.newest_told, list[int]()
+        asked = self._world.clock.now
 
         def shown(page: Page) -> None:
             ids.extend(message.id for message in page.messages)
             if page.more is not None:
                 node.ask(page.more, self._heard(node, shown))
                 return
-            self._records.reads.append(Read(before, ids))
+            about = f" at {node.me.position}, {asked:.4f} s to {self._world.clock.now:.4f} s,"
+            self._records.reads.append(Read(before, ids, about))
             self._records.told(max(ids, default=0))
 
         node.ask(Recent(self._account, READ_MESSAGES), self._heard(node, shown))

@@ -1,8 +1,8 @@
 """What must hold of configurations and votes, on every disk and at any moment."""
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Abort, Message, Vote
+from chainchat.chain.record import Record
 from chainchat.node.node import Node
 from tests.simulation.checks import Checks, require
 from tests.simulation.world import Host, World

@@ -11,8 +11,9 @@ from itertools import pairwise
 from unittest.mock import patch
 
 from chainchat.chain.limits import Limits
-from chainchat.chain.membership.record import Record
+from chainchat.chain.record import Record
 from chainchat.node.budget import Pace
+from chainchat.node.pending import PendingLimits
 from tests.simulation.checks import Checks, require
 from tests.simulation.clients import Client, Records
 from tests.simulation.configurations import ConfigurationChecks
@@ -41,10 +42,7 @@ SLOWNESS = 3.0
 """So many times slower than the others are some of the machines."""
 
 SMALLER = {
-    "chainchat.node.node.MAX_PENDING": 200,
-    "chainchat.node.node.PENDING_SHARE": 4,
-    "chainchat.node.node.MOST_PENDING": 400,
-    "chainchat.sessions.handler.SAID_AT_ONCE": 4,
+    "chainchat.sessions.requests.SAID_AT_ONCE": 4,
     "chainchat.sessions.session.SAID_AT_ONCE": 4,
 }
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
@@ -243,6 +241,7 @@ def _run(seed: int, trace: Callable[[str], None] | None) -> Summary:
         trace=trace,
         priced=True,
         limits=Limits(apply_octets=1_000),
+        pending_limits=PendingLimits(requests=200, share=4, most=400),
         pace=Pace((10_000, 100)[seed // 4 % 2], records_at_once=4),
     )
     crowd = Crowd(world)

@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 
 from msgspec import msgpack
 
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry
+from chainchat.chain.record import Record
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage
 

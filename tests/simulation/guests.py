@@ -10,7 +10,7 @@ from functools import partial
 from chainchat.chat.lines import Line
 from chainchat.chat.requests import Say
 from chainchat.node.node import Node
-from chainchat.sessions.handler import ServerInfo
+from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from tests.simulation import work

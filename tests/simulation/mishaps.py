@@ -60,14 +60,17 @@ class Mishaps:
         backup = self._backups.get(host.position)
         if backup is None or host.newest_disk is not None or not self._may_restore(host, backup):
             return
-        self._world.note(f"{host.position} gets a backup of {backup.record}")
+        self._world.note(
+            f"{host.position} gets a backup of {backup.record and backup.record.configuration}"
+        )
         host.newest_disk, host.disk = host.disk, backup.copy(host.disk)
 
     def set_back(self, host: Host) -> None:
         """The same, whatever it does: what the newest data have may be nowhere else."""
         backup = self._backups.get(host.position)
         if backup is not None and host.newest_disk is None:
-            self._world.note(f"{host.position} is set back to {backup.record}")
+            assert backup.record is not None
+            self._world.note(f"{host.position} is set back to {backup.record.configuration}")
             host.newest_disk, host.disk = host.disk, backup.copy(host.disk)
 
     def _others_keep_everything(self, host: Host, end: EntryId) -> bool:

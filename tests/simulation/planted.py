@@ -5,7 +5,7 @@ constructor of its own: what those take may change, and then it would be a bug o
 the log and the chat are in ``planted_log``, those in what tails answer and lend in
 ``planted_reads``, those in the storage in ``planted_storage``. Those in membership are here. Bugs
 of replication are bad copies of classes of ``chain``, never of the node that carries out effects.
-There is at least one for each row of the table in ``docs/architecture.md`` that says what a rule is
+There is at least one for each row of the table in ``docs/membership.md`` that says what a rule is
 for.
 """
 
@@ -16,25 +16,24 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Configuration
+from chainchat.chain.configuration import Configuration, Life
 from chainchat.chain.effects import Send
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.changes import Change, change, may_shrink
 from chainchat.chain.membership.clocks import Clocks
-from chainchat.chain.membership.evidence import Evidence, Life
+from chainchat.chain.membership.evidence import Evidence
 from chainchat.chain.membership.membership import Copy, Membership
 from chainchat.chain.membership.proposals import present_lives
-from chainchat.chain.membership.record import Status
 from chainchat.chain.messages import Abort, Ping, Vote
 from chainchat.chain.reads import Reads
+from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import Slice
 from chainchat.storage.sqlite import SQLiteStorage
 from chainchat.storage.wal import WriteAheadLog
-from tests.simulation import planted_log, planted_reads, planted_storage, stories
-from tests.simulation.stage import Story
+from tests.simulation import planted_log, planted_reads, planted_storage
 
 
 class BelievesStaleProofs(Evidence):
@@ -123,7 +122,8 @@ class ResumesWithoutOne(Membership):
     """Two of three resume the chain, and do not wait for the third."""
 
     also = {
-        "chainchat.chain.membership.membership.change": resumes_with_two,
+        f"chainchat.chain.membership.{part}.change": resumes_with_two
+        for part in ("state", "voting", "proposing")
     }
 
     def _resumed(self, now: float) -> Configuration | None:
@@ -430,7 +430,7 @@ HISTORIES = "histories"
 FILES = "files"
 """In place of a story: it takes runs on the product's own disks."""
 
-PLANTED: dict[str, tuple[Any, Story | str | None]] = {
+PLANTED: dict[str, tuple[Any, str | None]] = {
     bug.__name__: (bug, story)
     for bug, story in (
         (planted_log.AcknowledgesBeforePersisting, None),
@@ -444,7 +444,7 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (planted_log.RemembersAllPrograms, None),
         (planted_log.KeepsSessionsOfTheDead, None),
         (planted_log.DropsEarlyMessages, None),
-        (planted_log.CopiesOnTopOfWhatItTook, stories.taken_and_locked),
+        (planted_log.CopiesOnTopOfWhatItTook, "taken-and-locked"),
         (planted_log.NeverTellsHolding, None),
         (planted_log.ActsOnAnyEpoch, None),
         (planted_log.LosesMarks, None),
@@ -460,50 +460,50 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
         (planted_storage.leaves_side_files_without_names, FILES),
         (planted_storage.copies_inside_commits, FILES),
         (BelievesStaleProofs, None),
-        (CountsFromTheAnswer, stories.second_thoughts),
-        (ForgetsWhomItTriedToExclude, stories.second_thoughts),
-        (ForgetsItsOwnTries, stories.second_thoughts),
-        (VotesOnHearsay, stories.hearsay),
-        (ForgetsVotes, stories.forgotten_vote),
-        (NeverWedges, stories.gone_on_alone),
-        (TakesAnyLifeForTheMember, stories.all_die),
-        (ResumesWithoutOne, stories.gone_on_alone),
-        (ResumesWithoutCopying, stories.all_die),
-        (CountsVotesOfThoseThatLack, stories.two_lost_ends),
+        (CountsFromTheAnswer, "second-thoughts"),
+        (ForgetsWhomItTriedToExclude, "second-thoughts"),
+        (ForgetsItsOwnTries, "second-thoughts"),
+        (VotesOnHearsay, "hearsay"),
+        (ForgetsVotes, "forgotten-vote"),
+        (NeverWedges, "gone-on-alone"),
+        (TakesAnyLifeForTheMember, "all-die"),
+        (ResumesWithoutOne, "gone-on-alone"),
+        (ResumesWithoutCopying, "all-die"),
+        (CountsVotesOfThoseThatLack, "two-lost-ends"),
         (ResumesWithoutActiveVotes, None),
-        (CopiesPastItsPredecessor, stories.resume_given_up),
-        (BlamesOthersForItsPauses, stories.all_stand_still),
-        (BelievesItsOwnClocks, stories.frozen),
-        (HearsNoClocks, stories.frozen_and_called),
+        (CopiesPastItsPredecessor, "resume-given-up"),
+        (BlamesOthersForItsPauses, "all-stand-still"),
+        (BelievesItsOwnClocks, "frozen"),
+        (HearsNoClocks, "frozen-and-called"),
         (StampsItsOwnTime, None),
-        (ProvesDeathsAllTheSame, stories.frozen_unawares),
+        (ProvesDeathsAllTheSame, "frozen-unawares"),
         (ReadsByTheLeaseAllTheSame, None),
-        (BelievesRefusalsAnywhere, stories.wall),
-        (BelievesWhatIsSaid, stories.forged_hello),
-        (TakesCopiesForMembers, stories.copied_disk),
-        (BelievesCopiesOfProposers, stories.copied_proposer),
-        (TakesAnyDiskForTheNewest, stories.older_disk),
+        (BelievesRefusalsAnywhere, "wall"),
+        (BelievesWhatIsSaid, "forged-hello"),
+        (TakesCopiesForMembers, "copied-disk"),
+        (BelievesCopiesOfProposers, "copied-proposer"),
+        (TakesAnyDiskForTheNewest, "restored-backup"),
         (WorksWhileItVotes, None),
         (WorksWhileItLetsLearnersIn, None),
-        (NeverWithdraws, stories.two_learners),
+        (NeverWithdraws, "two-learners"),
         (LetsLearnersInTooEarly, None),
-        (VotesTwice, stories.two_askers),
+        (VotesTwice, "two-askers"),
         (DecidesWithoutVotes, None),
-        (KeepsItsProposalWhenItVotes, stories.kept_proposal),
-        (DropsVotesOfDeadProposers, stories.two_askers),
+        (KeepsItsProposalWhenItVotes, "kept-proposal"),
+        (DropsVotesOfDeadProposers, "two-askers"),
         (AdoptsWhenItVotes, None),
         (WorksWithoutLease, None),
         (planted_reads.ReadsWithoutLease, None),
-        (planted_reads.LendsWithoutLease, stories.late_lender),
-        (planted_reads.LendsBeforeItsEpochHasBegun, stories.late_lender),
+        (planted_reads.LendsWithoutLease, "late-lender"),
+        (planted_reads.LendsBeforeItsEpochHasBegun, "late-lender"),
         (planted_reads.PassesBarriersAtOnce, None),
-        (planted_reads.LendsToAnybodyBeforeAResume, stories.learner_and_resume),
-        (planted_reads.TakesAnyLogForWhole, stories.last_word),
+        (planted_reads.LendsToAnybodyBeforeAResume, "learner-and-resume"),
+        (planted_reads.TakesAnyLogForWhole, "last-word"),
         (planted_reads.AnswersBeforeApplying, CROWD),
         (DoesEverythingAtOnce, CROWD),
         (NeverAborts, None),
-        (ProvesNothing, stories.last_of_three),
-        (WaitsForDeadProposers, stories.last_of_three),
+        (ProvesNothing, "last-of-three"),
+        (WaitsForDeadProposers, "last-of-three"),
         (half_is_enough, None),
     )
 }
@@ -511,8 +511,8 @@ PLANTED: dict[str, tuple[Any, Story | str | None]] = {
 
 PLACES = {
     Engine: "chainchat.node.node.Engine",
-    Clocks: "chainchat.chain.membership.membership.Clocks",
-    Evidence: "chainchat.chain.membership.membership.Evidence",
+    Clocks: "chainchat.chain.membership.state.Clocks",
+    Evidence: "chainchat.chain.membership.state.Evidence",
     Membership: "chainchat.chain.engine.Membership",
     Reads: "chainchat.chain.engine.Reads",
     Replica: "chainchat.chain.engine.Replica",

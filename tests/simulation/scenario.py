@@ -16,14 +16,8 @@ from tests.simulation.meddler import Meddler
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.network import DELAY
 from tests.simulation.sqlite_disk import Cabinet, cabinet
-from tests.simulation.stage import Stage, Story
-from tests.simulation.stories import (
-    AT_THE_FOUNDING,
-    PERHAPS_WITHOUT_PROOFS,
-    STORIES,
-    WITH_A_SPARE,
-    WITHOUT_PROOFS,
-)
+from tests.simulation.stage import Stage
+from tests.simulation.stories import STORIES
 from tests.simulation.world import TracedNode, World
 
 TROUBLE = 6.0
@@ -50,7 +44,7 @@ CLIENTS_OF_ACCOUNT = 2
 FILES_EACH = 11
 """One in so many runs is on the product's own disks, which takes twice as long."""
 
-OPENINGS: tuple[Story | str, ...] = ("chance", "meddler", *STORIES, "chance", "meddler")
+OPENINGS = ("chance", "meddler", *STORIES, "chance", "meddler")
 """Where trouble comes from at first, by the seed."""
 
 
@@ -69,7 +63,7 @@ def founding(seed: int) -> tuple[str, ...]:
     return ("head", "middle", "tail")[: (3, 3, 3, 3, 3, 3, 2, 1)[seed % 8]]
 
 
-def opening(seed: int) -> Story | str:
+def opening(seed: int) -> str:
     """What the trouble of a run begins with: a story, if three can play one, or chance alone."""
     # What else a seed decides repeats after 40; each of that is to meet each of these.
     begins_with = OPENINGS[(seed + seed // 40) % len(OPENINGS)]
@@ -78,10 +72,10 @@ def opening(seed: int) -> Story | str:
 
 def refusal_is_death(seed: int) -> bool:
     """Whether a refused connection proves a death in this run."""
-    begins_with = opening(seed)
-    if isinstance(begins_with, str) or begins_with in PERHAPS_WITHOUT_PROOFS:
+    story = STORIES.get(opening(seed))
+    if story is None or story.refusals == "may prove nothing":
         return seed // 3 % 4 != 0
-    return begins_with not in WITHOUT_PROOFS
+    return story.refusals == "prove"
 
 
 def on_files(seed: int) -> bool:
@@ -123,8 +117,9 @@ def _run(
     watch_votes: bool,
 ) -> Summary:
     # What else a seed decides repeats after 40. A story says itself when somebody has to be back.
-    free = FREE_DEPARTURES[seed // 8 % 4 if isinstance(opening(seed), str) else 0]
-    spares = ("spare",) if seed % 5 == 4 or opening(seed) in WITH_A_SPARE else ()
+    free = FREE_DEPARTURES[seed // 8 % 4 if opening(seed) not in STORIES else 0]
+    story = STORIES.get(opening(seed))
+    spares = ("spare",) if seed % 5 == 4 or (story is not None and story.spares) else ()
     world = World(
         seed,
         founding(seed),
@@ -163,11 +158,12 @@ def _run(
     return Summary(epoch, len(records.acknowledged), len(records.reads), world.events)
 
 
-def _trouble(world: World, mishaps: Mishaps, begins_with: Story | str) -> None:
+def _trouble(world: World, mishaps: Mishaps, begins_with: str) -> None:
     """What goes wrong at random, perhaps after a story."""
     end = TROUBLE
-    if not isinstance(begins_with, str):
-        stage = Stage(world, mishaps, begins_with, at_once=begins_with in AT_THE_FOUNDING)
+    story = STORIES.get(begins_with)
+    if story is not None:
+        stage = Stage(world, mishaps, story, at_once=story.at_once)
         while stage.over is None:
             world.run(world.clock.now + 0.1)
         end = stage.over + AFTERMATH

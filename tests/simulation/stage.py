@@ -6,11 +6,12 @@ one direction of a connection, kills, pauses.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Protocol
 
 from msgspec.structs import replace
 
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Message
+from chainchat.chain.record import Record
 from tests.simulation.checks import require
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.world import SUSPECT_AFTER, Host, World
@@ -61,12 +62,29 @@ class GoOn:
     within: float
 
 
-Awaited = Sends | Votes | Adopts | GoOn
+@dataclass(frozen=True)
+class Fact:
+    """Waits until something holds."""
+
+    holds: Callable[[], bool]
+    within: float = 2 * SUSPECT_AFTER
+
+
+Awaited = Sends | Votes | Adopts | GoOn | Fact
 
 Plot = Generator[float | Awaited, bool, None]
 """Yields how many seconds it waits, or for what, and is sent whether that came in time."""
 
-Story = Callable[["Stage"], Plot]
+
+class Story(Protocol):
+    """What a stage plays."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def __call__(self, stage: "Stage") -> Plot:
+        """Play it there."""
 
 
 class Stage:
@@ -117,7 +135,7 @@ class Stage:
         self.members = members
         self.head, self.middle, self.tail = members
         self.spares = [p for p in self._world.positions if p not in members]
-        self._world.note(f"the story begins: {self._story.__name__}")
+        self._world.note(f"the story begins: {self._story.name}")
         self._plot = self._story(self)
 
     @property
@@ -171,17 +189,23 @@ class Stage:
     def _look(self) -> None:
         match self._awaited:
             case GoOn() as go_on:
-                if all(self._goes_on(position, go_on.without) for position in go_on.these):
-                    self._came()
-                else:
-                    self._world.later(LOOK, self._look)
+                self._look_at(all(self._goes_on(position, go_on) for position in go_on.these))
+            case Fact() as fact:
+                self._look_at(fact.holds())
 
-    def _goes_on(self, position: str, without: tuple[str, ...]) -> bool:
+    def _look_at(self, fact: bool) -> None:
+        if fact:
+            self._came()
+        else:
+            self._world.later(LOOK, self._look)
+
+    def _goes_on(self, position: str, awaited: GoOn) -> bool:
         host = self._world.hosts[position]
         node = host.node
         if node is None or not node.taking_part:
             return False
-        if not set(without).isdisjoint(node.configuration.positions):
+        members = set(node.configuration.positions)
+        if not members.issuperset(awaited.these) or not members.isdisjoint(awaited.without):
             return False
         applied = host.disk.id_of(node.state.applied)
         return applied is not None and applied.epoch == node.configuration.epoch
@@ -189,6 +213,43 @@ class Stage:
     def _came(self) -> None:
         self._awaited = None
         self._world.later(0.0, self._next, self._scene, True)
+
+    # --- what only a story that is played by itself shows
+
+    def begins(self, line: int) -> None:
+        """A line of the story begins."""
+
+    def until_it_begins(self) -> Plot:
+        """Wait, if this is to begin some time after the chain is there: here it has begun."""
+        yield from ()
+
+    def say_that(self, text: str) -> None:
+        """A word to whoever reads the trace."""
+        self._world.note(text)
+
+    def found(self) -> None:
+        """Start the founders: here somebody else does."""
+
+    def is_serving(self) -> bool:
+        """Whether the chain is there: here the story begins no sooner."""
+        return True
+
+    def say(self, person: str, text: str, at: str) -> None:
+        """Somebody says something: here others talk all the time."""
+
+    def read(self, person: str, at: str) -> None:
+        """Somebody reads the newest messages: here others do all the time."""
+
+    def is_answered(self, person: str) -> bool:
+        """Whether somebody knows how the last request came out."""
+        return person != ""
+
+    def show(self) -> None:
+        """What each node holds."""
+
+    def force_alone(self, position: str) -> None:
+        """It goes on alone, by an operator's word. Too much for a run in which all may happen."""
+        raise NotImplementedError(position)
 
     # --- what it can do
 
@@ -224,6 +285,11 @@ class Stage:
         """They hear each other again."""
         self.let(one, other)
         self.let(other, one)
+
+    def heal(self) -> None:
+        """Everybody hears everybody."""
+        self._world.note("the network heals")
+        self._world.network.unblock()
 
     def part(self, one: str, other: str) -> None:
         """Their connection breaks; they make another one."""

@@ -11,23 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from chainchat.chain.replica import DivergenceError
-from chainchat.node.state_machine import StateMismatchError
-from tests.simulation.checks import InvariantError
+from tests.simulation.catching import CROWDS, TWO_HISTORIES, first_catch
 from tests.simulation.crowds import run_crowd
 from tests.simulation.histories import run_two_histories
-from tests.simulation.planted import CROWD, FILES, HISTORIES, PLANTED, planted
-from tests.simulation.scenario import Summary, opening, run
+from tests.simulation.planted import PLANTED
+from tests.simulation.scenario import Summary, run
 from tests.simulation.world import EVENTS
 
 ROOT = Path(__file__).parents[2]
 STANDING_SEEDS = 3_000
-CROWDS = 20
-TWO_HISTORIES = 100
-SEEDS_TO_CATCH = 1_000
-
-CAUGHT = (InvariantError, DivergenceError, StateMismatchError)
-"""What a planted bug is caught by; any other error is one of the bug itself, which is outdated."""
 
 
 def _run(seed: int) -> Summary | str:
@@ -54,38 +46,6 @@ def _run_two_histories(seed: int) -> Summary | str:
         return (
             f"histories {seed}: {error!r} (replay: python -m tests.simulation {seed} --histories)"
         )
-
-
-def _first_catch(name: str) -> tuple[int, str] | None:
-    """The first seed whose run fails with the bug planted; those with its story are tried first."""
-    _, story = PLANTED[name]
-    if story == CROWD:
-        return _first_catch_of(run_crowd, CROWDS, name)
-    if story == HISTORIES:
-        return _first_catch_of(run_two_histories, TWO_HISTORIES, name)
-    if story == FILES:
-        return _first_catch_of(partial(run, files=True), SEEDS_TO_CATCH, name)
-    seeds = sorted(range(SEEDS_TO_CATCH), key=lambda seed: opening(seed) is not story)
-    with planted(name):
-        for seed in seeds if story else range(SEEDS_TO_CATCH):
-            try:
-                # Bugs are to be caught by the harm that they do, not by a vote that is forgotten.
-                run(seed, watch_votes=name == "ForgetsVotes")
-            except CAUGHT as error:
-                return seed, f"{type(error).__name__}: {error}"
-    return None
-
-
-def _first_catch_of(
-    run_seed: Callable[[int], Summary], seeds: int, name: str
-) -> tuple[int, str] | None:
-    with planted(name):
-        for seed in range(seeds):
-            try:
-                run_seed(seed)
-            except CAUGHT as error:
-                return seed, f"{type(error).__name__}: {error}"
-    return None
 
 
 def test_every_seed_holds_every_invariant(pytestconfig, capsys):
@@ -125,7 +85,7 @@ def test_two_histories_never_pass_for_one(pytestconfig):
 
 def test_every_planted_bug_is_caught(capsys):
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        caught = dict(zip(PLANTED, pool.map(_first_catch, PLANTED), strict=True))
+        caught = dict(zip(PLANTED, pool.map(first_catch, PLANTED), strict=True))
     with capsys.disabled():
         for name, catch in caught.items():
             how = f"seed {catch[0]}: {catch[1][:110]}" if catch else "not caught"

@@ -2,7 +2,7 @@
 
 A world is made from a seed; the same seed makes the same run. Nodes are the product's ``Node``
 with the product's replica, membership and chat state; only the clock, the network and the disk are
-of this package. What goes wrong is in ``faults``, ``meddler`` and ``stories``.
+of this package. What goes wrong is in ``faults``, ``meddler`` and the stories.
 """
 
 import random
@@ -14,8 +14,8 @@ from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.effects import Effect, Persist
-from chainchat.chain.membership.record import Record
 from chainchat.chain.messages import Entry, Message
+from chainchat.chain.record import Record
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
@@ -192,6 +192,7 @@ class World:
         refusal_is_death: bool = True,
         new_disk: Callable[[Any], Disk] = MemoryDisk,
         hidden: str = "",
+        chance: random.Random | None = None,
         **options: Any,
     ) -> None:
         """A world in which nothing runs yet.
@@ -206,9 +207,10 @@ class World:
             refusal_is_death: as in ``chain.ini``.
             new_disk: makes an empty disk, for a machine.
             hidden: what is left out of the trace, because it is not the same in each replay.
+            chance: decides in place of the seed.
             options: further arguments of each node.
         """
-        self.random = random.Random(seed)
+        self.random = chance or random.Random(seed)
         self.clock = WorldClock()
         self.network = Network(self)
         self.founding = tuple(founding)

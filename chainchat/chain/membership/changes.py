@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from enum import Enum
 from itertools import combinations
 
-from chainchat.chain.configuration import MAX_MEMBERS, Configuration
-from chainchat.chain.membership.evidence import Life
+from chainchat.chain.configuration import MAX_MEMBERS, Configuration, Life
 
 
 class Change(Enum):

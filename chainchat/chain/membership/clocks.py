@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from chainchat.chain.membership.evidence import Life
+from chainchat.chain.configuration import Life
 from chainchat.chain.messages import ClockReading
 
 DRIFT = 0.14

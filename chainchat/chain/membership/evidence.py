@@ -10,10 +10,8 @@ so recently that the other cannot have taken it for silent yet.
 
 from msgspec import Struct
 
+from chainchat.chain.configuration import Life
 from chainchat.chain.timing import Timing
-
-Life = tuple[str, int]
-"""(node id, incarnation)."""
 
 
 class Known(Struct):

@@ -7,8 +7,7 @@ of its own; and a member's later life is only who answers where the member is.
 
 from collections.abc import Mapping
 
-from chainchat.chain.configuration import Address, Member
-from chainchat.chain.membership.evidence import Life
+from chainchat.chain.configuration import Address, Life, Member
 
 MOST_ADDRESSES = 8
 """Addresses of one position that are remembered: it is dialled at two or three."""

@@ -7,27 +7,23 @@ reads what it has written. What the node knows by itself may be answered out of 
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Protocol
 from zlib import crc32
 
 from msgspec import Struct, field
 
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
-from chainchat.chat.accounts import MAX_ACCOUNTS, Account
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
 from chainchat.chat.modes import AFTER_HELLO
-from chainchat.chat.modes.mode import Mode
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
 from chainchat.chat.state import Accepted, Refused, Result
-from chainchat.node.readiness import nearly_full
+from chainchat.node.status import nearly_full
+from chainchat.sessions.explanations import described, explanation, name_held
+from chainchat.sessions.interfaces import Client, ServerInfo
 from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
-
-SILENT_SECONDS = 5
-"""A connection that has been heard since is not called silent."""
 
 SAID_AT_ONCE = 512
 """Messages of one client in one command at most."""
@@ -54,22 +50,6 @@ ANSWERED_HERE = (requests.Chain, requests.Help, requests.Ping)
 """What a node answers from what it knows itself, whatever the chain does."""
 
 
-class ServerInfo(Struct, frozen=True):
-    """What every session of a node has in common.
-
-    Attributes:
-        chain: the chain's name.
-        max_line: octets of a client's line.
-        addresses: ``host:port`` of every node for clients, by position.
-        new_token: makes a session's token.
-    """
-
-    chain: str
-    max_line: int
-    addresses: dict[str, str]
-    new_token: Callable[[], str]
-
-
 class Batch(Struct):
     """What one client says in one piece, on its way into one command.
 
@@ -82,40 +62,6 @@ class Batch(Struct):
     tags: list[str] = field(default_factory=list)
     sayings: list[commands.Saying] = field(default_factory=list)
     octets: int = 0
-
-
-class Client(Protocol):
-    """What the handler needs of the session whose requests it carries out.
-
-    Attributes:
-        id: the session's id, empty before the login.
-        account: number of the account that it holds.
-        name: of the account.
-        mode: the mode.
-        notices: whether it is told who comes and goes.
-    """
-
-    id: str
-    account: int
-    name: str
-    mode: Mode
-    notices: bool
-
-    @property
-    def seen(self) -> int:
-        """A person's read mark; 0 for a program, which moves its own."""
-
-    def say(self, lines: Sequence[str]) -> None:
-        """Write lines at the end of the turn."""
-
-    def attach(self, account: Account, after: int, *, quiet: bool) -> None:
-        """The login was done: the session holds this account, delivery begins after a message."""
-
-    def close(self) -> None:
-        """Close the connection at the end of the turn, when everything is written."""
-
-    def when_writable(self, go_on: Callable[[], None]) -> None:
-        """Call it when it is the client's turn, and it has taken most of what was written."""
 
 
 class Handler:
@@ -197,10 +143,10 @@ class Handler:
 
     def unconfirmed(self) -> list[str]:
         """What was asked for and nobody has confirmed yet, in order: ``said: …`` or ``done: …``."""
-        return [what for command in self.replies.unconfirmed for what in _described(command)]
+        return [what for command in self.replies.unconfirmed for what in described(command)]
 
     def _refused(self, tag: str, refused: Refused) -> str:
-        text = _explanation(refused.code, refused.about)
+        text = explanation(refused.code, refused.about)
         return self._client.mode.refused(tag, refused.code, text, again=refused.again)
 
     def _submit(
@@ -307,20 +253,7 @@ class Handler:
 
     def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
         """A name is taken; ``silent``: for how many seconds its connection is, if that is known."""
-        taken = f"the name {refused.about} is in use"
-        if silent is None:
-            text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
-        elif silent < SILENT_SECONDS:
-            text = (
-                f"{taken}, by a connection that was heard {silent} s ago: if its machine is gone, "
-                "try again in 10 s; if it only hangs, end it there"
-            )
-        else:
-            text = (
-                f"{taken}, by a connection that has been silent for {silent} s: it is free within "
-                "10 s if nothing answers there; try again then"
-            )
-        text += ", or log in with another"
+        text = name_held(refused.about, silent)
         return self._client.mode.refused(tag, refused.code, text)
 
     def _logged_in(
@@ -427,7 +360,7 @@ class Handler:
         account = self._node.state.account_named(name)
         if not request.confirmed:
             if account is None:
-                raise RefusedError(Code.NO_SUCH_ACCOUNT, _explanation(Code.NO_SUCH_ACCOUNT, name))
+                raise RefusedError(Code.NO_SUCH_ACCOUNT, explanation(Code.NO_SUCH_ACCOUNT, name))
             raise RefusedError(
                 Code.CONFIRM_DELETION,
                 f"this deletes {account.name} and all that waits for it: "
@@ -463,7 +396,7 @@ class Handler:
             self.replies.add(reply, *lines)
             more = page.more
             if page.refused is not None:
-                text = _explanation(page.refused, "")
+                text = explanation(page.refused, "")
                 self.replies.complete(reply, mode.refused(tag, page.refused, text))
             elif more is not None:
                 self._node.ask(more, show)
@@ -478,59 +411,6 @@ def _counted(count: int, query: Query) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _described(command: AnyCommand) -> list[str]:
-    """What nobody has confirmed, for the one who asked for it."""
-    match command:
-        case commands.Say():
-            return [f"said: {_addressed(saying)}" for saying in command.sayings]
-        case commands.Delete():
-            return [f"done: /delete {command.name}"]
-        case commands.Login() | commands.Resume():
-            return [f"done: the login as {command.name}"]
-    return ["done"]
-
-
-def _addressed(saying: commands.Saying) -> str:
-    return saying.text if saying.to == EVERYBODY else f">> {saying.to}: {saying.text}"
-
-
 def _hashed(text: str) -> bytes:
     """SHA-256; empty for an empty text."""
     return hashlib.sha256(text.encode()).digest() if text else b""
-
-
-def _explanation(code: Code, about: str) -> str:
-    """What a refusal of the chain or of its tail means, and what to do."""
-    match code:
-        case Code.NAME_IN_USE:
-            return f"the name {about} is in use; log in with another, or try again later"
-        case Code.TOO_MANY_ACCOUNTS:
-            return (
-                f"no account {about} was made: there are {MAX_ACCOUNTS:,}, as many as can be; "
-                "log in with a name that has one, or try again when one is deleted"
-            )
-        case Code.NO_SUCH_ACCOUNT:
-            return f"there is no account {about}; the list of accounts has the names"
-        case Code.BAD_TOKEN:
-            return f"this token does not resume {about}; log in"
-        case Code.NUMBER_REUSED:
-            return "this number was used for another message; nothing was sent"
-        case Code.NUMBER_FORGOTTEN:
-            return (
-                "this number is too old to be remembered: it may have been sent before, and is "
-                "not sent now; SINCE shows what was, LOGIN tells the next number"
-            )
-        case Code.TAIL_LOST:
-            return (
-                "the server that was searching is lost, and another is not asked; "
-                "ask again, with a pattern that begins plainly, like: al"
-            )
-        case Code.PATTERN_TOO_COSTLY:
-            return (
-                "the search takes too long; "
-                "use a narrower pattern, one that begins plainly, like: al"
-            )
-        case Code.BAD_PATTERN:
-            return "this pattern is too much for the server that searches; use a shorter one"
-        case _:
-            return "this session has ended; connect again"

@@ -1,11 +1,18 @@
-"""What a node says of itself: to its clients, who must never be left guessing, and to operators."""
+"""What a node says of itself: to its clients, who must never be left guessing, and to operators.
 
-from collections.abc import Sequence
+``NodeStatus`` is the one snapshot of it. ``/chain``, CHAIN, the notices of waiting and the lines of
+the log are drawn from that.
+"""
+
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from chainchat.chain.configuration import Configuration
+from chainchat.chain.engine import Engine
 from chainchat.chain.membership.membership import Membership
-from chainchat.chain.membership.record import Status
+from chainchat.chain.record import Status
+from chainchat.chat.modes.mode import ChainView
 
 REPLAYED_AT_LEAST = 20_000
 """Sequence numbers that are to be applied before it is told that a node does so."""
@@ -27,6 +34,112 @@ class Readiness(Struct, frozen=True):
     reason: str
     confirms: bool = False
     low: tuple[str, ...] = ()
+
+
+class NodeStatus(Struct, frozen=True):
+    """The chain as it looks from one node, at one moment.
+
+    Attributes:
+        node: this node's position.
+        configuration: the newest one known: epoch and members.
+        standing: this node's role, or why it has none: ``founding``, ``wedged``, ``learner``; a
+            member that holds a vote is ``active``.
+        readiness: whether it serves, and who keeps the chain waiting.
+        committed: the sequence number up to which every member's disk has the log.
+        in_flight: sequence numbers that are in the log here and not known to be committed.
+        silent: positions of the chain that this node does not hear.
+        clock_behind: seconds that this machine's clock is behind the newest message.
+        odd_clock: how this machine's clock differs from most others', for people; mostly empty.
+        disk: how little is free, for people; mostly empty.
+        progress: how far this learner has come, for people; empty if it copies nothing.
+        learners: how far each other learner has come, or why it is not let in; by position.
+        writes_paused: seconds for which nothing has been confirmed that should be.
+    """
+
+    node: str
+    configuration: Configuration
+    standing: str
+    readiness: Readiness
+    committed: int
+    in_flight: int
+    silent: tuple[str, ...]
+    clock_behind: float
+    odd_clock: str
+    disk: str
+    progress: str
+    learners: Mapping[str, str]
+    writes_paused: float
+
+    @property
+    def line(self) -> str:
+        """The line of the log when the readiness has changed."""
+        return self.readiness.reason or f"serving in {self.configuration}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that is worth telling people besides epoch and members, a line each."""
+        flight, behind = self.in_flight, self.clock_behind
+        notes = (
+            f"in flight here: {flight} entries" if flight > 0 else "",
+            f"this machine's clock is {behind:.1f} s behind the messages" if behind > 1 else "",
+            self.odd_clock,
+            self.readiness.reason,
+            self.disk,
+            self.progress,
+            *(f"{who}: {how}" for who, how in self.learners.items()),
+        )
+        return tuple(note for note in notes if note)
+
+    @property
+    def view(self) -> ChainView:
+        """What ``/chain`` and CHAIN show."""
+        return ChainView(
+            epoch=self.configuration.epoch,
+            members=self.configuration.positions,
+            node=self.node,
+            role=self.standing,
+            committed=self.committed,
+            away=self.silent,
+            notes=self.notes,
+        )
+
+
+def status(
+    engine: Engine,
+    readiness: Readiness,
+    now: float,
+    *,
+    wall: int,
+    disk: str = "",
+    writes_paused: float = 0.0,
+) -> NodeStatus:
+    """The status of a node.
+
+    Args:
+        engine: of the node.
+        readiness: as it was found last.
+        now: monotonic seconds.
+        wall: the wall clock, UTC milliseconds.
+        disk: how little is free, for people.
+        writes_paused: for how many seconds writes have stood still.
+    """
+    me, membership, configuration = engine.me.position, engine.membership, engine.configuration
+    role = configuration.role(me) if engine.active else None
+    return NodeStatus(
+        node=me,
+        configuration=configuration,
+        standing=role.value if role else membership.status.value,
+        readiness=readiness,
+        committed=engine.committed,
+        in_flight=engine.replica.last.seq - engine.committed,
+        silent=membership.silent(now),
+        clock_behind=(engine.replica.time - wall) / 1000,
+        odd_clock=engine.odd_clock(),
+        disk=disk,
+        progress=engine.learner.progress(now),
+        learners=membership.learners(now),
+        writes_paused=writes_paused,
+    )
 
 
 class Replay:

@@ -6,8 +6,7 @@ from enum import Enum
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.membership.evidence import Life
+from chainchat.chain.configuration import Configuration, Life, Member
 from chainchat.chain.messages import Vote
 
 

@@ -1,0 +1,72 @@
+"""The decision: the proposer's durable write of the next configuration, once all have voted.
+
+*all vote*: a configuration is decided only with the vote of every member of it that was one.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from chainchat.chain.configuration import Configuration
+from chainchat.chain.effects import Excluded, Report, Send
+from chainchat.chain.membership.hearing import Hearing
+from chainchat.chain.membership.seals import Patience
+from chainchat.chain.membership.state import Decision
+from chainchat.chain.messages import Decided, Vote
+from chainchat.chain.record import Status
+
+
+class Deciding(Hearing):
+    """Decides, and goes on in what was decided."""
+
+    def _electors(self, vote: Vote) -> set[str]:
+        """Whose votes a proposal needs besides its proposer's: *all vote*."""
+        base = self.configuration.positions or self.founding
+        return {
+            member.position
+            for member in vote.configuration.members
+            if member.position in base and member.position != vote.proposer.position
+        }
+
+    def _decide(self, now: float) -> Iterator[Decision]:
+        """The write of the record is the decision; only then does anybody hear of it."""
+        assert self._proposal is not None
+        configuration = self._proposal.configuration
+        others = {*self.configuration.positions, *configuration.positions} - {self.me.position}
+        yield from self._adopt(configuration)
+        for position in sorted(others):
+            yield Send(position, Decided(configuration))
+        yield from self._greet(now)
+
+    def _adopt(self, configuration: Configuration) -> Iterator[Decision]:
+        """A configuration was decided.
+
+        Make it durable, and drop what belonged to the one before.
+        """
+        was_member = self.status in (Status.ACTIVE, Status.WEDGED)
+        left_out = set(self.configuration.positions) - set(configuration.positions)
+        self._proposal = self._sealing = self._declined = None
+        self._voters = set()
+        self._tried = set()
+        self._complaints = set()
+        self._compared = set()
+        self._patience, self._declines = Patience(self._timing), {}
+        self._unreached = None
+        self._older = False
+        yield self._save(configuration=configuration)
+        self._first_ping = self.evidence.newest_nonce + 1
+        self.evidence.forget_all_but({*configuration.lives})
+        self.clocks.forget_all_but({*configuration.lives})
+        if self.status is not Status.ACTIVE:
+            self.evidence.lose_confirmations()
+        yield Report(f"{configuration}: {configuration.why}")
+        yield from self._note_departures(left_out)
+        if was_member and self.status is Status.LEARNER:
+            yield Excluded()
+
+    def _note_departures(self, left_out: Iterable[str]) -> Iterator[Decision]:
+        """Whoever falls out again and again is not let in again at once."""
+        now = self._busy or 0.0
+        for position in sorted(left_out):
+            self._departures.left(position, now)
+            reason = self._departures.reason(position, now)
+            if reason and self.status is Status.ACTIVE:
+                yield Report(f"{position} {reason}")

@@ -1,0 +1,158 @@
+"""Pings: who lives, who confirms this node, and what time it is (rules 1 and 13).
+
+*tried*: whoever has tried to exclude a life confirms it no more, whatever became of the try.
+*no pause*: nothing counts as proved that was proved before a clock was found to have stood still.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from chainchat.chain.configuration import Life, Member
+from chainchat.chain.effects import Report, Send
+from chainchat.chain.membership.histories import Histories
+from chainchat.chain.membership.state import Decision
+from chainchat.chain.messages import ClockReading, Ping, Pong
+from chainchat.chain.record import Status
+
+
+class Hearing(Histories):
+    """Asks everybody, and answers whoever asks."""
+
+    def _others(self) -> Iterable[str]:
+        """Everybody to be asked: founding positions, members, and whoever has called."""
+        callers = self._presence.callers
+        positions = dict.fromkeys((*self.founding, *self.configuration.positions, *callers))
+        return [position for position in positions if position != self.me.position]
+
+    def _ping(self, position: str, now: float) -> Send:
+        nonce, clocks = self.evidence.next_ping(now), ClockReading(now, self._wall())
+        epoch, identity = self.configuration.epoch, self.configuration.identity
+        return Send(position, Ping(self.me, nonce, epoch, clocks, identity))
+
+    def _greet(self, now: float) -> Iterator[Decision]:
+        """Ask the members of a new configuration at once for their first confirmation.
+
+        Until it comes, a proof of their death would not be fresh.
+        """
+        for member in self.configuration.members:
+            if member.life != self.me.life:
+                yield self._ping(member.position, now)
+
+    def _pong(self, ping: Ping, now: float) -> Pong:
+        return Pong(
+            self.me,
+            ping.nonce,
+            self.configuration,
+            self._confirms(ping),
+            self.own.last,
+            self.own.caught_up,
+            self.own.progress,
+            self.own.low,
+            ping.member.life,
+            ClockReading(now, self._wall()),
+            self.own.committed,
+            self.record.vote.configuration.epoch if self.record.vote is not None else 0,
+        )
+
+    def _is_of_interest(self, sender: str, member: Member) -> bool:
+        """Whether to remember what is known of a life: so nobody makes this node remember more."""
+        return self.configuration.has(member.life) or self._presence.link(sender) == member
+
+    def _confirms(self, ping: Ping) -> bool:
+        """Whether this member neither goes on without the pinger nor has tried to (rule 1)."""
+        if self.status is not Status.ACTIVE:
+            return False
+        epoch = self.configuration.epoch
+        if self.configuration.is_another(ping.epoch, ping.identity):
+            return False  # of another chain
+        if epoch > ping.epoch and not self.configuration.has(ping.member.life):
+            return False
+        return not (epoch + 1 > ping.epoch and ping.member.life in self._tried)  # *tried*
+
+    def holds_lease(self, now: float) -> bool:
+        """Whether nobody can have gone on without this member yet (rule 13).
+
+        True if every other member is clean, or has confirmed a ping of this one freshly. If no
+        clock is to be relied on, only a sole member can say that.
+        """
+        self._notice_pause(now)
+        if not self.evidence.refusal_is_death and len(self.configuration.members) > 1:
+            return False
+        voting = self.record.vote is not None
+        return (
+            self.status is Status.ACTIVE
+            and not voting
+            and all(
+                self.evidence.is_clean(life) or self.evidence.is_fresh(life, now)
+                for life in self.configuration.lives
+                if life != self.me.life
+            )
+        )
+
+    # --- pauses and clocks
+
+    def _notice_pause(self, now: float) -> None:
+        """Before anything is judged: whether this node itself was paused since the last input.
+
+        It ticks, so the time between two inputs is short. What waited in its sockets may come
+        before the tick. If the machine was paused with the clock of the timeouts, the wall clock
+        may tell.
+        """
+        if not self.clocks.look(now, self._wall()):
+            self._doubt("this machine's clocks do not agree: it was paused, or one was set")
+        self._excuse_silence(now)
+
+    def _excuse_silence(self, now: float) -> None:
+        """What was not heard during a pause of this node's own is nobody's silence."""
+        before, self._busy = self._busy, now
+        if before is not None:
+            missed = now - before - self._timing.pause
+            if missed > 0:
+                self.evidence.stood_still(missed, now)
+
+    def _compare_clocks(
+        self, sender: str, message: Ping | Pong, now: float, *, asked: float | None
+    ) -> None:
+        """Whether this machine or the sender's stood still since they were compared last."""
+        if not self.clocks.heard(message.member.life, message.clocks, now, asked):
+            self._doubt(f"this machine or that of {sender} was paused")
+
+    def _doubt(self, why: str) -> None:
+        """*no pause*: what was proved before counts for nothing; the next answers are news."""
+        self.evidence.doubt()
+        self._doubts = why
+
+    def _tell_of_clocks(self, now: float) -> Iterator[Decision]:
+        if self._doubts:
+            yield Report(f"{self._doubts}; what was known of the others is asked for again")
+            self._doubts = ""
+        odd = self.odd_clock(now)
+        if bool(odd) != self._clock_told:
+            self._clock_told = bool(odd)
+            text = odd or "this machine's clock agrees with those of the others again"
+            yield Report(text, alarm=self._clock_told)
+
+    def odd_clock(self, now: float) -> str:
+        """For people: that this machine's clock is not what most members' are; mostly empty."""
+        if self.status is not Status.ACTIVE:
+            return ""
+        ahead = self.clocks.ahead(self._other_lives, now, self._wall()) / 1000
+        if not ahead:
+            return ""
+        how = "ahead of" if ahead > 0 else "behind"
+        return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
+
+    def time(self, now: float) -> int:
+        """The time of an entry that this head numbers now, UTC milliseconds.
+
+        Its own clock's, but not far ahead of what most members' clocks say.
+        """
+        return self.clocks.time(self._other_lives, now, self._wall())
+
+    @property
+    def _other_lives(self) -> list[Life]:
+        """Of the other members; kept, since each batch needs them."""
+        configuration = self.configuration
+        if self._lives_of is not configuration:
+            self._lives_of = configuration
+            self._lives = [life for life in configuration.lives if life != self.me.life]
+        return self._lives

@@ -1,0 +1,110 @@
+"""Two histories: a chain has one, and whoever finds another says so.
+
+Entries are named by all that is before them, and configurations by their identity. So two nodes
+that compare what they hold find out whether they belong together: on each new connection, with the
+first Pong in each configuration, and before a resume.
+
+*one history*: nobody votes for a resume with one whose log is no part of its own, nor the other way
+round; and members that find that different entries were committed here and there part.
+*not set back*: a disk that lacks a vote or a configuration that it has written takes no part.
+"""
+
+from collections.abc import Iterator
+
+from chainchat.chain.configuration import Configuration
+from chainchat.chain.effects import Distrust, Report
+from chainchat.chain.membership.state import Decision, State
+from chainchat.chain.messages import EntryId, Held, Pong
+from chainchat.chain.record import was_set_back
+
+
+class Histories(State):
+    """Compares what this node holds with what others say that they hold."""
+
+    @property
+    def held(self) -> Held:
+        """What this node says of itself on a new connection."""
+        configuration = self.configuration
+        return Held(configuration.epoch, configuration.identity, self.own.committed)
+
+    def _compare_held(self, sender: str, its: Held) -> Iterator[Decision]:
+        """*one history*: whether a node that has just been linked is of another chain."""
+        if self.configuration.is_another(its.epoch, its.identity):
+            yield from self.complain(
+                f"ALARM: epoch {its.epoch} has two configurations: {sender} has another"
+            )
+        held = self._held_in_place_of(its.committed)
+        if held != its.committed:
+            yield from self.complain(
+                f"ALARM: {sender} and this node have two histories: there, in epoch {its.epoch}, "
+                f"{its.committed} was committed, and here, in {self.configuration}, {held}"
+            )
+
+    def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
+        """What is committed here where elsewhere ``theirs`` is; the same if nobody can tell."""
+        known = theirs.seq <= self.own.committed.seq
+        return self.own.id_of(theirs.seq) if known else theirs
+
+    def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Decision]:
+        """*one history*: of two nodes, the one that knows more to be committed can tell.
+
+        Once on each link and in each configuration: what follows is checked as it comes.
+        """
+        if (sender, pong.member.life) in self._compared:
+            return
+        self._compared.add((sender, pong.member.life))
+        theirs, mine = pong.committed, self.own.committed
+        held = self._held_in_place_of(theirs)
+        if held == theirs:
+            return
+        text = (
+            f"{sender} and this node have two histories: there, in {pong.configuration}, "
+            f"{theirs} was committed, and here, in {self.configuration}, {held}, "
+            f"and what follows up to {mine}"
+        )
+        both = self.configuration.has(self.me.life) and self.configuration.has(pong.member.life)
+        if both and pong.configuration == self.configuration:
+            # What one says of itself stops nobody else.
+            yield Distrust(sender, f"ALARM: {text}")
+        else:
+            yield from self.complain(f"ALARM: {text}")
+
+    # --- logs, before a resume
+
+    def _is_apart(self, last: EntryId) -> bool:
+        """*one history*: whether a log that ends with ``last`` is no part of this one."""
+        return not last.is_beyond(self.own.last) and self.own.id_of(last.seq) != last
+
+    def _apart(self, position: str, last: EntryId) -> str:
+        held = self.own.id_of(last.seq)
+        has = f" and has {held}" if held is not None else ""
+        return (
+            f"ALARM: {position} has another history than this node: its log has {last}, "
+            f"this one ends with {self.own.last}{has}. They cannot be in one chain"
+        )
+
+    def apart(self, position: str, theirs: EntryId) -> Iterator[Report]:
+        """The node at ``position`` has an entry in the way of what this log holds."""
+        yield from self.complain(self._apart(position, theirs))
+
+    # --- disks that were set back
+
+    def _was_set_back(self, configuration: Configuration) -> bool:
+        """*not set back*: whether this disk lacks what it must have written."""
+        vote = self.record.vote
+        voted = vote is not None and vote.configuration == configuration
+        return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
+
+    def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Decision]:
+        """*not set back*: the same of another's disk, for an alarm at both.
+
+        Who is asked after this configuration was decided has voted for it before.
+        """
+        mine, its = self.configuration, pong.configuration
+        voted = pong.voted == mine.epoch
+        late = pong.answers == self.me.life and pong.nonce >= self._first_ping
+        if late and was_set_back(pong.member.id, its, mine, voted=voted):
+            yield from self.complain(
+                f"ALARM: {sender} was set back to an older disk: it is a member of {mine}, and has "
+                f"neither that nor its vote for it, but {its}"
+            )

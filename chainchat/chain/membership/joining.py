@@ -1,0 +1,85 @@
+"""How a learner gets in: the head proposes it, and the tail lets it have the rest (rule 10).
+
+The tail takes no entries for a moment, ``sealed``, until the learner has all that the tail has. Its
+vote follows. If that takes too long the tail declines, and the chain goes on without the learner.
+"""
+
+from collections.abc import Iterator
+
+from chainchat.chain.configuration import Configuration
+from chainchat.chain.effects import Send
+from chainchat.chain.membership.changes import Change, change
+from chainchat.chain.membership.deciding import Deciding
+from chainchat.chain.membership.proposals import extended
+from chainchat.chain.membership.seals import Sealing
+from chainchat.chain.membership.state import Decision, Seal
+from chainchat.chain.messages import Declined, Vote
+from chainchat.chain.record import Status
+
+
+class Joining(Deciding):
+    """The two sides of a join: the head, which gives it up in time, and the tail."""
+
+    # --- the head
+
+    def _extended(self, now: float) -> Configuration | None:
+        base, held = self.configuration, self._proposal
+        if self.status is not Status.ACTIVE or base.head != self.me.position:
+            return None
+        if len(base.members) >= len(self.founding):
+            return None
+        if now < self._may_join_at:
+            return None
+        asked = () if held is None else held.configuration.members
+        pongs = self._presence.pongs(now)
+        free = {p: pong for p, pong in pongs.items() if not self._departures.wait(p, now)}
+        return extended(base, free, asked, self._turned_down)
+
+    def _withdraw(self, now: float) -> None:
+        """Give up a join that comes to nothing: the tail may wait for another learner."""
+        if (
+            self._proposal is not None
+            and change(self.configuration, self._proposal.configuration) is Change.JOIN
+            and now - self._proposed_at > self._timing.join_patience
+        ):
+            self._give_up(self._proposal, now)
+
+    def _was_declined(self, declined: Declined, now: float) -> Iterator[Decision]:
+        """The tail does not let a learner in now. Its operator has to hear why."""
+        newcomer = declined.vote.configuration.members[-1].position
+        self._give_up(declined.vote, now, declined.sealed)
+        if declined.reason:
+            self._declines[newcomer] = f"not let in yet: {declined.reason}"
+        if declined.sealed:
+            yield from self.complain(
+                f"{self.configuration.tail} does not let {newcomer} in yet: {declined.reason}"
+            )
+
+    def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
+        """Propose this join no more for now, and then rather another learner's.
+
+        ``sealed``: seconds for which it has kept writes waiting.
+        """
+        self._proposal = None
+        self._may_join_at = now + self._patience.pause(sealed)
+        self._turned_down = join.configuration.members[-1]
+
+    # --- the tail
+
+    def _seal(self, vote: Vote, now: float) -> Iterator[Decision]:
+        """Take no more entries until the learner has all; the vote follows (``synced``)."""
+        since = now if self._sealing is None else self._sealing.since
+        seconds = self._patience.seconds(vote.configuration.tail)
+        self._sealing = Sealing(vote, since, seconds)
+        yield Seal(self._sealing.learner)
+
+    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Decision]:
+        """The learner took too long: the chain goes on without it, and waits longer next time."""
+        self._patience.grows(sealing.learner.position)
+        self._sealing = None
+        self._declined = sealing.vote
+        declined = Declined(sealing.vote, sealing.reason, sealing.seconds)
+        if sealing.vote.proposer == self.me:
+            yield from self._was_declined(declined, now)
+        else:
+            yield Send(sealing.vote.proposer.position, declined)

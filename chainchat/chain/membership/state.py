@@ -1,0 +1,288 @@
+"""What one life of a node holds and knows of membership, and what that comes to.
+
+The other parts of ``Membership`` add what a node does to this state; ``membership`` lists them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from chainchat.chain.configuration import Address, Configuration, Life, Member
+from chainchat.chain.effects import Distrust, Excluded, Report, Save, Send
+from chainchat.chain.membership.changes import Change, change
+from chainchat.chain.membership.clocks import Clocks
+from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE, Departures
+from chainchat.chain.membership.evidence import Evidence
+from chainchat.chain.membership.presence import Presence
+from chainchat.chain.membership.seals import Patience, Sealing
+from chainchat.chain.membership.whereabouts import Whereabouts
+from chainchat.chain.messages import EntryId, Vote
+from chainchat.chain.record import Record, Status
+from chainchat.chain.timing import Timing
+
+MOST_COMPLAINTS = 64
+"""Complaints that are told in one configuration."""
+
+
+class Seal(Struct, frozen=True):
+    """Tail: take no more entries, let this learner have the rest, and say when it has them."""
+
+    learner: Member
+
+
+class Copy(Struct, frozen=True):
+    """Copy the log's missing end from the node at a position, before the chain is resumed."""
+
+    source: str
+
+
+Decision = Save | Send | Report | Excluded | Distrust | Seal | Copy
+"""What membership wants done: effects, and what it says to other parts of the engine."""
+
+
+class OwnLog(Protocol):
+    """What this node's log has come to."""
+
+    @property
+    def last(self) -> EntryId:
+        """The last entry."""
+
+    @property
+    def committed(self) -> EntryId:
+        """The newest that it knows to be committed."""
+
+    def id_of(self, seq: int) -> EntryId | None:
+        """See ``Log``."""
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether this is a learner that holds all but the newest entries."""
+
+    @property
+    def progress(self) -> str:
+        """How far this learner has come, for people; empty if it copies nothing."""
+
+    @property
+    def nearby(self) -> frozenset[Member]:
+        """The learners that, as this tail sees it, hold all but the newest."""
+
+    @property
+    def low(self) -> bool:
+        """Whether its disk is nearly full."""
+
+
+class State:
+    """The membership state of one life of one node.
+
+    Attributes:
+        me: this life.
+        record: as it is on disk.
+        founding: positions in founding order, as ``chain.ini`` or the record has them.
+        evidence: whether the others live.
+        clocks: whether one of them stood still, and what time it is.
+        own: this node's log.
+    """
+
+    def __init__(
+        self,
+        me: Member,
+        record: Record,
+        founding: tuple[str, ...],
+        own: OwnLog,
+        *,
+        suspect_after: float,
+        known: Iterable[str] = (),
+        places: Mapping[str, Address] | None = None,
+        longest_pause: float = LONGEST_PAUSE,
+        free_departures: int = FREE,
+        wall: Callable[[], int] = lambda: 0,
+        first_nonce: int = 0,
+        refusal_is_death: bool = True,
+        new_identity: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """The state of a life that begins.
+
+        Args:
+            me: this life; its incarnation is in ``record`` and on disk already.
+            record: from disk.
+            founding: positions in the order of the founding.
+            own: this node's log.
+            suspect_after: seconds of silence before a node is suspected.
+            known: all positions that ``chain.ini`` names, spares too.
+            places: where ``chain.ini`` has them: an operator's word that a node has moved.
+            longest_pause: seconds that a position waits at most after it fell out repeatedly.
+            free_departures: see ``Departures``.
+            wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
+            first_nonce: see ``Evidence``.
+            refusal_is_death: see ``Evidence``.
+            new_identity: chooses a configuration's, at random.
+        """
+        assert me.life == (record.id, record.incarnation)
+        self.me = me
+        self.record = record
+        self.founding = record.founding or founding
+        self._timing = Timing(suspect_after)
+        self.evidence = Evidence(
+            self._timing, first_nonce=first_nonce, refusal_is_death=refusal_is_death
+        )
+        self.clocks = Clocks()
+        self._lives: list[Life] = []
+        self._lives_of: Configuration | None = None
+        self.own = own
+        self._known = frozenset(known)
+        self._whereabouts = Whereabouts(dict(places or {}))
+        self._presence = Presence(self._timing)
+        self._departures = Departures(longest_pause, free_departures)
+        self._new_identity = new_identity
+        self._compared: set[tuple[str, Life]] = set()
+        """By position, the lives whose history was compared in this configuration."""
+        self._proposal: Vote | None = None
+        self._proposed_at = 0.0
+        self._whole = EntryId()
+        """The last entry that anybody can have heard of, when this node proposes a resume."""
+        self._voters: set[str] = set()
+        self._ballots = 0
+        self._tried: set[Life] = set()
+        self._may_join_at = 0.0
+        """When a join may be proposed again."""
+        self._declines: dict[str, str] = {}
+        """Why a learner was not let in, by position; of this configuration."""
+        self._patience = Patience(self._timing)
+        self._older = False
+        """*not set back*: whether this disk was."""
+        self._first_ping = self.evidence.newest_nonce + 1
+        """Pings from this one on were sent in the present configuration, by this life."""
+        self._unreached: tuple[Vote, float] | None = None
+        """What waits until a life in it was reached, and since when."""
+        self._turned_down: Member | None = None
+        """The learner whose join came to nothing last: others go before it."""
+        self._sealing: Sealing | None = None
+        self._declined: Vote | None = None
+        self._complaints: set[str] = set()
+        self._began: float | None = None
+        self._busy: float | None = None
+        """When the newest input came."""
+        self._wall = wall
+        self._doubts = ""
+        """Why evidence was dropped, to be told with the next tick."""
+        self._clock_told = False
+
+    # --- what it comes to
+
+    @property
+    def configuration(self) -> Configuration:
+        """The newest configuration known here."""
+        return self.record.configuration
+
+    @property
+    def status(self) -> Status:
+        """What this life is to it."""
+        return self.record.status(self.me.life)
+
+    @property
+    def active(self) -> bool:
+        """Whether this node takes part in the chain now: a member, neither *locked* nor sealed.
+
+        A head that proposes to resume writes nothing meanwhile: nobody could confirm it, and the
+        others have to hold what its log ends with.
+        """
+        locked = self.record.vote is not None or self.resuming
+        return self.status is Status.ACTIVE and not locked and self.sealed is None
+
+    @property
+    def sealed(self) -> Member | None:
+        """The learner for which this tail takes no entries, if there is one."""
+        return None if self._sealing is None else self._sealing.learner
+
+    @property
+    def resuming(self) -> bool:
+        """Whether this node takes part in an attempt to resume the chain."""
+        vote = self.record.vote or self._proposal
+        return vote is not None and (
+            change(self.configuration, vote.configuration) is Change.RESUME
+        )
+
+    @property
+    def lends_for_resume(self) -> bool:
+        """Whether its log may be copied for that: a proposer's not before it is the longest."""
+        whole = not self._whole.is_beyond(self.own.last)
+        return self.resuming and (self._proposal is None or whole)
+
+    def silent(self, now: float) -> tuple[str, ...]:
+        """Positions of the chain (or of the founding) not heard for ``suspect_after`` seconds."""
+        if self.status is Status.ACTIVE:
+            others = [m for m in self.configuration.members if m.life != self.me.life]
+            return tuple(m.position for m in others if self.evidence.is_silent(m.life, now))
+        return tuple(
+            position
+            for position in self.configuration.positions or self.founding
+            if position != self.me.position and not self._presence.is_heard(position, now)
+        )
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """The positions without which nothing that is said here is confirmed."""
+        configuration, me = self.configuration, self.me.position
+        if not configuration.has(self.me.life):
+            return frozenset(configuration.positions)
+        neighbours = configuration.predecessor(me), configuration.successor(me)
+        return frozenset(p for p in (configuration.head, *neighbours) if p not in (None, me))
+
+    @property
+    def set_back(self) -> bool:
+        """*not set back*: whether the chain has a vote of this disk that is not on it."""
+        return self._older
+
+    def learners(self, now: float) -> dict[str, str]:
+        """How far each of those that copy the log has come, for people; by position.
+
+        Or why it is not let in, though it may have everything.
+        """
+        members = self.configuration.positions
+        told = {
+            position: self._departures.reason(position, now)
+            or self._declines.get(position)
+            or pong.progress
+            for position, pong in self._presence.pongs(now).items()
+            if position not in members or pong.progress
+        }
+        return {position: text for position, text in told.items() if text}
+
+    def low(self, now: float) -> tuple[str, ...]:
+        """Positions of the chain whose disks are nearly full, as this member was told lately."""
+        told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
+        if self.own.low:
+            told[self.me.position] = self.me
+        members = self.configuration.members if self.status is Status.ACTIVE else ()
+        return tuple(m.position for m in members if m == told.get(m.position))
+
+    def is_other_chain(self, position: str) -> bool:
+        """Whether the node there has another configuration of the present epoch.
+
+        Epochs are compared everywhere else, and here do not tell the two chains apart.
+        """
+        pong, mine = self._presence.pong(position), self.configuration
+        if pong is None or pong.configuration.epoch != mine.epoch:
+            return False
+        return pong.configuration != mine
+
+    # --- what every role does
+
+    def _save(
+        self, *, configuration: Configuration | None = None, vote: Vote | None = None
+    ) -> Save:
+        self.record = replace(
+            self.record,
+            configuration=configuration or self.record.configuration,
+            founding=self.founding if configuration else self.record.founding,
+            vote=vote,
+        )
+        return Save(self.record)
+
+    def complain(self, text: str) -> Iterator[Report]:
+        """Say it once in a configuration, not with every tick."""
+        if text not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
+            self._complaints.add(text)
+            yield Report(text, alarm=True)

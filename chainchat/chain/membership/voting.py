@@ -1,0 +1,153 @@
+"""The voter: judges by its own evidence, votes once, and is locked until it knows the outcome.
+
+*one vote*: a node holds at most one vote for the next epoch, and keeps it over a restart.
+*locked*: a node that holds a vote takes no part in the chain until it learns what became of it.
+*own judgement*: nobody votes to exclude whom it could not exclude by its own evidence.
+"""
+
+from collections.abc import Iterator
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.effects import Send
+from chainchat.chain.membership.changes import Change, change
+from chainchat.chain.membership.joining import Joining
+from chainchat.chain.membership.state import Copy, Decision
+from chainchat.chain.membership.whereabouts import UNREACHED
+from chainchat.chain.messages import Decided, Declined, Propose, Vote, Voted
+from chainchat.chain.record import Status
+
+
+class Voting(Joining):
+    """Considers what others propose."""
+
+    def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Decision]:
+        """Vote, if it is made on the configuration held here and nothing speaks against it."""
+        vote, held = proposal.vote, self.record.vote
+        if self._older or sender != vote.proposer.position:
+            return
+        if proposal.base != self.configuration:
+            if self.configuration.epoch > proposal.base.epoch:
+                yield Send(sender, Decided(self.configuration))
+            return
+        if held == vote:
+            yield from self._send_vote(vote)
+            yield from self._copy_for_resume(proposal)
+            return
+        if held is not None:  # *one vote*
+            same_proposer = held.proposer.id == vote.proposer.id
+            if not (same_proposer and held.ballot < vote.ballot):
+                return
+        kind = change(self.configuration, vote.configuration)
+        if kind is Change.RESUME and self._is_apart(proposal.last):
+            yield from self.complain(self._apart(sender, proposal.last))
+            return
+        refusal = self._objection(vote, kind, now)
+        if refusal and kind is Change.JOIN:
+            self._declined = vote
+            yield Send(sender, Declined(vote, refusal))
+        elif refusal.endswith(UNREACHED) and not self._waits_too_long_for(vote, now):
+            return  # in a moment, most likely: the proposal is repeated
+        elif refusal:
+            yield from self.complain(f"no vote for {vote.configuration}: {refusal}")
+        elif kind is Change.JOIN:
+            yield from self._seal(vote, now)
+        else:
+            yield from self._vote(vote)
+            yield from self._copy_for_resume(proposal)
+
+    def _copy_for_resume(self, proposal: Propose) -> Iterator[Decision]:
+        """A disk may have lost the end of the log; a chain begins again only with whole ones.
+
+        Else those who have the rest could die before they have given it to this node. It comes down
+        the chain, as everything does (*prefix*): the resume may be given up, and then a tail that
+        held more than its predecessor would commit alone what nobody else may have.
+        """
+        resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
+        predecessor = self.configuration.predecessor(self.me.position)
+        if resume and predecessor is not None and proposal.last.is_beyond(self.own.last):
+            yield Copy(predecessor)
+
+    # --- the vote
+
+    def _vote(self, vote: Vote) -> Iterator[Decision]:
+        """From here on this node is *locked*; its own proposal, if any, is never decided."""
+        self._proposal = self._sealing = None
+        self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
+        yield self._save(vote=vote)
+        yield from self._send_vote(vote)
+
+    def _send_vote(self, vote: Vote) -> Iterator[Decision]:
+        """*source*: to its proposer, or a later life of that, but to no copy of its disk.
+
+        A copy would say in all innocence that it decided nothing.
+        """
+        if self._speaks_for(vote.proposer):
+            yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
+
+    def _speaks_for(self, proposer: Member) -> bool:
+        """*source*: whether who is linked at its position is ``proposer``, or a later life."""
+        linked = self._presence.link(proposer.position)
+        # Without a connection nothing is sent.
+        return linked is None or self._whereabouts.is_later_life(proposer, linked)
+
+    # --- the judgement
+
+    def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
+        """Why this node cannot vote for it; empty if it can."""
+        proposed, base = vote.configuration, self.configuration
+        if self.me not in proposed.members:
+            return "it does not list this life of this node"
+        if vote.proposer != proposed.members[0]:
+            return "its proposer would not be the head"
+        match kind:
+            case Change.FOUND:
+                if proposed.positions != self.founding:
+                    return f"the founding order here is {' '.join(self.founding)}"
+            case Change.RESUME:
+                for old, new in zip(base.members, proposed.members, strict=True):
+                    refusal = "" if new == old else self._objection_to_life(old, new, now)
+                    if refusal:
+                        return refusal
+            case Change.SHRINK:
+                if self.status is not Status.ACTIVE:
+                    return "this life is no member"
+                for member in base.members:  # *own judgement*
+                    if member not in proposed.members and not self.evidence.may_exclude(
+                        member.life, now
+                    ):
+                        return f"{member.position} lives, as seen from here"
+            case Change.JOIN:
+                if self.status is not Status.ACTIVE or base.tail != self.me.position:
+                    return "this node is not the tail"
+                newcomer = proposed.members[-1]
+                if vote == self._declined:
+                    return "it was declined already"
+                if self.sealed not in (None, newcomer):
+                    return "another learner is just being let in"
+                if self.sealed is None and newcomer not in self.own.nearby:
+                    return f"{newcomer.position} is not near the end of the log"
+                # It copies on a connection of its own; as a member it is forwarded to on the link.
+                # Whose life the link was greeted by does not matter: that may have ended since.
+                if self._presence.link(newcomer.position) is None:
+                    return f"{newcomer.position} is not linked: writes would wait for that"
+            case None:
+                return "it does not follow from the configuration here"
+        return ""
+
+    def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
+        """Why ``new`` cannot take the place of the member ``old`` in a resume."""
+        objection = self._whereabouts.objection(old, new)
+        if objection or new.life == self.me.life:
+            return objection
+        unreached = self._whereabouts.unreached(new)
+        if unreached:
+            return unreached
+        if self.status is Status.ACTIVE and not self.evidence.may_exclude(old.life, now):
+            return f"{old.position} lives, as seen from here, and needs no other life"
+        return ""
+
+    def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
+        """Whether a life that was not reached keeps this node from a vote for ``suspect_after``."""
+        if self._unreached is None or self._unreached[0] != vote:
+            self._unreached = vote, now
+        return now - self._unreached[1] > self._timing.suspect_after

@@ -1,0 +1,178 @@
+"""Whom this node dials, where, for which lane, and when again."""
+
+import random
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet import endpoints
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.python.failure import Failure
+
+from chainchat.chain.configuration import Address
+from chainchat.node.interfaces import Timer
+from chainchat.peers.directory import Directory
+from chainchat.peers.interfaces import Reactor
+from chainchat.peers.lanes import CHAIN, LOOK, MEMBERSHIP
+from chainchat.peers.link import LinkFactory, Owner
+from chainchat.peers.table import Table
+from chainchat.peers.trying import Trying
+
+
+class Dialling:
+    """Dials for one node.
+
+    Attributes:
+        looks: the linked positions whose own addresses are dialled, to see what answers there.
+        beside: the linked positions with which the membership lane is to be opened.
+    """
+
+    def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
+        """Dial nobody yet; ``owner`` is that of the links."""
+        clock, tunables = owner.clock, owner.tunables
+        first = tunables.first_redial
+        self.looks = Trying(clock, self._look, first=first, last=tunables.last_look)
+        self.beside = Trying(clock, self._open_beside, first=first, last=tunables.last_redial)
+        self._reactor = reactor
+        self._owner = owner
+        self._directory = directory
+        self._table = table
+        self._tunables = tunables
+        self._alive = False
+        self._attempts: dict[tuple[str, str], Deferred[IProtocol]] = {}
+        """By position and lane."""
+        self._timers: dict[str, Timer] = {}
+        self._rare: dict[str, float] = {}
+        """The next pause before a position is dialled that refuses this node or dials itself."""
+
+    def start(self) -> None:
+        """Begin a life: dial everybody, and knock at those who dial this node."""
+        self._alive = True
+        for position in self._directory.dialled:
+            if self.dials(position):
+                self.dial(position)
+            else:
+                self.redial(position)
+
+    def stop(self) -> None:
+        """End a life: dial nobody any more."""
+        self._alive = False
+        for timer in self._timers.values():
+            if timer.active():
+                timer.cancel()
+        self._timers, self._rare = {}, {}
+        self.looks.stop()
+        self.beside.stop()
+        for attempt in list(self._attempts.values()):
+            attempt.cancel()
+
+    def dials(self, position: str) -> bool:
+        """Whether this side dials: newcomers dial everybody, founders those after them."""
+        me = self._owner.introduction
+        mine, its = (
+            (me.founding.index(p) if p in me.founding else -1, p)
+            for p in (me.member.position, position)
+        )
+        return mine < its
+
+    def dial(self, position: str) -> None:
+        """Dial until there is a link, if this side dials."""
+        if self.dials(position):
+            self._attempt(position, self._tunables.first_redial)
+
+    def dial_now(self, position: str) -> None:
+        """There is a hint that the node is there: no need to wait any longer."""
+        self._rare.pop(position, None)
+        self.dial(position)
+
+    def redial(self, position: str, pause: float = 0.0, *, rarely: bool = False) -> None:
+        """Dial again after about ``pause`` seconds.
+
+        If ``rarely``, or if this side does not dial, after a pause that gets longer each time.
+        """
+        if not self._alive or position not in self._directory.dialled:
+            return
+        scheduled = self._timers.get(position)
+        if scheduled is not None and scheduled.active():
+            return
+        tunables = self._tunables
+        if rarely or not self.dials(position):
+            pause = self._rare.get(position, tunables.first_rare)
+            self._rare[position] = min(2 * pause, tunables.last_rare)
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - keeps two nodes from dialling in step
+        self._timers[position] = self._owner.clock.callLater(
+            pause * jitter, self._attempt, position, min(2 * pause, tunables.last_redial)
+        )
+
+    def linked(self, position: str) -> None:
+        """There is a link: who was refused in words is so no more."""
+        self._rare.pop(position, None)
+
+    def forget(self, position: str) -> None:
+        """Nobody knows the position any more."""
+        self._rare.pop(position, None)
+        self.looks.end(position)
+        self.beside.end(position)
+        timer = self._timers.pop(position, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def connect(
+        self,
+        position: str,
+        lane: str,
+        failed: Callable[[], None] = lambda: None,
+        place: Address | None = None,
+        key: bytes = b"",
+    ) -> None:
+        """Make one attempt, unless one for this lane is on.
+
+        Args:
+            position: who is dialled.
+            lane: for what.
+            failed: is called if there is nobody.
+            place: where; else where the position is by ``chain.ini`` or by its own words.
+            key: of the chain lane, for a membership lane.
+        """
+        if (position, lane) in self._attempts:
+            return
+        host, port = place = place or self._directory.dialled[position]
+        endpoint = endpoints.TCP4ClientEndpoint(
+            self._reactor, host, port, timeout=self._tunables.connect
+        )
+        factory = LinkFactory(self._owner, position, lane, place, key)
+        attempt = endpoint.connect(cast(IProtocolFactory, factory))
+        self._attempts[position, lane] = attempt
+
+        def connected(_: IProtocol) -> None:
+            del self._attempts[position, lane]
+
+        def refused(_: Failure) -> None:
+            del self._attempts[position, lane]
+            failed()
+
+        attempt.addCallbacks(connected, refused)
+
+    def _attempt(self, position: str, pause: float) -> None:
+        """Dial for the chain lane; ``pause``: seconds before the next attempt."""
+        if not self._alive or position not in self._directory.dialled:
+            return
+        if self._table.chain(position) is None and not self._table.is_dialled(position, CHAIN):
+            self.connect(position, CHAIN, lambda: self.redial(position, pause))
+
+    def _look(self, position: str) -> bool:
+        """Dial the address that the other end of a link says it has, until somebody answers."""
+        member = self._table.member(position)
+        if member is None:
+            return False
+        self.connect(position, LOOK, place=member.address)
+        return True
+
+    def _open_beside(self, position: str) -> bool:
+        """Open the membership lane beside a chain lane that this side has dialled."""
+        link = self._table.chain(position)
+        if link is None or link.dialled is None or (position, MEMBERSHIP) in self._table.linked:
+            return False
+        if not self._table.is_dialled(position, MEMBERSHIP):
+            self.connect(position, MEMBERSHIP, place=link.place, key=link.key)
+        return True

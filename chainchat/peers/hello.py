@@ -1,0 +1,97 @@
+"""The Hello: what two nodes say of themselves when one of them has connected."""
+
+from msgspec import Struct
+from twisted.protocols import amp
+
+from chainchat.addresses import is_loopback, objection_to
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Held
+from chainchat.config import is_position
+from chainchat.peers.directory import COPIED
+
+PROTOCOL_VERSION = 5
+
+
+class Introduction(Struct, frozen=True):
+    """What a node says of itself on a new connection.
+
+    Attributes:
+        version: of the protocol between nodes.
+        chain: the chain's name.
+        founding: positions in founding order.
+        suspect_after: seconds; has to be the same everywhere.
+        member: this life of the node.
+        refusal_is_death: whether a refused connection proves a death; the same everywhere.
+        held: what it holds at this moment.
+    """
+
+    version: int
+    chain: str
+    founding: tuple[str, ...]
+    suspect_after: float
+    member: Member
+    refusal_is_death: bool = True
+    held: Held = Held()
+
+    def objection(self, other: "Introduction") -> str:
+        """Why ``other`` cannot be in a chain with this node; empty if it can."""
+        for what, mine, its in (
+            ("speaks protocol version", self.version, other.version),
+            ("belongs to the chain", self.chain, other.chain),
+            ("has the founding order", " ".join(self.founding), " ".join(other.founding)),
+            ("has suspect-after", self.suspect_after, other.suspect_after),
+            ("has refusal-is-death", _word(self), _word(other)),
+        ):
+            if mine != its:
+                return f"{what} {its!r}, not {mine!r}"
+        if not is_position(other.member.position):
+            return "is at no position"
+        host = other.member.host
+        unusable = objection_to(host)
+        if unusable:
+            return f"says it is at {host!r}: {unusable}"
+        if is_loopback(host) != is_loopback(self.member.host):
+            here = self.member.host
+            return f"says it is at {host!r}, and this node is at {here!r}: one of them is loopback"
+        if other.member.id == self.member.id:
+            return f"{COPIED}{self.member.position}, which this is"
+        if other.member.position == self.member.position:
+            return f"is another {other.member.position}"
+        return ""
+
+
+def _word(introduction: Introduction) -> str:
+    """The value of ``refusal-is-death`` in chain.ini."""
+    return "yes" if introduction.refusal_is_death else "no"
+
+
+class RefusedHelloError(Exception):
+    """The other node does not accept this one; says why."""
+
+
+class DialsItselfError(Exception):
+    """The other node dials this one: that it was dialled is a hint to do so now."""
+
+
+class NotLinkedError(Exception):
+    """A lane was dialled beside a chain lane that is not there, or not any more."""
+
+
+class Hello(amp.Command):
+    """The first command on a connection, answered with the receiver's own introduction.
+
+    The answer on a chain lane has a key: who brings that, and nobody else, opens a membership lane
+    beside it.
+    """
+
+    arguments = [
+        (b"identity", amp.String()),
+        (b"lane", amp.String()),
+        (b"key", amp.String(optional=True)),
+    ]
+    response = [(b"identity", amp.String()), (b"key", amp.String(optional=True))]
+    errors = {
+        RefusedHelloError: b"REFUSED",
+        DialsItselfError: b"DIALS",
+        NotLinkedError: b"NOT LINKED",
+    }

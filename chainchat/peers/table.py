@@ -1,0 +1,64 @@
+"""The links of a node: which connection counts for each position and lane."""
+
+from collections.abc import Iterator
+
+from chainchat.chain.configuration import Member
+from chainchat.peers.lanes import CHAIN
+from chainchat.peers.link import Link
+
+
+class Table:
+    """All connections with other nodes in one life of this one.
+
+    Attributes:
+        linked: those that count, by position and lane.
+        every: all, also those whose other end has not said who it is.
+    """
+
+    def __init__(self) -> None:
+        self.linked: dict[tuple[str, str], Link] = {}
+        self.every: set[Link] = set()
+
+    def chain(self, position: str) -> Link | None:
+        """The chain lane with a position."""
+        return self.linked.get((position, CHAIN))
+
+    def member(self, position: str) -> Member | None:
+        """Who is linked as a position."""
+        link = self.chain(position)
+        return None if link is None else link.member
+
+    def members(self) -> Iterator[Member]:
+        """Yield everybody who is linked."""
+        for (_, lane), link in self.linked.items():
+            if lane == CHAIN:
+                yield link.member
+
+    def counts(self, link: Link) -> bool:
+        """Whether it is the link of its position on its lane."""
+        return link.peer is not None and self.linked.get((link.member.position, link.lane)) is link
+
+    def is_dialled(self, position: str, lane: str) -> bool:
+        """Whether there is a connection that this side has dialled, linked yet or not."""
+        return any((link.dialled, link.lane) == (position, lane) for link in self.every)
+
+    def is_beside(self, link: Link) -> bool:
+        """Whether a membership lane belongs to the chain lane that there is."""
+        chain = self.chain(link.member.position)
+        if chain is None:
+            return False
+        its, known = (chain.dialled, chain.key), (link.dialled, link.key)
+        return its == known and bool(link.key) and chain.member == link.member
+
+    def close(self, position: str, lane: str) -> None:
+        """Close a link; it does not count any more."""
+        link = self.linked.pop((position, lane), None)
+        if link is not None:
+            link.close()
+
+    def close_all(self) -> None:
+        """Close every connection, and forget them at once."""
+        ended, self.every = self.every, set()
+        self.linked = {}
+        for link in ended:
+            link.close()

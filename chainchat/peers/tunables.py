@@ -1,0 +1,43 @@
+"""What the chain port can be tuned by: pauses, patience and bounds."""
+
+from msgspec import Struct
+
+
+class Tunables(Struct, frozen=True, kw_only=True):
+    """Seconds, but where it says otherwise.
+
+    Attributes:
+        hello: for a new connection to say who it is.
+        connect: for an attempt to connect: long enough for one packet to be lost.
+        first_redial: before a node is dialled again, the first time.
+        last_redial: the same, at most.
+        first_rare: before a node is dialled again that has refused this one in words, or that
+            dials this one itself.
+        last_rare: the same, at most.
+        last_look: before the address of a linked position is dialled again, at most; the first
+            time it is ``first_redial``.
+        trial: of ``suspect_after``: for how long a link may be silent while another claims its
+            place. Its other end pings ten times in ``suspect_after``.
+        silent_suspicions: times ``suspect_after`` after which a connection that acknowledges
+            nothing is made anew. TCP tries ever more seldom on an old one, and would notice late
+            that the network is back.
+        most_strangers: incoming connections whose other end is not linked yet; with more, the
+            oldest is closed.
+        most_newcomers: linked positions that neither ``chain.ini`` nor the configuration names.
+    """
+
+    hello: float = 5.0
+    connect: float = 2.0
+    first_redial: float = 0.02
+    last_redial: float = 0.5
+    first_rare: float = 1.0
+    last_rare: float = 60.0
+    last_look: float = 5.0
+    trial: float = 0.25
+    silent_suspicions: int = 3
+    most_strangers: int = 32
+    most_newcomers: int = 4
+
+
+STANDARD = Tunables()
+"""What a node is tuned to."""

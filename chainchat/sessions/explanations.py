@@ -1,0 +1,81 @@
+"""What clients are told in words: why something was refused, and what nobody has confirmed."""
+
+from chainchat.chat import commands
+from chainchat.chat.accounts import MAX_ACCOUNTS
+from chainchat.chat.commands import AnyCommand
+from chainchat.chat.refusals import Code
+from chainchat.chat.requests import EVERYBODY
+
+SILENT_SECONDS = 5
+"""A connection that has been heard since is not called silent."""
+
+
+def explanation(code: Code, about: str) -> str:
+    """What a refusal of the chain or of its tail means, and what to do."""
+    match code:
+        case Code.NAME_IN_USE:
+            return f"the name {about} is in use; log in with another, or try again later"
+        case Code.TOO_MANY_ACCOUNTS:
+            return (
+                f"no account {about} was made: there are {MAX_ACCOUNTS:,}, as many as can be; "
+                "log in with a name that has one, or try again when one is deleted"
+            )
+        case Code.NO_SUCH_ACCOUNT:
+            return f"there is no account {about}; the list of accounts has the names"
+        case Code.BAD_TOKEN:
+            return f"this token does not resume {about}; log in"
+        case Code.NUMBER_REUSED:
+            return "this number was used for another message; nothing was sent"
+        case Code.NUMBER_FORGOTTEN:
+            return (
+                "this number is too old to be remembered: it may have been sent before, and is "
+                "not sent now; SINCE shows what was, LOGIN tells the next number"
+            )
+        case Code.TAIL_LOST:
+            return (
+                "the server that was searching is lost, and another is not asked; "
+                "ask again, with a pattern that begins plainly, like: al"
+            )
+        case Code.PATTERN_TOO_COSTLY:
+            return (
+                "the search takes too long; "
+                "use a narrower pattern, one that begins plainly, like: al"
+            )
+        case Code.BAD_PATTERN:
+            return "this pattern is too much for the server that searches; use a shorter one"
+        case _:
+            return "this session has ended; connect again"
+
+
+def name_held(name: str, silent: int | None) -> str:
+    """A name is taken; ``silent``: seconds of silence of its connection, None if nobody knows."""
+    taken = f"the name {name} is in use"
+    if silent is None:
+        text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
+    elif silent < SILENT_SECONDS:
+        text = (
+            f"{taken}, by a connection that was heard {silent} s ago: if its machine is gone, "
+            "try again in 10 s; if it only hangs, end it there"
+        )
+    else:
+        text = (
+            f"{taken}, by a connection that has been silent for {silent} s: it is free within "
+            "10 s if nothing answers there; try again then"
+        )
+    return f"{text}, or log in with another"
+
+
+def described(command: AnyCommand) -> list[str]:
+    """What nobody has confirmed, for the one who asked for it."""
+    match command:
+        case commands.Say():
+            return [f"said: {_addressed(saying)}" for saying in command.sayings]
+        case commands.Delete():
+            return [f"done: /delete {command.name}"]
+        case commands.Login() | commands.Resume():
+            return [f"done: the login as {command.name}"]
+    return ["done"]
+
+
+def _addressed(saying: commands.Saying) -> str:
+    return saying.text if saying.to == EVERYBODY else f">> {saying.to}: {saying.text}"

@@ -1,0 +1,53 @@
+"""The search for a seed whose run catches a planted bug."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from chainchat.chain.replica import DivergenceError
+from chainchat.node.state_machine import StateMismatchError
+from tests.simulation.checks import InvariantError
+from tests.simulation.crowds import run_crowd
+from tests.simulation.histories import run_two_histories
+from tests.simulation.planted import CROWD, FILES, HISTORIES, PLANTED, planted
+from tests.simulation.scenario import Summary, opening, run
+
+CROWDS = 20
+TWO_HISTORIES = 100
+SEEDS_TO_CATCH = 1_000
+
+CAUGHT = (InvariantError, DivergenceError, StateMismatchError)
+"""The errors that catch a bug. Any other error means that the bug itself is outdated."""
+
+Search = tuple[Callable[[int], Summary], Iterable[int], str]
+"""A kind of run, its seeds in the order to try them, and the option that replays one."""
+
+
+def first_catch(name: str) -> tuple[int, str, str] | None:
+    """The first seed whose run fails with the bug planted, the error, and the option to replay it.
+
+    Seeds that begin with the story of the bug are tried first.
+    """
+    run_seed, seeds, option = _search(name)
+    with planted(name):
+        for seed in seeds:
+            try:
+                run_seed(seed)
+            except CAUGHT as error:
+                return seed, f"{type(error).__name__}: {error}", option
+    return None
+
+
+def _search(name: str) -> Search:
+    _, story = PLANTED[name]
+    if story == CROWD:
+        return run_crowd, range(CROWDS), "--crowd"
+    if story == HISTORIES:
+        return run_two_histories, range(TWO_HISTORIES), "--histories"
+    if story == FILES:
+        return partial(run, files=True), range(SEEDS_TO_CATCH), "--files"
+    # Bugs are to be caught by the harm that they do, not by a vote that is forgotten.
+    run_seed = partial(run, watch_votes=name == "ForgetsVotes")
+    seeds: Iterable[int] = range(SEEDS_TO_CATCH)
+    if story:
+        seeds = sorted(seeds, key=lambda seed: opening(seed) != story)
+    return run_seed, seeds, ""
