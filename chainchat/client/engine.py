@@ -297,7 +297,7 @@ class Engine:
         self._events += [events.Disconnect(), events.Ended(reason, code, text)]
 
     def _ask_again(self, interrupted: Iterable[Asked]) -> None:
-        """Keep the program's unanswered reads for the next connection; refuse the other requests."""
+        """Keep the program's unanswered reads for the next connection; refuse the other ones."""
         requests = [asked for asked in interrupted if asked.of_program]
         for asked in requests:
             if asked.verb not in READS:
