@@ -1,8 +1,8 @@
-"""What one session is shown of the messages, and what of it was seen.
+"""Delivery: which messages one session was shown, and which of them were seen.
 
-A delivery is a cursor over the log. One that has everything is *live*: each turn's messages are
-pushed to it (``news``). One that has just begun, or whose connection is slow, reads on from the
-log, a page in its turn, until it is live. So a slow reader costs nothing and loses nothing.
+A delivery is a cursor over the log. One that has everything is *live*: ``news`` pushes each turn's
+messages to it. A new delivery, or one on a slow connection, reads the log page by page until it is
+live. So a slow reader costs nothing and loses nothing.
 """
 
 from bisect import bisect_right
@@ -14,27 +14,27 @@ from chainchat.chat.state import Said
 from chainchat.node.history import History
 
 CATCH_UP_MESSAGES = 100
-"""Messages read from the log at a time."""
+"""Messages in a page of the log."""
 
 SETTLED_SECONDS = 3.0
-"""What a person's machine had acknowledged so long before its last sign of life was shown there."""
+"""What a machine acknowledged this long before its last sign of life has been shown there."""
 
 DAY = 86_400_000
 """Milliseconds."""
 
 REMEMBERED_PUSHES = 64
-"""Ends of pushes remembered until they are seen; with more, every other one is forgotten.
+"""Ends of pushes remembered until they are seen; beyond this, every other one is forgotten.
 
-Each takes 100 octets and more, and who is not at the keyboard sees none.
+Each takes over 100 octets, and nobody sees them while the person is away.
 """
 
 
 class Recipient(Protocol):
-    """Whom messages are pushed to.
+    """The session that messages are pushed to.
 
     Attributes:
-        account: number of the account that they are for.
-        name: of the account.
+        account: number of its account.
+        name: the account's name.
         mode: the mode.
     """
 
@@ -43,26 +43,26 @@ class Recipient(Protocol):
     mode: Mode
 
     def push(self, data: bytes, newest: int) -> None:
-        """Write messages to the connection; ``newest``: the id of the newest in them."""
+        """Write messages to the connection; ``newest``: id of the newest among them."""
 
     def lacks_nothing(self) -> None:
-        """Of what was to be pushed, nothing concerned it."""
+        """Note that no pushed message concerned this recipient."""
 
     def fell_behind(self) -> None:
-        """Its delivery is not live any more, and has to read on from the log."""
+        """Note that its delivery is no longer live, and has to read the log."""
 
 
 class Delivery:
-    """Pushes to one session.
+    """Pushes messages to one session.
 
     Attributes:
         recipient: the session.
-        live: whether everything up to the newest entry applied was pushed.
+        live: True if everything up to the newest applied entry was pushed.
         previous: id of the newest message pushed, or pushable before the first.
         day: UTC day of the last message shown.
     """
 
-    __slots__ = (  # one of it for each client, of whom there can be thousands
+    __slots__ = (  # there can be thousands
         "_cursor",
         "_history",
         "day",
@@ -72,7 +72,7 @@ class Delivery:
     )
 
     def __init__(self, recipient: Recipient, history: History, after: int) -> None:
-        """Deliver what comes after the message of this id; ``history``: where messages are."""
+        """Deliver the messages of ``history`` after the id ``after``."""
         self.recipient = recipient
         self.live = False
         self.previous = history.previous(recipient.account, after + 1)
@@ -81,12 +81,12 @@ class Delivery:
         self._cursor = after
 
     def push(self, data: bytes, newest: int) -> None:
-        """Write rendered messages, the newest of which has this id."""
+        """Write rendered messages; ``newest``: id of the newest among them."""
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
     def catch_up(self) -> bool:
-        """Push a page from the log. True if there was none to push: it has everything."""
+        """Push a page from the log. True if nothing is missing any more."""
         account = self.recipient.account
         missed = self._history.missed(account, self._cursor, CATCH_UP_MESSAGES)
         if missed:
@@ -99,60 +99,60 @@ _NEVER = (0, float("-inf"))
 
 
 class Reading:
-    """How far a person has seen what was pushed.
+    """How much a person has seen of what was pushed.
 
     Attributes:
         seen: the read mark: id of the newest message known to be seen.
     """
 
-    __slots__ = ("_looked", "_pushes", "_written_before", "seen")  # one of it for each person
+    __slots__ = ("_looked", "_pushes", "_written_before", "seen")  # one for each person
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
         self._pushes: tuple[tuple[int, int], ...] = ()
-        """Of each push not seen yet: octets written at its end, id of its newest message."""
+        """For each push not seen yet: octets written at its end, id of its newest message."""
         self._written_before = 0
         self._looked = _NEVER
-        """Octets that had been acknowledged at some look, and when that was."""
+        """Octets acknowledged at the last look, and when that was."""
 
     @property
     def may_have_seen_more(self) -> bool:
-        """Whether anything was pushed that is not known to be seen."""
+        """True if a push is not known to be seen."""
         return bool(self._pushes)
 
     def pushed(self, newest: int, written: int) -> None:
-        """Messages up to ``newest`` were pushed; ``written``: the octets written so far."""
+        """Note a push of messages up to ``newest``; ``written``: octets written so far."""
         if len(self._pushes) >= REMEMBERED_PUSHES:
             self._pushes = self._pushes[1::2]
         self._pushes = (*self._pushes, (written, newest))
 
     def did_something(self, acknowledged: int | None, written: int) -> bool:
-        """The person did something, so what their machine has by now was seen.
+        """Note that the person acted, so has seen what their machine has.
 
         Args:
-            acknowledged: octets that the machine has acknowledged; None if nobody can tell, then
-                those written before the previous time count.
-            written: the octets written so far.
+            acknowledged: octets that the machine has acknowledged. None if unknown: then the octets
+                written before the previous action count.
+            written: octets written so far.
 
         Returns:
-            whether the read mark moved.
+            True if the read mark moved.
         """
         octets = self._written_before if acknowledged is None else acknowledged
         self._written_before = written
         return self._has_seen(octets)
 
     def shows_signs_of_life(self, acknowledged: int | None, alive: float, now: float) -> bool:
-        """The person need not do anything: what their machine had some seconds ago was shown.
+        """Note what the machine had some seconds ago as seen, even if the person does nothing.
 
-        But only if the machine was alive after that: one that has just died may have shown nothing.
+        The machine must have been alive since: one that has just died may have shown nothing.
 
         Args:
-            acknowledged: octets that the machine has acknowledged; None if nobody can tell.
-            alive: when it last acknowledged or sent anything, seconds.
+            acknowledged: octets that the machine has acknowledged; None if unknown.
+            alive: when the machine last acknowledged or sent anything, in seconds.
             now: the same clock.
 
         Returns:
-            whether the read mark moved.
+            True if the read mark moved.
         """
         if acknowledged is None:
             return False
@@ -164,7 +164,7 @@ class Reading:
         return moved
 
     def _has_seen(self, octets: int) -> bool:
-        """What was pushed up to so many octets was seen."""
+        """Note as seen what was pushed up to this octet."""
         before = self.seen
         seen = bisect_right(self._pushes, octets, key=lambda push: push[0])
         if seen:
@@ -174,7 +174,7 @@ class Reading:
 
 
 def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[bytes, int]:
-    """Messages as octets, the way this delivery's mode has them, and the day of the last."""
+    """Messages as octets in the mode of a delivery, and the day of the last one."""
     mode, viewer = delivery.recipient.mode, delivery.recipient.name
     day, previous = delivery.day, delivery.previous
     lines = []
@@ -191,5 +191,5 @@ def render(delivery: Delivery, messages: Iterable[ChatMessage | Said]) -> tuple[
 
 
 def as_pushed(said: ChatMessage | Said, previous: int) -> ChatMessage:
-    """What was said, as it is pushed after the message ``previous``."""
+    """A message as it is pushed after the message ``previous``."""
     return ChatMessage(said.id, previous, said.time, said.sender, said.to, said.text)

@@ -1,4 +1,4 @@
-"""What clients are told in words: why something was refused, and what nobody has confirmed."""
+"""The words for clients: why something was refused, and what is not confirmed."""
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import MAX_ACCOUNTS
@@ -7,11 +7,11 @@ from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
 
 SILENT_SECONDS = 5
-"""A connection that has been heard since is not called silent."""
+"""A connection heard within this time is not called silent."""
 
 
 def explanation(code: Code, about: str) -> str:
-    """What a refusal of the chain or of its tail means, and what to do."""
+    """The meaning of a refusal by the chain or its tail, and what to do."""
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"
@@ -48,7 +48,7 @@ def explanation(code: Code, about: str) -> str:
 
 
 def name_held(name: str, silent: int | None) -> str:
-    """A name is taken; ``silent``: seconds of silence of its connection, None if nobody knows."""
+    """The refusal of a name; ``silent``: seconds of silence of its connection, None if unknown."""
     taken = f"the name {name} is in use"
     if silent is None:
         text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
@@ -66,7 +66,7 @@ def name_held(name: str, silent: int | None) -> str:
 
 
 def described(command: AnyCommand) -> list[str]:
-    """What nobody has confirmed, for the one who asked for it."""
+    """Unconfirmed requests, in the words of the client."""
     match command:
         case commands.Say():
             return [f"said: {_addressed(saying)}" for saying in command.sayings]

@@ -1,4 +1,4 @@
-"""What sessions need of the world, and what the parts of a session need of it: as interfaces."""
+"""What sessions need of the world, and what the parts of a session need of it."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -10,13 +10,13 @@ from chainchat.chat.modes.mode import Mode
 
 
 class ServerInfo(Struct, frozen=True):
-    """What every session of a node has in common.
+    """What all sessions of a node have in common.
 
     Attributes:
         chain: the chain's name.
-        max_line: octets of a client's line.
+        max_line: octets in a client's line, at most.
         addresses: ``host:port`` of every node for clients, by position.
-        new_token: makes a session's token.
+        new_token: makes the token of a session.
     """
 
     chain: str
@@ -26,14 +26,14 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Client(Protocol):
-    """What the handler needs of the session whose requests it carries out.
+    """The session, as its ``Handler`` sees it.
 
     Attributes:
         id: the session's id, empty before the login.
-        account: number of the account that it holds.
-        name: of the account.
+        account: number of its account.
+        name: the account's name.
         mode: the mode.
-        notices: whether it is told who comes and goes.
+        notices: True if the client wants to see others come and go.
     """
 
     id: str
@@ -44,50 +44,44 @@ class Client(Protocol):
 
     @property
     def seen(self) -> int:
-        """A person's read mark; 0 for a program, which moves its own."""
+        """The read mark of a person; 0 for a program, which moves its own."""
 
     def say(self, lines: Sequence[str]) -> None:
         """Write lines at the end of the turn."""
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
-        """The login was done: the session holds this account, delivery begins after a message."""
+        """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
 
     def close(self) -> None:
-        """Close the connection at the end of the turn, when everything is written."""
+        """Write everything at the end of the turn, then close the connection."""
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
-        """Call it when it is the client's turn, and it has taken most of what was written."""
+        """Call ``go_on`` in a turn of this client when most of what was written is sent."""
 
 
 class Connection(Protocol):
-    """The bytes of one client."""
+    """The connection of one client, as its session sees it."""
 
     def write(self, data: bytes) -> None:
-        """Send it, when the client's machine takes it."""
+        """Send octets as fast as the client's machine takes them."""
 
     def close(self) -> None:
-        """Close when everything written was sent."""
+        """Close when everything is sent."""
 
     def hold(self, *, held: bool) -> None:
-        """Whether to leave what the client sends in its socket."""
+        """Stop reading the socket, or go on."""
 
     def expect(self, octets: int) -> None:
-        """Read at most so many octets at once, and let no more stand unsent."""
+        """Read at most this many octets at once; report the output full when more is unsent."""
 
     def silent(self) -> float | None:
-        """Seconds since the client's machine has acknowledged or sent anything.
-
-        None where the system cannot tell.
-        """
+        """Seconds since the client's machine acknowledged or sent anything; None if unknown."""
 
     def probe(self, *, probing: bool) -> None:
-        """Whether to find out within seconds, rather than minutes, that the machine is gone."""
+        """Notice a dead machine within seconds, or within minutes again."""
 
     def abort(self) -> None:
-        """Give the connection up."""
+        """Drop the connection."""
 
     def acknowledged(self) -> int | None:
-        """How many of the octets written the client's machine has acknowledged.
-
-        None where the system cannot tell.
-        """
+        """How many octets the client's machine has acknowledged; None if unknown."""

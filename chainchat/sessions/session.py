@@ -1,12 +1,12 @@
 """A session: one client's connection, from its greeting to its end.
 
-It hears lines and hands the requests in them to its ``Handler``, one after another, but for those
-that may overtake; it tells the client what it did not ask for: messages, through its ``Delivery``,
-and notices. All modes share all of it; what differs is asked of the mode (``chat.modes``).
+A session reads lines and hands the requests in them to its ``Handler``, in order, except those that
+may overtake. Its ``Delivery`` pushes messages to the client. All modes share this code; a session
+asks its mode (``chat.modes``) wherever modes differ.
 
-Whatever comes, from the socket, a timer or the log, is only noted. In a turn of the node, when it
-is this session's turn among all (see ``rounds``), it hears some lines or does one piece of what can
-wait; octets are written and the connection closed in ``flush``.
+An event from the socket, a timer or the log is only noted. The session works when its turn comes
+(see ``rounds``): ``hear`` carries out some lines, ``go_on`` does one piece of what can wait, and
+``flush`` writes octets and closes the connection.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,49 +28,49 @@ from chainchat.sessions.requests import SAID_AT_ONCE, Handler
 from chainchat.sessions.sessions import Sessions
 
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
-"""Octets that are read at once from the socket of a person, and of a program.
+"""Octets read at once from the socket of a person, and of a program.
 
-If more than that stands unsent to them, they are pushed nothing until it is sent.
+Nothing is pushed to a client while more than this is unsent.
 """
 
 LOGIN_SECONDS = 60.0
-"""How long a connection may go without a login."""
+"""Time that a connection has for its login."""
 
 WAITING_OCTETS = 16 * 1024
-"""How many octets of lines may wait for their turn before the rest is left in the socket."""
+"""Octets of lines that may wait for their turn; the rest stays in the socket."""
 
 NEWCOMER_OCTETS = 2 * 1024
 """The same before the login."""
 
 HEARD_AT_ONCE = 16
-"""Lines that one client is heard before it is others' turn."""
+"""Lines of one client that a turn carries out."""
 
 HEARD_OF_PERSON = 4
-"""The same of a person whose other lines have not waited yet: who types has one or two."""
+"""The same for a person who had no lines left over: who types has one or two."""
 
 LOOKED_AT_ONCE = 64
-"""Waiting lines that are looked at in one turn, for those that may overtake."""
+"""Waiting lines that a turn searches for those that may overtake."""
 
 MUCH_OCTETS = 2 * 1024
-"""Whose lines are more than this lets those go first who say less."""
+"""A client with more octets of lines than this lets the others go first."""
 
 SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
-"""So many SENDs of a program cost as much as a line: they are carried out together."""
+"""SENDs of a program that count as one line, since they are carried out together."""
 
 REST_UNITS = 10
-"""Who has sent too much rests until it may send so many lines again."""
+"""Lines that a client may send when its rest ends."""
 
 UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
-"""Lines in a row that cannot be read before the connection is closed: later, before the login."""
+"""Unreadable lines in a row that close the connection: after the login, and before."""
 
 PROBE_SECONDS = 9.0
-"""How long a client's machine has to answer, when somebody else wants its name."""
+"""Time for a client's machine to acknowledge a probe, when somebody else wants the name."""
 
 LISTED = 20
-"""Requests that are listed when the connection ends without an answer to them; more are counted."""
+"""Unanswered requests that a session lists when it closes; it counts the rest."""
 
 _NO_LINES: list[str] = []
-"""What is gathered for a client that is told nothing: one for all of them, and never added to."""
+"""Shared by all clients that have nothing to be written; never added to."""
 
 
 class Session:
@@ -78,14 +78,14 @@ class Session:
 
     Attributes:
         id: the session's id, empty before the login.
-        account: number of the account that it holds, 0 before the login.
-        name: of the account.
+        account: number of its account, 0 before the login.
+        name: the account's name.
         mode: the mode.
-        notices: whether it is told who comes and goes.
-        delivery: what it is pushed; None before the login, and for those who want nothing.
+        notices: True if the client wants to see others come and go.
+        delivery: pushes its messages; None before the login, and for clients that want no pushes.
     """
 
-    __slots__ = (  # one of it for each client, of whom there can be thousands
+    __slots__ = (  # there can be thousands
         "_clock",
         "_closing",
         "_connection",
@@ -154,21 +154,21 @@ class Session:
         """See ``pace``."""
         self._resting = False
         self._says_much = False
-        """Whether lines were left over when it was last heard."""
+        """True if lines were left over when it was last heard."""
         self._unread = 0
-        """How many lines in a row could not be read."""
+        """Unreadable lines in a row."""
         self._probing: Timer | None = None
 
     # --- the connection's events
 
     def opened(self) -> None:
-        """Somebody came, and is greeted when it is their turn."""
+        """Queue a new connection for its greeting."""
         self._sessions.connections[self] = None
         self._connection.expect(NEWCOMER_OCTETS)
         self._sessions.rounds.arrives(self)
 
     def _greet(self) -> None:
-        """Greet, or say why nobody is served here."""
+        """Greet the client, or say why this node serves nobody."""
         self._greeted = True
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
@@ -179,12 +179,12 @@ class Session:
         self.readiness_changed()
 
     def received(self, data: bytes, octets: int, commands: int) -> None:
-        """Take in what a read of the socket has brought.
+        """Take in what one read of the socket brought.
 
         Args:
-            data: what of it belongs to lines.
-            octets: how many came.
-            commands: how many telnet commands were in it.
+            data: the octets without telnet commands.
+            octets: how many octets came.
+            commands: how many telnet commands were among them.
         """
         if not self._taking:
             return
@@ -198,23 +198,20 @@ class Session:
         self._hold()
 
     def sent_noise(self) -> None:
-        """What came is nothing that people or programs send."""
+        """Close the connection: it sends what neither people nor programs send."""
         if self._taking:
             text = "what you send is neither lines of text nor telnet: connect again, type /help"
             self._close_with(Code.NOTHING_READ, text)
             self._hold()
 
     def input_ended(self) -> None:
-        """The client sends no more; it is answered what it asked, then the connection is closed."""
+        """Note that the client sends no more: answer what it asked, then close."""
         self._note_seen()
         self._input_ended = True
         self._sessions.unflushed(self)
 
     def output_full(self, *, full: bool) -> None:
-        """Whether more stands unsent than should.
-
-        Until it is sent, nothing is pushed and no request is taken.
-        """
+        """Note whether too much is unsent; until it is sent, push nothing and take no request."""
         self._output_full = full
         if full and self.delivery is not None:
             self._sessions.news.no_more_live(self.delivery)
@@ -225,7 +222,7 @@ class Session:
         self._hold()
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Note that the connection is gone."""
         self._open = False
         self._deliver_no_more()
         self._sessions.connections.pop(self, None)
@@ -237,7 +234,7 @@ class Session:
             self._sessions.submit(self.account, commands.End(self.id, self.seen))
 
     def _login_took_too_long(self) -> None:
-        if self.id:  # asked for, and the chain has not answered yet
+        if self.id:  # the chain has not answered the login yet
             self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
             return
         seconds = int(LOGIN_SECONDS)
@@ -259,7 +256,7 @@ class Session:
 
     @property
     def takes_notices(self) -> bool:
-        """See ``Attendant``. Who does not read is not told who comes and goes."""
+        """See ``Attendant``. A client that does not read gets no notices."""
         return self.notices and not self._output_full
 
     def tell(self, code: str, text: str, **values: str) -> None:
@@ -267,7 +264,7 @@ class Session:
         self.say([self.mode.notice(code, text, **values)])
 
     def answer_telnet(self, answer: bytes) -> None:
-        """Answer the client's telnet negotiation; people do not see these octets."""
+        """Answer telnet negotiation, with octets that telnet does not show."""
         self._write(answer)
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
@@ -277,7 +274,7 @@ class Session:
         self._sessions.rounds.waits(self)
 
     def push(self, data: bytes, newest: int) -> None:
-        """See ``Recipient``: written behind the replies that came before."""
+        """See ``Recipient``. Earlier replies are written first."""
         if self._out:
             self._write_gathered()
         self._write(data)
@@ -375,7 +372,7 @@ class Session:
         self._has_lines()
 
     def _has_lines(self) -> None:
-        """Wait for a turn, if there is anything to hear."""
+        """Queue for a turn, if there are lines to hear."""
         if not self._input or self._resting:
             return
         rounds = self._sessions.rounds
@@ -389,7 +386,7 @@ class Session:
             rounds.waits(self)
 
     def _finished(self) -> bool:
-        """Whether the client sends no more, and has everything."""
+        """True if the client sends no more and has everything."""
         if not self._input_ended or self.busy or not self._greeted:
             return False
         delivery = self.delivery
@@ -404,7 +401,7 @@ class Session:
         return PROGRAM if self.mode.pipelines else PERSON
 
     def _pay(self, units: float) -> None:
-        """Who has sent too much is heard later, and reads of the socket wait so long, too."""
+        """Charge the client; let it rest if it has sent too much."""
         pace, now = self._pace, self._clock.seconds()
         self._paid_until = pace.pay(self._paid_until, now, units)
         if not self._resting and pace.wait(self._paid_until, now):
@@ -427,7 +424,7 @@ class Session:
     def _hold(self) -> None:
         """Leave in the socket what cannot be heard now.
 
-        To find what may overtake it has to be read, though other lines wait.
+        Lines that wait for an answer are still read, since some of them may overtake.
         """
         if not self._open:
             return
@@ -473,26 +470,26 @@ class Session:
         self.close()
 
     def take_no_more(self) -> None:
-        """The node stops: what was read is answered, nothing more is read."""
+        """Read no more, because the node stops; answer what was read."""
         self._note_seen()
         self._taking = False
         self._hold()
 
     @property
     def busy(self) -> bool:
-        """Whether something that was read is not answered yet."""
+        """True if something that was read has no answer yet."""
         return bool(self._input or self._handler.replies)
 
     def shut_down(self) -> None:
-        """The node stops."""
+        """Say goodbye, because the node stops."""
         self._say_goodbye("this node stops")
 
     def dropped_out(self) -> None:
-        """The chain went on without this node."""
+        """Say goodbye, because the chain went on without this node."""
         self._say_goodbye("the chain goes on without this node")
 
     def _say_goodbye(self, why: str) -> None:
-        """List what was asked for and has no answer, say where to go, and close."""
+        """List the requests without an answer, say where to go, and close."""
         if self._closing:
             return
         unanswered = [
@@ -511,14 +508,14 @@ class Session:
         self.flush()
 
     def _unheard(self) -> Iterator[str]:
-        """The lines that have not had their turn, as far as they can be shown."""
+        """Yield the lines not heard yet, where they can be shown."""
         for line in self._input:
             with suppress(RefusedError):
                 if line is not TOO_LONG and (text := clean(line).strip()):
                     yield text
 
     def _others(self) -> list[str]:
-        """The addresses of the other nodes, for clients."""
+        """The client addresses of the other nodes."""
         own = self._node.me.position
         return [a for position, a in self._server_info.addresses.items() if position != own]
 
@@ -546,7 +543,7 @@ class Session:
             self.tell("serving", "the chain confirms again")
 
     def _turn_away(self, reason: str) -> None:
-        """Nobody is served here: show what ``/chain`` would, say why, name the others, close."""
+        """Refuse to serve: show the chain, say why, name the other nodes, close."""
         for line in drawn(self._node.view()):
             if line != reason:
                 self.tell("", line)
@@ -556,7 +553,7 @@ class Session:
     # --- requests, one after another
 
     def _hear_lines(self) -> None:
-        """Carry out lines until one has to wait, or it is others' turn."""
+        """Carry out lines until one has to wait, or the turn is over."""
         heard = 0
         most = HEARD_AT_ONCE if self.mode.pipelines or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
@@ -582,14 +579,14 @@ class Session:
 
     @property
     def _held_up(self) -> bool:
-        """Whether no line can be carried out before the client has read, or had its answer."""
+        """True until the client has read, or has its answer: no line can be carried out before."""
         return self._output_full or self._handler.replies.holding_later
 
     def _must_wait(self) -> bool:
         return self._held_up or self._room_left <= 0
 
     def _may_overtake(self, line: Line) -> bool:
-        """Whether a line that comes before its turn is answered all the same."""
+        """True if a line may be answered before the lines ahead of it."""
         if line is TOO_LONG or not self.mode.may_be_answered_at_once(line):
             return False
         try:
@@ -599,9 +596,9 @@ class Session:
         return self._handler.is_answered_at_once(request)
 
     def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
-        """Carry out one line, or say why not.
+        """Carry out one line, or refuse it.
 
-        ``said`` gathers what a person says in lines that follow each other: they are one command.
+        ``said`` gathers consecutive messages of a person, to submit them as one command.
         """
         tag = ""
         try:
@@ -637,7 +634,7 @@ class Session:
             said.clear()
 
     def _close_if_nothing_is_read(self) -> None:
-        """Who sends a flood of lines that mean nothing will not learn from more answers."""
+        """Close the connection of a client that only sends lines without meaning."""
         if self._unread >= (UNREAD_AT_MOST if self.id else UNREAD_NEWCOMER):
             text = f"none of the last {self._unread} lines could be read: connect again, type /help"
             self._close_with(Code.NOTHING_READ, text)
@@ -646,7 +643,7 @@ class Session:
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """See ``Client``."""
-        # The state's own string for each, not another of the same text: there can be thousands.
+        # The state's own strings, not copies: there can be thousands of sessions.
         self.account, self.name, self.id = account.number, account.name, account.session
         self._stop_login_timer()
         if not self._open:
@@ -688,7 +685,7 @@ class Session:
     # --- somebody else wants its name
 
     def contested(self) -> None:
-        """See ``Attendant``: say for how long it has been silent, and find out whether it lives."""
+        """See ``Attendant``: say how long this connection was silent, and probe it."""
         silent = self._connection.silent()
         seconds = -1 if silent is None else int(silent)
         self._node.submit(commands.Held(self.id, seconds))
@@ -697,7 +694,7 @@ class Session:
             self._probing = self._clock.callLater(PROBE_SECONDS, self._probed)
 
     def _probed(self) -> None:
-        """If nothing was acknowledged since, the machine is gone, and the name is free."""
+        """Free the name if the client's machine acknowledged nothing since the probe."""
         self._probing = None
         silent = self._connection.silent()
         if silent is not None and silent >= PROBE_SECONDS - 1:

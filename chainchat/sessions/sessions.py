@@ -1,7 +1,7 @@
-"""All sessions at this node, and what reaches them.
+"""All sessions of a node.
 
-A message costs its receivers one rendering per kind of session, not one each, and each socket one
-write per turn. A turn touches only whom it concerns.
+A message is rendered once per kind of session, not once per receiver, and each socket is written
+once per turn. A turn visits only the sessions that it concerns.
 """
 
 from collections import OrderedDict, deque
@@ -25,57 +25,57 @@ MARKS_PAUSE = 1.0
 """Seconds for which read marks are gathered into one entry."""
 
 MARKS_IN_ENTRY = 100
-"""Read marks in one entry of the log: at most 20 octets each, and each changes an account."""
+"""Read marks in one entry: each takes at most 20 octets, and changes an account."""
 
 LOOK_PAUSE = 1.0
 """Seconds between two looks at what people's machines have acknowledged."""
 
 
 class Attendant(Speaker, Hearer, Protocol):
-    """What ``Sessions`` needs of a session.
+    """A session, as ``Sessions`` sees it.
 
     Attributes:
         id: the session's id.
-        delivery: what it is pushed, None before its login and for those who want nothing.
+        delivery: pushes its messages; None before the login, and for clients that want no pushes.
     """
 
     id: str
     delivery: Delivery | None
 
     def ended(self, reason: str, by: str) -> None:
-        """The session was ended by an entry of the log."""
+        """Close: an entry of the log ended the session."""
 
     def contested(self) -> None:
-        """Somebody else wants to log in under its name."""
+        """Find out whether the client is alive: somebody else wants to log in under its name."""
 
     def look(self) -> bool:
-        """Look what a person has seen by now. True if there is more that may be seen."""
+        """Look how much the person has seen. True if they may see more."""
 
     def flush(self) -> None:
-        """Write what was gathered, hear lines that had to wait, close if that is due."""
+        """Write what was gathered, queue for lines that had to wait, close if due."""
 
     def has_room(self) -> None:
-        """Fewer requests are on their way, so it may be heard again."""
+        """Queue for a turn: fewer requests are on their way."""
 
     def readiness_changed(self) -> None:
-        """The node's readiness is not what it was."""
+        """Note that the node's readiness changed."""
 
 
 class Sessions:
-    """The sessions at one node; its ``Audience``.
+    """The sessions of one node; its ``Audience``.
 
-    A turn of the node calls it three times. In ``hear``, sessions carry out lines, and those who
-    lack messages read on from the log. Then entries are applied and answers come in: what happened
-    and what is to be said is only noted. In ``flush`` it is written: replies first, then the
-    turn's messages to every session that has all before them, then notices. Each is done in
-    slices; what is left over goes on in the next turn, in the same order for each session.
+    A turn of the node calls it three times. In ``hear``, sessions carry out lines, or read on from
+    the log. Then the node applies entries and answers come in, and ``happened`` notes what to say.
+    ``flush`` writes: replies first, then the turn's messages to all sessions that have the earlier
+    ones, then notices. Each step is done in slices; the next turn goes on with what is left, in the
+    same order for each session.
 
     Attributes:
         node: the node.
         connections: every connection, logged in or not, the oldest first.
         rounds: whose turn it is.
-        news: the newest messages, on their way to those who have all before them.
-        contests: logins that were refused since somebody holds the name.
+        news: the newest messages, on their way to the sessions that have the earlier ones.
+        contests: refused logins that wait to hear about the holder of their name.
     """
 
     def __init__(self, node: Node, clock: Clock) -> None:
@@ -88,16 +88,16 @@ class Sessions:
         self._counter = 0
         self._unflushed: OrderedDict[Attendant, None] = OrderedDict()
         self._uninformed: deque[Attendant] = deque()
-        """Those who are still to be told of the node's readiness."""
+        """Sessions that do not know the node's readiness yet."""
         self._without_room: dict[Attendant, None] = {}
-        """Those who wait until fewer requests are on their way."""
+        """Sessions that wait until fewer requests are on their way."""
         self._announcements = Announcements(clock, node.wake)
         self._marks: dict[int, int] = {}
         self._acknowledging: dict[int, list[Callable[[], None]]] = {}
-        """By account: what to do when the marks gathered are in place."""
+        """By account: what to call when the gathered marks are in place."""
         self._marking: Timer | None = None
         self._reading: dict[Attendant, None] = {}
-        """People who may have seen more than their read mark says."""
+        """People who may see more than their read mark says."""
         self._to_look_at: deque[Attendant] = deque()
         self._looking: Timer | None = None
         self.contests = Contests(clock)
@@ -107,33 +107,33 @@ class Sessions:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many sessions there are."""
         return len(self._sessions)
 
     def new_session(self) -> str:
-        """A session id that was never used before and never will be."""
+        """A session id that is unique for ever."""
         self._counter += 1
         return f"{self.node.me.origin}.{self._counter}"
 
     def enter(self, attendant: Attendant) -> None:
-        """The session ``attendant.id`` lives on this connection."""
+        """Note that the session ``attendant.id`` lives here."""
         self._sessions[attendant.id] = attendant
 
     def leave(self, attendant: Attendant) -> None:
-        """Its connection is over, or its session."""
+        """Note that a connection or its session is over."""
         self._sessions.pop(attendant.id, None)
         self._reading.pop(attendant, None)
         self._without_room.pop(attendant, None)
         self.rounds.forget(attendant)
 
     def unflushed(self, attendant: Attendant) -> None:
-        """The session has something to do in the next ``flush``."""
+        """Flush the session in this turn, or in the next."""
         self._unflushed[attendant] = None
-        if not self.node.in_turn:  # else it is flushed at the end of this turn
+        if not self.node.in_turn:  # in a turn, the flush is still to come
             self.node.wake()
 
     def wait_for_room(self, attendant: Attendant) -> None:
-        """The session has lines that must wait, since too many requests are on their way."""
+        """Wake the session when fewer requests are on their way."""
         self._without_room[attendant] = None
 
     def submit(
@@ -142,7 +142,7 @@ class Sessions:
         command: commands.AnyCommand,
         replied: Replied | None = None,
     ) -> None:
-        """Submit what the session of an account asks for, behind what it has acknowledged."""
+        """Submit a command of an account, behind the read mark that it has acknowledged."""
         if account in self._acknowledging:
             self.send_marks()
         self.node.submit(command, replied)
@@ -150,16 +150,16 @@ class Sessions:
     # --- read marks
 
     def seen(self, account: int, newest: int) -> None:
-        """Move an account's read mark up to ``newest``, within a second or so."""
+        """Move the read mark of an account up to ``newest``, within a second or so."""
         self._gather_mark(account, newest, MARKS_PAUSE)
 
     def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
-        """Move an account's read mark up to ``newest``, soon; ``done`` is called when it is."""
+        """Move the read mark of an account up to ``newest``, soon; then call ``done``."""
         self._acknowledging.setdefault(account, []).append(done)
         self._gather_mark(account, newest, 0.0)
 
     def _gather_mark(self, account: int, newest: int, pause: float) -> None:
-        """Many marks make one entry."""
+        """Gather marks, so that many make one entry."""
         self._marks[account] = max(newest, self._marks.get(account, 0))
         if self._marking is None:
             self._marking = self._clock.callLater(pause, self.send_marks)
@@ -167,7 +167,7 @@ class Sessions:
             self._marking.reset(0.0)
 
     def send_marks(self) -> None:
-        """Put the gathered marks into the log."""
+        """Submit the gathered marks."""
         if self._marking is not None and self._marking.active():
             self._marking.cancel()
         self._marking = None
@@ -179,7 +179,7 @@ class Sessions:
             self.node.submit(commands.Seen(part), partial(_call_all, done))
 
     def reads(self, attendant: Attendant) -> None:
-        """A person was shown something: look now and then what of it was seen."""
+        """Look now and then how much this person has seen."""
         self._reading[attendant] = None
         if self._looking is None:
             self._looking = self._clock.callLater(LOOK_PAUSE, self._look_again)
@@ -191,7 +191,7 @@ class Sessions:
         self.node.wake()
 
     def _look(self, share: Slice) -> None:
-        """Look at some of those who read."""
+        """Look at some of the people who may have seen more."""
         while self._to_look_at:
             attendant = self._to_look_at.popleft()
             if attendant in self.connections and attendant.look():
@@ -202,7 +202,7 @@ class Sessions:
             self.node.wake()
 
     def stop(self) -> None:
-        """No more announcements and marks."""
+        """Stop announcements and read marks."""
         self.rounds.stop()
         self._announcements.stop()
         self.contests.stop()
