@@ -15,7 +15,7 @@ from chainchat.service import NodeService
 from chainchat.storage.interface import StorageError
 
 reactor: Any = installed_reactor
-"""Twisted installs it at run time; its static type knows few of its methods."""
+"""Untyped: the static type of Twisted's reactor knows few of its methods."""
 
 
 class Options(usage.Options):
@@ -45,7 +45,7 @@ class Options(usage.Options):
     node: config.NodeSettings
 
     def postOptions(self) -> None:
-        """Check everything that can be wrong before a process is made.
+        """Check everything that can be wrong before twistd makes a process.
 
         Raises:
             SystemExit: says in one line what is wrong and what to do.
@@ -62,7 +62,7 @@ class Options(usage.Options):
         self._name_files()
 
     def _confirmed_fenced(self) -> tuple[str, ...] | None:
-        """The positions that an operator has fenced; None if nothing is to be forced."""
+        """The positions that an operator has fenced; None without --force-alone."""
         if not self["force-alone"]:
             if self["fenced"] is not None:
                 raise SystemExit("chainchat: --fenced goes with --force-alone; nothing was changed")
@@ -104,7 +104,7 @@ class Options(usage.Options):
         elif twistd.get("pidfile"):
             pidfile = Path(twistd["pidfile"])
             if pidfile.is_file() and pidfile.read_bytes().strip().isdigit():
-                pidfile.unlink()  # of any other content it may not be ours
+                pidfile.unlink()  # any other file may not be ours
         if not twistd.get("nodaemon") and not twistd.get("logfile"):
             twistd["logfile"] = f"{self.node.position}.log"
         if twistd.get("pidfile"):
@@ -114,7 +114,7 @@ class Options(usage.Options):
 def makeService(options: Options) -> Service:
     """The service that ``twistd`` runs."""
     # Timers must not follow the wall clock: a step back would stop them all. And a confirmation
-    # must grow old while the machine sleeps (macOS counts that in CLOCK_MONOTONIC).
+    # must age while the machine sleeps (macOS counts the sleep in CLOCK_MONOTONIC).
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     reactor.seconds = partial(time.clock_gettime, clock)
     foreground = options.parent is None or bool(options.parent.get("nodaemon"))
