@@ -17,30 +17,27 @@ def explanation(code: Code, about: str) -> str:
             return f"the name {about} is in use; log in with another, or try again later"
         case Code.TOO_MANY_ACCOUNTS:
             return (
-                f"no account {about} was made: there are {MAX_ACCOUNTS:,}, as many as can be; "
-                "log in with a name that has one, or try again when one is deleted"
+                f"account {about} was not made: there are {MAX_ACCOUNTS:,} already, the limit; "
+                "log in with an existing name, or try again later"
             )
         case Code.NO_SUCH_ACCOUNT:
-            return f"there is no account {about}; the list of accounts has the names"
+            return f"there is no account {about}; list the accounts to see the names"
         case Code.BAD_TOKEN:
             return f"this token does not resume {about}; log in"
         case Code.NUMBER_REUSED:
             return "this number was used for another message; nothing was sent"
         case Code.NUMBER_FORGOTTEN:
             return (
-                "this number is too old to be remembered: it may have been sent before, and is "
-                "not sent now; SINCE shows what was, LOGIN tells the next number"
+                "this number is too old to be remembered: nothing was sent now, but it may have "
+                "been sent before; SINCE shows what was sent, LOGIN tells the next number"
             )
         case Code.TAIL_LOST:
             return (
-                "the server that was searching is lost, and another is not asked; "
+                "the server that searched is lost, and no other was asked; "
                 "ask again, with a pattern that begins plainly, like: al"
             )
         case Code.PATTERN_TOO_COSTLY:
-            return (
-                "the search takes too long; "
-                "use a narrower pattern, one that begins plainly, like: al"
-            )
+            return "the search takes too long; use a pattern that begins plainly, like: al"
         case Code.BAD_PATTERN:
             return "this pattern is too much for the server that searches; use a shorter one"
         case _:

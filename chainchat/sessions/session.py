@@ -413,7 +413,7 @@ class Session:
         if self.id and not self._told_slow:
             self._told_slow = True
             rate = f"{self._pace.per_second:.0f} lines a second"
-            self.tell("slowed", f"you send faster than {rate}: the rest is taken at that pace")
+            self.tell("slowed", f"you send faster than {rate}: the rest is read at that pace")
 
     def rested(self) -> None:
         """See ``rounds.Speaker``."""
@@ -462,7 +462,7 @@ class Session:
             case "deleted" if by != self.name:
                 self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
             case "lost":
-                text = "the chain took this node for dead and ended the session; log in again"
+                text = "the chain took this node for dead and ended your session; log in again"
                 self.say([self.mode.refused("-", Code.SESSION_ENDED, text)])
             case _:
                 pass

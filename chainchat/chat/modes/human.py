@@ -62,58 +62,58 @@ _TOPICS = {
         "say it to everybody",
         (
             "Those who are away get it when they log in.",
-            "The answer +OK 1042 means: it is on the disk of every node of the chain, as #1042.",
+            "+OK 1042 means: message #1042 is on the disk of every server of the chain.",
         ),
     ),
-    "//": _Topic("//text", "say /text", ("A line that begins with only one / is a verb.",)),
+    "//": _Topic("//text", "say /text", ("A line that begins with a single / is a verb.",)),
     _PRIVATE: _Topic(
         ">> name: text",
-        "say it to one account alone",
-        ("Spaces may be left out: >>bob:hi", "An account that is away gets it when it logs in."),
+        "say it to one account only",
+        ("Spaces are optional: >>bob:hi", "Somebody who is away gets it at the next login."),
     ),
-    "who": _Topic("/who", "who is on now"),
+    "who": _Topic("/who", "list who is on"),
     "list": _Topic(
         "/list [pattern]",
-        "all accounts, or those that begin with a match",
+        "list all accounts, or those that begin with a pattern",
         (
             "The pattern is a regular expression in RE2's syntax. For example:",
             "/list e     begins with e",
             "/list .a    has an a in the second place",
             "/list .*i   has an i somewhere",
-            "Case counts; (?i) in front lets it not: /list (?i)al",
+            "Case matters; to ignore it, begin with (?i): /list (?i)al",
         ),
     ),
     "last": _Topic(
         "/last [n]",
-        f"the last n messages, 1 to {MAX_LAST}, 20 if not said",
-        ("What was said to everybody, and your own private messages.",),
+        f"show the last n messages, 1 to {MAX_LAST} (20 without n)",
+        ("Messages to everybody, and your own private ones.",),
     ),
     "chain": _Topic(
         "/chain",
-        "the chain of servers, and how it is",
-        ("The node in [brackets] is the one you are connected to.", "It needs no login."),
+        "show the chain of servers",
+        ("The one in [brackets] is the one you are connected to.", "Works without a login."),
     ),
-    "notices": _Topic("/notices on|off", "whether you see others come and go"),
+    "notices": _Topic("/notices on|off", "show others come and go, or not"),
     "delete": _Topic(
         "/delete [name]",
         "delete an account, your own without a name",
         (
-            "To be sure, it wants the name and yes: /delete bob yes",
-            "Who takes the name afterwards is somebody new, and gets none of the old mail.",
+            "To confirm, type the name and yes: /delete bob yes",
+            "Whoever takes the name later gets none of the old messages.",
         ),
     ),
-    "help": _Topic("/help [verb]", "this, or more about one of these"),
+    "help": _Topic("/help [verb]", "list everything, or explain one verb"),
     "logout": _Topic(
         "/logout",
         "leave; your account stays",
-        ("Also /quit and /exit. What is said meanwhile waits for your next login.",),
+        ("Also /quit and /exit. Messages wait for your next login.",),
     ),
     "hello": _Topic(
         f"/hello {_VERSION} client=ID [notices=on]",
         "for programs",
         (
-            "Instead of a login: it switches the connection to machine mode.",
-            "ID is 1 to 32 letters, digits, '-' or '_'; a program keeps one for ever.",
+            "Switches the connection to machine mode; use it in place of a login.",
+            "ID is 1 to 32 letters, digits, '-' or '_'. A program always uses the same ID.",
         ),
     ),
 }
@@ -221,7 +221,7 @@ def _verb(line: str, *, logged_in: bool) -> Request:
     if verb not in _READERS:
         raise _unknown(word)
     if verb == "hello" and logged_in:
-        text = "you are logged in already: /hello is for programs, instead of a login"
+        text = "you are logged in already: /hello is for programs, in place of a login"
         raise RefusedError(Code.LOGGED_IN_ALREADY, text)
     request = _READERS[verb](rest)
     if request is None:
@@ -275,7 +275,7 @@ def _overview() -> list[str]:
     """The answer to ``/help`` alone."""
     width = max(len(topic.form) for name, topic in _TOPICS.items() if name != "hello")
     lines = [f"| {topic.form:<{width}}   {topic.summary}" for topic in _TOPICS.values()]
-    return [*lines, ". /help and a verb tells more, as in /help list"]
+    return [*lines, ". for more about a verb, type /help and the verb: /help list"]
 
 
 class Human(Mode):
@@ -318,7 +318,7 @@ class Human(Mode):
             return "", _private(line)
         text = line[1:] if line.startswith("//") else line
         if text.isspace():
-            hint = "there is nothing in that line but spaces: type what you want to say"
+            hint = "that line has only spaces: type what you want to say"
             raise RefusedError(Code.BAD_ARGUMENTS, hint)
         return "", Say(EVERYBODY, text)
 
