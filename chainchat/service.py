@@ -279,7 +279,7 @@ class NodeService(Service):
         sessions = self._open_sessions()
         for session in sessions:
             session.take_no_more()
-        self._sessions.send_marks()
+        self._sessions.marks.send()
         deadline = self._reactor.seconds() + STOP_SECONDS
         while (
             self._reactor.seconds() < deadline and self._node.running and self._unfinished(sessions)

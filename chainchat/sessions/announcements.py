@@ -2,33 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
+from chainchat.sessions.interfaces import Attendee
 
 NOTICE_PAUSE = 1.0
 """Seconds between two announcements."""
 
 NAMED_AT_ONCE = 5
 """Names in an announcement; more are counted."""
-
-
-class Hearer(Protocol):
-    """A session that may be told.
-
-    Attributes:
-        name: the account's name.
-    """
-
-    name: str
-
-    @property
-    def takes_notices(self) -> bool:
-        """True if the client wants to see others come and go."""
-
-    def tell(self, code: str, text: str, **values: str) -> None:
-        """Write a notice."""
 
 
 class Announcements:
@@ -48,7 +31,7 @@ class Announcements:
         self._pause: Timer | None = None
         self._came: list[str] = []
         self._went: list[str] = []
-        self._hearers: deque[Hearer] = deque()
+        self._hearers: deque[Attendee] = deque()
         """Sessions that are still to be told of ``_came`` and ``_went``."""
 
     def joined(self, name: str) -> None:
@@ -69,7 +52,7 @@ class Announcements:
         """True if there is something to announce now."""
         return bool(self._hearers) or (bool(self._comings) and self._pause is None)
 
-    def tell(self, present: Iterable[Hearer], share: Slice) -> None:
+    def tell(self, present: Iterable[Attendee], share: Slice) -> None:
         """Tell some of the sessions; begin the next announcement when it is due."""
         if self.waiting and not self._hearers:
             self._begin(present)
@@ -83,7 +66,7 @@ class Announcements:
         if self._hearers:
             self._wake()
 
-    def _begin(self, present: Iterable[Hearer]) -> None:
+    def _begin(self, present: Iterable[Attendee]) -> None:
         """Begin an announcement; leave out whoever came and went, or went and came back."""
         comings, self._comings = self._comings, {}
         self._came = [name for name, times in comings.items() if times > 0]

@@ -1,4 +1,8 @@
-"""What sessions need of the world, and what the parts of a session need of it."""
+"""The interfaces of a session, and what it needs of the world.
+
+A session is met in two ways: as the ``Client`` whose requests are carried out, and as the
+``Attendee`` that shares its node with other sessions.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -57,6 +61,71 @@ class Client(Protocol):
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
         """Call ``go_on`` in a turn of this client when most of what was written is sent."""
+
+
+class Attendee(Protocol):
+    """The session, as everything sees it that belongs to all sessions of its node.
+
+    Attributes:
+        id: the session's id, empty before the login.
+        account: number of its account.
+        name: the account's name.
+        mode: the mode.
+    """
+
+    id: str
+    account: int
+    name: str
+    mode: Mode
+
+    # --- its turns (``rounds``)
+
+    def hear(self) -> bool:
+        """Hear some lines. True if it could hear more at once."""
+
+    def go_on(self) -> bool:
+        """Do one piece of what can wait. True if it could do more at once."""
+
+    def rested(self) -> None:
+        """Note that the rest is over."""
+
+    def has_room(self) -> None:
+        """Queue for a turn: fewer requests are on their way."""
+
+    def flush(self) -> None:
+        """Write what was gathered, queue for lines that had to wait, close if due."""
+
+    # --- messages and notices (``delivery``, ``news``, ``announcements``)
+
+    def push(self, data: bytes, newest: int) -> None:
+        """Write messages to the connection; ``newest``: id of the newest among them."""
+
+    def lacks_nothing(self) -> None:
+        """Note that no pushed message concerned this session."""
+
+    def fell_behind(self) -> None:
+        """Note that its delivery is no longer live, and has to read the log."""
+
+    @property
+    def takes_notices(self) -> bool:
+        """True if the client wants to see others come and go."""
+
+    def tell(self, code: str, text: str, **values: str) -> None:
+        """Write a notice."""
+
+    # --- what happens to it
+
+    def look(self) -> bool:
+        """Look how much the person has seen. True if they may see more."""
+
+    def contested(self) -> None:
+        """Find out whether the client is alive: somebody else wants to log in under its name."""
+
+    def ended(self, reason: str, by: str) -> None:
+        """Close: an entry of the log ended the session."""
+
+    def readiness_changed(self) -> None:
+        """Note that the node's readiness changed."""
 
 
 class Connection(Protocol):

@@ -1,11 +1,11 @@
 """The order of replies: each waits for the replies to earlier requests, or overtakes them."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from msgspec import Struct, field
 
 from chainchat.chat.commands import AnyCommand
+from chainchat.sessions.interfaces import Client
 
 
 class Reply(Struct, eq=False):
@@ -32,19 +32,12 @@ _NOTHING: list[Reply] = []
 """Shared by all connections that are owed nothing; never added to."""
 
 
-class Listener(Protocol):
-    """The receiver of the replies."""
-
-    def say(self, lines: Sequence[str]) -> None:
-        """Write lines."""
-
-
 class Replies:
     """The replies that one connection still owes its client."""
 
     __slots__ = ("_client", "_owed")
 
-    def __init__(self, client: Listener) -> None:
+    def __init__(self, client: Client) -> None:
         """Owe this client nothing yet."""
         self._client = client
         self._owed = _NOTHING

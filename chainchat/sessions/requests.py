@@ -111,7 +111,7 @@ class Handler:
                 self._log_in(tag, request)
             case requests.Acknowledge():
                 reply, done = self.replies.reserve(), mode.done(tag, "")
-                self._sessions.acknowledge(
+                self._sessions.marks.acknowledge(
                     self._client.account, request.id, lambda: self.replies.complete(reply, done)
                 )
             case requests.Since():

@@ -16,11 +16,11 @@ woken one by one, so a hundred of them together are no faster than a few.
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
 
 from chainchat.node.budget import PATIENT_SHARE, Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.share import SHORTEST_REST, Share
+from chainchat.sessions.interfaces import Attendee
 
 WAKE_SECONDS = 0.01
 """Seconds between waking two clients that rested, at least."""
@@ -28,19 +28,6 @@ WAKE_SECONDS = 0.01
 
 FORGOTTEN_RESTS = 100
 """Ended rests of departed sessions that may stay in the heap before it is swept."""
-
-
-class Speaker(Protocol):
-    """A session, as the rounds see it."""
-
-    def hear(self) -> bool:
-        """Hear some lines. True if it could hear more at once."""
-
-    def go_on(self) -> bool:
-        """Do one piece of what can wait. True if it could do more at once."""
-
-    def rested(self) -> None:
-        """Note that the rest is over."""
 
 
 class Rounds:
@@ -56,47 +43,47 @@ class Rounds:
         self._clock = clock
         self._wake = wake
         # Not plain dicts: they are slow to find their first item after many removals.
-        self._speaking: OrderedDict[Speaker, None] = OrderedDict()
-        self._saying_much: OrderedDict[Speaker, None] = OrderedDict()
-        self._arriving: OrderedDict[Speaker, None] = OrderedDict()
-        self._patient: OrderedDict[Speaker, None] = OrderedDict()
+        self._speaking: OrderedDict[Attendee, None] = OrderedDict()
+        self._saying_much: OrderedDict[Attendee, None] = OrderedDict()
+        self._arriving: OrderedDict[Attendee, None] = OrderedDict()
+        self._patient: OrderedDict[Attendee, None] = OrderedDict()
         self._patience = Share(clock, wake, PATIENT_SHARE)
-        self._resting: dict[Speaker, int] = {}
+        self._resting: dict[Attendee, int] = {}
         """Resting sessions, with the number of their rest."""
-        self._ends: list[tuple[float, int, Speaker]] = []
+        self._ends: list[tuple[float, int, Attendee]] = []
         """A heap: when a rest ends, its number, and whose it is or was."""
         self._rests = 0
         self._woken_last = 0.0
         self._rest_timer: Timer | None = None
 
-    def speaks(self, session: Speaker) -> None:
+    def speaks(self, session: Attendee) -> None:
         """Queue a session that has lines to hear."""
         self._speaking[session] = None
         self._wake()
 
-    def says_much(self, session: Speaker) -> None:
+    def says_much(self, session: Attendee) -> None:
         """Queue a session that has more lines than a turn can hear."""
         self._saying_much[session] = None
         self._wake()
 
-    def arrives(self, session: Speaker) -> None:
+    def arrives(self, session: Attendee) -> None:
         """Queue a session that is not logged in."""
         self._arriving[session] = None
         self._patience.wake_when_due()
 
-    def waits(self, session: Speaker) -> None:
+    def waits(self, session: Attendee) -> None:
         """Queue a session whose work can wait."""
         self._patient[session] = None
         self._patience.wake_when_due()
 
-    def rests(self, session: Speaker, seconds: float) -> None:
+    def rests(self, session: Attendee, seconds: float) -> None:
         """Let a session rest that has sent too much."""
         self._rests += 1
         self._resting[session] = self._rests
         heapq.heappush(self._ends, (self._clock.seconds() + seconds, self._rests, session))
         self._set_rest_timer()
 
-    def forget(self, session: Speaker) -> None:
+    def forget(self, session: Attendee) -> None:
         """Forget a session that is over."""
         for queue in (self._speaking, self._saying_much, self._arriving, self._patient):
             queue.pop(session, None)
@@ -141,7 +128,7 @@ class Rounds:
 
     @staticmethod
     def _serve(
-        queue: OrderedDict[Speaker, None], share: Slice, serve: Callable[[Speaker], bool]
+        queue: OrderedDict[Attendee, None], share: Slice, serve: Callable[[Attendee], bool]
     ) -> None:
         for _ in range(len(queue)):
             session, _ = queue.popitem(last=False)

@@ -20,10 +20,11 @@ from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
 from chainchat.node.interfaces import Clock, Timer
-from chainchat.sessions.delivery import Delivery, Reading
+from chainchat.sessions.delivery import Delivery
 from chainchat.sessions.input import NOTHING, InputQueue
 from chainchat.sessions.interfaces import Connection, ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
+from chainchat.sessions.read_marks import Reading
 from chainchat.sessions.requests import SAID_AT_ONCE, Handler
 from chainchat.sessions.sessions import Sessions
 
@@ -256,11 +257,11 @@ class Session:
 
     @property
     def takes_notices(self) -> bool:
-        """See ``Attendant``. A client that does not read gets no notices."""
+        """See ``Attendee``. A client that does not read gets no notices."""
         return self.notices and not self._output_full
 
     def tell(self, code: str, text: str, **values: str) -> None:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         self.say([self.mode.notice(code, text, **values)])
 
     def answer_telnet(self, answer: bytes) -> None:
@@ -274,23 +275,23 @@ class Session:
         self._sessions.rounds.waits(self)
 
     def push(self, data: bytes, newest: int) -> None:
-        """See ``Recipient``. Earlier replies are written first."""
+        """See ``Attendee``. Earlier replies are written first."""
         if self._out:
             self._write_gathered()
         self._write(data)
         if self._reading is not None:
             self._reading.pushed(newest, self._written)
-            self._sessions.reads(self)
+            self._sessions.marks.watch(self)
         if self._input_ended:
             self._sessions.unflushed(self)
 
     def lacks_nothing(self) -> None:
-        """See ``Recipient``."""
+        """See ``Attendee``."""
         if self._input_ended:
             self._sessions.unflushed(self)
 
     def fell_behind(self) -> None:
-        """See ``Recipient``."""
+        """See ``Attendee``."""
         self._sessions.rounds.waits(self)
 
     def _write_gathered(self) -> None:
@@ -307,7 +308,7 @@ class Session:
     # --- its turn
 
     def hear(self) -> bool:
-        """See ``rounds.Speaker``."""
+        """See ``Attendee``."""
         if not self._open or self._resting:
             return False
         self._hear_lines()
@@ -328,7 +329,7 @@ class Session:
         return False
 
     def go_on(self) -> bool:
-        """See ``rounds.Speaker``."""
+        """See ``Attendee``."""
         if not self._open or self._closing:
             return False
         if not self._greeted:
@@ -357,7 +358,7 @@ class Session:
         return False
 
     def flush(self) -> None:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         if not self._open:
             return
         self._write_gathered()
@@ -368,7 +369,7 @@ class Session:
             self._has_lines()
 
     def has_room(self) -> None:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         self._has_lines()
 
     def _has_lines(self) -> None:
@@ -416,7 +417,7 @@ class Session:
             self.tell("slowed", f"you send faster than {rate}: the rest is read at that pace")
 
     def rested(self) -> None:
-        """See ``rounds.Speaker``."""
+        """See ``Attendee``."""
         self._resting = False
         self._has_lines()
         self._hold()
@@ -455,7 +456,7 @@ class Session:
         self._input = NOTHING
 
     def ended(self, reason: str, by: str) -> None:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         match reason:
             case "moved":
                 self.tell("moved", "this session goes on elsewhere")
@@ -522,7 +523,7 @@ class Session:
     # --- the node's readiness
 
     def readiness_changed(self) -> None:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         readiness = self._node.readiness
         if self._closing or not self._greeted:
             return
@@ -668,10 +669,10 @@ class Session:
         if reading is None:
             return
         if reading.did_something(self._connection.acknowledged(), self._written):
-            self._sessions.seen(self.account, reading.seen)
+            self._sessions.marks.move(self.account, reading.seen)
 
     def look(self) -> bool:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         reading = self._reading
         if reading is None or not self._open:
             return False
@@ -679,13 +680,13 @@ class Session:
         if silent is not None:
             acknowledged = self._connection.acknowledged()
             if reading.shows_signs_of_life(acknowledged, now - silent, now):
-                self._sessions.seen(self.account, reading.seen)
+                self._sessions.marks.move(self.account, reading.seen)
         return reading.may_have_seen_more
 
     # --- somebody else wants its name
 
     def contested(self) -> None:
-        """See ``Attendant``: say how long this connection was silent, and probe it."""
+        """See ``Attendee``: say how long this connection was silent, and probe it."""
         silent = self._connection.silent()
         seconds = -1 if silent is None else int(silent)
         self._node.submit(commands.Held(self.id, seconds))

@@ -13,9 +13,9 @@ from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import GIVEN_UP, Accounts
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
-from chainchat.sessions.delivery import REMEMBERED_PUSHES, Reading
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON
+from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
 from chainchat.sessions.requests import SAID_AT_ONCE
 from chainchat.sessions.session import (
     HEARD_AT_ONCE,
@@ -26,7 +26,7 @@ from chainchat.sessions.session import (
     UNREAD_NEWCOMER,
     Session,
 )
-from chainchat.sessions.sessions import LOOK_PAUSE, Sessions
+from chainchat.sessions.sessions import Sessions
 
 
 @pytest.fixture
@@ -1059,7 +1059,7 @@ def test_nobody_is_looked_at_who_has_seen_all(house):
     bob.connection.acked, bob.connection.silence = 1 << 30, 0.0
     for _ in range(8):
         bob.reads(LOOK_PAUSE)
-    assert house.sessions._looking is None
+    assert house.sessions.marks._looking is None
 
 
 # --- the work of others --------------------------------------------------------------------
