@@ -28,7 +28,7 @@ from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, Limits, reserve
-from chainchat.sessions.interfaces import ServerInfo
+from chainchat.sessions.interfaces import Attendee, ServerInfo
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
@@ -228,16 +228,13 @@ class NodeService(Service):
 
     def _end_life(self) -> None:
         """Tell the clients that the chain goes on without this node; begin again as a learner."""
-        for session in self._open_sessions():
+        for session in list(self._sessions.connections):
             session.dropped_out()
         self._sessions.stop()
         self._links.stop()
         self._begin_life()
         self._node.start()
         self._links.start(self._identity, self._node, self._node.configuration.members)
-
-    def _open_sessions(self) -> list[Session]:
-        return [s for s in self._sessions.connections if isinstance(s, Session)]
 
     def send(self, to: str, message: Message) -> None:
         """Send for the node: this is its ``Network``, since the links outlive it."""
@@ -276,7 +273,7 @@ class NodeService(Service):
         """Take no more lines, finish what was taken, tell the clients where to go, close."""
         super().stopService()  # type: ignore[no-untyped-call]
         yield maybeDeferred(self._client_port.stopListening)
-        sessions = self._open_sessions()
+        sessions = list(self._sessions.connections)
         for session in sessions:
             session.take_no_more()
         self._sessions.marks.send()
@@ -294,7 +291,7 @@ class NodeService(Service):
         self._links.stop()
         self._storage.close()
 
-    def _unfinished(self, sessions: list[Session]) -> bool:
+    def _unfinished(self, sessions: list[Attendee]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
 
 

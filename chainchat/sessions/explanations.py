@@ -1,10 +1,15 @@
-"""The words for clients: why something was refused, and what is not confirmed."""
+"""The words for clients: why something was refused, and what has no answer."""
+
+from collections.abc import Iterable
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import MAX_ACCOUNTS
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
+
+LISTED = 20
+"""Unanswered requests that are listed when a connection closes; the rest are counted."""
 
 SILENT_SECONDS = 5
 """A connection heard within this time is not called silent."""
@@ -72,6 +77,16 @@ def described(command: AnyCommand) -> list[str]:
         case commands.Login() | commands.Resume():
             return [f"done: the login as {command.name}"]
     return ["done"]
+
+
+def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str, str]]:
+    """(code, text) of the notices about requests that a closing connection leaves unanswered."""
+    notices = [("waiting", f"not confirmed, it may or may not have been {a}") for a in unconfirmed]
+    notices += [("undone", f"not done: {line}") for line in unheard]
+    more = len(notices) - LISTED
+    if more > 0:
+        notices[LISTED:] = [("undone", f"and {more} more, not confirmed or not done")]
+    return notices
 
 
 def _addressed(saying: commands.Saying) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import Mode
+from chainchat.chat.refusals import Code
 
 
 class ServerInfo(Struct, frozen=True):
@@ -27,40 +28,6 @@ class ServerInfo(Struct, frozen=True):
     max_line: int
     addresses: dict[str, str]
     new_token: Callable[[], str]
-
-
-class Client(Protocol):
-    """The session, as its ``Handler`` sees it.
-
-    Attributes:
-        id: the session's id, empty before the login.
-        account: number of its account.
-        name: the account's name.
-        mode: the mode.
-        notices: True if the client wants to see others come and go.
-    """
-
-    id: str
-    account: int
-    name: str
-    mode: Mode
-    notices: bool
-
-    @property
-    def seen(self) -> int:
-        """The read mark of a person; 0 for a program, which moves its own."""
-
-    def say(self, lines: Sequence[str]) -> None:
-        """Write lines at the end of the turn."""
-
-    def attach(self, account: Account, after: int, *, quiet: bool) -> None:
-        """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
-
-    def close(self) -> None:
-        """Write everything at the end of the turn, then close the connection."""
-
-    def when_writable(self, go_on: Callable[[], None]) -> None:
-        """Call ``go_on`` in a turn of this client when most of what was written is sent."""
 
 
 class Attendee(Protocol):
@@ -126,6 +93,54 @@ class Attendee(Protocol):
 
     def readiness_changed(self) -> None:
         """Note that the node's readiness changed."""
+
+    # --- the end of the node
+
+    @property
+    def busy(self) -> bool:
+        """True if something that was read has no answer yet."""
+
+    def take_no_more(self) -> None:
+        """Read no more, because the node stops; answer what was read."""
+
+    def shut_down(self) -> None:
+        """Say goodbye and close, because the node stops."""
+
+    def dropped_out(self) -> None:
+        """Say goodbye and close, because the chain went on without this node."""
+
+
+class Client(Attendee, Protocol):
+    """The session, as its ``Hearing`` and its ``Handler`` see it.
+
+    Attributes:
+        notices: True if the client wants to see others come and go.
+        is_open: False when nothing can be written any more.
+        is_full: True while too much is unsent.
+    """
+
+    notices: bool
+    is_open: bool
+    is_full: bool
+
+    @property
+    def seen(self) -> int:
+        """The read mark of a person; 0 for a program, which moves its own."""
+
+    def say(self, lines: Sequence[str]) -> None:
+        """Write lines at the end of the turn."""
+
+    def attach(self, account: Account, after: int, *, quiet: bool) -> None:
+        """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
+
+    def close(self) -> None:
+        """Write everything at the end of the turn, then close the connection."""
+
+    def close_with(self, code: Code, text: str) -> None:
+        """Refuse the client, and close the connection."""
+
+    def when_writable(self, go_on: Callable[[], None]) -> None:
+        """Call ``go_on`` in a turn of this client when most of what was written is sent."""
 
 
 class Connection(Protocol):

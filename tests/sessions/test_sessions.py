@@ -13,19 +13,17 @@ from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import GIVEN_UP, Accounts
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
+from chainchat.sessions.hearing import (
+    HEARD_AT_ONCE,
+    HEARD_OF_PERSON,
+    LOOKED_AT_ONCE,
+    UNREAD_NEWCOMER,
+)
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON
 from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
 from chainchat.sessions.requests import SAID_AT_ONCE
-from chainchat.sessions.session import (
-    HEARD_AT_ONCE,
-    HEARD_OF_PERSON,
-    LOGIN_SECONDS,
-    LOOKED_AT_ONCE,
-    PROBE_SECONDS,
-    UNREAD_NEWCOMER,
-    Session,
-)
+from chainchat.sessions.session import LOGIN_SECONDS, PROBE_SECONDS, Session
 from chainchat.sessions.sessions import Sessions
 
 
@@ -916,7 +914,7 @@ def test_one_who_floods_makes_nobody_else_wait(house):
     bob.sends("hello")
     house.sessions.hear()
     assert bob.session.busy
-    assert not bob.session._input
+    assert not bob.session._hearing._input
 
 
 def test_who_sends_nothing_that_can_be_read_is_told_and_the_connection_closed(house):
