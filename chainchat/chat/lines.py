@@ -105,12 +105,13 @@ class LineSplitter:
 
     Attributes:
         complete: the lines that are not cut yet, each with its LF.
+        limit: octets of a line without its ending, at most.
     """
 
-    __slots__ = ("_begun", "_held", "_limit", "complete")  # there can be thousands
+    __slots__ = ("_begun", "_held", "complete", "limit")  # there can be thousands
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit  # octets of a line without its ending
+        self.limit = limit
         self.complete = b""
         # The line whose end has not come; limit + 1 octets of it are enough to know it is too long.
         self._begun = b""
@@ -131,7 +132,7 @@ class LineSplitter:
         if end:
             self.complete += self._begun + data[:end]
             self._begun = b""
-        self._begun += data[end:][: self._limit + 1 - len(self._begun)]
+        self._begun += data[end:][: self.limit + 1 - len(self._begun)]
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.
@@ -144,7 +145,7 @@ class LineSplitter:
         *lines, self.complete = self.complete.split(b"\n", most)
         if ends_with_cr:
             lines = [line.removesuffix(b"\r") for line in lines]
-        return [line if len(line) <= self._limit else TOO_LONG for line in lines]
+        return [line if len(line) <= self.limit else TOO_LONG for line in lines]
 
 
 # C0 and C1 controls and DEL move another's cursor, or worse; the line and paragraph separators

@@ -59,8 +59,6 @@ class Hearing:
         "_clock",
         "_connection",
         "_input",
-        "_max_line",
-        "_node",
         "_paid_until",
         "_resting",
         "_says_much",
@@ -85,9 +83,7 @@ class Hearing:
         self._client = client
         self._connection = connection
         self._sessions = sessions
-        self._node = sessions.node
         self._clock = clock
-        self._max_line = server_info.max_line
         self._splitter = LineSplitter(server_info.max_line)
         self._input = NOTHING
         self._paid_until = 0.0
@@ -203,7 +199,7 @@ class Hearing:
 
     @property
     def _room_left(self) -> int:
-        return self._node.room_for(self.handler.on_their_way)
+        return self._sessions.node.room_for(self.handler.on_their_way)
 
     @property
     def _held_up(self) -> bool:
@@ -239,7 +235,7 @@ class Hearing:
         tag = ""
         try:
             if line is TOO_LONG:
-                text = f"a line has at most {self._max_line} octets"
+                text = f"a line has at most {self._splitter.limit} octets"
                 raise RefusedError(Code.LINE_TOO_LONG, text)
             text = clean(line)
             if not text or text.isspace():

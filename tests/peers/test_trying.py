@@ -1,4 +1,4 @@
-"""What is tried again: the pauses, and its end."""
+"""Repeated attempts: their pauses and their end."""
 
 import pytest
 from twisted.internet.task import Clock

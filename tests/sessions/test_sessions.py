@@ -1,4 +1,4 @@
-"""Sessions: what a client is answered and told, in which order, over a real node that is alone."""
+"""Sessions: what a client is answered and told, in which order, on a real node that is alone."""
 
 import re
 
@@ -44,7 +44,7 @@ def test_a_client_is_greeted_and_asked_for_a_name(house):
 
 
 def greeted(chain, position):
-    """The connection of somebody who has just come to a node of a chain."""
+    """The connection of a newcomer to a node of a chain."""
     connection = Connection()
     chain.clock.advance(0)
     addresses = {position: "10.0.0.1:7001", "other": "10.0.0.2:7001"}
@@ -832,7 +832,7 @@ def test_with_too_much_on_its_way_who_has_most_of_it_is_held_and_goes_on_later(h
     assert (alice.session.busy, alice.connection.held, bob.connection.held) == (True, True, False)
     answers = [line for line in alice.reads() if line.startswith("+OK")]
     assert len(answers) == USUAL_PENDING.share + 50
-    # Who has few on their way is heard, though another has more than there is room for.
+    # A client with few requests on their way is heard, though another has too many.
     assert "+OK " + str(USUAL_PENDING.requests + 4 + HEARD_OF_PERSON + HEARD_AT_ONCE) in bob.reads()
     assert (alice.connection.held, bob.connection.held) == (False, False)
 

@@ -1,4 +1,4 @@
-"""Sessions that wait for the chain: what is answered all the same, and what is told at the end."""
+"""Sessions that wait for the chain: what they answer until then, and what they list at the end."""
 
 import re
 
