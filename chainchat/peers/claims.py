@@ -2,10 +2,7 @@
 
 from enum import Enum
 
-from chainchat.chain.configuration import Member
-
-Address = tuple[str, int]
-"""Host and port."""
+from chainchat.chain.configuration import Address, Member
 
 
 class Verdict(Enum):

@@ -15,8 +15,8 @@ from chainchat.peers.directory import Directory
 from chainchat.peers.interfaces import Reactor
 from chainchat.peers.lanes import CHAIN, LOOK, MEMBERSHIP
 from chainchat.peers.link import LinkFactory, Owner
+from chainchat.peers.retries import Retries
 from chainchat.peers.table import Table
-from chainchat.peers.trying import Trying
 
 
 class Dialling:
@@ -31,8 +31,8 @@ class Dialling:
         """Dial nobody yet; ``owner`` owns the links."""
         clock, tunables = owner.clock, owner.tunables
         first = tunables.first_redial
-        self.looks = Trying(clock, self._look, first=first, last=tunables.last_look)
-        self.beside = Trying(clock, self._open_beside, first=first, last=tunables.last_redial)
+        self.looks = Retries(clock, self._look, first=first, last=tunables.last_look)
+        self.beside = Retries(clock, self._open_beside, first=first, last=tunables.last_redial)
         self._reactor = reactor
         self._owner = owner
         self._directory = directory

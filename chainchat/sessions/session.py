@@ -308,8 +308,6 @@ class Session:
         delivery = self.delivery
         return delivery is None or (delivery.live and not self._sessions.news.lacks(delivery))
 
-    # --- its pace
-
     # --- ends
 
     def close(self) -> None:
@@ -409,9 +407,7 @@ class Session:
         elsewhere = "; try " + " or ".join(self._others()) if self._others() else ""
         self.close_with(Code.NOT_SERVING, f"{reason}{elsewhere}")
 
-    # --- requests, one after another
-
-    # --- the account, and what is seen of its messages
+    # --- the account, and its read mark
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """See ``Client``."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from chainchat.node.interfaces import Clock, Timer
 
 
-class Trying:
+class Retries:
     """Repeats attempts, with pauses that double each time."""
 
     def __init__(
