@@ -1,7 +1,7 @@
 """Which addresses name one machine, the same one to everybody.
 
-A node is dead if its address refuses. So an address at which every machine finds itself, or none,
-would prove deaths that did not happen.
+A refused connection proves that a node is dead. At an address where every machine finds itself, or
+none does, a refusal would prove deaths that did not happen.
 """
 
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
@@ -15,7 +15,7 @@ _NO_MACHINE = {
 
 
 def objection_to(host: str) -> str:
-    """Why no node can be at ``host``, which is an address already; empty if one can."""
+    """Why no node can be at the address ``host``; empty if one can."""
     try:
         address = IPv4Address(host)
     except AddressValueError:
@@ -24,7 +24,7 @@ def objection_to(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether each machine finds itself at this address."""
+    """True if each machine finds itself at this address."""
     try:
         return IPv4Address(host).is_loopback
     except AddressValueError:

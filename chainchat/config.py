@@ -1,7 +1,7 @@
 """chain.ini -> typed settings.
 
-Every mistake an operator can make in the file becomes one `ConfigError`: one line that names the
-file, the section, the key, the bad value and what is allowed instead.
+Every mistake in the file becomes one `ConfigError`: one line that names the file, the section, the
+key, the bad value and what is allowed instead.
 """
 
 import configparser
@@ -46,9 +46,9 @@ class Settings:
         max_line: octets.
         max_connections: of clients, per node.
         per_address: connections of one address, per node.
-        exempt: the networks whose addresses have no such limit.
-        stop: octets of free disk below which nothing new is taken; 0 if that is off.
-        refusal_is_death: whether a refused connection proves that a process is dead.
+        exempt: networks whose addresses have no such limit.
+        stop: octets of free disk below which the node takes nothing new; 0: off.
+        refusal_is_death: true if a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
     """
 
@@ -74,7 +74,7 @@ class ConfigError(Exception):
 
 
 def is_position(text: str) -> bool:
-    """True if a position can have this name."""
+    """True if ``text`` can name a position."""
     try:
         POSITION.read(text)
     except ValueError:
@@ -89,7 +89,7 @@ def load(path: Path) -> Settings:
         path: the file; the relative paths in it start at its folder.
 
     Raises:
-        ConfigError: the file cannot be used; says why in one line.
+        ConfigError: the file cannot be used.
     """
     path = path.absolute()
     parser = _parse(path, _read(path))
@@ -116,7 +116,7 @@ def load(path: Path) -> Settings:
     )
 
 
-# What a value may be. A reader raises ValueError for one that is not allowed.
+# The kinds of values. `read` raises ValueError for a value that is not allowed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ NODE_KEYS = ("host", "client-port", "chain-port", "data")
 
 
 class _Section:
-    """One section of the file: hands out its values, and complains about them."""
+    """One section of the file: its values, and errors about them."""
 
     def __init__(
         self,
@@ -255,7 +255,7 @@ class _Section:
             raise self.error(f"the section is missing{hint}; {reason}")
 
     def folder(self, key: str, default: str) -> Path:
-        """The value of a key that names a folder, relative to the folder of the file."""
+        """A folder that a key names, relative to the folder of the file."""
         return Path(os.path.abspath(self._path.parent / self.take(key, FOLDER, default)))
 
     def error(self, problem: str) -> ConfigError:
@@ -317,7 +317,7 @@ def _nodes(
 
 
 def _node(section: _Section, position: str, order: int | None) -> NodeSettings:
-    """One position; its place in the founding order, if it has one, gives the usual ports."""
+    """One position; ``order``, its place among the founders if any, gives the default ports."""
     try:
         POSITION.read(position)
     except ValueError:
@@ -334,7 +334,7 @@ def _node(section: _Section, position: str, order: int | None) -> NodeSettings:
 
 
 def _refuse_clashes(section: _Section, nodes: dict[str, NodeSettings]) -> None:
-    """Refuse the newest node if it wants what it or an earlier one has."""
+    """Refuse the newest node if it claims something twice, or what an earlier node has."""
     taken: dict[object, str] = {}
     for node in nodes.values():
         for key, value, claim in _claims(node):
@@ -344,18 +344,18 @@ def _refuse_clashes(section: _Section, nodes: dict[str, NodeSettings]) -> None:
 
 
 def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
-    """What a node must have for itself: the key, its value, and what makes two of them equal."""
+    """What no two nodes may share: the key, its value, and what makes two values equal."""
     host = node.host.lower()
     yield "client-port", node.client_port, (host, node.client_port)
     yield "chain-port", node.chain_port, (host, node.chain_port)
     yield "data", node.data, os.path.realpath(node.data)
 
 
-# How a mistake is told.
+# How an error reads.
 
 
 def _hint(key: str, known: tuple[str, ...]) -> str:
-    """What an unknown key may have been meant to be."""
+    """A guess at what an unknown key was meant to be."""
     for section, keys in zip(
         NO_POSITIONS, (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, STORAGE_KEYS), strict=True
     ):
@@ -371,5 +371,5 @@ def _shown(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """The text on one line: a character that does not print stands as its escape."""
+    """The text on one line, with unprintable characters escaped."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

@@ -119,14 +119,14 @@ class NodeService(Service):
         self._admission = Admission(
             limits, self._reactor.seconds, lambda: self._node.configuration.epoch
         )
-        self._links = Links(self._reactor, self._identity, self._nodes)
+        self._links = Links(self._reactor, self._introduction, self._nodes)
         self._reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
         self._client_port = ClientPort(
             own.client_port, self._client_factory(), 1024, host, self._reactor
         )
         self._client_port.startListening()
         self._node.start()
-        self._links.start(self._identity, self._node, self._node.configuration.members)
+        self._links.start(self._introduction, self._node, self._node.configuration.members)
 
     def _limits(self) -> Limits:
         """The limits for clients.
@@ -168,7 +168,7 @@ class NodeService(Service):
         )
         if self._fenced is not None:
             record = self._forced_alone(record, me)
-        self._identity = Introduction(
+        self._introduction = Introduction(
             PROTOCOL_VERSION,
             settings.name,
             settings.founding,
@@ -234,7 +234,7 @@ class NodeService(Service):
         self._links.stop()
         self._begin_life()
         self._node.start()
-        self._links.start(self._identity, self._node, self._node.configuration.members)
+        self._links.start(self._introduction, self._node, self._node.configuration.members)
 
     def send(self, to: str, message: Message) -> None:
         """Send for the node: this is its ``Network``, since the links outlive it."""

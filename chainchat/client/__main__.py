@@ -87,13 +87,13 @@ async def _run(options: argparse.Namespace, nodes: Sequence[Address], texts: lis
 
 
 def _fresh_client_id(kind: str) -> str:
-    """A client ID that nobody has used; ``kind`` is for people who look into a log."""
+    """A client ID that nobody has used; ``kind`` helps people who read a log."""
     random = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
     return f"{kind}-{random}"
 
 
 def _has_terminal() -> bool:
-    """Whether there is a terminal that can redraw a line."""
+    """True if there is a terminal that can redraw a line."""
     redraws = os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
     return redraws and sys.stdin.isatty() and sys.stdout.isatty()
 
@@ -171,7 +171,7 @@ def _seconds(text: str) -> float:
 
 
 def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
-    """What ``--send`` is to say, a message a line; empty without it."""
+    """The messages of ``--send``, one a line; empty without it."""
     if options.send is None:
         if options.to:
             parser.error("--to needs --send; in the room, type >> name: text")
@@ -189,7 +189,7 @@ def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
 
 
 def _nodes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Address]:
-    """Where to connect: what ``--connect`` says, then what the configuration says."""
+    """Where to connect: to the nodes of ``--connect``, then those of the configuration."""
     connect: list[Address] = options.connect or []
     if connect and options.config is None:
         return connect

@@ -1,4 +1,4 @@
-"""What is to be shown and has not been yet: lines that are made when their turn comes."""
+"""Lines that wait to be shown, each made when its turn comes."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ MOST_LINES = 200
 """Lines that are shown in one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
-"""Characters in one turn, whatever number of lines they are; the last line may exceed them."""
+"""Characters in one turn, however many lines; the last line may exceed them."""
 
 
 class Backlog:
@@ -22,7 +22,7 @@ class Backlog:
 
     @property
     def full(self) -> bool:
-        """Whether what waits is more than one turn's worth: it is time to read no more."""
+        """True if more than one turn's worth waits: read no more."""
         return len(self._queue) >= MOST_LINES
 
     def add(self, lines: Iterable[str]) -> None:

@@ -1,8 +1,8 @@
-"""Whom to try next, and when: drawn by lot, so that many clients do not all do the same.
+"""Which node to try next, and when: drawn at random, so that many clients do not do the same.
 
-The clients of a node that died are spread over the others, and over some time if they are many.
-After failures there is exponential backoff with full jitter: each wait is drawn evenly between
-nothing and a bound that doubles.
+The clients of a dead node spread over the others, and over some time if they are many. Failures
+are followed by exponential backoff with full jitter: each wait is drawn evenly between nothing and
+a bound that doubles.
 """
 
 from collections.abc import Iterable
@@ -11,23 +11,23 @@ from random import Random
 from chainchat.client.wire import Address
 
 LASTING = 5.0
-"""Seconds of service after which a session has shown that its node is well."""
+"""Seconds that a session must last to show that its node is well."""
 
 SPREAD = 0.001
-"""Seconds for each other session of a node, over which they come back when it has died."""
+"""Seconds, for each other session of a dead node, over which they reconnect."""
 
 LONGEST_SPREAD = 2.0
-"""The most of these seconds, however many sessions there are."""
+"""The most of these seconds, however many sessions."""
 
 MOST_NODES = 32
-"""Addresses that are remembered; what a node says beyond them is ignored."""
+"""Addresses that are remembered; further ones are ignored."""
 
 
 class Backoff:
     """Waits that grow with each failure in a row."""
 
     def __init__(self, random: Random, first: float, longest: float) -> None:
-        """Start afresh.
+        """Begin with the shortest wait.
 
         Args:
             random: where the jitter comes from.
@@ -46,16 +46,16 @@ class Backoff:
         return wait
 
     def reset(self) -> None:
-        """It worked: the next wait is a short one again."""
+        """Make the next wait a short one again, after a success."""
         self._bound = self._first
 
 
 class Nodes:
-    """The nodes of the chain as far as they are known, and which one's turn it is.
+    """The known nodes of the chain, and which one to try.
 
     Attributes:
-        current: the node whose turn it is; at first, the first one.
-        sessions: how many the current node has, ours included, as far as it has said.
+        current: the node to try; at first, the first one.
+        sessions: how many the current node has, as it said last, ours included.
     """
 
     def __init__(self, addresses: Iterable[Address], random: Random) -> None:
@@ -69,7 +69,7 @@ class Nodes:
         self._backoff = Backoff(random, first=0.5, longest=15.0)
 
     def learn(self, addresses: Iterable[Address]) -> None:
-        """Add what a node said about the others; nothing is forgotten for it."""
+        """Add addresses that a node named; none is forgotten for them."""
         for address in addresses:
             if len(self._addresses) < MOST_NODES and address not in self._addresses:
                 self._addresses.append(address)
@@ -78,19 +78,19 @@ class Nodes:
     def lost(
         self, served: float | None, *, sent_on: bool = False, unanswered: bool = False
     ) -> float:
-        """The current node failed or refused: it is another one's turn.
+        """Move on to another node, after the current one failed or refused.
 
-        A whole round of failures is waited out. The break of a session is no failure yet, or at
-        most the first one: who was alone at the node tries the next one at once, and many spread.
+        Wait only after a whole round of failures. The break of a session is at most the first
+        failure: a client that was alone at the node tries the next one at once, many spread.
 
         Args:
             served: how many seconds the session lasted, None if there was none.
-            sent_on: whether the node has said that it is about to go, and where to go on.
-            unanswered: whether it took the connection and said nothing: a frozen node, or one that
-                has too many to greet. Coming back at once would make the latter worse.
+            sent_on: true if the node announced that it closes, and named the others.
+            unanswered: true if it accepted the connection and said nothing: it is frozen, or has
+                too many clients to greet. Coming back at once would make the latter worse.
 
         Returns:
-            How many seconds to wait before trying it.
+            Seconds to wait before trying the next node.
         """
         if served is not None and (sent_on or served >= LASTING):
             self._failures = 0
@@ -108,7 +108,7 @@ class Nodes:
         return 0.0
 
     def _draw(self) -> None:
-        """Choose the next among those that this round has not tried."""
+        """Choose among the nodes that this round has not tried."""
         if not self._untried:
             others = [address for address in self._addresses if address != self.current]
             self._untried = others or [self.current]

@@ -1,7 +1,7 @@
-"""The engine on asyncio: this owns the socket and the clock, and decides nothing.
+"""The engine on asyncio: owns the socket and the clock, and decides nothing.
 
-``run`` goes on until the engine has ended. Whatever the program's own handler of events raises
-comes out of ``run``, as if it had been called from there.
+``run`` returns when the engine has ended. It raises whatever the program's handler of events
+raises.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ TICK = 0.1
 """Seconds between two looks at the clock."""
 
 READ_OCTETS = 4096
-"""How much is read in one turn of the event loop, so that no turn is long, whatever a server sends:
-keys, timers and other sockets are served in between."""
+"""Octets that are read in one turn of the event loop: keys, timers and other sockets get theirs,
+whatever a server sends."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
-"""When a silent peer is asked by our kernel, in seconds, and how often until it is given up."""
+"""When our kernel probes a silent peer, in seconds, and how often until it gives up."""
 
 
 class _Link(asyncio.BufferedProtocol):
@@ -85,11 +85,11 @@ class Connection:
             self._hang_up()
 
     def behind(self) -> None:
-        """The program has still to show what it heard: until ``shown``, no read mark moves."""
+        """Move no read mark until ``shown``: the program has not shown all that it heard."""
         self._behind = True
 
     def hold(self) -> None:
-        """The program has too much to show: until ``shown``, nothing more is read."""
+        """Read nothing more until ``shown``: the program has too much to show."""
         self._behind = True
         if not self._holding:
             self._holding = True
@@ -97,7 +97,7 @@ class Connection:
                 self._link.transport.pause_reading()
 
     def shown(self) -> None:
-        """All that was heard has been shown: it may be acknowledged, and reading goes on."""
+        """Acknowledge what was heard, and read on: the program has shown all of it."""
         self._behind = False
         self._engine.seen()
         if self._holding:
@@ -106,7 +106,7 @@ class Connection:
                 self._link.transport.resume_reading()
 
     def flush(self) -> None:
-        """Carry out what the engine wants; to be called after using it."""
+        """Carry out what the engine wants; call it after using the engine."""
         if self._flushing:
             return  # called by `heard`: the loop below goes on with what came of it
         self._flushing = True
@@ -124,7 +124,7 @@ class Connection:
             self._flushing = False
 
     def _turn(self, step: Callable[..., None], *arguments: object) -> None:
-        """Let the engine take one step. An error ends ``run``, and not just some callback."""
+        """Let the engine take one step. An error ends ``run``."""
         try:
             step(*arguments)
             self.flush()
@@ -137,7 +137,7 @@ class Connection:
         self._turn(partial(self._engine.tick, listening=not self._holding), self._loop.time())
 
     def _set_timer(self) -> None:
-        """Wake up in time where a tick would be late: who waits for milliseconds means it."""
+        """Wake up for an alarm that the next tick would serve late."""
         if self._timer:
             self._timer.cancel()
         alarm = self._engine.alarm
@@ -193,7 +193,7 @@ class Connection:
 
 
 def _reason(error: Exception) -> str:
-    """Why there is no connection, in lower-case words; asyncio's own are long."""
+    """Why there is no connection, in a few lower-case words."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, OSError) and error.strerror:
@@ -202,7 +202,7 @@ def _reason(error: Exception) -> str:
 
 
 def _keep_alive(connected: socket.socket) -> None:
-    """Let the kernel notice a peer that is gone while the chain makes us wait in silence."""
+    """Let the kernel notice a dead peer while we wait in silence for the chain."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE.items():

@@ -1,8 +1,8 @@
-"""What a person types and is shown, without I/O: human mode, spoken by a client in machine mode.
+"""What a person types and is shown, without I/O: human mode, on top of machine mode.
 
-Lines are read and written by the same grammar as the server's human mode, so nobody has to learn
-two. The one difference is ``/last``: machine mode has only SINCE, so some ids back are asked for,
-and more of them until there are enough messages.
+The grammar is that of the server's human mode, so nobody has to learn two. Only ``/last`` differs:
+machine mode has only SINCE, so the client asks for some ids back, and for more until there are
+enough messages.
 """
 
 import datetime
@@ -31,24 +31,24 @@ from chainchat.client.engine import Engine
 from chainchat.client.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, harmless
 
 STATUS_EVERY = 5.0
-"""Seconds after which the state of the chain is asked for again, for a status line."""
+"""Seconds between two requests for the chain's state, for a status line."""
 
 MOST_NAMES = 10_000
 """Accounts that are remembered for completion."""
 
 IDS_PER_MESSAGE = 4
-"""How many ids back ``/last`` looks for each message wanted: logins and others' mail count too."""
+"""Ids that ``/last`` looks back for each message: logins and others' mail have ids, too."""
 
 
 class Conversation:
-    """Turns lines into what the engine does, and events into lines.
+    """Turns lines into calls of the engine, and events into lines.
 
     Attributes:
         names: accounts that are known to exist.
-        chain: the words of the latest reply to CHAIN.
-        node: the position of the node we are connected to, empty while there is none.
-        waiting: whether the chain has said that it cannot confirm at the moment.
-        trouble: what has ended the connection or keeps us from logging in; empty if nothing does.
+        chain: the words of the newest reply to CHAIN.
+        node: the position of the connected node, empty without one.
+        waiting: true while the chain cannot confirm.
+        trouble: what ended the connection or prevents the login; empty if nothing does.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Conversation:
 
         Args:
             engine: what carries it out.
-            now: the time of day in UTC, for one's own lines: their replies carry none.
+            now: the time in UTC, for one's own lines: their replies carry none.
             notices: whether to show who comes and goes.
-            echo: show one's own line, with this after it, once it is acknowledged; None: show only
-                ``+OK`` and its id, as for somebody who sees what they have typed.
+            echo: follows one's own line, which is shown once it is acknowledged; None: show only
+                ``+OK`` and its id, for somebody who sees what they type.
         """
         self.names: set[str] = set()
         self.chain: dict[str, str] = {}
@@ -89,13 +89,13 @@ class Conversation:
 
     @property
     def asked(self) -> int:
-        """How many of the person's own requests are unanswered."""
+        """The number of the person's unanswered requests."""
         return len(self._foreground)
 
     # --- typed -----------------------------------------------------------------------
 
     def typed(self, line: str) -> list[str]:
-        """Do what ``line`` says; what to show at once. An error's line begins ``-ERR``."""
+        """Carry out ``line``; returns lines to show at once. An error begins ``-ERR``."""
         line = line.replace("\t", " ")
         if not line.strip():
             return []
@@ -154,7 +154,7 @@ class Conversation:
         return [f"* leaving once {unconfirmed} lines are confirmed"] if unconfirmed else []
 
     def refresh(self, now: float) -> None:
-        """Ask for what a status line needs. ``now``: monotonic seconds."""
+        """Ask for the contents of a status line. ``now``: monotonic seconds."""
         if not self._engine.online:
             return
         if now >= self._status_due and "CHAIN" not in self._refreshing:
@@ -164,7 +164,7 @@ class Conversation:
     def seek(self, beginning: str) -> None:
         """Ask for the names that begin so, for completion; ``seeking`` while there is no answer.
 
-        Only when they are needed: a list of all accounts for everybody who comes is much work.
+        Call it only when needed: listing all accounts for everybody who connects is much work.
         """
         may_be_name = not beginning or NAME.fullmatch(beginning)
         if self._engine.online and may_be_name and not self.seeking:
@@ -173,20 +173,20 @@ class Conversation:
 
     @property
     def seeking(self) -> bool:
-        """Whether ``seek`` has no answer yet."""
+        """True while ``seek`` has no answer."""
         return "LIST" in self._refreshing
 
     def _ask_for_us(self, verb: str, *arguments: str) -> None:
-        """Ask once: the engine asks again by itself after a break, so it must not become two."""
+        """Ask for ourselves, once: the engine repeats it after a break."""
         self._refreshing.add(verb)
         self._engine.request(verb, *arguments)
 
     # --- heard -----------------------------------------------------------------------
 
     def heard(self, event: events.Event) -> Iterable[str]:
-        """The lines that tell a person of ``event``, fit for any terminal.
+        """The lines that tell a person of ``event``, harmless to any terminal.
 
-        They may be many, so each is made when its turn comes; that they exist counts at once.
+        They may be many, so each is made when its turn comes.
         """
         return map(harmless, self._lines(event))
 
@@ -223,7 +223,7 @@ class Conversation:
         return [*self._new_day(message.time), self._shown(message)]
 
     def _new_day(self, time: str) -> list[str]:
-        """The line before the first message of a day; never back, for a clock that is behind."""
+        """The line before a day's first message; none if the date goes back."""
         if time[:10] <= self._day:
             return []
         self._day = time[:10]
@@ -249,7 +249,7 @@ class Conversation:
             self.names.update(names[:room])
 
     def _answers_us(self, request: int, verb: str) -> bool:
-        """Whether this answers what we asked for ourselves, rather than the person."""
+        """True if this answers a request of our own, not the person's."""
         ours = request not in self._foreground
         if ours:
             self._refreshing.discard(verb)
@@ -340,11 +340,11 @@ class Conversation:
         return []
 
     def _note_trouble(self, trouble: str) -> None:
-        """Keep how it began; it is told when it is over, or when it lasts."""
+        """Remember the first trouble; it is told when it is over, or when it lasts."""
         self.trouble = self.trouble or trouble
 
     def _logged_in(self, name: str) -> str:
-        """The one line about it; after trouble, about that, too."""
+        """The line about a login, and about the trouble before it."""
         trouble = "" if self._told else self.trouble
         again, self._welcomed = self._welcomed, True
         self.trouble, self._told = "", False
@@ -358,7 +358,7 @@ class Conversation:
 
 
 def _milliseconds(time: str) -> int:
-    """The server's time as milliseconds since 1970; 0 if it is none."""
+    """The server's time as milliseconds since 1970; 0 if it is malformed."""
     try:
         return round(datetime.datetime.fromisoformat(time).timestamp() * 1000)
     except (ValueError, OverflowError):

@@ -1,8 +1,8 @@
-"""What is said on one connection: requests go out, and each reply is paired with its request.
+"""One connection: requests go out, and each reply is paired with its request.
 
-Replies keep the order of the requests, so the oldest request without a reply is always the one that
-is answered; the tag is checked, not searched for. Only CHAIN and PING are answered at once, however
-long the others have to wait: so the dialogue can tell a node that waits from one that is dead.
+Replies keep the order of the requests, so each answers the oldest open request; its tag is checked,
+not searched for. Only CHAIN and PING are answered at once, however long the others wait: so the
+dialogue can tell a waiting node from a dead one.
 """
 
 from collections import deque
@@ -27,40 +27,40 @@ from chainchat.client.wire import (
 )
 
 PING_AFTER = 5.0
-"""Seconds of silence after which we ask whether anybody is there."""
+"""Seconds of silence after which we send a PING."""
 
 PING_UNANSWERED_AFTER = 1.0
-"""The same while something that we have asked for is not answered."""
+"""The same while a request is unanswered."""
 
 SILENCE = 3.0
-"""Seconds of silence after which a connection is taken for dead if a PING is out, or a CHAIN."""
+"""Seconds of silence, with a PING or CHAIN unanswered, after which a connection counts as dead."""
 
 PATIENCE = 30.0
-"""Seconds without any other reply after which another node is tried, though this one answers PINGs:
+"""Seconds without any other reply after which we try another node, though this one answers PINGs:
 it cannot confirm, and the other may be on the side that goes on."""
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
-"""Requests that a node answers by itself, before the replies that it owes."""
+"""Requests that a node answers before the replies that it owes."""
 
 ENDING_CODES = frozenset({421, 422, 423, 424, 431, 505})
-"""Refusals after which the server closes: not of one request, but of the connection."""
+"""Refusals of the connection, not of a request: the server closes after them."""
 
 LONGEST_LIST = 64 << 20
-"""Characters of one list after which a server is taken for one that never ends it."""
+"""Characters of one list after which we assume that the server never ends it."""
 
 NO_TAG = "-"
-"""Stands in the answer to a line without a tag, as ``/hello``, or whose tag was not understood."""
+"""The tag in the answer to a line without one, like ``/hello``, or with one that is malformed."""
 
 
 class Asked(Struct):
-    """A request under way.
+    """A request that was sent.
 
     Attributes:
-        tag: ties the reply to it.
+        tag: pairs the reply with it.
         verb: HELLO for the switch to machine mode.
-        number: of the SEND, or of the program's request; 0 for what the engine asks for itself.
-        arguments: what stands after the verb.
-        items: the lines of the list that answers it, as far as they have come.
+        number: of the SEND, or of the program's request; 0 for the engine's own.
+        arguments: the words after the verb.
+        items: the lines of the answering list that have come.
         messages: the same for SINCE.
     """
 
@@ -74,11 +74,11 @@ class Asked(Struct):
 
     @property
     def of_program(self) -> bool:
-        """Whether the program asked for it: not the engine itself, and not a SEND."""
+        """True for a request of the program: not the engine's own, and no SEND."""
         return self.number > 0 and self.verb != "SEND"
 
     def listed(self, text: str) -> None:
-        """One more line of the list. Read at once: a long list is no long turn at its end.
+        """Take a line of the list, and parse it at once: the end of a long list is no long turn.
 
         Raises:
             ProtocolError: it is not what was asked for.
@@ -97,14 +97,14 @@ class Asked(Struct):
             raise ProtocolError("the server listed more messages than it was asked for")
 
     def forget(self) -> None:
-        """The list begins anew."""
+        """Drop the list: it will be sent again."""
         self.items.clear()
         self.messages.clear()
         self.length = 0
 
 
 class Reply(Struct, frozen=True):
-    """A request and the line that answers it, or ends the list that does."""
+    """A request, and the line that answers it or ends the answering list."""
 
     asked: Asked
     line: Done | Refusal | End
@@ -113,29 +113,29 @@ class Reply(Struct, frozen=True):
 class Dialogue:
     """One connection, from ``/hello`` to its end. Times are monotonic seconds.
 
-    A connection is to be looked after with ``trouble``, some ten times a second.
+    Call ``trouble`` some ten times a second.
     """
 
     def __init__(self, now: float) -> None:
         self._in_order: deque[Asked] = deque()
-        """Requests whose replies are to come, oldest first."""
+        """Requests without a reply, oldest first."""
         self._at_once: dict[str, Asked] = {}
-        """By tag: those whose replies may overtake."""
+        """Requests whose replies may overtake, by tag."""
         self._reader = LineReader()
         self._written: list[str] = []
         self._heard_at = now
         self._pinged_at: float | None = None
-        """Since when one of those that are answered at once has not been, as ``trouble`` saw it."""
+        """Since when ``trouble`` has seen a request of those unanswered."""
         self._stuck_since: float | None = None
-        """Since when nothing has come for the oldest of the others, likewise."""
+        """Since when ``trouble`` has seen the oldest of the others unanswered."""
 
     @property
     def unanswered(self) -> list[Asked]:
-        """The requests whose replies are to come."""
+        """The requests without a reply."""
         return [*self._in_order, *self._at_once.values()]
 
     def take_bytes(self) -> bytes:
-        """What was written since the last call."""
+        """The octets to write since the last call."""
         text = "".join(self._written)
         self._written.clear()
         return text.encode()
@@ -159,7 +159,7 @@ class Dialogue:
         self._written.append(line)
 
     def feed(self, data: bytes, now: float) -> Iterator[Push | Note | Refusal | Reply]:
-        """What these bytes say, in order; a Refusal that stands alone ends the connection.
+        """The contents of these bytes, in order. A Refusal by itself ends the connection.
 
         Raises:
             ProtocolError: they are not machine mode.
@@ -189,27 +189,27 @@ class Dialogue:
                     self._oldest(line.tag).listed(line.text)
 
     def _oldest(self, tag: str) -> Asked:
-        """The request that a line is about, which is to be the one whose turn it is."""
+        """The oldest request, which the line must be about."""
         if not self._in_order or self._in_order[0].tag != tag:
             raise ProtocolError(f"the server answered @{tag}, which is not what was asked for")
         self._stuck_since = None
         return self._in_order[0]
 
     def deaf(self, now: float) -> None:
-        """Nobody listens at the moment: what does not come says nothing about the node."""
+        """Count no silence while the program does not read: it says nothing about the node."""
         self._heard_at = now
         self._stuck_since = None
         if self._pinged_at is not None:
             self._pinged_at = now
 
     def trouble(self, now: float) -> str | None:
-        """Why the connection is of no use any more, if it is not; may write a PING first."""
+        """Why the connection is useless, None while it is not; may write a PING to find out."""
         if self._pinged_at is None and self._at_once:
             self._pinged_at = now
         if self._stuck_since is None and self._in_order:
             self._stuck_since = now
-        # A process that was stopped for a while finds old times. So what counts is the silence
-        # since our question, and the rest is looked at only when that was answered.
+        # A process that was stopped for a while finds old times. So only the silence since our
+        # question counts, and the rest is checked after an answer.
         if self._pinged_at is not None:
             dead = now - max(self._heard_at, self._pinged_at) >= SILENCE
             return f"nothing heard for {now - self._heard_at:.0f} seconds" if dead else None

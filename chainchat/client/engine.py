@@ -1,13 +1,13 @@
 """A correct client without I/O: inputs are method calls, outputs are events and bytes.
 
-The program owns the socket and the clock (``connection`` is such a program, over asyncio). It calls
-``start`` once, then ``connected``, ``received`` and ``lost`` as its socket tells, ``tick`` some
-ten times a second, and ``send``, ``request`` and ``logout`` as it likes. After each call it carries
-out what ``take_events`` gives, in order, and writes what ``take_bytes`` gives. After ``Disconnect``
-the old connection is not mentioned again, not even as ``lost``. Times are monotonic seconds.
+The program owns the socket and the clock (``connection`` does so on asyncio). It calls ``start``
+once, then ``connected``, ``received`` and ``lost`` as its socket tells, ``tick`` some ten times a
+second, and ``send``, ``request`` and ``logout`` as it likes. After each call it carries out the
+events of ``take_events``, in order, and writes the octets of ``take_bytes``. After ``Disconnect``
+it never mentions the old connection again, not even as ``lost``. Times are monotonic seconds.
 
-What the engine promises: every SEND is repeated, on whichever node answers, until its result is
-known, so it happens exactly once and in order; every message arrives once and in order.
+The engine promises: every SEND is repeated, on whichever node answers, until its result is known,
+so it happens exactly once and in order; every message arrives once and in order.
 """
 
 from collections import deque
@@ -28,24 +28,24 @@ CONNECT_WITHIN = 10.0
 """Seconds that a connection attempt may take."""
 
 GREETING_WITHIN = 3.0
-"""Seconds that a node which accepted the connection may take to answer ``/hello``. Twice as many
-after each time that this was too short: a node that admits a crowd at a pace is well, and who
-leaves the queue to stand in it again makes it longer."""
+"""Seconds that a node which accepted the connection may take to answer ``/hello``. They double each
+time they were too few: a node that admits a crowd at a pace is well, and a client that leaves the
+queue to join it again makes it longer."""
 
 LONGEST_GREETING = 30.0
-"""What they grow to; and what is given to a node that has said anything at all."""
+"""The most that they grow to; also granted to a node that has said anything at all."""
 
 CLOSING_WITHIN = 2.0
-"""Seconds given to a node that has said it is closing, for the answers it still has."""
+"""Seconds that a closing node gets for its last answers."""
 
 OFFLINE_TOLD_AFTER = 1.0
-"""Seconds after which a person should hear that we are off: mostly another node has us by then."""
+"""Seconds offline after which a person should know; mostly another node has us by then."""
 
 EARLIER_REFUSED = 451
-"""The refusal of a SEND that nobody has to be told: that of an earlier one is."""
+"""The refusal of a SEND because of an earlier one, whose refusal was told already."""
 
 READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
-"""Requests that change nothing, so a new connection may ask them again."""
+"""Requests that change nothing, so they may be repeated on a new connection."""
 
 
 class _Phase(Enum):
@@ -88,7 +88,7 @@ class Engine:
         self.newest = 0  # the highest message id heard of
         self._client = client
         self._numbered_from: int | None = None
-        """What is added to this engine's own numbers of SENDs: the first login tells it."""
+        """The offset of this engine's SEND numbers on the wire, from the first login."""
         self._nodes = Nodes(nodes, random)
         self._notices = notices
         self._login = Login(name, random, quiet=quiet, insist=insist)
@@ -110,7 +110,7 @@ class Engine:
         self._new_connection()
 
     def _new_connection(self) -> None:
-        """Forget what belonged to one connection."""
+        """Reset what belongs to one connection."""
         self.online = False
         self._dialogue = Dialogue(self._now)
         self._closing = False  # the node has said that it is about to go
@@ -119,10 +119,10 @@ class Engine:
     # --- outputs ---------------------------------------------------------------------
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """What has happened since the last call.
+        """The events since the last call.
 
-        Having taken a message counts as having it, and the account's read mark may move past it;
-        with ``seen=False`` only once ``seen`` is called.
+        A message that was taken counts as seen, and the account's read mark may move past it; with
+        ``seen=False`` only once ``seen`` is called.
         """
         taken, self._events = self._events, []
         if seen:
@@ -130,11 +130,11 @@ class Engine:
         return taken
 
     def seen(self) -> None:
-        """All messages that were taken have come to where they should: they may be acknowledged."""
+        """Acknowledge all messages that were taken: the program has delivered them."""
         self._inbox.handed_over()
 
     def take_bytes(self) -> bytes:
-        """What to write to the current connection."""
+        """The octets to write to the current connection."""
         return self._dialogue.take_bytes()
 
     @property
@@ -144,12 +144,12 @@ class Engine:
 
     @property
     def ended(self) -> bool:
-        """Whether ``Ended`` was said."""
+        """True once ``Ended`` was said."""
         return self._phase is _Phase.ENDED
 
     @property
     def alarm(self) -> float | None:
-        """When ``tick`` has something to do, to the millisecond; None: nothing that is urgent."""
+        """When ``tick`` is due, to the millisecond; None if nothing is urgent."""
         return self._alarm
 
     # --- what the program wants ------------------------------------------------------
@@ -167,8 +167,8 @@ class Engine:
             The number of this SEND in the events about it.
 
         Raises:
-            UnsendableError: no server would take it. (One longer than the server's lines is found
-                out later and becomes a ``SendRefused``.)
+            UnsendableError: no server would take it. (A text too long for the server becomes a
+                ``SendRefused`` later.)
         """
         outgoing = self._outbox.add(wire.checked(to), wire.checked(text))
         self._events.append(events.SendPending(outgoing.number, to, text))
@@ -199,7 +199,7 @@ class Engine:
     # --- what the socket and the clock say -------------------------------------------
 
     def connected(self, now: float) -> None:
-        """The connection that ``ConnectTo`` asked for is there."""
+        """Note that the connection that ``ConnectTo`` asked for is open."""
         assert self._phase is _Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phase = _Phase.GREETING
@@ -209,7 +209,7 @@ class Engine:
         self._dialogue.hello(self._client, notices=self._notices)
 
     def received(self, data: bytes, now: float) -> None:
-        """These bytes came; any number, cut anywhere. The fewer at a time, the shorter the turn."""
+        """Take bytes, cut anywhere. The fewer at a time, the shorter the turn."""
         self._now = now
         dialogue = self._dialogue
         if self._phase is _Phase.GREETING:
@@ -224,7 +224,7 @@ class Engine:
         self._pump()
 
     def lost(self, now: float, reason: str = "the connection broke") -> None:
-        """The connection, or the attempt, is over. ``reason`` is for people."""
+        """Note that the connection, or the attempt, is over. ``reason`` is for people."""
         self._now = now
         self._lost(reason)
 
@@ -249,11 +249,11 @@ class Engine:
             self._connect()
 
     def tick(self, now: float, *, listening: bool = True) -> None:
-        """Time has passed.
+        """Note that time has passed.
 
         Args:
             now: monotonic seconds.
-            listening: whether the program reads from the connection. While it does not, the
+            listening: true if the program reads from the connection. While it does not, the
                 node's silence is our own doing.
         """
         self._now = now
@@ -286,7 +286,7 @@ class Engine:
         self._events.append(events.ConnectTo(*self._nodes.current))
 
     def _give_up(self, reason: str, *, unanswered: bool = False) -> None:
-        """End the connection from our side and go on to another node."""
+        """Close the connection and go on to another node."""
         self._events.append(events.Disconnect())
         self._lost(reason, unanswered=unanswered)
 
@@ -297,7 +297,7 @@ class Engine:
         self._events += [events.Disconnect(), events.Ended(reason, code, text)]
 
     def _ask_again(self, interrupted: Iterable[Asked]) -> None:
-        """The program's requests without a reply wait for the next connection, if they may."""
+        """Keep the program's unanswered reads for the next connection; refuse the other ones."""
         requests = [asked for asked in interrupted if asked.of_program]
         for asked in requests:
             if asked.verb not in READS:
@@ -358,7 +358,7 @@ class Engine:
     # --- writing ---------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Write all that may be written now."""
+        """Write everything that may be written now."""
         if self._phase is not _Phase.ONLINE:
             if self._leaving and not self._outbox and not self.ended:
                 self._end("logout", 0, "left while not logged in")
@@ -460,7 +460,7 @@ class Engine:
         self._events.append(events.SendAcknowledged(number, identifier, done.to, done.text, again))
 
     def _send_delayed(self, number: int, code: int, text: str) -> None:
-        """A SEND has to be repeated; why is told once."""
+        """Repeat a SEND; say why once."""
         self._outbox.refused_for_now(self._now)
         if code != EARLIER_REFUSED and not self._delay_told:
             self._delay_told = True
@@ -479,7 +479,7 @@ class Engine:
             self._fill_hole()
 
     def _fill_hole(self) -> None:
-        """Ask for what is missing, if something is."""
+        """Ask for missing messages, if there are any."""
         if self._inbox.missing is not None and self._inbox.last is not None:
             self._events.append(events.GapNoticed(self._inbox.last, self._inbox.missing))
             self._ask_page()

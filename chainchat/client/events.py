@@ -1,35 +1,34 @@
 """What the engine tells the program around it: one frozen record for each thing that can happen.
 
-All but the first two are also what ``chainchat-client --json`` prints, one object a line: the tag
-stands in ``event``.
+``chainchat-client --json`` prints all but the first two, one object a line, the tag as ``event``.
 """
 
 from msgspec import Struct, field
 
 
 class Event(Struct, frozen=True, tag_field="event"):
-    """Something that the engine has to say."""
+    """Something that happened, or that the program has to do."""
 
 
 # --- what the program has to do ------------------------------------------------------
 
 
 class ConnectTo(Event, frozen=True, tag="connect-to"):
-    """Open a TCP connection, then call ``connected``, or ``lost`` if it cannot be had."""
+    """Open a TCP connection, then call ``connected``, or ``lost`` if that fails."""
 
     host: str
     port: int
 
 
 class Disconnect(Event, frozen=True, tag="disconnect"):
-    """Give up the connection, or the attempt; nothing that it still says counts any more."""
+    """Close the connection, or give up the attempt; ignore whatever it still says."""
 
 
 # --- the connection ------------------------------------------------------------------
 
 
 class Connected(Event, frozen=True, tag="connected"):
-    """A node has answered in machine mode; ``node`` is its position in the chain."""
+    """A node answered in machine mode; ``node``: its position in the chain."""
 
     host: str
     port: int
@@ -37,7 +36,7 @@ class Connected(Event, frozen=True, tag="connected"):
 
 
 class ConnectionLost(Event, frozen=True, tag="connection-lost"):
-    """There is no connection; ``reason`` says why, the next try begins in ``retry`` seconds."""
+    """There is no connection, because of ``reason``; the next try is in ``retry`` seconds."""
 
     host: str
     port: int
@@ -46,7 +45,7 @@ class ConnectionLost(Event, frozen=True, tag="connection-lost"):
 
 
 class LoginDelayed(Event, frozen=True, tag="login-delayed"):
-    """The login was refused, but may succeed later: it is tried again in ``retry`` seconds."""
+    """The login was refused for now; the next try is in ``retry`` seconds."""
 
     code: int
     text: str
@@ -54,9 +53,9 @@ class LoginDelayed(Event, frozen=True, tag="login-delayed"):
 
 
 class StillOffline(Event, frozen=True, tag="still-offline"):
-    """A second has passed since the trouble began, and nobody has let us in; it is tried on.
+    """We have been offline for a second, and go on trying.
 
-    Said once for each time that we are off. Most are over before.
+    Said once each time. Most breaks are over before.
     """
 
 
@@ -69,7 +68,7 @@ class LoggedIn(Event, frozen=True, tag="logged-in"):
 
 
 class Ended(Event, frozen=True, tag="ended"):
-    """It is over, for good: the engine does nothing more.
+    """The engine has ended for good.
 
     Attributes:
         reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the account
@@ -95,7 +94,7 @@ class Notice(Event, frozen=True, tag="notice"):
 
 
 class MessageArrived(Event, frozen=True, tag="message"):
-    """Somebody said something; every id arrives once, in order.
+    """A message; each id arrives once, in order.
 
     Attributes:
         id: its place in the log.
@@ -113,14 +112,14 @@ class MessageArrived(Event, frozen=True, tag="message"):
 
 
 class GapNoticed(Event, frozen=True, tag="gap"):
-    """A push came whose predecessor never did; what is missing after id ``after`` is asked for."""
+    """A push before ``previous`` is missing; the engine asks for the messages after ``after``."""
 
     after: int
     previous: int
 
 
 class SendPending(Event, frozen=True, tag="pending"):
-    """A SEND was taken; it is kept and repeated until there is an answer."""
+    """The engine took a SEND, and repeats it until it is answered."""
 
     number: int
     to: str
@@ -141,7 +140,7 @@ class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
 
 
 class SendDelayed(Event, frozen=True, tag="send-delayed"):
-    """A SEND was refused, but may succeed later: it is repeated, with all that was said after it.
+    """A SEND was refused for now: the engine repeats it, and all later ones.
 
     Said once, until a SEND is acknowledged again.
     """
@@ -165,7 +164,7 @@ class SendRefused(Event, frozen=True, tag="send-refused"):
 
 
 class Answered(Event, frozen=True, tag="answered"):
-    """A request was done; ``words`` are the ``key=value`` words of the reply."""
+    """A request was done; ``words``: the ``key=value`` words of the reply."""
 
     request: int
     verb: str
@@ -173,7 +172,7 @@ class Answered(Event, frozen=True, tag="answered"):
 
 
 class Listed(Event, frozen=True, tag="listed"):
-    """A LIST or WHO was answered, completely."""
+    """The complete answer to a LIST or WHO."""
 
     request: int
     verb: str
@@ -181,7 +180,7 @@ class Listed(Event, frozen=True, tag="listed"):
 
 
 class HistoryListed(Event, frozen=True, tag="history"):
-    """A SINCE was answered, completely, one's own messages included."""
+    """The complete answer to a SINCE, one's own messages included."""
 
     request: int
     messages: tuple[MessageArrived, ...]

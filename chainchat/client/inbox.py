@@ -1,8 +1,8 @@
-"""What was said to us: every message once and in order, whatever is pushed twice or missing.
+"""Received messages: each one once and in order, whatever is pushed twice or missing.
 
-Each push names the one before it, so a hole shows at once. It is filled with what SINCE lists, page
-by page; pushes that come meanwhile are held back, for the order. Those that are too many to hold
-are dropped, and are a hole in their turn.
+Each push names the one before, so a hole shows at once. SINCE fills the hole, page by page; pushes
+that come in the meantime are held back, for the order. Those that are too many to hold are dropped,
+and become a hole in turn.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from chainchat.client.events import MessageArrived
 from chainchat.client.wire import Push
 
 ACKNOWLEDGE_EVERY = 1.0
-"""Seconds between two ACKs: one moves the read mark past everything before it."""
+"""Seconds between two ACKs. Each moves the read mark past everything before it."""
 
 MOST_HELD = 1000
 """Pushes that are held back while a hole is filled."""
@@ -25,7 +25,7 @@ class Inbox:
 
     Attributes:
         last: id of the newest message let through; None before the first.
-        missing: a hole was found that reaches up to this id; None once what fills it has come.
+        missing: the id up to which a hole reaches; None without a hole.
     """
 
     def __init__(self) -> None:
@@ -40,9 +40,9 @@ class Inbox:
         self._acknowledged_at = 0.0
 
     def pushed(self, push: Push) -> MessageArrived | None:
-        """A push came; the message if it is the next one.
+        """Take a push; returns its message if it is the next one.
 
-        Otherwise it is a repetition, or it is held because of a hole (``missing`` tells).
+        Otherwise it is a repetition, or held because of a hole (see ``missing``).
         """
         if self.missing is not None:
             if len(self._held) < MOST_HELD:
@@ -66,10 +66,10 @@ class Inbox:
         return max(self.last or 0, self._listed)
 
     def filled(self, listed: Sequence[MessageArrived], own_name: str) -> list[MessageArrived]:
-        """A page that SINCE listed after ``after``; all that can now be let through, in order.
+        """Take a page that SINCE listed after ``after``; returns what may pass now, in order.
 
-        ``missing`` tells whether to ask again: for the next page, or because a held push shows
-        another hole.
+        Ask again while ``missing`` is set: for the next page, or because a held push shows another
+        hole.
         """
         passed = []
         asked_after = self.after
@@ -85,7 +85,7 @@ class Inbox:
         return passed + self._release()
 
     def _release(self) -> list[MessageArrived]:
-        """The hole is filled as far as it can be: what was held back may pass."""
+        """Let pass what was held back: the hole is filled as far as possible."""
         self.missing = None
         held, self._held = self._held, []
         passed = [let_through for push in held if (let_through := self.pushed(push))]
@@ -97,11 +97,11 @@ class Inbox:
         return passed
 
     def handed_over(self) -> None:
-        """Everything let through so far is in the program's hands: it may be acknowledged."""
+        """Allow acknowledging all that has passed: the program has it."""
         self._handed_over = self.last or 0
 
     def to_acknowledge(self, now: float, *, at_once: bool = False) -> int | None:
-        """The id to send an ACK for now, if any; it counts as sent. ``now``: monotonic seconds."""
+        """The id to acknowledge now, if any; it counts as sent. ``now``: monotonic seconds."""
         due = at_once or now >= self._acknowledged_at + ACKNOWLEDGE_EVERY
         if not due or self._handed_over <= self._acknowledged:
             return None
@@ -110,7 +110,7 @@ class Inbox:
         return self._acknowledged
 
     def reconnected(self) -> None:
-        """A new connection: what was held comes again, and an ACK under way may be lost."""
+        """Start over on a new connection: held pushes come again, and an ACK may be lost."""
         self.missing = None
         self._held.clear()
         self._dropped = self._listed = 0

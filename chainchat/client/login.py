@@ -1,4 +1,4 @@
-"""How an account is got hold of: LOGIN, RESUME with the token, and what to do when refused."""
+"""Logging in: LOGIN, RESUME with the token, and what to do when refused."""
 
 from random import Random
 
@@ -11,12 +11,12 @@ from chainchat.client.wire import Refusal, whole_number
 class Login:
     """The account's token, while there is one, and the retries.
 
-    RESUME needs the id after which to go on: of the last message seen, or for who has seen none,
-    the account's read mark, of which LOGIN's reply tells.
+    RESUME needs the id after which to go on: the last message seen, or if there is none, the
+    account's read mark from LOGIN's reply.
     """
 
     def __init__(self, name: str, random: Random, *, quiet: bool, insist: bool) -> None:
-        """Remember what the engine was asked for; the arguments are its own."""
+        """Take the engine's own arguments."""
         self._name = name
         self._quiet = quiet
         self._insist = insist
@@ -25,7 +25,7 @@ class Login:
         self._backoff = Backoff(random, first=0.5, longest=4.0)
 
     def request(self, last_seen: int | None) -> Asked:
-        """What to ask for on a new connection, or again."""
+        """The request to make on a new connection, or again."""
         after = self._mark if last_seen is None else last_seen
         if self._token and not self._quiet and after is not None:
             return Asked("resume", "RESUME", 0, (self._name, self._token, f"after={after}"))
@@ -33,7 +33,7 @@ class Login:
         return Asked("login", "LOGIN", 0, (self._name, *quiet))
 
     def done(self, words: dict[str, str]) -> None:
-        """We are in; ``words`` are those of the reply."""
+        """Note a successful login; ``words``: the reply's."""
         self._token = words.get("session", self._token)
         if "mark" in words:
             self._mark = whole_number(words["mark"])
@@ -42,7 +42,7 @@ class Login:
         self._backoff.reset()
 
     def refused(self, verb: str, refusal: Refusal) -> Ended | LoginDelayed | None:
-        """What a refusal of ``verb`` means; None: ask again at once, it will be something else."""
+        """The meaning of a refusal of ``verb``; None: make the next ``request`` at once."""
         code, text = refusal.code, refusal.text
         if verb == "RESUME" and code == 521:
             return Ended("deleted", code, f"the account {self._name} was deleted")

@@ -1,8 +1,8 @@
-"""The SENDs that have no final answer yet: what to write, in which order, and what to write again.
+"""The SENDs without a final answer: what to write, in which order, and what to write again.
 
-The order of what one client says is never turned around. A number refused with 4xx makes the
-server refuse the later ones as well (451), so nothing new is written until all that are under way
-have come back; then everything without an answer goes out again, lowest number first.
+What one client says is never reordered. A number refused with 4xx makes the server refuse the later
+ones as well (451), so nothing new is written until all SENDs under way have been answered. Then
+everything without a final answer is written again, lowest number first.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from msgspec import Struct
 from chainchat.client.backoff import Backoff
 
 WINDOW = 1024
-"""How many SENDs of one connection may be unanswered."""
+"""SENDs of one connection that may be unanswered."""
 
 
 class Outgoing(Struct, frozen=True):
@@ -25,7 +25,7 @@ class Outgoing(Struct, frozen=True):
 
 
 class Outbox:
-    """Keeps every SEND until it is settled, and knows which may be written now."""
+    """Keeps every SEND until it is settled, and tells which may be written now."""
 
     def __init__(self, random: Random) -> None:
         self._last_number = 0
@@ -48,7 +48,7 @@ class Outbox:
         return outgoing
 
     def reconnected(self) -> None:
-        """A new connection has heard nothing: all that is open goes out again."""
+        """Write everything open again on a new connection."""
         self._unanswered = 0
         self._start_over()
 
@@ -57,26 +57,26 @@ class Outbox:
         self._refused = False
 
     def next(self) -> Outgoing | None:
-        """What to write now, if anything; it counts as written."""
+        """The SEND to write now, if any; it counts as written."""
         if self._refused or not self._unwritten or self._unanswered >= WINDOW:
             return None
         self._unanswered += 1
         return self._unwritten.popleft()
 
     def answered(self, number: int, now: float) -> Outgoing:
-        """A final answer has come: ``number`` is settled. ``now``: monotonic seconds."""
+        """Settle ``number``, which has its final answer. ``now``: monotonic seconds."""
         self._came_back(now)
         if not self._refused:
             self._backoff.reset()
         return self._open.pop(number)
 
     def unwritable(self, number: int) -> None:
-        """``number`` was taken from ``next`` but cannot be written: it is settled as well."""
+        """Settle ``number``, which came from ``next`` but cannot be written."""
         self._unanswered -= 1
         del self._open[number]
 
     def refused_for_now(self, now: float) -> None:
-        """An answer of 4xx has come. ``now``: monotonic seconds."""
+        """Note an answer of 4xx. ``now``: monotonic seconds."""
         self._refused = True
         self._came_back(now)
 

@@ -1,7 +1,7 @@
-"""Standard output as a pipe that somebody reads, or does not: only the output waits for them.
+"""Standard output as a pipe whose reader may be slow: only the output waits for the reader.
 
-A write that has to wait would hold the whole client: no answer would be read, no time would pass.
-So only as much is written at once as a pipe takes for certain.
+A blocking write would hold up the whole client: it would read no answers and notice no timeouts. So
+each write is only as large as a pipe is certain to take.
 """
 
 import asyncio
@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from chainchat.client.backlog import Backlog
 
 WRITE_OCTETS = 4096
-"""How much is written at once: a pipe that poll calls writable takes that much without waiting."""
+"""Octets of one write: a pipe that poll calls writable takes so many without blocking."""
 
 WRITES = 16
-"""So many of these in one turn of the event loop."""
+"""Writes in one turn of the event loop."""
 
 
 class Output:
@@ -26,7 +26,7 @@ class Output:
 
         Args:
             descriptor: where it goes.
-            encoding: of what is written; what it cannot say becomes a question mark.
+            encoding: of the text; a character that it lacks becomes a question mark.
             written: called when all lines have been handed over.
         """
         self._descriptor = descriptor
@@ -40,12 +40,12 @@ class Output:
         self._over: asyncio.Future[None] | None = None
 
     def __bool__(self) -> bool:
-        """Whether something is not written yet."""
+        """True while something is not written."""
         return bool(self._octets or self._lines)
 
     @property
     def full(self) -> bool:
-        """Whether so much waits that nothing should be added for now."""
+        """True if so much waits that nothing should be added."""
         return self._lines.full
 
     def say(self, lines: Iterable[str]) -> None:
@@ -56,16 +56,16 @@ class Output:
             asyncio.get_running_loop().call_soon(self._write)
 
     async def run(self) -> None:
-        """Go on until whoever reads has gone.
+        """Run until the reader has gone.
 
         Raises:
-            OSError: what became of the descriptor, mostly BrokenPipeError.
+            OSError: the write that failed, mostly BrokenPipeError.
         """
         self._over = asyncio.get_running_loop().create_future()
         await self._over
 
     def _write(self) -> None:
-        """Write what is taken now, in a turn of bounded length, and come back for the rest."""
+        """Write what the pipe takes, in a turn of bounded length, and come back for the rest."""
         self._scheduled = False
         try:
             for _ in range(WRITES):

@@ -2,7 +2,7 @@
 
 Lines in are what a person would type. Lines out are those of human mode, or with ``--json`` one
 object for each event. A verb such as ``/who`` waits until all lines before it are settled, and the
-next line until it is answered: a script's output does not depend on the network's mood.
+next line waits for its answer: a script's output does not depend on the network's timing.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from chainchat.client.engine import Engine
 from chainchat.client.output import Output
 
 MOST_PENDING = 4096
-"""Lines read from standard input that are not acknowledged yet; then reading waits."""
+"""Unacknowledged lines of standard input at which reading waits."""
 
 LONGEST_LINE = 17 * 1024
-"""Octets that are kept of a line of standard input. No server takes one so long: it is refused."""
+"""Octets that are kept of a line of standard input. Every server refuses a line this long."""
 
 READ_OCTETS = 16 * 1024
-"""Octets of standard input that are read at a time."""
+"""Octets of standard input in one read."""
 
 MOST_TYPED = 100
 """Lines of standard input that are carried out in one turn of the event loop."""
@@ -74,7 +74,7 @@ class Pipe:
         self._ended: events.Ended | None = None
 
     async def run(self) -> int:
-        """Say what is to be said; the exit status, 0 only if all of it was acknowledged."""
+        """Say everything; returns the exit status, 0 only if all of it was acknowledged."""
         work = (self._work(), self._connection.run(), self._output.run())
         tasks = [asyncio.create_task(each) for each in work]
         try:
@@ -97,7 +97,7 @@ class Pipe:
             await self._changed.wait()
 
     async def _work(self) -> None:
-        """Say it all, wait until it is settled, and leave."""
+        """Say everything, wait until it is settled, and leave."""
         await self._feed()
         if self._follow:
             await self._until(lambda: self._engine.ended)
@@ -152,7 +152,7 @@ class Pipe:
         await self._until(lambda: not self._conversation.asked)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something that an event brings about, or for the end of everything."""
+        """Wait until ``condition`` holds, or the engine has ended."""
         while not condition() and not self._engine.ended:
             self._changed.clear()
             self._connection.flush()
@@ -174,7 +174,7 @@ class Pipe:
         self._changed.set()
 
     def _say(self, lines: Iterable[str]) -> None:
-        """Print. What is not taken by whoever reads us is not acknowledged, and no more is read."""
+        """Print. Until our reader has taken it, nothing is acknowledged, and no more is read."""
         self._output.say(lines)
         if self._output:
             self._connection.behind()
@@ -186,7 +186,7 @@ class Pipe:
         self._changed.set()
 
     def _note(self, event: events.Event) -> None:
-        """Keep what the verdict needs."""
+        """Remember what the verdict needs."""
         match event:
             case events.LoggedIn():
                 self._has_been_online = True
@@ -207,8 +207,8 @@ class Pipe:
 async def read_lines(descriptor: int) -> AsyncIterator[list[str]]:
     """The lines of a pipe, terminal or file, as many at a time as there are.
 
-    Bytes that are not UTF-8 become surrogates. Of a line that is too long for any server, only so
-    much is kept that it still is.
+    Bytes that are not UTF-8 become surrogates. A line that is too long for any server is cut, but
+    stays too long.
     """
     rest = bytearray()  # of a line without its end
     while True:

@@ -1,11 +1,11 @@
-"""The client for people: an input line that stays whole, whatever arrives meanwhile.
+"""The client for people: an input line that stays whole, whatever arrives.
 
-It scrolls, and takes no full screen: the terminal's own scrollback, selection and copying keep
-working, and the transcript is still there after leaving. What is sent stands, marked as pending, in
-the part above the input line that is redrawn; only when it is acknowledged does it move up into the
-transcript, with its id. So the transcript never shows anything that might not have happened.
+The client scrolls, and takes no full screen: the terminal's scrollback, selection and copying work,
+and the transcript remains after leaving. A sent line is shown as pending above the input line; once
+acknowledged, it moves up into the transcript, with its id. So the transcript never shows anything
+that might not have happened.
 
-One's own lines show the time of this machine's clock: the reply that acknowledges them has none.
+One's own lines show this machine's time: their acknowledgements carry none.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from chainchat.client.engine import Engine
 from chainchat.client.wire import EVERYBODY, harmless
 
 MOST_PENDING_SHOWN = 5
-"""Lines above the input line for what is not acknowledged yet; the rest is counted."""
+"""Pending lines that are shown above the input line; the rest are counted."""
 
 VERBS = (
     *("/chain", "/delete", "/exit", "/help", "/last", "/list"),
@@ -41,7 +41,7 @@ VERBS = (
 )
 
 NAMES_WITHIN = 1.0
-"""Seconds that completion waits for names; then it completes with those that are known."""
+"""Seconds that completion waits for names before it makes do with the known ones."""
 
 STYLE = Style.from_dict(
     {
@@ -57,7 +57,7 @@ STYLE = Style.from_dict(
 
 
 class Glyphs:
-    """The marks that are no letters, in Unicode or in ASCII."""
+    """Symbols, in Unicode or in ASCII."""
 
     def __init__(self, *, unicode: bool) -> None:
         self.unicode = unicode
@@ -69,7 +69,7 @@ class Glyphs:
 
 
 def locale_is_utf8() -> bool:
-    """Whether the terminal's user has said that it shows UTF-8.
+    """True if the locale says that the terminal shows UTF-8.
 
     Python itself takes the C locale for UTF-8; a terminal with ``LC_ALL=C`` may mean it.
     """
@@ -108,7 +108,7 @@ class Terminal:
         self._heard_something = asyncio.Event()
 
     async def run(self) -> int:
-        """Talk until the person leaves or the server ends it; the exit status."""
+        """Run until the person leaves or the server ends it; returns the exit status."""
         tasks = [
             asyncio.create_task(work)
             for work in (self._connection.run(), self._read(), self._refresh())
@@ -136,7 +136,7 @@ class Terminal:
     # --- in ----------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        """Take lines until the person has had enough."""
+        """Read lines until the person leaves."""
         while True:
             try:
                 typed = await self._session.prompt_async()
@@ -154,14 +154,14 @@ class Terminal:
             self._connection.flush()
 
     async def _refresh(self) -> None:
-        """Keep what the status line and completion show fresh."""
+        """Keep the status line up to date."""
         while True:
             self._conversation.refresh(asyncio.get_running_loop().time())
             self._connection.flush()
             await asyncio.sleep(0.5)
 
     async def _seek(self, beginning: str) -> None:
-        """Get to know the names that begin so."""
+        """Learn the names that begin so."""
         self._conversation.seek(beginning)
         self._connection.flush()
         with contextlib.suppress(TimeoutError):
@@ -186,9 +186,9 @@ class Terminal:
             self._session.app.invalidate()
 
     def _print(self, lines: Iterable[str]) -> None:
-        """Put lines above the input line: soon, and as many at once as there are by then.
+        """Show lines above the input line soon, as many at once as there are by then.
 
-        What arrives faster than it is shown is not read.
+        Nothing is read faster than it is shown.
         """
         self._unprinted.add(lines)
         if not self._unprinted:
@@ -201,16 +201,16 @@ class Terminal:
 
     async def _print_all(self) -> None:
         while self._unprinted:
-            # It answers when it has drawn what it got: a slow terminal sets the pace.
+            # A terminal answers once it has drawn what it got: a slow one sets the pace.
             await self._session.app.renderer.wait_for_cpr_responses()
             self._write_above(self._unprinted.take())
             await asyncio.sleep(0)  # keys and the input line have their turn
         self._connection.shown()
 
     def _write_above(self, lines: Iterable[str]) -> None:
-        """Write lines where the input line is, which is drawn again below them.
+        """Write lines in place of the input line, which is drawn again below them.
 
-        That is what ``run_in_terminal`` does, but keys are not echoed meanwhile by the terminal.
+        ``run_in_terminal`` does the same, but lets the terminal echo keys in the meantime.
         """
         app = self._session.app
         if not app.is_running:
@@ -231,7 +231,7 @@ class Terminal:
         print_formatted_text(self._output, fragments, STYLE, color_depth=depth)
 
     def _prompt(self) -> FormattedText:
-        """What is pending, and the name, before what is typed."""
+        """The pending lines, and the name before the input."""
         shown = list(islice(self._pending.values(), MOST_PENDING_SHOWN))
         more = len(self._pending) - len(shown)
         lines = [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
@@ -242,7 +242,7 @@ class Terminal:
         )
 
     def _toolbar(self) -> FormattedText:
-        """The node, its place in the chain, and what we wait for."""
+        """The status line: the node, its place in the chain, and what we wait for."""
         dot = f" {self._glyphs.dot} "
         chain = self._conversation.chain
         parts = [f"on {self._conversation.node}" if self._engine.online else "connecting"]
@@ -258,7 +258,7 @@ class Terminal:
 
 
 def coloured(line: str, done: str) -> StyleAndTextTuples:
-    """The styles of a line, by its mark; ``done`` ends a line of one's own."""
+    """A line in colours, chosen by its mark; ``done`` ends one's own lines."""
     mark, _, rest = line.partition(" ")
     if mark.startswith("#"):
         time, _, rest = rest.partition(" ")
@@ -284,7 +284,7 @@ class Completions(Completer):
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """The same as ``get_completions``, once the names are known that may be meant."""
+        """``get_completions``, after learning the names that may be meant."""
         beginning = _name_begun(document.text_before_cursor)
         if beginning is not None:
             await self._seek(beginning)
@@ -296,7 +296,7 @@ class Completions(Completer):
         document: Document,
         complete_event: CompleteEvent,  # noqa: ARG002 - the interface
     ) -> Iterable[Completion]:
-        """What the word before the cursor may become."""
+        """The completions of the word before the cursor."""
         line = document.text_before_cursor
         candidates: Iterable[str] = ()
         word = _name_begun(line) or ""
@@ -312,7 +312,7 @@ class Completions(Completer):
 
 
 def _name_begun(line: str) -> str | None:
-    """What has been typed of a name; None where no name is meant."""
+    """The part of a name that was typed; None where no name is meant."""
     if line.startswith(">>"):
         return line.removeprefix(">>").lstrip()
     if line.lower().startswith("/delete "):

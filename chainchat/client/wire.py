@@ -1,6 +1,6 @@
-"""Machine mode as bytes: the lines a node sends, read into records, and the lines a client sends.
+"""Machine mode as bytes: a node's lines parsed into records, and a client's lines written.
 
-No state but the unfinished line, no time, no I/O. ``docs/protocol.md`` is the reference.
+No state but an unfinished line, no time, no I/O. ``docs/protocol.md`` is the reference.
 """
 
 import re
@@ -10,10 +10,10 @@ from msgspec import Struct
 from chainchat.client.events import MessageArrived
 
 LONGEST_LINE = 64 * 1024
-"""Octets of one line of a server after which it is taken for something else than chainchat."""
+"""Octets of a server's line after which it cannot be chainchat."""
 
 LONGEST_NUMBER = 19
-"""Digits of the largest number of the protocol; Python would refuse to read very long ones."""
+"""Digits of the protocol's largest number; Python refuses to parse very long ones."""
 
 EVERYBODY = "*"
 """The recipient of a broadcast."""
@@ -28,11 +28,11 @@ _UNSENDABLE = re.compile(
 
 
 class ProtocolError(Exception):
-    """The server said something that is not machine mode; the connection is of no use."""
+    """The server does not speak machine mode; the connection is useless."""
 
 
 class UnsendableError(ValueError):
-    """The caller's words cannot be part of a request; ``code`` is the refusal they would get."""
+    """Words that cannot be part of a request; ``code``: the refusal they would get."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -89,7 +89,7 @@ ServerLine = Push | Done | Refusal | Item | End | Note
 
 
 class LineReader:
-    """Cuts what arrives into lines; a chunk is decoded and split as a whole, for speed."""
+    """Cuts bytes into lines; decodes and splits a chunk as a whole, for speed."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -117,10 +117,10 @@ class LineReader:
 
 
 def parse_line(line: str) -> ServerLine | None:
-    """One line of a node; None for the lines that a program may ignore.
+    """Parse one line of a node; None for a line that a program may ignore.
 
     Raises:
-        ProtocolError: it is none of the protocol's lines.
+        ProtocolError: it is not a line of the protocol.
     """
     mark, _, rest = line.partition(" ")
     try:
@@ -149,7 +149,7 @@ def parse_line(line: str) -> ServerLine | None:
 
 
 def parse_message(rest: str) -> Push:
-    """``id prev time from to :text``, as it follows ``MSG`` in a push or in a list.
+    """Parse ``id prev time from to :text``, which follows ``MSG`` in a push or a list.
 
     Raises:
         ValueError: it is not of that form.
@@ -175,16 +175,16 @@ def _refusal(rest: str) -> Refusal:
 
 
 def key_values(words: str) -> dict[str, str]:
-    """The ``key=value`` words of a reply or notice; other words are left out."""
+    """The ``key=value`` words of a reply or notice, without other words."""
     pairs = [word.partition("=") for word in words.split()]
     return {key: value for key, equals, value in pairs if equals}
 
 
 def whole_number(word: str) -> int:
-    """The number that a node wrote.
+    """Parse a number that a node wrote.
 
     Raises:
-        ProtocolError: it is none.
+        ProtocolError: it is no number.
     """
     if not (word.isascii() and word.isdigit() and len(word) <= LONGEST_NUMBER):
         raise ProtocolError(f"the server wrote {word[:60]!r} for a number")
@@ -195,7 +195,7 @@ def whole_number(word: str) -> int:
 
 
 def hello_line(client: str, *, notices: bool) -> str:
-    """The switch to machine mode."""
+    """The line that switches to machine mode."""
     return f"/hello chainchat/1 client={client}{' notices=on' if notices else ''}\n"
 
 
@@ -210,7 +210,7 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
 
 
 def octets(line: str) -> int:
-    """How long a line is for the server, in UTF-8 octets without its ending."""
+    """The length that a line has for the server: UTF-8 octets without its ending."""
     return (len(line) if line.isascii() else len(line.encode())) - 1
 
 
@@ -229,7 +229,7 @@ def checked(text: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """``text`` without what could play tricks on a terminal, should a server ever let it pass."""
+    """``text`` without characters that could play tricks on a terminal."""
     if text.isprintable():
         return text
     return _UNSENDABLE.sub("\ufffd", text.replace("\t", " "))
@@ -242,7 +242,7 @@ def parse_address(text: str) -> Address:
     """``host:port``, ``[::1]:port`` for IPv6.
 
     Raises:
-        ValueError: it is no address; says what one looks like.
+        ValueError: it is no address.
     """
     host, _, port = text.strip().rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -252,7 +252,7 @@ def parse_address(text: str) -> Address:
 
 
 def parse_nodes(text: str) -> list[Address]:
-    """The addresses of a ``nodes=`` word; what is not one is left out."""
+    """The addresses in a ``nodes=`` word, without anything else."""
     addresses = []
     for word in text.split(","):
         try:

@@ -1,9 +1,9 @@
 """Checkpoints in SQLite: records of the state, each at one of two places.
 
-A checkpoint is written in parts, while the log goes on and the process may die. So a record never
-takes the place of its own version in the newest finished checkpoint, but of the one before that:
-the two versions have neighbouring rows. A row says for which checkpoint it was written; whatever
-is of a later one than the newest that was finished does not count.
+A checkpoint is written in parts, while the log grows and the process may die. So a record never
+replaces its own version in the newest finished checkpoint, but the one before: the two versions
+have neighbouring rows. A row names the checkpoint that it was written for. Rows of a checkpoint
+later than the newest finished one do not count.
 """
 
 import sqlite3
@@ -19,13 +19,13 @@ CREATE TABLE checkpoint (
     begun INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL
 );
 """
-"""The place of a record: twice its key, or one more. No data: the record is gone.
+"""The place of a record: twice its key, or one more. No data: the record was removed.
 
 ``digest`` is that of the entry ``seq``: a checkpoint belongs to one log.
 """
 
 GONE_AT_ONCE = 64
-"""Rows of records that are gone, removed with one part of a checkpoint."""
+"""Removed records whose rows are deleted with one part of a checkpoint."""
 
 Record = tuple[int, bytes]
 AsWritten = Callable[[bytes, str], bytes]
@@ -45,19 +45,16 @@ class Checkpoints:
         self._odd: set[int] = set()
         """Keys of the records whose newest version is at the second place."""
         self._gone: set[int] = set()
-        """Keys of records that are gone from the finished checkpoint; their rows can go."""
+        """Keys of records that the finished checkpoint no longer has; their rows can go."""
         self._going: set[int] = set()
-        """Likewise, from the one that was begun."""
+        """The same for the checkpoint that was begun."""
         row = database.execute("SELECT begun, seq FROM checkpoint").fetchone()
         begun, finished = row if row is not None else (0, 0)
         self.begun: int = begun
         self.finished: int = finished
 
     def head(self) -> tuple[bytes, bytes] | None:
-        """The newest finished checkpoint, None if there is none.
-
-        Its head, and the digest of the entry that it was made at.
-        """
+        """The finished checkpoint's head, and the digest of its entry; None if there is none."""
         query = "SELECT head, digest FROM checkpoint WHERE seq > 0"
         row = self._database.execute(query).fetchone()
         if row is None:
@@ -65,9 +62,9 @@ class Checkpoints:
         return self._as_written(row[0], "the octets of the checkpoint"), row[1]
 
     def records(self) -> Iterator[Record]:
-        """The records of the newest finished checkpoint, by key; to be read to the end.
+        """The records of the newest finished checkpoint, by key.
 
-        Nothing else may have been written since this was opened.
+        Read them to the end, before anything is written.
         """
         self._odd.clear()
         self._gone.clear()
@@ -85,14 +82,14 @@ class Checkpoints:
                 self._gone.add(key)
 
     def abandon(self) -> None:
-        """What was begun and not finished is no checkpoint."""
+        """Delete what was begun and not finished."""
         self._database.execute("DELETE FROM records WHERE seq > ?", (self.finished,))
         self._database.execute("UPDATE checkpoint SET begun = seq")
         self.begun = self.finished
         self._going.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Write records of the checkpoint that was begun, each once."""
+        """Write records of the checkpoint that was begun; each may be written once."""
         rows = []
         for key, data in records:
             self._gone.discard(key)
@@ -114,7 +111,7 @@ class Checkpoints:
             self._odd.discard(key)
 
     def finish(self, head: bytes, digest: bytes) -> None:
-        """All records were written: from now on this is the checkpoint, of the log's ``digest``."""
+        """Let the checkpoint that was begun take effect; ``digest``: its entry's in the log."""
         update = "UPDATE checkpoint SET seq = begun, digest = ?, head = ?"
         self._database.execute(update, (digest, checked(head)))
         self.finished = self.begun

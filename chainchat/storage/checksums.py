@@ -1,4 +1,4 @@
-"""The checksum before everything that is stored: SQLite would not notice a bit that changed."""
+"""The checksum before everything that is stored: SQLite does not notice a changed bit."""
 
 from zlib import crc32
 
@@ -11,6 +11,6 @@ def checked(data: bytes) -> bytes:
 
 
 def unchecked(stored: bytes) -> bytes | None:
-    """What ``checked`` was given; None if that is not what was stored."""
+    """The data that was given to ``checked``; None if the checksum differs."""
     data = stored[CHECKSUM_OCTETS:]
     return data if crc32(data).to_bytes(CHECKSUM_OCTETS) == stored[:CHECKSUM_OCTETS] else None

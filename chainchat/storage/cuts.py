@@ -1,4 +1,4 @@
-"""Side files: where the entries go that are cut off a log, so that none is lost silently."""
+"""Side files, which keep the entries that are cut off a log: none is lost silently."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from chainchat.storage.durable import sync_folder
 
 
 def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry]) -> Path:
-    """Write the entries, which are those from ``first`` to ``last``, to a new file in ``folder``.
+    """Write the entries from ``first`` to ``last`` to a new file in ``folder``.
 
-    It is on disk, under its name, when its path is returned.
+    The file is on disk, under its name, when its path is returned.
     """
     paths = (folder / f"cut-{first}-{last}-{number}.jsonl" for number in count(1))
     path = next(path for path in paths if not path.exists())
@@ -28,7 +28,7 @@ def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry
 
 
 def _line(entry: Entry) -> str:
-    """An entry as a line of JSON: for people, and with all its octets for programs."""
+    """An entry as a line of JSON: readable for people, and with all its octets for programs."""
     fields = {
         "seq": entry.seq,
         "epoch": entry.epoch,

@@ -1,12 +1,12 @@
-"""What has to be on the disk, whatever an earlier life was told of it.
+"""Makes sure that data is on the disk, even after a failed sync.
 
-When a sync fails, the system says so once. It goes on to show what was written, from its memory,
+When a sync fails, the system says so once. From then on it returns what was written from its cache,
 as if it were on the disk: to this process, to the next one, and to the next sync, which has nothing
-left to write and succeeds. So what was written since the last sync that succeeded is not to be
-believed by anybody who reads it; and who reads it cannot tell what that is.
+left to write and succeeds. So nothing written since the last successful sync can be believed, and
+no reader can tell what that is.
 
 Therefore a life begins by writing again, octet by octet, all that the one before may have written
-without a sync. After that its own sync counts (*written again*).
+without a sync, and syncs it itself (*written again*).
 """
 
 import os
@@ -16,16 +16,16 @@ AT_ONCE = 1 << 20
 """Octets that are written again in one call."""
 
 ROOM = 256 << 10
-"""Octets without which nothing can be begun: the first pages of each file, and some commits."""
+"""Octets that a start needs: the first pages of each file, and some commits."""
 
 
 def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE) -> None:
-    """Put a file, or its beginning, on the disk as it is read now; nothing if there is none.
+    """Write a file, or its first ``octets``, to the disk as it reads now; do nothing without one.
 
-    A process that dies meanwhile does no harm: what was on the disk is written over by itself.
+    Dying in between does no harm: each octet is overwritten by itself.
 
     Raises:
-        OSError: it cannot be written, or not be synced.
+        OSError: it cannot be written or synced.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -45,7 +45,7 @@ def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those that it is in; they are on disk under their names afterwards.
+    """Create a folder and its parents, on disk under their names.
 
     Raises:
         OSError: it cannot be done.
@@ -59,7 +59,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names of its files on disk.
+    """Sync a folder: the names of its files are on disk afterwards.
 
     Raises:
         OSError: it cannot be done.
@@ -72,10 +72,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_room(folder: Path) -> None:
-    """See whether there is room for a beginning: nobody else may tell of quotas and reserves.
+    """Check that a start has room, by writing: free space alone does not tell of quotas.
 
     Raises:
-        OSError: there is none.
+        OSError: there is no room.
     """
     path = folder / "room"
     try:

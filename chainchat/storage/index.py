@@ -1,7 +1,7 @@
-"""The message index: which messages a reader is concerned by, newest at the end.
+"""The message index: which messages concern a reader, newest at the end.
 
-Ids and senders stand in flat arrays, 16 octets a message, so adding one costs next to nothing and
-a whole run of them is written and read as it is.
+Ids and senders are flat arrays, 16 octets a message: adding one costs next to nothing, and a whole
+run is written and read as it is.
 """
 
 from array import array
@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 SKIPPED = 1_000
-"""Messages of one sender that are skipped at once: who has said most of all is not to be slow."""
+"""Messages of one sender that are skipped at once, so that who said most of all reads as fast."""
 
 
 class Indexed(NamedTuple):
@@ -39,7 +39,7 @@ class Run:
     __slots__ = ("ids", "senders")
 
     def __init__(self, data: bytes = b"") -> None:
-        """An empty run, or the one that ``bytes`` has given."""
+        """An empty run, or the one that ``bytes`` encoded."""
         half = len(data) // 2
         self.ids = array("q", data[:half])
         self.senders = array("q", data[half:])
@@ -48,7 +48,7 @@ class Run:
         return self.ids.tobytes() + self.senders.tobytes()
 
     def parts(self, length: int) -> "Iterator[Run]":
-        """The same in runs of at most ``length`` messages."""
+        """This run in parts of at most ``length`` messages."""
         for start in range(0, len(self.ids), length):
             part = Run()
             part.ids = self.ids[start : start + length]
@@ -56,7 +56,7 @@ class Run:
             yield part
 
     def after(self, after: int, unless_sender: int) -> Iterator[int]:
-        """Ids above ``after``, oldest first, but those of one sender."""
+        """Ids above ``after``, oldest first, except one sender's."""
         start, length = bisect_right(self.ids, after), len(self.ids)
         for begin in range(start, length, SKIPPED):
             end = min(begin + SKIPPED, length)
@@ -67,7 +67,7 @@ class Run:
                     yield self.ids[place]
 
     def before(self, before: int, unless_sender: int) -> Iterator[int]:
-        """Ids below ``before``, newest first, but those of one sender."""
+        """Ids below ``before``, newest first, except one sender's."""
         for end in range(bisect_left(self.ids, before), 0, -SKIPPED):
             begin = max(0, end - SKIPPED)
             if self._are_all_of(unless_sender, begin, end):
@@ -77,7 +77,7 @@ class Run:
                     yield self.ids[place]
 
     def _are_all_of(self, sender: int, begin: int, end: int) -> bool:
-        """Whether one sender has said all from ``begin`` to before ``end``: compared in one go."""
+        """True if one sender said all from ``begin`` to before ``end``."""
         if self.senders[begin] != sender or self.senders[end - 1] != sender:
             return False
         return self.senders[begin:end] == array("q", (sender,)) * (end - begin)
@@ -93,7 +93,7 @@ class Index:
         self.runs: dict[int, Run] = {}
 
     def add(self, indexed: Iterable[Indexed]) -> None:
-        """Add messages, in the order of their ids; what is there already changes nothing."""
+        """Add messages, in the order of their ids; one that is there already changes nothing."""
         for reader, ids, sender in indexed:
             run = self.runs.get(reader)
             if run is None:
@@ -103,7 +103,7 @@ class Index:
             run.senders.extend([sender] * (len(ids) - known))
 
     def cut(self, after: int) -> None:
-        """Take the messages above ``after`` out."""
+        """Remove the messages above ``after``."""
         for run in self.runs.values():
             end = bisect_right(run.ids, after)
             del run.ids[end:]
@@ -115,10 +115,10 @@ class Index:
 
 
 def first_of(limit: int, *ascending: Iterator[int]) -> list[int]:
-    """The first ``limit`` of what several iterators give, each in ascending order."""
+    """The lowest ``limit`` ids of several ascending iterators."""
     return sorted({id_ for ids in ascending for id_ in islice(ids, limit)})[:limit]
 
 
 def last_of(limit: int, *descending: Iterator[int]) -> list[int]:
-    """The same, downwards."""
+    """The highest ``limit`` ids of several descending iterators."""
     return sorted({id_ for ids in descending for id_ in islice(ids, limit)}, reverse=True)[:limit]

@@ -1,6 +1,6 @@
 """What a node keeps: the log, the message index, checkpoints and membership's record.
 
-``Storage`` is the whole interface. Two things stand behind it, and pass the same contract test:
+``Storage`` is the interface, with two implementations that pass the same contract test:
 ``sqlite.SQLiteStorage`` on a disk, and ``memory.MemoryStorage`` for the simulator.
 """
 
@@ -27,9 +27,9 @@ EVERY_READER = 0
 
 
 class StorageError(Exception):
-    """The disk cannot keep what it was given, or is not what it should be.
+    """The disk failed, or does not hold what was written.
 
-    One line, for the operator; the node must stop.
+    One line, for the operator. The node must stop.
     """
 
 
@@ -38,14 +38,14 @@ class LockedError(StorageError):
 
 
 class Checkpoint(NamedTuple):
-    """The application's state as of entry ``seq``: a head, beside any number of records."""
+    """The application's state as of entry ``seq``: a head, besides any number of records."""
 
     seq: int
     head: bytes
 
 
 Record = tuple[int, bytes]
-"""A part of the state: its key, below 2^62, and its data. Without data it is gone."""
+"""A part of the state: its key, below 2^62, and its data. Empty data: the record is removed."""
 
 
 class Storage(Log, Protocol):
@@ -53,28 +53,30 @@ class Storage(Log, Protocol):
 
     @property
     def committed(self) -> int:
-        """The most that ``append`` and ``write_committed`` were told; 0 on a new disk."""
+        """The highest number given to ``append`` or ``write_committed``; 0 on a new disk."""
 
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         """Append the next entries; on disk when it returns.
 
-        With them it is noted that the log is committed up to ``committed``. That costs nothing.
+        Also note, at no cost, that the log is committed up to ``committed``.
         """
 
     def write_committed(self, seq: int) -> None:
-        """Keep in mind that the log is committed up to ``seq``; on disk when it returns.
+        """Note that the log is committed up to ``seq``; on disk when it returns.
 
-        This node may know of more: it is told now and then. A log is never cut below it.
+        The node calls this now and then, so it may know of more. The log is never cut below.
         """
 
     def cut(self, after: int) -> Path | None:
-        """Take the entries above ``after`` out of the log, and their messages out of the index.
+        """Remove the entries above ``after`` from the log, and their messages from the index.
 
-        They are kept for the operator in a side file, which is on disk before they leave the log.
-        The log is on disk without them when it returns the file's path; None if there were none.
+        They go to a side file for the operator, which is on disk before they leave the log.
+
+        Returns:
+            The side file, once the shorter log is on disk; None if there was nothing to remove.
 
         Raises:
-            StorageError: some of them are committed, or the newest checkpoint holds what they did.
+            StorageError: some of them are committed, or applied in the newest checkpoint.
         """
 
     def read_record(self) -> bytes | None:
@@ -86,12 +88,12 @@ class Storage(Log, Protocol):
     def index(self, indexed: Iterable[Indexed]) -> None:
         """Add messages to the index, in the order of their ids; queries see them at once.
 
-        On disk with the next checkpoint, not before: the entries after it are applied, and so
-        indexed, again at every start. What is there already changes nothing.
+        They reach the disk with the next checkpoint: every start applies, and so indexes, the
+        entries after a checkpoint again. A message that is in the index already changes nothing.
         """
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
-        """Ids above ``after``, oldest first: messages to ``reader`` or all, but one sender's."""
+        """Ids above ``after`` of messages to ``reader`` or all but one sender's; oldest first."""
 
     def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
         """The same backwards: below ``before``, newest first."""
@@ -99,50 +101,49 @@ class Storage(Log, Protocol):
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
         """The entries with these sequence numbers, all of which the log holds.
 
-        Each is read when it is taken: one can lie behind much else.
+        Each is read when the iterator reaches it.
         """
 
     def newest_checkpoint(self) -> Checkpoint | None:
         """The newest finished checkpoint, None if there is none.
 
         Raises:
-            StorageError: it is of another log: the entry that it was made at is not the log's.
+            StorageError: it was made of another log, which has another entry at its ``seq``.
         """
 
     def records(self) -> Iterator[Record]:
-        """The newest of each record that was written up to then, in the order of their keys.
+        """The newest checkpoint's records, in the order of their keys.
 
-        To be read to the end, before any other checkpoint is begun.
+        Read them to the end before another checkpoint begins.
         """
 
     def abandon_checkpoint(self) -> None:
         """Forget a checkpoint that was begun and not finished, and its part of the index.
 
-        To be called before anything is applied: after a crash in between, that is all there is
-        to do.
+        Call it at a start, before anything is applied.
         """
 
     def begin_checkpoint(self, seq: int) -> None:
         """Begin the checkpoint as of entry ``seq``, above the last one's, with the index as of now.
 
-        The state can be written bit by bit while the log goes on.
+        Its parts may be written while the log grows.
         """
 
     def write_records(self, records: Sequence[Record]) -> bool:
-        """Write some of the records that have changed since the last one, and some of the index.
+        """Write some of the records changed since the last checkpoint, and a part of the index.
 
-        Gives whether more of the index is to be written: call it again then, if need be without
-        records.
+        Returns:
+            True if more of the index remains: call again then, without records if none are left.
         """
 
     def finish_checkpoint(self, head: bytes) -> None:
-        """All was written: let this one take the place of the older ones."""
+        """Let the checkpoint take effect, once all its parts are written."""
 
     def care(self) -> str:
-        """Do what has to be done now and then, after a turn and in every tick.
+        """Do the regular upkeep; called after a turn and in every tick.
 
         Returns:
-            What the operator should know of it; mostly nothing.
+            A line for the operator, mostly empty.
         """
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Copying a write-ahead log that became long, in a thread, and no faster than the disk takes it.
+"""Copies a long write-ahead log in a thread, no faster than the disk takes it.
 
-SQLite copies as fast as the system's cache takes pages, and then syncs all of them at once. Sixty
-megabytes keep a disk busy for half a second, in which the syncs of what is said wait. Here the
-sync comes in pieces, with pauses in which others have the disk.
+SQLite copies as fast as the system's cache takes pages, then syncs all of them at once. Sixty
+megabytes keep a disk busy for half a second, and the syncs of the log wait. Here the sync comes in
+pieces, with pauses that leave the disk to the log.
 """
 
 import ctypes
@@ -16,24 +16,24 @@ from threading import Event, Thread
 from typing import NamedTuple
 
 ROUNDS = 100
-"""How often it copies what was written meanwhile."""
+"""How often it copies again what was written during the copying."""
 
 PIECE_OCTETS = 1 << 20
-"""What the disk is given at a time."""
+"""Octets given to the disk at a time."""
 
 LONGEST_PAUSE_SECONDS = 0.02
-"""After a piece, it pauses for as long as that has taken, up to this."""
+"""The longest pause after a piece; a pause is as long as the piece took."""
 
 WHOLE = 0b111
-"""Of ``sync_file_range``: wait for what is on its way, begin to write, wait for that."""
+"""For ``sync_file_range``: wait for writes under way, write the rest, wait for that."""
 
 
 class Copied(NamedTuple):
-    """What became of copying.
+    """The outcome of copying.
 
     Attributes:
-        pages: in the log, that the database has.
-        uncopied: pages that were in the log when it began and are in the way of some reader.
+        pages: pages of the log that the database has.
+        uncopied: pages that were in the log at the beginning, and that a reader still needs.
     """
 
     pages: int
@@ -41,20 +41,20 @@ class Copied(NamedTuple):
 
 
 def copy(connection: sqlite3.Connection) -> Copied:
-    """Copy what no reader needs to stay as it is.
+    """Copy the pages that no reader needs unchanged.
 
     Raises:
-        sqlite3.Error: it could not.
+        sqlite3.Error: copying failed.
     """
     _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     return Copied(copied, pages - copied)
 
 
 class LongCopy:
-    """A thread that copies until little is left, or somebody is in the way.
+    """A thread that copies until little is left, or a reader is in the way.
 
-    *kept until synced*: SQLite writes the log over when all of it is copied, if nobody reads it.
-    What is copied here is not on the disk yet, so somebody reads the log until it is.
+    *kept until synced*: SQLite writes the log over once all of it is copied, unless somebody reads
+    it. What is copied here is not on the disk yet, so a connection reads the log until it is.
     """
 
     def __init__(self, database: Path, file: int, before: int, little: int) -> None:
@@ -62,10 +62,10 @@ class LongCopy:
 
         Args:
             database: its path.
-            file: it, opened for writing. It must stay open for as long as this process has any
-                connection to the database: to close any descriptor of a file gives up all locks
+            file: the same, opened for writing. It must stay open as long as this process has a
+                connection to the database: closing any descriptor of a file releases all locks
                 that the process holds on it, SQLite's too.
-            before: pages in the log that the database has.
+            before: pages of the log that the database has.
             little: pages that may be left.
         """
         self._database = database
@@ -80,15 +80,15 @@ class LongCopy:
 
     @property
     def alive(self) -> bool:
-        """Whether it goes on."""
+        """True while the thread runs."""
         return self._thread.is_alive()
 
     def outcome(self) -> Copied:
-        """What became of it, once it has ended; to be asked once.
+        """The outcome, once the thread has ended; ask once.
 
         Raises:
-            sqlite3.Error: it could not copy.
-            OSError: it could not sync.
+            sqlite3.Error: copying failed.
+            OSError: the sync failed.
         """
         self._copier.close()
         if isinstance(self._outcome, Exception):
@@ -96,7 +96,7 @@ class LongCopy:
         return self._outcome
 
     def stop(self) -> bool:
-        """End it soon; whether it met no error, even that it was ended."""
+        """Stop the thread soon; True if it met no error, not even by being stopped."""
         self._stopping.set()
         if self.alive:
             self._copier.interrupt()
@@ -117,7 +117,7 @@ class LongCopy:
             self._outcome = error
 
     def _round(self) -> Copied:
-        """Copy what there is, and sync it."""
+        """Copy what there is, and sync the database."""
         with self._kept():
             copied = copy(self._copier)
             if copied.pages > self._before:
@@ -126,7 +126,7 @@ class LongCopy:
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """*kept until synced*: nobody writes the log over meanwhile."""
+        """*kept until synced*: nobody writes the log over during the block."""
         keeper = sqlite3.connect(self._database, isolation_level=None)
         try:
             keeper.execute("BEGIN")
@@ -143,11 +143,11 @@ class LongCopy:
             began = time.monotonic()
             _write_out(self._file, offset, PIECE_OCTETS, WHOLE)
             self._stopping.wait(min(time.monotonic() - began, LONGEST_PAUSE_SECONDS))
-        os.fsync(self._file)  # whatever the pieces came to, this tells
+        os.fsync(self._file)  # reports any error of the pieces
 
 
 def _found() -> Callable[[int, int, int, int], int] | None:
-    """Linux' ``sync_file_range``; None where there is no such thing."""
+    """Linux' ``sync_file_range``; None on other systems."""
     try:
         function = ctypes.CDLL(None).sync_file_range
     except (AttributeError, OSError):

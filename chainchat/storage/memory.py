@@ -1,7 +1,4 @@
-"""Storage without a disk, for the simulator and for tests.
-
-It survives its node, as a disk would.
-"""
+"""Storage in memory, for the simulator and for tests. It survives its node, as a disk would."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,10 +10,10 @@ from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, Recor
 
 
 class MemoryStorage:
-    """Keeps everything in lists. Whatever was appended is 'on disk'.
+    """Keeps everything in lists. What was appended counts as on disk.
 
     Attributes:
-        cuts: the entries that were cut off, in place of the side files.
+        cuts: the entries that were cut off, instead of side files.
     """
 
     def __init__(self) -> None:

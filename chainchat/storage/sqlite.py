@@ -1,9 +1,8 @@
 """Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
 
-A row of the log is a batch: what was appended in one go, as the bytes that ``encode_entries``
-gives (or a part of it, if it was much). So a commit writes one row, however many entries it holds.
-The message index is in memory for what is newer than the newest checkpoint, and in runs on disk for
-the rest.
+A row of the log is a batch: the entries of one ``append``, encoded by ``encode_entries``, or a part
+of them if they are large. So a commit writes one row, however many entries it holds. The message
+index is in memory since the newest checkpoint, and in runs on disk before it.
 """
 
 import fcntl
@@ -59,13 +58,13 @@ CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB 
 )
 
 CACHED_BATCHES = 16
-"""Decoded batches kept in memory; readers of history mostly stay within one."""
+"""Decoded batches kept in memory. A reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
-"""Octets of entries in one row of the log, by ``size``: a reader decodes whole rows."""
+"""Octets of entries in a row of the log, by ``size``. Limited, as a reader decodes whole rows."""
 
 RUN_MESSAGES = 1_000
-"""Messages in one row of the index."""
+"""Messages in a row of the index."""
 
 READERS_AT_ONCE = 64
 """Readers whose messages are written with one part of a checkpoint."""
@@ -75,9 +74,9 @@ Returned = TypeVar("Returned")
 
 
 def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Turn what SQLite and the system say of the disk into a StorageError.
+    """Turn errors of SQLite and the system into a StorageError.
 
-    After the first one nothing more is written (``_check_well``).
+    After the first error nothing more is written (``_check_well``).
     """
 
     @wraps(method)
@@ -95,14 +94,14 @@ def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Retu
 
 
 class DataLock:
-    """Holds a data folder for this process. The kernel lets go of it however the process ends."""
+    """Holds a data folder for this process. The kernel releases it however the process ends."""
 
     def __init__(self, data: Path) -> None:
         """Take the lock.
 
         Raises:
-            LockedError: another process has it.
-            StorageError: the folder cannot be made or written.
+            LockedError: another process holds it.
+            StorageError: the folder cannot be created or written.
         """
         try:
             make_folder(data)
@@ -131,11 +130,11 @@ class SQLiteStorage:
     """See ``Storage`` for what each method promises.
 
     Attributes:
-        failure: what the disk has failed with; empty as long as all was well.
+        failure: the first error of the disk; empty while there was none.
     """
 
     def __init__(self, data: Path, *, pages: int = wal.PAGES, much: int = wal.MUCH) -> None:
-        """Open the data folder, which is made if there is none.
+        """Open the data folder, and create it if there is none.
 
         Args:
             data: the folder.
@@ -150,9 +149,9 @@ class SQLiteStorage:
         self._path = data / DATABASE
         self._lock = DataLock(data)
         self._index = Index()
-        """Of what is newer than the newest checkpoint, or the one that is being written."""
+        """Messages since the newest checkpoint, or since the one that is being written."""
         self._unwritten = Index()
-        """Of what belongs to the one that is being written, and is not on disk yet."""
+        """Messages of the checkpoint that is being written which are not on disk yet."""
         self._batches: dict[int, tuple[Entry, ...]] = {}
         try:
             self._open(pages, much)
@@ -165,8 +164,8 @@ class SQLiteStorage:
 
     @_loudly
     def _open(self, pages: int, much: int) -> None:
-        # *written again*. All that was written to the database since its last sync is in the
-        # write-ahead log as well, and is copied again; only its first page may be older than that.
+        # *written again*. Whatever was written to the database since its last sync is also in the
+        # write-ahead log, and is copied again; only its first page may be older than the log.
         write_again(self._path, wal.PAGE)
         write_again(wal.log_of(self._path))
         self._database = sqlite3.connect(self._path, isolation_level=None)
@@ -199,7 +198,7 @@ class SQLiteStorage:
         )
 
     def _check_owner(self) -> None:
-        """Refuse a file of somebody else's before anything in it is changed."""
+        """Refuse a foreign file before anything in it is changed."""
         if self._value("PRAGMA application_id") != APPLICATION_ID:
             raise StorageError(f"{self}: a database, but not one of chainchat's")
         version = self._value("PRAGMA user_version")
@@ -210,13 +209,13 @@ class SQLiteStorage:
             )
 
     def _check_well(self) -> None:
-        """Write nothing on top of what may be lost; raises StorageError if something has failed."""
+        """Raise StorageError after a failure: write nothing on top of what may be lost."""
         if self.failure:
             raise StorageError(self.failure)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """On disk when the block ends without an error, and not at all otherwise."""
+        """A transaction: on disk when the block ends, undone if it raises."""
         self._check_well()
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -229,7 +228,7 @@ class SQLiteStorage:
 
     @contextmanager
     def _written_later(self) -> Iterator[None]:
-        """A transaction that is on disk no later than the next one, which syncs it."""
+        """A transaction that reaches the disk at the latest with the next one, which syncs."""
         self._database.execute("PRAGMA synchronous = NORMAL")
         try:
             with self._transaction():
@@ -238,7 +237,7 @@ class SQLiteStorage:
             self._database.execute("PRAGMA synchronous = FULL")
 
     def _as_written(self, stored: bytes, what: str) -> bytes:
-        """What ``checked`` was given; whatever else the disk gives back must not be believed."""
+        """The data that was given to ``checked``. Never believe anything else the disk returns."""
         data = unchecked(stored)
         if data is None:
             raise StorageError(f"{self}: {what} are not what was written")
@@ -336,7 +335,7 @@ class SQLiteStorage:
         )
         with self._transaction():
             self._database.execute("DELETE FROM log WHERE last > ?", (after,))
-            # The row that says it may be gone.
+            # The row that noted it may be gone.
             self._database.execute("REPLACE INTO committed VALUES (1, ?)", (self._committed,))
             if kept:
                 self._database.execute(
@@ -485,7 +484,7 @@ class SQLiteStorage:
             self._checkpoints.finish(head, self._digest_of(self._checkpoints.begun))
 
     def _digest_of(self, seq: int) -> bytes:
-        """Of the entry that takes ``seq``; empty if the log does not reach it."""
+        """The digest of the entry at ``seq``; empty if the log does not reach it."""
         entry = self.id_of(seq)
         return b"" if entry is None else entry.digest
 
@@ -504,14 +503,14 @@ class SQLiteStorage:
 
 
 def _contiguous(batch: Sequence[Entry]) -> bool:
-    """Whether each entry follows the one before; False if there is none."""
+    """True if each entry follows the one before; False if there is none."""
     return bool(batch) and all(
         entry.seq + 1 == following.first for entry, following in pairwise(batch)
     )
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """The entries in parts of some ROW_OCTETS."""
+    """The entries in parts of about ROW_OCTETS."""
     start, room = 0, ROW_OCTETS
     for place, entry in enumerate(entries):
         room -= size(entry)

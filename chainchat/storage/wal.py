@@ -1,10 +1,10 @@
 """SQLite's write-ahead log: copied into the database in small pieces, or by a thread.
 
-Left to itself, SQLite copies all of it inside a commit, once it has some pages. That is quick, as
-long as nobody keeps it from it. But while another process holds a read transaction (a backup tool),
-nothing newer can be copied; and when it lets go, the next commit copies hundreds of megabytes, for
-a second and more. So here the copying is asked for between two turns, and what is too much for one
-is copied by a thread (``long_copy``), which holds up no write.
+By itself, SQLite copies the whole log inside a commit once it has some pages. That is quick unless
+another process, such as a backup tool, holds a read transaction: until it ends, nothing newer can
+be copied, and then the next commit copies hundreds of megabytes, for a second or more. So the log
+is copied between two turns here; what is too long for one, a thread copies (``long_copy``) without
+delaying any write.
 """
 
 import os
@@ -23,32 +23,32 @@ FRAME = PAGE + 24
 """Octets of a page of the database, and of one in the write-ahead log."""
 
 PAGES = 500
-"""Pages in the log that are worth copying: takes some 4 ms, in which nobody is answered.
+"""Pages in the log that are worth copying. That takes some 4 ms, in which nobody is answered.
 
-With fewer it is quicker, and comes more often. A log that has this size is written over, and a sync
-of it takes half as long as while it grows.
+Fewer are quicker, but come more often. A log of this size is written over, and syncing it takes
+half as long as while it grows.
 """
 
 MUCH = 1_000
 """Pages that are too much for one turn."""
 
 RETRY_SECONDS = 0.5
-"""After a reader was in the way, how long it is left alone."""
+"""How long a reader that was in the way is left alone."""
 
 LOOK_SECONDS = 0.1
 """Between two looks at the length of the file."""
 
 KEPT_OCTETS = 4 << 20
-"""A file that is longer shrinks, a step each time that it is begun anew."""
+"""A longer file shrinks by a step each time SQLite starts again at its beginning."""
 
 SHRUNK_OCTETS = 8 << 20
-"""The step: to free 300 MB takes 0.1 s, in the midst of a commit."""
+"""That step. Freeing 300 MB takes 0.1 s, inside a commit."""
 
 NAMED_OCTETS = 64_000_000
 """A log of this length is reported, and again at each doubling."""
 
 READ_LOCKS = range(123, 128)
-"""The octets of the ``-shm`` file whose locks keep the log from being copied or begun anew.
+"""The octets of the ``-shm`` file whose locks keep the log from being copied or started again.
 
 See "WAL Locks" in SQLite's description of its WAL-mode file format.
 """
@@ -60,31 +60,31 @@ def log_of(database: Path) -> Path:
 
 
 def leave_copying(connection: sqlite3.Connection) -> None:
-    """Never copy inside a commit, where SQLite tells nobody of an error."""
+    """Turn off copying inside a commit, where SQLite reports no error."""
     connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 class Keeper:
-    """Keeps SQLite from copying the log when the last connection is closed, and removing it.
+    """Keeps SQLite from copying and removing the log when the last connection closes.
 
-    After a failed sync that must not be: a sync of the database would succeed without the pages
-    that the failed one has lost, and the log, which has them, would be gone. Only who may write can
-    copy; so the last connection is one that may not.
+    After a failed sync it must not: the next sync of the database would succeed without the pages
+    that the failed one lost, and the log, which has them, would be gone. A connection that may not
+    write cannot copy; so the last connection is one of those.
     """
 
     def __init__(self, database: Path) -> None:
-        """To be made before the others are closed."""
+        """Open it before the other connections close."""
         self._connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
         with suppress(sqlite3.Error):  # a disk that cannot be read
             self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def close(self) -> None:
-        """To be done after the others were closed."""
+        """Close it after the other connections."""
         self._connection.close()
 
 
 class WriteAheadLog:
-    """Brings what one process has written into its database."""
+    """Copies what one process has written into its database."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class WriteAheadLog:
 
         Args:
             database: the file.
-            writer: whoever writes to it; leaves the copying to this object from now on.
+            writer: the connection that writes; leaves the copying to this object from now on.
             clock: monotonic seconds.
             pages: pages that are worth copying.
             much: pages that are too much for one turn.
@@ -118,29 +118,32 @@ class WriteAheadLog:
         leave_copying(self._copier)
         self._copier.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
         self._length = self._measure()
-        """Of the file, when it was last looked at."""
+        """Octets of the file, when last measured."""
         self._copied = 0
-        """Pages in the log that the database has."""
+        """Pages of the log that were copied."""
         self._uncopied = self._length // FRAME
-        """Those that it does not have; of what was written since the last copying, an estimate."""
+        """Pages of the log that were not; estimated for what was written since the last copying."""
         self._next_look = self._left_alone_until = 0.0
         self._pages = pages
         self._much = much
         self._named = self._report_at = named
         self._long_copy: LongCopy | None = None
         self._at_start = 0
-        """Pages that were not copied when it began."""
+        """Pages that were not copied when the long copy began."""
 
     def wrote(self, octets: int) -> None:
-        """A transaction has written this, and what belongs to it."""
+        """Note that a transaction has written so many octets, and some pages around them."""
         self._uncopied += octets // PAGE + 3
 
     def care(self) -> str:
-        """Copy what is due, or see to it; what the log has to say of it, mostly nothing.
+        """Copy what is due, or start a thread that does.
+
+        Returns:
+            A line for the operator, mostly empty.
 
         Raises:
-            sqlite3.Error: it could not be copied, now or by the thread.
-            OSError: what the thread has copied could not be synced.
+            sqlite3.Error: copying failed, here or in the thread.
+            OSError: the thread could not sync what it copied.
         """
         report = ""
         now = self._clock()
@@ -164,17 +167,17 @@ class WriteAheadLog:
         return report
 
     def stop(self) -> bool:
-        """End the thread, if there is one; whether it met no error, even that it was ended."""
+        """Stop the thread, if there is one; True if it met no error, not even by being stopped."""
         return self._long_copy is None or self._long_copy.stop()
 
     def close(self) -> None:
-        """Let go of the database, after the writer has; what the thread has begun is left."""
+        """Close the database, after the writer has; the thread leaves its copy unfinished."""
         self.stop()
         self._copier.close()
         os.close(self._database_file)
 
     def _take(self, copied: Copied, length: int, now: float, meanwhile: int) -> None:
-        """So much is copied now, so much is not, and so many pages were written meanwhile."""
+        """Note how much is copied; ``meanwhile``: pages that were written during the copying."""
         self._length, self._copied = length, copied.pages
         self._uncopied = copied.uncopied + meanwhile
         if not self._uncopied:
@@ -183,9 +186,9 @@ class WriteAheadLog:
             self._left_alone_until = now + RETRY_SECONDS
 
     def _begins_anew(self) -> None:
-        """All of it is copied, and nothing written since: it is written over from now on.
+        """Note that SQLite writes the log over from now on, as all of it is copied.
 
-        The next commit cuts off what is too long.
+        The next commit shortens a file that is too long.
         """
         self._copied = 0
         if self._length > KEPT_OCTETS:
@@ -193,7 +196,7 @@ class WriteAheadLog:
             self._writer.execute(f"PRAGMA journal_size_limit = {limit}")
 
     def _end_of_long_copy(self, long_copy: LongCopy, now: float) -> str:
-        """Take over what the thread has done; what the log has to say of it."""
+        """Take over what the thread has copied; returns the line for the operator."""
         self._long_copy = None
         meanwhile = self._uncopied - self._at_start
         self._take(long_copy.outcome(), self._length, now, meanwhile)
@@ -208,14 +211,14 @@ class WriteAheadLog:
             return 0
 
     def _note_growth(self) -> None:
-        """If the file has grown, it ends with what was written last: then all of it is in use."""
+        """Count the whole file as in use if it has grown: it ends with the newest page then."""
         length = self._measure()
         if length > self._length:
             self._length = length
             self._uncopied = max(self._uncopied, length // FRAME - self._copied)
 
     def _reported(self) -> str:
-        """Who keeps the log from being copied, if it is so long that this is to be told."""
+        """The line that names who keeps the log from being copied, if it is long enough for one."""
         uncopied = self._uncopied * FRAME
         if uncopied < self._named // 2:
             self._report_at = self._named
@@ -231,7 +234,7 @@ class WriteAheadLog:
 
 
 def readers(shared: Path) -> Iterator[str]:
-    """Other processes that hold a read transaction on a database, as Linux tells.
+    """Other processes that hold a read transaction on a database, as far as Linux tells.
 
     Args:
         shared: the ``-shm`` file of the database.
@@ -250,7 +253,7 @@ def readers(shared: Path) -> Iterator[str]:
 
 
 def _command(process: int) -> str:
-    """The command of a process, as far as it can be told, in printable characters."""
+    """The command of a process in printable characters, ``unknown`` if it cannot be read."""
     with suppress(OSError):
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
         text = b" ".join(words).decode("utf-8", "replace").strip()

@@ -22,7 +22,7 @@ from chainchat.peers.tunables import STANDARD
 THREE = ("head", "middle", "tail")
 
 
-def identity(position, incarnation=1, port=0, **changed):
+def introduction(position, incarnation=1, port=0, **changed):
     me = Member(position, f"id-{position}", incarnation, HERE, port)
     return replace(Introduction(PROTOCOL_VERSION, "test", THREE, 2.0, me), **changed)
 
@@ -91,7 +91,7 @@ class Rim:
         return NodeSettings(position, HERE, 0, port, Path())
 
     def start(self, position, tunables=STANDARD, **changed):
-        mine = identity(position, port=self.settings[position].chain_port, **changed)
+        mine = introduction(position, port=self.settings[position].chain_port, **changed)
         links = Links(reactor, mine, self.settings, tunables)
         self.links[position] = links
         self.receivers[position] = Receiver()

@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 import pytest_twisted
 from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
-from twisted.internet.defer import Deferred
 from twisted.internet.error import (
     ConnectionLost,
     NoRouteError,
@@ -13,7 +12,8 @@ from twisted.internet.error import (
 )
 from twisted.internet.error import ConnectionRefusedError as PortRefusedError
 from twisted.internet.error import TimeoutError as AttemptTimeoutError
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from chainchat.peers.detector import FIRST_PAUSE, LAST_PAUSE, Detector
@@ -109,35 +109,22 @@ async def test_one_can_be_watched_at_several_addresses_and_is_ignored_at_all_of_
 # --- without sockets ---------------------------------------------------------------------
 
 
-class Attempts:
-    """A clock that keeps attempts to connect until a test decides their outcome."""
+class Attempts(MemoryReactorClock):
+    """A reactor that keeps attempts to connect until a test decides their outcome."""
 
-    def __init__(self):
-        self.clock = Clock()
-        self.begun = []
-
-    def __getattr__(self, name):
-        return getattr(self.clock, name)
+    @property
+    def begun(self):
+        return self.connectors
 
     def end(self, outcome):
         """Give the newest attempt its outcome."""
-        self.begun[-1].callback(outcome)
+        _, _, factory, _, _ = self.tcpClients[-1]
+        factory.clientConnectionFailed(self.connectors[-1], outcome)
 
 
 @pytest.fixture
-def attempts(monkeypatch):
-    attempts = Attempts()
-
-    class Endpoint:
-        def __init__(self, *_):
-            pass
-
-        def connect(self, _):
-            attempts.begun.append(Deferred())
-            return attempts.begun[-1]
-
-    monkeypatch.setattr("chainchat.peers.detector.endpoints.TCP4ClientEndpoint", Endpoint)
-    return attempts
+def attempts():
+    return Attempts()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +178,7 @@ def test_an_attempt_that_is_given_up_proves_nothing(attempts, refused, note):
     detector = Detector(attempts, note)
     detector.watch("tail", HERE, 7103)
     detector.ignore("tail")
-    assert attempts.begun[-1].called  # cancelled
+    assert attempts.begun[-1].stoppedConnecting
     assert (refused, attempts.getDelayedCalls()) == ([], [])
 
 

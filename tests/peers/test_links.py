@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 import pytest_twisted
-from links_rim import identity, lines_logged, linked, open_rim
+from links_rim import introduction, lines_logged, linked, open_rim
 from msgspec.structs import replace
 from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
 from twisted.internet.defer import ensureDeferred, maybeDeferred
@@ -100,7 +100,7 @@ async def test_of_each_pair_the_earlier_in_founding_order_dials(rim):
 @pytest_twisted.ensureDeferred
 async def test_what_is_said_to_nobody_gets_lost(alone):
     alone.links["tail"].send("head", Ack(1, 1))
-    alone.links["tail"].send("nobody", Fetch(1, identity("tail").member, EntryId()))
+    alone.links["tail"].send("nobody", Fetch(1, introduction("tail").member, EntryId()))
     await a_moment()
     assert alone.receivers["tail"].messages() == []
 
@@ -119,7 +119,7 @@ async def test_when_a_node_dies_the_other_is_told_first_of_the_end_then_of_the_r
 async def test_only_at_its_own_address_does_a_refusal_prove_a_nodes_death(alone):
     elsewhere = Talkers()
     port = reactor.listenTCP(0, elsewhere, interface=HERE)
-    link = await alone.dial("tail", as_=identity("head", port=port.getHost().port))
+    link = await alone.dial("tail", as_=introduction("head", port=port.getHost().port))
     await until(lambda: linked(alone, "tail", "head"))
     alone.heard("tail").clear()
     link.transport.abortConnection()
@@ -137,8 +137,8 @@ async def test_the_members_own_address_is_probed_when_somebody_elsewhere_says_it
     port = reactor.listenTCP(0, own, interface=HERE)
     elsewhere, here = closed_port(), port.getHost().port
     receiver = alone.receivers["tail"]
-    receiver.members["head"] = identity("head", port=here).member
-    newcomer = identity("head", port=elsewhere)
+    receiver.members["head"] = introduction("head", port=here).member
+    newcomer = introduction("head", port=elsewhere)
     newcomer = replace(newcomer, member=replace(newcomer.member, id="id-2"))
     link = await alone.dial("tail", as_=newcomer)
     await until(lambda: linked(alone, "tail", "head"))
@@ -172,7 +172,7 @@ async def test_a_node_that_ended_its_life_begins_another_on_the_same_port(pair):
     await until(lambda: linked(pair, "head", "tail"))
     links, receiver = pair.links["tail"], pair.receivers["tail"]
     links.stop()
-    links.start(identity("tail", 2), receiver)
+    links.start(introduction("tail", 2), receiver)
     await until(lambda: linked(pair, "head", "tail", 2))
     assert not [what for what in pair.heard("head") if what[0] == "refused"]
 
@@ -192,7 +192,7 @@ async def test_a_life_that_ends_takes_with_it_who_has_not_said_a_word(rim):
 @pytest_twisted.ensureDeferred
 async def test_nobody_is_linked_with_a_life_that_ended_while_it_was_greeted(alone, monkeypatch):
     links = alone.links["tail"]
-    new = identity("tail", incarnation=2, port=alone.settings["tail"].chain_port)
+    new = introduction("tail", incarnation=2, port=alone.settings["tail"].chain_port)
     introduce = Link._introduce
 
     def die_first(link):
@@ -202,17 +202,17 @@ async def test_nobody_is_linked_with_a_life_that_ended_while_it_was_greeted(alon
 
     monkeypatch.setattr(Link, "_introduce", die_first)
     with suppress(ConnectionLost):  # the answer may come through before the end
-        await alone.dial("tail", as_=identity("head"))
+        await alone.dial("tail", as_=introduction("head"))
     await until(lambda: alone.dialled[0].closed)
     assert not linked(alone, "tail", "head")
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_newer_connection_takes_the_place_of_an_older(alone):
-    first = await alone.dial("tail", as_=identity("head"))
+    first = await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
     alone.receivers["tail"].heard.clear()
-    second = await alone.dial("tail", as_=identity("head", 2))
+    second = await alone.dial("tail", as_=introduction("head", 2))
     await until(lambda: linked(alone, "tail", "head", 2))
     assert [what for what in alone.heard("tail") if what[0] != "refused"] == [
         ("unlinked", "head"),
@@ -227,10 +227,10 @@ async def test_a_newer_connection_takes_the_place_of_an_older(alone):
 
 @pytest_twisted.ensureDeferred
 async def test_what_comes_on_a_connection_that_was_replaced_is_dropped(alone):
-    await alone.dial("tail", as_=identity("head"))
+    await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
     older = alone.link("tail", "head")
-    second = await alone.dial("tail", as_=identity("head", 2))
+    second = await alone.dial("tail", as_=introduction("head", 2))
     await until(lambda: linked(alone, "tail", "head", 2))
     alone.links["tail"].deliver(older, Ack(1, 1))
     second.say(Ack(1, 2))
@@ -241,7 +241,7 @@ async def test_what_comes_on_a_connection_that_was_replaced_is_dropped(alone):
 @pytest_twisted.ensureDeferred
 async def test_nothing_counts_before_the_hello(alone, logged):
     client = await alone.dial("tail")
-    client.say(Ping(identity("head").member, 1, 1))
+    client.say(Ping(introduction("head").member, 1, 1))
     await until(lambda: client.closed)
     assert alone.receivers["tail"].messages() == []
     assert logged[0].endswith("sent Ping out of place: connection closed")
@@ -258,14 +258,14 @@ async def test_who_says_nothing_is_not_waited_for(rim):
 
 
 def ping(position, nonce):
-    return Ping(identity(position).member, nonce, 1)
+    return Ping(introduction(position).member, nonce, 1)
 
 
 async def with_a_membership_lane(rim):
     """The head's chain lane and membership lane, made by the test."""
-    chain = await rim.dial("tail", as_=identity("head"))
+    chain = await rim.dial("tail", as_=introduction("head"))
     await until(lambda: linked(rim, "tail", "head"))
-    aside = await rim.dial("tail", as_=identity("head"), lane=b"membership", key=chain.key)
+    aside = await rim.dial("tail", as_=introduction("head"), lane=b"membership", key=chain.key)
     await until(lambda: ("head", "membership") in rim.table("tail").linked)
     return chain, aside
 
@@ -312,7 +312,7 @@ async def test_a_membership_lane_ends_with_its_chain_lane(alone):
 async def test_a_membership_lane_ends_when_another_chain_lane_takes_the_place_of_its_own(rim):
     rim.start_tail_alone(Tunables(trial=0.01))
     _, aside = await with_a_membership_lane(rim)
-    await rim.dial("tail", as_=identity("head", incarnation=2))
+    await rim.dial("tail", as_=introduction("head", incarnation=2))
     await until(lambda: aside.closed)
     assert linked(rim, "tail", "head", incarnation=2)
 
@@ -320,12 +320,12 @@ async def test_a_membership_lane_ends_when_another_chain_lane_takes_the_place_of
 @pytest.mark.parametrize("key", [None, b"", b"guessed"])
 @pytest_twisted.ensureDeferred
 async def test_nobody_opens_a_membership_lane_beside_the_link_of_another(alone, key, logged):
-    chain = await alone.dial("tail", as_=identity("head"))
+    chain = await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
     before = list(logged)
     with pytest.raises(NotLinkedError):
-        await alone.dial("tail", as_=identity("head"), lane=b"membership", key=key)
-    other = identity("head", incarnation=2)
+        await alone.dial("tail", as_=introduction("head"), lane=b"membership", key=key)
+    other = introduction("head", incarnation=2)
     with pytest.raises(NotLinkedError):  # with the key, but in another life
         await alone.dial("tail", as_=other, lane=b"membership", key=chain.key)
     await until(lambda: all(client.closed for client in alone.dialled[1:]))
@@ -337,7 +337,7 @@ async def test_nobody_opens_a_membership_lane_beside_the_link_of_another(alone, 
 async def test_who_speaks_on_the_membership_lane_alone_keeps_its_link(rim):
     rim.start_tail_alone(Tunables(trial=0.1))
     _, aside = await with_a_membership_lane(rim)
-    claim = ensureDeferred(rim.dial("tail", as_=identity("head", incarnation=2)))
+    claim = ensureDeferred(rim.dial("tail", as_=introduction("head", incarnation=2)))
     await until(lambda: rim.trials("tail"))
     aside.say(ping("head", 1))
     with pytest.raises(RefusedHelloError, match="at the same address"):
@@ -370,14 +370,14 @@ async def test_who_comes_to_copy_is_dialled_at_once(rim):
     await until(lambda: "tail" in rim.dialling("head")._timers)
     rim.ports["tail"] = reactor.listenTCP(port, Talkers(), interface=HERE)
     tail = rim.start("tail")
-    tail.send("head", Fetch(1, identity("tail").member, EntryId()))
+    tail.send("head", Fetch(1, introduction("tail").member, EntryId()))
     await until(lambda: linked(rim, "head", "tail") and linked(rim, "tail", "head"))
 
 
 @pytest_twisted.ensureDeferred
 async def test_the_end_of_the_copy_lane_is_not_the_end_of_the_link(alone):
-    await alone.dial("tail", as_=identity("head"))
-    copying = await alone.dial("tail", as_=identity("head"), lane=b"copy")
+    await alone.dial("tail", as_=introduction("head"))
+    copying = await alone.dial("tail", as_=introduction("head"), lane=b"copy")
     await until(lambda: len(alone.table("tail").linked) == 2)
     alone.receivers["tail"].heard.clear()
     copying.transport.abortConnection()
@@ -387,7 +387,7 @@ async def test_the_end_of_the_copy_lane_is_not_the_end_of_the_link(alone):
 
 @pytest_twisted.ensureDeferred
 async def test_who_has_no_copy_lane_is_sent_no_entries(alone):
-    client = await alone.dial("tail", as_=identity("head"))
+    client = await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
     alone.links["tail"].send("head", Copied(1, EntryId(), (), EntryId(), False))
     alone.links["tail"].send("head", Ack(1, 1))
@@ -397,11 +397,11 @@ async def test_who_has_no_copy_lane_is_sent_no_entries(alone):
 
 @pytest_twisted.ensureDeferred
 async def test_a_receiver_that_does_not_read_pauses_its_link_and_no_other(alone):
-    client = await alone.dial("tail", as_=identity("head"))
+    client = await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
     client.transport.pauseProducing()
-    big = Fetch(1, replace(identity("tail").member, host="h" * 60_000), EntryId())
-    await alone.dial("tail", as_=identity("head"), lane=b"copy")
+    big = Fetch(1, replace(introduction("tail").member, host="h" * 60_000), EntryId())
+    await alone.dial("tail", as_=introduction("head"), lane=b"copy")
     await until(lambda: len(alone.table("tail").linked) == 2)
     link = alone.link("tail", "head")
     while ("full", "head", True) not in alone.heard("tail"):
@@ -412,14 +412,14 @@ async def test_a_receiver_that_does_not_read_pauses_its_link_and_no_other(alone)
 
 @pytest_twisted.ensureDeferred
 async def test_a_learner_that_does_not_read_pauses_its_copy_lane_alone(alone):
-    await alone.dial("tail", as_=identity("head"))
+    await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
-    learner = await alone.dial("tail", as_=identity("head"), lane=b"copy")
+    learner = await alone.dial("tail", as_=introduction("head"), lane=b"copy")
     await until(lambda: len(alone.table("tail").linked) == 2)
     learner.transport.pauseProducing()
     heard = alone.receivers["tail"]
     assert heard.copy_full_at == {"head": False}  # a new one is not full
-    big = Fetch(1, replace(identity("tail").member, host="h" * 60_000), EntryId())
+    big = Fetch(1, replace(introduction("tail").member, host="h" * 60_000), EntryId())
     link = alone.link("tail", "head", "copy")
     while not heard.copy_full_at["head"]:
         link.send(big)
@@ -433,7 +433,7 @@ async def test_a_learner_that_does_not_read_pauses_its_copy_lane_alone(alone):
 
 @pytest_twisted.ensureDeferred
 async def test_however_the_octets_are_cut_each_message_is_heard_once(alone):
-    await alone.dial("tail", as_=identity("head"))
+    await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
     # A cut may leave what looks like a box for the next read.
     inner = Submission(1, boxed(*encode(Ack(1, 7))))
@@ -453,7 +453,7 @@ async def test_however_the_octets_are_cut_each_message_is_heard_once(alone):
 
 @pytest_twisted.ensureDeferred
 async def test_a_box_without_an_end_ends_the_connection(alone, logged):
-    client = await alone.dial("tail", as_=identity("head"))
+    client = await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
     key_and_value = b"\0\1k" + b"\xff\xff" + b"v" * 65_535
     client.transport.write(key_and_value * 10)
@@ -470,7 +470,7 @@ async def test_who_was_dialled_and_is_slow_to_answer_is_not_dialled_again(pair, 
         reactor.callLater(0.1 if link.lane == "chain" else 0, answered, link, answer)
 
     monkeypatch.setattr(Link, "_answered", late)
-    new = identity("head", incarnation=2, port=pair.settings["head"].chain_port)
+    new = introduction("head", incarnation=2, port=pair.settings["head"].chain_port)
     pair.links["head"].stop()
     pair.links["head"].start(new, pair.receivers["head"])
     await until(lambda: linked(pair, "tail", "head", incarnation=2))

@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_twisted
-from links_rim import Receiver, identity, lines_logged, linked, open_rim
+from links_rim import Receiver, introduction, lines_logged, linked, open_rim
 from msgspec import msgpack
 from msgspec.structs import replace
 from tcp import Talkers, a_moment, closed_port, reactor, until
@@ -57,7 +57,7 @@ def pair(rim):
 def head(rim, *, port=None, node_id="id-head", incarnation=1, **changed):
     """A head's introduction, where the tail's chain.ini has it, or elsewhere."""
     at = rim.settings["head"].chain_port if port is None else port
-    known = identity("head", incarnation, at, **changed)
+    known = introduction("head", incarnation, at, **changed)
     return replace(known, member=replace(known.member, id=node_id))
 
 
@@ -186,7 +186,7 @@ async def test_who_comes_in_as_a_node_that_is_dialled_displaces_nothing(pair):
     link = pair.link("head", "tail")
     pair.heard("head").clear()
     for incarnation in (1, 2):
-        claim = identity("tail", incarnation, pair.settings["tail"].chain_port)
+        claim = introduction("tail", incarnation, pair.settings["tail"].chain_port)
         with pytest.raises(DialsItselfError):
             await pair.dial("head", as_=claim)
     await a_moment()
@@ -206,7 +206,7 @@ async def test_who_comes_in_as_a_node_that_is_dialled_is_a_hint_to_dial_it(rim):
     elsewhere = Talkers()
     rim.ports["tail"] = reactor.listenTCP(port, elsewhere, interface="127.0.0.1")
     with pytest.raises(DialsItselfError):
-        await rim.dial("head", as_=identity("tail", port=port))
+        await rim.dial("head", as_=introduction("tail", port=port))
     # The detector's probes say nothing; a dialling node says its Hello.
     await until(lambda: any(b"Hello" in talker.data for talker in elsewhere.made))
     assert "tail" not in dialling._rare
@@ -218,14 +218,14 @@ async def test_a_node_at_another_address_than_chain_ini_has_is_told_so(rim, logg
     rim.settings["tail"] = rim.node("tail", closed_port())
     rim.start("head")
     with pytest.raises(RefusedHelloError, match=r"where chain\.ini has tail, but at '127.0.0.1:9'"):
-        await rim.dial("head", as_=identity("tail", port=9))
+        await rim.dial("head", as_=introduction("tail", port=9))
     assert not linked(rim, "head", "tail")
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_second_process_that_nobody_dials_knocks_and_is_told_why(pair, logged):
     port = reactor.listenTCP(0, Talkers(), interface="127.0.0.1")
-    mine = identity("tail", port=port.getHost().port)
+    mine = introduction("tail", port=port.getHost().port)
     mine = replace(mine, member=replace(mine.member, id="id-2"))
     second = Links(reactor, mine, pair.settings, Tunables(first_rare=0.01))
     pair.links["second"], pair.ports["second"] = second, port
@@ -258,7 +258,7 @@ async def test_who_is_refused_in_words_tries_ever_more_rarely(rim, monkeypatch):
         assert pause / 2 <= redial <= pause
     rim.links["tail"].stop()
     rim.links["tail"].start(
-        identity("tail", port=rim.settings["tail"].chain_port), rim.receivers["tail"]
+        introduction("tail", port=rim.settings["tail"].chain_port), rim.receivers["tail"]
     )
     await until(lambda: linked(rim, "head", "tail"))
     assert "tail" not in dialling._rare
@@ -385,7 +385,7 @@ async def test_who_sends_what_no_node_sends_is_named_once_and_closed(alone, logg
 async def test_nobody_speaks_in_anothers_name(alone, logged):
     client = await alone.dial("tail", as_=head(alone))
     await until(lambda: linked(alone, "tail", "head"))
-    client.say(Ping(identity("middle").member, 1, 1))
+    client.say(Ping(introduction("middle").member, 1, 1))
     await until(lambda: client.closed)
     assert logged[-2].endswith("sent a Ping in another's name: connection closed")
     assert alone.receivers["tail"].messages() == []
@@ -410,7 +410,7 @@ async def test_of_many_who_say_nothing_the_oldest_is_closed_and_nodes_get_in(rim
 
 
 def newcomer(name):
-    known = identity(name)
+    known = introduction(name)
     return replace(known, member=Member(name, f"id-{name}", 1, "127.0.0.1", 1))
 
 
@@ -458,9 +458,9 @@ async def test_what_a_stranger_chooses_makes_no_further_lines_in_the_log(alone, 
     assert len(logged) == 1
     for n in range(5):
         with pytest.raises(RefusedHelloError):
-            await alone.dial("tail", as_=identity("head", chain=f"other-{n}"))
+            await alone.dial("tail", as_=introduction("head", chain=f"other-{n}"))
         with pytest.raises(RefusedHelloError):
-            await alone.dial("tail", as_=identity("head", version=100 + n))
+            await alone.dial("tail", as_=introduction("head", version=100 + n))
     assert len(logged) == 3
 
 

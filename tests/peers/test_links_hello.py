@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_twisted
-from links_rim import Receiver, identity, lines_logged, linked, open_rim
+from links_rim import Receiver, introduction, lines_logged, linked, open_rim
 from msgspec import msgpack
 from msgspec.structs import replace
 from tcp import HERE, Talkers, a_moment, reactor, until
@@ -59,14 +59,14 @@ def alone(rim):
 @pytest_twisted.ensureDeferred
 async def test_whoever_does_not_belong_to_the_chain_is_refused(alone, logged, changed, objection):
     with pytest.raises(RefusedHelloError, match=f"tail: it {objection}"):
-        await alone.dial("tail", as_=identity("head", **changed))
+        await alone.dial("tail", as_=introduction("head", **changed))
     assert [line.partition(" refused: ")[2] for line in logged] == [f"it {objection}"]
     assert not linked(alone, "tail", "head")
 
 
 @pytest_twisted.ensureDeferred
 async def test_another_node_at_ones_own_position_is_refused(alone, logged):
-    other = identity("tail", 7)
+    other = introduction("tail", 7)
     with pytest.raises(RefusedHelloError, match="is another tail"):
         await alone.dial("tail", as_=replace(other, member=replace(other.member, id="id-2")))
     assert len(logged) == 1
@@ -75,7 +75,7 @@ async def test_another_node_at_ones_own_position_is_refused(alone, logged):
 @pytest_twisted.ensureDeferred
 async def test_a_copy_of_ones_own_data_is_an_alarm(alone, logged):
     with pytest.raises(RefusedHelloError, match="has a copy of the data of tail, which this is"):
-        await alone.dial("tail", as_=identity("tail", 7))
+        await alone.dial("tail", as_=introduction("tail", 7))
     assert logged[0].startswith("tail: ALARM: 127.0.0.1:")
 
 
@@ -93,7 +93,7 @@ async def test_a_copy_of_ones_own_data_is_an_alarm(alone, logged):
 )
 @pytest_twisted.ensureDeferred
 async def test_who_says_that_it_is_where_no_machine_is_is_refused(alone, logged, host, why):
-    said = identity("head")
+    said = introduction("head")
     with pytest.raises(RefusedHelloError, match=why):
         await alone.dial("tail", as_=replace(said, member=replace(said.member, host=host)))
     assert len(logged) == 1
@@ -115,7 +115,7 @@ async def test_the_connection_of_whoever_is_refused_is_closed(alone):
     client = await alone.dial("tail")
     with pytest.raises(RefusedHelloError):
         await client.callRemote(
-            Hello, identity=msgpack.encode(identity("head", chain="other")), lane=b"chain"
+            Hello, identity=msgpack.encode(introduction("head", chain="other")), lane=b"chain"
         )
     await until(lambda: client.closed)
     assert alone.table("tail").every == set()
@@ -145,7 +145,7 @@ async def test_a_hello_is_answered_once(rim, logged, logged_failures):
     rim.settings["tail"] = rim.node("tail", port.getHost().port)
     rim.start("head")
     await until(lambda: elsewhere.made and elsewhere.made[0].data)
-    said = msgpack.encode(identity("tail", port=port.getHost().port))
+    said = msgpack.encode(introduction("tail", port=port.getHost().port))
     answer = amp.AmpBox({b"_answer": b"1", b"identity": said}).serialize()
     elsewhere.made[0].transport.write(answer + answer)
     await until(lambda: elsewhere.made[0].closed)
@@ -160,9 +160,9 @@ async def test_the_one_that_dialled_refuses_whom_it_did_not_mean(rim, logged):
     rim.listen("tail")
     rim.settings["middle"] = rim.settings.pop("tail")  # the wrong port in chain.ini
     rim.start("head")
-    other = Links(reactor, identity("tail"), {})
+    other = Links(reactor, introduction("tail"), {})
     rim.ports["tail"].factory = other.factory()
-    other.start(identity("tail"), Receiver())
+    other.start(introduction("tail"), Receiver())
     rim.links["other"] = other
     await until(lambda: [line for line in logged if "refused" in line])
     [line] = [line for line in logged if "refused" in line]
@@ -187,13 +187,13 @@ async def test_the_one_that_was_refused_logs_why_and_dials_on(rim, logged):
 async def test_the_same_complaint_is_logged_once_a_minute(alone, logged):
     for _ in range(5):
         with pytest.raises(RefusedHelloError):
-            await alone.dial("tail", as_=identity("head", chain="other"))
+            await alone.dial("tail", as_=introduction("head", chain="other"))
     assert len(logged) == 1
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_newcomer_that_chain_ini_does_not_name_is_accepted(alone):
-    newcomer = replace(identity("newcomer"), member=Member("newcomer", "id-new", 1, HERE, 1))
+    newcomer = replace(introduction("newcomer"), member=Member("newcomer", "id-new", 1, HERE, 1))
     await alone.dial("tail", as_=newcomer)
     await until(lambda: linked(alone, "tail", "newcomer"))
 
@@ -203,9 +203,9 @@ async def test_a_newcomer_that_chain_ini_does_not_name_is_accepted(alone):
 )
 @pytest_twisted.ensureDeferred
 async def test_a_copy_of_a_connected_nodes_data_is_refused(alone, logged, position, port):
-    await alone.dial("tail", as_=identity("head", port=1))
+    await alone.dial("tail", as_=introduction("head", port=1))
     await until(lambda: linked(alone, "tail", "head"))
-    copy = replace(identity(position), member=Member(position, "id-head", 2, HERE, port))
+    copy = replace(introduction(position), member=Member(position, "id-head", 2, HERE, port))
     with pytest.raises(RefusedHelloError, match="has a copy of the data of head"):
         await alone.dial("tail", as_=copy)
     assert logged[-1].startswith("tail: ALARM: ")
@@ -215,9 +215,9 @@ async def test_a_copy_of_a_connected_nodes_data_is_refused(alone, logged, positi
 
 @pytest_twisted.ensureDeferred
 async def test_the_next_life_of_a_connected_node_is_no_copy(alone):
-    await alone.dial("tail", as_=identity("head", port=1))
+    await alone.dial("tail", as_=introduction("head", port=1))
     await until(lambda: linked(alone, "tail", "head"))
-    await alone.dial("tail", as_=identity("head", 2, port=1))
+    await alone.dial("tail", as_=introduction("head", 2, port=1))
     await until(lambda: linked(alone, "tail", "head", 2))
 
 
@@ -268,7 +268,7 @@ async def test_garbage_ends_the_connection_without_a_traceback(
 async def test_a_peer_that_says_what_no_node_says_is_cut_off(
     alone, logged, logged_failures, box, complaint
 ):
-    client = await alone.dial("tail", as_=identity("head"))
+    client = await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
     # What follows is not heard either.
     client.transport.write(amp.AmpBox(box).serialize() + boxed(*encode(Ack(1, 9))))

@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_twisted
-from links_rim import identity, linked, open_rim
+from links_rim import introduction, linked, open_rim
 from msgspec import msgpack
 from tcp import HERE, reactor, until
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -133,11 +133,11 @@ async def talk(rim, node, stock, position):
 @pytest_twisted.ensureDeferred
 async def test_a_stock_amp_that_dials_a_node_is_linked_and_talks_with_it(rim):
     rim.start_tail_alone()
-    introduction = msgpack.encode(identity("head"))
+    said = msgpack.encode(introduction("head"))
     port = rim.settings["tail"].chain_port
     endpoint = TCP4ClientEndpoint(reactor, HERE, port)
-    stock = await endpoint.connect(StockFactory(introduction))
-    answer = await stock.callRemote(Hello, identity=introduction, lane=b"chain")
+    stock = await endpoint.connect(StockFactory(said))
+    answer = await stock.callRemote(Hello, identity=said, lane=b"chain")
     assert msgpack.decode(answer["identity"])["member"]["position"] == "tail"
     assert answer["key"]
     await until(lambda: linked(rim, "tail", "head"))
@@ -149,11 +149,11 @@ async def test_a_stock_amp_that_dials_a_node_is_linked_and_talks_with_it(rim):
 @pytest_twisted.ensureDeferred
 async def test_a_stock_amp_that_a_node_does_not_want_is_told_why_and_closed(rim):
     rim.start_tail_alone()
-    introduction = msgpack.encode(identity("head", chain="other"))
+    said = msgpack.encode(introduction("head", chain="other"))
     endpoint = TCP4ClientEndpoint(reactor, HERE, rim.settings["tail"].chain_port)
-    stock = await endpoint.connect(StockFactory(introduction))
+    stock = await endpoint.connect(StockFactory(said))
     with pytest.raises(RefusedError, match="belongs to the chain 'other', not 'test'"):
-        await stock.callRemote(Hello, identity=introduction, lane=b"chain")
+        await stock.callRemote(Hello, identity=said, lane=b"chain")
     await until(lambda: stock.transport is None)  # closed, says AMP
 
 
@@ -162,8 +162,8 @@ async def test_a_stock_amp_that_a_node_dials_is_linked_and_talks_with_it(rim):
     rim.listen("head")
     port = reactor.listenTCP(0, Factory(), interface=HERE)
     number = port.getHost().port
-    introduction = msgpack.encode(identity("tail", port=number))
-    factory = port.factory = StockFactory(introduction)
+    said = msgpack.encode(introduction("tail", port=number))
+    factory = port.factory = StockFactory(said)
     rim.settings["tail"] = rim.node("tail", number)
     rim.ports["tail"] = port
     rim.start("head")
