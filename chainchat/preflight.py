@@ -1,4 +1,4 @@
-"""What is looked at before a node starts, while it can still be said on the terminal."""
+"""Preflight: what is checked before a node starts, while it can still be said on the terminal."""
 
 import errno
 import os
@@ -14,11 +14,11 @@ from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
 
 
 def addresses(settings: config.Settings) -> dict[str, str]:
-    """Every node's address, resolved once.
+    """The address of every node, resolved once.
 
     Raises:
-        ConfigError: a name is not known; or some nodes are on loopback, where the others cannot
-            reach them.
+        ConfigError: a name is unknown; or some nodes are on loopback, where the others cannot reach
+            them.
     """
     addresses = {p: _address(settings, node) for p, node in settings.nodes.items()}
     local = [p for p, address in addresses.items() if ip_address(address).is_loopback]
@@ -51,12 +51,12 @@ def _address(settings: config.Settings, node: config.NodeSettings) -> str:
 
 
 def check_data(data: Path) -> None:
-    """Try whether the node can use its data, while twistd can still say it on the terminal.
+    """Check that the node can use its data.
 
-    If nobody holds them, whatever process a pid file names is not this node.
+    If no process holds them, the process that a pid file names is not this node.
 
     Raises:
-        StorageError: it cannot.
+        StorageError: the node cannot.
     """
     lock = DataLock(data)
     try:
@@ -70,7 +70,7 @@ def check_data(data: Path) -> None:
 
 
 def check_writable(pidfile: Path) -> None:
-    """Try whether twistd can write a process id; it would say so in a traceback.
+    """Check that twistd can write a process id, for which it would show a traceback.
 
     Raises:
         SystemExit: it cannot.
@@ -86,10 +86,10 @@ def check_writable(pidfile: Path) -> None:
 
 
 def probe_ports(settings: config.Settings, node: config.NodeSettings, host: str) -> None:
-    """Try whether the node's ports can be had, while twistd can still say it on the terminal.
+    """Check that the node's ports are free.
 
     Raises:
-        ConfigError: one cannot; which key to change.
+        ConfigError: one is not; names the key to change.
     """
     for key, port in (("chain-port", node.chain_port), ("client-port", node.client_port)):
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""The process that a node lives in: its limit of open files, its collection of garbage."""
+"""The process of a node: its limit of open files, its garbage collection."""
 
 import gc
 import resource
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 
 def raise_file_limit() -> int:
-    """A connection is an open file: take as many as the system gives. How many these are."""
+    """Take as many open files as the system gives, one for each connection; return how many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -16,9 +16,9 @@ def raise_file_limit() -> int:
 
 
 def collect_garbage_rarely() -> None:
-    """Nearly everything here is freed by its last reference.
+    """Collect rarely, since nearly everything is freed by its last reference.
 
-    To look for the rest after every 700 objects costs a fifth of a busy node's time.
+    A collection after every 700 objects, as by default, costs a fifth of a busy node's time.
     """
     gc.collect()
     gc.freeze()

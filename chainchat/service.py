@@ -1,4 +1,4 @@
-"""A node as a service: composed of its parts, started, begun anew, and stopped."""
+"""A node as a service: put together from its parts, started, reborn, and stopped."""
 
 import atexit
 import os
@@ -28,7 +28,7 @@ from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, Limits, reserve
-from chainchat.sessions.interfaces import ServerInfo
+from chainchat.sessions.interfaces import Attendee, ServerInfo
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
@@ -36,19 +36,19 @@ from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
 
 STOP_SECONDS = 1.0
-"""How long a node that is told to stop waits for what it has taken to be answered."""
+"""Time for a stopping node to answer what it has taken."""
 
 FORCED_AHEAD = 1_000
-"""How far above the newest epoch it knows a node that is forced to go on alone begins, at least."""
+"""Epochs that a node leaves out when it is forced to go on alone, at least."""
 
 FORCED_SPREAD = 2**20
-"""And by up to how much more, at random: two that are forced by mistake share no epoch.
+"""More epochs that it leaves out, a random number below this: two forced nodes differ.
 
-Still a number that can be read out over the telephone.
+The epoch can still be read out over the telephone.
 """
 
 INCARNATION_STEP = 1_000
-"""A life's number is up to this much above the one before: see ``begin_life``."""
+"""The most that a life's number grows: see ``begin_life``."""
 
 NONCES = 2**48
 """A life's pings are numbered from a random number below this."""
@@ -57,13 +57,13 @@ log = Logger()
 
 
 class StartError(Exception):
-    """What keeps the node from starting, in one line."""
+    """The node cannot start; says why in one line."""
 
 
 class NodeService(Service):
-    """One node as a service: opens everything at the start, closes it at the end.
+    """One node as a service: opens everything at the start, closes everything at the end.
 
-    It opens nothing before ``startService``: by then twistd has become a daemon, if it does.
+    It opens nothing before ``startService``: if twistd becomes a daemon, it has done so by then.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class NodeService(Service):
         fenced: tuple[str, ...] | None = None,
         foreground: bool = True,
     ) -> None:
-        """Nothing is opened yet.
+        """Open nothing yet.
 
         Args:
             reactor: Twisted's. Its static type knows few of its methods.
             settings: of the chain.
             own: of this node.
             fenced: positions that an operator has fenced, if the node is to go on alone.
-            foreground: whether somebody reads this process's standard error.
+            foreground: True if somebody reads this process's standard error.
         """
         self._reactor = reactor
         self._settings = settings
@@ -94,8 +94,8 @@ class NodeService(Service):
         """Open the data, listen on both ports, dial the others.
 
         Raises:
-            StartError: what keeps the node from starting; twistd hands it on to its parent.
-            SystemExit: the same, where it can be said in one line.
+            StartError: the node cannot start; the daemon reports this to its parent.
+            SystemExit: the same, in the foreground.
         """
         super().startService()  # type: ignore[no-untyped-call]
         self._files = raise_file_limit()
@@ -129,10 +129,10 @@ class NodeService(Service):
         self._links.start(self._introduction, self._node, self._node.configuration.members)
 
     def _limits(self) -> Limits:
-        """How many clients there may be.
+        """The limits for clients.
 
         Raises:
-            ConfigError: this process may open so few files that there could be none.
+            ConfigError: this process may open too few files for any client.
         """
         settings = self._settings
         kept = reserve(len(settings.nodes))
@@ -154,7 +154,7 @@ class NodeService(Service):
         return limits
 
     def _begin_life(self) -> None:
-        """A new incarnation on the node's data."""
+        """Begin a new incarnation on the node's data."""
         settings, own = self._settings, self._own
         step = 1 + secrets.randbelow(INCARNATION_STEP)
         record = begin_life(self._storage, lambda: secrets.token_hex(8), step)
@@ -207,7 +207,7 @@ class NodeService(Service):
         )
 
     def _forced_alone(self, record: Record, me: Member) -> Record:
-        """An operator's word, taken once."""
+        """Carry out an operator's --force-alone, once."""
         epoch = forced_epoch(record.configuration.epoch)
         assert self._fenced is not None
         try:
@@ -227,8 +227,8 @@ class NodeService(Service):
         return forced
 
     def _end_life(self) -> None:
-        """The chain went on without this node: tell its clients, and begin anew as a learner."""
-        for session in self._open_sessions():
+        """Tell the clients that the chain goes on without this node; begin again as a learner."""
+        for session in list(self._sessions.connections):
             session.dropped_out()
         self._sessions.stop()
         self._links.stop()
@@ -236,15 +236,12 @@ class NodeService(Service):
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
 
-    def _open_sessions(self) -> list[Session]:
-        return [s for s in self._sessions.connections if isinstance(s, Session)]
-
     def send(self, to: str, message: Message) -> None:
-        """The node's ``Network``: the links outlive it."""
+        """Send for the node: this is its ``Network``, since the links outlive it."""
         self._links.send(to, message)
 
     def distrust(self, position: str, reason: str) -> None:
-        """The same."""
+        """See ``Network``."""
         self._links.distrust(position, reason)
 
     def _client_factory(self) -> Any:  # as Twisted types no factory
@@ -260,26 +257,26 @@ class NodeService(Service):
         return ClientFactory(new_session, admission=self._admission, clock=self._reactor)
 
     def _fail(self, error: Exception) -> None:
-        """Stop at once: what cannot be kept must not be acknowledged."""
+        """Stop at once: a node must not acknowledge what it cannot keep."""
         position = self._own.position
         if isinstance(error, StorageError | DivergenceError | StateMismatchError):
             log.critical("{position}: {error}; this node stops", position=position, error=error)
         else:
             log.failure("{position}: a bug; this node stops", position=position)
         self._links.stop()
-        # twistd gives no other way to an exit status when the reactor was stopped from within.
+        # After a stop from within, twistd has no other way to an exit status.
         atexit.register(os._exit, 1)
         self._reactor.callLater(0, self._reactor.stop)
 
     @inlineCallbacks
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
-        """Take no more lines, wait for what was taken, tell the clients where to go, close."""
+        """Take no more lines, finish what was taken, tell the clients where to go, close."""
         super().stopService()  # type: ignore[no-untyped-call]
         yield maybeDeferred(self._client_port.stopListening)
-        sessions = self._open_sessions()
+        sessions = list(self._sessions.connections)
         for session in sessions:
             session.take_no_more()
-        self._sessions.send_marks()
+        self._sessions.marks.send()
         deadline = self._reactor.seconds() + STOP_SECONDS
         while (
             self._reactor.seconds() < deadline and self._node.running and self._unfinished(sessions)
@@ -294,19 +291,19 @@ class NodeService(Service):
         self._links.stop()
         self._storage.close()
 
-    def _unfinished(self, sessions: list[Session]) -> bool:
+    def _unfinished(self, sessions: list[Attendee]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
 
 
 def new_identity() -> int:
-    """A configuration's, at random."""
+    """A random identity for a configuration."""
     return secrets.randbits(IDENTITY_BITS)
 
 
 def forced_epoch(known: int) -> int:
-    """Where a node that is forced to go on alone begins, if the newest epoch it knows is ``known``.
+    """The first epoch of a node forced to go on alone; ``known``: the newest epoch it knows.
 
-    An epoch names a configuration, and with it entries. So two nodes that were forced by mistake,
-    and could not know of each other, must not have the same one.
+    An epoch names a configuration and its entries. So two nodes forced by mistake, which cannot
+    know of each other, must not share one.
     """
     return known + FORCED_AHEAD + secrets.randbelow(FORCED_SPREAD)

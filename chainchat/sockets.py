@@ -1,7 +1,7 @@
 """Writing to a socket at once.
 
-A Twisted transport sends what it is given in the reactor's next round, after two system calls that
-ask to be told when the socket takes something. Nearly always it would have taken it at once.
+A Twisted transport sends in the reactor's next round, after two system calls that ask when the
+socket takes something. Nearly always the socket would have taken it at once.
 """
 
 import socket
@@ -14,14 +14,14 @@ from twisted.internet.tcp import Connection
 from zope.interface import implementer
 
 FULL_OCTETS = 64 * 1024
-"""Octets that may stand unsent before a connection is full; as many as in Twisted."""
+"""Octets that may stand unsent before a connection is full; the same as Twisted's."""
 
 
 class Transport(Protocol):
-    """What is used of Twisted's ``ITCPTransport``, ``IConsumer`` and ``ISystemHandle``."""
+    """The parts used of Twisted's ``ITCPTransport``, ``IConsumer`` and ``ISystemHandle``."""
 
     def write(self, data: bytes) -> None:
-        """Send it in the next round of the reactor, or later."""
+        """Send octets in the next round of the reactor, or later."""
 
     def loseConnection(self) -> None:
         """End the connection when all is sent."""
@@ -30,10 +30,10 @@ class Transport(Protocol):
         """End the connection at once."""
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
-        """Ask ``producer`` for more, or for no more."""
+        """Ask ``producer`` for more when there is room."""
 
     def unregisterProducer(self) -> None:
-        """Ask it no longer."""
+        """Ask no producer any more."""
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Send small segments at once."""
@@ -47,10 +47,10 @@ class Transport(Protocol):
 
 @implementer(IPullProducer, IPushProducer)
 class Outlet:
-    """All that is written to one connection, in order.
+    """All writing to one connection, in order.
 
-    A transport asks a pull producer for more when it has sent all that it was given. So the outlet
-    knows whether anything stands before what it is to write, and need not look into the transport.
+    A transport asks a pull producer for more when everything it was given is sent. So the outlet
+    knows whether anything stands before its next octets, without a look into the transport.
 
     Attributes:
         most: octets that may stand unsent before the connection is full.
@@ -60,10 +60,9 @@ class Outlet:
         """Take over all writing to a new connection.
 
         Args:
-            transport: a plain TCP connection is written to directly, any other one by its
-                transport.
+            transport: only a plain TCP connection is written to directly.
             full: called with True when more than ``most`` octets stand unsent, and with False when
-                all of them are sent.
+                all are sent.
         """
         self.most = FULL_OCTETS
         self._transport = transport
@@ -72,11 +71,11 @@ class Outlet:
         plain = isinstance(transport, Connection)
         self._socket = transport.getHandle() if plain else None
         self._at_once = plain
-        """Whether nothing stands unsent."""
+        """True if nothing stands unsent."""
         self._by_transport = not plain
-        """Whether the transport keeps all that the socket does not take."""
+        """True if the transport keeps whatever the socket does not take."""
         self._waiting: list[bytes] = []
-        """What the transport is given when it has sent all else."""
+        """For the transport, when it has sent everything else."""
         self._unsent = 0
         """Octets that the transport was given last, sent or not, and those that wait."""
         transport.registerProducer(self, not plain)
@@ -87,7 +86,7 @@ class Outlet:
             assert self._socket is not None
             try:
                 sent = self._socket.send(data)
-            except OSError:  # full, or broken: the transport will find out, and knows what to do
+            except OSError:  # full, or broken: the transport will find out and act
                 sent = 0
             if sent == len(data):
                 return
@@ -102,7 +101,7 @@ class Outlet:
             self.pauseProducing()
 
     def finish(self) -> None:
-        """Give all to the transport, which may be told then to close."""
+        """Hand everything to the transport, which may then be told to close."""
         if not self._by_transport:
             self._give(b"".join(self._waiting))
         self.stopProducing()
@@ -116,13 +115,13 @@ class Outlet:
     # --- for the transport
 
     def pauseProducing(self) -> None:
-        """The connection is full."""
+        """Note that the connection is full."""
         if not self._full:
             self._full = True
             self._tell_full(True)
 
     def resumeProducing(self) -> None:
-        """The transport has sent all that it was given."""
+        """Note that the transport has sent everything it was given."""
         if self._waiting:
             self._give(b"".join(self._waiting))
             return
@@ -133,7 +132,7 @@ class Outlet:
             self._tell_full(False)
 
     def stopProducing(self) -> None:
-        """The connection ended, or is to end."""
+        """Note that the connection ended, or is about to."""
         self._at_once, self._by_transport = False, True
         self._waiting.clear()
         self._unsent = 0

@@ -15,7 +15,7 @@ from chainchat.service import NodeService
 from chainchat.storage.interface import StorageError
 
 reactor: Any = installed_reactor
-"""Twisted installs it at run time; its static type knows few of its methods."""
+"""Untyped: the static type of Twisted's reactor knows few of its methods."""
 
 
 class Options(usage.Options):
@@ -23,13 +23,13 @@ class Options(usage.Options):
 
     synopsis = "--position POSITION [--config FILE]"
     longdesc = (
-        "Runs one node of a chain as its chain.ini describes it. Start one process for each "
-        "founding position, in any order; then talk to any of them: nc HOST CLIENT-PORT. With -n "
-        "(before 'chainchat') it stays in the foreground; otherwise it becomes a daemon that "
-        "writes POSITION.pid and POSITION.log."
+        "Runs one node of the chain that chain.ini describes. Start one process for each founding "
+        "position, in any order; then talk to any of them: nc HOST CLIENT-PORT. With -n (before "
+        "'chainchat') the node stays in the foreground; otherwise it becomes a daemon that writes "
+        "POSITION.pid and POSITION.log."
     )
     optParameters = [
-        ["position", "p", None, "which node of chain.ini to run, for example: head"],
+        ["position", "p", None, "the node of chain.ini to run, for example: head"],
         ["config", "c", "chain.ini", "the file that describes the chain"],
         ["fenced", None, None, "with --force-alone: the positions that are off, as in: head,tail"],
     ]
@@ -37,7 +37,7 @@ class Options(usage.Options):
         [
             "force-alone",
             None,
-            "go on alone, though the other members are not there; asks for a confirmation",
+            "go on alone, without the other members; asks you to confirm",
         ]
     ]
 
@@ -45,7 +45,7 @@ class Options(usage.Options):
     node: config.NodeSettings
 
     def postOptions(self) -> None:
-        """Check everything that can be wrong before a process is made.
+        """Check everything that can be wrong before twistd makes a process.
 
         Raises:
             SystemExit: says in one line what is wrong and what to do.
@@ -62,7 +62,7 @@ class Options(usage.Options):
         self._name_files()
 
     def _confirmed_fenced(self) -> tuple[str, ...] | None:
-        """The positions that an operator has fenced; None if nothing is to be forced."""
+        """The positions that an operator has fenced; None without --force-alone."""
         if not self["force-alone"]:
             if self["fenced"] is not None:
                 raise SystemExit("chainchat: --fenced goes with --force-alone; nothing was changed")
@@ -74,11 +74,10 @@ class Options(usage.Options):
             )
         names = ",".join(fenced)
         print(  # noqa: T201 - it is asked on the terminal, before there is a log
-            f"{self.node.position} will go on ALONE, from its own log. This is right only if "
-            f"{names}\nare off, and are never started again with their present data: all they have "
-            f"\nconfirmed and {self.node.position} does not hold is lost, and if one of them still "
-            f"\nserves, there are two chains that nothing can join again."
-            f"\nType: {names} are off"
+            f"{self.node.position} will go on ALONE, with its own log. Confirm this only if {names}"
+            f"\nare off and will never start again with their present data. Messages that only they"
+            f"\nhold are lost. If one of them still serves, there will be two chains, and nothing"
+            f"\ncan join them again.\nType: {names} are off"
         )
         if sys.stdin.readline().strip() != f"{names} are off":
             raise SystemExit("chainchat: not confirmed; nothing was changed")
@@ -104,7 +103,7 @@ class Options(usage.Options):
         elif twistd.get("pidfile"):
             pidfile = Path(twistd["pidfile"])
             if pidfile.is_file() and pidfile.read_bytes().strip().isdigit():
-                pidfile.unlink()  # of any other content it may not be ours
+                pidfile.unlink()  # any other file may not be ours
         if not twistd.get("nodaemon") and not twistd.get("logfile"):
             twistd["logfile"] = f"{self.node.position}.log"
         if twistd.get("pidfile"):
@@ -114,7 +113,7 @@ class Options(usage.Options):
 def makeService(options: Options) -> Service:
     """The service that ``twistd`` runs."""
     # Timers must not follow the wall clock: a step back would stop them all. And a confirmation
-    # must grow old while the machine sleeps (macOS counts that in CLOCK_MONOTONIC).
+    # must age while the machine sleeps (macOS counts the sleep in CLOCK_MONOTONIC).
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     reactor.seconds = partial(time.clock_gettime, clock)
     foreground = options.parent is None or bool(options.parent.get("nodaemon"))

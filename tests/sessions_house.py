@@ -76,7 +76,7 @@ class Alone:
 class House:
     """A node that is a chain of one, and its sessions.
 
-    ``price``: seconds of work that pass whenever the node looks how much has.
+    ``price``: seconds of work that pass at each look at the clock.
     """
 
     def __init__(self, *founding):
@@ -119,13 +119,13 @@ class House:
         raise AssertionError("there is nobody who could go on without it")
 
     def cannot_confirm(self):
-        """The node notices it, and says so."""
+        """Let the node find that the chain cannot confirm."""
         reason = "the chain cannot confirm: waiting for other"
         self.node.readiness = Readiness(serving=True, waiting_for=("other",), reason=reason)
         self.sessions.readiness_changed()
 
     def holds_the_chain_still(self):
-        """The sessions have their part of some turns, the chain has none."""
+        """Give turns to the sessions, and none to the chain."""
         for _ in range(4):
             self.sessions.hear()
             self.sessions.flush()
@@ -149,7 +149,7 @@ class House:
 
 
 def octets(line):
-    """A line as a client sends it; TOO_LONG stands for one that is."""
+    """A line as a client sends it; TOO_LONG stands for a line that is too long."""
     if line is TOO_LONG:
         return b"x" * (MAX_LINE + 1)
     return line.encode() if isinstance(line, str) else line
@@ -164,12 +164,12 @@ class Client:
         house.clock.advance(0)
 
     def sends(self, *lines):
-        """Send lines in one piece, of which the node has had no turn yet."""
+        """Send lines in one piece, before any turn of the node."""
         data = b"".join(octets(line) + b"\n" for line in lines)
         self.session.received(data, 0, 0)
 
     def says(self, *lines):
-        """The lines that these are answered with, after what was there to read before."""
+        """The answers to these lines, after whatever was there to read."""
         self.sends(*lines)
         return self.reads()
 
@@ -178,12 +178,12 @@ class Client:
         return self.reads_at_once()
 
     def reads_in_time(self):
-        """What comes within some minutes: work that costs time has pauses."""
+        """What comes within some minutes, since costly work has pauses."""
         self.house.clock.pump([0.5] * 600)
         return self.reads_at_once()
 
     def reads_at_once(self):
-        """What came before the chain has had a turn, so nothing was confirmed."""
+        """What comes before the chain has a turn, so unconfirmed."""
         self.house.holds_the_chain_still()
         return self.connection.read()
 

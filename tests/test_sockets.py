@@ -1,4 +1,4 @@
-"""Writing at once: in order, whatever the socket takes, and told when it is too much."""
+"""Writing at once: in order, whatever the socket takes, and reported when it is too much."""
 
 import pytest
 import pytest_twisted
@@ -67,7 +67,7 @@ def ends():
 
 
 def fill(writer):
-    """Write until more stands unsent than should; what was written."""
+    """Write until too much is unsent; returns what was written."""
     written = b""
     while not writer.told:
         part = b"%08d" % len(written) * 1_000

@@ -8,10 +8,10 @@ from msgspec import Struct, msgpack
 from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
 
 MAX_ACCOUNTS = 1_000_000
-"""In all. A login that would make one more is refused."""
+"""Accounts in all; a login that would make one more is refused."""
 
 RECORD_ACCOUNTS = 32
-"""Accounts in one record: some 3 KB, which fits in a page of SQLite's."""
+"""Accounts in one record: about 3 KB, which fits in a page of SQLite."""
 
 
 class Account(Struct, array_like=True, gc=False):
@@ -19,12 +19,12 @@ class Account(Struct, array_like=True, gc=False):
 
     Attributes:
         number: id of the entry that created it.
-        name: as it was first written.
+        name: as first written.
         seen: the read mark: messages up to this id were seen.
         session: the session that holds it, empty if it is away.
         token: SHA-256 of the token that may resume, empty if there is none.
         record: number of the account that its record began with.
-        outdated: the highest SEND number of all its programs that are known no more.
+        outdated: the highest SEND number of all its forgotten programs.
     """
 
     number: int
@@ -41,14 +41,14 @@ _decoder = msgpack.Decoder(list[Account])
 
 
 class AccountRecords:
-    """All accounts by their records: RECORD_ACCOUNTS that were created one after the other.
+    """All accounts, in records of RECORD_ACCOUNTS that were created one after the other.
 
-    It knows which records have changed since the last snapshot. While the records of a snapshot are
-    being written, it keeps what an account was then, if the account changes before.
+    The records know which of them have changed since the last snapshot. While a snapshot is
+    written, they keep the old version of each account that changes before its record is written.
 
     Attributes:
         newest: number of the account that the newest record began with.
-        room: how many more accounts go there.
+        room: how many more accounts the newest record takes.
     """
 
     def __init__(self) -> None:
@@ -58,14 +58,14 @@ class AccountRecords:
         self._changed: set[int] = set()
         self._snapshot_at = 0
         self._unwritten: set[int] = set()
-        """Records of the snapshot that are still to be written."""
+        """Records of the snapshot that are not written yet."""
         self._before: dict[int, Account] = {}
-        """By number, accounts in these that have changed since, as they were."""
+        """Accounts in these that have changed since, as they were; by number."""
         self._removed: dict[int, list[Account]] = {}
-        """By record, accounts in these that are no more, as they were."""
+        """Accounts in these that were removed since, as they were; by record."""
 
     def add(self, account: Account) -> None:
-        """A new account."""
+        """Add an account."""
         if not self.room:
             self.newest, self.room = account.number, RECORD_ACCOUNTS
         self.room -= 1
@@ -74,14 +74,14 @@ class AccountRecords:
         self._changed.add(account.record)
 
     def changing(self, account: Account) -> None:
-        """An account is about to change."""
+        """Note that an account is about to change."""
         record = account.record
         self._changed.add(record)
         if record in self._unwritten and account.number not in self._before:
             self._before[account.number] = copy(account)
 
     def remove(self, account: Account) -> None:
-        """An account is no more."""
+        """Remove an account."""
         record = account.record
         self.changing(account)
         before = self._before.pop(account.number, None)
@@ -95,7 +95,7 @@ class AccountRecords:
     # --- snapshots
 
     def snapshot(self, seq: int) -> Iterator[Record]:
-        """What has changed since the last snapshot, as of now, whatever happens meanwhile."""
+        """The records changed since the last snapshot, as they are now, whatever changes later."""
         assert not self._unwritten
         self._snapshot_at = seq
         self._unwritten, self._changed = self._changed, set()
@@ -116,19 +116,19 @@ class AccountRecords:
         return then
 
     def all(self) -> Iterator[Record]:
-        """Every record as it is now."""
+        """Yield every record as it is now."""
         for record, accounts in self._records.items():
             yield key_of(record, ACCOUNTS_SLOT), _encoded(accounts)
 
     def restore(self, data: bytes) -> list[Account]:
-        """Take a record in; gives its accounts.
+        """Take in a record; returns its accounts.
 
         Raises:
             msgspec.DecodeError: it is corrupt.
         """
         accounts = _decoder.decode(data)
         for account in accounts:
-            account.record = accounts[0].record  # the same object for all, to save memory
+            account.record = accounts[0].record  # one object for all, to save memory
         self._records[accounts[0].record] = accounts
         return accounts
 

@@ -1,21 +1,22 @@
-"""What changes the chat: the commands that travel through the log.
+"""Commands: the changes of the chat, as they travel through the log.
 
-Frozen records, encoded as MessagePack arrays.
+A command is a frozen record, encoded as a MessagePack array. It holds everything that its effect
+depends on, so applying it gives the same result on every node: the state has no clock, no
+randomness and no sockets to ask.
 
-A command holds everything that its effect depends on, so that applying it gives the same result on
-every node: the state has no clock, no randomness and no sockets to ask.
+Fields that many commands share:
 
-Fields that many commands share: session: the session's id, ``origin.counter``: unique for ever, and
-    its origin can be read off it. account: an account's number: the id of the log entry that
-    created it. Names can be given again, numbers cannot.
+- session: the session's id, ``origin.counter``; unique for ever, and names its origin.
+- account: an account's number, the id of the log entry that created it. A name can be given
+  again, a number cannot.
 """
 
 from msgspec import Struct, msgpack
 
 UNKNOWN = -1
-"""In place of an account number.
+"""In place of an account number: the origin knew no account of this name.
 
-The origin knew nobody by this name; it is looked up when the command is applied.
+The name is looked up when the command is applied.
 """
 
 TO_EVERYBODY = 0
@@ -23,20 +24,17 @@ TO_EVERYBODY = 0
 
 
 class Command(Struct, frozen=True, array_like=True, tag=True, gc=False):
-    """Anything that can be applied."""
+    """Any command."""
 
 
 class Origins(Command, frozen=True, array_like=True, tag="origins", gc=False):
-    """These and no others are the places that sessions live at; the sessions of all others end.
-
-    An epoch's first entry.
-    """
+    """An epoch's first entry: from now on, only these origins have sessions; all others end."""
 
     origins: tuple[str, ...]
 
 
 class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
-    """Open ``session`` for the account ``name``, which is made if there is none.
+    """Open ``session`` for the account ``name``; make the account if there is none.
 
     Attributes:
         client: the program's id, empty for a person.
@@ -50,7 +48,7 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
 
 
 class Resume(Command, frozen=True, array_like=True, tag="resume", gc=False):
-    """Open ``session`` for the account, in place of the one it had, by its last login's token."""
+    """Open ``session`` in place of the account's last one, by the token of its login."""
 
     session: str
     name: str
@@ -59,10 +57,10 @@ class Resume(Command, frozen=True, array_like=True, tag="resume", gc=False):
 
 
 class Saying(Struct, frozen=True, array_like=True, gc=False):
-    """One message, on its way.
+    """One message on its way.
 
     Attributes:
-        text: what is said.
+        text: the message.
         recipient: account number, TO_EVERYBODY or UNKNOWN.
         to: the recipient's name, ``*`` for a broadcast.
         number: the program's number of the request, 0 for a person.
@@ -77,16 +75,16 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
-    """Say something: one message, or all that came in one piece from one client.
+    """Say one or more messages that came together from one client.
 
-    Its entry takes a sequence number for each: the message's id.
+    The entry takes a sequence number for each message: the message's id.
 
     Attributes:
         session: the sender's.
         account: the sender's.
         sender: the sender's name.
         client: the program's id, empty for a person.
-        sayings: the messages, one or more.
+        sayings: the messages.
     """
 
     session: str
@@ -97,7 +95,7 @@ class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
 
 
 class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
-    """Delete the account ``account`` (or UNKNOWN: whoever has the name)."""
+    """Delete ``account``, or the account ``name`` if that is UNKNOWN."""
 
     session: str
     account: int
@@ -105,7 +103,7 @@ class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
 
 
 class End(Command, frozen=True, array_like=True, tag="end", gc=False):
-    """The connection of ``session`` is gone; its token stays.
+    """End ``session``, whose connection is gone; its token stays.
 
     ``seen``: the read mark, 0 to leave it.
     """
@@ -119,7 +117,7 @@ class Logout(Command, frozen=True, array_like=True, tag="logout", gc=False):
 
     Attributes:
         seen: the read mark, 0 to leave it.
-        finished: the program that repeats nothing any more, to be forgotten; empty for none.
+        finished: the program to forget, since it repeats nothing any more; empty for none.
     """
 
     session: str
@@ -134,9 +132,9 @@ class Seen(Command, frozen=True, array_like=True, tag="seen", gc=False):
 
 
 class Held(Command, frozen=True, array_like=True, tag="held", gc=False):
-    """Changes nothing: tells whoever was refused the name of ``session`` how alive that is.
+    """Tell whoever was refused a name how alive its ``session`` is; changes nothing.
 
-    ``silent``: seconds for which nothing came from its client's machine, -1 if nobody can tell.
+    ``silent``: seconds since its client's machine was heard, -1 if unknown.
     """
 
     session: str
@@ -144,7 +142,7 @@ class Held(Command, frozen=True, array_like=True, tag="held", gc=False):
 
 
 class Nothing(Command, frozen=True, array_like=True, tag="nothing", gc=False):
-    """Changes nothing: asked for only to learn that the chain still commits."""
+    """Change nothing: shows only that the chain still commits."""
 
 
 AnyCommand = Origins | Login | Resume | Say | Delete | End | Logout | Seen | Held | Nothing
@@ -154,25 +152,25 @@ _decoder = msgpack.Decoder(AnyCommand)
 
 
 def encode(command: AnyCommand) -> bytes:
-    """A command as it travels."""
+    """A command as octets."""
     return _encoder.encode(command)
 
 
 def decode(data: bytes) -> AnyCommand:
-    """The reverse of ``encode``.
+    """A command from octets.
 
     Raises:
-        msgspec.DecodeError: the bytes are no command: a bug, or a corrupt disk.
+        msgspec.DecodeError: they are no command: a bug, or a corrupt disk.
     """
     command: AnyCommand = _decoder.decode(data)
     return command
 
 
 def span(command: AnyCommand) -> int:
-    """How many sequence numbers its entry takes."""
+    """How many sequence numbers the command's entry takes."""
     return len(command.sayings) if isinstance(command, Say) else 1
 
 
 def origin_of(session: str) -> str:
-    """The origin at which ``session`` lives."""
+    """The origin of ``session``."""
     return session.rpartition(".")[0]

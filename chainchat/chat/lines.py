@@ -1,15 +1,14 @@
-"""From the bytes of a connection to clean lines: telnet's commands out, lines cut, text checked.
+"""From octets to clean lines: telnet's commands removed, lines cut, text checked.
 
-The three steps are used in this order, each of them knowing nothing of the others::
+Three steps follow each other, and know nothing of each other::
 
     data, answer = telnet_filter.feed(received)   # send the answer back
     line_splitter.add(data)
     for line in line_splitter.cut():              # bytes, or TOO_LONG
         text = clean(line)                        # str, or RefusedError
 
-Received bytes may be cut anywhere, even inside a telnet command or between CR and LF: every step
-gives the same as if all had come in one piece. What a step remembers between two pieces is bounded,
-whatever the peer sends.
+The octets may be cut anywhere, even inside a telnet command or between CR and LF: every step gives
+the same as if all had come together. What a step remembers is bounded, whatever the peer sends.
 """
 
 import re
@@ -19,8 +18,8 @@ from typing import Final, Literal, cast
 
 from chainchat.chat.refusals import Code, RefusedError
 
-# RFC 854: IAC begins a command. WILL, WONT, DO and DONT are followed by the option that they are
-# about; SB begins a subnegotiation, which lasts until IAC SE; the others have but their one octet.
+# RFC 854: IAC begins a command. After WILL, WONT, DO and DONT comes one octet, the option. SB
+# begins a subnegotiation, which lasts until IAC SE. Other commands have no further octets.
 IAC = b"\xff"
 _DONT = b"\xfe"
 _DO = b"\xfd"
@@ -29,31 +28,30 @@ _WILL = b"\xfb"
 _SB = b"\xfa"
 _SE = b"\xf0"
 
-# We want no option, so we refuse each one offered or asked for. This also answers Ctrl-C, for which
-# telnet sends IP and DO TIMING-MARK and then shows nothing until the latter is answered: our
-# WONT TIMING-MARK will do. WONT and DONT say that an option is off, which it is: answering them
-# could go back and forth for ever.
+# We want no option, so we refuse each one offered or asked for. This also answers Ctrl-C: telnet
+# sends IP and DO TIMING-MARK, and shows nothing until it has our WONT TIMING-MARK. WONT and DONT
+# say that an option is off, as it is: answering them could go back and forth for ever.
 _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
 class TelnetFilter:
-    """Takes the telnet commands out of what one connection receives, and answers them."""
+    """Removes the telnet commands from what one connection receives, and answers them."""
 
-    __slots__ = ("_held", "_in_subnegotiation")  # of thousands of connections
+    __slots__ = ("_held", "_in_subnegotiation")  # there can be thousands
 
     def __init__(self) -> None:
-        self._held = b""  # a command of which the rest has not come: at most two octets
+        self._held = b""  # the beginning of a command: at most two octets
         self._in_subnegotiation = False
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take the next bytes received.
+        """Take the next octets received.
 
         Args:
             data: any number of octets.
 
         Returns:
-            The data without commands, and what to send in answer: three octets for each command of
-            three that asks for it.
+            The octets without commands, and the answers to send: three octets for each command of
+            three that asks for one.
         """
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
@@ -75,7 +73,7 @@ class TelnetFilter:
                 self._in_subnegotiation = command != _SE
             elif command == _SB:
                 self._in_subnegotiation = True
-            elif command == IAC:  # doubled, it is an octet of data
+            elif command == IAC:  # doubled: an octet of data
                 kept.append(IAC)
             elif answer := _ANSWERS.get(command):
                 answers.append(IAC + answer + data[end - 1 : end])
@@ -85,46 +83,46 @@ class TelnetFilter:
 
 
 class TooLong(Enum):
-    """The type of TOO_LONG, so that a type checker tells it from a line."""
+    """The type of TOO_LONG, which lets a type checker tell it from a line."""
 
     TOO_LONG = "too long"
 
 
 TOO_LONG: Final = TooLong.TOO_LONG
-"""Stands for a line that was too long and has been thrown away."""
+"""Stands for a line that was too long and has been dropped."""
 
 Line = bytes | TooLong
-"""A line as it came, without its ending."""
+"""A line as received, without its ending."""
 
 
 class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
-    A CR before anything else is an octet of its line (and refused later, by ``clean``).
+    Any other CR is an octet of its line (and refused later, by ``clean``).
 
-    To take data in costs next to nothing, however many lines it completes; they are cut when they
-    are asked for, as many as are wanted.
+    Taking data in costs next to nothing, however many lines it completes: they are cut only when
+    asked for.
 
     Attributes:
         complete: the lines that are not cut yet, each with its LF.
+        limit: octets of a line without its ending, at most.
     """
 
-    __slots__ = ("_begun", "_held", "_limit", "complete")  # of thousands of connections
+    __slots__ = ("_begun", "_held", "complete", "limit")  # there can be thousands
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit  # octets of a line, its ending not counted
+        self.limit = limit
         self.complete = b""
-        # The line whose end has not come. Of one that is too long, limit + 1 octets are kept: they
-        # are enough to know it.
+        # The line whose end has not come; limit + 1 octets of it are enough to know it is too long.
         self._begun = b""
-        self._held = b""  # a CR of which we cannot know yet whether it belongs to an ending
+        self._held = b""  # a CR that may begin an ending
 
     def __bool__(self) -> bool:
         """True if there are lines to cut."""
         return bool(self.complete)
 
     def add(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Take the next octets."""
         data = self._held + data
         self._held = b"\r" if data.endswith(b"\r") else b""
         data = data.removesuffix(b"\r")
@@ -134,20 +132,20 @@ class LineSplitter:
         if end:
             self.complete += self._begun + data[:end]
             self._begun = b""
-        self._begun += data[end:][: self._limit + 1 - len(self._begun)]
+        self._begun += data[end:][: self.limit + 1 - len(self._begun)]
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
-        """The next complete lines in order, without endings: at most so many, or all.
+        """Cut the next complete lines, at most ``most``, or all; without endings.
 
-        TOO_LONG stands in the place of each line over the limit, so answers can keep the order.
+        TOO_LONG stands for each line over the limit, so that answers keep their order.
         """
-        # Every byte of every client passes here: the work is left to `split`, which runs at C's
-        # speed. (So does `replace`, but it takes three times as long for CR LF.)
+        # Every octet of every client passes here, so `split` does the work at C's speed. (So does
+        # `replace`, but it takes three times as long for CR LF.)
         ends_with_cr = b"\r" in self.complete
         *lines, self.complete = self.complete.split(b"\n", most)
         if ends_with_cr:
             lines = [line.removesuffix(b"\r") for line in lines]
-        return [line if len(line) <= self._limit else TOO_LONG for line in lines]
+        return [line if len(line) <= self.limit else TOO_LONG for line in lines]
 
 
 # C0 and C1 controls and DEL move another's cursor, or worse; the line and paragraph separators
@@ -163,7 +161,7 @@ _PLAIN_AND_ENDINGS = _PLAIN + b"\n"
 
 
 def clean(line: bytes) -> str:
-    """The text of a line, fit to be shown on any terminal; a tab becomes a space.
+    """The text of a line, safe to show on any terminal; tabs become spaces.
 
     Raises:
         RefusedError: 503 if it is not UTF-8; 504 if it holds a control character.
@@ -187,13 +185,13 @@ def clean(line: bytes) -> str:
 
 
 def clean_together(lines: Sequence[Line]) -> str | None:
-    """What ``clean`` makes of each, with a line feed between them, if all is printable ASCII.
+    """The ``clean`` lines joined by line feeds, if all are printable ASCII; else None.
 
-    None if it is not, or if one was too long: then each has to be looked at.
+    On None, each line has to be looked at.
     """
     try:
         together = b"\n".join(cast("Sequence[bytes]", lines))
-    except TypeError:  # one is TOO_LONG, which costs less to find out so than to look for
+    except TypeError:  # one is TOO_LONG: quicker found so than looked for
         return None
     return None if together.translate(None, _PLAIN_AND_ENDINGS) else together.decode("ascii")
 
@@ -202,10 +200,10 @@ _HTTP = re.compile(r"[^ ]+ [^ ]+ HTTP/[0-9]|host:", re.IGNORECASE)
 
 
 def is_http(line: str) -> bool:
-    """Whether a line that came before a login is HTTP: a request line or a Host header.
+    """True if a line is HTTP: a request line or a Host header.
 
-    To be asked of every line until the login. A web page can make a browser send our port a request
-    whose *body* is lines of chat. The Host header, which stands before every body, gives it away
-    even where the request line was too long to be looked at.
+    Ask for every line before the login. A web page can make a browser send our port a request whose
+    *body* is lines of chat. The Host header, which comes before every body, gives it away even if
+    the request line was too long to be looked at.
     """
     return _HTTP.match(line) is not None

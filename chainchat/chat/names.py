@@ -1,4 +1,4 @@
-"""Names in order: a sorted list that takes one more at a small cost, however long it is."""
+"""A sorted list of names that takes one more at a small cost, however long it is."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ PART_NAMES = 1_000
 class SortedNames:
     """Distinct strings in ascending order.
 
-    They stand in parts of some PART_NAMES, so a new one moves those of its part and no others.
+    They stand in parts of some PART_NAMES, so a new string moves only those in its part.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
@@ -19,10 +19,10 @@ class SortedNames:
             ordered[start : start + PART_NAMES] for start in range(0, len(ordered), PART_NAMES)
         ] or [[]]
         self._firsts = [part[0] for part in self._parts[1:]]
-        """Of every part but the first: at most its first name, and above all names before it."""
+        """For every part but the first: at most its first name, and above all names before it."""
 
     def add(self, name: str) -> None:
-        """One more name, which is not there yet."""
+        """Add a name that is not in the list."""
         place = bisect_right(self._firsts, name)
         part = self._parts[place]
         insort(part, name)
@@ -32,7 +32,7 @@ class SortedNames:
             del part[PART_NAMES:]
 
     def remove(self, name: str) -> None:
-        """One less, which is there."""
+        """Remove a name that is in the list."""
         place = bisect_right(self._firsts, name)
         part = self._parts[place]
         del part[bisect_left(part, name)]
@@ -41,7 +41,7 @@ class SortedNames:
             del self._firsts[max(place - 1, 0)]
 
     def after(self, name: str) -> Iterator[str]:
-        """Those above ``name``, in order; to be used before anything changes."""
+        """Yield the names above ``name`` in order, as long as nothing changes."""
         place = bisect_right(self._firsts, name)
         part = self._parts[place]
         yield from part[bisect_right(part, name) :]

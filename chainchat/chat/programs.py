@@ -1,12 +1,13 @@
-"""What is remembered of programs, so that a SEND is done once however often it comes.
+"""What the chat remembers of programs, so that a SEND is done once however often it comes.
 
-It is bounded by number, not by time: what was used least recently is forgotten first, by the order
-of the log, so every node forgets the same, and no clock has a part in it.
+The memory is bounded by number, not by time. The least recently used is forgotten first, in the
+order of the log, so every node forgets the same without a clock.
 
-*never again*: what is forgotten is not done again. A program's SENDs are forgotten in three steps,
-in each of which less is known: what became of each of its newest numbers; its highest number; of
-its account, the highest number of all that are known no more. Whatever is not above that may have
-been done before, and is refused. So a program that nothing is known of has to number above it.
+*never again*: what is forgotten is not done again. A program's SENDs are forgotten in three steps:
+first the results of its oldest numbers; then all but its highest number; then the program itself,
+while its account keeps the highest number of all that were forgotten. A number that is not above
+what is known may have been done before, and is refused. So an unknown program has to number above
+its account's.
 """
 
 from array import array
@@ -20,25 +21,25 @@ from chainchat.chat.records import Record, key_of
 from chainchat.chat.shares import Shares
 
 REMEMBERED_SENDS = 1_024
-"""Of each program: so many results are kept at least. No node takes more of its SENDs at a time."""
+"""Results kept of each program, at least. No node takes more of its SENDs at a time."""
 
 MAX_CLIENTS_OF_ACCOUNT = 64
 """Client IDs of one account whose SENDs are remembered."""
 
 MAX_KNOWN_OF_ACCOUNT = 1_024
-"""Client IDs of one account whose highest number is known, those included."""
+"""Client IDs of one account whose highest number is known; includes the former."""
 
 PROGRAM_COST = 60
-"""What a client ID costs: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets."""
+"""The cost of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets."""
 
 MAX_COST = 20_000_000
-"""What all of them may cost. Then the account that costs most has to forget."""
+"""The cost of all programs, at most. Beyond it, the account that costs most has to forget."""
 
 RECORD_SENDS = 64
-"""SENDs in one record. Only the newest is written again when the program says more."""
+"""SENDs in one record. When the program says more, only the newest record is written again."""
 
 RECORDS = REMEMBERED_SENDS // RECORD_SENDS + 1
-"""Of a program: the newest is seldom full, so there is one more. They take turns in the slots."""
+"""Records of a program: one extra, since the newest is rarely full. They reuse their slots."""
 
 NEVER = -1
 
@@ -46,20 +47,20 @@ NEVER = -1
 class Program:
     """What is remembered of one program's SENDs.
 
-    The newest that were applied stand in flat arrays: there can be many, and an object for each
-    would have left the processor's caches when it is its turn to be forgotten.
+    The newest applied SENDs stand in flat arrays: there can be many, and an object for each would
+    have left the processor's caches when its turn comes to be forgotten.
 
     Attributes:
         account: number of its account.
         client: its client ID.
-        born: sequence number of the entry that it was first used in.
-        used: of the entry that it was last used in.
-        highest: the highest number applied, or that may have been.
-        numbers: the program's, ascending.
-        checksums: of what was said, by their place in ``numbers``.
-        values: likewise, the message's id, or minus the refusal's code.
-        first: how many records came before that which the arrays begin with.
-        written: which record was the newest in the last snapshot, NEVER if there was none.
+        born: sequence number of the entry that first used it.
+        used: of the entry that last used it.
+        highest: the highest number that was applied, or may have been.
+        numbers: the program's own, ascending.
+        checksums: of what was said, parallel to ``numbers``.
+        values: the message's id, or minus the refusal's code; parallel to ``numbers``.
+        first: how many records came before the one that the arrays begin with.
+        written: the newest record in the last snapshot, NEVER if there was none.
     """
 
     __slots__ = (
@@ -68,7 +69,7 @@ class Program:
     )  # fmt: skip
 
     def __init__(self, account: int, client: str, born: int, highest: int) -> None:
-        """A new one, whose numbers are to be above ``highest``."""
+        """Begin a program, whose numbers must be above ``highest``."""
         self.account = account
         self.client = client
         self.born = self.used = born
@@ -80,7 +81,7 @@ class Program:
         self.written = NEVER
 
     def remember(self, sends: list[tuple[int, int, int]]) -> None:
-        """These SENDs were applied: number, checksum and value of each, in order."""
+        """Remember applied SENDs: number, checksum and value of each, in order."""
         if sends:
             self.highest = sends[-1][0]
             numbers, checksums, values = zip(*sends, strict=True)
@@ -89,7 +90,7 @@ class Program:
             self.values.extend(values)
 
     def forget_oldest(self) -> None:
-        """Keep no more records than should be."""
+        """Keep no more than RECORDS records."""
         excess = self.newest - self.first - RECORDS + 1
         if excess > 0:
             self.first += excess
@@ -97,7 +98,7 @@ class Program:
                 del column[: excess * RECORD_SENDS]
 
     def forget_all(self) -> list[int]:
-        """Know no more than the highest number; gives the keys of the records that are no more."""
+        """Forget all but the highest number; returns the keys of the dropped records."""
         kept = key_of(self.born, self.newest % RECORDS)
         gone = [key for key in self.written_keys() if key != kept]
         self.first = self.newest
@@ -107,11 +108,11 @@ class Program:
 
     @property
     def cost(self) -> int:
-        """What it takes of MAX_COST."""
+        """The program's part of MAX_COST."""
         return PROGRAM_COST + len(self.numbers)
 
     def find(self, number: int) -> tuple[int, int] | None:
-        """Checksum and value of a SEND; None if it is not remembered."""
+        """Checksum and value of a SEND; None if it is forgotten."""
         place = bisect_left(self.numbers, number)
         if place == len(self.numbers) or self.numbers[place] != number:
             return None
@@ -121,17 +122,17 @@ class Program:
 
     @property
     def newest(self) -> int:
-        """The newest record."""
+        """Index of the newest record."""
         return self.first + max(0, len(self.numbers) - 1) // RECORD_SENDS
 
     def changed(self) -> list[Record]:
-        """The records that are not as they were in the last snapshot, for the next one."""
+        """The records for the next snapshot: those changed since the last one."""
         changed = self.records(max(self.first, self.written))
         self.written = self.newest
         return changed
 
     def records(self, first: int) -> list[Record]:
-        """The records from ``first`` on. The newest alone says what changes with every use."""
+        """The records from ``first`` on. Only the newest says what changes with every use."""
         newest, records = self.newest, []
         for index in range(first, newest + 1):
             used, highest = (self.used, self.highest) if index == newest else (0, 0)
@@ -147,7 +148,7 @@ class Program:
         return records
 
     def written_keys(self) -> list[int]:
-        """The keys of the records that were in a snapshot and not replaced since."""
+        """The keys of the records in the last snapshot that were not replaced since."""
         first = max(0, self.written - RECORDS + 1)
         return [key_of(self.born, index % RECORDS) for index in range(first, self.written + 1)]
 
@@ -173,10 +174,10 @@ class _OfAccount:
     """The programs of one account.
 
     Attributes:
-        recent: those whose SENDs are remembered, by client ID, least recently used first.
-        known: likewise, those of which no more is known than their highest number.
+        recent: programs whose SENDs are remembered, by client ID, least recently used first.
+        known: programs of which only the highest number is known; likewise.
         cost: of all.
-        used: the entry by which one was used last.
+        used: the entry that last used one.
     """
 
     __slots__ = ("cost", "known", "recent", "used")
@@ -192,39 +193,38 @@ class Programs:
     """All programs, and which of their records have changed since the last snapshot."""
 
     def __init__(self, outdated: Callable[[int, int], None]) -> None:
-        """None yet.
+        """Begin without programs.
 
         Args:
-            outdated: called with an account's number and the highest number of a program of it that
-                is known no more.
+            outdated: called with an account's number and the highest number of its program that is
+                forgotten.
         """
         self._outdated = outdated
         self._all: dict[int, Program] = {}
-        """By the entry that each was born in."""
+        """By the entry that first used them."""
         self._of_account: dict[int, _OfAccount] = {}
         self._shares = Shares()
         self._cost = 0
         self._changed: set[int] = set()
         self._gone: list[int] = []
-        """Keys of records that are no more since the last snapshot."""
+        """Keys of records dropped since the last snapshot."""
         self._unwritten: set[int] = set()
-        """Programs of the snapshot whose records are still to be written."""
+        """Programs of the snapshot whose records are not written yet."""
         self._before: dict[int, list[Record]] = {}
-        """Of programs that have changed since: these records, as they were."""
+        """Records of programs that have changed since, as they were."""
         self._restoring: defaultdict[int, list[_Part]] = defaultdict(list)
 
     def find(self, account: int, client: str) -> Program | None:
-        """What is known of a program."""
+        """The program of an account, if it is known."""
         programs = self._of_account.get(account)
         if programs is None:
             return None
         return programs.recent.get(client) or programs.known.get(client)
 
     def use(self, account: int, client: str, seq: int, highest: int) -> Program:
-        """The program's record, made the most recently used one.
+        """Find or begin a program, and make it the most recently used one of its account.
 
-        One that nothing is known of is new, and numbers above ``highest``. When what was said is
-        remembered, ``said`` has to follow.
+        A new program must number above ``highest``. Call ``said`` when its SENDs are remembered.
         """
         programs = self._of_account.get(account)
         if programs is None:
@@ -246,7 +246,7 @@ class Programs:
         return program
 
     def said(self, program: Program, sends: int) -> None:
-        """The program in use remembers so many SENDs more."""
+        """Charge a program in use for this many more SENDs; forget others if there are too many."""
         programs = self._of_account[program.account]
         self._charge(programs, sends)
         self._shares.put(program.account, programs.cost, programs.used)
@@ -254,7 +254,7 @@ class Programs:
             self._forget_of(self._shares.greatest())
 
     def finish(self, account: int, client: str) -> None:
-        """The program repeats nothing any more: no trace of it is needed."""
+        """Forget a program that repeats nothing any more."""
         program = self.find(account, client)
         if program is not None:
             self._forget(program)
@@ -274,7 +274,7 @@ class Programs:
         self._outdate(next(iter((programs.known or programs.recent).values())))
 
     def _forget_sends(self, programs: _OfAccount, program: Program) -> None:
-        """*never again*: its highest number is still known."""
+        """*never again*: the highest number is still known."""
         self._changing(program)
         self._charge(programs, -len(program.numbers))
         self._gone += program.forget_all()
@@ -282,7 +282,7 @@ class Programs:
         programs.known[program.client] = programs.recent.pop(program.client)
 
     def _outdate(self, program: Program) -> None:
-        """*never again*: nobody of its account may use its numbers any more."""
+        """*never again*: no program of the account may use these numbers again."""
         self._outdated(program.account, program.highest)
         self._forget(program)
 
@@ -310,7 +310,7 @@ class Programs:
     # --- snapshots
 
     def snapshot(self) -> Iterator[Record]:
-        """What has changed since the last snapshot, as of now, whatever happens meanwhile."""
+        """The records changed since the last snapshot, as they are now, whatever changes later."""
         assert not self._unwritten
         self._unwritten, self._changed = self._changed, set()
         gone, self._gone = self._gone, []
@@ -322,18 +322,18 @@ class Programs:
             if born in self._unwritten:
                 self._changing(self._all[born])
             for record in self._before.pop(born):
-                left.discard(record[0])  # it has taken the place of one that was gone
+                left.discard(record[0])  # it replaced a dropped one
                 yield record
         for key in sorted(left):
             yield key, b""
 
     def all(self) -> Iterator[Record]:
-        """Every record as it is now."""
+        """Yield every record as it is now."""
         for program in self._all.values():
             yield from program.records(program.first)
 
     def restore(self, born: int, data: bytes) -> None:
-        """Take a record in.
+        """Take in a record.
 
         Raises:
             msgspec.DecodeError: it is corrupt.
@@ -341,7 +341,7 @@ class Programs:
         self._restoring[born].append(_decoder.decode(data))
 
     def restored(self) -> None:
-        """That was the last record."""
+        """Build the programs, after the last record."""
         programs = [_program(born, parts) for born, parts in self._restoring.items()]
         self._restoring.clear()
         programs.sort(key=lambda program: program.used)

@@ -1,9 +1,9 @@
-"""What can be read of the chat, and how the tail answers it, a page at a time.
+"""Queries: what can be read of the chat, and how the tail answers, a page at a time.
 
-A page is bounded in octets, because it travels in one frame, and in names and messages; and it ends
-when the time that there is for it has passed. Its ``more`` is the place to ask on from. So what a
-page costs is not up to the asker, and of a question whose price the asker does choose, a pattern,
-the whole is limited too.
+A page travels in one frame, so its octets are bounded, and its names and messages; it also ends
+when its time is up. ``more`` is the query for the next page. So the asker does not choose what a
+page costs; and for a pattern, where the asker does choose the price of the whole answer, the whole
+is limited too.
 """
 
 import re
@@ -26,10 +26,10 @@ PAGE_MESSAGES = 100
 """Messages in a page."""
 
 PAGE_OCTETS = 40_000
-"""Octets of the messages in a page, by ``len`` of their text and some room for the rest."""
+"""Octets of the messages in a page: the ``len`` of each text, and some room for the rest."""
 
 SCANNED_AT_ONCE = 32
-"""Accounts whose names are matched before the clock is looked at."""
+"""Accounts whose names are matched between two looks at the clock."""
 
 PATTERN_SECONDS = 2.0
 """Seconds of work that one pattern may cost the tail, over all pages."""
@@ -38,9 +38,9 @@ PATTERN_OCTETS = 256
 """Octets of a pattern. RE2 needs at most 6 ms to read one, for 85 classes like ``\\pL``."""
 
 PATTERN_INSTRUCTIONS = 300
-"""Instructions of a pattern that RE2 has compiled: ``al`` has 6, ``.{1,32}$`` 290, ``\\pL`` 1,200.
+"""Instructions of a compiled pattern: ``al`` has 6, ``.{1,32}$`` 290, ``\\pL`` 1,200.
 
-The worst patterns that were found need 70 µs for a name of 32 octets, most 2 µs.
+The worst patterns found need 70 µs for a name of 32 octets, most 2 µs.
 """
 
 PATTERN_MEMORY = 1 << 18
@@ -50,7 +50,7 @@ PATTERN_MEMORY = 1 << 18
 class Accounts(Struct, frozen=True, tag=True):
     """Names of accounts that begin with a match of ``pattern``, after the name ``after``.
 
-    ``spent``: seconds of work that the pages before this one have cost.
+    ``spent``: seconds of work on the earlier pages.
     """
 
     pattern: str = ""
@@ -65,14 +65,14 @@ class Present(Struct, frozen=True, tag=True):
 
 
 class Recent(Struct, frozen=True, tag=True):
-    """Messages to everybody, from or to the account: the newest ``count``, oldest first."""
+    """The newest ``count`` messages to everybody, from or to the account; oldest first."""
 
     account: int
     count: int
 
 
 class Later(Struct, frozen=True, tag=True):
-    """Messages to everybody, from or to the account, above id ``after``: the oldest ``count``."""
+    """The oldest ``count`` messages above id ``after`` to everybody, from or to the account."""
 
     account: int
     after: int
@@ -86,10 +86,10 @@ class Page(Struct, frozen=True):
     """A part of an answer.
 
     Attributes:
-        names: for questions about names, in order.
-        messages: for questions about messages, in order.
+        names: for queries about names, in order.
+        messages: for queries about messages, in order.
         more: the query for the next page, None if this is the last.
-        refused: why the question is not answered any further; then this page is the last.
+        refused: why the answer ends here; this page is the last.
     """
 
     names: tuple[str, ...] = ()
@@ -99,27 +99,27 @@ class Page(Struct, frozen=True):
 
 
 GIVEN_UP = Page(refused=Code.TAIL_LOST)
-"""The answer to what is not asked again after the tail that it was asked of is gone."""
+"""The answer to a query that is not asked again after its tail is gone."""
 
 
 class Budget(Protocol):
-    """The time that there is for a page."""
+    """The time for a page."""
 
     def left(self) -> bool:
-        """True while there is time for one more piece of work."""
+        """True while there is time for more work."""
 
     def spent(self) -> float:
-        """Seconds of work since it began."""
+        """Seconds of work so far."""
 
 
 class Messages(Protocol):
-    """Where the messages are. They are read one by one, as they are asked for."""
+    """The messages, read one by one as they are asked for."""
 
     def before_newest(self, account: int, count: int) -> int:
         """The id after which the newest ``count`` begin."""
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
-        """The oldest above ``after``, oldest first."""
+        """Yield the oldest above ``after``, oldest first."""
 
 
 _encoder = msgpack.Encoder()
@@ -128,31 +128,30 @@ _page_decoder = msgpack.Decoder(Page)
 
 
 def encode(value: Query | Page) -> bytes:
-    """A query or page as it travels."""
+    """A query or page as octets."""
     return _encoder.encode(value)
 
 
 def decode_query(data: bytes) -> Query:
-    """A query as the tail gets it."""
+    """A query from octets."""
     query: Query = _query_decoder.decode(data)
     return query
 
 
 def decode_page(data: bytes) -> Page:
-    """A page as the asker gets it."""
+    """A page from octets."""
     return _page_decoder.decode(data)
 
 
 def asker_chooses_price(query: Query) -> bool:
-    """Whether what the whole answer costs the tail is up to who asks."""
+    """True if the asker chooses what the whole answer costs the tail."""
     return isinstance(query, Accounts) and query.pattern != ""
 
 
 def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -> Page:
     """A page of the answer, from the committed state.
 
-    It has at least one name, message or step of the search for one, and more of them while there
-    is time.
+    It has at least one name, message or step of a search, and more while there is time.
 
     Raises:
         RefusedError: 531; the asker's RE2 took the pattern, and this one does not.
@@ -169,7 +168,7 @@ def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -
             page, ends = _taken(found, count, budget)
             more = Later(account, page[-1].id, count - len(page)) if not ends else None
             return Page(messages=tuple(page), more=more)
-        case Recent(account, count):  # *in order*: where they begin is settled first
+        case Recent(account, count):  # *in order*: first find where they begin
             later = Later(account, messages.before_newest(account, count), count)
             return answer(later, state, messages, budget)
 
@@ -177,9 +176,9 @@ def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -
 def _taken(
     messages: Iterable[ChatMessage], count: int, budget: Budget
 ) -> tuple[list[ChatMessage], bool]:
-    """As many as fit in a page and as there is time for, at least one if there is one.
+    """The messages that fit in a page and its time, at least one; and True at the end.
 
-    And whether that is the end, because no more are there, or are wanted.
+    It is the end if no more messages are there, or are wanted.
     """
     page: list[ChatMessage] = []
     room = PAGE_OCTETS
@@ -197,7 +196,7 @@ def _taken(
 
 
 def _accounts(query: Accounts, state: ChatState, budget: Budget) -> Page:
-    """The names that match, of as many accounts as there is time for."""
+    """The matching names, of as many accounts as there is time for."""
     matches = _compile(query.pattern).match if query.pattern else bool  # no name is empty
     plain = beginning(query.pattern)
     after = query.after or _just_before(plain)
@@ -210,7 +209,7 @@ def _accounts(query: Accounts, state: ChatState, budget: Budget) -> Page:
         after = scanned[-1].name
         if len(names) > PAGE_NAMES - SCANNED_AT_ONCE or not budget.left():
             break
-    if not query.pattern:  # it costs no more than it shows
+    if not query.pattern:  # costs no more than it shows
         return Page(tuple(names), more=Accounts(after=after))
     spent = query.spent + budget.spent()
     if spent >= PATTERN_SECONDS:
@@ -223,11 +222,11 @@ def _begins(account: Account, plain: str) -> bool:
 
 
 _PLAIN = re.compile(r"\^?([A-Za-z0-9_-]*)")
-"""How a pattern begins that says how the names begin. A ``.`` in it is any character."""
+"""A pattern whose beginning says how the names begin. A ``.`` would be any character."""
 
 
 def beginning(pattern: str) -> str:
-    """What all names that match begin with, in lower case; as far as that is easily told.
+    """The beginning of all names that match, in lower case, if it is easily told.
 
     Accounts are sorted by their names in lower case, so no others need to be looked at.
     """
@@ -240,7 +239,7 @@ def beginning(pattern: str) -> str:
 
 
 def _just_before(plain: str) -> str:
-    """What sorts just before all names with this beginning: names are ASCII letters and such."""
+    """A string that sorts just before all names that begin so; names are ASCII."""
     return plain[:-1] + chr(ord(plain[-1]) - 1) + "\x7f" if plain else ""
 
 
@@ -248,7 +247,7 @@ def _just_before(plain: str) -> str:
 
 
 def checked_pattern(pattern: str) -> str:
-    """``pattern`` if RE2 understands it, and matches a name within microseconds.
+    """``pattern``, if RE2 understands it and it matches a name within microseconds.
 
     Raises:
         RefusedError: 531, with RE2's reason, or because it is too large.
@@ -259,10 +258,10 @@ def checked_pattern(pattern: str) -> str:
 
 @lru_cache(maxsize=32)
 def _compile(pattern: str) -> re.Pattern[str]:
-    """Compiled by RE2, which needs time linear in the name times that of the pattern.
+    """Compile by RE2, whose time is linear in the name and in the pattern.
 
-    Without captures: with them, each step of the slower way of matching, which RE2 takes when its
-    memory is used up, copies them all.
+    Without captures: when RE2's memory is used up, it matches in a slower way that copies all of
+    them at each step.
     """
     if len(pattern.encode()) > PATTERN_OCTETS:
         raise _too_large()

@@ -1,17 +1,17 @@
 """The state in records: what a checkpoint writes, and the digest by which nodes compare.
 
 A record is a small part of the state: some accounts, or some remembered SENDs of one program. Its
-key says which. What is in it depends on the entries alone, as does the way in which the state is
-divided, so equal states have equal records.
+key says which. The entries alone determine the records and what is in them, so equal states have
+equal records.
 """
 
 from hashlib import blake2b
 
 Record = tuple[int, bytes]
-"""Key and data. Without data: there is no such record any more."""
+"""Key and data; empty data if the record is dropped."""
 
 SLOTS = 64
-"""Records that can have the same sequence number in their key."""
+"""Records whose keys can share a sequence number."""
 
 ACCOUNTS_SLOT = SLOTS - 1
 """The slot of accounts; programs have the others."""
@@ -20,23 +20,23 @@ DIGEST_OCTETS = 16
 
 
 def key_of(seq: int, slot: int) -> int:
-    """The key of a record: of the entry that it began with, and which of its records it is."""
+    """The key of a record: the entry that it began with, and a slot."""
     return seq * SLOTS + slot
 
 
 class Digest:
-    """A digest of all records: the sum of the hash of each.
+    """A digest of all records: the sum of the hashes of each.
 
-    So a record that changes costs what one record costs, and the order does not matter.
+    So a changed record costs one hash, and the order does not matter.
     """
 
     def __init__(self) -> None:
-        """Of no records."""
+        """Begin without records."""
         self._sum = 0
         self._hashes: dict[int, int] = {}
 
     def put(self, key: int, data: bytes) -> None:
-        """A record is new, or another than it was, or gone."""
+        """Put in a record that is new, changed or dropped."""
         before = self._hashes.pop(key, 0)
         if not data:
             self._sum -= before
@@ -45,7 +45,7 @@ class Digest:
         self._sum += now - before
 
     def with_head(self, head: bytes) -> bytes:
-        """The digest of the records and of what stands at their head."""
+        """The digest of the records and their head."""
         whole = (self._sum + _hash(head)) % (1 << 8 * DIGEST_OCTETS)
         return whole.to_bytes(DIGEST_OCTETS)
 

@@ -1,6 +1,4 @@
-"""Every way in which the chat says no.
-
-The codes of ``docs/protocol.md`` and the error that carries one.
+"""Every way in which the chat says no: the codes of ``docs/protocol.md``, and their error.
 
 4xx: the same request may succeed later. 5xx: as it stands it will not.
 """
@@ -9,7 +7,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """A refusal's three digits, as the client sees them."""
+    """The three digits of a refusal, as the client sees them."""
 
     NOT_SERVING = 421
     TOO_MANY_CONNECTIONS = 422
@@ -45,7 +43,7 @@ class RefusedError(Exception):
     """The peer's fault: becomes an ``-ERR`` line, never a traceback.
 
     Attributes:
-        code: what kind of refusal it is.
+        code: the kind of refusal.
         text: what to do about it, for a person.
         tag: the machine-mode tag of the request, ``-`` where it has none.
     """

@@ -1,4 +1,4 @@
-"""What a client can ask for: one frozen record per verb, the same for both modes.
+"""Requests of a client: one frozen record per verb, the same for all modes.
 
 A mode (``human``, ``machine``) makes them from lines; ``chainchat.sessions.requests`` carries them
 out.
@@ -14,14 +14,14 @@ EVERYBODY = "*"
 """The recipient of a broadcast, as written in machine mode."""
 
 MAX_LAST = 500
-"""How many messages ``/last`` shows at most."""
+"""Messages that ``/last`` shows, at most."""
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def checked_name(name: str, tag: str = "-") -> str:
-    """``name`` if it is a possible account name.
+    """``name``, if an account can have it.
 
     Raises:
         RefusedError: 520, with the rule.
@@ -34,7 +34,7 @@ def checked_name(name: str, tag: str = "-") -> str:
 
 
 class Hello(Struct, frozen=True):
-    """``/hello``: switch to the mode that a protocol names, as the program ``client``."""
+    """``/hello``: switch to the mode of ``protocol``, as the program ``client``."""
 
     client: str
     notices: bool = False
@@ -49,7 +49,7 @@ class Login(Struct, frozen=True):
 
 
 class Resume(Struct, frozen=True):
-    """Attach a session that was opened before, by its token; pushes follow after id ``after``."""
+    """Go on with an earlier session by its token; push messages after id ``after``."""
 
     name: str
     token: str
@@ -91,15 +91,15 @@ class Who(Struct, frozen=True):
 
 
 class Last(Struct, frozen=True):
-    """The last ``count`` broadcasts and own private messages."""
+    """The last ``count`` messages to everybody, from or to this account."""
 
     count: int = 20
 
 
 class Delete(Struct, frozen=True):
-    """Delete the account ``name`` (empty.
+    """Delete the account ``name``, one's own if empty.
 
-    One's own); ``confirmed`` if the person said yes to it.
+    ``confirmed``: the person said yes to it.
     """
 
     name: str = ""
@@ -111,19 +111,19 @@ class Chain(Struct, frozen=True):
 
 
 class Help(Struct, frozen=True):
-    """Help, on one verb if given."""
+    """Show help, on one verb if given."""
 
     verb: str = ""
 
 
 class Notices(Struct, frozen=True):
-    """Whether to be told of others who come and go."""
+    """Show others come and go, or do not."""
 
     on: bool
 
 
 class Ping(Struct, frozen=True):
-    """Is the connection alive?"""
+    """Ask whether the connection is alive."""
 
 
 class Logout(Struct, frozen=True):

@@ -1,35 +1,35 @@
-"""Who takes most of something that all share: the one to take from when there is too much."""
+"""Shares: which account takes most of what all share, and so has to give first."""
 
 from heapq import heapify, heappop, heappush, heapreplace
 
 STEP = 1_200
-"""Shares are compared in steps: of two in the same, the one that was used less recently gives."""
+"""Shares are compared in steps; within a step, the account used least recently gives first."""
 
 FEW = 16
-"""So many that have left a step may stay in its heap, however few are in it."""
+"""Accounts that have left a step may stay in its heap, at least this many."""
 
 
 class Shares:
-    """What each account takes, in steps, and when it was used last.
+    """What each account takes, in steps, and when it was last used.
 
-    It depends on nothing but what was taken and when, so every node finds the same account. To use
-    one costs nothing but a look, unless it comes to another step.
+    Only what was taken and when decides, so every node finds the same account. Using an account
+    costs only a look, unless it changes its step.
     """
 
     def __init__(self) -> None:
         self._steps: dict[int, int] = {}
         """By account."""
         self._used: dict[int, int] = {}
-        """Likewise: the entry by which it was used last."""
+        """By account: the entry that last used it."""
         self._counts: dict[int, int] = {}
-        """How many accounts there are in each step."""
+        """How many accounts are in each step."""
         self._heaps: dict[int, list[tuple[int, int]]] = {}
-        """By step: (when it was used last, or some time before; account)."""
+        """By step: (when it was last used, or some time before; account)."""
         self._listed: dict[int, set[int]] = {}
-        """By step: the accounts in its heap; some of them are in another by now."""
+        """By step: the accounts in its heap; some have moved to another step."""
 
     def put(self, account: int, taken: int, used: int) -> None:
-        """It takes so much now; ``used``: by which entry it was used last."""
+        """Note that an account takes ``taken``, and was last used by the entry ``used``."""
         self._used[account] = used
         step, before = taken // STEP, self._steps.get(account)
         if step == before:
@@ -43,7 +43,7 @@ class Shares:
             heappush(self._heaps.setdefault(step, []), (used, account))
 
     def remove(self, account: int) -> None:
-        """It takes nothing any more."""
+        """Note that an account takes nothing any more."""
         self._leave(self._steps.pop(account))
         del self._used[account]
 
@@ -57,14 +57,14 @@ class Shares:
             self._clear_out(step)
 
     def _clear_out(self, step: int) -> None:
-        """Forget those that have left a step; else all there ever were would stay in its heap."""
+        """Drop from a heap the accounts that have left its step, or it would grow for ever."""
         listed = {account for account in self._listed[step] if self._steps.get(account) == step}
         heap = [(self._used[account], account) for account in listed]
         heapify(heap)
         self._heaps[step], self._listed[step] = heap, listed
 
     def greatest(self) -> int:
-        """The account that takes most. There has to be one."""
+        """The account that takes most; there must be one."""
         step = max(self._counts)
         heap = self._heaps[step]
         while True:

@@ -1,18 +1,17 @@
 """The chat's state, and the only function that changes it: ``apply``.
 
 Every node applies the same entries in the same order and must come to the same state, so nothing
-here depends on anything but the entries. A refusal changes nothing except what it is remembered in;
-any other exception is a bug and has to stop the node.
+here depends on anything but the entries. A refusal changes nothing but the memory of itself; any
+other exception is a bug and must stop the node.
 
 Invariants, named where they are kept:
 
 - *once per origin*: an origin numbers its requests 1, 2, 3 … and submits them again when the chain
   has changed; each is applied once, in that order. A number out of turn has no effect.
-- *living origins*: only a member's life has sessions. Entries of an origin that is gone have no
-  effect.
+- *living origins*: only a member's life has sessions. Entries of a departed origin have no effect.
 - *one session*: an account has at most one session, a session one account.
-- *once per program*: a SEND number is applied once; repeated, it gives the same result, or it is
-  refused, if that is forgotten (see ``programs``).
+- *once per program*: a SEND number is applied once. Repeated, it gives the same result, or is
+  refused if the result is forgotten (see ``programs``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +31,7 @@ from chainchat.chat.refusals import Code
 
 
 class Accepted(Struct, frozen=True, gc=False):
-    """The request was done.
+    """A request that was done.
 
     ``id``: of the message, or of the entry. ``again``: it was done before.
     """
@@ -42,7 +41,7 @@ class Accepted(Struct, frozen=True, gc=False):
 
 
 class Refused(Struct, frozen=True):
-    """The request was refused; ``about``: the name that the text is about.
+    """A request that was refused; ``about``: a name for the text.
 
     ``again``: it was refused before.
     """
@@ -53,7 +52,7 @@ class Refused(Struct, frozen=True):
 
 
 class Said(Struct, frozen=True, gc=False):
-    """A message was said.
+    """A message.
 
     ``recipient``: account number or TO_EVERYBODY; ``sender_account``: the sender's.
     """
@@ -68,14 +67,14 @@ class Said(Struct, frozen=True, gc=False):
 
 
 class Joined(Struct, frozen=True):
-    """A session holds the account now."""
+    """An account got a session."""
 
     account: int
     name: str
 
 
 class Left(Struct, frozen=True):
-    """A session holds the account no more.
+    """An account lost its session.
 
     Attributes:
         reason: ``ended``, ``logout``, ``moved``, ``deleted`` or ``lost`` (with its node).
@@ -92,8 +91,7 @@ class Left(Struct, frozen=True):
 class Held(Struct, frozen=True):
     """Somebody else wants the name that ``session`` holds.
 
-    ``silent``: for how many seconds its connection has been, -1 if nobody can tell. None: nobody
-    has looked yet.
+    ``silent``: seconds of silence of its connection, -1 if unknown, None if nobody has looked yet.
     """
 
     session: str
@@ -105,11 +103,11 @@ Event = Joined | Left | Held
 
 
 class Outcome(Struct, frozen=True):
-    """What came of one entry.
+    """The outcome of an entry.
 
     Attributes:
         results: for whoever asked: one for each sequence number, none if it had no effect.
-        events: what all may see of accounts and sessions.
+        events: changes of sessions, for all to see.
         said: the messages.
     """
 
@@ -122,7 +120,7 @@ NO_EFFECT = Outcome()
 
 
 class RefusedAtApplyError(Exception):
-    """Inside ``apply``: nothing was changed, this is the answer."""
+    """Raised inside ``apply`` before anything changed; carries the answer."""
 
     def __init__(self, code: Code, about: str = "") -> None:
         super().__init__(code.name)
@@ -130,9 +128,9 @@ class RefusedAtApplyError(Exception):
 
 
 class _Head(Struct, array_like=True):
-    """What is stored of the state beside its records.
+    """What is stored of the state besides its records.
 
-    Sessions, names and so on can be computed from the accounts.
+    Sessions, names and so on are computed from the accounts.
 
     Attributes:
         newest: see ``AccountRecords``.
@@ -147,12 +145,12 @@ class _Head(Struct, array_like=True):
 
 
 class Snapshot:
-    """The state as of some entry, to be written while it goes on.
+    """The state as of some entry, to be written while the state goes on.
 
     Attributes:
         seq: the entry.
-        records: those that have changed since the last snapshot. They are computed as they are
-            asked for, a few microseconds each.
+        records: those changed since the last snapshot; each is computed when asked for, in a few
+            microseconds.
     """
 
     def __init__(self, seq: int, head: bytes, records: Iterator[Record], digest: Digest) -> None:
@@ -162,7 +160,7 @@ class Snapshot:
         self._digest = digest
 
     def head(self) -> bytes:
-        """What is to be stored beside the records, once all of these were asked for.
+        """What to store besides the records; to be called after the last record.
 
         It begins with the digest of the whole state, DIGEST_OCTETS long.
         """
@@ -170,14 +168,14 @@ class Snapshot:
 
 
 class ChatState:
-    """Who has an account, who is on, who has seen what, which requests were done.
+    """All accounts, sessions, read marks, and the requests that were done.
 
     Messages are not part of it: they are in the log.
 
     Attributes:
-        applied: sequence number of the newest entry applied.
+        applied: sequence number of the newest applied entry.
         time: its time, UTC milliseconds.
-        origins: the living origins, with the highest number applied of each.
+        origins: the living origins, each with its highest applied number.
         accounts: by number.
     """
 
@@ -190,7 +188,7 @@ class ChatState:
         self._roll = SortedNames()
         """The keys of ``_names``."""
         self._present = SortedNames()
-        """The same of those who are on."""
+        """Keys of the names that are on."""
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
         """By origin."""
@@ -201,7 +199,7 @@ class ChatState:
     # --- looking
 
     def account_named(self, name: str) -> Account | None:
-        """The account of this name, upper and lower case being the same."""
+        """The account of this name, in any case."""
         number = self._names.get(name.lower())
         return None if number is None else self.accounts[number]
 
@@ -211,27 +209,27 @@ class ChatState:
         return None if number is None else self.accounts[number]
 
     def names(self) -> list[str]:
-        """All accounts' names, sorted without regard to case."""
+        """The names of all accounts, sorted regardless of case."""
         return [account.name for account in self.accounts_after("", len(self._names))]
 
     def present(self) -> list[str]:
-        """The names of the accounts that are on, sorted without regard to case."""
+        """The names of the accounts that are on, sorted regardless of case."""
         return [account.name for account in self.present_after("", len(self._sessions))]
 
     def accounts_after(self, name: str, count: int) -> list[Account]:
-        """The first ``count`` accounts whose names come after ``name``, whatever the case."""
+        """The first ``count`` accounts whose names come after ``name``, regardless of case."""
         later = islice(self._roll.after(name.lower()), count)
         return [self.accounts[self._names[n]] for n in later]
 
     def present_after(self, name: str, count: int) -> list[Account]:
-        """The same of those accounts that are on."""
+        """The same of the accounts that are on."""
         later = islice(self._present.after(name.lower()), count)
         return [self.accounts[self._names[n]] for n in later]
 
     # --- snapshots
 
     def snapshot(self) -> Snapshot:
-        """What has changed since the last snapshot, of which all records were asked for."""
+        """The changes since the last snapshot, all of whose records were asked for."""
         records = chain(self._records.snapshot(self.applied), self._programs.snapshot())
         return Snapshot(self.applied, self._head(), self._digested(records), self._digest)
 
@@ -246,16 +244,16 @@ class ChatState:
         return msgpack.encode(_Head(self.applied, self.time, origins, records.newest, records.room))
 
     def image(self) -> bytes:
-        """The whole state, to compare; equal states give equal bytes.
+        """The whole state as octets; equal states give equal octets.
 
-        It takes as long as the state is large.
+        Takes as long as the state is large.
         """
         records = dict(sorted(chain(self._records.all(), self._programs.all())))
         return msgpack.encode((self._head(), records))
 
     @classmethod
     def restored(cls, head: bytes, records: Iterable[Record]) -> "ChatState":
-        """The state that the snapshots were made of which these records are the newest.
+        """The state from the newest records of its snapshots.
 
         Raises:
             msgspec.DecodeError: they are corrupt.
@@ -292,9 +290,9 @@ class ChatState:
         """Apply one entry.
 
         Args:
-            seq: the entry's sequence number: the next one, or the last of those that it takes.
+            seq: the entry's sequence number; if it takes several, the last one.
             origin: where the request came in; empty for an epoch's first entry.
-            number: the origin's number of it.
+            number: the origin's own number of the request.
             time: UTC milliseconds.
             command: what to do.
         """
@@ -312,7 +310,7 @@ class ChatState:
         return Outcome((result,), events)
 
     def skip(self, seq: int, time: int) -> Outcome:
-        """An entry that holds nothing that could be applied."""
+        """Skip an entry with nothing to apply."""
         self.applied, self.time = seq, time
         return NO_EFFECT
 
@@ -500,7 +498,7 @@ class ChatState:
         return self.accounts[account].outdated if program is None else program.highest
 
     def _outdate(self, number: int, highest: int) -> None:
-        """A program is known no more: its numbers are not to be used again."""
+        """Note that a forgotten program's numbers must not be used again."""
         account = self.accounts[number]
         if account.outdated < highest:
             self._records.changing(account)
@@ -531,6 +529,6 @@ def _answer(program: Program, saying: commands.Saying) -> Result:
 
 
 def _key(name: str) -> str:
-    """A name in lower case; itself where it is that already, so that it is in memory once."""
+    """A name in lower case; the same object if it is already, to save memory."""
     key = name.lower()
     return name if key == name else key

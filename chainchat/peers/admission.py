@@ -1,27 +1,26 @@
-"""Which of those who connect, and say who they are, may be linked.
+"""Admission to the chain port: which connections, having said who they are, become links.
 
-Whoever connects can say that it is any node, so a claim alone never ends a link that works:
+Anybody can claim to be any node, so a claim alone never ends a link that works:
 
-- *A position that this side dials* is linked only on connections that this side made. If somebody
-  comes in and says that it is that position, this is a hint to dial at once, at the address known
-  here. At any other address it is refused: a second process, or two different ``chain.ini`` files.
-  A node that nobody dials *knocks* like that, ever more rarely, so that it learns why.
-- *A position that dials this side*, if it is linked already (``claims``): who comes from the same
-  address is on trial. The new connection counts if the old one is lost, or stays silent for the
-  time in which it should have pinged more than once; else it is refused. That is fast whenever a
-  node has restarted: its system ends the old connection, or answers the next ping on it with a
-  reset. Who comes from another address is welcome if the position belongs there, by the
-  configuration or else by ``chain.ini``, and the holder of the link is elsewhere; or if the holder
-  was silent for ``suspect_after``. Else it is a second process of the position, and refused.
-- *The membership lane* is opened by whoever has dialled the chain lane, and knows the key that it
-  was answered with there.
-- *The copy lane*: a newer connection takes the place of an older one of the same node. It is
-  refused to a process at another address while the position is linked.
-- *A copy of the data of a member* (its id, at another place than the configuration and
-  ``chain.ini`` have it) is refused, with an alarm at both ends, whoever of the two is there first.
+- *A position that this side dials* is linked only on connections that this side made. An incoming
+  claim to be that position is a hint to dial at once, at the address known here. From any other
+  address the claim is refused: a second process, or two different ``chain.ini`` files. A node that
+  nobody dials *knocks* like that, ever more rarely, to learn why.
+- *A position that dials this side*, and is linked already (``claims``): a claim from the same
+  address starts a trial. The new connection wins if the old one ends, or stays silent while it
+  should have pinged more than once; else the new one is refused. A restarted node wins quickly: its
+  system ends the old connection, or answers the next ping on it with a reset. A claim from another
+  address wins if the position belongs there, by the configuration or else by ``chain.ini``, and
+  the holder of the link is elsewhere; or if the holder was silent for ``suspect_after``. Else it
+  is a second process of the position, and refused.
+- *The membership lane* is opened by the node that dialled the chain lane, with the key from the
+  answer there.
+- *The copy lane*: a newer connection replaces an older one of the same node. A process at another
+  address is refused while the position is linked.
+- *A copy of a member's data* (its id, but neither where the configuration nor where ``chain.ini``
+  has it) is refused, with an alarm at both ends, whichever of the two connects first.
 
-Strangers who have said nothing, and positions that nobody here knows, get a few connections between
-them.
+Silent strangers share a few connections, and so do positions that nobody here knows.
 """
 
 from collections.abc import Callable
@@ -50,23 +49,23 @@ class Admission:
         dialling: Dialling,
         has_space_for: Callable[[str], bool],
     ) -> None:
-        """``has_space_for`` tells whether a position is known, or one of few that are not."""
+        """``has_space_for``: True for a known position, and for a few unknown ones."""
         self._owner = owner
         self._directory = directory
         self._table = table
         self._dialling = dialling
         self._has_space_for = has_space_for
         self._strangers: dict[Link, None] = {}
-        """Incoming connections that are not linked yet, in the order in which they came."""
+        """Incoming connections that are not linked yet, the oldest first."""
         self._trials = Trials(owner.clock)
 
     def stop(self) -> None:
-        """Decide nothing any more."""
+        """Decide nothing more."""
         self._strangers = {}
         self._trials.stop()
 
     def opened(self, link: Link) -> None:
-        """Somebody has connected."""
+        """Note a new connection; close the oldest stranger if there are too many."""
         self._strangers[link] = None
         if len(self._strangers) > self._owner.tunables.most_strangers:
             oldest = next(iter(self._strangers))
@@ -74,11 +73,11 @@ class Admission:
             oldest.close()
 
     def introduced(self, link: Link) -> None:
-        """Both ends of a connection know each other."""
+        """Note that both ends of a connection know each other."""
         self._strangers.pop(link, None)
 
     def lost(self, link: Link) -> None:
-        """A connection ended."""
+        """Note that a connection ended."""
         self._strangers.pop(link, None)
         self._trials.lost(link)
 
@@ -103,7 +102,7 @@ class Admission:
         return self._claim(link)
 
     def _dial_back(self, member: Member, held_by: Member | None) -> Deferred[None]:
-        """Somebody says that it is a node that this side dials: that is a hint, no more."""
+        """Take a claim to be a node that this side dials as a hint to dial, and refuse it."""
         position = member.position
         if held_by is not None and held_by.address != member.address:
             return _refused(_second(held_by))
@@ -121,7 +120,7 @@ class Admission:
         return fail(DialsItselfError(f"{me} dials {position}"))
 
     def _claim(self, link: Link) -> Deferred[None]:
-        """Somebody says that it is a node that dials this side."""
+        """Judge a claim to be a node that dials this side."""
         member = link.member
         holder = self._table.chain(member.position)
         if holder is None:
@@ -141,12 +140,12 @@ class Admission:
         return succeed(None)
 
     def _after_trial(self, taken: bool, link: Link, holder: Link) -> Deferred[None]:
-        """The holder of a link has spoken or not while another one claimed its place."""
+        """Refuse the claim if the holder spoke during the trial, else let it win."""
         if not taken:
             return _refused(f"{_second(holder.member)}, at the same address")
         current = self._table.chain(link.member.position)
         if current not in (None, holder):
-            return self.admit(link)  # somebody else was quicker
+            return self.admit(link)  # another claim won during the trial
         link.displaces = current
         return succeed(None)
 
@@ -156,6 +155,6 @@ def _refused(reason: str) -> Deferred[None]:
 
 
 def _second(holder: Member) -> str:
-    """What a process is that claims the position of another one."""
+    """The refusal of a process that claims a position held by another one."""
     position = holder.position
     return f"is a second {position}: {position} is linked from {shown(holder.address)}"

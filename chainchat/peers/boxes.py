@@ -1,9 +1,9 @@
 """AMP's wire format: boxes written and read, a whole read of the socket at a time.
 
-A box is a run of pairs, key and value, each of them behind its length in two octets; a key without
-octets ends the box. Nearly every box between nodes is a *frame*: one message of
-``chain.messages``, which is an AMP command of the message's name with the one argument ``body`` and
-no answer. AMP's own reader goes string by string, and takes eight times as long for a frame.
+A box is a run of pairs, key and value, each behind its length in two octets; an empty key ends the
+box. Nearly every box between nodes is a *frame*, one message of ``chain.messages``: an AMP command
+of the message's name, with the one argument ``body`` and no answer. AMP's own reader goes string by
+string, and takes eight times as long for a frame.
 
 Source: the documentation of ``twisted.protocols.amp``.
 """
@@ -19,13 +19,13 @@ BODY = b"body"
 """The one argument of a frame: the encoded message."""
 
 LONGEST_KEY = 255
-"""Octets of a key."""
+"""Octets of a key, at most."""
 
 MOST_OCTETS = 262_144
-"""Octets of a box: no node sends a longer one."""
+"""Octets of a box, at most: no node sends a longer one."""
 
 END = b"\0\0"
-"""The end of a box: a key without octets."""
+"""The end of a box: an empty key."""
 
 Frame = tuple[str, bytes]
 """Kind and body of a message."""
@@ -35,7 +35,7 @@ _LENGTH = Struct("!H")
 
 
 def _beginning(kind: str) -> bytes:
-    """All of a frame up to the length of its body."""
+    """The octets of a frame before the length of its body."""
     strings = (COMMAND, kind.encode(), BODY)
     return b"".join(_LENGTH.pack(len(string)) + string for string in strings)
 
@@ -43,13 +43,13 @@ def _beginning(kind: str) -> bytes:
 _BEGINNINGS = {kind: _beginning(kind) for kind in KINDS}
 _KINDS = {beginning: kind for kind, beginning in _BEGINNINGS.items()}
 _NAME_LENGTH = _LENGTH.size + len(COMMAND) + 1
-"""Where the second octet of the length of a message's name is, from the beginning of a frame."""
+"""Offset in a frame of the second octet of the length of the message's name."""
 _NAMELESS = len(_beginning("")) + _LENGTH.size
-"""Octets before the body of a frame, without the name of the message."""
+"""Octets of a frame before its body, without the message's name."""
 
 
 class NotAMPError(Exception):
-    """The octets are no box, or one that never ends; says which."""
+    """Raised for octets that are no box, or a box without an end; says which."""
 
 
 def boxed(kind: str, body: bytes) -> bytes:
@@ -66,19 +66,16 @@ class BoxReader:
 
     def __init__(self) -> None:
         self._rest = b""
-        """What came of a frame or a pair that is not whole yet."""
+        """The beginning of a frame or a pair that is not whole yet."""
         self._box = AmpBox()
-        """The whole pairs of a box whose end is still to come."""
+        """The whole pairs of a box without its end yet."""
         self._octets = 0
-        """Of these pairs."""
+        """Size of these pairs."""
 
     def read(self, data: bytes) -> Iterator[Frame | AmpBox]:
-        """Yield each box that ends in ``data``; frames without more keys as frames.
+        """Yield each box that ends in ``data``: as a frame, if it has no other keys.
 
-        Who stops before the last box must not read on.
-
-        Raises:
-            NotAMPError: after the boxes before it.
+        A caller that stops before the last box must not read on.
         """
         if self._rest:
             data = self._rest + data
@@ -129,6 +126,6 @@ class BoxReader:
 
 
 def _end_of_string(data: bytes, start: int) -> int:
-    """Where the string ends whose length is at ``start``."""
+    """The end of the string whose length is at ``start``."""
     length: int = _LENGTH.unpack_from(data, start)[0]
     return start + _LENGTH.size + length

@@ -1,23 +1,23 @@
-"""Which complaints about whoever reaches the chain port are logged: few, whatever strangers do."""
+"""Which complaints about visitors of the chain port are logged: few, whatever strangers do."""
 
 PERIOD = 60.0
-"""Seconds before a complaint of the same kind about the same host is logged again."""
+"""Seconds before the same kind of complaint about the same host is logged again."""
 
 MOST = 256
-"""Complaints that are logged in one period, about all hosts together."""
+"""Complaints logged in one period, about all hosts together."""
 
 
 class Complaints:
-    """Remembers what was complained about in the last minute, and no more than so much of it."""
+    """Remembers the complaints of the last period, up to a limit."""
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, str], float] = {}
-        """By host and kind: when; the oldest comes first."""
+        """When each was logged, by host and kind; the oldest comes first."""
 
     def is_news(self, host: str, kind: str, now: float) -> bool:
-        """True if a complaint of this kind about this host is to be logged now.
+        """True if this complaint is to be logged now.
 
-        ``kind`` must not hold what a stranger chooses: that would always be new.
+        A stranger must not choose any part of ``kind``: every complaint would be new.
         """
         while self._told:
             oldest = next(iter(self._told))

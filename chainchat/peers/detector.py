@@ -1,9 +1,9 @@
-"""Finds out that a process is dead: its port refuses connections (rule 2 of membership).
+"""The failure detector: a process is dead if its port refuses connections (rule 2 of membership).
 
-When a process dies, its kernel closes its connections and then refuses new ones. A pause or a
-partition can do neither, so nothing but a refusal counts: not a time-out, not an unreachable host,
-not the end of a connection. A dying process may close its connections a moment before its port, so
-one attempt is not enough.
+When a process dies, its kernel closes its connections and then refuses new ones. Neither a pause
+nor a partition does that, so only a refusal counts: not a time-out, not an unreachable host, not
+the end of a connection. A dying process may close its connections a moment before its port, so one
+attempt is not enough.
 """
 
 from collections.abc import Callable
@@ -21,17 +21,17 @@ from chainchat.peers.interfaces import Reactor
 from chainchat.sockets import Transport
 
 Target = tuple[str, str, int]
-"""Whose port is tried, and where: position, host, port."""
+"""The port to try: position, host, port."""
 
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
-"""Seconds between two attempts: at first, and at most; each pause is twice the one before."""
+"""Seconds between two attempts: the first pause, and the longest; each is twice the one before."""
 
 CONNECT_SECONDS = 2
-"""How long an attempt may take."""
+"""Seconds that an attempt may take."""
 
 
 class Probe(Protocol):
-    """A connection that is only made to see whether it can be."""
+    """A connection made only to see whether the port refuses it."""
 
     transport: Transport  # type: ignore[assignment]
 
@@ -55,12 +55,12 @@ class Detector:
         refused: Callable[[str, str, int], None],
         matters: Callable[[str, str, int], bool] = lambda *_: True,
     ) -> None:
-        """Watch nobody yet.
+        """Begin with nobody to watch.
 
         Args:
             reactor: for time and connections.
-            refused: called with position, host and port of whoever refused a connection.
-            matters: whether what a position's node at a host and port does is of interest still.
+            refused: called with position, host and port of a refusal.
+            matters: True while that node at that host and port is still of interest.
         """
         self._reactor = reactor
         self._refused = refused
@@ -69,7 +69,7 @@ class Detector:
         self._timers: dict[Target, Timer] = {}
 
     def watch(self, position: str, host: str, port: int) -> None:
-        """The connection with the node at ``position`` ended: try a port at once, and again.
+        """Try the port of a node whose connection ended: at once, and again and again.
 
         A node may be watched at several addresses.
         """
@@ -78,13 +78,13 @@ class Detector:
             self._try(target, FIRST_PAUSE)
 
     def ignore(self, position: str) -> None:
-        """It is linked again."""
+        """Stop watching a position: it is linked again."""
         for target in [*self._attempts, *self._timers]:
             if target[0] == position:
                 self._give_up(target)
 
     def stop(self) -> None:
-        """Try nobody's port any more."""
+        """Stop watching everybody."""
         for target in [*self._attempts, *self._timers]:
             self._give_up(target)
 
@@ -105,7 +105,7 @@ class Detector:
 
         def ended(outcome: object) -> None:
             if self._attempts.get(target) is not attempt:
-                return  # ignored meanwhile
+                return  # ignored in the meantime
             del self._attempts[target]
             if not self._matters(*target):
                 return

@@ -1,4 +1,4 @@
-"""Whom this node dials, where, for which lane, and when again."""
+"""Dialling: whom this node dials, where, for which lane, and when again."""
 
 import random
 from collections.abc import Callable
@@ -15,24 +15,24 @@ from chainchat.peers.directory import Directory
 from chainchat.peers.interfaces import Reactor
 from chainchat.peers.lanes import CHAIN, LOOK, MEMBERSHIP
 from chainchat.peers.link import LinkFactory, Owner
+from chainchat.peers.retries import Retries
 from chainchat.peers.table import Table
-from chainchat.peers.trying import Trying
 
 
 class Dialling:
     """Dials for one node.
 
     Attributes:
-        looks: the linked positions whose own addresses are dialled, to see what answers there.
-        beside: the linked positions with which the membership lane is to be opened.
+        looks: linked positions whose own addresses are dialled, to see who answers there.
+        beside: linked positions for which the membership lane is still to be opened.
     """
 
     def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
-        """Dial nobody yet; ``owner`` is that of the links."""
+        """Dial nobody yet; ``owner`` owns the links."""
         clock, tunables = owner.clock, owner.tunables
         first = tunables.first_redial
-        self.looks = Trying(clock, self._look, first=first, last=tunables.last_look)
-        self.beside = Trying(clock, self._open_beside, first=first, last=tunables.last_redial)
+        self.looks = Retries(clock, self._look, first=first, last=tunables.last_look)
+        self.beside = Retries(clock, self._open_beside, first=first, last=tunables.last_redial)
         self._reactor = reactor
         self._owner = owner
         self._directory = directory
@@ -43,10 +43,10 @@ class Dialling:
         """By position and lane."""
         self._timers: dict[str, Timer] = {}
         self._rare: dict[str, float] = {}
-        """The next pause before a position is dialled that refuses this node or dials itself."""
+        """The next pause before dialling a position that refuses this node, or that dials it."""
 
     def start(self) -> None:
-        """Begin a life: dial everybody, and knock at those who dial this node."""
+        """Begin a life: dial everybody, and knock at those that dial this node."""
         self._alive = True
         for position in self._directory.dialled:
             if self.dials(position):
@@ -67,7 +67,7 @@ class Dialling:
             attempt.cancel()
 
     def dials(self, position: str) -> bool:
-        """Whether this side dials: newcomers dial everybody, founders those after them."""
+        """True if this side dials: newcomers dial everybody, founders those after them."""
         me = self._owner.introduction
         mine, its = (
             (me.founding.index(p) if p in me.founding else -1, p)
@@ -81,14 +81,14 @@ class Dialling:
             self._attempt(position, self._tunables.first_redial)
 
     def dial_now(self, position: str) -> None:
-        """There is a hint that the node is there: no need to wait any longer."""
+        """Dial without a pause: something hints that the node is there."""
         self._rare.pop(position, None)
         self.dial(position)
 
     def redial(self, position: str, pause: float = 0.0, *, rarely: bool = False) -> None:
         """Dial again after about ``pause`` seconds.
 
-        If ``rarely``, or if this side does not dial, after a pause that gets longer each time.
+        If ``rarely``, or if this side does not dial, the pause grows each time instead.
         """
         if not self._alive or position not in self._directory.dialled:
             return
@@ -105,11 +105,11 @@ class Dialling:
         )
 
     def linked(self, position: str) -> None:
-        """There is a link: who was refused in words is so no more."""
+        """Forget the pauses of a position that is linked."""
         self._rare.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Nobody knows the position any more."""
+        """Stop dialling a position that nobody knows."""
         self._rare.pop(position, None)
         self.looks.end(position)
         self.beside.end(position)
@@ -125,13 +125,13 @@ class Dialling:
         place: Address | None = None,
         key: bytes = b"",
     ) -> None:
-        """Make one attempt, unless one for this lane is on.
+        """Make one attempt, unless one for this lane is under way.
 
         Args:
-            position: who is dialled.
-            lane: for what.
-            failed: is called if there is nobody.
-            place: where; else where the position is by ``chain.ini`` or by its own words.
+            position: whom to dial.
+            lane: for which lane.
+            failed: called if nobody answers.
+            place: the address; by default that of ``chain.ini``, or what the node said of itself.
             key: of the chain lane, for a membership lane.
         """
         if (position, lane) in self._attempts:
@@ -161,7 +161,7 @@ class Dialling:
             self.connect(position, CHAIN, lambda: self.redial(position, pause))
 
     def _look(self, position: str) -> bool:
-        """Dial the address that the other end of a link says it has, until somebody answers."""
+        """Dial the address that a linked node says it has, until somebody answers."""
         member = self._table.member(position)
         if member is None:
             return False
@@ -169,7 +169,7 @@ class Dialling:
         return True
 
     def _open_beside(self, position: str) -> bool:
-        """Open the membership lane beside a chain lane that this side has dialled."""
+        """Open the membership lane beside a chain lane that this side dialled."""
         link = self._table.chain(position)
         if link is None or link.dialled is None or (position, MEMBERSHIP) in self._table.linked:
             return False

@@ -1,4 +1,4 @@
-"""Where positions are, as far as this node knows, and who has a copy of another's data."""
+"""The directory: where positions are, as far as this node knows, and who has copied whose data."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -6,7 +6,7 @@ from chainchat.chain.configuration import Address, Member
 from chainchat.config import NodeSettings
 
 COPIED = "has a copy of the data of "
-"""How an objection begins that is an alarm at both ends."""
+"""The beginning of an objection that is an alarm at both ends."""
 
 
 class Directory:
@@ -14,14 +14,14 @@ class Directory:
 
     Attributes:
         configured: where ``chain.ini`` has the other positions.
-        dialled: where each other position is dialled: newcomers where they say that they are.
-        announced: what the others said of themselves when they were last linked.
+        dialled: where to dial each other position; a newcomer, where it says it is.
+        announced: what each other node said of itself when it was last linked.
     """
 
     def __init__(
         self, me: str, nodes: Mapping[str, NodeSettings], member: Callable[[str], Member | None]
     ) -> None:
-        """Nobody is known but who is in ``chain.ini``.
+        """Know only the nodes of ``chain.ini``.
 
         Args:
             me: this node's position.
@@ -35,46 +35,43 @@ class Directory:
         self._member = member
 
     def meet(self, member: Member) -> None:
-        """Note what a node says of itself, be it in ``chain.ini`` or not."""
+        """Note what a node says of itself, whether ``chain.ini`` has it or not."""
         self.announced[member.position] = member
         self.dialled.setdefault(member.position, member.address)
 
     def forget(self, position: str) -> None:
-        """A position that nobody knows has nobody connected any more."""
+        """Forget an unknown position that has no connection left."""
         self.dialled.pop(position, None)
         self.announced.pop(position, None)
 
     def rightful(self, position: str) -> Address | None:
-        """Where a position should be; None if nobody knows.
-
-        That is where the configuration has it, or else ``chain.ini``.
-        """
+        """Where the configuration, or else ``chain.ini``, has a position; None if unknown."""
         member = self._member(position)
         return self.configured.get(position) if member is None else member.address
 
     def is_rightful(self, member: Member) -> bool:
-        """Whether ``member`` is where its position should be."""
+        """True if ``member`` is where its position should be."""
         return member.address == self.rightful(member.position)
 
     def places(self, position: str) -> set[Address]:
-        """Where a position may be.
+        """The addresses at which a refusal proves the death of a position.
 
-        This is the address of whoever was last linked as this position, and the one that the
-        configuration has: only there is a refusal a proof, but somebody else may have called since.
+        They are the address of the node last linked as this position, and that of the
+        configuration: the two differ if somebody else has claimed the position since.
         """
         known = self.announced.get(position), self._member(position)
         places = {member.address for member in known if member is not None}
         return places or {self.dialled[position]}
 
     def copied_from(self, member: Member, linked: Iterable[Member]) -> str:
-        """Why ``member`` must be a copy of another node's data; empty if it need not be.
+        """Why ``member`` must have a copy of another node's data; empty if it need not.
 
-        Two that have the same data are told apart by their places: a member's is the one that the
-        configuration has, or ``chain.ini``, by which an operator says that it has moved.
+        Places tell two nodes with the same data apart. A member belongs where the configuration has
+        it, or where ``chain.ini`` has it, by which an operator says that it has moved.
 
         Args:
-            member: who has just said who it is.
-            linked: who is linked.
+            member: has just said who it is.
+            linked: the linked nodes.
         """
         members = (self._member(position) for position in [*self.dialled, self._me])
         for other in (*members, *linked):
@@ -86,7 +83,7 @@ class Directory:
         return ""
 
     def _is_at_home(self, member: Member, other: Member) -> bool:
-        """Whether ``member`` is where its position should be, and ``other`` is not."""
+        """True if ``member`` is where its position should be, and ``other`` is not."""
         if member.position != other.position and not self.is_rightful(member):
             return False
         moved = member.address == self.configured.get(member.position)
@@ -99,5 +96,5 @@ def shown(address: Address) -> str:
 
 
 def _same_place(one: Member, other: Member) -> bool:
-    """Whether two lives are of one node, where it was."""
+    """True if both are lives of one node at one place."""
     return one.position == other.position and one.address == other.address

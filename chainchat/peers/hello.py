@@ -1,4 +1,4 @@
-"""The Hello: what two nodes say of themselves when one of them has connected."""
+"""The Hello: what two nodes say of themselves on a new connection."""
 
 from msgspec import Struct
 from twisted.protocols import amp
@@ -19,10 +19,10 @@ class Introduction(Struct, frozen=True):
         version: of the protocol between nodes.
         chain: the chain's name.
         founding: positions in founding order.
-        suspect_after: seconds; has to be the same everywhere.
+        suspect_after: seconds; the same everywhere.
         member: this life of the node.
-        refusal_is_death: whether a refused connection proves a death; the same everywhere.
-        held: what it holds at this moment.
+        refusal_is_death: True if a refused connection proves a death; the same everywhere.
+        held: the log of the node at this moment.
     """
 
     version: int
@@ -66,22 +66,21 @@ def _word(introduction: Introduction) -> str:
 
 
 class RefusedHelloError(Exception):
-    """The other node does not accept this one; says why."""
+    """Raised by a node that does not accept the other one; says why."""
 
 
 class DialsItselfError(Exception):
-    """The other node dials this one: that it was dialled is a hint to do so now."""
+    """Raised by a node that dials the other one itself; the connection is a hint to dial now."""
 
 
 class NotLinkedError(Exception):
-    """A lane was dialled beside a chain lane that is not there, or not any more."""
+    """Raised for a membership lane without its chain lane."""
 
 
 class Hello(amp.Command):
     """The first command on a connection, answered with the receiver's own introduction.
 
-    The answer on a chain lane has a key: who brings that, and nobody else, opens a membership lane
-    beside it.
+    The answer on a chain lane has a key: only with it can a membership lane be opened beside it.
     """
 
     arguments = [

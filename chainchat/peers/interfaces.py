@@ -8,7 +8,7 @@ from chainchat.node.interfaces import Clock
 
 
 class Reactor(Clock, Protocol):
-    """A part of the reactor: time, and connections."""
+    """The part of the reactor that the chain port uses: time, and connections."""
 
     def connectTCP(  # noqa: N802 - Twisted's name
         self,
@@ -18,36 +18,36 @@ class Reactor(Clock, Protocol):
         timeout: float = 30,
         bindAddress: tuple[str, int] | None = None,  # noqa: N803 - Twisted's name
     ) -> object:
-        """Connect; ``factory`` makes the protocol, and is told of a failure."""
+        """Connect; ``factory`` makes the protocol, and hears of a failure."""
 
 
 class Receiver(Protocol):
-    """What the links need of the node."""
+    """The node, as its links see it."""
 
     @property
     def held(self) -> Held:
-        """What this node holds, to be said on new connections."""
+        """What this node's log holds, to be said on new connections."""
 
     def linked(self, position: str, member: Member, its: Held) -> None:
-        """A new connection is there, whose other end says that it is ``member``, and holds that."""
+        """Note a link with ``member``, which says that it holds ``its``."""
 
     def unlinked(self, position: str) -> None:
-        """It ended."""
+        """Note that the link ended."""
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
-        """This side dialled, and ``member`` answered, which says that it is at ``position``."""
+        """Note that ``member`` answered where this side dialled ``position``."""
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """Nobody listens any more where the node at ``position`` is, or has been."""
+        """Note that nobody listens any more at an address where ``position`` is, or was."""
 
     def member(self, position: str) -> Member | None:
         """The member at ``position`` in the newest configuration."""
 
     def receive(self, sender: str, message: Message) -> None:
-        """A message came from ``sender``."""
+        """Take in a message from ``sender``."""
 
     def full(self, position: str, *, full: bool) -> None:
-        """Whether more stands unsent to ``position`` than should."""
+        """Note whether too much is unsent to ``position``."""
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same on the copy lane."""
+        """Note whether too much is unsent on the copy lane."""

@@ -1,8 +1,8 @@
-"""The lanes: connections of one pair of nodes, so that what is small never stands behind bulk.
+"""The lanes: several connections of one pair of nodes, so that nothing small stands behind bulk.
 
-What goes on one lane arrives in order; between two lanes there is none. Nothing relies on one:
-what is said about configurations names the configuration that it is about, and a message of the
-chain that is of another epoch is kept or dropped.
+Messages keep their order on one lane, and have none between two lanes. Nothing relies on one: a
+message about configurations names the configuration that it is about, and a message of the chain
+that is of another epoch is kept or dropped.
 """
 
 from chainchat.chain.messages import (
@@ -21,7 +21,7 @@ from chainchat.chain.messages import (
 )
 
 CHAIN, MEMBERSHIP, COPY, LOOK = "chain", "membership", "copy", "look"
-"""The lanes. On the last only the Hellos are said: who is dialled shows who it is."""
+"""The lanes. A LOOK carries only the Hellos: the dialled node shows who it is."""
 
 LANES = {lane.encode(): lane for lane in (CHAIN, MEMBERSHIP, COPY, LOOK)}
 """Every lane by its name on the wire."""
@@ -32,9 +32,9 @@ _LANES: dict[type[Message], str] = {
     **dict.fromkeys(_ABOUT_CONFIGURATIONS, MEMBERSHIP),
     **dict.fromkeys(_COPYING, COPY),
 }
-"""Of the messages that are not the chain's own."""
+"""By type, for messages that are not the chain's own."""
 
 
 def lane_of(message: Message) -> str:
-    """The lane that a message goes on."""
+    """The lane of a message."""
     return _LANES.get(type(message), CHAIN)

@@ -1,11 +1,10 @@
-"""One AMP connection with another node.
+"""A link: one AMP connection with another node.
 
-It begins with a Hello in both directions (the answer to one is the other). After that each message
-of ``chain.messages`` is an AMP command of its own name, with the one argument ``body`` and no
-answer.
+It begins with a Hello in each direction (one is the answer to the other). Every message of
+``chain.messages`` that follows is an AMP command of its own name, with the one argument ``body``
+and no answer.
 
-Twisted's ``BoxDispatcher`` asks and answers the Hellos. Boxes are read and written by
-``peers.boxes``.
+Twisted's ``BoxDispatcher`` asks and answers the Hellos; ``peers.boxes`` reads and writes boxes.
 """
 
 import math
@@ -42,19 +41,19 @@ from chainchat.peers.tunables import Tunables
 from chainchat.sockets import Outlet, Transport
 
 LONGEST_SHOWN = 32
-"""Letters of a name that a stranger has chosen, in the log."""
+"""Letters of a stranger's word in the log."""
 
 ALARM = "ALARM: "
-"""How a line begins that an operator has to see."""
+"""The beginning of a log line that an operator must see."""
 
 KEY_OCTETS = 16
-"""Of a link's key."""
+"""Length of a link's key."""
 
 log = Logger()
 
 
 class Owner(typing.Protocol):
-    """Who keeps the links, and decides which of them count.
+    """Keeps the links, and decides which of them count.
 
     Attributes:
         clock: the reactor.
@@ -69,32 +68,32 @@ class Owner(typing.Protocol):
         """What this node says of itself on a new connection."""
 
     def opened(self, link: "Link") -> None:
-        """A connection is there; whose, nobody knows yet."""
+        """Note a new connection, from whomever."""
 
     def objection(self, peer: Introduction) -> str:
-        """Why whoever says this of itself cannot be linked; empty if it can."""
+        """Why a node that introduces itself so cannot be linked; empty if it can."""
 
     def admit(self, link: "Link") -> Deferred[None]:
-        """Decide whether an incoming connection, which has said who it is, may be linked.
+        """Decide whether an incoming connection may be linked, now that it has said who it is.
 
         Returns:
             Fires if it may; fails with one of the errors of ``Hello`` if not.
         """
 
     def introduced(self, link: "Link") -> None:
-        """Both ends of a connection know each other."""
+        """Note that both ends of a connection know each other."""
 
     def deliver(self, link: "Link", message: Message) -> None:
-        """A message came."""
+        """Take in a message."""
 
     def filled(self, link: "Link", *, full: bool) -> None:
-        """More stands unsent than should, or nothing any more."""
+        """Note whether too much is unsent."""
 
     def lost(self, link: "Link") -> None:
-        """A connection ended."""
+        """Note that a connection ended."""
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
-        """Log what is wrong with whoever is at ``address``, unless ``kind`` was logged lately."""
+        """Log a complaint about ``address``, unless this ``kind`` was logged recently."""
 
 
 @implementer(amp.IBoxSender)
@@ -102,14 +101,14 @@ class Link(Protocol, amp.CommandLocator):
     """One connection with another node.
 
     Attributes:
-        dialled: the position that this side has dialled, None if the other side did.
-        place: the address that it has dialled.
-        lane: one of ``lanes``; empty until the side that has dialled says it.
-        key: what a chain lane and the membership lane beside it have in common.
-        peer: what the other end says of itself, None before its Hello.
-        heard: when something came last, monotonic seconds.
-        refused: whether one side has refused the other in words.
-        displaces: the link whose place this one is to take.
+        dialled: the position that this side dialled; None if the other side dialled.
+        place: the address that this side dialled.
+        lane: one of ``lanes``; empty until the dialling side says which.
+        key: shared by a chain lane and the membership lane beside it.
+        peer: what the other end says of itself; None before its Hello.
+        heard: when something last came, monotonic seconds.
+        refused: True if one side has refused the other in words.
+        displaces: the link that this one replaces.
     """
 
     transport: Transport  # type: ignore[assignment]
@@ -130,12 +129,12 @@ class Link(Protocol, amp.CommandLocator):
         self._boxes = BoxReader()
         self._commands = amp.BoxDispatcher(self)
         self._asked: bytes | None = None
-        """The tag of the Hello that the other side is still to answer."""
+        """The tag of this side's Hello until it is answered."""
         self._deadline: Timer | None = None
 
     @property
     def member(self) -> Member:
-        """The life at the other end; there is one after its Hello."""
+        """The life at the other end, after its Hello."""
         assert self.peer is not None
         return self.peer.member
 
@@ -154,7 +153,7 @@ class Link(Protocol, amp.CommandLocator):
         self.transport.setTcpNoDelay(True)
         me, tunables = self._owner.introduction, self._owner.tunables
         _limit_silence(self.transport.getHandle(), me.suspect_after, tunables.silent_suspicions)
-        # Who is dialled may have to see first whether an older connection is alive.
+        # The dialled side may first have to see whether an older connection is alive.
         seconds = tunables.hello + (me.suspect_after if self.dialled else 0)
         self._deadline = self._owner.clock.callLater(seconds, self.close)
         if self.dialled is not None:
@@ -164,7 +163,7 @@ class Link(Protocol, amp.CommandLocator):
             greeting.addCallbacks(self._answered, self._refused)
 
     def close(self) -> None:
-        """End it at once: nobody is introduced on it, and nothing heard, any more."""
+        """End the connection at once: nothing more is heard on it."""
         self._open = False
         self.transport.abortConnection()
 
@@ -206,7 +205,7 @@ class Link(Protocol, amp.CommandLocator):
     def hello(
         self, identity: bytes, lane: bytes, key: bytes | None = None
     ) -> Deferred[dict[str, bytes]]:
-        """The other side has dialled and says who it is."""
+        """Answer the Hello of the side that dialled."""
         self.lane = LANES.get(lane, CHAIN)
         self.key = secrets.token_bytes(KEY_OCTETS) if self.lane == CHAIN else key or b""
         try:
@@ -222,7 +221,7 @@ class Link(Protocol, amp.CommandLocator):
         if self.lane == LOOK:
             self._owner.clock.callLater(0, self._close_behind_the_answer)
             return answer
-        # The answer has to be sent before anything else is.
+        # The answer must be sent before anything else.
         self._owner.clock.callLater(0, self._introduce)
         return {**answer, "key": self.key}
 
@@ -238,7 +237,7 @@ class Link(Protocol, amp.CommandLocator):
 
     def _turn_away(self, objection: str) -> None:
         self.refused = True
-        kind = re.split(r"['\d]", objection)[0]  # without what the other side has chosen
+        kind = re.split(r"['\d]", objection)[0]  # without the stranger's own words
         what = f"refused: it {objection}"
         self._owner.complain(self.address, what, f"refused: {kind}", alarm=COPIED in objection)
 
@@ -247,7 +246,7 @@ class Link(Protocol, amp.CommandLocator):
             self._owner.introduced(self)
 
     def _check(self, introduction: bytes) -> None:
-        """Raises RefusedHelloError if the two do not belong together."""
+        """Raises RefusedHelloError if the two nodes do not belong together."""
         try:
             peer = msgpack.decode(introduction, type=Introduction)
         except UNDECODABLE:
@@ -294,7 +293,7 @@ class Link(Protocol, amp.CommandLocator):
         self._owner.deliver(self, message)
 
     def _box_received(self, box: amp.AmpBox) -> None:
-        """Keep from the dispatcher what would make it log a traceback."""
+        """Keep boxes from the dispatcher for which it would log a traceback."""
         name = box.get(amp.COMMAND, b"").decode("ascii", "replace")
         if name in KINDS:
             self._frame_received(name, box.get(BODY, b""))
@@ -311,7 +310,7 @@ class Link(Protocol, amp.CommandLocator):
         )
 
     def _is_answer(self, box: amp.AmpBox) -> bool:
-        """Whether it answers this side's Hello, with all that the dispatcher takes for granted."""
+        """True for an answer to this side's Hello with all the keys that the dispatcher needs."""
         tag = box.get(amp.ANSWER, box.get(amp.ERROR))
         whole = amp.ANSWER in box or {amp.ERROR_CODE, amp.ERROR_DESCRIPTION} <= box.keys()
         if tag is None or tag != self._asked or not whole:
@@ -333,7 +332,7 @@ class Link(Protocol, amp.CommandLocator):
     # --- what no node says
 
     def distrust(self, reason: str) -> None:
-        """It has sent what can be read, and what no node sends: it is to try again rarely."""
+        """Close: the other end sent a readable message that no node sends. Dial it rarely."""
         self.refused = True
         alarm, text = reason.startswith(ALARM), reason.removeprefix(ALARM)
         self._stranger(f"sent what no node sends: {text}", "sent what cannot be", alarm=alarm)
@@ -352,9 +351,9 @@ class Link(Protocol, amp.CommandLocator):
 
 
 def _limit_silence(handle: socket.socket, suspect_after: float, suspicions: int) -> None:
-    """Let the system end a connection whose other end acknowledges nothing. Proves nothing.
+    """Let the system end a connection whose other end acknowledges nothing. This proves no death.
 
-    Where nothing is said for long, it asks: what is between the two may have forgotten them.
+    The system also asks after a long silence: something in between may have forgotten both ends.
     """
     options = {
         "TCP_USER_TIMEOUT": int(suspicions * suspect_after * 1_000),

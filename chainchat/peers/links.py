@@ -1,18 +1,17 @@
-"""The chain port: AMP connections with the other nodes.
+"""The links: AMP connections with the other nodes.
 
-There are up to three lanes for each pair of nodes, so that bulk never stands in front of a ping.
-The *chain* lane is kept open: of each pair, the node that is earlier in the founding order dials
-(newcomers before all), and goes on dialling whenever the link is lost. Beside each it opens the
-*membership* lane, for what is said about configurations, which ends with it; while there is none,
-that goes on the chain lane, too. The *copy* lane is opened by a node that copies another's log.
-``admission`` says which of those who connect are linked.
+Up to three lanes connect each pair of nodes, so that bulk never stands in front of a ping. The
+*chain* lane stays open: the earlier node in the founding order dials (a newcomer dials everybody),
+again and again when the link is lost. Beside it, the same node opens the *membership* lane for
+messages about configurations; without that lane, they go on the chain lane. A node opens the *copy*
+lane to copy another's log. ``admission`` says which incoming connections become links.
 
 *Whoever is linked is looked at*: this side dials the address that the other end says it has, and
-what answers there, in a Hello of its own, is told to the node. Only that is evidence of who is
-where (*source* in ``chain.membership``); what is said on a connection that came in is none.
+tells the node who answers there. Only this answer is evidence of who is where (*source* in
+``chain.membership``); what an incoming connection says is none.
 
-Who was refused in words tries again ever more rarely. Positions that nobody here knows are
-forgotten with their last connection.
+A node that was refused in words tries again ever more rarely. An unknown position is forgotten with
+its last connection.
 """
 
 from collections.abc import Iterable
@@ -41,7 +40,7 @@ log = Logger()
 
 
 class Links:
-    """All connections of one node with the others: its ``Network``, and their ``Owner``.
+    """The links of one node: its ``Network``, and their ``Owner``.
 
     Attributes:
         clock: the reactor.
@@ -55,7 +54,7 @@ class Links:
         nodes: dict[str, NodeSettings],
         tunables: Tunables = STANDARD,
     ) -> None:
-        """No life has begun.
+        """Begin without a life.
 
         Args:
             reactor: for time and connections.
@@ -83,7 +82,7 @@ class Links:
         return self._me if self._receiver is None else replace(self._me, held=self._receiver.held)
 
     def factory(self) -> LinkFactory:
-        """For the listening port."""
+        """The factory for the listening port."""
         return LinkFactory(self)
 
     def start(self, me: Introduction, receiver: Receiver, members: Iterable[Member] = ()) -> None:
@@ -91,7 +90,7 @@ class Links:
 
         Args:
             me: what this life says of itself.
-            receiver: is told of links and messages.
+            receiver: the node.
             members: of the configuration that this node knows.
         """
         self._me = me
@@ -136,13 +135,13 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
-        """Try the ports at which a position may be, except where it is linked."""
+        """Try the ports at which a position may be, except the one where it is linked."""
         if position in self._directory.dialled and self._receiver is not None:
             for host, port in sorted(self._unlinked_places(position)):
                 self._detector.watch(position, host, port)
 
     def _may_be_at(self, position: str, host: str, port: int) -> bool:
-        """Whether that port is to be tried again; the configuration may be another by now."""
+        """True if that port is still to be tried; the configuration may have changed."""
         return self._receiver is not None and (host, port) in self._unlinked_places(position)
 
     def _unlinked_places(self, position: str) -> set[tuple[str, int]]:
@@ -200,7 +199,7 @@ class Links:
         if link.dialled is None and link.lane == CHAIN:
             rival = self._table.chain(position)
             if rival not in (None, link.displaces):
-                return False  # somebody else was quicker
+                return False  # another claim was quicker
         return self._has_space_for(position)
 
     def _copy_lane_is_there(self, link: Link, receiver: Receiver) -> None:
@@ -230,7 +229,7 @@ class Links:
         self._watch(position)
 
     def _looked_at(self, link: Link) -> None:
-        """*source*: somebody has answered who was dialled."""
+        """*source*: tell the node who answered where this side dialled."""
         if self._receiver is None or link.dialled is None or link.place is None:
             return
         member, (host, port) = link.member, link.place
@@ -249,7 +248,7 @@ class Links:
         return self._member(position) is not None
 
     def _has_space_for(self, position: str) -> bool:
-        """Whether a position is known, or one of few that are not."""
+        """True for a known position, and for a few unknown ones."""
         if self._is_known(position):
             return True
         for other in [p for p in self._directory.dialled if p != position]:
@@ -258,7 +257,7 @@ class Links:
         return len(linked | {position}) <= self.tunables.most_newcomers
 
     def _forget_newcomer(self, position: str) -> None:
-        """Whom nobody here knows is forgotten with its last connection: it will dial again."""
+        """Forget an unknown position with its last connection; it will dial again."""
         if self._is_known(position) or any(position == p for p, _ in self._table.linked):
             return
         self._detector.ignore(position)
@@ -271,11 +270,11 @@ class Links:
     def deliver(self, link: Link, message: Message) -> None:
         """See ``Owner``.
 
-        What comes on a link that was replaced is dropped: its sender says it again.
+        A message on a replaced link is dropped: its sender says it again.
         """
         position = link.member.position
         if self._table.linked.get((position, link.lane)) is link and self._receiver is not None:
-            if link.lane == MEMBERSHIP:  # the pings are there: the chain lane may be quiet
+            if link.lane == MEMBERSHIP:  # the pings go here, and the chain lane may be quiet
                 self._table.linked[position, CHAIN].heard = link.heard
             self._receiver.receive(position, message)
 
@@ -318,7 +317,7 @@ class Links:
                 self._dialling.redial(position, self.tunables.first_redial)
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
-        """See ``Owner``. Each kind is logged once a minute for each host."""
+        """See ``Owner``. Logs each kind once a minute for each host."""
         host = address.rpartition(":")[0]
         if self._complaints.is_news(host, kind, self.clock.seconds()):
             log.warn(

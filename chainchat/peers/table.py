@@ -1,4 +1,4 @@
-"""The links of a node: which connection counts for each position and lane."""
+"""The table of links: which connection counts for each position and lane."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ from chainchat.peers.link import Link
 
 
 class Table:
-    """All connections with other nodes in one life of this one.
+    """All connections with other nodes in one life of this node.
 
     Attributes:
-        linked: those that count, by position and lane.
-        every: all, also those whose other end has not said who it is.
+        linked: the connections that count, by position and lane.
+        every: all connections, even those whose other end has not said who it is.
     """
 
     def __init__(self) -> None:
@@ -24,26 +24,26 @@ class Table:
         return self.linked.get((position, CHAIN))
 
     def member(self, position: str) -> Member | None:
-        """Who is linked as a position."""
+        """The node linked at a position."""
         link = self.chain(position)
         return None if link is None else link.member
 
     def members(self) -> Iterator[Member]:
-        """Yield everybody who is linked."""
+        """Yield all linked nodes."""
         for (_, lane), link in self.linked.items():
             if lane == CHAIN:
                 yield link.member
 
     def counts(self, link: Link) -> bool:
-        """Whether it is the link of its position on its lane."""
+        """True if this connection is the link of its position and lane."""
         return link.peer is not None and self.linked.get((link.member.position, link.lane)) is link
 
     def is_dialled(self, position: str, lane: str) -> bool:
-        """Whether there is a connection that this side has dialled, linked yet or not."""
+        """True if there is a connection that this side dialled, linked yet or not."""
         return any((link.dialled, link.lane) == (position, lane) for link in self.every)
 
     def is_beside(self, link: Link) -> bool:
-        """Whether a membership lane belongs to the chain lane that there is."""
+        """True if a membership lane belongs to the chain lane of its position."""
         chain = self.chain(link.member.position)
         if chain is None:
             return False
@@ -51,13 +51,13 @@ class Table:
         return its == known and bool(link.key) and chain.member == link.member
 
     def close(self, position: str, lane: str) -> None:
-        """Close a link; it does not count any more."""
+        """Close the link of a position and lane, and remove it."""
         link = self.linked.pop((position, lane), None)
         if link is not None:
             link.close()
 
     def close_all(self) -> None:
-        """Close every connection, and forget them at once."""
+        """Close and remove every connection."""
         ended, self.every = self.every, set()
         self.linked = {}
         for link in ended:

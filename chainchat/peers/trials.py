@@ -1,4 +1,4 @@
-"""Which of two connections is the living one, when both say that they are from one address."""
+"""Trials: which of two connections is alive, when both claim the same address."""
 
 from msgspec import Struct
 from twisted.internet.defer import Deferred
@@ -7,22 +7,21 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.link import Link
 
 LOOKS = 5
-"""How often a link is looked at during a trial.
+"""Looks at a link during a trial.
 
-One look would not do after a pause of this node: what waits in the socket is read only after the
-first timer.
+One look is not enough after a pause of this node: the first timer runs before the sockets are read.
 """
 
 
 class Trial(Struct, eq=False):
-    """A connection that claims what another one holds.
+    """A connection that claims the place of another one.
 
     Attributes:
         claimant: the newer connection.
         holder: the older one.
         since: when the claim came, monotonic seconds.
         pause: seconds between two looks.
-        decided: fires with True if the claimant takes the place of the holder, else with False.
+        decided: fires with True if the claimant wins, else with False.
         looks: how many are left.
         timer: the next look.
     """
@@ -37,7 +36,7 @@ class Trial(Struct, eq=False):
 
 
 class Trials:
-    """The trials that are on."""
+    """The trials under way."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -48,21 +47,21 @@ class Trials:
         return len(self._trials)
 
     def begin(self, claimant: Link, holder: Link, seconds: float) -> Deferred[bool]:
-        """See for so many seconds whether anything comes from the holder of a link."""
+        """Look for this many seconds whether anything comes from the holder."""
         trial = Trial(claimant, holder, self._clock.seconds(), seconds / LOOKS, Deferred())
         self._trials[claimant] = trial
         self._look_later(trial)
         return trial.decided
 
     def lost(self, link: Link) -> None:
-        """A connection ended: it claims nothing any more, and holds nothing back."""
+        """Note that a connection ended: drop its claim, and let claims against it win."""
         self._end(link)
         for trial in [trial for trial in self._trials.values() if trial.holder is link]:
             self._end(trial.claimant)
             trial.decided.callback(True)
 
     def stop(self) -> None:
-        """End all trials; none of them is decided."""
+        """End all trials without a decision."""
         for claimant in list(self._trials):
             self._end(claimant)
 

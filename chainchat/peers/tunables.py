@@ -1,25 +1,25 @@
-"""What the chain port can be tuned by: pauses, patience and bounds."""
+"""What can be tuned at the chain port: pauses, patience and bounds."""
 
 from msgspec import Struct
 
 
 class Tunables(Struct, frozen=True, kw_only=True):
-    """Seconds, but where it says otherwise.
+    """Values in seconds, unless another unit is given.
 
     Attributes:
         hello: for a new connection to say who it is.
         connect: for an attempt to connect: long enough for one packet to be lost.
         first_redial: before a node is dialled again, the first time.
         last_redial: the same, at most.
-        first_rare: before a node is dialled again that has refused this one in words, or that
-            dials this one itself.
+        first_rare: before dialling a node again that has refused this one in words, or that dials
+            this one itself.
         last_rare: the same, at most.
         last_look: before the address of a linked position is dialled again, at most; the first
-            time it is ``first_redial``.
-        trial: of ``suspect_after``: for how long a link may be silent while another claims its
+            time after ``first_redial``.
+        trial: fraction of ``suspect_after`` for which a link may be silent while another claims its
             place. Its other end pings ten times in ``suspect_after``.
-        silent_suspicions: times ``suspect_after`` after which a connection that acknowledges
-            nothing is made anew. TCP tries ever more seldom on an old one, and would notice late
+        silent_suspicions: multiple of ``suspect_after`` after which a connection that acknowledges
+            nothing is replaced. TCP retries ever more rarely on an old one, and would notice late
             that the network is back.
         most_strangers: incoming connections whose other end is not linked yet; with more, the
             oldest is closed.
@@ -40,4 +40,4 @@ class Tunables(Struct, frozen=True, kw_only=True):
 
 
 STANDARD = Tunables()
-"""What a node is tuned to."""
+"""The values of a node."""

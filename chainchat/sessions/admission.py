@@ -1,7 +1,7 @@
-"""Who may connect to the client port: so many in all, so many of one address, never the last file.
+"""Admission to the client port: bounds on all connections, on one address, and on open files.
 
-A common pot is taken by the greediest. So one address gets a share of the connections, and what a
-node needs itself, for its disk, its log and the other nodes, clients never get.
+The greediest empties a common pot. So each address gets a share of the connections, and clients
+never get the files that the node needs for its disk, its log and the other nodes.
 """
 
 from collections.abc import Callable
@@ -14,45 +14,45 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.config import Network
 
 ACCEPTS_PER_TURN = 4
-"""Connections that are accepted before the reactor goes on with what else there is."""
+"""Connections accepted before the reactor goes on with other work."""
 
 FORGIVING_SECONDS = 30.0
-"""After a start or a change of epoch, how long an address may have any number of connections.
+"""How long an address has no limit after a start or a change of epoch.
 
-Whoever was at a node that died comes here at once, and with them a whole office behind one address.
+The clients of a dead node come here at once, a whole office behind one address among them.
 """
 
 COMPLAINT_PAUSE = 60.0
-"""Seconds between two lines of the log about the same reason to refuse."""
+"""Seconds between two log lines about the same reason to refuse."""
 
 SITE_BITS = 64
-"""Bits of an IPv6 address that tell whose it is: the rest its owner chooses freely."""
+"""Bits of an IPv6 address that say whose it is; its owner chooses the rest."""
 
 OWN_FILES = 48
-"""What a node has open besides connections, and some to spare.
+"""Files that a node has open besides connections, and some to spare.
 
 Standard input and output, the log, the reactor's own, two ports, the lock, the database with its
 two companions, twice, the files that SQLite makes for a moment, and /proc.
 """
 
 FILES_PER_POSITION = 9
-"""To each other node, at worst: three lanes, an old one of each that is closing, a dial, a look, a
+"""Open files per other node at worst: three lanes, each with an old one closing; a dial, a look, a
 probe.
 """
 
 FILES_OF_THE_REFUSED = 2 * ACCEPTS_PER_TURN
-"""A connection that is refused is open until the next turn."""
+"""A refused connection stays open until the next turn."""
 
 log = Logger()
 
 
 def reserve(positions: int) -> int:
-    """How many open files a node of so many positions keeps from its clients."""
+    """Open files that a node keeps from its clients; ``positions``: nodes of the chain."""
     return OWN_FILES + FILES_PER_POSITION * positions + FILES_OF_THE_REFUSED
 
 
 class Limits(Struct, frozen=True):
-    """What there may be at one node.
+    """The limits of one node.
 
     Attributes:
         connections: of all clients.
@@ -71,18 +71,18 @@ class Admission:
     """Counts the clients of one node.
 
     Attributes:
-        limits: what there may be.
+        limits: the limits.
         admitted: how many clients there are.
-        refused: how many were refused since the start, by the reason.
+        refused: how many were refused since the start, by reason.
     """
 
     def __init__(
         self, limits: Limits, clock: Callable[[], float], epoch: Callable[[], int]
     ) -> None:
-        """Nobody is there.
+        """Begin without clients.
 
         Args:
-            limits: what there may be.
+            limits: the limits.
             clock: monotonic seconds.
             epoch: of the configuration that the node knows.
         """
@@ -94,12 +94,12 @@ class Admission:
         self._known_epoch = epoch()
         self._forgiving_until = clock() + FORGIVING_SECONDS
         self._of: dict[str, int] = {}
-        """How many connections each address has; none of those that are exempt."""
+        """Connections of each address that is not exempt."""
         self._complained: dict[Code, tuple[float, int]] = {}
-        """When a reason was last logged, and how many were refused for it until then."""
+        """By reason: when it was last logged, and how many were refused until then."""
 
     def admit(self, host: str) -> None:
-        """Let a connection from ``host`` in; ``leave`` has to follow when it ends.
+        """Admit a connection from ``host``; call ``leave`` when it ends.
 
         Raises:
             RefusedError: there are too many.
@@ -129,7 +129,7 @@ class Admission:
         self.admitted += 1
 
     def leave(self, host: str) -> None:
-        """A connection that was admitted is gone."""
+        """Note that an admitted connection ended."""
         self.admitted -= 1
         owner = self._owner(host)
         if owner is not None:
@@ -138,14 +138,14 @@ class Admission:
                 del self._of[owner]
 
     def notice_epoch(self) -> None:
-        """Be forgiving for a while, if the chain has changed since this was last looked at."""
+        """Lift the limit per address for a while, if the epoch has changed."""
         epoch = self._epoch()
         if epoch != self._known_epoch:
             self._known_epoch = epoch
             self._forgiving_until = self._clock() + FORGIVING_SECONDS
 
     def _owner(self, host: str) -> str | None:
-        """Whom a connection is counted for; None if its address is exempt, or is none."""
+        """The address or site that a connection counts for; None if exempt, or no IP address."""
         try:
             address = ip_address(host.partition("%")[0])
         except ValueError:
@@ -160,7 +160,7 @@ class Admission:
         return str(address)
 
     def _complain(self, code: Code, why: str, **values: object) -> None:
-        """Count a refusal; log it, once a minute for each reason."""
+        """Count a refusal; log each reason once a minute."""
         count = self.refused[code] = self.refused.get(code, 0) + 1
         now = self._clock()
         last, before = self._complained.get(code, (None, 0))

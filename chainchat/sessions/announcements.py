@@ -1,41 +1,24 @@
-"""Who came and who went, told to all others: at once after a quiet second, then once a second."""
+"""Announcements of who came and went: at once after a quiet second, then once a second."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
+from chainchat.sessions.interfaces import Attendee
 
 NOTICE_PAUSE = 1.0
 """Seconds between two announcements."""
 
 NAMED_AT_ONCE = 5
-"""How many are announced by name; more are counted."""
-
-
-class Hearer(Protocol):
-    """Somebody who may be told.
-
-    Attributes:
-        name: of the account.
-    """
-
-    name: str
-
-    @property
-    def takes_notices(self) -> bool:
-        """Whether to tell who comes and goes."""
-
-    def tell(self, code: str, text: str, **values: str) -> None:
-        """Write a notice."""
+"""Names in an announcement; more are counted."""
 
 
 class Announcements:
     """What is still to be announced, and to whom."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
-        """Nobody came or went.
+        """Begin with nothing to announce.
 
         Args:
             clock: the node's.
@@ -48,29 +31,29 @@ class Announcements:
         self._pause: Timer | None = None
         self._came: list[str] = []
         self._went: list[str] = []
-        self._hearers: deque[Hearer] = deque()
-        """Those who are still to be told of ``_came`` and ``_went``."""
+        self._hearers: deque[Attendee] = deque()
+        """Sessions that are still to be told of ``_came`` and ``_went``."""
 
     def joined(self, name: str) -> None:
-        """Somebody logged in."""
+        """Note that somebody logged in."""
         self._comings[name] = self._comings.get(name, 0) + 1
 
     def left(self, name: str) -> None:
-        """Somebody's session ended."""
+        """Note that somebody's session ended."""
         self._comings[name] = self._comings.get(name, 0) - 1
 
     def stop(self) -> None:
-        """No more of them."""
+        """Announce nothing more."""
         if self._pause is not None and self._pause.active():
             self._pause.cancel()
 
     @property
     def waiting(self) -> bool:
-        """Whether anybody is to be told now."""
+        """True if there is something to announce now."""
         return bool(self._hearers) or (bool(self._comings) and self._pause is None)
 
-    def tell(self, present: Iterable[Hearer], share: Slice) -> None:
-        """Tell some of those who are to be told, and begin with the next news when it is time."""
+    def tell(self, present: Iterable[Attendee], share: Slice) -> None:
+        """Tell some of the sessions; begin the next announcement when it is due."""
         if self.waiting and not self._hearers:
             self._begin(present)
         while self._hearers:
@@ -83,8 +66,8 @@ class Announcements:
         if self._hearers:
             self._wake()
 
-    def _begin(self, present: Iterable[Hearer]) -> None:
-        """Whoever went and came back since the last time, or came and went, did neither."""
+    def _begin(self, present: Iterable[Attendee]) -> None:
+        """Begin an announcement; leave out whoever came and went, or went and came back."""
         comings, self._comings = self._comings, {}
         self._came = [name for name, times in comings.items() if times > 0]
         self._went = [name for name, times in comings.items() if times < 0]
@@ -99,7 +82,7 @@ class Announcements:
 
 
 def _announcements(came: list[str], went: list[str], viewer: str) -> list[tuple[str, str, str]]:
-    """(code, text, name) of each line about others."""
+    """(code, text, name) of each line, without the viewer's own name."""
     return _about("joined", "has joined", came, viewer) + _about("left", "has left", went, viewer)
 
 

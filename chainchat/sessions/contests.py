@@ -1,7 +1,7 @@
-"""Logins that were refused because somebody holds the name, and wait to hear how alive that is.
+"""Refused logins that wait to hear whether the holder of their name is alive.
 
-The node at which the holder's session lives sees the refusal in the log, looks at the connection,
-and says in the log for how long it has been silent (``commands.Held``).
+The node of the holder's session sees the refusal in the log, looks at the connection, and says in
+the log how long it was silent (``commands.Held``).
 """
 
 from collections.abc import Callable
@@ -9,29 +9,29 @@ from collections.abc import Callable
 from chainchat.node.interfaces import Clock, Timer
 
 HELD_SECONDS = 0.5
-"""How long a refused login waits for that."""
+"""How long a refused login waits to hear."""
 
 Heard = Callable[[int | None], None]
-"""Takes the seconds for which a connection has been silent; None if nobody can tell."""
+"""Takes the seconds for which a connection was silent; None if unknown."""
 
 
 class Contests:
     """The refused logins of one node that wait."""
 
     def __init__(self, clock: Clock) -> None:
-        """Nobody waits."""
+        """Begin with nobody waiting."""
         self._clock = clock
         self._waiting: dict[str, list[Heard]] = {}
         self._timers: dict[str, Timer] = {}
 
     def ask(self, session: str, heard: Heard) -> None:
-        """``heard`` is called when the silence of ``session`` is known, or soon in any case."""
+        """Call ``heard`` when the silence of ``session`` is known, or without it soon."""
         self._waiting.setdefault(session, []).append(heard)
         if session not in self._timers:
             self._timers[session] = self._clock.callLater(HELD_SECONDS, self.told, session, None)
 
     def told(self, session: str, silent: int | None) -> None:
-        """The connection of ``session`` has been silent for so many seconds."""
+        """Tell those who wait how long the connection of ``session`` was silent."""
         timer = self._timers.pop(session, None)
         if timer is not None and timer.active():
             timer.cancel()
@@ -39,7 +39,7 @@ class Contests:
             heard(None if silent is None or silent < 0 else silent)
 
     def stop(self) -> None:
-        """Nobody is told any more."""
+        """Tell nobody any more."""
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()

@@ -1,4 +1,6 @@
-"""What clients are told in words: why something was refused, and what nobody has confirmed."""
+"""The words for clients: why something was refused, and what has no answer."""
+
+from collections.abc import Iterable
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import MAX_ACCOUNTS
@@ -6,41 +8,41 @@ from chainchat.chat.commands import AnyCommand
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
 
+LISTED = 20
+"""Unanswered requests that are listed when a connection closes; the rest are counted."""
+
 SILENT_SECONDS = 5
-"""A connection that has been heard since is not called silent."""
+"""A connection heard within this time is not called silent."""
 
 
 def explanation(code: Code, about: str) -> str:
-    """What a refusal of the chain or of its tail means, and what to do."""
+    """The meaning of a refusal by the chain or its tail, and what to do."""
     match code:
         case Code.NAME_IN_USE:
             return f"the name {about} is in use; log in with another, or try again later"
         case Code.TOO_MANY_ACCOUNTS:
             return (
-                f"no account {about} was made: there are {MAX_ACCOUNTS:,}, as many as can be; "
-                "log in with a name that has one, or try again when one is deleted"
+                f"account {about} was not made: there are {MAX_ACCOUNTS:,} already, the limit; "
+                "log in with an existing name, or try again later"
             )
         case Code.NO_SUCH_ACCOUNT:
-            return f"there is no account {about}; the list of accounts has the names"
+            return f"there is no account {about}; list the accounts to see the names"
         case Code.BAD_TOKEN:
             return f"this token does not resume {about}; log in"
         case Code.NUMBER_REUSED:
             return "this number was used for another message; nothing was sent"
         case Code.NUMBER_FORGOTTEN:
             return (
-                "this number is too old to be remembered: it may have been sent before, and is "
-                "not sent now; SINCE shows what was, LOGIN tells the next number"
+                "this number is too old to be remembered: nothing was sent now, but it may have "
+                "been sent before; SINCE shows what was sent, LOGIN tells the next number"
             )
         case Code.TAIL_LOST:
             return (
-                "the server that was searching is lost, and another is not asked; "
+                "the server that searched is lost, and no other was asked; "
                 "ask again, with a pattern that begins plainly, like: al"
             )
         case Code.PATTERN_TOO_COSTLY:
-            return (
-                "the search takes too long; "
-                "use a narrower pattern, one that begins plainly, like: al"
-            )
+            return "the search takes too long; use a pattern that begins plainly, like: al"
         case Code.BAD_PATTERN:
             return "this pattern is too much for the server that searches; use a shorter one"
         case _:
@@ -48,7 +50,7 @@ def explanation(code: Code, about: str) -> str:
 
 
 def name_held(name: str, silent: int | None) -> str:
-    """A name is taken; ``silent``: seconds of silence of its connection, None if nobody knows."""
+    """The refusal of a name; ``silent``: seconds of silence of its connection, None if unknown."""
     taken = f"the name {name} is in use"
     if silent is None:
         text = f"{taken}; if its machine is gone it is free in 10 s: try again then"
@@ -66,7 +68,7 @@ def name_held(name: str, silent: int | None) -> str:
 
 
 def described(command: AnyCommand) -> list[str]:
-    """What nobody has confirmed, for the one who asked for it."""
+    """Unconfirmed requests, in the words of the client."""
     match command:
         case commands.Say():
             return [f"said: {_addressed(saying)}" for saying in command.sayings]
@@ -75,6 +77,16 @@ def described(command: AnyCommand) -> list[str]:
         case commands.Login() | commands.Resume():
             return [f"done: the login as {command.name}"]
     return ["done"]
+
+
+def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str, str]]:
+    """(code, text) of the notices about requests that a closing connection leaves unanswered."""
+    notices = [("waiting", f"not confirmed, it may or may not have been {a}") for a in unconfirmed]
+    notices += [("undone", f"not done: {line}") for line in unheard]
+    more = len(notices) - LISTED
+    if more > 0:
+        notices[LISTED:] = [("undone", f"and {more} more, not confirmed or not done")]
+    return notices
 
 
 def _addressed(saying: commands.Saying) -> str:

@@ -1,7 +1,6 @@
-"""What one client has sent and nobody has heard yet: lines in order, some of which may overtake.
+"""The lines that a client has sent and its session has not heard, some of which may overtake.
 
-They are cut when it is their turn, and no more than have a turn: to read a socket costs next to
-nothing, whatever came.
+Lines are cut only when their turn comes, so reading a socket costs next to nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,21 +13,21 @@ from chainchat.chat.lines import TOO_LONG, Line, LineSplitter
 class InputQueue:
     """Lines that wait for their turn.
 
-    Nearly always there are none, on thousands of connections: then ``NOTHING`` is their place.
+    Most connections have none, most of the time: they share ``NOTHING``.
     """
 
     __slots__ = ("_lines", "_looked_at", "_octets", "_splitter", "_taken")
 
     def __init__(self, splitter: LineSplitter) -> None:
-        """What waits is what ``splitter`` has; more comes by it."""
+        """Wait for the lines of ``splitter``, which takes in more at any time."""
         self._splitter = splitter
         self._lines: list[Line] = []
         self._octets = 0
-        """How many there are in those that were cut and wait, with one for the ending of each."""
+        """Octets of the lines that were cut and wait, with one for each ending."""
         self._taken = 0
         """How many of ``_lines`` had their turn."""
         self._looked_at = 0
-        """How many of them had it, or were looked at and must not overtake."""
+        """How many of ``_lines`` had their turn, or must not overtake."""
 
     def __bool__(self) -> bool:
         return self._taken < len(self._lines) or bool(self._splitter.complete)
@@ -39,16 +38,16 @@ class InputQueue:
 
     @property
     def octets(self) -> int:
-        """How many wait, with endings."""
+        """Octets that wait, with line endings."""
         return self._octets + len(self._splitter.complete)
 
     def next(self, most: int) -> list[Line]:
-        """The lines whose turn it is: one, or more if they are there."""
+        """The next lines, at most this many; one at least, if there is one."""
         self._cut_to(self._taken + most)
         return self._lines[self._taken : self._taken + most]
 
     def _cut_to(self, end: int) -> None:
-        """Cut until so many lines are in ``_lines``, if there are as many."""
+        """Cut lines until ``_lines`` has this many, if there are as many."""
         if end > len(self._lines) and self._splitter.complete:
             self._cut_more(self._splitter.cut(end - len(self._lines)))
 
@@ -57,7 +56,7 @@ class InputQueue:
         self._octets += _octets(lines)
 
     def take(self, count: int) -> None:
-        """Take out so many of those that ``next`` gave last."""
+        """Remove the first lines that ``next`` returned."""
         self._octets -= _octets(self._lines[self._taken : self._taken + count])
         self._taken += count
         self._looked_at = max(self._looked_at, self._taken)
@@ -67,13 +66,13 @@ class InputQueue:
 
     @property
     def has_more_to_look_at(self) -> bool:
-        """Whether there are lines that may overtake, as far as is known."""
+        """True if there may be lines that may overtake."""
         return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
-        """Take out those that need not wait for their turn, of the next ``most`` lines.
+        """Remove those of the next ``most`` lines that may overtake.
 
-        However often that is asked, each line is looked at once, until ``look_again``.
+        Each line is looked at once, until ``look_again``.
         """
         overtaking: list[Line] = []
         waiting: list[Line] = []
@@ -87,12 +86,12 @@ class InputQueue:
         return overtaking
 
     def look_again(self) -> None:
-        """What may overtake is not what it was."""
+        """Look at all lines again, because other lines may overtake now."""
         self._looked_at = self._taken
 
 
 NOTHING: Final = InputQueue(LineSplitter(0))
-"""What waits on a connection where nothing does: one for all of them, and never added to."""
+"""Shared by all connections without waiting lines; never added to."""
 
 
 def _octets(lines: Iterable[Line]) -> int:

@@ -1,4 +1,8 @@
-"""What sessions need of the world, and what the parts of a session need of it: as interfaces."""
+"""The interfaces of a session, and what it needs of the world.
+
+A session is met in two ways: as the ``Client`` whose requests are carried out, and as the
+``Attendee`` that shares its node with other sessions.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -7,16 +11,17 @@ from msgspec import Struct
 
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import Mode
+from chainchat.chat.refusals import Code
 
 
 class ServerInfo(Struct, frozen=True):
-    """What every session of a node has in common.
+    """What all sessions of a node have in common.
 
     Attributes:
         chain: the chain's name.
-        max_line: octets of a client's line.
+        max_line: octets in a client's line, at most.
         addresses: ``host:port`` of every node for clients, by position.
-        new_token: makes a session's token.
+        new_token: makes the token of a session.
     """
 
     chain: str
@@ -25,69 +30,142 @@ class ServerInfo(Struct, frozen=True):
     new_token: Callable[[], str]
 
 
-class Client(Protocol):
-    """What the handler needs of the session whose requests it carries out.
+class Attendee(Protocol):
+    """The session, as everything sees it that belongs to all sessions of its node.
 
     Attributes:
         id: the session's id, empty before the login.
-        account: number of the account that it holds.
-        name: of the account.
+        account: number of its account.
+        name: the account's name.
         mode: the mode.
-        notices: whether it is told who comes and goes.
     """
 
     id: str
     account: int
     name: str
     mode: Mode
+
+    # --- its turns (``rounds``)
+
+    def hear(self) -> bool:
+        """Hear some lines. True if it could hear more at once."""
+
+    def go_on(self) -> bool:
+        """Do one piece of what can wait. True if it could do more at once."""
+
+    def rested(self) -> None:
+        """Note that the rest is over."""
+
+    def has_room(self) -> None:
+        """Queue for a turn: fewer requests are on their way."""
+
+    def flush(self) -> None:
+        """Write what was gathered, queue for lines that had to wait, close if due."""
+
+    # --- messages and notices (``delivery``, ``news``, ``announcements``)
+
+    def push(self, data: bytes, newest: int) -> None:
+        """Write messages to the connection; ``newest``: id of the newest among them."""
+
+    def lacks_nothing(self) -> None:
+        """Note that no pushed message concerned this session."""
+
+    def fell_behind(self) -> None:
+        """Note that its delivery is no longer live, and has to read the log."""
+
+    @property
+    def takes_notices(self) -> bool:
+        """True if the client wants to see others come and go."""
+
+    def tell(self, code: str, text: str, **values: str) -> None:
+        """Write a notice."""
+
+    # --- what happens to it
+
+    def look(self) -> bool:
+        """Look how much the person has seen. True if they may see more."""
+
+    def contested(self) -> None:
+        """Find out whether the client is alive: somebody else wants to log in under its name."""
+
+    def ended(self, reason: str, by: str) -> None:
+        """Close: an entry of the log ended the session."""
+
+    def readiness_changed(self) -> None:
+        """Note that the node's readiness changed."""
+
+    # --- the end of the node
+
+    @property
+    def busy(self) -> bool:
+        """True if something that was read has no answer yet."""
+
+    def take_no_more(self) -> None:
+        """Read no more, because the node stops; answer what was read."""
+
+    def shut_down(self) -> None:
+        """Say goodbye and close, because the node stops."""
+
+    def dropped_out(self) -> None:
+        """Say goodbye and close, because the chain went on without this node."""
+
+
+class Client(Attendee, Protocol):
+    """The session, as its ``Hearing`` and its ``Handler`` see it.
+
+    Attributes:
+        notices: True if the client wants to see others come and go.
+        is_open: False when nothing can be written any more.
+        is_full: True while too much is unsent.
+    """
+
     notices: bool
+    is_open: bool
+    is_full: bool
 
     @property
     def seen(self) -> int:
-        """A person's read mark; 0 for a program, which moves its own."""
+        """The read mark of a person; 0 for a program, which moves its own."""
 
     def say(self, lines: Sequence[str]) -> None:
         """Write lines at the end of the turn."""
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
-        """The login was done: the session holds this account, delivery begins after a message."""
+        """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
 
     def close(self) -> None:
-        """Close the connection at the end of the turn, when everything is written."""
+        """Write everything at the end of the turn, then close the connection."""
+
+    def close_with(self, code: Code, text: str) -> None:
+        """Refuse the client, and close the connection."""
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
-        """Call it when it is the client's turn, and it has taken most of what was written."""
+        """Call ``go_on`` in a turn of this client when most of what was written is sent."""
 
 
 class Connection(Protocol):
-    """The bytes of one client."""
+    """The connection of one client, as its session sees it."""
 
     def write(self, data: bytes) -> None:
-        """Send it, when the client's machine takes it."""
+        """Send octets as fast as the client's machine takes them."""
 
     def close(self) -> None:
-        """Close when everything written was sent."""
+        """Close when everything is sent."""
 
     def hold(self, *, held: bool) -> None:
-        """Whether to leave what the client sends in its socket."""
+        """Stop reading the socket, or go on."""
 
     def expect(self, octets: int) -> None:
-        """Read at most so many octets at once, and let no more stand unsent."""
+        """Read at most this many octets at once; report the output full when more is unsent."""
 
     def silent(self) -> float | None:
-        """Seconds since the client's machine has acknowledged or sent anything.
-
-        None where the system cannot tell.
-        """
+        """Seconds since the client's machine acknowledged or sent anything; None if unknown."""
 
     def probe(self, *, probing: bool) -> None:
-        """Whether to find out within seconds, rather than minutes, that the machine is gone."""
+        """Notice a dead machine within seconds, or within minutes again."""
 
     def abort(self) -> None:
-        """Give the connection up."""
+        """Drop the connection."""
 
     def acknowledged(self) -> int | None:
-        """How many of the octets written the client's machine has acknowledged.
-
-        None where the system cannot tell.
-        """
+        """How many octets the client's machine has acknowledged; None if unknown."""

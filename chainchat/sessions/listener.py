@@ -23,31 +23,31 @@ from chainchat.sessions.session import Session
 from chainchat.sockets import Outlet
 
 LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
-"""Where these stand in Linux's ``struct tcp_info`` (linux/tcp.h, the last since 4.1).
+"""Offsets in Linux's ``struct tcp_info`` (linux/tcp.h, the last one since 4.1).
 
 ``tcpi_last_data_recv`` and ``tcpi_last_ack_recv`` in milliseconds, and ``tcpi_bytes_acked``.
 """
 
 MOST_COMMANDS = 512
-"""Telnet commands in one read of the socket: who sends more is no telnet, and costs too much."""
+"""Telnet commands in one read of the socket; no telnet sends more."""
 
 RECEIVE_OCTETS = 64 * 1024
-"""Octets of one client that the kernel keeps until they are read.
+"""Octets that the kernel keeps for one client until they are read.
 
-By itself it would keep megabytes, and stand still to put them together if they came one by one.
+By default it keeps megabytes, and stalls to join them if they came one by one.
 """
 
 SEND_OCTETS = 64 * 1024
-"""Octets to one client that the kernel keeps until they are acknowledged.
+"""Octets that the kernel keeps for one client until they are acknowledged.
 
-By itself it would keep megabytes, and the answer to a line would stand behind all of them.
+By default it keeps megabytes, and the answer to a line would stand behind all of them.
 """
 
 DRAIN_SECONDS, DRAIN_OCTETS = 1.0, 256 * 1024
-"""For so long, and up to so much, what a client still sends is thrown away after the last word.
+"""How long, and how much, input is read and dropped after the last word to a client.
 
-A socket that is closed with octets unread is reset, and the client's machine may then throw away
-what it was sent: why it was refused, for example.
+Closing a socket with unread octets resets the connection, and the client's machine may then discard
+what it was sent, such as the reason of a refusal.
 """
 
 
@@ -146,7 +146,7 @@ class ClientProtocol(Protocol):
         self.transport.bufferSize = self._outlet.most = octets
 
     def acknowledged(self) -> int | None:
-        """See ``Connection``. Of a TCP socket, without TLS."""
+        """See ``Connection``. Known for a TCP socket without TLS."""
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
 
     def silent(self) -> float | None:
@@ -158,7 +158,7 @@ class ClientProtocol(Protocol):
         return min(acknowledged, sent) / 1_000
 
     def _told_by_the_kernel(self, form: str, offset: int) -> int | None:
-        """A number of Linux's ``struct tcp_info``; None where there is none."""
+        """A number of Linux's ``struct tcp_info``; None elsewhere."""
         try:
             info = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
             number: int = struct.unpack_from(form, info, offset)[0]
@@ -177,12 +177,12 @@ class ClientProtocol(Protocol):
 
 
 class KeepAlive(NamedTuple):
-    """How the kernel finds out that a client's machine is gone.
+    """How the kernel notices that a client's machine is gone.
 
     Attributes:
-        idle: seconds of silence before it asks.
-        interval: seconds between two questions.
-        probes: how many go unanswered before the connection is given up.
+        idle: seconds of silence before the first probe.
+        interval: seconds between two probes.
+        probes: unanswered probes that end the connection.
         unacknowledged: seconds for which octets may stand unacknowledged.
     """
 
@@ -193,14 +193,14 @@ class KeepAlive(NamedTuple):
 
 
 PATIENT = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=120)
-"""It is noticed after two minutes."""
+"""Notices within two minutes."""
 
 PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
-"""Somebody else wants the name. Who does not read, but acknowledges, keeps it."""
+"""Somebody else wants the name. A client that acknowledges keeps it, even if it reads nothing."""
 
 
 def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
-    """Let the kernel notice a client whose machine is gone; as far as this system can."""
+    """Set the keep-alive options that this system has."""
     options = {
         "TCP_KEEPIDLE": how.idle,
         "TCP_KEEPINTVL": how.interval,
@@ -214,7 +214,7 @@ def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
 
 
 class RefusedProtocol(Protocol):
-    """One that is refused: it is told why and closed, whether it reads that or not."""
+    """A refused connection: told why, and closed."""
 
     transport: Any
 
@@ -231,7 +231,7 @@ class ClientFactory(Factory):
     """Makes a protocol for every connection.
 
     Attributes:
-        admission: says which of them may stay.
+        admission: decides which connections may stay.
         clock: the reactor.
     """
 
@@ -262,8 +262,8 @@ class ClientFactory(Factory):
 class ClientPort(Port):
     """A listening port that accepts connections in a share of the node's time.
 
-    That is some hundred in a second at least; who comes meanwhile waits in the kernel's queue.
-    Twisted's own accepts in each turn all that are there, and twenty more in the next.
+    It accepts some hundreds a second at least; others wait in the kernel's queue. Twisted's own
+    port accepts all that are there in each turn.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -291,7 +291,7 @@ class ClientPort(Port):
 
     @property
     def numberAccepts(self) -> int:
-        """How many are accepted in the next turn."""
+        """How many connections the next turn accepts."""
         return ACCEPTS_PER_TURN
 
     @numberAccepts.setter

@@ -1,9 +1,9 @@
-"""The newest messages, on their way to every session that has all before them.
+"""The newest messages, on their way to every session that has the earlier ones.
 
-Each turn's messages make one issue. A delivery that is *live* is pushed each issue that concerns
-it, in order; those that look alike share one rendering. Pushing goes on in slices, so a broadcast
-to thousands holds up nobody: who is served later is pushed more at once. Whoever falls too far
-behind reads on from the log, as every delivery does that is not live.
+The messages of a turn make one *issue*. Each live delivery is pushed every issue that concerns it,
+in order; deliveries that look alike share one rendering. Pushing goes on in slices, so a broadcast
+to thousands holds up nobody; a session served later is pushed more at once. One that falls too far
+behind is no longer live, and reads on from the log.
 """
 
 from collections import deque
@@ -18,14 +18,14 @@ from chainchat.node.budget import Slice
 from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
 
 KEPT_OCTETS = 256 * 1024
-"""Octets of messages that are kept for those who lack them; who lacks more reads the log."""
+"""Octets of messages kept for pushing; a session that lacks more reads the log."""
 
 MESSAGE_OVERHEAD = 64
 """Octets of a message besides its text."""
 
 
 PUSHES_AT_ONCE = 8
-"""Pushes of what is rendered already after which the clock is looked at."""
+"""Pushes of ready renderings between two looks at the clock."""
 
 
 class Issue(Struct):
@@ -33,14 +33,14 @@ class Issue(Struct):
 
     Attributes:
         number: counts issues.
-        broadcasts: what was said to everybody.
-        private: what was said to one, by account.
-        unlike: accounts that are not pushed what nearly all others are: those that said something
-            to everybody, or were told something in private.
-        octets: of all of it.
-        rendered: what those others are pushed with it, by what makes deliveries look alike:
-            octets, day, id of the newest.
-        lines: the broadcasts, by the mode that says them to everybody in the same words.
+        broadcasts: messages to everybody.
+        private: messages to one account, by account.
+        unlike: accounts that are not pushed what nearly all others are: the senders of broadcasts
+            and the recipients of private messages.
+        octets: size of all messages.
+        rendered: ready renderings (octets, day, id of the newest), by what makes deliveries look
+            alike.
+        lines: the broadcasts, by mode, for modes that say them in the same words to everybody.
     """
 
     number: int
@@ -53,11 +53,11 @@ class Issue(Struct):
 
     @property
     def _days(self) -> set[int]:
-        """Of the broadcasts, which are in the order of time."""
+        """UTC days of the first and last broadcast, which are in order of time."""
         return {one.time // DAY for one in (*self.broadcasts[:1], *self.broadcasts[-1:])}
 
     def lines_for(self, delivery: Delivery) -> list[str] | None:
-        """What to push, if it is what others are pushed but for what the recipient has said."""
+        """Ready lines, without the recipient's own; None if a rendering of its own is needed."""
         mode, account = delivery.recipient.mode, delivery.recipient.account
         if not mode.same_to_all or account in self.private or self._days - {delivery.day}:
             return None
@@ -80,54 +80,54 @@ class Issue(Struct):
 
 
 class News:
-    """The issues that somebody still lacks."""
+    """The issues that some session still lacks."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        """No news; ``wake`` asks for a turn of the node."""
+        """Begin without news; ``wake`` asks for a turn of the node."""
         self._wake = wake
         self._said: list[Said] = []
-        """Of this turn."""
+        """Messages of this turn."""
         self._live: dict[int, Delivery] = {}
         """By account."""
         self._issues: deque[Issue] = deque()
         self._kept = 0
         self._number = 0
         self._lacks: dict[Delivery, int] = {}
-        """The first issue that each of them lacks."""
+        """The first issue that each delivery lacks."""
         self._queue: deque[Delivery] = deque()
         """The same deliveries, in the order in which they are served."""
 
     # --- who is live
 
     def now_live(self, delivery: Delivery) -> None:
-        """The delivery has everything up to the newest entry applied."""
+        """Note that a delivery has everything up to the newest entry applied."""
         delivery.live = True
         self._live[delivery.recipient.account] = delivery
 
     def no_more_live(self, delivery: Delivery) -> None:
-        """It is pushed nothing more: it reads on from the log, or is over."""
+        """Push nothing more: the delivery reads on from the log, or is over."""
         delivery.live = False
         self._lacks.pop(delivery, None)
         if self._live.get(delivery.recipient.account) is delivery:
             del self._live[delivery.recipient.account]
 
     def lacks(self, delivery: Delivery) -> bool:
-        """True while something is still to be pushed to it."""
+        """True while something is still to be pushed to the delivery."""
         return delivery in self._lacks
 
     # --- turns
 
     def add(self, said: Iterable[Said]) -> None:
-        """More was said, in the order of the log."""
+        """Add messages, in the order of the log."""
         self._said += said
 
     @property
     def waiting(self) -> bool:
-        """Whether anything is still to be pushed."""
+        """True if something is still to be pushed."""
         return bool(self._said or self._queue)
 
     def push(self, share: Slice) -> None:
-        """Push to some of those who lack something, and to all if there is time."""
+        """Push to as many deliveries as there is time for."""
         if self._said:
             self._issue()
         pushed = 0
@@ -146,7 +146,7 @@ class News:
             self._kept = 0
 
     def _issue(self) -> None:
-        """Make an issue of what was said in this turn, and note whom it concerns."""
+        """Make an issue of this turn's messages, and queue the deliveries that it concerns."""
         said, self._said = self._said, []
         if not self._live:
             return
@@ -171,7 +171,7 @@ class News:
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Keep no more than somebody who is served late should be pushed at once."""
+        """Drop the oldest issues beyond KEPT_OCTETS; who lacks them reads the log."""
         oldest = 0
         while self._kept > KEPT_OCTETS and len(self._issues) > 1:
             issue = self._issues.popleft()
@@ -183,10 +183,7 @@ class News:
                 delivery.recipient.fell_behind()
 
     def _push(self, delivery: Delivery, first: int) -> bool:
-        """Push what ``delivery`` lacks, from the issue ``first`` on. False if it was known already.
-
-        That is so nearly always, and costs least: others were pushed the same.
-        """
+        """Push the issues from ``first`` on. False if the rendering was ready, as it mostly is."""
         newest, recipient = self._issues[-1], delivery.recipient
         account = recipient.account
         if first == newest.number:
@@ -218,7 +215,7 @@ class News:
 def _rendered(
     delivery: Delivery, issues: Sequence[Issue], said: Sequence[Said]
 ) -> tuple[bytes, int]:
-    """What was said in these issues, as ``delivery`` is pushed it, and the day of the last."""
+    """The issues as octets for ``delivery``, and the day of the last message."""
     lines = [issue.lines_for(delivery) for issue in issues]
     if None in lines:
         return render(delivery, said)

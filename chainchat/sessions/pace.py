@@ -1,11 +1,11 @@
-"""The pace of one client: how much it may send at once, and how much a second in the long run.
+"""The pace of one client: how much it may send at once, and per second in the long run.
 
-Whoever sends more is not refused: the rest waits in the client's own socket. Everything that costs
-the node something is paid for in *units*: a line is one, so is a telnet command; octets and reads
-of the socket cost a fraction. A program's SENDs are free, because the answers that it has to wait
-for limit them.
+A client that sends more is not refused: the rest waits in its own socket. What costs the node
+something is paid for in *units*: a line is one, so is a telnet command; octets and reads of the
+socket cost a fraction. A program's SENDs are free, because the answers that it waits for limit
+them.
 
-A pace needs one number of each client: the time at which it will have paid for all it has sent
+A pace needs one number per client: the time at which it will have paid for all it has sent
 (the *generic cell rate algorithm*, a token bucket without tokens).
 """
 
@@ -14,13 +14,13 @@ from typing import Final
 from msgspec import Struct
 
 OCTETS_IN_UNIT = 16_384
-"""So many octets of a person cost as much as one line."""
+"""Octets of a person that cost as much as one line."""
 
 PROGRAM_OCTETS_IN_UNIT = 65_536
-"""The same for a program, whose many octets are SENDs."""
+"""The same for a program, most of whose octets are SENDs."""
 
 READ_UNITS = 0.2
-"""What a read of the socket costs, however little it brought."""
+"""The price of a read of the socket, however little it brought."""
 
 
 class Pace(Struct, frozen=True):
@@ -29,7 +29,7 @@ class Pace(Struct, frozen=True):
     Attributes:
         per_second: units in the long run.
         at_once: units after a pause.
-        octets: how many of them cost one unit.
+        octets: how many cost one unit.
     """
 
     per_second: float
@@ -37,11 +37,11 @@ class Pace(Struct, frozen=True):
     octets: int
 
     def pay(self, paid_until: float, now: float, units: float) -> float:
-        """When the client will have paid for all it has sent, with these units; in seconds."""
+        """When the client will have paid for everything, these units included; in seconds."""
         return max(paid_until, now) + units / self.per_second
 
     def wait(self, paid_until: float, now: float, units: float = 1) -> float:
-        """Seconds to wait before so many units may come; 0 if there is no need to."""
+        """Seconds until the client may send this many units."""
         return max(0.0, paid_until - now - (self.at_once - units) / self.per_second)
 
 

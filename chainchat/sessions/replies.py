@@ -1,23 +1,23 @@
-"""The order of replies: each request of a connection is answered in its turn, or overtakes."""
+"""The order of replies: each waits for the replies to earlier requests, or overtakes them."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from msgspec import Struct, field
 
 from chainchat.chat.commands import AnyCommand
+from chainchat.sessions.interfaces import Client
 
 
 class Reply(Struct, eq=False):
     """The place of one reply in the order.
 
     Attributes:
-        lines: what to answer, as far as it is known and not said yet.
-        complete: whether there is no more to come.
-        start: what to do when all earlier replies are complete; None if it was begun at once.
-        holds_later: whether later requests have to wait for it.
-        make: makes all of it from what the node itself knows, when it is the first.
-        command: what was submitted, while the chain has not confirmed it.
+        lines: known and not said yet.
+        complete: True if no more lines will come.
+        start: called when all earlier replies are complete; None if the request has begun.
+        holds_later: True if later requests wait for this reply.
+        make: makes the whole reply when its turn comes, if the node answers by itself.
+        command: the submitted command, until the chain confirms it.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -29,14 +29,7 @@ class Reply(Struct, eq=False):
 
 
 _NOTHING: list[Reply] = []
-"""What is owed on a connection that is idle: one for all of them, and never added to."""
-
-
-class Listener(Protocol):
-    """Whoever is replied to."""
-
-    def say(self, lines: Sequence[str]) -> None:
-        """Write lines."""
+"""Shared by all connections that are owed nothing; never added to."""
 
 
 class Replies:
@@ -44,8 +37,8 @@ class Replies:
 
     __slots__ = ("_client", "_owed")
 
-    def __init__(self, client: Listener) -> None:
-        """Nothing is owed to this client yet."""
+    def __init__(self, client: Client) -> None:
+        """Owe this client nothing yet."""
         self._client = client
         self._owed = _NOTHING
 
@@ -54,12 +47,12 @@ class Replies:
 
     @property
     def holding_later(self) -> bool:
-        """Whether the next request has to wait."""
+        """True if the next request has to wait."""
         return bool(self._owed) and self._owed[-1].holds_later
 
     @property
     def unconfirmed(self) -> list[AnyCommand]:
-        """What was submitted and is not confirmed yet, in order."""
+        """The submitted commands that are not confirmed yet, in order."""
         return [reply.command for reply in self._owed if reply.command is not None]
 
     def reserve(
@@ -69,7 +62,7 @@ class Replies:
         holds_later: bool = False,
         command: AnyCommand | None = None,
     ) -> Reply:
-        """The next place in the order; ``start`` is called when it is the first."""
+        """Take the next place in the order; ``start`` is called when it becomes the first."""
         assert not self.holding_later
         reply = Reply(start=start, holds_later=holds_later, command=command)
         self._owe(reply)
@@ -77,30 +70,30 @@ class Replies:
         return reply
 
     def add(self, reply: Reply, *lines: str) -> None:
-        """A part of a reply is known."""
+        """Add lines to a reply."""
         reply.lines += lines
         if reply is self._owed[0]:
             self._say_first()
 
     def complete(self, reply: Reply, *lines: str) -> None:
-        """The rest of a reply is known."""
+        """Add the last lines of a reply."""
         reply.complete = True
         reply.command = None
         self.add(reply, *lines)
 
     def answer(self, *lines: str) -> None:
-        """A whole reply is known, and has to wait only for the earlier ones."""
+        """Add a whole reply, behind the earlier ones."""
         self.complete(self.reserve(), *lines)
 
     def answer_from_here(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:
-        """A reply that the node makes by itself: in its turn, or before all that are owed."""
+        """Add a reply that the node makes by itself: in its turn, or before all others."""
         assert at_once or not self.holding_later
         reply = Reply(make=make)
         self._owe(reply, first=at_once)
         self._say_first()
 
     def overtake(self) -> None:
-        """Those that the node makes by itself wait no longer for the others."""
+        """Move the replies that the node makes by itself before all others."""
         made_here = [reply for reply in self._owed if reply.make is not None]
         others = [reply for reply in self._owed if reply.make is None]
         self._owed = made_here + others

@@ -1,8 +1,8 @@
-"""Carries out what one client asks for, and answers in the order in which it was asked.
+"""Carries out one client's requests, and answers them in order.
 
-What changes something goes through the chain, pipelined. What is read comes from the tail: it is
-asked when the earlier requests are answered, and later ones wait for the answer, so a client always
-reads what it has written. What the node knows by itself may be answered out of the order.
+Changes go through the chain, pipelined. The tail answers reads: a read starts when all earlier
+requests are answered, and later requests wait for it, so a client always reads what it has written.
+What the node knows by itself may be answered out of order.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
 
 SAID_AT_ONCE = 512
-"""Messages of one client in one command at most."""
+"""Messages of one client in one command, at most."""
 
 _EVERYBODY = TO_EVERYBODY, EVERYBODY
 
 SAYING_OVERHEAD = 72
-"""Octets of an encoded message at most besides its text: a name of 32, numbers, a checksum."""
+"""Octets of an encoded message besides its text, at most: a name of 32, numbers, a checksum."""
 
 SAYINGS_OCTETS = MAX_COMMAND - 256
-"""Octets of the messages in one command; leaves room for its other fields."""
+"""Octets of the messages in one command; leaves room for the other fields."""
 
 ALLOWED_BEFORE_LOGIN = (
     requests.Hello,
@@ -47,16 +47,16 @@ ALLOWED_BEFORE_LOGIN = (
 )
 
 ANSWERED_HERE = (requests.Chain, requests.Help, requests.Ping)
-"""What a node answers from what it knows itself, whatever the chain does."""
+"""Requests that the node answers by itself, whatever the chain does."""
 
 
 class Batch(Struct):
-    """What one client says in one piece, on its way into one command.
+    """Messages of one client on their way into one command.
 
     Attributes:
         tags: of the requests.
         sayings: the messages.
-        octets: at least as many as these have when they are encoded.
+        octets: their encoded size, at most.
     """
 
     tags: list[str] = field(default_factory=list)
@@ -68,12 +68,11 @@ class Handler:
     """Carries out the requests of one client.
 
     Attributes:
-        replies: those that are still owed. A login, a read, a deletion hold later requests.
-        on_their_way: how much was submitted and is not answered yet: messages, or one login or
-            deletion.
+        replies: the replies still owed. A login, a read or a deletion holds back later requests.
+        on_their_way: how many messages, logins and deletions were submitted and have no answer yet.
     """
 
-    __slots__ = (  # one of it for each client, of whom there can be thousands
+    __slots__ = (  # there can be thousands
         "_client",
         "_node",
         "_program",
@@ -95,10 +94,10 @@ class Handler:
         self._refused_send: int | None = None
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
-        """Begin a request; its reply is said in its turn, unless ``is_answered_at_once``.
+        """Begin a request. Its reply waits for the earlier ones, unless ``is_answered_at_once``.
 
         Raises:
-            RefusedError: it can be refused at once.
+            RefusedError: the node refuses the request itself.
         """
         mode = self._client.mode
         if not self._client.id and not isinstance(request, ALLOWED_BEFORE_LOGIN):
@@ -112,7 +111,7 @@ class Handler:
                 self._log_in(tag, request)
             case requests.Acknowledge():
                 reply, done = self.replies.reserve(), mode.done(tag, "")
-                self._sessions.acknowledge(
+                self._sessions.marks.acknowledge(
                     self._client.account, request.id, lambda: self.replies.complete(reply, done)
                 )
             case requests.Since():
@@ -138,11 +137,11 @@ class Handler:
                 self._log_out(tag, finished=request.finished)
 
     def refuse(self, tag: str, code: Code, text: str) -> None:
-        """Refuse what was asked, in its turn."""
+        """Refuse a request, behind the earlier replies."""
         self.replies.answer(self._client.mode.refused(tag, code, text))
 
     def unconfirmed(self) -> list[str]:
-        """What was asked for and nobody has confirmed yet, in order: ``said: …`` or ``done: …``."""
+        """Unconfirmed requests in order, like ``said: hello`` or ``done: /delete bob``."""
         return [what for command in self.replies.unconfirmed for what in described(command)]
 
     def _refused(self, tag: str, refused: Refused) -> str:
@@ -156,7 +155,7 @@ class Handler:
         *,
         holds_later: bool = False,
     ) -> None:
-        """Send a request through the chain; ``answer`` makes a line of each of its results."""
+        """Submit a command; ``answer`` turns its results into lines."""
         self._submit_with(
             command,
             lambda reply, results: self.replies.complete(reply, *answer(results)),
@@ -170,7 +169,7 @@ class Handler:
         *,
         holds_later: bool,
     ) -> None:
-        """The same; ``done`` completes the reply, now or later."""
+        """Submit a command; ``done`` completes the reply, now or later."""
         reply = self.replies.reserve(holds_later=holds_later, command=command)
         self.on_their_way += commands.span(command)
 
@@ -183,10 +182,10 @@ class Handler:
     # --- what needs nobody else
 
     def is_answered_at_once(self, request: requests.Request) -> bool:
-        """Whether a request does not wait for the earlier ones.
+        """True if a request does not wait for the earlier ones.
 
-        A mode that pipelines has tags to tell which reply is which. Others are answered in turn,
-        except while the chain cannot confirm: to see why is what they ask for.
+        In a mode that pipelines, tags say which reply is which. In another mode the request waits,
+        except while the chain cannot confirm: then the client asks to see why.
         """
         stuck = self._node.readiness.reason != ""
         return isinstance(request, ANSWERED_HERE) and (self._client.mode.pipelines or stuck)
@@ -252,14 +251,14 @@ class Handler:
         self._submit_with(command, done, holds_later=True)
 
     def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
-        """A name is taken; ``silent``: for how many seconds its connection is, if that is known."""
+        """The refusal of a name in use; ``silent``: seconds of its holder's silence, if known."""
         text = name_held(refused.about, silent)
         return self._client.mode.refused(tag, refused.code, text)
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
     ) -> str:
-        """The client holds the account now; delivery begins. Gives the reply."""
+        """Attach the session to its account, so that delivery begins. Returns the reply."""
         client = self._client
         account = self._node.state.account_of(client.id)
         assert account is not None
@@ -293,9 +292,9 @@ class Handler:
     # --- saying and deleting
 
     def send(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
-        """Say what came in one piece, by tag: it is submitted, logged and answered as a whole.
+        """Submit messages that came together, with their tags, in as few commands as possible.
 
-        But for what is refused here, and answered in its turn; and a command has a limit.
+        A message that the node refuses itself is left out and answered in its turn.
         """
         batch = Batch()
         low = self._node.readiness.low
@@ -324,7 +323,7 @@ class Handler:
         self._submit_batch(batch)
 
     def _addressee(self, name: str) -> tuple[int, str]:
-        """Account and name of the recipient ``name``, who is one account."""
+        """Account number and name of a recipient."""
         account = self._node.state.account_named(name)
         return (UNKNOWN, name) if account is None else (account.number, account.name)
 
@@ -343,7 +342,7 @@ class Handler:
         return self._refused(tag, result)
 
     def _check_number(self, number: int) -> None:
-        """A program's SENDs keep their order: after a 4xx, no later number before that one."""
+        """Keep a program's SENDs in order: after a 4xx, refuse later numbers before that one."""
         if self._refused_send is not None and number > self._refused_send:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"
@@ -351,7 +350,7 @@ class Handler:
         self._refused_send = None
 
     def _refuse_for_room(self, number: int, low: tuple[str, ...]) -> None:
-        """Disks that are nearly full take nothing new; a refused SEND consumes no number."""
+        """Refuse a message while disks are nearly full; a refused SEND consumes no number."""
         self._refused_send = number or None
         raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
 
@@ -380,7 +379,7 @@ class Handler:
     # --- reading
 
     def _ask(self, tag: str, query: Query) -> None:
-        """Ask the tail, page after page, no faster than the client takes the answer."""
+        """Ask the tail page after page, no faster than the client reads the answer."""
         mode = self._client.mode
         count = 0
 
@@ -412,5 +411,5 @@ def _counted(count: int, query: Query) -> str:
 
 
 def _hashed(text: str) -> bytes:
-    """SHA-256; empty for an empty text."""
+    """SHA-256, or nothing for an empty text."""
     return hashlib.sha256(text.encode()).digest() if text else b""

@@ -1,76 +1,43 @@
 """A session: one client's connection, from its greeting to its end.
 
-It hears lines and hands the requests in them to its ``Handler``, one after another, but for those
-that may overtake; it tells the client what it did not ask for: messages, through its ``Delivery``,
-and notices. All modes share all of it; what differs is asked of the mode (``chat.modes``).
+Its ``Hearing`` turns lines into requests, a ``Handler`` carries them out, and its ``Delivery``
+pushes messages to the client. All modes share this code; a session asks its mode (``chat.modes``)
+wherever modes differ.
 
-Whatever comes, from the socket, a timer or the log, is only noted. In a turn of the node, when it
-is this session's turn among all (see ``rounds``), it hears some lines or does one piece of what can
-wait; octets are written and the connection closed in ``flush``.
+An event from the socket, a timer or the log is only noted. The session works when its turn comes
+(see ``rounds``): ``hear`` carries out some lines, ``go_on`` does one piece of what can wait, and
+``flush`` writes octets and closes the connection.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
-from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
 from chainchat.chat.modes import FIRST
 from chainchat.chat.modes.mode import Mode, drawn
-from chainchat.chat.refusals import Code, RefusedError
-from chainchat.chat.requests import Say
+from chainchat.chat.refusals import Code
 from chainchat.node.interfaces import Clock, Timer
-from chainchat.sessions.delivery import Delivery, Reading
-from chainchat.sessions.input import NOTHING, InputQueue
+from chainchat.sessions.delivery import Delivery
+from chainchat.sessions.explanations import unanswered
+from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
-from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
-from chainchat.sessions.requests import SAID_AT_ONCE, Handler
+from chainchat.sessions.read_marks import Reading
 from chainchat.sessions.sessions import Sessions
 
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
-"""Octets that are read at once from the socket of a person, and of a program.
+"""Octets read at once from the socket of a person, and of a program.
 
-If more than that stands unsent to them, they are pushed nothing until it is sent.
+Nothing is pushed to a client while more than this is unsent.
 """
 
 LOGIN_SECONDS = 60.0
-"""How long a connection may go without a login."""
-
-WAITING_OCTETS = 16 * 1024
-"""How many octets of lines may wait for their turn before the rest is left in the socket."""
-
-NEWCOMER_OCTETS = 2 * 1024
-"""The same before the login."""
-
-HEARD_AT_ONCE = 16
-"""Lines that one client is heard before it is others' turn."""
-
-HEARD_OF_PERSON = 4
-"""The same of a person whose other lines have not waited yet: who types has one or two."""
-
-LOOKED_AT_ONCE = 64
-"""Waiting lines that are looked at in one turn, for those that may overtake."""
-
-MUCH_OCTETS = 2 * 1024
-"""Whose lines are more than this lets those go first who say less."""
-
-SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
-"""So many SENDs of a program cost as much as a line: they are carried out together."""
-
-REST_UNITS = 10
-"""Who has sent too much rests until it may send so many lines again."""
-
-UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
-"""Lines in a row that cannot be read before the connection is closed: later, before the login."""
+"""Time that a connection has for its login."""
 
 PROBE_SECONDS = 9.0
-"""How long a client's machine has to answer, when somebody else wants its name."""
-
-LISTED = 20
-"""Requests that are listed when the connection ends without an answer to them; more are counted."""
+"""Time for a client's machine to acknowledge a probe, when somebody else wants the name."""
 
 _NO_LINES: list[str] = []
-"""What is gathered for a client that is told nothing: one for all of them, and never added to."""
+"""Shared by all clients that have nothing to be written; never added to."""
 
 
 class Session:
@@ -78,43 +45,37 @@ class Session:
 
     Attributes:
         id: the session's id, empty before the login.
-        account: number of the account that it holds, 0 before the login.
-        name: of the account.
+        account: number of its account, 0 before the login.
+        name: the account's name.
         mode: the mode.
-        notices: whether it is told who comes and goes.
-        delivery: what it is pushed; None before the login, and for those who want nothing.
+        notices: True if the client wants to see others come and go.
+        is_open: False when nothing can be written any more.
+        is_full: True while too much is unsent.
+        delivery: pushes its messages; None before the login, and for clients that want no pushes.
     """
 
-    __slots__ = (  # one of it for each client, of whom there can be thousands
+    __slots__ = (  # there can be thousands
         "_clock",
         "_closing",
         "_connection",
         "_greeted",
-        "_handler",
-        "_input",
+        "_hearing",
         "_input_ended",
         "_login_timer",
         "_node",
-        "_open",
         "_out",
-        "_output_full",
-        "_paid_until",
         "_probing",
         "_reading",
-        "_resting",
-        "_says_much",
         "_server_info",
         "_sessions",
-        "_splitter",
-        "_taking",
-        "_told_slow",
         "_told_waiting",
-        "_unread",
         "_when_writable",
         "_written",
         "account",
         "delivery",
         "id",
+        "is_full",
+        "is_open",
         "mode",
         "name",
         "notices",
@@ -128,47 +89,36 @@ class Session:
         self.name = ""
         self.mode: Mode = FIRST
         self.notices = True
+        self.is_open = True
+        self.is_full = False
         self.delivery: Delivery | None = None
         self._sessions = sessions
         self._node = sessions.node
         self._connection = connection
         self._clock = clock
         self._server_info = server_info
-        self._handler = Handler(self, sessions, server_info)
-        self._splitter = LineSplitter(server_info.max_line)
-        self._input = NOTHING
+        self._hearing = Hearing(self, connection, sessions, clock, server_info)
         self._out = _NO_LINES
         self._written = 0
         self._reading: Reading | None = None
-        self._output_full = False
         self._when_writable: Callable[[], None] | None = None
-        self._taking = True
         self._input_ended = False
         self._closing = False
-        self._open = True
         self._greeted = False
         self._told_waiting = False
-        self._told_slow = False
         self._login_timer: Timer | None = None
-        self._paid_until = 0.0
-        """See ``pace``."""
-        self._resting = False
-        self._says_much = False
-        """Whether lines were left over when it was last heard."""
-        self._unread = 0
-        """How many lines in a row could not be read."""
         self._probing: Timer | None = None
 
     # --- the connection's events
 
     def opened(self) -> None:
-        """Somebody came, and is greeted when it is their turn."""
+        """Queue a new connection for its greeting."""
         self._sessions.connections[self] = None
         self._connection.expect(NEWCOMER_OCTETS)
         self._sessions.rounds.arrives(self)
 
     def _greet(self) -> None:
-        """Greet, or say why nobody is served here."""
+        """Greet the client, or say why this node serves nobody."""
         self._greeted = True
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
@@ -179,54 +129,44 @@ class Session:
         self.readiness_changed()
 
     def received(self, data: bytes, octets: int, commands: int) -> None:
-        """Take in what a read of the socket has brought.
+        """Take in what one read of the socket brought.
 
         Args:
-            data: what of it belongs to lines.
-            octets: how many came.
-            commands: how many telnet commands were in it.
+            data: the octets without telnet commands.
+            octets: how many octets came.
+            commands: how many telnet commands were among them.
         """
-        if not self._taking:
-            return
-        self._note_seen()
-        self._pay(READ_UNITS + octets / self._pace.octets + commands)
-        self._splitter.add(data)
-        if self._splitter.complete:
-            if self._input is NOTHING:
-                self._input = InputQueue(self._splitter)
-            self._has_lines()
-        self._hold()
+        if self._hearing.taking:
+            self._note_seen()
+            self._hearing.take_in(data, octets, commands)
 
     def sent_noise(self) -> None:
-        """What came is nothing that people or programs send."""
-        if self._taking:
+        """Close the connection: it sends what neither people nor programs send."""
+        if self._hearing.taking:
             text = "what you send is neither lines of text nor telnet: connect again, type /help"
-            self._close_with(Code.NOTHING_READ, text)
-            self._hold()
+            self.close_with(Code.NOTHING_READ, text)
+            self._hearing.hold()
 
     def input_ended(self) -> None:
-        """The client sends no more; it is answered what it asked, then the connection is closed."""
+        """Note that the client sends no more: answer what it asked, then close."""
         self._note_seen()
         self._input_ended = True
         self._sessions.unflushed(self)
 
     def output_full(self, *, full: bool) -> None:
-        """Whether more stands unsent than should.
-
-        Until it is sent, nothing is pushed and no request is taken.
-        """
-        self._output_full = full
+        """Note whether too much is unsent; until it is sent, push nothing and take no request."""
+        self.is_full = full
         if full and self.delivery is not None:
             self._sessions.news.no_more_live(self.delivery)
         if not full:
-            self._has_lines()
+            self._hearing.queue()
             if self.id:
                 self._sessions.rounds.waits(self)
-        self._hold()
+        self._hearing.hold()
 
     def lost(self) -> None:
-        """The connection is gone."""
-        self._open = False
+        """Note that the connection is gone."""
+        self.is_open = False
         self._deliver_no_more()
         self._sessions.connections.pop(self, None)
         self._sessions.leave(self)
@@ -237,11 +177,11 @@ class Session:
             self._sessions.submit(self.account, commands.End(self.id, self.seen))
 
     def _login_took_too_long(self) -> None:
-        if self.id:  # asked for, and the chain has not answered yet
+        if self.id:  # the chain has not answered the login yet
             self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
             return
         seconds = int(LOGIN_SECONDS)
-        self._close_with(Code.LOGIN_TIMEOUT, f"no login within {seconds} seconds")
+        self.close_with(Code.LOGIN_TIMEOUT, f"no login within {seconds} seconds")
 
     def _stop_login_timer(self) -> None:
         timer, self._login_timer = self._login_timer, None
@@ -259,15 +199,15 @@ class Session:
 
     @property
     def takes_notices(self) -> bool:
-        """See ``Attendant``. Who does not read is not told who comes and goes."""
-        return self.notices and not self._output_full
+        """See ``Attendee``. A client that does not read gets no notices."""
+        return self.notices and not self.is_full
 
     def tell(self, code: str, text: str, **values: str) -> None:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         self.say([self.mode.notice(code, text, **values)])
 
     def answer_telnet(self, answer: bytes) -> None:
-        """Answer the client's telnet negotiation; people do not see these octets."""
+        """Answer telnet negotiation, with octets that telnet does not show."""
         self._write(answer)
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
@@ -277,23 +217,23 @@ class Session:
         self._sessions.rounds.waits(self)
 
     def push(self, data: bytes, newest: int) -> None:
-        """See ``Recipient``: written behind the replies that came before."""
+        """See ``Attendee``. Earlier replies are written first."""
         if self._out:
             self._write_gathered()
         self._write(data)
         if self._reading is not None:
             self._reading.pushed(newest, self._written)
-            self._sessions.reads(self)
+            self._sessions.marks.watch(self)
         if self._input_ended:
             self._sessions.unflushed(self)
 
     def lacks_nothing(self) -> None:
-        """See ``Recipient``."""
+        """See ``Attendee``."""
         if self._input_ended:
             self._sessions.unflushed(self)
 
     def fell_behind(self) -> None:
-        """See ``Recipient``."""
+        """See ``Attendee``."""
         self._sessions.rounds.waits(self)
 
     def _write_gathered(self) -> None:
@@ -303,43 +243,30 @@ class Session:
             self._write(data)
 
     def _write(self, data: bytes) -> None:
-        if self._open:
+        if self.is_open:
             self._connection.write(data)
             self._written += len(data)
 
     # --- its turn
 
     def hear(self) -> bool:
-        """See ``rounds.Speaker``."""
-        if not self._open or self._resting:
-            return False
-        self._hear_lines()
-        if self._input and self._must_wait() and not self._output_full:
-            for line in self._input.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
-                self._pay(1)
-                self._hear(line)
-        self._says_much = bool(self._input)
-        if not self._says_much:
-            self._input = NOTHING
-        self._hold()
-        if not self._says_much or self._resting:
-            return False
-        if self._must_wait():
-            self._sessions.wait_for_room(self)
-            return self._input.has_more_to_look_at and not self._output_full
-        self._has_lines()
-        return False
+        """See ``Attendee``."""
+        return self._hearing.hear()
+
+    def rested(self) -> None:
+        """See ``Attendee``."""
+        self._hearing.rested()
 
     def go_on(self) -> bool:
-        """See ``rounds.Speaker``."""
-        if not self._open or self._closing:
+        """See ``Attendee``."""
+        if not self.is_open or self._closing:
             return False
         if not self._greeted:
             self._greet()
-            return bool(self._input)
-        if self._input:
-            self.hear()
-        if self._output_full or not self.id:
+            return bool(self._hearing)
+        if self._hearing:
+            self._hearing.hear()
+        if self.is_full or not self.id:
             return False
         if self._when_writable is not None:
             go_on, self._when_writable = self._when_writable, None
@@ -360,87 +287,33 @@ class Session:
         return False
 
     def flush(self) -> None:
-        """See ``Attendant``."""
-        if not self._open:
+        """See ``Attendee``."""
+        if not self.is_open:
             return
         self._write_gathered()
         if self._closing or self._finished():
-            self._open = False
+            self.is_open = False
             self._connection.close()
         else:
-            self._has_lines()
+            self._hearing.queue()
 
     def has_room(self) -> None:
-        """See ``Attendant``."""
-        self._has_lines()
-
-    def _has_lines(self) -> None:
-        """Wait for a turn, if there is anything to hear."""
-        if not self._input or self._resting:
-            return
-        rounds = self._sessions.rounds
-        if not self.id:
-            rounds.arrives(self)
-        elif not self._says_much and self._input.octets <= MUCH_OCTETS:
-            rounds.speaks(self)
-        elif self.mode.pipelines:
-            rounds.says_much(self)
-        else:
-            rounds.waits(self)
+        """See ``Attendee``."""
+        self._hearing.queue()
 
     def _finished(self) -> bool:
-        """Whether the client sends no more, and has everything."""
+        """True if the client sends no more and has everything."""
         if not self._input_ended or self.busy or not self._greeted:
             return False
         delivery = self.delivery
         return delivery is None or (delivery.live and not self._sessions.news.lacks(delivery))
-
-    # --- its pace
-
-    @property
-    def _pace(self) -> Pace:
-        if not self.id:
-            return NEWCOMER
-        return PROGRAM if self.mode.pipelines else PERSON
-
-    def _pay(self, units: float) -> None:
-        """Who has sent too much is heard later, and reads of the socket wait so long, too."""
-        pace, now = self._pace, self._clock.seconds()
-        self._paid_until = pace.pay(self._paid_until, now, units)
-        if not self._resting and pace.wait(self._paid_until, now):
-            self._rest(now)
-
-    def _rest(self, now: float) -> None:
-        self._resting = True
-        self._sessions.rounds.rests(self, self._pace.wait(self._paid_until, now, REST_UNITS))
-        if self.id and not self._told_slow:
-            self._told_slow = True
-            rate = f"{self._pace.per_second:.0f} lines a second"
-            self.tell("slowed", f"you send faster than {rate}: the rest is taken at that pace")
-
-    def rested(self) -> None:
-        """See ``rounds.Speaker``."""
-        self._resting = False
-        self._has_lines()
-        self._hold()
-
-    def _hold(self) -> None:
-        """Leave in the socket what cannot be heard now.
-
-        To find what may overtake it has to be read, though other lines wait.
-        """
-        if not self._open:
-            return
-        room = WAITING_OCTETS if self.id else NEWCOMER_OCTETS
-        full = self._output_full or self._resting or self._input.octets > room
-        self._connection.hold(held=full or not self._taking)
 
     # --- ends
 
     def close(self) -> None:
         """See ``Client``."""
         self._closing = True
-        self._take_no_lines()
+        self._hearing.stop()
         self._deliver_no_more()
         self._sessions.unflushed(self)
 
@@ -449,23 +322,20 @@ class Session:
         if delivery is not None:
             self._sessions.news.no_more_live(delivery)
 
-    def _close_with(self, code: Code, text: str) -> None:
+    def close_with(self, code: Code, text: str) -> None:
+        """See ``Client``."""
         self.say([self.mode.refused("-", code, text)])
         self.close()
 
-    def _take_no_lines(self) -> None:
-        self._taking = False
-        self._input = NOTHING
-
     def ended(self, reason: str, by: str) -> None:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         match reason:
             case "moved":
                 self.tell("moved", "this session goes on elsewhere")
             case "deleted" if by != self.name:
                 self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
             case "lost":
-                text = "the chain took this node for dead and ended the session; log in again"
+                text = "the chain took this node for dead and ended your session; log in again"
                 self.say([self.mode.refused("-", Code.SESSION_ENDED, text)])
             case _:
                 pass
@@ -473,59 +343,45 @@ class Session:
         self.close()
 
     def take_no_more(self) -> None:
-        """The node stops: what was read is answered, nothing more is read."""
+        """See ``Attendee``."""
         self._note_seen()
-        self._taking = False
-        self._hold()
+        self._hearing.take_no_more()
 
     @property
     def busy(self) -> bool:
-        """Whether something that was read is not answered yet."""
-        return bool(self._input or self._handler.replies)
+        """See ``Attendee``."""
+        return bool(self._hearing or self._hearing.handler.replies)
 
     def shut_down(self) -> None:
-        """The node stops."""
+        """See ``Attendee``."""
         self._say_goodbye("this node stops")
 
     def dropped_out(self) -> None:
-        """The chain went on without this node."""
+        """See ``Attendee``."""
         self._say_goodbye("the chain goes on without this node")
 
     def _say_goodbye(self, why: str) -> None:
-        """List what was asked for and has no answer, say where to go, and close."""
+        """List the requests without an answer, say where to go, and close."""
         if self._closing:
             return
-        unanswered = [
-            ("waiting", f"not confirmed, it may or may not have been {about}")
-            for about in self._handler.unconfirmed()
-        ]
-        unanswered += [("undone", f"not done: {text}") for text in self._unheard()]
-        for code, text in unanswered[:LISTED]:
+        unconfirmed = self._hearing.handler.unconfirmed()
+        for code, text in unanswered(unconfirmed, self._hearing.unheard()):
             self.tell(code, text)
-        if len(unanswered) > LISTED:
-            self.tell("undone", f"and {len(unanswered) - LISTED} more, not confirmed or not done")
         nodes = self._others()
         where = f"; go on at {' or '.join(nodes)}" if nodes else ""
         self.tell("closing", f"{why}{where}", nodes=",".join(nodes))
         self.close()
         self.flush()
 
-    def _unheard(self) -> Iterator[str]:
-        """The lines that have not had their turn, as far as they can be shown."""
-        for line in self._input:
-            with suppress(RefusedError):
-                if line is not TOO_LONG and (text := clean(line).strip()):
-                    yield text
-
     def _others(self) -> list[str]:
-        """The addresses of the other nodes, for clients."""
+        """The client addresses of the other nodes."""
         own = self._node.me.position
         return [a for position, a in self._server_info.addresses.items() if position != own]
 
     # --- the node's readiness
 
     def readiness_changed(self) -> None:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         readiness = self._node.readiness
         if self._closing or not self._greeted:
             return
@@ -537,122 +393,31 @@ class Session:
                 text += ". What you say is not confirmed yet."
             self._told_waiting = True
             self.tell("waiting", text, **{"for": ",".join(readiness.waiting_for)})
-            self._handler.replies.overtake()
-            if self._input:
-                self._input.look_again()
-                self._has_lines()
+            self._hearing.handler.replies.overtake()
+            self._hearing.look_again()
         elif self._told_waiting:
             self._told_waiting = False
             self.tell("serving", "the chain confirms again")
 
     def _turn_away(self, reason: str) -> None:
-        """Nobody is served here: show what ``/chain`` would, say why, name the others, close."""
+        """Refuse to serve: show the chain, say why, name the other nodes, close."""
         for line in drawn(self._node.view()):
             if line != reason:
                 self.tell("", line)
         elsewhere = "; try " + " or ".join(self._others()) if self._others() else ""
-        self._close_with(Code.NOT_SERVING, f"{reason}{elsewhere}")
+        self.close_with(Code.NOT_SERVING, f"{reason}{elsewhere}")
 
-    # --- requests, one after another
-
-    def _hear_lines(self) -> None:
-        """Carry out lines until one has to wait, or it is others' turn."""
-        heard = 0
-        most = HEARD_AT_ONCE if self.mode.pipelines or self._says_much else HEARD_OF_PERSON
-        said: list[tuple[str, Say]] = []
-        while heard < most and self._input and not self._held_up:
-            room = self._room_left
-            if room <= 0:
-                break
-            lines = self._input.next(min(SAID_AT_ONCE, room))
-            sends = self.mode.leading_messages(lines) if self.id else []
-            self._input.take(len(sends) or 1)
-            if sends:
-                self._handler.send(sends)
-                heard += 1 + len(sends) // SENDS_AS_LINE
-            else:
-                self._pay(1)
-                self._hear(lines[0], said)
-                heard += 1
-        self._say(said)
-
-    @property
-    def _room_left(self) -> int:
-        return self._node.room_for(self._handler.on_their_way)
-
-    @property
-    def _held_up(self) -> bool:
-        """Whether no line can be carried out before the client has read, or had its answer."""
-        return self._output_full or self._handler.replies.holding_later
-
-    def _must_wait(self) -> bool:
-        return self._held_up or self._room_left <= 0
-
-    def _may_overtake(self, line: Line) -> bool:
-        """Whether a line that comes before its turn is answered all the same."""
-        if line is TOO_LONG or not self.mode.may_be_answered_at_once(line):
-            return False
-        try:
-            _, request = self.mode.parse(clean(line), logged_in=bool(self.id))
-        except RefusedError:
-            return False
-        return self._handler.is_answered_at_once(request)
-
-    def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
-        """Carry out one line, or say why not.
-
-        ``said`` gathers what a person says in lines that follow each other: they are one command.
-        """
-        tag = ""
-        try:
-            if line is TOO_LONG:
-                most = self._server_info.max_line
-                raise RefusedError(Code.LINE_TOO_LONG, f"a line has at most {most} octets")
-            text = clean(line)
-            if not text or text.isspace():
-                return
-            if not self.id and is_http(text):
-                self._close_with(Code.HTTP, "this is a chat, not a web server: use telnet or nc")
-                return
-            tag, request = self.mode.parse(text, logged_in=bool(self.id))
-            self._unread = 0
-            if said is not None and self.id and isinstance(request, Say):
-                said.append((tag, request))
-            else:
-                self._say(said)
-                self._handler.carry_out(tag, request)
-        except RefusedError as refusal:
-            self._say(said)
-            self._unread += 1
-            if refusal.tag != "-":
-                tag = refusal.tag
-            elif not tag:
-                tag = self.mode.tag_of(line)
-            self._handler.refuse(tag, refusal.code, refusal.text)
-            self._close_if_nothing_is_read()
-
-    def _say(self, said: list[tuple[str, Say]] | None) -> None:
-        if said:
-            self._handler.send(said)
-            said.clear()
-
-    def _close_if_nothing_is_read(self) -> None:
-        """Who sends a flood of lines that mean nothing will not learn from more answers."""
-        if self._unread >= (UNREAD_AT_MOST if self.id else UNREAD_NEWCOMER):
-            text = f"none of the last {self._unread} lines could be read: connect again, type /help"
-            self._close_with(Code.NOTHING_READ, text)
-
-    # --- the account, and what is seen of its messages
+    # --- the account, and its read mark
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """See ``Client``."""
-        # The state's own string for each, not another of the same text: there can be thousands.
+        # The state's own strings, not copies: there can be thousands of sessions.
         self.account, self.name, self.id = account.number, account.name, account.session
         self._stop_login_timer()
-        if not self._open:
+        if not self.is_open:
             return
         self._sessions.enter(self)
-        self._paid_until = 0.0
+        self._hearing.forgive()
         self._connection.expect(PROGRAM_READ if self.mode.pipelines else PERSON_READ)
         self.notices = self.notices and not quiet
         if not self.mode.acknowledges:
@@ -671,24 +436,24 @@ class Session:
         if reading is None:
             return
         if reading.did_something(self._connection.acknowledged(), self._written):
-            self._sessions.seen(self.account, reading.seen)
+            self._sessions.marks.move(self.account, reading.seen)
 
     def look(self) -> bool:
-        """See ``Attendant``."""
+        """See ``Attendee``."""
         reading = self._reading
-        if reading is None or not self._open:
+        if reading is None or not self.is_open:
             return False
         now, silent = self._clock.seconds(), self._connection.silent()
         if silent is not None:
             acknowledged = self._connection.acknowledged()
             if reading.shows_signs_of_life(acknowledged, now - silent, now):
-                self._sessions.seen(self.account, reading.seen)
+                self._sessions.marks.move(self.account, reading.seen)
         return reading.may_have_seen_more
 
     # --- somebody else wants its name
 
     def contested(self) -> None:
-        """See ``Attendant``: say for how long it has been silent, and find out whether it lives."""
+        """See ``Attendee``: say how long this connection was silent, and probe it."""
         silent = self._connection.silent()
         seconds = -1 if silent is None else int(silent)
         self._node.submit(commands.Held(self.id, seconds))
@@ -697,7 +462,7 @@ class Session:
             self._probing = self._clock.callLater(PROBE_SECONDS, self._probed)
 
     def _probed(self) -> None:
-        """If nothing was acknowledged since, the machine is gone, and the name is free."""
+        """Free the name if the client's machine acknowledged nothing since the probe."""
         self._probing = None
         silent = self._connection.silent()
         if silent is not None and silent >= PROBE_SECONDS - 1:

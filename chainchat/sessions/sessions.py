@@ -1,140 +1,92 @@
-"""All sessions at this node, and what reaches them.
+"""All sessions of a node.
 
-A message costs its receivers one rendering per kind of session, not one each, and each socket one
-write per turn. A turn touches only whom it concerns.
+A message is rendered once per kind of session, not once per receiver, and each socket is written
+once per turn. A turn visits only the sessions that it concerns.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Protocol
 
 from chainchat.chat import commands
-from chainchat.chat.state import Event, Held, Joined, Left, Outcome, Result
+from chainchat.chat.state import Event, Held, Joined, Left, Outcome
 from chainchat.node.budget import HEAR_SECONDS, PATIENT_SECONDS, TELL_SECONDS, Slice
-from chainchat.node.interfaces import Clock, Timer
+from chainchat.node.interfaces import Clock
 from chainchat.node.node import Node
 from chainchat.node.pending import Replied
-from chainchat.sessions.announcements import Announcements, Hearer
+from chainchat.sessions.announcements import Announcements
 from chainchat.sessions.contests import Contests
-from chainchat.sessions.delivery import Delivery
+from chainchat.sessions.interfaces import Attendee
 from chainchat.sessions.news import News
-from chainchat.sessions.rounds import Rounds, Speaker
-
-MARKS_PAUSE = 1.0
-"""Seconds for which read marks are gathered into one entry."""
-
-MARKS_IN_ENTRY = 100
-"""Read marks in one entry of the log: at most 20 octets each, and each changes an account."""
-
-LOOK_PAUSE = 1.0
-"""Seconds between two looks at what people's machines have acknowledged."""
-
-
-class Attendant(Speaker, Hearer, Protocol):
-    """What ``Sessions`` needs of a session.
-
-    Attributes:
-        id: the session's id.
-        delivery: what it is pushed, None before its login and for those who want nothing.
-    """
-
-    id: str
-    delivery: Delivery | None
-
-    def ended(self, reason: str, by: str) -> None:
-        """The session was ended by an entry of the log."""
-
-    def contested(self) -> None:
-        """Somebody else wants to log in under its name."""
-
-    def look(self) -> bool:
-        """Look what a person has seen by now. True if there is more that may be seen."""
-
-    def flush(self) -> None:
-        """Write what was gathered, hear lines that had to wait, close if that is due."""
-
-    def has_room(self) -> None:
-        """Fewer requests are on their way, so it may be heard again."""
-
-    def readiness_changed(self) -> None:
-        """The node's readiness is not what it was."""
+from chainchat.sessions.read_marks import ReadMarks
+from chainchat.sessions.rounds import Rounds
 
 
 class Sessions:
-    """The sessions at one node; its ``Audience``.
+    """The sessions of one node; its ``Audience``.
 
-    A turn of the node calls it three times. In ``hear``, sessions carry out lines, and those who
-    lack messages read on from the log. Then entries are applied and answers come in: what happened
-    and what is to be said is only noted. In ``flush`` it is written: replies first, then the
-    turn's messages to every session that has all before them, then notices. Each is done in
-    slices; what is left over goes on in the next turn, in the same order for each session.
+    A turn of the node calls it three times. In ``hear``, sessions carry out lines, or read on from
+    the log. Then the node applies entries and answers come in, and ``happened`` notes what to say.
+    ``flush`` writes: replies first, then the turn's messages to all sessions that have the earlier
+    ones, then notices. Each step is done in slices; the next turn goes on with what is left, in the
+    same order for each session.
 
     Attributes:
         node: the node.
         connections: every connection, logged in or not, the oldest first.
         rounds: whose turn it is.
-        news: the newest messages, on their way to those who have all before them.
-        contests: logins that were refused since somebody holds the name.
+        news: the newest messages, on their way to the sessions that have the earlier ones.
+        contests: refused logins that wait to hear about the holder of their name.
+        marks: the read marks.
     """
 
     def __init__(self, node: Node, clock: Clock) -> None:
         self.node = node
-        self.connections: dict[Attendant, None] = {}
+        self.connections: dict[Attendee, None] = {}
         self.rounds = Rounds(clock, node.wake)
         self.news = News(node.wake)
-        self._clock = clock
-        self._sessions: dict[str, Attendant] = {}
+        self._sessions: dict[str, Attendee] = {}
         self._counter = 0
-        self._unflushed: OrderedDict[Attendant, None] = OrderedDict()
-        self._uninformed: deque[Attendant] = deque()
-        """Those who are still to be told of the node's readiness."""
-        self._without_room: dict[Attendant, None] = {}
-        """Those who wait until fewer requests are on their way."""
+        self._unflushed: OrderedDict[Attendee, None] = OrderedDict()
+        self._uninformed: deque[Attendee] = deque()
+        """Sessions that do not know the node's readiness yet."""
+        self._without_room: dict[Attendee, None] = {}
+        """Sessions that wait until fewer requests are on their way."""
         self._announcements = Announcements(clock, node.wake)
-        self._marks: dict[int, int] = {}
-        self._acknowledging: dict[int, list[Callable[[], None]]] = {}
-        """By account: what to do when the marks gathered are in place."""
-        self._marking: Timer | None = None
-        self._reading: dict[Attendant, None] = {}
-        """People who may have seen more than their read mark says."""
-        self._to_look_at: deque[Attendant] = deque()
-        self._looking: Timer | None = None
         self.contests = Contests(clock)
+        self.marks = ReadMarks(node, clock)
         node.audience = self
 
     # --- for sessions
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """How many sessions there are."""
         return len(self._sessions)
 
     def new_session(self) -> str:
-        """A session id that was never used before and never will be."""
+        """A session id that is unique for ever."""
         self._counter += 1
         return f"{self.node.me.origin}.{self._counter}"
 
-    def enter(self, attendant: Attendant) -> None:
-        """The session ``attendant.id`` lives on this connection."""
-        self._sessions[attendant.id] = attendant
+    def enter(self, session: Attendee) -> None:
+        """Note that the session ``session.id`` lives here."""
+        self._sessions[session.id] = session
 
-    def leave(self, attendant: Attendant) -> None:
-        """Its connection is over, or its session."""
-        self._sessions.pop(attendant.id, None)
-        self._reading.pop(attendant, None)
-        self._without_room.pop(attendant, None)
-        self.rounds.forget(attendant)
+    def leave(self, session: Attendee) -> None:
+        """Note that a connection or its session is over."""
+        self._sessions.pop(session.id, None)
+        self.marks.forget(session)
+        self._without_room.pop(session, None)
+        self.rounds.forget(session)
 
-    def unflushed(self, attendant: Attendant) -> None:
-        """The session has something to do in the next ``flush``."""
-        self._unflushed[attendant] = None
-        if not self.node.in_turn:  # else it is flushed at the end of this turn
+    def unflushed(self, session: Attendee) -> None:
+        """Flush the session in this turn, or in the next."""
+        self._unflushed[session] = None
+        if not self.node.in_turn:  # in a turn, the flush is still to come
             self.node.wake()
 
-    def wait_for_room(self, attendant: Attendant) -> None:
-        """The session has lines that must wait, since too many requests are on their way."""
-        self._without_room[attendant] = None
+    def wait_for_room(self, session: Attendee) -> None:
+        """Wake the session when fewer requests are on their way."""
+        self._without_room[session] = None
 
     def submit(
         self,
@@ -142,73 +94,17 @@ class Sessions:
         command: commands.AnyCommand,
         replied: Replied | None = None,
     ) -> None:
-        """Submit what the session of an account asks for, behind what it has acknowledged."""
-        if account in self._acknowledging:
-            self.send_marks()
+        """Submit a command of an account, behind the read mark that it has acknowledged."""
+        if account in self.marks.acknowledged:
+            self.marks.send()
         self.node.submit(command, replied)
 
-    # --- read marks
-
-    def seen(self, account: int, newest: int) -> None:
-        """Move an account's read mark up to ``newest``, within a second or so."""
-        self._gather_mark(account, newest, MARKS_PAUSE)
-
-    def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
-        """Move an account's read mark up to ``newest``, soon; ``done`` is called when it is."""
-        self._acknowledging.setdefault(account, []).append(done)
-        self._gather_mark(account, newest, 0.0)
-
-    def _gather_mark(self, account: int, newest: int, pause: float) -> None:
-        """Many marks make one entry."""
-        self._marks[account] = max(newest, self._marks.get(account, 0))
-        if self._marking is None:
-            self._marking = self._clock.callLater(pause, self.send_marks)
-        elif not pause:
-            self._marking.reset(0.0)
-
-    def send_marks(self) -> None:
-        """Put the gathered marks into the log."""
-        if self._marking is not None and self._marking.active():
-            self._marking.cancel()
-        self._marking = None
-        marks, self._marks = tuple(self._marks.items()), {}
-        acknowledging, self._acknowledging = self._acknowledging, {}
-        for start in range(0, len(marks), MARKS_IN_ENTRY):
-            part = marks[start : start + MARKS_IN_ENTRY]
-            done = [call for account, _ in part for call in acknowledging.get(account, ())]
-            self.node.submit(commands.Seen(part), partial(_call_all, done))
-
-    def reads(self, attendant: Attendant) -> None:
-        """A person was shown something: look now and then what of it was seen."""
-        self._reading[attendant] = None
-        if self._looking is None:
-            self._looking = self._clock.callLater(LOOK_PAUSE, self._look_again)
-
-    def _look_again(self) -> None:
-        self._looking = None
-        self._to_look_at.extend(self._reading)
-        self._reading = {}
-        self.node.wake()
-
-    def _look(self, share: Slice) -> None:
-        """Look at some of those who read."""
-        while self._to_look_at:
-            attendant = self._to_look_at.popleft()
-            if attendant in self.connections and attendant.look():
-                self.reads(attendant)
-            if not share.left():
-                break
-        if self._to_look_at:
-            self.node.wake()
-
     def stop(self) -> None:
-        """No more announcements and marks."""
+        """Stop all timers."""
         self.rounds.stop()
         self._announcements.stop()
         self.contests.stop()
-        for call in (self._marking, self._looking):
-            if call is not None and call.active():
-                call.cancel()
+        self.marks.stop()
 
     # --- the node's audience
 
@@ -235,19 +131,19 @@ class Sessions:
                 self._announcements.joined(event.name)
             case Left():
                 self._announcements.left(event.name)
-                attendant = self._sessions.pop(event.session, None)
-                if attendant is not None:
-                    attendant.ended(event.reason, event.by)
+                session = self._sessions.pop(event.session, None)
+                if session is not None:
+                    session.ended(event.reason, event.by)
             case Held(silent=None):
-                attendant = self._sessions.get(event.session)
-                if attendant is not None:
-                    attendant.contested()
+                session = self._sessions.get(event.session)
+                if session is not None:
+                    session.contested()
             case Held():
                 self.contests.told(event.session, event.silent)
 
     def flush(self) -> bool:
         """See ``Audience``."""
-        waiting = self._unflushed or self._uninformed or self._to_look_at
+        waiting = self._unflushed or self._uninformed or self.marks.due
         if not waiting and not self.news.waiting and not self._announcements.waiting:
             return False
         share = self.node.slice(TELL_SECONDS)
@@ -255,15 +151,15 @@ class Sessions:
         self.news.push(share)
         self._inform(share)
         self._announcements.tell(self._sessions.values(), share)
-        self._look(share)
+        self.marks.look(share)
         if self._unflushed:
             self.node.wake()
         return True
 
     def _flush(self, share: Slice) -> None:
         for _ in range(len(self._unflushed)):
-            attendant, _ = self._unflushed.popitem(last=False)
-            attendant.flush()
+            session, _ = self._unflushed.popitem(last=False)
+            session.flush()
             if not share.left():
                 break
 
@@ -274,9 +170,9 @@ class Sessions:
 
     def _inform(self, share: Slice) -> None:
         while self._uninformed:
-            attendant = self._uninformed.popleft()
-            if attendant in self.connections:
-                attendant.readiness_changed()
+            session = self._uninformed.popleft()
+            if session in self.connections:
+                session.readiness_changed()
             if not share.left():
                 break
         if self._uninformed:
@@ -285,10 +181,5 @@ class Sessions:
     def room_again(self) -> None:
         """See ``Audience``."""
         waiting, self._without_room = self._without_room, {}
-        for attendant in waiting:
-            attendant.has_room()
-
-
-def _call_all(functions: list[Callable[[], None]], _results: Sequence[Result]) -> None:
-    for function in functions:
-        function()
+        for session in waiting:
+            session.has_room()

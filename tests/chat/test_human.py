@@ -382,7 +382,7 @@ def test_help_about_an_unknown_verb_names_the_nearest():
 
 
 def understood(pieces, *, logged_in):
-    """What a connection's bytes come to: requests and refusals."""
+    """The requests and refusals that a connection's octets become."""
     telnet_filter, splitter, outcomes = TelnetFilter(), LineSplitter(64), []
     for piece in pieces:
         splitter.add(telnet_filter.feed(piece)[0])
@@ -392,7 +392,7 @@ def understood(pieces, *, logged_in):
                     line if line is TOO_LONG else parse(clean(line), logged_in=logged_in)
                 )
             except RefusedError as error:
-                # It may repeat what was typed, so it has to be as clean.
+                # A refusal may repeat what was typed, so it has to be as clean.
                 outcomes.append((error.code, clean(error.text.encode())))
     return outcomes
 

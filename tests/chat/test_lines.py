@@ -1,4 +1,4 @@
-"""Bytes become clean lines, wherever they are cut and whatever they are."""
+"""Octets become clean lines, wherever they are cut and whatever they are."""
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +9,7 @@ from chainchat.chat.refusals import Code, RefusedError
 
 deterministic = settings(derandomize=True, max_examples=150, deadline=None)
 
-# Bytes that are likely to meet: commands, endings, the parts of both, and a little text.
+# Octets that are likely to meet: commands, endings, the parts of both, and a little text.
 troublesome = st.lists(
     st.sampled_from(
         [b"\xff", b"\xf0", b"\xfa", b"\xfb", b"\xfc", b"\xfd", b"\xfe", b"\xf4", b"\x06"]
@@ -51,7 +51,7 @@ def octets(data):
 
 
 def octets_kept(step):
-    """What a step remembers of what it was given."""
+    """The octets that a step remembers."""
     values = [getattr(step, name) for name in step.__slots__]
     return sum(len(value) for value in values if isinstance(value, bytes | bytearray))
 

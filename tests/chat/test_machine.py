@@ -322,7 +322,7 @@ requests = st.one_of(
 
 
 def written(request_):
-    """How a client writes a request, without its tag."""
+    """A request as a client writes it, without its tag."""
     match request_:
         case Login(name, quiet):
             return f"LOGIN {name} quiet" if quiet else f"LOGIN {name}"
@@ -351,7 +351,7 @@ def test_what_a_client_writes_is_what_is_understood(tag, request_):
 
 
 def understood(pieces):
-    """What a connection's bytes come to: requests and refusals."""
+    """The requests and refusals that a connection's octets become."""
     telnet_filter, splitter, outcomes = TelnetFilter(), LineSplitter(64), []
     for piece in pieces:
         splitter.add(telnet_filter.feed(piece)[0])
@@ -359,7 +359,7 @@ def understood(pieces):
             try:
                 outcomes.append(line if line is TOO_LONG else parse(clean(line)))
             except RefusedError as error:
-                # The text may repeat what was typed, so it has to be as clean.
+                # A refusal may repeat what was typed, so it has to be as clean.
                 outcomes.append((error.code, error.tag, clean(error.text.encode())))
     return outcomes
 
@@ -391,7 +391,7 @@ def test_a_message_is_one_line_with_its_mark_and_no_control_whatever_is_said(tex
 
 
 def said_first(lines):
-    """What ``leading_messages`` gives, line by line."""
+    """The result of ``leading_messages``, line by line."""
     sends = []
     for line in lines:
         if line is TOO_LONG:

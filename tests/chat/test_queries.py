@@ -1,4 +1,4 @@
-"""Questions about the chat: what the tail answers, page by page, and the history behind it."""
+"""Queries: what the tail answers, page by page, and the history behind it."""
 
 import string
 
@@ -39,7 +39,7 @@ VERY_LONG = "x" * 39_000
 
 
 class Work:
-    """A clock of work, and the time for one page by it: so many pieces of a millisecond."""
+    """A clock of work, and the time for one page: so many pieces of a millisecond."""
 
     def __init__(self, pieces=1 << 62, seconds=0.001):
         self.done, self.pieces, self.seconds = 0, pieces, seconds
@@ -57,7 +57,7 @@ def answer(query, state, history, work=None):
 
 
 def state_with(*names, state=None):
-    """A state in which these are on."""
+    """A state in which these accounts are on."""
     state = state or ChatState()
     state.apply(1, "", 0, TIME, Origins(("a.1",)))
     for number, name in enumerate(names, 1):
@@ -67,7 +67,7 @@ def state_with(*names, state=None):
 
 
 class Talk:
-    """A log of what was said: pairs of (sender, recipient), numbered from 1, with their index."""
+    """A log of messages: pairs of (sender, recipient), numbered from 1, with their index."""
 
     def __init__(self, *pairs, text="hi", storage=None):
         self.storage = storage or MemoryStorage()
@@ -97,7 +97,7 @@ def ids(messages):
 
 
 def pages(query, state=None, history=None, work=Work):
-    """All pages of the answer; ``work`` makes the time that there is for each."""
+    """All pages of the answer; ``work`` makes the time for each."""
     found = []
     while query is not None:
         found.append(answer(query, state or ChatState(), history, work()))
@@ -149,7 +149,7 @@ def test_a_good_pattern_is_given_back():
     assert checked_pattern(".*i") == ".*i"
 
 
-# RE2 counts a program's instructions; what these cost was measured, see ``queries``.
+# RE2 counts a program's instructions; for their measured cost see ``queries``.
 TOO_LARGE = {
     "144 groups of nine": "(.*){9}" * 144,
     "as many of them as fit": "(.*){9}" * (PATTERN_OCTETS // 7),

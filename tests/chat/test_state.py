@@ -1,4 +1,4 @@
-"""The chat's state: what each command does, what is refused, and that every node agrees."""
+"""The chat's state: what each command does, what is refused, and that all nodes agree."""
 
 import random
 from contextlib import ExitStack
@@ -52,14 +52,14 @@ START, DAY = 1_000, 24 * 3600 * 1000
 
 
 class Stored:
-    """The newest records of the snapshots of a state, as storage would keep them."""
+    """The newest records of a state's snapshots, as storage keeps them."""
 
     def __init__(self):
         self.records = {}
         self.head = b""
 
     def write(self, snapshot, meanwhile=lambda: None):
-        """Write a snapshot; between two records, something else happens."""
+        """Write a snapshot; ``meanwhile`` runs between two records."""
         for key, data in snapshot.records:
             self.records[key] = data
             meanwhile()
@@ -77,7 +77,7 @@ class Stored:
 
 
 class Log:
-    """Applies commands as the chain would: numbered in all, and by each origin."""
+    """Applies commands as the chain does: numbered in all, and by each origin."""
 
     def __init__(self, *origins, state=None):
         self.state = state or ChatState()
@@ -95,7 +95,7 @@ class Log:
         return self.state.applied + 1
 
     def say(self, session, *sayings, origin=HERE):
-        """What came of several messages in one entry."""
+        """The outcome of several messages in one entry."""
         self.numbers[origin] += 1
         say = Say(session, 2, "alice", "bot" if sayings[0].number else "", sayings)
         last = self.state.applied + len(sayings)
@@ -123,7 +123,7 @@ def log():
 
 
 def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, checksum=1, client="bot"):
-    """One message, of a program if it has a number."""
+    """One message; of a program, if it has a number."""
     saying = Saying(text, to, name, number, checksum)
     return Say(session, 2, "alice", client if number else "", (saying,))
 
@@ -148,7 +148,7 @@ def test_a_login_with_a_known_name_in_any_case_is_the_same_account(log):
 def test_a_name_that_is_on_is_refused_in_any_case(log):
     log.login("Alice", "a.1.1")
     outcome = log.apply(Login("b.1.1", "ALICE", "", b""), THERE)
-    # The node at which she is sees that somebody else wants the name.
+    # The holder's node sees that somebody else wants the name.
     assert outcome == Outcome((Refused(Code.NAME_IN_USE, "Alice"),), [Held("a.1.1")])
     assert log.state.account_of("a.1.1").number == 2
 
@@ -493,7 +493,7 @@ def test_of_too_many_forgotten_programs_no_number_is_used_again(log, monkeypatch
     monkeypatch.setattr(programs, "MAX_KNOWN_OF_ACCOUNT", 4)
     log.login("alice", "a.1.1")
     log.login("bob", "a.1.2")
-    for client, number in enumerate((7, 6, 1, 1, 8, 9)):  # the first two are not known any more
+    for client, number in enumerate((7, 6, 1, 1, 8, 9)):  # the first two are forgotten
         assert log.result(said("a.1.1", "hi", number=number, client=f"p{client}")).id
     assert log.state.next_number(2, "p2") == 2
     assert log.state.next_number(2, "p0") == log.state.next_number(2, "new") == 8
@@ -528,7 +528,7 @@ def test_a_program_that_is_finished_leaves_no_trace(log, monkeypatch):
 
 
 def octets(root):
-    """What an object takes in memory, with all that it refers to but methods."""
+    """The memory of an object and of everything that it refers to, except methods."""
     seen, found = {}, [root]
     while found:
         one = found.pop()
@@ -569,7 +569,7 @@ def test_programs_that_were_restored_take_no_more_memory(log):
 
 
 def in_all(log):
-    """Two programs of each of two accounts, the second's first used again; in this order."""
+    """Two programs of each of two accounts; of the second account, the first was used again."""
     log.login("alice", "a.1.1")
     log.login("bob", "a.1.2")
     for session, client in (("1", "a"), ("2", "b"), ("1", "c"), ("2", "d"), ("2", "b")):
@@ -649,7 +649,7 @@ steps = st.lists(
 
 
 def command_of(kind, session, opened, at, chosen):
-    """A command, of random parts; ``opened`` makes the id of a new session."""
+    """A random command; ``opened`` makes the id of a new session."""
     x, y = chosen
     name, token, account = ("Ann", "ann", "Bea", "Cy")[y], (b"", b"s", b"t", b"t")[y], 2 + x
     match kind:
@@ -676,7 +676,7 @@ def command_of(kind, session, opened, at, chosen):
 
 
 def script(drawn):
-    """The entries that random choices make: numbered as origins do, but without any sense."""
+    """The entries of random choices: numbered as origins do, but without any sense."""
     numbers, sessions = {HERE: 0, THERE: 0, "c.1": 0}, ["a.1.0"]
     for at, (kind, who, x, y) in enumerate(drawn):
         origin = tuple(numbers)[who]
@@ -694,7 +694,7 @@ def script(drawn):
 
 
 def follow(state, entries):
-    """What came of the entries."""
+    """The outcomes of the entries."""
     return [
         state.apply(state.applied + 1, origin, number, time, command)
         for origin, number, time, command in entries
@@ -735,7 +735,7 @@ small = (
     patch("chainchat.chat.programs.MAX_COST", 24),
     patch("chainchat.chat.shares.STEP", 4),
 )
-"""So that a few entries reach every limit."""
+"""Limits so low that a few entries reach them all."""
 
 
 def busy(chosen, count=150):
@@ -761,7 +761,7 @@ def busy(chosen, count=150):
 
 @pytest.mark.parametrize("seed", range(60))
 def test_snapshots_of_any_node_agree_whatever_happens_while_they_are_written(seed):
-    """One node makes snapshots while it goes on, and restarts; the other has only just begun."""
+    """One node makes snapshots while it goes on, and restarts; the other has just begun."""
     chosen = random.Random(seed)
     with ExitStack() as limits:
         for limit in small:

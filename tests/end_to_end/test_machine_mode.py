@@ -105,8 +105,8 @@ def test_a_send_again_at_another_node_gets_the_first_result(
                 "-ERR 552 this number was used for another message; nothing was sent",
                 "-ERR 552 this number was used for another message; nothing was sent",
                 "-ERR 521 again " + refused.removeprefix("-ERR 521 "),
-                "-ERR 551 this number is too old to be remembered: it may have been sent before, "
-                "and is not sent now; SINCE shows what was, LOGIN tells the next number",
+                "-ERR 551 this number is too old to be remembered: nothing was sent now, but it "
+                "may have been sent before; SINCE shows what was sent, LOGIN tells the next number",
             ]
             second = id_of(program.ask(f"SEND 7 {bob} :new"))
         with Program(cluster["tail"].address, "c2") as program:  # another program counts anew

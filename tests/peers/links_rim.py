@@ -1,4 +1,4 @@
-"""The links of some nodes on 127.0.0.1, and a peer that a test plays, for the tests of links."""
+"""The links of some nodes on 127.0.0.1, and a peer that a test plays."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +28,7 @@ def introduction(position, incarnation=1, port=0, **changed):
 
 
 class Receiver:
-    """What a node would hear."""
+    """The node, which notes what it hears."""
 
     def __init__(self):
         self.heard = []
@@ -100,12 +100,12 @@ class Rim:
         return links
 
     def start_tail_alone(self, tunables=STANDARD, **changed):
-        """The tail, which the founders before it dial; a test takes their part."""
+        """Start the tail alone; a test plays the founders that dial it."""
         self.listen("tail")
         self.settings["head"] = self.node("head", closed_port())
         self.start("tail", tunables, **changed)
 
-    # What a node's links are at this moment.
+    # The state of a node's links at this moment.
 
     def table(self, position):
         return self.links[position]._table
@@ -129,9 +129,9 @@ class Rim:
         return self.receivers[position].heard
 
     async def dial(self, position, *, as_=None, lane=b"chain", key=None):
-        """A connection to a node's port; with ``as_`` it says who it is.
+        """Connect to a node's port; with ``as_`` say who it is.
 
-        A chain lane has the ``key`` for a membership lane then.
+        The chain lane then has the ``key`` for a membership lane.
         """
         port = self.settings[position].chain_port
         client = await TCP4ClientEndpoint(reactor, HERE, port).connect(Dialler())
@@ -154,7 +154,7 @@ class Rim:
 
 
 class Dialled(amp.AMP):
-    """The other end of a connection that a test has made."""
+    """The test's end of a connection."""
 
     def __init__(self):
         super().__init__()
@@ -189,7 +189,7 @@ class Dialler(Talkers):
 
 @contextmanager
 def open_rim():
-    """A rim that is closed after the test."""
+    """A rim that closes after the test."""
     rim = Rim()
     yield rim
     pytest_twisted.blockon(ensureDeferred(rim.close()))
@@ -197,7 +197,7 @@ def open_rim():
 
 @contextmanager
 def lines_logged():
-    """The lines that are logged meanwhile."""
+    """The lines logged inside the block."""
     lines = []
 
     def observe(event):

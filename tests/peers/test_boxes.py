@@ -1,4 +1,4 @@
-"""Boxes: what AMP itself makes and finds, a whole read of the socket at a time."""
+"""Boxes: what AMP makes and finds, a whole read of the socket at a time."""
 
 import struct
 
@@ -47,7 +47,7 @@ class Listening(amp.AMP):
 
 
 def as_box(found):
-    """A frame as the box that it is."""
+    """A frame as a box."""
     if isinstance(found, tuple):
         return {b"_command": found[0].encode(), b"body": found[1]}
     return found

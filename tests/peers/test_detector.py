@@ -1,4 +1,4 @@
-"""The detector: only a port that refuses is a proof, and nobody is tried longer than needed."""
+"""The detector: only a refusing port is a proof, and nobody is tried longer than needed."""
 
 from collections import Counter
 
@@ -28,7 +28,7 @@ def refused():
 
 @pytest.fixture
 def note(refused):
-    """Notes who refused; where, some tests look at."""
+    """Note who refused; some tests look where."""
     return lambda position, host, port: refused.append(position)
 
 
@@ -110,14 +110,14 @@ async def test_one_can_be_watched_at_several_addresses_and_is_ignored_at_all_of_
 
 
 class Attempts(MemoryReactorClock):
-    """A reactor that keeps the attempts to connect, until a test says how they end."""
+    """A reactor that keeps attempts to connect until a test decides their outcome."""
 
     @property
     def begun(self):
         return self.connectors
 
     def end(self, outcome):
-        """How the newest attempt ends."""
+        """Give the newest attempt its outcome."""
         _, _, factory, _, _ = self.tcpClients[-1]
         factory.clientConnectionFailed(self.connectors[-1], outcome)
 

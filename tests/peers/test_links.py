@@ -293,7 +293,7 @@ async def test_who_dials_the_chain_lane_opens_the_membership_lane_and_again_if_i
     lanes[1]["head", "membership"].close()
     await until(lambda: all(len(links) == 1 for links in lanes))
     said = Ping(pair.links["tail"].introduction.member, 1, 1)
-    pair.links["tail"].send("head", said)  # on the chain lane meanwhile
+    pair.links["tail"].send("head", said)  # on the chain lane until then
     await until(lambda: pair.receivers["head"].messages() == [("tail", said)])
     await until(lambda: all(len(links) == 2 for links in lanes))
     assert ("unlinked", "tail") not in pair.heard("head")
@@ -362,7 +362,7 @@ async def test_what_is_copied_goes_on_a_connection_of_its_own(pair):
 
 @pytest_twisted.ensureDeferred
 async def test_who_comes_to_copy_is_dialled_at_once(rim):
-    """It has just started, and would else be a member before its predecessor can reach it."""
+    """A newcomer would else be a member before its predecessor can reach it."""
     port = closed_port()
     rim.listen("head")
     rim.settings["tail"] = rim.node("tail", port)
@@ -435,7 +435,7 @@ async def test_a_learner_that_does_not_read_pauses_its_copy_lane_alone(alone):
 async def test_however_the_octets_are_cut_each_message_is_heard_once(alone):
     await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
-    # A cut may leave for the next read what looks like a box of its own.
+    # A cut may leave what looks like a box for the next read.
     inner = Submission(1, boxed(*encode(Ack(1, 7))))
     said = [Ack(1, 1), Submit(1, "origin", (inner,)), Ack(1, 2)]
     stream = b"".join(boxed(*encode(message)) for message in said)

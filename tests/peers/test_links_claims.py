@@ -1,4 +1,4 @@
-"""Links: which of two processes that say they are at one position is linked, and who is bounded."""
+"""Links: which of two claimants of a position is linked, and what is bounded."""
 
 import pytest
 import pytest_twisted
@@ -55,7 +55,7 @@ def pair(rim):
 
 
 def head(rim, *, port=None, node_id="id-head", incarnation=1, **changed):
-    """What a head says of itself that is where the tail's chain.ini has it, or elsewhere."""
+    """A head's introduction, where the tail's chain.ini has it, or elsewhere."""
     at = rim.settings["head"].chain_port if port is None else port
     known = introduction("head", incarnation, at, **changed)
     return replace(known, member=replace(known.member, id=node_id))
@@ -207,7 +207,7 @@ async def test_who_comes_in_as_a_node_that_is_dialled_is_a_hint_to_dial_it(rim):
     rim.ports["tail"] = reactor.listenTCP(port, elsewhere, interface="127.0.0.1")
     with pytest.raises(DialsItselfError):
         await rim.dial("head", as_=introduction("tail", port=port))
-    # The detector's probes say nothing; who dials says its Hello.
+    # The detector's probes say nothing; a dialling node says its Hello.
     await until(lambda: any(b"Hello" in talker.data for talker in elsewhere.made))
     assert "tail" not in dialling._rare
 
@@ -352,7 +352,7 @@ async def test_who_only_wants_to_see_who_is_there_is_told_and_not_linked(alone):
 
 @pytest_twisted.ensureDeferred
 async def test_a_link_that_was_displaced_by_somebody_who_leaves_is_made_again(rim):
-    """Its other end was silent; that somebody says what it likes, and nothing more."""
+    """The other end was silent; somebody says what it likes, and nothing more."""
     for position in ("head", "tail"):
         rim.listen(position)
         rim.start(position, suspect_after=0.2)

@@ -270,7 +270,7 @@ async def test_a_peer_that_says_what_no_node_says_is_cut_off(
 ):
     client = await alone.dial("tail", as_=introduction("head"))
     await until(lambda: linked(alone, "tail", "head"))
-    # Nor is heard what comes behind it.
+    # What follows is not heard either.
     client.transport.write(amp.AmpBox(box).serialize() + boxed(*encode(Ack(1, 9))))
     await until(lambda: client.closed)
     await until(lambda: ("unlinked", "head") in alone.heard("tail"))

@@ -1,4 +1,4 @@
-"""A program with Twisted's own AMP, and nothing of this project's but messages, talks to a node."""
+"""A program with stock AMP, and only the messages of this project, talks to a node."""
 
 import pytest
 import pytest_twisted
@@ -96,7 +96,7 @@ class StockFactory(Factory):
         return self.made[-1]
 
     def on(self, lane):
-        """The connection that was dialled for a lane."""
+        """The connection dialled for a lane."""
         return next((each for each in self.made if lane in each.hellos), None)
 
 
@@ -120,9 +120,9 @@ def rim():
 
 
 async def talk(rim, node, stock, position):
-    """What each says the other hears, in order."""
+    """Let each say something to the other, and check what it hears, in order."""
     for message in MESSAGES:
-        assert stock.say(message) is None  # no answer is waited for
+        assert stock.say(message) is None  # without waiting for answers
         rim.links[node].send(position, message)
     await until(lambda: len(rim.receivers[node].messages()) == len(MESSAGES))
     await until(lambda: len(stock.heard) == len(MESSAGES))

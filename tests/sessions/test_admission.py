@@ -1,4 +1,4 @@
-"""Admission: who may connect to the client port, without sockets and by a clock in the hand."""
+"""Admission to the client port, without sockets and with a clock in the test's hand."""
 
 from ipaddress import ip_network
 
@@ -20,7 +20,7 @@ HERE, THERE = "10.0.0.1", "10.0.0.2"
 
 
 class Door:
-    """An admission, the epoch that it looks at, and its clock, which begins after the start."""
+    """An admission, the epoch that it sees, and its clock, which begins after the start."""
 
     def __init__(self, *, connections=100, per_address=3, files=100):
         self.clock = Clock()
@@ -30,7 +30,7 @@ class Door:
         self.clock.advance(FORGIVING_SECONDS)
 
     def knock(self, *hosts):
-        """What each is answered: the code of a refusal, or None."""
+        """The answer to each: the code of a refusal, or None."""
         return [self._knock(host) for host in hosts]
 
     def _knock(self, host):

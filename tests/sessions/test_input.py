@@ -1,4 +1,4 @@
-"""Lines that wait for their turn, and those that overtake."""
+"""Lines that wait for their turn, and lines that overtake."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The client port, with real connections: who is refused how, and how many come in at a time."""
+"""The client port with real connections: refusals, and how many are accepted at a time."""
 
 import socket
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from chainchat.sessions.listener import RECEIVE_OCTETS, SEND_OCTETS, ClientFacto
 pytestmark = pytest.mark.reactor
 
 SO_BUF_LOCK, SOCK_RCVBUF_LOCK = 72, 2
-"""Linux since 5.14: whether the kernel leaves a buffer as it was set."""
+"""Linux since 5.14: tells whether the kernel leaves a buffer as it was set."""
 
 
 class FakeSession:
@@ -46,7 +46,7 @@ class FakeSession:
 
 
 class House:
-    """A client port that sessions of ours are behind."""
+    """A client port with sessions of the test."""
 
     def __init__(self, **limits):
         clock = Clock()
@@ -63,7 +63,7 @@ class House:
         return self.opened[-1]
 
     def call(self):
-        """A connection, which the kernel makes without this process."""
+        """Open a connection; the kernel does so without this process."""
         address = HERE, self.port.getHost().port
         caller = self._stack.enter_context(socket.create_connection(address))
         caller.setblocking(False)
@@ -91,7 +91,7 @@ def new_house():
 
 
 async def hears(caller):
-    """All that comes until the node hangs up, or says hello."""
+    """Everything until the node hangs up, or says hello."""
     heard = b""
 
     def ended():
@@ -177,7 +177,7 @@ async def test_the_kernel_keeps_so_much_for_a_client_and_does_not_make_it_more_b
     house.call()
     await until(lambda: house.opened)
     kept = house.opened[0].connection.transport.getHandle()
-    # Linux doubles what it is told, for its own bookkeeping.
+    # Linux doubles the value, for its own bookkeeping.
     assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 2 * RECEIVE_OCTETS
     assert kept.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_OCTETS
     assert kept.getsockopt(socket.SOL_SOCKET, SO_BUF_LOCK) & SOCK_RCVBUF_LOCK
@@ -191,7 +191,7 @@ async def test_the_last_word_arrives_though_the_client_has_sent_what_nobody_read
     connection = house.opened[0].connection
     caller.send(b"a line\n")
     await until(lambda: connection._held)
-    caller.send(b"x" * 100_000)  # more than this side reads while it is held
+    caller.send(b"x" * 100_000)  # more than the node reads while it holds
     connection.write(b"goodbye\r\n")
     connection.close()
     for _ in range(20):

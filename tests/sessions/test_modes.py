@@ -1,4 +1,4 @@
-"""Modes are closed: whoever serves clients knows the interface, and no mode."""
+"""Modes are closed: code that serves clients knows their interface, and no mode."""
 
 import ast
 from pathlib import Path

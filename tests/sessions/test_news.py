@@ -1,4 +1,4 @@
-"""News: each turn's messages, pushed in slices, in order, once, to whom they concern."""
+"""News: each turn's messages reach whom they concern, in slices, in order, once."""
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +15,7 @@ TIME = 1_795_345_387_120
 
 
 class Log:
-    """The messages, as a history has them."""
+    """The messages, as a history gives them."""
 
     def __init__(self):
         self.said = []
@@ -32,7 +32,7 @@ class Log:
 
 
 class Session:
-    """Somebody who is pushed messages."""
+    """A session that notes what it is pushed."""
 
     def __init__(self, house, account, mode):
         self.house, self.account, self.mode = house, account, mode
@@ -87,7 +87,7 @@ def test_a_broadcast_goes_out_in_slices_and_asks_for_more_turns():
     for _ in range(3):
         house.turn(pushes=1)
         served.append(sum(len(session.ids) for session in house.sessions))
-    # The first is rendered for, and others are pushed the same.
+    # The first has a rendering of its own, which the others share.
     assert served == [1, 1 + PUSHES_AT_ONCE, 2 * PUSHES_AT_ONCE]
     assert [session.ids for session in house.sessions] == [[1]] * len(house.sessions)
     assert house.wakes == 2

@@ -8,7 +8,7 @@ from chainchat.sessions.rounds import FORGOTTEN_RESTS, WAKE_SECONDS, Rounds
 
 
 class Speaker:
-    """Somebody with so many pieces of work, each of which costs a second."""
+    """A session with so many pieces of work, each of which costs a second."""
 
     def __init__(self, house, name, pieces=1):
         self.house, self.name, self.pieces = house, name, pieces
@@ -37,7 +37,7 @@ class House:
         return Slice(self.clock.seconds, seconds)
 
     def speaks(self, seconds=0.5):
-        """A turn of those who speak; who had it."""
+        """Serve a turn of those who speak; returns who had it."""
         self.trace.clear()
         self.rounds.serve_speaking(self.slice(seconds))
         return list(self.trace)

@@ -1,4 +1,4 @@
-"""Sessions: what a client is answered and told, in which order, over a real node that is alone."""
+"""Sessions: what a client is answered and told, in which order, on a real node that is alone."""
 
 import re
 
@@ -13,20 +13,18 @@ from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import GIVEN_UP, Accounts
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
-from chainchat.sessions.delivery import REMEMBERED_PUSHES, Reading
-from chainchat.sessions.interfaces import ServerInfo
-from chainchat.sessions.pace import NEWCOMER, PERSON
-from chainchat.sessions.requests import SAID_AT_ONCE
-from chainchat.sessions.session import (
+from chainchat.sessions.hearing import (
     HEARD_AT_ONCE,
     HEARD_OF_PERSON,
-    LOGIN_SECONDS,
     LOOKED_AT_ONCE,
-    PROBE_SECONDS,
     UNREAD_NEWCOMER,
-    Session,
 )
-from chainchat.sessions.sessions import LOOK_PAUSE, Sessions
+from chainchat.sessions.interfaces import ServerInfo
+from chainchat.sessions.pace import NEWCOMER, PERSON
+from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
+from chainchat.sessions.requests import SAID_AT_ONCE
+from chainchat.sessions.session import LOGIN_SECONDS, PROBE_SECONDS, Session
+from chainchat.sessions.sessions import Sessions
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def test_a_client_is_greeted_and_asked_for_a_name(house):
 
 
 def greeted(chain, position):
-    """The connection of somebody who has just come to a node of a chain."""
+    """The connection of a newcomer to a node of a chain."""
     connection = Connection()
     chain.clock.advance(0)
     addresses = {position: "10.0.0.1:7001", "other": "10.0.0.2:7001"}
@@ -112,8 +110,8 @@ def test_a_login_that_makes_one_account_too_many_is_told_what_to_do(house, monke
     client = house.client()
     client.reads()
     assert one(client.says("alice")) == (
-        "-ERR 436 no account alice was made: there are 1,000,000, as many as can be; "
-        "log in with a name that has one, or try again when one is deleted"
+        "-ERR 436 account alice was not made: there are 1,000,000 already, the limit; "
+        "log in with an existing name, or try again later"
     )
 
 
@@ -274,8 +272,7 @@ def test_a_list_that_costs_too_much_ends_with_a_refusal_behind_what_was_found(ho
     assert found[:3] == [f"| {tag}alice", f"| {tag}n000", f"| {tag}n001"]
     assert len(found) < 500
     assert last == (
-        f"-ERR 535 {tag}the search takes too long; "
-        "use a narrower pattern, one that begins plainly, like: al"
+        f"-ERR 535 {tag}the search takes too long; use a pattern that begins plainly, like: al"
     )
     house.price = 0.0
     assert client.says("@2 LIST n49" if tag else "/list n49")[-1].startswith(". ")
@@ -301,7 +298,7 @@ def test_a_question_that_a_tail_did_not_survive_is_refused(pair):
     answered(GIVEN_UP)
     alice.house.sessions.flush()
     assert alice.reads() == [
-        "-ERR 461 the server that was searching is lost, and another is not asked; "
+        "-ERR 461 the server that searched is lost, and no other was asked; "
         "ask again, with a pattern that begins plainly, like: al",
         "+OK 4",
     ]
@@ -334,7 +331,7 @@ def test_sends_that_come_in_one_piece_are_one_entry_and_each_has_its_own_reply(h
     before = house.node.state.origins["id.1"]
     assert program.says("@1 SEND 1 * :one", "@2 send 2 nobody :two", "@3 SEND 3 * :drei ü") == [
         "+OK @1 id=5",
-        "-ERR 521 @2 there is no account nobody; the list of accounts has the names",
+        "-ERR 521 @2 there is no account nobody; list the accounts to see the names",
         "+OK @3 id=7",
     ]
     assert house.node.state.origins["id.1"] == before + 1
@@ -481,7 +478,7 @@ def test_every_machine_verb_has_its_reply(house):
     )  # fmt: skip
     assert replies == [
         "+OK @1 id=3",
-        "-ERR 521 @2 there is no account nobody; the list of accounts has the names",
+        "-ERR 521 @2 there is no account nobody; list the accounts to see the names",
         "+OK @3",
         "| @4 MSG 3 0 2026-11-22T11:03:07.120Z alice * :hi",
         ". @4",
@@ -490,7 +487,7 @@ def test_every_machine_verb_has_its_reply(house):
         ". @6",
         "| @7 alice",
         ". @7",
-        "-ERR 521 @8 there is no account bob; the list of accounts has the names",
+        "-ERR 521 @8 there is no account bob; list the accounts to see the names",
     ]
     assert alice.says("@9 CHAIN", "@a PING", "@b LOGOUT") == [
         "+OK @9 epoch=1 members=solo node=solo role=only committed=6",
@@ -835,7 +832,7 @@ def test_with_too_much_on_its_way_who_has_most_of_it_is_held_and_goes_on_later(h
     assert (alice.session.busy, alice.connection.held, bob.connection.held) == (True, True, False)
     answers = [line for line in alice.reads() if line.startswith("+OK")]
     assert len(answers) == USUAL_PENDING.share + 50
-    # Who has few on their way is heard, though another has more than there is room for.
+    # A client with few requests on their way is heard, though another has too many.
     assert "+OK " + str(USUAL_PENDING.requests + 4 + HEARD_OF_PERSON + HEARD_AT_ONCE) in bob.reads()
     assert (alice.connection.held, bob.connection.held) == (False, False)
 
@@ -900,7 +897,7 @@ def test_who_floods_is_told_once_and_taken_at_that_pace(house):
     alice.sends(*(f"line {n}" for n in range(4 * burst)))
     replies = alice.reads()
     assert [line for line in replies if line[0] == "*"] == [
-        f"* you send faster than {rate} lines a second: the rest is taken at that pace"
+        f"* you send faster than {rate} lines a second: the rest is read at that pace"
     ]
     assert abs(len(replies) - burst) <= HEARD_AT_ONCE
     assert alice.connection.held
@@ -917,7 +914,7 @@ def test_one_who_floods_makes_nobody_else_wait(house):
     bob.sends("hello")
     house.sessions.hear()
     assert bob.session.busy
-    assert not bob.session._input
+    assert not bob.session._hearing._input
 
 
 def test_who_sends_nothing_that_can_be_read_is_told_and_the_connection_closed(house):
@@ -1060,7 +1057,7 @@ def test_nobody_is_looked_at_who_has_seen_all(house):
     bob.connection.acked, bob.connection.silence = 1 << 30, 0.0
     for _ in range(8):
         bob.reads(LOOK_PAUSE)
-    assert house.sessions._looking is None
+    assert house.sessions.marks._looking is None
 
 
 # --- the work of others --------------------------------------------------------------------

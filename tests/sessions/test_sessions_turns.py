@@ -1,4 +1,4 @@
-"""One driver: what arrives is noted, and heard in a turn; no input comes from within another."""
+"""Turns: what arrives is noted and heard in a turn; no input comes from within another."""
 
 import pytest
 from sessions_house import House

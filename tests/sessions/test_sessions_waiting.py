@@ -1,4 +1,4 @@
-"""Sessions that wait for the chain: what is answered all the same, and what is told at the end."""
+"""Sessions that wait for the chain: what they answer until then, and what they list at the end."""
 
 import re
 
@@ -6,7 +6,8 @@ import pytest
 from sessions_house import HELLO, House
 
 from chainchat.chat.lines import TOO_LONG
-from chainchat.sessions.session import LISTED, WAITING_OCTETS
+from chainchat.sessions.explanations import LISTED
+from chainchat.sessions.hearing import WAITING_OCTETS
 
 
 @pytest.fixture

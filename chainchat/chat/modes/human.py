@@ -1,8 +1,8 @@
-"""Human mode: what people type and what they are shown, as ``docs/protocol.md`` states it.
+"""Human mode: what people type and see, as ``docs/protocol.md`` specifies it.
 
-Plain text is said to everybody, ``>> name: text`` to one account, and ``/verb`` asks for something.
-Every line shown begins with one of the server's marks, so nothing that a user writes can pass for
-the server's word.
+Plain text is said to everybody, ``>> name: text`` to one account, and ``/verb`` is a command. Every
+line shown begins with one of the server's marks, so nothing that a user writes can pass for the
+server's word.
 """
 
 # ruff: noqa: ARG002 - a mode's methods take what either mode needs
@@ -49,7 +49,7 @@ _EPOCH = datetime.date(1970, 1, 1)
 
 
 class _Topic(Struct, frozen=True):
-    """How something is typed, what it does in a few words, and further lines about it."""
+    """A form to type, its summary, and further lines of help."""
 
     form: str
     summary: str
@@ -62,65 +62,65 @@ _TOPICS = {
         "say it to everybody",
         (
             "Those who are away get it when they log in.",
-            "The answer +OK 1042 means: it is on the disk of every node of the chain, as #1042.",
+            "+OK 1042 means: message #1042 is on the disk of every server of the chain.",
         ),
     ),
-    "//": _Topic("//text", "say /text", ("A line that begins with only one / is a verb.",)),
+    "//": _Topic("//text", "say /text", ("A line that begins with a single / is a verb.",)),
     _PRIVATE: _Topic(
         ">> name: text",
-        "say it to one account alone",
-        ("Spaces may be left out: >>bob:hi", "An account that is away gets it when it logs in."),
+        "say it to one account only",
+        ("Spaces are optional: >>bob:hi", "Somebody who is away gets it at the next login."),
     ),
-    "who": _Topic("/who", "who is on now"),
+    "who": _Topic("/who", "list who is on"),
     "list": _Topic(
         "/list [pattern]",
-        "all accounts, or those that begin with a match",
+        "list all accounts, or those that begin with a pattern",
         (
             "The pattern is a regular expression in RE2's syntax. For example:",
             "/list e     begins with e",
             "/list .a    has an a in the second place",
             "/list .*i   has an i somewhere",
-            "Case counts; (?i) in front lets it not: /list (?i)al",
+            "Case matters; to ignore it, begin with (?i): /list (?i)al",
         ),
     ),
     "last": _Topic(
         "/last [n]",
-        f"the last n messages, 1 to {MAX_LAST}, 20 if not said",
-        ("What was said to everybody, and your own private messages.",),
+        f"show the last n messages, 1 to {MAX_LAST} (20 without n)",
+        ("Messages to everybody, and your own private ones.",),
     ),
     "chain": _Topic(
         "/chain",
-        "the chain of servers, and how it is",
-        ("The node in [brackets] is the one you are connected to.", "It needs no login."),
+        "show the chain of servers",
+        ("The one in [brackets] is the one you are connected to.", "Works without a login."),
     ),
-    "notices": _Topic("/notices on|off", "whether you see others come and go"),
+    "notices": _Topic("/notices on|off", "show others come and go, or not"),
     "delete": _Topic(
         "/delete [name]",
         "delete an account, your own without a name",
         (
-            "To be sure, it wants the name and yes: /delete bob yes",
-            "Who takes the name afterwards is somebody new, and gets none of the old mail.",
+            "To confirm, type the name and yes: /delete bob yes",
+            "Whoever takes the name later gets none of the old messages.",
         ),
     ),
-    "help": _Topic("/help [verb]", "this, or more about one of these"),
+    "help": _Topic("/help [verb]", "list everything, or explain one verb"),
     "logout": _Topic(
         "/logout",
         "leave; your account stays",
-        ("Also /quit and /exit. What is said meanwhile waits for your next login.",),
+        ("Also /quit and /exit. Messages wait for your next login.",),
     ),
     "hello": _Topic(
         f"/hello {_VERSION} client=ID [notices=on]",
         "for programs",
         (
-            "Instead of a login: it switches the connection to machine mode.",
-            "ID is 1 to 32 letters, digits, '-' or '_'; a program keeps one for ever.",
+            "Switches the connection to machine mode; use it in place of a login.",
+            "ID is 1 to 32 letters, digits, '-' or '_'. A program always uses the same ID.",
         ),
     ),
 }
 
 _ALIASES = {"exit": "logout", "quit": "logout"}
 
-# What people bring from elsewhere, and how it is typed here.
+# Habits from elsewhere, and what to type here instead.
 _HABITS = {
     **dict.fromkeys(("message", "msg", "pm", "query", "tell", "w", "whisper"), ">> name: text"),
     **dict.fromkeys(("all", "say", "shout"), "text, without any verb"),
@@ -132,7 +132,7 @@ _HABITS = {
 
 
 def _unknown(word: str) -> RefusedError:
-    """The refusal of a verb that there is not."""
+    """The refusal of an unknown verb."""
     word = word[:32]
     near = difflib.get_close_matches(word, [*_READERS, *_ALIASES], n=1)
     meant = _HABITS.get(word) or (f"/{near[0]}" if near else "")
@@ -143,7 +143,7 @@ def _unknown(word: str) -> RefusedError:
 
 # --- what people type --------------------------------------------------------------------
 
-# A reader turns what follows a verb into a request, or into None where it does not fit the form.
+# A reader turns what follows a verb into a request, or into None if it does not fit the form.
 
 
 def _list(rest: str) -> Request | None:
@@ -160,7 +160,7 @@ def _last(rest: str) -> Request | None:
 
 
 def _delete(rest: str) -> Request | None:
-    # "/delete yes" is about an account named "yes": better than to take it for one's own.
+    # "/delete yes" is about an account named "yes": better than to delete one's own.
     match rest.split():
         case []:
             return Delete()
@@ -221,7 +221,7 @@ def _verb(line: str, *, logged_in: bool) -> Request:
     if verb not in _READERS:
         raise _unknown(word)
     if verb == "hello" and logged_in:
-        text = "you are logged in already: /hello is for programs, instead of a login"
+        text = "you are logged in already: /hello is for programs, in place of a login"
         raise RefusedError(Code.LOGGED_IN_ALREADY, text)
     request = _READERS[verb](rest)
     if request is None:
@@ -242,7 +242,7 @@ def _private(line: str) -> Request:
 
 
 def _possible(name: str) -> str:
-    """``name``, of an account that should exist, if any account can have it.
+    """``name``, if any account can have it.
 
     Raises:
         RefusedError: 520.
@@ -275,11 +275,11 @@ def _overview() -> list[str]:
     """The answer to ``/help`` alone."""
     width = max(len(topic.form) for name, topic in _TOPICS.items() if name != "hello")
     lines = [f"| {topic.form:<{width}}   {topic.summary}" for topic in _TOPICS.values()]
-    return [*lines, ". /help and a verb tells more, as in /help list"]
+    return [*lines, ". for more about a verb, type /help and the verb: /help list"]
 
 
 class Human(Mode):
-    """The mode of people. They have no tags: the one given is ignored."""
+    """The mode of people. It has no tags, and ignores those it is given."""
 
     same_to_all = True
     pipelines = False
@@ -308,7 +308,7 @@ class Human(Mode):
             line = line.strip()
         if line.startswith("/") and not line.startswith("//"):
             return "", _verb(line, logged_in=logged_in)
-        # Also behind spaces: a slip of the space bar must not tell everybody what was for one.
+        # Even behind spaces: a slip of the space bar must not tell everybody.
         private = line.lstrip().startswith(_PRIVATE)
         if not logged_in:
             if private or line.startswith("//"):
@@ -318,18 +318,18 @@ class Human(Mode):
             return "", _private(line)
         text = line[1:] if line.startswith("//") else line
         if text.isspace():
-            hint = "there is nothing in that line but spaces: type what you want to say"
+            hint = "that line has only spaces: type what you want to say"
             raise RefusedError(Code.BAD_ARGUMENTS, hint)
         return "", Say(EVERYBODY, text)
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """Only verbs are, and they begin with a slash."""
+        """Only verbs, which begin with a slash."""
         return line.lstrip()[:1] == b"/"
 
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
-        """``+OK you are alice: …``, with how much she missed, or else where help is."""
+        """``+OK you are alice: …``, and how much she missed, or where help is."""
         if not missed:
             return f"+OK you are {name}: type to talk to everybody, /help for all else"
         messages = "1 message" if missed == 1 else f"{missed} messages"
@@ -350,7 +350,7 @@ class Human(Mode):
         return f"+OK {text}"
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
-        """``-ERR 521 …``. That it was refused before is of no use to a person."""
+        """``-ERR 521 …``. An earlier refusal is no use to a person."""
         return f"-ERR {code.value} {text}"
 
     def item(self, tag: str, text: str) -> str:
@@ -371,7 +371,7 @@ class Human(Mode):
         return [*(self.item(tag, line) for line in lines), self.end(tag, last)]
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
-        """A line for everything there is, or some about ``verb``, given with its slash or without.
+        """A line for each topic, or some about ``verb``, given with or without its slash.
 
         Raises:
             RefusedError: 500, there is no such verb.
@@ -408,10 +408,10 @@ class Human(Mode):
 
 @lru_cache(maxsize=64)  # nearly all messages of a turn are of one minute
 def _clock(minute: int) -> str:
-    """``14:03``, of a minute since 1970."""
+    """``14:03``, from a minute since 1970."""
     hours, minutes = divmod(minute % _MINUTES_OF_DAY, 60)
     return f"{hours:02}:{minutes:02}"
 
 
 HUMAN = Human()
-"""The one that all people share: a mode has no state."""
+"""Shared by all people: a mode has no state."""

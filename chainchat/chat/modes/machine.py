@@ -1,4 +1,4 @@
-"""Machine mode: the grammar for programs, as ``docs/protocol.md`` states it."""
+"""Machine mode: the grammar for programs, as ``docs/protocol.md`` specifies it."""
 
 # ruff: noqa: ARG002 - a mode's methods take what either mode needs
 
@@ -33,10 +33,10 @@ from chainchat.chat.requests import (
 )
 
 LARGEST = 2**63 - 1
-"""The largest number or id in a request: what fits a signed 64-bit integer, so any database."""
+"""The largest number or id in a request: fits a signed 64-bit integer, so any database."""
 
 READ_AT_ONCE = 32
-"""Lines that are taken for SENDs together. If one is not, each of them is looked at again."""
+"""Lines that are read as SENDs together. If one is none, each is looked at alone."""
 
 _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
@@ -50,8 +50,8 @@ _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 # --- what a client says --------------------------------------------------------------
 
-# A reader turns what follows a verb into a request, or into None where it does not fit the verb's
-# form. The RefusedError that it may raise gets its tag from `parse`.
+# A reader turns what follows a verb into a request, or into None if it does not fit the form.
+# `parse` adds the tag to the RefusedError that a reader raises.
 
 
 def _whole_number(word: str) -> int | None:
@@ -83,9 +83,9 @@ def _send(rest: str) -> Request | None:
 
 
 def _said(number: str, to: str, text: str) -> Say | None:
-    """The parts of a SEND as a request, if its number is one.
+    """The request of a SEND with these parts; None if its number is none.
 
-    A number of 0 is as wrong as none: it stands for "no number" in a Say.
+    0 is as wrong as none: in a Say, it stands for "no number".
     """
     value = int(number)
     if not 0 < value <= LARGEST:
@@ -114,7 +114,7 @@ def _list(rest: str) -> Request | None:
 
 
 def _delete(rest: str) -> Request | None:
-    # A program means what it says: only people are asked to confirm.
+    # Only people are asked to confirm.
     match rest.split():
         case [name]:
             return Delete(checked_name(name), confirmed=True)
@@ -156,12 +156,12 @@ _VERBS = {
 
 
 def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
-    """Tag, number, recipient and text of the first lines, as far as they have a SEND's form.
+    """Yield tag, number, recipient and text of the first lines, while they have the form of a SEND.
 
     Raises:
         RefusedError: a line is not fit to be shown.
     """
-    # The first is looked at alone: where it is no SEND, the others' turn has not come.
+    # Look at the first line alone: if it is no SEND, the others' turn has not come.
     for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
         some = lines[start:end]
         together = clean_together(some) if start else None
@@ -177,7 +177,7 @@ def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
 
 
 def _unknown(word: str, tag: str) -> RefusedError:
-    """The refusal of a verb that there is not."""
+    """The refusal of an unknown verb."""
     word = word[:32]
     near = difflib.get_close_matches(word.upper(), _VERBS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(_VERBS)}"
@@ -189,7 +189,7 @@ def _unknown(word: str, tag: str) -> RefusedError:
 
 @lru_cache(maxsize=256)
 def _second(seconds: int) -> str:
-    """``2026-11-22T11:03:07``; cached, because what many are told at once has one time."""
+    """``2026-11-22T11:03:07``; cached, because a turn's messages have one time."""
     return (_EPOCH + datetime.timedelta(seconds=seconds)).isoformat()
 
 
@@ -207,7 +207,7 @@ class Machine(Mode):
         return f"+OK @{NO_TAG} {words}"
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
-        """The tag and the request of one clean line. Whether it needs a login is not judged here.
+        """The tag and the request of one clean line, whether or not it needs a login.
 
         Raises:
             RefusedError: 500, 501 or 520, with the tag if the line has one.
@@ -233,10 +233,10 @@ class Machine(Mode):
         return tag, request
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """The first lines, as far as they are SENDs that can be accepted.
+        """The requests of the first lines, while they are valid SENDs.
 
-        Nearly all that programs say is SENDs, many in one piece: here each costs a fraction of what
-        ``parse`` takes, which has to look at the first line that is anything else.
+        Most lines of programs are SENDs, many at a time: read together, each costs a fraction of a
+        ``parse``. ``parse`` has to look at the first line that is anything else.
         """
         sends = []
         with suppress(RefusedError):
@@ -248,12 +248,12 @@ class Machine(Mode):
         return sends
 
     def tag_of(self, line: Line) -> str:
-        """``1`` of ``@1 SEND …``, also where the rest is not UTF-8."""
+        """``1`` of ``@1 SEND …``, even if the rest is not UTF-8."""
         found = None if line is TOO_LONG else _RAW_TAG.match(line)
         return found[1].decode() if found else NO_TAG
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """PING and CHAIN are."""
+        """Only PING and CHAIN."""
         return _AT_ONCE.match(line) is not None
 
     def logged_in(
@@ -271,7 +271,7 @@ class Machine(Mode):
         return f"+OK @{tag} id={id} again" if again else f"+OK @{tag} id={id}"
 
     def done(self, tag: str, text: str) -> str:
-        """``+OK @1``: what was done, a program knows."""
+        """``+OK @1``: a program knows what it asked for."""
         return f"+OK @{tag}"
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
@@ -293,9 +293,9 @@ class Machine(Mode):
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
         """``+OK @1 epoch=3 members=head,tail node=tail role=tail committed=1042``.
 
-        With ``away=`` where a node is.
+        With ``away=`` if a node is away.
         """
-        role = view.role.replace(" ", "-")  # a word: why a node has no role can be a sentence
+        role = view.role.replace(" ", "-")  # the reason for no role can be a sentence
         away = f" away={','.join(view.away)}" if view.away else ""
         return [
             f"+OK @{tag} epoch={view.epoch} members={','.join(view.members)} node={view.node}"
@@ -303,7 +303,7 @@ class Machine(Mode):
         ]
 
     def help(self, tag: str, verb: str) -> Sequence[str]:
-        """There is none.
+        """Machine mode has no help.
 
         Raises:
             RefusedError: 500, always.
@@ -322,10 +322,10 @@ class Machine(Mode):
         """None: every message has its date."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
-        """``NOTE joined name=bob :bob is here``; a value has no space in it."""
+        """``NOTE joined name=bob :bob is here``; no value has a space."""
         words = "".join(f" {key}={value}" for key, value in values.items())
         return f"NOTE {code}{words} :{text}"
 
 
 MACHINE = Machine()
-"""The one that all programs share: a mode has no state."""
+"""Shared by all programs: a mode has no state."""

@@ -1,8 +1,7 @@
-"""How a session hears and speaks: the interface that all modes share.
+"""The interface of all modes: how a session hears and speaks.
 
-A mode is a grammar, without state beyond what its methods are given: ``parse`` turns a line into a
-request, the other methods turn outcomes into lines (without their line ending; always one line each
-unless a list is returned).
+A mode is a grammar without state: ``parse`` turns a line into a request, the other methods turn
+outcomes into lines (without line endings; one line, unless they return a list).
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from chainchat.chat.refusals import Code
 from chainchat.chat.requests import Request, Say
 
 NO_TAG = "-"
-"""Stands in place of a tag where a line has none."""
+"""In place of a tag where a line has none."""
 
 
 class ChatMessage(Struct, frozen=True):
@@ -45,7 +44,7 @@ class ChainView(Struct, frozen=True):
         epoch: of the configuration.
         members: positions in chain order.
         node: the position of the node that answers.
-        role: its role: ``head``, ``middle``, ``tail``, ``only`` (a chain of one) or why it has
+        role: its role: ``head``, ``middle``, ``tail``, ``only`` (a chain of one), or why it has
             none.
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
@@ -65,12 +64,12 @@ class Mode(Protocol):
     """One of the grammars.
 
     Attributes:
-        same_to_all: whether a broadcast is the same line to everybody.
-        pipelines: whether clients send many requests before they read an answer, and tell the
+        same_to_all: True if a broadcast is the same line for everybody.
+        pipelines: True if clients send many requests before they read an answer, and tell the
             answers apart by tags. Then an answer need not wait for those of earlier requests.
-        acknowledges: whether clients say themselves what they have read. Else the read mark
+        acknowledges: True if clients say themselves what they have read. Else the read mark
             follows what the client's machine has acknowledged.
-        counts_missed: how many missed messages a login counts at most; 0: it does not count them.
+        counts_missed: missed messages that a login counts, at most; 0: it does not count them.
     """
 
     same_to_all: bool
@@ -79,14 +78,14 @@ class Mode(Protocol):
     counts_missed: int
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
-        """The answer to a ``/hello`` that has chosen this mode.
+        """The answer to a ``/hello`` that chose this mode.
 
         Args:
             node: the position of the node that answers.
-            max_line: how many octets a client's line may have.
+            max_line: octets of a client's line, at most.
             nodes: ``host:port`` of every node, for the client to reconnect to.
-            sessions: how many there are at this node with the client's own: when the node dies,
-                so many have to find another.
+            sessions: the sessions at this node, the client's own included: if the node dies, so
+                many have to find another.
         """
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
@@ -99,19 +98,19 @@ class Mode(Protocol):
         """
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """The tags and requests of the first lines, as far as they say something.
+        """The tags and requests of the first lines, while they say something.
 
-        They are submitted as one command. Any other line is for ``parse``; so is the first, if
-        nothing is gained by looking at it here.
+        They become one command. Every other line is for ``parse``; so is the first line, if looking
+        at it here gains nothing.
         """
 
     def tag_of(self, line: Line) -> str:
-        """The tag for the answer to a line that cannot be read; NO_TAG if it has none."""
+        """The tag for the answer to an unreadable line; NO_TAG if it has none."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """A quick look whether a line may be a request that the node answers by itself.
+        """A quick look: True if the node may answer the line by itself.
 
-        So that of the many lines that can wait behind each other, few have to be read out of turn.
+        So few of the many lines that can wait behind each other have to be parsed out of turn.
         """
 
     def logged_in(
@@ -123,16 +122,16 @@ class Mode(Protocol):
         """
 
     def resumed(self, tag: str, high: int, number: int) -> str:
-        """A RESUME was done. ``number``: as above."""
+        """A RESUME was done; ``number`` as for ``logged_in``."""
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """A message is on every member's disk as ``id``; ``again``: it already was."""
 
     def done(self, tag: str, text: str) -> str:
-        """Anything else was done; ``text`` tells a person what."""
+        """Another request was done; ``text`` tells a person what."""
 
     def refused(self, tag: str, code: Code, text: str, *, again: bool = False) -> str:
-        """A request was refused; ``again``: this is a remembered refusal."""
+        """A request was refused; ``again``: the refusal is remembered."""
 
     def item(self, tag: str, text: str) -> str:
         """One line of a list."""
@@ -141,7 +140,7 @@ class Mode(Protocol):
         """The end of a list; ``text`` sums it up for a person."""
 
     def message_item(self, tag: str, message: ChatMessage, viewer: str) -> str:
-        """A message as one line of a list, for the account named ``viewer``."""
+        """A message as one line of a list, for the account ``viewer``."""
 
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
         """The answer to ``/chain``, complete."""
@@ -154,13 +153,13 @@ class Mode(Protocol):
         """
 
     def message(self, message: ChatMessage, viewer: str) -> str:
-        """A push of ``message`` to the account named ``viewer``."""
+        """A push of ``message`` to the account ``viewer``."""
 
     def day(self, time: int) -> str | None:
         """The line before the first message of another UTC day, if this mode has one."""
 
     def notice(self, code: str, text: str, **values: str) -> str:
-        """A notice that nobody asked for: a NOTE code, what it says to people, and its values."""
+        """A notice: a NOTE code, its text for people, and its values."""
 
 
 # --- the chain, drawn
@@ -179,7 +178,7 @@ _ROLES = {
 def drawn(view: ChainView) -> list[str]:
     """The chain for people: ``epoch 3   head -> middle (away) -> [tail]   committed 1042``.
 
-    Then the notes; last, which node this is.
+    The notes follow; the last line says which node this is.
     """
     drawing = " -> ".join(
         (f"[{position}]" if position == view.node else position)

@@ -1,23 +1,23 @@
-"""What is tried again and again, for one position or another, until it has come off."""
+"""Attempts repeated for a position until one succeeds."""
 
 from collections.abc import Callable
 
 from chainchat.node.interfaces import Clock, Timer
 
 
-class Trying:
-    """Tries after pauses that grow twice as long each time."""
+class Retries:
+    """Repeats attempts, with pauses that double each time."""
 
     def __init__(
         self, clock: Clock, attempt: Callable[[str], bool], *, first: float, last: float
     ) -> None:
-        """Nothing is tried yet.
+        """Begin with nothing to try.
 
         Args:
             clock: for the pauses.
-            attempt: one attempt for a position; tells whether there is anything left to try.
+            attempt: makes one attempt for a position; False if there is nothing left to try.
             first: seconds of the first pause.
-            last: of the longest.
+            last: seconds of the longest.
         """
         self._clock = clock
         self._attempt = attempt
@@ -26,26 +26,26 @@ class Trying:
         self._timers: dict[str, Timer] = {}
 
     def __len__(self) -> int:
-        """How many positions it is still tried for."""
+        """How many positions are still tried."""
         return len(self._timers)
 
     def begin(self, position: str) -> None:
-        """Try now, and then again, until ``end``."""
+        """Try now, and again until ``end``."""
         self._try(position, self._first)
 
     def begin_later(self, position: str) -> None:
-        """The same after the longest pause: it had come off, and did not last."""
+        """Begin after the longest pause: an earlier success did not last."""
         self.end(position)
         self._timers[position] = self._clock.callLater(self._last, self.begin, position)
 
     def end(self, position: str) -> None:
-        """It has come off, or nobody wants it any more."""
+        """Stop trying for a position."""
         timer = self._timers.pop(position, None)
         if timer is not None and timer.active():
             timer.cancel()
 
     def stop(self) -> None:
-        """Nothing is tried any more."""
+        """Stop trying."""
         for position in list(self._timers):
             self.end(position)
 

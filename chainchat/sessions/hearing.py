@@ -1,0 +1,308 @@
+"""Hearing: the lines of one client, from its socket to its requests.
+
+Lines wait in an ``InputQueue`` for the client's turn, and then become requests for its ``Handler``,
+in order, except those that may overtake. A client that sends more than its ``pace`` allows rests,
+and what cannot be heard now stays in the socket.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import Say
+from chainchat.node.interfaces import Clock
+from chainchat.sessions.input import NOTHING, InputQueue
+from chainchat.sessions.interfaces import Client, Connection, ServerInfo
+from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
+from chainchat.sessions.requests import SAID_AT_ONCE, Handler
+from chainchat.sessions.sessions import Sessions
+
+WAITING_OCTETS = 16 * 1024
+"""Octets of lines that may wait for their turn; the rest stays in the socket."""
+
+NEWCOMER_OCTETS = 2 * 1024
+"""The same before the login."""
+
+HEARD_AT_ONCE = 16
+"""Lines of one client that a turn carries out."""
+
+HEARD_OF_PERSON = 4
+"""The same for a person who had no lines left over: who types has one or two."""
+
+LOOKED_AT_ONCE = 64
+"""Waiting lines that a turn searches for those that may overtake."""
+
+MUCH_OCTETS = 2 * 1024
+"""A client with more octets of lines than this lets the others go first."""
+
+SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
+"""SENDs of a program that count as one line, since they are carried out together."""
+
+REST_UNITS = 10
+"""Lines that a client may send when its rest ends."""
+
+UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
+"""Unreadable lines in a row that close the connection: after the login, and before."""
+
+
+class Hearing:
+    """Hears one client.
+
+    Attributes:
+        handler: carries out the requests.
+        taking: False when no more lines are taken.
+    """
+
+    __slots__ = (  # there can be thousands
+        "_client",
+        "_clock",
+        "_connection",
+        "_input",
+        "_paid_until",
+        "_resting",
+        "_says_much",
+        "_sessions",
+        "_splitter",
+        "_told_slow",
+        "_unread",
+        "handler",
+        "taking",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        connection: Connection,
+        sessions: Sessions,
+        clock: Clock,
+        server_info: ServerInfo,
+    ) -> None:
+        self.handler = Handler(client, sessions, server_info)
+        self.taking = True
+        self._client = client
+        self._connection = connection
+        self._sessions = sessions
+        self._clock = clock
+        self._splitter = LineSplitter(server_info.max_line)
+        self._input = NOTHING
+        self._paid_until = 0.0
+        """See ``pace``."""
+        self._resting = False
+        self._told_slow = False
+        self._says_much = False
+        """True if lines were left over when the client was last heard."""
+        self._unread = 0
+        """Unreadable lines in a row."""
+
+    def __bool__(self) -> bool:
+        """True while lines wait."""
+        return bool(self._input)
+
+    # --- the socket
+
+    def take_in(self, data: bytes, octets: int, commands: int) -> None:
+        """Take in what one read of the socket brought; see ``Session.received``."""
+        self._pay(READ_UNITS + octets / self._pace.octets + commands)
+        self._splitter.add(data)
+        if self._splitter.complete:
+            if self._input is NOTHING:
+                self._input = InputQueue(self._splitter)
+            self.queue()
+        self.hold()
+
+    def hold(self) -> None:
+        """Leave in the socket what cannot be heard now.
+
+        Lines that wait for an answer are still read, since some of them may overtake.
+        """
+        if not self._client.is_open:
+            return
+        room = WAITING_OCTETS if self._client.id else NEWCOMER_OCTETS
+        full = self._client.is_full or self._resting or self._input.octets > room
+        self._connection.hold(held=full or not self.taking)
+
+    def take_no_more(self) -> None:
+        """Read no more; what was read is still heard."""
+        self.taking = False
+        self.hold()
+
+    def stop(self) -> None:
+        """Read and hear no more."""
+        self.taking = False
+        self._input = NOTHING
+
+    def unheard(self) -> Iterator[str]:
+        """Yield the lines not heard yet, where they can be shown."""
+        for line in self._input:
+            with suppress(RefusedError):
+                if line is not TOO_LONG and (text := clean(line).strip()):
+                    yield text
+
+    # --- its turn
+
+    def queue(self) -> None:
+        """Queue for a turn, if there are lines to hear."""
+        if not self._input or self._resting:
+            return
+        rounds = self._sessions.rounds
+        if not self._client.id:
+            rounds.arrives(self._client)
+        elif not self._says_much and self._input.octets <= MUCH_OCTETS:
+            rounds.speaks(self._client)
+        elif self._client.mode.pipelines:
+            rounds.says_much(self._client)
+        else:
+            rounds.waits(self._client)
+
+    def hear(self) -> bool:
+        """See ``Attendee``."""
+        if not self._client.is_open or self._resting:
+            return False
+        self._hear_lines()
+        if self._input and self._must_wait() and not self._client.is_full:
+            for line in self._input.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
+                self._pay(1)
+                self._hear(line)
+        self._says_much = bool(self._input)
+        if not self._says_much:
+            self._input = NOTHING
+        self.hold()
+        if not self._says_much or self._resting:
+            return False
+        if self._must_wait():
+            self._sessions.wait_for_room(self._client)
+            return self._input.has_more_to_look_at and not self._client.is_full
+        self.queue()
+        return False
+
+    def _hear_lines(self) -> None:
+        """Carry out lines until one has to wait, or the turn is over."""
+        heard = 0
+        most = HEARD_AT_ONCE if self._client.mode.pipelines or self._says_much else HEARD_OF_PERSON
+        said: list[tuple[str, Say]] = []
+        while heard < most and self._input and not self._held_up:
+            room = self._room_left
+            if room <= 0:
+                break
+            lines = self._input.next(min(SAID_AT_ONCE, room))
+            sends = self._client.mode.leading_messages(lines) if self._client.id else []
+            self._input.take(len(sends) or 1)
+            if sends:
+                self.handler.send(sends)
+                heard += 1 + len(sends) // SENDS_AS_LINE
+            else:
+                self._pay(1)
+                self._hear(lines[0], said)
+                heard += 1
+        self._say(said)
+
+    @property
+    def _room_left(self) -> int:
+        return self._sessions.node.room_for(self.handler.on_their_way)
+
+    @property
+    def _held_up(self) -> bool:
+        """True until the client has read, or has its answer: no line can be carried out before."""
+        return self._client.is_full or self.handler.replies.holding_later
+
+    def _must_wait(self) -> bool:
+        return self._held_up or self._room_left <= 0
+
+    def _may_overtake(self, line: Line) -> bool:
+        """True if a line may be answered before the lines ahead of it."""
+        if line is TOO_LONG or not self._client.mode.may_be_answered_at_once(line):
+            return False
+        try:
+            _, request = self._client.mode.parse(clean(line), logged_in=bool(self._client.id))
+        except RefusedError:
+            return False
+        return self.handler.is_answered_at_once(request)
+
+    def look_again(self) -> None:
+        """Look again which lines may overtake, since other requests may do so now."""
+        if self._input:
+            self._input.look_again()
+            self.queue()
+
+    # --- one line
+
+    def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
+        """Carry out one line, or refuse it.
+
+        ``said`` gathers consecutive messages of a person, to submit them as one command.
+        """
+        tag = ""
+        try:
+            if line is TOO_LONG:
+                text = f"a line has at most {self._splitter.limit} octets"
+                raise RefusedError(Code.LINE_TOO_LONG, text)
+            text = clean(line)
+            if not text or text.isspace():
+                return
+            if not self._client.id and is_http(text):
+                text = "this is a chat, not a web server: use telnet or nc"
+                self._client.close_with(Code.HTTP, text)
+                return
+            tag, request = self._client.mode.parse(text, logged_in=bool(self._client.id))
+            self._unread = 0
+            if said is not None and self._client.id and isinstance(request, Say):
+                said.append((tag, request))
+            else:
+                self._say(said)
+                self.handler.carry_out(tag, request)
+        except RefusedError as refusal:
+            self._say(said)
+            self._unread += 1
+            if refusal.tag != "-":
+                tag = refusal.tag
+            elif not tag:
+                tag = self._client.mode.tag_of(line)
+            self.handler.refuse(tag, refusal.code, refusal.text)
+            self._close_if_nothing_is_read()
+
+    def _say(self, said: list[tuple[str, Say]] | None) -> None:
+        if said:
+            self.handler.send(said)
+            said.clear()
+
+    def _close_if_nothing_is_read(self) -> None:
+        """Close the connection of a client that only sends lines without meaning."""
+        if self._unread >= (UNREAD_AT_MOST if self._client.id else UNREAD_NEWCOMER):
+            text = f"none of the last {self._unread} lines could be read: connect again, type /help"
+            self._client.close_with(Code.NOTHING_READ, text)
+
+    # --- its pace
+
+    @property
+    def _pace(self) -> Pace:
+        if not self._client.id:
+            return NEWCOMER
+        return PROGRAM if self._client.mode.pipelines else PERSON
+
+    def _pay(self, units: float) -> None:
+        """Charge the client; let it rest if it has sent too much."""
+        pace, now = self._pace, self._clock.seconds()
+        self._paid_until = pace.pay(self._paid_until, now, units)
+        if not self._resting and pace.wait(self._paid_until, now):
+            self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        self._resting = True
+        seconds = self._pace.wait(self._paid_until, now, REST_UNITS)
+        self._sessions.rounds.rests(self._client, seconds)
+        if self._client.id and not self._told_slow:
+            self._told_slow = True
+            rate = f"{self._pace.per_second:.0f} lines a second"
+            text = f"you send faster than {rate}: the rest is read at that pace"
+            self._client.tell("slowed", text)
+
+    def rested(self) -> None:
+        """See ``Attendee``."""
+        self._resting = False
+        self.queue()
+        self.hold()
+
+    def forgive(self) -> None:
+        """Forget what the client has sent before its login."""
+        self._paid_until = 0.0

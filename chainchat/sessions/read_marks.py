@@ -1,0 +1,206 @@
+"""Read marks: how much of its messages each account has seen.
+
+A program moves its mark itself (ACK). A person's mark follows what their machine has acknowledged,
+when the person does something, or when the machine shows signs of life some seconds later.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from chainchat.chat import commands
+from chainchat.chat.state import Result
+from chainchat.node.budget import Slice
+from chainchat.node.interfaces import Clock, Timer
+from chainchat.node.node import Node
+from chainchat.sessions.interfaces import Attendee
+
+MARKS_PAUSE = 1.0
+"""Seconds for which read marks are gathered into one entry."""
+
+MARKS_IN_ENTRY = 100
+"""Read marks in one entry: each takes at most 20 octets, and changes an account."""
+
+LOOK_PAUSE = 1.0
+"""Seconds between two looks at what people's machines have acknowledged."""
+
+SETTLED_SECONDS = 3.0
+"""What a machine acknowledged this long before its last sign of life has been shown there."""
+
+REMEMBERED_PUSHES = 64
+"""Ends of pushes remembered until they are seen; beyond this, every other one is forgotten.
+
+Each takes over 100 octets, and nobody sees them while the person is away.
+"""
+
+
+_NEVER = (0, float("-inf"))
+
+
+class Reading:
+    """How much a person has seen of what was pushed.
+
+    Attributes:
+        seen: the read mark: id of the newest message known to be seen.
+    """
+
+    __slots__ = ("_looked", "_pushes", "_written_before", "seen")  # one for each person
+
+    def __init__(self, seen: int) -> None:
+        self.seen = seen
+        self._pushes: tuple[tuple[int, int], ...] = ()
+        """For each push not seen yet: octets written at its end, id of its newest message."""
+        self._written_before = 0
+        self._looked = _NEVER
+        """Octets acknowledged at the last look, and when that was."""
+
+    @property
+    def may_have_seen_more(self) -> bool:
+        """True if a push is not known to be seen."""
+        return bool(self._pushes)
+
+    def pushed(self, newest: int, written: int) -> None:
+        """Note a push of messages up to ``newest``; ``written``: octets written so far."""
+        if len(self._pushes) >= REMEMBERED_PUSHES:
+            self._pushes = self._pushes[1::2]
+        self._pushes = (*self._pushes, (written, newest))
+
+    def did_something(self, acknowledged: int | None, written: int) -> bool:
+        """Note that the person acted, so has seen what their machine has.
+
+        Args:
+            acknowledged: octets that the machine has acknowledged. None if unknown: then the octets
+                written before the previous action count.
+            written: octets written so far.
+
+        Returns:
+            True if the read mark moved.
+        """
+        octets = self._written_before if acknowledged is None else acknowledged
+        self._written_before = written
+        return self._has_seen(octets)
+
+    def shows_signs_of_life(self, acknowledged: int | None, alive: float, now: float) -> bool:
+        """Note what the machine had some seconds ago as seen, even if the person does nothing.
+
+        The machine must have been alive since: one that has just died may have shown nothing.
+
+        Args:
+            acknowledged: octets that the machine has acknowledged; None if unknown.
+            alive: when the machine last acknowledged or sent anything, in seconds.
+            now: the same clock.
+
+        Returns:
+            True if the read mark moved.
+        """
+        if acknowledged is None:
+            return False
+        octets, since = self._looked
+        moved = False
+        if alive - since >= SETTLED_SECONDS:
+            moved = since > _NEVER[1] and self._has_seen(octets)
+            self._looked = acknowledged, now
+        return moved
+
+    def _has_seen(self, octets: int) -> bool:
+        """Note as seen what was pushed up to this octet."""
+        before = self.seen
+        seen = bisect_right(self._pushes, octets, key=lambda push: push[0])
+        if seen:
+            self.seen = max(self.seen, self._pushes[seen - 1][1])
+            self._pushes = self._pushes[seen:]
+        return self.seen > before
+
+
+class ReadMarks:
+    """The read marks of one node's accounts, on their way into the log.
+
+    Attributes:
+        acknowledged: by account whose mark a program moved: what to call when it has moved.
+        due: people to look at in this turn: they may have seen more than their mark says.
+    """
+
+    def __init__(self, node: Node, clock: Clock) -> None:
+        """Begin without marks."""
+        self.acknowledged: dict[int, list[Callable[[], None]]] = {}
+        self.due: deque[Attendee] = deque()
+        self._node = node
+        self._clock = clock
+        self._marks: dict[int, int] = {}
+        """By account: the marks gathered for the next entry."""
+        self._sending: Timer | None = None
+        self._watched: dict[Attendee, None] = {}
+        """People to look at when the pause is over."""
+        self._looking: Timer | None = None
+
+    def stop(self) -> None:
+        """Move no more marks, and look at nobody."""
+        for timer in (self._sending, self._looking):
+            if timer is not None and timer.active():
+                timer.cancel()
+
+    # --- moving marks
+
+    def move(self, account: int, newest: int) -> None:
+        """Move the read mark of an account up to ``newest``, within a second or so."""
+        self._gather(account, newest, MARKS_PAUSE)
+
+    def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
+        """Move the read mark of an account up to ``newest``, soon; then call ``done``."""
+        self.acknowledged.setdefault(account, []).append(done)
+        self._gather(account, newest, 0.0)
+
+    def _gather(self, account: int, newest: int, pause: float) -> None:
+        """Gather marks, so that many make one entry."""
+        self._marks[account] = max(newest, self._marks.get(account, 0))
+        if self._sending is None:
+            self._sending = self._clock.callLater(pause, self.send)
+        elif not pause:
+            self._sending.reset(0.0)
+
+    def send(self) -> None:
+        """Submit the gathered marks."""
+        if self._sending is not None and self._sending.active():
+            self._sending.cancel()
+        self._sending = None
+        marks, self._marks = tuple(self._marks.items()), {}
+        acknowledged, self.acknowledged = self.acknowledged, {}
+        for start in range(0, len(marks), MARKS_IN_ENTRY):
+            part = marks[start : start + MARKS_IN_ENTRY]
+            done = [call for account, _ in part for call in acknowledged.get(account, ())]
+            self._node.submit(commands.Seen(part), partial(_call_all, done))
+
+    # --- looking at people's machines
+
+    def watch(self, session: Attendee) -> None:
+        """Look now and then how much this person has seen."""
+        self._watched[session] = None
+        if self._looking is None:
+            self._looking = self._clock.callLater(LOOK_PAUSE, self._pause_ends)
+
+    def forget(self, session: Attendee) -> None:
+        """Forget a session that is over."""
+        self._watched.pop(session, None)
+
+    def _pause_ends(self) -> None:
+        self._looking = None
+        self.due.extend(self._watched)
+        self._watched = {}
+        self._node.wake()
+
+    def look(self, share: Slice) -> None:
+        """Look at some of the people who are due."""
+        while self.due:
+            session = self.due.popleft()
+            if session.look():
+                self.watch(session)
+            if not share.left():
+                break
+        if self.due:
+            self._node.wake()
+
+
+def _call_all(functions: list[Callable[[], None]], _results: Sequence[Result]) -> None:
+    for function in functions:
+        function()
