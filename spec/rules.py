@@ -3,6 +3,7 @@
 from spec.world import Bounds
 
 SMALL = {
+    "those that are up go on": Bounds(kills=2, helped=False),
     "two die": Bounds(kills=2, writes=1),
     "one dies and starts again": Bounds(kills=1, restarts=1, epochs=4),
     "time passes": Bounds(waits=1, epochs=2),
@@ -25,14 +26,14 @@ BUGS: dict[str, Bounds] = {
     "CountsVotesOfThoseThatLack": Bounds(kills=2, lost_ends=2, restarts=2, writes=1),
     "ResumesWithoutActiveVotes": Bounds(kills=1, restarts=1),
     "CopiesPastItsPredecessor": Bounds(kills=1, lost_ends=1, restarts=1, writes=1),
-    "ProvesNothing": Bounds(kills=2),
-    "WaitsForDeadProposers": Bounds(kills=2),
+    "ProvesNothing": Bounds(kills=2, helped=False),
+    "WaitsForDeadProposers": Bounds(kills=2, helped=False),
     "ProvesDeathsAllTheSame": Bounds(
         kills=1, victims="B", waits=1, frozen=1, epochs=2, refusal_is_death=False
     ),
     "ReadsByTheLeaseAllTheSame": Bounds(waits=1, frozen=1, writes=1, refusal_is_death=False),
-    "BelievesRefusalsAnywhere": Bounds(walls=("AB", "AC")),
-    "BelievesWhatIsSaid": Bounds(drops=2, strangers=2),
+    "BelievesRefusalsAnywhere": Bounds(walls=("AB", "AC"), drops=2, writes=1),
+    "BelievesWhatIsSaid": Bounds(drops=2, strangers=2, writes=1, epochs=2),
     "TakesCopiesForMembers": Bounds(kills=1, copies=1),
     "BelievesCopiesOfProposers": Bounds(kills=1, copies=1, waits=1),
     "TakesAnyDiskForTheNewest": Bounds(kills=2, victims="AB", restores=1, writes=1),
@@ -40,13 +41,13 @@ BUGS: dict[str, Bounds] = {
     "WorksWhileItLetsLearnersIn": Bounds(chain="AB", kills=1, restarts=1, writes=1),
     "LetsLearnersInTooEarly": Bounds(chain="AB", kills=1, restarts=1, writes=1),
     "VotesTwice": Bounds(waits=1, cuts=("A-B cut",), epochs=2),
-    "DecidesWithoutVotes": Bounds(waits=1, epochs=2),
+    "DecidesWithoutVotes": Bounds(waits=1, writes=1, epochs=2),
     "KeepsItsProposalWhenItVotes": Bounds(waits=1, epochs=2),
     "DropsVotesOfDeadProposers": Bounds(kills=2, epochs=2),
     "AdoptsWhenItVotes": Bounds(kills=1, waits=1, epochs=2),
     "WorksWithoutLease": Bounds(waits=1, writes=1),
     "NeverAborts": Bounds(waits=1, epochs=2),
-    "half_is_enough": Bounds(waits=1, epochs=2),
+    "half_is_enough": Bounds(chain="AB", waits=1, writes=1),
     "IgnoresIdentities": Bounds(waits=1, epochs=2),
 }
 """For each planted bug that breaks a rule, the bounds within which it is looked for."""

@@ -92,7 +92,7 @@ def explore(
                     if max(one.epoch for one in next_world.decided) <= bounds.epochs:
                         following.append(next_world)
                     if recover and len(parents) % recover == 0:
-                        make_whole(model, next_world)
+                        make_whole(model, next_world, restart=bounds.helped)
                         found.recovered += 1
                     if len(parents) % 10_000 == 0:
                         tell(measured(found, parents, model, began))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Send
@@ -53,6 +54,8 @@ class Bounds(Struct, frozen=True):
         writes: entries.
         epochs: the highest one that is looked at.
         refusal_is_death: see ``Evidence``.
+        helped: whether those that are down start again before the chain has to get whole; if not,
+            those that are up have to go on.
     """
 
     chain: str = "ABC"
@@ -74,6 +77,7 @@ class Bounds(Struct, frozen=True):
     writes: int = 0
     epochs: int = 3
     refusal_is_death: bool = True
+    helped: bool = True
 
 
 COUNTED = (
@@ -318,7 +322,7 @@ class Draft:
     def stranger(self, a: int, b: int) -> None:
         """Somebody else calls A and says that it is B, started again."""
         me = self.facts(b).me
-        life = Member(me.position, me.id, me.incarnation + 7, "elsewhere", me.chain_port)
+        life = replace(me, incarnation=me.incarnation + 7)
         self.step(a, "linked", life)
         self.step(a, "unlinked", me.position)
 
