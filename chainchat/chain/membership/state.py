@@ -23,11 +23,11 @@ from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import Timing
 
 MOST_COMPLAINTS = 64
-"""Complaints that are told in one configuration."""
+"""Different complaints told in one configuration."""
 
 
 class Seal(Struct, frozen=True):
-    """Tail: take no more entries, let this learner have the rest, and say when it has them."""
+    """Tail: take no entries, send this learner the rest, and say when it has everything."""
 
     learner: Member
 
@@ -43,7 +43,7 @@ Decision = Save | Send | Report | Excluded | Distrust | Seal | Copy
 
 
 class OwnLog(Protocol):
-    """What this node's log has come to."""
+    """What membership must know of this node's log."""
 
     @property
     def last(self) -> EntryId:
@@ -51,14 +51,14 @@ class OwnLog(Protocol):
 
     @property
     def committed(self) -> EntryId:
-        """The newest that it knows to be committed."""
+        """The newest entry that this node knows to be committed."""
 
     def id_of(self, seq: int) -> EntryId | None:
         """See ``Log``."""
 
     @property
     def caught_up(self) -> bool:
-        """Whether this is a learner that holds all but the newest entries."""
+        """True if this is a learner that holds all but the newest entries."""
 
     @property
     def progress(self) -> str:
@@ -66,11 +66,11 @@ class OwnLog(Protocol):
 
     @property
     def nearby(self) -> frozenset[Member]:
-        """The learners that, as this tail sees it, hold all but the newest."""
+        """Tail: the learners that hold all but the newest entries."""
 
     @property
     def low(self) -> bool:
-        """Whether its disk is nearly full."""
+        """True if this node's disk is nearly full."""
 
 
 class State:
@@ -178,15 +178,15 @@ class State:
 
     @property
     def status(self) -> Status:
-        """What this life is to it."""
+        """What this life is in the configuration."""
         return self.record.status(self.me.life)
 
     @property
     def active(self) -> bool:
-        """Whether this node takes part in the chain now: a member, neither *locked* nor sealed.
+        """True while this node takes part in the chain: a member, neither *locked* nor sealed.
 
-        A head that proposes to resume writes nothing meanwhile: nobody could confirm it, and the
-        others have to hold what its log ends with.
+        A head that proposes to resume writes nothing: nobody could confirm an entry, and the others
+        must hold the last entry of its log.
         """
         locked = self.record.vote is not None or self.resuming
         return self.status is Status.ACTIVE and not locked and self.sealed is None
@@ -198,7 +198,7 @@ class State:
 
     @property
     def resuming(self) -> bool:
-        """Whether this node takes part in an attempt to resume the chain."""
+        """True while this node takes part in an attempt to resume the chain."""
         vote = self.record.vote or self._proposal
         return vote is not None and (
             change(self.configuration, vote.configuration) is Change.RESUME
@@ -206,7 +206,7 @@ class State:
 
     @property
     def lends_for_resume(self) -> bool:
-        """Whether its log may be copied for that: a proposer's not before it is the longest."""
+        """True if others may copy this log for a resume: a proposer's must be the longest first."""
         whole = not self._whole.is_beyond(self.own.last)
         return self.resuming and (self._proposal is None or whole)
 
@@ -223,7 +223,7 @@ class State:
 
     @property
     def needed(self) -> frozenset[str]:
-        """The positions without which nothing that is said here is confirmed."""
+        """The positions that must work for anything said here to be confirmed."""
         configuration, me = self.configuration, self.me.position
         if not configuration.has(self.me.life):
             return frozenset(configuration.positions)
@@ -232,14 +232,11 @@ class State:
 
     @property
     def set_back(self) -> bool:
-        """*not set back*: whether the chain has a vote of this disk that is not on it."""
+        """*not set back*: True if the chain has a vote of this node that is not on its disk."""
         return self._older
 
     def learners(self, now: float) -> dict[str, str]:
-        """How far each of those that copy the log has come, for people; by position.
-
-        Or why it is not let in, though it may have everything.
-        """
+        """By position, how far each learner has come, or why it is not let in; for people."""
         members = self.configuration.positions
         told = {
             position: self._departures.reason(position, now)
@@ -251,7 +248,7 @@ class State:
         return {position: text for position, text in told.items() if text}
 
     def low(self, now: float) -> tuple[str, ...]:
-        """Positions of the chain whose disks are nearly full, as this member was told lately."""
+        """Positions of the chain whose disks are nearly full, as far as this member heard."""
         told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
         if self.own.low:
             told[self.me.position] = self.me
@@ -259,9 +256,9 @@ class State:
         return tuple(m.position for m in members if m == told.get(m.position))
 
     def is_other_chain(self, position: str) -> bool:
-        """Whether the node there has another configuration of the present epoch.
+        """True if the node at ``position`` has another configuration of the present epoch.
 
-        Epochs are compared everywhere else, and here do not tell the two chains apart.
+        Epochs, which are compared everywhere else, do not tell these two chains apart.
         """
         pong, mine = self._presence.pong(position), self.configuration
         if pong is None or pong.configuration.epoch != mine.epoch:
@@ -282,7 +279,7 @@ class State:
         return Save(self.record)
 
     def complain(self, text: str) -> Iterator[Report]:
-        """Say it once in a configuration, not with every tick."""
+        """Tell the operator, but only once in a configuration."""
         if text not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
             self._complaints.add(text)
             yield Report(text, alarm=True)
