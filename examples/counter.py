@@ -11,6 +11,7 @@ from chainchat.chain.early import ChainMessage
 from chainchat.chain.effects import Apply, Persist, Report, Send
 from chainchat.chain.engine import Engine
 from chainchat.chain.log import fitting
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Entry, EntryId
 from chainchat.chain.record import Record
 
@@ -46,8 +47,7 @@ class Node:
         self.name, self.disk, self.counter = name, Disk(), 0
         self.me = Member(name, f"disk of {name}", 1, f"machine of {name}", 7000)
         self.engine = Engine(
-            *(self.me, Record(self.me.id, 1), self.disk, NAMES),
-            suspect_after=1.0,
+            *(self.me, Record(self.me.id, 1), self.disk, ChainSettings(NAMES, suspect_after=1.0)),
             clock=lambda: now,
             opening=lambda _: b"an epoch begins",
         )

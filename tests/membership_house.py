@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Report, Save, Send
 from chainchat.chain.membership.membership import Copy, Membership, Seal
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote
 from chainchat.chain.record import Record, Status
 
@@ -49,8 +50,8 @@ class OwnLog:
 
 def life(me, record=None, founding=THREE, known=(), places=None):
     record = record or Record(me.id, me.incarnation)
-    times = {"suspect_after": SUSPECT_AFTER}
-    return Membership(me, record, founding, OwnLog(), known=known, places=places, **times)
+    settings = ChainSettings(founding, SUSPECT_AFTER, frozenset(known), places or {})
+    return Membership(me, record, settings, OwnLog())
 
 
 def active(position, *positions, epoch=1, founding=THREE):

@@ -11,8 +11,10 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from chainchat.chain.configuration import Member
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chat import commands
-from chainchat.node.node import Node, begin_life
+from chainchat.node.lives import begin_life
+from chainchat.node.node import Node
 from chainchat.node.space import Space
 from chainchat.storage.memory import MemoryStorage
 
@@ -44,9 +46,10 @@ class House:
     disk, of which less than ``STOP`` are low.
     """
 
-    def __init__(self, *founding, **options):
+    def __init__(self, *founding, refusal_is_death=True, **options):
         self.founding = founding
         self.options = options
+        self.settings = ChainSettings(founding, SUSPECT_AFTER, refusal_is_death=refusal_is_death)
         self.clock = Clock()
         self.disks = {}
         self.nodes = {}
@@ -72,8 +75,7 @@ class House:
                 storage,
                 Wire(self, position),
                 self.clock,
-                founding=self.founding,
-                suspect_after=SUSPECT_AFTER,
+                settings=self.settings,
                 wall=lambda: 1_000 + int(1_000 * self.clock.seconds()),
                 fail=self.fail,
                 excluded=lambda position=position: self.begin_anew(position),

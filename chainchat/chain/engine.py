@@ -23,7 +23,7 @@ only the clocks it is given, and has no thread, socket or file.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from chainchat.chain import copying
@@ -34,8 +34,8 @@ from chainchat.chain.effects import Apply, Compare, Cut, Distrust, Effect, Exclu
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import Log
 from chainchat.chain.membership import membership
-from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
 from chainchat.chain.membership.membership import Copy, Membership, Seal
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import (
     Answer,
     BadMessageError,
@@ -83,9 +83,8 @@ class Engine:
         me: Member,
         record: Record,
         log: Log,
-        founding: tuple[str, ...],
+        settings: ChainSettings,
         *,
-        suspect_after: float,
         clock: Callable[[], float],
         opening: Callable[[Configuration], bytes],
         applied: int = 0,
@@ -93,38 +92,27 @@ class Engine:
         evaluate: Callable[[bytes], bytes] = lambda query: query,
         wall: Callable[[], int] = lambda: 0,
         low: Callable[[], bool] = lambda: False,
-        known: Iterable[str] = (),
-        places: Mapping[str, Address] | None = None,
-        longest_pause: float = LONGEST_PAUSE,
-        free_departures: int = FREE,
         limits: Limits = USUAL,
         first_nonce: int = 0,
-        refusal_is_death: bool = True,
         new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
         """An engine at the beginning of a life.
 
         Args:
-            me: this life, as ``record`` has it, which is on disk.
-            record: of membership.
+            me: this life, as ``record`` has it.
+            record: of membership, as it is on disk.
             log: the durable log.
-            founding: positions in founding order.
-            suspect_after: seconds of silence before a node is suspected.
+            settings: of the chain.
             clock: monotonic seconds.
             opening: gives the command of an epoch's first entry.
-            applied: the sequence number that the application has come to.
+            applied: sequence number that the application has reached.
             nothing: a command that changes nothing.
             evaluate: answers a query from what is applied; raises BadMessageError if it is none.
             wall: the wall clock, UTC milliseconds.
-            low: whether the disk is nearly full.
-            known: all positions that ``chain.ini`` names, spares too.
-            places: where ``chain.ini`` has them.
-            longest_pause: seconds that a position waits at most after it fell out repeatedly.
-            free_departures: see ``Departures``.
+            low: True if the disk is nearly full.
             limits: of what is done at once.
             first_nonce: see ``Evidence``.
-            refusal_is_death: see ``Evidence``.
-            new_identity: chooses a configuration's identity, at random.
+            new_identity: chooses the identity of a configuration, at random.
         """
         self.me = me
         self.due = False
@@ -144,21 +132,15 @@ class Engine:
             committed=lambda: self.replica.committed,
             applied=lambda: self.replica.applied,
         )
-        self.learner = Learner(me, log, Timing(suspect_after), limits)
+        self.learner = Learner(me, log, Timing(settings.suspect_after), limits)
         self.sponsor = Sponsor(log, limits)
         self.membership = Membership(
             me,
             record,
-            founding,
+            settings,
             _OwnLog(self, low),
-            suspect_after=suspect_after,
-            known=known,
-            places=places,
-            longest_pause=longest_pause,
-            free_departures=free_departures,
             wall=lambda: self._wall_now,
             first_nonce=first_nonce,
-            refusal_is_death=refusal_is_death,
             new_identity=new_identity,
         )
         self._early = EarlyMessages()

@@ -9,13 +9,12 @@ one write to each client. The chain's own work is done as a whole; what grows wi
 is done in slices (see ``budget``), and what is left over goes on in the next turn.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import msgpack
-from msgspec.structs import replace
 from twisted.logger import Logger
 
-from chainchat.chain.configuration import Address, Configuration, Member
+from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.early import ChainMessage
 from chainchat.chain.effects import (
     Answered,
@@ -34,7 +33,7 @@ from chainchat.chain.effects import (
 )
 from chainchat.chain.engine import Engine
 from chainchat.chain.limits import USUAL, Limits
-from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import (
     UNDECODABLE,
     Ack,
@@ -76,37 +75,12 @@ from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
 from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
 from chainchat.node.write_pause import WritePause
-from chainchat.storage.interface import Storage, StorageError
+from chainchat.storage.interface import Storage
 
 PROGRESS_SECONDS = 1.0
 """How often a learner logs how far it has come."""
 
 log = Logger()
-
-
-def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Record:
-    """Count a new incarnation, durably, before anything is heard or said under it.
-
-    Args:
-        storage: the node's data.
-        new_id: makes the id of an empty disk.
-        step: how far to count, 1 or more. If it is random, the lives that begin from a backup
-            are never taken for those that began from its original.
-
-    Raises:
-        StorageError: the stored record is corrupt.
-    """
-    stored = storage.read_record()
-    if stored is None:
-        record = Record(new_id(), 1)
-    else:
-        try:
-            old = msgpack.decode(stored, type=Record)
-        except UNDECODABLE as error:
-            raise StorageError(f"{storage}: the record of membership is corrupt: {error}") from None
-        record = replace(old, incarnation=old.incarnation + step)
-    storage.write_record(msgpack.encode(record))
-    return record
 
 
 class Node:
@@ -127,23 +101,17 @@ class Node:
         network: Network,
         clock: Clock,
         *,
-        founding: tuple[str, ...],
-        suspect_after: float,
+        settings: ChainSettings,
         wall: Callable[[], int],
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         new_identity: Callable[[], int],
-        known: Iterable[str] = (),
-        places: Mapping[str, Address] | None = None,
-        longest_pause: float = LONGEST_PAUSE,
-        free_departures: int = FREE,
         limits: Limits = USUAL,
         pace: Pace = USUAL_PACE,
         pending_limits: PendingLimits = USUAL_PENDING,
         work: WorkClock | None = None,
         space: Space = PLENTY,
         first_nonce: int = 0,
-        refusal_is_death: bool = True,
     ) -> None:
         """A node that has not started.
 
@@ -153,23 +121,17 @@ class Node:
             storage: the node's data.
             network: to the other nodes.
             clock: monotonic time.
-            founding: positions in founding order.
-            suspect_after: seconds of silence before a node is suspected.
+            settings: of the chain.
             wall: the wall clock, UTC milliseconds.
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
-            new_identity: chooses a configuration's, at random.
-            known: all positions that ``chain.ini`` names, spares too.
-            places: where ``chain.ini`` has them.
-            longest_pause: seconds that a position waits at most after it fell out repeatedly.
-            free_departures: see ``Departures``.
+            new_identity: chooses the identity of a configuration, at random.
             limits: of what the protocol does at once.
             pace: of checkpoints.
-            pending_limits: of what clients may have on its way.
-            work: seconds of work, for the slices of a turn; the clock's, if none is given.
+            pending_limits: of the requests on their way.
+            work: seconds of work, for the slices of a turn; the clock's by default.
             space: on the disk of the data.
             first_nonce: see ``Evidence``.
-            refusal_is_death: see ``Evidence``.
         """
         self.me = me
         self.audience: Audience | None = None
@@ -184,15 +146,14 @@ class Node:
         self._wall = wall
         self._fail = fail
         self._excluded = excluded
-        self._timing = Timing(suspect_after)
+        self._timing = Timing(settings.suspect_after)
         self._pace = pace
         self._space = space
         self._engine = Engine(
             me,
             record,
             storage,
-            founding,
-            suspect_after=suspect_after,
+            settings,
             clock=clock.seconds,
             opening=_opening,
             applied=self.state.applied,
@@ -200,13 +161,8 @@ class Node:
             evaluate=self._evaluate,
             wall=wall,
             low=lambda: space.low,
-            known=known,
-            places=places,
-            longest_pause=longest_pause,
-            free_departures=free_departures,
             limits=limits,
             first_nonce=first_nonce,
-            refusal_is_death=refusal_is_death,
             new_identity=new_identity,
         )
         self._followed = self.configuration

@@ -15,6 +15,7 @@ from membership_house import (
 
 from chainchat.chain.effects import Report
 from chainchat.chain.membership.membership import Membership
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong, Propose
 from chainchat.chain.record import Record
 
@@ -37,7 +38,8 @@ def member_of_two(position="head", **options):
     me = held.member(position)
     record = Record(me.id, 1, ("head", "tail"), held)
     own = active("head").own
-    node = Membership(me, record, record.founding, own, suspect_after=1.0, wall=wall, **options)
+    settings = ChainSettings(record.founding, suspect_after=1.0, **options)
+    node = Membership(me, record, settings, own, wall=wall)
     [other] = (m for m in held.members if m != me)
     reach(node, other)
     return node, wall
@@ -225,6 +227,7 @@ def test_a_head_whose_clock_is_odd_says_so_once_and_takes_the_nearest_time_allow
 def test_who_is_no_member_says_nothing_of_clocks():
     me = member("head", 2)
     record = Record(me.id, 2, THREE, configuration(1, *THREE))
-    node = Membership(me, record, THREE, active("head").own, suspect_after=1.0, wall=Wall())
+    settings = ChainSettings(THREE, suspect_after=1.0)
+    node = Membership(me, record, settings, active("head").own, wall=Wall())
     answered(node, "middle", 9_000.0, 0.0)
     assert node.odd_clock(0.0) == ""

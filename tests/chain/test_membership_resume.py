@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Report, Save
 from chainchat.chain.membership.membership import Copy, Membership
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Vote, Voted
 from chainchat.chain.record import Record, Status
 
@@ -562,9 +563,8 @@ def test_each_proposal_has_an_identity_of_its_own_and_keeps_it():
     numbers = iter(range(1, 100))
     me = member("head", 2)
     record = Record(me.id, 2, THREE, configuration(1, *TWO))
-    node = Membership(
-        me, record, THREE, OwnLog(), suspect_after=1.0, new_identity=lambda: next(numbers)
-    )
+    settings = ChainSettings(THREE, suspect_after=1.0)
+    node = Membership(me, record, settings, OwnLog(), new_identity=lambda: next(numbers))
     [first] = of_kind(is_back(node, member("tail", 2)), Propose)
     [again] = of_kind(node.tick(0.1), Propose)
     assert first.vote == again.vote

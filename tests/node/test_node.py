@@ -29,7 +29,7 @@ from chainchat.chain.record import Record
 from chainchat.chat import commands, queries
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import READ_SECONDS, Pace
-from chainchat.node.node import begin_life
+from chainchat.node.lives import begin_life
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage

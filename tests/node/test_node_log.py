@@ -9,7 +9,7 @@ from twisted.logger import LogLevel
 
 from chainchat.chain.limits import Limits
 from chainchat.chain.messages import Copied, Decided, Forward
-from chainchat.node.node import begin_life
+from chainchat.node.lives import begin_life
 
 
 @pytest.fixture

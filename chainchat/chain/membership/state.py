@@ -3,20 +3,21 @@
 The other parts of ``Membership`` add what a node does to this state; ``membership`` lists them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Address, Configuration, Life, Member
+from chainchat.chain.configuration import Configuration, Life, Member
 from chainchat.chain.effects import Distrust, Excluded, Report, Save, Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.clocks import Clocks
-from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE, Departures
+from chainchat.chain.membership.departures import Departures
 from chainchat.chain.membership.evidence import Evidence
 from chainchat.chain.membership.presence import Presence
 from chainchat.chain.membership.seals import Patience, Sealing
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.membership.whereabouts import Whereabouts
 from chainchat.chain.messages import EntryId, Vote
 from chainchat.chain.record import Record, Status
@@ -89,17 +90,11 @@ class State:
         self,
         me: Member,
         record: Record,
-        founding: tuple[str, ...],
+        settings: ChainSettings,
         own: OwnLog,
         *,
-        suspect_after: float,
-        known: Iterable[str] = (),
-        places: Mapping[str, Address] | None = None,
-        longest_pause: float = LONGEST_PAUSE,
-        free_departures: int = FREE,
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,
-        refusal_is_death: bool = True,
         new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
         """The state of a life that begins.
@@ -107,34 +102,30 @@ class State:
         Args:
             me: this life; its incarnation is in ``record`` and on disk already.
             record: from disk.
-            founding: positions in the order of the founding.
+            settings: of the chain.
             own: this node's log.
-            suspect_after: seconds of silence before a node is suspected.
-            known: all positions that ``chain.ini`` names, spares too.
-            places: where ``chain.ini`` has them: an operator's word that a node has moved.
-            longest_pause: seconds that a position waits at most after it fell out repeatedly.
-            free_departures: see ``Departures``.
             wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
             first_nonce: see ``Evidence``.
-            refusal_is_death: see ``Evidence``.
-            new_identity: chooses a configuration's, at random.
+            new_identity: chooses the identity of a configuration, at random.
         """
         assert me.life == (record.id, record.incarnation)
         self.me = me
         self.record = record
-        self.founding = record.founding or founding
-        self._timing = Timing(suspect_after)
+        self.founding = record.founding or settings.founding
+        self._timing = Timing(settings.suspect_after)
         self.evidence = Evidence(
-            self._timing, first_nonce=first_nonce, refusal_is_death=refusal_is_death
+            self._timing,
+            first_nonce=first_nonce,
+            refusal_is_death=settings.refusal_is_death,
         )
         self.clocks = Clocks()
         self._lives: list[Life] = []
         self._lives_of: Configuration | None = None
         self.own = own
-        self._known = frozenset(known)
-        self._whereabouts = Whereabouts(dict(places or {}))
+        self._known = settings.known
+        self._whereabouts = Whereabouts(settings.places)
         self._presence = Presence(self._timing)
-        self._departures = Departures(longest_pause, free_departures)
+        self._departures = Departures(settings.longest_pause, settings.free_departures)
         self._new_identity = new_identity
         self._compared: set[tuple[str, Life]] = set()
         """By position, the lives whose history was compared in this configuration."""
