@@ -73,12 +73,9 @@ from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replie
 from chainchat.node.share import Share
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
-from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
-from chainchat.node.write_pause import WritePause
+from chainchat.node.status import NodeStatus, Readiness
+from chainchat.node.watch import Watch
 from chainchat.storage.interface import Storage
-
-PROGRESS_SECONDS = 1.0
-"""How often a learner logs how far it has come."""
 
 log = Logger()
 
@@ -148,7 +145,6 @@ class Node:
         self._excluded = excluded
         self._timing = Timing(settings.suspect_after)
         self._pace = pace
-        self._space = space
         self._engine = Engine(
             me,
             record,
@@ -165,8 +161,6 @@ class Node:
             first_nonce=first_nonce,
             new_identity=new_identity,
         )
-        self._followed = self.configuration
-        """The configuration that was in force after the last input."""
         self._read_share = Share(clock, self.wake, READ_SHARE)
         self._pending = Pending(self._engine.replica, pending_limits)
         self._askers: dict[int, Callable[[Page], None]] = {}
@@ -174,9 +168,7 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
-        self._write_pause = WritePause(me, clock, self._log)
-        self._progress_told = 0.0
-        self._replay = Replay()
+        self._watch = Watch(self._engine, clock, space, self._log)
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
 
     # --- for the sessions
@@ -239,14 +231,7 @@ class Node:
     @property
     def status(self) -> NodeStatus:
         """The chain as it looks from here, now."""
-        return status(
-            self._engine,
-            self.readiness,
-            self._clock.seconds(),
-            wall=self._wall(),
-            disk=self._space.note,
-            writes_paused=self._write_pause.seconds,
-        )
+        return self._watch.status(self.readiness, self._wall())
 
     def view(self) -> ChainView:
         """What ``/chain`` shows."""
@@ -283,8 +268,7 @@ class Node:
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
         self._engine.unlinked(position)
-        if position in self.configuration.positions:
-            self._write_pause.begins()
+        self._watch.unlinked(position)
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
         """This node dialled host and port, and ``member``, at ``position``, answered."""
@@ -399,19 +383,12 @@ class Node:
 
     def _tick(self) -> None:
         self._tick_call = self._clock.callLater(self._timing.tick, self._tick)
-        replica = self._engine.replica
-        idle = replica.committed == replica.last.seq and self._pending.idle
-        self._write_pause.tick(replica.committed, idle=idle)
-        self._guarded(self._look_at_disk)
+        self._watch.tick(idle=self._pending.idle)
+        self._guarded(self._watch.look_at_disk)
         self._has_written = True  # a record, or a thread is done
         self._decide(self._engine.tick)
-        self._tell_progress()
+        self._watch.tell_progress()
         self.wake()
-
-    def _look_at_disk(self) -> None:
-        change = self._space.look()
-        if change:
-            self._log(change, alarm=self._space.note != "")
 
     def _care_for_storage(self) -> None:
         self._has_written = False
@@ -450,17 +427,10 @@ class Node:
         except BadMessageError as error:
             self._network.distrust(sender, str(error))
         if not self._stopped:
-            self._look_at_configuration()
+            self._watch.look_at_configuration()
             self._update_readiness()
         if self._engine.due:
             self.wake()
-
-    def _look_at_configuration(self) -> None:
-        if not self._engine.active:
-            self._write_pause.begins()
-        if self.configuration != self._followed:
-            self._write_pause.changed(self._followed, self.configuration)
-            self._followed = self.configuration
 
     def _perform(self, effect: Effect) -> None:
         """Carry out one effect, completely."""
@@ -492,7 +462,7 @@ class Node:
                 self._storage.write_committed(effect.seq)
             case Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
-                self._look_at_configuration()
+                self._watch.look_at_configuration()
                 self.stop()
                 self._excluded()
 
@@ -526,19 +496,10 @@ class Node:
     def _log(self, text: str, *, alarm: bool = False) -> None:
         (log.warn if alarm else log.info)("{node}: {text}", node=self.me.position, text=text)
 
-    def _tell_progress(self) -> None:
-        """Once in a while, how far a learner has come."""
-        now, learner = self._clock.seconds(), self._engine.learner
-        copying = learner.source is not None and learner.end.seq and not learner.caught_up
-        if copying and now - self._progress_told > PROGRESS_SECONDS:
-            self._progress_told = now
-            self._log(self.status.progress)
-
     # --- applying
 
     def _apply(self, entries: Sequence[Entry]) -> None:
-        if entries[-1].epoch == self.configuration.epoch:
-            self._write_pause.ends()
+        self._watch.applied(entries[-1].epoch)
         own, audience = self.me.origin, self.audience
         for entry in entries:
             outcome = self._state_machine.apply(entry)
@@ -566,10 +527,8 @@ class Node:
     # --- readiness
 
     def _update_readiness(self) -> None:
-        now = self._clock.seconds()
-        overdue = self._pending.waits_since(now - self._timing.suspect_after)
-        replay = self._replay.look(self._engine.replica.applied, self._engine.replica.durable, now)
-        new = readiness(self._engine.membership, now, overdue=overdue, replay=replay)
+        overdue = self._pending.waits_since(self._clock.seconds() - self._timing.suspect_after)
+        new = self._watch.readiness(overdue=overdue)
         if new != self.readiness:
             self.readiness = new
             self._log(self.status.line)

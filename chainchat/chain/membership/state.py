@@ -112,6 +112,7 @@ class State:
         self.me = me
         self.record = record
         self.founding = record.founding or settings.founding
+        self.own = own
         self._timing = Timing(settings.suspect_after)
         self.evidence = Evidence(
             self._timing,
@@ -119,48 +120,58 @@ class State:
             refusal_is_death=settings.refusal_is_death,
         )
         self.clocks = Clocks()
-        self._lives: list[Life] = []
-        self._lives_of: Configuration | None = None
-        self.own = own
         self._known = settings.known
-        self._whereabouts = Whereabouts(settings.places)
-        self._presence = Presence(self._timing)
-        self._departures = Departures(settings.longest_pause, settings.free_departures)
+        self._wall = wall
         self._new_identity = new_identity
+        self._presence = Presence(self._timing)
+        self._whereabouts = Whereabouts(settings.places)
+        self._departures = Departures(settings.longest_pause, settings.free_departures)
+        self._complaints: set[str] = set()
+
+        # histories
         self._compared: set[tuple[str, Life]] = set()
         """By position, the lives whose history was compared in this configuration."""
+        self._older = False
+        """*not set back*: True if this disk was set back."""
+        self._first_ping = self.evidence.newest_nonce + 1
+        """This ping and later ones were sent by this life in the present configuration."""
+
+        # hearing
+        self._began: float | None = None  # when the first tick came
+        self._busy: float | None = None  # when the newest input came
+        self._doubts = ""
+        """Why evidence was dropped; told with the next tick."""
+        self._clock_told = False  # the operator knows that this machine's clock is odd
+        self._lives: list[Life] = []
+        self._lives_of: Configuration | None = None
+        """The other members' lives, and the configuration that they are of."""
+        self._tried: set[Life] = set()
+        """*tried*: the lives that this node has tried to exclude."""
+
+        # proposing
         self._proposal: Vote | None = None
         self._proposed_at = 0.0
+        self._ballots = 0
+        self._voters: set[str] = set()
         self._whole = EntryId()
         """The last entry that anybody can have heard of, when this node proposes a resume."""
-        self._voters: set[str] = set()
-        self._ballots = 0
-        self._tried: set[Life] = set()
-        self._may_join_at = 0.0
-        """When a join may be proposed again."""
-        self._declines: dict[str, str] = {}
-        """Why a learner was not let in, by position; of this configuration."""
-        self._patience = Patience(self._timing)
-        self._older = False
-        """*not set back*: whether this disk was."""
-        self._first_ping = self.evidence.newest_nonce + 1
-        """Pings from this one on were sent in the present configuration, by this life."""
+
+        # voting
         self._unreached: tuple[Vote, float] | None = None
-        """What waits until a life in it was reached, and since when."""
-        self._turned_down: Member | None = None
-        """The learner whose join came to nothing last: others go before it."""
+        """A vote that waits until this node reaches one of its lives, and since when."""
+
+        # joining
         self._sealing: Sealing | None = None
         self._declined: Vote | None = None
-        self._complaints: set[str] = set()
-        self._began: float | None = None
-        self._busy: float | None = None
-        """When the newest input came."""
-        self._wall = wall
-        self._doubts = ""
-        """Why evidence was dropped, to be told with the next tick."""
-        self._clock_told = False
+        """Tail: the join that it declined last."""
+        self._patience = Patience(self._timing)
+        self._may_join_at = 0.0  # when a join may be proposed again
+        self._turned_down: Member | None = None
+        """The learner whose join failed last: others go before it."""
+        self._declines: dict[str, str] = {}
+        """By position, why a learner was not let in; of this configuration."""
 
-    # --- what it comes to
+    # --- what follows from it
 
     @property
     def configuration(self) -> Configuration:
