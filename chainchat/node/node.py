@@ -1,12 +1,12 @@
-"""One node: joins replica, membership and chat, and carries out what they decide.
+"""One node: takes turns, and carries out the effects of the engine.
 
-It knows no sockets: what it needs of the world is in the interfaces below, so the simulator runs
-this very class.
+A node has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
+class.
 
-Inputs (a message, a request, the tick) only note what came and ask for a turn. A turn runs once for
-everything that arrived in one iteration of the reactor: one log transaction, one Forward, one Ack,
-one write to each client. The chain's own work is done as a whole; what grows with what clients do
-is done in slices (see ``budget``), and what is left over goes on in the next turn.
+An input (a message, a request, the tick) asks for a turn. One turn serves everything that arrived
+in one iteration of the reactor: one log transaction, one Forward, one Ack, one write to each
+client. The chain's own work is done at once; what grows with what clients do is done in slices (see
+``budget``), and the rest in the next turn.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,39 +14,19 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import msgpack
 from twisted.logger import Logger
 
+from chainchat.chain import effects
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.early import ChainMessage
-from chainchat.chain.effects import (
-    Answered,
-    Apply,
-    Compare,
-    Cut,
-    Distrust,
-    Effect,
-    Excluded,
-    GivenUp,
-    Mark,
-    Persist,
-    Report,
-    Save,
-    Send,
-)
 from chainchat.chain.engine import Engine
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import (
     UNDECODABLE,
-    Ack,
-    Answer,
     BadMessageError,
     Entry,
-    Forward,
     Held,
-    Holding,
     Message,
-    Read,
     StateDigest,
-    Submit,
 )
 from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
@@ -84,10 +64,10 @@ class Node:
     """A running node.
 
     Attributes:
-        me: this life of it.
-        readiness: whether it serves.
-        in_turn: whether it has a turn right now.
-        turn_clock: how long its turns take.
+        me: this life of the node.
+        readiness: whether the node serves, and if not, why.
+        in_turn: True during a turn.
+        turn_clock: how long turns take.
     """
 
     def __init__(
@@ -134,7 +114,7 @@ class Node:
         self.audience: Audience | None = None
         self.in_turn = self._hearing = self._carrying_out = False
         self._has_written = False
-        """Whether the storage may have something to care for."""
+        """True if the storage may need care."""
         self._state_machine = StateMachine(storage, pace)
         self._storage = storage
         self._network = network
@@ -180,7 +160,7 @@ class Node:
 
     @property
     def history(self) -> History:
-        """The messages."""
+        """The chat messages."""
         return self._state_machine.history
 
     @property
@@ -194,12 +174,12 @@ class Node:
 
     @property
     def taking_part(self) -> bool:
-        """Whether this life numbers, forwards and acknowledges now."""
+        """True while this life numbers, forwards and acknowledges."""
         return self._engine.active
 
     @property
     def pending(self) -> int:
-        """How many sequence numbers this node has asked for that were not applied yet."""
+        """How many sequence numbers this node has requested that are not applied yet."""
         return self._engine.replica.pending
 
     @property
@@ -208,21 +188,18 @@ class Node:
         return self._pending.congested
 
     def room_for(self, on_their_way: int) -> int:
-        """How many more requests a session may submit that has so many on their way."""
+        """How many more requests a session with ``on_their_way`` may submit."""
         return self._pending.room_for(on_their_way)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
-        """Send a command through the chain.
-
-        ``replied`` gets its results once it was applied here.
-        """
+        """Send a command through the chain; ``replied`` takes its results when it is applied."""
         number = self._engine.submit(commands.encode(command), commands.span(command))
         self._pending.submitted(number, replied)
         if not self._hearing:  # else it is done in this turn
             self.wake()
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
-        """Ask the tail."""
+        """Ask the tail; ``answered`` takes the answer."""
         again = not queries.asker_chooses_price(query)
         self._askers[self._engine.ask(queries.encode(query), again=again)] = answered
         if not self._hearing:  # else it is done in this turn
@@ -241,7 +218,7 @@ class Node:
 
     @property
     def running(self) -> bool:
-        """Whether it was neither stopped nor failed."""
+        """True until the node is stopped or fails."""
         return not self._stopped
 
     def start(self) -> None:
@@ -249,7 +226,7 @@ class Node:
         self._tick()
 
     def stop(self) -> None:
-        """No more turns and ticks."""
+        """End all turns and ticks."""
         for call in (self._turn_call, self._tick_call):
             if call is not None and call.active():
                 call.cancel()
@@ -258,11 +235,11 @@ class Node:
 
     @property
     def held(self) -> Held:
-        """What this node says on a new connection of what it holds."""
+        """What this node holds, as told on a new connection."""
         return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
+        """A new connection: its other end says that it is ``member``, and what it holds."""
         self._decide(lambda: self._engine.linked(position, member, its))
 
     def unlinked(self, position: str) -> None:
@@ -275,30 +252,29 @@ class Node:
         self._decide(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """After that, a port at which the node at ``position`` may be refused a new connection."""
+        """A port at which the node at ``position`` may be refused a connection."""
         self._decide(lambda: self._engine.refused(position, host, port))
 
     def full(self, position: str, *, full: bool) -> None:
-        """Whether too much stands unsent on the connection with ``position``."""
+        """Note if too many octets wait to be sent to ``position``."""
         self._engine.full(position, full=full)
         self.wake()
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same of the connection on which ``position`` copies, or lends."""
+        """The same for the connection on which ``position`` copies or lends."""
         self._engine.copy_full(position, full=full)
         self.wake()
 
     def receive(self, sender: str, message: Message) -> None:
         """A message came from the node at ``sender``.
 
-        One that no node sends is told to the network, which ends the connection; this node goes on
-        as if it had not come.
+        For a message that no node sends, the network ends the connection, and this node goes on as
+        if the message had not come.
         """
-        match message:
-            case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
-                self._guarded(self._note, sender, message)
-            case _:
-                self._decide(lambda: self._engine.receive(sender, message), sender)
+        if isinstance(message, ChainMessage):
+            self._guarded(self._note, sender, message)
+        else:
+            self._decide(lambda: self._engine.receive(sender, message), sender)
 
     def _note(self, sender: str, message: ChainMessage) -> None:
         try:
@@ -326,7 +302,7 @@ class Node:
         return Slice(self._work, seconds)
 
     def _carry_out_turn(self) -> None:
-        """The phases of a turn: what is heard; the log; what is applied; what is told."""
+        """The phases of a turn: hear clients, run the engine, apply and answer, tell clients."""
         clock, engine = self.turn_clock, self._engine
         clock.begin()
         if self.audience is not None:
@@ -356,7 +332,7 @@ class Node:
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
-        """What comes of committed entries: applied, read, lent, each in its slice."""
+        """Apply, answer and lend committed entries, each in its slice."""
         engine = self._engine
         if engine.replica.applied < engine.replica.committed:
             for apply in engine.apply(self.slice(APPLY_SECONDS).left):
@@ -400,9 +376,9 @@ class Node:
     # --- effects
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
-        """Carry out one input. Whatever goes wrong in it, this node must not go on afterwards.
+        """Carry out one input; after any error in it, this node must not go on.
 
-        No input comes from within another: what follows from an input is noted, for the next turn.
+        No input comes from within another: what follows from an input waits for the next turn.
         """
         if self._stopped:
             return
@@ -416,11 +392,11 @@ class Node:
         finally:
             self._carrying_out = False
 
-    def _decide(self, decision: Callable[[], Iterable[Effect]], sender: str = "") -> None:
-        """Carry out what follows from one input; ``sender``: of the message that it was."""
+    def _decide(self, decision: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
+        """Carry out what follows from one input; ``sender``: of the message, if it was one."""
         self._guarded(self._carry_out, decision, sender)
 
-    def _carry_out(self, decision: Callable[[], Iterable[Effect]], sender: str) -> None:
+    def _carry_out(self, decision: Callable[[], Iterable[effects.Effect]], sender: str) -> None:
         try:
             for effect in decision():
                 self._perform(effect)
@@ -432,35 +408,35 @@ class Node:
         if self._engine.due:
             self.wake()
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: effects.Effect) -> None:
         """Carry out one effect, completely."""
         match effect:
-            case Persist():
+            case effects.Persist():
                 self.turn_clock.part("chain")
                 self._storage.append(effect.entries, effect.committed)
                 self.turn_clock.synced()
                 self._has_written = True
-            case Send():
+            case effects.Send():
                 self._network.send(effect.to, effect.message)
-            case Apply():
+            case effects.Apply():
                 self._apply(effect.entries)
-            case Answered():
+            case effects.Answered():
                 self._askers.pop(effect.number)(self._page(effect.answer))
-            case GivenUp():
+            case effects.GivenUp():
                 self._askers.pop(effect.number)(queries.GIVEN_UP)
-            case Save():
+            case effects.Save():
                 self._storage.write_record(msgpack.encode(effect.record))
-            case Report():
+            case effects.Report():
                 self._log(effect.text, alarm=effect.alarm)
-            case Distrust():
+            case effects.Distrust():
                 self._network.distrust(effect.sender, effect.reason)
-            case Compare():
+            case effects.Compare():
                 self._compare(effect)
-            case Cut():
+            case effects.Cut():
                 self._cut(effect.after)
-            case Mark():
+            case effects.Mark():
                 self._storage.write_committed(effect.seq)
-            case Excluded():
+            case effects.Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
                 self._watch.look_at_configuration()
                 self.stop()
@@ -470,21 +446,20 @@ class Node:
         return self._state_machine.evaluate(query, Slice(self._work, PAGE_SECONDS))
 
     def _page(self, answer: bytes) -> Page:
-        """What the tail has answered."""
         try:
             return queries.decode_page(answer)
         except UNDECODABLE as error:
             self._network.distrust(self.configuration.tail, f"an answer that does not fit: {error}")
             return queries.GIVEN_UP
 
-    def _compare(self, other: Compare) -> None:
+    def _compare(self, other: effects.Compare) -> None:
         try:
             self._state_machine.compare(other.seq, other.digest, other.sender)
         except StateMismatchError as error:
             self._network.distrust(other.sender, f"ALARM: {error}")
 
     def _cut(self, after: int) -> None:
-        """Take what the chain does not have out of the log, never silently."""
+        """Move what the chain does not have out of the log, never silently."""
         last = self._storage.last.seq
         path = self._storage.cut(after)
         text = (
@@ -511,7 +486,7 @@ class Node:
                 self._state_machine.begin_checkpoint()
 
     def _write_checkpoint(self) -> None:
-        """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
+        """Write a slice of the begun checkpoint; tell the successor when it is done."""
         try:
             time = self.slice(self._pace.checkpoint_seconds)
             finished = self._state_machine.write_checkpoint(time.left)
