@@ -184,7 +184,7 @@ class Learner:
             return
         common, apart = newest_common(self._log, (message.newest, *message.older))
         if not self._committed:
-            self.stop()  # before a resume: the source has less, and nothing is ever cut
+            self.stop()  # before a resume nothing is cut: the source holds less
             if apart is not None:
                 yield Apart(sender, apart)
             return
@@ -219,7 +219,7 @@ class Learner:
         self._patience = max(self._patience / 2, self._timing.ask_again)
         self.frozen = message.sealed and self._held == message.end
         if not self.frozen:
-            yield self._ask(now)  # so the answer is on its way while this one is written
+            yield self._ask(now)  # the next answer comes while this one is written
         yield from self._take()
         if self.frozen:
             yield Send(sender, Synced(self._epoch, self._me, self._log.last, self._identity))
@@ -314,7 +314,7 @@ class Sponsor:
         while (position := self._next_in_round(full)) is not None:
             yield Send(position, self._next_part(position))
             if position in self._answering:
-                self._answering[position] = self._answering.pop(position)  # to the end of the round
+                self._answering[position] = self._answering.pop(position)  # to the end of the line
             if not go_on():
                 break
         self.busy = self._next_in_round(full) is not None
@@ -330,7 +330,7 @@ class Sponsor:
 
     def _has_news_for(self, fetch: Fetch) -> bool:
         """True if there is something to answer; otherwise the learner waits."""
-        new = fetch.learner not in self._newest  # it has to hear that its entry is common
+        new = fetch.learner not in self._newest  # tell it that its entry is common
         self._newest[fetch.learner] = fetch.last.seq
         return new or fetch.last != self._log.last or fetch.learner == self.sealed
 

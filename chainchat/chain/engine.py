@@ -271,7 +271,7 @@ class Engine:
             case _:
                 try:
                     replica.receive(sender, message)
-                except DivergenceError as error:  # whose log is wrong, nobody can tell from here
+                except DivergenceError as error:  # nobody can tell from here whose log is wrong
                     raise BadMessageError(f"ALARM: {error}") from error
 
     def receive(self, sender: str, message: Immediate) -> Iterator[Effect]:
@@ -451,9 +451,9 @@ class Engine:
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
         if self.membership.evidence.refusal_is_death:
             return tail and self._holds_lease()
-        # No clock can say that it still is the tail. But who is no member of its epoch has nothing
-        # of that epoch, and the epoch's first entry came after all that its head had from before.
-        # So a tail that has applied it lacks nothing of the learner's that anybody can confirm.
+        # No clock can prove that this node is still the tail. But a node outside its epoch has
+        # nothing of that epoch, and the epoch's first entry follows all that its head had before.
+        # So a tail that has applied that entry has all of the learner's log that can be committed.
         return tail and self.replica.opened
 
     def _require_uncommitted(self, cut: Cut) -> None:

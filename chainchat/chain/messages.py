@@ -409,7 +409,7 @@ Message = (
     | Differs
     | Copied
     | Synced
-)  # fmt: skip - a chain's own, then those about configurations, then those of catching up
+)  # fmt: skip - about the log, then about configurations, then about copying
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 """Each kind of message by its name on the wire."""

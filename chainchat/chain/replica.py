@@ -230,7 +230,7 @@ class Replica:
             case Holding() if sender == self._successor:
                 self._go_on_after(message.last, sender)
             case _:
-                pass  # late, from when the chain had another shape
+                pass  # late, from an earlier shape of the chain
 
     def _take(self, forward: Forward) -> None:
         """*contiguous*: take exactly the next entries, skip those held, refuse everything else."""
@@ -287,7 +287,7 @@ class Replica:
         if committed:
             self._commit(self.durable)
         self._copied += sum(map(size, entries))
-        if self._copied > self._limits.copied_octets:  # they come faster than they are applied
+        if self._copied > self._limits.copied_octets:  # copied faster than applied
             self._recent, self._copied = [], 0
         self._forget()
 

@@ -361,7 +361,7 @@ class Node:
         self._tick_call = self._clock.callLater(self._timing.tick, self._tick)
         self._watch.tick(idle=self._pending.idle)
         self._guarded(self._watch.look_at_disk)
-        self._has_written = True  # a record, or a thread is done
+        self._has_written = True  # a record was written, or a thread is done
         self._decide(self._engine.tick)
         self._watch.tell_progress()
         self.wake()

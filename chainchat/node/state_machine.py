@@ -154,7 +154,7 @@ class StateMachine:
             raise BadMessageError(f"a question that does not fit: {error}") from error
         try:
             page = queries.answer(asked, self.state, self.history, budget)
-        except RefusedError as refusal:  # the asker's RE2 took the pattern, and this one does not
+        except RefusedError as refusal:  # the asker's RE2 accepts the pattern, this one does not
             page = Page(refused=refusal.code)
         return queries.encode(page)
 

@@ -41,7 +41,7 @@ def wedged(position, *positions, incarnation=2, vote=None):
 
 
 def is_back(node, other, now=0.0):
-    """Another's present life calls and answers, also where it should be."""
+    """Another member's present life calls and answers, also at its own address."""
     reach(node, other, now)
     list(node.receive(other.position, Ping(other, 1, node.configuration.epoch), now))
     pong = Pong(other, 1, node.configuration, False, EntryId(), False)
@@ -305,7 +305,7 @@ COPY_ELSEWHERE = replace(member("head", 2), host="elsewhere")
 
 @pytest.mark.parametrize("status", ["active", "wedged"])
 def test_a_life_elsewhere_than_its_member_is_not_voted_for(status):
-    """A copy of its disk, while itself is silent: it may go on, or be about to."""
+    """It may be a copy of a disk whose silent member goes on, or is about to."""
     node = active("tail", *TWO) if status == "active" else wedged("tail", *TWO)
     reach(node, COPY_ELSEWHERE)
     refuse(node, "head", 0.0)

@@ -1,4 +1,4 @@
-"""Whole nodes that die, come back, are left out: who serves, and with what log."""
+"""Whole nodes that die, come back or are left out: who serves, and with what log."""
 
 from copy import deepcopy
 

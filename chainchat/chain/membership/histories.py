@@ -64,7 +64,7 @@ class Histories(State):
         )
         both = self.configuration.has(self.me.life) and self.configuration.has(pong.member.life)
         if both and pong.configuration == self.configuration:
-            # What one says of itself stops nobody else.
+            # What a node says of itself stops no other node.
             yield Distrust(sender, f"ALARM: {text}")
         else:
             yield from self.complain(f"ALARM: {text}")

@@ -15,7 +15,7 @@ death is proved and fresh (``evidence``); the silent stay in the count.
 The inputs are generators of effects. The node completes each effect before it asks for the next, so
 a record is on disk (``Save``) before any message that depends on it.
 
-The class ``Membership`` has a file for each of its parts; each part builds on those before:
+The class ``Membership`` has a file for each of its parts; each uses only those before it:
 
 - ``state``: what a life holds and knows, and what follows from it.
 - ``histories``: whether another node is of the same chain: *one history*, *not set back*.

@@ -30,7 +30,7 @@ class Proposing(Voting):
         self._withdraw(now)
         proposed = self._wanted(now)
         if proposed is None:
-            self._proposal = None  # any time: its voters are told when they ask
+            self._proposal = None  # its voters hear of that when they ask
             return
         held = None if self._proposal is None else self._proposal.configuration
         if held is None or replace(held, identity=0) != replace(proposed, identity=0):
@@ -72,7 +72,7 @@ class Proposing(Voting):
             return None
         wanted, held = shrunk(self.configuration, self.me, self.evidence, now), self._proposal
         if wanted is not None and held is not None and held.configuration.members == wanted.members:
-            return held.configuration  # the reasons are those of its first day
+            return held.configuration  # keep the reasons that it began with
         return wanted
 
     def _resumed(self, now: float) -> Configuration | None:
@@ -89,7 +89,7 @@ class Proposing(Voting):
         if wanted is None or len(base.members) != 1:
             return wanted
         if base.members[0].address != self.me.address and len(self.founding) > 1:
-            return None  # a copy of the member's disk, as far as anybody can tell
+            return None  # it may be a copy of the member's disk
         return wanted if self._has_looked_around(now) else None
 
     def _has_looked_around(self, now: float) -> bool:
@@ -107,7 +107,7 @@ class Proposing(Voting):
         """Ask for the missing votes; decide at once if none is missing."""
         if self._electors(proposal) <= self._voters:
             if change(self.configuration, proposal.configuration) is Change.JOIN:
-                yield from self._seal(proposal, now)  # a chain of one: its only member is the tail
+                yield from self._seal(proposal, now)  # a chain of one is its own tail
             else:
                 yield from self._decide(now)
             return
@@ -118,7 +118,7 @@ class Proposing(Voting):
     def _count(self, sender: str, voted: Voted, now: float) -> Iterator[Decision]:
         """Count a vote; the last one decides."""
         if voted.vote != self._proposal:
-            # Whoever holds a vote waits for an answer, also from a life that knows nothing of it.
+            # A voter waits for an answer, even from a later life that knows nothing of the vote.
             if self.configuration.epoch >= voted.vote.configuration.epoch:
                 yield Send(sender, Decided(self.configuration))
             elif voted.vote.proposer.id == self.me.id and not self._older:
@@ -133,14 +133,14 @@ class Proposing(Voting):
             )
             if voted.last.is_beyond(self._whole):
                 self._whole = voted.last
-            self._voters = set()  # they have to hold that, too
+            self._voters = set()  # they must hold that entry too
             yield Copy(sender)
             return
         if kind is Change.RESUME and self._is_apart(voted.last):
             yield from self.complain(self._apart(sender, voted.last))
             return
         if kind is Change.RESUME and self._whole.is_beyond(voted.last):
-            return  # it copies, and says so again
+            return  # it copies, and then votes again
         self._voters.add(sender)
         if self._electors(voted.vote) <= self._voters:
             yield from self._decide(now)

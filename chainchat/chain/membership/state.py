@@ -1,6 +1,7 @@
-"""What one life of a node holds and knows of membership, and what that comes to.
+"""What one life of a node holds and knows of membership, and what follows from it.
 
-The other parts of ``Membership`` add what a node does to this state; ``membership`` lists them.
+The other parts of ``Membership`` act on this state; ``membership`` lists them. The constructor
+names every variable, grouped by the part that it serves most.
 """
 
 from collections.abc import Callable, Iterator

@@ -46,7 +46,7 @@ class Voting(Joining):
             self._declined = vote
             yield Send(sender, Declined(vote, refusal))
         elif refusal.endswith(UNREACHED) and not self._waits_too_long_for(vote, now):
-            return  # in a moment, most likely: the proposal is repeated
+            return  # probably reached soon: the proposal is repeated
         elif refusal:
             yield from self.complain(f"no vote for {vote.configuration}: {refusal}")
         elif kind is Change.JOIN:
@@ -126,8 +126,8 @@ class Voting(Joining):
                     return "another learner is just being let in"
                 if self.sealed is None and newcomer not in self.own.nearby:
                     return f"{newcomer.position} is not near the end of the log"
-                # It copies on a connection of its own; as a member it is forwarded to on the link.
-                # Whose life the link was greeted by does not matter: that may have ended since.
+                # A learner copies on another connection, but a member gets entries on the link.
+                # The link may have been made by an earlier life.
                 if self._presence.link(newcomer.position) is None:
                     return f"{newcomer.position} is not linked: writes would wait for that"
             case None:
