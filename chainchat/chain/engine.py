@@ -14,9 +14,9 @@ one part are here:
 - *who may copy*: a learner copies from the tail; before a resume, a member copies from another.
 - *kept*: a node never cuts out of its log what it knows to be committed.
 
-Messages have two doors. ``note`` takes what belongs to the log: such messages are many, so the next
-``turn`` handles all of them as one batch. ``receive`` takes what is about configurations and
-copying, and acts at once.
+Messages have two doors. ``note`` takes messages of the log, which are many: the next ``turn``
+handles them as one batch. ``receive`` takes those about configurations and copying, and acts at
+once.
 
 The other inputs and ``turn`` give effects; ``effects`` says how to carry them out. An engine reads
 only the clocks it is given, and has no thread, socket or file.
@@ -66,7 +66,7 @@ TOGETHER = 0.001
 
 
 class Engine:
-    """The protocol at one node, from the start of its process to the end of this life.
+    """The protocol at one node, during one life.
 
     Attributes:
         me: this life.
@@ -237,7 +237,7 @@ class Engine:
         yield from self._decided(chain(self.membership.tick(now), self.learner.tick(now)))
 
     def _mark(self) -> Iterator[Mark]:
-        """*kept*: clients were told of what is committed, so the next life must know the mark."""
+        """*kept*: the next life must know what clients were told of."""
         if self.replica.committed > self._log.committed:
             yield Mark(self.replica.committed)
 

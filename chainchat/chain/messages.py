@@ -1,8 +1,8 @@
 """What nodes say to each other, and what the log holds: frozen, typed records.
 
-Every message of the chain carries the epoch and identity of its sender's configuration; a receiver
-in another configuration does not act on it. ``encode`` and ``decode`` speak MessagePack; the class
-name is the kind of a message (on the wire: the AMP command).
+Every message of the chain carries the ``epoch`` and ``identity`` of its sender's configuration; a
+receiver in another configuration does not act on it. ``encode`` and ``decode`` speak MessagePack;
+the class name is the kind of a message (on the wire: the AMP command).
 
 *named by its content*: an entry carries a digest of itself and of the entry before it, hence of all
 entries before it. Two logs that share an entry's name are equal up to that entry. Sequence numbers
@@ -39,10 +39,7 @@ Digest = Annotated[bytes, Meta(max_length=DIGEST_OCTETS)]
 class EntryId(Struct, frozen=True, array_like=True):
     """The name of an entry, and so of the log that ends with it.
 
-    Attributes:
-        epoch: of the entry.
-        seq: of the entry.
-        digest: of the entry and all before it; empty before the first.
+    ``digest`` covers the entry and all before it; it is empty before the first.
     """
 
     epoch: Number = 0
@@ -113,13 +110,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Submission(Struct, frozen=True, array_like=True, gc=False):
-    """A request on its way to the head.
-
-    Attributes:
-        number: the origin's number of the request.
-        command: what to apply.
-        span: how many sequence numbers the request needs.
-    """
+    """A request on its way to the head: its number at the origin, and what to apply."""
 
     number: Number
     command: bytes
@@ -139,11 +130,9 @@ class Forward(Struct, frozen=True):
     """Predecessor to successor: the next entries, all on the predecessor's disk.
 
     Attributes:
-        epoch: of the configuration.
         previous: the entry just before ``entries``, which the successor must hold.
         entries: contiguous; may be empty.
         committed: the newest sequence number that the predecessor knows to be committed.
-        identity: of the configuration.
     """
 
     epoch: Number
@@ -233,13 +222,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
 
 
 class Held(Struct, frozen=True):
-    """What a node holds, told on a new connection.
-
-    Attributes:
-        epoch: of the node's newest configuration.
-        identity: of that configuration.
-        committed: the newest entry that the node knows to be committed.
-    """
+    """What a node holds, told on a new connection: its newest configuration and committed entry."""
 
     epoch: Number = 0
     identity: Number = 0
@@ -323,8 +306,7 @@ class Declined(Struct, frozen=True):
     """Tail to head: the newcomer of this proposal cannot join now.
 
     Attributes:
-        vote: the proposal.
-        reason: why, for people.
+        reason: for people.
         sealed: seconds for which the tail took no entries, waiting for the newcomer.
     """
 
@@ -346,9 +328,7 @@ class Differs(Struct, frozen=True):
     """Tail to learner: I do not hold your entry.
 
     Attributes:
-        epoch: of the configuration.
         newest: the tail's newest entry that the learner may hold too.
-        identity: of the configuration.
         older: earlier entries of the tail, ever further apart. The newest of all these that the
             learner holds is common.
     """
@@ -363,13 +343,11 @@ class Copied(Struct, frozen=True):
     """Tail to learner: committed entries.
 
     Attributes:
-        epoch: of the configuration.
         previous: the entry before ``entries``, which the learner holds.
         entries: contiguous; may be empty.
         end: the tail's last entry, to measure progress by.
         sealed: the tail takes no entries until the learner has these on disk.
         more: another part of the same answer follows.
-        identity: of the configuration.
     """
 
     epoch: Number

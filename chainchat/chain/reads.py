@@ -94,10 +94,10 @@ class Reads:
 
         Args:
             position: this node's name.
-            evaluate: answers a query from the state as of ``applied``, in bounded time. Raises
+            evaluate: answers a query from the applied state, in bounded time; raises
                 BadMessageError for what is no query.
-            holds_lease: True if the committed state here is the newest: no other chain can have
-                begun yet, and this node has applied an entry of this epoch.
+            holds_lease: True if no other chain can have begun yet, and this node has applied an
+                entry of this epoch.
             committed: up to where the log is committed here.
             applied: up to where the log is applied here.
         """
@@ -124,11 +124,9 @@ class Reads:
     # --- inputs
 
     def ask(self, query: bytes, *, again: bool = True) -> int:
-        """Take in a question; the answer will carry the number returned.
+        """Take in a question; returns its number, which the answer will carry.
 
-        Args:
-            query: what is asked.
-            again: True if the next tail is asked when this one is gone before its answer.
+        ``again``: True if the next tail is asked when this one is gone before it answers.
         """
         self._numbered += 1
         self._questions[self._numbered] = _Question(query, again)
@@ -221,11 +219,7 @@ class Reads:
         return None
 
     def turn(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
-        """What follows from the inputs since the last turn.
-
-        Args:
-            go_on: True while there is time for more.
-        """
+        """What follows from the inputs since the last turn, while there is time."""
         if self.active:
             yield from self._ask_tail(go_on)
             yield from self._reply(go_on)

@@ -2,23 +2,22 @@
 
 A replica notes inputs (``submit``, ``receive``, ``linked``, ``adopt``) at any time and acts on them
 in its next ``turn``, a generator of effects. So all that arrives between two turns moves on as one
-batch, and a lone entry is a batch of one. ``apply`` applies in slices what a turn commits, so that
-a long replay, or many clients talking at once, do not keep the node from answering pings.
-``applied`` may therefore lag behind ``committed``.
+batch, and a lone entry is a batch of one. ``apply`` then applies what is committed, in slices, so
+that a long replay does not keep the node from answering pings.
 
-**Persist, then send.** Whoever runs a turn completes each effect before asking for the next. So
-whatever stands after ``yield Persist(...)`` in this file happens when the entries are on disk.
+**Persist, then send.** The driver of a turn completes each effect before it asks for the next. So
+what stands after ``yield Persist(...)`` in this file happens when the entries are on disk.
 
 Invariants; a comment with the name marks where each is kept:
 
-- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry may occupy
-  several sequence numbers, which are taken, skipped, forwarded and applied together.
+- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry that
+  occupies several sequence numbers is taken, skipped, forwarded and applied as a whole.
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
 - *durable*: a node forwards, acknowledges and applies only what its disk has.
 - *committed*: a node applies an entry, or tells anybody of it, only when every member's disk has
-  it. A tail knows that its log is committed once it holds an entry of this epoch, which has passed
-  through every other member: after a restart, a disk in between may have lost the end of its log.
+  it. A tail knows this of its log once it holds an entry of this epoch, which came through every
+  other member; before that, a restarted disk in between may lack the end of its log.
 """
 
 from collections import deque
@@ -76,8 +75,8 @@ class Replica:
             position: this node's name.
             origin: this life, as ``Member.origin``.
             log: the durable log.
-            opening: gives the command of an epoch's first entry, which the epoch's head writes.
-            applied: sequence number of the checkpoint from which the application starts.
+            opening: gives the command of an epoch's first entry, which its head writes.
+            applied: sequence number of the application's checkpoint.
             limits: of what is done at once.
         """
         self.configuration = Configuration()
@@ -146,14 +145,9 @@ class Replica:
         return self._pending_octets
 
     def submit(self, command: bytes, span: int = 1) -> int:
-        """Take in a request at this origin, and offer it to each new head until it is applied.
+        """Take in a request, and offer it to each new head until it is applied.
 
-        Args:
-            command: what to apply.
-            span: how many sequence numbers the entry needs.
-
-        Returns:
-            The request's number; its entry will carry this number with this life's origin.
+        Returns the request's number; its entry carries the number and this life's origin.
         """
         assert len(command) <= MAX_COMMAND
         self._numbered += 1
@@ -310,11 +304,7 @@ class Replica:
     def turn(self, now: int) -> Iterator[Effect]:
         """Everything that follows from the inputs since the last turn.
 
-        Args:
-            now: UTC milliseconds; ignored unless ``needs_time``.
-
-        Yields:
-            effects; complete each before asking for the next.
+        ``now``: UTC milliseconds, used only if ``needs_time``.
         """
         if not self.active:
             return
@@ -430,11 +420,7 @@ class Replica:
             yield Send(predecessor, Ack(epoch, self.committed, identity))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out committed entries, in order.
-
-        Args:
-            go_on: True while there is time; the rest waits for the next turn.
-        """
+        """Hand out committed entries, in order, while ``go_on`` says that there is time."""
         while self.applied < self.committed:
             entries = self._entries(self.applied, self.committed, self._limits.apply_octets)
             self.applied = entries[-1].seq

@@ -31,19 +31,11 @@ soon gets the same frame again.
 
 
 class Timing:
-    """The times of one chain, in seconds.
+    """The times of one chain, in seconds: the fractions above of ``suspect_after``.
 
     Attributes:
-        suspect_after: silence after which a node is suspected; the setting.
         tick: between two pings.
-        fresh: how long a confirmation counts.
-        pause: between two inputs; if more time passes, this node was paused.
-        join_patience: how long a join may take.
-        first_seal: how long a tail takes no entries for a learner, the first time.
-        longest_seal: the same, at most.
-        join_pause: after a decline, before the next proposal.
-        ask_again: how long a learner waits before it asks again, at first.
-        longest_patience: the same, at most.
+        pause: if more time passes between two inputs, this node was paused.
     """
 
     def __init__(self, suspect_after: float) -> None:

@@ -44,7 +44,7 @@ TELL_SECONDS = 0.008
 """For writing replies, messages and notices to clients."""
 
 LONG_TURN_SECONDS = 0.05
-"""A longer turn, without the disk's sync, is told in the log."""
+"""The log tells of a turn that is longer, without the disk's sync."""
 
 
 class Pace(Struct, frozen=True):

@@ -17,13 +17,7 @@ class Share:
     """
 
     def __init__(self, clock: Clock, wake: Callable[[], None], part: float) -> None:
-        """No work yet.
-
-        Args:
-            clock: the node's.
-            wake: asks for a turn of the node.
-            part: of the time, from 0 to 1.
-        """
+        """No work yet; ``wake`` asks for a turn, ``part`` is from 0 to 1."""
         self._clock = clock
         self._wake = wake
         self._rest = 1 / part - 1

@@ -113,16 +113,7 @@ def status(
     disk: str = "",
     writes_paused: float = 0.0,
 ) -> NodeStatus:
-    """The status of a node.
-
-    Args:
-        engine: of the node.
-        readiness: the latest.
-        now: monotonic seconds.
-        wall: the wall clock, UTC milliseconds.
-        disk: how little is free, for people.
-        writes_paused: seconds since writes stand still.
-    """
+    """The status of a node; for the arguments see ``NodeStatus``."""
     me, membership, configuration = engine.me.position, engine.membership, engine.configuration
     role = configuration.role(me) if engine.active else None
     return NodeStatus(
@@ -157,10 +148,7 @@ class Replay:
     def look(self, applied: int, last: int, now: float) -> str:
         """The progress, for people; empty if there is not much to apply.
 
-        Args:
-            applied: sequence number up to which the log is applied.
-            last: sequence number up to which there is a log.
-            now: monotonic seconds.
+        ``applied`` and ``last`` are sequence numbers, ``now`` is in monotonic seconds.
         """
         if last - applied < REPLAYED_AT_LEAST:
             self._began = None
@@ -179,11 +167,7 @@ class Replay:
 def readiness(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Readiness:
     """The readiness of a node.
 
-    Args:
-        membership: of the node.
-        now: monotonic seconds.
-        overdue: True if a request of this node has waited too long.
-        replay: the progress of a replay, if there is one.
+    ``overdue``: a request has waited too long; ``replay``: its progress, if there is one.
     """
     silent = membership.silent(now)
     names = ", ".join(silent)

@@ -76,7 +76,7 @@ class Watch:
         self._write_pause.tick(replica.committed, idle=idle)
 
     def look_at_disk(self) -> None:
-        """Measure the disk; a change is told.
+        """Measure the disk, and tell a change.
 
         Raises:
             StorageError: the disk is not there.

@@ -12,10 +12,7 @@ class WritePause:
     def __init__(self, me: Member, clock: Clock, tell: Callable[[str], None]) -> None:
         """Writes go on.
 
-        Args:
-            me: this life.
-            clock: monotonic time.
-            tell: takes the line for each change: old, new, why, and how long writes waited.
+        ``tell`` takes a line for each change: old, new, why, and how long writes waited.
         """
         self._me = me
         self._clock = clock
@@ -37,9 +34,7 @@ class WritePause:
     def tick(self, committed: int, *, idle: bool) -> None:
         """Find out if waiting requests made progress since the last tick.
 
-        Args:
-            committed: sequence number up to which everything is confirmed.
-            idle: True if nothing waits.
+        ``idle``: True if nothing waits.
         """
         if committed != self._moved[0] or idle:
             self._moved = committed, self._clock.seconds()

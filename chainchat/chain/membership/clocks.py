@@ -66,12 +66,7 @@ class Clocks:
     # --- whether one stood still
 
     def look(self, now: float, wall: int) -> bool:
-        """Compare this machine's own clocks; False if one of them has jumped.
-
-        Args:
-            now: monotonic seconds.
-            wall: UTC milliseconds, read at the same moment; 0 if there is no such clock.
-        """
+        """Compare this machine's own clocks (seconds, UTC milliseconds); False after a jump."""
         ahead = wall / 1000 - now
         if not wall:
             return True
@@ -82,12 +77,8 @@ class Clocks:
     def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
         """Compare with another's clocks; False if one of the two machines stood still.
 
-        Args:
-            life: the other.
-            reading: the other's clocks when it sent the message.
-            now: monotonic seconds.
-            asked: when this node asked for the message; None if it did not ask, so that the message
-                may have been sent at any time before.
+        ``asked``: when this node asked for the message; None if the message came unasked, and may
+        have been sent at any time before.
         """
         if reading.wall:
             self._walls[life] = reading.wall, now
@@ -119,13 +110,7 @@ class Clocks:
         return told
 
     def time(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """The time that an entry may have: at most MOST_AHEAD of what most clocks say.
-
-        Args:
-            others: the other members.
-            now: monotonic seconds.
-            wall: this machine's own clock, UTC milliseconds.
-        """
+        """The time that an entry may have: at most MOST_AHEAD of what most clocks say."""
         told = self._told(others, now, wall)
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 

@@ -31,12 +31,7 @@ class Departures:
     """The departures of the last ten minutes, by position."""
 
     def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
-        """No departures yet.
-
-        Args:
-            longest_pause: seconds that a position waits at most; 0 for no wait at all.
-            free: departures within the window after which a position still joins at once.
-        """
+        """No departures yet; ``longest_pause`` and ``free`` as the constants above."""
         self._longest_pause = longest_pause
         self._free = free
         self._left: dict[str, deque[float]] = {}

@@ -162,13 +162,7 @@ class Membership(Proposing):
     # --- messages
 
     def receive(self, sender: str, message: Received, now: float) -> Iterator[Decision]:
-        """Take in a message.
-
-        Args:
-            sender: position of the node at the other end of the connection.
-            message: what it said.
-            now: monotonic seconds.
-        """
+        """Take in a message from the node connected as ``sender``."""
         self._notice_pause(now)
         match message:
             case Ping():
