@@ -22,6 +22,7 @@ from chainchat.chain import engine
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Save, Send
 from chainchat.chain.membership.membership import Copy, Seal
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong
 from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import FRESH
@@ -126,12 +127,9 @@ class Process:
         self.membership = engine.Membership(  # by that name, so that a planted bug takes its place
             me,
             replace(disk.record, incarnation=me.incarnation),
-            founding,
+            ChainSettings(founding, SUSPECT_AFTER, longest_pause=0.0, **options),
             self.log,
-            suspect_after=SUSPECT_AFTER,
-            longest_pause=0.0,
             new_identity=lambda: identity,
-            **options,
         )
 
     @property

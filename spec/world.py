@@ -260,7 +260,7 @@ class Draft:
             disk,
             tuple(bounds.chain),
             identity=100 * incarnation + slot + 1,
-            known=bounds.spares,
+            known=frozenset(bounds.spares),
             refusal_is_death=bounds.refusal_is_death,
         )
         self.disks[slot] = None
