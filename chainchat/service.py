@@ -156,7 +156,6 @@ class NodeService(Service):
         return limits
 
     def _begin_life(self) -> None:
-        """Begin a new incarnation on the node's data."""
         settings, own = self._settings, self._own
         step = 1 + secrets.randbelow(INCARNATION_STEP)
         record = begin_life(self._storage, lambda: secrets.token_hex(8), step)
@@ -211,7 +210,6 @@ class NodeService(Service):
         )
 
     def _forced_alone(self, record: Record, me: Member) -> Record:
-        """Carry out an operator's --force-alone, once."""
         epoch = forced_epoch(record.configuration.epoch)
         assert self._fenced is not None
         try:

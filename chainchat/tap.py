@@ -62,7 +62,6 @@ class Options(usage.Options):
         self._name_files()
 
     def _confirmed_fenced(self) -> tuple[str, ...] | None:
-        """The positions that an operator has fenced; None without --force-alone."""
         if not self["force-alone"]:
             if self["fenced"] is not None:
                 raise SystemExit("chainchat: --fenced goes with --force-alone; nothing was changed")

@@ -118,7 +118,6 @@ class LineSplitter:
         self._held = b""  # a CR that may begin an ending
 
     def __bool__(self) -> bool:
-        """True if there are lines to cut."""
         return bool(self.complete)
 
     def add(self, data: bytes) -> None:

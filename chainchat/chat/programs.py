@@ -69,7 +69,6 @@ class Program:
     )  # fmt: skip
 
     def __init__(self, account: int, client: str, born: int, highest: int) -> None:
-        """Begin a program, whose numbers must be above ``highest``."""
         self.account = account
         self.client = client
         self.born = self.used = born

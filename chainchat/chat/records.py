@@ -31,7 +31,6 @@ class Digest:
     """
 
     def __init__(self) -> None:
-        """Begin without records."""
         self._sum = 0
         self._hashes: dict[int, int] = {}
 

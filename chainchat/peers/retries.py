@@ -26,7 +26,6 @@ class Retries:
         self._timers: dict[str, Timer] = {}
 
     def __len__(self) -> int:
-        """How many positions are still tried."""
         return len(self._timers)
 
     def begin(self, position: str) -> None:

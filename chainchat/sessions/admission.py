@@ -160,7 +160,6 @@ class Admission:
         return str(address)
 
     def _complain(self, code: Code, why: str, **values: object) -> None:
-        """Count a refusal; log each reason once a minute."""
         count = self.refused[code] = self.refused.get(code, 0) + 1
         now = self._clock()
         last, before = self._complained.get(code, (None, 0))

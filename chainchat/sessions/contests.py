@@ -19,7 +19,6 @@ class Contests:
     """The refused logins of one node that wait."""
 
     def __init__(self, clock: Clock) -> None:
-        """Begin with nobody waiting."""
         self._clock = clock
         self._waiting: dict[str, list[Heard]] = {}
         self._timers: dict[str, Timer] = {}

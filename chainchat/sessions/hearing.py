@@ -96,7 +96,6 @@ class Hearing:
         """Unreadable lines in a row."""
 
     def __bool__(self) -> bool:
-        """True while lines wait."""
         return bool(self._input)
 
     # --- the socket
@@ -177,7 +176,6 @@ class Hearing:
         return False
 
     def _hear_lines(self) -> None:
-        """Carry out lines until one has to wait, or the turn is over."""
         heard = 0
         most = HEARD_AT_ONCE if self._client.mode.pipelines or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
@@ -210,7 +208,6 @@ class Hearing:
         return self._held_up or self._room_left <= 0
 
     def _may_overtake(self, line: Line) -> bool:
-        """True if a line may be answered before the lines ahead of it."""
         if line is TOO_LONG or not self._client.mode.may_be_answered_at_once(line):
             return False
         try:
@@ -267,7 +264,6 @@ class Hearing:
             said.clear()
 
     def _close_if_nothing_is_read(self) -> None:
-        """Close the connection of a client that only sends lines without meaning."""
         if self._unread >= (UNREAD_AT_MOST if self._client.id else UNREAD_NEWCOMER):
             text = f"none of the last {self._unread} lines could be read: connect again, type /help"
             self._client.close_with(Code.NOTHING_READ, text)

@@ -200,7 +200,6 @@ PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
 
 
 def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
-    """Set the keep-alive options that this system has."""
     options = {
         "TCP_KEEPIDLE": how.idle,
         "TCP_KEEPINTVL": how.interval,

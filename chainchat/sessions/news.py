@@ -208,7 +208,6 @@ class News:
         return True
 
     def _since(self, first: int) -> list[Issue]:
-        """The issues from this number on."""
         return list(islice(self._issues, first - self._issues[0].number, None))
 
 

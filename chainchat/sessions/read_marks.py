@@ -122,7 +122,6 @@ class ReadMarks:
     """
 
     def __init__(self, node: Node, clock: Clock) -> None:
-        """Begin without marks."""
         self.acknowledged: dict[int, list[Callable[[], None]]] = {}
         self.due: deque[Attendee] = deque()
         self._node = node
@@ -152,7 +151,6 @@ class ReadMarks:
         self._gather(account, newest, 0.0)
 
     def _gather(self, account: int, newest: int, pause: float) -> None:
-        """Gather marks, so that many make one entry."""
         self._marks[account] = max(newest, self._marks.get(account, 0))
         if self._sending is None:
             self._sending = self._clock.callLater(pause, self.send)

@@ -38,7 +38,6 @@ class Replies:
     __slots__ = ("_client", "_owed")
 
     def __init__(self, client: Client) -> None:
-        """Owe this client nothing yet."""
         self._client = client
         self._owed = _NOTHING
 

@@ -191,7 +191,6 @@ class Handler:
         return isinstance(request, ANSWERED_HERE) and (self._client.mode.pipelines or stuck)
 
     def _from_here(self, tag: str, request: requests.Request) -> Sequence[str]:
-        """The reply to one of ``ANSWERED_HERE``."""
         mode = self._client.mode
         match request:
             case requests.Chain():
@@ -323,7 +322,6 @@ class Handler:
         self._submit_batch(batch)
 
     def _addressee(self, name: str) -> tuple[int, str]:
-        """Account number and name of a recipient."""
         account = self._node.state.account_named(name)
         return (UNKNOWN, name) if account is None else (account.number, account.name)
 

@@ -118,7 +118,6 @@ class Session:
         self._sessions.rounds.arrives(self)
 
     def _greet(self) -> None:
-        """Greet the client, or say why this node serves nobody."""
         self._greeted = True
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
@@ -374,7 +373,6 @@ class Session:
         self.flush()
 
     def _others(self) -> list[str]:
-        """The client addresses of the other nodes."""
         own = self._node.me.position
         return [a for position, a in self._server_info.addresses.items() if position != own]
 

@@ -132,7 +132,6 @@ _HABITS = {
 
 
 def _unknown(word: str) -> RefusedError:
-    """The refusal of an unknown verb."""
     word = word[:32]
     near = difflib.get_close_matches(word, [*_READERS, *_ALIASES], n=1)
     meant = _HABITS.get(word) or (f"/{near[0]}" if near else "")
@@ -196,7 +195,6 @@ def _hello(rest: str) -> Request | None:
 
 
 def _alone(request: Request) -> Callable[[str], Request | None]:
-    """The reader of a verb without arguments."""
     return lambda rest: None if rest.strip() else request
 
 
@@ -214,7 +212,6 @@ _READERS: dict[str, Callable[[str], Request | None]] = {
 
 
 def _verb(line: str, *, logged_in: bool) -> Request:
-    """The request of a line that begins with one slash."""
     word, _, rest = line[1:].partition(" ")
     word = word.lower()
     verb = _ALIASES.get(word, word)
@@ -232,7 +229,6 @@ def _verb(line: str, *, logged_in: bool) -> Request:
 
 
 def _private(line: str) -> Request:
-    """The request of a line that begins with ``>>``."""
     name, _, text = line.lstrip().removeprefix(_PRIVATE).partition(":")
     name, text = name.strip(), text.lstrip()
     if not name or not text:
@@ -272,7 +268,6 @@ def _login(name: str) -> Request:
 
 
 def _overview() -> list[str]:
-    """The answer to ``/help`` alone."""
     width = max(len(topic.form) for name, topic in _TOPICS.items() if name != "hello")
     lines = [f"| {topic.form:<{width}}   {topic.summary}" for topic in _TOPICS.values()]
     return [*lines, ". for more about a verb, type /help and the verb: /help list"]

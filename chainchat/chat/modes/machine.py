@@ -131,7 +131,6 @@ def _logout(rest: str) -> Request | None:
 
 
 def _alone(request: Request) -> Callable[[str], Request | None]:
-    """The reader of a verb without arguments."""
     return lambda rest: None if rest.strip() else request
 
 
@@ -177,7 +176,6 @@ def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
 
 
 def _unknown(word: str, tag: str) -> RefusedError:
-    """The refusal of an unknown verb."""
     word = word[:32]
     near = difflib.get_close_matches(word.upper(), _VERBS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"the verbs are {', '.join(_VERBS)}"
