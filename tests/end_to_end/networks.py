@@ -35,6 +35,9 @@ NAMESPACES = Path("/var/run/netns")
 
 RENO = "net.ipv4.tcp_congestion_control=reno"
 
+OVER = ("06", "07", "0A")
+"""States of a socket that sends nothing any more, as /proc/net/tcp has them."""
+
 CLONE_NEWNET = 0x40000000
 
 Way = tuple[str, str]
@@ -196,6 +199,17 @@ class Networks:
         """Lose nothing of that any more."""
         for sender, receiver in ways:
             self._point(sender, receiver, self._hardware[receiver])
+
+    def has_unsent(self, sender: str, receiver: str) -> bool:
+        """Whether the kernel of ``sender`` still wants to send there, for a process or a dead one.
+
+        It would, as soon as nothing is lost any more, what the process said before it died.
+        """
+        command = [*self.launcher(sender), "cat", "/proc/net/tcp"]
+        table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        remote = "".join(f"{int(octet):02X}" for octet in reversed(self.hosts[receiver].split(".")))
+        rows = [line.split() for line in table.splitlines()[1:]]
+        return any(row[2].startswith(remote) and row[3] not in OVER for row in rows)
 
     def _point(self, sender: str, receiver: str, hardware: str) -> None:
         """Let the sender believe that the receiver has this hardware address."""
