@@ -5,6 +5,7 @@ an application, which are a list, a number, a queue and a counter. Run: python e
 """
 
 from collections import deque
+from itertools import permutations
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.early import ChainMessage
@@ -118,10 +119,8 @@ def kill(name):
 if __name__ == "__main__":
     print("Three nodes meet, and found a chain:")
     nodes.update((name, Node(name)) for name in CHAIN.founding)
-    for node in nodes.values():
-        for other in nodes.values():
-            if node is not other:
-                node.meet(other)
+    for node, other in permutations(nodes.values(), 2):
+        node.meet(other)
     let_time_pass(1.0)
     count("Each has added 1 ten times:", 10)
     print("The tail adds 1 more, and the head dies before it hears of that:")

@@ -80,6 +80,7 @@ class Replica:
             limits: of what is done at once.
         """
         self.configuration = Configuration()
+        self.active = False
         self.last = log.last
         self.durable = log.last.seq
         self.committed = applied
@@ -94,7 +95,6 @@ class Replica:
         self._log = log
         self._limits = limits
         self._opening = opening
-        self.active = False
         self._recent: list[Entry] = []
         """The newest entries up to ``last``, which may still have to be forwarded or applied."""
         self._copied = 0
@@ -103,8 +103,8 @@ class Replica:
         if newest:
             self.time = newest[0].time
 
-        self._pending: deque[Submission] = deque()
         self._pending_octets = 0
+        self._pending: deque[Submission] = deque()
         """This origin's requests that are not applied yet, in order."""
         self._unoffered: list[Submission] = []
         """The last of ``_pending``, which the head of this configuration was not sent yet."""
