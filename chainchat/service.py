@@ -18,10 +18,12 @@ from twisted.logger import Logger
 
 from chainchat import config, preflight
 from chainchat.chain.configuration import IDENTITY_BITS, Member
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
-from chainchat.node.node import Node, begin_life
+from chainchat.node.lives import begin_life
+from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
@@ -181,18 +183,20 @@ class NodeService(Service):
             self._storage,
             self,
             self._reactor,
-            founding=settings.founding,
-            suspect_after=settings.suspect_after,
+            settings=ChainSettings(
+                founding=settings.founding,
+                suspect_after=settings.suspect_after,
+                known=frozenset(settings.nodes),
+                places={p: (n.host, n.chain_port) for p, n in self._nodes.items()},
+                longest_pause=settings.rejoin_pause,
+                refusal_is_death=settings.refusal_is_death,
+            ),
             wall=lambda: time.time_ns() // 1_000_000,
             fail=self._fail,
             excluded=self._end_life,
-            known=settings.nodes,
-            places={p: (n.host, n.chain_port) for p, n in self._nodes.items()},
-            longest_pause=settings.rejoin_pause,
             work=time.monotonic,
             space=Space(lambda: free_octets(own.data), settings.stop),
             first_nonce=secrets.randbelow(NONCES),
-            refusal_is_death=settings.refusal_is_death,
             new_identity=new_identity,
         )
         self._sessions = Sessions(self._node, self._reactor)

@@ -1,6 +1,6 @@
 """State of one process: the product's ``Membership``, with the least that it needs around it.
 
-The log, the forwarding of entries and the copying of logs are stand-ins, each a few lines: a Forward
+The log, the forwarding of entries and the copying of logs are stand-ins of a few lines: a Forward
 carries the whole log, and a learner has copied all or nothing. What ``Membership`` decides is real.
 
 Time is each process's own. Everybody's goes on by ``suspect_after`` in one action, so only what
@@ -13,7 +13,7 @@ from copy import copy
 from functools import lru_cache
 from hashlib import blake2b
 from types import FunctionType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,8 +22,9 @@ from chainchat.chain import engine
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Save, Send
 from chainchat.chain.membership.membership import Copy, Seal
-from chainchat.chain.membership.record import Record, Status
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong
+from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import FRESH
 
 SUSPECT_AFTER = 10.0
@@ -126,12 +127,9 @@ class Process:
         self.membership = engine.Membership(  # by that name, so that a planted bug takes its place
             me,
             replace(disk.record, incarnation=me.incarnation),
-            founding,
+            ChainSettings(founding, SUSPECT_AFTER, longest_pause=0.0, **options),
             self.log,
-            suspect_after=SUSPECT_AFTER,
-            longest_pause=0.0,
             new_identity=lambda: identity,
-            **options,
         )
 
     @property
@@ -271,24 +269,69 @@ class Process:
 
     # --- what the search asks
 
-    @property
-    def may_lend(self) -> bool:
-        """Whether a learner may copy from here (``Engine._may_lend``)."""
+    def facts(self) -> "Facts":
+        """What the search asks of this state, looked at once."""
         membership = self.membership
-        at_tail = membership.configuration.tail == membership.me.position
-        if not at_tail or not self.opened or membership.record.vote or membership.resuming:
-            return False
-        if not membership.evidence.refusal_is_death:
-            return True
-        return membership.holds_lease(self.now)
+        held, me, status = membership.configuration, membership.me, membership.status
+        at_tail = held.tail == me.position and self.opened
+        lease = at_tail and membership.holds_lease(self.now)
+        free = not membership.record.vote and not membership.resuming
+        lends = at_tail and free and (lease or not membership.evidence.refusal_is_death)
+        answers = lease and status is Status.ACTIVE and membership.sealed is None
+        entries = self.log.entries
+        return Facts(
+            me, held, status, membership.active, entries, frozenset(entries), answers, lends
+        )
+
+
+class Facts(NamedTuple):
+    """What the search asks of a process.
+
+    Attributes:
+        me: its life.
+        held: its configuration.
+        status: what the life is to that.
+        active: whether it takes part in the chain.
+        entries: its log.
+        holds: the same, as a set.
+        answers: whether it is a tail that answers reads by its lease.
+        lends: whether a learner may copy from it (``Engine._may_lend``).
+    """
+
+    me: Member
+    held: Configuration
+    status: Status
+    active: bool
+    entries: tuple[EntryId, ...]
+    holds: frozenset[EntryId]
+    answers: bool
+    lends: bool
 
 
 # --- copies and names of states
 
 IGNORED = frozenset(
-    "_nonce _pings _first_ping nonce clocks _wall _new_identity _timing "
-    "_complaints _compared _departures _patience _declines _doubts _clock_told _lives _lives_of "
-    "_known_positions now".split()
+    (
+        "_nonce",
+        "_pings",
+        "_first_ping",
+        "nonce",
+        "clocks",
+        "_wall",
+        "_new_identity",
+        "_timing",
+        "_complaints",
+        "_compared",
+        "_departures",
+        "_patience",
+        "_declines",
+        "_doubts",
+        "_clock_told",
+        "_lives",
+        "_lives_of",
+        "_known_positions",
+        "now",
+    )
 )
 """Attributes in which two states may differ and count as one."""
 
@@ -304,7 +347,11 @@ def clone(value: Any, known: dict[int, Any]) -> Any:
         return value if kind.__struct_config__.frozen else copy(value)
     if kind is MethodType:
         return MethodType(value.__func__, clone(value.__self__, known))
-    if kind is FunctionType or not hasattr(value, "__dict__") or kind.__hash__ is not object.__hash__:
+    if (
+        kind is FunctionType
+        or not hasattr(value, "__dict__")
+        or kind.__hash__ is not object.__hash__
+    ):
         return value
     if id(value) not in known:
         new = known[id(value)] = kind.__new__(kind)
@@ -312,10 +359,23 @@ def clone(value: Any, known: dict[int, Any]) -> Any:
     return known[id(value)]
 
 
+def _is_plain(value: Any) -> bool:
+    """An object with attributes, which is told from others by who it is."""
+    return hasattr(value, "__dict__") and type(value).__hash__ is object.__hash__
+
+
 def age(now: float, when: float) -> str:
     """What a moment is to the rules."""
     passed = (now - when) / SUSPECT_AFTER
-    return "to come" if passed < 0 else "fresh" if passed < FRESH else "old" if passed < 1 else "silent"
+    return (
+        "to come"
+        if passed < 0
+        else "fresh"
+        if passed < FRESH
+        else "old"
+        if passed < 1
+        else "silent"
+    )
 
 
 def freeze(value: Any, now: float, known: set[int]) -> Any:
@@ -339,7 +399,7 @@ def freeze(value: Any, now: float, known: set[int]) -> Any:
         return value
     if kind in (FunctionType, MethodType):
         return None
-    if not hasattr(value, "__dict__") or kind.__hash__ is not object.__hash__:
+    if not _is_plain(value):
         return value
     if id(value) in known:
         return None
@@ -354,6 +414,7 @@ class Table:
 
     def __init__(self) -> None:
         self.processes: list[Process] = []
+        self.facts: list[Facts] = []
         self._numbers: dict[Any, int] = {}
         self._steps: dict[Any, tuple[int, tuple[Any, ...]] | HarmError] = {}
 
@@ -363,6 +424,7 @@ class Table:
         if key not in self._numbers:
             self._numbers[key] = len(self.processes)
             self.processes.append(process)
+            self.facts.append(process.facts())
         return self._numbers[key]
 
     def step(self, number: int, *what: Any) -> tuple[int, tuple[Any, ...]]:

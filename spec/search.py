@@ -6,7 +6,7 @@ from time import perf_counter
 from msgspec import Struct
 
 from spec.process import HarmError
-from spec.world import Action, Bounds, Draft, Model, World, actions, after, check, protocol
+from spec.world import Action, Bounds, Model, World, actions, after, check, protocol
 
 ROUNDS = 15
 """Times ``suspect_after`` in which a chain has to get whole again."""
@@ -92,7 +92,7 @@ def explore(
                     if max(one.epoch for one in next_world.decided) <= bounds.epochs:
                         following.append(next_world)
                     if recover and len(parents) % recover == 0:
-                        make_whole(model, next_world)
+                        make_whole(model, next_world, restart=bounds.helped)
                         found.recovered += 1
                     if len(parents) % 10_000 == 0:
                         tell(measured(found, parents, model, began))
@@ -158,12 +158,9 @@ def go_on(model: Model, world: World) -> World:
 
 def is_whole(model: Model, world: World) -> bool:
     """Whether all that are up, or as many as founded the chain, serve in one configuration."""
-    draft = Draft(model, world)
-    up = [slot for slot, number in enumerate(world.up) if number is not None]
-    held = {draft.process(slot).membership.configuration for slot in up}
-    [configuration, *others] = held
-    if others or len(configuration.members) < min(len(up), len(model.bounds.chain)):
+    up = [model.table.facts[number] for number in world.up if number is not None]
+    [held, *others] = {facts.held for facts in up}
+    if others or len(held.members) < min(len(up), len(model.bounds.chain)):
         return False
-    members = [draft.process(slot) for slot in up if configuration.has(draft.me(slot).life)]
-    logs = {process.log.entries for process in members}
-    return all(process.membership.active for process in members) and len(logs) == 1
+    members = [facts for facts in up if facts.me in held.members]
+    return all(one.active for one in members) and len({one.entries for one in members}) == 1

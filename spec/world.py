@@ -8,13 +8,24 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Send
 from chainchat.chain.membership.membership import Copy
-from chainchat.chain.membership.record import Record, Status
 from chainchat.chain.messages import EntryId, Ping, Pong
-from spec.process import SUSPECT_AFTER, Adopted, Disk, Forward, HarmError, Process, Table, Told
+from chainchat.chain.record import Record, Status
+from spec.process import (
+    SUSPECT_AFTER,
+    Adopted,
+    Disk,
+    Facts,
+    Forward,
+    HarmError,
+    Process,
+    Table,
+    Told,
+)
 
 RESTORED = 50
 """How far the incarnation of a life on an older or copied disk is ahead."""
@@ -27,12 +38,14 @@ class Bounds(Struct, frozen=True):
         chain: positions that found the chain, in order.
         spares: more positions, which begin as learners.
         kills: processes that die.
+        victims: which may; empty: all.
         lost_ends: of these, how many lose their log's last entry with it.
         restarts: processes that begin again.
         restores: restarts from the disk of the first day.
         copies: processes that begin from a copy of a disk, at another address.
         waits: how often ``suspect_after`` passes.
-        deaf: how often nodes do not hear each other meanwhile: in one direction only, too.
+        cuts: who does not hear whom meanwhile, see ``silences``; empty: any.
+        deaf: whether some do not hear others that hear them.
         frozen: how often a machine stands still with its clocks meanwhile.
         slow: answers to pings that come later.
         drops: connections that break.
@@ -41,16 +54,20 @@ class Bounds(Struct, frozen=True):
         writes: entries.
         epochs: the highest one that is looked at.
         refusal_is_death: see ``Evidence``.
+        helped: whether those that are down start again before the chain has to get whole; if not,
+            those that are up have to go on.
     """
 
     chain: str = "ABC"
     spares: str = ""
     kills: int = 0
+    victims: str = ""
     lost_ends: int = 0
     restarts: int = 0
     restores: int = 0
     copies: int = 0
     waits: int = 0
+    cuts: tuple[str, ...] = ()
     deaf: bool = False
     frozen: int = 0
     slow: int = 0
@@ -60,6 +77,7 @@ class Bounds(Struct, frozen=True):
     writes: int = 0
     epochs: int = 3
     refusal_is_death: bool = True
+    helped: bool = True
 
 
 COUNTED = (
@@ -122,9 +140,7 @@ class Model:
         slots = range(len(self.slots))
         none: tuple[None, ...] = (None,) * len(self.slots)
         nothing: frozenset[Any] = frozenset()
-        world = World(
-            none, none, nothing, nothing, nothing, nothing, nothing, (0,) * len(COUNTED)
-        )
+        world = World(none, none, nothing, nothing, nothing, nothing, nothing, (0,) * len(COUNTED))
         draft = Draft(self, world)
         there = slots[: len(self.positions)]
         for slot in there:
@@ -180,9 +196,11 @@ class Draft:
         assert number is not None
         return self.table.processes[number]
 
-    def me(self, slot: int) -> Member:
-        """Its life."""
-        return self.process(slot).membership.me
+    def facts(self, slot: int) -> Facts:
+        """What is known of it."""
+        number = self.up[slot]
+        assert number is not None
+        return self.table.facts[number]
 
     # --- what befalls one process
 
@@ -200,7 +218,7 @@ class Draft:
                 case Copy(source):
                     self._copy_for_resume(slot, source)
                 case Excluded():
-                    incarnation = self.me(slot).incarnation + 1
+                    incarnation = self.facts(slot).me.incarnation + 1
                     self.kill(slot)
                     self.start(slot, self.disks[slot], incarnation)
                     break
@@ -229,10 +247,9 @@ class Draft:
         peer = self.linked_at(slot, source)
         if peer is None or self.up[peer] is None or (peer, slot) not in self.links:
             return
-        lender = self.process(peer)
-        same = lender.membership.configuration == self.process(slot).membership.configuration
-        if same and lender.membership.lends_for_resume:
-            self.step(slot, "copy_for_resume", lender.log.entries)
+        same = self.facts(peer).held == self.facts(slot).held
+        if same and self.process(peer).membership.lends_for_resume:
+            self.step(slot, "copy_for_resume", self.facts(peer).entries)
 
     def start(self, slot: int, disk: Disk | None, incarnation: int) -> None:
         """A process begins on a disk."""
@@ -243,7 +260,7 @@ class Draft:
             disk,
             tuple(bounds.chain),
             identity=100 * incarnation + slot + 1,
-            known=bounds.spares,
+            known=frozenset(bounds.spares),
             refusal_is_death=bounds.refusal_is_death,
         )
         self.disks[slot] = None
@@ -276,10 +293,10 @@ class Draft:
         self.part(a, b)
         self.links |= {(a, b), (b, a)}
         for one, other in ((a, b), (b, a)):
-            self.step(one, "linked", self.me(other))
+            self.step(one, "linked", self.facts(other).me)
         for one, other in ((a, b), (b, a)):
             if (one, other) not in self.model.walls:
-                self.step(one, "reached", self.me(other))
+                self.step(one, "reached", self.facts(other).me)
 
     def notice(self, a: int, b: int) -> None:
         """The connection with a dead process ends, and its port refuses."""
@@ -304,8 +321,8 @@ class Draft:
 
     def stranger(self, a: int, b: int) -> None:
         """Somebody else calls A and says that it is B, started again."""
-        me = self.me(b)
-        life = Member(me.position, me.id, me.incarnation + 7, "elsewhere", me.chain_port)
+        me = self.facts(b).me
+        life = replace(me, incarnation=me.incarnation + 7)
         self.step(a, "linked", life)
         self.step(a, "unlinked", me.position)
 
@@ -318,19 +335,18 @@ class Draft:
 
     def forward(self, slot: int) -> None:
         """A member sends its successor its log."""
-        process = self.process(slot)
-        configuration = process.membership.configuration
-        successor = configuration.successor(process.membership.me.position)
+        me, held, entries = (facts := self.facts(slot)).me, facts.held, facts.entries
+        successor = held.successor(me.position)
         if successor is not None:
-            self._send(slot, successor, Forward(configuration, process.log.entries))
+            self._send(slot, successor, Forward(held, entries))
 
     def learn(self, slot: int, tail: int) -> None:
         """A learner copies all that the tail has; what it has beyond that is cut."""
-        entries, own = self.process(tail).log.entries, self.process(slot).log.entries
+        entries, own = self.facts(tail).entries, self.facts(slot).entries
         if self.told & (set(own) - set(entries)):
             raise HarmError("a learner cuts off what was acknowledged")
         self.step(slot, "copy", entries)
-        self.step(tail, "lend", self.me(slot))
+        self.step(tail, "lend", self.facts(slot).me)
 
     def wait(self, deaf: frozenset[tuple[int, int]], frozen: int | None = None) -> None:
         """``suspect_after`` passes; (a, b) in ``deaf``: a's pings do not reach b."""
@@ -347,8 +363,8 @@ class Draft:
             self.step(slot, "passes", asked, answered)
 
     def _ping(self, a: int) -> Ping:
-        held = self.process(a).membership.configuration
-        return Ping(self.me(a), 0, held.epoch, identity=held.identity)
+        held = self.facts(a).held
+        return Ping(self.facts(a).me, 0, held.epoch, identity=held.identity)
 
     def _pong(self, b: int, ping: Ping) -> Pong:
         number = self.up[b]
@@ -419,19 +435,18 @@ def protocol(model: Model, world: World) -> Iterator[Action]:
                 yield Action(f"{name[a]} pings {name[b]}", (), "ask", (a, b))
             elif a < b and draft.may_link(a, b):
                 yield Action(f"{name[a]} and {name[b]} connect", (), "connect", (a, b))
-        membership, log = draft.process(a).membership, draft.process(a).log
-        if membership.active:
-            successor = membership.configuration.successor(membership.me.position)
+        facts = draft.facts(a)
+        if facts.active:
+            successor = facts.held.successor(facts.me.position)
             peer = draft.linked_at(a, successor) if successor else None
-            if peer is not None and world.up[peer] is not None:
-                if draft.process(peer).log.entries != log.entries:
-                    yield Action(f"{name[a]} forwards to {name[peer]}", (), "forward", (a,))
-        elif membership.status is Status.LEARNER:
-            tail = draft.linked_at(a, membership.configuration.tail)
-            if tail is None or world.up[tail] is None or (tail, a) not in world.links:
-                continue
-            lender = draft.process(tail)
-            if lender.membership.configuration == membership.configuration and lender.may_lend:
+            there = peer is not None and world.up[peer] is not None
+            if there and draft.facts(peer).entries != facts.entries:
+                yield Action(f"{name[a]} forwards to {name[peer]}", (), "forward", (a,))
+        elif facts.status is Status.LEARNER:
+            tail = draft.linked_at(a, facts.held.tail)
+            there = tail is not None and world.up[tail] is not None and (tail, a) in world.links
+            lent = there and draft.facts(tail).lends
+            if lent and draft.facts(tail).held == facts.held:
                 yield Action(f"{name[a]} copies from {name[tail]}", (), "learn", (a, tail))
 
 
@@ -441,12 +456,11 @@ def trouble(model: Model, world: World) -> Iterator[Action]:
     up = [slot for slot, number in enumerate(world.up) if number is not None]
     left = {what for what in COUNTED if draft.used[what] < getattr(bounds, what)}
     for a in up:
-        membership = draft.process(a).membership
-        if "writes" in left and membership.active:
-            if membership.configuration.head == membership.me.position:
-                entry = f"{name[a]}{draft.used['writes']}"
-                yield Action(f"{name[a]} writes", ("writes",), "step", (a, "write", entry))
-        if "kills" in left:
+        facts = draft.facts(a)
+        if "writes" in left and facts.active and facts.held.head == facts.me.position:
+            entry = f"{name[a]}{draft.used['writes']}"
+            yield Action(f"{name[a]} writes", ("writes",), "step", (a, "write", entry))
+        if "kills" in left and name[a] in (bounds.victims or name):
             yield Action(f"{name[a]} dies", ("kills",), "kill", (a,))
             if "lost_ends" in left:
                 text = f"{name[a]} dies, and its disk loses the last entry"
@@ -461,7 +475,7 @@ def trouble(model: Model, world: World) -> Iterator[Action]:
                 yield Action(text, ("slow",), "ask", (a, b, True))
             if (a, b) in model.walls:
                 text = f"a wall refuses {name[a]} the port of {name[b]}"
-                yield Action(text, (), "step", (a, "refused", draft.me(b)))
+                yield Action(text, (), "step", (a, "refused", draft.facts(b).me))
             if "strangers" in left and a != b and not linked:
                 text = f"a stranger tells {name[a]} that it is the next life of {name[b]}"
                 yield Action(text, ("strangers",), "stranger", (a, b))
@@ -480,7 +494,9 @@ def trouble(model: Model, world: World) -> Iterator[Action]:
             yield Action(text, ("copies",), "start", (other, disk, next_life + RESTORED))
     if "waits" in left:
         for text, deaf in silences(model, up):
-            yield Action(f"time passes{text}", ("waits",), "wait", (deaf,))
+            if bounds.cuts and text not in bounds.cuts:
+                continue
+            yield Action(f"time passes: {text}", ("waits",), "wait", (deaf,))
         for a in up if "frozen" in left else ():
             text = f"time passes, but not for {name[a]}"
             yield Action(text, ("waits", "frozen"), "wait", (frozenset(), a))
@@ -490,18 +506,18 @@ def silences(model: Model, slots: list[int]) -> Iterator[tuple[str, frozenset[tu
     """Who does not hear whom while time passes."""
     name = model.slots
     pairs = [(a, b) for a in slots for b in slots if a != b]
-    yield "", frozenset()
+    yield "all hear each other", frozenset()
     if pairs:
-        yield ", nobody hears anybody", frozenset(pairs)
+        yield "nobody hears anybody", frozenset(pairs)
     if len(slots) > 2:
         for a in slots:
-            yield f", {name[a]} cut off", frozenset(pair for pair in pairs if a in pair)
+            yield f"{name[a]} cut off", frozenset(pair for pair in pairs if a in pair)
         for a, b in pairs:
             if a < b:
-                yield f", {name[a]}-{name[b]} cut", frozenset({(a, b), (b, a)})
+                yield f"{name[a]}-{name[b]} cut", frozenset({(a, b), (b, a)})
     if model.bounds.deaf:
         for a, b in pairs:
-            yield f", {name[b]} does not hear {name[a]}", frozenset({(a, b)})
+            yield f"{name[b]} does not hear {name[a]}", frozenset({(a, b)})
 
 
 # --- what must hold in every state
@@ -514,28 +530,16 @@ def check(model: Model, world: World) -> None:
         if epochs.setdefault(configuration.epoch, configuration) != configuration:
             raise HarmError(f"two configurations were decided for epoch {configuration.epoch}")
     newest = epochs[max(epochs)]
-    processes = [None if n is None else model.table.processes[n] for n in world.up]
-    by_life = {p.membership.me: p for p in processes if p is not None}
+    up = {facts.me: facts for n in world.up if n is not None and (facts := model.table.facts[n])}
     serving = set()
-    for process in by_life.values():
-        membership = process.membership
-        held = membership.configuration
-        missing = not world.told <= set(process.log.entries)
-        if membership.active:
-            members = [by_life.get(member) for member in held.members]
-            if all(p and p.membership.active and p.membership.configuration == held for p in members):
-                serving.add(held)
-            if held == newest and missing:
-                raise HarmError("a member of the newest configuration lacks what was acknowledged")
-        if (
-            membership.status is Status.ACTIVE
-            and membership.sealed is None
-            and held.tail == membership.me.position
-            and process.opened
-            and missing
-            and membership.holds_lease(process.now)
-        ):
-            raise HarmError("a tail that holds the lease would answer with what is not the newest")
+    for facts in up.values():
+        lacks = not world.told <= facts.holds
+        if facts.active and facts.held == newest and lacks:
+            raise HarmError("a member of the newest configuration lacks what was acknowledged")
+        if facts.answers and lacks:
+            raise HarmError("a tail answers by its lease, and lacks what was acknowledged")
+        members = [up.get(member) for member in facts.held.members]
+        if all(one and one.active and one.held == facts.held for one in members):
+            serving.add(facts.held)
     if len(serving) > 1:
         raise HarmError("two chains can acknowledge")
-

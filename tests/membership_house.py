@@ -1,6 +1,6 @@
 """Lives of nodes under a clock that the tests hold, for the tests of membership.
 
-``House`` carries out their effects, delivers their messages and tells them of connections and of
+``House`` carries out their effects, delivers their messages, and tells them of connections and
 refused ports. There are no logs: a learner has caught up, and has the rest, when the test says so.
 """
 
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Report, Save, Send
 from chainchat.chain.membership.membership import Copy, Membership, Seal
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote
 from chainchat.chain.record import Record, Status
 
@@ -31,7 +32,7 @@ def configuration(epoch, *positions, why="", **incarnations):
 
 @dataclass
 class OwnLog:
-    """What a life's log has come to, as the test says."""
+    """A life's log, as the test says."""
 
     last: EntryId = field(default_factory=EntryId)
     caught_up: bool = False
@@ -41,7 +42,7 @@ class OwnLog:
     committed: EntryId = field(default_factory=EntryId)
 
     def id_of(self, seq):
-        """As if all of it were of one epoch."""
+        """As if all entries were of one epoch."""
         if not seq or seq > self.last.seq:
             return None if seq else EntryId()
         return self.last if seq == self.last.seq else EntryId(self.last.epoch, seq)
@@ -49,8 +50,8 @@ class OwnLog:
 
 def life(me, record=None, founding=THREE, known=(), places=None):
     record = record or Record(me.id, me.incarnation)
-    times = {"suspect_after": SUSPECT_AFTER}
-    return Membership(me, record, founding, OwnLog(), known=known, places=places, **times)
+    settings = ChainSettings(founding, SUSPECT_AFTER, frozenset(known), places or {})
+    return Membership(me, record, settings, OwnLog())
 
 
 def active(position, *positions, epoch=1, founding=THREE):
@@ -65,7 +66,7 @@ def active(position, *positions, epoch=1, founding=THREE):
 
 
 def reach(node, other, now=0.0):
-    """It dials the address of ``other``, who answers."""
+    """The node dials the address of ``other``, which answers."""
     return list(node.reached(other.position, other.address, other, now))
 
 
@@ -74,13 +75,13 @@ def vote_for(proposed, proposer, counter=1):
 
 
 def propose(node, vote, now=0.0, base=None):
-    """The effects of a proposal that comes from its proposer."""
+    """The effects of a proposal from its proposer."""
     made_on = node.configuration if base is None else base
     return list(node.receive(vote.proposer.position, Propose(made_on, vote), now))
 
 
 def confirm(node, position, sent, now=None):
-    """A ping sent at ``sent`` is confirmed by the member at ``position``."""
+    """The member at ``position`` confirms a ping sent at ``sent``."""
     sends = [effect for effect in node.tick(sent) if isinstance(effect, Send)]
     [ping] = [s.message for s in sends if s.to == position and isinstance(s.message, Ping)]
     other = node.configuration.member(position)
@@ -89,13 +90,13 @@ def confirm(node, position, sent, now=None):
 
 
 def hear(node, position, now):
-    """A ping of the member at ``position`` is processed."""
+    """The node processes a ping of the member at ``position``."""
     other = node.configuration.member(position)
     return list(node.receive(position, Ping(other, 1, node.configuration.epoch), now))
 
 
 def die(node, position, now):
-    """The process at ``position`` is proved dead."""
+    """The death of the process at ``position`` is proved."""
     node.unlinked(position)
     return refuse(node, position, now)
 
@@ -112,14 +113,14 @@ def ticks(node, since, until):
 
 
 def of_kind(effects, kind):
-    """The effects of a kind, or the messages of a kind among those that are sent."""
+    """The effects of a kind, or the sent messages of a kind."""
     effects = list(effects)
     sent = [effect.message for effect in effects if isinstance(effect, Send)]
     return [x for x in effects + sent if isinstance(x, kind)]
 
 
 class House:
-    """Some nodes, their disks and a network that loses what a test wants lost."""
+    """Some nodes, their disks, and a network that loses what a test wants lost."""
 
     def __init__(self, *founding):
         self.founding = founding
@@ -139,7 +140,7 @@ class House:
     # --- what befalls nodes
 
     def start(self, *positions, last=None):
-        """The next life of each, on its disk."""
+        """Start the next life of each, on its disk."""
         for position in positions:
             old = self.disks.get(position)
             incarnation = old.incarnation + 1 if old else 1
@@ -147,7 +148,7 @@ class House:
             self.begin(me, replace(old, incarnation=incarnation) if old else None, last)
 
     def begin(self, me, record=None, last=None):
-        """A life of a node, and its connections."""
+        """Begin a life of a node, with its connections."""
         node = life(me, record, self.founding)
         node.own.last = last or EntryId()
         self.disks[me.position] = node.record
@@ -158,7 +159,7 @@ class House:
                 self.link(node, other.me)
 
     def link(self, node, peer):
-        """A connection of ``node`` with ``peer``, at whose address it then looks."""
+        """Connect ``node`` with ``peer``, whose address it then dials."""
         position = node.me.position
         self.carry_out(position, node.linked(peer.position, peer, self.now))
         if position in self.lives:
@@ -166,7 +167,7 @@ class House:
             self.carry_out(position, reached)
 
     def stop(self, *positions, refused=False):
-        """Lives end; with ``refused`` the others find their ports closed, else they are silent."""
+        """End lives; with ``refused`` the others find their ports closed, otherwise silence."""
         for position in positions:
             del self.lives[position]
         for position in positions:
@@ -179,7 +180,7 @@ class House:
         self.stop(*positions, refused=True)
 
     def partition(self, *sides):
-        """Only those on one side reach each other; nobody's connection is closed."""
+        """Let only those on one side reach each other; no connection is closed."""
         self.sides = sides
 
     def heal(self):
@@ -212,12 +213,12 @@ class House:
                     return
 
     def remember(self, configuration):
-        """An epoch never has two configurations."""
+        """Check that an epoch never has two configurations."""
         known = self.decided.setdefault(configuration.epoch, configuration)
         assert known == configuration
 
     def run(self, seconds=0.3):
-        """Ticks, and all that follows from them."""
+        """Tick, and deliver all that follows."""
         for _ in range(round(seconds / TICK)):
             self.now += TICK
             for position in list(self.lives):
@@ -247,7 +248,7 @@ class House:
     # --- what came of it
 
     def chains(self):
-        """Of each node that takes part in a chain, that chain."""
+        """The chain of each node that takes part in one."""
         return {p: n.configuration.positions for p, n in self.lives.items() if n.active}
 
     def epochs(self):

@@ -1,7 +1,7 @@
 """Whole nodes under a virtual clock, joined by wires: FIFO for each pair and direction.
 
 ``House`` starts and kills them on disks that last. A node whose life ended because the chain went
-on without it begins another, as ``tap`` does.
+on without it begins another, as ``service`` does.
 """
 
 from collections import deque
@@ -11,8 +11,10 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from chainchat.chain.configuration import Member
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chat import commands
-from chainchat.node.node import Node, begin_life
+from chainchat.node.lives import begin_life
+from chainchat.node.node import Node
 from chainchat.node.space import Space
 from chainchat.storage.memory import MemoryStorage
 
@@ -40,13 +42,14 @@ class House:
     """Nodes that all know each other.
 
     ``options`` are further arguments of each node. ``slow`` are directions that stand still;
-    ``kept(sender, to, message)`` holds one message back. ``free`` has the octets that are free on a
-    disk, of which less than ``STOP`` are low.
+    ``kept(sender, to, message)`` holds one message back. ``free`` has the free octets of each disk,
+    which is low below ``STOP``.
     """
 
-    def __init__(self, *founding, **options):
+    def __init__(self, *founding, refusal_is_death=True, **options):
         self.founding = founding
         self.options = options
+        self.settings = ChainSettings(founding, SUSPECT_AFTER, refusal_is_death=refusal_is_death)
         self.clock = Clock()
         self.disks = {}
         self.nodes = {}
@@ -72,8 +75,7 @@ class House:
                 storage,
                 Wire(self, position),
                 self.clock,
-                founding=self.founding,
-                suspect_after=SUSPECT_AFTER,
+                settings=self.settings,
                 wall=lambda: 1_000 + int(1_000 * self.clock.seconds()),
                 fail=self.fail,
                 excluded=lambda position=position: self.begin_anew(position),
@@ -110,7 +112,7 @@ class House:
         raise error
 
     def kill(self, *positions):
-        """Processes die; then their ports refuse."""
+        """Kill processes; then their ports refuse."""
         for position in positions:
             self.nodes.pop(position).stop()
         for position in positions:
@@ -119,14 +121,14 @@ class House:
                 other.refused(position, "here", PORTS[position])
 
     def bounce(self, one, other):
-        """A connection ends, with what stood on it, and another is made."""
+        """End a connection, with what is on it, and make another."""
         for here, there in ((one, other), (other, one)):
             self.wires[here, there].clear()
             self.nodes[here].unlinked(there)
         self.link(one, other)
 
     def run(self, rounds=20):
-        """Turns and deliveries, while no time passes."""
+        """Give turns and deliver messages, while no time passes."""
         for _ in range(rounds):
             for (sender, to), wire in list(self.wires.items()):
                 while wire and (sender, to) not in self.slow and {sender, to} <= self.nodes.keys():
@@ -138,7 +140,7 @@ class House:
             self.clock.advance(0)
 
     def let_go(self):
-        """What was held back arrives after all."""
+        """Deliver what was held back."""
         self.kept = lambda sender, to, message: False
         held, self.held_back = self.held_back, []
         for sender, to, message in held:
@@ -150,13 +152,13 @@ class House:
             self.run(6)
 
     def say(self, position):
-        """Submit something; gives the list that its result will be in."""
+        """Submit something; returns the list that will hold the result."""
         results = []
         self.nodes[position].submit(commands.Nothing(), results.extend)
         return results
 
     def chains(self):
-        """Of each node that takes part in a chain, that chain."""
+        """The chain of each node that takes part in one."""
         return {p: n.configuration.positions for p, n in self.nodes.items() if n.taking_part}
 
     def committed(self):
@@ -178,7 +180,7 @@ def founded(*positions, **options):
 
 @contextmanager
 def lines_logged():
-    """Level and text of what nodes log meanwhile."""
+    """Level and text of what nodes log while a block runs."""
     lines = []
 
     def observe(event):

@@ -6,8 +6,10 @@
 from twisted.internet.task import Clock
 
 from chainchat.chain.configuration import Member
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chat.lines import TOO_LONG
-from chainchat.node.node import Node, begin_life
+from chainchat.node.lives import begin_life
+from chainchat.node.node import Node
 from chainchat.node.space import Space
 from chainchat.node.status import Readiness
 from chainchat.sessions.interfaces import ServerInfo
@@ -92,8 +94,7 @@ class House:
             storage,
             Alone(),
             self.clock,
-            founding=founding or ("solo",),
-            suspect_after=10.0,
+            settings=ChainSettings(founding or ("solo",), suspect_after=10.0),
             wall=lambda: TIME + int(self.clock.seconds() * 1000),
             fail=self.failed,
             excluded=self.excluded,

@@ -1,6 +1,6 @@
 """A configuration: which nodes form the chain, in which order, in which epoch.
 
-Roles are computed from it and stored nowhere: after a splice there is no flag to update.
+Roles are computed from the configuration and stored nowhere: a splice has no flag to update.
 """
 
 from enum import Enum
@@ -9,27 +9,27 @@ from typing import Annotated, Self
 from msgspec import Meta, Struct
 
 IDENTITY_BITS = 53
-"""Of a configuration's identity."""
+"""Bits of a configuration's identity."""
 
 MAX_MEMBERS = 3
-"""The rules of membership were checked for chains of one to three members."""
+"""Members of the longest chain: the rules of membership were checked for one to three."""
 
 MOST = 2**53
-"""No number between nodes is greater: sequence numbers, epochs, incarnations, milliseconds."""
+"""The greatest number in a message: sequence numbers, epochs, incarnations, milliseconds."""
 
 Number = Annotated[int, Meta(ge=0, le=MOST)]
-"""Counts something. The bounds are looked at when a message is decoded."""
+"""A count; the decoder checks the bounds."""
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 Name = Annotated[str, Meta(max_length=64)]
-"""Of a position, a node's data, a host or an origin."""
+"""The name of a position, a node's data, a host or an origin."""
 
 Address = tuple[str, int]
 """Host and port."""
 
 Life = tuple[str, int]
-"""One life of a node: the id of its data, and its incarnation."""
+"""One start of a node: the id of its data, and its incarnation."""
 
 
 class Role(Enum):
@@ -47,10 +47,10 @@ class Member(Struct, frozen=True):
 
     Attributes:
         position: the node's name in ``chain.ini``; unique in a configuration.
-        id: of the node's data; an empty disk is a new id.
+        id: of the node's data; an empty disk gets a new id.
         incarnation: grows with every start of a process on the same data.
-        host: where the others and the clients reach it.
-        chain_port: TCP port for the other nodes.
+        host: where other nodes and clients reach the node.
+        chain_port: TCP port for other nodes.
         client_port: TCP port for clients.
     """
 
@@ -63,30 +63,29 @@ class Member(Struct, frozen=True):
 
     @property
     def life(self) -> tuple[str, int]:
-        """(id, incarnation): what makes this life different from every other."""
+        """What distinguishes this life from every other."""
         return self.id, self.incarnation
 
     @property
     def address(self) -> Address:
-        """Where the other nodes reach it: host and port."""
+        """Where other nodes reach the node: host and port."""
         return self.host, self.chain_port
 
     @property
     def origin(self) -> str:
-        """The life as one word, used to number what enters the chain through this member."""
+        """The life as one word; requests are numbered for each origin."""
         return f"{self.id}.{self.incarnation}"
 
 
 class Configuration(Struct, frozen=True):
-    """The members in chain order. Epoch 0 with no members is what a new disk has.
+    """The members in chain order; epoch 0 without members on a new disk.
 
     Attributes:
         epoch: grows with every configuration; an epoch has one configuration.
         members: from head to tail.
-        why: what led to it and who says so, for operators.
-        identity: a number that its proposer has chosen at random. Should an assumption of the rules
-            of membership fail, two chains can have an epoch of the same number, and the same
-            members in it: this tells the two apart.
+        why: the reason for this configuration and who saw it, for operators.
+        identity: a random number chosen by the proposer. If an assumption of membership's rules
+            fails, two chains can have the same epoch and members; the identity tells them apart.
     """
 
     epoch: Number = 0
@@ -96,7 +95,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def flaw(self) -> str:
-        """Why this can be nobody's configuration; empty if it can."""
+        """Why no node can have this configuration; empty if one can."""
         if (self.epoch == 0) != (not self.members):
             return "an epoch without members"
         if len({m.position for m in self.members}) < len(self.members):
@@ -130,11 +129,11 @@ class Configuration(Struct, frozen=True):
         return tuple(member.life for member in self.members)
 
     def has(self, life: tuple[str, int]) -> bool:
-        """Whether this very life is a member."""
+        """True if exactly this life is a member."""
         return life in self.lives
 
     def has_node(self, node_id: str) -> bool:
-        """Whether some life of this node is a member."""
+        """True if some life of this node is a member."""
         return any(member.id == node_id for member in self.members)
 
     def role(self, position: str) -> Role | None:
@@ -152,11 +151,11 @@ class Configuration(Struct, frozen=True):
                 return Role.MIDDLE
 
     def predecessor(self, position: str) -> str | None:
-        """The next member towards the head; None for the head and for strangers."""
+        """The next member towards the head; None for the head and outside the chain."""
         return self._neighbour(position, -1)
 
     def successor(self, position: str) -> str | None:
-        """The next member towards the tail; None for the tail and for strangers."""
+        """The next member towards the tail; None for the tail and outside the chain."""
         return self._neighbour(position, +1)
 
     def _neighbour(self, position: str, step: int) -> str | None:
@@ -171,7 +170,7 @@ class Configuration(Struct, frozen=True):
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:
-        """Whether these name another configuration of the same epoch: of another chain."""
+        """True if epoch and identity name another chain's configuration of this same epoch."""
         return epoch == self.epoch and identity != self.identity
 
     def __str__(self) -> str:

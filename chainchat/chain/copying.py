@@ -1,13 +1,13 @@
-"""How a node that is not in the chain gets the chain's log, from its tail (rule 10).
+"""How a node outside the chain copies the chain's log, from the tail (rule 10).
 
-The learner asks, the tail answers; one question is on its way at a time. First they look for their
-last common entry: an entry is named by its content and all before it, so a log that holds it holds
-the same before it. The learner cuts off what it has beyond that, and asks for what comes after. A
-question from the end of the log is answered when there is more; so a learner that has caught up
-keeps up.
+The learner asks and the tail answers, one question at a time. They first look for their last common
+entry: an entry is named by its content and all before it, so a log that holds it also agrees on all
+before it. The learner cuts off what it has beyond that entry, and asks for what follows. The tail
+answers a question at the end of its log when there is more, so a learner that has caught up keeps
+up.
 
-A long answer comes in parts, each a frame, between which the tail does its other work; the learner
-writes a whole answer to disk in one go.
+A long answer comes in parts, each a frame, so that the tail does its other work in between; the
+learner writes the whole answer to disk at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ from chainchat.chain.timing import Timing
 
 
 class Apart(Struct, frozen=True):
-    """The source of a copy before a resume has not the same log as this node, nor a part of it.
+    """The source of a copy before a resume has a log that is no beginning of this node's.
 
     Attributes:
         source: its position.
@@ -54,7 +54,7 @@ class Take(Struct, frozen=True):
 
     Attributes:
         entries: the next ones.
-        committed: whether they may be applied.
+        committed: True if they may be applied.
     """
 
     entries: tuple[Entry, ...]
@@ -68,12 +68,12 @@ class Learner:
     """A node that copies another's log.
 
     Attributes:
-        source: position of the node it copies from, None while it copies nothing.
-        frozen: whether its log has to stay as it is: the tail votes for what it ends with.
+        source: position of the node that is copied; None while nothing is copied.
+        frozen: True while the log must not change: the tail votes for its last entry.
         end: the last entry of the source, as far as known.
         copied_entries: how many were copied from this source.
-        copied_octets: by ``size``.
-        began: when, monotonic seconds.
+        copied_octets: the same in octets, by ``size``.
+        began: when copying began, monotonic seconds.
     """
 
     def __init__(self, me: Member, log: Log, timing: Timing, limits: Limits = USUAL) -> None:
@@ -94,17 +94,17 @@ class Learner:
         self._asked_at = 0.0
         self._patience = timing.ask_again
         self._parts: list[Entry] = []
-        """What has come of an answer of which more is to come."""
+        """The parts of an answer that have come so far."""
 
     @property
     def caught_up(self) -> bool:
-        """Whether all but the newest entries have come."""
+        """True if the learner lacks only the newest entries."""
         return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
 
     def progress(self, now: float) -> str:
-        """How far it has come, for people; empty if it copies nothing.
+        """Entries, octets, rate and time left, for people; empty if nothing is copied.
 
-        Entries, octets, rate and the time left; ``now``: monotonic seconds.
+        ``now``: monotonic seconds.
         """
         if self.source is None:
             return ""
@@ -123,7 +123,7 @@ class Learner:
     ) -> Iterator[Send]:
         """Copy from the node at ``source``, in this configuration.
 
-        ``committed``: whether what it holds is committed, as a tail's log is.
+        ``committed``: True if the source's log is committed, as a tail's is.
         """
         if (self.source, self._epoch, self._identity) == (source, epoch, identity):
             return
@@ -144,9 +144,9 @@ class Learner:
         self.frozen = self._agreed = False
 
     def tick(self, now: float) -> Iterator[Decision]:
-        """Ask again if there was no answer: the question or the answer may be lost.
+        """Ask again if no answer came: the question or the answer may be lost.
 
-        What has come of it is kept.
+        The parts that have come are kept.
         """
         if self.source is not None and now - self._asked_at > self._patience:
             if self._agreed and self.end.is_beyond(self._held):
@@ -157,7 +157,6 @@ class Learner:
             yield self._ask(now)
 
     def _take(self) -> Iterator[Take]:
-        """Write what has come."""
         entries, self._parts = tuple(self._parts), []
         if entries:
             yield Take(entries, self._committed)
@@ -170,7 +169,6 @@ class Learner:
         return self._parts[-1].id if self._parts else self._log.last
 
     def _ask(self, now: float) -> Send:
-        """Ask for what comes after the last entry that is here."""
         assert self.source is not None
         self._asked_at = now
         last = self._held if self._agreed else self._candidate
@@ -181,12 +179,12 @@ class Learner:
         return here == (sender, message.epoch, message.identity)
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Decision]:
-        """The source does not hold the entry asked about; try the next that may be common."""
+        """The source does not hold the entry asked about: try the next that may be common."""
         if not self._is_answer(sender, message) or self._agreed:
             return
         common, apart = newest_common(self._log, (message.newest, *message.older))
         if not self._committed:
-            self.stop()  # before a resume: the source has less, and nothing is ever cut
+            self.stop()  # before a resume nothing is cut: the source holds less
             if apart is not None:
                 yield Apart(sender, apart)
             return
@@ -201,7 +199,7 @@ class Learner:
         """Entries came, or word that there are none.
 
         Raises:
-            BadMessageError: they are too many to be one answer.
+            BadMessageError: too many entries for one answer.
         """
         if not self._is_answer(sender, message) or self.frozen:
             return
@@ -221,14 +219,14 @@ class Learner:
         self._patience = max(self._patience / 2, self._timing.ask_again)
         self.frozen = message.sealed and self._held == message.end
         if not self.frozen:
-            yield self._ask(now)  # so the answer is on its way while this one is written
+            yield self._ask(now)  # the next answer comes while this one is written
         yield from self._take()
         if self.frozen:
             yield Send(sender, Synced(self._epoch, self._me, self._log.last, self._identity))
 
 
 class Answering(Struct):
-    """An answer of which parts are still to be sent.
+    """An answer with parts still to send.
 
     Attributes:
         fetch: the question.
@@ -242,11 +240,11 @@ class Answering(Struct):
 
 
 class Sponsor:
-    """A node from which learners copy: the tail.
+    """A node that lends its log to learners: the tail.
 
     Attributes:
-        sealed: the learner for which no more entries are taken.
-        busy: whether more can be sent at once, in another turn.
+        sealed: the learner for which this tail takes no entries.
+        busy: True if another turn can send more at once.
     """
 
     def __init__(self, log: Log, limits: Limits = USUAL) -> None:
@@ -259,7 +257,7 @@ class Sponsor:
         self._newest: dict[Member, int] = {}
 
     def adopt(self) -> None:
-        """There is another configuration: learners will ask anew."""
+        """Forget all questions: in another configuration, learners ask again."""
         self.sealed = None
         self._waiting = {}
         self._answering = {}
@@ -271,19 +269,19 @@ class Sponsor:
         return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
 
     def asked(self, sender: str, fetch: Fetch) -> None:
-        """Take in a learner's question; it is answered in the next turn."""
+        """Take in a learner's question; the next turn answers."""
         self._waiting[sender] = fetch
         self._answering.pop(sender, None)
 
     def forget(self, position: str) -> None:
-        """The connection with a learner ended."""
+        """Forget a learner whose connection ended."""
         self._waiting.pop(position, None)
         self._answering.pop(position, None)
         self._newest = {m: seq for m, seq in self._newest.items() if m.position != position}
 
     @property
     def has_learners(self) -> bool:
-        """Whether anybody waits for an answer, or for the rest of one."""
+        """True if a learner waits for an answer, or for the rest of one."""
         return bool(self._waiting or self._answering)
 
     def turn(
@@ -292,13 +290,13 @@ class Sponsor:
         may_lend: Callable[[Member], bool] = lambda _: True,
         go_on: Callable[[], bool] = lambda: False,
     ) -> Iterator[Send]:
-        """Answer what can be answered now, at least one part of it.
+        """Answer what can be answered now, at least one part.
 
         Args:
-            full: positions to which too much stands unsent.
-            may_lend: whether a learner may copy now. If not, its question waits, and what is left
-                of an answer is dropped: it asks again.
-            go_on: whether there is time for another part. Learners get them in rounds.
+            full: positions with too many unsent octets.
+            may_lend: True if this learner may copy now. Otherwise its question waits, and the rest
+                of an answer is dropped: the learner asks again.
+            go_on: True while there is time for another part. Learners take turns.
         """
         self.busy = False
         if not self._waiting and not self._answering:  # nearly always
@@ -316,7 +314,7 @@ class Sponsor:
         while (position := self._next_in_round(full)) is not None:
             yield Send(position, self._next_part(position))
             if position in self._answering:
-                self._answering[position] = self._answering.pop(position)  # to the end of the round
+                self._answering[position] = self._answering.pop(position)  # to the end of the line
             if not go_on():
                 break
         self.busy = self._next_in_round(full) is not None
@@ -331,8 +329,8 @@ class Sponsor:
         return next((position for position in self._answering if position not in full), None)
 
     def _has_news_for(self, fetch: Fetch) -> bool:
-        """Whether to answer; if not, the learner waits until there is more."""
-        new = fetch.learner not in self._newest  # it has to hear that its entry is common
+        """True if there is something to answer; otherwise the learner waits."""
+        new = fetch.learner not in self._newest  # tell it that its entry is common
         self._newest[fetch.learner] = fetch.last.seq
         return new or fetch.last != self._log.last or fetch.learner == self.sealed
 

@@ -1,7 +1,7 @@
-"""Messages of an epoch that this node is still to adopt.
+"""Messages of an epoch that this node has still to adopt.
 
-Their senders do not know that it is late, and would not say them again on this connection. So they
-are kept, up to a bound that no node reaches by what it says while another is late.
+The senders do not know that this node is late, and would not repeat them on this connection. So
+this node keeps them, up to a bound that no honest node reaches.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from chainchat.chain.messages import (
 )
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
-"""What is said in an epoch, in distinction from what is said about epochs."""
+"""What nodes say within an epoch; the other messages are about epochs."""
 
 MOST_OCTETS = 8_000_000
-"""Of one sender's messages, as ``_octets`` counts them."""
+"""Octets of one sender's messages that are kept, as ``_octets`` counts them."""
 
 OVERHEAD = 500
-"""Octets of memory that a message or an entry takes, about, besides what it carries."""
+"""Octets of memory for each message or entry, besides its content."""
 
 
 class EarlyMessages:
-    """What came too early, in its order."""
+    """The early messages, in the order of their arrival."""
 
     def __init__(self) -> None:
-        """Nothing did."""
+        """No messages yet."""
         self._kept: list[tuple[str, ChainMessage]] = []
         self._octets: dict[str, int] = {}
 
@@ -39,8 +39,7 @@ class EarlyMessages:
         """Keep a message.
 
         Raises:
-            BadMessageError: its sender has said so much that it is no node, or will have to say all
-                again on another connection.
+            BadMessageError: the sender exceeds the bound; on a new connection it starts over.
         """
         octets = self._octets.get(sender, 0) + _octets(message)
         if octets > MOST_OCTETS:
@@ -50,12 +49,12 @@ class EarlyMessages:
         self._kept.append((sender, message))
 
     def forget(self, sender: str) -> None:
-        """The connection with ``sender`` ended: on the next, it begins anew."""
+        """Drop what ``sender`` said: its connection ended, and on the next it starts over."""
         if self._octets.pop(sender, None) is not None:
             self._kept = [(who, message) for who, message in self._kept if who != sender]
 
     def all(self) -> Sequence[tuple[str, ChainMessage]]:
-        """Everything that is kept, which is kept no more."""
+        """Hand out all messages, and keep none."""
         kept, self._kept, self._octets = self._kept, [], {}
         return kept
 

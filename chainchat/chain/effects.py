@@ -1,11 +1,10 @@
 """Effects: all that a node does because the protocol says so.
 
-An input of the ``engine`` is answered with effects, one after another. Whoever carries them out
-completes each before it asks for the next. What has to be true before something is said or done is
-therefore a matter of order:
+The ``engine`` answers an input with effects. The node completes each effect before it asks for the
+next, so their order says what must be true before a node says or does anything:
 
-- ``Persist`` before any ``Send`` or ``Apply`` that speaks of those entries (*durable*);
-- ``Save`` before any ``Send`` that speaks of that vote or configuration (*one vote*, *newest*);
+- ``Persist`` before any ``Send`` or ``Apply`` of those entries (*durable*);
+- ``Save`` before any ``Send`` of that vote or configuration (*one vote*, *newest*);
 - ``Cut`` before the ``Persist`` of what takes its place.
 """
 
@@ -24,7 +23,7 @@ class Persist(Struct, frozen=True):
 
     Attributes:
         entries: the next ones.
-        committed: up to where the log is known to be committed, to be noted with them.
+        committed: up to where the log is known to be committed; written with the entries.
     """
 
     entries: tuple[Entry, ...]
@@ -32,17 +31,17 @@ class Persist(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """Note on disk that the log is committed up to ``seq``: no later life may cut that off."""
+    """Write on disk that the log is committed up to ``seq``, which no later life may cut off."""
 
     seq: int
 
 
 class Cut(Struct, frozen=True):
-    """Take everything above ``after`` out of the log, into a side file, before what follows.
+    """Move everything above ``after`` from the log to a side file.
 
     Attributes:
         after: sequence number of the last common entry.
-        end: the last entry of the log that this one is made like.
+        end: the last entry of the log that this one copies.
     """
 
     after: int
@@ -59,17 +58,16 @@ class Save(Struct, frozen=True):
 
 
 class Send(Struct, frozen=True):
-    """Send a message to the node at a position; it may get lost."""
+    """Send a message to the node at a position; the message may get lost."""
 
     to: str
     message: Message
 
 
 class Distrust(Struct, frozen=True):
-    """End the connection with whoever is connected as ``sender``.
+    """End the connection of ``sender``, who said what no node of this chain says.
 
-    It has said what no node of this chain says. On another connection it may be somebody else, or
-    say something else.
+    A later connection may be somebody else's, or say something else.
     """
 
     sender: str
@@ -86,7 +84,7 @@ class Apply(Struct, frozen=True):
 
 
 class Compare(Struct, frozen=True):
-    """Compare the digest that a predecessor has sent of its state as of an entry."""
+    """Compare the state's digest as of an entry with the one that a predecessor sent."""
 
     sender: str
     seq: int
@@ -101,7 +99,7 @@ class Answered(Struct, frozen=True):
 
 
 class GivenUp(Struct, frozen=True):
-    """The tail that this question was asked of is gone, and it is not asked of the next one."""
+    """The question has no answer: its tail is gone, and no other tail is asked."""
 
     number: int
 
@@ -110,14 +108,14 @@ class GivenUp(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """Tell the operator; ``alarm``: something is as it should not be."""
+    """Tell the operator; ``alarm`` if something is wrong."""
 
     text: str
     alarm: bool = False
 
 
 class Excluded(Struct, frozen=True):
-    """The chain goes on without this life: it has to end, and a new one to begin as a learner."""
+    """The chain goes on without this life: end it, and begin a new life as a learner."""
 
 
 Effect = (

@@ -1,29 +1,29 @@
 """One life of one node, whole: every input of the protocol goes in here, every effect comes out.
 
-The engine joins the parts that each have a file of their own: the ``Replica`` moves entries down
-the chain, ``Reads`` answers questions at the tail, ``Membership`` decides which configuration is in
-force, and ``Learner`` and ``Sponsor`` copy the log to nodes outside the chain. The rules that take
-more than one of them are here:
+The engine joins the parts, each in a file of its own: ``Replica`` moves entries down the chain,
+``Reads`` answers questions at the tail, ``Membership`` decides which configuration is in force,
+``Learner`` and ``Sponsor`` copy the log to nodes outside the chain. The rules that take more than
+one part are here:
 
-- *of this epoch*: a message that belongs to the log counts in its own epoch and configuration. One
-  of a later epoch is kept until this node adopts that; one of an earlier epoch is dropped.
+- *of this epoch*: a message of the log counts in its own epoch and configuration. A message of a
+  later epoch is kept until this node adopts that epoch; one of an earlier epoch is dropped.
 - *follow*: replica, reads and copying go on in the configuration that membership has adopted, and
-  stand still while membership holds a vote or lets a learner in.
-- *lease*: the tail answers, and lends its log, only while nobody can have gone on without it, and
-  after it has applied an entry of its epoch.
-- *who may copy*: a learner copies from the tail. Before a resume, a member copies from another.
-- *kept*: nothing that this node knows to be committed is ever cut out of its log.
+  stop while membership holds a vote or lets a learner in.
+- *lease*: the tail answers, and lends its log, only while no other chain can have begun, and after
+  it has applied an entry of its epoch.
+- *who may copy*: a learner copies from the tail; before a resume, a member copies from another.
+- *kept*: a node never cuts out of its log what it knows to be committed.
 
-There are two doors for messages. ``note`` takes what belongs to the log; such messages come in
-great numbers, nothing is done before the next ``turn``, and so a turn handles all of them as one
-batch. ``receive`` takes what is about configurations and copying, and acts at once.
+Messages have two doors. ``note`` takes messages of the log, which are many: the next ``turn``
+handles them as one batch. ``receive`` takes those about configurations and copying, and acts at
+once.
 
-The other inputs, and ``turn``, give effects: see ``effects`` for what whoever carries them out has
-to keep. An engine reads no clock but those that it is given, and has no thread, socket or file.
+The other inputs and ``turn`` give effects; ``effects`` says how to carry them out. An engine reads
+only the clocks it is given, and has no thread, socket or file.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 from chainchat.chain import copying
@@ -34,8 +34,8 @@ from chainchat.chain.effects import Apply, Compare, Cut, Distrust, Effect, Exclu
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import Log
 from chainchat.chain.membership import membership
-from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
 from chainchat.chain.membership.membership import Copy, Membership, Seal
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import (
     Answer,
     BadMessageError,
@@ -56,25 +56,25 @@ from chainchat.chain.replica import DivergenceError, Replica
 from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
-"""An epoch so far above this node's is none that a node says: it would take many forced ones."""
+"""Epochs so far above this node's are refused: it would take many forced ones to get there."""
 
 Immediate = Fetch | Differs | Copied | Synced | membership.Received
-"""What is said about configurations and copying: what ``Engine.receive`` takes."""
+"""Messages about configurations and copying: what ``Engine.receive`` takes."""
 
 TOGETHER = 0.001
-"""Seconds within which two clocks are read, to be compared."""
+"""Seconds within which two clocks are read, if they are to be compared."""
 
 
 class Engine:
-    """The protocol at one node, from the start of its process to the end of this life.
+    """The protocol at one node, during one life.
 
     Attributes:
         me: this life.
-        replica: its part in the chain.
-        reads: its questions, and those that it answers as the tail.
+        replica: this node's part in the chain.
+        reads: the questions of this node and, at the tail, of all.
         membership: the configuration, and how the next one comes about.
-        learner: what it copies.
-        sponsor: what it lends.
+        learner: what this node copies.
+        sponsor: what this node lends.
         due: True if the next turn has something to do.
     """
 
@@ -83,9 +83,8 @@ class Engine:
         me: Member,
         record: Record,
         log: Log,
-        founding: tuple[str, ...],
+        settings: ChainSettings,
         *,
-        suspect_after: float,
         clock: Callable[[], float],
         opening: Callable[[Configuration], bytes],
         applied: int = 0,
@@ -93,38 +92,27 @@ class Engine:
         evaluate: Callable[[bytes], bytes] = lambda query: query,
         wall: Callable[[], int] = lambda: 0,
         low: Callable[[], bool] = lambda: False,
-        known: Iterable[str] = (),
-        places: Mapping[str, Address] | None = None,
-        longest_pause: float = LONGEST_PAUSE,
-        free_departures: int = FREE,
         limits: Limits = USUAL,
         first_nonce: int = 0,
-        refusal_is_death: bool = True,
         new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
         """An engine at the beginning of a life.
 
         Args:
-            me: this life, as ``record`` has it, which is on disk.
-            record: of membership.
+            me: this life, as ``record`` has it.
+            record: of membership, as it is on disk.
             log: the durable log.
-            founding: positions in founding order.
-            suspect_after: seconds of silence before a node is suspected.
+            settings: of the chain.
             clock: monotonic seconds.
             opening: gives the command of an epoch's first entry.
-            applied: the sequence number that the application has come to.
+            applied: sequence number that the application has reached.
             nothing: a command that changes nothing.
             evaluate: answers a query from what is applied; raises BadMessageError if it is none.
             wall: the wall clock, UTC milliseconds.
-            low: whether the disk is nearly full.
-            known: all positions that ``chain.ini`` names, spares too.
-            places: where ``chain.ini`` has them.
-            longest_pause: seconds that a position waits at most after it fell out repeatedly.
-            free_departures: see ``Departures``.
+            low: True if the disk is nearly full.
             limits: of what is done at once.
             first_nonce: see ``Evidence``.
-            refusal_is_death: see ``Evidence``.
-            new_identity: chooses a configuration's identity, at random.
+            new_identity: chooses the identity of a configuration, at random.
         """
         self.me = me
         self.due = False
@@ -132,7 +120,7 @@ class Engine:
         self._clock = clock
         self._wall = wall
         self._wall_now = wall()
-        """The wall clock, as ``_now`` has read it last."""
+        """The wall clock at the last call of ``_now``."""
         self._nothing = nothing
         self.replica = Replica(
             me.position, me.origin, log, opening=opening, applied=applied, limits=limits
@@ -144,28 +132,22 @@ class Engine:
             committed=lambda: self.replica.committed,
             applied=lambda: self.replica.applied,
         )
-        self.learner = Learner(me, log, Timing(suspect_after), limits)
+        self.learner = Learner(me, log, Timing(settings.suspect_after), limits)
         self.sponsor = Sponsor(log, limits)
         self.membership = Membership(
             me,
             record,
-            founding,
+            settings,
             _OwnLog(self, low),
-            suspect_after=suspect_after,
-            known=known,
-            places=places,
-            longest_pause=longest_pause,
-            free_departures=free_departures,
             wall=lambda: self._wall_now,
             first_nonce=first_nonce,
-            refusal_is_death=refusal_is_death,
             new_identity=new_identity,
         )
         self._early = EarlyMessages()
         self._complaints: list[Effect] = []
-        """What is to be said in the next turn about messages that were noted."""
+        """What the next turn says about messages that were noted."""
         self._barriers: deque[tuple[int, int]] = deque()
-        """Barriers of the reads that are to be passed, each behind a request of this node."""
+        """For each barrier of the reads: the number of its request, and its own."""
         self._copy_full: set[str] = set()
         if record.configuration.members:
             self._go_on_in(record.configuration)
@@ -186,18 +168,18 @@ class Engine:
     def committed(self) -> int:
         """The sequence number up to which this node knows the log to be committed.
 
-        A life that has just begun may know more by what the one before has noted.
+        At its start, a life may know more from the mark of the life before.
         """
         return max(self.replica.committed, self._log.committed)
 
     @property
     def held(self) -> Held:
-        """What this node says on a new connection of what it holds."""
+        """What this node holds, as told on a new connection."""
         return self.membership.held
 
     @property
     def busy(self) -> bool:
-        """True if ``apply`` or ``lend`` has more to do that needs no further input."""
+        """True if ``apply`` or ``lend`` can go on without further input."""
         return self.replica.applied < self.replica.committed or self.sponsor.busy
 
     # --- inputs from clients
@@ -215,7 +197,7 @@ class Engine:
     # --- inputs from connections
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> Iterator[Effect]:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
+        """A new connection: its other end says that it is ``member``, and what it holds."""
         self.replica.linked(position)
         self.reads.linked(position)
         self.due = True
@@ -229,13 +211,13 @@ class Engine:
         self.membership.unlinked(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Whether the connection with ``position`` has more unsent octets than it should."""
+        """Note if too many octets wait to be sent to ``position``."""
         self.replica.full(position, full=full)
         self.reads.full(position, full=full)
         self.due = True
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same of the connection on which ``position`` copies, or lends."""
+        """The same for the connection on which ``position`` copies or lends."""
         (self._copy_full.add if full else self._copy_full.discard)(position)
         self.due = True
 
@@ -244,30 +226,31 @@ class Engine:
         yield from self._decided(self.membership.reached(position, address, member, self._now()))
 
     def refused(self, position: str, host: str, port: int) -> Iterator[Effect]:
-        """A port at which the node at ``position`` may be refuses connections."""
+        """A port at which the node at ``position`` may be refused a connection."""
         yield from self._decided(self.membership.refused(position, host, port, self._now()))
 
     def tick(self) -> Iterator[Effect]:
-        """Time has passed; to be called every ``Timing.tick`` seconds."""
+        """Time has passed; call this every ``Timing.tick`` seconds."""
         self.due = True
         yield from self._mark()
         now = self._now()
         yield from self._decided(chain(self.membership.tick(now), self.learner.tick(now)))
 
     def _mark(self) -> Iterator[Mark]:
-        """*kept*: for the next life, since clients were told of what is committed."""
+        """*kept*: the next life must know what clients were told of."""
         if self.replica.committed > self._log.committed:
             yield Mark(self.replica.committed)
 
     # --- messages
 
     def note(self, sender: str, message: ChainMessage) -> None:
-        """*of this epoch*: take in a message that belongs to the log, for the next turn.
+        """*of this epoch*: take in a message of the log, for the next turn.
 
-        The sender of an early one would not send it again: it does not know that this node is late.
+        An early message is kept, because its sender does not know that this node is late, and would
+        not repeat it.
 
         Raises:
-            BadMessageError: no node of this chain says that.
+            BadMessageError: no node of this chain says this.
         """
         replica = self.replica
         epoch, identity = replica.configuration.epoch, replica.configuration.identity
@@ -288,14 +271,14 @@ class Engine:
             case _:
                 try:
                     replica.receive(sender, message)
-                except DivergenceError as error:  # whose log is wrong, nobody can tell from here
+                except DivergenceError as error:  # nobody can tell from here whose log is wrong
                     raise BadMessageError(f"ALARM: {error}") from error
 
     def receive(self, sender: str, message: Immediate) -> Iterator[Effect]:
         """Act on a message about configurations or copying.
 
         Raises:
-            BadMessageError: no node of this chain says that.
+            BadMessageError: no node of this chain says this.
         """
         now = self._now()
         match message:
@@ -317,12 +300,12 @@ class Engine:
         yield from self._decided(effects)
 
     def _require_near(self, epoch: int) -> None:
-        """Raises BadMessageError for an epoch that the chain cannot have come to."""
+        """Raise BadMessageError for an epoch that the chain cannot have reached."""
         if epoch > self.configuration.epoch + MOST_AHEAD:
             raise BadMessageError(f"an epoch far ahead, {epoch}")
 
     def _is_of_another_chain(self, sender: str, message: ChainMessage | Fetch | Synced) -> bool:
-        """True if it is of this epoch and another configuration: neither serves the other."""
+        """True for this epoch's number in another configuration: neither chain serves the other."""
         if not self.configuration.is_another(message.epoch, message.identity):
             return False
         text = f"ALARM: epoch {message.epoch} has two configurations: {sender} has another"
@@ -333,7 +316,7 @@ class Engine:
     # --- a turn, in four steps
 
     def turn(self) -> Iterator[Effect]:
-        """All that follows for the log from what was taken in since the last turn."""
+        """What follows for the log from the inputs since the last turn."""
         self.due = False
         now = self.membership.time(self._now()) if self.replica.needs_time else 0
         effects: Iterator[Effect] = self.replica.turn(now)
@@ -343,14 +326,14 @@ class Engine:
         return effects
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out what is committed to be applied, in order, while there is time."""
+        """Hand out committed entries to be applied, in order, while there is time."""
         for apply in self.replica.apply(go_on):
             yield apply
             while self._barriers and self._barriers[0][0] <= self.replica.settled:
                 self.reads.passed(self._barriers.popleft()[1])
 
     def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
-        """Ask the tail, answer as the tail, hand out answers, while there is time."""
+        """Ask the tail, answer as the tail and hand out answers, while there is time."""
         for effect in self.reads.turn(go_on):
             if isinstance(effect, Barrier):
                 self._barriers.append((self.submit(self._nothing), effect.number))
@@ -358,15 +341,15 @@ class Engine:
                 yield effect
 
     def lend(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
-        """Give learners parts of the log, while there is time."""
+        """Send learners parts of the log, while there is time."""
         return self.sponsor.turn(self._copy_full, self._may_lend, go_on)
 
     # --- clocks
 
     def _now(self) -> float:
-        """Both clocks, as of one moment: the wall clock is kept, the monotonic one given.
+        """The monotonic clock; the wall clock of the same moment goes to ``_wall_now``.
 
-        If something comes between, they are read again; but not for ever.
+        If time passes between the two readings, both are read again, at most twice.
         """
         for _ in range(3):
             now = self._clock()
@@ -376,13 +359,13 @@ class Engine:
         return now
 
     def odd_clock(self) -> str:
-        """For people: this machine's clock is not what most members' are; mostly empty."""
+        """How this machine's clock differs from most members', for people; mostly empty."""
         return self.membership.odd_clock(self._now())
 
     # --- following membership
 
     def _decided(self, effects: Iterator["_Decision"]) -> Iterator[Effect]:
-        """Carry what one part says to another; hand out the rest; then *follow*."""
+        """Deliver what one part says to another, hand out the rest, then *follow*."""
         for effect in effects:
             match effect:
                 case Seal():
@@ -435,7 +418,7 @@ class Engine:
         self.sponsor.adopt()
 
     def _holds_lease(self) -> bool:
-        """*lease*: this tail has all that was ever confirmed, and nobody goes on without it."""
+        """*lease*: this tail has all that was ever confirmed, and no chain goes on without it."""
         return self.replica.opened and self.membership.holds_lease(self._now())
 
     # --- copying
@@ -447,7 +430,6 @@ class Engine:
         )
 
     def _asked_to_lend(self, sender: str, fetch: Fetch) -> None:
-        """A learner, or before a resume another member, wants to copy this log."""
         if self.membership.is_other_chain(sender) or self._is_of_another_chain(sender, fetch):
             return
         if fetch.epoch == self.configuration.epoch:
@@ -455,10 +437,11 @@ class Engine:
             self.due = True
 
     def _may_lend(self, learner: Member) -> bool:
-        """*who may copy*: the tail knows that what it holds is committed.
+        """*who may copy*: from the tail, which knows that its log is committed.
 
-        Or the chain is to be resumed, and some members lack the end of the log. Nobody else may
-        copy then: this disk may have lost the end of it, and a learner would cut its own by it.
+        Or from another member, if the chain is being resumed and some members lack the end of the
+        log. Then only members may copy: this disk may have lost the end of its log, and a learner
+        would cut its own log to match.
         """
         if self.membership.resuming:
             member = self.configuration.has_node(learner.id)
@@ -468,13 +451,13 @@ class Engine:
         tail = self.configuration.role(self.me.position) in (Role.TAIL, Role.ONLY)
         if self.membership.evidence.refusal_is_death:
             return tail and self._holds_lease()
-        # No clock can say that it still is the tail. But who is no member of its epoch has nothing
-        # of that epoch, and the epoch's first entry came after all that its head had from before.
-        # So a tail that has applied it lacks nothing of the learner's that anybody can confirm.
+        # No clock can prove that this node is still the tail. But a node outside its epoch has
+        # nothing of that epoch, and the epoch's first entry follows all that its head had before.
+        # So a tail that has applied that entry has all of the learner's log that can be committed.
         return tail and self.replica.opened
 
     def _require_uncommitted(self, cut: Cut) -> None:
-        """*kept*: raises DivergenceError if the cut would reach what is committed here."""
+        """*kept*: raise DivergenceError if the cut would reach what is committed here."""
         after, last = cut.after, self._log.last
         if after < self.committed:
             raise DivergenceError(
@@ -491,7 +474,7 @@ _Decision = membership.Decision | copying.Decision
 
 
 class _OwnLog:
-    """What membership needs to know of this node's log; see ``membership.OwnLog``."""
+    """What membership must know of this node's log; see ``membership.OwnLog``."""
 
     def __init__(self, engine: Engine, low: Callable[[], bool]) -> None:
         self._engine = engine
@@ -512,7 +495,7 @@ class _OwnLog:
 
     @property
     def caught_up(self) -> bool:
-        """Nobody joins whose disk would keep all from going on."""
+        """Never with a low disk, which would keep the whole chain from writing."""
         return self._engine.learner.caught_up and not self._low()
 
     @property

@@ -1,22 +1,22 @@
-"""Limits of the protocol: how much is done at once, sent at once, or kept in memory."""
+"""Limits of the protocol: how much a node does, sends or keeps in memory at once."""
 
 from msgspec import Struct
 
 
 class Limits(Struct, frozen=True):
-    """What one node allows itself; nothing breaks if others have set other limits.
+    """The limits of one node; other nodes may have others.
 
     Octets of entries are by ``log.size``.
 
     Attributes:
-        apply_octets: of entries that are applied before the clock is looked at.
-        unapplied: sequence numbers that a tail commits ahead of what it has applied. Writes wait
-            for a slow one.
-        recent_entries: that wait in memory to be applied at a slow node; more are read again from
-            the log.
-        copied_octets: of copied entries that wait in memory to be applied; more are read again.
-        near_entries: a learner that lacks no more has caught up, and can be given the rest while
-            writes wait.
+        apply_octets: of entries applied before the clock is read again.
+        unapplied: sequence numbers that a tail commits ahead of what it has applied. A slow tail
+            makes writes wait.
+        recent_entries: entries that a slow node keeps in memory until it applies them; it reads the
+            rest from the log again.
+        copied_octets: the same for copied entries, in octets.
+        near_entries: a learner that lacks no more has caught up: writes can wait while the tail
+            sends it the rest.
         answer_octets: of entries in one answer to a learner.
     """
 

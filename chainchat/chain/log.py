@@ -1,7 +1,7 @@
 """The log: the entries of the chain in order, as a node's disk has them.
 
-Everything that has to know how entries follow each other is here: what a log answers, where an
-entry is found among others, how much of a log fits in a frame, and where two logs part.
+This file has everything about how entries follow each other: what a log can be asked, where an
+entry stands among others, how much of a log fits in a frame, and where two logs part.
 
 Each node has five marks on its log, which are sequence numbers::
 
@@ -13,11 +13,11 @@ Each node has five marks on its log, which are sequence numbers::
             applied: handed to the application
 
     applied <= committed <= durable <= last
-    forwarded <= durable, where forwarded is what the successor was sent last
+    forwarded <= durable, where forwarded is the last entry sent to the successor
 
-The replica has the marks, and asserts the order where it moves one. So nothing is told to anybody
-that could still be lost (applied <= committed), nothing counts as committed that this disk lacks,
-and nothing is forwarded that this node could forget.
+The replica keeps the marks, and asserts their order where it moves one. So no node tells anybody
+what could still be lost (applied <= committed), counts as committed what its disk lacks, or
+forwards what it could forget.
 """
 
 from bisect import bisect_left
@@ -33,46 +33,46 @@ FRAME_ENTRIES = 48_000
 assert FRAME_ENTRIES < MAX_FRAME
 
 ENTRY_OVERHEAD = 123
-"""Octets that an encoded entry has at most besides its command.
+"""Octets of an encoded entry besides its command, at most.
 
-Numbers, an origin of 40 octets, and its digest.
+Numbers, an origin of 40 octets, and the digest.
 """
 
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
-"""Octets of the longest command that the chain carries."""
+"""Octets of the longest command."""
 
 _seq = attrgetter("seq")
 
 
 class Log(Protocol):
-    """What the protocol reads of the durable log. Writing is an effect."""
+    """The durable log as the protocol reads it; writing is an effect."""
 
     @property
     def last(self) -> EntryId:
-        """The newest entry on disk; ``EntryId(0, 0)`` if there is none."""
+        """The newest entry on disk; ``EntryId()`` if there is none."""
 
     @property
     def committed(self) -> int:
         """The sequence number up to which the disk says that the log is committed."""
 
     def id_of(self, seq: int) -> EntryId | None:
-        """The name of the entry that takes ``seq``; ``EntryId()`` for seq 0.
+        """The name of the entry that occupies ``seq``.
 
-        None if the log does not reach it.
+        ``EntryId()`` for seq 0; None if the log does not reach ``seq``.
         """
 
     def end_before(self, seq: int) -> int:
-        """The newest seq up to ``seq`` that is an entry's own; 0 if there is none."""
+        """The newest sequence number of an entry, at most ``seq``; 0 if there is none."""
 
     def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """Entries from ``after + 1`` to ``up_to``, both of which are entries' bounds.
+        """Entries from ``after + 1`` to ``up_to``, which are bounds of entries.
 
-        At least one if there is one, no more than fits in ``octets``.
+        As many as fit in ``octets``, but at least one.
         """
 
 
 def place_of(seq: int, entries: Sequence[Entry]) -> int:
-    """Where in ``entries``, which are in order, the first is that reaches ``seq``."""
+    """The index of the first of ``entries`` that reaches ``seq``."""
     return bisect_left(entries, seq, key=_seq)
 
 
@@ -85,7 +85,7 @@ Carried = TypeVar("Carried", Entry, Submission)
 
 
 def fitting(carried: list[Carried], octets: int) -> list[Carried]:
-    """The longest beginning that fits in ``octets``; at least one, if there is one."""
+    """The longest beginning that fits in ``octets``, but at least one if there is one."""
     room = octets
     for count, one in enumerate(carried):
         room -= len(one.command) + ENTRY_OVERHEAD  # ``size``; every entry passes here
@@ -98,9 +98,9 @@ def fitting(carried: list[Carried], octets: int) -> list[Carried]:
 
 
 def newest_not_after(log: Log, limit: EntryId) -> EntryId:
-    """The log's newest entry whose seq and epoch are both at most those of ``limit``.
+    """The log's newest entry with a seq and an epoch no greater than those of ``limit``.
 
-    Epochs never fall along a log, so it is found by bisection.
+    Epochs never fall along a log, so bisection finds the entry.
     """
     low, high = 0, min(limit.seq, log.last.seq)
     while low < high:
@@ -112,7 +112,7 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId:
 
 
 def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
-    """Entries before one of the log's, ever further apart: about twice as far each time."""
+    """Entries of the log before ``newest``, each about twice as far back as the one before."""
     found, back = [], 1
     while back < newest.seq:
         found.append(_held_at(log, log.end_before(newest.seq - back)))
@@ -124,12 +124,13 @@ def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId
     """Where another log parts from this one.
 
     Args:
-        log: this one.
-        theirs: entries of the other, newest first.
+        log: this log.
+        theirs: entries of the other log, newest first.
 
     Returns:
-        The newest of them that this log holds, which is common, as is all before it; and the oldest
-        that it does not hold, which is not, nor is anything after it. None if it holds them all.
+        The newest of ``theirs`` that this log holds: both logs agree up to that entry. And the
+            oldest that this log does not hold: they differ from there on; None if this log holds
+            them all.
     """
     apart = None
     for entry in theirs:

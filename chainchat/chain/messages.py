@@ -1,12 +1,12 @@
 """What nodes say to each other, and what the log holds: frozen, typed records.
 
-Every message of the chain proper carries the epoch in which it was made, and the identity of the
-configuration. A receiver that is in another one does not act on it. ``encode`` and ``decode`` give
-and take MessagePack; a message's kind is its class name (on the wire: the AMP command).
+Every message of the chain carries the ``epoch`` and ``identity`` of its sender's configuration; a
+receiver in another configuration does not act on it. ``encode`` and ``decode`` speak MessagePack;
+the class name is the kind of a message (on the wire: the AMP command).
 
-*named by its content*: an entry carries a digest of itself and of the one before it, and so of
-everything before it. Two logs that have an entry of the same name are the same up to there; numbers
-alone cannot tell that, if two chains ever gave them out.
+*named by its content*: an entry carries a digest of itself and of the entry before it, hence of all
+entries before it. Two logs that share an entry's name are equal up to that entry. Sequence numbers
+alone would not show this if two chains ever gave them out.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import MOST, Configuration, Member, Name, Number
 
 MAX_FRAME = 60_000
-"""Octets of an encoded message; an AMP value holds at most 65,535."""
+"""Octets of an encoded message at most; an AMP value holds 65,535."""
 
 MAX_SPAN = 512
-"""Sequence numbers that one entry takes at most."""
+"""Sequence numbers that one entry occupies at most."""
 
 Span = Annotated[int, Meta(ge=1, le=MAX_SPAN)]
 
@@ -30,19 +30,16 @@ Text = Annotated[str, Meta(max_length=2_000)]
 """For people."""
 
 DIGEST_OCTETS = 16
-"""Of an entry's digest: BLAKE2b."""
+"""Length of an entry's BLAKE2b digest."""
 
 Digest = Annotated[bytes, Meta(max_length=DIGEST_OCTETS)]
-"""Of an entry; empty before the first."""
+"""The digest of an entry; empty before the first."""
 
 
 class EntryId(Struct, frozen=True, array_like=True):
-    """The name of an entry, and with it of a log that ends with it.
+    """The name of an entry, and so of the log that ends with it.
 
-    Attributes:
-        epoch: the entry's.
-        seq: the entry's.
-        digest: of its content and of all before it; empty before the first.
+    ``digest`` covers the entry and all before it; it is empty before the first.
     """
 
     epoch: Number = 0
@@ -50,9 +47,9 @@ class EntryId(Struct, frozen=True, array_like=True):
     digest: Digest = b""
 
     def is_beyond(self, other: "EntryId") -> bool:
-        """Whether a log that ends with this one is the longer: a later epoch wins, then the seq.
+        """True if a log that ends here is the longer one: a later epoch wins, then a higher seq.
 
-        If both are of one chain, it holds all of the other.
+        If both entries are of one chain, the longer log contains the other.
         """
         return (self.epoch, self.seq) > (other.epoch, other.seq)
 
@@ -65,17 +62,18 @@ class EntryId(Struct, frozen=True, array_like=True):
 class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One entry of the log.
 
-    It takes as many sequence numbers as what it holds has asked for; the last of them is its own.
+    An entry occupies ``span`` consecutive sequence numbers, one for each message in it; ``seq`` is
+    the last of them.
 
     Attributes:
-        seq: sequence number, contiguous from 1, given out by the head alone.
-        epoch: in which the head gave it out.
-        origin: the member's life through which the request came (``Member.origin``).
-        number: the origin's own number of the request, contiguous from 1 in each origin's life.
-        time: UTC milliseconds, stamped by the head, never less than the entry's before.
+        seq: sequence number, contiguous from 1, given out only by the head.
+        epoch: in which the head numbered the entry.
+        origin: the life whose client made the request (``Member.origin``).
+        number: the origin's number of the request, contiguous from 1 in each life.
+        time: UTC milliseconds, stamped by the head; never less than the previous entry's.
         command: what to apply; the chain does not look inside.
-        span: how many sequence numbers it takes, 1 or more.
-        digest: of all that and of the entry before (``digest_after``).
+        span: how many sequence numbers the entry occupies, 1 or more.
+        digest: of all these fields and of the previous entry (``digest_after``).
     """
 
     seq: Number
@@ -89,12 +87,12 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def id(self) -> EntryId:
-        """This entry's name."""
+        """The entry's name."""
         return EntryId(self.epoch, self.seq, self.digest)
 
     @property
     def content(self) -> "Content":
-        """All of it but the digest."""
+        """All fields but the digest."""
         return (
             self.seq,
             self.epoch,
@@ -107,18 +105,12 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def first(self) -> int:
-        """The first of its sequence numbers."""
+        """The first of the entry's sequence numbers."""
         return self.seq - self.span + 1
 
 
 class Submission(Struct, frozen=True, array_like=True, gc=False):
-    """A request on its way to the head.
-
-    Attributes:
-        number: the origin's.
-        command: what to apply.
-        span: how many sequence numbers it asks for.
-    """
+    """A request on its way to the head: its number at the origin, and what to apply."""
 
     number: Number
     command: bytes
@@ -126,7 +118,7 @@ class Submission(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Submit(Struct, frozen=True):
-    """Origin to head: requests, in the order of their numbers, contiguous."""
+    """Origin to head: requests, contiguous and in the order of their numbers."""
 
     epoch: Number
     origin: Annotated[str, Meta(max_length=128)]
@@ -138,11 +130,9 @@ class Forward(Struct, frozen=True):
     """Predecessor to successor: the next entries, all on the predecessor's disk.
 
     Attributes:
-        epoch: of the configuration.
-        previous: the entry just before ``entries``; what the successor must hold.
+        previous: the entry just before ``entries``, which the successor must hold.
         entries: contiguous; may be empty.
         committed: the newest sequence number that the predecessor knows to be committed.
-        identity: of the configuration.
     """
 
     epoch: Number
@@ -153,12 +143,9 @@ class Forward(Struct, frozen=True):
 
 
 class Ack(Struct, frozen=True):
-    """Successor to predecessor.
+    """Successor to predecessor: everything up to ``seq`` is committed.
 
-    Everything up to ``seq`` is on the disk of every member from the successor to the tail.
-
-    It starts at the tail (paper, section 2); so at the moment it is sent, everything up to ``seq``
-    is committed.
+    The tail sends the first Ack (paper, section 2), and each member passes it on.
     """
 
     epoch: Number
@@ -167,12 +154,10 @@ class Ack(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """Successor to predecessor: the last entry on my disk.
+    """Successor to predecessor: the last entry on my disk; send what comes after it.
 
-    The predecessor sends what comes after it.
-
-    Sent whenever the two may have lost count: in a new configuration, on a new connection, after a
-    refused Forward.
+    Sent whenever the two may disagree: in a new configuration, on a new connection, after a refused
+    Forward.
     """
 
     epoch: Number
@@ -181,7 +166,7 @@ class Holding(Struct, frozen=True):
 
 
 class Read(Struct, frozen=True):
-    """To the tail: answer this query from the committed state."""
+    """Any node to the tail: answer this query from the committed state."""
 
     epoch: Number
     number: Number
@@ -201,7 +186,7 @@ class Answer(Struct, frozen=True):
 class StateDigest(Struct, frozen=True):
     """Predecessor to successor: the digest of my state as of ``seq``.
 
-    Another one there means that nodes differ: a bug.
+    A different digest at the successor reveals a bug.
     """
 
     epoch: Number
@@ -215,8 +200,8 @@ class Vote(Struct, frozen=True):
 
     Attributes:
         configuration: the proposed one.
-        proposer: the proposer's life.
-        ballot: distinguishes this proposer's attempts: (incarnation, counter).
+        proposer: the life that proposes.
+        ballot: distinguishes the attempts of this proposer: (incarnation, counter).
     """
 
     configuration: Configuration
@@ -225,10 +210,10 @@ class Vote(Struct, frozen=True):
 
 
 class ClockReading(Struct, frozen=True, array_like=True):
-    """What a node's clocks say when it sends something; 0 for one that it does not have.
+    """A node's clocks when it sends a message; 0 for a clock that the node lacks.
 
     Attributes:
-        monotonic: seconds since some moment, by the clock that timeouts follow.
+        monotonic: seconds of the clock that timeouts follow.
         wall: UTC milliseconds.
     """
 
@@ -237,13 +222,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
 
 
 class Held(Struct, frozen=True):
-    """What a node says on a new connection of what it holds.
-
-    Attributes:
-        epoch: of the newest configuration that it has.
-        identity: of that.
-        committed: its newest entry that it knows to be committed.
-    """
+    """What a node holds, told on a new connection: its newest configuration and committed entry."""
 
     epoch: Number = 0
     identity: Number = 0
@@ -266,16 +245,16 @@ class Pong(Struct, frozen=True):
     Attributes:
         member: the answering life.
         nonce: of the Ping.
-        configuration: the newest that the answering node has.
-        confirms: it is active, and neither excludes the pinger nor has tried to.
+        configuration: the newest one of the answering node.
+        confirms: the node is active, and neither excludes the pinger nor has tried to.
         last: its last entry.
         caught_up: it is a learner that holds all but the newest entries.
-        progress: for people: how far a learner has come; empty from others.
+        progress: how far a learner has come, for people; else empty.
         low: its disk is nearly full.
-        answers: the life that has sent the Ping.
-        clocks: the answering node's.
-        committed: its newest entry that it knows to be committed.
-        voted: the epoch that the vote on its disk is for; 0 without a vote.
+        answers: the life that sent the Ping.
+        clocks: of the answering node.
+        committed: the newest entry that the node knows to be committed.
+        voted: the epoch of the vote on its disk; 0 without a vote.
     """
 
     member: Member
@@ -293,9 +272,9 @@ class Pong(Struct, frozen=True):
 
 
 class Propose(Struct, frozen=True):
-    """Will you vote for this configuration, made on this base?
+    """Proposer to voter: will you vote for this configuration, made on this base?
 
-    ``last``: the proposer's last entry. Before a resume, everybody has to hold it.
+    ``last`` is the proposer's last entry, which every member must hold before a resume.
     """
 
     base: Configuration
@@ -324,12 +303,11 @@ class Abort(Struct, frozen=True):
 
 
 class Declined(Struct, frozen=True):
-    """The tail cannot let the newcomer of this proposal in now.
+    """Tail to head: the newcomer of this proposal cannot join now.
 
     Attributes:
-        vote: the proposal.
-        reason: why, for people.
-        sealed: seconds for which it took no entries, waiting for the newcomer.
+        reason: for people.
+        sealed: seconds for which the tail took no entries, waiting for the newcomer.
     """
 
     vote: Vote
@@ -338,7 +316,7 @@ class Declined(Struct, frozen=True):
 
 
 class Fetch(Struct, frozen=True):
-    """Learner to tail: send what comes after my last entry. The first asks whether it is common."""
+    """Learner to tail: send what follows my last entry; the first Fetch asks if you hold it."""
 
     epoch: Number
     learner: Member
@@ -350,10 +328,8 @@ class Differs(Struct, frozen=True):
     """Tail to learner: I do not hold your entry.
 
     Attributes:
-        epoch: of the configuration.
-        newest: my newest entry that may be common.
-        identity: of the configuration.
-        older: entries of mine before that, ever further apart. The newest of them all that the
+        newest: the tail's newest entry that the learner may hold too.
+        older: earlier entries of the tail, ever further apart. The newest of all these that the
             learner holds is common.
     """
 
@@ -367,13 +343,11 @@ class Copied(Struct, frozen=True):
     """Tail to learner: committed entries.
 
     Attributes:
-        epoch: of the configuration.
         previous: the entry before ``entries``, which the learner holds.
         entries: contiguous; may be empty.
         end: the tail's last entry, to measure progress by.
-        sealed: the tail takes no more entries until it has heard that these are on disk.
+        sealed: the tail takes no entries until the learner has these on disk.
         more: another part of the same answer follows.
-        identity: of the configuration.
     """
 
     epoch: Number
@@ -386,7 +360,7 @@ class Copied(Struct, frozen=True):
 
 
 class Synced(Struct, frozen=True):
-    """Learner to tail: my log ends with this entry, on disk, and stays so until this is decided."""
+    """Learner to tail: my log on disk ends with this entry, and stays so until you decide."""
 
     epoch: Number
     learner: Member
@@ -413,13 +387,13 @@ Message = (
     | Differs
     | Copied
     | Synced
-)  # fmt: skip - a chain's own, then those about configurations, then those of catching up
+)  # fmt: skip - about the log, then about configurations, then about copying
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
-"""Every kind of message by its name on the wire."""
+"""Each kind of message by its name on the wire."""
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises of octets that are no message: the last two for text and for deep nesting."""
+"""What msgspec raises for octets that are no message; the last two for text and deep nesting."""
 
 _encoder = msgpack.Encoder()
 _decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}
@@ -427,16 +401,16 @@ _entries_decoder = msgpack.Decoder(tuple[Entry, ...])
 
 
 Content = tuple[int, int, str, int, int, bytes, int]
-"""All of an entry but its digest: seq, epoch, origin, number, time, command, span."""
+"""All fields of an entry but the digest: seq, epoch, origin, number, time, command, span."""
 
 
 def digest_after(previous: bytes, content: Content) -> bytes:
-    """*named by its content*: the digest of the entry that follows one with digest ``previous``."""
+    """*named by its content*: the digest of an entry that follows an entry with ``previous``."""
     return blake2b(previous + _encoder.encode(content), digest_size=DIGEST_OCTETS).digest()
 
 
 def chained(previous: EntryId, entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The same entries, with the digests that they have if they follow ``previous``."""
+    """The same entries, with the digests that they have after ``previous``."""
     digest, named = previous.digest, []
     for entry in entries:
         digest = digest_after(digest, entry.content)
@@ -449,7 +423,7 @@ class BadMessageError(ValueError):
 
 
 def speaker(message: Message) -> Member | None:
-    """The life that a message says it is from; None if it does not say."""
+    """The life that a message claims as its sender; None if the message names none."""
     match message:
         case Submit() | Forward() | Ack():  # nearly every message
             return None
@@ -466,7 +440,7 @@ def speaker(message: Message) -> Member | None:
 
 
 def _flaw(message: Message) -> str:
-    """What is wrong with a message whose every field is possible; empty if nothing is."""
+    """What is wrong with a well-formed message; empty if nothing is."""
     match message:
         case Forward() | Copied():
             return _flaw_of_entries(message.previous, message.entries, message.epoch)
@@ -483,7 +457,7 @@ def _flaw(message: Message) -> str:
 
 
 def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) -> str:
-    """Entries follow one another and ``previous``, in number and name, and epochs never fall."""
+    """Check that entries follow ``previous`` and each other, and that epochs never fall."""
     end, newest, digest = previous.seq, previous.epoch, previous.digest
     for entry in entries:
         if entry.seq - entry.span != end or not newest <= entry.epoch <= epoch:
@@ -496,7 +470,7 @@ def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) 
 
 
 def encode(message: Message) -> tuple[str, bytes]:
-    """A message's kind and body."""
+    """The kind and body of a message."""
     return type(message).__name__, _encoder.encode(message)
 
 
@@ -504,7 +478,7 @@ def decode(kind: str, body: bytes) -> Message:
     """The message of this kind and body.
 
     Raises:
-        BadMessageError: the kind is unknown, or the body does not fit it, or is what no node says.
+        BadMessageError: the kind is unknown, the body does not fit the kind, or no node says this.
     """
     decoder = _decoders.get(kind)
     if decoder is None:

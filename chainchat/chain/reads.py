@@ -1,19 +1,22 @@
 """Reads, answered by the tail from its committed state (paper, section 2).
 
-Like a replica, it takes inputs at any time and acts in its next ``turn``, which runs after the
-replica's. A turn does as much as there is time for, and one piece of each kind of work at least;
-the rest waits for the next, which is wanted while ``busy``.
+Like a replica, ``Reads`` takes inputs at any time and acts in its next ``turn``, after the
+replica's. A turn does at least one piece of each kind of work, and more while there is time;
+``busy`` asks for another turn.
 
-What is read is never older than the question, by these rules:
+An answer is never older than its question:
 
 - *read what was told*: a question waits at the tail until everything is applied that was committed
-  there when it came. What anybody had been told of by then is among that: the tail commits first.
-- *lease*: after the state was read, nobody else can have gone on without this node yet. Otherwise
-  the question waits until an entry that was submitted after it came is applied here, and is
-  answered from what is the state then, or later: so no other chain had begun when it came.
+  there when the question came. This includes all that anybody had been told: the tail commits
+  first.
+- *lease*: after the tail has read its state, no other chain can have begun yet. Without the lease,
+  the question waits until an entry submitted after it is applied here, and is answered from the
+  state then. That commit proves that no other chain had begun when the question came.
+- *not again*: a question whose price its asker chooses is put to one tail only: it may be what the
+  tail died of, and would fell one tail after another.
 
-Questions wait in line. Each node has at most so many on their way that the tail never holds more
-than a few hundred, and greedy askers at one node keep nobody waiting at another.
+Each node has so few questions on their way that the tail holds a few hundred at most, and greedy
+clients of one node keep nobody waiting at another.
 """
 
 from collections import deque
@@ -26,14 +29,14 @@ from chainchat.chain.effects import Answered, Distrust, GivenUp, Send
 from chainchat.chain.messages import Answer, BadMessageError, Read
 
 ON_THEIR_WAY = 64
-"""Questions of one node that were asked and are not answered; the others wait where they began."""
+"""Questions that one node has at the tail; the others wait at that node."""
 
 MOST_QUEUED = 1_024
-"""Questions that a tail holds: more than all nodes have on their way."""
+"""Questions that a tail holds at most: more than all nodes have on their way."""
 
 
 class Barrier(Struct, frozen=True):
-    """Submit an entry that changes nothing; when it was applied here, call ``passed``."""
+    """Submit an entry that changes nothing; call ``passed`` when it is applied here."""
 
     number: int
 
@@ -42,12 +45,12 @@ Decision = Send | Answered | GivenUp | Distrust | Barrier
 
 
 class _Question(Struct):
-    """A question of this node.
+    """A question of this node's clients.
 
     Attributes:
         query: what is asked.
-        again: whether it is asked of the next tail when one is gone.
-        tail: the life that it was asked of; None while it waits here.
+        again: True if the next tail is asked when this one is gone.
+        tail: the life that was asked; None while the question waits here.
     """
 
     query: bytes
@@ -61,8 +64,8 @@ class _Asked(Struct):
     Attributes:
         sender: who asks.
         read: the question.
-        committed: up to where the log was committed here when it came.
-        proven: whether a barrier was passed since.
+        committed: up to where the log was committed here when the question came.
+        proven: True once a barrier has passed since.
     """
 
     sender: str
@@ -72,11 +75,10 @@ class _Asked(Struct):
 
 
 class Reads:
-    """The questions of one node, and, at the tail, those of all.
+    """The questions of one node and, at the tail, those of all.
 
-    A question is asked again, of the new tail, in every new configuration and on every new
-    connection until it is answered; reading twice does no harm. Unless its price is up to the
-    asker: it may be what the tail died of. It would fell one after another.
+    A question goes to the new tail in every configuration, and again on every new connection, until
+    it is answered (but *not again*); reading twice does no harm.
     """
 
     def __init__(
@@ -92,12 +94,12 @@ class Reads:
 
         Args:
             position: this node's name.
-            evaluate: answers a query, from the state as of ``applied``, in bounded time. Raises
-                BadMessageError if it is none.
-            holds_lease: whether the committed state here is the newest: no other chain can have
-                gone on without this node yet, and it has applied an entry of this epoch.
+            evaluate: answers a query from the applied state, in bounded time; raises
+                BadMessageError for what is no query.
+            holds_lease: True if no other chain can have begun yet, and this node has applied an
+                entry of this epoch.
             committed: up to where the log is committed here.
-            applied: up to where it is applied here.
+            applied: up to where the log is applied here.
         """
         self._position = position
         self._evaluate = evaluate
@@ -110,23 +112,21 @@ class Reads:
         self.active = False
         self._numbered = 0
         self._questions: dict[int, _Question] = {}
-        """Those that are not answered, by number, in order."""
+        """Those without an answer, by number, in order."""
         self._unasked: deque[int] = deque()
-        """Of them, those that the tail has to be asked."""
+        """Those of ``_questions`` that the tail was not asked yet."""
         self._on_their_way: set[int] = set()
         self._queue: deque[_Asked] = deque()
-        """Tail: what it was asked, and can answer."""
+        """Tail: questions to answer."""
         self._arrived: deque[Answered | GivenUp] = deque()
         self._full: set[str] = set()
 
     # --- inputs
 
     def ask(self, query: bytes, *, again: bool = True) -> int:
-        """Take a question in; its number comes back with the answer.
+        """Take in a question; returns its number, which the answer will carry.
 
-        Args:
-            query: what is asked.
-            again: whether the next tail is asked if one is gone before it has answered.
+        ``again``: True if the next tail is asked when this one is gone before it answers.
         """
         self._numbered += 1
         self._questions[self._numbered] = _Question(query, again)
@@ -134,7 +134,7 @@ class Reads:
         return self._numbered
 
     def adopt(self, configuration: Configuration) -> None:
-        """Go on in another configuration, as soon as ``active`` says so."""
+        """Go on in another configuration, as soon as ``active`` is True."""
         self._configuration = configuration
         self.active = False
         self._queue.clear()
@@ -145,7 +145,7 @@ class Reads:
         self._ask_all_again()
 
     def _is_lost(self, question: _Question) -> bool:
-        """*not again*: the tail did not survive it, perhaps because of it."""
+        """*not again*: the tail did not survive the question, perhaps because of it."""
         if question.again or question.tail is None:
             return False
         return not self._configuration.has(question.tail)
@@ -155,9 +155,9 @@ class Reads:
         self._on_their_way = set()
 
     def linked(self, position: str) -> None:
-        """A new connection with ``position``: what was asked and answered on the last may be lost.
+        """A new connection with ``position``: questions and answers on the last may be lost.
 
-        So both sides begin again, and the tail holds no question twice.
+        Both sides begin again, so the tail holds no question twice.
         """
         if self._configuration.members and position == self._configuration.tail:
             self._ask_all_again()
@@ -167,14 +167,11 @@ class Reads:
         self._full.discard(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Whether the connection with ``position`` has more unsent octets than it should.
-
-        Its questions are answered later.
-        """
+        """Note if too many octets wait to be sent to ``position``; its questions wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
-        """Take in a message of this epoch, while taking part in it.
+        """Take in a message of this epoch, while this node takes part in the epoch.
 
         Raises:
             BadMessageError: there are more questions than nodes have on their way.
@@ -198,7 +195,7 @@ class Reads:
 
     @property
     def busy(self) -> bool:
-        """Whether the next turn has something to do that this one had no time for."""
+        """True if the next turn has work that this one had no time for."""
         if self._arrived:
             return True
         if not self._unasked and not self._queue:  # nearly always
@@ -215,18 +212,14 @@ class Reads:
 
     @property
     def _next_in_line(self) -> _Asked | None:
-        """*read what was told*: the first in line, if it needs no more than is applied."""
+        """*read what was told*: the first question in line, if all that it waits for is applied."""
         for asked in self._queue:
             if asked.sender not in self._full:
                 return asked if asked.committed <= self._applied() else None
         return None
 
     def turn(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
-        """What follows from the inputs since the last turn.
-
-        Args:
-            go_on: whether there is time for more.
-        """
+        """What follows from the inputs since the last turn, while there is time."""
         if self.active:
             yield from self._ask_tail(go_on)
             yield from self._reply(go_on)
@@ -254,10 +247,10 @@ class Reads:
                 return
 
     def _reply(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
-        """Tail: answer what was asked, in the order in which it came.
+        """Tail: answer questions in the order of their arrival.
 
-        *lease*: it is looked at *after* the state was read. Without it another chain may have gone
-        on already; then all that has come waits for one barrier.
+        *lease*: the tail looks at the lease *after* reading the state. Without it another chain may
+        have begun already, and all questions wait for one barrier.
         """
         while (asked := self._next_in_line) is not None:
             self._queue.remove(asked)
@@ -286,10 +279,9 @@ class Reads:
             yield Answered(number, answer)
 
     def passed(self, barrier: int) -> None:
-        """The entry of this barrier was applied: what waited for it is answered, first of all.
+        """The barrier's entry is applied: answer first the questions that waited for it.
 
-        It was committed in this configuration, so nobody had gone on without this node when these
-        questions came.
+        The entry was committed in this configuration, so no other chain had begun when they came.
         """
         for asked in reversed(self._behind.pop(barrier, [])):
             asked.proven = True

@@ -1,4 +1,4 @@
-"""What a node's disk keeps of membership, and what that makes of the node's present life."""
+"""The record of membership on a node's disk, and the status it gives the present life."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -11,7 +11,7 @@ from chainchat.chain.messages import Vote
 
 
 class Status(Enum):
-    """What a node's own life is to the newest configuration it knows."""
+    """What a node's present life is in the newest configuration it knows."""
 
     FOUNDING = "founding"
     """There is no configuration yet."""
@@ -27,11 +27,11 @@ class Record(Struct, frozen=True):
     """What a node's disk keeps of membership; replaced as a whole.
 
     Attributes:
-        id: of the data; made once for an empty disk.
+        id: of the data; chosen once for an empty disk.
         incarnation: of the present life.
-        founding: positions in the order of the founding, empty before it.
+        founding: positions in founding order, empty before the founding.
         configuration: the newest one known.
-        vote: the vote held for the next epoch.
+        vote: for the next epoch, if the node holds one.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Record(Struct, frozen=True):
     vote: Vote | None = None
 
     def status(self, life: Life) -> Status:
-        """What ``life``, which is this node's present one, is to the configuration."""
+        """What ``life``, this node's present one, is in the configuration."""
         if not self.configuration.members:
             return Status.FOUNDING
         if self.configuration.has(life):
@@ -50,19 +50,18 @@ class Record(Struct, frozen=True):
 
 
 def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, voted: bool) -> bool:
-    """*not set back*: whether a disk lacks what it must have written before a decision.
+    """*not set back*: True if a disk lacks what it must have written before a decision.
 
-    Whoever is a member of ``decided`` and was one before has voted for it, on the base of what came
-    before (*all vote*), and on its disk before anybody heard of that. Two needed no vote: a learner
-    that became the tail; and the proposer, which is the head and writes nothing before the
-    decision, if that may have been the other's, who completed it. At the founding nothing can be
-    missing yet.
+    A member of ``decided`` that was a member before has voted for it (*all vote*), and had the vote
+    on disk before anybody heard of it. Two members needed no vote: a learner that became the tail;
+    and the proposer, which is the head and writes nothing before the decision, if the other member
+    may have completed it. Before the founding, nothing can be missing.
 
     Args:
         node_id: of the disk.
-        held: the newest configuration on it.
-        decided: one that was decided.
-        voted: whether the disk holds a vote for it.
+        held: the newest configuration on the disk.
+        decided: a decided configuration.
+        voted: True if the disk holds a vote for ``decided``.
     """
     if not held.members or held.epoch >= decided.epoch or not decided.has_node(node_id) or voted:
         return False
@@ -74,12 +73,12 @@ def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, v
 def forced_alone(
     record: Record, me: Member, epoch: int, fenced: Iterable[str], identity: int = 0
 ) -> Record:
-    """The record of a node that is to go on alone, by an operator's word (rule 15).
+    """The record of a node that an operator tells to go on alone (rule 15).
 
     Args:
-        record: of the life that begins, which is ``me``.
-        me: this life.
-        epoch: of the new configuration: far above every epoch that the others can have reached.
+        record: of the life that begins.
+        me: that life.
+        epoch: of the new configuration: far above any that the others can have reached.
         fenced: positions that the operator promises are off, or will be wiped.
         identity: of the new configuration.
 

@@ -1,25 +1,23 @@
 """One member's part in the chain: number, persist, forward, acknowledge, apply.
 
-A replica takes inputs (``submit``, ``receive``, ``linked``, ``adopt``) whenever they come and does
-nothing about them until its next ``turn``, a generator of effects. So everything that arrives
-between two turns moves on as one batch, and a lone entry is a batch of one. What a turn commits is
-applied by ``apply``, in slices: a long replay, or what many clients say at once, must not keep a
-node from answering pings. So ``applied`` may lag behind ``committed``.
+A replica notes inputs (``submit``, ``receive``, ``linked``, ``adopt``) at any time and acts on them
+in its next ``turn``, a generator of effects. So all that arrives between two turns moves on as one
+batch, and a lone entry is a batch of one. ``apply`` then applies what is committed, in slices, so
+that a long replay does not keep the node from answering pings.
 
-**Persist, then send.** The one who runs a turn carries out each effect completely before asking for
-the next one. What stands after ``yield Persist(...)`` in this file therefore happens when the
-entries are on disk, and not before.
+**Persist, then send.** The driver of a turn completes each effect before it asks for the next. So
+what stands after ``yield Persist(...)`` in this file happens when the entries are on disk.
 
-Invariants, each kept where its name stands in a comment:
+Invariants; a comment with the name marks where each is kept:
 
-- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry may take
-  several sequence numbers: they are taken, skipped, forwarded and applied as one.
+- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry that
+  occupies several sequence numbers is taken, skipped, forwarded and applied as a whole.
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
-- *durable*: nothing is forwarded, acknowledged or applied that this node's disk does not have.
-- *committed*: nothing is applied, or told to anybody, before every member's disk has it. A tail
-  knows that of its log once it holds an entry of this epoch, which has come through all of them:
-  after a restart, a disk in between may have lost the end of its log.
+- *durable*: a node forwards, acknowledges and applies only what its disk has.
+- *committed*: a node applies an entry, or tells anybody of it, only when every member's disk has
+  it. A tail knows this of its log once it holds an entry of this epoch, which came through every
+  other member; before that, a restarted disk in between may lack the end of its log.
 """
 
 from collections import deque
@@ -42,10 +40,7 @@ from chainchat.chain.messages import (
 
 
 class DivergenceError(Exception):
-    """Two members of one configuration hold different logs.
-
-    No rule allows it, so the disk or the code is at fault.
-    """
+    """Two members of one configuration hold different logs: a disk or the code is at fault."""
 
 
 class Replica:
@@ -53,12 +48,14 @@ class Replica:
 
     Attributes:
         configuration: the one in force here.
-        active: whether this node takes part in it. While it does not, it has no turns.
+        active: True while this node takes part in the configuration; otherwise it has no turns.
         last: the newest entry taken, on disk or about to be.
         durable: sequence number up to which this node's disk has the log.
-        committed: sequence number up to which every member's disk has it, as far as known here.
+        committed: sequence number up to which every member's disk has the log, as far as known
+            here.
         applied: sequence number up to which entries were handed out to be applied.
-        opened: whether an entry of this epoch was: then everything committed before it was, too.
+        opened: True once an entry of this epoch was applied: then all that was committed before the
+            epoch is applied too.
         time: UTC milliseconds of the newest entry taken.
     """
 
@@ -78,10 +75,9 @@ class Replica:
             position: this node's name.
             origin: this life, as ``Member.origin``.
             log: the durable log.
-            opening: gives the command of an epoch's first entry, which the head of the epoch
-                writes.
-            applied: sequence number of the checkpoint from which the application starts.
-            limits: see there.
+            opening: gives the command of an epoch's first entry, which its head writes.
+            applied: sequence number of the application's checkpoint.
+            limits: of what is done at once.
         """
         self.configuration = Configuration()
         self.last = log.last
@@ -100,32 +96,32 @@ class Replica:
         self._opening = opening
         self.active = False
         self._recent: list[Entry] = []
-        """The newest entries, up to ``last``: those that may still be forwarded or applied."""
+        """The newest entries up to ``last``, which may still have to be forwarded or applied."""
         self._copied = 0
-        """Octets of them that ``copy`` has added since all was applied."""
+        """Octets that ``copy`` has added to ``_recent`` since everything was applied."""
         newest = log.read(log.last.seq - 1, log.last.seq, 1) if log.last.seq else []
         if newest:
             self.time = newest[0].time
 
         self._pending: deque[Submission] = deque()
         self._pending_octets = 0
-        """This origin's requests that were not applied yet, in order."""
+        """This origin's requests that are not applied yet, in order."""
         self._unoffered: list[Submission] = []
-        """The last of them, which the head of this configuration was not given yet."""
+        """The last of ``_pending``, which the head of this configuration was not sent yet."""
         self._numbered = 0
         self._asked = self._settled = 0
-        """How many sequence numbers were asked for here, and how many of them were applied."""
+        """How many sequence numbers were requested here, and how many of those are applied."""
 
         self._requests: list[tuple[str, Submission]] = []
-        """Head: what came in and has no sequence number yet, by origin."""
+        """Head: requests without a sequence number yet, with their origins."""
         self._taken: list[Entry] = []
-        """Entries of ``_recent`` that are not on disk yet."""
+        """The last of ``_recent``, which are not on disk yet."""
         self._ahead: EntryId | None = None
-        """What the successor holds, if it is more than this node does: the head has it, too."""
+        """The successor's last entry, if this node lacks it; the head has it too."""
         self._forwarded: EntryId | None = None
-        """The last entry that the successor was sent; None until it said what it holds."""
+        """The last entry sent to the successor; None until the successor said what it holds."""
         self._acknowledged = -1
-        """Sequence number up to which the predecessor was told; -1 on a new connection."""
+        """Sequence number acknowledged to the predecessor; -1 on a new connection."""
         self._tell_holding = False
         self._full: set[str] = set()
         self._unreachable: set[str] = set()
@@ -135,30 +131,23 @@ class Replica:
 
     @property
     def pending(self) -> int:
-        """How many sequence numbers this origin has asked for that were not applied yet."""
+        """How many sequence numbers this origin has requested that are not applied yet."""
         return self._asked - self._settled
 
     @property
     def settled(self) -> int:
-        """The number of this origin's newest request that was applied, as all before it were."""
+        """The number of this origin's newest applied request; all before it are applied too."""
         return self._pending[0].number - 1 if self._pending else self._numbered
 
     @property
     def pending_octets(self) -> int:
-        """Octets of the commands that were not applied yet."""
+        """Octets of the commands that are not applied yet."""
         return self._pending_octets
 
     def submit(self, command: bytes, span: int = 1) -> int:
-        """Take a request in at this origin.
+        """Take in a request, and offer it to each new head until it is applied.
 
-        It is kept, and given to each new head, until it was applied.
-
-        Args:
-            command: what to apply.
-            span: how many sequence numbers its entry shall take.
-
-        Returns:
-            the request's number: its entry will carry it with this life's origin.
+        Returns the request's number; its entry carries the number and this life's origin.
         """
         assert len(command) <= MAX_COMMAND
         self._numbered += 1
@@ -170,9 +159,9 @@ class Replica:
         return self._numbered
 
     def adopt(self, configuration: Configuration) -> None:
-        """Go on in another configuration, as soon as ``active`` says so.
+        """Go on in another configuration, as soon as ``active`` is True.
 
-        What was taken but not persisted is dropped: its origins submit it again.
+        Entries that were taken but not persisted are dropped: their origins submit them again.
         """
         self.configuration = configuration
         self._is_head = configuration.head == self._position
@@ -192,7 +181,6 @@ class Replica:
             self._requests.append(("", Submission(0, self._opening(configuration))))
 
     def _drop_taken(self) -> None:
-        """Go back to what is on disk; the predecessor has to hear that it is no more than that."""
         if self._taken:
             del self._recent[-len(self._taken) :]
             self._taken = []
@@ -201,7 +189,7 @@ class Replica:
         self._check_marks()
 
     def linked(self, position: str) -> None:
-        """A new connection with ``position``; frames sent on the one before may be lost."""
+        """A new connection with ``position``; frames on the one before may be lost."""
         self._unreachable.discard(position)
         self._full.discard(position)
         if not self.configuration.members:
@@ -215,21 +203,15 @@ class Replica:
             self._offer_again()
 
     def unlinked(self, position: str) -> None:
-        """The connection with ``position`` ended.
-
-        Nothing is sent there until it is linked again.
-        """
+        """The connection with ``position`` ended: send nothing until it is linked again."""
         self._unreachable.add(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Whether the connection with ``position`` has more unsent octets than it should.
-
-        Entries and requests wait meanwhile.
-        """
+        """Note if too much waits to be sent to ``position``; entries and requests wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
-        """Take in a message of this epoch, while taking part in it."""
+        """Take in a message of this epoch, while this node takes part in the epoch."""
         assert self.active
         assert message.epoch == self.configuration.epoch
         match message:
@@ -242,13 +224,10 @@ class Replica:
             case Holding() if sender == self._successor:
                 self._go_on_after(message.last, sender)
             case _:
-                pass  # late, from when the chain had another shape
+                pass  # late, from an earlier shape of the chain
 
     def _take(self, forward: Forward) -> None:
-        """*contiguous*: take exactly the next entries.
-
-        Skip those held already; refuse everything else.
-        """
+        """*contiguous*: take exactly the next entries, skip those held, refuse everything else."""
         held, entries = self.last.seq, forward.entries
         if forward.previous.seq > held or self._id_of(forward.previous.seq) != forward.previous:
             self._tell_holding = True
@@ -269,7 +248,7 @@ class Replica:
     def _go_on_after(self, last: EntryId, successor: str) -> None:
         """*prefix*: the successor's last entry must be one of this log's; go on after it.
 
-        In the middle of a chain that is resumed it may be still to come, from the head.
+        In the middle of a chain that is resumed, the entry may still be on its way from the head.
         """
         self._ahead = None
         if last.seq > self.last.seq and not self._is_head:
@@ -287,10 +266,10 @@ class Replica:
     # --- outside the chain
 
     def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
-        """Append entries that another node's log has; ``apply`` them later if they are committed.
+        """Append entries of another node's log; ``apply`` applies them if they are committed.
 
-        They follow what is on disk. A member that was locked just after it had taken some drops
-        these: the same may be among those that it copies.
+        They follow what is on disk. A member that was locked right after taking some entries drops
+        those: the copied entries may include them.
         """
         assert not self.active
         self._drop_taken()
@@ -302,7 +281,7 @@ class Replica:
         if committed:
             self._commit(self.durable)
         self._copied += sum(map(size, entries))
-        if self._copied > self._limits.copied_octets:  # they come faster than they are applied
+        if self._copied > self._limits.copied_octets:  # copied faster than applied
             self._recent, self._copied = [], 0
         self._forget()
 
@@ -317,7 +296,7 @@ class Replica:
 
     @property
     def needs_time(self) -> bool:
-        """Whether the next turn numbers requests, and so has to be given the time."""
+        """True if the next turn numbers requests, and so needs the time."""
         if self._requests:
             return True
         return bool(self._unoffered) and self.active and self._is_head
@@ -325,11 +304,7 @@ class Replica:
     def turn(self, now: int) -> Iterator[Effect]:
         """Everything that follows from the inputs since the last turn.
 
-        Args:
-            now: the wall clock, UTC milliseconds; anything, unless ``needs_time``.
-
-        Yields:
-            effects; each must be complete before the next one is asked for.
+        ``now``: UTC milliseconds, used only if ``needs_time``.
         """
         if not self.active:
             return
@@ -354,7 +329,6 @@ class Replica:
             yield from self._acknowledge()
 
     def _offer(self) -> Iterator[Effect]:
-        """Give the head this origin's requests that it was not given yet, in order."""
         head, configuration = self.configuration.head, self.configuration
         if head in self._unreachable or head in self._full:
             return
@@ -420,7 +394,7 @@ class Replica:
             )
 
     def _commit(self, seq: int) -> None:
-        """*committed*: called with what the tail's disk has, so every disk between has it too."""
+        """*committed*: the tail's disk has the log up to ``seq``, so every member's disk has it."""
         seq = min(seq, self.durable)
         if seq > self.committed:
             self.committed = seq
@@ -428,7 +402,7 @@ class Replica:
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:
-        """The last entry on this disk, or at a tail that lags, one not too far ahead."""
+        """The last entry on this disk, or one not too far ahead at a tail that applies slowly."""
         most = self.applied + self._limits.unapplied
         return self.durable if self.durable <= most else self._log.end_before(most)
 
@@ -446,11 +420,7 @@ class Replica:
             yield Send(predecessor, Ack(epoch, self.committed, identity))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out what is committed to be applied, in order.
-
-        Args:
-            go_on: whether there is time for more. What is left over waits for the next turn.
-        """
+        """Hand out committed entries, in order, while ``go_on`` says that there is time."""
         while self.applied < self.committed:
             entries = self._entries(self.applied, self.committed, self._limits.apply_octets)
             self.applied = entries[-1].seq
@@ -469,9 +439,9 @@ class Replica:
             self._recent = []
 
     def _settle(self, number: int) -> None:
-        """An entry of this origin is applied.
+        """Note that an entry of this origin is applied.
 
-        Out of turn it has no effect (see ``chat.state``), so it stays pending.
+        An entry out of order has no effect (see ``chat.state``), so its request stays pending.
         """
         if not self._pending:
             return
@@ -484,13 +454,13 @@ class Replica:
             self._offer_again()
 
     def _check_marks(self) -> None:
-        """The order of the marks, which ``log`` draws; ``_forward`` checks the one left out."""
+        """Check the order of the marks that ``log`` draws; ``_forward`` checks *forwarded*."""
         assert self.applied <= self.committed <= self.durable <= self.last.seq
 
     # --- the log, newest part in memory
 
     def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """Entries from ``after + 1`` to ``up_to`` that fit in ``octets``; at least one."""
+        """Entries from ``after + 1`` to ``up_to``: what fits in ``octets``, but at least one."""
         recent = self._recent
         if recent and recent[0].seq - recent[0].span <= after:
             begin = place_of(after + 1, recent)
@@ -499,7 +469,7 @@ class Replica:
         return self._log.read(after, up_to, octets)
 
     def _id_of(self, seq: int) -> EntryId | None:
-        """The name of the entry that takes ``seq``, None if it is not held."""
+        """The name of the entry that occupies ``seq``; None if this node does not hold one."""
         if seq >= self.last.seq:
             return self.last if seq == self.last.seq else None
         if self._recent and self._recent[0].seq - self._recent[0].span < seq:
@@ -512,7 +482,7 @@ class Replica:
         return known
 
     def _forget(self) -> None:
-        """Let go of entries that were both applied and forwarded; the log has them."""
+        """Drop from memory the entries that were applied and forwarded; the log has them."""
         done = self.applied
         if self._successor is not None and self._forwarded is not None:
             done = min(done, self._forwarded.seq)

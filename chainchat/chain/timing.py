@@ -1,49 +1,41 @@
 """Times of the protocol: how long each thing lasts, as fractions of ``suspect_after``.
 
-A chain has one setting, ``suspect-after``, and the times fit together whatever it is. Safety rests
-on one of them alone: ``FRESH`` is less than 1, see ``membership.evidence``.
+A chain has one setting, ``suspect-after``, and the times fit together whatever its value. Safety
+rests on one of them alone: ``FRESH`` is less than 1, see ``membership.evidence``.
 """
 
 PINGS_PER_SUSPICION = 10
 """A node pings every tenth of ``suspect_after``."""
 
 FRESH = 0.75
-"""How long a confirmation counts. Leaves 14 % for clocks that drift apart."""
+"""How long a confirmation counts; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
 """How long a join may take before the head gives it up."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
-"""How long a tail takes no entries to let a learner in, the first time and at most."""
+"""How long a tail takes no entries to let a learner in: the first time, and at most."""
 
 JOIN_PAUSE = 1 / 4
-"""After a decline nobody is proposed for so long."""
+"""How long the head proposes no learner after the tail declined one."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
-"""And for so many times as long as writes have waited."""
+"""How much longer for each second that writes have waited."""
 
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
-"""After so long without an answer a learner asks again, at first and at most.
+"""How long a learner waits for an answer before it asks again: at first, and at most.
 
-If more is there, it is twice as long each time: on a narrow link a frame takes its time, and who
-asks again too soon is sent the same again.
+The wait doubles while there is more to copy: on a narrow link a frame takes long, and asking too
+soon gets the same frame again.
 """
 
 
 class Timing:
-    """The times of one chain, in seconds.
+    """The times of one chain, in seconds: the fractions above of ``suspect_after``.
 
     Attributes:
-        suspect_after: of silence, after which a node is suspected; the setting.
         tick: between two pings.
-        fresh: for which a confirmation counts.
-        pause: between two inputs of a node, more than which shows that it was paused.
-        join_patience: that a join may take.
-        first_seal: for which a tail takes no entries for a learner, the first time.
-        longest_seal: the same, at most.
-        join_pause: after a decline, in which nobody is proposed.
-        ask_again: after which a learner asks again, at first.
-        longest_patience: the same, at most.
+        pause: if more time passes between two inputs, this node was paused.
     """
 
     def __init__(self, suspect_after: float) -> None:

@@ -1,1 +1,1 @@
-"""The rim of a node: sockets, clocks and disks on one side, the pure packages on the other."""
+"""A node at work, without sockets: turns, and effects carried out."""

@@ -1,12 +1,12 @@
 """The budget of a turn: how much of what can wait is done before the reactor goes on.
 
-A turn that does all there is to do lasts as long as somebody else chooses, and while it lasts no
-ping is answered. So whatever grows with what clients send, ask, miss or have written is done in
-*slices*: at least one piece of work, then more of them while the slice has time left. What is left
-over waits for the next turn, and in between the reactor serves sockets, timers and pings.
+A turn without a budget lasts as long as clients choose, and the node answers no ping during a turn.
+So whatever grows with what clients send, ask, miss or have written is done in *slices*: at least
+one piece of work, then more while the slice has time left. The rest waits for the next turn; in
+between, the reactor serves sockets, timers and pings.
 
-The chain's own work (numbering, the log, forwards, acknowledgements, membership) has no slice: what
-clients can have on their way through it is bounded (``pending``).
+The chain's own work (numbering, the log, forwards, acknowledgements, membership) has no slice:
+``pending`` bounds how much of it clients can cause.
 """
 
 from collections.abc import Callable
@@ -14,25 +14,25 @@ from collections.abc import Callable
 from msgspec import Struct
 
 HEAR_SECONDS = 0.002
-"""For what those who are logged in say and ask."""
+"""For what clients who are logged in say and ask."""
 
 PATIENT_SECONDS = 0.001
-"""For newcomers, pages of answers, and whoever reads on from the log."""
+"""For newcomers, pages of answers, and sessions that read on from the log."""
 
 PATIENT_SHARE = 0.25
-"""Of a node's time that such work may take, see ``share``."""
+"""Part of a node's time for such work, see ``share``."""
 
 ACCEPT_SHARE = 0.05
-"""Of a node's time that accepting connections may take."""
+"""Part of a node's time for accepting connections."""
 
 APPLY_SECONDS = 0.003
-"""For applying what is committed."""
+"""For applying committed entries."""
 
 READ_SECONDS = 0.002
 """For the questions that the tail answers."""
 
 READ_SHARE = 0.25
-"""The same for these."""
+"""Part of a node's time for them."""
 
 PAGE_SECONDS = READ_SECONDS / 2
 """For one page of an answer."""
@@ -44,18 +44,18 @@ TELL_SECONDS = 0.008
 """For writing replies, messages and notices to clients."""
 
 LONG_TURN_SECONDS = 0.05
-"""A turn that lasts longer than this, the disk's sync not counted, is told in the log."""
+"""The log tells of a turn that is longer, without the disk's sync."""
 
 
 class Pace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
-        checkpoint_entries: a checkpoint is begun at the first entry at or above each multiple of
-            this. So they fall on the same entries on every node. A node that has not finished the
-            one before by then begins it when it has, and is in step again with the next.
-        records_at_once: records that are written in one transaction, which takes milliseconds.
-        checkpoint_seconds: the slice of a turn for the checkpoint that is being written.
+        checkpoint_entries: a checkpoint begins at the first entry at or above each multiple of
+            this, so at the same entries on every node. A node that is still writing the one before
+            begins when it has finished, and is in step again with the next.
+        records_at_once: records in one transaction, which takes milliseconds.
+        checkpoint_seconds: the slice of a turn for writing a checkpoint.
     """
 
     checkpoint_entries: int = 20_000
@@ -66,7 +66,7 @@ class Pace(Struct, frozen=True):
 USUAL_PACE = Pace()
 
 WorkClock = Callable[[], float]
-"""Seconds of work. In a process, monotonic time; where work is simulated, what it has cost."""
+"""Seconds of work: monotonic time in a process, the cost of the work where work is simulated."""
 
 
 class Slice:
@@ -75,7 +75,7 @@ class Slice:
     __slots__ = ("_began", "_clock", "_end")
 
     def __init__(self, clock: WorkClock, seconds: float) -> None:
-        """The slice begins now and lasts for so many seconds of work."""
+        """A slice of ``seconds`` of work that begins now."""
         self._clock = clock
         self._began = clock()
         self._end = self._began + seconds
@@ -85,19 +85,19 @@ class Slice:
         return self._clock() < self._end
 
     def spent(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the slice began."""
         return self._clock() - self._began
 
 
 class TurnClock:
-    """How long turns take, and which part of them.
+    """How long turns take, and which part of them takes longest.
 
-    The time between two turns that follow each other at once is a part too: the reactor's, which
-    reads sockets and calls timers.
+    The time between two turns in a row is a part too: the reactor's, which reads sockets and calls
+    timers.
 
     Attributes:
-        longest: seconds of the longest turn so far, the disk's sync not counted.
-        long_turns: how many lasted longer than LONG_TURN_SECONDS.
+        longest: seconds of the longest turn so far, without the disk's sync.
+        long_turns: how many turns lasted longer than LONG_TURN_SECONDS.
     """
 
     SOCKETS, SYNC = "sockets and timers", "sync"
@@ -109,7 +109,7 @@ class TurnClock:
         self._clock = clock
         self._tell = tell
         self._marks: list[tuple[str, float]] = []
-        """The parts of this turn, each with when it ended; the first ended when the turn began."""
+        """The parts of this turn, each with its end; the first ended when the turn began."""
         self._ended = 0.0
         self._follows = False
         self._syncing = 0.0
@@ -120,17 +120,17 @@ class TurnClock:
         self._syncing = 0.0
 
     def part(self, name: str) -> None:
-        """What was done since the last mark was this part of the turn."""
+        """The work since the last mark was this part of the turn."""
         self._marks.append((name, self._clock()))
 
     def synced(self) -> None:
-        """What was done since the last mark was the disk's sync."""
+        """The time since the last mark was the disk's sync."""
         now = self._clock()
         self._syncing += now - self._marks[-1][1] if self._marks else 0.0
         self._marks.append((self.SYNC, now))
 
     def end(self, *, follows: bool) -> None:
-        """The turn is over; ``follows``: another one is to come as soon as it can."""
+        """The turn is over; ``follows``: another turn comes as soon as it can."""
         began = self._ended if self._follows else self._marks[0][1]
         self._follows, self._ended = follows, self._marks[-1][1]
         total = self._ended - began - self._syncing

@@ -1,4 +1,4 @@
-"""Messages out of the log: what the chat's readers see of it, found through the index."""
+"""Chat messages out of the log, found through the index."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,16 +8,16 @@ from chainchat.chat.modes.mode import ChatMessage
 from chainchat.storage.interface import Storage
 
 NOBODY = -1
-"""A sender that no message has: leaves nobody's messages out."""
+"""The sender of no message: leaves nobody's messages out."""
 
 NO_MORE = 1 << 62
 """An id above that of any message."""
 
 MAX_READ = 1_000
-"""Messages read from the log in one go."""
+"""Messages read from the log at once."""
 
 KNOWN_GAPS = 256
-"""Accounts of which is known what comes before the messages that they have said in a row."""
+"""Accounts for which ``History`` remembers a gap."""
 
 
 class History:
@@ -26,7 +26,7 @@ class History:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._gaps: dict[int, tuple[int, int]] = {}
-        """By account: between these two ids there is nothing that is pushed to it."""
+        """By account, two ids between which no message is pushed to it."""
 
     def missed(self, account: int, after: int, count: int) -> list[ChatMessage]:
         """The oldest messages above ``after`` that are pushed to the account: all but its own."""
@@ -34,7 +34,7 @@ class History:
         return list(self._messages(account, after, ids))
 
     def count_missed(self, account: int, after: int, most: int) -> int:
-        """How many messages there are for the account above ``after``, counted up to ``most``."""
+        """How many such messages there are, counted up to ``most``."""
         return len(self._storage.ids_after(account, after, most, unless_sender=account))
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
@@ -49,7 +49,7 @@ class History:
         return ids[-1] - 1 if ids else 0
 
     def previous(self, account: int, before: int) -> int:
-        """Id of the newest message below ``before`` that is pushed to the account; 0 if none is."""
+        """Id of the newest message below ``before`` pushed to the account; 0 without one."""
         previous, end = self._gaps.get(account, (0, 0))
         if previous < before <= end:
             return previous
@@ -57,9 +57,9 @@ class History:
         return ids[0] if ids else 0
 
     def _note_gap(self, account: int, previous: int, end: int) -> None:
-        """Nothing above ``previous`` and below ``end``, an id that was said, is pushed to it.
+        """Remember that nothing between ``previous`` and ``end`` is pushed to the account.
 
-        The next page need not look again through all that the account itself has said.
+        So the next page need not look again through all that the account itself has said.
         """
         self._gaps.pop(account, None)
         if len(self._gaps) >= KNOWN_GAPS:
@@ -67,7 +67,7 @@ class History:
         self._gaps[account] = previous, end
 
     def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[ChatMessage]:
-        """The messages with these ids, the first above ``after``; each knows the one before it."""
+        """The messages with these ids, the first above ``after``; each names the one before it."""
         if not ids:
             return
         previous = self.previous(account, after + 1)
@@ -79,7 +79,6 @@ class History:
                 previous = id_
 
     def _said(self, ids: Sequence[int]) -> Iterator[tuple[int, Entry, commands.Say]]:
-        """Where each of these messages was said."""
         known: Entry | None = None
         for id_, entry in zip(ids, self._storage.entries(ids), strict=True):
             if entry is not known:  # many messages can be of one entry

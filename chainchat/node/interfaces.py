@@ -1,4 +1,4 @@
-"""What a node needs of the world, and the sessions of a node: its edges, as interfaces."""
+"""The edges of a node as interfaces: what it needs of the world and of its sessions."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,16 +8,16 @@ from chainchat.chat.state import Outcome
 
 
 class Timer(Protocol):
-    """A call that is to come."""
+    """A call to come."""
 
     def active(self) -> bool:
-        """Whether it is still to come."""
+        """True until the call has come or is cancelled."""
 
     def cancel(self) -> None:
-        """It shall not come."""
+        """Cancel the call."""
 
     def reset(self, delay: float) -> None:
-        """It shall come ``delay`` seconds from now."""
+        """Let the call come ``delay`` seconds from now."""
 
 
 class Clock(Protocol):
@@ -42,26 +42,23 @@ class Network(Protocol):
         """
 
     def distrust(self, position: str, reason: str) -> None:
-        """Whoever is connected as ``position`` has sent what no node sends: end the connection."""
+        """End the connection with ``position``, which sent what no node sends."""
 
 
 class Audience(Protocol):
-    """The sessions at this node, who see what is applied."""
+    """The sessions at this node."""
 
     def hear(self) -> bool:
-        """The beginning of a turn: carry out what clients have said and asked, some of it.
-
-        True if there was any.
-        """
+        """Begin a turn: carry out some of what clients say and ask; True if there was any."""
 
     def happened(self, outcome: Outcome) -> None:
-        """What came of an entry, in the order of the log."""
+        """Take the outcome of an entry, in the order of the log."""
 
     def flush(self) -> bool:
-        """The end of a turn: write, as much as there is time for. True if there was anything."""
+        """End a turn: write as much as there is time for; True if there was any."""
 
     def readiness_changed(self) -> None:
-        """``Node.readiness`` is not what it was."""
+        """``Node.readiness`` has changed."""
 
     def room_again(self) -> None:
         """``Node.congested`` ended."""

@@ -1,53 +1,32 @@
-"""One node: joins replica, membership and chat, and carries out what they decide.
+"""One node: takes turns, and carries out the effects of the engine.
 
-It knows no sockets: what it needs of the world is in the interfaces below, so the simulator runs
-this very class.
+A node has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
+class.
 
-Inputs (a message, a request, the tick) only note what came and ask for a turn. A turn runs once for
-everything that arrived in one iteration of the reactor: one log transaction, one Forward, one Ack,
-one write to each client. The chain's own work is done as a whole; what grows with what clients do
-is done in slices (see ``budget``), and what is left over goes on in the next turn.
+An input (a message, a request, the tick) asks for a turn. One turn serves everything that arrived
+in one iteration of the reactor: one log transaction, one Forward, one Ack, one write to each
+client. The chain's own work is done at once; what grows with what clients do is done in slices (see
+``budget``), and the rest in the next turn.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import msgpack
-from msgspec.structs import replace
 from twisted.logger import Logger
 
-from chainchat.chain.configuration import Address, Configuration, Member
+from chainchat.chain import effects
+from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.early import ChainMessage
-from chainchat.chain.effects import (
-    Answered,
-    Apply,
-    Compare,
-    Cut,
-    Distrust,
-    Effect,
-    Excluded,
-    GivenUp,
-    Mark,
-    Persist,
-    Report,
-    Save,
-    Send,
-)
 from chainchat.chain.engine import Engine
 from chainchat.chain.limits import USUAL, Limits
-from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import (
     UNDECODABLE,
-    Ack,
-    Answer,
     BadMessageError,
     Entry,
-    Forward,
     Held,
-    Holding,
     Message,
-    Read,
     StateDigest,
-    Submit,
 )
 from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
@@ -74,49 +53,21 @@ from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replie
 from chainchat.node.share import Share
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
-from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
-from chainchat.node.write_pause import WritePause
-from chainchat.storage.interface import Storage, StorageError
-
-PROGRESS_SECONDS = 1.0
-"""How often a learner logs how far it has come."""
+from chainchat.node.status import NodeStatus, Readiness
+from chainchat.node.watch import Watch
+from chainchat.storage.interface import Storage
 
 log = Logger()
-
-
-def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Record:
-    """Count a new incarnation, durably, before anything is heard or said under it.
-
-    Args:
-        storage: the node's data.
-        new_id: makes the id of an empty disk.
-        step: how far to count, 1 or more. If it is random, the lives that begin from a backup
-            are never taken for those that began from its original.
-
-    Raises:
-        StorageError: the stored record is corrupt.
-    """
-    stored = storage.read_record()
-    if stored is None:
-        record = Record(new_id(), 1)
-    else:
-        try:
-            old = msgpack.decode(stored, type=Record)
-        except UNDECODABLE as error:
-            raise StorageError(f"{storage}: the record of membership is corrupt: {error}") from None
-        record = replace(old, incarnation=old.incarnation + step)
-    storage.write_record(msgpack.encode(record))
-    return record
 
 
 class Node:
     """A running node.
 
     Attributes:
-        me: this life of it.
-        readiness: whether it serves.
-        in_turn: whether it has a turn right now.
-        turn_clock: how long its turns take.
+        me: this life of the node.
+        readiness: whether the node serves, and if not, why.
+        in_turn: True during a turn.
+        turn_clock: how long turns take.
     """
 
     def __init__(
@@ -127,23 +78,17 @@ class Node:
         network: Network,
         clock: Clock,
         *,
-        founding: tuple[str, ...],
-        suspect_after: float,
+        settings: ChainSettings,
         wall: Callable[[], int],
         fail: Callable[[Exception], None],
         excluded: Callable[[], None],
         new_identity: Callable[[], int],
-        known: Iterable[str] = (),
-        places: Mapping[str, Address] | None = None,
-        longest_pause: float = LONGEST_PAUSE,
-        free_departures: int = FREE,
         limits: Limits = USUAL,
         pace: Pace = USUAL_PACE,
         pending_limits: PendingLimits = USUAL_PENDING,
         work: WorkClock | None = None,
         space: Space = PLENTY,
         first_nonce: int = 0,
-        refusal_is_death: bool = True,
     ) -> None:
         """A node that has not started.
 
@@ -153,29 +98,23 @@ class Node:
             storage: the node's data.
             network: to the other nodes.
             clock: monotonic time.
-            founding: positions in founding order.
-            suspect_after: seconds of silence before a node is suspected.
+            settings: of the chain.
             wall: the wall clock, UTC milliseconds.
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
-            new_identity: chooses a configuration's, at random.
-            known: all positions that ``chain.ini`` names, spares too.
-            places: where ``chain.ini`` has them.
-            longest_pause: seconds that a position waits at most after it fell out repeatedly.
-            free_departures: see ``Departures``.
+            new_identity: chooses the identity of a configuration, at random.
             limits: of what the protocol does at once.
             pace: of checkpoints.
-            pending_limits: of what clients may have on its way.
-            work: seconds of work, for the slices of a turn; the clock's, if none is given.
+            pending_limits: of the requests on their way.
+            work: seconds of work, for the slices of a turn; the clock's by default.
             space: on the disk of the data.
             first_nonce: see ``Evidence``.
-            refusal_is_death: see ``Evidence``.
         """
         self.me = me
         self.audience: Audience | None = None
         self.in_turn = self._hearing = self._carrying_out = False
         self._has_written = False
-        """Whether the storage may have something to care for."""
+        """True if the storage may need care."""
         self._state_machine = StateMachine(storage, pace)
         self._storage = storage
         self._network = network
@@ -184,15 +123,13 @@ class Node:
         self._wall = wall
         self._fail = fail
         self._excluded = excluded
-        self._timing = Timing(suspect_after)
+        self._timing = Timing(settings.suspect_after)
         self._pace = pace
-        self._space = space
         self._engine = Engine(
             me,
             record,
             storage,
-            founding,
-            suspect_after=suspect_after,
+            settings,
             clock=clock.seconds,
             opening=_opening,
             applied=self.state.applied,
@@ -200,17 +137,10 @@ class Node:
             evaluate=self._evaluate,
             wall=wall,
             low=lambda: space.low,
-            known=known,
-            places=places,
-            longest_pause=longest_pause,
-            free_departures=free_departures,
             limits=limits,
             first_nonce=first_nonce,
-            refusal_is_death=refusal_is_death,
             new_identity=new_identity,
         )
-        self._followed = self.configuration
-        """The configuration that was in force after the last input."""
         self._read_share = Share(clock, self.wake, READ_SHARE)
         self._pending = Pending(self._engine.replica, pending_limits)
         self._askers: dict[int, Callable[[Page], None]] = {}
@@ -218,9 +148,7 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
-        self._write_pause = WritePause(me, clock, self._log)
-        self._progress_told = 0.0
-        self._replay = Replay()
+        self._watch = Watch(self._engine, clock, space, self._log)
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
 
     # --- for the sessions
@@ -232,7 +160,7 @@ class Node:
 
     @property
     def history(self) -> History:
-        """The messages."""
+        """The chat messages."""
         return self._state_machine.history
 
     @property
@@ -246,12 +174,12 @@ class Node:
 
     @property
     def taking_part(self) -> bool:
-        """Whether this life numbers, forwards and acknowledges now."""
+        """True while this life numbers, forwards and acknowledges."""
         return self._engine.active
 
     @property
     def pending(self) -> int:
-        """How many sequence numbers this node has asked for that were not applied yet."""
+        """How many sequence numbers this node has requested that are not applied yet."""
         return self._engine.replica.pending
 
     @property
@@ -260,21 +188,18 @@ class Node:
         return self._pending.congested
 
     def room_for(self, on_their_way: int) -> int:
-        """How many more requests a session may submit that has so many on their way."""
+        """How many more requests a session with ``on_their_way`` may submit."""
         return self._pending.room_for(on_their_way)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
-        """Send a command through the chain.
-
-        ``replied`` gets its results once it was applied here.
-        """
+        """Send a command through the chain; ``replied`` takes its results when it is applied."""
         number = self._engine.submit(commands.encode(command), commands.span(command))
         self._pending.submitted(number, replied)
         if not self._hearing:  # else it is done in this turn
             self.wake()
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
-        """Ask the tail."""
+        """Ask the tail; ``answered`` takes the answer."""
         again = not queries.asker_chooses_price(query)
         self._askers[self._engine.ask(queries.encode(query), again=again)] = answered
         if not self._hearing:  # else it is done in this turn
@@ -283,14 +208,7 @@ class Node:
     @property
     def status(self) -> NodeStatus:
         """The chain as it looks from here, now."""
-        return status(
-            self._engine,
-            self.readiness,
-            self._clock.seconds(),
-            wall=self._wall(),
-            disk=self._space.note,
-            writes_paused=self._write_pause.seconds,
-        )
+        return self._watch.status(self.readiness, self._wall())
 
     def view(self) -> ChainView:
         """What ``/chain`` shows."""
@@ -300,7 +218,7 @@ class Node:
 
     @property
     def running(self) -> bool:
-        """Whether it was neither stopped nor failed."""
+        """True until the node is stopped or fails."""
         return not self._stopped
 
     def start(self) -> None:
@@ -308,7 +226,7 @@ class Node:
         self._tick()
 
     def stop(self) -> None:
-        """No more turns and ticks."""
+        """End all turns and ticks."""
         for call in (self._turn_call, self._tick_call):
             if call is not None and call.active():
                 call.cancel()
@@ -317,48 +235,46 @@ class Node:
 
     @property
     def held(self) -> Held:
-        """What this node says on a new connection of what it holds."""
+        """What this node holds, as told on a new connection."""
         return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
+        """A new connection: its other end says that it is ``member``, and what it holds."""
         self._decide(lambda: self._engine.linked(position, member, its))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
         self._engine.unlinked(position)
-        if position in self.configuration.positions:
-            self._write_pause.begins()
+        self._watch.unlinked(position)
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
         """This node dialled host and port, and ``member``, at ``position``, answered."""
         self._decide(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """After that, a port at which the node at ``position`` may be refused a new connection."""
+        """A port at which the node at ``position`` may be refused a connection."""
         self._decide(lambda: self._engine.refused(position, host, port))
 
     def full(self, position: str, *, full: bool) -> None:
-        """Whether too much stands unsent on the connection with ``position``."""
+        """Note if too many octets wait to be sent to ``position``."""
         self._engine.full(position, full=full)
         self.wake()
 
     def copy_full(self, position: str, *, full: bool) -> None:
-        """The same of the connection on which ``position`` copies, or lends."""
+        """The same for the connection on which ``position`` copies or lends."""
         self._engine.copy_full(position, full=full)
         self.wake()
 
     def receive(self, sender: str, message: Message) -> None:
         """A message came from the node at ``sender``.
 
-        One that no node sends is told to the network, which ends the connection; this node goes on
-        as if it had not come.
+        For a message that no node sends, the network ends the connection, and this node goes on as
+        if the message had not come.
         """
-        match message:
-            case Submit() | Forward() | Ack() | Holding() | Read() | Answer() | StateDigest():
-                self._guarded(self._note, sender, message)
-            case _:
-                self._decide(lambda: self._engine.receive(sender, message), sender)
+        if isinstance(message, ChainMessage):
+            self._guarded(self._note, sender, message)
+        else:
+            self._decide(lambda: self._engine.receive(sender, message), sender)
 
     def _note(self, sender: str, message: ChainMessage) -> None:
         try:
@@ -386,7 +302,7 @@ class Node:
         return Slice(self._work, seconds)
 
     def _carry_out_turn(self) -> None:
-        """The phases of a turn: what is heard; the log; what is applied; what is told."""
+        """The phases of a turn: hear clients, run the engine, apply and answer, tell clients."""
         clock, engine = self.turn_clock, self._engine
         clock.begin()
         if self.audience is not None:
@@ -416,7 +332,7 @@ class Node:
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
-        """What comes of committed entries: applied, read, lent, each in its slice."""
+        """Apply, answer and lend committed entries, each in its slice."""
         engine = self._engine
         if engine.replica.applied < engine.replica.committed:
             for apply in engine.apply(self.slice(APPLY_SECONDS).left):
@@ -443,19 +359,12 @@ class Node:
 
     def _tick(self) -> None:
         self._tick_call = self._clock.callLater(self._timing.tick, self._tick)
-        replica = self._engine.replica
-        idle = replica.committed == replica.last.seq and self._pending.idle
-        self._write_pause.tick(replica.committed, idle=idle)
-        self._guarded(self._look_at_disk)
-        self._has_written = True  # a record, or a thread is done
+        self._watch.tick(idle=self._pending.idle)
+        self._guarded(self._watch.look_at_disk)
+        self._has_written = True  # a record was written, or a thread is done
         self._decide(self._engine.tick)
-        self._tell_progress()
+        self._watch.tell_progress()
         self.wake()
-
-    def _look_at_disk(self) -> None:
-        change = self._space.look()
-        if change:
-            self._log(change, alarm=self._space.note != "")
 
     def _care_for_storage(self) -> None:
         self._has_written = False
@@ -467,9 +376,9 @@ class Node:
     # --- effects
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
-        """Carry out one input. Whatever goes wrong in it, this node must not go on afterwards.
+        """Carry out one input; after any error in it, this node must not go on.
 
-        No input comes from within another: what follows from an input is noted, for the next turn.
+        No input comes from within another: what follows from an input waits for the next turn.
         """
         if self._stopped:
             return
@@ -483,60 +392,53 @@ class Node:
         finally:
             self._carrying_out = False
 
-    def _decide(self, decision: Callable[[], Iterable[Effect]], sender: str = "") -> None:
-        """Carry out what follows from one input; ``sender``: of the message that it was."""
+    def _decide(self, decision: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
+        """Carry out what follows from one input; ``sender``: of the message, if it was one."""
         self._guarded(self._carry_out, decision, sender)
 
-    def _carry_out(self, decision: Callable[[], Iterable[Effect]], sender: str) -> None:
+    def _carry_out(self, decision: Callable[[], Iterable[effects.Effect]], sender: str) -> None:
         try:
             for effect in decision():
                 self._perform(effect)
         except BadMessageError as error:
             self._network.distrust(sender, str(error))
         if not self._stopped:
-            self._look_at_configuration()
+            self._watch.look_at_configuration()
             self._update_readiness()
         if self._engine.due:
             self.wake()
 
-    def _look_at_configuration(self) -> None:
-        if not self._engine.active:
-            self._write_pause.begins()
-        if self.configuration != self._followed:
-            self._write_pause.changed(self._followed, self.configuration)
-            self._followed = self.configuration
-
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: effects.Effect) -> None:
         """Carry out one effect, completely."""
         match effect:
-            case Persist():
+            case effects.Persist():
                 self.turn_clock.part("chain")
                 self._storage.append(effect.entries, effect.committed)
                 self.turn_clock.synced()
                 self._has_written = True
-            case Send():
+            case effects.Send():
                 self._network.send(effect.to, effect.message)
-            case Apply():
+            case effects.Apply():
                 self._apply(effect.entries)
-            case Answered():
+            case effects.Answered():
                 self._askers.pop(effect.number)(self._page(effect.answer))
-            case GivenUp():
+            case effects.GivenUp():
                 self._askers.pop(effect.number)(queries.GIVEN_UP)
-            case Save():
+            case effects.Save():
                 self._storage.write_record(msgpack.encode(effect.record))
-            case Report():
+            case effects.Report():
                 self._log(effect.text, alarm=effect.alarm)
-            case Distrust():
+            case effects.Distrust():
                 self._network.distrust(effect.sender, effect.reason)
-            case Compare():
+            case effects.Compare():
                 self._compare(effect)
-            case Cut():
+            case effects.Cut():
                 self._cut(effect.after)
-            case Mark():
+            case effects.Mark():
                 self._storage.write_committed(effect.seq)
-            case Excluded():
+            case effects.Excluded():
                 self._log("the chain goes on without this node; it begins anew, as a learner")
-                self._look_at_configuration()
+                self._watch.look_at_configuration()
                 self.stop()
                 self._excluded()
 
@@ -544,21 +446,20 @@ class Node:
         return self._state_machine.evaluate(query, Slice(self._work, PAGE_SECONDS))
 
     def _page(self, answer: bytes) -> Page:
-        """What the tail has answered."""
         try:
             return queries.decode_page(answer)
         except UNDECODABLE as error:
             self._network.distrust(self.configuration.tail, f"an answer that does not fit: {error}")
             return queries.GIVEN_UP
 
-    def _compare(self, other: Compare) -> None:
+    def _compare(self, other: effects.Compare) -> None:
         try:
             self._state_machine.compare(other.seq, other.digest, other.sender)
         except StateMismatchError as error:
             self._network.distrust(other.sender, f"ALARM: {error}")
 
     def _cut(self, after: int) -> None:
-        """Take what the chain does not have out of the log, never silently."""
+        """Move what the chain does not have out of the log, never silently."""
         last = self._storage.last.seq
         path = self._storage.cut(after)
         text = (
@@ -570,19 +471,10 @@ class Node:
     def _log(self, text: str, *, alarm: bool = False) -> None:
         (log.warn if alarm else log.info)("{node}: {text}", node=self.me.position, text=text)
 
-    def _tell_progress(self) -> None:
-        """Once in a while, how far a learner has come."""
-        now, learner = self._clock.seconds(), self._engine.learner
-        copying = learner.source is not None and learner.end.seq and not learner.caught_up
-        if copying and now - self._progress_told > PROGRESS_SECONDS:
-            self._progress_told = now
-            self._log(self.status.progress)
-
     # --- applying
 
     def _apply(self, entries: Sequence[Entry]) -> None:
-        if entries[-1].epoch == self.configuration.epoch:
-            self._write_pause.ends()
+        self._watch.applied(entries[-1].epoch)
         own, audience = self.me.origin, self.audience
         for entry in entries:
             outcome = self._state_machine.apply(entry)
@@ -594,7 +486,7 @@ class Node:
                 self._state_machine.begin_checkpoint()
 
     def _write_checkpoint(self) -> None:
-        """Write a slice of the checkpoint that was begun; tell the successor when it is done."""
+        """Write a slice of the begun checkpoint; tell the successor when it is done."""
         try:
             time = self.slice(self._pace.checkpoint_seconds)
             finished = self._state_machine.write_checkpoint(time.left)
@@ -610,10 +502,8 @@ class Node:
     # --- readiness
 
     def _update_readiness(self) -> None:
-        now = self._clock.seconds()
-        overdue = self._pending.waits_since(now - self._timing.suspect_after)
-        replay = self._replay.look(self._engine.replica.applied, self._engine.replica.durable, now)
-        new = readiness(self._engine.membership, now, overdue=overdue, replay=replay)
+        overdue = self._pending.waits_since(self._clock.seconds() - self._timing.suspect_after)
+        new = self._watch.readiness(overdue=overdue)
         if new != self.readiness:
             self.readiness = new
             self._log(self.status.line)

@@ -1,4 +1,4 @@
-"""What clients of this node have asked for and is on its way through the chain: how much may be."""
+"""The requests of a node's clients on their way through the chain, and how many there may be."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,24 +9,24 @@ from chainchat.chain.replica import Replica
 from chainchat.chat.state import Result
 
 Replied = Callable[[Sequence[Result]], None]
-"""Is called with the results of what was submitted."""
+"""Takes the results of a request."""
 
 
 class PendingLimits(Struct, frozen=True):
     """How much may be on its way.
 
     Attributes:
-        requests: messages and other requests of one node's clients. So many keep the chain busy;
-            more would only make everybody's wait longer. And they are no more than are remembered
-            of a program (``programs.REMEMBERED_SENDS``), so each can be told its result. With so
-            many, sessions that have their share of them stop reading from their sockets.
+        requests: of one node's clients. So many keep the chain busy; more would only lengthen
+            everybody's wait. No more than are remembered of a program
+            (``programs.REMEMBERED_SENDS``), so each can be told its result. Above, sessions with
+            their share stop reading from their sockets.
         octets: the same in octets: a thousand long messages keep the chain busy for a tenth of a
             second.
-        share: so many of one session are taken even then, so that the greedy do not keep out the
-            others.
+        share: requests of one session that are taken even then, so that the greedy do not keep out
+            the others.
         most: with so many requests, nobody's are taken.
-        again: when there were too many, more are taken when this part of them is left: soon, or
-            the chain runs dry.
+        again: after congestion, requests are taken when this part of them is left: early, or the
+            chain runs dry.
     """
 
     requests: int = 1_024
@@ -44,11 +44,11 @@ class Pending:
 
     Attributes:
         congested: True from when too many are on their way until enough of them are answered.
-        untimed: True if something was submitted since ``note_time`` was called.
+        untimed: True if something was submitted since ``note_time``.
     """
 
     def __init__(self, replica: Replica, limits: PendingLimits = USUAL_PENDING) -> None:
-        """None yet; ``replica`` knows what is on its way."""
+        """No requests yet; ``replica`` counts those on their way."""
         self.congested = self.untimed = False
         self._replica = replica
         self._limits = limits
@@ -56,10 +56,10 @@ class Pending:
         self._newest = 0
         """Number of the newest request."""
         self._waiting: deque[tuple[int, float]] = deque()
-        """Of each turn's requests that are not all answered: the newest's number, and when."""
+        """For each turn with unanswered requests: the number of its newest, and when."""
 
     def room_for(self, on_their_way: int) -> int:
-        """How many more requests a session may submit that has so many on their way."""
+        """How many more requests a session with ``on_their_way`` may submit."""
         limits, pending = self._limits, self._replica.pending
         share = max(0, limits.share - on_their_way) if pending < limits.most else 0
         return share if self.congested else max(share, limits.requests - pending)
@@ -74,7 +74,7 @@ class Pending:
             self._repliers[number] = replied
 
     def note_time(self, now: float) -> None:
-        """A turn begins: what was submitted since the last one waits from now on."""
+        """A turn begins: requests submitted since the last one wait from now on."""
         self.untimed = False
         self._waiting.append((self._newest, now))
 
@@ -87,7 +87,7 @@ class Pending:
             replied(results)
 
     def has_room_again(self) -> bool:
-        """End the congestion, if there is room; True if this has ended it."""
+        """End the congestion if there is room; True if this ended it."""
         replica, limits = self._replica, self._limits
         requests, octets = replica.pending / limits.requests, replica.pending_octets / limits.octets
         self.congested = max(requests, octets) >= limits.again
@@ -99,5 +99,5 @@ class Pending:
         return not self._waiting
 
     def waits_since(self, moment: float) -> bool:
-        """True if something was submitted before ``moment`` and is not answered."""
+        """True if a request from before ``moment`` is not answered."""
         return bool(self._waiting) and self._waiting[0][1] < moment

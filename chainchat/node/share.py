@@ -1,4 +1,4 @@
-"""A share of a node's time: work that can wait, and rests after each slice of it."""
+"""A share of a node's time, for work that can wait and rests after each slice."""
 
 from collections.abc import Callable
 
@@ -6,43 +6,37 @@ from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
 
 SHORTEST_REST = 1e-4
-"""Seconds. With less, a clock that rounds might be asked again and again, and never have moved."""
+"""Seconds; with less, a clock that rounds might be asked again and again without moving."""
 
 
 class Share:
-    """Work of one kind, which takes no more than a part of the node's time.
+    """Work of one kind, which takes at most a part of the node's time.
 
-    After a slice of it nothing is done for so long that the slice was that part of the time. So
-    what is short is done at once, and what is endless leaves the rest of the time to others.
+    After each slice the work rests so long that the slice was that part of the time. So short work
+    is done at once, and endless work leaves the rest of the time to others.
     """
 
     def __init__(self, clock: Clock, wake: Callable[[], None], part: float) -> None:
-        """Nothing was done yet.
-
-        Args:
-            clock: the node's.
-            wake: asks for a turn of the node.
-            part: of the time, from 0 to 1.
-        """
+        """No work yet; ``wake`` asks for a turn, ``part`` is from 0 to 1."""
         self._clock = clock
         self._wake = wake
         self._rest = 1 / part - 1
         """Seconds of rest after a second of work."""
         self._from = 0.0
-        """When it goes on."""
+        """When the work goes on."""
         self._timer: Timer | None = None
 
     @property
     def is_due(self) -> bool:
-        """True if it need not rest now."""
+        """True if the work need not rest now."""
         return self._clock.seconds() >= self._from
 
     def took(self, work: Slice) -> None:
-        """A slice of it was done."""
+        """A slice of the work was done."""
         self._from = self._clock.seconds() + work.spent() * self._rest
 
     def wake_when_due(self) -> None:
-        """Ask for a turn: there is something to do."""
+        """Ask for a turn when the work may go on."""
         if self.is_due:
             self._wake()
         elif self._timer is None or not self._timer.active():
@@ -50,6 +44,6 @@ class Share:
             self._timer = self._clock.callLater(seconds, self._wake)
 
     def stop(self) -> None:
-        """No more turns are asked for."""
+        """Ask for no more turns."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()

@@ -1,8 +1,8 @@
-"""Room on a disk: before it is full, nothing new is taken.
+"""Room on a disk: a node takes nothing new before its disk is full.
 
-A full disk stops its node, loudly. If the disks are alike, and clients say as much as they can, all
-of them are full at the same moment, and all nodes stop. So a member whose disk is *low* says so to
-the others, and nobody takes what is new; what is there can be read, and who left can come back.
+A full disk stops its node, loudly. Alike disks fill at the same moment, and all nodes would stop.
+So a member whose disk is *low* tells the others, and no node takes anything new. Messages can still
+be read, and clients can log in again.
 """
 
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 from chainchat.storage.interface import StorageError
 
 WARNED_AT = 10
-"""Times ``stop``: with less free disk than that, operators are warned."""
+"""Times ``stop``: with less free disk, operators are warned."""
 
 
 def free_octets(folder: Path) -> int:
-    """What is free on the file system of a folder, for those who are not root.
+    """Octets free on the file system of a folder, for users who are not root.
 
     Raises:
         StorageError: the system cannot tell.
@@ -29,19 +29,19 @@ def free_octets(folder: Path) -> int:
 
 
 class Space:
-    """The room on a node's disk, as it was when it was last looked at.
+    """The room on a node's disk when last measured.
 
     Attributes:
-        low: whether nothing new is to be taken.
-        note: how much is free, for people; empty while that is plenty.
+        low: True if nothing new is to be taken.
+        note: how much is free, for people; empty while there is plenty.
     """
 
     def __init__(self, free: Callable[[], int], stop: int) -> None:
-        """Not looked at yet.
+        """Not measured yet.
 
         Args:
             free: measures how many octets are free.
-            stop: below so many the disk is low; 0: it never is.
+            stop: octets below which the disk is low; 0 for never.
         """
         self.low = False
         self.note = ""
@@ -50,7 +50,7 @@ class Space:
         self._warned = False
 
     def look(self) -> str:
-        """Measure; what the log has to say of it, mostly nothing.
+        """Measure; returns a line for the log, mostly empty.
 
         Raises:
             StorageError: the disk is not there.
@@ -74,11 +74,11 @@ class Space:
 
 
 PLENTY = Space(lambda: 0, stop=0)
-"""Of a disk that is never low."""
+"""A disk that is never low."""
 
 
 def _room_again(bound: int) -> int:
-    """A tenth above a bound, it counts as passed again: so nothing flaps."""
+    """A tenth more than a bound that was crossed, so that nothing flaps."""
     return bound + bound // 10
 
 

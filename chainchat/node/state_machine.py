@@ -1,4 +1,4 @@
-"""What the log comes to at this node: the chat's state, the message index, the checkpoints."""
+"""What the log makes of this node: the chat's state, the message index, the checkpoints."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
@@ -19,11 +19,11 @@ _RECIPIENT = attrgetter("recipient")
 
 
 class StateMismatchError(Exception):
-    """Two nodes came to different states, or applied different entries: a bug."""
+    """Two nodes have different states, or applied different entries: a bug."""
 
 
 class StateAsOf(NamedTuple):
-    """The digest of the state as of entry ``seq``, and that of the entry, at ``node``."""
+    """The digest of the state as of entry ``seq``, with the entry's own, at ``node``."""
 
     seq: int
     digest: bytes
@@ -31,22 +31,22 @@ class StateAsOf(NamedTuple):
 
 
 class StateMachine:
-    """What was applied, up to some entry.
+    """The result of applying the log up to some entry.
 
     Attributes:
-        state: the chat's.
-        history: the messages.
+        state: of the chat.
+        history: the chat messages.
     """
 
     def __init__(self, storage: Storage, pace: Pace = USUAL_PACE) -> None:
-        """As of the newest checkpoint.
+        """The state of the newest checkpoint.
 
         Args:
             storage: the node's data.
             pace: of checkpoints.
 
         Raises:
-            StorageError: it is corrupt.
+            StorageError: the checkpoint is corrupt.
         """
         storage.abandon_checkpoint()
         self.state = _restored(storage)
@@ -59,10 +59,10 @@ class StateMachine:
         self._heard: StateAsOf | None = None
 
     def apply(self, entry: Entry) -> Outcome:
-        """Apply the next entry. What it says is in the history when this returns.
+        """Apply the next entry; its messages are in the history when this returns.
 
-        One that holds no command has no effect, on every node: the head numbers what it is given
-        without looking inside, and nobody may stop all nodes, at every start, by giving it that.
+        An entry that holds no command has no effect, on every node: the head numbers requests
+        without looking inside, and nobody may stop all nodes, at every start, by such a request.
         """
         try:
             command = commands.decode(entry.command)
@@ -79,29 +79,29 @@ class StateMachine:
 
     @property
     def checkpoint_is_due(self) -> bool:
-        """Whether to begin one now."""
+        """True if a checkpoint should begin now."""
         entries = self._pace.checkpoint_entries
         multiple = self.state.applied // entries
         return multiple > self._checkpointed // entries and self._snapshot is None
 
     def begin_checkpoint(self) -> None:
-        """Begin one of the state as it is now. It costs next to nothing."""
+        """Begin a checkpoint of the present state, which costs next to nothing."""
         self._snapshot = self.state.snapshot()
         self._checkpointed = self._snapshot.seq
         self._storage.begin_checkpoint(self._snapshot.seq)
 
     @property
     def checkpointing(self) -> bool:
-        """Whether one was begun and is not finished."""
+        """True from the beginning of a checkpoint to its end."""
         return self._snapshot is not None
 
     def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:
-        """Write a part of the one that was begun, and more while there is time left.
+        """Write a part of the begun checkpoint, and more while there is time left.
 
-        Gives the state's digest as of the checkpoint, once that is finished.
+        Returns the state's digest when the checkpoint is finished.
 
         Raises:
-            StateMismatchError: a neighbour has sent another.
+            StateMismatchError: a neighbour has sent another digest.
         """
         snapshot = self._snapshot
         if snapshot is None:
@@ -146,7 +146,7 @@ class StateMachine:
         """The encoded answer to an encoded query, as much of it as there is time for.
 
         Raises:
-            BadMessageError: that is no query.
+            BadMessageError: it is no query.
         """
         try:
             asked = queries.decode_query(query)
@@ -154,7 +154,7 @@ class StateMachine:
             raise BadMessageError(f"a question that does not fit: {error}") from error
         try:
             page = queries.answer(asked, self.state, self.history, budget)
-        except RefusedError as refusal:  # the asker's RE2 took the pattern, and this one does not
+        except RefusedError as refusal:  # the asker's RE2 accepts the pattern, this one does not
             page = Page(refused=refusal.code)
         return queries.encode(page)
 
@@ -170,7 +170,7 @@ def _restored(storage: Storage) -> ChatState:
 
 
 def _indexed(said: Sequence[Said]) -> Iterator[Indexed]:
-    """What one sender has said: for everybody, or for each of the two whom it concerns."""
+    """Index entries for one sender's messages: for everybody, or for sender and recipient."""
     sender = said[0].sender_account
     for recipient, group in groupby(said, _RECIPIENT):
         ids = [one.id for one in group]

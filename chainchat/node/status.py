@@ -1,7 +1,7 @@
-"""What a node says of itself: to its clients, who must never be left guessing, and to operators.
+"""What a node says of itself, to its clients and to operators.
 
-``NodeStatus`` is the one snapshot of it. ``/chain``, CHAIN, the notices of waiting and the lines of
-the log are drawn from that.
+``NodeStatus`` is the one snapshot. ``/chain``, CHAIN, the notices of waiting and the lines of the
+log are drawn from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from chainchat.chain.record import Status
 from chainchat.chat.modes.mode import ChainView
 
 REPLAYED_AT_LEAST = 20_000
-"""Sequence numbers that are to be applied before it is told that a node does so."""
+"""With fewer sequence numbers to apply, a replay is not told."""
 
 
 class Readiness(Struct, frozen=True):
     """Whether a node can serve its clients now, and if not, why.
 
     Attributes:
-        serving: whether it is a member. Otherwise it has no sessions.
+        serving: True for a member; other nodes have no sessions.
         waiting_for: positions that keep the chain from answering.
         reason: for people, empty if nothing is wrong.
-        confirms: whether what is said is confirmed all the same.
+        confirms: True if the chain confirms messages all the same.
         low: positions of members whose disks are nearly full: nothing new is taken.
     """
 
@@ -42,18 +42,18 @@ class NodeStatus(Struct, frozen=True):
     Attributes:
         node: this node's position.
         configuration: the newest one known: epoch and members.
-        standing: this node's role, or why it has none: ``founding``, ``wedged``, ``learner``; a
-            member that holds a vote is ``active``.
-        readiness: whether it serves, and who keeps the chain waiting.
+        standing: this node's role, or why it has none: ``founding``, ``wedged``, ``learner``;
+            ``active`` for a member that holds a vote.
+        readiness: whether the node serves, and who keeps the chain waiting.
         committed: the sequence number up to which every member's disk has the log.
-        in_flight: sequence numbers that are in the log here and not known to be committed.
+        in_flight: sequence numbers in the log here that are not known to be committed.
         silent: positions of the chain that this node does not hear.
         clock_behind: seconds that this machine's clock is behind the newest message.
         odd_clock: how this machine's clock differs from most others', for people; mostly empty.
         disk: how little is free, for people; mostly empty.
         progress: how far this learner has come, for people; empty if it copies nothing.
-        learners: how far each other learner has come, or why it is not let in; by position.
-        writes_paused: seconds for which nothing has been confirmed that should be.
+        learners: by position, how far each other learner has come, or why it is not let in.
+        writes_paused: seconds since writes stand still.
     """
 
     node: str
@@ -77,7 +77,7 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All that is worth telling people besides epoch and members, a line each."""
+        """What people should know besides epoch and members, a line each."""
         flight, behind = self.in_flight, self.clock_behind
         notes = (
             f"in flight here: {flight} entries" if flight > 0 else "",
@@ -113,16 +113,7 @@ def status(
     disk: str = "",
     writes_paused: float = 0.0,
 ) -> NodeStatus:
-    """The status of a node.
-
-    Args:
-        engine: of the node.
-        readiness: as it was found last.
-        now: monotonic seconds.
-        wall: the wall clock, UTC milliseconds.
-        disk: how little is free, for people.
-        writes_paused: for how many seconds writes have stood still.
-    """
+    """The status of a node; for the arguments see ``NodeStatus``."""
     me, membership, configuration = engine.me.position, engine.membership, engine.configuration
     role = configuration.role(me) if engine.active else None
     return NodeStatus(
@@ -143,24 +134,21 @@ def status(
 
 
 class Replay:
-    """How far a node is that has much of its log to apply, as after a start.
+    """The progress of a node that has much of its log to apply, as after a start.
 
-    It is told in steps of a tenth, since every change goes to every client.
+    Told in steps of a tenth, since every change goes to every client.
     """
 
     def __init__(self) -> None:
         self._began: tuple[int, float] | None = None
-        """What was applied when it began, and when that was."""
+        """What was applied when the replay began, and when that was."""
         self._tenths = -1
         self._progress = ""
 
     def look(self, applied: int, last: int, now: float) -> str:
-        """How far it is, for people; empty if there is not much to apply.
+        """The progress, for people; empty if there is not much to apply.
 
-        Args:
-            applied: sequence number up to which the log is applied.
-            last: up to which there is any.
-            now: monotonic seconds.
+        ``applied`` and ``last`` are sequence numbers, ``now`` is in monotonic seconds.
         """
         if last - applied < REPLAYED_AT_LEAST:
             self._began = None
@@ -179,11 +167,7 @@ class Replay:
 def readiness(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Readiness:
     """The readiness of a node.
 
-    Args:
-        membership: of the node.
-        now: monotonic seconds.
-        overdue: whether something that was said here waits for too long to be confirmed.
-        replay: how far it is with a long log, if it has one to apply.
+    ``overdue``: a request has waited too long; ``replay``: its progress, if there is one.
     """
     silent = membership.silent(now)
     names = ", ".join(silent)

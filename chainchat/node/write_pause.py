@@ -7,39 +7,34 @@ from chainchat.node.interfaces import Clock
 
 
 class WritePause:
-    """What one life of a node sees of it."""
+    """What one life of a node sees of such a pause."""
 
     def __init__(self, me: Member, clock: Clock, tell: Callable[[str], None]) -> None:
-        """Nothing stands still yet.
+        """Writes go on.
 
-        Args:
-            me: this life.
-            clock: monotonic time.
-            tell: takes the line for each change: old, new, why, and how long writes waited.
+        ``tell`` takes a line for each change: old, new, why, and how long writes waited.
         """
         self._me = me
         self._clock = clock
         self._tell = tell
         self._since: float | None = None
         self._moved = 0, clock.seconds()
-        """What was committed at the last tick at which it was more than before, and when that was.
+        """What was committed at the last tick with progress, and when that was.
 
-        Or nothing was in flight, and nothing that was said here waited.
+        A tick with nothing in flight and nothing waiting counts too.
         """
         self._change: tuple[Configuration, Configuration] | None = None
-        """The old and new configuration, until the new one has confirmed something."""
+        """The old and new configuration, until the new one confirms an entry."""
 
     def begins(self) -> None:
-        """Something happened that may keep the chain from confirming, until it has again."""
+        """Writes may stand still from now on, until the chain confirms an entry."""
         if self._since is None:
             self._since = self._clock.seconds()
 
     def tick(self, committed: int, *, idle: bool) -> None:
-        """Look whether what waits has come any further since the last tick.
+        """Find out if waiting requests made progress since the last tick.
 
-        Args:
-            committed: sequence number up to which everything is confirmed.
-            idle: whether nothing waits.
+        ``idle``: True if nothing waits.
         """
         if committed != self._moved[0] or idle:
             self._moved = committed, self._clock.seconds()
@@ -47,9 +42,10 @@ class WritePause:
             self._since = self._moved[1]
 
     def changed(self, old: Configuration, new: Configuration) -> None:
-        """The configuration is another one. That is told when it has confirmed something.
+        """Note that the configuration changed.
 
-        Or at once, if it never will here.
+        The log line is written when the new configuration confirms its first entry, or immediately
+        if this node is not a member of it.
         """
         if self._change is not None:
             self._told(f"it confirmed nothing; writes have stood still for {self.seconds:.3f} s")
@@ -58,7 +54,7 @@ class WritePause:
             self._told("this node is no member, and cannot tell how long writes stood still")
 
     def ends(self) -> None:
-        """The newest configuration has confirmed something.
+        """The newest configuration has confirmed an entry: writes go on.
 
         A newcomer did not see what was before.
         """

@@ -1,4 +1,4 @@
-"""Logs of which only the epochs of the entries matter, for the tests of catching up."""
+"""Logs with made-up entries of given epochs, for the tests of copying."""
 
 from chainchat.chain.messages import Entry
 from chainchat.storage.memory import MemoryStorage
@@ -9,7 +9,7 @@ def entry(seq, epoch, command=b"x"):
 
 
 def entries(*epochs, after=0, command=b"x"):
-    """One entry of each of these epochs."""
+    """One entry in each of these epochs."""
     return tuple(entry(seq, epoch, command) for seq, epoch in enumerate(epochs, after + 1))
 
 

@@ -1,4 +1,4 @@
-"""Replicas joined by wires, for the tests of the chain proper.
+"""Replicas joined by wires.
 
 ``Chain`` carries out their effects and holds their messages until a test delivers them.
 """
@@ -44,7 +44,7 @@ class Chain:
         return self.replicas[position]
 
     def adopt(self, *positions):
-        """The next epoch, of these."""
+        """Adopt the next epoch, with these members."""
         self.members = positions
         self.epoch += 1
         members = tuple(Member(position, position, 1) for position in positions)
@@ -60,7 +60,7 @@ class Chain:
         yield from replica.apply(as_long_as_it_takes)
 
     def turn(self, *positions):
-        """A turn of each; gives the messages sent."""
+        """Give each replica a turn; returns the messages sent."""
         sent = []
         for position in positions:
             for effect in self.effects(position):
@@ -82,13 +82,13 @@ class Chain:
         return []
 
     def copy(self, position, entries):
-        """One that is locked copies what its predecessor holds, before a resume."""
+        """Let a locked replica copy what its predecessor holds, before a resume."""
         if entries:
             for effect in self.replicas[position].copy(tuple(entries), committed=False):
                 self.carry_out(position, effect)
 
     def deliver(self, sender, to):
-        """What stands on one wire; what is of another epoch gets lost on the way."""
+        """Deliver what waits on one wire; messages of another epoch get lost."""
         replica, wire = self.replicas[to], self.wires[sender, to]
         while wire and replica.active:
             message = wire.popleft()
@@ -96,7 +96,7 @@ class Chain:
                 replica.receive(sender, message)
 
     def settle(self):
-        """Turns and deliveries until nothing more happens."""
+        """Give turns and deliver messages until nothing more happens."""
         busy = True
         while busy:
             before = len(self.trace)
@@ -107,7 +107,7 @@ class Chain:
                 self.deliver(sender, to)
 
     def reconnect(self, one, other):
-        """What stands on the wires between the two is lost."""
+        """Lose what is on the wires between the two."""
         self.wires[one, other].clear()
         self.wires[other, one].clear()
         for here, there in ((one, other), (other, one)):
@@ -115,7 +115,7 @@ class Chain:
             self.replicas[here].linked(there)
 
     def commands(self, position):
-        """What was applied at one, in order; an origin's repetitions left out, as the chat does."""
+        """What one replica applied, in order, without repetitions, which the chat drops too."""
         numbers, found = defaultdict(int), []
         for entry in self.applied[position]:
             if not entry.origin or entry.number == numbers[entry.origin] + 1:

@@ -1,4 +1,4 @@
-"""Clocks: whether one stood still, and what time it is by most of them."""
+"""Clocks: whether one stood still, and what time most of them say."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_a_machine_without_a_wall_clock_finds_nothing():
 
 
 def met(*, asked=10.0, their=910.0, now=10.02):
-    """Clocks here, after a first answer of another."""
+    """Clocks here, after a first answer from another node."""
     clocks = Clocks()
     assert clocks.heard(X, ClockReading(their), now, asked)
     return clocks
@@ -60,7 +60,7 @@ def test_who_stood_still_finds_that_the_others_clock_went_on():
 
 
 def test_each_answer_narrows_what_one_clock_can_be_ahead_of_the_other():
-    """A quick answer is what shows it; that a slow one came after it changes nothing."""
+    """A quick answer shows the jump, and a slow one after it changes nothing."""
     clocks = met()
     assert clocks.heard(X, ClockReading(911.0), 12.0, 10.1)
     assert not clocks.heard(X, ClockReading(912.85), 12.06, 12.05)
@@ -105,7 +105,7 @@ def test_who_tells_no_time_is_not_compared():
 
 
 def told(*walls):
-    """Clocks here, and those of others, who told theirs at 10.0; by seconds after noon."""
+    """Clocks here that heard others at 10.0, each so many seconds after noon."""
     clocks = Clocks()
     lives = [(f"id-{number}", 1) for number in range(len(walls))]
     for life, wall in zip(lives, walls, strict=True):

@@ -1,4 +1,4 @@
-"""Catching up: a learner gets the log of a tail, cuts what that does not have, and keeps up."""
+"""Copying: a learner copies the tail's log, cuts what the tail lacks, and keeps up."""
 
 from itertools import pairwise
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def learner_with(log):
 
 
 def carry_out(log, effects):
-    """Carry out what a learner wants; gives the effects."""
+    """Carry out what a learner wants; returns the effects."""
     done = []
     for effect in effects:
         done.append(effect)
@@ -59,7 +59,7 @@ class Pair:
             self.trace.append(effect)
 
     def run(self):
-        """Questions and answers, until there is nothing more to say."""
+        """Exchange questions and answers until nothing is left to say."""
         while answers := list(self.sponsor.turn(set())):
             for answer in answers:
                 step = self.learner.copied
@@ -126,7 +126,7 @@ def test_a_learner_cuts_what_is_not_common_and_takes_the_rest(mine, its, common)
 
 
 def spans(*pairs):
-    """A log of entries of these epochs, each with how many sequence numbers it takes."""
+    """A log of entries of these epochs, each with its span."""
     log, seq = MemoryStorage(), 0
     for epoch, span in pairs:
         seq += span
@@ -155,7 +155,7 @@ def test_entries_of_several_sequence_numbers_are_common_or_cut_as_a_whole(mine, 
 
 
 def named(epochs, different_from=None, *, salt=b"x"):
-    """A log whose entries have digests; two of them differ from some entry on."""
+    """A log whose entries have digests; two such logs differ from some entry on."""
     made = [
         entry(seq, epoch, b"x" if different_from is None or seq < different_from else salt)
         for seq, epoch in enumerate(epochs, 1)
@@ -171,7 +171,7 @@ def named(epochs, different_from=None, *, salt=b"x"):
 def test_of_two_chains_that_had_the_same_epochs_the_true_common_entry_is_found(
     mine, its, apart, step
 ):
-    """Nothing but the content tells the two logs apart."""
+    """Only their content tells the two logs apart."""
     epochs = [1 + seq // step for seq in range(60)]
     pair = Pair(named(epochs[:mine], apart), named(epochs[:its], apart, salt=b"y"))
     before = everything(pair.mine)
@@ -215,7 +215,7 @@ histories = st.lists(st.integers(0, 2), max_size=12)
 @given(histories, histories, histories.filter(bool))
 @settings(derandomize=True, max_examples=300, deadline=None)
 def test_whatever_two_logs_have_in_common_the_learner_ends_with_the_others(both, mine, its):
-    """Epochs of the two differ after the common part, as those of different heads do."""
+    """After the common part the epochs differ, as those of different heads do."""
 
     def epochs(steps, first, parity):
         found, epoch = [], first
@@ -272,7 +272,7 @@ def test_it_asks_on_and_then_writes_what_came():
 
 
 def in_parts(*lengths):
-    """An answer of parts with so many entries each."""
+    """An answer in parts of so many entries each."""
     parts, last = [], EntryId()
     for length in lengths:
         part = entries(*[1] * length, after=last.seq)
@@ -310,7 +310,7 @@ def test_when_a_part_is_lost_it_keeps_what_it_has_and_asks_for_what_follows():
 
 
 def test_the_more_often_it_asks_in_vain_for_what_is_there_the_longer_it_waits():
-    """On a link so narrow that no part comes in time it would be sent the same for ever."""
+    """Otherwise, on a very narrow link, the source would send the same part for ever."""
     log = log_of()
     learner = learner_with(log)
     list(learner.begin("tail", EPOCH, 0.0))
@@ -372,7 +372,7 @@ def test_before_a_resume_it_leaves_its_log_as_it_is_though_the_source_has_less()
 
 
 def taught(log, *, end, sealed=False):
-    """A learner to which two entries came."""
+    """A learner that has received two entries."""
     learner = learner_with(log)
     list(learner.begin("tail", EPOCH, 0.0))
     copied = Copied(EPOCH, EntryId(), entries(1, 1), end, sealed)
@@ -499,7 +499,7 @@ def test_it_counts_what_it_copied():
 
 
 def progress(now, *, last=2_000, copied=2_000):
-    """Of one that copies since second 10 from a source that has 2,500 entries."""
+    """The progress of a learner that has copied since second 10 from a source of 2,500 entries."""
     learner = Learner(ME, SimpleNamespace(last=EntryId(3, last)), Timing(SUSPECT_AFTER))
     learner.source, learner.began, learner.end = "tail", 10.0, EntryId(3, 2_500)
     learner.copied_entries, learner.copied_octets = copied, 3_200 * copied

@@ -66,7 +66,7 @@ def test_who_waits_is_told_how_long_and_why():
 
 
 def flap(house, times):
-    """The tail dies and comes back, and the others are given time to take it in."""
+    """Let the tail die and come back, and give the others time to take it in."""
     for _ in range(times):
         house.kill("tail")
         house.run(0.2)

@@ -1,4 +1,4 @@
-"""Membership: founding, pings, votes and what is learned. See also ``test_membership_*``."""
+"""Membership: founding, pings, votes and learning of decisions; see also ``test_membership_*``."""
 
 import pytest
 from membership_house import (
@@ -341,7 +341,7 @@ def learner():
 
 
 def test_what_was_known_of_lives_that_are_no_members_is_forgotten():
-    """However often the others restart, nothing grows."""
+    """Memory does not grow, however often the others restart."""
     node = learner()
     for epoch in range(2, 6):
         for position in ("head", "middle"):

@@ -1,4 +1,4 @@
-"""Membership: what clocks that stood still, or differ, come to."""
+"""Membership: the consequences of clocks that stood still, or differ."""
 
 import pytest
 from membership_house import (
@@ -15,6 +15,7 @@ from membership_house import (
 
 from chainchat.chain.effects import Report
 from chainchat.chain.membership.membership import Membership
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong, Propose
 from chainchat.chain.record import Record
 
@@ -22,7 +23,7 @@ NOON = 1_800_000_000_000
 
 
 class Wall:
-    """A wall clock that goes on with the monotonic one, but for what it is ``ahead``, seconds."""
+    """A wall clock that is ``ahead`` seconds ahead of the monotonic one."""
 
     def __init__(self):
         self.now = self.ahead = 0.0
@@ -37,7 +38,8 @@ def member_of_two(position="head", **options):
     me = held.member(position)
     record = Record(me.id, 1, ("head", "tail"), held)
     own = active("head").own
-    node = Membership(me, record, record.founding, own, suspect_after=1.0, wall=wall, **options)
+    settings = ChainSettings(record.founding, suspect_after=1.0, **options)
+    node = Membership(me, record, settings, own, wall=wall)
     [other] = (m for m in held.members if m != me)
     reach(node, other)
     return node, wall
@@ -49,7 +51,7 @@ def confirmed(node, wall, now, position="tail"):
 
 
 def goes_on_alone(node, wall, now):
-    """Whether it does when the other dies."""
+    """True if the node goes on alone when the other dies."""
     wall.now = now
     die(node, "tail", now)
     return node.configuration.positions == ("head",)
@@ -65,7 +67,7 @@ def test_the_last_goes_on_if_no_clock_has_jumped():
 
 @pytest.fixture
 def second():
-    """The second of two, who needs the first's death to be clean; and its wall clock."""
+    """The second of two, which needs a clean death of the first; and its wall clock."""
     node, wall = member_of_two("tail")
     confirmed(node, wall, 0.0, "head")
     return node, wall
@@ -82,7 +84,7 @@ def test_the_second_goes_on_if_no_clock_has_jumped(second):
 
 
 def doubts(node, wall, now):
-    """What is told of clocks that jumped; the beginning."""
+    """The beginning of what a node reports of clocks that jumped."""
     wall.now = now
     texts = [report.text for report in of_kind(node.tick(now), Report)]
     return [text.split(":")[0].split(" of the others")[0] for text in texts if "paused" in text]
@@ -107,13 +109,13 @@ def test_a_tail_does_not_answer_by_what_was_proved_before_the_wall_clock_jumped(
 
 
 def clocks_of(node, position, their, now):
-    """A ping of a member, with what its clock says."""
+    """A member pings, with its clock."""
     ping = Ping(node.configuration.member(position), 1, 1, ClockReading(their, NOON))
     return list(node.receive(position, ping, now))
 
 
 def answer_with(node, wall, their, now):
-    """The head confirms a ping, with what its clock says."""
+    """The head confirms a ping, with its clock."""
     wall.now = now
     sends = [effect.message for effect in node.tick(now) if effect.to == "head"]
     [nonce] = [message.nonce for message in sends if isinstance(message, Ping)]
@@ -195,7 +197,7 @@ def test_where_a_refusal_proves_nothing_two_of_three_go_on_and_the_second_of_two
 
 
 def answered(node, position, ahead, now):
-    """A ping of a member, whose wall clock is so many seconds ahead of noon."""
+    """A member pings, with a wall clock so many seconds ahead of noon."""
     reading = ClockReading(500.0 + now, NOON + round(1000 * (ahead + now)))
     list(node.receive(position, Ping(member(position), 1, 1, reading), now))
 
@@ -225,6 +227,7 @@ def test_a_head_whose_clock_is_odd_says_so_once_and_takes_the_nearest_time_allow
 def test_who_is_no_member_says_nothing_of_clocks():
     me = member("head", 2)
     record = Record(me.id, 2, THREE, configuration(1, *THREE))
-    node = Membership(me, record, THREE, active("head").own, suspect_after=1.0, wall=Wall())
+    settings = ChainSettings(THREE, suspect_after=1.0)
+    node = Membership(me, record, settings, active("head").own, wall=Wall())
     answered(node, "middle", 9_000.0, 0.0)
     assert node.odd_clock(0.0) == ""

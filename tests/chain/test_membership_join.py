@@ -51,7 +51,7 @@ def head():
 
 @pytest.fixture
 def tail():
-    """Its tail, to which a learner has come near."""
+    """The tail of that chain, with a learner near the end of its log."""
     node = active("middle", *TWO)
     node.own.last, node.own.nearby = END, frozenset({NEWCOMER})
     list(node.linked("tail", NEWCOMER, 0.0))

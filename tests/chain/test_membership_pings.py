@@ -70,7 +70,7 @@ def test_a_member_confirms_a_member():
 
 
 def test_nobody_of_another_chain_is_confirmed():
-    """It is not said to be so by its epoch, which is the same, nor by who it is."""
+    """Epoch and life are the same: neither tells that the pinger is of another chain."""
     node = active("middle")
     ping = Ping(member("tail"), 8, 1, identity=9)
     [answer] = node.receive("tail", ping, 0.0)
@@ -118,7 +118,7 @@ def greeted(node, its):
 
 
 def test_two_that_say_hello_with_different_histories_say_so_at_once():
-    """The first Pong is asked for in that moment, and judges what follows."""
+    """The node asks for the first Pong at that moment, and acts on it."""
     [text] = greeted(active("middle"), Held(1, 0, THEIRS))
     assert text == (
         f"ALARM: tail and this node have two histories: there, in epoch 1, {THEIRS} was committed, "

@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Report, Save
 from chainchat.chain.membership.membership import Copy, Membership
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Vote, Voted
 from chainchat.chain.record import Record, Status
 
@@ -40,7 +41,7 @@ def wedged(position, *positions, incarnation=2, vote=None):
 
 
 def is_back(node, other, now=0.0):
-    """Another's present life calls and answers, also where it should be."""
+    """Another member's present life calls and answers, also at its own address."""
     reach(node, other, now)
     list(node.receive(other.position, Ping(other, 1, node.configuration.epoch), now))
     pong = Pong(other, 1, node.configuration, False, EntryId(), False)
@@ -304,7 +305,7 @@ COPY_ELSEWHERE = replace(member("head", 2), host="elsewhere")
 
 @pytest.mark.parametrize("status", ["active", "wedged"])
 def test_a_life_elsewhere_than_its_member_is_not_voted_for(status):
-    """A copy of its disk, while itself is silent: it may go on, or be about to."""
+    """It may be a copy of a disk whose silent member goes on, or is about to."""
     node = active("tail", *TWO) if status == "active" else wedged("tail", *TWO)
     reach(node, COPY_ELSEWHERE)
     refuse(node, "head", 0.0)
@@ -562,9 +563,8 @@ def test_each_proposal_has_an_identity_of_its_own_and_keeps_it():
     numbers = iter(range(1, 100))
     me = member("head", 2)
     record = Record(me.id, 2, THREE, configuration(1, *TWO))
-    node = Membership(
-        me, record, THREE, OwnLog(), suspect_after=1.0, new_identity=lambda: next(numbers)
-    )
+    settings = ChainSettings(THREE, suspect_after=1.0)
+    node = Membership(me, record, settings, OwnLog(), new_identity=lambda: next(numbers))
     [first] = of_kind(is_back(node, member("tail", 2)), Propose)
     [again] = of_kind(node.tick(0.1), Propose)
     assert first.vote == again.vote

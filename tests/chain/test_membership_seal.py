@@ -1,4 +1,4 @@
-"""Membership: the seal of a tail that lets a learner in, and what ends it without a vote for it."""
+"""Membership: the seal of a tail that lets a learner in, and what ends the seal without a vote."""
 
 import pytest
 from membership_house import (
@@ -27,7 +27,7 @@ RESUME = vote_for(configuration(2, *TWO, head=2), member("head", 2))
 
 @pytest.fixture
 def tail():
-    """It is sealed for the newcomer since 0.0."""
+    """A tail sealed for the newcomer since 0.0."""
     tail = active("middle", *TWO)
     tail.own.last, tail.own.nearby = END, frozenset({NEWCOMER})
     list(tail.linked("tail", NEWCOMER, 0.0))
@@ -80,7 +80,7 @@ def test_another_newcomer_is_declined_while_sealed(tail):
 
 
 def test_word_of_one_learner_is_no_vote_for_another(tail):
-    """Sealed for one, proposed another (a learner that restarted, or a fourth node)."""
+    """The tail is sealed for one learner, and another is proposed (restarted, or a fourth node)."""
     tail.own.nearby = frozenset({NEWCOMER, LATER})
     other = vote_for(configuration(2, *TWO, "tail", tail=3), member("head"), 2)
     propose(tail, other)
@@ -107,7 +107,7 @@ def test_the_vote_is_for_the_latest_proposal_of_the_newcomer(tail):
 
 
 def test_a_repetition_that_crosses_the_decline_does_not_seal_the_tail_again(tail):
-    """The head repeats its proposal with every tick; one in flight seals for nobody."""
+    """The head repeats its proposal with every tick; one still in flight seals for nobody."""
     list(tail.tick(TICK + 0.01))
     assert tail.active
     [send] = propose(tail, JOIN, TICK + 0.011)

@@ -232,7 +232,7 @@ def test_who_is_no_member_excludes_nobody(status):
 
 
 def alone(position, *, clean=(), silent=(), of=THREE):
-    """Whether the member at ``position`` goes on alone."""
+    """True if the member at ``position`` goes on alone."""
     node = active(position, *of)
     for other in of:
         if other != position:

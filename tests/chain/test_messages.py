@@ -1,4 +1,4 @@
-"""What nodes say to each other survives the wire, fits in a frame, and garbage is named so."""
+"""What nodes say survives the wire and fits in a frame; garbage is named as such."""
 
 import pytest
 from hypothesis import given, settings
@@ -61,7 +61,7 @@ def configurations(draw):
 
 @st.composite
 def batches(draw, kind):
-    """Entries that follow one another, as a Forward or Copied has them."""
+    """Entries that follow one another, as in a Forward or Copied."""
     begin, entries = draw(st.integers(0, 1_000)), []
     for span in draw(st.lists(st.integers(1, MAX_SPAN), max_size=3)):
         seq = (entries[-1].seq if entries else begin) + span
@@ -191,7 +191,7 @@ def test_an_entrys_name_covers_all_of_it_and_the_entry_before():
 
 
 def test_a_digest_is_the_same_in_every_version():
-    """Else a new version would take an old one's log for another history."""
+    """Otherwise a new version would take an old version's log for another history."""
     [first] = chained(EntryId(), [FIRST])
     assert first.digest.hex() == "f97438974ef0706c50771abb4e029c3d"
 
@@ -234,7 +234,7 @@ def chain_of_two(position):
 
 
 def sent(replica):
-    """What one turn sends, while its disk takes everything."""
+    """What one turn sends, with a disk that takes everything."""
     return [effect.message for effect in replica.turn(LARGEST) if isinstance(effect, Send)]
 
 

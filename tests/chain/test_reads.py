@@ -1,4 +1,4 @@
-"""Reads: the tail answers in slices, with the lease at once, else behind a barrier."""
+"""Reads: the tail answers in slices, at once with the lease, otherwise behind a barrier."""
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +15,7 @@ def configuration(epoch, *positions):
 
 
 class Reader:
-    """The reads of one node, whose state is the number of entries applied.
+    """The reads of one node, whose state is the number of applied entries.
 
     ``time``: how many pieces of work a turn has time for.
     """

@@ -1,4 +1,4 @@
-"""The chain proper: what is persisted, sent and applied, and in which order."""
+"""The replica: what it persists, sends and applies, and in which order."""
 
 import pytest
 from replica_chain import NOW, THREE, Chain, opening

@@ -1,4 +1,4 @@
-"""The chain proper over changes: other configurations, copying, and whatever else happens."""
+"""The replica through changes: other configurations, copying, random histories."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -91,7 +91,7 @@ def test_a_replica_on_an_old_log_applies_what_comes_after_its_checkpoint(chain):
 
 
 def torn(position, *, to):
-    """A chain that is resumed after one of its disks has lost the end of its log."""
+    """A chain that is resumed after one disk lost the end of its log."""
     chain = Chain(*THREE)
     for command in (b"one", b"two", b"three"):
         chain["head"].submit(command)
@@ -133,14 +133,14 @@ def test_a_tail_applies_nothing_that_a_disk_before_it_may_have_lost():
 
 
 def learner_on(*epochs, applied=0):
-    """A replica that takes no part, on a log with one entry of each of these epochs."""
+    """An inactive replica on a log with one entry in each of these epochs."""
     log = MemoryStorage()
     log.append(some(*epochs))
     return Replica("newcomer", "newcomer.1", log, opening=opening, applied=applied), log
 
 
 def copied(replica, log, entries):
-    """It copies committed entries, which are on its disk then and not applied yet."""
+    """Let it copy committed entries, which are then on its disk and not yet applied."""
     effects = replica.copy(entries, committed=True)
     log.append(next(effects).entries)
     assert list(effects) == []
@@ -304,7 +304,7 @@ steps = st.one_of(
 
 
 def check(chain):
-    """The invariants *prefix* and *committed*."""
+    """Check the invariants *prefix* and *committed*."""
     logs = [chain.logs[position].read(0, 1 << 62, 1 << 62) for position in chain.members]
     for longer, shorter in pairwise(logs):
         assert shorter == longer[: len(shorter)]

@@ -1,4 +1,4 @@
-"""The sponsor, from which learners copy: what it answers, when, and to whom."""
+"""The sponsor: what it answers to learners, when, and to whom."""
 
 import pytest
 from logs_made_up import entries, everything, log_of
@@ -14,7 +14,7 @@ ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
 
 
 def at_the_end(log, *learners):
-    """A sponsor from which these have heard that the last entry of the log is common."""
+    """A sponsor that has told these learners that its last entry is common."""
     sponsor = Sponsor(log)
     for learner in learners:
         [(_, answer)] = asks(sponsor, log.last, learner)
@@ -29,7 +29,7 @@ def asks(sponsor, last, learner=ME, full=frozenset(), go_on=lambda: False):
 
 
 def pieces(count):
-    """Says that there is time for so many pieces of work, and for no more."""
+    """A ``go_on`` with time for so many pieces of work."""
     left = iter([True] * (count - 1))
     return lambda: next(left, False)
 

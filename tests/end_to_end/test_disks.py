@@ -17,7 +17,7 @@ from disks import Witness, copied, fails, is_refused
 from load import Load, Record, check, histories, settle
 from talking import DEADLINE, Person, Program, until
 
-from chainchat.node.node import begin_life
+from chainchat.node.lives import begin_life
 from chainchat.storage.sqlite import SQLiteStorage
 
 NewCluster = Callable[..., Cluster]

@@ -1,7 +1,7 @@
-"""What no node sends: whoever sends it is named and cut off, and the others go on as before.
+"""What no node sends: the sender is named and cut off, and the others go on as before.
 
-Seeded and bounded: each run makes some hundred frames of every kind, of numbers, names and octets
-at and beyond the bounds of what can be, and gives them to nodes of a chain as if from each other.
+Seeded and bounded: each run makes some hundred frames of every kind, with numbers, names and octets
+at and beyond the bounds, and gives them to the nodes of a chain as if from each other.
 """
 
 import contextlib
@@ -82,7 +82,7 @@ class Liar:
         return Configuration(self.number(), members, self.text(), self.identity())
 
     def identity(self):
-        """Mostly that of the chain."""
+        """Mostly the chain's."""
         mine = self.house["head"].configuration.identity
         return mine if self.random.random() < 0.7 else self.number()
 
@@ -105,9 +105,10 @@ class Liar:
         return disk.id_of(self.random.randint(0, disk.last.seq))
 
     def committed(self):
-        """What is, or may be by now. Who says something else has another history, and stops nodes.
+        """What is, or may soon be, committed.
 
-        See ``test_two_histories``.
+        Whoever says something else has another history, and stops nodes: see
+        ``test_two_histories``.
         """
         return self.random.choice((self.held(), EntryId(1, 1_000_000, b"x")))
 
@@ -131,7 +132,7 @@ class Liar:
         )
 
     def message(self, kind):
-        """One of this kind, each field of its type, or nearly."""
+        """A message of this kind, each field of its type, or nearly."""
         message = self._made_up(kind)
         if kind in (Forward, Copied) and self.random.random() < 0.5:
             with contextlib.suppress(OverflowError):  # digests as they have to be
@@ -178,7 +179,7 @@ class Liar:
 
 
 def deliver(house, position, sender, message):
-    """As ``Link`` does it: what does not fit or is said for another ends the connection."""
+    """As ``Link`` does: a message that does not fit, or speaks for another, ends the connection."""
     try:
         kind, body = encode(message)
     except OverflowError:
@@ -217,7 +218,7 @@ def test_whatever_is_sent_no_node_stops(kind, seed):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(3))
 def test_octets_that_are_no_message_are_named_so(kind, seed):
-    """Some are: those that are left as they were, or nearly."""
+    """Some are messages: those left as they were, or nearly."""
     source = random.Random(seed)
     house = founded("head")
     for _ in range(100):

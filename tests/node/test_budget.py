@@ -68,7 +68,7 @@ def test_the_time_between_two_turns_that_follow_each_other_belongs_to_the_second
 
 
 def sent_in(pace, seconds, step=0.01):
-    """How many units a client sends that sends one whenever it may."""
+    """How many units a client sends if it sends whenever it may."""
     paid_until, now, sent = 0.0, 0.0, 0
     while now < seconds:
         while not pace.wait(paid_until, now):

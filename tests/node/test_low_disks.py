@@ -1,4 +1,4 @@
-"""A member's disk is nearly full: nobody in the chain takes anything new, all else goes on."""
+"""A member's disk is nearly full: no node takes anything new, and all else goes on."""
 
 import pytest
 from membership_house import active, member
@@ -87,7 +87,7 @@ def test_free_disk_is_shown_before_it_is_low():
 
 
 def told(node, position, now, *, low=True, incarnation=1):
-    """A ping and a pong of a life at ``position``."""
+    """A life at ``position`` pings and answers."""
     other = member(position, incarnation)
     list(node.receive(position, Ping(other, 1, 1), now))
     pong = Pong(other, 1, node.configuration, True, EntryId(), False, low=low)

@@ -29,7 +29,7 @@ from chainchat.chain.record import Record
 from chainchat.chat import commands, queries
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import READ_SECONDS, Pace
-from chainchat.node.node import begin_life
+from chainchat.node.lives import begin_life
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage
@@ -48,7 +48,7 @@ def house():
 
 @pytest.fixture
 def brisk():
-    """Three that make a checkpoint of every third entry."""
+    """Three nodes that make a checkpoint of every third entry."""
     house = founded(pace=Pace(checkpoint_entries=3))
     house.later(0.2)
     return house
@@ -310,7 +310,7 @@ NEWCOMER, EMPTY = Member("newcomer", "id-newcomer", 1), EntryId()
 
 
 def lent(house, position, epoch, last=EMPTY):
-    """Whether the node at ``position`` lets a learner copy."""
+    """True if the node at ``position`` lets a learner copy."""
     house.wires[position, "newcomer"] = wire = deque()
     house[position].receive("newcomer", Fetch(epoch, NEWCOMER, last))
     house.clock.advance(0)
@@ -354,7 +354,7 @@ def test_a_question_of_an_earlier_epoch_is_not_answered_in_the_next(house):
 
 @pytest.fixture
 def unlinked_learner(house):
-    """The tail has come back, and knows that it is a learner; the middle is not linked with it."""
+    """The tail is back, and knows that it is a learner; the middle is not linked with it."""
     house.kill("tail")
     house.run()
     house.slow = {("middle", "tail"), ("tail", "middle")}
@@ -366,7 +366,7 @@ def unlinked_learner(house):
 
 
 def test_a_learner_joins_only_when_the_tail_is_linked_with_it(unlinked_learner):
-    """It copies on a connection of its own; but then all that is said would wait for the link."""
+    """It copies on another connection; as a member it would make writes wait for the link."""
     house = unlinked_learner
     house.later(SUSPECT_AFTER)
     assert house["middle"].configuration.positions == ("head", "middle")

@@ -1,4 +1,4 @@
-"""Whole nodes that die, come back, are left out: who serves, and with what log."""
+"""Whole nodes that die, come back or are left out: who serves, and with what log."""
 
 from copy import deepcopy
 
@@ -10,7 +10,7 @@ from twisted.logger import LogLevel
 from chainchat.chain.messages import Copied
 from chainchat.chain.record import forced_alone
 from chainchat.chain.replica import DivergenceError
-from chainchat.node.node import begin_life
+from chainchat.node.lives import begin_life
 from chainchat.storage.memory import MemoryStorage
 
 

@@ -1,4 +1,4 @@
-"""What whole nodes tell operators: each change of configuration, and how far a learner has come."""
+"""What nodes tell operators: each change of configuration, and the progress of a learner."""
 
 import re
 from itertools import pairwise
@@ -9,7 +9,7 @@ from twisted.logger import LogLevel
 
 from chainchat.chain.limits import Limits
 from chainchat.chain.messages import Copied, Decided, Forward
-from chainchat.node.node import begin_life
+from chainchat.node.lives import begin_life
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def logged():
 
 
 def changes(logged, position):
-    """The epochs in the lines in which a node tells of changes of configuration."""
+    """The epochs in a node's lines about changes of configuration."""
     told = [text.split() for _, text in logged if f"{position}: epoch " in text]
     return [
         (int(words[2]), int(words[words.index("followed") + 3]))
@@ -139,7 +139,7 @@ PROGRESS = re.compile(
 
 @pytest.fixture
 def slow_learner():
-    """A tail that comes back to a chain of two, and gets a part of the log, and no more."""
+    """A tail that comes back to a chain of two, and gets only a part of the log."""
     house = founded(limits=Limits(answer_octets=1))  # one frame
     house.later(0.2)
     house.kill("tail")

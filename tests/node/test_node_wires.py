@@ -1,4 +1,4 @@
-"""What nodes put on their wires, and what they do not: identities; what waits, is forgotten."""
+"""What nodes put on their wires: identities, and nothing that waits or is forgotten."""
 
 from itertools import count
 
@@ -18,7 +18,7 @@ def house():
 
 
 def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration():
-    """Else it would be taken for that of another chain, and nothing would come of it."""
+    """Otherwise the receiver would take it for another chain's, and ignore it."""
     said, identities = {}, {}
 
     def hear(sender, to, message):

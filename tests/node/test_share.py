@@ -1,4 +1,4 @@
-"""A share of the time: what is short is done at once, what is endless rests."""
+"""A share of the time: short work is done at once, endless work rests."""
 
 import pytest
 from twisted.internet.task import Clock

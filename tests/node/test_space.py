@@ -1,4 +1,4 @@
-"""Room on a disk: when it is low, when it is well again, and what operators are told."""
+"""Room on a disk: when it is low, when there is enough again, and what operators are told."""
 
 import pytest
 
@@ -9,21 +9,21 @@ MB = 1_000_000
 
 
 class Disk:
-    """A disk with so much room, in megabytes, looked at after each change."""
+    """A disk with so much room, in megabytes, measured after each change."""
 
     def __init__(self, stop):
         self.free = 0
         self.space = Space(lambda: self.free * MB, stop * MB)
 
     def look(self, *free):
-        """What the log says of each."""
+        """The log's line after each change."""
         said = []
         for self.free in free:
             said.append(self.space.look())
         return said
 
     def low(self, *free):
-        """Whether it is low, with each."""
+        """True or False for low, after each change."""
         states = []
         for self.free in free:
             self.space.look()

@@ -1,4 +1,4 @@
-"""Checkpoints: when they are begun, how they are written, and how neighbours compare."""
+"""Checkpoints: when they begin, how they are written, and how neighbours compare them."""
 
 import pytest
 from msgspec.structs import replace
@@ -21,12 +21,12 @@ def holding(log):
 
 
 def entries(count):
-    """The log of so many entries."""
+    """A log of so many entries."""
     return chained(EntryId(), _unnamed(count))
 
 
 def _unnamed(count):
-    """An opening, logins, and after each login what that account's program says."""
+    """An opening, then logins, each followed by what that account's program says."""
     yield Entry(1, 1, "", 0, 1_000, commands.encode(Origins((HERE,))))
     for number in range(1, count, 2):
         session, seq = f"{HERE}.{number}", number + 1
@@ -37,7 +37,7 @@ def _unnamed(count):
 
 
 def machine(storage):
-    """One that often makes a checkpoint, and writes it slowly."""
+    """A state machine that makes checkpoints often, and writes them slowly."""
     return StateMachine(storage, Pace(checkpoint_entries=10, records_at_once=1))
 
 
@@ -46,7 +46,7 @@ def no_time():
 
 
 def follow(applied, log, *, slices):
-    """Apply entries; after each there is time for so many slices. Gives the digests."""
+    """Apply entries, with so many slices after each; returns the digests."""
     digests = {}
     for entry in log:
         applied.apply(entry)
@@ -115,7 +115,7 @@ def test_a_digest_is_compared_whichever_of_the_two_comes_first():
 
 
 def test_the_digest_is_that_of_the_log_as_well():
-    """Two logs that come to the same state are two histories all the same."""
+    """Two logs that lead to the same state are still two histories."""
     log = entries(40)
     other = chained(EntryId(), [replace(log[0], time=999), *log[1:]])
     states = [machine(holding(one)) for one in (log, other)]

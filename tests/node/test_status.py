@@ -1,4 +1,4 @@
-"""What a node says of itself: the snapshot, what is drawn from it, a log that is replayed."""
+"""What a node says of itself: the snapshot, what is drawn from it, and the replay of a log."""
 
 from node_house import THREE, founded
 

@@ -1,8 +1,8 @@
-"""Two chains that had the same epoch, because an assumption failed: it ends loud, and stopped.
+"""Two chains that had the same epoch, because an assumption failed: nodes stop, loudly.
 
-What a machine sees whose clocks stood still while it was paused, a test can have without one: the
-others take it for dead, go on, and die; it wakes, finds their ports refused, and believes that they
-had confirmed it a moment ago.
+A machine whose clocks stood still during a pause is hard to make, so the tests make what it sees:
+the others take it for dead, go on, and die; it wakes, finds their ports refused, and believes that
+they confirmed it a moment ago.
 """
 
 import random
@@ -30,14 +30,14 @@ class StoppingHouse(House):
         self.critical.append(str(error))
 
     def bury(self):
-        """Who has stopped is dead."""
+        """The nodes that stopped are dead."""
         stopped = [position for position, node in self.nodes.items() if not node.running]
         self.kill(*stopped)
         return stopped
 
 
 def two_chains(alone="head", entries=3):
-    """``alone`` stood still while the others went on, and woke when they were dead."""
+    """``alone`` stands still while the others go on, and wakes when they are dead."""
     house = StoppingHouse("head", "middle", "tail")
     house.start(*house.founding)
     house.run()
@@ -106,7 +106,7 @@ def test_the_alarm_names_both_ends_and_what_was_committed_at_each():
 
 
 def test_a_copy_of_an_old_folder_that_confirmed_something_stops_when_it_meets_the_chain():
-    """It had been the only member on that day, so it goes on by itself where it meets nobody."""
+    """On the day of the copy it was the only member, so it goes on where it meets nobody."""
     house = StoppingHouse("head", "middle", "tail")
     house.start(*house.founding)
     house.run()

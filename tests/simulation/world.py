@@ -14,12 +14,16 @@ from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.effects import Effect, Persist
+from chainchat.chain.membership.departures import FREE
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Entry, Message
 from chainchat.chain.record import Record
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
-from chainchat.node.node import Node, Replied, begin_life
+from chainchat.node.lives import begin_life
+from chainchat.node.node import Node
+from chainchat.node.pending import Replied
 from chainchat.storage.interface import StorageError
 from tests.simulation import work
 from tests.simulation.clock import HostClock, WorldClock
@@ -190,6 +194,7 @@ class World:
         trace: Callable[[str], None] | None = None,
         priced: bool = False,
         refusal_is_death: bool = True,
+        free_departures: int = FREE,
         new_disk: Callable[[Any], Disk] = MemoryDisk,
         hidden: str = "",
         chance: random.Random | None = None,
@@ -205,6 +210,7 @@ class World:
             trace: takes the lines of a readable trace.
             priced: whether work takes time, see ``work``.
             refusal_is_death: as in ``chain.ini``.
+            free_departures: see ``Departures``.
             new_disk: makes an empty disk, for a machine.
             hidden: what is left out of the trace, because it is not the same in each replay.
             chance: decides in place of the seed.
@@ -218,6 +224,13 @@ class World:
         self.calm = self.written = False
         self.priced = priced
         self.refusal_is_death = refusal_is_death
+        self.settings = ChainSettings(
+            self.founding,
+            SUSPECT_AFTER,
+            longest_pause=LONGEST_PAUSE,
+            free_departures=free_departures,
+            refusal_is_death=refusal_is_death,
+        )
         self.events: Counter[str] = Counter()
         self.on_record: list[Callable[[Host, Record | None, Record], None]] = []
         self.on_applied: list[Callable[[Node, Sequence[Entry]], None]] = []
@@ -344,14 +357,11 @@ class World:
             PricedDisk(host.disk, partial(self.work, host)) if self.priced else host.disk,
             Port(self, host),
             host.clock,
-            founding=self.founding,
-            suspect_after=SUSPECT_AFTER,
-            longest_pause=LONGEST_PAUSE,
+            settings=self.settings,
             wall=lambda: self.wall(host, host.wall_offset),
             fail=lambda error: self._failed(host, error),
             excluded=lambda: self.outward(host, partial(self._begin_anew, host, host.life)),
             first_nonce=self.random.randrange(NONCES),
-            refusal_is_death=self.refusal_is_death,
             new_identity=lambda: self._identities.getrandbits(IDENTITY_BITS),
             **self._options,
         )

@@ -1,14 +1,14 @@
-"""What one life learns of clocks: that one of them stood still, and what time it is by most.
+"""What one life learns of clocks: that one of them stood still, and what time it is.
 
-What a confirmation proves grows old (``evidence``), by a clock that goes on while a machine sleeps.
-But a hypervisor can stop a machine with all its clocks. When that goes on, what is hours old looks
-fresh, and the others may have gone on without it. No clock of its own can tell it so; but one that
-was set meanwhile can, and so can the clocks of the others: the difference of two clocks does not
-jump. Whoever finds a jump cannot always say which of the two stood still, and need not: to hold
-nothing for proved does no harm.
+What a confirmation proves grows old (``evidence``), by a clock that runs on while a machine sleeps.
+But a hypervisor can stop a machine with all its clocks. When the machine runs on, hours-old
+evidence looks fresh, and the others may have gone on without it. None of its own stopped clocks
+shows this; a clock that was set since does, and so do the clocks of others: the difference of two
+running clocks does not jump. Whoever finds a jump cannot always say which clock stood still, and
+need not: to hold nothing for proved does no harm.
 
-Only what says "paused" is believed, never the opposite: before a jump is found, harm can be done.
-``refusal-is-death = no`` is for those who cannot live with that.
+A node believes only what says "paused", never the opposite. Until a jump is found, harm can be
+done; ``refusal-is-death = no`` is for those who cannot accept that.
 """
 
 from collections.abc import Iterable
@@ -22,14 +22,14 @@ DRIFT = 0.14
 """How much faster one clock may run than another."""
 
 GRAIN = 0.005
-"""Seconds by which a difference may be mistaken: clocks are read one after the other."""
+"""Seconds by which a difference may be wrong, since clocks are read one after the other."""
 
 MOST_AHEAD = 60_000
-"""Milliseconds that an entry's time may be ahead of what most clocks say."""
+"""Milliseconds by which an entry's time may be ahead of what most clocks say."""
 
 
 class Difference(Struct):
-    """What one clock is ahead of another: an interval, narrowed by every comparison.
+    """How far one clock is ahead of another: an interval, narrowed by every comparison.
 
     Attributes:
         low: seconds, at least.
@@ -42,7 +42,7 @@ class Difference(Struct):
     at: float
 
     def allows(self, low: float, high: float, now: float) -> bool:
-        """Take another comparison in; False if one of the two stood still, or was set."""
+        """Take in another comparison; False if one of the two clocks stood still, or was set."""
         slack = DRIFT * max(0.0, now - self.at) + GRAIN
         least, most = self.low - slack, self.high + slack
         allowed = low <= most and high >= least
@@ -61,17 +61,12 @@ class Clocks:
         self._others: dict[Life, Difference] = {}
         """This machine's monotonic clock less another's."""
         self._walls: dict[Life, tuple[int, float]] = {}
-        """What another's wall clock said, and when that was heard, by the monotonic one here."""
+        """What another's wall clock said, and when this node heard it, by its monotonic clock."""
 
     # --- whether one stood still
 
     def look(self, now: float, wall: int) -> bool:
-        """Compare this machine's own clocks; False if one of them has jumped.
-
-        Args:
-            now: monotonic seconds.
-            wall: UTC milliseconds, read at the same moment; 0 if there is no such clock.
-        """
+        """Compare this machine's own clocks (seconds, UTC milliseconds); False after a jump."""
         ahead = wall / 1000 - now
         if not wall:
             return True
@@ -80,13 +75,10 @@ class Clocks:
         return self._own.allows(ahead, ahead, now)
 
     def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
-        """Compare with the clocks of another; False if one of the two has stood still.
+        """Compare with another's clocks; False if one of the two machines stood still.
 
-        Args:
-            life: the other's.
-            reading: of its clocks, when it sent what has come.
-            now: monotonic seconds.
-            asked: when this node asked for it; None if it came unasked, from any time before.
+        ``asked``: when this node asked for the message; None if the message came unasked, and may
+        have been sent at any time before.
         """
         if reading.wall:
             self._walls[life] = reading.wall, now
@@ -101,14 +93,14 @@ class Clocks:
         return known.allows(low, high, now)
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Drop what is known of lives that matter no more."""
+        """Forget lives that matter no more."""
         self._others = {life: one for life, one in self._others.items() if life in lives}
         self._walls = {life: one for life, one in self._walls.items() if life in lives}
 
     # --- what time it is
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
-        """What the clocks of these say now, as far as they were heard, and this one; in order."""
+        """What the clocks of this node and of those heard among ``lives`` say now, in order."""
         told = [wall]
         for life in lives:
             if life in self._walls:
@@ -118,20 +110,14 @@ class Clocks:
         return told
 
     def time(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """The time that an entry may have: no more than MOST_AHEAD of what most clocks say.
-
-        Args:
-            others: the other members.
-            now: monotonic seconds.
-            wall: this machine's own clock, UTC milliseconds.
-        """
+        """The time that an entry may have: at most MOST_AHEAD of what most clocks say."""
         told = self._told(others, now, wall)
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 
     def ahead(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """How many milliseconds this machine's clock is ahead of what most say (or behind: < 0).
+        """Milliseconds by which this clock is ahead of what most say (or behind: < 0).
 
-        0 if it is no more than MOST_AHEAD. Of two that differ, nobody can tell which is wrong.
+        0 within MOST_AHEAD. If only two clocks differ, nobody can tell which is wrong.
         """
         told = self._told(others, now, wall)
         middle = len(told) // 2

@@ -1,6 +1,7 @@
 """The decision: the proposer's durable write of the next configuration, once all have voted.
 
-*all vote*: a configuration is decided only with the vote of every member of it that was one.
+- *all vote*: a decision takes the vote of every member of the next configuration that is a member
+  of the present one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ class Deciding(Hearing):
     """Decides, and goes on in what was decided."""
 
     def _electors(self, vote: Vote) -> set[str]:
-        """Whose votes a proposal needs besides its proposer's: *all vote*."""
+        """*all vote*: whose votes a proposal needs besides its proposer's."""
         base = self.configuration.positions or self.founding
         return {
             member.position
@@ -27,7 +28,7 @@ class Deciding(Hearing):
         }
 
     def _decide(self, now: float) -> Iterator[Decision]:
-        """The write of the record is the decision; only then does anybody hear of it."""
+        """Write the record, which is the decision; only then tell anybody."""
         assert self._proposal is not None
         configuration = self._proposal.configuration
         others = {*self.configuration.positions, *configuration.positions} - {self.me.position}
@@ -37,10 +38,7 @@ class Deciding(Hearing):
         yield from self._greet(now)
 
     def _adopt(self, configuration: Configuration) -> Iterator[Decision]:
-        """A configuration was decided.
-
-        Make it durable, and drop what belonged to the one before.
-        """
+        """Make a decided configuration durable, and drop what belonged to the one before."""
         was_member = self.status in (Status.ACTIVE, Status.WEDGED)
         left_out = set(self.configuration.positions) - set(configuration.positions)
         self._proposal = self._sealing = self._declined = None
@@ -63,7 +61,7 @@ class Deciding(Hearing):
             yield Excluded()
 
     def _note_departures(self, left_out: Iterable[str]) -> Iterator[Decision]:
-        """Whoever falls out again and again is not let in again at once."""
+        """A position that falls out again and again waits before it joins again."""
         now = self._busy or 0.0
         for position in sorted(left_out):
             self._departures.left(position, now)

@@ -1,12 +1,12 @@
 """How long a position that keeps falling out of the chain waits before it joins again.
 
-Every departure and every join stops writes for a moment. A node that comes and goes every second
-(a bad cable, a supervisor that restarts what dies again) would stop them for a fifth of the time.
-So the first departures cost nothing, as when an operator restarts one node after the other; after
-each further one within ten minutes the position waits twice as long.
+Every departure and every join stops writes for a moment. A node that comes and goes every second (a
+bad cable, a supervisor that restarts what dies again) would stop them for a fifth of the time. The
+first departures cost nothing, as when an operator restarts one node after the other; after each
+further one within ten minutes the position waits twice as long.
 
-Every member counts what it adopts, so a new head knows what the one before knew, except what was
-before its own life. Nothing is stored: a restarted node begins to count anew.
+Every member counts what it adopts, so a new head knows what the old head knew, except what happened
+before its own life. Nothing is stored: a restarted node starts counting again.
 """
 
 from collections import deque
@@ -18,25 +18,20 @@ FREE = 2
 """Departures within the window after which a position still joins at once."""
 
 FIRST_PAUSE = 4.0
-"""Seconds that a position waits after the next departure; twice as long after each further one."""
+"""Seconds that a position waits after the next departure; doubles after each further one."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds that it waits at most, unless ``chain.ini`` says otherwise."""
+"""Seconds that a position waits at most, unless ``chain.ini`` says otherwise."""
 
 REMEMBERED = 32
-"""Departures of one position that are remembered: far more than lead to the longest pause."""
+"""Departures remembered for each position: far more than lead to the longest pause."""
 
 
 class Departures:
     """The departures of the last ten minutes, by position."""
 
     def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
-        """Nobody has left yet.
-
-        Args:
-            longest_pause: seconds that a position waits at most; 0 if nobody ever has to wait.
-            free: departures within the window after which a position still joins at once.
-        """
+        """No departures yet; ``longest_pause`` and ``free`` as the constants above."""
         self._longest_pause = longest_pause
         self._free = free
         self._left: dict[str, deque[float]] = {}

@@ -1,11 +1,11 @@
 """What one node knows of whether others live: rules 1 to 3 of membership.
 
-A refused connection proves that a process is dead; silence is only a suspicion. A proof lets the
-survivors count the dead node out of the majority that they need, but only while it is *fresh*: the
-dead node had just confirmed that it was not trying to exclude this one.
+A refused connection proves that a process is dead; silence is only a suspicion. With a proof, the
+survivors can leave the dead node out of the count when they need a majority, but only while the
+proof is *fresh*: the dead node had just confirmed that it was not trying to exclude this one.
 
-``timing.FRESH`` makes the two fit: whoever holds a fresh confirmation of another was heard by it
-so recently that the other cannot have taken it for silent yet.
+``timing.FRESH`` makes the two fit: whoever holds a fresh confirmation of another was heard by it so
+recently that the other cannot have taken it for silent yet.
 """
 
 from msgspec import Struct
@@ -19,9 +19,9 @@ class Known(Struct):
 
     Attributes:
         heard: when its last ping was processed here, monotonic seconds.
-        fresh: when the newest of this node's pings was sent that it confirmed; None if none was.
-        dead: whether its death was proved.
-        clean: whether it was proved while a confirmation was fresh; stays true for ever.
+        fresh: when this node sent the newest ping that the life confirmed; None without one.
+        dead: True once its death is proved.
+        clean: True once its death is proved while a confirmation is fresh; stays True.
     """
 
     heard: float
@@ -36,14 +36,14 @@ class Evidence:
     def __init__(
         self, timing: Timing, *, first_nonce: int = 0, refusal_is_death: bool = True
     ) -> None:
-        """Evidence of nothing.
+        """No evidence yet.
 
         Args:
-            timing: for how long others may be silent, and confirmations count.
-            first_nonce: one less than that of the first ping; at random, so that no answer to an
-                earlier life's passes for one to this life's.
-            refusal_is_death: whether a death can be *clean*. If not, nothing rests on a clock that
-                may have stood still: neither who is left out of the count, nor the lease of reads.
+            timing: how long others may be silent, and how long confirmations count.
+            first_nonce: one less than the nonce of the first ping; random, so that an answer to an
+                earlier life never passes for an answer to this one.
+            refusal_is_death: False if no death may be *clean*. Then nothing rests on a clock that
+                may have stood still: neither the count of members nor the lease of reads.
         """
         self.refusal_is_death = refusal_is_death
         self._timing = timing
@@ -52,7 +52,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """What is known of ``life``; one that was never heard is given its time from now on."""
+        """What is known of ``life``; a new life counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -75,7 +75,7 @@ class Evidence:
 
     @property
     def newest_nonce(self) -> int:
-        """Of the newest ping; they grow."""
+        """The nonce of the newest ping; nonces grow."""
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
@@ -83,7 +83,7 @@ class Evidence:
         self.meet(life, now).heard = now
 
     def confirmed(self, life: Life, nonce: int, now: float) -> None:
-        """``life`` confirmed the ping that was sent with this nonce."""
+        """``life`` confirmed the ping sent with this nonce."""
         sent = self._pings.get(nonce)
         if sent is not None:
             known = self.meet(life, now)
@@ -92,46 +92,46 @@ class Evidence:
     # --- rule 2: deaths
 
     def died(self, life: Life, now: float) -> None:
-        """Its death is proved. ``now`` must have been read after the proof."""
+        """The death of ``life`` is proved. ``now`` must have been read after the proof."""
         known = self.meet(life, now)
         known.dead = True
         if self.refusal_is_death and self.is_fresh(life, now):
             known.clean = True
 
     def is_fresh(self, life: Life, now: float) -> bool:
-        """Whether it confirmed a ping so recently that it cannot have excluded this node since."""
+        """True if ``life`` confirmed so recently that it cannot have excluded this node since."""
         known = self._known.get(life)
         return (
             known is not None and known.fresh is not None and now - known.fresh < self._timing.fresh
         )
 
     def is_clean(self, life: Life) -> bool:
-        """Whether it is dead, and died without having excluded this node."""
+        """True if ``life`` is dead, and died without having excluded this node."""
         known = self._known.get(life)
         return known is not None and known.clean
 
     def is_dead(self, life: Life) -> bool:
-        """Whether its death is proved."""
+        """True if the death of ``life`` is proved."""
         known = self._known.get(life)
         return known is not None and known.dead
 
     # --- rule 3: exclusion
 
     def is_silent(self, life: Life, now: float) -> bool:
-        """Whether it was not heard for ``suspect_after`` seconds."""
+        """True if ``life`` was not heard for ``suspect_after`` seconds."""
         return now - self.meet(life, now).heard >= self._timing.suspect_after
 
     def stood_still(self, seconds: float, now: float) -> None:
-        """This node was paused for so long: nobody else can be blamed for what it did not hear."""
+        """This node was paused for ``seconds``: do not blame others for what it did not hear."""
         for known in self._known.values():
             known.heard = min(now, known.heard + seconds)
 
     def may_exclude(self, life: Life, now: float) -> bool:
-        """Whether this node may help to exclude it."""
+        """True if this node may help to exclude ``life``."""
         return self.is_dead(life) or self.is_silent(life, now)
 
     def reason(self, life: Life, now: float) -> str:
-        """Why it may be excluded, for the log."""
+        """Why ``life`` may be excluded, for the log."""
         if self.is_dead(life):
             return "its process is dead"
         return f"silent for {now - self.meet(life, now).heard:.2f} s"
@@ -139,16 +139,16 @@ class Evidence:
     # --- forgetting
 
     def forget_all_but(self, lives: set[Life]) -> None:
-        """Drop what is known of lives that matter no more."""
+        """Forget lives that matter no more."""
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:
-        """This node is no active member: what it was confirmed counts for nothing."""
+        """This node is no active member, so its confirmations count for nothing."""
         for known in self._known.values():
             known.fresh = None
             known.clean = False
 
     def doubt(self) -> None:
-        """A clock stood still: what was asked before may be much older than it seems."""
+        """A clock stood still: what this node asked before may be much older than it seems."""
         self.lose_confirmations()
         self._pings = {}

@@ -1,7 +1,7 @@
 """Pings: who lives, who confirms this node, and what time it is (rules 1 and 13).
 
-*tried*: whoever has tried to exclude a life confirms it no more, whatever became of the try.
-*no pause*: nothing counts as proved that was proved before a clock was found to have stood still.
+- *tried*: a node that has tried to exclude a life confirms that life no more, whatever the outcome.
+- *no pause*: once a clock is found to have stood still, earlier proofs count for nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ class Hearing(Histories):
     """Asks everybody, and answers whoever asks."""
 
     def _others(self) -> Iterable[str]:
-        """Everybody to be asked: founding positions, members, and whoever has called."""
+        """Whom to ask: founding positions, members, and whoever has called."""
         callers = self._presence.callers
         positions = dict.fromkeys((*self.founding, *self.configuration.positions, *callers))
         return [position for position in positions if position != self.me.position]
@@ -31,7 +31,7 @@ class Hearing(Histories):
     def _greet(self, now: float) -> Iterator[Decision]:
         """Ask the members of a new configuration at once for their first confirmation.
 
-        Until it comes, a proof of their death would not be fresh.
+        Before that confirmation, a proof of their death would not be fresh.
         """
         for member in self.configuration.members:
             if member.life != self.me.life:
@@ -54,11 +54,11 @@ class Hearing(Histories):
         )
 
     def _is_of_interest(self, sender: str, member: Member) -> bool:
-        """Whether to remember what is known of a life: so nobody makes this node remember more."""
+        """True for members and linked nodes, so that nobody makes this node remember more."""
         return self.configuration.has(member.life) or self._presence.link(sender) == member
 
     def _confirms(self, ping: Ping) -> bool:
-        """Whether this member neither goes on without the pinger nor has tried to (rule 1)."""
+        """True if this member neither goes on without the pinger nor has tried to (rule 1)."""
         if self.status is not Status.ACTIVE:
             return False
         epoch = self.configuration.epoch
@@ -69,10 +69,10 @@ class Hearing(Histories):
         return not (epoch + 1 > ping.epoch and ping.member.life in self._tried)  # *tried*
 
     def holds_lease(self, now: float) -> bool:
-        """Whether nobody can have gone on without this member yet (rule 13).
+        """True if no chain can have begun without this member yet (rule 13).
 
-        True if every other member is clean, or has confirmed a ping of this one freshly. If no
-        clock is to be relied on, only a sole member can say that.
+        Every other member is clean, or has freshly confirmed a ping of this one. If no clock may be
+        relied on, only a sole member can say this.
         """
         self._notice_pause(now)
         if not self.evidence.refusal_is_death and len(self.configuration.members) > 1:
@@ -91,18 +91,18 @@ class Hearing(Histories):
     # --- pauses and clocks
 
     def _notice_pause(self, now: float) -> None:
-        """Before anything is judged: whether this node itself was paused since the last input.
+        """Before any judgement: find out if this node itself was paused since the last input.
 
-        It ticks, so the time between two inputs is short. What waited in its sockets may come
-        before the tick. If the machine was paused with the clock of the timeouts, the wall clock
-        may tell.
+        A node ticks, so the time between two inputs is short. Messages that waited in its sockets
+        may come before the tick. If the pause also stopped the clock of the timeouts, the wall
+        clock may tell.
         """
         if not self.clocks.look(now, self._wall()):
             self._doubt("this machine's clocks do not agree: it was paused, or one was set")
         self._excuse_silence(now)
 
     def _excuse_silence(self, now: float) -> None:
-        """What was not heard during a pause of this node's own is nobody's silence."""
+        """Do not count as silence what this node missed during its own pause."""
         before, self._busy = self._busy, now
         if before is not None:
             missed = now - before - self._timing.pause
@@ -112,12 +112,11 @@ class Hearing(Histories):
     def _compare_clocks(
         self, sender: str, message: Ping | Pong, now: float, *, asked: float | None
     ) -> None:
-        """Whether this machine or the sender's stood still since they were compared last."""
         if not self.clocks.heard(message.member.life, message.clocks, now, asked):
             self._doubt(f"this machine or that of {sender} was paused")
 
     def _doubt(self, why: str) -> None:
-        """*no pause*: what was proved before counts for nothing; the next answers are news."""
+        """*no pause*: earlier proofs count for nothing; the next answers are news."""
         self.evidence.doubt()
         self._doubts = why
 
@@ -132,7 +131,7 @@ class Hearing(Histories):
             yield Report(text, alarm=self._clock_told)
 
     def odd_clock(self, now: float) -> str:
-        """For people: that this machine's clock is not what most members' are; mostly empty."""
+        """How this machine's clock differs from most members', for people; mostly empty."""
         if self.status is not Status.ACTIVE:
             return ""
         ahead = self.clocks.ahead(self._other_lives, now, self._wall()) / 1000
@@ -150,7 +149,7 @@ class Hearing(Histories):
 
     @property
     def _other_lives(self) -> list[Life]:
-        """Of the other members; kept, since each batch needs them."""
+        """The lives of the other members; cached, since each batch needs them."""
         configuration = self.configuration
         if self._lives_of is not configuration:
             self._lives_of = configuration

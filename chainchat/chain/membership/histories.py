@@ -1,12 +1,12 @@
 """Two histories: a chain has one, and whoever finds another says so.
 
-Entries are named by all that is before them, and configurations by their identity. So two nodes
-that compare what they hold find out whether they belong together: on each new connection, with the
-first Pong in each configuration, and before a resume.
+An entry's name covers all entries before it, and a configuration has an identity. So two nodes that
+compare what they hold find out whether they belong together: on each new connection, with the first
+Pong in each configuration, and before a resume.
 
-*one history*: nobody votes for a resume with one whose log is no part of its own, nor the other way
-round; and members that find that different entries were committed here and there part.
-*not set back*: a disk that lacks a vote or a configuration that it has written takes no part.
+- *one history*: nobody votes for a resume with a node of which neither log is part of the other;
+  and members that committed different entries part.
+- *not set back*: a disk that lacks a vote or a configuration that it has written takes no part.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ class Histories(State):
 
     @property
     def held(self) -> Held:
-        """What this node says of itself on a new connection."""
+        """What this node holds, as told on a new connection."""
         configuration = self.configuration
         return Held(configuration.epoch, configuration.identity, self.own.committed)
 
     def _compare_held(self, sender: str, its: Held) -> Iterator[Decision]:
-        """*one history*: whether a node that has just been linked is of another chain."""
+        """*one history*: find out if a newly linked node is of another chain."""
         if self.configuration.is_another(its.epoch, its.identity):
             yield from self.complain(
                 f"ALARM: epoch {its.epoch} has two configurations: {sender} has another"
@@ -41,14 +41,14 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """What is committed here where elsewhere ``theirs`` is; the same if nobody can tell."""
+        """What is committed here in the place of ``theirs``; ``theirs`` if nobody can tell."""
         known = theirs.seq <= self.own.committed.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Decision]:
         """*one history*: of two nodes, the one that knows more to be committed can tell.
 
-        Once on each link and in each configuration: what follows is checked as it comes.
+        Once on each link and in each configuration: later entries are checked as they come.
         """
         if (sender, pong.member.life) in self._compared:
             return
@@ -64,7 +64,7 @@ class Histories(State):
         )
         both = self.configuration.has(self.me.life) and self.configuration.has(pong.member.life)
         if both and pong.configuration == self.configuration:
-            # What one says of itself stops nobody else.
+            # What a node says of itself stops no other node.
             yield Distrust(sender, f"ALARM: {text}")
         else:
             yield from self.complain(f"ALARM: {text}")
@@ -72,7 +72,7 @@ class Histories(State):
     # --- logs, before a resume
 
     def _is_apart(self, last: EntryId) -> bool:
-        """*one history*: whether a log that ends with ``last`` is no part of this one."""
+        """*one history*: True if a log that ends with ``last`` is no part of this one."""
         return not last.is_beyond(self.own.last) and self.own.id_of(last.seq) != last
 
     def _apart(self, position: str, last: EntryId) -> str:
@@ -84,21 +84,21 @@ class Histories(State):
         )
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Report]:
-        """The node at ``position`` has an entry in the way of what this log holds."""
+        """The node at ``position`` has an entry in the place of one of this log's."""
         yield from self.complain(self._apart(position, theirs))
 
     # --- disks that were set back
 
     def _was_set_back(self, configuration: Configuration) -> bool:
-        """*not set back*: whether this disk lacks what it must have written."""
+        """*not set back*: True if this disk lacks what it must have written."""
         vote = self.record.vote
         voted = vote is not None and vote.configuration == configuration
         return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
 
     def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Decision]:
-        """*not set back*: the same of another's disk, for an alarm at both.
+        """*not set back*: the same for another's disk, for an alarm at both nodes.
 
-        Who is asked after this configuration was decided has voted for it before.
+        A node that answers after this configuration was decided has voted for it before.
         """
         mine, its = self.configuration, pong.configuration
         voted = pong.voted == mine.epoch

@@ -1,7 +1,8 @@
-"""How a learner gets in: the head proposes it, and the tail lets it have the rest (rule 10).
+"""How a learner joins: the head proposes it, and the tail sends it the rest (rule 10).
 
-The tail takes no entries for a moment, ``sealed``, until the learner has all that the tail has. Its
-vote follows. If that takes too long the tail declines, and the chain goes on without the learner.
+The tail takes no entries for a moment, ``sealed``, until the learner has all that the tail has;
+then the tail votes. If that takes too long the tail declines, and the chain goes on without the
+learner.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ class Joining(Deciding):
         return extended(base, free, asked, self._turned_down)
 
     def _withdraw(self, now: float) -> None:
-        """Give up a join that comes to nothing: the tail may wait for another learner."""
+        """Give up a join that takes too long: the tail may wait for another learner."""
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
@@ -45,7 +46,7 @@ class Joining(Deciding):
             self._give_up(self._proposal, now)
 
     def _was_declined(self, declined: Declined, now: float) -> Iterator[Decision]:
-        """The tail does not let a learner in now. Its operator has to hear why."""
+        """The tail does not let a learner in now: tell the operator why."""
         newcomer = declined.vote.configuration.members[-1].position
         self._give_up(declined.vote, now, declined.sealed)
         if declined.reason:
@@ -56,9 +57,9 @@ class Joining(Deciding):
             )
 
     def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
-        """Propose this join no more for now, and then rather another learner's.
+        """Do not propose this join for now, and later prefer another learner's.
 
-        ``sealed``: seconds for which it has kept writes waiting.
+        ``sealed``: seconds for which the join has kept writes waiting.
         """
         self._proposal = None
         self._may_join_at = now + self._patience.pause(sealed)
@@ -67,14 +68,14 @@ class Joining(Deciding):
     # --- the tail
 
     def _seal(self, vote: Vote, now: float) -> Iterator[Decision]:
-        """Take no more entries until the learner has all; the vote follows (``synced``)."""
+        """Take no entries until the learner has everything; the vote follows (``synced``)."""
         since = now if self._sealing is None else self._sealing.since
         seconds = self._patience.seconds(vote.configuration.tail)
         self._sealing = Sealing(vote, since, seconds)
         yield Seal(self._sealing.learner)
 
     def _unseal(self, sealing: Sealing, now: float) -> Iterator[Decision]:
-        """The learner took too long: the chain goes on without it, and waits longer next time."""
+        """The learner took too long: go on without it, and wait longer next time."""
         self._patience.grows(sealing.learner.position)
         self._sealing = None
         self._declined = sealing.vote

@@ -8,28 +8,31 @@ proposer's own durable write of it is the decision. There are four changes:
 - *resume*: the members' present lives take the place of earlier ones, after a restart;
 - *found*: a resume from nothing, by the founding positions.
 
-A plain majority could not let the last of three nodes go on, and a plain timeout could not keep two
-halves of a network from going on both. Here the dead are left out of the count, if their death is
-proved and fresh (``evidence``); the silent are not.
+A plain majority could not let the last of three nodes go on, and a plain timeout could not stop two
+halves of a network from both going on. Here the survivors leave the dead out of the count if their
+death is proved and fresh (``evidence``); the silent stay in the count.
 
-The inputs are generators of effects. Each effect is carried out completely before the next one is
-asked for, so a record is on disk (``Save``) before any message that depends on it is sent.
+The inputs are generators of effects. The node completes each effect before it asks for the next, so
+a record is on disk (``Save``) before any message that depends on it.
 
-The class ``Membership`` is in parts, one a file, each of which adds to the one before:
+The class ``Membership`` has a file for each of its parts; each uses only those before it:
 
-- ``state``: what a life holds and knows, and what that comes to.
+- ``state``: what a life holds and knows, and what follows from it.
 - ``histories``: whether another node is of the same chain: *one history*, *not set back*.
 - ``hearing``: pings, clocks, the lease: *tried*, *no pause*.
 - ``deciding``: the durable write of the next configuration, and going on in it: *all vote*.
 - ``joining``: how the head and the tail let a learner in.
 - ``voting``: what a node considers before it votes: *one vote*, *locked*, *own judgement*.
-- ``proposing``: what it proposes, and the votes for that: *tried*.
-- here: every input. *source*: a life is dead, or another's later life, only by what answered or
-  refused at the member's own address when this node dialled it. What is said on a connection that
-  came in, and a refusal where the member was never reached, prove nothing. *newest*: a node never
-  goes back to an older configuration.
+- ``proposing``: what a node proposes, and the votes for that: *tried*.
+- this file: every input, and two invariants:
 
-The names are of invariants, which each part states, and which comments repeat where they are kept.
+*source*: a life is dead, or replaced by its later life, only if this node dialled the member's own
+address and was refused or answered there. What is said on a connection that came in proves nothing,
+nor does a refusal where this node never reached the member.
+
+*newest*: a node never goes back to an older configuration.
+
+Each part states its invariants; a comment with the name marks where one is kept.
 """
 
 from collections.abc import Iterator
@@ -54,16 +57,16 @@ from chainchat.chain.record import Status
 __all__ = ["Copy", "Decision", "Membership", "OwnLog", "Received", "Seal"]
 
 Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
-"""What is said about configurations."""
+"""Messages about configurations."""
 
 
 class Membership(Proposing):
-    """The membership of one life of one node: its inputs. For the state see ``State``."""
+    """The inputs of membership, for one life of one node."""
 
     # --- time and connections
 
     def tick(self, now: float) -> Iterator[Decision]:
-        """Every tenth of ``suspect_after``: ping everybody, repeat what may have got lost."""
+        """Every tenth of ``suspect_after``: ping everybody, and repeat what may have got lost."""
         self._notice_pause(now)
         if self._began is None:
             self._began = now
@@ -81,10 +84,10 @@ class Membership(Proposing):
     def linked(
         self, position: str, member: Member, now: float, its: Held | None = None
     ) -> Iterator[Decision]:
-        """A connection is there, whose other end says that it is ``member``. It proves nothing.
+        """A connection is there, whose other end says that it is ``member``; this proves nothing.
 
-        ``its``: what it says that it holds. A difference is told; what follows from it, is judged
-        by the first Pong.
+        ``its``: what the other end says that it holds. This node reports a difference now, and acts
+        on the first Pong.
         """
         self._notice_pause(now)
         self._presence.linked(position, member)
@@ -112,10 +115,10 @@ class Membership(Proposing):
         yield from self._act(now)
 
     def _release(self, position: str, address: Address, member: Member) -> Iterator[Decision]:
-        """At the founding: drop a vote for a life whose disk is gone, so that it can be founded.
+        """At the founding: drop a vote for a proposer whose disk is gone.
 
-        If that had decided, nothing can have been confirmed since without this node, which holds
-        its vote. And whoever else has heard of the decision tells it.
+        If that proposer had decided, nothing can have been confirmed since without this node, which
+        holds its vote. And any other node that heard of the decision tells this one.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.FOUNDING:
@@ -127,19 +130,19 @@ class Membership(Proposing):
             yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
-        """The connection with ``position`` ended. By itself that proves nothing."""
+        """The connection with ``position`` ended, which by itself proves nothing."""
         self._presence.unlinked(position)
         if position not in {*self.founding, *self._known, *self.configuration.positions}:
             self._presence.forget(position)
             self._whereabouts.forget(position)
 
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Decision]:
-        """A port at which the node at ``position`` may be refuses connections.
+        """A port at which the node at ``position`` may be refused a connection.
 
-        *source*: the member is dead if that is its own address, this node has reached that very
-        life there, and the connection with it ended. Anywhere else it proves nothing: somebody may
-        have called who only said that it is ``position``, or the address may be one at which each
-        machine finds itself, or a wall in between may refuse what never reached anybody.
+        *source*: the member is dead if the port is its own address, this node has reached exactly
+        that life there, and their connection ended. Anywhere else a refusal proves nothing: a
+        caller may have only claimed to be ``position``, each machine may find itself at that
+        address, or a firewall may refuse what never reached anybody.
         """
         self._notice_pause(now)
         self._presence.refused(position)
@@ -159,13 +162,7 @@ class Membership(Proposing):
     # --- messages
 
     def receive(self, sender: str, message: Received, now: float) -> Iterator[Decision]:
-        """Take a message in.
-
-        Args:
-            sender: position of the node at the other end of the connection.
-            message: what it said.
-            now: monotonic seconds.
-        """
+        """Take in a message from the node connected as ``sender``."""
         self._notice_pause(now)
         match message:
             case Ping():
@@ -222,7 +219,7 @@ class Membership(Proposing):
             yield from self._act(now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Decision]:
-        """Tail: the learner for which it is sealed has the whole log on its disk."""
+        """Tail: the learner for which the tail is sealed has the whole log on its disk."""
         self._notice_pause(now)
         sealing = self._sealing
         if sealing is None or learner != sealing.learner or last != self.own.last:

@@ -1,8 +1,8 @@
-"""Who is there: what this life has heard from each position, whether it is a member or not.
+"""Who is there: what this life has heard from each position, member or not.
 
-This is for whom to ask, whom to let in and what to show to people; and while there is a connection
-with a position, a refusal there proves nothing. Whom to exclude is judged by ``evidence``, of lives
-and not of positions.
+Presence tells whom to ask, whom to let in and what to show to people; and while a position is
+connected, a refusal there proves nothing. ``evidence``, which is about lives and not positions,
+tells whom to exclude.
 """
 
 from collections.abc import Iterable
@@ -31,11 +31,11 @@ class Presence:
         self._pongs.pop(position, None)
 
     def unlinked(self, position: str) -> None:
-        """It ended."""
+        """The connection ended."""
         self._links.pop(position, None)
 
     def forget(self, position: str) -> None:
-        """Nobody knows this position, and its connection ended."""
+        """Forget a position that nobody knows, since its connection ended."""
         self._pongs.pop(position, None)
         self._pinged.pop(position, None)
         self._met.discard(position)
@@ -50,33 +50,33 @@ class Presence:
         self._met.add(position)
 
     def refused(self, position: str) -> None:
-        """Nobody listens there."""
+        """Nobody listens at ``position``."""
         self._met.add(position)
 
     # --- what it comes to
 
     def link(self, position: str) -> Member | None:
-        """Who the other end of the connection says it is; None without a connection."""
+        """Who the other end of the connection claims to be; None without a connection."""
         return self._links.get(position)
 
     def is_heard(self, position: str, now: float) -> bool:
-        """Whether a Ping came in the last ``suspect_after`` seconds."""
+        """True if a Ping came in the last ``suspect_after`` seconds."""
         pinged = self._pinged.get(position)
         return pinged is not None and now - pinged < self._timing.suspect_after
 
     def pong(self, position: str) -> Pong | None:
-        """The newest, however old it is."""
+        """The newest Pong of ``position``, however old."""
         return self._pongs.get(position)
 
     def pongs(self, now: float) -> dict[str, Pong]:
-        """The newest of each position that is heard."""
+        """The newest Pong of each position that is heard."""
         return {p: pong for p, pong in self._pongs.items() if self.is_heard(p, now)}
 
     @property
     def callers(self) -> Iterable[str]:
-        """The positions from which a Ping ever came."""
+        """The positions that ever sent a Ping."""
         return self._pinged.keys()
 
     def has_met(self, positions: Iterable[str]) -> bool:
-        """Whether each of them has answered, or its port has refused: what they know is known."""
+        """True if each position has answered or refused: what it knows is known here."""
         return self._met.issuperset(positions)

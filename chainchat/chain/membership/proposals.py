@@ -1,6 +1,6 @@
-"""What a node proposes to follow a configuration; ``membership`` says when it may.
+"""What a node proposes to follow a configuration; ``proposing`` says when it may.
 
-Each function gives the next configuration, or None where there is no reason for one.
+Each function gives the next configuration, or None without a reason for one.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -12,7 +12,7 @@ from chainchat.chain.messages import Pong
 
 
 def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> Configuration | None:
-    """The chain without those who may be excluded, if it is for ``me`` to propose it (rule 4)."""
+    """The chain without those who may be excluded, if ``me`` is the one to propose it (rule 4)."""
     out = [m for m in base.members if m != me and evidence.may_exclude(m.life, now)]
     stay = tuple(member for member in base.members if member not in out)
     if not out or stay[0].life != me.life:
@@ -25,7 +25,7 @@ def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> C
 
 
 Replaces = Callable[[Member, Member], bool]
-"""Whether the second is known to be a later life of the first (rule 11)."""
+"""True if the second is known to be a later life of the first (rule 11)."""
 
 
 def resumed(
@@ -35,14 +35,14 @@ def resumed(
     pongs: Mapping[str, Pong],
     replaces: Replaces,
 ) -> Configuration | None:
-    """The members' present lives, if all are there and some is new (rules 0 and 11).
+    """The members' present lives, if all are there and some are new (rules 0 and 11).
 
     Args:
-        base: with no members before the founding.
+        base: without members before the founding.
         founding: the positions that found the chain.
-        me: who proposes it, if it is the first of them.
-        pongs: what was heard of late, by position.
-        replaces: judges those who are not the members themselves.
+        me: the proposer, if it is the first of them.
+        pongs: what was heard recently, by position.
+        replaces: judges lives that are not the members themselves.
     """
     positions = base.positions or founding
     if positions[0] != me.position:
@@ -60,7 +60,7 @@ def resumed(
 def present_lives(
     base: Configuration, me: Member, pongs: Mapping[str, Pong], replaces: Replaces
 ) -> dict[str, Member]:
-    """By position, the lives that can be members after ``base``, if they were of it before."""
+    """By position, the lives that may follow those of ``base``."""
     lives = {}
     for position, pong in pongs.items():
         old, new = base.member(position), pong.member
@@ -79,8 +79,8 @@ def extended(
 
     Args:
         base: of at least one member.
-        pongs: what was heard of late, by position.
-        asked: who was asked for already; whether they have caught up may change with every batch.
+        pongs: what was heard recently, by position.
+        asked: learners proposed already; whether they have caught up may change with every batch.
         last_choice: to be taken only if there is no other.
     """
     newcomers = [

@@ -1,6 +1,6 @@
 """The proposer: finds out which configuration should be next, and asks for the votes.
 
-*tried*: from when a node asks to exclude a life on, it confirms that life no more.
+- *tried*: once a node asks to exclude a life, it confirms that life no more.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Proposing(Voting):
         self._withdraw(now)
         proposed = self._wanted(now)
         if proposed is None:
-            self._proposal = None  # any time: its voters are told when they ask
+            self._proposal = None  # its voters hear of that when they ask
             return
         held = None if self._proposal is None else self._proposal.configuration
         if held is None or replace(held, identity=0) != replace(proposed, identity=0):
@@ -46,11 +46,11 @@ class Proposing(Voting):
         yield from self._canvass(self._proposal, now)
 
     def _complete(self, now: float) -> Iterator[Decision]:
-        """Adopt what was voted for, if nobody else can have seen it fail (rule 8).
+        """Adopt what this node voted for, if nobody else can have seen it fail (rule 8).
 
-        The proposer is dead, and died without excluding this node; there is no other voter. So
-        either it had decided, and died, or nobody ever will decide otherwise. A resume of three has
-        another voter: there, the answer has to be waited for.
+        The proposer died without excluding this node, and there is no other voter. So either the
+        proposer had decided before it died, or nobody will ever decide otherwise. A resume of three
+        has another voter: there, this node waits for the answer.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.ACTIVE:
@@ -65,7 +65,6 @@ class Proposing(Voting):
     # --- what should be next
 
     def _wanted(self, now: float) -> Configuration | None:
-        """The configuration that this node should propose now."""
         return self._shrunk(now) or self._resumed(now) or self._extended(now)
 
     def _shrunk(self, now: float) -> Configuration | None:
@@ -73,7 +72,7 @@ class Proposing(Voting):
             return None
         wanted, held = shrunk(self.configuration, self.me, self.evidence, now), self._proposal
         if wanted is not None and held is not None and held.configuration.members == wanted.members:
-            return held.configuration  # the reasons are those of its first day
+            return held.configuration  # keep the reasons that it began with
         return wanted
 
     def _resumed(self, now: float) -> Configuration | None:
@@ -90,14 +89,14 @@ class Proposing(Voting):
         if wanted is None or len(base.members) != 1:
             return wanted
         if base.members[0].address != self.me.address and len(self.founding) > 1:
-            return None  # a copy of the member's disk, as far as anybody can tell
+            return None  # it may be a copy of the member's disk
         return wanted if self._has_looked_around(now) else None
 
     def _has_looked_around(self, now: float) -> bool:
-        """Whether the others had their chance to say that they have gone on.
+        """True once the others had their chance to say that they have gone on.
 
-        A sole member needs nobody's vote. If its data are of another day, the others know more, and
-        any of them may be the chain by now, a spare too.
+        A sole member needs no other vote. If its data are old, the others know more, and any of
+        them may be the chain by now, even a spare.
         """
         late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})
@@ -105,10 +104,10 @@ class Proposing(Voting):
     # --- the votes
 
     def _canvass(self, proposal: Vote, now: float) -> Iterator[Decision]:
-        """Ask for the votes that are missing; decide at once if there are none to ask for."""
+        """Ask for the missing votes; decide at once if none is missing."""
         if self._electors(proposal) <= self._voters:
             if change(self.configuration, proposal.configuration) is Change.JOIN:
-                yield from self._seal(proposal, now)  # a chain of one: its only member is the tail
+                yield from self._seal(proposal, now)  # a chain of one is its own tail
             else:
                 yield from self._decide(now)
             return
@@ -117,9 +116,9 @@ class Proposing(Voting):
                 yield Send(position, Propose(self.configuration, proposal, self._whole))
 
     def _count(self, sender: str, voted: Voted, now: float) -> Iterator[Decision]:
-        """A vote came in; with the last one the proposal is decided."""
+        """Count a vote; the last one decides."""
         if voted.vote != self._proposal:
-            # Whoever holds a vote waits for an answer, also from a life that knows nothing of it.
+            # A voter waits for an answer, even from a later life that knows nothing of the vote.
             if self.configuration.epoch >= voted.vote.configuration.epoch:
                 yield Send(sender, Decided(self.configuration))
             elif voted.vote.proposer.id == self.me.id and not self._older:
@@ -134,14 +133,14 @@ class Proposing(Voting):
             )
             if voted.last.is_beyond(self._whole):
                 self._whole = voted.last
-            self._voters = set()  # they have to hold that, too
+            self._voters = set()  # they must hold that entry too
             yield Copy(sender)
             return
         if kind is Change.RESUME and self._is_apart(voted.last):
             yield from self.complain(self._apart(sender, voted.last))
             return
         if kind is Change.RESUME and self._whole.is_beyond(voted.last):
-            return  # it copies, and says so again
+            return  # it copies, and then votes again
         self._voters.add(sender)
         if self._electors(voted.vote) <= self._voters:
             yield from self._decide(now)

@@ -1,7 +1,7 @@
-"""For how long a tail takes no entries, to let a learner in (rule 10).
+"""How long a tail takes no entries, to let a learner in (rule 10).
 
-While it is sealed nobody can write, so it is for a moment only. But a learner whose disk needs
-longer for a write than that would never get in: it is given twice as long each time.
+Nobody can write while the tail is sealed, so a seal lasts only a moment. A learner whose disk needs
+longer to write would never get in, so each seal for it is twice as long as the one before.
 """
 
 from msgspec import Struct
@@ -17,7 +17,7 @@ class Sealing(Struct, frozen=True):
     Attributes:
         vote: the proposal.
         since: monotonic seconds.
-        seconds: for which it does so at most.
+        seconds: how long the seal lasts at most.
     """
 
     vote: Vote
@@ -31,12 +31,12 @@ class Sealing(Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """Why the learner is not let in, if the time is over."""
+        """Why the learner is not let in when the time is over."""
         return f"it did not have the rest on its disk within {self.seconds:.2f} s"
 
 
 class Patience:
-    """How long a tail waits for each learner; in one configuration."""
+    """How long a tail waits for each learner, in one configuration."""
 
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
@@ -44,15 +44,15 @@ class Patience:
         """By position."""
 
     def seconds(self, position: str) -> float:
-        """For how long a learner is waited for, that has nearly all."""
+        """How long the tail waits for a learner that has nearly everything."""
         return self._seconds.get(position, self._timing.first_seal)
 
     def grows(self, position: str) -> None:
-        """It took too long."""
+        """The learner took too long: wait twice as long next time."""
         twice = 2 * self.seconds(position)
         self._seconds[position] = min(twice, self._timing.longest_seal)
 
     def pause(self, sealed: float) -> float:
-        """Seconds until somebody is proposed again, after writes have waited for ``sealed``."""
+        """Seconds before the next proposal, after writes have waited for ``sealed``."""
         waited = min(sealed, self._timing.longest_seal)
         return self._timing.join_pause + JOIN_PAUSE_PER_SEAL * waited

@@ -1,33 +1,35 @@
-"""What one life of a node holds and knows of membership, and what that comes to.
+"""What one life of a node holds and knows of membership, and what follows from it.
 
-The other parts of ``Membership`` add what a node does to this state; ``membership`` lists them.
+The other parts of ``Membership`` act on this state; ``membership`` lists them. The constructor
+names every variable, grouped by the part that it serves most.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from chainchat.chain.configuration import Address, Configuration, Life, Member
+from chainchat.chain.configuration import Configuration, Life, Member
 from chainchat.chain.effects import Distrust, Excluded, Report, Save, Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.clocks import Clocks
-from chainchat.chain.membership.departures import FREE, LONGEST_PAUSE, Departures
+from chainchat.chain.membership.departures import Departures
 from chainchat.chain.membership.evidence import Evidence
 from chainchat.chain.membership.presence import Presence
 from chainchat.chain.membership.seals import Patience, Sealing
+from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.membership.whereabouts import Whereabouts
 from chainchat.chain.messages import EntryId, Vote
 from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import Timing
 
 MOST_COMPLAINTS = 64
-"""Complaints that are told in one configuration."""
+"""Different complaints told in one configuration."""
 
 
 class Seal(Struct, frozen=True):
-    """Tail: take no more entries, let this learner have the rest, and say when it has them."""
+    """Tail: take no entries, send this learner the rest, and say when it has everything."""
 
     learner: Member
 
@@ -43,7 +45,7 @@ Decision = Save | Send | Report | Excluded | Distrust | Seal | Copy
 
 
 class OwnLog(Protocol):
-    """What this node's log has come to."""
+    """What membership must know of this node's log."""
 
     @property
     def last(self) -> EntryId:
@@ -51,14 +53,14 @@ class OwnLog(Protocol):
 
     @property
     def committed(self) -> EntryId:
-        """The newest that it knows to be committed."""
+        """The newest entry that this node knows to be committed."""
 
     def id_of(self, seq: int) -> EntryId | None:
         """See ``Log``."""
 
     @property
     def caught_up(self) -> bool:
-        """Whether this is a learner that holds all but the newest entries."""
+        """True if this is a learner that holds all but the newest entries."""
 
     @property
     def progress(self) -> str:
@@ -66,11 +68,11 @@ class OwnLog(Protocol):
 
     @property
     def nearby(self) -> frozenset[Member]:
-        """The learners that, as this tail sees it, hold all but the newest."""
+        """Tail: the learners that hold all but the newest entries."""
 
     @property
     def low(self) -> bool:
-        """Whether its disk is nearly full."""
+        """True if this node's disk is nearly full."""
 
 
 class State:
@@ -89,17 +91,11 @@ class State:
         self,
         me: Member,
         record: Record,
-        founding: tuple[str, ...],
+        settings: ChainSettings,
         own: OwnLog,
         *,
-        suspect_after: float,
-        known: Iterable[str] = (),
-        places: Mapping[str, Address] | None = None,
-        longest_pause: float = LONGEST_PAUSE,
-        free_departures: int = FREE,
         wall: Callable[[], int] = lambda: 0,
         first_nonce: int = 0,
-        refusal_is_death: bool = True,
         new_identity: Callable[[], int] = lambda: 0,
     ) -> None:
         """The state of a life that begins.
@@ -107,69 +103,76 @@ class State:
         Args:
             me: this life; its incarnation is in ``record`` and on disk already.
             record: from disk.
-            founding: positions in the order of the founding.
+            settings: of the chain.
             own: this node's log.
-            suspect_after: seconds of silence before a node is suspected.
-            known: all positions that ``chain.ini`` names, spares too.
-            places: where ``chain.ini`` has them: an operator's word that a node has moved.
-            longest_pause: seconds that a position waits at most after it fell out repeatedly.
-            free_departures: see ``Departures``.
             wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
             first_nonce: see ``Evidence``.
-            refusal_is_death: see ``Evidence``.
-            new_identity: chooses a configuration's, at random.
+            new_identity: chooses the identity of a configuration, at random.
         """
         assert me.life == (record.id, record.incarnation)
         self.me = me
         self.record = record
-        self.founding = record.founding or founding
-        self._timing = Timing(suspect_after)
+        self.founding = record.founding or settings.founding
+        self.own = own
+        self._timing = Timing(settings.suspect_after)
         self.evidence = Evidence(
-            self._timing, first_nonce=first_nonce, refusal_is_death=refusal_is_death
+            self._timing,
+            first_nonce=first_nonce,
+            refusal_is_death=settings.refusal_is_death,
         )
         self.clocks = Clocks()
-        self._lives: list[Life] = []
-        self._lives_of: Configuration | None = None
-        self.own = own
-        self._known = frozenset(known)
-        self._whereabouts = Whereabouts(dict(places or {}))
-        self._presence = Presence(self._timing)
-        self._departures = Departures(longest_pause, free_departures)
+        self._known = settings.known
+        self._wall = wall
         self._new_identity = new_identity
+        self._presence = Presence(self._timing)
+        self._whereabouts = Whereabouts(settings.places)
+        self._departures = Departures(settings.longest_pause, settings.free_departures)
+        self._complaints: set[str] = set()
+
+        # histories
         self._compared: set[tuple[str, Life]] = set()
         """By position, the lives whose history was compared in this configuration."""
+        self._older = False
+        """*not set back*: True if this disk was set back."""
+        self._first_ping = self.evidence.newest_nonce + 1
+        """This ping and later ones were sent by this life in the present configuration."""
+
+        # hearing
+        self._began: float | None = None  # when the first tick came
+        self._busy: float | None = None  # when the newest input came
+        self._doubts = ""
+        """Why evidence was dropped; told with the next tick."""
+        self._clock_told = False  # the operator knows that this machine's clock is odd
+        self._lives: list[Life] = []
+        self._lives_of: Configuration | None = None
+        """The other members' lives, and the configuration that they are of."""
+        self._tried: set[Life] = set()
+        """*tried*: the lives that this node has tried to exclude."""
+
+        # proposing
         self._proposal: Vote | None = None
         self._proposed_at = 0.0
+        self._ballots = 0
+        self._voters: set[str] = set()
         self._whole = EntryId()
         """The last entry that anybody can have heard of, when this node proposes a resume."""
-        self._voters: set[str] = set()
-        self._ballots = 0
-        self._tried: set[Life] = set()
-        self._may_join_at = 0.0
-        """When a join may be proposed again."""
-        self._declines: dict[str, str] = {}
-        """Why a learner was not let in, by position; of this configuration."""
-        self._patience = Patience(self._timing)
-        self._older = False
-        """*not set back*: whether this disk was."""
-        self._first_ping = self.evidence.newest_nonce + 1
-        """Pings from this one on were sent in the present configuration, by this life."""
+
+        # voting
         self._unreached: tuple[Vote, float] | None = None
-        """What waits until a life in it was reached, and since when."""
-        self._turned_down: Member | None = None
-        """The learner whose join came to nothing last: others go before it."""
+        """A vote that waits until this node reaches one of its lives, and since when."""
+
+        # joining
         self._sealing: Sealing | None = None
         self._declined: Vote | None = None
-        self._complaints: set[str] = set()
-        self._began: float | None = None
-        self._busy: float | None = None
-        """When the newest input came."""
-        self._wall = wall
-        self._doubts = ""
-        """Why evidence was dropped, to be told with the next tick."""
-        self._clock_told = False
+        """Tail: the join that it declined last."""
+        self._patience = Patience(self._timing)
+        self._may_join_at = 0.0  # when a join may be proposed again
+        self._turned_down: Member | None = None
+        """The learner whose join failed last: others go before it."""
+        self._declines: dict[str, str] = {}
+        """By position, why a learner was not let in; of this configuration."""
 
-    # --- what it comes to
+    # --- what follows from it
 
     @property
     def configuration(self) -> Configuration:
@@ -178,15 +181,15 @@ class State:
 
     @property
     def status(self) -> Status:
-        """What this life is to it."""
+        """What this life is in the configuration."""
         return self.record.status(self.me.life)
 
     @property
     def active(self) -> bool:
-        """Whether this node takes part in the chain now: a member, neither *locked* nor sealed.
+        """True while this node takes part in the chain: a member, neither *locked* nor sealed.
 
-        A head that proposes to resume writes nothing meanwhile: nobody could confirm it, and the
-        others have to hold what its log ends with.
+        A head that proposes to resume writes nothing: nobody could confirm an entry, and the others
+        must hold the last entry of its log.
         """
         locked = self.record.vote is not None or self.resuming
         return self.status is Status.ACTIVE and not locked and self.sealed is None
@@ -198,7 +201,7 @@ class State:
 
     @property
     def resuming(self) -> bool:
-        """Whether this node takes part in an attempt to resume the chain."""
+        """True while this node takes part in an attempt to resume the chain."""
         vote = self.record.vote or self._proposal
         return vote is not None and (
             change(self.configuration, vote.configuration) is Change.RESUME
@@ -206,7 +209,7 @@ class State:
 
     @property
     def lends_for_resume(self) -> bool:
-        """Whether its log may be copied for that: a proposer's not before it is the longest."""
+        """True if others may copy this log for a resume: a proposer's must be the longest first."""
         whole = not self._whole.is_beyond(self.own.last)
         return self.resuming and (self._proposal is None or whole)
 
@@ -223,7 +226,7 @@ class State:
 
     @property
     def needed(self) -> frozenset[str]:
-        """The positions without which nothing that is said here is confirmed."""
+        """The positions that must work for anything said here to be confirmed."""
         configuration, me = self.configuration, self.me.position
         if not configuration.has(self.me.life):
             return frozenset(configuration.positions)
@@ -232,14 +235,11 @@ class State:
 
     @property
     def set_back(self) -> bool:
-        """*not set back*: whether the chain has a vote of this disk that is not on it."""
+        """*not set back*: True if the chain has a vote of this node that is not on its disk."""
         return self._older
 
     def learners(self, now: float) -> dict[str, str]:
-        """How far each of those that copy the log has come, for people; by position.
-
-        Or why it is not let in, though it may have everything.
-        """
+        """By position, how far each learner has come, or why it is not let in; for people."""
         members = self.configuration.positions
         told = {
             position: self._departures.reason(position, now)
@@ -251,7 +251,7 @@ class State:
         return {position: text for position, text in told.items() if text}
 
     def low(self, now: float) -> tuple[str, ...]:
-        """Positions of the chain whose disks are nearly full, as this member was told lately."""
+        """Positions of the chain whose disks are nearly full, as far as this member heard."""
         told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
         if self.own.low:
             told[self.me.position] = self.me
@@ -259,9 +259,9 @@ class State:
         return tuple(m.position for m in members if m == told.get(m.position))
 
     def is_other_chain(self, position: str) -> bool:
-        """Whether the node there has another configuration of the present epoch.
+        """True if the node at ``position`` has another configuration of the present epoch.
 
-        Epochs are compared everywhere else, and here do not tell the two chains apart.
+        Epochs, which are compared everywhere else, do not tell these two chains apart.
         """
         pong, mine = self._presence.pong(position), self.configuration
         if pong is None or pong.configuration.epoch != mine.epoch:
@@ -282,7 +282,7 @@ class State:
         return Save(self.record)
 
     def complain(self, text: str) -> Iterator[Report]:
-        """Say it once in a configuration, not with every tick."""
+        """Tell the operator, but only once in a configuration."""
         if text not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
             self._complaints.add(text)
             yield Report(text, alarm=True)

@@ -1,8 +1,8 @@
 """The voter: judges by its own evidence, votes once, and is locked until it knows the outcome.
 
-*one vote*: a node holds at most one vote for the next epoch, and keeps it over a restart.
-*locked*: a node that holds a vote takes no part in the chain until it learns what became of it.
-*own judgement*: nobody votes to exclude whom it could not exclude by its own evidence.
+- *one vote*: a node holds at most one vote for the next epoch, and keeps it over a restart.
+- *locked*: a node that holds a vote takes no part in the chain until it learns the outcome.
+- *own judgement*: a node votes to exclude only whom it could exclude by its own evidence.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Voting(Joining):
     """Considers what others propose."""
 
     def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Decision]:
-        """Vote, if it is made on the configuration held here and nothing speaks against it."""
+        """Vote, if the proposal is based on the configuration here and there is no objection."""
         vote, held = proposal.vote, self.record.vote
         if self._older or sender != vote.proposer.position:
             return
@@ -46,7 +46,7 @@ class Voting(Joining):
             self._declined = vote
             yield Send(sender, Declined(vote, refusal))
         elif refusal.endswith(UNREACHED) and not self._waits_too_long_for(vote, now):
-            return  # in a moment, most likely: the proposal is repeated
+            return  # probably reached soon: the proposal is repeated
         elif refusal:
             yield from self.complain(f"no vote for {vote.configuration}: {refusal}")
         elif kind is Change.JOIN:
@@ -56,11 +56,11 @@ class Voting(Joining):
             yield from self._copy_for_resume(proposal)
 
     def _copy_for_resume(self, proposal: Propose) -> Iterator[Decision]:
-        """A disk may have lost the end of the log; a chain begins again only with whole ones.
+        """Copy the end of the log, if this disk lost it: a chain resumes only with whole logs.
 
-        Else those who have the rest could die before they have given it to this node. It comes down
-        the chain, as everything does (*prefix*): the resume may be given up, and then a tail that
-        held more than its predecessor would commit alone what nobody else may have.
+        Otherwise the members that have the end could die before this node has it. The copy comes
+        down the chain, like everything (*prefix*): if the resume is given up, a tail that held more
+        than its predecessor would commit alone what no other disk may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
@@ -70,22 +70,22 @@ class Voting(Joining):
     # --- the vote
 
     def _vote(self, vote: Vote) -> Iterator[Decision]:
-        """From here on this node is *locked*; its own proposal, if any, is never decided."""
+        """Vote. From now on this node is *locked*, and its own proposal is never decided."""
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
         yield from self._send_vote(vote)
 
     def _send_vote(self, vote: Vote) -> Iterator[Decision]:
-        """*source*: to its proposer, or a later life of that, but to no copy of its disk.
+        """*source*: send the vote to the proposer or its later life, but to no copy of its disk.
 
-        A copy would say in all innocence that it decided nothing.
+        A copy would say in good faith that it decided nothing.
         """
         if self._speaks_for(vote.proposer):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
     def _speaks_for(self, proposer: Member) -> bool:
-        """*source*: whether who is linked at its position is ``proposer``, or a later life."""
+        """*source*: True if ``proposer``, or a later life of it, is linked at its position."""
         linked = self._presence.link(proposer.position)
         # Without a connection nothing is sent.
         return linked is None or self._whereabouts.is_later_life(proposer, linked)
@@ -93,7 +93,7 @@ class Voting(Joining):
     # --- the judgement
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
-        """Why this node cannot vote for it; empty if it can."""
+        """Why this node cannot vote for the proposal; empty if it can."""
         proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
             return "it does not list this life of this node"
@@ -126,8 +126,8 @@ class Voting(Joining):
                     return "another learner is just being let in"
                 if self.sealed is None and newcomer not in self.own.nearby:
                     return f"{newcomer.position} is not near the end of the log"
-                # It copies on a connection of its own; as a member it is forwarded to on the link.
-                # Whose life the link was greeted by does not matter: that may have ended since.
+                # A learner copies on another connection, but a member gets entries on the link.
+                # The link may have been made by an earlier life.
                 if self._presence.link(newcomer.position) is None:
                     return f"{newcomer.position} is not linked: writes would wait for that"
             case None:
@@ -147,7 +147,7 @@ class Voting(Joining):
         return ""
 
     def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
-        """Whether a life that was not reached keeps this node from a vote for ``suspect_after``."""
+        """True if an unreached life has delayed this vote for ``suspect_after`` seconds."""
         if self._unreached is None or self._unreached[0] != vote:
             self._unreached = vote, now
         return now - self._unreached[1] > self._timing.suspect_after

@@ -1,8 +1,8 @@
 """Who is where: what answers at the addresses that this node dials.
 
-*source*: anybody can say that he is any life, at any address, and a disk can be copied. So what
-counts as evidence of lives is only who *answered* when this node dialled an address, in this life
-of its own; and a member's later life is only who answers where the member is.
+*source*: anybody can claim to be any life at any address, and a disk can be copied. So the only
+evidence of lives is who *answered* when this node dialled an address, in this life of its own; and
+a member's later life is only who answers where the member is.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from chainchat.chain.configuration import Address, Life, Member
 
 MOST_ADDRESSES = 8
-"""Addresses of one position that are remembered: it is dialled at two or three."""
+"""Addresses remembered for each position, which is dialled at two or three."""
 
 UNREACHED = "was not reached by this node yet"
-"""How an objection ends that may be gone in a moment."""
+"""The end of an objection that may be gone in a moment."""
 
 
 class Whereabouts:
@@ -29,7 +29,7 @@ class Whereabouts:
         self._reached: dict[str, dict[Address, Life]] = {}
 
     def reached(self, position: str, address: Address, life: Life) -> Life | None:
-        """``life`` answered at ``address``; gives whoever did before."""
+        """``life`` answered at ``address``; returns who answered there before."""
         known = self._reached.setdefault(position, {})
         before = known.pop(address, None)
         known[address] = life
@@ -38,18 +38,18 @@ class Whereabouts:
         return before
 
     def forget(self, position: str) -> None:
-        """Nobody knows this position, and its connection ended."""
+        """Forget a position that nobody knows, since its connection ended."""
         self._reached.pop(position, None)
 
     def is_at_home(self, member: Member) -> bool:
-        """Whether this very life was the last to answer at its own address."""
+        """True if exactly this life was the last to answer at its own address."""
         return self._reached.get(member.position, {}).get(member.address) == member.life
 
     def objection(self, old: Member, new: Member) -> str:
         """Why ``new`` cannot be a later life of the member ``old`` (rule 11); empty if it can.
 
-        It has to answer where the member was. Anywhere else it may be a copy of the member's disk,
-        while the member itself goes on, or is about to: neither its silence nor a refusal tells.
+        It must answer where the member was. Elsewhere it may be a copy of the member's disk while
+        the member itself goes on, or is about to; neither silence nor a refusal tells.
         """
         position = old.position
         if new.id != old.id:
@@ -71,7 +71,7 @@ class Whereabouts:
         return f"{new.position} at {_shown(new.address)} {UNREACHED}"
 
     def is_later_life(self, old: Member, new: Member) -> bool:
-        """Whether ``new`` is known to be ``old`` or whatever its disk's node is now."""
+        """True if ``new`` is ``old``, or is known to be what runs in its place now."""
         return new == old or (self._is_its_place(old, new.address) and self.is_at_home(new))
 
     def _is_its_place(self, old: Member, address: Address) -> bool:

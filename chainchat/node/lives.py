@@ -1,0 +1,35 @@
+"""The beginning of a life: one start of a node on its data."""
+
+from collections.abc import Callable
+
+from msgspec import msgpack
+from msgspec.structs import replace
+
+from chainchat.chain.messages import UNDECODABLE
+from chainchat.chain.record import Record
+from chainchat.storage.interface import Storage, StorageError
+
+
+def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Record:
+    """Count a new incarnation, durably, before this life says or hears anything.
+
+    Args:
+        storage: the node's data.
+        new_id: makes the id of an empty disk.
+        step: how far to count, 1 or more. A random step keeps the lives that begin from a backup
+            apart from those of its original.
+
+    Raises:
+        StorageError: the stored record is corrupt.
+    """
+    stored = storage.read_record()
+    if stored is None:
+        record = Record(new_id(), 1)
+    else:
+        try:
+            old = msgpack.decode(stored, type=Record)
+        except UNDECODABLE as error:
+            raise StorageError(f"{storage}: the record of membership is corrupt: {error}") from None
+        record = replace(old, incarnation=old.incarnation + step)
+    storage.write_record(msgpack.encode(record))
+    return record

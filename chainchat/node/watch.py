@@ -1,0 +1,94 @@
+"""What a node tells its operator while it runs: changes, pauses, progress, its disk."""
+
+from typing import Protocol
+
+from chainchat.chain.engine import Engine
+from chainchat.node.interfaces import Clock
+from chainchat.node.space import Space
+from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
+from chainchat.node.write_pause import WritePause
+
+PROGRESS_SECONDS = 1.0
+"""How often a learner logs its progress."""
+
+
+class Tell(Protocol):
+    """Writes a line to the log."""
+
+    def __call__(self, text: str, *, alarm: bool = False) -> None:
+        """``alarm`` if something is wrong."""
+
+
+class Watch:
+    """Looks at one life of a node after each input and each tick."""
+
+    def __init__(self, engine: Engine, clock: Clock, space: Space, tell: Tell) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._space = space
+        self._tell = tell
+        self._followed = engine.configuration
+        """The configuration in force after the last input."""
+        self._write_pause = WritePause(engine.me, clock, tell)
+        self._replay = Replay()
+        self._progress_told = 0.0
+
+    def status(self, readiness: Readiness, wall: int) -> NodeStatus:
+        """The chain as it looks from here, now; ``wall``: UTC milliseconds."""
+        return status(
+            self._engine,
+            readiness,
+            self._clock.seconds(),
+            wall=wall,
+            disk=self._space.note,
+            writes_paused=self._write_pause.seconds,
+        )
+
+    def readiness(self, *, overdue: bool) -> Readiness:
+        """The node's readiness; ``overdue``: a request has waited too long."""
+        engine, now = self._engine, self._clock.seconds()
+        replay = self._replay.look(engine.replica.applied, engine.replica.durable, now)
+        return readiness(engine.membership, now, overdue=overdue, replay=replay)
+
+    def look_at_configuration(self) -> None:
+        """After an input: note a change of configuration, and that writes may stand still."""
+        if not self._engine.active:
+            self._write_pause.begins()
+        configuration = self._engine.configuration
+        if configuration != self._followed:
+            self._write_pause.changed(self._followed, configuration)
+            self._followed = configuration
+
+    def unlinked(self, position: str) -> None:
+        """The connection with ``position`` ended: if it is a member's, writes may stand still."""
+        if position in self._engine.configuration.positions:
+            self._write_pause.begins()
+
+    def applied(self, epoch: int) -> None:
+        """An entry of ``epoch`` is applied: if it is the newest epoch, writes go on."""
+        if epoch == self._engine.configuration.epoch:
+            self._write_pause.ends()
+
+    def tick(self, *, idle: bool) -> None:
+        """Time has passed; ``idle``: no request of this node waits."""
+        replica = self._engine.replica
+        idle = replica.committed == replica.last.seq and idle
+        self._write_pause.tick(replica.committed, idle=idle)
+
+    def look_at_disk(self) -> None:
+        """Measure the disk, and tell a change.
+
+        Raises:
+            StorageError: the disk is not there.
+        """
+        change = self._space.look()
+        if change:
+            self._tell(change, alarm=self._space.note != "")
+
+    def tell_progress(self) -> None:
+        """Once in a while, tell how far a learner has come."""
+        now, learner = self._clock.seconds(), self._engine.learner
+        copying = learner.source is not None and learner.end.seq and not learner.caught_up
+        if copying and now - self._progress_told > PROGRESS_SECONDS:
+            self._progress_told = now
+            self._tell(learner.progress(now))
