@@ -43,7 +43,7 @@ SLOWNESS = 3.0
 
 SMALLER = {
     "chainchat.sessions.requests.SAID_AT_ONCE": 4,
-    "chainchat.sessions.session.SAID_AT_ONCE": 4,
+    "chainchat.sessions.hearing.SAID_AT_ONCE": 4,
 }
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
 higher. So are the limits and the pace of each node, see ``_run``."""
