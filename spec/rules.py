@@ -40,7 +40,7 @@ BUGS: dict[str, Bounds] = {
     "WorksWhileItVotes": Bounds(waits=1, writes=1),
     "WorksWhileItLetsLearnersIn": Bounds(chain="AB", kills=1, restarts=1, writes=1),
     "LetsLearnersInTooEarly": Bounds(chain="AB", kills=1, restarts=1, writes=1),
-    "VotesTwice": Bounds(waits=1, cuts=("A-B cut",), epochs=2),
+    "VotesTwice": Bounds(waits=1, epochs=2),
     "DecidesWithoutVotes": Bounds(waits=1, writes=1, epochs=2),
     "KeepsItsProposalWhenItVotes": Bounds(waits=1, epochs=2),
     "DropsVotesOfDeadProposers": Bounds(kills=2, epochs=2),
