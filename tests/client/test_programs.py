@@ -162,9 +162,7 @@ def test_what_nobody_has_read_from_the_pipe_is_not_acknowledged(server: Server) 
     with running("--name", "alice", *at(port), "--follow") as process:
         assert process.stdout
         server.wait(lambda: "alice" in server.room.online)
-        for _ in range(3000):
-            server.room.say("bob", "x" * 60)
-        server.do(lambda: None)
+        server.do(lambda: [server.room.say("bob", "x" * 60) for _ in range(3000)])
         full = array.array("i", [0])
         deadline = time.monotonic() + DEADLINE
         while full[0] < 32 * 1024:  # a pipe that is full holds at least that
@@ -552,8 +550,7 @@ def test_the_input_line_stays_whole_when_a_message_arrives(server: Server) -> No
 def test_what_is_typed_appears_while_it_catches_up(server: Server) -> None:
     with Screen("--name", "alice", *at(server.listen("head"))) as screen:
         screen.is_online()
-        for number in range(10_000):
-            server.room.say("bob", f"message {number}")
+        server.do(lambda: [server.room.say("bob", f"message {n}") for n in range(10_000)])
         server.do(server.room.say, "bob", "the last")
         screen.shows(lambda rows: any("message" in row for row in rows))
         screen.type("half a li")
