@@ -86,6 +86,14 @@ def test_a_protocol_that_is_not_spoken_is_refused_with_those_that_are():
     assert House().client().says("/hello tiny/1 client=x")[-1] == refusal
 
 
+@pytest.mark.parametrize(
+    "words", ["2", "2 client=x zip=on", "2 client=x notices=some", "1.1 client=x", "x client=x"]
+)
+def test_another_version_is_refused_as_such_whatever_its_words(words):
+    answer = House().client().says(f"/hello chainchat/{words}")[-1]
+    assert answer.startswith("-ERR 506 this node speaks chainchat/1 only")
+
+
 @pytest.mark.parametrize("folder", ["sessions", "node", "peers"])
 def test_nobody_who_serves_clients_knows_a_mode(folder):
     known, modes = set(), ("chainchat.chat.modes.human", "chainchat.chat.modes.machine")

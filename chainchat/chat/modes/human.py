@@ -39,7 +39,8 @@ from chainchat.chat.requests import (
     checked_name,
 )
 
-_VERSION = "chainchat/1"
+_FAMILY = "chainchat/"
+_VERSION = f"{_FAMILY}1"
 _PROTOCOL = re.compile(r"[a-z]+/\d+", re.ASCII)
 _PRIVATE = ">>"
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
@@ -187,11 +188,13 @@ def _help(rest: str) -> Request | None:
 def _hello(rest: str) -> Request | None:
     protocol, *words = rest.split() or [""]
     values = dict(word.partition("=")[::2] for word in words)
-    notices = values.get("notices", "off")
-    if not _PROTOCOL.fullmatch(protocol) or notices not in ("on", "off"):
-        return None
-    client = values.get("client", "")
-    return Hello(client, notices == "on", protocol) if CLIENT_ID.fullmatch(client) else None
+    notices, client = values.get("notices", "off"), values.get("client", "")
+    if _PROTOCOL.fullmatch(protocol) and notices in ("on", "off") and CLIENT_ID.fullmatch(client):
+        return Hello(client, notices == "on", protocol)
+    if protocol.startswith(_FAMILY) and protocol != _VERSION:  # which may have other words
+        text = f"this node speaks {_VERSION} only: begin with /hello {_VERSION} client=ID"
+        raise RefusedError(Code.UNKNOWN_VERSION, text)
+    return None
 
 
 def _alone(request: Request) -> Callable[[str], Request | None]:
