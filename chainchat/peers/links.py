@@ -294,9 +294,7 @@ class Links:
             return
         if self._table.counts(link):
             self._no_longer_linked(link, self._receiver)
-        position = link.dialled or (link.member.position if link.peer else None)
-        if position is not None:
-            self._forget_newcomer(position)
+            self._forget_newcomer(link.member.position)
         self._admission.lost(link)
         if link.dialled is not None and link.lane == CHAIN:
             tunables = self.tunables
