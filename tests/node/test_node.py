@@ -39,14 +39,6 @@ BAD_TEXT = b"\x81\xa2id\xa2\xff\xfe"
 
 
 @pytest.fixture
-def house():
-    house = founded()
-    assert house.committed() == dict.fromkeys(THREE, 1)
-    house.later(0.2)  # until each has confirmed the others as members
-    return house
-
-
-@pytest.fixture
 def brisk():
     """Three nodes that make a checkpoint of every third entry."""
     house = founded(pace=Pace(checkpoint_entries=3))

@@ -4,7 +4,7 @@ from copy import deepcopy
 
 import pytest
 from msgspec import msgpack
-from node_house import SUSPECT_AFTER, THREE, founded, lines_logged
+from node_house import SUSPECT_AFTER, THREE, founded
 from twisted.logger import LogLevel
 
 from chainchat.chain.messages import Copied
@@ -12,15 +12,6 @@ from chainchat.chain.record import forced_alone
 from chainchat.chain.replica import DivergenceError
 from chainchat.node.lives import begin_life
 from chainchat.storage.memory import MemoryStorage
-
-
-@pytest.fixture
-def house():
-    house = founded()
-    assert house.committed() == dict.fromkeys(THREE, 1)
-    house.later(0.2)  # until each has confirmed the others as members
-    return house
-
 
 # --- one dies, and comes back ------------------------------------------------------------
 
@@ -119,12 +110,6 @@ def test_an_empty_disk_gets_the_whole_log(house):
     house.later(2.0)
     assert house.chains() == dict.fromkeys(THREE, ("head", "tail", "middle"))
     assert house.log("middle") == house.log("head")
-
-
-@pytest.fixture
-def logged():
-    with lines_logged() as lines:
-        yield lines
 
 
 def test_what_a_node_had_that_the_chain_has_not_is_cut_off_and_kept(house, logged):

@@ -4,25 +4,12 @@ import re
 from itertools import pairwise
 
 import pytest
-from node_house import SUSPECT_AFTER, THREE, founded, lines_logged
+from node_house import SUSPECT_AFTER, THREE, founded
 from twisted.logger import LogLevel
 
 from chainchat.chain.limits import Limits
 from chainchat.chain.messages import Copied, Decided, Forward
 from chainchat.node.lives import begin_life
-
-
-@pytest.fixture
-def house():
-    house = founded()
-    house.later(0.2)  # until each has confirmed the others as members
-    return house
-
-
-@pytest.fixture
-def logged():
-    with lines_logged() as lines:
-        yield lines
 
 
 def changes(logged, position):

@@ -2,19 +2,11 @@
 
 from itertools import count
 
-import pytest
 from node_house import SUSPECT_AFTER, THREE, House, founded
 
 from chainchat.chain.messages import Copied, Forward
 from chainchat.chat import queries
 from chainchat.node.budget import Pace
-
-
-@pytest.fixture
-def house():
-    house = founded()
-    house.later(0.2)
-    return house
 
 
 def test_all_that_is_said_in_an_epoch_carries_the_identity_of_its_configuration():

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 import pytest_twisted
-from links_rim import introduction, lines_logged, linked, open_rim
+from links_rim import introduction, linked
 from msgspec.structs import replace
 from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
 from twisted.internet.defer import ensureDeferred, maybeDeferred
@@ -33,30 +33,12 @@ pytestmark = pytest.mark.reactor
 
 
 @pytest.fixture
-def logged():
-    with lines_logged() as lines:
-        yield lines
-
-
-@pytest.fixture
-def rim():
-    with open_rim() as rim:
-        yield rim
-
-
-@pytest.fixture
 def pair(rim):
     """Head and tail, both listening, both started."""
     for position in ("head", "tail"):
         rim.listen(position)
     for position in ("head", "tail"):
         rim.start(position)
-    return rim
-
-
-@pytest.fixture
-def alone(rim):
-    rim.start_tail_alone()
     return rim
 
 

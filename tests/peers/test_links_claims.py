@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_twisted
-from links_rim import Receiver, introduction, lines_logged, linked, open_rim
+from links_rim import Receiver, introduction, linked
 from msgspec import msgpack
 from msgspec.structs import replace
 from tcp import Talkers, a_moment, closed_port, reactor, until
@@ -22,24 +22,6 @@ from chainchat.peers.tunables import Tunables
 pytestmark = pytest.mark.reactor
 
 HERE, THERE, ELSEWHERE = ("a", 1), ("b", 1), ("a", 2)
-
-
-@pytest.fixture
-def logged():
-    with lines_logged() as lines:
-        yield lines
-
-
-@pytest.fixture
-def rim():
-    with open_rim() as rim:
-        yield rim
-
-
-@pytest.fixture
-def alone(rim):
-    rim.start_tail_alone()
-    return rim
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_twisted
-from links_rim import Receiver, introduction, lines_logged, linked, open_rim
+from links_rim import Receiver, introduction, linked
 from msgspec import msgpack
 from msgspec.structs import replace
 from tcp import HERE, Talkers, a_moment, reactor, until
@@ -20,24 +20,6 @@ pytestmark = pytest.mark.reactor
 BAD_TEXT = b"\x84\xa5epoch\x01\xa6origin\xa2\xff\xfe\xa8requests\x90\xa5chain\xa2\xff\xfe"
 NESTED = b"\x81\xa1x" + b"\x91" * 30_000
 UNASKED = amp.AmpBox({b"_command": b"Hello", b"identity": b"", b"lane": b"chain"}).serialize()
-
-
-@pytest.fixture
-def logged():
-    with lines_logged() as lines:
-        yield lines
-
-
-@pytest.fixture
-def rim():
-    with open_rim() as rim:
-        yield rim
-
-
-@pytest.fixture
-def alone(rim):
-    rim.start_tail_alone()
-    return rim
 
 
 # --- who may be linked -------------------------------------------------------------------

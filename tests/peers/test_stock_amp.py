@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_twisted
-from links_rim import introduction, linked, open_rim
+from links_rim import introduction, linked
 from msgspec import msgpack
 from tcp import HERE, reactor, until
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -111,12 +111,6 @@ MESSAGES = [
     *(Submit(1, "head", (Submission(number, b"y" * 60_000),)) for number in range(2, 12)),
     Ack(1, 99),
 ]
-
-
-@pytest.fixture
-def rim():
-    with open_rim() as rim:
-        yield rim
 
 
 async def talk(rim, node, stock, position):

@@ -4,7 +4,7 @@ import re
 
 import node_house
 import pytest
-from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, House, one
+from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, one
 
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat.commands import Login, Nothing
@@ -25,12 +25,6 @@ from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
 from chainchat.sessions.requests import SAID_AT_ONCE
 from chainchat.sessions.session import LOGIN_SECONDS, PROBE_SECONDS, Session
 from chainchat.sessions.sessions import Sessions
-
-
-@pytest.fixture
-def house():
-    return House()
-
 
 # --- greeting and login ------------------------------------------------------------------
 

@@ -1,12 +1,6 @@
 """Turns: what arrives is noted and heard in a turn; no input comes from within another."""
 
 import pytest
-from sessions_house import House
-
-
-@pytest.fixture
-def house():
-    return House()
 
 
 def test_a_line_is_noted_when_it_arrives_and_heard_and_answered_in_turns(house):

@@ -3,16 +3,11 @@
 import re
 
 import pytest
-from sessions_house import HELLO, House
+from sessions_house import HELLO
 
 from chainchat.chat.lines import TOO_LONG
 from chainchat.sessions.explanations import LISTED
 from chainchat.sessions.hearing import WAITING_OCTETS
-
-
-@pytest.fixture
-def house():
-    return House()
 
 
 @pytest.fixture

@@ -1,0 +1,22 @@
+"""The rim that tests of links run on."""
+
+import pytest
+from links_rim import lines_logged, open_rim
+
+
+@pytest.fixture
+def logged():
+    with lines_logged() as lines:
+        yield lines
+
+
+@pytest.fixture
+def rim():
+    with open_rim() as rim:
+        yield rim
+
+
+@pytest.fixture
+def alone(rim):
+    rim.start_tail_alone()
+    return rim
