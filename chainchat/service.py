@@ -29,7 +29,7 @@ from chainchat.node.state_machine import StateMismatchError
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
-from chainchat.sessions.admission import Admission, Limits, reserve
+from chainchat.sessions.admission import Admission, ClientLimits, reserve
 from chainchat.sessions.interfaces import Attendee, ServerInfo
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.sessions.session import Session
@@ -130,7 +130,7 @@ class NodeService(Service):
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
 
-    def _limits(self) -> Limits:
+    def _limits(self) -> ClientLimits:
         """The limits for clients.
 
         Raises:
@@ -138,7 +138,7 @@ class NodeService(Service):
         """
         settings = self._settings
         kept = reserve(len(settings.nodes))
-        limits = Limits(
+        limits = ClientLimits(
             settings.max_connections, settings.per_address, settings.exempt, self._files - kept
         )
         if limits.files < 1:

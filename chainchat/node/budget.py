@@ -47,7 +47,7 @@ LONG_TURN_SECONDS = 0.05
 """The log tells of a turn that is longer, without the disk's sync."""
 
 
-class Pace(Struct, frozen=True):
+class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
@@ -63,7 +63,7 @@ class Pace(Struct, frozen=True):
     checkpoint_seconds: float = 0.003
 
 
-USUAL_PACE = Pace()
+USUAL_PACE = CheckpointPace()
 
 WorkClock = Callable[[], float]
 """Seconds of work: monotonic time in a process, the cost of the work where work is simulated."""

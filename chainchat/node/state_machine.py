@@ -11,7 +11,7 @@ from chainchat.chat.queries import Page
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.state import ChatState, Outcome, Said, Snapshot
-from chainchat.node.budget import USUAL_PACE, Pace
+from chainchat.node.budget import USUAL_PACE, CheckpointPace
 from chainchat.node.history import History
 from chainchat.storage.interface import EVERY_READER, Indexed, Storage, StorageError
 
@@ -38,7 +38,7 @@ class StateMachine:
         history: the chat messages.
     """
 
-    def __init__(self, storage: Storage, pace: Pace = USUAL_PACE) -> None:
+    def __init__(self, storage: Storage, pace: CheckpointPace = USUAL_PACE) -> None:
         """The state of the newest checkpoint.
 
         Args:

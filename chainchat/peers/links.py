@@ -34,7 +34,7 @@ from chainchat.peers.interfaces import Reactor, Receiver
 from chainchat.peers.lanes import CHAIN, COPY, LOOK, MEMBERSHIP, lane_of
 from chainchat.peers.link import ALARM, Link, LinkFactory
 from chainchat.peers.table import Table
-from chainchat.peers.tunables import STANDARD, Tunables
+from chainchat.peers.tunables import USUAL, Tunables
 
 log = Logger()
 
@@ -52,7 +52,7 @@ class Links:
         reactor: Reactor,
         me: Introduction,
         nodes: dict[str, NodeSettings],
-        tunables: Tunables = STANDARD,
+        tunables: Tunables = USUAL,
     ) -> None:
         """Begin without a life.
 

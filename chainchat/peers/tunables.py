@@ -39,5 +39,5 @@ class Tunables(Struct, frozen=True, kw_only=True):
     most_newcomers: int = 4
 
 
-STANDARD = Tunables()
+USUAL = Tunables()
 """The values of a node."""

@@ -51,7 +51,7 @@ def reserve(positions: int) -> int:
     return OWN_FILES + FILES_PER_POSITION * positions + FILES_OF_THE_REFUSED
 
 
-class Limits(Struct, frozen=True):
+class ClientLimits(Struct, frozen=True):
     """The limits of one node.
 
     Attributes:
@@ -77,7 +77,7 @@ class Admission:
     """
 
     def __init__(
-        self, limits: Limits, clock: Callable[[], float], epoch: Callable[[], int]
+        self, limits: ClientLimits, clock: Callable[[], float], epoch: Callable[[], int]
     ) -> None:
         """Begin without clients.
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from chainchat.chain.messages import Entry, EntryId, chained
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying
-from chainchat.node.budget import Pace
+from chainchat.node.budget import CheckpointPace
 from chainchat.node.state_machine import StateMachine, StateMismatchError
 from chainchat.storage.memory import MemoryStorage
 
@@ -38,7 +38,7 @@ def _unnamed(count):
 
 def machine(storage):
     """A state machine that makes checkpoints often, and writes them slowly."""
-    return StateMachine(storage, Pace(checkpoint_entries=10, records_at_once=1))
+    return StateMachine(storage, CheckpointPace(checkpoint_entries=10, records_at_once=1))
 
 
 def no_time():

@@ -17,7 +17,7 @@ from chainchat.chain.messages import Held, encode
 from chainchat.config import NodeSettings
 from chainchat.peers.hello import PROTOCOL_VERSION, Hello, Introduction
 from chainchat.peers.links import Links
-from chainchat.peers.tunables import STANDARD
+from chainchat.peers.tunables import USUAL
 
 THREE = ("head", "middle", "tail")
 
@@ -90,7 +90,7 @@ class Rim:
     def node(position, port):
         return NodeSettings(position, HERE, 0, port, Path())
 
-    def start(self, position, tunables=STANDARD, **changed):
+    def start(self, position, tunables=USUAL, **changed):
         mine = introduction(position, port=self.settings[position].chain_port, **changed)
         links = Links(reactor, mine, self.settings, tunables)
         self.links[position] = links
@@ -99,7 +99,7 @@ class Rim:
         links.start(mine, self.receivers[position])
         return links
 
-    def start_tail_alone(self, tunables=STANDARD, **changed):
+    def start_tail_alone(self, tunables=USUAL, **changed):
         """Start the tail alone; a test plays the founders that dial it."""
         self.listen("tail")
         self.settings["head"] = self.node("head", closed_port())

@@ -11,7 +11,7 @@ from chainchat.sessions.admission import (
     COMPLAINT_PAUSE,
     FORGIVING_SECONDS,
     Admission,
-    Limits,
+    ClientLimits,
     reserve,
 )
 
@@ -25,7 +25,7 @@ class Door:
     def __init__(self, *, connections=100, per_address=3, files=100):
         self.clock = Clock()
         self.epoch = 1
-        limits = Limits(connections, per_address, EXEMPT, files)
+        limits = ClientLimits(connections, per_address, EXEMPT, files)
         self.admission = Admission(limits, self.clock.seconds, lambda: self.epoch)
         self.clock.advance(FORGIVING_SECONDS)
 

@@ -11,7 +11,12 @@ from twisted.internet.task import Clock, deferLater
 
 from chainchat.node.budget import ACCEPT_SHARE
 from chainchat.node.share import Share
-from chainchat.sessions.admission import ACCEPTS_PER_TURN, FORGIVING_SECONDS, Admission, Limits
+from chainchat.sessions.admission import (
+    ACCEPTS_PER_TURN,
+    FORGIVING_SECONDS,
+    Admission,
+    ClientLimits,
+)
 from chainchat.sessions.listener import RECEIVE_OCTETS, SEND_OCTETS, ClientFactory, ClientPort
 
 pytestmark = pytest.mark.reactor
@@ -51,7 +56,7 @@ class House:
     def __init__(self, **limits):
         clock = Clock()
         self.opened, self.lost = [], []
-        self.admission = Admission(Limits(exempt=(), **limits), clock.seconds, lambda: 1)
+        self.admission = Admission(ClientLimits(exempt=(), **limits), clock.seconds, lambda: 1)
         clock.advance(FORGIVING_SECONDS)
         factory = ClientFactory(self._open, admission=self.admission, clock=reactor)
         self.port = ClientPort(0, factory, 1_000, HERE, reactor)

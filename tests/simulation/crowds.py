@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from chainchat.chain.limits import Limits
 from chainchat.chain.record import Record
-from chainchat.node.budget import Pace
+from chainchat.node.budget import CheckpointPace
 from chainchat.node.pending import PendingLimits
 from tests.simulation.checks import Checks, require
 from tests.simulation.clients import Client, Records
@@ -242,7 +242,7 @@ def _run(seed: int, trace: Callable[[str], None] | None) -> Summary:
         priced=True,
         limits=Limits(apply_octets=1_000),
         pending_limits=PendingLimits(requests=200, share=4, most=400),
-        pace=Pace((10_000, 100)[seed // 4 % 2], records_at_once=4),
+        pace=CheckpointPace((10_000, 100)[seed // 4 % 2], records_at_once=4),
     )
     crowd = Crowd(world)
     checks = Checks(world, crowd.records, [*crowd.clients, *crowd.house.guests])

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from unittest.mock import patch
 
-from chainchat.node.budget import Pace
+from chainchat.node.budget import CheckpointPace
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client, Records
 from tests.simulation.configurations import ConfigurationChecks
@@ -130,7 +130,9 @@ def _run(
         new_disk=MemoryDisk if disks is None else disks.new_disk,
         hidden="" if disks is None else f"{disks.root}/",
         free_departures=free,
-        pace=Pace(CHECKPOINT_ENTRIES[seed % 2], records_at_once=1, checkpoint_seconds=0.0),
+        pace=CheckpointPace(
+            CHECKPOINT_ENTRIES[seed % 2], records_at_once=1, checkpoint_seconds=0.0
+        ),
     )
     if disks is not None:
         disks.clock = lambda: world.clock.now

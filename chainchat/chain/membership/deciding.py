@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Excluded, Report, Send
-from chainchat.chain.membership.hearing import Hearing
+from chainchat.chain.membership.pinging import Pinging
 from chainchat.chain.membership.seals import Patience
 from chainchat.chain.membership.state import Decision
 from chainchat.chain.messages import Decided, Vote
 from chainchat.chain.record import Status
 
 
-class Deciding(Hearing):
+class Deciding(Pinging):
     """Decides, and goes on in what was decided."""
 
     def _electors(self, vote: Vote) -> set[str]:

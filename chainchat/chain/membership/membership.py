@@ -19,7 +19,7 @@ The class ``Membership`` has a file for each of its parts; each uses only those 
 
 - ``state``: what a life holds and knows, and what follows from it.
 - ``histories``: whether another node is of the same chain: *one history*, *not set back*.
-- ``hearing``: pings, clocks, the lease: *tried*, *no pause*.
+- ``pinging``: pings, clocks, the lease: *tried*, *no pause*.
 - ``deciding``: the durable write of the next configuration, and going on in it: *all vote*.
 - ``joining``: how the head and the tail let a learner in.
 - ``voting``: what a node considers before it votes: *one vote*, *locked*, *own judgement*.

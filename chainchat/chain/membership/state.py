@@ -137,7 +137,7 @@ class State:
         self._first_ping = self.evidence.newest_nonce + 1
         """This ping and later ones were sent by this life in the present configuration."""
 
-        # hearing
+        # pinging
         self._began: float | None = None  # when the first tick came
         self._busy: float | None = None  # when the newest input came
         self._doubts = ""

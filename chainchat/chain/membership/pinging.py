@@ -14,7 +14,7 @@ from chainchat.chain.messages import ClockReading, Ping, Pong
 from chainchat.chain.record import Status
 
 
-class Hearing(Histories):
+class Pinging(Histories):
     """Asks everybody, and answers whoever asks."""
 
     def _others(self) -> Iterable[str]:
