@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 from chronicle import SHOWN, Adopted, Chronicle, Delivered, Log, Message, Read, Send
+from logs_made_up import chained
 
-from chainchat.chain.messages import Entry, EntryId, chained
+from chainchat.chain.messages import Entry, EntryId
 from chainchat.chat.state import Said
 
 POSITIONS = ("head", "middle", "tail")

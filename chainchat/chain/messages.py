@@ -9,12 +9,10 @@ entries before it. Two logs that share an entry's name are equal up to that entr
 alone would not show this if two chains ever gave them out.
 """
 
-from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Annotated, get_args
 
 from msgspec import DecodeError, Meta, Struct, msgpack
-from msgspec.structs import replace
 
 from chainchat.chain.configuration import MOST, Configuration, Member, Name, Number
 
@@ -407,15 +405,6 @@ Content = tuple[int, int, str, int, int, bytes, int]
 def digest_after(previous: bytes, content: Content) -> bytes:
     """*named by its content*: the digest of an entry that follows an entry with ``previous``."""
     return blake2b(previous + _encoder.encode(content), digest_size=DIGEST_OCTETS).digest()
-
-
-def chained(previous: EntryId, entries: Iterable[Entry]) -> tuple[Entry, ...]:
-    """The same entries, with the digests that they have after ``previous``."""
-    digest, named = previous.digest, []
-    for entry in entries:
-        digest = digest_after(digest, entry.content)
-        named.append(replace(entry, digest=digest))
-    return tuple(named)
 
 
 class BadMessageError(ValueError):

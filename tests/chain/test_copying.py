@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logs_made_up import entries, entry, everything, log_of
+from logs_made_up import chained, entries, entry, everything, log_of
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Member
@@ -14,7 +14,7 @@ from chainchat.chain.copying import Apart, Learner, Sponsor, Take
 from chainchat.chain.effects import Cut, Send
 from chainchat.chain.limits import USUAL
 from chainchat.chain.log import newest_not_after, size
-from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced, chained
+from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced
 from chainchat.chain.timing import Timing
 from chainchat.storage.memory import MemoryStorage
 

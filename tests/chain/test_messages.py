@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from logs_made_up import chained
 from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
 
@@ -25,7 +26,6 @@ from chainchat.chain.messages import (
     Submission,
     Submit,
     Vote,
-    chained,
     decode,
     decode_entries,
     encode,

@@ -8,6 +8,7 @@ import contextlib
 import random
 
 import pytest
+from logs_made_up import chained
 from msgspec.structs import replace
 from node_house import founded
 
@@ -33,7 +34,6 @@ from chainchat.chain.messages import (
     Submission,
     Submit,
     Vote,
-    chained,
     decode,
     encode,
     speaker,

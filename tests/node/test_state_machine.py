@@ -1,9 +1,10 @@
 """Checkpoints: when they begin, how they are written, and how neighbours compare them."""
 
 import pytest
+from logs_made_up import chained
 from msgspec.structs import replace
 
-from chainchat.chain.messages import Entry, EntryId, chained
+from chainchat.chain.messages import Entry, EntryId
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying
 from chainchat.node.budget import CheckpointPace

@@ -3,6 +3,7 @@
 import pytest
 import pytest_twisted
 from links_rim import introduction, linked
+from logs_made_up import chained
 from msgspec import msgpack
 from tcp import HERE, reactor, until
 from twisted.internet.endpoints import TCP4ClientEndpoint
@@ -16,7 +17,6 @@ from chainchat.chain.messages import (
     Forward,
     Submission,
     Submit,
-    chained,
     decode,
     encode,
 )

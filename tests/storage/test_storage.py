@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from logs_made_up import chained
 from msgspec.structs import replace
 
 from chainchat.chain.log import fitting, size
-from chainchat.chain.messages import Entry, EntryId, chained, encode_entries
+from chainchat.chain.messages import Entry, EntryId, encode_entries
 from chainchat.chat.commands import Say, Saying, encode
 from chainchat.storage.checksums import checked
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError

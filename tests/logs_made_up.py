@@ -1,6 +1,8 @@
-"""Logs with made-up entries of given epochs, for the tests of copying."""
+"""Logs with made-up entries of given epochs, and what chains entries by their digests."""
 
-from chainchat.chain.messages import Entry
+from msgspec.structs import replace
+
+from chainchat.chain.messages import Entry, digest_after
 from chainchat.storage.memory import MemoryStorage
 
 
@@ -21,3 +23,12 @@ def log_of(*epochs, command=b"x"):
 
 def everything(log):
     return tuple(log.read(0, log.last.seq, 1 << 40))
+
+
+def chained(previous, entries):
+    """The same entries, with the digests that they have after ``previous``."""
+    digest, named = previous.digest, []
+    for entry in entries:
+        digest = digest_after(digest, entry.content)
+        named.append(replace(entry, digest=digest))
+    return tuple(named)
