@@ -148,9 +148,11 @@ class LineSplitter:
 
 
 # C0 and C1 controls and DEL move another's cursor, or worse; the line and paragraph separators
-# U+2028 and U+2029 could begin a line that looks like the server's; bidirectional controls make
-# text look like other text.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# U+2028 and U+2029 could begin a line that looks like the server's; bidirectional controls, the
+# deprecated ones after them (U+206A to U+206F) and annotations make text look like other text.
+_FORBIDDEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
+)
 
 
 _PLAIN = bytes(range(0x20, 0x7F))

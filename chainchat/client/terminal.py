@@ -31,6 +31,7 @@ from chainchat.client.connection import Connection
 from chainchat.client.conversation import Conversation
 from chainchat.client.engine import Engine
 from chainchat.client.wire import EVERYBODY, harmless
+from chainchat.client.wrapping import wrapped
 
 MOST_PENDING_SHOWN = 5
 """Pending lines that are shown above the input line; the rest are counted."""
@@ -224,9 +225,10 @@ class Terminal:
 
     def _write(self, lines: Iterable[str]) -> None:
         depth = self._depth or self._output.get_default_color_depth()
+        columns = self._output.get_size().columns
         fragments: StyleAndTextTuples = []
         for line in lines:
-            fragments += coloured(self._glyphs.fit(line), self._glyphs.done)
+            fragments += coloured(wrapped(self._glyphs.fit(line), columns), self._glyphs.done)
             fragments.append(("", "\n"))
         print_formatted_text(self._output, fragments, STYLE, color_depth=depth)
 

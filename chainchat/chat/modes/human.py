@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from chainchat.chat.blanks import without_padding
 from chainchat.chat.lines import Line
 from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode, drawn
 from chainchat.chat.refusals import Code, RefusedError
@@ -386,14 +387,18 @@ class Human(Mode):
         return [f"| {topic.form}", f"|   {topic.summary}", *more, ". /help lists everything"]
 
     def message(self, message: ChatMessage, viewer: str) -> str:
-        """``#1042 14:03 alice: text``, or ``#1043 14:03 alice >> you: text`` if it was private."""
+        """``#1042 14:03 alice: text``, or ``#1043 14:03 alice >> you: text`` if it was private.
+
+        A text with many blanks in a row is shown with fewer of them.
+        """
         who = message.sender
         if message.to != EVERYBODY:
             me = viewer.lower()
             sender = "you" if message.sender.lower() == me else message.sender
             recipient = "you" if message.to.lower() == me else message.to
             who = f"{sender} {_PRIVATE} {recipient}"
-        return f"#{message.id} {_clock(message.time // _MINUTE)} {who}: {message.text}"
+        text = without_padding(message.text)
+        return f"#{message.id} {_clock(message.time // _MINUTE)} {who}: {text}"
 
     def day(self, time: int) -> str:
         """``* 2026-11-21``."""

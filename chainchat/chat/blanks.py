@@ -1,0 +1,26 @@
+"""Blanks in a text: with enough of them, it would begin a row of somebody's screen.
+
+There the text could pass for the server's words, whose marks stand where rows begin.
+"""
+
+import re
+
+MOST_BLANKS = 8
+"""Blanks in a row that people are shown."""
+
+# Spaces of every width, letters without a shape (Hangul fillers, the empty Braille cell), and what
+# is not shown at all: joiners, selectors, tags. A tab is a space by then (see ``lines``).
+_BLANK = (
+    " \u00a0\u00ad\u034f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u202f\u205f-\u206f"
+    "\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_PADDING = re.compile(f"[{_BLANK}]{{{MOST_BLANKS + 1},}}")
+_SPACES = " " * MOST_BLANKS
+
+
+def without_padding(text: str) -> str:
+    """``text`` with no more than MOST_BLANKS blanks in a row."""
+    if text.isascii() and f"{_SPACES} " not in text:  # nearly every text
+        return text
+    return _PADDING.sub(_SPACES, text)
