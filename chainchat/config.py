@@ -46,7 +46,12 @@ class Settings:
         max_line: octets.
         max_connections: of clients, per node.
         per_address: connections of one address, per node.
-        exempt: networks whose addresses have no such limit.
+        exempt: networks whose addresses have no limit of their own.
+        connects_per_minute: new connections of one address, per node; 0: no limit.
+        new_accounts: accounts that one address may make in ten minutes, per node; 0: no limit.
+        most_accounts: accounts in all, beyond which nodes make no more.
+        send_rate: messages of one account a second, per node; 0: no limit.
+        send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
         refusal_is_death: true if a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
@@ -64,6 +69,11 @@ class Settings:
     nodes: dict[str, NodeSettings]
     rejoin_pause: float = 60.0
     refusal_is_death: bool = True
+    connects_per_minute: int = 120
+    new_accounts: int = 30
+    most_accounts: int = 100_000
+    send_rate: int = 200
+    send_burst: int = 2_000
 
 
 class ConfigError(Exception):
@@ -111,6 +121,11 @@ def load(path: Path) -> Settings:
         max_connections=clients.take("max-connections", MAX_CONNECTIONS, 10_000),
         per_address=limits.take("per-address", PER_ADDRESS, 64),
         exempt=limits.take("exempt", NETWORKS, EXEMPT),
+        connects_per_minute=limits.take("connects-per-minute", RATE, 120),
+        new_accounts=limits.take("new-accounts", RATE, 30),
+        most_accounts=limits.take("most-accounts", MOST_ACCOUNTS, 100_000),
+        send_rate=limits.take("send-rate", RATE, 200),
+        send_burst=limits.take("send-burst", SEND_BURST, 2_000),
         stop=storage.take("stop", OCTETS, 100_000_000),
         nodes=_nodes(path, parser, founding),
     )
@@ -197,6 +212,9 @@ YES_OR_NO = _Kind(_yes_or_no, "yes or no")
 MAX_LINE = _whole(64, 16_384)
 MAX_CONNECTIONS = _whole(1, 1_000_000)
 PER_ADDRESS = _whole(1, 1_000_000)
+RATE = _whole(0, 1_000_000)
+MOST_ACCOUNTS = _whole(1, 1_000_000)
+SEND_BURST = _whole(1, 1_000_000)
 HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 FOLDER = _matching(r".+", "the path of a folder")
@@ -207,7 +225,10 @@ EXEMPT = _networks("127.0.0.0/8 ::1")
 
 CHAIN_KEYS = ("name", "founding", "suspect-after", "rejoin-pause", "refusal-is-death")
 CLIENTS_KEYS = ("max-line", "max-connections")
-LIMITS_KEYS = ("per-address", "exempt")
+LIMITS_KEYS = (
+    *("per-address", "exempt", "connects-per-minute", "new-accounts", "most-accounts"),
+    *("send-rate", "send-burst"),
+)
 STORAGE_KEYS = ("stop",)
 NODE_KEYS = ("host", "client-port", "chain-port", "data")
 

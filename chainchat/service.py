@@ -29,9 +29,11 @@ from chainchat.node.state_machine import StateMismatchError
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
-from chainchat.sessions.admission import Admission, ClientLimits, reserve
+from chainchat.sessions.admission import Admission, reserve
 from chainchat.sessions.interfaces import Attendee, ServerInfo
+from chainchat.sessions.limits import ClientLimits, Limits
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
+from chainchat.sessions.pace import Rate
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.interface import StorageError
@@ -39,6 +41,9 @@ from chainchat.storage.sqlite import SQLiteStorage
 
 STOP_SECONDS = 1.0
 """Time for a stopping node to answer what it has taken."""
+
+NEW_ACCOUNTS_SECONDS = 600.0
+"""Time for which the accounts that an address makes are counted."""
 
 FORCED_AHEAD = 1_000
 """Epochs that a node leaves out when it is forced to go on alone, at least."""
@@ -115,11 +120,11 @@ class NodeService(Service):
         addresses = preflight.addresses(settings)
         self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
-        limits = self._limits()
+        self._limits = Limits(self._client_limits(), self._reactor.seconds)
         self._storage = SQLiteStorage(own.data)
         self._begin_life()
         self._admission = Admission(
-            limits, self._reactor.seconds, lambda: self._node.configuration.epoch
+            self._limits, self._reactor.seconds, lambda: self._node.configuration.epoch
         )
         self._links = Links(self._reactor, self._introduction, self._nodes)
         self._reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
@@ -130,7 +135,7 @@ class NodeService(Service):
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
 
-    def _limits(self) -> ClientLimits:
+    def _client_limits(self) -> ClientLimits:
         """The limits for clients.
 
         Raises:
@@ -139,7 +144,14 @@ class NodeService(Service):
         settings = self._settings
         kept = reserve(len(settings.nodes))
         limits = ClientLimits(
-            settings.max_connections, settings.per_address, settings.exempt, self._files - kept
+            settings.max_connections,
+            settings.per_address,
+            settings.exempt,
+            self._files - kept,
+            connecting=_rate(settings.connects_per_minute, 60.0),
+            new_accounts=_rate(settings.new_accounts, NEW_ACCOUNTS_SECONDS),
+            most_accounts=settings.most_accounts,
+            saying=Rate(settings.send_rate, settings.send_burst) if settings.send_rate else None,
         )
         if limits.files < 1:
             raise config.ConfigError(
@@ -199,7 +211,7 @@ class NodeService(Service):
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,
         )
-        self._sessions = Sessions(self._node, self._reactor)
+        self._sessions = Sessions(self._node, self._reactor, self._limits)
         log.info(
             "{position}: incarnation {incarnation} of {id}, log up to {last}; clients at {client}",
             position=own.position,
@@ -295,6 +307,11 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Attendee]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
+
+
+def _rate(times: int, seconds: float) -> Rate | None:
+    """So many times in so many seconds; None for 0."""
+    return Rate(times / seconds, times) if times else None
 
 
 def new_identity() -> int:

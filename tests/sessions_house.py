@@ -3,6 +3,7 @@
 ``Connection`` takes what a session writes, and time is a ``Clock``.
 """
 
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 
 from chainchat.chain.configuration import Member
@@ -13,6 +14,7 @@ from chainchat.node.node import Node
 from chainchat.node.space import Space
 from chainchat.node.status import Readiness
 from chainchat.sessions.interfaces import ServerInfo
+from chainchat.sessions.limits import UNLIMITED, Limits
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.memory import MemoryStorage
@@ -27,7 +29,8 @@ MAX_LINE = 1_024
 class Connection:
     """The bytes of one client, whose machine acknowledges as many as the test says."""
 
-    def __init__(self):
+    def __init__(self, address="10.0.0.9"):
+        self.address = address
         self.data, self.written = b"", 0
         self.closed = self.held = False
         self.acked = self.silence = None
@@ -79,6 +82,7 @@ class House:
     """A node that is a chain of one, and its sessions.
 
     ``price``: seconds of work that pass at each look at the clock.
+    ``limits``: those of its clients, none at first.
     """
 
     def __init__(self, *founding):
@@ -102,7 +106,9 @@ class House:
             work=self.work,
             space=Space(lambda: self.free, STOP),
         )
-        self.sessions = Sessions(self.node, self.clock)
+        self.limits = Limits(UNLIMITED, self.clock.seconds, self.is_exempt)
+        self.exempt = set()
+        self.sessions = Sessions(self.node, self.clock, self.limits)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
         self.server_info = ServerInfo("lab", MAX_LINE, addresses, self.new_token)
         if not founding:
@@ -112,6 +118,13 @@ class House:
     def work(self):
         self.worked += self.price
         return self.worked
+
+    def is_exempt(self, account):
+        return account in self.exempt
+
+    def limit(self, **limits):
+        """Let the house have these limits from now on."""
+        self.limits.current = replace(UNLIMITED, **limits)
 
     def failed(self, error):
         raise error
@@ -135,9 +148,9 @@ class House:
         self.tokens += 1
         return f"token{self.tokens}"
 
-    def client(self, *lines):
+    def client(self, *lines, address="10.0.0.9"):
         """A client that has said these lines and read the answers."""
-        client = Client(self)
+        client = Client(self, address)
         if lines:
             client.says(*lines)
         return client
@@ -157,9 +170,9 @@ def octets(line):
 
 
 class Client:
-    def __init__(self, house):
+    def __init__(self, house, address):
         self.house = house
-        self.connection = Connection()
+        self.connection = Connection(address)
         self.session = Session(house.sessions, self.connection, house.clock, house.server_info)
         self.session.opened()
         house.clock.advance(0)

@@ -94,6 +94,11 @@ max-line = 64
 max-connections = 1
 [limits]
 per-address = 7
+connects-per-minute = 0
+new-accounts = 1
+most-accounts = 1000000
+send-rate = 0
+send-burst = 3
 exempt = 10.0.0.0/8
     192.0.2.1 2001:db8::/32
 [storage]
@@ -125,6 +130,11 @@ data = ../b
         },
         rejoin_pause=0.0,
         refusal_is_death=False,
+        connects_per_minute=0,
+        new_accounts=1,
+        most_accounts=1_000_000,
+        send_rate=0,
+        send_burst=3,
     )
 
 
@@ -291,6 +301,14 @@ MISTAKES = [
         )
         for section, key, kind, values in (
             ("limits", "per-address", CONNECTIONS, ("", "0", "1000001", "many")),
+            *(
+                ("limits", key, "a whole number from 0 to 1000000", ("", "-1", "1000001", "none"))
+                for key in ("connects-per-minute", "new-accounts", "send-rate")
+            ),
+            *(
+                ("limits", key, CONNECTIONS, ("", "0", "1000001"))
+                for key in ("most-accounts", "send-burst")
+            ),
             (
                 "limits",
                 "exempt",

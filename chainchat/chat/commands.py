@@ -39,12 +39,18 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
     Attributes:
         client: the program's id, empty for a person.
         token: SHA-256 of the token by which a program may resume; empty for a person.
+        refuse_new: the ``Code`` with which to refuse to make an account; 0: make it. Its origin
+            judges this by its own limits, which other nodes need not share.
+        refuse_alike: True to make no account whose name looks like another's (``lookalikes``).
+            False in the entries of earlier versions, which had no such rule.
     """
 
     session: str
     name: str
     client: str
     token: bytes
+    refuse_new: int = 0
+    refuse_alike: bool = False
 
 
 class Resume(Command, frozen=True, array_like=True, tag="resume", gc=False):

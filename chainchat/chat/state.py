@@ -22,6 +22,7 @@ from msgspec import DecodeError, Struct, msgpack
 from chainchat.chat import commands
 from chainchat.chat.accounts import MAX_ACCOUNTS, Account, AccountRecords
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
+from chainchat.chat.lookalikes import LookAlikes
 from chainchat.chat.names import SortedNames
 from chainchat.chat.programs import Program, Programs
 from chainchat.chat.records import ACCOUNTS_SLOT, DIGEST_OCTETS, SLOTS, Digest, Record
@@ -187,6 +188,8 @@ class ChatState:
         self._names: dict[str, int] = {}
         self._roll = SortedNames()
         """The keys of ``_names``."""
+        self._alike = LookAlikes()
+        """Likewise."""
         self._present = SortedNames()
         """Keys of the names that are on."""
         self._sessions: dict[str, int] = {}
@@ -202,6 +205,11 @@ class ChatState:
         """The account of this name, in any case."""
         number = self._names.get(name.lower())
         return None if number is None else self.accounts[number]
+
+    def account_like(self, name: str) -> Account | None:
+        """An account whose name looks like this one."""
+        found = (self._names.get(key) for key in self._alike.of(name))
+        return next((self.accounts[number] for number in found if number is not None), None)
 
     def account_of(self, session: str) -> Account | None:
         """The account that ``session`` holds."""
@@ -280,7 +288,9 @@ class ChatState:
         accounts, names = self.accounts, self._names
         for account in self._records.restore(data):
             accounts[account.number] = account
-            names[_key(account.name)] = account.number
+            key = _key(account.name)
+            names[key] = account.number
+            self._alike.add(key)
             if account.session:
                 self._hold(account)
 
@@ -355,10 +365,20 @@ class ChatState:
             events.append(Held(account.session))
             raise RefusedAtApplyError(Code.NAME_IN_USE, account.name)
         if account is None:
+            self._refuse_new(command)
             account = self._new_account(seq, command.name)
         self._records.changing(account)
         account.token = command.token
         self._attach(account, command.session, events)
+
+    def _refuse_new(self, command: commands.Login) -> None:
+        """Refuse to make an account, if the entry says so or forbids its name."""
+        if command.refuse_new:
+            raise RefusedAtApplyError(Code(command.refuse_new), command.name)
+        if command.refuse_alike:
+            alike = self.account_like(command.name)
+            if alike is not None:
+                raise RefusedAtApplyError(Code.NAME_LOOKS_ALIKE, alike.name)
 
     def _new_account(self, seq: int, name: str) -> Account:
         if len(self.accounts) >= MAX_ACCOUNTS:
@@ -368,6 +388,7 @@ class ChatState:
         key = _key(name)
         self._names[key] = seq
         self._roll.add(key)
+        self._alike.add(key)
         return account
 
     def _resume(self, command: commands.Resume, events: list[Event]) -> None:
@@ -441,6 +462,7 @@ class ChatState:
         del self.accounts[account.number]
         del self._names[account.name.lower()]
         self._roll.remove(account.name.lower())
+        self._alike.remove(account.name.lower())
         self._programs.forget_account(account.number)
 
     def _find(self, number: int, name: str) -> Account | None:

@@ -315,6 +315,8 @@ class Conversation:
                 self.waiting = event.code == "waiting"
                 self._status_due = 0.0
                 return [f"* {event.text}"]
+            case "slowed":
+                return [f"* {event.text}"]
             case "closing":
                 self._note_trouble(f"{self.node}: {event.text.partition(';')[0]}")
         return []  # a newer server's

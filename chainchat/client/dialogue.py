@@ -42,7 +42,7 @@ it cannot confirm, and the other may be on the side that goes on."""
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
 """Requests that a node answers before the replies that it owes."""
 
-ENDING_CODES = frozenset({421, 422, 423, 424, 431, 505})
+ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
 """Refusals of the connection, not of a request: the server closes after them."""
 
 LONGEST_LIST = 64 << 20

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from chainchat.chat import commands
-from chainchat.chat.accounts import MAX_ACCOUNTS
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
@@ -22,8 +21,23 @@ def explanation(code: Code, about: str) -> str:
             return f"the name {about} is in use; log in with another, or try again later"
         case Code.TOO_MANY_ACCOUNTS:
             return (
-                f"account {about} was not made: there are {MAX_ACCOUNTS:,} already, the limit; "
+                f"account {about} was not made: there are as many as there may be; "
                 "log in with an existing name, or try again later"
+            )
+        case Code.TOO_MANY_NEW_ACCOUNTS:
+            return (
+                f"account {about} was not made: your address has made too many of late; "
+                "log in with an existing name, or try again in a minute"
+            )
+        case Code.NAME_LOOKS_ALIKE:
+            return (
+                f"{about} has an account already, and the two names look alike; log in as {about} "
+                "if that is you, or with a name that nobody takes for theirs"
+            )
+        case Code.SERVERS_WORD:
+            return (
+                f"nobody can be named {about}, since others would take it for the server; log in "
+                "with another name"
             )
         case Code.NO_SUCH_ACCOUNT:
             return f"there is no account {about}; list the accounts to see the names"

@@ -1,8 +1,9 @@
 """Hearing: the lines of one client, from its socket to its requests.
 
 Lines wait in an ``InputQueue`` for the client's turn, and then become requests for its ``Handler``,
-in order, except those that may overtake. A client that sends more than its ``pace`` allows rests,
-and what cannot be heard now stays in the socket.
+in order, except those that may overtake. A client that sends more than its ``pace`` allows rests.
+One whose account may say no more for now (``limits``) waits, as it does until there is room for its
+requests. What cannot be heard now stays in the socket.
 """
 
 from collections.abc import Iterator
@@ -63,8 +64,10 @@ class Hearing:
         "_resting",
         "_says_much",
         "_sessions",
+        "_slowed",
         "_splitter",
         "_told_slow",
+        "_told_slowed",
         "_unread",
         "handler",
         "taking",
@@ -90,6 +93,9 @@ class Hearing:
         """See ``pace``."""
         self._resting = False
         self._told_slow = False
+        self._slowed = False
+        """True until the client is woken that may say no more for now."""
+        self._told_slowed = False
         self._says_much = False
         """True if lines were left over when the client was last heard."""
         self._unread = 0
@@ -170,7 +176,10 @@ class Hearing:
         if not self._says_much or self._resting:
             return False
         if self._must_wait():
-            self._sessions.wait_for_room(self._client)
+            if self._may_say > 0:
+                self._sessions.wait_for_room(self._client)
+            elif not self._slowed:
+                self._slow_down()
             return self._input.has_more_to_look_at and not self._client.is_full
         self.queue()
         return False
@@ -179,13 +188,15 @@ class Hearing:
         heard = 0
         most = HEARD_AT_ONCE if self._client.mode.pipelines or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
-        while heard < most and self._input and not self._held_up:
+        may_say = self._may_say
+        while heard < most and may_say > 0 and self._input and not self._held_up:
             room = self._room_left
             if room <= 0:
                 break
-            lines = self._input.next(min(SAID_AT_ONCE, room))
+            lines = self._input.next(min(SAID_AT_ONCE, room, may_say))
             sends = self._client.mode.leading_messages(lines) if self._client.id else []
             self._input.take(len(sends) or 1)
+            may_say -= len(sends) or 1
             if sends:
                 self.handler.send(sends)
                 heard += 1 + len(sends) // SENDS_AS_LINE
@@ -204,8 +215,24 @@ class Hearing:
         """True until the client has read, or has its answer: no line can be carried out before."""
         return self._client.is_full or self.handler.replies.holding_later
 
+    @property
+    def _may_say(self) -> int:
+        """How many messages the account may say now."""
+        return self._sessions.limits.may_say(self._client.account)
+
     def _must_wait(self) -> bool:
-        return self._held_up or self._room_left <= 0
+        return self._held_up or self._room_left <= 0 or self._may_say <= 0
+
+    def _slow_down(self) -> None:
+        """Wait until the account may say some messages more."""
+        self._slowed = True
+        limits = self._sessions.limits
+        self._sessions.rounds.rests(self._client, limits.wait(self._client.account))
+        rate = limits.current.saying
+        if rate is not None and not self._told_slowed:
+            self._told_slowed = True
+            text = f"you say more than {rate.per_second:.0f} lines a second"
+            self._client.tell("slowed", f"{text}: the rest waits, and is said at that pace")
 
     def _may_overtake(self, line: Line) -> bool:
         if line is TOO_LONG or not self._client.mode.may_be_answered_at_once(line):
@@ -295,7 +322,7 @@ class Hearing:
 
     def rested(self) -> None:
         """See ``Attendee``."""
-        self._resting = False
+        self._resting = self._slowed = False
         self.queue()
         self.hold()
 

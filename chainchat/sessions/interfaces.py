@@ -124,6 +124,10 @@ class Client(Attendee, Protocol):
     is_full: bool
 
     @property
+    def address(self) -> str:
+        """The address of the client's machine."""
+
+    @property
     def seen(self) -> int:
         """The read mark of a person; 0 for a program, which moves its own."""
 
@@ -144,7 +148,12 @@ class Client(Attendee, Protocol):
 
 
 class Connection(Protocol):
-    """The connection of one client, as its session sees it."""
+    """The connection of one client, as its session sees it.
+
+    ``address``: of the client's machine.
+    """
+
+    address: str
 
     def write(self, data: bytes) -> None:
         """Send octets as fast as the client's machine takes them."""

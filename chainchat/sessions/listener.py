@@ -58,12 +58,15 @@ class ClientProtocol(Protocol):
     factory: "ClientFactory"
     transport: Any
 
-    def __init__(self, new_session: Callable[["ClientProtocol"], Session], host: str) -> None:
+    def __init__(
+        self, new_session: Callable[["ClientProtocol"], Session], address: str, owner: str | None
+    ) -> None:
+        self.address = address
         self._telnet = TelnetFilter()
         self._new_session = new_session
         self._session: Session | None = None
         self._held = False
-        self._host = host
+        self._owner = owner
         self._input_ended = self._closing = False
         self._drained = 0
         self._deadline: Timer | None = None
@@ -109,7 +112,7 @@ class ClientProtocol(Protocol):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
-        self.factory.admission.leave(self._host)
+        self.factory.admission.leave(self._owner)
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         if self._session is not None:
@@ -250,10 +253,10 @@ class ClientFactory(Factory):
     def buildProtocol(self, addr: Any) -> Any:
         host = getattr(addr, "host", "")
         try:
-            self.admission.admit(host)
+            owner = self.admission.admit(host)
         except RefusedError as refusal:
             return RefusedProtocol(refusal)
-        protocol = ClientProtocol(self._new_session, host)
+        protocol = ClientProtocol(self._new_session, host, owner)
         protocol.factory = self
         return protocol
 

@@ -23,26 +23,39 @@ READ_UNITS = 0.2
 """The price of a read of the socket, however little it brought."""
 
 
-class Pace(Struct, frozen=True):
-    """How fast a client may go.
+class Rate(Struct, frozen=True):
+    """How much may happen.
 
     Attributes:
         per_second: units in the long run.
         at_once: units after a pause.
-        octets: how many cost one unit.
     """
 
     per_second: float
     at_once: float
-    octets: int
 
     def pay(self, paid_until: float, now: float, units: float) -> float:
-        """When the client will have paid for everything, these units included; in seconds."""
+        """When everything will be paid for, these units included; in seconds."""
         return max(paid_until, now) + units / self.per_second
 
     def wait(self, paid_until: float, now: float, units: float = 1) -> float:
-        """Seconds until the client may send this many units."""
+        """Seconds until this many units may be used."""
         return max(0.0, paid_until - now - (self.at_once - units) / self.per_second)
+
+    def left(self, paid_until: float, now: float) -> float:
+        """Units that may be used now; below 0 if more were used than there were."""
+        return self.at_once - max(0.0, paid_until - now) * self.per_second
+
+    @property
+    def seconds_to_fill(self) -> float:
+        """Seconds until all units may be used again, after all were used."""
+        return self.at_once / self.per_second
+
+
+class Pace(Rate, frozen=True):
+    """How fast a client may go; ``octets``: how many cost one unit."""
+
+    octets: int
 
 
 NEWCOMER: Final = Pace(per_second=20, at_once=60, octets=OCTETS_IN_UNIT)

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
+from chainchat.chat.lookalikes import is_servers_word
 from chainchat.chat.modes import AFTER_HELLO
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
@@ -225,20 +226,32 @@ class Handler:
             raise RefusedError(Code.DISK_NEARLY_FULL, f"no new account: {nearly_full(low)}")
         session = client.id = self._sessions.new_session()
         token = ""
+        counted = False
         command: AnyCommand
         if isinstance(request, requests.Login):
             token = self._server_info.new_token() if self._program else ""
-            command = commands.Login(session, request.name, self._program, _hashed(token))
+            counted, refuse_new = self._count_if_new(request.name)
+            command = commands.Login(
+                session,
+                request.name,
+                self._program,
+                _hashed(token),
+                refuse_new=refuse_new,
+                refuse_alike=True,
+            )
         else:
             command = commands.Resume(session, request.name, self._program, _hashed(request.token))
 
         def done(reply: Reply, results: Sequence[Result]) -> None:
             [result] = results
+            holder = self._node.state.account_named(request.name)
+            is_new = holder is not None and result == Accepted(holder.number)
+            if counted and not is_new:
+                self._sessions.limits.not_new(client.address)
             if isinstance(result, Accepted):
                 self.replies.complete(reply, self._logged_in(tag, request, token, result.id))
                 return
             client.id = ""
-            holder = self._node.state.account_named(request.name)
             if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
                 self._sessions.contests.ask(
                     holder.session,
@@ -248,6 +261,21 @@ class Handler:
                 self.replies.complete(reply, self._refused(tag, result))
 
         self._submit_with(command, done, holds_later=True)
+
+    def _count_if_new(self, name: str) -> tuple[bool, int]:
+        """Judge a login that makes an account, as far as this node knows: its log may be longer.
+
+        Returns:
+            True if the account counts for the client's address; the code with which to refuse it
+            if it is new, 0 for none.
+        """
+        state = self._node.state
+        if state.account_named(name) is not None:
+            return False, 0
+        if is_servers_word(name, self._server_info.addresses):
+            return False, Code.SERVERS_WORD
+        code = self._sessions.limits.new_account(self._client.address, len(state.accounts))
+        return code is None, code or 0
 
     def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
         """The refusal of a name in use; ``silent``: seconds of its holder's silence, if known."""
@@ -295,6 +323,7 @@ class Handler:
 
         A message that the node refuses itself is left out and answered in its turn.
         """
+        self._sessions.limits.said(self._client.account, len(sends))
         batch = Batch()
         low = self._node.readiness.low
         for tag, say in sends:  # a hundred thousand a second
@@ -390,6 +419,7 @@ class Handler:
             viewer = self._client.name
             lines += [mode.message_item(tag, message, viewer) for message in page.messages]
             count += len(lines)
+            self._sessions.limits.read(self._client.account, len(lines))
             self.replies.add(reply, *lines)
             more = page.more
             if page.refused is not None:

@@ -9,8 +9,9 @@ whoever reads on from the log or reads a long answer, and people who say much at
 get a share of the node's time (``budget.PATIENT_SHARE``): a thousand clients that come back at once
 are let in at a pace that leaves the others alone.
 
-A client that has sent more than its ``pace`` allows rests, outside all queues. Resting clients are
-woken one by one, so a hundred of them together are no faster than a few.
+A client that has sent more than its ``pace`` allows rests, outside all queues; so does one whose
+account may say no more for now, except for lines that overtake. Resting clients are woken one by
+one, so a hundred of them together are no faster than a few.
 """
 
 import heapq

@@ -425,6 +425,11 @@ class Session:
             self._sessions.rounds.waits(self)
 
     @property
+    def address(self) -> str:
+        """See ``Client``."""
+        return self._connection.address
+
+    @property
     def seen(self) -> int:
         """See ``Client``."""
         return 0 if self._reading is None else self._reading.seen

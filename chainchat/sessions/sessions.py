@@ -15,6 +15,7 @@ from chainchat.node.pending import Replied
 from chainchat.sessions.announcements import Announcements
 from chainchat.sessions.contests import Contests
 from chainchat.sessions.interfaces import Attendee
+from chainchat.sessions.limits import UNLIMITED, Limits
 from chainchat.sessions.news import News
 from chainchat.sessions.read_marks import ReadMarks
 from chainchat.sessions.rounds import Rounds
@@ -33,13 +34,15 @@ class Sessions:
         node: the node.
         connections: every connection, logged in or not, the oldest first.
         rounds: whose turn it is.
+        limits: what clients may do.
         news: the newest messages, on their way to the sessions that have the earlier ones.
         contests: refused logins that wait to hear about the holder of their name.
         marks: the read marks.
     """
 
-    def __init__(self, node: Node, clock: Clock) -> None:
+    def __init__(self, node: Node, clock: Clock, limits: Limits | None = None) -> None:
         self.node = node
+        self.limits = limits or Limits(UNLIMITED, clock.seconds)
         self.connections: dict[Attendee, None] = {}
         self.rounds = Rounds(clock, node.wake)
         self.news = News(node.wake)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import DecodeError
+from msgspec import DecodeError, msgpack
 
 from chainchat.chat import programs
 from chainchat.chat import state as chat_state
@@ -27,6 +27,7 @@ from chainchat.chat.commands import (
     Say,
     Saying,
     Seen,
+    decode,
     origin_of,
 )
 from chainchat.chat.names import SortedNames
@@ -616,6 +617,58 @@ def test_a_login_that_makes_one_account_too_many_is_refused(log, monkeypatch):
     log.login("bob", "a.1.3")
     log.apply(Delete("a.1.1", UNKNOWN, "bob"))
     log.login("carol", "a.1.4")
+
+
+def test_a_login_whose_entry_forbids_it_makes_no_account(log):
+    refused = Refused(Code.TOO_MANY_NEW_ACCOUNTS, "bob")
+    assert (
+        log.result(Login("a.1.1", "bob", "", b"", refuse_new=Code.TOO_MANY_NEW_ACCOUNTS)) == refused
+    )
+    assert log.state.accounts == {}
+    log.login("bob", "a.1.2")
+    log.apply(End("a.1.2", 0))
+    again = Login("a.1.3", "bob", "", b"", refuse_new=Code.TOO_MANY_NEW_ACCOUNTS)
+    assert isinstance(log.result(again), Accepted)
+
+
+def unlike(session, name):
+    return Login(session, name, "", b"", refuse_alike=True)
+
+
+def test_a_new_name_that_looks_like_another_is_refused_and_old_ones_log_in(log):
+    log.login("Alice", "a.1.1")
+    log.login("al1ce", "a.1.2")  # of an earlier version's entry
+    refused = Refused(Code.NAME_LOOKS_ALIKE, "Alice")
+    assert log.result(unlike("a.1.3", "a.lice")) == refused
+    log.apply(End("a.1.2", 0))
+    assert isinstance(log.result(unlike("a.1.4", "AL1CE")), Accepted)
+    assert isinstance(log.result(unlike("a.1.5", "bob")), Accepted)
+
+
+def test_a_name_is_free_when_no_name_looks_like_it_any_more(log):
+    log.login("al-ice", "a.1.1")
+    log.login("alice", "a.1.2")
+    for gone in ("al-ice", "alice"):
+        assert log.result(unlike("a.1.3", "a1ice")).code is Code.NAME_LOOKS_ALIKE
+        log.login("root", "a.1.9") if gone == "al-ice" else None
+        log.apply(Delete("a.1.9", UNKNOWN, gone))
+    assert isinstance(log.result(unlike("a.1.4", "a1ice")), Accepted)
+
+
+def test_names_that_look_alike_are_known_after_a_restart(log):
+    for number, name in enumerate(("Alice", "al1ce", "b-o-b", "carol")):
+        log.login(name, f"a.1.{number}")
+    restored = Stored().restored(log.state)
+    for name in ("a.l.ice", "bob", "car0l"):
+        alike = log.state.account_like(name)
+        assert alike is not None
+        assert restored.account_like(name).name == alike.name
+    assert restored.account_like("dave") is None
+
+
+def test_entries_of_earlier_versions_mean_what_they_did():
+    old = msgpack.encode(["login", "a.1.1", "al1ce", "", b""])
+    assert decode(old) == Login("a.1.1", "al1ce", "", b"")
 
 
 def test_deletion_forgets_the_accounts_programs(log):

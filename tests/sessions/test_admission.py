@@ -11,9 +11,10 @@ from chainchat.sessions.admission import (
     COMPLAINT_PAUSE,
     FORGIVING_SECONDS,
     Admission,
-    ClientLimits,
     reserve,
 )
+from chainchat.sessions.limits import ClientLimits, Limits
+from chainchat.sessions.pace import Rate
 
 EXEMPT = (ip_network("127.0.0.0/8"), ip_network("2001:db8:1::/48"))
 HERE, THERE = "10.0.0.1", "10.0.0.2"
@@ -22,12 +23,17 @@ HERE, THERE = "10.0.0.1", "10.0.0.2"
 class Door:
     """An admission, the epoch that it sees, and its clock, which begins after the start."""
 
-    def __init__(self, *, connections=100, per_address=3, files=100):
+    def __init__(
+        self, *, connections=100, per_address=3, files=100, since=FORGIVING_SECONDS, **more
+    ):
         self.clock = Clock()
         self.epoch = 1
-        limits = ClientLimits(connections, per_address, EXEMPT, files)
-        self.admission = Admission(limits, self.clock.seconds, lambda: self.epoch)
-        self.clock.advance(FORGIVING_SECONDS)
+        self.limits = Limits(
+            ClientLimits(connections, per_address, EXEMPT, files, **more), self.clock.seconds
+        )
+        self.admission = Admission(self.limits, self.clock.seconds, lambda: self.epoch)
+        self.inside = []
+        self.clock.advance(since)
 
     def knock(self, *hosts):
         """The answer to each: the code of a refusal, or None."""
@@ -35,10 +41,17 @@ class Door:
 
     def _knock(self, host):
         try:
-            self.admission.admit(host)
+            self.inside.append((host, self.admission.admit(host)))
         except RefusedError as refusal:
             return refusal.code
         return None
+
+    def leave(self, *hosts):
+        """Let a connection of each end."""
+        for host in hosts:
+            connection = next(connection for connection in self.inside if connection[0] == host)
+            self.inside.remove(connection)
+            self.admission.leave(connection[1])
 
 
 @pytest.fixture
@@ -63,7 +76,7 @@ def test_an_address_has_so_many_connections_and_others_have_theirs():
 def test_a_connection_that_ends_makes_room_for_another_of_its_address():
     door = Door()
     door.knock(*[HERE] * 4)
-    door.admission.leave(HERE)
+    door.leave(HERE)
     assert door.knock(HERE, HERE) == [None, Code.TOO_MANY_OF_ADDRESS]
 
 
@@ -71,8 +84,7 @@ def test_what_all_leave_is_as_it_was():
     door = Door()
     hosts = [HERE, THERE, "2001:db8::1", "127.0.0.1"]
     door.knock(*hosts)
-    for host in hosts:
-        door.admission.leave(host)
+    door.leave(*hosts)
     assert door.admission.admitted == 0
     assert door.admission._of == {}
 
@@ -108,15 +120,11 @@ def test_the_text_says_what_can_be_done():
 
 
 def test_an_address_has_no_limit_for_a_while_after_the_start_but_what_came_stays_and_counts():
-    door = Door()
-    early = Door.__new__(Door)
-    early.clock, early.epoch = Clock(), 1
-    early.admission = Admission(door.admission.limits, early.clock.seconds, lambda: early.epoch)
+    early = Door(since=0)
     assert early.knock(*[HERE] * 5) == [None] * 5
     early.clock.advance(FORGIVING_SECONDS)
     assert early.knock(HERE) == [Code.TOO_MANY_OF_ADDRESS]
-    for _ in range(3):
-        early.admission.leave(HERE)
+    early.leave(HERE, HERE, HERE)
     assert early.knock(HERE, HERE) == [None, Code.TOO_MANY_OF_ADDRESS]
 
 
@@ -168,3 +176,66 @@ def test_the_log_says_why_once_a_minute_and_how_often(logged):
 def test_what_is_no_address_counts_in_all():
     door = Door(connections=1)
     assert door.knock("", "") == [None, Code.TOO_MANY_CONNECTIONS]
+
+
+# --- how often an address connects
+
+
+def often(**more):
+    return Door(per_address=100, connecting=Rate(2.0, 4), **more)
+
+
+def test_an_address_that_connects_too_often_is_refused_until_it_has_waited():
+    door = often()
+    for _ in range(4):
+        assert door.knock(HERE) == [None]
+        door.leave(HERE)
+    assert door.knock(HERE, HERE, THERE) == [Code.CONNECTS_TOO_OFTEN] * 2 + [None]
+    door.clock.advance(0.5)
+    assert door.knock(HERE, HERE) == [None, Code.CONNECTS_TOO_OFTEN]
+
+
+def test_to_be_refused_costs_nothing_so_who_goes_on_trying_gets_in():
+    door = often()
+    door.knock(*[HERE] * 4)
+    came_in = 0
+    for _ in range(40):
+        door.clock.advance(0.05)
+        came_in += door.knock(HERE) == [None]
+    assert came_in == 4
+
+
+def test_who_is_exempt_and_who_shares_a_site_is_known_here_too():
+    door = often()
+    assert door.knock(*["127.0.0.1"] * 9) == [None] * 9
+    site = [f"2001:db8::{n}" for n in range(1, 6)]
+    assert door.knock(*site) == [None] * 4 + [Code.CONNECTS_TOO_OFTEN]
+
+
+def test_connections_do_not_count_for_a_while_after_a_start_and_a_change_of_epoch():
+    door = often(since=0)
+    assert door.knock(*[HERE] * 9) == [None] * 9
+    door.clock.advance(FORGIVING_SECONDS)
+    assert door.knock(*[HERE] * 5) == [None] * 4 + [Code.CONNECTS_TOO_OFTEN]
+    door.epoch = 2
+    assert door.knock(*[HERE] * 9) == [None] * 9
+
+
+def test_the_text_says_how_long_to_wait_and_the_log_who_it_was(logged):
+    door = often()
+    door.knock(*[HERE] * 4)
+    text = "^425 your address has connected here 4 times within a minute; try again in 1 s$"
+    with pytest.raises(RefusedError, match=text):
+        door.admission.admit(HERE)
+    assert logged == ["refusing clients: 10.0.0.1 has connected 4 times within a minute"]
+
+
+def test_new_limits_hold_at_once_and_who_came_before_leaves_as_they_came():
+    door = Door()
+    door.knock(*[HERE] * 3, "127.0.0.1")
+    door.limits.current = ClientLimits(100, 4, (ip_network("10.0.0.0/8"),), 100)
+    assert door.knock(*[HERE] * 9) == [None] * 9
+    door.limits.current = ClientLimits(100, 4, (), 100)
+    assert door.knock(HERE, HERE) == [None, Code.TOO_MANY_OF_ADDRESS]
+    door.leave(*[host for host, _ in door.inside])
+    assert door.admission._of == {}

@@ -15,8 +15,8 @@ from chainchat.sessions.admission import (
     ACCEPTS_PER_TURN,
     FORGIVING_SECONDS,
     Admission,
-    ClientLimits,
 )
+from chainchat.sessions.limits import ClientLimits, Limits
 from chainchat.sessions.listener import RECEIVE_OCTETS, SEND_OCTETS, ClientFactory, ClientPort
 
 pytestmark = pytest.mark.reactor
@@ -56,7 +56,9 @@ class House:
     def __init__(self, **limits):
         clock = Clock()
         self.opened, self.lost = [], []
-        self.admission = Admission(ClientLimits(exempt=(), **limits), clock.seconds, lambda: 1)
+        self.admission = Admission(
+            Limits(ClientLimits(exempt=(), **limits), clock.seconds), clock.seconds, lambda: 1
+        )
         clock.advance(FORGIVING_SECONDS)
         factory = ClientFactory(self._open, admission=self.admission, clock=reactor)
         self.port = ClientPort(0, factory, 1_000, HERE, reactor)

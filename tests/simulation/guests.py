@@ -73,6 +73,8 @@ class House:
 class Wire:
     """One connection of a guest to a node: in order, and what is held waits at the guest's end."""
 
+    address = ""
+
     def __init__(self, house: House, host: Host, guest: "Guest") -> None:
         self.host = host
         self.open = True

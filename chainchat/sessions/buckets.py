@@ -1,0 +1,57 @@
+"""Token buckets, one for each of many keys, in bounded memory.
+
+A bucket is one number, as in ``pace``. A bucket that is full again is like one that was never used,
+so it is forgotten: the table has two generations, and the older one is dropped when everything in
+it is full.
+"""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from chainchat.sessions.pace import Rate
+
+MOST_KEYS = 65_536
+"""Keys of one generation. With more, the older generation is forgotten early."""
+
+LONGEST_DEBT = 5.0
+"""Seconds that pass until a bucket has a token again, at most, however many were taken."""
+
+Key = TypeVar("Key", int, str)
+
+
+class Buckets(Generic[Key]):
+    """The buckets of one kind. All are full at first."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin with full buckets; ``clock`` tells monotonic seconds."""
+        self._clock = clock
+        self._newer: dict[Key, float] = {}
+        """By key: when everything will be paid for."""
+        self._older: dict[Key, float] = {}
+        self._next_generation = 0.0
+
+    def __len__(self) -> int:
+        """How many buckets are remembered."""
+        return len(self._newer) + len(self._older)
+
+    def left(self, key: Key, rate: Rate) -> int:
+        """How many whole tokens a bucket has; 0 or less if none."""
+        paid_until = self._paid_until(key)
+        return int(rate.at_once if paid_until is None else rate.left(paid_until, self._clock()))
+
+    def wait(self, key: Key, rate: Rate, tokens: float = 1) -> float:
+        """Seconds until a bucket has so many tokens."""
+        return rate.wait(self._paid_until(key) or 0.0, self._clock(), tokens)
+
+    def take(self, key: Key, rate: Rate, tokens: float = 1) -> None:
+        """Take tokens, even if there are none; with a negative number, put some back."""
+        now = self._clock()
+        if now >= self._next_generation or len(self._newer) >= MOST_KEYS:
+            self._older, self._newer = self._newer, {}
+            self._next_generation = now + rate.seconds_to_fill + LONGEST_DEBT
+        paid_until = rate.pay(self._paid_until(key) or 0.0, now, tokens)
+        self._newer[key] = min(paid_until, now + rate.seconds_to_fill + LONGEST_DEBT)
+
+    def _paid_until(self, key: Key) -> float | None:
+        paid_until = self._newer.get(key)
+        return self._older.get(key) if paid_until is None else paid_until

@@ -1,0 +1,160 @@
+"""The limits for clients, and what clients have used of them.
+
+Whoever applies a limit reads it from ``Limits.current`` each time. So new limits hold from the
+moment that they stand there.
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from msgspec import Struct
+
+from chainchat.chat.accounts import MAX_ACCOUNTS
+from chainchat.chat.refusals import Code
+from chainchat.config import Network
+from chainchat.sessions.buckets import Buckets
+from chainchat.sessions.pace import Rate
+
+SITE_BITS = 64
+"""Bits of an IPv6 address that say whose it is; its owner chooses the rest."""
+
+NO_LIMIT: Final = 1 << 62
+"""Messages that may be said where no limit holds."""
+
+LINES_PER_TOKEN = 10
+"""Lines of an answer that cost as much as one message."""
+
+SLOWED_SECONDS = 0.05
+"""An account without tokens says nothing for this long at least, so that it wakes rarely."""
+
+
+class ClientLimits(Struct, frozen=True):
+    """The limits of one node. Where there is no rate, there is no limit.
+
+    Attributes:
+        connections: of all clients.
+        per_address: connections of one IPv4 address, or of the IPv6 addresses with the same first
+            64 bits.
+        exempt: networks whose addresses have no limit of their own.
+        files: open files that clients may have.
+        connecting: new connections of one address.
+        new_accounts: accounts that one address may make.
+        most_accounts: accounts in all, beyond which this node makes no more.
+        saying: messages of one account.
+    """
+
+    connections: int
+    per_address: int
+    exempt: tuple[Network, ...]
+    files: int
+    connecting: Rate | None = None
+    new_accounts: Rate | None = None
+    most_accounts: int = MAX_ACCOUNTS
+    saying: Rate | None = None
+
+
+UNLIMITED: Final = ClientLimits(
+    connections=NO_LIMIT, per_address=NO_LIMIT, exempt=(), files=NO_LIMIT
+)
+
+
+class Limits:
+    """The limits in force at one node.
+
+    Attributes:
+        current: the limits; others may take their place at any time.
+        connected: new connections, by address.
+    """
+
+    def __init__(
+        self,
+        current: ClientLimits,
+        clock: Callable[[], float],
+        exempt: Callable[[int], bool] = lambda account: False,  # noqa: ARG005
+    ) -> None:
+        """Begin with nothing used.
+
+        Args:
+            current: the limits.
+            clock: monotonic seconds.
+            exempt: tells whether an account may say as much as it likes.
+        """
+        self.current = current
+        self.connected: Buckets[str] = Buckets(clock)
+        self._made: Buckets[str] = Buckets(clock)
+        """New accounts, by address."""
+        self._said: Buckets[int] = Buckets(clock)
+        self._exempt = exempt
+
+    def owner(self, text: str) -> str | None:
+        """For whom an address counts: itself or its IPv6 site; None if exempt, or no IP address."""
+        try:
+            address = ip_address(text.partition("%")[0])
+        except ValueError:
+            return None
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if any(address in network for network in self.current.exempt):
+            return None
+        if isinstance(address, IPv6Address):
+            site = int(address) >> (128 - SITE_BITS) << (128 - SITE_BITS)
+            return f"{IPv6Address(site)}/{SITE_BITS}"
+        owner = str(address)
+        return text if owner == text else owner  # the same object: there can be thousands
+
+    # --- who makes an account
+
+    def new_account(self, address: str, there_are: int) -> Code | None:
+        """Count an account that is to be made, or tell why it must not be.
+
+        Args:
+            address: of whoever makes it.
+            there_are: how many accounts there are already.
+        """
+        limits = self.current
+        if there_are >= limits.most_accounts:
+            return Code.TOO_MANY_ACCOUNTS
+        owner, rate = self.owner(address), limits.new_accounts
+        if owner is None or rate is None:
+            return None
+        if self._made.left(owner, rate) < 1:
+            return Code.TOO_MANY_NEW_ACCOUNTS
+        self._made.take(owner, rate)
+        return None
+
+    def not_new(self, address: str) -> None:
+        """Note that an account that was counted has not been made."""
+        owner, rate = self.owner(address), self.current.new_accounts
+        if owner is not None and rate is not None:
+            self._made.take(owner, rate, -1)
+
+    # --- what an account says and reads
+
+    def may_say(self, account: int) -> int:
+        """How many messages an account may say now; 0 or less if it has to wait."""
+        rate = self.current.saying
+        if rate is None or not account:
+            return NO_LIMIT
+        left = self._said.left(account, rate)
+        return NO_LIMIT if left <= 0 and self._exempt(account) else left
+
+    def said(self, account: int, messages: int) -> None:
+        """Note that an account has said so many messages."""
+        rate = self.current.saying
+        if rate is not None:
+            self._said.take(account, rate, messages)
+
+    def read(self, account: int, lines: int) -> None:
+        """Note that an account was answered with so many lines."""
+        rate = self.current.saying
+        if rate is not None:
+            self._said.take(account, rate, lines / LINES_PER_TOKEN)
+
+    def wait(self, account: int) -> float:
+        """Seconds until an account that has to wait may say some messages."""
+        rate = self.current.saying
+        if rate is None:
+            return 0.0
+        some = min(max(1.0, rate.per_second * SLOWED_SECONDS), rate.at_once)
+        return self._said.wait(account, rate, some)

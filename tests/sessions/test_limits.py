@@ -1,0 +1,250 @@
+"""Limits of accounts and addresses: who says much is slowed down, and nothing is lost."""
+
+import pytest
+from sessions_house import House
+
+from chainchat.chat.refusals import Code
+from chainchat.sessions.hearing import WAITING_OCTETS
+from chainchat.sessions.pace import Rate
+
+SAYING = Rate(per_second=10.0, at_once=20)
+
+SLOWED = "you say more than 10 lines a second: the rest waits, and is said at that pace"
+
+
+@pytest.fixture
+def house():
+    house = House()
+    house.limit(saying=SAYING)
+    return house
+
+
+def sends(first, last):
+    return [f"@{number} SEND {number} * :{number}" for number in range(first, last + 1)]
+
+
+def acknowledged(lines):
+    """The tags of what was said."""
+    return [int(line.split("@")[1].split()[0]) for line in lines if line.startswith("+OK @")]
+
+
+def in_time(client, seconds):
+    """What comes within so many seconds."""
+    client.house.clock.pump([0.01] * int(seconds * 100))
+    return client.reads_at_once()
+
+
+# --- what is said ------------------------------------------------------------------------
+
+
+def test_what_a_program_says_too_fast_is_said_later_in_order_and_all_of_it(house):
+    alice = house.program("alice")
+    alice.reads()
+    at_first = acknowledged(alice.says(*sends(1, 60)))
+    assert at_first == [*range(1, 21)]
+    soon = acknowledged(in_time(alice, 2.0))
+    assert 18 <= len(soon) <= 20
+    assert [*at_first, *soon, *acknowledged(in_time(alice, 3.0))] == [*range(1, 61)]
+
+
+def test_nothing_is_refused_so_no_later_message_is_either(house):
+    alice = house.program("alice")
+    alice.reads()
+    lines = alice.says(*sends(1, 200))
+    lines += in_time(alice, 30.0)
+    assert acknowledged(lines) == [*range(1, 201)]
+    assert not [line for line in lines if line.startswith("-ERR")]
+
+
+def test_a_person_is_slowed_down_too_and_told_once(house):
+    alice = house.client("alice", "/notices off")
+    lines = alice.says(*[f"line {number}" for number in range(80)])
+    lines += in_time(alice, 10.0)
+    said = [line for line in lines if line.startswith("+OK ") and line[4:].isdecimal()]
+    assert len(said) == 80
+    assert lines.count(f"* {SLOWED}") == 1
+    assert [line.split(": ", 1)[1] for line in alice.says("/last 80")[:-1]] == [
+        f"line {number}" for number in range(80)
+    ]
+
+
+def test_a_program_is_told_in_a_notice(house):
+    alice = house.program("alice")
+    alice.reads()
+    assert f"NOTE slowed :{SLOWED}" in alice.says(*sends(1, 21))
+
+
+def test_pings_overtake_what_waits_and_questions_do_not(house):
+    alice = house.program("alice")
+    alice.reads()
+    alice.says(*sends(1, 25), "@w WHO")
+    assert alice.says("@p PING", "@c CHAIN")[0] == "+OK @p"
+    late = in_time(alice, 1.0)
+    assert acknowledged(late) == [*range(21, 26)]
+    assert late[-2:] == ["| @w alice", ". @w"]
+
+
+def test_what_waits_is_read_on_only_so_far(house):
+    alice = house.program("alice")
+    alice.reads()
+    long = [f"@{n} SEND {n} * :{'x' * 1_000}" for n in range(21, 23 + WAITING_OCTETS // 1_000)]
+    alice.says(*sends(1, 20), *long)
+    assert alice.connection.held
+    in_time(alice, 5.0)
+    assert not alice.connection.held
+
+
+def test_each_account_has_a_bucket_of_its_own_which_stays_when_it_comes_again(house):
+    alice, bob = house.program("alice"), house.program("bob")
+    alice.says(*sends(1, 20))
+    bob.reads()
+    assert acknowledged(bob.says(*sends(1, 20))) == [*range(1, 21)]
+    alice.session.lost()
+    house.clock.advance(0)
+    again = house.program("alice")
+    again.reads()
+    assert acknowledged(again.says(*sends(21, 25))) == []
+    assert acknowledged(in_time(again, 1.0)) == [*range(21, 26)]
+
+
+def test_who_is_exempt_says_as_much_as_it_likes(house):
+    alice = house.program("alice")
+    house.exempt.add(house.node.state.account_named("alice").number)
+    alice.reads()
+    assert len(acknowledged(alice.says(*sends(1, 500)))) == 500
+
+
+def test_without_a_rate_nobody_is_slowed_down(house):
+    house.limit()
+    alice = house.program("alice")
+    alice.reads()
+    assert len(acknowledged(alice.says(*sends(1, 500)))) == 500
+
+
+def test_a_new_rate_holds_at_once_for_those_who_are_there(house):
+    house.limit()
+    alice = house.program("alice")
+    alice.reads()
+    alice.says(*sends(1, 100))
+    house.limit(saying=SAYING)
+    assert acknowledged(alice.says(*sends(101, 130))) == [*range(101, 121)]
+    house.limit()
+    assert acknowledged(in_time(alice, 0.5)) == [*range(121, 131)]
+
+
+def test_an_answer_costs_what_it_returns_and_no_more_than_some_seconds(house):
+    alice = house.program("alice")
+    alice.says(*sends(1, 20))
+    in_time(alice, 2.0)
+    assert house.limits.may_say(alice.session.account) == 20
+    assert alice.says("@s SINCE 0 20")[-1] == ". @s"
+    assert house.limits.may_say(alice.session.account) == 18
+    for number in range(30):
+        alice.says(f"@s{number} SINCE 0")
+    late = in_time(alice, 20.0)
+    assert late[-1] == ". @s29"
+
+
+def test_who_hangs_up_while_slowed_is_heard_to_the_end_and_then_let_go(house):
+    alice = house.client("alice")
+    alice.says("/notices off")
+    alice.sends(*[f"line {number}" for number in range(60)])
+    alice.session.input_ended()
+    lines = in_time(alice, 10.0)
+    assert [line[:4] for line in lines if line.startswith("+OK")] == ["+OK "] * 60
+    assert alice.connection.closed
+
+
+def test_what_a_stopping_node_has_not_said_for_its_limits_is_listed(house):
+    alice = house.program("alice")
+    alice.reads()
+    alice.says(*sends(1, 21))
+    alice.session.take_no_more()
+    alice.session.shut_down()
+    assert alice.reads_at_once()[0] == "NOTE undone :not done: @21 SEND 21 * :21"
+
+
+# --- who makes an account ----------------------------------------------------------------
+
+FEW = Rate(per_second=0.1, at_once=2)
+
+
+def login(house, name, **options):
+    """The answer to a login."""
+    client = house.client(**options)
+    client.reads()
+    return client.says(name)[0]
+
+
+def code(answer):
+    return int(answer.split()[1]) if answer.startswith("-ERR") else 0
+
+
+def test_an_address_makes_few_accounts_others_make_theirs_and_old_ones_log_in(house):
+    house.limit(new_accounts=FEW)
+    codes = [code(login(house, name)) for name in ("ann", "bea", "cat")]
+    assert codes == [0, 0, Code.TOO_MANY_NEW_ACCOUNTS]
+    assert code(login(house, "cat", address="10.0.0.8")) == 0
+    for client in list(house.sessions.connections):
+        client.lost()
+    house.clock.advance(0)
+    assert code(login(house, "ann")) == 0
+    house.clock.advance(10)
+    assert [code(login(house, name)) for name in ("dan", "eve")] == [0, 437]
+
+
+def test_the_refusal_says_what_to_do(house):
+    house.limit(new_accounts=Rate(0.1, 1))
+    login(house, "ann")
+    assert login(house, "bea") == (
+        "-ERR 437 account bea was not made: your address has made too many of late; log in with an "
+        "existing name, or try again in a minute"
+    )
+
+
+def test_what_makes_no_account_counts_for_nothing(house):
+    house.limit(new_accounts=FEW)
+    login(house, "ann")
+    for name in ("ann", "server", "an.n", "ann"):
+        assert code(login(house, name)) in (Code.NAME_IN_USE, 523, 524)
+    assert code(login(house, "bea")) == 0
+
+
+def test_exempt_addresses_make_as_many_as_there_may_be(house):
+    house.limit(new_accounts=FEW, most_accounts=4)
+    names = ("ann", "bea", "cat", "dan", "eve")
+    codes = [code(login(house, name, address="")) for name in names]
+    assert codes == [0, 0, 0, 0, Code.TOO_MANY_ACCOUNTS]
+
+
+def test_an_account_that_is_in_the_log_already_logs_in_though_this_node_does_not_know_it_yet(house):
+    house.limit(new_accounts=Rate(0.1, 1), most_accounts=1)
+    first, second = house.client(), house.client()
+    first.reads(), second.reads()
+    first.sends("ann"), second.sends("bea")
+    house.sessions.hear()
+    assert [code(first.reads()[0]), code(second.reads()[0])] == [0, Code.TOO_MANY_NEW_ACCOUNTS]
+
+
+# --- names that deceive ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["server", "SYSTEM", "y0u", "every-body", "s.olo", "0ther", "S0L0"]
+)
+def test_no_account_is_called_what_the_server_says(house, name):
+    assert login(house, name) == (
+        f"-ERR 524 nobody can be named {name}, since others would take it for the server; log in "
+        "with another name"
+    )
+
+
+def test_no_new_account_looks_like_another(house):
+    login(house, "alice")
+    assert login(house, "AL1CE") == (
+        "-ERR 523 alice has an account already, and the two names look alike; log in as alice if "
+        "that is you, or with a name that nobody takes for theirs"
+    )
+    assert login(house, "alicia") == (
+        "+OK you are alicia: type to talk to everybody, /help for all else"
+    )
