@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster import Cluster, Node
+from cluster import LIMITLESS, Cluster, Node
 from floods import Address, new_tally
 from helpers import Helper
 
@@ -75,7 +75,8 @@ class Abuse:
         size, small: how large it is done in benchmarks, and in tests.
         memory: megabytes that a node may grow by meanwhile.
         bound: what bounds them.
-        settings: lines of chain.ini, from the section [clients] on.
+        settings: lines of the section [clients] of chain.ini.
+        limits: lines of the section [limits].
         files: descriptors that a node may have; 0: as many as it likes.
         rest: seconds that benchmarks wait after the start: until then some limits do not hold.
         full: whether newcomers are turned away by design meanwhile.
@@ -92,6 +93,7 @@ class Abuse:
     memory: int = 64
     bound: str = "the buffers of a few sessions, pages of the log"
     settings: str = ""
+    limits: str = LIMITLESS
     files: int = 0
     rest: float = 0.0
     full: bool = False
@@ -99,7 +101,7 @@ class Abuse:
 
     def cluster(self, make: Callable[..., Cluster]) -> Cluster:
         """A cluster with the row's settings, not started."""
-        cluster = make(clients=self.settings)
+        cluster = make(clients=self.settings, limits=self.limits)
         if self.files:
             for node in cluster.nodes.values():
                 node.launcher = ["sh", "-c", f'ulimit -n {self.files}; exec "$@"', "sh"]

@@ -226,12 +226,12 @@ CONNECTIONS = [
     ),
     Abuse(
         name="per-address",
-        what="3,000 connections from one address that is not exempt",
+        what="3,000 connections from one address that is not exempt, with all usual limits",
         act=visits(b"", source="127.0.0.2"),
         many=True,
         size=3_000,
         small=300,
-        settings="[limits]\nper-address = 64\nexempt = 127.0.0.1",
+        limits="per-address = 64\nexempt = 127.0.0.1",
         rest=31.0,
     ),
     Abuse(

@@ -28,6 +28,9 @@ SOURCES = Path(chainchat.__file__).parent.parent
 LOG_LINES = 12
 """Lines of a node's log that are shown when a test fails."""
 
+LIMITLESS = "send-rate = 0\nmost-accounts = 1000000"
+"""Lines of the section [limits]: the programs of tests and benchmarks say all they can."""
+
 STOPS_WITHIN = 10.0
 """Seconds that a node has for a polite end."""
 
@@ -194,6 +197,7 @@ class Cluster:
         suspect_after: float = 1.0,
         rejoin_pause: float = 0.0,
         clients: str = "",
+        limits: str = LIMITLESS,
         sections: str = "",
         cabled: bool = False,
         networks: Networks | None = None,
@@ -208,6 +212,7 @@ class Cluster:
             suspect_after: seconds, as in chain.ini.
             rejoin_pause: the same; none, because tests kill the same nodes over and over.
             clients: lines of the section [clients].
+            limits: lines of the section [limits]; none for those that nodes have by themselves.
             sections: further sections of chain.ini.
             cabled: let the nodes reach each other through ``cables``, which can be cut.
             networks: let every node have a machine of its own.
@@ -229,7 +234,7 @@ class Cluster:
         self._head = (
             f"[chain]\nname = test\nfounding = {' '.join(positions)}\n"
             f"suspect-after = {suspect_after}\nrejoin-pause = {rejoin_pause}\n{chain}\n"
-            f"[clients]\n{clients}\n{sections}\n"
+            f"[clients]\n{clients}\n[limits]\n{limits}\n{sections}\n"
         )
         self.cables = Cables() if cabled else None
         self._write_configs()

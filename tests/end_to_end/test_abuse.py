@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from abuse import Abuse, Abuser, scene
 from abuses import ABUSES
-from cluster import Cluster
+from cluster import LIMITLESS, Cluster
 from helpers import resident
 from users import Users
 
@@ -45,7 +45,7 @@ class Wards:
     def names(self) -> str:
         """What nobody's name began with before."""
         self._users += 1
-        return f"user{self._users}-"
+        return f"user{self._users}x"
 
     def give_up(self) -> None:
         """Something has happened to it."""
@@ -75,7 +75,7 @@ def cluster_of(wards: Wards, new_cluster: NewCluster) -> Iterator[Callable[[Abus
     used: list[Cluster] = []
 
     def find(row: Abuse) -> Cluster:
-        if row.settings or row.files or row.departs:
+        if row.settings or row.limits != LIMITLESS or row.files or row.departs:
             return row.cluster(new_cluster).start()
         used.append(wards.cluster())
         return used[-1]

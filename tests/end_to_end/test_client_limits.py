@@ -1,0 +1,80 @@
+"""Limits of those who use nothing but nc: saying too much, coming too often, taking false names."""
+
+import re
+import subprocess
+from collections.abc import Callable
+
+from cluster import Cluster, Node
+from talking import DEADLINE, HOST, Person, Program, until
+
+NewCluster = Callable[..., Cluster]
+
+ELSEWHERE = "127.0.0.2"
+"""An address of this machine that is not exempt here."""
+
+
+def said(nc: str, node: Node, *lines: str, source: str = HOST) -> list[str]:
+    """All that nc prints when it says these lines and hangs up."""
+    ended = subprocess.run(
+        [nc, "-N", "-s", source, HOST, str(node.client_port)],
+        input="".join(f"{line}\n" for line in lines),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,  # a refused connection may be reset
+    )
+    return ended.stdout.splitlines()
+
+
+def test_what_is_said_too_fast_is_slowed_down_and_all_of_it_arrives_in_order(
+    new_cluster: NewCluster, nc: str
+) -> None:
+    cluster = new_cluster(("head", "tail"), limits="send-rate = 50\nsend-burst = 20").start()
+    texts = [f"line {number}" for number in range(120)]
+    with Program(cluster["tail"].address, name="listener") as listener:
+        lines = said(nc, cluster["head"], "alice", *texts)
+        assert [listener.push().message.text for _ in texts] == texts
+    answers = [line for line in lines if not line.startswith("* ")]
+    assert answers[0].startswith("+OK you are alice")
+    ids = [int(re.fullmatch(r"\+OK (\d+)", line)[1]) for line in answers[1:]]
+    assert ids == sorted(ids)
+    assert len(ids) == len(texts)
+    slowed = "* you say more than 50 lines a second: the rest waits, and is said at that pace"
+    assert lines.count(slowed) == 1
+
+
+def test_a_crowd_from_one_address_is_refused_for_now_and_others_are_not(
+    new_cluster: NewCluster, nc: str
+) -> None:
+    limits = f"exempt = {HOST}\nnew-accounts = 2\nconnects-per-minute = 10"
+    node = new_cluster(("only",), limits=limits).start()["only"]
+
+    def answer(name: str, source: str) -> str:
+        lines = said(nc, node, name, source=source)
+        return next(line[:8] for line in lines if not line.startswith("* "))
+
+    assert [answer(name, ELSEWHERE) for name in ("ann", "bea", "cat", "ann")] == [
+        *["+OK you "] * 2,
+        "-ERR 437",
+        "+OK you ",
+    ]
+    assert answer("cat", HOST) == "+OK you "
+    until(
+        lambda: any(line.startswith("-ERR 425 ") for line in said(nc, node, source=ELSEWHERE)),
+        lambda: "an address may connect as often as it likes",
+    )
+    assert answer("dan", HOST) == "+OK you "
+    assert re.search(rf"refusing clients: {ELSEWHERE} has connected 10 times", node.log_text())
+
+
+def test_a_name_that_deceives_is_refused_with_the_reason(new_cluster: NewCluster, nc: str) -> None:
+    cluster = new_cluster(("head", "tail"), limits="").start()
+    with Person(cluster["head"].address, "alice"):
+        names = ("AL1CE", "a.lice", "server", "Head", "y0u", "bob")
+        lines = said(nc, cluster["tail"], *names)
+    assert [line[:8] for line in lines if not line.startswith("* ")] == [
+        *["-ERR 523"] * 2,
+        *["-ERR 524"] * 3,
+        "+OK you ",
+    ]
+    assert "alice has an account already, and the two names look alike" in "\n".join(lines)
