@@ -5,7 +5,11 @@ Two names look alike if their *skeletons* are the same. A skeleton has no case, 
 are ``aiice``.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+
+PART_NAMES = 1_000
+"""About how many names stand in one part of the list; a part of twice as many is split."""
 
 _SKELETON = str.maketrans("l10", "iio", "-_.")
 
@@ -30,40 +34,52 @@ def is_servers_word(name: str, positions: Iterable[str]) -> bool:
 
 
 class LookAlikes:
-    """Finds the names that look like another.
+    """Finds the names that look like another. Names are in lower case here.
 
-    Names are keys here, in lower case. A name that is its own skeleton takes no place: whoever asks
-    has a table of names already.
+    They stand in the order of their skeletons, which are computed when asked for: so a name takes
+    eight octets, since its string is somebody else's. They stand in parts of some PART_NAMES, so a
+    new one moves only those in its part.
     """
 
-    def __init__(self) -> None:
-        self._keys: dict[str, str | tuple[str, ...]] = {}
-        """By skeleton: the names that are not their own; a tuple if there are several."""
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        ordered = sorted(names, key=skeleton_of)
+        self._parts = [
+            ordered[start : start + PART_NAMES] for start in range(0, len(ordered), PART_NAMES)
+        ] or [[]]
+        self._firsts = [skeleton_of(part[0]) for part in self._parts[1:]]
+        """For every part but the first: a skeleton neither above its own nor below earlier ones."""
 
-    def add(self, key: str) -> None:
-        """Add a name."""
-        skeleton = skeleton_of(key)
-        if skeleton != key:
-            self._put(skeleton, (*self._of(skeleton), key))
+    def add(self, name: str) -> None:
+        """Add a name that is not among them."""
+        place = bisect_left(self._firsts, skeleton_of(name))
+        part = self._parts[place]
+        insort(part, name, key=skeleton_of)
+        if len(part) >= 2 * PART_NAMES:
+            self._parts.insert(place + 1, part[PART_NAMES:])
+            self._firsts.insert(place, skeleton_of(part[PART_NAMES]))
+            del part[PART_NAMES:]
 
-    def remove(self, key: str) -> None:
-        """Remove a name that was added."""
-        skeleton = skeleton_of(key)
-        if skeleton != key:
-            self._put(skeleton, tuple(other for other in self._of(skeleton) if other != key))
+    def remove(self, name: str) -> None:
+        """Remove a name that is among them."""
+        place, index = next(where for where in self._where(name) if self._at(*where) == name)
+        del self._parts[place][index]
+        if not self._parts[place] and self._firsts:
+            del self._parts[place]
+            del self._firsts[max(place - 1, 0)]
 
     def of(self, name: str) -> Iterator[str]:
-        """Yield the names that may look like ``name``: its skeleton, be it a name or not, first."""
+        """Yield the names that look like ``name``, be it one of them or not."""
+        return (self._at(*where) for where in self._where(name))
+
+    def _at(self, place: int, index: int) -> str:
+        return self._parts[place][index]
+
+    def _where(self, name: str) -> Iterator[tuple[int, int]]:
+        """Yield part and index of the names that look like ``name``."""
         skeleton = skeleton_of(name)
-        yield skeleton
-        yield from self._of(skeleton)
-
-    def _of(self, skeleton: str) -> tuple[str, ...]:
-        keys = self._keys.get(skeleton, ())
-        return (keys,) if isinstance(keys, str) else keys
-
-    def _put(self, skeleton: str, keys: tuple[str, ...]) -> None:
-        if keys:
-            self._keys[skeleton] = keys if len(keys) > 1 else keys[0]
-        else:
-            del self._keys[skeleton]
+        for place in range(bisect_left(self._firsts, skeleton), len(self._parts)):
+            part = self._parts[place]
+            for index in range(bisect_left(part, skeleton, key=skeleton_of), len(part)):
+                if skeleton_of(part[index]) != skeleton:
+                    return
+                yield place, index

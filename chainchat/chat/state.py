@@ -208,8 +208,8 @@ class ChatState:
 
     def account_like(self, name: str) -> Account | None:
         """An account whose name looks like this one."""
-        found = (self._names.get(key) for key in self._alike.of(name))
-        return next((self.accounts[number] for number in found if number is not None), None)
+        key = next(self._alike.of(name), None)
+        return None if key is None else self.accounts[self._names[key]]
 
     def account_of(self, session: str) -> Account | None:
         """The account that ``session`` holds."""
@@ -280,6 +280,7 @@ class ChatState:
                 state._programs.restore(seq, data)
         state._programs.restored()
         state._roll = SortedNames(state._names)
+        state._alike = LookAlikes(state._names)
         if state._digest.with_head(head) != digest:
             raise DecodeError("its records are not those that its digest was made of")
         return state
@@ -288,9 +289,7 @@ class ChatState:
         accounts, names = self.accounts, self._names
         for account in self._records.restore(data):
             accounts[account.number] = account
-            key = _key(account.name)
-            names[key] = account.number
-            self._alike.add(key)
+            names[_key(account.name)] = account.number
             if account.session:
                 self._hold(account)
 
