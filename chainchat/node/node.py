@@ -187,9 +187,9 @@ class Node:
         """True from when too many requests are on their way until enough of them are answered."""
         return self._pending.congested
 
-    def room_for(self, on_their_way: int) -> int:
-        """How many more requests a session with ``on_their_way`` may submit."""
-        return self._pending.room_for(on_their_way)
+    def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
+        """See ``Pending.room_for``."""
+        return self._pending.room_for(on_their_way, patient=patient)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain; ``replied`` takes its results when it is applied."""
@@ -350,7 +350,8 @@ class Node:
             self.turn_clock.part("lending")
 
     def _tell_clients(self) -> None:
-        room_again = self._pending.congested and self._pending.has_room_again()
+        pending = self._pending
+        room_again = (pending.congested or pending.awaited) and pending.has_room_again()
         if self.audience is not None:
             if room_again:
                 self.audience.room_again()
