@@ -13,7 +13,7 @@ its account's.
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct, msgpack
 
@@ -79,14 +79,14 @@ class Program:
         self.first = 0
         self.written = NEVER
 
-    def remember(self, sends: list[tuple[int, int, int]]) -> None:
-        """Remember applied SENDs: number, checksum and value of each, in order."""
-        if sends:
-            self.highest = sends[-1][0]
-            numbers, checksums, values = zip(*sends, strict=True)
-            self.numbers.extend(numbers)
-            self.checksums.extend(checksums)
-            self.values.extend(values)
+    def remember(
+        self, numbers: Sequence[int], checksums: Iterable[int], values: Iterable[int]
+    ) -> None:
+        """Remember applied SENDs, in order: number, checksum and value of each."""
+        self.highest = numbers[-1]
+        self.numbers.extend(numbers)
+        self.checksums.extend(checksums)
+        self.values.extend(values)
 
     def forget_oldest(self) -> None:
         """Keep no more than RECORDS records."""

@@ -16,6 +16,8 @@ Invariants, named where they are kept:
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from operator import lt
+from typing import Any
 
 from msgspec import DecodeError, Struct, msgpack
 
@@ -96,6 +98,31 @@ class Held(Struct, frozen=True):
 
     session: str
     silent: int | None = None
+
+
+class AllAccepted(Sequence[Accepted]):
+    """The results of new messages, all accepted, made only if somebody looks at one.
+
+    Attributes:
+        ids: of the messages.
+    """
+
+    __slots__ = ("ids",)
+
+    def __init__(self, ids: range) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, place: Any) -> Any:  # as Sequence has it, for a slice too
+        return [Accepted(id_) for id_ in self.ids][place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and [*self] == [*other]
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
 
 
 Result = Accepted | Refused
@@ -461,32 +488,36 @@ class ChatState:
                 return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in say.sayings])
             program = self._programs.use(number, say.client, seq, highest)
         remembered = 0 if program is None else len(program.numbers)
-        highest = -1 if program is None else program.highest
-        results: list[Result] = []
-        heard: list[Said] = []
-        applied: list[tuple[int, int, int]] = []
-        for id_, saying in enumerate(say.sayings, seq - len(say.sayings) + 1):
-            if program is not None and saying.number <= highest:  # *once per program*
-                program.remember(applied)
-                applied = []
-                results.append(_answer(program, saying))
-                continue
-            if saying.recipient == TO_EVERYBODY:  # nearly every message
-                heard.append(
-                    Said(id_, time, say.account, say.sender, TO_EVERYBODY, saying.to, saying.text)
-                )
-                result: Result = Accepted(id_)
-            else:
-                result = self._say_to_one(say, saying, id_, time, heard)
-            results.append(result)
-            if program is not None:
-                highest = saying.number
-                value = id_ if isinstance(result, Accepted) else -result.code
-                applied.append((highest, saying.checksum, value))
+        first = seq - len(say.sayings) + 1
+        to_all = {saying.recipient for saying in say.sayings} == {TO_EVERYBODY}
+        if to_all and (program is None or _ascend(say.sayings, program.highest)):
+            outcome = _said_to_all(say, range(first, seq + 1), time, program)
+        else:
+            outcome = self._say_one_by_one(say, first, time, program)
         if program is not None:
-            program.remember(applied)
             program.forget_oldest()
             self._programs.said(program, len(program.numbers) - remembered)
+        return outcome
+
+    def _say_one_by_one(
+        self, say: commands.Say, first: int, time: int, program: Program | None
+    ) -> Outcome:
+        results: list[Result] = []
+        heard: list[Said] = []
+        for id_, saying in enumerate(say.sayings, first):
+            if program is not None and saying.number <= program.highest:  # *once per program*
+                results.append(_answer(program, saying))
+                continue
+            recipient = self._recipient(saying)
+            if recipient is None:
+                result: Result = Refused(Code.NO_SUCH_ACCOUNT, saying.to)
+            else:
+                heard.append(Said(id_, time, say.account, say.sender, *recipient, saying.text))
+                result = Accepted(id_)
+            results.append(result)
+            if program is not None:
+                value = id_ if isinstance(result, Accepted) else -result.code
+                program.remember([saying.number], [saying.checksum], [value])
         return Outcome(results, said=heard)
 
     def next_number(self, account: int, client: str) -> int:
@@ -504,15 +535,31 @@ class ChatState:
             self._records.changing(account)
             account.outdated = highest
 
-    def _say_to_one(
-        self, say: commands.Say, saying: commands.Saying, id_: int, time: int, heard: list[Said]
-    ) -> Result:
+    def _recipient(self, saying: commands.Saying) -> tuple[int, str] | None:
+        """Number and name of the account; None if there is none."""
+        if saying.recipient == TO_EVERYBODY:
+            return TO_EVERYBODY, saying.to
         account = self._find(saying.recipient, saying.to)
-        if account is None:
-            return Refused(Code.NO_SUCH_ACCOUNT, saying.to)
-        text, sender = saying.text, say.account
-        heard.append(Said(id_, time, sender, say.sender, account.number, account.name, text))
-        return Accepted(id_)
+        return None if account is None else (account.number, account.name)
+
+
+def _ascend(sayings: Sequence[commands.Saying], highest: int) -> bool:
+    """True if the numbers ascend from above ``highest``, so that all are new."""
+    numbers = [highest, *[saying.number for saying in sayings]]
+    return all(map(lt, numbers, numbers[1:]))
+
+
+def _said_to_all(say: commands.Say, ids: range, time: int, program: Program | None) -> Outcome:
+    """New messages to everybody, as nearly all are: a hundred thousand a second."""
+    account, sender, sayings = say.account, say.sender, say.sayings
+    heard = [
+        Said(id_, time, account, sender, TO_EVERYBODY, saying.to, saying.text)
+        for id_, saying in zip(ids, sayings, strict=True)
+    ]
+    if program is not None:
+        numbers = [saying.number for saying in sayings]
+        program.remember(numbers, [saying.checksum for saying in sayings], ids)
+    return Outcome(AllAccepted(ids), said=heard)
 
 
 def _answer(program: Program, saying: commands.Saying) -> Result:
