@@ -22,7 +22,8 @@ from typing import Any
 from msgspec import DecodeError, Struct, msgpack
 
 from chainchat.chat import commands
-from chainchat.chat.accounts import MAX_ACCOUNTS, Account, AccountRecords
+from chainchat.chat.accounts import Account, AccountRecords
+from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
 from chainchat.chat.names import SortedNames
 from chainchat.chat.programs import Program, Programs
@@ -206,7 +207,8 @@ class ChatState:
         accounts: by number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = USUAL_BOUNDS) -> None:
+        """The state before the first entry."""
         self.applied = 0
         self.time = 0
         self.origins: dict[str, int] = {}
@@ -219,9 +221,10 @@ class ChatState:
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
         """By origin."""
-        self._records = AccountRecords()
-        self._programs = Programs(self._outdate)
+        self._records = AccountRecords(bounds)
+        self._programs = Programs(bounds, self._outdate)
         self._digest = Digest()
+        self._bounds = bounds
 
     # --- looking
 
@@ -279,13 +282,15 @@ class ChatState:
         return msgpack.encode((self._head(), records))
 
     @classmethod
-    def restored(cls, head: bytes, records: Iterable[Record]) -> "ChatState":
+    def restored(
+        cls, head: bytes, records: Iterable[Record], bounds: Bounds = USUAL_BOUNDS
+    ) -> "ChatState":
         """The state from the newest records of its snapshots.
 
         Raises:
             msgspec.DecodeError: they are corrupt.
         """
-        state = cls()
+        state = cls(bounds)
         digest, head = head[:DIGEST_OCTETS], head[DIGEST_OCTETS:]
         decoded = msgpack.decode(head, type=_Head)
         state.applied, state.time = decoded.applied, decoded.time
@@ -388,7 +393,7 @@ class ChatState:
         self._attach(account, command.session, events)
 
     def _new_account(self, seq: int, name: str) -> Account:
-        if len(self.accounts) >= MAX_ACCOUNTS:
+        if len(self.accounts) >= self._bounds.accounts:
             raise RefusedAtApplyError(Code.TOO_MANY_ACCOUNTS, name)
         account = self.accounts[seq] = Account(seq, name, seen=seq)
         self._records.add(account)

@@ -18,7 +18,7 @@ class PendingLimits(Struct, frozen=True):
     Attributes:
         requests: of one node's clients. So many keep the chain busy; more would only lengthen
             everybody's wait. No more than are remembered of a program
-            (``programs.REMEMBERED_SENDS``), so each can be told its result. Above, sessions with
+            (``Bounds.sends``), so each can be told its result. Above, sessions with
             their share stop reading from their sockets.
         octets: the same in octets: a thousand long messages keep the chain busy for a tenth of a
             second.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from chainchat.chain.messages import UNDECODABLE, BadMessageError, Entry
 from chainchat.chat import commands, queries
+from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.queries import Page
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import RefusedError
@@ -38,18 +39,24 @@ class StateMachine:
         history: the chat messages.
     """
 
-    def __init__(self, storage: Storage, pace: CheckpointPace = USUAL_PACE) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        pace: CheckpointPace = USUAL_PACE,
+        bounds: Bounds = USUAL_BOUNDS,
+    ) -> None:
         """The state of the newest checkpoint.
 
         Args:
             storage: the node's data.
             pace: of checkpoints.
+            bounds: of the state.
 
         Raises:
             StorageError: the checkpoint is corrupt.
         """
         storage.abandon_checkpoint()
-        self.state = _restored(storage)
+        self.state = _restored(storage, bounds)
         self.history = History(storage)
         self._storage = storage
         self._pace = pace
@@ -159,12 +166,12 @@ class StateMachine:
         return queries.encode(page)
 
 
-def _restored(storage: Storage) -> ChatState:
+def _restored(storage: Storage, bounds: Bounds) -> ChatState:
     checkpoint = storage.newest_checkpoint()
     if checkpoint is None:
-        return ChatState()
+        return ChatState(bounds)
     try:
-        return ChatState.restored(checkpoint.head, storage.records())
+        return ChatState.restored(checkpoint.head, storage.records(), bounds)
     except UNDECODABLE as error:
         raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
 

@@ -15,7 +15,7 @@ from chainchat.node.interfaces import Clock
 from chainchat.sessions.input import NOTHING, InputQueue
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
-from chainchat.sessions.requests import SAID_AT_ONCE, Handler
+from chainchat.sessions.requests import Handler
 from chainchat.sessions.sessions import Sessions
 
 WAITING_OCTETS = 16 * 1024
@@ -36,7 +36,7 @@ LOOKED_AT_ONCE = 64
 MUCH_OCTETS = 2 * 1024
 """A client with more octets of lines than this lets the others go first."""
 
-SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
+SENDS_AS_LINE = 32
 """SENDs of a program that count as one line, since they are carried out together."""
 
 REST_UNITS = 10
@@ -61,6 +61,7 @@ class Hearing:
         "_input",
         "_paid_until",
         "_resting",
+        "_said_at_once",
         "_says_much",
         "_sessions",
         "_splitter",
@@ -85,6 +86,7 @@ class Hearing:
         self._sessions = sessions
         self._clock = clock
         self._splitter = LineSplitter(server_info.max_line)
+        self._said_at_once = server_info.said_at_once
         self._input = NOTHING
         self._paid_until = 0.0
         """See ``pace``."""
@@ -183,7 +185,7 @@ class Hearing:
             room = self._room_left
             if room <= 0:
                 break
-            lines = self._input.next(min(SAID_AT_ONCE, room))
+            lines = self._input.next(min(self._said_at_once, room))
             sends = self._client.mode.leading_messages(lines) if self._client.id else []
             self._input.take(len(sends) or 1)
             if sends:

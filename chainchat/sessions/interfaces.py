@@ -22,12 +22,14 @@ class ServerInfo(Struct, frozen=True):
         max_line: octets in a client's line, at most.
         addresses: ``host:port`` of every node for clients, by position.
         new_token: makes the token of a session.
+        said_at_once: messages of one client in one command, at most.
     """
 
     chain: str
     max_line: int
     addresses: dict[str, str]
     new_token: Callable[[], str]
+    said_at_once: int = 512
 
 
 class Attendee(Protocol):

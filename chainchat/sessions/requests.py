@@ -25,9 +25,6 @@ from chainchat.sessions.interfaces import Client, ServerInfo
 from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
 
-SAID_AT_ONCE = 512
-"""Messages of one client in one command, at most."""
-
 _EVERYBODY = TO_EVERYBODY, EVERYBODY
 
 SAYING_OVERHEAD = 72
