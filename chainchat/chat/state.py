@@ -102,7 +102,7 @@ class Held(Struct, frozen=True):
 
 
 class AllAccepted(Sequence[Accepted]):
-    """The results of new messages, all accepted, made only if somebody looks at one.
+    """The results of new messages to everybody, made only if somebody looks at them.
 
     Attributes:
         ids: of the messages.
@@ -481,35 +481,35 @@ class ChatState:
     # --- saying, once
 
     def _say(self, say: commands.Say, seq: int, time: int) -> Outcome:
-        number = self._sessions.get(say.session)
-        if number is None:
-            return Outcome([Refused(Code.SESSION_ENDED) for _ in say.sayings])
-        program = None
-        if say.client:
-            highest = self._highest(number, say.client)
-            new = any(saying.number > highest for saying in say.sayings)
-            known = self._programs.find(number, say.client)
-            if not new and (known is None or not known.numbers):  # *never again*
-                return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in say.sayings])
-            program = self._programs.use(number, say.client, seq, highest)
-        remembered = 0 if program is None else len(program.numbers)
-        first = seq - len(say.sayings) + 1
-        to_all = {saying.recipient for saying in say.sayings} == {TO_EVERYBODY}
-        if to_all and (program is None or _ascend(say.sayings, program.highest)):
-            outcome = _said_to_all(say, range(first, seq + 1), time, program)
+        account, sayings = self._sessions.get(say.session), say.sayings
+        if account is None:
+            return Outcome([Refused(Code.SESSION_ENDED) for _ in sayings])
+        ids = range(seq - len(sayings) + 1, seq + 1)
+        to_all = {saying.recipient for saying in sayings} == {TO_EVERYBODY}
+        if not say.client:
+            return _said_to_all(say, ids, time) if to_all else self._say_each(say, ids, time)
+        numbers = [saying.number for saying in sayings]
+        known = self._programs.find(account, say.client)
+        highest = self.accounts[account].outdated if known is None else known.highest
+        if max(numbers) <= highest and (known is None or not known.numbers):  # *never again*
+            return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in sayings])
+        program = self._programs.use(account, say.client, seq, highest)
+        remembered = len(program.numbers)
+        if to_all and highest < numbers[0] and _ascend(numbers):
+            outcome = _said_to_all(say, ids, time)
+            program.remember(numbers, [saying.checksum for saying in sayings], ids)
         else:
-            outcome = self._say_one_by_one(say, first, time, program)
-        if program is not None:
-            program.forget_oldest()
-            self._programs.said(program, len(program.numbers) - remembered)
+            outcome = self._say_each(say, ids, time, program)
+        program.forget_oldest()
+        self._programs.said(program, len(program.numbers) - remembered)
         return outcome
 
-    def _say_one_by_one(
-        self, say: commands.Say, first: int, time: int, program: Program | None
+    def _say_each(
+        self, say: commands.Say, ids: range, time: int, program: Program | None = None
     ) -> Outcome:
         results: list[Result] = []
         heard: list[Said] = []
-        for id_, saying in enumerate(say.sayings, first):
+        for id_, saying in zip(ids, say.sayings, strict=True):
             if program is not None and saying.number <= program.highest:  # *once per program*
                 results.append(_answer(program, saying))
                 continue
@@ -548,22 +548,17 @@ class ChatState:
         return None if account is None else (account.number, account.name)
 
 
-def _ascend(sayings: Sequence[commands.Saying], highest: int) -> bool:
-    """True if the numbers ascend from above ``highest``, so that all are new."""
-    numbers = [highest, *[saying.number for saying in sayings]]
-    return all(map(lt, numbers, numbers[1:]))
+def _ascend(numbers: list[int]) -> bool:
+    return len(numbers) == 1 or all(map(lt, numbers, numbers[1:]))
 
 
-def _said_to_all(say: commands.Say, ids: range, time: int, program: Program | None) -> Outcome:
+def _said_to_all(say: commands.Say, ids: range, time: int) -> Outcome:
     """New messages to everybody, as nearly all are: a hundred thousand a second."""
-    account, sender, sayings = say.account, say.sender, say.sayings
+    account, sender = say.account, say.sender
     heard = [
         Said(id_, time, account, sender, TO_EVERYBODY, saying.to, saying.text)
-        for id_, saying in zip(ids, sayings, strict=True)
+        for id_, saying in zip(ids, say.sayings, strict=True)
     ]
-    if program is not None:
-        numbers = [saying.number for saying in sayings]
-        program.remember(numbers, [saying.checksum for saying in sayings], ids)
     return Outcome(AllAccepted(ids), said=heard)
 
 
