@@ -144,7 +144,7 @@ class Hearing:
 
     def queue(self, *, first: bool = False) -> None:
         """Queue for a turn, if there are lines to hear; ``first``: before the others."""
-        if not self._input or self._resting:
+        if self._input is NOTHING or self._resting or not self._input:
             return
         rounds = self._sessions.rounds
         if not self._client.id:
