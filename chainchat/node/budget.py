@@ -58,7 +58,7 @@ class CheckpointPace(Struct, frozen=True):
         checkpoint_seconds: the slice of a turn for writing a checkpoint.
     """
 
-    checkpoint_entries: int = 100_000
+    checkpoint_entries: int = 20_000
     records_at_once: int = 64
     checkpoint_seconds: float = 0.003
 
