@@ -81,11 +81,11 @@ class Alone:
 class House:
     """A node that is a chain of one, and its sessions.
 
-    ``price``: seconds of work that pass at each look at the clock.
-    ``limits``: those of its clients, none at first.
+    ``options`` are further arguments of the node. ``price``: seconds of work that pass at each look
+    at the clock. ``limits``: those of its clients, none at first.
     """
 
-    def __init__(self, *founding):
+    def __init__(self, *founding, **options):
         self.clock = Clock()
         self.worked = self.price = 0.0
         storage, self.tokens = MemoryStorage(), 0
@@ -105,6 +105,7 @@ class House:
             new_identity=lambda: 0,
             work=self.work,
             space=Space(lambda: self.free, STOP),
+            **options,
         )
         self.limits = Limits(UNLIMITED, self.clock.seconds, self.is_exempt)
         self.exempt = set()

@@ -8,9 +8,6 @@ are ``aiice``.
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
-PART_NAMES = 1_000
-"""About how many names stand in one part of the list; a part of twice as many is split."""
-
 _SKELETON = str.maketrans("l10", "iio", "-_.")
 
 
@@ -37,15 +34,16 @@ class LookAlikes:
     """Finds the names that look like another. Names are in lower case here.
 
     They stand in the order of their skeletons, which are computed when asked for: so a name takes
-    eight octets, since its string is somebody else's. They stand in parts of some PART_NAMES, so a
-    new one moves only those in its part.
+    eight octets, since its string is somebody else's. They stand in parts, so a new one moves only
+    those in its part.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), part: int = 1_000) -> None:
+        """Begin with these names, in parts of about ``part``; one of twice as many is split."""
         ordered = sorted(names, key=skeleton_of)
-        self._parts = [
-            ordered[start : start + PART_NAMES] for start in range(0, len(ordered), PART_NAMES)
-        ] or [[]]
+        parts = [ordered[start : start + part] for start in range(0, len(ordered), part)]
+        self._parts = parts or [[]]
+        self._part = part
         self._firsts = [skeleton_of(part[0]) for part in self._parts[1:]]
         """For every part but the first: a skeleton neither above its own nor below earlier ones."""
 
@@ -54,10 +52,10 @@ class LookAlikes:
         place = bisect_left(self._firsts, skeleton_of(name))
         part = self._parts[place]
         insort(part, name, key=skeleton_of)
-        if len(part) >= 2 * PART_NAMES:
-            self._parts.insert(place + 1, part[PART_NAMES:])
-            self._firsts.insert(place, skeleton_of(part[PART_NAMES]))
-            del part[PART_NAMES:]
+        if len(part) >= 2 * self._part:
+            self._parts.insert(place + 1, part[self._part :])
+            self._firsts.insert(place, skeleton_of(part[self._part]))
+            del part[self._part :]
 
     def remove(self, name: str) -> None:
         """Remove a name that is among them."""

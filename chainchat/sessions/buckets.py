@@ -10,9 +10,6 @@ from typing import Generic, TypeVar
 
 from chainchat.sessions.pace import Rate
 
-MOST_KEYS = 65_536
-"""Keys of one generation. With more, the older generation is forgotten early."""
-
 LONGEST_DEBT = 5.0
 """Seconds that pass until a bucket has a token again, at most, however many were taken."""
 
@@ -22,9 +19,15 @@ Key = TypeVar("Key", int, str)
 class Buckets(Generic[Key]):
     """The buckets of one kind. All are full at first."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """Begin with full buckets; ``clock`` tells monotonic seconds."""
+    def __init__(self, clock: Callable[[], float], most: int = 65_536) -> None:
+        """Begin with full buckets.
+
+        Args:
+            clock: monotonic seconds.
+            most: keys of one generation. With more, the older generation is forgotten early.
+        """
         self._clock = clock
+        self._most = most
         self._newer: dict[Key, float] = {}
         """By key: when everything will be paid for."""
         self._older: dict[Key, float] = {}
@@ -46,7 +49,7 @@ class Buckets(Generic[Key]):
     def take(self, key: Key, rate: Rate, tokens: float = 1) -> None:
         """Take tokens, even if there are none; with a negative number, put some back."""
         now = self._clock()
-        if now >= self._next_generation or len(self._newer) >= MOST_KEYS:
+        if now >= self._next_generation or len(self._newer) >= self._most:
             self._older, self._newer = self._newer, {}
             self._next_generation = now + rate.seconds_to_fill + LONGEST_DEBT
         paid_until = rate.pay(self._paid_until(key) or 0.0, now, tokens)

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from chainchat.chat.accounts import MAX_ACCOUNTS
+from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.refusals import Code
 from chainchat.config import Network
 from chainchat.sessions.buckets import Buckets
@@ -50,7 +50,7 @@ class ClientLimits(Struct, frozen=True):
     files: int
     connecting: Rate | None = None
     new_accounts: Rate | None = None
-    most_accounts: int = MAX_ACCOUNTS
+    most_accounts: int = USUAL_BOUNDS.accounts
     saying: Rate | None = None
 
 

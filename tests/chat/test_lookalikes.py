@@ -1,12 +1,9 @@
 """Names that deceive."""
 
-from unittest.mock import patch
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainchat.chat import lookalikes as module
 from chainchat.chat.lookalikes import LookAlikes, is_servers_word, skeleton_of
 
 deterministic = settings(derandomize=True, max_examples=300, deadline=None)
@@ -55,19 +52,18 @@ def test_the_servers_words_and_the_positions(name):
 @deterministic
 @given(st.sampled_from([1, 2, 1_000]), st.lists(st.tuples(st.booleans(), names), max_size=60))
 def test_all_names_that_look_alike_are_found_and_no_others_whatever_comes_and_goes(part, steps):
-    with patch.object(module, "PART_NAMES", part):
-        lookalikes, keys = LookAlikes(), set()
-        for adding, name in steps:
-            key = name.lower()
-            if adding and key not in keys:
-                lookalikes.add(key)
-                keys.add(key)
-            elif not adding and key in keys:
-                lookalikes.remove(key)
-                keys.remove(key)
-            alike = {other for other in keys if skeleton_of(other) == skeleton_of(name)}
-            assert sorted(lookalikes.of(name)) == sorted(alike)
-            assert sorted(LookAlikes(keys).of(name)) == sorted(alike)
-        for key in keys:
+    lookalikes, keys = LookAlikes(part=part), set()
+    for adding, name in steps:
+        key = name.lower()
+        if adding and key not in keys:
+            lookalikes.add(key)
+            keys.add(key)
+        elif not adding and key in keys:
             lookalikes.remove(key)
-        assert lookalikes._parts == [[]]
+            keys.remove(key)
+        alike = {other for other in keys if skeleton_of(other) == skeleton_of(name)}
+        assert sorted(lookalikes.of(name)) == sorted(alike)
+        assert sorted(LookAlikes(keys, part).of(name)) == sorted(alike)
+    for key in keys:
+        lookalikes.remove(key)
+    assert lookalikes._parts == [[]]

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from chainchat.sessions import buckets as module
 from chainchat.sessions.buckets import LONGEST_DEBT, Buckets
 from chainchat.sessions.pace import Rate
 
@@ -66,8 +65,8 @@ def test_full_buckets_are_forgotten(buckets, clock):
     assert len(buckets) == 2
 
 
-def test_the_table_is_bounded_whoever_comes(buckets, monkeypatch):
-    monkeypatch.setattr(module, "MOST_KEYS", 100)
+def test_the_table_is_bounded_whoever_comes(clock):
+    buckets = Buckets(clock.seconds, most=100)
     for number in range(10_000):
         buckets.take(f"key{number}", RATE)
         assert len(buckets) <= 200
