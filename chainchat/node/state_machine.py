@@ -31,19 +31,10 @@ class StateAsOf(NamedTuple):
 
 
 class StateMachine:
-    """The result of applying the log up to some entry.
-
-    Attributes:
-        state: of the chat.
-        history: the chat messages.
-    """
+    """The result of applying the log up to some entry."""
 
     def __init__(self, storage: Storage, pace: CheckpointPace = USUAL_PACE) -> None:
         """The state of the newest checkpoint.
-
-        Args:
-            storage: the node's data.
-            pace: of checkpoints.
 
         Raises:
             StorageError: the checkpoint is corrupt.
@@ -62,7 +53,7 @@ class StateMachine:
         """Apply the next entry; its messages are in the history when this returns.
 
         An entry that holds no command has no effect, on every node: the head numbers requests
-        without looking inside, and nobody may stop all nodes, at every start, by such a request.
+        without looking inside, and no such request may stop all nodes, at every start.
         """
         try:
             command = commands.decode(entry.command)
@@ -143,7 +134,7 @@ class StateMachine:
     # --- reading
 
     def evaluate(self, query: bytes, budget: queries.Budget) -> bytes:
-        """The encoded answer to an encoded query, as much of it as there is time for.
+        """Answer an encoded query, as far as there is time for.
 
         Raises:
             BadMessageError: it is no query.

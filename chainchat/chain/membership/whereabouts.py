@@ -1,8 +1,8 @@
 """Who is where: what answers at the addresses that this node dials.
 
 *source*: anybody can claim to be any life at any address, and a disk can be copied. So the only
-evidence of lives is who *answered* when this node dialled an address, in this life of its own; and
-a member's later life is only who answers where the member is.
+evidence of lives is who *answered* when this life dialled an address; and a member's later life is
+only who answers where the member is.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,7 @@ class Whereabouts:
     """Who answered at which address."""
 
     def __init__(self, places: Mapping[str, Address]) -> None:
-        """Nobody has answered yet.
-
-        Args:
-            places: where ``chain.ini`` has each position: an operator's word that a node has moved.
-        """
+        """``places``: where ``chain.ini`` has each position, an operator's word that it moved."""
         self._places = places
         self._reached: dict[str, dict[Address, Life]] = {}
 
