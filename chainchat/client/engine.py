@@ -116,11 +116,7 @@ class Engine:
     # --- outputs ---------------------------------------------------------------------
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """The events since the last call.
-
-        The account's read mark may move past the messages among them; with ``seen=False`` only once
-        ``seen`` is called.
-        """
+        """The events since the last call; their messages count as seen, or only after ``seen``."""
         taken, self._events = self._events, []
         if seen:
             self.seen()
