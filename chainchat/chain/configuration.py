@@ -31,7 +31,7 @@ Life = tuple[str, int]
 
 
 class Role(Enum):
-    """What a member does (paper, section 2)."""
+    """The work of a member (paper, section 2)."""
 
     HEAD = "head"
     MIDDLE = "middle"
@@ -61,7 +61,7 @@ class Member(Struct, frozen=True):
 
     @property
     def life(self) -> tuple[str, int]:
-        """What distinguishes this life from every other."""
+        """Id and incarnation, which no other life shares."""
         return self.id, self.incarnation
 
     @property

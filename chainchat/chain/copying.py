@@ -85,7 +85,7 @@ class Learner:
         self._asked_at = 0.0
         self._patience = timing.ask_again
         self._parts: list[Entry] = []
-        """What has come of an answer so far."""
+        """The parts of an answer that have come so far."""
 
     @property
     def caught_up(self) -> bool:

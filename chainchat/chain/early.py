@@ -18,7 +18,7 @@ from chainchat.chain.messages import (
 )
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
-"""What nodes say within an epoch, not about epochs."""
+"""The messages within an epoch, not about epochs."""
 
 MOST_OCTETS = 8_000_000
 """Octets kept of one sender's messages, as ``_octets`` counts them."""

@@ -126,7 +126,7 @@ class Engine:
         )
         self._early = EarlyMessages()
         self._complaints: list[Effect] = []
-        """What the next turn says about messages that were noted."""
+        """Effects of noted messages, for the next turn."""
         self._barriers: deque[tuple[int, int]] = deque()
         """For each barrier of the reads: the number of its request, and its own."""
         self._copy_full: set[str] = set()
@@ -152,7 +152,7 @@ class Engine:
 
     @property
     def held(self) -> Held:
-        """What this node says that it holds, on a new connection."""
+        """This node's word on a new connection about its log."""
         return self.membership.held
 
     @property
@@ -291,7 +291,7 @@ class Engine:
     # --- a turn, in four steps
 
     def turn(self) -> Iterator[Effect]:
-        """What follows for the log from the inputs since the last turn."""
+        """Act on the inputs since the last turn that concern the log."""
         self.due = False
         now = self.membership.time(self._now()) if self.replica.needs_time else 0
         effects: Iterator[Effect] = self.replica.turn(now)
@@ -445,7 +445,7 @@ _Decision = membership.Decision | copying.Decision
 
 
 class _OwnLog:
-    """What membership must know of this node's log; see ``membership.OwnLog``."""
+    """This node's log for membership, see ``membership.OwnLog``."""
 
     def __init__(self, engine: Engine, low: Callable[[], bool]) -> None:
         self._engine = engine

@@ -62,7 +62,7 @@ class Log(Protocol):
         """The newest sequence number of an entry up to ``seq``; 0 if none."""
 
     def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """As many entries from ``after + 1`` to ``up_to`` as fit in ``octets``, but at least one.
+        """The entries from ``after + 1`` to ``up_to`` that fit in ``octets``, but at least one.
 
         ``after`` and ``up_to`` are ends of entries.
         """
@@ -118,7 +118,7 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """Where another log, with entries ``theirs`` (newest first), parts from this one.
+    """Find the place where another log, with ``theirs`` (newest first), parts from this one.
 
     Returns:
         The newest of ``theirs`` that this log holds: both logs agree up to that entry. And the

@@ -1,4 +1,4 @@
-"""What nodes say to each other, and what the log holds: frozen, typed records.
+"""The messages between nodes, and the entries of the log: frozen, typed records.
 
 Messages of the chain carry ``epoch`` and ``identity`` of their sender's configuration; a receiver
 in another one does not act on them. ``encode`` and ``decode`` speak MessagePack; the class name is
@@ -381,7 +381,7 @@ Message = (
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for octets that are no message: also for bad text and deep nesting."""
+"""Raised by msgspec for octets that are no message: also for bad text and deep nesting."""
 
 _encoder = msgpack.Encoder()
 _decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}
@@ -419,7 +419,7 @@ def speaker(message: Message) -> Member | None:
 
 
 def _flaw(message: Message) -> str:
-    """What is wrong with a well-formed message; empty if nothing is."""
+    """The flaw of a well-formed message; mostly empty."""
     match message:
         case Forward() | Copied():
             return _flaw_of_entries(message.previous, message.entries, message.epoch)

@@ -208,7 +208,7 @@ class Reads:
         return None
 
     def turn(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
-        """What follows from the inputs since the last turn, while ``go_on()``."""
+        """Act on the inputs since the last turn, while ``go_on()``."""
         if self.active:
             yield from self._ask_tail(go_on)
             yield from self._reply(go_on)

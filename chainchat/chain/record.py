@@ -11,7 +11,7 @@ from chainchat.chain.messages import Vote
 
 
 class Status(Enum):
-    """What the present life is in the newest configuration known here."""
+    """The standing of the present life in the newest configuration known here."""
 
     FOUNDING = "founding"
     """No configuration yet."""
@@ -24,7 +24,7 @@ class Status(Enum):
 
 
 class Record(Struct, frozen=True):
-    """What a node's disk keeps of membership; replaced as a whole.
+    """Membership's data on a node's disk; replaced as a whole.
 
     Attributes:
         id: of the data; chosen once for an empty disk.
@@ -41,7 +41,7 @@ class Record(Struct, frozen=True):
     vote: Vote | None = None
 
     def status(self, life: Life) -> Status:
-        """What ``life``, this node's present one, is in the configuration."""
+        """The status of ``life``, this node's present one."""
         if not self.configuration.members:
             return Status.FOUNDING
         if self.configuration.has(life):

@@ -296,7 +296,7 @@ class Replica:
         return bool(self._unoffered) and self.active and self._is_head
 
     def turn(self, now: int) -> Iterator[Effect]:
-        """Everything that follows from the inputs since the last turn.
+        """Act on the inputs since the last turn.
 
         ``now``: UTC milliseconds, used only if ``needs_time``.
         """
@@ -454,7 +454,7 @@ class Replica:
     # --- the log, newest part in memory
 
     def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """As many entries from ``after + 1`` to ``up_to`` as fit, but at least one."""
+        """The entries from ``after + 1`` to ``up_to`` that fit, but at least one."""
         recent = self._recent
         if recent and recent[0].seq - recent[0].span <= after:
             begin = place_of(after + 1, recent)

@@ -1,4 +1,4 @@
-"""What the chat remembers of programs, so that a SEND is done once however often it comes.
+"""The chat's memory of programs: a SEND is done once, however often it comes.
 
 The memory is bounded by number, not by time. The least recently used is forgotten first, in the
 order of the log, so every node forgets the same without a clock.
@@ -44,7 +44,7 @@ NEVER = -1
 
 
 class Program:
-    """What is remembered of one program's SENDs.
+    """The memory of one program's SENDs.
 
     The newest applied SENDs stand in flat arrays: objects would have left the processor's caches
     when their turn comes to be forgotten.

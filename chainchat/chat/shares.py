@@ -10,7 +10,7 @@ FEW = 16
 
 
 class Shares:
-    """What each account takes, in steps, and when it was last used.
+    """The share of each account, in steps, and its last use.
 
     Only what was taken and when decides, so every node finds the same account. Using one costs a
     look, unless it changes its step.

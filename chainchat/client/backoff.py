@@ -1,4 +1,4 @@
-"""Which node to try next, and when: drawn at random, so that many clients do not do the same.
+"""The next node to try, and the time: drawn at random, so that clients do not do the same.
 
 The clients of a dead node spread over the others, and over some time if they are many. After
 failures, each wait is drawn evenly between nothing and a bound that doubles (exponential backoff

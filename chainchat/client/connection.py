@@ -19,7 +19,7 @@ READ_OCTETS = 4096
 """Octets read in one turn of the event loop; keys and timers get the next."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
-"""When the kernel probes a silent peer, in seconds, and how often."""
+"""Seconds before the kernel probes a silent peer, between probes, and the number of these."""
 
 
 class _Link(asyncio.BufferedProtocol):

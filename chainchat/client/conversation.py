@@ -1,4 +1,4 @@
-"""What a person types and is shown, without I/O: human mode, on top of machine mode.
+"""A person's lines in and out, without I/O: human mode, on top of machine mode.
 
 The grammar is that of the server's human mode. Only ``/last`` differs: machine mode has only SINCE,
 so the client asks ever further back until there are enough messages.

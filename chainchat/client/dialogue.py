@@ -122,9 +122,9 @@ class Dialogue:
         self._written: list[str] = []
         self._heard_at = now
         self._pinged_at: float | None = None
-        """Since when ``trouble`` has seen a request of those unanswered."""
+        """The time since which one of those is unanswered, as ``trouble`` saw."""
         self._stuck_since: float | None = None
-        """Since when ``trouble`` has seen the oldest of the others unanswered."""
+        """The same for the oldest of the others."""
 
     @property
     def unanswered(self) -> list[Asked]:

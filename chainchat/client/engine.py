@@ -142,7 +142,7 @@ class Engine:
 
     @property
     def alarm(self) -> float | None:
-        """When ``tick`` is due, to the millisecond; None if nothing is urgent."""
+        """The time at which ``tick`` is due, to the millisecond; None if nothing is urgent."""
         return self._alarm
 
     # --- what the program wants ------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the engine tells the program around it: one frozen record for each thing that can happen.
+"""The events that the engine tells the program around it: one frozen record for each.
 
 ``chainchat-client --json`` prints all but the first two, one object a line, the tag as ``event``.
 """

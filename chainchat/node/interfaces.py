@@ -1,4 +1,4 @@
-"""What a node needs of the world and of its sessions, as interfaces."""
+"""Interfaces: the needs of a node from the world and from its sessions."""
 
 from collections.abc import Callable
 from typing import Protocol

@@ -60,7 +60,7 @@ log = Logger()
 
 
 class _Phase(Enum):
-    """What a node does now; a turn first hears, then acts."""
+    """The present activity of a node; a turn first hears, then acts."""
 
     REST, HEAR, ACT = range(3)
 
@@ -190,7 +190,7 @@ class Node:
         return self._watch.status(self.readiness, self._wall())
 
     def view(self) -> ChainView:
-        """What ``/chain`` shows."""
+        """The status as ``/chain`` shows it."""
         return self.status.view
 
     # --- for the network
@@ -214,7 +214,7 @@ class Node:
 
     @property
     def held(self) -> Held:
-        """What this node says that it holds, on a new connection."""
+        """This node's word on a new connection about its log."""
         return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:

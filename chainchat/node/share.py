@@ -23,7 +23,7 @@ class Share:
         self._rest = 1 / part - 1
         """Seconds for each second of work."""
         self._from = 0.0
-        """When the work goes on."""
+        """The time at which the work goes on."""
         self._timer: Timer | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""What the log makes of this node: the chat's state, the message index, the checkpoints."""
+"""The effect of the log on this node: the chat's state, the message index, checkpoints."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice

@@ -1,4 +1,4 @@
-"""What a node says of itself, to clients and operators.
+"""The status of a node, for clients and operators.
 
 ``NodeStatus`` is the one snapshot. ``/chain``, CHAIN, the notices of waiting and the log's lines
 about the chain are drawn from it.
@@ -20,7 +20,7 @@ REPLAYED_AT_LEAST = 20_000
 
 
 class Readiness(Struct, frozen=True):
-    """Whether a node can serve its clients now, and if not, why.
+    """The ability of a node to serve its clients now.
 
     Attributes:
         serving: True for a member; other nodes have no sessions.
@@ -84,7 +84,7 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know besides epoch and members, a line each."""
+        """All that people should know besides epoch and members, a line each."""
         flight, behind = self.in_flight, self.clock_behind
         notes = (
             f"in flight here: {flight} entries" if flight > 0 else "",
@@ -99,7 +99,7 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def view(self) -> ChainView:
-        """What ``/chain`` and CHAIN show."""
+        """The status as ``/chain`` and CHAIN show it."""
         return ChainView(
             epoch=self.configuration.epoch,
             members=self.configuration.positions,
@@ -150,7 +150,7 @@ class Replay:
 
     def __init__(self) -> None:
         self._began: tuple[int, float] | None = None
-        """What was applied when the replay began, and when that was."""
+        """The newest applied entry when the replay began, and the time then."""
         self._tenths = -1
         self._progress = ""
 

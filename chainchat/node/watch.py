@@ -1,4 +1,4 @@
-"""What a node tells its operator while it runs: changes, pauses, progress, its disk."""
+"""News for the operator of a running node: changes, pauses, progress, its disk."""
 
 from collections.abc import Callable
 from typing import Protocol

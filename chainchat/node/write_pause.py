@@ -20,7 +20,7 @@ class Change(Struct, frozen=True):
 
 
 class WritePause:
-    """What one life of a node sees of such a pause."""
+    """One life's view of such a pause."""
 
     def __init__(self, me: Member, clock: Clock, changed: Callable[[Change], None]) -> None:
         """Writes go on; ``changed`` takes each change when its outcome is known."""
@@ -29,7 +29,7 @@ class WritePause:
         self._changed = changed
         self._since: float | None = None
         self._moved = 0, clock.seconds()
-        """What was committed at the last tick with progress or without work, and when that was."""
+        """Committed at the last tick with progress or without work, and the time of that tick."""
         self._change: tuple[Configuration, Configuration] | None = None
         """The old and new configuration, until the new one confirms an entry."""
 

@@ -26,7 +26,7 @@ class Receiver(Protocol):
 
     @property
     def held(self) -> Held:
-        """What this node's log holds, to be said on new connections."""
+        """This node's word on a new connection about its log."""
 
     def linked(self, position: str, member: Member, its: Held) -> None:
         """A link with ``member``, which says that it holds ``its``."""

@@ -1,4 +1,4 @@
-"""What can be tuned at the chain port: pauses, patience and bounds."""
+"""The tunables of the chain port: pauses, patience and bounds."""
 
 from msgspec import Struct
 

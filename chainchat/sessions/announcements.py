@@ -15,7 +15,7 @@ NAMED_AT_ONCE = 5
 
 
 class Announcements:
-    """What is still to be announced, and to whom."""
+    """Names still to be announced, and the sessions to be told."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
         """Nothing to announce yet; ``wake`` asks for a turn of the node."""

@@ -69,7 +69,7 @@ class Issue(Struct):
         return [line for line, one in said if one.sender_account != account]
 
     def messages_for(self, account: int) -> list[Said]:
-        """What to push to the account, in the order of the log."""
+        """The messages to push to the account, in the order of the log."""
         if account not in self.unlike:
             return self.broadcasts
         own = [said for said in self.broadcasts if said.sender_account != account]

@@ -1,4 +1,4 @@
-"""What a node keeps: the log, the message index, checkpoints and membership's record.
+"""The data of a node: the log, the message index, checkpoints and membership's record.
 
 ``Storage`` is the interface, with two implementations that pass the same contract test:
 ``sqlite.SQLiteStorage`` on a disk, and ``memory.MemoryStorage`` for the simulator.

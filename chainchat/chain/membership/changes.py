@@ -1,4 +1,4 @@
-"""What a configuration may do to the one before it, and who may go on without whom."""
+"""The changes from one configuration to the next, and who may go on without whom."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -8,7 +8,7 @@ from chainchat.chain.configuration import MAX_MEMBERS, Configuration, Life
 
 
 class Change(Enum):
-    """What a proposal does to a configuration."""
+    """The effect of a proposal on a configuration."""
 
     FOUND = "found"
     RESUME = "resume"
@@ -17,7 +17,7 @@ class Change(Enum):
 
 
 def change(base: Configuration, proposed: Configuration) -> Change | None:
-    """What ``proposed`` does to ``base``; None if that is not allowed."""
+    """The change from ``base`` to ``proposed``; None if it is not allowed."""
     before, after = base.members, proposed.members
     if proposed.epoch != base.epoch + 1 or not 1 <= len(after) <= MAX_MEMBERS:
         return None

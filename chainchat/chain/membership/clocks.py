@@ -1,4 +1,4 @@
-"""What one life learns of clocks: that one of them stood still, and what time it is.
+"""The clocks of all machines: whether one stood still, and the time.
 
 A confirmation grows old (``evidence``) by a clock that runs on while a machine sleeps. But a
 hypervisor can stop a machine with all its clocks. Afterwards hours-old evidence looks fresh there,

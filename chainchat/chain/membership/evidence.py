@@ -1,4 +1,4 @@
-"""What one node knows of whether others live: rules 1 to 3 of membership.
+"""One node's evidence of the lives and deaths of others: rules 1 to 3 of membership.
 
 A refused connection proves that a process is dead; silence is only a suspicion. With a proof, the
 survivors can leave the dead node out when they count a majority, but only while the proof is
@@ -15,7 +15,7 @@ from chainchat.chain.timing import Timing
 
 
 class Known(Struct):
-    """What is known of one life.
+    """The evidence about one life.
 
     Attributes:
         heard: when its last ping was processed here, monotonic seconds.
@@ -31,7 +31,7 @@ class Known(Struct):
 
 
 class Evidence:
-    """What one life of one node knows of the lives of others."""
+    """The evidence of one life of one node."""
 
     def __init__(
         self, timing: Timing, *, first_nonce: int = 0, refusal_is_death: bool = True
@@ -51,7 +51,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """What is known of ``life``; a new life counts as heard now."""
+        """The evidence about ``life``; a new life counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -69,7 +69,7 @@ class Evidence:
         return self._nonce
 
     def sent(self, nonce: int) -> float | None:
-        """When the ping with this nonce was sent; None if that was too long ago, or never."""
+        """The time of the ping with this nonce; None if that was too long ago, or never."""
         return self._pings.get(nonce)
 
     @property

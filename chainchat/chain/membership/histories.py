@@ -23,7 +23,7 @@ class Histories(State):
 
     @property
     def held(self) -> Held:
-        """What this node says that it holds, on a new connection."""
+        """This node's word on a new connection about its log."""
         configuration = self.configuration
         return Held(configuration.epoch, configuration.identity, self.own.committed)
 
@@ -41,7 +41,7 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """What is committed here in the place of ``theirs``; ``theirs`` if nobody can tell."""
+        """The entry committed here in the place of ``theirs``; ``theirs`` if nobody can tell."""
         known = theirs.seq <= self.own.committed.seq
         return self.own.id_of(theirs.seq) if known else theirs
 

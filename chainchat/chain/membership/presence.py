@@ -1,4 +1,4 @@
-"""Who is there: what this life has heard from each position, member or not.
+"""Presence: the newest from each position, member or not.
 
 Presence tells whom to ask, whom to let in and what to show to people; ``evidence``, which is about
 lives and not positions, tells whom to exclude.

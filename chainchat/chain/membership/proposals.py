@@ -1,4 +1,4 @@
-"""What a node proposes to follow a configuration; ``proposing`` says when it may.
+"""Proposals for the next configuration; ``proposing`` says when a node may make one.
 
 Each function gives the next configuration, or None without a reason for one.
 """

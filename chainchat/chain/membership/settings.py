@@ -1,4 +1,4 @@
-"""What the nodes' ``chain.ini`` says to the protocol."""
+"""The settings in ``chain.ini`` for the protocol."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What one life of a node holds and knows of membership, and what follows from it.
+"""The membership state of one life of a node, and what follows from it.
 
 The constructor names every variable, grouped by the part of ``Membership`` that it serves most.
 """
@@ -40,11 +40,11 @@ class Copy(Struct, frozen=True):
 
 
 Decision = Save | Send | Report | Excluded | Distrust | Seal | Copy
-"""What membership wants done: effects, and what it says to other parts of the engine."""
+"""Effects, and messages to other parts of the engine."""
 
 
 class OwnLog(Protocol):
-    """What membership must know of this node's log."""
+    """This node's log, as membership sees it."""
 
     @property
     def last(self) -> EntryId:
@@ -173,7 +173,7 @@ class State:
 
     @property
     def status(self) -> Status:
-        """What this life is in the configuration."""
+        """The status of this life in the configuration."""
         return self.record.status(self.me.life)
 
     @property

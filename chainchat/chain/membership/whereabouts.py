@@ -1,4 +1,4 @@
-"""Who is where: what answers at the addresses that this node dials.
+"""Whereabouts: who answers at the addresses that this node dials.
 
 *source*: anybody can claim to be any life at any address, and a disk can be copied. So the only
 evidence of lives is who *answered* when this life dialled an address; and a member's later life is
@@ -61,7 +61,7 @@ class Whereabouts:
         return ""
 
     def unreached(self, new: Member) -> str:
-        """What is missing before a life is believed; empty if nothing is."""
+        """The missing proof of a life; mostly empty."""
         if self.is_at_home(new):
             return ""
         return f"{new.position} at {_shown(new.address)} {UNREACHED}"
