@@ -66,7 +66,6 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
         number: of the request at its origin, contiguous from 1.
         time: UTC milliseconds of the head; never less than the previous entry's.
         command: what to apply; the chain does not look inside.
-        span: how many sequence numbers the entry occupies.
         digest: of all these fields and of the previous entry (``digest_after``).
     """
 

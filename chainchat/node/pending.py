@@ -16,10 +16,10 @@ class PendingLimits(Struct, frozen=True):
     """How much may be on its way.
 
     Attributes:
-        requests: of one node's clients: keeps the chain busy; more would only lengthen everybody's
-            wait. No more than are remembered of a program (``programs.REMEMBERED_SENDS``), so each
-            can be told its result. Above, sessions with their share stop reading from their
-            sockets.
+        requests: of one node's clients. So many keep the chain busy; more would only lengthen
+            everybody's wait. No more than are remembered of a program
+            (``programs.REMEMBERED_SENDS``), so each can be told its result. Above, sessions with
+            their share stop reading from their sockets.
         octets: the same in octets: a thousand long messages keep the chain busy for a tenth of a
             second.
         share: requests of one session that are taken even then: the greedy keep nobody out.

@@ -45,14 +45,14 @@ class NodeStatus(Struct, frozen=True):
         configuration: the newest one known.
         standing: this node's role, or why it has none: ``founding``, ``wedged``, ``learner``;
             ``active`` for a member that holds a vote.
-        committed: the sequence number up to which every member's disk has the log.
+        committed: up to where every member's disk has the log.
         in_flight: sequence numbers in the log here that are not known to be committed.
         silent: positions of the chain that this node does not hear.
         clock_behind: seconds that this machine's clock is behind the newest message.
-        odd_clock: how this machine's clock differs from most others', for people; mostly empty.
+        odd_clock: how this clock differs from most others, for people; mostly empty.
         disk: how little is free, for people; mostly empty.
-        progress: how far this learner has come, for people; empty if it copies nothing.
-        learners: by position, how far each other learner has come, or why it is not let in.
+        progress: of this learner, for people; mostly empty.
+        learners: by position, the progress of other learners, or why they are not let in.
         writes_paused: seconds since writes stand still.
         change: the newest change of configuration whose outcome is known.
     """

@@ -97,7 +97,7 @@ class Link(Protocol, amp.CommandLocator):
         dialled: the position that this side dialled; None if the other side dialled.
         place: the address that this side dialled.
         lane: one of ``lanes``; empty until the dialling side says which.
-        key: shared by a chain lane and the membership lane beside it.
+        key: shared by a chain lane and its membership lane.
         peer: what the other end says of itself; None before its Hello.
         heard: when something last came, monotonic seconds.
         refused: True if one side has refused the other in words.

@@ -44,8 +44,8 @@ class Whereabouts:
     def objection(self, old: Member, new: Member) -> str:
         """Why ``new`` cannot be a later life of the member ``old`` (rule 11); empty if it can.
 
-        It must answer where the member was. Elsewhere it may be a copy of the member's disk while
-        the member itself goes on, or is about to; neither silence nor a refusal tells.
+        ``new`` must answer where ``old`` was. Anywhere else, ``new`` may be a copy of the disk of
+        ``old``, which goes on or is about to; neither silence nor a refusal tells.
         """
         position = old.position
         if new.id != old.id:
