@@ -152,7 +152,7 @@ class Engine:
 
     @property
     def held(self) -> Held:
-        """This node's word on a new connection about its log."""
+        """The newest configuration and committed entry, for new connections."""
         return self.membership.held
 
     @property
@@ -275,7 +275,6 @@ class Engine:
         yield from self._decided(effects)
 
     def _require_near(self, epoch: int) -> None:
-        """Raise BadMessageError for an epoch that the chain cannot have reached."""
         if epoch > self.configuration.epoch + MOST_AHEAD:
             raise BadMessageError(f"an epoch far ahead, {epoch}")
 

@@ -418,7 +418,6 @@ def speaker(message: Message) -> Member | None:
 
 
 def _flaw(message: Message) -> str:
-    """The flaw of a well-formed message; mostly empty."""
     match message:
         case Forward() | Copied():
             return _flaw_of_entries(message.previous, message.entries, message.epoch)

@@ -343,7 +343,6 @@ class Replica:
         self._unoffered = list(self._pending)
 
     def _number(self, now: int) -> None:
-        """Head: give every request its sequence number and time."""
         requests, self._requests = self._requests, []
         epoch, time = self.configuration.epoch, max(self.time, now)
         seq, digest = self.last.seq, self.last.digest
@@ -367,7 +366,6 @@ class Replica:
         self._taken += entries
 
     def _forward(self) -> Iterator[Effect]:
-        """Send the successor what it lacks of this disk's log."""
         successor = self._successor
         if successor is None:
             return
@@ -476,7 +474,6 @@ class Replica:
         return known
 
     def _forget(self) -> None:
-        """Drop from memory what is applied and forwarded."""
         done = self.applied
         if self._successor is not None and self._forwarded is not None:
             done = min(done, self._forwarded.seq)

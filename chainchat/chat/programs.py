@@ -1,12 +1,13 @@
-"""The chat's memory of programs: a SEND is done once, however often it comes.
+"""What the chat remembers of programs, so that a SEND is done once however often it comes.
 
 The memory is bounded by number, not by time. The least recently used is forgotten first, in the
 order of the log, so every node forgets the same without a clock.
 
-*never again*: what is forgotten is not done again. Forgotten are first the results of a program's
-oldest numbers; then all but its highest number; then the program, while its account keeps the
-highest number of all that were forgotten. A number that is not above what is known may have been
-done before, and is refused. So an unknown program has to number above its account's.
+*never again*: what is forgotten is not done again. A program's SENDs are forgotten in three steps:
+first the results of its oldest numbers; then all but its highest number; then the program itself,
+while its account keeps the highest number of all that were forgotten. A number that is not above
+what is known may have been done before, and is refused. So an unknown program has to number above
+its account's.
 """
 
 from array import array
@@ -20,7 +21,7 @@ from chainchat.chat.records import Record, key_of
 from chainchat.chat.shares import Shares
 
 REMEMBERED_SENDS = 1_024
-"""Results kept of each program, at least. No node takes more SENDs at a time."""
+"""Results kept of each program, at least. No node takes more of its SENDs at a time."""
 
 MAX_CLIENTS_OF_ACCOUNT = 64
 """Client IDs of one account whose SENDs are remembered."""
@@ -29,28 +30,29 @@ MAX_KNOWN_OF_ACCOUNT = 1_024
 """Client IDs of one account whose highest number is known; includes the former."""
 
 PROGRAM_COST = 60
-"""Of a client ID: 1,200 octets of memory. A SEND costs 1: 20 octets."""
+"""The cost of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets."""
 
 MAX_COST = 20_000_000
-"""Of all programs; beyond, the account that costs most has to forget."""
+"""The cost of all programs, at most. Beyond it, the account that costs most has to forget."""
 
 RECORD_SENDS = 64
-"""SENDs in one record; only the newest is written again."""
+"""SENDs in one record. When the program says more, only the newest record is written again."""
 
 RECORDS = REMEMBERED_SENDS // RECORD_SENDS + 1
-"""Records of a program: one extra, since the newest is rarely full. They reuse slots."""
+"""Records of a program: one extra, since the newest is rarely full. They reuse their slots."""
 
 NEVER = -1
 
 
 class Program:
-    """The memory of one program's SENDs.
+    """What is remembered of one program's SENDs.
 
-    The newest applied SENDs stand in flat arrays: objects would have left the processor's caches
-    when their turn comes to be forgotten.
+    The newest applied SENDs stand in flat arrays: there can be many, and an object for each would
+    have left the processor's caches when its turn comes to be forgotten.
 
     Attributes:
         account: number of its account.
+        client: its client ID.
         born: sequence number of the entry that first used it.
         used: of the entry that last used it.
         highest: the highest number that was applied, or may have been.
@@ -190,7 +192,12 @@ class Programs:
     """All programs, and which of their records have changed since the last snapshot."""
 
     def __init__(self, outdated: Callable[[int, int], None]) -> None:
-        """``outdated`` takes an account, and the highest number of a program that is forgotten."""
+        """Begin without programs.
+
+        Args:
+            outdated: called with an account's number and the highest number of its program that is
+                forgotten.
+        """
         self._outdated = outdated
         self._all: dict[int, Program] = {}
         """By the entry that first used them."""
@@ -238,7 +245,7 @@ class Programs:
         return program
 
     def said(self, program: Program, sends: int) -> None:
-        """Charge a program in use for more SENDs; forget others if there are too many."""
+        """Charge a program in use for this many more SENDs; forget others if there are too many."""
         programs = self._of_account[program.account]
         self._charge(programs, sends)
         self._shares.put(program.account, programs.cost, programs.used)

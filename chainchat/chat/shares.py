@@ -6,14 +6,14 @@ STEP = 1_200
 """Shares are compared in steps; within a step, the account used least recently gives first."""
 
 FEW = 16
-"""At least so many accounts that have left a step may stay in its heap."""
+"""Accounts that have left a step may stay in its heap, at least this many."""
 
 
 class Shares:
-    """The share of each account, in steps, and its last use.
+    """What each account takes, in steps, and when it was last used.
 
-    Only what was taken and when decides, so every node finds the same account. Using one costs a
-    look, unless it changes its step.
+    Only what was taken and when decides, so every node finds the same account. Using an account
+    costs only a look, unless it changes its step.
     """
 
     def __init__(self) -> None:

@@ -163,7 +163,6 @@ def _seconds(text: str) -> float:
 
 
 def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
-    """The messages of ``--send``, one a line."""
     if options.send is None:
         if options.to:
             parser.error("--to needs --send; in the room, type >> name: text")

@@ -99,7 +99,6 @@ class Nodes:
         return 0.0
 
     def _draw(self) -> None:
-        """Choose among the nodes that this round has not tried."""
         if not self._untried:
             others = [address for address in self._addresses if address != self.current]
             self._untried = others or [self.current]

@@ -189,7 +189,6 @@ class Connection:
 
 
 def _reason(error: Exception) -> str:
-    """Why there is no connection, in a few lower-case words."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, OSError) and error.strerror:

@@ -340,7 +340,6 @@ class Engine:
     # --- writing ---------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Write everything that may be written now."""
         if self._phase is not _Phase.ONLINE:
             if self._leaving and not self._outbox and not self.ended:
                 self._end("logout", 0, "left while not logged in")
@@ -460,7 +459,6 @@ class Engine:
             self._fill_hole()
 
     def _fill_hole(self) -> None:
-        """Ask for missing messages, if there are any."""
         if self._inbox.missing is not None and self._inbox.last is not None:
             self._events.append(events.GapNoticed(self._inbox.last, self._inbox.missing))
             self._ask_page()

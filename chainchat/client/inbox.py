@@ -80,7 +80,6 @@ class Inbox:
         return passed + self._release()
 
     def _release(self) -> list[MessageArrived]:
-        """Let pass what was held back."""
         self.missing = None
         held, self._held = self._held, []
         passed = [let_through for push in held if (let_through := self.pushed(push))]

@@ -96,7 +96,6 @@ class Pipe:
             await self._changed.wait()
 
     async def _work(self) -> None:
-        """Say everything, wait until it is settled, and leave."""
         await self._feed()
         if self._follow:
             await self._until(lambda: self._engine.ended)
@@ -151,7 +150,6 @@ class Pipe:
         await self._until(lambda: not self._conversation.asked)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait until ``condition`` holds, or the engine has ended."""
         while not condition() and not self._engine.ended:
             self._changed.clear()
             self._connection.flush()
@@ -185,7 +183,6 @@ class Pipe:
         self._changed.set()
 
     def _note(self, event: events.Event) -> None:
-        """Remember what the verdict needs."""
         match event:
             case events.LoggedIn():
                 self._has_been_online = True

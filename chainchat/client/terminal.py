@@ -131,7 +131,6 @@ class Terminal:
     # --- in ----------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        """Read lines until the person leaves."""
         while True:
             try:
                 typed = await self._session.prompt_async()
@@ -149,14 +148,12 @@ class Terminal:
             self._connection.flush()
 
     async def _refresh(self) -> None:
-        """Keep the status line up to date."""
         while True:
             self._conversation.refresh(asyncio.get_running_loop().time())
             self._connection.flush()
             await asyncio.sleep(0.5)
 
     async def _seek(self, beginning: str) -> None:
-        """Learn the names that begin so."""
         self._conversation.seek(beginning)
         self._connection.flush()
         with contextlib.suppress(TimeoutError):
@@ -304,7 +301,6 @@ class Completions(Completer):
 
 
 def _name_begun(line: str) -> str | None:
-    """The part of a name that was typed, where a name is meant."""
     if line.startswith(">>"):
         return line.removeprefix(">>").lstrip()
     if line.lower().startswith("/delete "):

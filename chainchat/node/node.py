@@ -214,7 +214,7 @@ class Node:
 
     @property
     def held(self) -> Held:
-        """This node's word on a new connection about its log."""
+        """The newest configuration and committed entry, for new connections."""
         return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
@@ -308,7 +308,6 @@ class Node:
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
-        """Apply, answer and lend committed entries, each in its slice."""
         engine = self._engine
         if engine.replica.applied < engine.replica.committed:
             for apply in engine.apply(self.slice(APPLY_SECONDS).left):
@@ -469,7 +468,6 @@ class Node:
                 self._state_machine.begin_checkpoint()
 
     def _write_checkpoint(self) -> None:
-        """Write a slice of the begun checkpoint; tell the successor when it is done."""
         try:
             time = self.slice(self._pace.checkpoint_seconds)
             finished = self._state_machine.write_checkpoint(time.left)

@@ -65,7 +65,7 @@ class Admission:
         self._trials.stop()
 
     def opened(self, link: Link) -> None:
-        """Note a new connection; of too many strangers, close the oldest."""
+        """Note a new connection; close the oldest stranger if there are too many."""
         self._strangers[link] = None
         if len(self._strangers) > self._owner.tunables.most_strangers:
             oldest = next(iter(self._strangers))

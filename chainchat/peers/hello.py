@@ -13,7 +13,17 @@ PROTOCOL_VERSION = 5
 
 
 class Introduction(Struct, frozen=True):
-    """What a node says of itself; all but ``member`` and ``held`` is the same in a whole chain."""
+    """What a node says of itself on a new connection.
+
+    Attributes:
+        version: of the protocol between nodes.
+        chain: the chain's name.
+        founding: positions in founding order.
+        suspect_after: seconds; the same everywhere.
+        member: this life of the node.
+        refusal_is_death: True if a refused connection proves a death; the same everywhere.
+        held: the log of the node at this moment.
+    """
 
     version: int
     chain: str
@@ -51,6 +61,7 @@ class Introduction(Struct, frozen=True):
 
 
 def _word(introduction: Introduction) -> str:
+    """The value of ``refusal-is-death`` in chain.ini."""
     return "yes" if introduction.refusal_is_death else "no"
 
 

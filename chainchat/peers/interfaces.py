@@ -26,7 +26,7 @@ class Receiver(Protocol):
 
     @property
     def held(self) -> Held:
-        """This node's word on a new connection about its log."""
+        """The newest configuration and committed entry, for new connections."""
 
     def linked(self, position: str, member: Member, its: Held) -> None:
         """A link with ``member``, which says that it holds ``its``."""

@@ -49,7 +49,14 @@ class Links:
         nodes: dict[str, NodeSettings],
         tunables: Tunables = USUAL,
     ) -> None:
-        """Without a life yet; ``nodes`` are those of ``chain.ini``, by position."""
+        """Begin without a life.
+
+        Args:
+            reactor: for time and connections.
+            me: what this node says of itself.
+            nodes: by position, from ``chain.ini``.
+            tunables: of the chain port.
+        """
         self.clock: Clock = reactor
         self.tunables = tunables
         self._me = me
@@ -236,7 +243,6 @@ class Links:
         return self._member(position) is not None
 
     def _has_space_for(self, position: str) -> bool:
-        """True for a known position, and for a few unknown ones."""
         if self._is_known(position):
             return True
         for other in [p for p in self._directory.dialled if p != position]:

@@ -36,7 +36,7 @@ class Pace(Struct, frozen=True):
     octets: int
 
     def pay(self, paid_until: float, now: float, units: float) -> float:
-        """When the client will have paid for everything, with these units; in seconds."""
+        """When the client will have paid for everything, these units included; in seconds."""
         return max(paid_until, now) + units / self.per_second
 
     def wait(self, paid_until: float, now: float, units: float = 1) -> float:

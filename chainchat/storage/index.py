@@ -69,7 +69,6 @@ class Run:
                     yield self.ids[place]
 
     def _are_all_of(self, sender: int, begin: int, end: int) -> bool:
-        """True if one sender said all from ``begin`` to before ``end``."""
         if self.senders[begin] != sender or self.senders[end - 1] != sender:
             return False
         return self.senders[begin:end] == array("q", (sender,)) * (end - begin)

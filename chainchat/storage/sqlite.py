@@ -308,7 +308,6 @@ class SQLiteStorage:
         return side_file
 
     def _end(self) -> EntryId:
-        """The last entry of the table."""
         last = self._value("SELECT max(last) FROM log")
         return self._batch(last)[-1].id if last else EntryId()
 

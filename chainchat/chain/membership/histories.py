@@ -23,7 +23,7 @@ class Histories(State):
 
     @property
     def held(self) -> Held:
-        """This node's word on a new connection about its log."""
+        """The newest configuration and committed entry, for new connections."""
         configuration = self.configuration
         return Held(configuration.epoch, configuration.identity, self.own.committed)
 

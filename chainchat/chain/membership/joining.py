@@ -46,7 +46,6 @@ class Joining(Deciding):
             self._give_up(self._proposal, now)
 
     def _was_declined(self, declined: Declined, now: float) -> Iterator[Decision]:
-        """The tail does not let a learner in now: tell the operator why."""
         newcomer = declined.vote.configuration.members[-1].position
         self._give_up(declined.vote, now, declined.sealed)
         if declined.reason:
