@@ -99,7 +99,6 @@ class Node:
             excluded: ends this life, after the chain went on without it, and begins another.
             new_identity: chooses the identity of a configuration, at random.
             bounds: of the chat's state; the same on all nodes.
-            work: for the slices of a turn; by default ``clock``.
             first_nonce: see ``Evidence``.
         """
         self.me = me

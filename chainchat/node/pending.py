@@ -22,8 +22,8 @@ class PendingLimits(Struct, frozen=True):
             their share stop reading from their sockets.
         octets: the same in octets: a thousand long messages keep the chain busy for a tenth of a
             second.
-        patient: with so many requests, those of people who say much at once wait. Each who hears a
-            message costs as much again, so a hundred such people would keep everybody waiting.
+        patient: with so many requests, those of people who say much at once wait. A message costs
+            as much again for each who hears it, so a hundred such people would let everybody wait.
         share: requests of one session that are taken even then: the greedy keep nobody out.
         most: with so many requests, nobody's are taken.
         again: the part of the requests that are left when congestion ends: early, or the chain

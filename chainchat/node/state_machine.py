@@ -42,8 +42,6 @@ class StateMachine:
     ) -> None:
         """The state of the newest checkpoint.
 
-        ``bounds``: of the state, the same on all nodes.
-
         Raises:
             StorageError: the checkpoint is corrupt.
         """
