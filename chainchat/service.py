@@ -4,7 +4,8 @@ import atexit
 import os
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from twisted.application.service import Service
 from twisted.internet import task
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from chainchat import config, preflight
@@ -35,6 +37,7 @@ from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtoco
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.interface import StorageError
+from chainchat.storage.private import narrowed
 from chainchat.storage.sqlite import SQLiteStorage
 
 STOP_SECONDS = 1.0
@@ -58,6 +61,12 @@ NONCES = 2**48
 log = Logger()
 
 
+class NotYet(Factory):
+    """The factory of a port that accepts nothing yet."""
+
+    noisy = False
+
+
 class StartError(Exception):
     """The node cannot start; says why in one line."""
 
@@ -65,7 +74,9 @@ class StartError(Exception):
 class NodeService(Service):
     """One node as a service: opens everything at the start, closes everything at the end.
 
-    It opens nothing before ``startService``: if twistd becomes a daemon, it has done so by then.
+    It opens nothing before ``privilegedStartService``: if twistd becomes a daemon, it has done so
+    by then. That takes the ports, with root's rights where there are any; ``startService`` opens
+    the data, as the user that twistd has become in between (``--uid``).
     """
 
     def __init__(
@@ -92,43 +103,75 @@ class NodeService(Service):
         self._fenced = fenced
         self._foreground = foreground
 
-    def startService(self) -> None:
-        """Open the data, listen on both ports, dial the others.
+    def privilegedStartService(self) -> None:
+        """Take both ports. Connections wait in them: the reactor accepts after ``startService``.
 
         Raises:
             StartError: the node cannot start; the daemon reports this to its parent.
             SystemExit: the same, in the foreground.
         """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        with self._start_told():
+            self._listen()
+
+    def startService(self) -> None:
+        """Open the data, let the ports serve, dial the others.
+
+        Raises:
+            StartError: as above.
+            SystemExit: likewise.
+        """
         super().startService()  # type: ignore[no-untyped-call]
         self._files = raise_file_limit()
         collect_garbage_rarely()
-        try:
+        with self._start_told():
             self._open()
+
+    @contextmanager
+    def _start_told(self) -> Iterator[None]:
+        try:
+            yield
         except (StorageError, CannotListenError, config.ConfigError) as error:
             log.critical("{position}: {error}", position=self._own.position, error=error)
             if self._foreground:
                 raise SystemExit(f"chainchat: {error}") from None
             raise StartError(str(error)) from None
 
-    def _open(self) -> None:
+    def _listen(self) -> None:
         settings, own = self._settings, self._own
         addresses = preflight.addresses(settings)
         self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
+        self._chain_port = self._reactor.listenTCP(own.chain_port, NotYet(), interface=host)
+        self._client_port = ClientPort(own.client_port, NotYet(), 1024, host, self._reactor)
+        self._client_port.startListening()
+
+    def _open(self) -> None:
+        own = self._own
         limits = self._limits()
+        self._keep_private()
         self._storage = SQLiteStorage(own.data)
         self._begin_life()
         self._admission = Admission(
             limits, self._reactor.seconds, lambda: self._node.configuration.epoch
         )
         self._links = Links(self._reactor, self._introduction, self._nodes)
-        self._reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
-        self._client_port = ClientPort(
-            own.client_port, self._client_factory(), 1024, host, self._reactor
-        )
-        self._client_port.startListening()
+        self._chain_port.factory = self._links.factory()
+        self._client_port.factory = self._client_factory()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
+
+    def _keep_private(self) -> None:
+        """Keep others from data that an older version, or a copy, has left open to them."""
+        data = self._own.data
+        try:
+            names = ", ".join(narrowed(data))
+            text = f"others could reach {names}: now only their owner can" if names else ""
+        except OSError as error:
+            text = f"others cannot be kept from these data: {error.strerror}"
+        if text:
+            position = self._own.position
+            log.warn("{position}: {data}: {text}", position=position, data=data, text=text)
 
     def _limits(self) -> ClientLimits:
         """The limits for clients.

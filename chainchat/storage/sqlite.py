@@ -37,6 +37,7 @@ from chainchat.storage.interface import (
     Record,
     StorageError,
 )
+from chainchat.storage.private import open_private
 
 DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""
@@ -105,7 +106,7 @@ class DataLock:
         """
         try:
             make_folder(data)
-            self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = open_private(data / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise StorageError(f"{data}: {error.strerror}") from error
         try:
@@ -168,6 +169,8 @@ class SQLiteStorage:
         # write-ahead log, and is copied again; only its first page may be older than the log.
         write_again(self._path, wal.PAGE)
         write_again(wal.log_of(self._path))
+        # SQLite's own files beside a database get the permissions that this one has.
+        os.close(open_private(self._path, os.O_RDWR | os.O_CREAT))
         self._database = sqlite3.connect(self._path, isolation_level=None)
         try:
             self._prepare()
