@@ -333,6 +333,11 @@ class Session:
                 self.tell("moved", "this session goes on elsewhere")
             case "deleted" if by != self.name:
                 self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
+            case "kicked":
+                self.tell("kicked", f"{by or 'an operator'} ended your session", by=by)
+            case "reset":
+                text = f"{by or 'an operator'} has given {self.name} another password"
+                self.tell("kicked", text, by=by)
             case "lost":
                 text = "the chain took this node for dead and ended your session; log in again"
                 self.say([self.mode.refused("-", Code.SESSION_ENDED, text)])

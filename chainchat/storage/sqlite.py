@@ -43,7 +43,10 @@ DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""
 
 APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
+"""A version whose log or checkpoints an older chainchat would misread has a new number."""
+READ_TOO = (6,)
+"""Older versions that this one reads as they are: it only adds to what they have."""
 SCHEMA = (
     """
 CREATE TABLE log (
@@ -193,6 +196,8 @@ class SQLiteStorage:
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif self._value("PRAGMA user_version") != SCHEMA_VERSION:
+            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._checkpoints = Checkpoints(self._database, self._as_written)
         self._last = self._end()
         self._committed = max(
@@ -205,7 +210,7 @@ class SQLiteStorage:
         if self._value("PRAGMA application_id") != APPLICATION_ID:
             raise StorageError(f"{self}: a database, but not one of chainchat's")
         version = self._value("PRAGMA user_version")
-        if version != SCHEMA_VERSION:
+        if version != SCHEMA_VERSION and version not in READ_TOO:
             raise StorageError(
                 f"{self}: written by another version of chainchat (schema {version}, "
                 f"this one knows {SCHEMA_VERSION})"
