@@ -14,6 +14,7 @@ from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
 from chainchat.addresses import objection_to
+from chainchat.control.place import objection_to as objection_to_path
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
 from chainchat.storage.private import user_name
@@ -55,6 +56,19 @@ def _address(settings: config.Settings, node: config.NodeSettings) -> str:
             "that the others reach this node by"
         )
     return address
+
+
+def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
+    """Check that the data folder has room for the control socket.
+
+    Raises:
+        ConfigError: its path is too long.
+    """
+    objection = objection_to_path(node.data)
+    if objection:
+        raise config.ConfigError(
+            f"{settings.path}: [{node.position}] data = {node.data}: {objection}"
+        )
 
 
 LOG_MODE = 0o640

@@ -15,15 +15,22 @@ from twisted.application.service import Service
 from twisted.internet import task
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import ILoggingContext
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from chainchat import config, preflight
+from chainchat.audit import Audit
 from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.control.desk import Desk, Invitation, Office
+from chainchat.control.listener import ControlFactory, listen
+from chainchat.control.place import socket_of
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets
@@ -61,10 +68,18 @@ NONCES = 2**48
 log = Logger()
 
 
+@implementer(ILoggingContext)
 class NotYet(Factory):
-    """The factory of a port that accepts nothing yet."""
+    """The factory of a port that accepts nothing yet; ``name``: the port's, for the log."""
 
     noisy = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def logPrefix(self) -> str:
+        """See ``ILoggingContext``."""
+        return self._name
 
 
 class StartError(Exception):
@@ -102,6 +117,7 @@ class NodeService(Service):
         self._own = own
         self._fenced = fenced
         self._foreground = foreground
+        self._started = time.time_ns() // 1_000_000
 
     def privilegedStartService(self) -> None:
         """Take both ports. Connections wait in them: the reactor accepts after ``startService``.
@@ -142,8 +158,9 @@ class NodeService(Service):
         addresses = preflight.addresses(settings)
         self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
-        self._chain_port = self._reactor.listenTCP(own.chain_port, NotYet(), interface=host)
-        self._client_port = ClientPort(own.client_port, NotYet(), 1024, host, self._reactor)
+        chain, clients = NotYet("chain port"), NotYet("client port")
+        self._chain_port = self._reactor.listenTCP(own.chain_port, chain, interface=host)
+        self._client_port = ClientPort(own.client_port, clients, 1024, host, self._reactor)
         self._client_port.startListening()
 
     def _open(self) -> None:
@@ -151,6 +168,7 @@ class NodeService(Service):
         limits = self._limits()
         self._keep_private()
         self._storage = SQLiteStorage(own.data)
+        self._audit = Audit(own.position, self._reactor.seconds)
         self._begin_life()
         self._admission = Admission(
             limits, self._reactor.seconds, lambda: self._node.configuration.epoch
@@ -158,8 +176,36 @@ class NodeService(Service):
         self._links = Links(self._reactor, self._introduction, self._nodes)
         self._chain_port.factory = self._links.factory()
         self._client_port.factory = self._client_factory()
+        self._control_socket()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
+
+    def _control_socket(self) -> None:
+        office = Office(
+            chain=self._settings.name,
+            started=self._started,
+            node=lambda: self._node,
+            clients=lambda: self._sessions.count,
+            reload=self.reload,
+            new_invitation=self._new_invitation,
+            audit=self._audit,
+        )
+        self._desk = Desk(office)
+        self._control = ControlFactory(self._desk, self._reactor)
+        path = socket_of(self._own.data)
+        self._control_port = listen(path, self._control, self._reactor)
+
+    def reload(self) -> list[str]:
+        """Read chain.ini again; what came of it, a line each.
+
+        Raises:
+            ConfigError: the file cannot be used; nothing has changed.
+        """
+        config.load(self._settings.path)
+        return ["chain.ini is well; a changed value takes a restart"]
+
+    def _new_invitation(self) -> Deferred[Invitation]:
+        raise RefusedError(Code.BY_INVITATION, "not yet")
 
     def _keep_private(self) -> None:
         """Keep others from data that an older version, or a copy, has left open to them."""
@@ -277,6 +323,7 @@ class NodeService(Service):
             session.dropped_out()
         self._sessions.stop()
         self._links.stop()
+        self._desk.life_ended()
         self._begin_life()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
@@ -330,6 +377,9 @@ class NodeService(Service):
         for session in sessions:
             session.shut_down()
         self._sessions.stop()
+        self._desk.life_ended()
+        self._control.close()
+        yield maybeDeferred(self._control_port.stopListening)
         self._node.stop()
         yield task.deferLater(self._reactor, 0)  # let the sockets take what was written
         # The chain port closes with the process, not before: a refusal there means death.

@@ -59,6 +59,7 @@ class Options(usage.Options):
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()
             self.user = self._chosen_user()
+            preflight.check_control(self.settings, self.node)
             preflight.check_data(self.node.data, self.user)
             addresses = preflight.addresses(self.settings)
             preflight.probe_ports(self.settings, self.node, addresses[self.node.position])

@@ -66,6 +66,7 @@ class Node:
     Attributes:
         me: this life of the node.
         readiness: whether the node serves, and if not, why.
+        readiness_since: since when, UTC milliseconds.
         in_turn: True during a turn.
         turn_clock: how long turns take.
     """
@@ -150,6 +151,7 @@ class Node:
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
         self._watch = Watch(self._engine, clock, space, self._log)
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
+        self.readiness_since = wall()
 
     # --- for the sessions
 
@@ -505,7 +507,7 @@ class Node:
         overdue = self._pending.waits_since(self._clock.seconds() - self._timing.suspect_after)
         new = self._watch.readiness(overdue=overdue)
         if new != self.readiness:
-            self.readiness = new
+            self.readiness, self.readiness_since = new, self._wall()
             self._log(self.status.line)
             if self.audience is not None:
                 self.audience.readiness_changed()

@@ -154,6 +154,23 @@ _VERBS = {
 }
 
 
+def tagged(line: str, example: str) -> tuple[str, str, str]:
+    """Tag, verb and rest of a clean line; ``example``: a verb that fits, for the refusal.
+
+    Raises:
+        RefusedError: 501, there is no tag or no verb.
+    """
+    found = _TAGGED.fullmatch(line)
+    if found is None:
+        text = f"no tag: the right form is @tag VERB arguments, as in @1 {example}"
+        raise RefusedError(Code.BAD_ARGUMENTS, text, NO_TAG)
+    tag, word, rest = found.groups("")
+    if not word:
+        text = f"no verb: the right form is @{tag} VERB arguments, as in @{tag} {example}"
+        raise RefusedError(Code.BAD_ARGUMENTS, text, tag)
+    return tag, word, rest
+
+
 def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
     """Yield tag, number, recipient and text of the first lines, while they have the form of a SEND.
 
@@ -210,14 +227,7 @@ class Machine(Mode):
         Raises:
             RefusedError: 500, 501 or 520, with the tag if the line has one.
         """
-        found = _TAGGED.fullmatch(line)
-        if found is None:
-            text = "no tag: in machine mode the right form is @tag VERB arguments, as in @1 PING"
-            raise RefusedError(Code.BAD_ARGUMENTS, text, NO_TAG)
-        tag, word, rest = found.groups("")
-        if not word:
-            text = f"no verb: the right form is @{tag} VERB arguments, as in @{tag} PING"
-            raise RefusedError(Code.BAD_ARGUMENTS, text, tag)
+        tag, word, rest = tagged(line, "PING")
         verb = _VERBS.get(word.upper())
         if verb is None:
             raise _unknown(word, tag)
