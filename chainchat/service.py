@@ -30,6 +30,8 @@ from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, ClientLimits, reserve
+from chainchat.sessions.guard import Guard
+from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.interfaces import Attendee, ServerInfo
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.sessions.session import Session
@@ -117,6 +119,8 @@ class NodeService(Service):
         host = self._nodes[own.position].host
         limits = self._limits()
         self._storage = SQLiteStorage(own.data)
+        self._hashing = ThreadedHashing(self._reactor)
+        self._guard = Guard(settings.accounts, self._hashing, self._reactor.seconds)
         self._begin_life()
         self._admission = Admission(
             limits, self._reactor.seconds, lambda: self._node.configuration.epoch
@@ -250,7 +254,11 @@ class NodeService(Service):
         settings = self._settings
         addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
         server_info = ServerInfo(
-            settings.name, settings.max_line, addresses, lambda: secrets.token_urlsafe(16)
+            settings.name,
+            settings.max_line,
+            addresses,
+            lambda: secrets.token_urlsafe(16),
+            self._guard,
         )
 
         def new_session(connection: ClientProtocol) -> Session:
@@ -287,6 +295,7 @@ class NodeService(Service):
         for session in sessions:
             session.shut_down()
         self._sessions.stop()
+        self._hashing.stop()
         self._node.stop()
         yield task.deferLater(self._reactor, 0)  # let the sockets take what was written
         # The chain port closes with the process, not before: a refusal there means death.
