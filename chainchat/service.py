@@ -27,7 +27,8 @@ from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
-from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat import scram
+from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control.place import socket_of
@@ -39,6 +40,8 @@ from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, ClientLimits, reserve
+from chainchat.sessions.guard import Guard
+from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.interfaces import Attendee, ServerInfo
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
 from chainchat.sessions.session import Session
@@ -169,6 +172,8 @@ class NodeService(Service):
         self._keep_private()
         self._storage = SQLiteStorage(own.data)
         self._audit = Audit(own.position, self._reactor.seconds)
+        self._hashing = ThreadedHashing(self._reactor)
+        self._guard = Guard(settings.accounts, self._hashing, self._reactor.seconds)
         self._begin_life()
         self._admission = Admission(
             limits, self._reactor.seconds, lambda: self._node.configuration.epoch
@@ -205,7 +210,21 @@ class NodeService(Service):
         return ["chain.ini is well; a changed value takes a restart"]
 
     def _new_invitation(self) -> Deferred[Invitation]:
-        raise RefusedError(Code.BY_INVITATION, "not yet")
+        """A password that a node makes up; hashed beside the reactor's thread.
+
+        Raises:
+            RefusedError: 435, too many are being hashed.
+        """
+        password = one_time(self._guard.random(ONE_TIME_LENGTH))
+        salt, iterations = self._guard.new_salt(), scram.ITERATIONS
+        made: Deferred[Invitation] = Deferred()
+
+        def done(salted: bytes) -> None:
+            verifier = scram.verifier_of(salted, salt, iterations)
+            made.callback(Invitation(password, structs_replace(verifier, once=True)))
+
+        self._hashing.start(lambda: scram.salted(password, salt, iterations), done)
+        return made
 
     def _keep_private(self) -> None:
         """Keep others from data that an older version, or a copy, has left open to them."""
@@ -340,7 +359,11 @@ class NodeService(Service):
         settings = self._settings
         addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
         server_info = ServerInfo(
-            settings.name, settings.max_line, addresses, lambda: secrets.token_urlsafe(16)
+            settings.name,
+            settings.max_line,
+            addresses,
+            lambda: secrets.token_urlsafe(16),
+            self._guard,
         )
 
         def new_session(connection: ClientProtocol) -> Session:
@@ -380,6 +403,7 @@ class NodeService(Service):
         self._desk.life_ended()
         self._control.close()
         yield maybeDeferred(self._control_port.stopListening)
+        self._hashing.stop()
         self._node.stop()
         yield task.deferLater(self._reactor, 0)  # let the sockets take what was written
         # The chain port closes with the process, not before: a refusal there means death.

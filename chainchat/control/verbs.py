@@ -261,11 +261,20 @@ async def _operator(desk: Desk, words: Words) -> Granted:
 
 
 async def _invite(desk: Desk, words: Words) -> Invited:
-    [name] = words
+    name, *rest = words
+    if rest not in ([], ["reset"]):
+        raise _does_not_fit(VERBS["invite"].form)
+
+    def explain(refused: Refused) -> str:
+        if refused.code is Code.NAME_IN_USE:
+            about = refused.about
+            return f"{about} is somebody's already; for a new password: invite {about} reset"
+        return _no_account(refused)
+
     checked_name(name)
     invitation = await desk.office.new_invitation()
-    invite = commands.Invite("", name, invitation.verifier)
-    await desk.commit(invite, lambda refused: f"{refused.about or name} is somebody's already")
+    invite = commands.Invite("", name, invitation.verifier, reset=bool(rest))
+    await desk.commit(invite, explain)
     return Invited(name, invitation.password)
 
 
@@ -288,7 +297,9 @@ VERBS = {
     "operator": Verb(
         "operator NAME [on|off]", "make somebody an operator, or no more", 1, 2, _operator, True
     ),
-    "invite": Verb("invite NAME", "make an account with a one-time password", 1, 1, _invite, True),
+    "invite": Verb(
+        "invite NAME [reset]", "make an account, or reset its password", 1, 2, _invite, True
+    ),
     "kick": Verb("kick NAME", "end somebody's session", 1, 1, _kick, True),
     "reload": Verb("reload", "read chain.ini and certificates again", 0, 0, _reload, True),
     "help": Verb("help [COMMAND]", "list the commands", 0, 1, _help),

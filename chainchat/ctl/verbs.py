@@ -69,7 +69,7 @@ VERBS = {
     "status": Verb("show a node, and the chain as it looks from there", _status),
     "accounts": Verb("list all accounts", _account),
     "operator": Verb("make somebody an operator, or no more", _operator, ("NAME",), ("on", "off")),
-    "invite": Verb("make an account with a one-time password", _invitation, ("NAME",)),
+    "invite": Verb("make an account, or reset its password", _invitation, ("NAME",), ("reset",)),
     "kick": Verb("end somebody's session", _kicked, ("NAME",)),
     "reload": Verb("read chain.ini and certificates again", _reloaded),
     "help": Verb("list what the node understands", _help),

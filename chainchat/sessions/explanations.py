@@ -25,6 +25,14 @@ def explanation(code: Code, about: str) -> str:
                 f"account {about} was not made: there are {MAX_ACCOUNTS:,} already, the limit; "
                 "log in with an existing name, or try again later"
             )
+        case Code.PASSWORD_CHANGED:
+            return f"the password of {about} was changed meanwhile; log in with the new one"
+        case Code.PASSWORD_NEEDED:
+            return f"{about} needs a password of its own first"
+        case Code.BY_INVITATION:
+            return "accounts are made by invitation: ask an operator"
+        case Code.OPERATORS_ONLY:
+            return "only operators may do that"
         case Code.NO_SUCH_ACCOUNT:
             return f"there is no account {about}; list the accounts to see the names"
         case Code.BAD_TOKEN:
@@ -74,6 +82,14 @@ def described(command: AnyCommand) -> list[str]:
             return [f"said: {_addressed(saying)}" for saying in command.sayings]
         case commands.Delete():
             return [f"done: /delete {command.name}"]
+        case commands.SetSecret():
+            return [f"done: the new password of {command.name}"]
+        case commands.Invite():
+            return [f"done: /{'password reset' if command.reset else 'invite'} {command.name}"]
+        case commands.Grant():
+            return [f"done: /operator {command.name} {'on' if command.role else 'off'}"]
+        case commands.Kick():
+            return [f"done: /kick {command.name}"]
         case commands.Login() | commands.Resume():
             return [f"done: the login as {command.name}"]
     return ["done"]

@@ -78,7 +78,7 @@ class Hearing:
         clock: Clock,
         server_info: ServerInfo,
     ) -> None:
-        self.handler = Handler(client, sessions, server_info)
+        self.handler = Handler(client, connection, sessions, clock, server_info)
         self.taking = True
         self._client = client
         self._connection = connection
@@ -133,10 +133,14 @@ class Hearing:
 
     def unheard(self) -> Iterator[str]:
         """Yield the lines not heard yet, where they can be shown."""
+        lines = []
         for line in self._input:
             with suppress(RefusedError):
                 if line is not TOO_LONG and (text := clean(line).strip()):
-                    yield text
+                    lines.append(text)
+        if not self.handler.entrance.may_be_asking:
+            mode, logged_in = self._client.mode, bool(self._client.id)
+            yield from mode.without_secrets(lines, logged_in=logged_in)
 
     # --- its turn
 
@@ -184,7 +188,8 @@ class Hearing:
             if room <= 0:
                 break
             lines = self._input.next(min(SAID_AT_ONCE, room))
-            sends = self._client.mode.leading_messages(lines) if self._client.id else []
+            reads_ahead = self._client.id and not self.handler.entrance.asking
+            sends = self._client.mode.leading_messages(lines) if reads_ahead else []
             self._input.take(len(sends) or 1)
             if sends:
                 self.handler.send(sends)
@@ -202,7 +207,8 @@ class Hearing:
     @property
     def _held_up(self) -> bool:
         """True until the client has read, or has its answer: no line can be carried out before."""
-        return self._client.is_full or self.handler.replies.holding_later
+        waits = self.handler.replies.holding_later and not self.handler.entrance.asking
+        return self._client.is_full or waits
 
     def _must_wait(self) -> bool:
         return self._held_up or self._room_left <= 0
@@ -230,6 +236,9 @@ class Hearing:
         ``said`` gathers consecutive messages of a person, to submit them as one command.
         """
         tag = ""
+        if self.handler.entrance.asking:
+            self.handler.entrance.answer(line)
+            return
         try:
             if line is TOO_LONG:
                 text = f"a line has at most {self._splitter.limit} octets"

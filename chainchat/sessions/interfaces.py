@@ -12,6 +12,7 @@ from msgspec import Struct
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import Mode
 from chainchat.chat.refusals import Code
+from chainchat.sessions.guard import Guard
 
 
 class ServerInfo(Struct, frozen=True):
@@ -22,12 +23,14 @@ class ServerInfo(Struct, frozen=True):
         max_line: octets in a client's line, at most.
         addresses: ``host:port`` of every node for clients, by position.
         new_token: makes the token of a session.
+        guard: the node's.
     """
 
     chain: str
     max_line: int
     addresses: dict[str, str]
     new_token: Callable[[], str]
+    guard: Guard
 
 
 class Attendee(Protocol):
@@ -130,6 +133,12 @@ class Client(Attendee, Protocol):
     def say(self, lines: Sequence[str]) -> None:
         """Write lines at the end of the turn."""
 
+    def ask(self, question: str) -> None:
+        """Ask for a line that nobody may see, and push nothing until it has come."""
+
+    def answered(self) -> None:
+        """Note that the line has come."""
+
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
 
@@ -144,7 +153,15 @@ class Client(Attendee, Protocol):
 
 
 class Connection(Protocol):
-    """The connection of one client, as its session sees it."""
+    """The connection of one client, as its session sees it.
+
+    Attributes:
+        address: of the client's machine.
+        encrypted: True if nobody on the way can read what is said.
+    """
+
+    address: str
+    encrypted: bool
 
     def write(self, data: bytes) -> None:
         """Send octets as fast as the client's machine takes them."""
@@ -166,6 +183,12 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Drop the connection."""
+
+    def conceal(self) -> bytes:
+        """Octets to write that ask the client not to show what is typed, until ``reveal``."""
+
+    def reveal(self) -> bytes:
+        """Octets to write when it has been typed; none if the client has shown it."""
 
     def acknowledged(self) -> int | None:
         """How many octets the client's machine has acknowledged; None if unknown."""

@@ -59,11 +59,12 @@ class ClientProtocol(Protocol):
     transport: Any
 
     def __init__(self, new_session: Callable[["ClientProtocol"], Session], host: str) -> None:
+        self.address = host
+        self.encrypted = False
         self._telnet = TelnetFilter()
         self._new_session = new_session
         self._session: Session | None = None
         self._held = False
-        self._host = host
         self._input_ended = self._closing = False
         self._drained = 0
         self._deadline: Timer | None = None
@@ -109,7 +110,7 @@ class ClientProtocol(Protocol):
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
-        self.factory.admission.leave(self._host)
+        self.factory.admission.leave(self.address)
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         if self._session is not None:
@@ -144,6 +145,14 @@ class ClientProtocol(Protocol):
     def expect(self, octets: int) -> None:
         """See ``Connection``."""
         self.transport.bufferSize = self._outlet.most = octets
+
+    def conceal(self) -> bytes:
+        """See ``Connection``."""
+        return self._telnet.conceal()
+
+    def reveal(self) -> bytes:
+        """See ``Connection``."""
+        return self._telnet.reveal()
 
     def acknowledged(self) -> int | None:
         """See ``Connection``. Known for a TCP socket without TLS."""

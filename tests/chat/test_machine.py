@@ -226,7 +226,7 @@ def test_the_greeting():
             machine.logged_in("1", "alice", "TOKEN", high=1041, mark=1037, missed=3, number=8),
             "+OK @1 session=TOKEN high=1041 mark=1037 number=8",
         ),
-        (machine.resumed("1", 1041, 8), "+OK @1 high=1041 number=8"),
+        (machine.resumed("1", "TOKEN", 1041, 8), "+OK @1 session=TOKEN high=1041 number=8"),
         (machine.sent("2", 1042, again=False), "+OK @2 id=1042"),
         (machine.sent("2", 1042, again=True), "+OK @2 id=1042 again"),
         (machine.done("t", "bob is deleted"), "+OK @t"),

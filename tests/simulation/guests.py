@@ -9,7 +9,10 @@ from functools import partial
 
 from chainchat.chat.lines import Line
 from chainchat.chat.requests import Say
+from chainchat.config import AccountRules
 from chainchat.node.node import Node
+from chainchat.sessions.guard import Guard
+from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
@@ -49,7 +52,8 @@ class House:
         self.world = world
         self.records = records
         addresses = {position: f"{position}:7001" for position in world.positions}
-        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token)
+        guard = Guard(AccountRules(), ThreadedHashing(world), lambda: 0.0)  # nobody has a password
+        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token, guard)
         self.sessions: dict[str, Sessions] = {}
         self.guests: list[Guest] = []
         self._tokens = 0
