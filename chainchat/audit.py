@@ -1,7 +1,7 @@
 """The audit: who came in, who was refused, and who changed what others may do, a log line each.
 
-The lines name people, addresses and sessions, never what is said, and never a secret. All begin
-with ``audit:`` behind the position, so ``grep`` finds them. A node logs what its own clients and
+The lines name people, addresses and sessions, never what is said, and never a secret. All of them
+have ``audit:`` behind the position, so ``grep`` finds them. A node logs what its own clients and
 its own operator did.
 """
 
@@ -10,11 +10,17 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from chainchat.chat import commands
+from chainchat.chat.commands import AnyCommand
+from chainchat.chat.refusals import Code
+from chainchat.chat.state import Accepted, Result
+
 REFUSALS_PAUSE = 60.0
-"""Seconds between two lines about refused logins from one address."""
+"""Seconds between two lines about what one address was refused."""
 
 MOST_ADDRESSES = 1_024
-"""Addresses whose refused logins are counted; beyond, the one refused longest ago is forgotten."""
+"""Addresses whose refusals are counted; beyond, the one that was refused longest ago is forgotten.
+"""
 
 log = Logger()
 
@@ -34,52 +40,54 @@ class Audit:
         self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
         """By address: when a line was last logged, and how many were refused since."""
 
-    # --- clients; ``by`` is the name of who did it
+    def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
+        """Note the outcome of a client's command, if it is one that the audit is about.
 
-    def logged_in(self, name: str, address: str, session: str) -> None:
-        """Somebody logged in, or resumed a session."""
-        self._log(f"login of {name} from {address}, session {session}")
+        Args:
+            command: what the client asked for.
+            result: what came of it.
+            by: the client's name.
+            address: of the client's machine.
+        """
+        match command:
+            case commands.Login() | commands.Resume():
+                what = f"login of {command.name}"
+            case commands.Delete():
+                what = f"account {command.name} deleted by {by}"
+            case commands.SetSecret():
+                how = "removed" if command.verifier is None else "set"
+                what = f"password of {command.name} {how} by {by or command.name}"
+            case commands.Invite():
+                what = f"{command.name} {'given a new password' if command.reset else 'invited'}"
+                what += f" by {by}"
+            case commands.Grant():
+                what = f"{command.name} made {command.role.name.lower()} by {by}"
+            case commands.Kick():
+                what = f"session of {command.name} ended by {by}"
+            case _:
+                return
+        if isinstance(result, Accepted):
+            session = f", session {command.session}" if command.session else ""
+            self._log(f"{what} from {address}{session}")
+        else:
+            self.refused(what, address, result.code)
 
-    def login_refused(self, name: str, address: str, reason: str) -> None:
-        """A login was refused; ``reason``: for people, without a secret."""
+    def refused(self, what: str, address: str, code: Code) -> None:
+        """Note that a client was refused something: a line a minute for each address."""
         now = self._clock()
         last, unlogged = self._refused.pop(address, (None, 0))
         due = last is None or now - last >= REFUSALS_PAUSE
-        self._refused[address] = (now, 0) if last is None or due else (last, unlogged + 1)
+        self._refused[address] = (last, unlogged + 1) if last is not None and not due else (now, 0)
         if len(self._refused) > MOST_ADDRESSES:
             self._refused.popitem(last=False)
         if due:
-            more = f" ({unlogged} more since the last line)" if unlogged else ""
-            self._log(f"login of {name} from {address} refused: {reason}{more}")
+            why = f"{code.value} {code.name.lower().replace('_', ' ')}"
+            more = f" ({unlogged} more from there since the last line)" if unlogged else ""
+            self._log(f"refused: {what} from {address}: {why}{more}")
 
-    def deleted(self, name: str, by: str, address: str, session: str) -> None:
-        """An account was deleted."""
-        self._did(f"account {name} deleted", by, address, session)
-
-    def password_set(self, name: str, by: str, address: str, session: str) -> None:
-        """A password was set, changed or removed."""
-        self._did(f"password of {name} changed", by, address, session)
-
-    def invited(self, name: str, by: str, address: str, session: str) -> None:
-        """An account was made for somebody, or its password was reset."""
-        self._did(f"{name} invited", by, address, session)
-
-    def granted(self, name: str, role: str, by: str, address: str, session: str) -> None:
-        """An account got another role."""
-        self._did(f"{name} is now {role}", by, address, session)
-
-    def kicked(self, name: str, by: str, address: str, session: str) -> None:
-        """A session was ended by an operator."""
-        self._did(f"session of {name} ended", by, address, session)
-
-    def _did(self, what: str, by: str, address: str, session: str) -> None:
-        self._log(f"{what} by {by} from {address}, session {session}")
-
-    # --- the control socket
-
-    def controlled(self, line: str, user: str, outcome: str) -> None:
-        """A command came over the control socket, from a process of ``user``."""
-        self._log(f"control, by {user}: {line}: {outcome}")
+    def controlled(self, command: str, user: str, outcome: str) -> None:
+        """Note a command that came over the control socket, from a process of ``user``."""
+        self._log(f"control, by {user}: {command}: {outcome}")
 
     def _log(self, text: str) -> None:
         log.info("{position}: audit: {text}", position=self._position, text=text)

@@ -173,7 +173,7 @@ class NodeService(Service):
         self._storage = SQLiteStorage(own.data)
         self._audit = Audit(own.position, self._reactor.seconds)
         self._hashing = ThreadedHashing(self._reactor)
-        self._guard = Guard(settings.accounts, self._hashing, self._reactor.seconds)
+        self._guard = Guard(self._settings.accounts, self._hashing, self._reactor.seconds)
         self._begin_life()
         self._admission = Admission(
             limits, self._reactor.seconds, lambda: self._node.configuration.epoch
@@ -364,6 +364,7 @@ class NodeService(Service):
             addresses,
             lambda: secrets.token_urlsafe(16),
             self._guard,
+            self._audit,
         )
 
         def new_session(connection: ClientProtocol) -> Session:

@@ -5,6 +5,7 @@
 
 from twisted.internet.task import Clock
 
+from chainchat.audit import Audit
 from chainchat.chain.configuration import Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chat.lines import TOO_LONG, TelnetFilter
@@ -127,7 +128,8 @@ class House:
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
         self.hashing = Hashing()
         self.guard = Guard(AccountRules(), self.hashing, self.clock.seconds)
-        self.server_info = ServerInfo("lab", MAX_LINE, addresses, self.new_token, self.guard)
+        audit = Audit("solo", self.clock.seconds)
+        self.server_info = ServerInfo("lab", MAX_LINE, addresses, self.new_token, self.guard, audit)
         if not founding:
             self.node.start()
             self.clock.advance(0)

@@ -106,8 +106,8 @@ class Entrance:
     def passwords(self) -> Passwords:
         """What this client has typed and proved of passwords."""
         if self._passwords is None:
-            guard, node = self._guard, self._node
-            self._passwords = Passwords(self._client, self._connection, guard, lambda: node.state)
+            info, node = self._server_info, self._node
+            self._passwords = Passwords(self._client, self._connection, info, lambda: node.state)
         return self._passwords
 
     @property
@@ -124,6 +124,11 @@ class Entrance:
         """Take the line that was asked for."""
         assert self._procedures is not None
         self._procedures.answer(line)
+
+    def audit(self, command: AnyCommand, result: Result) -> None:
+        """Write down the outcome of a command, if the audit is about it."""
+        audit, client = self._server_info.audit, self._client
+        audit.carried_out(command, result, client.name, self._connection.address)
 
     def stop(self) -> None:
         """Go on with nothing: the connection is gone."""

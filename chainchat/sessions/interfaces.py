@@ -9,6 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from chainchat.audit import Audit
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import Mode
 from chainchat.chat.refusals import Code
@@ -24,6 +25,7 @@ class ServerInfo(Struct, frozen=True):
         addresses: ``host:port`` of every node for clients, by position.
         new_token: makes the token of a session.
         guard: the node's.
+        audit: writes down who came in, and who changed what.
     """
 
     chain: str
@@ -31,6 +33,7 @@ class ServerInfo(Struct, frozen=True):
     addresses: dict[str, str]
     new_token: Callable[[], str]
     guard: Guard
+    audit: Audit
 
 
 class Attendee(Protocol):

@@ -20,9 +20,8 @@ from chainchat.sessions.guard import (
     FAILURE_SECONDS,
     MOST_FAILURES,
     SECRET_OCTETS,
-    Guard,
 )
-from chainchat.sessions.interfaces import Client, Connection
+from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
 
 NONCE_OCTETS = 18
@@ -36,18 +35,28 @@ Steps = Generator[Step, Any, None]
 class Passwords:
     """The passwords that one client types, proves and sets."""
 
-    __slots__ = ("_checked", "_client", "_connection", "_exchange", "_failures", "_guard", "_state")
+    __slots__ = (
+        "_audit",
+        "_checked",
+        "_client",
+        "_connection",
+        "_exchange",
+        "_failures",
+        "_guard",
+        "_state",
+    )
 
     def __init__(
         self,
         client: Client,
         connection: Connection,
-        guard: Guard,
+        info: ServerInfo,
         state: Callable[[], ChatState],
     ) -> None:
         self._client = client
         self._connection = connection
-        self._guard = guard
+        self._guard = info.guard
+        self._audit = info.audit
         self._state = state
         self._failures = 0
         self._checked = (0, 0)
@@ -134,7 +143,7 @@ class Passwords:
 
     def _check_typed(self, name: str, line: bytes) -> Steps:
         """Check a typed password; takes as long for a name that there is not."""
-        self._guard.throttle.begin(name, self._connection.address)
+        self._begin_attempt(name)
         account = self._state().account_named(name)
         verifier = scram.decoy(b"", name)
         if account is not None and account.verifier is not None:
@@ -146,7 +155,7 @@ class Passwords:
         salt, iterations = verifier.salt, verifier.iterations
         salted = yield Hash(lambda: scram.salted(password, salt, iterations))
         if account is None or not scram.admits(verifier, salted):
-            yield from self._fail()
+            yield from self._fail(name)
             raise RefusedError(Code.WRONG_PASSWORD, self._wrong)
         self._succeed(name, account.number, verifier)
 
@@ -184,13 +193,13 @@ class Passwords:
         if self._exchange is None:
             raise RefusedError(Code.BROKEN_EXCHANGE, "AUTH has to come first")
         (name, number, exchange), self._exchange = self._exchange, None
-        self._guard.throttle.begin(name, self._connection.address)
+        self._begin_attempt(name)
         try:
             signature = exchange.signature(request.final)
         except scram.BrokenExchangeError as error:
             raise RefusedError(Code.BROKEN_EXCHANGE, str(error)) from None
         except scram.WrongProofError:
-            yield from self._fail()
+            yield from self._fail(name)
             raise RefusedError(Code.WRONG_PASSWORD, self._wrong) from None
         self._succeed(name, number, exchange.verifier)
         return [self._client.mode.told(tag, f":{signature}")]
@@ -258,14 +267,24 @@ class Passwords:
             raise RefusedError(Code.PASSWORD_CHANGED, explanation(Code.PASSWORD_CHANGED, name))
         return account
 
+    def _begin_attempt(self, name: str) -> None:
+        address = self._connection.address
+        try:
+            self._guard.throttle.begin(name, address)
+        except RefusedError as refusal:
+            self._audit.refused(f"login of {name}", address, refusal.code)
+            raise
+
     def _succeed(self, name: str, number: int, verifier: Verifier) -> None:
         self._guard.throttle.succeeded(name, self._connection.address)
         self._checked = number, verifier.set_by
         self._failures = 0
 
-    def _fail(self) -> Steps:
+    def _fail(self, name: str) -> Steps:
         """Let who does not know a password wait; close the connection after a few."""
         self._failures += 1
+        what, address = f"login of {name}", self._connection.address
+        self._audit.refused(what, address, Code.WRONG_PASSWORD)
         yield Wait(FAILURE_SECONDS)
         if self._failures >= MOST_FAILURES:
             self._client.close()

@@ -181,6 +181,8 @@ class Handler:
 
         def replied(results: Sequence[Result]) -> None:
             self.on_their_way -= len(results)
+            if not isinstance(command, commands.Say):
+                self.entrance.audit(command, results[0])
             done(results)
 
         self._sessions.submit(self._client.account, command, replied)

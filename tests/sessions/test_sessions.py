@@ -6,6 +6,7 @@ import node_house
 import pytest
 from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, Hashing, one
 
+from chainchat.audit import Audit
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
@@ -45,7 +46,8 @@ def greeted(chain, position):
     chain.clock.advance(0)
     addresses = {position: "10.0.0.1:7001", "other": "10.0.0.2:7001"}
     guard = Guard(AccountRules(), Hashing(), chain.clock.seconds)
-    server_info = ServerInfo("lab", 1024, addresses, str, guard)
+    audit = Audit(position, chain.clock.seconds)
+    server_info = ServerInfo("lab", 1024, addresses, str, guard, audit)
     Session(Sessions(chain[position], chain.clock), connection, chain.clock, server_info).opened()
     chain.clock.advance(0)
     return connection

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from chainchat.audit import Audit
 from chainchat.chat.lines import Line
 from chainchat.chat.requests import Say
 from chainchat.config import AccountRules
@@ -53,7 +54,8 @@ class House:
         self.records = records
         addresses = {position: f"{position}:7001" for position in world.positions}
         guard = Guard(AccountRules(), ThreadedHashing(world), lambda: 0.0)  # nobody has a password
-        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token, guard)
+        audit = Audit("crowd", lambda: 0.0)
+        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token, guard, audit)
         self.sessions: dict[str, Sessions] = {}
         self.guests: list[Guest] = []
         self._tokens = 0
