@@ -24,22 +24,29 @@ from chainchat.ctl.verbs import VERBS
 DONE, REFUSED, UNREACHABLE = 0, 1, 2
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options, and a parser for each verb."""
+def _common() -> argparse.ArgumentParser:
+    """The options that may come before the verb or after it."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--position", "-p", help="the node; not needed if one alone is here")
     common.add_argument("--config", "-c", help="the file that describes the chain (chain.ini)")
     common.add_argument("--json", action="store_true", help="show answers as JSON, a line each")
+    return common
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, and a parser for each verb."""
     options = argparse.ArgumentParser(
         prog="chainchatctl",
         description="Asks a node on this machine, and gives it orders, as the owner of its data.",
         epilog="Exit status: 0 done, 1 refused, 2 not reachable or misused.",
-        parents=[common],
+        parents=[_common()],
     )
     options.set_defaults(position=None, config="chain.ini", json=False)
     verbs = options.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for name, verb in VERBS.items():
-        of_verb = verbs.add_parser(name, help=verb.about, description=verb.about, parents=[common])
+        of_verb = verbs.add_parser(
+            name, help=verb.about, description=verb.about, parents=[_common()]
+        )
         for argument in verb.arguments:
             of_verb.add_argument("words", metavar=argument, action="append")
         if verb.choices:

@@ -91,19 +91,22 @@ class Connection:
         self._lines.close()
         self._socket.close()
 
-    def ask(self, command: str, told_to_wait: Callable[[], None]) -> Iterator[Any]:
+    def ask(
+        self, command: str, told_to_wait: Callable[[], None], *, patience: float = PATIENCE
+    ) -> Iterator[Any]:
         """Yield what the node answers to a command: a value, or the items of a list.
 
         Args:
             command: verb and arguments.
             told_to_wait: called once if the answer takes long.
+            patience: what is long, in seconds.
 
         Raises:
             RefusedError: the node says no.
             UnreachableError: the command is wrong, or the node has ended.
         """
         self._socket.sendall(f"@1 {command}\n".encode())
-        self._wait(told_to_wait)
+        self._wait(told_to_wait, patience)
         for line in self._lines:
             found = _LINE.fullmatch(line.decode().rstrip("\n"))
             if found is None:
@@ -125,9 +128,9 @@ class Connection:
             "what was asked for may or may not have been done"
         )
 
-    def _wait(self, told_to_wait: Callable[[], None]) -> None:
+    def _wait(self, told_to_wait: Callable[[], None], patience: float) -> None:
         """Wait for the first octet of the answer."""
-        self._socket.settimeout(PATIENCE)
+        self._socket.settimeout(patience)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
         except TimeoutError:
