@@ -40,6 +40,10 @@ class Connection:
         self.telnet = TelnetFilter()
         self.conceal, self.reveal = self.telnet.conceal, self.telnet.reveal
 
+    @property
+    def conceals(self):
+        return self.telnet.conceals
+
     def write(self, data):
         assert not self.closed
         self.data += data

@@ -40,24 +40,28 @@ _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
 class TelnetFilter:
-    """Removes the telnet commands from what one connection receives, and answers them."""
+    """Removes the telnet commands from what one connection receives, and answers them.
 
-    __slots__ = ("_conceals", "_held", "_in_subnegotiation", "_offered")  # there can be thousands
+    Attributes:
+        conceals: True while the client does not show what is typed, because we asked.
+    """
+
+    __slots__ = ("_held", "_in_subnegotiation", "_offered", "conceals")  # there can be thousands
 
     def __init__(self) -> None:
         self._held = b""  # the beginning of a command: at most two octets
         self._in_subnegotiation = False
-        self._offered = self._conceals = False
+        self._offered = self.conceals = False
 
     def conceal(self) -> bytes:
         """Octets that ask the client not to show what is typed, until ``reveal``."""
-        self._offered = True
-        return IAC + _WILL + _ECHO
+        offered, self._offered = self._offered, True
+        return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end this, and the line that was typed; none if the client has shown it."""
-        conceals, self._offered, self._conceals = self._conceals, False, False
-        return IAC + _WONT + _ECHO + b"\r\n" if conceals else b""
+        """Octets that end this; none if the client has shown what was typed."""
+        conceals, self._offered, self.conceals = self.conceals, False, False
+        return IAC + _WONT + _ECHO if conceals else b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Take the next octets received.
@@ -92,7 +96,7 @@ class TelnetFilter:
             elif command == IAC:  # doubled: an octet of data
                 kept.append(IAC)
             elif self._offered and command in (_DO, _DONT) and data[end - 1 : end] == _ECHO:
-                self._conceals = command == _DO
+                self.conceals = command == _DO
             elif answer := _ANSWERS.get(command):
                 answers.append(IAC + answer + data[end - 1 : end])
         if not self._in_subnegotiation:

@@ -142,6 +142,9 @@ class Client(Attendee, Protocol):
     def answered(self) -> None:
         """Note that the line has come."""
 
+    def asked_all(self) -> None:
+        """Ask no more: let the client show again what is typed."""
+
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
 
@@ -192,6 +195,10 @@ class Connection(Protocol):
 
     def reveal(self) -> bytes:
         """Octets to write when it has been typed; none if the client has shown it."""
+
+    @property
+    def conceals(self) -> bool:
+        """True while the client does not show what is typed."""
 
     def acknowledged(self) -> int | None:
         """How many octets the client's machine has acknowledged; None if unknown."""

@@ -154,6 +154,11 @@ class ClientProtocol(Protocol):
         """See ``Connection``."""
         return self._telnet.reveal()
 
+    @property
+    def conceals(self) -> bool:
+        """See ``Connection``."""
+        return self._telnet.conceals
+
     def acknowledged(self) -> int | None:
         """See ``Connection``. Known for a TCP socket without TLS."""
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)

@@ -29,6 +29,10 @@ NONCE_OCTETS = 18
 
 UNCHANGED = "nothing is changed"
 
+BACK = "an empty line goes back"
+SHOWN = "some clients, like nc, show it"
+"""Said in each question: busybox's telnet hides what is typed for one request only."""
+
 Steps = Generator[Step, Any, None]
 
 
@@ -81,7 +85,7 @@ class Passwords:
         return self._log_in(login)
 
     def _log_in(self, login: requests.Login) -> Procedure:
-        line = yield Ask(f"password of {login.name} ({self._shown}; an empty line goes back)")
+        line = yield Ask(f"password of {login.name} ({SHOWN}; {BACK})")
         if not line:
             raise RefusedError(Code.PASSWORD_NEEDED, "no password: type a name to log in")
         yield from self._check_typed(login.name, line)
@@ -106,7 +110,7 @@ class Passwords:
     def _change(self, request: requests.ChangePassword) -> Procedure:
         account, mode = self._own_account(), self._client.mode
         if account.verifier is not None:
-            line = yield Ask(f"your password now ({self._shown}; an empty line goes back)")
+            line = yield Ask(f"your password now ({SHOWN}; {BACK})")
             if not line:
                 return [mode.done("", UNCHANGED)]
             yield from self._check_typed(account.name, line)
@@ -126,11 +130,11 @@ class Passwords:
 
     def _ask_for_new(self, what: str) -> Generator[Step, Any, Verifier | None]:
         """A new password that was typed twice; None for an empty line."""
-        line = yield Ask(f"{what} ({SHORTEST} to {LONGEST} characters; {self._shown})")
+        line = yield Ask(f"{what} ({SHORTEST} to {LONGEST} characters; {SHOWN})")
         if not line:
             return None
         password = checked_password(clean(line))
-        again = yield Ask(f"the same again ({self._shown})")
+        again = yield Ask(f"the same again ({SHOWN})")
         if again != line:
             text = f"that was not the same: {UNCHANGED}"
             raise RefusedError(Code.BAD_PASSWORD, text)
@@ -161,10 +165,6 @@ class Passwords:
 
     def _check_typing(self) -> None:
         self._guard.check_typing(self._connection.address, encrypted=self._connection.encrypted)
-
-    @property
-    def _shown(self) -> str:
-        return "nc shows what you type"
 
     # --- programs
 

@@ -177,12 +177,16 @@ class Procedures:
                 case Wait(seconds):
                     self._timer = self._clock.callLater(seconds, gave, None)
         except StopIteration as end:
-            self.running = False
+            self._over()
             self._end(tag, reply, end.value)
         except RefusedError as refused:
-            self.running = False
+            self._over()
             text = self._client.mode.refused(tag, refused.code, refused.text)
             self._handler.replies.complete(reply, text)
+
+    def _over(self) -> None:
+        self.running = False
+        self._client.asked_all()
 
     def _end(self, tag: str, reply: Reply, ending: Ending) -> None:
         if isinstance(ending, Enter):

@@ -220,13 +220,20 @@ class Session:
         self._write_gathered()
         # What nc shows of the telnet command, the question covers.
         self._write(self._connection.conceal() + f"\r{self.mode.question(question)}".encode())
+        self._sessions.unflushed(self)  # the answer may be here
 
     def answered(self) -> None:
         """See ``Client``."""
-        self._asked = False
-        self._write(self._connection.reveal())
-        if self.id:
-            self._sessions.rounds.waits(self)
+        if self._connection.conceals:
+            self._write(b"\r\n")
+
+    def asked_all(self) -> None:
+        """See ``Client``."""
+        if self._asked:
+            self._asked = False
+            self._write(self._connection.reveal())
+            if self.id:
+                self._sessions.rounds.waits(self)
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""
