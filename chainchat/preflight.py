@@ -14,7 +14,7 @@ from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
 from chainchat.addresses import objection_to
-from chainchat.control.place import objection_to as objection_to_path
+from chainchat.control_socket import objection_to as objection_to_path
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
 from chainchat.storage.private import user_name

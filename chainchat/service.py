@@ -31,7 +31,7 @@ from chainchat.chat import scram
 from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
-from chainchat.control.place import socket_of
+from chainchat.control_socket import socket_of
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets

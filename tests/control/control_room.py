@@ -18,7 +18,7 @@ from chainchat.audit import Audit
 from chainchat.chat import scram
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
-from chainchat.control.place import socket_of
+from chainchat.control_socket import socket_of
 
 STARTED = 1_795_345_380_000  # 2026-11-22T11:03:00Z
 PASSWORD = "k7qdp-93mfh-x2pwc"

@@ -24,8 +24,8 @@ from chainchat.control.listener import (
     ControlFactory,
     listen,
 )
-from chainchat.control.place import LONGEST, objection_to, socket_of
 from chainchat.control.verbs import PAGE_ACCOUNTS
+from chainchat.control_socket import LONGEST, objection_to, socket_of
 
 pytestmark = pytest.mark.reactor
 

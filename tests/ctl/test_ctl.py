@@ -15,7 +15,7 @@ from threading import Thread
 import pytest
 
 from chainchat.control import verbs as node_verbs
-from chainchat.control.place import socket_of
+from chainchat.control_socket import socket_of
 from chainchat.ctl import asking
 from chainchat.ctl.__main__ import DONE, REFUSED, UNREACHABLE, main
 from chainchat.ctl.verbs import VERBS
