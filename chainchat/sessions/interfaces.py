@@ -24,6 +24,7 @@ class ServerInfo(Struct, frozen=True):
         addresses: ``host:port`` of every node for clients, by position.
         new_token: makes the token of a session.
         guard: the node's.
+        said_at_once: messages of one client in one command, at most.
     """
 
     chain: str
@@ -31,6 +32,7 @@ class ServerInfo(Struct, frozen=True):
     addresses: dict[str, str]
     new_token: Callable[[], str]
     guard: Guard
+    said_at_once: int = 512
 
 
 class Attendee(Protocol):
@@ -60,7 +62,7 @@ class Attendee(Protocol):
         """Note that the rest is over."""
 
     def has_room(self) -> None:
-        """Queue for a turn: fewer requests are on their way."""
+        """Queue for a turn, before the others: fewer requests are on their way."""
 
     def flush(self) -> None:
         """Write what was gathered, queue for lines that had to wait, close if due."""
