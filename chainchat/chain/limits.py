@@ -20,7 +20,7 @@ class Limits(Struct, frozen=True):
         answer_octets: of entries in one answer to a learner.
     """
 
-    apply_octets: int = 16_000
+    apply_octets: int = 32_000
     unapplied: int = 50_000
     recent_entries: int = 50_000
     copied_octets: int = 8_000_000

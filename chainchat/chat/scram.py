@@ -103,6 +103,17 @@ def admits(verifier: Verifier, salted_password: bytes) -> bool:
     return hmac.compare_digest(stored, verifier.stored)
 
 
+def client_proof(salted_password: bytes, said: bytes) -> bytes:
+    """The client's proof; ``said``: RFC 5802's AuthMessage."""
+    client_key = _hmac(salted_password, b"Client Key")
+    return _masked(client_key, _hmac(_hash(client_key), said))
+
+
+def server_signature(salted_password: bytes, said: bytes) -> bytes:
+    """The signature that the client expects of a server that has the verifier."""
+    return _hmac(_hmac(salted_password, b"Server Key"), said)
+
+
 def decoy(secret: bytes, name: str) -> Verifier:
     """A verifier that no password fits, for a name that has none: always the same for a name.
 
@@ -180,7 +191,7 @@ class Exchange:
             raise BrokenExchangeError("c= and r= have to repeat what was said before")
         said = f"{self._first.bare},{self.challenge},{without_proof}".encode()
         mask = _hmac(self.verifier.stored, said)
-        client_key = bytes(a ^ b for a, b in zip(_decoded(proof), mask, strict=False))
+        client_key = _masked(_decoded(proof), mask)
         if not hmac.compare_digest(_hash(client_key), self.verifier.stored):
             raise WrongProofError
         return "v=" + base64.b64encode(_hmac(self.verifier.server, said)).decode()
@@ -191,6 +202,10 @@ def _decoded(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
         raise BrokenExchangeError("what stands there is not Base64") from None
+
+
+def _masked(key: bytes, mask: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(key, mask, strict=False))
 
 
 def _hash(data: bytes) -> bytes:

@@ -61,4 +61,4 @@ class Audience(Protocol):
         """``Node.readiness`` has changed."""
 
     def room_again(self) -> None:
-        """``Node.congested`` ended."""
+        """There is room again for requests: see ``Node.room_for``."""

@@ -31,6 +31,7 @@ from chainchat.chain.messages import (
 from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
 from chainchat.chat import commands, queries
+from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
 from chainchat.chat.queries import Page, Query
@@ -86,6 +87,7 @@ class Node:
         new_identity: Callable[[], int],
         limits: Limits = USUAL,
         pace: CheckpointPace = USUAL_PACE,
+        bounds: Bounds = USUAL_BOUNDS,
         pending_limits: PendingLimits = USUAL_PENDING,
         work: WorkClock | None = None,
         space: Space = PLENTY,
@@ -106,6 +108,7 @@ class Node:
             new_identity: chooses the identity of a configuration, at random.
             limits: of what the protocol does at once.
             pace: of checkpoints.
+            bounds: of the chat's state; the same on all nodes.
             pending_limits: of the requests on their way.
             work: seconds of work, for the slices of a turn; the clock's by default.
             space: on the disk of the data.
@@ -116,7 +119,7 @@ class Node:
         self.in_turn = self._hearing = self._carrying_out = False
         self._has_written = False
         """True if the storage may need care."""
-        self._state_machine = StateMachine(storage, pace)
+        self._state_machine = StateMachine(storage, pace, bounds)
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -189,9 +192,9 @@ class Node:
         """True from when too many requests are on their way until enough of them are answered."""
         return self._pending.congested
 
-    def room_for(self, on_their_way: int) -> int:
-        """How many more requests a session with ``on_their_way`` may submit."""
-        return self._pending.room_for(on_their_way)
+    def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
+        """See ``Pending.room_for``."""
+        return self._pending.room_for(on_their_way, patient=patient)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain; ``replied`` takes its results when it is applied."""
@@ -352,7 +355,8 @@ class Node:
             self.turn_clock.part("lending")
 
     def _tell_clients(self) -> None:
-        room_again = self._pending.congested and self._pending.has_room_again()
+        pending = self._pending
+        room_again = (pending.congested or pending.awaited) and pending.has_room_again()
         if self.audience is not None:
             if room_again:
                 self.audience.room_again()

@@ -173,7 +173,7 @@ class Entrance:
             raise RefusedError(Code.DISK_NEARLY_FULL, f"no new account: {nearly_full(low)}")
         if isinstance(request, requests.Login) and self._needs_password(account):
             if not client.mode.asks:
-                raise RefusedError(Code.PASSWORD_NEEDED, "a password is needed: AUTH comes first")
+                raise RefusedError(Code.PASSWORD_NEEDED, "a password is needed: AUTH, then PROVE")
             self._begin(tag, self.passwords.log_in(request))
             return
         checked = 0 if self._passwords is None else self._passwords.checked(account)

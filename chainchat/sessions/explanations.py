@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from chainchat.chat import commands
-from chainchat.chat.accounts import MAX_ACCOUNTS
+from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
@@ -22,8 +22,8 @@ def explanation(code: Code, about: str) -> str:
             return f"the name {about} is in use; log in with another, or try again later"
         case Code.TOO_MANY_ACCOUNTS:
             return (
-                f"account {about} was not made: there are {MAX_ACCOUNTS:,} already, the limit; "
-                "log in with an existing name, or try again later"
+                f"account {about} was not made: there are {USUAL_BOUNDS.accounts:,} already, "
+                "the limit; log in with an existing name, or try again later"
             )
         case Code.PASSWORD_CHANGED:
             return f"the password of {about} was changed meanwhile; log in with the new one"
@@ -55,6 +55,20 @@ def explanation(code: Code, about: str) -> str:
             return "this pattern is too much for the server that searches; use a shorter one"
         case _:
             return "this session has ended; connect again"
+
+
+def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
+    """What a newcomer is told; ``everybody``: whether they may make accounts.
+
+    The second line, if there is one, says what they cannot rely on.
+    """
+    how = "a new name makes a new account" if everybody else "accounts are made by invitation"
+    first = f"Type your name to log in; {how}. Times are UTC. /help tells more."
+    off = [] if encrypted else ["nothing is encrypted here"]
+    if everybody:
+        off.append("a name without a password is anybody's: /password sets one")
+    second = ", and ".join(off)
+    return [first, f"{second[:1].upper()}{second[1:]}."] if second else [first]
 
 
 def name_held(name: str, silent: int | None) -> str:

@@ -30,7 +30,7 @@ class InputQueue:
         """How many of ``_lines`` had their turn, or must not overtake."""
 
     def __bool__(self) -> bool:
-        return self._taken < len(self._lines) or bool(self._splitter.complete)
+        return self._splitter.complete != b"" or self._taken < len(self._lines)
 
     def __iter__(self) -> Iterator[Line]:
         self._cut_more(self._splitter.cut())

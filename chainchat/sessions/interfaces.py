@@ -26,6 +26,7 @@ class ServerInfo(Struct, frozen=True):
         new_token: makes the token of a session.
         guard: the node's.
         audit: writes down who came in, and who changed what.
+        said_at_once: messages of one client in one command, at most.
     """
 
     chain: str
@@ -34,6 +35,7 @@ class ServerInfo(Struct, frozen=True):
     new_token: Callable[[], str]
     guard: Guard
     audit: Audit
+    said_at_once: int = 512
 
 
 class Attendee(Protocol):
@@ -63,7 +65,7 @@ class Attendee(Protocol):
         """Note that the rest is over."""
 
     def has_room(self) -> None:
-        """Queue for a turn: fewer requests are on their way."""
+        """Queue for a turn, before the others: fewer requests are on their way."""
 
     def flush(self) -> None:
         """Write what was gathered, queue for lines that had to wait, close if due."""

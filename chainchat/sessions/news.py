@@ -118,8 +118,12 @@ class News:
     # --- turns
 
     def add(self, said: Iterable[Said]) -> None:
-        """Add messages, in the order of the log."""
-        self._said += said
+        """Add messages, in the order of the log.
+
+        If nobody is live, nobody lacks them: whoever will be has read them from the log.
+        """
+        if self._live:
+            self._said += said
 
     @property
     def waiting(self) -> bool:
@@ -148,8 +152,6 @@ class News:
     def _issue(self) -> None:
         """Make an issue of this turn's messages, and queue the deliveries that it concerns."""
         said, self._said = self._said, []
-        if not self._live:
-            return
         self._number += 1
         broadcasts = [one for one in said if not one.recipient]
         private: dict[int, list[Said]] = {}

@@ -56,14 +56,14 @@ class Rounds:
         self._woken_last = 0.0
         self._rest_timer: Timer | None = None
 
-    def speaks(self, session: Attendee) -> None:
-        """Queue a session that has lines to hear."""
-        self._speaking[session] = None
+    def speaks(self, session: Attendee, *, first: bool = False) -> None:
+        """Queue a session that has lines to hear; ``first``: before all others."""
+        _put(self._speaking, session, first=first)
         self._wake()
 
-    def says_much(self, session: Attendee) -> None:
+    def says_much(self, session: Attendee, *, first: bool = False) -> None:
         """Queue a session that has more lines than a turn can hear."""
-        self._saying_much[session] = None
+        _put(self._saying_much, session, first=first)
         self._wake()
 
     def arrives(self, session: Attendee) -> None:
@@ -71,9 +71,9 @@ class Rounds:
         self._arriving[session] = None
         self._patience.wake_when_due()
 
-    def waits(self, session: Attendee) -> None:
+    def waits(self, session: Attendee, *, first: bool = False) -> None:
         """Queue a session whose work can wait."""
-        self._patient[session] = None
+        _put(self._patient, session, first=first)
         self._patience.wake_when_due()
 
     def rests(self, session: Attendee, seconds: float) -> None:
@@ -159,3 +159,9 @@ class Rounds:
                 break
         if self._ends:
             self._set_rest_timer()
+
+
+def _put(queue: OrderedDict[Attendee, None], session: Attendee, *, first: bool) -> None:
+    queue[session] = None
+    if first:
+        queue.move_to_end(session, last=False)

@@ -18,7 +18,7 @@ from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.delivery import Delivery
-from chainchat.sessions.explanations import unanswered
+from chainchat.sessions.explanations import how_to_log_in, unanswered
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
 from chainchat.sessions.read_marks import Reading
@@ -125,13 +125,10 @@ class Session:
         position = self._node.me.position
         self.tell("", f"chainchat: node {position} of chain {self._server_info.chain}")
         if self._node.readiness.serving:
-            self.tell("", f"{self._how_to_log_in()} Times are UTC. /help tells more.")
+            everybody = self._server_info.guard.open_to_all
+            for text in how_to_log_in(everybody=everybody, encrypted=self._connection.encrypted):
+                self.tell("", text)
         self.readiness_changed()
-
-    def _how_to_log_in(self) -> str:
-        if self._server_info.guard.open_to_all:
-            return "Type your name to log in; a new name makes a new account."
-        return "Type your name to log in; accounts are made by invitation."
 
     def received(self, data: bytes, octets: int, commands: int) -> None:
         """Take in what one read of the socket brought.
@@ -328,7 +325,7 @@ class Session:
 
     def has_room(self) -> None:
         """See ``Attendee``."""
-        self._hearing.queue()
+        self._hearing.queue(first=True)
 
     def _finished(self) -> bool:
         """True if the client sends no more and has everything."""

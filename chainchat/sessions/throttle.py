@@ -27,10 +27,11 @@ SITE_BITS = 64
 
 
 class Attempts:
-    """How often each of many was tried lately."""
+    """How often each of many was tried lately, ``most`` at most."""
 
-    def __init__(self, pace: Pace, clock: Callable[[], float]) -> None:
+    def __init__(self, pace: Pace, clock: Callable[[], float], most: int) -> None:
         self._pace = pace
+        self._most = most
         self._clock = clock
         self._paid_until: OrderedDict[str, float] = OrderedDict()
         """See ``pace``."""
@@ -44,7 +45,7 @@ class Attempts:
         paid_until = self._pace.pay(self._paid_until.pop(key, 0.0), self._clock(), count)
         if paid_until > self._clock():
             self._paid_until[key] = paid_until
-        if len(self._paid_until) > MOST_REMEMBERED:
+        if len(self._paid_until) > self._most:
             self._paid_until.popitem(last=False)
 
     def forget(self, key: str) -> None:
@@ -55,9 +56,9 @@ class Attempts:
 class Throttle:
     """The attempts at one node; ``clock``: monotonic seconds."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._of_account = Attempts(OF_ACCOUNT, clock)
-        self._of_address = Attempts(OF_ADDRESS, clock)
+    def __init__(self, clock: Callable[[], float], most: int = MOST_REMEMBERED) -> None:
+        self._of_account = Attempts(OF_ACCOUNT, clock, most)
+        self._of_address = Attempts(OF_ADDRESS, clock, most)
 
     def begin(self, name: str, host: str) -> None:
         """Count an attempt to log in as ``name`` from the address ``host``.

@@ -1,5 +1,6 @@
 """The chat's state as nodes have it: entries applied one after the other, snapshots stored."""
 
+from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.commands import Login, Origins, Say, origin_of
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.state import Accepted, ChatState
@@ -11,7 +12,8 @@ START = 1_000
 class Stored:
     """The newest records of a state's snapshots, as storage keeps them."""
 
-    def __init__(self):
+    def __init__(self, bounds=USUAL_BOUNDS):
+        self.bounds = bounds
         self.records = {}
         self.head = b""
 
@@ -30,14 +32,14 @@ class Stored:
         return self.again()
 
     def again(self):
-        return ChatState.restored(self.head, self.records.items())
+        return ChatState.restored(self.head, self.records.items(), self.bounds)
 
 
 class Log:
     """Applies commands as the chain does: numbered in all, and by each origin."""
 
-    def __init__(self, *origins, state=None):
-        self.state = state or ChatState()
+    def __init__(self, *origins, bounds=USUAL_BOUNDS):
+        self.state = ChatState(bounds)
         self.time = START
         self.numbers = dict.fromkeys(origins, 0)
         if origins:

@@ -3,22 +3,27 @@
 import random
 import socket
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
+from cluster import Cluster, environment
 from helpers import Helper
 from secrets_kept import Screen, by, holding, protect, prove, words
-from talking import Person, Program
+from talking import DEADLINE, Person, Program
+from terminals import MODULE, Terminal
 
 from chainchat.chat.refusals import Code
 
 NewCluster = Callable[..., Cluster]
 
 SECRET, OTHER = "correct horse battery", "staple of another kind"
+
+CLIENT = [sys.executable, *MODULE]
 
 QUESTION = "(some clients, like nc, show it; an empty line goes back):"
 
@@ -82,6 +87,73 @@ def test_nc_shows_what_is_typed_as_the_question_says(
         [line] = [line for line in screen.lines() if QUESTION in line]
         assert line.startswith("* password of ")  # the offer not to show it is written over
         assert line.endswith(SECRET)
+
+
+def test_the_bundled_client_shows_and_keeps_no_password(
+    cluster: Cluster, names: Iterator[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    alice = next(names)
+    protect(cluster["head"], alice, SECRET)
+    with Terminal(cluster, alice, cluster["middle"]) as terminal:
+        terminal.see(f"^password of {alice}:")
+        terminal.type(SECRET)
+        terminal.see(rf"\+OK you are {alice}")
+        terminal.type("/password")
+        terminal.see("^your password now:")
+        terminal.type(SECRET)
+        terminal.see("^your new password ")
+        terminal.type(OTHER)
+        terminal.see("^the same again:")
+        terminal.type(OTHER)
+        terminal.see(r"\+OK your password is set")
+        terminal.type("hello")
+        terminal.see("hello ✓")
+        terminal.press("\x1b[A\x1b[A\x1b[A")  # nothing but what was said is in the history
+        terminal.see(f"^{alice}> /password$")
+        shown = "\n".join(terminal.lines())
+        assert "horse" not in shown
+        assert "staple" not in shown
+        terminal.press("\x15/quit\r")
+        terminal.end()
+    assert holding(tmp_path, SECRET) == holding(tmp_path, OTHER) == []
+    [kept] = tmp_path.rglob("*.json")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    with Terminal(cluster, alice, cluster["tail"]) as terminal:  # the key is enough
+        terminal.see(rf"\+OK you are {alice}")
+        terminal.type("/quit")
+        terminal.end()
+
+
+def test_a_script_has_its_password_from_a_file_or_the_environment(
+    cluster: Cluster, names: Iterator[str], tmp_path: Path
+) -> None:
+    alice = next(names)
+    protect(cluster["head"], alice, SECRET)
+    file = tmp_path / "password"
+    file.write_text(f"{SECRET}\nand no more\n")
+
+    def says(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        host, port = cluster["middle"].address
+        return subprocess.run(
+            [*CLIENT, "--name", alice, "--connect", f"{host}:{port}", "--send", "hello", *options],
+            env=environment(XDG_STATE_HOME=str(tmp_path / random.randbytes(8).hex()), **variables),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    assert says("--password-file", str(file)).returncode == 0
+    assert says(CHAINCHAT_PASSWORD=SECRET).returncode == 0
+    wrong = says(CHAINCHAT_PASSWORD=OTHER)
+    assert (wrong.returncode, wrong.stderr) == (1, "chainchat-client: wrong password: try again\n")
+    none = says()
+    assert (none.returncode, none.stdout) == (1, "")
+    assert none.stderr.startswith("chainchat-client: a password is needed")
+    missing = says("--password-file", str(tmp_path / "none"))
+    assert missing.returncode == 2
+    assert "--password-file: " in missing.stderr
 
 
 # --- across nodes ------------------------------------------------------------------------------
@@ -206,8 +278,8 @@ def test_who_guesses_disturbs_nobody(cluster: Cluster, names: Iterator[str]) -> 
             meanwhile = waits(program, 1_000)
             while any(helper.running for helper in who):
                 meanwhile += waits(program, 2_000 + len(meanwhile))
-        p99 = [statistics.quantiles(taken, n=100)[98] for taken in (before, meanwhile)]
-    assert p99[1] < p99[0] + 0.1, f"p99 was {p99[0]:.4f} s, and is {p99[1]:.4f} s while guessing"
+        usual, now = statistics.median(before), statistics.median(meanwhile)
+    assert now < 2 * usual + 0.02, f"it took {usual:.4f} s, and takes {now:.4f} s while guessing"
     with Program(node.address) as program:
         refused = prove(program, alice, SECRET)
         assert refused.startswith(f"-ERR {Code.TOO_MANY_ATTEMPTS}"), refused

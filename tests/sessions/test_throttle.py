@@ -4,7 +4,6 @@ import pytest
 from twisted.internet.task import Clock
 
 from chainchat.chat.refusals import RefusedError
-from chainchat.sessions import throttle
 from chainchat.sessions.throttle import Throttle
 
 
@@ -75,8 +74,8 @@ def test_a_success_forgives_the_account_and_not_the_address(guesses):
     assert admitted(guesses, "bob", "10.0.0.1") == 1
 
 
-def test_what_is_remembered_is_bounded_and_the_oldest_goes_first(guesses, monkeypatch):
-    monkeypatch.setattr(throttle, "MOST_REMEMBERED", 5)
+def test_what_is_remembered_is_bounded_and_the_oldest_goes_first(clock):
+    guesses = Throttle(clock.seconds, most=5)
     for n in range(20):
         admitted(guesses, f"user{n}", f"10.0.{n}.1")
     assert admitted(guesses, "user19", "10.0.99.1") == 0

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from chainchat.chain.membership.clocks import MOST_AHEAD
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
-from chainchat.chat import programs as limits
 from chainchat.node.node import Node
 from tests.simulation.clients import READ_MESSAGES, Client, Read, Records
 from tests.simulation.world import Host, World
@@ -166,9 +165,10 @@ class Checks:
 
     def _few_programs(self, node: Node) -> None:
         """However many client IDs an account has used, few are remembered."""
+        bounds = node.state._bounds
         for programs in node.state._programs._of_account.values():
             recent, known = len(programs.recent), len(programs.recent | programs.known)
-            few = recent <= limits.MAX_CLIENTS_OF_ACCOUNT and known <= limits.MAX_KNOWN_OF_ACCOUNT
+            few = recent <= bounds.programs and known <= bounds.known_programs
             self._require(few, f"{node.me.position} remembers {known} programs of an account")
 
     def _messages(self, node: Node) -> None:

@@ -49,13 +49,15 @@ class House:
         guests: all of them.
     """
 
-    def __init__(self, world: World, records: Records) -> None:
+    def __init__(self, world: World, records: Records, said_at_once: int) -> None:
         self.world = world
         self.records = records
         addresses = {position: f"{position}:7001" for position in world.positions}
         guard = Guard(AccountRules(), ThreadedHashing(world), lambda: 0.0)  # nobody has a password
         audit = Audit("crowd", lambda: 0.0)
-        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token, guard, audit)
+        self.server_info = ServerInfo(
+            "crowd", 1_024, addresses, self._new_token, guard, audit, said_at_once
+        )
         self.sessions: dict[str, Sessions] = {}
         self.guests: list[Guest] = []
         self._tokens = 0
