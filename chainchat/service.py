@@ -29,6 +29,7 @@ from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import scram
 from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
+from chainchat.chat.refusals import Code, RefusedError
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
@@ -161,10 +162,14 @@ class NodeService(Service):
         addresses = preflight.addresses(settings)
         self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
-        chain, clients = NotYet("chain port"), NotYet("client port")
-        self._chain_port = self._reactor.listenTCP(own.chain_port, chain, interface=host)
-        self._client_port = ClientPort(own.client_port, clients, 1024, host, self._reactor)
-        self._client_port.startListening()
+        not_yet = NotYet("chain port")
+        self._chain_port = self._reactor.listenTCP(own.chain_port, not_yet, interface=host)
+        self._client_ports = {
+            number: ClientPort(number, NotYet(name), 1024, host, self._reactor)
+            for name, number in (("client port", own.client_port),)
+        }
+        for port in self._client_ports.values():
+            port.startListening()
 
     def _open(self) -> None:
         own = self._own
@@ -180,7 +185,8 @@ class NodeService(Service):
         )
         self._links = Links(self._reactor, self._introduction, self._nodes)
         self._chain_port.factory = self._links.factory()
-        self._client_port.factory = self._client_factory()
+        for number, factory in self._client_factories():
+            self._client_ports[number].factory = factory
         self._control_socket()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
@@ -191,7 +197,7 @@ class NodeService(Service):
             started=self._started,
             node=lambda: self._node,
             clients=lambda: self._sessions.count,
-            reload=self.reload,
+            reload=self._reload_on_order,
             new_invitation=self._new_invitation,
             audit=self._audit,
         )
@@ -200,14 +206,20 @@ class NodeService(Service):
         path = socket_of(self._own.data)
         self._control_port = listen(path, self._control, self._reactor)
 
-    def reload(self) -> list[str]:
+    def _reload_on_order(self) -> list[str]:
         """Read chain.ini again; what came of it, a line each.
 
         Raises:
-            ConfigError: the file cannot be used; nothing has changed.
+            RefusedError: 541, the file cannot be used; nothing has changed.
         """
+        try:
+            return self._reloaded()
+        except config.ConfigError as error:
+            raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
+
+    def _reloaded(self) -> list[str]:
         config.load(self._settings.path)
-        return ["chain.ini is well; a changed value takes a restart"]
+        return ["chain.ini is well; what has changed in it takes a restart"]
 
     def _new_invitation(self) -> Deferred[Invitation]:
         """A password that a node makes up; hashed beside the reactor's thread.
@@ -355,6 +367,10 @@ class NodeService(Service):
         """See ``Network``."""
         self._links.distrust(position, reason)
 
+    def _client_factories(self) -> Iterator[tuple[int, Any]]:
+        """Each port for clients, and the factory for it."""
+        yield self._own.client_port, self._client_factory()
+
     def _client_factory(self) -> Any:  # as Twisted types no factory
         settings = self._settings
         addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
@@ -388,7 +404,8 @@ class NodeService(Service):
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more lines, finish what was taken, tell the clients where to go, close."""
         super().stopService()  # type: ignore[no-untyped-call]
-        yield maybeDeferred(self._client_port.stopListening)
+        for port in self._client_ports.values():
+            yield maybeDeferred(port.stopListening)
         sessions = list(self._sessions.connections)
         for session in sessions:
             session.take_no_more()

@@ -28,9 +28,9 @@ class Office(Struct, frozen=True):
         started: when the process began, UTC milliseconds.
         node: the present life of the node.
         clients: how many sessions there are.
-        reload: reads chain.ini again and tells what came of it, a line each. Raises ConfigError
-            if the file cannot be used; then nothing has changed.
-        new_invitation: makes a password, beside the reactor's thread. Fails with a RefusedError if
+        reload: reads chain.ini again and tells what came of it, a line each. Raises RefusedError
+            (541) if that cannot be done; then nothing has changed.
+        new_invitation: makes a password, beside the reactor's thread. Raises RefusedError (435) if
             too many are being made.
         audit: writes down who did what.
     """

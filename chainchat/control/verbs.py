@@ -19,7 +19,6 @@ from chainchat.chat.modes.mode import drawn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import checked_name
 from chainchat.chat.state import Refused
-from chainchat.config import ConfigError
 from chainchat.control.desk import Desk
 
 PAGE_ACCOUNTS = 100
@@ -285,10 +284,7 @@ async def _kick(desk: Desk, words: Words) -> Named:
 
 
 async def _reload(desk: Desk, _: Words) -> Reloaded:
-    try:
-        return Reloaded(desk.office.reload())
-    except ConfigError as error:
-        raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
+    return Reloaded(desk.office.reload())
 
 
 VERBS = {

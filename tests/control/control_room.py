@@ -13,9 +13,9 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
 
-from chainchat import config
 from chainchat.audit import Audit
 from chainchat.chat import scram
+from chainchat.chat.refusals import Code, RefusedError
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
@@ -140,5 +140,5 @@ class Room:
 
 
 def unusable():
-    """What a file that cannot be used is refused with."""
-    return config.ConfigError("chain.ini: line 7: nonsense")
+    """How a reload ends whose file cannot be used."""
+    return RefusedError(Code.NOT_RELOADED, "nothing has changed: chain.ini: line 7: nonsense")
