@@ -7,9 +7,11 @@ its own operator did.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
 
 from twisted.logger import Logger
 
+from chainchat.addresses import site_of
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.refusals import Code
@@ -38,7 +40,7 @@ class Audit:
         self._position = position
         self._clock = clock
         self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        """By address: when a line was last logged, and how many were refused since."""
+        """By ``site_of``: when a line was last logged, and how many were refused since."""
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
         """Note the outcome of a client's command, if it is one that the audit is about.
@@ -74,10 +76,10 @@ class Audit:
 
     def refused(self, what: str, address: str, code: Code) -> None:
         """Note that a client was refused something: a line a minute for each address."""
-        now = self._clock()
-        last, unlogged = self._refused.pop(address, (None, 0))
-        due = last is None or now - last >= REFUSALS_PAUSE
-        self._refused[address] = (last, unlogged + 1) if last is not None and not due else (now, 0)
+        now, site = self._clock(), site_of(address)
+        last, unlogged = self._refused.pop(site, (-inf, 0))
+        due = now - last >= REFUSALS_PAUSE
+        self._refused[site] = (now, 0) if due else (last, unlogged + 1)
         if len(self._refused) > MOST_ADDRESSES:
             self._refused.popitem(last=False)
         if due:

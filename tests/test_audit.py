@@ -127,6 +127,16 @@ def test_refusals_are_told_once_a_minute_for_each_address_and_counted(audit, clo
     ]
 
 
+def test_all_addresses_of_an_ipv6_network_count_as_one(audit, lines):
+    for number in range(100):
+        audit.refused("login of bob", f"2001:db8::{number:x}", Code.WRONG_PASSWORD)
+    audit.refused("login of bob", "2001:db8:0:1::1", Code.WRONG_PASSWORD)
+    assert lines == [
+        "refused: login of bob from 2001:db8::0: 512 wrong password",
+        "refused: login of bob from 2001:db8:0:1::1: 512 wrong password",
+    ]
+
+
 def test_only_so_many_addresses_are_remembered(audit, lines):
     for number in range(MOST_ADDRESSES + 1):
         audit.refused("login of bob", f"address {number}", Code.WRONG_PASSWORD)

@@ -10,9 +10,9 @@ which changes nothing about passwords that are hard to guess.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 from math import ceil
 
+from chainchat.addresses import site_of
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.sessions.pace import Pace
 
@@ -21,9 +21,6 @@ OF_ADDRESS = Pace(per_second=20 / 60, at_once=20, octets=1)
 
 MOST_REMEMBERED = 10_000
 """Accounts, and addresses, that are remembered; then the one not tried for longest is forgotten."""
-
-SITE_BITS = 64
-"""Bits of an IPv6 address that say whose it is."""
 
 
 class Attempts:
@@ -66,7 +63,7 @@ class Throttle:
         Raises:
             RefusedError: 435, with the seconds to wait.
         """
-        account, address = name.lower(), _owner(host)
+        account, address = name.lower(), site_of(host)
         wait = max(self._of_account.wait(account), self._of_address.wait(address))
         if wait > 0:
             text = f"too many attempts: wait {ceil(wait)} seconds"
@@ -77,17 +74,4 @@ class Throttle:
     def succeeded(self, name: str, host: str) -> None:
         """Take back an attempt, and all others at this account."""
         self._of_account.forget(name.lower())
-        self._of_address.add(_owner(host), -1)
-
-
-def _owner(host: str) -> str:
-    """Whose address ``host`` is: of IPv6, everybody has a whole network."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(int(address) >> (128 - SITE_BITS))
-    return host
+        self._of_address.add(site_of(host), -1)
