@@ -115,7 +115,7 @@ class Options(usage.Options):
             pidfile = Path(twistd["pidfile"])
             if pidfile.is_file() and pidfile.read_bytes().strip().isdigit():
                 pidfile.unlink()  # any other file may not be ours
-        if not twistd.get("nodaemon") and not twistd.get("logfile"):
+        if not any(twistd.get(option) for option in ("nodaemon", "logfile", "syslog")):
             twistd["logfile"] = f"{self.node.position}.log"
         if twistd.get("logfile") not in (None, "-"):
             preflight.keep_log_private(Path(twistd["logfile"]), self.user)
