@@ -17,8 +17,9 @@ from chainchat.addresses import objection_to
 from chainchat.control_socket import objection_to as objection_to_path
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
+from chainchat.storage.lock import DataLock
 from chainchat.storage.private import user_name
-from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
+from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 
 def addresses(settings: config.Settings) -> dict[str, str]:

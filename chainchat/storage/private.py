@@ -30,6 +30,15 @@ def open_private(path: str | Path, flags: int) -> int:
     return file
 
 
+def touch_private(path: Path) -> None:
+    """Create a private file, if there is none.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+
+
 def narrowed(folder: Path) -> list[str]:
     """Keep others from a data folder and its files; the names of those that others could reach.
 
