@@ -169,7 +169,7 @@ class Entrance:
             raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
         low = self._node.readiness.low
         account = self._node.state.account_named(request.name)
-        if low and account is None:
+        if low and account is None and self._guard.open_to_all:
             raise RefusedError(Code.DISK_NEARLY_FULL, f"no new account: {nearly_full(low)}")
         if isinstance(request, requests.Login) and self._needs_password(account):
             if not client.mode.asks:
@@ -186,9 +186,10 @@ class Entrance:
         """
         if account is None:
             return not self._guard.open_to_all
-        return account.verifier is not None and not (
-            self._passwords and self._passwords.checked(account)
-        )
+        checked = 0 if self._passwords is None else self._passwords.checked(account)
+        if self._client.mode.asks:
+            return checked != account.secret
+        return account.verifier is not None and not checked  # else the chain says what is wrong
 
     def enter(
         self, reply: Reply, tag: str, request: requests.Login | requests.Resume, checked: int

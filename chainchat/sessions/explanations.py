@@ -98,6 +98,8 @@ def described(command: AnyCommand) -> list[str]:
             return [f"done: /delete {command.name}"]
         case commands.SetSecret():
             return [f"done: the new password of {command.name}"]
+        case commands.Salting():
+            return ["done: the answer to AUTH"]
         case commands.Invite():
             return [f"done: /{'password reset' if command.reset else 'invite'} {command.name}"]
         case commands.Grant():

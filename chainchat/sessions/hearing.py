@@ -140,8 +140,8 @@ class Hearing:
             with suppress(RefusedError):
                 if line is not TOO_LONG and (text := clean(line).strip()):
                     lines.append(text)
-        if not self.handler.entrance.may_be_asking:
-            mode, logged_in = self._client.mode, bool(self._client.id)
+        mode, logged_in = self._client.mode, bool(self._client.id)
+        if not (mode.asks and self.handler.entrance.may_be_asking):
             yield from mode.without_secrets(lines, logged_in=logged_in)
 
     # --- its turn

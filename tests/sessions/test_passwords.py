@@ -196,6 +196,10 @@ def test_a_password_changed_while_it_is_checked_is_refused(house):
     house.hashing.go_on()
     text = "-ERR 434 the password of alice was changed meanwhile; log in with the new one\r\n"
     assert typist.types() == text.encode()
+    assert typist.types("alice") == question("alice")
+    typist.types(OTHER)
+    house.hashing.go_on()
+    assert b"+OK you are alice" in typist.types()
 
 
 def test_others_are_heard_while_a_password_is_hashed(house):
@@ -372,6 +376,16 @@ def test_a_proof_cannot_be_used_again(house):
     assert one(client.says(line)).startswith("-ERR 516")
     client.says(first)
     assert one(client.says(line)).startswith("-ERR 516")
+
+
+def test_of_lines_that_prove_something_a_stopping_node_shows_no_more_than_the_verb(house):
+    client = house.program("alice")
+    lines = (f"@1 SECRET {words(SECRET)}", "@2 PROVE :c=x", "@3 RESUME alice TOKEN after=0")
+    client.sends("@0 LIST a", *lines)
+    client.session.shut_down()
+    said = client.connection.read()
+    undone = [line.partition("not done: ")[2] for line in said if "not done" in line]
+    assert undone == ["@0 LIST a", "@1 SECRET", "@2 PROVE", "@3 RESUME"]
 
 
 def test_a_program_sets_and_removes_a_password_that_the_node_never_sees(house):

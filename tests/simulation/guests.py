@@ -81,6 +81,8 @@ class House:
 class Wire:
     """One connection of a guest to a node: in order, and what is held waits at the guest's end."""
 
+    encrypted = conceals = False
+
     def __init__(self, house: House, host: Host, guest: "Guest") -> None:
         self.host = host
         self.open = True
@@ -358,8 +360,9 @@ class Guest:
             self.was_left()
             return
         values = dict(word.split("=") for word in words.split())
-        if "session" in values:
-            self._token, self._seen = values["session"], int(values["mark"])
+        self._token = values["session"]
+        if "mark" in values:
+            self._seen = int(values["mark"])
             self._after = None
         elif self._after != self._seen:
             self._after = None
