@@ -1,10 +1,10 @@
-"""The addresses that name one machine, the same one to everybody.
+"""The addresses that name one machine, the same one to everybody, and whose an address is.
 
 A refused connection proves that a node is dead. At an address where every machine finds itself, or
 none does, a refusal would prove deaths that did not happen.
 """
 
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, ip_address, ip_network
 
 _NO_MACHINE = {
     "0.0.0.0 is every address of the machine that looks at it": IPv4Network("0.0.0.0/8"),
@@ -21,6 +21,26 @@ def objection_to(host: str) -> str:
     except AddressValueError:
         return "it is no IPv4 address"
     return next((why for why, network in _NO_MACHINE.items() if address in network), "")
+
+
+SITE_BITS = 64
+"""Bits of an IPv6 address that say whose it is; its owner chooses the rest."""
+
+
+def site_of(host: str) -> str:
+    """Whose the address ``host`` is: itself for IPv4, a network such as ``2001:db8::/64`` for IPv6.
+
+    Anything but an address stands for itself.
+    """
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((address, SITE_BITS), strict=False))
 
 
 def is_loopback(host: str) -> bool:

@@ -10,11 +10,13 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
 
 Network = IPv4Network | IPv6Network
 
@@ -23,7 +25,40 @@ FIRST_CLIENT_PORT = 7001
 FIRST_CHAIN_PORT = 7101
 LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
-NO_POSITIONS = ("chain", "clients", "limits", "storage")  # sections that are something else
+# Sections that are something else.
+NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage")
+
+
+class NewAccounts(Enum):
+    """Who makes accounts."""
+
+    OPEN = "open"
+    """Everybody, by logging in."""
+
+    INVITED = "invited"
+    """Operators, with a password that admits only to choose another."""
+
+    CLOSED = "closed"
+    """Operators, with a password that stays until it is changed."""
+
+
+class Plaintext(Enum):
+    """Where a password may be typed that others on the way can read."""
+
+    AUTO = "auto"
+    """At this machine; from others while the node has no port for TLS."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRules:
+    """The section [accounts]; ``delete_others``: in an open room everybody may delete anybody."""
+
+    new: NewAccounts = NewAccounts.OPEN
+    delete_others: bool = True
+    plaintext: Plaintext = Plaintext.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +88,7 @@ class Settings:
         send_rate: messages of one account a second, per node; 0: no limit.
         send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
+        accounts: who makes accounts, and where passwords may be typed.
         refusal_is_death: true if a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
     """
@@ -74,6 +110,7 @@ class Settings:
     most_accounts: int = 100_000
     send_rate: int = 200
     send_burst: int = 2_000
+    accounts: AccountRules = AccountRules()
 
 
 class ConfigError(Exception):
@@ -106,6 +143,7 @@ def load(path: Path) -> Settings:
     chain = _Section(path, parser, "chain", CHAIN_KEYS)
     clients = _Section(path, parser, "clients", CLIENTS_KEYS)
     limits = _Section(path, parser, "limits", LIMITS_KEYS)
+    accounts = _Section(path, parser, "accounts", ACCOUNTS_KEYS)
     storage = _Section(path, parser, "storage", STORAGE_KEYS)
     chain.must_exist("name and founding are required")
     name = chain.take("name", CLUSTER_NAME)
@@ -126,6 +164,11 @@ def load(path: Path) -> Settings:
         most_accounts=limits.take("most-accounts", MOST_ACCOUNTS, 100_000),
         send_rate=limits.take("send-rate", RATE, 200),
         send_burst=limits.take("send-burst", SEND_BURST, 2_000),
+        accounts=AccountRules(
+            new=accounts.take("new", NEW_ACCOUNTS, NewAccounts.OPEN),
+            delete_others=accounts.take("delete-others", YES_OR_NO, True),
+            plaintext=accounts.take("plaintext", PLAINTEXT, Plaintext.AUTO),
+        ),
         stop=storage.take("stop", OCTETS, 100_000_000),
         nodes=_nodes(path, parser, founding),
     )
@@ -189,6 +232,11 @@ def _yes_or_no(text: str) -> bool:
     return text == "yes"
 
 
+def _one_of(choices: type[E]) -> _Kind[E]:
+    *first, last = [choice.value for choice in choices]
+    return _Kind(choices, f"{', '.join(first)} or {last}")
+
+
 def _octets(text: str) -> int:
     size = re.fullmatch(r"([0-9]{1,9}) *(|kB|MB|GB)", text)
     if size is None:
@@ -197,7 +245,8 @@ def _octets(text: str) -> int:
 
 
 _A_POSITION = (
-    "1 to 32 lowercase letters, digits or '-', and not 'chain', 'clients', 'limits' or 'storage'"
+    "1 to 32 lowercase letters, digits or '-', and not "
+    "'chain', 'clients', 'limits', 'accounts' or 'storage'"
 )
 
 CLUSTER_NAME = _matching(r"[A-Za-z0-9._-]{1,32}", "1 to 32 letters, digits, '-', '_' or '.'")
@@ -215,6 +264,8 @@ PER_ADDRESS = _whole(1, 1_000_000)
 RATE = _whole(0, 1_000_000)
 MOST_ACCOUNTS = _whole(1, 1_000_000)
 SEND_BURST = _whole(1, 1_000_000)
+NEW_ACCOUNTS = _one_of(NewAccounts)
+PLAINTEXT = _one_of(Plaintext)
 HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 FOLDER = _matching(r".+", "the path of a folder")
@@ -229,6 +280,7 @@ LIMITS_KEYS = (
     *("per-address", "exempt", "connects-per-minute", "new-accounts", "most-accounts"),
     *("send-rate", "send-burst"),
 )
+ACCOUNTS_KEYS = ("new", "delete-others", "plaintext")
 STORAGE_KEYS = ("stop",)
 NODE_KEYS = ("host", "client-port", "chain-port", "data")
 
@@ -377,9 +429,8 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
 
 def _hint(key: str, known: tuple[str, ...]) -> str:
     """A guess at what an unknown key was meant to be."""
-    for section, keys in zip(
-        NO_POSITIONS, (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, STORAGE_KEYS), strict=True
-    ):
+    sections = (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS)
+    for section, keys in zip(NO_POSITIONS, sections, strict=True):
         if key in keys:
             return f" (it belongs in [{section}])"
     nearest = difflib.get_close_matches(key, known, n=1)

@@ -2,15 +2,23 @@
 
 import errno
 import os
+import pwd
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
+from typing import NamedTuple
+
+from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
 from chainchat.addresses import objection_to
-from chainchat.storage.durable import try_room
+from chainchat.control_socket import objection_to as objection_to_path
+from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
 from chainchat.storage.lock import DataLock
+from chainchat.storage.private import user_name
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 
@@ -51,14 +59,89 @@ def _address(settings: config.Settings, node: config.NodeSettings) -> str:
     return address
 
 
-def check_data(data: Path) -> None:
-    """Check that the node can use its data.
+def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
+    """Check that the data folder has room for the control socket.
+
+    Raises:
+        ConfigError: its path is too long.
+    """
+    objection = objection_to_path(node.data)
+    if objection:
+        raise config.ConfigError(
+            f"{settings.path}: [{node.position}] data = {node.data}: {objection}"
+        )
+
+
+LOG_MODE = 0o640
+"""The permissions of a log file: a group may be given it to read."""
+
+
+class User(NamedTuple):
+    """Whom a node runs as."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def chosen(cls, uid: int | None = None, gid: int | None = None) -> "User":
+        """The user whom twistd's ``--uid`` and ``--gid`` choose; None stands for none.
+
+        Raises:
+            ConfigError: there is no such user, or it is not root who chooses.
+        """
+        own = user = cls(os.geteuid(), os.getegid())
+        if uid is not None:
+            try:
+                user = cls(uid, pwd.getpwuid(uid).pw_gid)
+            except KeyError:
+                raise config.ConfigError(f"--uid {uid}: there is no such user") from None
+        if gid is not None:
+            user = cls(user.uid, gid)
+        if own.uid and user != own:
+            raise config.ConfigError(
+                "--uid and --gid are for root: start as root, or as that user without them"
+            )
+        return user
+
+    def does(self, what: Callable[[Path], None], path: Path) -> None:
+        """Call ``what`` with this user's rights."""
+        runAsEffectiveUser(self.uid, self.gid, what, path)
+
+
+def check_data(data: Path, user: User) -> None:
+    """Check that the node can use its data, and make the folder if there is none.
 
     If no process holds them, the process that a pid file names is not this node.
 
     Raises:
         StorageError: the node cannot.
     """
+    try:
+        if not data.is_dir():
+            _make_data(data, user)
+        owner = data.stat().st_uid
+        if user.uid not in (0, owner):
+            name, other = user_name(user.uid), user_name(owner)
+            raise StorageError(
+                f"{data} belongs to {other}, and this node is to run as {name}: "
+                f"chown -R {name} {data}, or run as {other}"
+            )
+    except OSError as error:
+        raise StorageError(f"{data}: {error.strerror}") from None
+    user.does(_try_data, data)
+
+
+def _make_data(data: Path, user: User) -> None:
+    try:
+        user.does(make_folder, data)
+    except PermissionError:
+        if os.geteuid():
+            raise
+        make_folder(data)  # where only root may
+        os.chown(data, *user)
+
+
+def _try_data(data: Path) -> None:
     lock = DataLock(data)
     try:
         try_room(data)
@@ -68,6 +151,31 @@ def check_data(data: Path) -> None:
         lock.release()
     if (data / DATABASE).exists():
         SQLiteStorage(data).close()
+
+
+def keep_log_private(log: Path, user: User) -> None:
+    """Make the log file, for the node's user and its group alone: twistd opens it as root.
+
+    Raises:
+        SystemExit: it cannot be written.
+    """
+    if log.exists() and not log.is_file():
+        return  # a terminal or a pipe
+    given_away = user != User.chosen()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+    try:
+        # A user must not be given what a link of theirs leads to.
+        file = os.open(log, flags | os.O_NOFOLLOW if given_away else flags, LOG_MODE)
+        try:
+            found = os.fstat(file)
+            with suppress(PermissionError):  # another's log, which this user may write
+                os.fchmod(file, found.st_mode & LOG_MODE)
+            if given_away and found.st_nlink == 1:
+                os.fchown(file, *user)
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise SystemExit(f"chainchat: {log}: {error.strerror}") from None
 
 
 def check_writable(pidfile: Path) -> None:
@@ -101,6 +209,8 @@ def probe_ports(settings: config.Settings, node: config.NodeSettings, host: str)
                 advice = f"stop what uses it or choose another {key}"
                 if error.errno == errno.EADDRNOTAVAIL:
                     advice = "choose a host of this machine"
+                elif error.errno == errno.EACCES:
+                    advice = f"start as root with twistd --uid USER, or choose another {key}"
                 raise config.ConfigError(
                     f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {host}: "
                     f"{error.strerror}; {advice}"

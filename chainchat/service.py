@@ -4,7 +4,8 @@ import atexit
 import os
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,14 +15,25 @@ from twisted.application.service import Service
 from twisted.internet import task
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import ILoggingContext
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from chainchat import config, preflight
+from chainchat.audit import Audit
 from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
+from chainchat.chat import scram
+from chainchat.chat.accounts import Role
+from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.control.desk import Desk, Invitation, Office
+from chainchat.control.listener import ControlFactory, listen
+from chainchat.control_socket import socket_of
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets
@@ -30,6 +42,8 @@ from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission, reserve
+from chainchat.sessions.guard import Guard
+from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.interfaces import Attendee, ServerInfo
 from chainchat.sessions.limits import ClientLimits, Limits
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
@@ -37,6 +51,7 @@ from chainchat.sessions.pace import Rate
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.interface import StorageError
+from chainchat.storage.private import narrowed
 from chainchat.storage.sqlite import SQLiteStorage
 
 STOP_SECONDS = 1.0
@@ -63,6 +78,20 @@ NONCES = 2**48
 log = Logger()
 
 
+@implementer(ILoggingContext)
+class NotYet(Factory):
+    """The factory of a port that accepts nothing yet; ``name``: the port's, for the log."""
+
+    noisy = False
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def logPrefix(self) -> str:
+        """See ``ILoggingContext``."""
+        return self._name
+
+
 class StartError(Exception):
     """The node cannot start; says why in one line."""
 
@@ -70,7 +99,9 @@ class StartError(Exception):
 class NodeService(Service):
     """One node as a service: opens everything at the start, closes everything at the end.
 
-    It opens nothing before ``startService``: if twistd becomes a daemon, it has done so by then.
+    It opens nothing before ``privilegedStartService``: if twistd becomes a daemon, it has done so
+    by then. That takes the ports, with root's rights where there are any; ``startService`` opens
+    the data, as the user that twistd has become in between (``--uid``).
     """
 
     def __init__(
@@ -96,44 +127,134 @@ class NodeService(Service):
         self._own = own
         self._fenced = fenced
         self._foreground = foreground
+        self._started = time.time_ns() // 1_000_000
 
-    def startService(self) -> None:
-        """Open the data, listen on both ports, dial the others.
+    def privilegedStartService(self) -> None:
+        """Take both ports. Connections wait in them: the reactor accepts after ``startService``.
 
         Raises:
             StartError: the node cannot start; the daemon reports this to its parent.
             SystemExit: the same, in the foreground.
         """
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        with self._start_told():
+            self._listen()
+
+    def startService(self) -> None:
+        """Open the data, let the ports serve, dial the others.
+
+        Raises:
+            StartError: as above.
+            SystemExit: likewise.
+        """
         super().startService()  # type: ignore[no-untyped-call]
         self._files = raise_file_limit()
         collect_garbage_rarely()
-        try:
+        with self._start_told():
             self._open()
+
+    @contextmanager
+    def _start_told(self) -> Iterator[None]:
+        try:
+            yield
         except (StorageError, CannotListenError, config.ConfigError) as error:
             log.critical("{position}: {error}", position=self._own.position, error=error)
             if self._foreground:
                 raise SystemExit(f"chainchat: {error}") from None
             raise StartError(str(error)) from None
 
-    def _open(self) -> None:
+    def _listen(self) -> None:
         settings, own = self._settings, self._own
         addresses = preflight.addresses(settings)
         self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
-        self._limits = Limits(self._client_limits(), self._reactor.seconds)
+        not_yet = NotYet("chain port")
+        self._chain_port = self._reactor.listenTCP(own.chain_port, not_yet, interface=host)
+        self._client_ports = {
+            number: ClientPort(number, NotYet(name), 1024, host, self._reactor)
+            for name, number in (("client port", own.client_port),)
+        }
+        for port in self._client_ports.values():
+            port.startListening()
+
+    def _open(self) -> None:
+        own = self._own
+        self._limits = Limits(self._client_limits(), self._reactor.seconds, self._is_operator)
+        self._keep_private()
         self._storage = SQLiteStorage(own.data)
+        self._audit = Audit(own.position, self._reactor.seconds)
+        self._hashing = ThreadedHashing(self._reactor)
+        self._guard = Guard(self._settings.accounts, self._hashing, self._reactor.seconds)
         self._begin_life()
         self._admission = Admission(
             self._limits, self._reactor.seconds, lambda: self._node.configuration.epoch
         )
         self._links = Links(self._reactor, self._introduction, self._nodes)
-        self._reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
-        self._client_port = ClientPort(
-            own.client_port, self._client_factory(), 1024, host, self._reactor
-        )
-        self._client_port.startListening()
+        self._chain_port.factory = self._links.factory()
+        for number, factory in self._client_factories():
+            self._client_ports[number].factory = factory
+        self._control_socket()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
+
+    def _control_socket(self) -> None:
+        office = Office(
+            chain=self._settings.name,
+            started=self._started,
+            node=lambda: self._node,
+            clients=lambda: self._sessions.count,
+            reload=self._reload_on_order,
+            new_invitation=self._new_invitation,
+            audit=self._audit,
+        )
+        self._desk = Desk(office)
+        self._control = ControlFactory(self._desk, self._reactor)
+        path = socket_of(self._own.data)
+        self._control_port = listen(path, self._control, self._reactor)
+
+    def _reload_on_order(self) -> list[str]:
+        """Read chain.ini again; what came of it, a line each.
+
+        Raises:
+            RefusedError: 541, the file cannot be used; nothing has changed.
+        """
+        try:
+            return self._reloaded()
+        except config.ConfigError as error:
+            raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
+
+    def _reloaded(self) -> list[str]:
+        config.load(self._settings.path)
+        return ["chain.ini is well; what has changed in it takes a restart"]
+
+    def _new_invitation(self) -> Deferred[Invitation]:
+        """A password that a node makes up; hashed beside the reactor's thread.
+
+        Raises:
+            RefusedError: 435, too many are being hashed.
+        """
+        password = one_time(self._guard.random(ONE_TIME_LENGTH))
+        salt, iterations = self._guard.new_salt(), scram.ITERATIONS
+        made: Deferred[Invitation] = Deferred()
+
+        def done(salted: bytes) -> None:
+            verifier = scram.verifier_of(salted, salt, iterations)
+            made.callback(Invitation(password, structs_replace(verifier, once=True)))
+
+        self._hashing.start(lambda: scram.salted(password, salt, iterations), done)
+        return made
+
+    def _keep_private(self) -> None:
+        """Keep others from data that an older version, or a copy, has left open to them."""
+        data = self._own.data
+        try:
+            names = ", ".join(narrowed(data))
+            text = f"others could reach {names}: now only their owner can" if names else ""
+        except OSError as error:
+            text = f"others cannot be kept from these data: {error.strerror}"
+        if text:
+            position = self._own.position
+            log.warn("{position}: {data}: {text}", position=position, data=data, text=text)
 
     def _client_limits(self) -> ClientLimits:
         """The limits for clients.
@@ -166,6 +287,10 @@ class NodeService(Service):
                 clients=limits.files,
             )
         return limits
+
+    def _is_operator(self, account: int) -> bool:
+        known = self._node.state.accounts.get(account)
+        return known is not None and known.role is Role.OPERATOR
 
     def _begin_life(self) -> None:
         settings, own = self._settings, self._own
@@ -246,6 +371,7 @@ class NodeService(Service):
             session.dropped_out()
         self._sessions.stop()
         self._links.stop()
+        self._desk.life_ended()
         self._begin_life()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
@@ -258,11 +384,20 @@ class NodeService(Service):
         """See ``Network``."""
         self._links.distrust(position, reason)
 
+    def _client_factories(self) -> Iterator[tuple[int, Any]]:
+        """Each port for clients, and the factory for it."""
+        yield self._own.client_port, self._client_factory()
+
     def _client_factory(self) -> Any:  # as Twisted types no factory
         settings = self._settings
         addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
         server_info = ServerInfo(
-            settings.name, settings.max_line, addresses, lambda: secrets.token_urlsafe(16)
+            settings.name,
+            settings.max_line,
+            addresses,
+            lambda: secrets.token_urlsafe(16),
+            self._guard,
+            self._audit,
         )
 
         def new_session(connection: ClientProtocol) -> Session:
@@ -286,7 +421,8 @@ class NodeService(Service):
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more lines, finish what was taken, tell the clients where to go, close."""
         super().stopService()  # type: ignore[no-untyped-call]
-        yield maybeDeferred(self._client_port.stopListening)
+        for port in self._client_ports.values():
+            yield maybeDeferred(port.stopListening)
         sessions = list(self._sessions.connections)
         for session in sessions:
             session.take_no_more()
@@ -299,6 +435,10 @@ class NodeService(Service):
         for session in sessions:
             session.shut_down()
         self._sessions.stop()
+        self._desk.life_ended()
+        self._control.close()
+        yield maybeDeferred(self._control_port.stopListening)
+        self._hashing.stop()
         self._node.stop()
         yield task.deferLater(self._reactor, 0)  # let the sockets take what was written
         # The chain port closes with the process, not before: a refusal there means death.

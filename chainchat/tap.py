@@ -1,5 +1,6 @@
 """Lets ``twistd chainchat`` run a node; the only module that imports the reactor."""
 
+import os
 import sys
 import time
 from functools import partial
@@ -13,6 +14,9 @@ from twisted.python import usage
 from chainchat import config, preflight
 from chainchat.service import NodeService
 from chainchat.storage.interface import StorageError
+
+OTHERS_MASK = 0o027
+"""What the umask at least takes from others, in the pid file and whatever twistd makes."""
 
 reactor: Any = installed_reactor
 """Untyped: the static type of Twisted's reactor knows few of its methods."""
@@ -43,6 +47,7 @@ class Options(usage.Options):
 
     settings: config.Settings
     node: config.NodeSettings
+    user: preflight.User
 
     def postOptions(self) -> None:
         """Check everything that can be wrong before twistd makes a process.
@@ -53,7 +58,9 @@ class Options(usage.Options):
         try:
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()
-            preflight.check_data(self.node.data)
+            self.user = self._chosen_user()
+            preflight.check_control(self.settings, self.node)
+            preflight.check_data(self.node.data, self.user)
             addresses = preflight.addresses(self.settings)
             preflight.probe_ports(self.settings, self.node, addresses[self.node.position])
         except (config.ConfigError, StorageError) as error:
@@ -91,8 +98,13 @@ class Options(usage.Options):
             )
         return nodes[chosen]
 
+    def _chosen_user(self) -> preflight.User:
+        twistd: dict[str, Any] = self.parent or {}
+        return preflight.User.chosen(twistd.get("uid"), twistd.get("gid"))
+
     def _name_files(self) -> None:
         """Give each position its own pid and log file, and remove a stale pid file."""
+        os.umask(os.umask(0o077) | OTHERS_MASK)
         twistd = self.parent
         if twistd is None:
             return
@@ -103,8 +115,10 @@ class Options(usage.Options):
             pidfile = Path(twistd["pidfile"])
             if pidfile.is_file() and pidfile.read_bytes().strip().isdigit():
                 pidfile.unlink()  # any other file may not be ours
-        if not twistd.get("nodaemon") and not twistd.get("logfile"):
+        if not any(twistd.get(option) for option in ("nodaemon", "logfile", "syslog")):
             twistd["logfile"] = f"{self.node.position}.log"
+        if twistd.get("logfile") not in (None, "-"):
+            preflight.keep_log_private(Path(twistd["logfile"]), self.user)
         if twistd.get("pidfile"):
             preflight.check_writable(Path(twistd["pidfile"]))
 

@@ -6,13 +6,16 @@
 from msgspec.structs import replace
 from twisted.internet.task import Clock
 
+from chainchat.audit import Audit
 from chainchat.chain.configuration import Member
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chat.lines import TOO_LONG
+from chainchat.chat.lines import TOO_LONG, TelnetFilter
+from chainchat.config import AccountRules
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space
 from chainchat.node.status import Readiness
+from chainchat.sessions.guard import Guard
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.limits import UNLIMITED, Limits
 from chainchat.sessions.session import Session
@@ -36,6 +39,13 @@ class Connection:
         self.acked = self.silence = None
         self.probed = self.aborted = False
         self.on_write = lambda: None
+        self.address, self.encrypted = "127.0.0.1", False
+        self.telnet = TelnetFilter()
+        self.conceal, self.reveal = self.telnet.conceal, self.telnet.reveal
+
+    @property
+    def conceals(self):
+        return self.telnet.conceals
 
     def write(self, data):
         assert not self.closed
@@ -69,6 +79,22 @@ class Connection:
         data, self.data = self.data, b""
         assert data == b"" or data.endswith(b"\r\n")
         return data.decode().split("\r\n")[:-1]
+
+
+class Hashing:
+    """Hashes at once, unless it is ``held``: then in ``go_on``."""
+
+    def __init__(self):
+        self.held, self.waiting = False, []
+
+    def start(self, work, done):
+        self.waiting.append(lambda: done(work()))
+        if not self.held:
+            self.go_on()
+
+    def go_on(self):
+        while self.waiting:
+            self.waiting.pop(0)()
 
 
 class Alone:
@@ -111,7 +137,10 @@ class House:
         self.exempt = set()
         self.sessions = Sessions(self.node, self.clock, self.limits)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
-        self.server_info = ServerInfo("lab", MAX_LINE, addresses, self.new_token)
+        self.hashing = Hashing()
+        self.guard = Guard(AccountRules(), self.hashing, self.clock.seconds)
+        audit = Audit("solo", self.clock.seconds)
+        self.server_info = ServerInfo("lab", MAX_LINE, addresses, self.new_token, self.guard, audit)
         if not founding:
             self.node.start()
             self.clock.advance(0)

@@ -23,7 +23,8 @@ founding = head middle tail
 """
 
 POSITION = (
-    "1 to 32 lowercase letters, digits or '-', and not 'chain', 'clients', 'limits' or 'storage'"
+    "1 to 32 lowercase letters, digits or '-', and not "
+    "'chain', 'clients', 'limits', 'accounts' or 'storage'"
 )
 FOUNDING = f"one to three different positions, as chains of one to three work; each {POSITION}"
 NAME = "1 to 32 letters, digits, '-', '_' or '.'"

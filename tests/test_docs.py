@@ -95,6 +95,7 @@ def test_operations_explains_every_key_of_chain_ini_and_no_other():
         "chain": config.CHAIN_KEYS,
         "clients": config.CLIENTS_KEYS,
         "limits": config.LIMITS_KEYS,
+        "accounts": config.ACCOUNTS_KEYS,
         "storage": config.STORAGE_KEYS,
         "POSITION": config.NODE_KEYS,
     }

@@ -2,11 +2,39 @@
 
 from collections.abc import Iterator
 from copy import copy
+from enum import IntEnum
 
 from msgspec import Struct, msgpack
 
 from chainchat.chat.bounds import Bounds
 from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
+
+
+class Role(IntEnum):
+    """What an account may do: an operator may also invite, kick, delete and reset others."""
+
+    USER = 0
+    OPERATOR = 1
+
+
+class Verifier(Struct, frozen=True, array_like=True, gc=False):
+    """What the chain knows of a password (RFC 5802, section 3), and from which nobody can log in.
+
+    Attributes:
+        salt: random octets.
+        iterations: of PBKDF2.
+        stored: StoredKey.
+        server: ServerKey.
+        set_by: id of the entry that set it: two verifiers of one account never have the same.
+        once: True if it admits only to set another: somebody else has made the password.
+    """
+
+    salt: bytes
+    iterations: int
+    stored: bytes
+    server: bytes
+    set_by: int = 0
+    once: bool = False
 
 
 class Account(Struct, array_like=True, gc=False):
@@ -20,6 +48,8 @@ class Account(Struct, array_like=True, gc=False):
         token: SHA-256 of the token that may resume, empty if there is none.
         record: number of the account that its record began with.
         outdated: the highest SEND number of all its forgotten programs.
+        role: its role. An operator always has a password.
+        verifier: of its password, None if it has none.
     """
 
     number: int
@@ -29,6 +59,29 @@ class Account(Struct, array_like=True, gc=False):
     token: bytes = b""
     record: int = 0
     outdated: int = 0
+    role: Role = Role.USER
+    verifier: Verifier | None = None
+
+    @property
+    def secret(self) -> int:
+        """Id of the entry that set its password, 0 if it has none."""
+        return 0 if self.verifier is None else self.verifier.set_by
+
+
+class _Plain(Struct, array_like=True, gc=False):
+    """A user without a password, in the form that accounts had before there were passwords.
+
+    A record that an older version wrote stays as it is until one of its accounts changes, and a
+    node that has just copied the log must have the same octets.
+    """
+
+    number: int
+    name: str
+    seen: int
+    session: str
+    token: bytes
+    record: int
+    outdated: int
 
 
 _encoder = msgpack.Encoder()
@@ -130,4 +183,11 @@ class AccountRecords:
 
 
 def _encoded(accounts: list[Account]) -> bytes:
-    return _encoder.encode(accounts) if accounts else b""
+    return _encoder.encode([_shortest(account) for account in accounts]) if accounts else b""
+
+
+def _shortest(account: Account) -> Account | _Plain:
+    if account.role or account.verifier is not None:
+        return account
+    a = account
+    return _Plain(a.number, a.name, a.seen, a.session, a.token, a.record, a.outdated)

@@ -9,9 +9,17 @@ Fields that many commands share:
 - session: the session's id, ``origin.counter``; unique for ever, and names its origin.
 - account: an account's number, the id of the log entry that created it. A name can be given
   again, a number cannot.
+- checked: the id of the entry that set the verifier against which the origin has checked a password
+  or a proof; 0 for none. If the account has another verifier by now, the command is refused.
+
+A command carries what its origin's settings allow, because applying it reads no setting. Commands
+that only operators may give have the session of one, or none: then the node's owner gave it. Fields
+that an older version did not write have defaults, which mean what that version did.
 """
 
 from msgspec import Struct, msgpack
+
+from chainchat.chat.accounts import Role, Verifier
 
 UNKNOWN = -1
 """In place of an account number: the origin knew no account of this name.
@@ -39,8 +47,9 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
     Attributes:
         client: the program's id, empty for a person.
         token: SHA-256 of the token by which a program may resume; empty for a person.
+        checked: see above.
         refuse_new: the ``Code`` with which to refuse to make an account; 0: make it. Its origin
-            judges this by its own limits, which other nodes need not share.
+            judges this by its own settings, which other nodes need not share.
         refuse_alike: True to make no account whose name looks like another's (``lookalikes``).
             False in the entries of earlier versions, which had no such rule.
     """
@@ -49,17 +58,22 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
     name: str
     client: str
     token: bytes
+    checked: int = 0
     refuse_new: int = 0
     refuse_alike: bool = False
 
 
 class Resume(Command, frozen=True, array_like=True, tag="resume", gc=False):
-    """Open ``session`` in place of the account's last one, by the token of its login."""
+    """Open ``session`` in place of the account's last one, by the token of its login.
+
+    ``next_token``: SHA-256 of the token that takes its place; empty to leave it.
+    """
 
     session: str
     name: str
     client: str
     token: bytes
+    next_token: bytes = b""
 
 
 class Saying(Struct, frozen=True, array_like=True, gc=False):
@@ -101,11 +115,74 @@ class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
 
 
 class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
-    """Delete ``account``, or the account ``name`` if that is UNKNOWN."""
+    """Delete ``account``, or the account ``name`` if that is UNKNOWN.
+
+    ``others``: True if not only operators may delete another's account.
+    """
 
     session: str
     account: int
     name: str
+    others: bool = True
+
+
+class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
+    """Set, change or remove the password of ``account``.
+
+    Attributes:
+        session: the account's own; empty before the login, when only ``checked`` proves the right.
+        account: the account.
+        name: its name.
+        checked: see above.
+        verifier: of the new password; its ``set_by`` is set when applied. None for no password.
+    """
+
+    session: str
+    account: int
+    name: str
+    checked: int
+    verifier: Verifier | None
+
+
+class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
+    """Make the account ``name`` with a password that an operator hands out.
+
+    Attributes:
+        session: the operator's, or none.
+        name: of the account.
+        verifier: of the password.
+        reset: True for an account that there is: the password replaces its own, and ends its
+            session and its token.
+    """
+
+    session: str
+    name: str
+    verifier: Verifier
+    reset: bool = False
+
+
+class Grant(Command, frozen=True, array_like=True, tag="grant", gc=False):
+    """Give the account ``name`` a role; ``session``: the operator's, or none."""
+
+    session: str
+    name: str
+    role: Role
+
+
+class Kick(Command, frozen=True, array_like=True, tag="kick", gc=False):
+    """End the session and the token of ``name``; ``session``: the operator's, or none."""
+
+    session: str
+    name: str
+
+
+class Salting(Command, frozen=True, array_like=True, tag="salting", gc=False):
+    """Give the chain the secret that the salts of unknown names are made from.
+
+    Only the first one counts. It is entered when the first proof of a password begins.
+    """
+
+    secret: bytes
 
 
 class End(Command, frozen=True, array_like=True, tag="end", gc=False):
@@ -151,7 +228,23 @@ class Nothing(Command, frozen=True, array_like=True, tag="nothing", gc=False):
     """Change nothing: shows only that the chain still commits."""
 
 
-AnyCommand = Origins | Login | Resume | Say | Delete | End | Logout | Seen | Held | Nothing
+AnyCommand = (
+    Origins
+    | Login
+    | Resume
+    | Say
+    | Delete
+    | End
+    | Logout
+    | Seen
+    | Held
+    | SetSecret
+    | Invite
+    | Grant
+    | Kick
+    | Salting
+    | Nothing
+)
 
 _encoder = msgpack.Encoder()
 _decoder = msgpack.Decoder(AnyCommand)

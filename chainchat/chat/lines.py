@@ -27,21 +27,41 @@ _WONT = b"\xfc"
 _WILL = b"\xfb"
 _SB = b"\xfa"
 _SE = b"\xf0"
+_ECHO = b"\x01"  # RFC 857
 
 # We want no option, so we refuse each one offered or asked for. This also answers Ctrl-C: telnet
 # sends IP and DO TIMING-MARK, and shows nothing until it has our WONT TIMING-MARK. WONT and DONT
 # say that an option is off, as it is: answering them could go back and forth for ever.
+#
+# The exception is ECHO, while a password is typed: we offer to show what is typed, and do not. Then
+# DO ECHO is the answer to our offer (RFC 1143), and answering that would show it again. One that
+# comes too late is refused like any other.
 _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
 class TelnetFilter:
-    """Removes the telnet commands from what one connection receives, and answers them."""
+    """Removes the telnet commands from what one connection receives, and answers them.
 
-    __slots__ = ("_held", "_in_subnegotiation")  # there can be thousands
+    Attributes:
+        conceals: True while the client does not show what is typed, because we asked.
+    """
+
+    __slots__ = ("_held", "_in_subnegotiation", "_offered", "conceals")  # there can be thousands
 
     def __init__(self) -> None:
         self._held = b""  # the beginning of a command: at most two octets
         self._in_subnegotiation = False
+        self._offered = self.conceals = False
+
+    def conceal(self) -> bytes:
+        """Octets that ask the client not to show what is typed, until ``reveal``."""
+        offered, self._offered = self._offered, True
+        return b"" if offered else IAC + _WILL + _ECHO
+
+    def reveal(self) -> bytes:
+        """Octets that end this; none if the client has shown what was typed."""
+        conceals, self._offered, self.conceals = self.conceals, False, False
+        return IAC + _WONT + _ECHO if conceals else b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Take the next octets received.
@@ -72,6 +92,8 @@ class TelnetFilter:
                 self._in_subnegotiation = True
             elif command == IAC:  # doubled: an octet of data
                 kept.append(IAC)
+            elif self._offered and command in (_DO, _DONT) and data[end - 1 : end] == _ECHO:
+                self.conceals = command == _DO
             elif answer := _ANSWERS.get(command):
                 answers.append(IAC + answer + data[end - 1 : end])
         if not self._in_subnegotiation:
@@ -141,6 +163,23 @@ class LineSplitter:
         if ends_with_cr:
             lines = [line.removesuffix(b"\r") for line in lines]
         return [line if len(line) <= self.limit else TOO_LONG for line in lines]
+
+
+_ERASING = re.compile(rb"[\x08\x7f\x15]")
+_LAST_CHARACTER = re.compile(rb"[^\x80-\xbf]?[\x80-\xbf]*\Z")
+
+
+def typed(line: bytes) -> bytes:
+    """What is left of a line whose keys came one by one: Backspace rubs out, Ctrl-U clears.
+
+    busybox's telnet sends these keys when it does not show what is typed.
+    """
+    left, position = b"", 0
+    for key in _ERASING.finditer(line):
+        left += line[position : key.start()]
+        left = b"" if key[0] == b"\x15" else _LAST_CHARACTER.sub(b"", left)
+        position = key.end()
+    return left + line[position:]
 
 
 # C0 and C1 controls and DEL move another's cursor, or worse; the line and paragraph separators

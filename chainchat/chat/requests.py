@@ -8,6 +8,7 @@ import re
 
 from msgspec import Struct
 
+from chainchat.chat.accounts import Verifier
 from chainchat.chat.refusals import Code, RefusedError
 
 EVERYBODY = "*"
@@ -54,6 +55,59 @@ class Resume(Struct, frozen=True):
     name: str
     token: str
     after: int
+
+
+class Authenticate(Struct, frozen=True):
+    """Begin to prove that the program knows the password of ``name``.
+
+    ``first``: SCRAM's first message.
+    """
+
+    name: str
+    first: str
+
+
+class Prove(Struct, frozen=True):
+    """End the proof; ``final``: SCRAM's last message."""
+
+    final: str
+
+
+class SetVerifier(Struct, frozen=True):
+    """Set a password that the server never sees, or remove it: None."""
+
+    verifier: Verifier | None
+
+
+class ChangePassword(Struct, frozen=True):
+    """Ask the person for a new password, or ``remove`` it."""
+
+    remove: bool = False
+
+
+class ResetPassword(Struct, frozen=True):
+    """Give the account ``name`` a password that admits only to choose another."""
+
+    name: str
+
+
+class Invite(Struct, frozen=True):
+    """Make the account ``name``, with a password for whom it is meant for."""
+
+    name: str
+
+
+class Grant(Struct, frozen=True):
+    """Make ``name`` an operator, or a user again."""
+
+    name: str
+    operator: bool
+
+
+class Kick(Struct, frozen=True):
+    """End the session of ``name``."""
+
+    name: str
 
 
 class Say(Struct, frozen=True, gc=False):
@@ -139,6 +193,14 @@ Request = (
     Hello
     | Login
     | Resume
+    | Authenticate
+    | Prove
+    | SetVerifier
+    | ChangePassword
+    | ResetPassword
+    | Invite
+    | Grant
+    | Kick
     | Say
     | Acknowledge
     | Since

@@ -20,9 +20,10 @@ from operator import lt
 from typing import Any
 
 from msgspec import DecodeError, Struct, msgpack
+from msgspec.structs import replace
 
-from chainchat.chat import commands
-from chainchat.chat.accounts import Account, AccountRecords
+from chainchat.chat import commands, rights
+from chainchat.chat.accounts import Account, AccountRecords, Verifier
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
 from chainchat.chat.lookalikes import LookAlikes
@@ -30,6 +31,7 @@ from chainchat.chat.names import SortedNames
 from chainchat.chat.programs import Program, Programs
 from chainchat.chat.records import ACCOUNTS_SLOT, DIGEST_OCTETS, SLOTS, Digest, Record
 from chainchat.chat.refusals import Code
+from chainchat.chat.rights import RefusedAtApplyError
 
 # --- what applying an entry gives
 
@@ -81,8 +83,9 @@ class Left(Struct, frozen=True):
     """An account lost its session.
 
     Attributes:
-        reason: ``ended``, ``logout``, ``moved``, ``deleted`` or ``lost`` (with its node).
-        by: who deleted it.
+        reason: ``ended``, ``logout``, ``moved``, ``deleted``, ``kicked``, ``reset`` or ``lost``
+            (with its node).
+        by: who deleted it, kicked it or reset its password; empty for a node's owner.
     """
 
     account: int
@@ -148,14 +151,6 @@ class Outcome(Struct, frozen=True):
 NO_EFFECT = Outcome()
 
 
-class RefusedAtApplyError(Exception):
-    """Raised inside ``apply`` before anything changed; carries the answer."""
-
-    def __init__(self, code: Code, about: str = "") -> None:
-        super().__init__(code.name)
-        self.refused = Refused(code, about)
-
-
 class _Head(Struct, array_like=True):
     """What is stored of the state besides its records.
 
@@ -164,6 +159,7 @@ class _Head(Struct, array_like=True):
     Attributes:
         newest: see ``AccountRecords``.
         room: likewise.
+        salting: see ``ChatState``.
     """
 
     applied: int
@@ -171,6 +167,7 @@ class _Head(Struct, array_like=True):
     origins: dict[str, int]
     newest: int
     room: int
+    salting: bytes = b""
 
 
 class Snapshot:
@@ -206,6 +203,7 @@ class ChatState:
         time: its time, UTC milliseconds.
         origins: the living origins, each with its highest applied number.
         accounts: by number.
+        salting: the secret that the salts of unknown names are made from; empty until it is needed.
     """
 
     def __init__(self, bounds: Bounds = USUAL_BOUNDS) -> None:
@@ -214,6 +212,7 @@ class ChatState:
         self.time = 0
         self.origins: dict[str, int] = {}
         self.accounts: dict[int, Account] = {}
+        self.salting = b""
         self._names: dict[str, int] = {}
         self._roll = SortedNames()
         """The keys of ``_names``."""
@@ -278,8 +277,8 @@ class ChatState:
 
     def _head(self) -> bytes:
         origins = dict(sorted(self.origins.items()))
-        records = self._records
-        return msgpack.encode(_Head(self.applied, self.time, origins, records.newest, records.room))
+        newest, room = self._records.newest, self._records.room
+        return msgpack.encode(_Head(self.applied, self.time, origins, newest, room, self.salting))
 
     def image(self) -> bytes:
         """The whole state as octets; equal states give equal octets.
@@ -302,7 +301,7 @@ class ChatState:
         digest, head = head[:DIGEST_OCTETS], head[DIGEST_OCTETS:]
         decoded = msgpack.decode(head, type=_Head)
         state.applied, state.time = decoded.applied, decoded.time
-        state.origins = decoded.origins
+        state.origins, state.salting = decoded.origins, decoded.salting
         state._records.newest, state._records.room = decoded.newest, decoded.room
         for key, data in state._digested(records):
             seq, slot = divmod(key, SLOTS)
@@ -347,7 +346,7 @@ class ChatState:
         try:
             result: Result = self._dispatch(command, seq, events)
         except RefusedAtApplyError as refusal:
-            result = refusal.refused
+            result = Refused(refusal.code, refusal.about)
         return Outcome((result,), events)
 
     def skip(self, seq: int, time: int) -> Outcome:
@@ -375,6 +374,16 @@ class ChatState:
                 self._end(command, events)
             case commands.Delete():
                 self._delete(command, events)
+            case commands.SetSecret():
+                self._set_secret(command, seq)
+            case commands.Invite():
+                self._invite(command, seq, events)
+            case commands.Grant():
+                self._grant(command)
+            case commands.Kick():
+                self._kick(command, events)
+            case commands.Salting():
+                self.salting = self.salting or command.secret
             case commands.Origins():
                 self._set_origins(command, events)
             case commands.Held():
@@ -392,24 +401,22 @@ class ChatState:
 
     def _login(self, command: commands.Login, seq: int, events: list[Event]) -> None:
         account = self.account_named(command.name)
+        rights.check_login(account, command)
         if account is not None and account.session:
             events.append(Held(account.session))
             raise RefusedAtApplyError(Code.NAME_IN_USE, account.name)
         if account is None:
-            self._refuse_new(command)
+            if command.refuse_alike:
+                self._check_unlike(command.name)
             account = self._new_account(seq, command.name)
         self._records.changing(account)
         account.token = command.token
         self._attach(account, command.session, events)
 
-    def _refuse_new(self, command: commands.Login) -> None:
-        """Refuse to make an account, if the entry says so or forbids its name."""
-        if command.refuse_new:
-            raise RefusedAtApplyError(Code(command.refuse_new), command.name)
-        if command.refuse_alike:
-            alike = self.account_like(command.name)
-            if alike is not None:
-                raise RefusedAtApplyError(Code.NAME_LOOKS_ALIKE, alike.name)
+    def _check_unlike(self, name: str) -> None:
+        alike = self.account_like(name)
+        if alike is not None:
+            raise RefusedAtApplyError(Code.NAME_LOOKS_ALIKE, alike.name)
 
     def _new_account(self, seq: int, name: str) -> Account:
         if len(self.accounts) >= self._bounds.accounts:
@@ -430,6 +437,9 @@ class ChatState:
             raise RefusedAtApplyError(Code.BAD_TOKEN, command.name)
         if account.session:
             self._detach(account, "moved", events)
+        if command.next_token:
+            self._records.changing(account)
+            account.token = command.next_token
         self._attach(account, command.session, events)
 
     def _attach(self, account: Account, session: str, events: list[Event]) -> None:
@@ -487,6 +497,7 @@ class ChatState:
         account = self._find(command.account, command.name)
         if account is None:
             raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
+        rights.check_deletion(deleter, account, command)
         if account.session:
             self._detach(account, "deleted", events, by=deleter.name)
         self._records.remove(account)
@@ -498,6 +509,58 @@ class ChatState:
 
     def _find(self, number: int, name: str) -> Account | None:
         return self.account_named(name) if number == UNKNOWN else self.accounts.get(number)
+
+    # --- passwords and roles
+
+    def _set_secret(self, command: commands.SetSecret, seq: int) -> None:
+        account = self.accounts.get(command.account)
+        rights.check_change(account, command)
+        assert account is not None
+        verifier = command.verifier
+        self._give(account, verifier and replace(verifier, set_by=seq, once=False))
+
+    def _give(self, account: Account, verifier: Verifier | None) -> None:
+        self._records.changing(account)
+        account.verifier = verifier
+
+    def _invite(self, command: commands.Invite, seq: int, events: list[Event]) -> None:
+        by = self._operator(command.session)
+        account = self.account_named(command.name)
+        rights.check_invitation(account, command)
+        if account is None:
+            account = self._new_account(seq, command.name)
+        self._end_all(account, "reset", events, by)
+        self._give(account, replace(command.verifier, set_by=seq))
+
+    def _grant(self, command: commands.Grant) -> None:
+        self._operator(command.session)
+        account = self.account_named(command.name)
+        rights.check_grant(account, command)
+        assert account is not None
+        self._records.changing(account)
+        account.role = command.role
+
+    def _kick(self, command: commands.Kick, events: list[Event]) -> None:
+        by = self._operator(command.session)
+        account = self.account_named(command.name)
+        if account is None:
+            raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
+        self._end_all(account, "kicked", events, by)
+
+    def _operator(self, session: str) -> str:
+        """The name of the operator who holds ``session``; both are empty for a node's owner."""
+        if not session:
+            return ""
+        operator = self._holder(session)
+        rights.check_operator(operator)
+        return operator.name
+
+    def _end_all(self, account: Account, reason: str, events: list[Event], by: str) -> None:
+        """End the account's session and its token."""
+        if account.session:
+            self._detach(account, reason, events, by)
+        self._records.changing(account)
+        account.token = b""
 
     # --- saying, once
 

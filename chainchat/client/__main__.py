@@ -15,8 +15,11 @@ from chainchat import __version__
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import EVERYBODY, checked_name
 from chainchat.client.engine import Engine
+from chainchat.client.kept_keys import KeptKeys
 from chainchat.client.pipe import Pipe
 from chainchat.client.wire import Address, UnsendableError, checked, parse_address
+
+VARIABLE = "CHAINCHAT_PASSWORD"
 
 DEFAULT_CONFIG = Path("chain.ini")
 
@@ -43,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     texts = _texts(parser, options)
     nodes = _nodes(parser, options)
     try:
-        return asyncio.run(_run(options, nodes, texts))
+        password = _password(options)
+    except (OSError, UnicodeDecodeError) as error:
+        parser.error(f"--password-file: {error}")
+    try:
+        return asyncio.run(_run(options, nodes, texts, password))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -57,8 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-async def _run(options: argparse.Namespace, nodes: Sequence[Address], texts: list[str]) -> int:
+def _password(options: argparse.Namespace) -> str:
+    """The password that was given, never on the command line: others see that."""
+    if options.password_file is None:
+        return os.environ.get(VARIABLE, "")
+    text: str = options.password_file.read_text()
+    return text.partition("\n")[0].removesuffix("\r")
+
+
+async def _run(
+    options: argparse.Namespace, nodes: Sequence[Address], texts: list[str], password: str
+) -> int:
     one_shot = options.send is not None
+    in_terminal = not one_shot and _has_terminal() and not options.json
     engine = Engine(
         options.name,
         _fresh_client_id("send" if one_shot else "client"),
@@ -67,11 +85,14 @@ async def _run(options: argparse.Namespace, nodes: Sequence[Address], texts: lis
         quiet=one_shot,
         notices=not one_shot,
         insist=one_shot,
+        keys=KeptKeys(options.name),
+        password=password,
+        asks=in_terminal,
     )
     if one_shot:
         pipe = Pipe(engine, json=options.json, timeout=options.timeout, send=texts, to=options.to)
         return await pipe.run()
-    if _has_terminal() and not options.json:
+    if in_terminal:
         from chainchat.client.terminal import Terminal  # noqa: PLC0415 - slow, and not for scripts
 
         return await Terminal(engine).run()
@@ -117,6 +138,13 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     add("--send", metavar="TEXT", help="say this, print its id, and end; each line is a message")
     add("--to", metavar="NAME", type=_name, help="with --send: say it to this account alone")
+    add(
+        "--password-file",
+        metavar="FILE",
+        type=Path,
+        help="the account's password is the first line of this file (else of the environment's "
+        f"{VARIABLE}; a terminal asks)",
+    )
     add(
         "--timeout",
         metavar="SECONDS",

@@ -15,6 +15,7 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     NAME,
     Chain,
+    ChangePassword,
     Delete,
     Help,
     Last,
@@ -27,6 +28,7 @@ from chainchat.chat.requests import (
 )
 from chainchat.client import events
 from chainchat.client.engine import Engine
+from chainchat.client.questions import Asking
 from chainchat.client.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, harmless
 
 STATUS_EVERY = 5.0
@@ -48,6 +50,7 @@ class Conversation:
         node: the position of the connected node, if any.
         waiting: True while the chain cannot confirm.
         trouble: what ended the connection or prevents the login; mostly empty.
+        asking: asks the person for passwords.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Conversation:
         *,
         notices: bool,
         echo: str | None = None,
+        asks: bool = False,
     ) -> None:
         """Begin a conversation.
 
@@ -65,12 +69,15 @@ class Conversation:
             notices: True to show who comes and goes.
             echo: follows one's own line, which is shown once acknowledged; None: show only ``+OK``
                 and the id, for somebody who sees what they type.
+            asks: True if ``asking`` can be answered, without showing what is typed.
         """
         self.names: set[str] = set()
         self.chain: dict[str, str] = {}
         self.node = ""
         self.waiting = False
         self.trouble = ""
+        self.asking = Asking(engine)
+        self._asks = asks
         self._engine = engine
         self._now = now
         self._notices = notices
@@ -127,6 +134,13 @@ class Conversation:
                 return [f"+OK you are {'' if on else 'not '}told who comes and goes"]
             case Logout():
                 return self._leave()
+            case ChangePassword(remove=remove) if self._asks:
+                return self.asking.change(remove=remove)
+            case ChangePassword():
+                return [self._human.refused("", Code.BAD_ARGUMENTS, "type that in a terminal")]
+            case _:
+                text = "operators do that over telnet, or with chainchatctl at a server"
+                return [self._human.refused("", Code.UNKNOWN_VERB, text)]
         return []
 
     def _ask(self, verb: str, *arguments: str | int) -> int:
@@ -206,6 +220,13 @@ class Conversation:
                 known = self._foreground.pop(request, None) is not None
                 self._last.pop(request, None)
                 return [f"-ERR {code} {text}" if code else f"* {text}"] if known else []
+            case events.PasswordNeeded(new=new):
+                self.asking.log_in(new=new)
+                return [f"* {event.text}"]
+            case events.PasswordChanged(removed=removed):
+                return [f"+OK your password is {'removed' if removed else 'set'}"]
+            case events.PasswordRefused(code=code, text=text):
+                return [f"-ERR {code} {text}" if code else f"* {text}"]
             case events.Notice():
                 return self._noticed(event)
             case _:

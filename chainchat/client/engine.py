@@ -22,6 +22,8 @@ from chainchat.client.dialogue import Asked, Dialogue, Reply
 from chainchat.client.inbox import PAGE, Inbox
 from chainchat.client.login import Login
 from chainchat.client.outbox import Outbox, Outgoing
+from chainchat.client.passwords import Passwords, Step
+from chainchat.client.proof import Keys
 from chainchat.client.wire import EVERYBODY, Done, Note, Push, Refusal, key_values, whole_number
 
 CONNECT_WITHIN = 10.0
@@ -42,6 +44,12 @@ OFFLINE_TOLD_AFTER = 1.0
 
 EARLIER_REFUSED = 451
 """The refusal of a SEND because of an earlier one, which was told already."""
+
+PASSWORD_CODES = frozenset({434, 513})
+"""Refusals of a LOGIN that needs a proof, or another one."""
+
+PASSWORD_WRONG = 500
+"""Refusals below this are for now."""
 
 READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
 """Requests that may be repeated on a new connection."""
@@ -70,6 +78,9 @@ class Engine:
         quiet: bool = False,
         notices: bool = False,
         insist: bool = False,
+        keys: Keys | None = None,
+        password: str = "",
+        asks: bool = False,
     ) -> None:
         """Make a client; ``start`` sets it going.
 
@@ -80,6 +91,9 @@ class Engine:
             quiet: log in without being told what others say.
             notices: be told who comes and goes.
             insist: try again when the name is in use, at the first login too.
+            keys: of the account, to log in without the password; None: only while this runs.
+            password: of the account, if it is known already.
+            asks: true if somebody answers ``PasswordNeeded``.
         """
         self.name = name
         self.online = False
@@ -89,6 +103,7 @@ class Engine:
         """The offset of this engine's SEND numbers on the wire, from the first login."""
         self._nodes = Nodes(nodes, random)
         self._notices = notices
+        self._passwords = Passwords(name, keys or Keys(), random.randbytes, password, asks=asks)
         self._login = Login(name, random, quiet=quiet, insist=insist)
         self._outbox = Outbox(random)
         self._inbox = Inbox()
@@ -180,6 +195,48 @@ class Engine:
         self._pump()
         return self._requests
 
+    @property
+    def has_password(self) -> bool:
+        """True if the account is known to have a password."""
+        return self._passwords.is_protected
+
+    def password(self, password: str) -> None:
+        """Answer ``PasswordNeeded``; it is hashed now, and forgotten.
+
+        Raises:
+            RefusedError: 522, no account can have this new password.
+        """
+        if self._phase is _Phase.LOGGING_IN and self._passwords.wanted:
+            self._ask(self._passwords.answer(password))
+        else:
+            self._passwords.keep(password)
+
+    def change_password(self, old: str, new: str) -> None:
+        """Set another password, or remove it if ``new`` is empty. ``old``: if there is one.
+
+        ``PasswordChanged`` or ``PasswordRefused`` follows.
+
+        Raises:
+            RefusedError: 522, no account can have it.
+        """
+        if self.online:
+            self._ask(self._passwords.change(old, new))
+        else:
+            text = "there is no connection: try again"
+            self._events.append(events.PasswordRefused(0, text))
+
+    def _ask(self, step: Step) -> None:
+        """Do what ``Passwords`` wants."""
+        match step:
+            case Asked():
+                self._dialogue.ask(step)
+            case events.Event():
+                self._events.append(step)
+            case Refusal():
+                self._end("refused", step.code, step.text)
+            case None:
+                self._log_in()
+
     def logout(self) -> None:
         """Leave once every SEND is settled; ``Ended`` follows. The account stays."""
         self._leaving = True
@@ -230,6 +287,8 @@ class Engine:
         wait = self._nodes.lost(served, sent_on=self._closing, unanswered=unanswered)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
         self._ask_again(self._dialogue.unanswered)
+        if (broken := self._passwords.broke()) is not None:
+            self._events.append(broken)
         self._new_connection()
         if wait:
             self._phase = _Phase.PAUSING
@@ -337,6 +396,13 @@ class Engine:
             case None:
                 self._log_in()
 
+    def _password_refused(self, refusal: Refusal) -> None:
+        """Try again later what is refused for now; else ask again, or give up."""
+        if self._phase is _Phase.LOGGING_IN and refusal.code < PASSWORD_WRONG:
+            self._login_refused("LOGIN", refusal)
+        else:
+            self._ask(self._passwords.refused(refusal))
+
     # --- writing ---------------------------------------------------------------------
 
     def _pump(self) -> None:
@@ -392,6 +458,8 @@ class Engine:
                 self._greeted(key_values(rest))
             case "LOGIN" | "RESUME":
                 self._logged_in(key_values(rest), resumed=asked.verb == "RESUME")
+            case "AUTH" | "PROVE" | "SECRET":
+                self._ask(self._passwords.done(asked.verb, rest))
             case "LOGOUT":
                 self._end("logout", 0, "logged out")
             case "ACK":
@@ -411,8 +479,12 @@ class Engine:
                 self._give_up(text)
             case "HELLO":
                 self._end("refused", code, text)
+            case "LOGIN" if code in PASSWORD_CODES:
+                self._ask(self._passwords.needed(refusal))
             case "LOGIN" | "RESUME":
                 self._login_refused(asked.verb, refusal)
+            case "AUTH" | "PROVE" | "SECRET":
+                self._password_refused(refusal)
             case "LOGOUT":
                 self._end("logout", code, text)
             case "ACK":
@@ -482,7 +554,7 @@ class Engine:
 
     def _noted(self, note: Note) -> None:
         match note.code:
-            case "moved" | "deleted":
+            case "moved" | "deleted" | "kicked":
                 self._end(note.code, 0, note.text)
                 return
             case "closing":

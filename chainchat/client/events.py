@@ -24,6 +24,16 @@ class Disconnect(Event, frozen=True, tag="disconnect"):
     """Close the connection, or give up the attempt; ignore whatever it still says."""
 
 
+class PasswordNeeded(Event, frozen=True, tag="password-needed"):
+    """Call ``password``, or ``logout`` to leave.
+
+    ``new``: the account has a password that admits only to choose another: ask for that one.
+    """
+
+    text: str
+    new: bool = False
+
+
 # --- the connection ------------------------------------------------------------------
 
 
@@ -64,12 +74,25 @@ class LoggedIn(Event, frozen=True, tag="logged-in"):
     resumed: bool
 
 
+class PasswordChanged(Event, frozen=True, tag="password-changed"):
+    """The password is set, or ``removed``."""
+
+    removed: bool
+
+
+class PasswordRefused(Event, frozen=True, tag="password-refused"):
+    """The password is as it was; or, with ``code`` 0, the connection broke before the answer."""
+
+    code: int
+    text: str
+
+
 class Ended(Event, frozen=True, tag="ended"):
     """The engine has ended for good.
 
     Attributes:
         reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the account
-            was) or ``refused`` (no node will ever accept the login).
+            was), ``kicked`` (by an operator) or ``refused`` (no node will ever accept the login).
         code: the protocol's error code, or 0.
         text: for people.
     """

@@ -18,7 +18,9 @@ from itertools import islice
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
+from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
+from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.output import ColorDepth, create_output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
@@ -36,7 +38,7 @@ MOST_PENDING_SHOWN = 5
 
 VERBS = (
     *("/chain", "/delete", "/exit", "/help", "/last", "/list"),
-    *("/logout", "/notices", "/quit", "/who"),
+    *("/logout", "/notices", "/password", "/quit", "/who"),
 )
 
 NAMES_WITHIN = 1.0
@@ -83,7 +85,9 @@ class Terminal:
             lambda: datetime.datetime.now(datetime.UTC),
             notices=True,
             echo=self._glyphs.done,
+            asks=True,
         )
+        self._asking = self._conversation.asking
         self._connection = Connection(engine, self._heard)
         self._pending: dict[int, str] = {}
         self._unprinted = Backlog()
@@ -95,6 +99,8 @@ class Terminal:
             bottom_toolbar=self._toolbar,
             completer=Completions(self._conversation, self._seek),
             complete_while_typing=False,
+            history=History(lambda: bool(self._asking.question)),
+            is_password=Condition(lambda: bool(self._asking.question)),
             color_depth=self._depth,
             erase_when_done=True,
             style=STYLE,
@@ -142,6 +148,10 @@ class Terminal:
                 return
             except EOFError:
                 typed = "/logout"
+            if self._asking.question:
+                self._print(self._asking.answer(typed))
+                self._connection.flush()
+                continue
             for count, line in enumerate(typed.splitlines()):  # several, when they were pasted
                 if count % MOST_LINES == MOST_LINES - 1:
                     await asyncio.sleep(0)
@@ -228,9 +238,8 @@ class Terminal:
         lines = [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
         if more:
             lines.append(f"{self._glyphs.pending} and {more} more")
-        return FormattedText(
-            [*(("class:faint", line + "\n") for line in lines), ("", f"{self._engine.name}> ")]
-        )
+        prompt = f"{self._asking.question}: " if self._asking.question else f"{self._engine.name}> "
+        return FormattedText([*(("class:faint", line + "\n") for line in lines), ("", prompt)])
 
     def _toolbar(self) -> FormattedText:
         """The status line: the node, its place in the chain, and what the client waits for."""
@@ -265,6 +274,19 @@ def coloured(line: str, done: str) -> StyleAndTextTuples:
     return [(styles.get(mark, ""), line)]
 
 
+class History(InMemoryHistory):
+    """The lines that were typed, without passwords; ``secret``: True while one is typed."""
+
+    def __init__(self, secret: Callable[[], bool]) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def append_string(self, string: str) -> None:
+        """Take a line, unless it is a password."""
+        if not self._secret():
+            super().append_string(string)
+
+
 class Completions(Completer):
     """Completes verbs, and names where a name is meant."""
 
@@ -277,7 +299,7 @@ class Completions(Completer):
     ) -> AsyncGenerator[Completion, None]:
         """``get_completions``, after learning the names that may be meant."""
         beginning = _name_begun(document.text_before_cursor)
-        if beginning is not None:
+        if beginning is not None and not self._conversation.asking.question:
             await self._seek(beginning)
         for completion in self.get_completions(document, complete_event):
             yield completion
@@ -290,6 +312,8 @@ class Completions(Completer):
         """The completions of the word before the cursor."""
         line = document.text_before_cursor
         candidates: Iterable[str] = ()
+        if self._conversation.asking.question:
+            return
         word = _name_begun(line) or ""
         if line.startswith(">>"):
             candidates = [f"{name}: " for name in sorted(self._conversation.names)]

@@ -144,6 +144,8 @@ class Node:
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
         self._watch = Watch(self._engine, clock, space, self._log, lambda: self.status)
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
+        self.readiness_since = wall()
+        """UTC milliseconds."""
 
     # --- for the sessions
 
@@ -489,7 +491,7 @@ class Node:
         overdue = self._pending.waits_since(self._clock.seconds() - self._timing.suspect_after)
         new = self._watch.readiness(overdue=overdue)
         if new != self.readiness:
-            self.readiness = new
+            self.readiness, self.readiness_since = new, self._wall()
             self._log(self.status.line)
             if self.audience is not None:
                 self.audience.readiness_changed()

@@ -25,11 +25,12 @@ The clients of a dead node come here at once, a whole office behind one address 
 COMPLAINT_PAUSE = 60.0
 """Seconds between two log lines about the same reason to refuse."""
 
-OWN_FILES = 48
+OWN_FILES = 58
 """Files that a node has open besides connections, and some to spare.
 
-Standard input and output, the log, the reactor's own, two ports, the lock, the database with its
-two companions, twice, the files that SQLite makes for a moment, and /proc.
+Standard input and output, the log, the reactor's own, two ports, the control socket with eight who
+ask there, the lock, the database with its two companions, twice, the files that SQLite makes for a
+moment, and /proc.
 """
 
 FILES_PER_POSITION = 9

@@ -39,6 +39,14 @@ def explanation(code: Code, about: str) -> str:
                 f"nobody can be named {about}, since others would take it for the server; log in "
                 "with another name"
             )
+        case Code.PASSWORD_CHANGED:
+            return f"the password of {about} was changed meanwhile; log in with the new one"
+        case Code.PASSWORD_NEEDED:
+            return f"{about} needs a password of its own first"
+        case Code.BY_INVITATION:
+            return "accounts are made by invitation: ask an operator"
+        case Code.OPERATORS_ONLY:
+            return "only operators may do that"
         case Code.NO_SUCH_ACCOUNT:
             return f"there is no account {about}; list the accounts to see the names"
         case Code.BAD_TOKEN:
@@ -61,6 +69,20 @@ def explanation(code: Code, about: str) -> str:
             return "this pattern is too much for the server that searches; use a shorter one"
         case _:
             return "this session has ended; connect again"
+
+
+def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
+    """What a newcomer is told; ``everybody``: whether they may make accounts.
+
+    The second line, if there is one, says what they cannot rely on.
+    """
+    how = "a new name makes a new account" if everybody else "accounts are made by invitation"
+    first = f"Type your name to log in; {how}. Times are UTC. /help tells more."
+    off = [] if encrypted else ["nothing is encrypted here"]
+    if everybody:
+        off.append("a name without a password is anybody's: /password sets one")
+    second = ", and ".join(off)
+    return [first, f"{second[:1].upper()}{second[1:]}."] if second else [first]
 
 
 def name_held(name: str, silent: int | None) -> str:
@@ -88,6 +110,16 @@ def described(command: AnyCommand) -> list[str]:
             return [f"said: {_addressed(saying)}" for saying in command.sayings]
         case commands.Delete():
             return [f"done: /delete {command.name}"]
+        case commands.SetSecret():
+            return [f"done: the new password of {command.name}"]
+        case commands.Salting():
+            return ["done: the answer to AUTH"]
+        case commands.Invite():
+            return [f"done: /{'password reset' if command.reset else 'invite'} {command.name}"]
+        case commands.Grant():
+            return [f"done: /operator {command.name} {'on' if command.role else 'off'}"]
+        case commands.Kick():
+            return [f"done: /kick {command.name}"]
         case commands.Login() | commands.Resume():
             return [f"done: the login as {command.name}"]
     return ["done"]

@@ -82,7 +82,7 @@ class Hearing:
         clock: Clock,
         server_info: ServerInfo,
     ) -> None:
-        self.handler = Handler(client, sessions, server_info)
+        self.handler = Handler(client, connection, sessions, clock, server_info)
         self.taking = True
         self._client = client
         self._connection = connection
@@ -141,10 +141,14 @@ class Hearing:
 
     def unheard(self) -> Iterator[str]:
         """Yield the lines not heard yet, where they can be shown."""
+        lines = []
         for line in self._input:
             with suppress(RefusedError):
                 if line is not TOO_LONG and (text := clean(line).strip()):
-                    yield text
+                    lines.append(text)
+        mode, logged_in = self._client.mode, bool(self._client.id)
+        if not (mode.asks and self.handler.entrance.may_be_asking):
+            yield from mode.without_secrets(lines, logged_in=logged_in)
 
     # --- its turn
 
@@ -197,7 +201,8 @@ class Hearing:
             if room <= 0:
                 break
             lines = self._input.next(min(self._said_at_once, room, may_say))
-            sends = self._client.mode.leading_messages(lines) if self._client.id else []
+            reads_ahead = self._client.id and not self.handler.entrance.asking
+            sends = self._client.mode.leading_messages(lines) if reads_ahead else []
             self._input.take(len(sends) or 1)
             may_say -= len(sends) or 1
             if sends:
@@ -223,7 +228,8 @@ class Hearing:
     @property
     def _held_up(self) -> bool:
         """True until the client has read, or has its answer: no line can be carried out before."""
-        return self._client.is_full or self.handler.replies.holding_later
+        waits = self.handler.replies.holding_later and not self.handler.entrance.asking
+        return self._client.is_full or waits
 
     @property
     def _may_say(self) -> int:
@@ -267,6 +273,9 @@ class Hearing:
         ``said`` gathers consecutive messages of a person, to submit them as one command.
         """
         tag = ""
+        if self.handler.entrance.asking:
+            self.handler.entrance.answer(line)
+            return
         try:
             if line is TOO_LONG:
                 text = f"a line has at most {self._splitter.limit} octets"

@@ -9,9 +9,11 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from chainchat.audit import Audit
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import Mode
 from chainchat.chat.refusals import Code
+from chainchat.sessions.guard import Guard
 
 
 class ServerInfo(Struct, frozen=True):
@@ -22,6 +24,8 @@ class ServerInfo(Struct, frozen=True):
         max_line: octets in a client's line, at most.
         addresses: ``host:port`` of every node for clients, by position.
         new_token: makes the token of a session.
+        guard: the node's.
+        audit: writes down who came in, and who changed what.
         said_at_once: messages of one client in one command, at most.
     """
 
@@ -29,6 +33,8 @@ class ServerInfo(Struct, frozen=True):
     max_line: int
     addresses: dict[str, str]
     new_token: Callable[[], str]
+    guard: Guard
+    audit: Audit
     said_at_once: int = 512
 
 
@@ -136,6 +142,15 @@ class Client(Attendee, Protocol):
     def say(self, lines: Sequence[str]) -> None:
         """Write lines at the end of the turn."""
 
+    def ask(self, question: str) -> None:
+        """Ask for a line that nobody may see, and push nothing until it has come."""
+
+    def answered(self) -> None:
+        """Note that the line has come."""
+
+    def asked_all(self) -> None:
+        """Ask no more: let the client show again what is typed."""
+
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
 
@@ -152,10 +167,13 @@ class Client(Attendee, Protocol):
 class Connection(Protocol):
     """The connection of one client, as its session sees it.
 
-    ``address``: of the client's machine.
+    Attributes:
+        address: of the client's machine.
+        encrypted: True if nobody on the way can read what is said.
     """
 
     address: str
+    encrypted: bool
 
     def write(self, data: bytes) -> None:
         """Send octets as fast as the client's machine takes them."""
@@ -177,6 +195,16 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Drop the connection."""
+
+    def conceal(self) -> bytes:
+        """Octets to write that ask the client not to show what is typed, until ``reveal``."""
+
+    def reveal(self) -> bytes:
+        """Octets to write when it has been typed; none if the client has shown it."""
+
+    @property
+    def conceals(self) -> bool:
+        """True while the client does not show what is typed."""
 
     def acknowledged(self) -> int | None:
         """How many octets the client's machine has acknowledged; None if unknown."""

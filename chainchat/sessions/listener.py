@@ -62,6 +62,7 @@ class ClientProtocol(Protocol):
         self, new_session: Callable[["ClientProtocol"], Session], address: str, owner: str | None
     ) -> None:
         self.address = address
+        self.encrypted = False
         self._telnet = TelnetFilter()
         self._new_session = new_session
         self._session: Session | None = None
@@ -147,6 +148,19 @@ class ClientProtocol(Protocol):
     def expect(self, octets: int) -> None:
         """See ``Connection``."""
         self.transport.bufferSize = self._outlet.most = octets
+
+    def conceal(self) -> bytes:
+        """See ``Connection``."""
+        return self._telnet.conceal()
+
+    def reveal(self) -> bytes:
+        """See ``Connection``."""
+        return self._telnet.reveal()
+
+    @property
+    def conceals(self) -> bool:
+        """See ``Connection``."""
+        return self._telnet.conceals
 
     def acknowledged(self) -> int | None:
         """See ``Connection``. Known for a TCP socket without TLS."""

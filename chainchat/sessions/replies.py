@@ -14,7 +14,7 @@ class Reply(Struct, eq=False):
     Attributes:
         lines: known and not said yet.
         complete: True if no more lines will come.
-        start: called when all earlier replies are complete; None if the request has begun.
+        start: called with the reply when all earlier ones are complete; None once it has begun.
         holds_later: True if later requests wait for this reply.
         make: makes the whole reply when its turn comes, if the node answers by itself.
         command: the submitted command, until the chain confirms it.
@@ -22,7 +22,7 @@ class Reply(Struct, eq=False):
 
     lines: list[str] = field(default_factory=list)
     complete: bool = False
-    start: Callable[[], None] | None = None
+    start: "Callable[[Reply], None] | None" = None
     holds_later: bool = False
     make: Callable[[], Sequence[str]] | None = None
     command: AnyCommand | None = None
@@ -56,7 +56,7 @@ class Replies:
 
     def reserve(
         self,
-        start: Callable[[], None] | None = None,
+        start: Callable[[Reply], None] | None = None,
         *,
         holds_later: bool = False,
         command: AnyCommand | None = None,
@@ -118,6 +118,9 @@ class Replies:
         self._start_first()
 
     def _start_first(self) -> None:
-        if self._owed and self._owed[0].start is not None:
-            start, self._owed[0].start = self._owed[0].start, None
-            start()
+        if not self._owed:
+            return
+        first = self._owed[0]
+        start, first.start = first.start, None
+        if start is not None:
+            start(first)

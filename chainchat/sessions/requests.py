@@ -5,7 +5,6 @@ requests are answered, and later requests wait for it, so a client always reads 
 What the node knows by itself may be answered out of order.
 """
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
@@ -14,15 +13,16 @@ from zlib import crc32
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
-from chainchat.chat.lookalikes import is_servers_word
 from chainchat.chat.modes import AFTER_HELLO
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
 from chainchat.chat.state import Accepted, AllAccepted, Refused, Result
+from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
-from chainchat.sessions.explanations import described, explanation, name_held
-from chainchat.sessions.interfaces import Client, ServerInfo
+from chainchat.sessions.entrance import Entrance
+from chainchat.sessions.explanations import described, explanation
+from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
 
@@ -38,6 +38,9 @@ ALLOWED_BEFORE_LOGIN = (
     requests.Hello,
     requests.Login,
     requests.Resume,
+    requests.Authenticate,
+    requests.Prove,
+    requests.SetVerifier,
     requests.Chain,
     requests.Help,
     requests.Ping,
@@ -53,27 +56,35 @@ class Handler:
 
     Attributes:
         replies: the replies still owed. A login, a read or a deletion holds back later requests.
+        entrance: carries out those that are about accounts.
         on_their_way: how many messages, logins and deletions were submitted and have no answer yet.
     """
 
     __slots__ = (  # there can be thousands
         "_client",
         "_node",
-        "_program",
         "_refused_send",
         "_server_info",
         "_sessions",
+        "entrance",
         "on_their_way",
         "replies",
     )
 
-    def __init__(self, client: Client, sessions: Sessions, server_info: ServerInfo) -> None:
+    def __init__(
+        self,
+        client: Client,
+        connection: Connection,
+        sessions: Sessions,
+        clock: Clock,
+        server_info: ServerInfo,
+    ) -> None:
         self.replies = Replies(client)
         self._client = client
         self._sessions = sessions
         self._node = sessions.node
         self._server_info = server_info
-        self._program = ""
+        self.entrance = Entrance(client, connection, sessions, clock, server_info, handler=self)
         self.on_their_way = 0
         self._refused_send: int | None = None
 
@@ -91,8 +102,6 @@ class Handler:
                 self.send([(tag, request)])
             case requests.Hello():
                 self._hello(request)
-            case requests.Login() | requests.Resume():
-                self._log_in(tag, request)
             case requests.Acknowledge():
                 reply, done = self.replies.reserve(), mode.done(tag, "")
                 self._sessions.marks.acknowledge(
@@ -107,8 +116,6 @@ class Handler:
                 self._ask(tag, queries.Accounts(queries.checked_pattern(request.pattern)))
             case requests.Who():
                 self._ask(tag, queries.Present())
-            case requests.Delete():
-                self._delete(tag, request)
             case requests.Chain() | requests.Help() | requests.Ping():
                 self.replies.answer_locally(
                     lambda: self._local_answer(tag, request),
@@ -118,8 +125,8 @@ class Handler:
                 self._client.notices = request.on
                 what = "shown" if request.on else "not shown"
                 self.replies.answer(mode.done(tag, f"who comes and goes is {what}"))
-            case requests.Logout():
-                self._log_out(tag, finished=request.finished)
+            case _:
+                self.entrance.carry_out(tag, request)
 
     def refuse(self, tag: str, code: Code, text: str) -> None:
         """Refuse a request, behind the earlier replies."""
@@ -129,11 +136,14 @@ class Handler:
         """Unconfirmed requests in order, like ``said: hello`` or ``done: /delete bob``."""
         return [what for command in self.replies.unconfirmed for what in described(command)]
 
-    def _refused(self, tag: str, refused: Refused) -> str:
+    def refused(self, tag: str, refused: Refused) -> str:
+        """The line that tells a refusal by the chain."""
         text = explanation(refused.code, refused.about)
         return self._client.mode.refused(tag, refused.code, text, again=refused.again)
 
-    def _submit(
+    # --- submitting
+
+    def submit(
         self,
         command: AnyCommand,
         answer: Callable[[Sequence[Result]], Sequence[str]],
@@ -141,26 +151,23 @@ class Handler:
         holds_later: bool = False,
     ) -> None:
         """Submit a command; ``answer`` turns its results into lines."""
-        self._submit_with(
-            command,
-            lambda reply, results: self.replies.complete(reply, *answer(results)),
-            holds_later=holds_later,
+        reply = self.replies.reserve(holds_later=holds_later, command=command)
+        self.submit_for(
+            reply, command, lambda results: self.replies.complete(reply, *answer(results))
         )
 
-    def _submit_with(
-        self,
-        command: AnyCommand,
-        done: Callable[[Reply, Sequence[Result]], None],
-        *,
-        holds_later: bool,
+    def submit_for(
+        self, reply: Reply, command: AnyCommand, done: Callable[[Sequence[Result]], None]
     ) -> None:
         """Submit a command; ``done`` completes the reply, now or later."""
-        reply = self.replies.reserve(holds_later=holds_later, command=command)
+        reply.command = command
         self.on_their_way += commands.span(command)
 
         def replied(results: Sequence[Result]) -> None:
             self.on_their_way -= len(results)
-            done(reply, results)
+            if not isinstance(command, commands.Say):
+                self.entrance.audit(command, results[0])
+            done(results)
 
         self._sessions.submit(self._client.account, command, replied)
 
@@ -195,112 +202,13 @@ class Handler:
             known = " or ".join(AFTER_HELLO)
             text = f"this node speaks {known} only: begin with /hello {known} client=ID"
             raise RefusedError(Code.UNKNOWN_VERSION, text)
-        self._program = request.client
+        self.entrance.program = request.client
         self._client.notices, self._client.mode = request.notices, mode
         info, sessions = self._server_info, self._sessions.count + 1
         nodes = list(info.addresses.values())
         self.replies.answer(mode.greeting(self._node.me.position, info.max_line, nodes, sessions))
 
-    def _log_in(self, tag: str, request: requests.Login | requests.Resume) -> None:
-        client = self._client
-        if client.id:
-            raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
-        low = self._node.readiness.low
-        if low and self._node.state.account_named(request.name) is None:
-            raise RefusedError(Code.DISK_NEARLY_FULL, f"no new account: {nearly_full(low)}")
-        session = client.id = self._sessions.new_session()
-        token = ""
-        counted = False
-        command: AnyCommand
-        if isinstance(request, requests.Login):
-            token = self._server_info.new_token() if self._program else ""
-            counted, refuse_new = self._count_if_new(request.name)
-            command = commands.Login(
-                session,
-                request.name,
-                self._program,
-                _hashed(token),
-                refuse_new=refuse_new,
-                refuse_alike=True,
-            )
-        else:
-            command = commands.Resume(session, request.name, self._program, _hashed(request.token))
-
-        def done(reply: Reply, results: Sequence[Result]) -> None:
-            [result] = results
-            holder = self._node.state.account_named(request.name)
-            is_new = holder is not None and result == Accepted(holder.number)
-            if counted and not is_new:
-                self._sessions.limits.not_new(client.address)
-            if isinstance(result, Accepted):
-                self.replies.complete(reply, self._logged_in(tag, request, token, result.id))
-                return
-            client.id = ""
-            if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
-                self._sessions.contests.ask(
-                    holder.session,
-                    lambda silent: self.replies.complete(reply, self._held(tag, result, silent)),
-                )
-            else:
-                self.replies.complete(reply, self._refused(tag, result))
-
-        self._submit_with(command, done, holds_later=True)
-
-    def _count_if_new(self, name: str) -> tuple[bool, int]:
-        """Judge a login that makes an account, as far as this node knows: its log may be longer.
-
-        Returns:
-            True if the account counts for the client's address; the code with which to refuse it
-            if it is new, 0 for none.
-        """
-        state = self._node.state
-        if state.account_named(name) is not None:
-            return False, 0
-        if is_servers_word(name, self._server_info.addresses):
-            return False, Code.SERVERS_WORD
-        code = self._sessions.limits.new_account(self._client.address, len(state.accounts))
-        return code is None, code or 0
-
-    def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
-        """The refusal of a name in use; ``silent``: seconds of its holder's silence, if known."""
-        text = name_held(refused.about, silent)
-        return self._client.mode.refused(tag, refused.code, text)
-
-    def _logged_in(
-        self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
-    ) -> str:
-        """Attach the session to its account, so that delivery begins. Returns the reply."""
-        client = self._client
-        account = self._node.state.account_of(client.id)
-        assert account is not None
-        number = self._node.state.next_number(account.number, self._program)
-        if isinstance(request, requests.Resume):
-            client.attach(account, min(request.after, high), quiet=False)
-            return client.mode.resumed(tag, high, number)
-        mark = account.seen
-        client.attach(account, mark, quiet=request.quiet)
-        missed, most = 0, client.mode.counts_missed
-        if most:
-            missed = self._node.history.count_missed(account.number, mark, most + 1)
-        return client.mode.logged_in(
-            tag, account.name, token, high=high, mark=mark, missed=missed, number=number
-        )
-
-    def _log_out(self, tag: str, *, finished: bool) -> None:
-        reply = self.replies.reserve(holds_later=True)
-
-        def replied(_: Sequence[Result] = ()) -> None:
-            self.replies.complete(reply, self._client.mode.done(tag, "goodbye"))
-            self._client.close()
-
-        if self._client.id:
-            program = self._program if finished else ""
-            logout = commands.Logout(self._client.id, self._client.seen, program)
-            self._sessions.submit(self._client.account, logout, replied)
-        else:
-            replied()
-
-    # --- saying and deleting
+    # --- saying
 
     def send(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
         """Submit messages that came together, with their tags, in as few commands as possible.
@@ -345,8 +253,10 @@ class Handler:
             for (_, say), content in zip(sends, contents, strict=True)
         ]
         client = self._client
-        self._submit(
-            commands.Say(client.id, client.account, client.name, self._program, tuple(sayings)),
+        self.submit(
+            commands.Say(
+                client.id, client.account, client.name, self.entrance.program, tuple(sayings)
+            ),
             lambda results: self._all_said([tag for tag, _ in sends], results),
         )
 
@@ -362,7 +272,7 @@ class Handler:
     def _said(self, tag: str, result: Result) -> str:
         if isinstance(result, Accepted):
             return self._client.mode.sent(tag, result.id, again=result.again)
-        return self._refused(tag, result)
+        return self.refused(tag, result)
 
     def _check_number(self, number: int) -> None:
         """Keep a program's SENDs in order: after a 4xx, refuse later numbers before that one."""
@@ -376,28 +286,6 @@ class Handler:
         """Refuse a message while disks are nearly full; a refused SEND consumes no number."""
         self._refused_send = number or None
         raise RefusedError(Code.DISK_NEARLY_FULL, nearly_full(low))
-
-    def _delete(self, tag: str, request: requests.Delete) -> None:
-        name = request.name or self._client.name
-        account = self._node.state.account_named(name)
-        if not request.confirmed:
-            if account is None:
-                raise RefusedError(Code.NO_SUCH_ACCOUNT, explanation(Code.NO_SUCH_ACCOUNT, name))
-            raise RefusedError(
-                Code.CONFIRM_DELETION,
-                f"this deletes {account.name} and all that waits for it: "
-                f"type /delete {account.name} yes",
-            )
-
-        def answer(results: Sequence[Result]) -> Sequence[str]:
-            [result] = results
-            if isinstance(result, Accepted):
-                return [self._client.mode.done(tag, f"{name} is deleted")]
-            return [self._refused(tag, result)]
-
-        number = account.number if account else UNKNOWN
-        delete = commands.Delete(self._client.id, number, name)
-        self._submit(delete, answer, holds_later=True)
 
     # --- reading
 
@@ -426,14 +314,9 @@ class Handler:
             else:
                 self.replies.complete(reply, mode.end(tag, _counted(count, query)))
 
-        reply = self.replies.reserve(lambda: self._node.ask(query, show), holds_later=True)
+        reply = self.replies.reserve(lambda _: self._node.ask(query, show), holds_later=True)
 
 
 def _counted(count: int, query: Query) -> str:
     what = "message" if isinstance(query, queries.Recent | queries.Later) else "account"
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _hashed(text: str) -> bytes:
-    """SHA-256, or nothing for an empty text."""
-    return hashlib.sha256(text.encode()).digest() if text else b""

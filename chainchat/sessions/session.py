@@ -18,7 +18,7 @@ from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.delivery import Delivery
-from chainchat.sessions.explanations import unanswered
+from chainchat.sessions.explanations import how_to_log_in, unanswered
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
 from chainchat.sessions.read_marks import Reading
@@ -55,6 +55,7 @@ class Session:
     """
 
     __slots__ = (  # there can be thousands
+        "_asked",
         "_clock",
         "_closing",
         "_connection",
@@ -106,6 +107,7 @@ class Session:
         self._closing = False
         self._greeted = False
         self._told_waiting = False
+        self._asked = False
         self._login_timer: Timer | None = None
         self._probing: Timer | None = None
 
@@ -123,8 +125,9 @@ class Session:
         position = self._node.me.position
         self.tell("", f"chainchat: node {position} of chain {self._server_info.chain}")
         if self._node.readiness.serving:
-            how = "Type your name to log in; a new name makes a new account. Times are UTC."
-            self.tell("", f"{how} /help tells more.")
+            everybody = self._server_info.guard.open_to_all
+            for text in how_to_log_in(everybody=everybody, encrypted=self._connection.encrypted):
+                self.tell("", text)
         self.readiness_changed()
 
     def received(self, data: bytes, octets: int, commands: int) -> None:
@@ -169,6 +172,7 @@ class Session:
         self._deliver_no_more()
         self._sessions.connections.pop(self, None)
         self._sessions.leave(self)
+        self._hearing.handler.entrance.stop()
         for timer in (self._login_timer, self._probing):
             if timer is not None and timer.active():
                 timer.cancel()
@@ -198,12 +202,35 @@ class Session:
 
     @property
     def takes_notices(self) -> bool:
-        """See ``Attendee``. A client that does not read gets no notices."""
-        return self.notices and not self.is_full
+        """See ``Attendee``. A client that does not read, or is asked, gets no notices."""
+        return self.notices and not self.is_full and not self._asked
 
     def tell(self, code: str, text: str, **values: str) -> None:
         """See ``Attendee``."""
         self.say([self.mode.notice(code, text, **values)])
+
+    def ask(self, question: str) -> None:
+        """See ``Client``."""
+        self._asked = True
+        if self.delivery is not None:
+            self._sessions.news.no_more_live(self.delivery)
+        self._write_gathered()
+        # What nc shows of the telnet command, the question covers.
+        self._write(self._connection.conceal() + f"\r{self.mode.question(question)}".encode())
+        self._sessions.unflushed(self)  # the answer may be here
+
+    def answered(self) -> None:
+        """See ``Client``."""
+        if self._connection.conceals:
+            self._write(b"\r\n")
+
+    def asked_all(self) -> None:
+        """See ``Client``."""
+        if self._asked:
+            self._asked = False
+            self._write(self._connection.reveal())
+            if self.id:
+                self._sessions.rounds.waits(self)
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""
@@ -276,7 +303,7 @@ class Session:
     def _catch_up(self) -> bool:
         """Push a page from the log. True if there may be more."""
         delivery = self.delivery
-        if delivery is None or delivery.live or not self._node.running:
+        if delivery is None or delivery.live or self._asked or not self._node.running:
             return False
         if not delivery.catch_up():
             return True
@@ -302,7 +329,12 @@ class Session:
 
     def _finished(self) -> bool:
         """True if the client sends no more and has everything."""
-        if not self._input_ended or self.busy or not self._greeted:
+        if not self._input_ended or not self._greeted:
+            return False
+        if self._asked and not self._hearing:
+            self._hearing.handler.entrance.answer(b"")  # nothing more comes
+            return False
+        if self.busy:
             return False
         delivery = self.delivery
         return delivery is None or (delivery.live and not self._sessions.news.lacks(delivery))
@@ -333,6 +365,11 @@ class Session:
                 self.tell("moved", "this session goes on elsewhere")
             case "deleted" if by != self.name:
                 self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
+            case "kicked":
+                self.tell("kicked", f"{by or 'an operator'} ended your session", by=by)
+            case "reset":
+                text = f"{by or 'an operator'} has given {self.name} another password"
+                self.tell("kicked", text, by=by)
             case "lost":
                 text = "the chain took this node for dead and ended your session; log in again"
                 self.say([self.mode.refused("-", Code.SESSION_ENDED, text)])
@@ -349,7 +386,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """See ``Attendee``."""
-        return bool(self._hearing or self._hearing.handler.replies)
+        return bool(self._hearing or (self._hearing.handler.replies and not self._asked))
 
     def shut_down(self) -> None:
         """See ``Attendee``."""

@@ -10,13 +10,14 @@ from msgspec import msgpack
 
 from chainchat.chain.messages import UNDECODABLE, Entry
 from chainchat.storage.durable import sync_folder
+from chainchat.storage.private import open_private
 
 
 def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry]) -> Path:
     """Write the entries from ``first`` to ``last`` to a new file, on disk when this returns."""
     paths = (folder / f"cut-{first}-{last}-{number}.jsonl" for number in count(1))
     path = next(path for path in paths if not path.exists())
-    with path.open("x", encoding="utf-8") as file:
+    with open(path, "x", encoding="utf-8", opener=open_private) as file:
         file.writelines(map(_line, entries))
         file.flush()
         os.fsync(file.fileno())

@@ -12,6 +12,8 @@ without a sync, and syncs it (*written again*).
 import os
 from pathlib import Path
 
+from chainchat.storage.private import FOLDER_MODE, open_private
+
 AT_ONCE = 1 << 20
 """Octets that are written again in one call."""
 
@@ -45,17 +47,24 @@ def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and its parents, on disk under their names.
+    """Create a folder of data and its parents, on disk under their names.
 
     Raises:
         OSError: it cannot be done.
     """
     if folder.is_dir():
         return
-    if not folder.parent.exists():
-        make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    _make_parents(folder.parent)
+    folder.mkdir(FOLDER_MODE, exist_ok=True)
+    folder.chmod(FOLDER_MODE)  # as the umask may have narrowed it too far
     sync_folder(folder.parent)
+
+
+def _make_parents(folder: Path) -> None:
+    if not folder.exists():
+        _make_parents(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -79,7 +88,7 @@ def try_room(folder: Path) -> None:
     """
     path = folder / "room"
     try:
-        with path.open("wb") as file:
+        with open(path, "wb", opener=open_private) as file:
             file.write(bytes(ROOM))
             file.flush()
             os.fsync(file.fileno())

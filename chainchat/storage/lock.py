@@ -6,6 +6,7 @@ from pathlib import Path
 
 from chainchat.storage.durable import make_folder
 from chainchat.storage.interface import LockedError, StorageError
+from chainchat.storage.private import open_private
 
 
 class DataLock:
@@ -20,7 +21,7 @@ class DataLock:
         """
         try:
             make_folder(data)
-            self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = open_private(data / "lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise StorageError(f"{data}: {error.strerror}") from error
         try:

@@ -35,12 +35,16 @@ from chainchat.storage.interface import (
     StorageError,
 )
 from chainchat.storage.lock import DataLock
+from chainchat.storage.private import touch_private
 
 DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""
 
 APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
+"""A version whose log or checkpoints an older chainchat would misread has a new number."""
+READ_TOO = (6,)
+"""Older versions that this one reads as they are: it only adds to what they have."""
 SCHEMA = (
     """
 CREATE TABLE log (
@@ -128,6 +132,8 @@ class SQLiteStorage:
         # write-ahead log, and is copied again; only its first page may be older than the log.
         write_again(self._path, wal.PAGE)
         write_again(wal.log_of(self._path))
+        # SQLite's own files beside a database get the permissions that this one has.
+        touch_private(self._path)
         self._database = sqlite3.connect(self._path, isolation_level=None)
         try:
             self._prepare()
@@ -150,6 +156,8 @@ class SQLiteStorage:
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        elif self._value("PRAGMA user_version") != SCHEMA_VERSION:
+            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._checkpoints = Checkpoints(self._database, self._as_written)
         self._last = self._end()
         self._committed = max(
@@ -162,7 +170,7 @@ class SQLiteStorage:
         if self._value("PRAGMA application_id") != APPLICATION_ID:
             raise StorageError(f"{self}: a database, but not one of chainchat's")
         version = self._value("PRAGMA user_version")
-        if version != SCHEMA_VERSION:
+        if version != SCHEMA_VERSION and version not in READ_TOO:
             raise StorageError(
                 f"{self}: written by another version of chainchat (schema {version}, "
                 f"this one knows {SCHEMA_VERSION})"

@@ -266,7 +266,7 @@ def welcomed(missed):
         ),
         (welcomed(missed=1), "+OK you are alice: you missed 1 message"),
         (welcomed(missed=3), "+OK you are alice: you missed 3 messages"),
-        (human.resumed("", 9, 1), "+OK"),
+        (human.resumed("", "", 9, 1), "+OK"),
         (human.sent("", 1042, again=False), "+OK 1042"),
         (human.sent("", 1042, again=True), "+OK 1042 again"),
         (human.done("", "bob is deleted"), "+OK bob is deleted"),

@@ -1,5 +1,7 @@
 """Machine mode: every request and every line of ``docs/protocol.md``."""
 
+import string
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -226,7 +228,7 @@ def test_the_greeting():
             machine.logged_in("1", "alice", "TOKEN", high=1041, mark=1037, missed=3, number=8),
             "+OK @1 session=TOKEN high=1041 mark=1037 number=8",
         ),
-        (machine.resumed("1", 1041, 8), "+OK @1 high=1041 number=8"),
+        (machine.resumed("1", "TOKEN", 1041, 8), "+OK @1 session=TOKEN high=1041 number=8"),
         (machine.sent("2", 1042, again=False), "+OK @2 id=1042"),
         (machine.sent("2", 1042, again=True), "+OK @2 id=1042 again"),
         (machine.done("t", "bob is deleted"), "+OK @t"),
@@ -434,3 +436,18 @@ def test_of_many_lines_the_sends_that_come_first_are_read_as_each_would_be(odd, 
 @given(st.lists(st.sampled_from([*[SEND] * 40, *SENDS, *OTHERS]), max_size=3 * READ_AT_ONCE))
 def test_sends_among_anything_else_are_read_as_each_would_be(lines):
     assert MACHINE.leading_messages(lines) == said_first(lines)
+
+
+texts = st.text(
+    st.sampled_from("ny,=:+/ airscp@" + string.ascii_letters + string.digits), max_size=90
+)
+
+
+@given(st.sampled_from(["AUTH", "PROVE", "SECRET", "RESUME"]), texts)
+@deterministic
+def test_whatever_stands_in_a_proof_is_read_or_refused_with_the_tag(verb, rest):
+    try:
+        tag, _ = machine.parse(f"@7 {verb} {rest}", logged_in=False)
+    except RefusedError as refusal:
+        tag = refusal.tag
+    assert tag == "7"

@@ -6,29 +6,34 @@ from sys import getsizeof
 from types import FunctionType, MethodType
 
 import pytest
+from applied import HERE, START, THERE, Log, Stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import DecodeError, msgpack
 
+from chainchat.chat.accounts import Role, Verifier
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import (
     TO_EVERYBODY,
     UNKNOWN,
     Delete,
     End,
+    Grant,
+    Invite,
+    Kick,
     Login,
     Logout,
     Nothing,
     Origins,
     Resume,
+    Salting,
     Say,
     Saying,
     Seen,
+    SetSecret,
     decode,
-    origin_of,
 )
 from chainchat.chat.names import SortedNames
-from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import (
     NO_EFFECT,
@@ -44,77 +49,9 @@ from chainchat.chat.state import (
 
 deterministic = settings(derandomize=True, max_examples=150, deadline=None)
 
-HERE, THERE = "a.1", "b.1"
-START, DAY = 1_000, 24 * 3600 * 1000
+DAY = 24 * 3600 * 1000
 COST = USUAL_BOUNDS.program_cost
 FEW_PROGRAMS = Bounds(programs=2, known_programs=4)
-
-
-class Stored:
-    """The newest records of a state's snapshots, as storage keeps them."""
-
-    def __init__(self, bounds=USUAL_BOUNDS):
-        self.bounds = bounds
-        self.records = {}
-        self.head = b""
-
-    def write(self, snapshot, meanwhile=lambda: None):
-        """Write a snapshot; ``meanwhile`` runs between two records."""
-        for key, data in snapshot.records:
-            self.records[key] = data
-            meanwhile()
-        self.records = {key: data for key, data in self.records.items() if data}
-        self.head = snapshot.head()
-        return self.head[:DIGEST_OCTETS]
-
-    def restored(self, state):
-        """The state, stored and restored."""
-        self.write(state.snapshot())
-        return self.again()
-
-    def again(self):
-        return ChatState.restored(self.head, self.records.items(), self.bounds)
-
-
-class Log:
-    """Applies commands as the chain does: numbered in all, and by each origin."""
-
-    def __init__(self, *origins, bounds=USUAL_BOUNDS):
-        self.state = ChatState(bounds)
-        self.time = START
-        self.numbers = dict.fromkeys(origins, 0)
-        if origins:
-            self.open(*origins)
-
-    def open(self, *origins):
-        """The first entry of an epoch."""
-        return self.state.apply(self.next, "", 0, self.time, Origins(origins))
-
-    @property
-    def next(self):
-        return self.state.applied + 1
-
-    def say(self, session, *sayings, origin=HERE):
-        """The outcome of several messages in one entry."""
-        self.numbers[origin] += 1
-        say = Say(session, 2, "alice", "bot" if sayings[0].number else "", sayings)
-        last = self.state.applied + len(sayings)
-        return self.state.apply(last, origin, self.numbers[origin], self.time, say)
-
-    def apply(self, command, origin=HERE):
-        self.numbers[origin] += 1
-        return self.state.apply(self.next, origin, self.numbers[origin], self.time, command)
-
-    def result(self, command, origin=HERE):
-        [result] = self.apply(command, origin).results
-        return result
-
-    def login(self, name, session, token=b"", client=""):
-        """The number of the account."""
-        assert isinstance(
-            self.result(Login(session, name, client, token), origin_of(session)), Accepted
-        )
-        return self.state.account_named(name).number
 
 
 @pytest.fixture
@@ -677,6 +614,8 @@ def test_deletion_forgets_the_accounts_programs(log):
 # --- snapshots ---------------------------------------------------------------------------
 
 
+VERIFIER = Verifier(b"salt", 4096, b"stored", b"server")
+
 KINDS = (
     "login",
     "resume",
@@ -688,6 +627,11 @@ KINDS = (
     "logout",
     "seen",
     "origins",
+    "secret",
+    "invite",
+    "grant",
+    "kick",
+    "salting",
     "again",
 )
 steps = st.lists(
@@ -718,6 +662,16 @@ def command_of(kind, session, opened, at, chosen):
             return (End if kind == "end" else Logout)(session, x)
         case "seen":
             return Seen(((account, y), (2, x)))
+        case "secret":
+            return SetSecret(session, account, name, x, VERIFIER if y else None)
+        case "invite":
+            return Invite(session if x % 2 else "", name, VERIFIER, reset=y < 2)
+        case "grant":
+            return Grant(session if x % 2 else "", name, Role(y % 2))
+        case "kick":
+            return Kick(session if x % 2 else "", name)
+        case "salting":
+            return Salting(bytes([x]))
         case "origins":
             return Origins((HERE, THERE, "c.1")[: 1 + x % 3])
     return Nothing()
@@ -786,6 +740,12 @@ LOW_BOUNDS = Bounds(
 """So low that a few entries reach them all."""
 
 
+def _holder(log, session):
+    """Number, name and password of the account of ``session``."""
+    account = log.state.account_of(session)
+    return (0, "", 0) if account is None else (account.number, account.name, account.secret)
+
+
 def busy(chosen, count=150):
     """Entries of people and programs who mostly do what can be done."""
     log = Log(HERE, THERE, bounds=LOW_BOUNDS)
@@ -799,6 +759,8 @@ def busy(chosen, count=150):
         commands += [said(session, "hi", number=opened, client=chosen.choice("xxxxxxyyyzuvw"))] * 9
         commands += [Logout(session, 0, chosen.choice(("", "x")))]
         commands += [Delete(session, UNKNOWN, name)] * chosen.randint(0, 1)
+        commands += [SetSecret(session, *_holder(log, session), VERIFIER)]
+        commands += [chosen.choice((Kick("", name), Invite("", name, VERIFIER)))]
         command = chosen.choice(commands)
         if chosen.random() < 0.02:
             yield "", 0, START, Origins((HERE, THERE))
@@ -893,8 +855,13 @@ TOKEN = b"t" * 32
         Delete("a.1.1", UNKNOWN, "bob"),
         Seen(((2, 4), (3, 3))),
         Origins((THERE,)),
+        SetSecret("a.1.1", 2, "alice", 0, VERIFIER),
+        Invite("", "bob", VERIFIER, reset=True),
+        Invite("", "newcomer", VERIFIER),
+        Kick("", "alice"),
+        Salting(b"s"),
     ],
-    ids=repr,
+    ids=lambda command: type(command).__name__ + repr(command)[-12:],
 )
 def test_whatever_changes_after_it_a_snapshot_is_of_its_entry(command):
     digests = []

@@ -201,7 +201,8 @@ class Connection:
         if ghost := self.room.online.get(resume.name):
             ghost.line("NOTE moved :this session was resumed elsewhere")
             ghost.close()
-        self.line(self._voice.resumed(tag, self.room.high, self.room.next_number))
+        token = self.room.new_token(resume.name)
+        self.line(self._voice.resumed(tag, token, self.room.high, self.room.next_number))
         self._attach(resume.name, resume.after, quiet=False)
 
     def _attach(self, name: str, after: int, *, quiet: bool) -> None:

@@ -38,6 +38,9 @@ COSTLY = b"/list " + b"(.*){9}" * 144 + b"\n"
 
 MESSAGE = b"something that was said while others were away, of a hundred octets in all" + b"." * 26
 
+RETRY = 0.2
+"""Seconds after which a login is tried again."""
+
 VISIT = 6.0
 """Seconds after which those who come to read go away and come again."""
 
@@ -140,11 +143,13 @@ def resume(scene: Scene) -> None:
     hello = b"/hello chainchat/1 client=resume\n"
     name = numbered(b"resumer{own}", 0)
     login = hello + b"@l LOGIN " + name + b" quiet\n"
-    answer = converse(scene.tail[0], login, b"+OK @l session=")
-    found = re.search(rb"session=(\S+)", answer)
-    assert found, answer
-    ask = hello + b"@r RESUME %s %s after=0\n" % (name, found[1])
     while True:
+        answer = converse(scene.tail[0], login, b" @l ")
+        found = re.search(rb"session=(\S+)", answer)
+        if found is None:  # the connection before is not yet gone
+            time.sleep(RETRY)
+            continue
+        ask = hello + b"@r RESUME %s %s after=0\n" % (name, found[1])
         Flood(scene.tally, scene.tail, once(ask)).run(VISIT)
 
 

@@ -8,6 +8,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,6 +48,12 @@ def environment(**changes: str) -> dict[str, str]:
     """This process's environment, with chainchat where this process has it from."""
     path = os.pathsep.join(filter(None, [str(SOURCES), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, "PYTHONPATH": path, **changes}
+
+
+def copy_data(data: Path, to: Path) -> Path:
+    """Copy a data folder, but for the socket of a process that was killed; returns ``to``."""
+    without = shutil.ignore_patterns("control")
+    return Path(shutil.copytree(data, to, ignore=without, dirs_exist_ok=True))
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,9 +1,8 @@
 """Copies of a node's disk, in another server."""
 
-import shutil
 from pathlib import Path
 
-from cluster import Cluster, Node, free_ports
+from cluster import Cluster, Node, copy_data, free_ports
 
 
 def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> Node:
@@ -26,5 +25,5 @@ def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> No
         f"[{position}]\nhost = {original.host}", f"[{position}]\nhost = {node.host}"
     )
     node.config.write_text(text)
-    shutil.copytree(original.data, node.data)
+    copy_data(original.data, node.data)
     return node

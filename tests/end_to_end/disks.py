@@ -4,11 +4,10 @@ import contextlib
 import copy
 import itertools
 import re
-import shutil
 import threading
 from pathlib import Path
 
-from cluster import Node
+from cluster import Node, copy_data
 from load import Record, check, histories
 from talking import DEADLINE, Program, until
 
@@ -35,7 +34,7 @@ def copied(node: Node, folder: Path) -> Node:
     """A stand-in for a node that does not run, with a copy of its data: to be read."""
     twin = copy.copy(node)
     twin.data = folder
-    shutil.copytree(node.data, folder)
+    copy_data(node.data, folder)
     return twin
 
 

@@ -6,7 +6,7 @@
 import shutil
 from pathlib import Path
 
-from cluster import Node
+from cluster import Node, copy_data
 from libraries import preload
 
 FOR_EVER = 1_000_000_000
@@ -78,7 +78,7 @@ class FaultyDisk:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
         if files is not None:
-            shutil.copytree(files, self._node.data, dirs_exist_ok=True)
+            copy_data(files, self._node.data)
             for kept in files.iterdir():
                 if kept.is_file() and kept.name != "lock":
                     shutil.copy(kept, self._disk / kept.name)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 
 from cables import Cables
-from cluster import Cluster, Node
+from cluster import Cluster, Node, copy_data
 from copies import copy_of
 from faulty_disks import FaultyDisk
 from networks import Networks, Way
@@ -397,10 +397,10 @@ class Stage:
         shutil.rmtree(data)
         data.mkdir()
         if files is not None:
-            shutil.copytree(files, data, dirs_exist_ok=True)
+            copy_data(files, data)
 
     def _copy_of(self, node: Node, name: str) -> Path:
-        return Path(shutil.copytree(node.data, self._folder(name) / "data"))
+        return copy_data(node.data, self._folder(name) / "data")
 
     def _folder(self, name: str) -> Path:
         numbers = itertools.count(1)

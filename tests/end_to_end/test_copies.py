@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cluster import Node, wait_for_log, waits_for
+from cluster import Node, copy_data, wait_for_log, waits_for
 from conftest import NewCluster
 from copies import copy_of
 from networks import Networks
@@ -143,7 +143,7 @@ def test_a_disk_that_was_set_back_takes_no_part_and_both_sides_say_so(
     cluster = new_cluster().start()
     cluster.stop()
     older = tmp_path / "older"
-    shutil.copytree(cluster["tail"].data, older)
+    copy_data(cluster["tail"].data, older)
     cluster.start()  # resumed, in epoch 2: the older disk knows of epoch 1
     cluster.kill("head")
     assert cluster.members() == ["middle", "tail"]  # epoch 3
@@ -151,7 +151,7 @@ def test_a_disk_that_was_set_back_takes_no_part_and_both_sides_say_so(
     cluster.stop()
     newest = tmp_path / "newest"
     shutil.move(cluster["tail"].data, newest)
-    shutil.copytree(older, cluster["tail"].data)
+    copy_data(older, cluster["tail"].data)
     for position in ("middle", "tail"):
         cluster[position].start()
     wait_for_log(cluster["tail"], "ALARM: epoch ")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, environment, refusal, twistd
+from cluster import Cluster, Node, copy_data, environment, refusal, twistd
 from disks import Witness, copied, fails, is_refused
 from load import Load, Record, check, histories, settle
 from talking import DEADLINE, Person, Program, until
@@ -336,7 +336,7 @@ def restore(node: Node, folder: Path) -> Path:
     """Put a copy in place of the data of a node that does not run; where the data is now."""
     newest = folder.with_name(f"{folder.name} newest")
     node.data.rename(newest)
-    shutil.copytree(folder, node.data)
+    copy_data(folder, node.data)
     return newest
 
 

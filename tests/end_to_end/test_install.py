@@ -125,6 +125,12 @@ def test_its_client_sends(installed: Path, served: tuple[str, int], tmp_path: Pa
     assert run([client, "--name", "cron", "--send", "again"], tmp_path).strip().isdigit()
 
 
+@pytest.mark.usefixtures("served")
+def test_its_chainchatctl_asks(installed: Path, tmp_path: Path) -> None:
+    shown = run([str(installed / "chainchatctl"), "status"], tmp_path)
+    assert shown.splitlines()[1].startswith("epoch 1   [head]   committed ")
+
+
 def test_the_wheel_leaves_twisted_alone(installed: Path) -> None:
     packages = next(installed.parent.glob("lib/python*/site-packages"))
     plugins = packages / "twisted" / "plugins"

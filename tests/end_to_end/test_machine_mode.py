@@ -91,7 +91,7 @@ def test_a_send_again_at_another_node_gets_the_first_result(
             token, high = program.token, program.high
             program.reset()
         with Program(cluster["middle"].address, "c1") as program:
-            program.words(f"RESUME {alice} {token} after={high}")
+            token = program.words(f"RESUME {alice} {token} after={high}")["session"]
             assert program.ask_all(
                 [
                     f"SEND 5 {bob} :once",

@@ -1,12 +1,11 @@
 """A second process of a position that runs already, and strangers who say a node's Hello."""
 
-import shutil
 import socket
 import time
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, free_ports, wait_for_log
+from cluster import Cluster, Node, copy_data, free_ports, wait_for_log
 from conftest import NewCluster
 from msgspec import msgpack, structs
 from talking import HOST, Person, until
@@ -29,7 +28,7 @@ def second(cluster: Cluster, position: str, folder: Path, *, with_data: bool = F
     text = text.replace(f"chain-port = {first.chain_port}", f"chain-port = {chain_port}")
     node.config.write_text(text)
     if with_data:
-        shutil.copytree(first.data, node.data)
+        copy_data(first.data, node.data)
     return node
 
 

@@ -18,9 +18,14 @@ ABOUT = {
     "chain": "replication: pure, no chat",
     "chat": "the chat: pure, no replication",
     "client": "the bundled client",
+    "control": "the control socket: the operator",
+    "ctl": "chainchatctl, which asks there",
 }
 COLUMNS = {"tap": 0.5, "node": 0.5, "sessions": 1, "chat": 1, "peers": 0, "storage": 0, "chain": 0}
 """Where they stand; the others stand in the last column."""
+
+WITH_TAP = ("service", "preflight")
+"""The modules that put a node together; drawn as ``tap``."""
 
 PAINTS = {"chain": TINTS["head"], "chat": TINTS["tail"], "client": TINTS["spare"]}
 
@@ -61,6 +66,7 @@ def _uses() -> dict[str, set[str]]:
     uses: dict[str, set[str]] = {name: set() for name in sorted(names)}
     for path in sorted(ROOT.rglob("*.py")):
         name = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        name = "tap" if name in WITH_TAP else name
         if name in names:
             uses[name] |= (_imported(path) & names) - {name}
     return uses

@@ -4,15 +4,18 @@ import re
 
 import node_house
 import pytest
-from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, House, one
+from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, Hashing, House, one
 
+from chainchat.audit import Audit
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.queries import GIVEN_UP, Accounts
+from chainchat.config import AccountRules
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
+from chainchat.sessions.guard import Guard
 from chainchat.sessions.hearing import (
     HEARD_AT_ONCE,
     HEARD_OF_PERSON,
@@ -33,6 +36,8 @@ def test_a_client_is_greeted_and_asked_for_a_name(house):
         "* chainchat: node solo of chain lab",
         "* Type your name to log in; a new name makes a new account. Times are UTC. "
         "/help tells more.",
+        "* Nothing is encrypted here, and a name without a password is anybody's: /password sets "
+        "one.",
     ]
 
 
@@ -41,7 +46,9 @@ def greeted(chain, position):
     connection = Connection()
     chain.clock.advance(0)
     addresses = {position: "10.0.0.1:7001", "other": "10.0.0.2:7001"}
-    server_info = ServerInfo("lab", 1024, addresses, str)
+    guard = Guard(AccountRules(), Hashing(), chain.clock.seconds)
+    audit = Audit(position, chain.clock.seconds)
+    server_info = ServerInfo("lab", 1024, addresses, str, guard, audit)
     Session(Sessions(chain[position], chain.clock), connection, chain.clock, server_info).opened()
     chain.clock.advance(0)
     return connection
@@ -563,10 +570,21 @@ def test_a_resume_goes_on_after_an_id_and_the_old_connection_is_told(house):
     again = house.client(HELLO)
     again.reads()
     reply, *pushes = again.says("@1 RESUME alice token1 after=4")
-    assert reply == "+OK @1 high=7 number=1"
+    assert reply == "+OK @1 session=token3 high=7 number=1"
     assert [push.split()[1:3] for push in pushes] == [["5", "4"], ["6", "5"]]
     assert alice.reads() == ["NOTE moved :this session goes on elsewhere"]
     assert alice.connection.closed
+
+
+def test_a_resume_has_a_token_of_its_own_and_the_earlier_one_is_void(house):
+    house.program("alice")
+    again = house.client(HELLO)
+    again.reads()
+    assert again.says("@1 RESUME alice token1 after=2") == ["+OK @1 session=token2 high=3 number=1"]
+    other = house.client(HELLO)
+    other.reads()
+    assert one(other.says("@1 RESUME alice token1 after=2")).startswith("-ERR 532 @1 ")
+    assert other.says("@1 RESUME alice token2 after=2") == ["+OK @1 session=token4 high=5 number=1"]
 
 
 def test_a_resume_after_an_id_that_is_still_to_come_begins_with_what_comes(house):
@@ -661,7 +679,7 @@ def test_what_was_missed_comes_after_the_login_in_order(house, pair):
     alice, bob = pair
     bob.session.lost()
     alice.says("one", ">> bob: two", "three")
-    assert house.client().says("bob")[2:] == [
+    assert house.client().says("bob")[3:] == [
         "+OK you are bob: you missed 3 messages",
         "* 2026-11-22",
         "#5 11:03 alice: one",

@@ -7,9 +7,13 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from chainchat.audit import Audit
 from chainchat.chat.lines import Line
 from chainchat.chat.requests import Say
+from chainchat.config import AccountRules
 from chainchat.node.node import Node
+from chainchat.sessions.guard import Guard
+from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
@@ -49,7 +53,11 @@ class House:
         self.world = world
         self.records = records
         addresses = {position: f"{position}:7001" for position in world.positions}
-        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token, said_at_once)
+        guard = Guard(AccountRules(), ThreadedHashing(world), lambda: 0.0)  # nobody has a password
+        audit = Audit("crowd", lambda: 0.0)
+        self.server_info = ServerInfo(
+            "crowd", 1_024, addresses, self._new_token, guard, audit, said_at_once
+        )
         self.sessions: dict[str, Sessions] = {}
         self.guests: list[Guest] = []
         self._tokens = 0
@@ -74,6 +82,7 @@ class Wire:
     """One connection of a guest to a node: in order, and what is held waits at the guest's end."""
 
     address = ""
+    encrypted = conceals = False
 
     def __init__(self, house: House, host: Host, guest: "Guest") -> None:
         self.host = host
@@ -352,8 +361,9 @@ class Guest:
             self.was_left()
             return
         values = dict(word.split("=") for word in words.split())
-        if "session" in values:
-            self._token, self._seen = values["session"], int(values["mark"])
+        self._token = values["session"]
+        if "mark" in values:
+            self._seen = int(values["mark"])
             self._after = None
         elif self._after != self._seen:
             self._after = None

@@ -21,7 +21,7 @@ from chainchat.chat.commands import Say, Saying, encode
 from chainchat.storage.checksums import checked
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.memory import MemoryStorage
-from chainchat.storage.sqlite import DATABASE, SCHEMA_VERSION, SQLiteStorage
+from chainchat.storage.sqlite import DATABASE, READ_TOO, SCHEMA_VERSION, SQLiteStorage
 
 deterministic = settings(derandomize=True, max_examples=60, deadline=None)
 
@@ -728,6 +728,19 @@ def test_another_schema_version_is_refused(data):
         f"{data / 'chainchat.sqlite'}: written by another version of chainchat "
         f"(schema 99, this one knows {SCHEMA_VERSION})"
     )
+
+
+def test_an_older_database_is_read_and_then_kept_from_older_programs(data):
+    storage = SQLiteStorage(data)
+    storage.append(entries(1, 3))
+    storage.close()
+    altered(data, f"PRAGMA user_version = {READ_TOO[0]}")
+    storage = SQLiteStorage(data)
+    assert storage.last.seq == 3
+    storage.close()
+    database = sqlite3.connect(data / "chainchat.sqlite")
+    assert database.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    database.close()
 
 
 def test_a_file_in_place_of_the_folder_is_refused(data):

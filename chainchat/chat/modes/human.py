@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -26,15 +27,20 @@ from chainchat.chat.requests import (
     MAX_LAST,
     NAME,
     Chain,
+    ChangePassword,
     Delete,
+    Grant,
     Hello,
     Help,
+    Invite,
+    Kick,
     Last,
     List,
     Login,
     Logout,
     Notices,
     Request,
+    ResetPassword,
     Say,
     Who,
     checked_name,
@@ -44,6 +50,7 @@ _FAMILY = "chainchat/"
 _VERSION = f"{_FAMILY}1"
 _PROTOCOL = re.compile(r"[a-z]+/\d+", re.ASCII)
 _PRIVATE = ">>"
+_ASKING = re.compile(r"/password\b", re.IGNORECASE)
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
 _MINUTES_OF_DAY = _DAY // _MINUTE
 _EPOCH = datetime.date(1970, 1, 1)
@@ -104,6 +111,22 @@ _TOPICS = {
             "Whoever takes the name later gets none of the old messages.",
         ),
     ),
+    "password": _Topic(
+        "/password [remove]",
+        "set or change your password, or remove it",
+        (
+            "You are asked for the one you have, and twice for the new one.",
+            "An empty line leaves everything as it is.",
+            "Operators also type /password reset NAME: NAME gets one to choose a new one with.",
+        ),
+    ),
+    "invite": _Topic(
+        "/invite name",
+        "make an account (operators)",
+        ("You are shown its password, once: tell it to whom the account is for.",),
+    ),
+    "operator": _Topic("/operator name on|off", "make somebody an operator (operators)"),
+    "kick": _Topic("/kick name", "end somebody's session (operators)"),
     "help": _Topic("/help [verb]", "list everything, or explain one verb"),
     "logout": _Topic(
         "/logout",
@@ -177,6 +200,38 @@ def _notices(rest: str) -> Request | None:
     return Notices(setting == "on") if setting in ("on", "off") else None
 
 
+def _password(rest: str) -> Request | None:
+    match rest.split():
+        case []:
+            return ChangePassword()
+        case ["remove"]:
+            return ChangePassword(remove=True)
+        case ["reset", name]:
+            return ResetPassword(_possible(name))
+    return None
+
+
+def _invite(rest: str) -> Request | None:
+    match rest.split():
+        case [name]:
+            return Invite(checked_name(name))
+    return None
+
+
+def _operator(rest: str) -> Request | None:
+    match rest.split():
+        case [name, ("on" | "off") as setting]:
+            return Grant(_possible(name), operator=setting == "on")
+    return None
+
+
+def _kick(rest: str) -> Request | None:
+    match rest.split():
+        case [name]:
+            return Kick(_possible(name))
+    return None
+
+
 def _help(rest: str) -> Request | None:
     match rest.split():
         case []:
@@ -209,6 +264,10 @@ _READERS: dict[str, Callable[[str], Request | None]] = {
     "chain": _alone(Chain()),
     "notices": _notices,
     "delete": _delete,
+    "password": _password,
+    "invite": _invite,
+    "operator": _operator,
+    "kick": _kick,
     "help": _help,
     "logout": lambda _rest: Logout(),  # whatever follows: "/quit bye all" is a habit from IRC
     "hello": _hello,
@@ -284,6 +343,7 @@ class Human(Mode):
     pipelines = False
     acknowledges = False
     counts_missed = 1_000
+    asks = True
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
         """``+OK you are on tail: type your name to log in``, if a ``/hello`` leads here."""
@@ -336,9 +396,24 @@ class Human(Mode):
             messages = f"more than {self.counts_missed} messages"
         return f"+OK you are {name}: you missed {messages}"
 
-    def resumed(self, tag: str, high: int, number: int) -> str:
+    def resumed(self, tag: str, token: str, high: int, number: int) -> str:
         """Only programs resume."""
         return "+OK"
+
+    def question(self, text: str) -> str:
+        """``* password of alice: ``."""
+        return f"* {text}: "
+
+    def told(self, tag: str, words: str) -> str:
+        """``+OK …``."""
+        return f"+OK {words}"
+
+    def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
+        """The lines up to the first one that asks for a password; before the login none."""
+        if not logged_in:
+            return []
+        shown = list(takewhile(lambda line: not _ASKING.match(line), lines))
+        return [*shown, *lines[len(shown) : len(shown) + 1]]
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """``+OK 1042``."""

@@ -5,6 +5,7 @@
 import datetime
 import difflib
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -12,25 +13,33 @@ from itertools import pairwise
 
 from msgspec import Struct
 
+from chainchat.chat.accounts import Verifier
 from chainchat.chat.lines import TOO_LONG, Line, clean, clean_together
 from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
     Acknowledge,
+    Authenticate,
     Chain,
     Delete,
     List,
     Login,
     Logout,
     Ping,
+    Prove,
     Request,
     Resume,
     Say,
+    SetVerifier,
     Since,
     Who,
     checked_name,
 )
+from chainchat.chat.scram import ITERATIONS, KEY_OCTETS, MECHANISM, MOST_ITERATIONS
+
+SALTS = range(8, 65)
+"""Octets that a salt may have."""
 
 LARGEST = 2**63 - 1
 """The largest number or id in a request: fits a signed 64-bit integer, so any database."""
@@ -41,6 +50,7 @@ READ_AT_ONCE = 32
 _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
 _AT_ONCE = re.compile(rb"@[^ ]+ +(?i:PING|CHAIN)\b")
+_SECRET_LINE = re.compile(rf"(@{_TAG} +(?i:AUTH|PROVE|SECRET|RESUME)\b)")
 _RAW_TAG = re.compile(rf"@({_TAG})(?![^ ])".encode())
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _SEND = re.compile(r" *([0-9]{1,19}) +([^ \n]+) +:(.+)")
@@ -75,6 +85,43 @@ def _resume(rest: str) -> Request | None:
             after = _whole_number(position.removeprefix("after="))
             return None if after is None else Resume(checked_name(name), token, after)
     return None
+
+
+def _authenticate(rest: str) -> Request | None:
+    words, _, first = rest.partition(" :")
+    match words.split():
+        case [name, mechanism] if mechanism.upper() == MECHANISM and first:
+            return Authenticate(checked_name(name), first)
+    return None
+
+
+def _prove(rest: str) -> Request | None:
+    return Prove(rest[1:]) if rest.startswith(":") else None
+
+
+def _secret(rest: str) -> Request | None:
+    if rest.strip() == "none":
+        return SetVerifier(None)
+    words = dict(word.partition("=")[::2] for word in rest.split())
+    if words.keys() != {"i", "s", "stored", "server"}:
+        return None
+    iterations = _whole_number(words["i"]) or 0
+    if not ITERATIONS <= iterations <= MOST_ITERATIONS:
+        text = f"a password is hashed {ITERATIONS} to {MOST_ITERATIONS} times"
+        raise RefusedError(Code.BAD_PASSWORD, text)
+    salt, stored, server = (_decoded(words[key]) for key in ("s", "stored", "server"))
+    if len(salt) not in SALTS or len(stored) != KEY_OCTETS or len(server) != KEY_OCTETS:
+        text = f"a salt has {SALTS[0]} to {SALTS[-1]} octets, a key of {MECHANISM} {KEY_OCTETS}"
+        raise RefusedError(Code.BAD_PASSWORD, text)
+    return SetVerifier(Verifier(salt, iterations, stored, server))
+
+
+def _decoded(word: str) -> bytes:
+    """The octets that Base64 stands for; none if it is not Base64."""
+    try:
+        return b64decode(word, validate=True)
+    except ValueError:
+        return b""
 
 
 def _send(rest: str) -> Request | None:
@@ -151,7 +198,27 @@ _VERBS = {
     "CHAIN": _Verb("CHAIN", _alone(Chain())),
     "PING": _Verb("PING", _alone(Ping())),
     "LOGOUT": _Verb("LOGOUT [finished]", _logout),
+    "AUTH": _Verb(f"AUTH name {MECHANISM} :n,,n=name,r=NONCE", _authenticate),
+    "PROVE": _Verb("PROVE :c=biws,r=NONCE,p=PROOF", _prove),
+    "SECRET": _Verb("SECRET i=ITERATIONS s=SALT stored=KEY server=KEY, or SECRET none", _secret),
 }
+
+
+def tagged(line: str, example: str) -> tuple[str, str, str]:
+    """Tag, verb and rest of a clean line; ``example``: a verb that fits, for the refusal.
+
+    Raises:
+        RefusedError: 501, there is no tag or no verb.
+    """
+    found = _TAGGED.fullmatch(line)
+    if found is None:
+        text = f"no tag: the right form is @tag VERB arguments, as in @1 {example}"
+        raise RefusedError(Code.BAD_ARGUMENTS, text, NO_TAG)
+    tag, word, rest = found.groups("")
+    if not word:
+        text = f"no verb: the right form is @{tag} VERB arguments, as in @{tag} {example}"
+        raise RefusedError(Code.BAD_ARGUMENTS, text, tag)
+    return tag, word, rest
 
 
 def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
@@ -198,6 +265,7 @@ class Machine(Mode):
     pipelines = True
     acknowledges = True
     counts_missed = 0
+    asks = False
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
         """``+OK @- node=head max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001 sessions=3``."""
@@ -210,14 +278,7 @@ class Machine(Mode):
         Raises:
             RefusedError: 500, 501 or 520, with the tag if the line has one.
         """
-        found = _TAGGED.fullmatch(line)
-        if found is None:
-            text = "no tag: in machine mode the right form is @tag VERB arguments, as in @1 PING"
-            raise RefusedError(Code.BAD_ARGUMENTS, text, NO_TAG)
-        tag, word, rest = found.groups("")
-        if not word:
-            text = f"no verb: the right form is @{tag} VERB arguments, as in @{tag} PING"
-            raise RefusedError(Code.BAD_ARGUMENTS, text, tag)
+        tag, word, rest = tagged(line, "PING")
         verb = _VERBS.get(word.upper())
         if verb is None:
             raise _unknown(word, tag)
@@ -260,9 +321,21 @@ class Machine(Mode):
         """``+OK @1 session=TOKEN high=1041 mark=1037 number=1``."""
         return f"+OK @{tag} session={token} high={high} mark={mark} number={number}"
 
-    def resumed(self, tag: str, high: int, number: int) -> str:
-        """``+OK @1 high=1041 number=8``."""
-        return f"+OK @{tag} high={high} number={number}"
+    def resumed(self, tag: str, token: str, high: int, number: int) -> str:
+        """``+OK @1 session=TOKEN high=1041 number=8``."""
+        return f"+OK @{tag} session={token} high={high} number={number}"
+
+    def question(self, text: str) -> str:
+        """Nothing: no program is asked."""
+        return ""
+
+    def told(self, tag: str, words: str) -> str:
+        """``+OK @1 challenge :r=…``."""
+        return f"+OK @{tag} {words}"
+
+    def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
+        """The lines, but of those that prove something no more than tag and verb."""
+        return [found[1] if (found := _SECRET_LINE.match(line)) else line for line in lines]
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """``+OK @1 id=1042`` or ``+OK @1 id=1042 again``."""

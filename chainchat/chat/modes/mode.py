@@ -70,12 +70,15 @@ class Mode(Protocol):
         acknowledges: True if clients say themselves what they have read. Else the read mark
             follows what the client's machine has acknowledged.
         counts_missed: missed messages that a login counts, at most; 0: it does not count them.
+        asks: True if clients are asked for passwords, in lines that are no requests. Else they
+            prove beforehand that they know them.
     """
 
     same_to_all: bool
     pipelines: bool
     acknowledges: bool
     counts_missed: int
+    asks: bool
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
         """The answer to a ``/hello`` that chose this mode.
@@ -121,8 +124,20 @@ class Mode(Protocol):
         ``number``: the lowest that a new SEND of this program can have.
         """
 
-    def resumed(self, tag: str, high: int, number: int) -> str:
-        """A RESUME was done; ``number`` as for ``logged_in``."""
+    def resumed(self, tag: str, token: str, high: int, number: int) -> str:
+        """A RESUME was done; ``number`` as for ``logged_in``, ``token`` for the next time."""
+
+    def question(self, text: str) -> str:
+        """What a client is shown that is asked; the answer follows on the same line."""
+
+    def told(self, tag: str, words: str) -> str:
+        """Another request was done, and ``words`` are its answer."""
+
+    def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
+        """Those of a client's lines that can be shown, which nobody has heard yet.
+
+        What may be a password, a token or a part of a proof is left out.
+        """
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """A message is on every member's disk as ``id``; ``again``: it already was."""

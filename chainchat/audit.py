@@ -1,0 +1,95 @@
+"""The audit: who came in, who was refused, and who changed what others may do, a log line each.
+
+The lines name people, addresses and sessions, never what is said, and never a secret. All of them
+have ``audit:`` behind the position, so ``grep`` finds them. A node logs what its own clients and
+its own operator did.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from math import inf
+
+from twisted.logger import Logger
+
+from chainchat.addresses import site_of
+from chainchat.chat import commands
+from chainchat.chat.commands import AnyCommand
+from chainchat.chat.refusals import Code
+from chainchat.chat.state import Accepted, Result
+
+REFUSALS_PAUSE = 60.0
+"""Seconds between two lines about what one address was refused."""
+
+MOST_ADDRESSES = 1_024
+"""Addresses whose refusals are counted; beyond, the one that was refused longest ago is forgotten.
+"""
+
+log = Logger()
+
+
+class Audit:
+    """Writes the lines of one node."""
+
+    def __init__(self, position: str, clock: Callable[[], float]) -> None:
+        """Begin.
+
+        Args:
+            position: the node's.
+            clock: monotonic seconds.
+        """
+        self._position = position
+        self._clock = clock
+        self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        """By ``site_of``: when a line was last logged, and how many were refused since."""
+
+    def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
+        """Note the outcome of a client's command, if it is one that the audit is about.
+
+        Args:
+            command: what the client asked for.
+            result: what came of it.
+            by: the client's name.
+            address: of the client's machine.
+        """
+        match command:
+            case commands.Login() | commands.Resume():
+                what = f"login of {command.name}"
+            case commands.Delete():
+                what = f"account {command.name} deleted by {by}"
+            case commands.SetSecret():
+                how = "removed" if command.verifier is None else "set"
+                what = f"password of {command.name} {how} by {by or command.name}"
+            case commands.Invite():
+                what = f"{command.name} {'given a new password' if command.reset else 'invited'}"
+                what += f" by {by}"
+            case commands.Grant():
+                what = f"{command.name} made {command.role.name.lower()} by {by}"
+            case commands.Kick():
+                what = f"session of {command.name} ended by {by}"
+            case _:
+                return
+        if isinstance(result, Accepted):
+            session = f", session {command.session}" if command.session else ""
+            self._log(f"{what} from {address}{session}")
+        else:
+            self.refused(what, address, result.code)
+
+    def refused(self, what: str, address: str, code: Code) -> None:
+        """Note that a client was refused something: a line a minute for each address."""
+        now, site = self._clock(), site_of(address)
+        last, unlogged = self._refused.pop(site, (-inf, 0))
+        due = now - last >= REFUSALS_PAUSE
+        self._refused[site] = (now, 0) if due else (last, unlogged + 1)
+        if len(self._refused) > MOST_ADDRESSES:
+            self._refused.popitem(last=False)
+        if due:
+            why = f"{code.value} {code.name.lower().replace('_', ' ')}"
+            more = f" ({unlogged} more from there since the last line)" if unlogged else ""
+            self._log(f"refused: {what} from {address}: {why}{more}")
+
+    def controlled(self, command: str, user: str, outcome: str) -> None:
+        """Note a command that came over the control socket, from a process of ``user``."""
+        self._log(f"control, by {user}: {command}: {outcome}")
+
+    def _log(self, text: str) -> None:
+        log.info("{position}: audit: {text}", position=self._position, text=text)

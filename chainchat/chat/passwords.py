@@ -1,0 +1,39 @@
+"""Passwords: which are possible, and those that a node makes up."""
+
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.scram import prepared
+
+SHORTEST, LONGEST = 8, 128
+"""Characters of a password."""
+
+ONE_TIME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Letters of a password that is read out or copied by hand: none looks like another."""
+
+ONE_TIME_LENGTH = 15
+"""How many: 74 bits, more than anybody guesses."""
+
+ONE_TIME_GROUP = 5
+
+
+def checked_password(text: str) -> str:
+    """A new password, in the form in which it is hashed.
+
+    Raises:
+        RefusedError: 522, with the rule; never with the password.
+    """
+    try:
+        password = prepared(text)
+    except ValueError as error:
+        text = f"a password cannot hold {error}"
+        raise RefusedError(Code.BAD_PASSWORD, text) from None
+    if not SHORTEST <= len(password) <= LONGEST:
+        text = f"a password has {SHORTEST} to {LONGEST} characters"
+        raise RefusedError(Code.BAD_PASSWORD, text)
+    return password
+
+
+def one_time(random: bytes) -> str:
+    """A password such as ``k7qdp-93mfh-x2pwc``, made of ONE_TIME_LENGTH random octets or more."""
+    letters = [ONE_TIME_LETTERS[octet % len(ONE_TIME_LETTERS)] for octet in random]
+    starts = range(0, ONE_TIME_LENGTH, ONE_TIME_GROUP)
+    return "-".join("".join(letters[start : start + ONE_TIME_GROUP]) for start in starts)

@@ -1,0 +1,112 @@
+"""Rights: what a command may do, decided when it is applied.
+
+Each check is about the accounts and the command alone, so every node decides alike. What the
+settings of its origin allow, the command says itself.
+"""
+
+from chainchat.chat import commands
+from chainchat.chat.accounts import Account, Role
+from chainchat.chat.refusals import Code
+
+
+class RefusedAtApplyError(Exception):
+    """Raised while a command is applied, before anything changed; carries the answer.
+
+    ``about``: a name for the text.
+    """
+
+    def __init__(self, code: Code, about: str = "") -> None:
+        super().__init__(code.name)
+        self.code = code
+        self.about = about
+
+
+def check_login(account: Account | None, command: commands.Login) -> None:
+    """Check a login to ``account``, None if there is none of this name.
+
+    Raises:
+        RefusedAtApplyError: 434, the password is not the one that was checked; 513, it has to be
+            changed first; or why the account must not be made.
+    """
+    if account is not None:
+        check_secret(account, command.checked)
+        if account.verifier is not None and account.verifier.once:
+            raise RefusedAtApplyError(Code.PASSWORD_NEEDED, account.name)
+    elif command.checked:
+        raise RefusedAtApplyError(Code.PASSWORD_CHANGED, command.name)
+    elif command.refuse_new:
+        raise RefusedAtApplyError(Code(command.refuse_new), command.name)
+
+
+def check_secret(account: Account, checked: int) -> None:
+    """Check that the account still has the verifier that entry ``checked`` set, or 0: none.
+
+    Raises:
+        RefusedAtApplyError: 434.
+    """
+    if account.secret != checked:
+        raise RefusedAtApplyError(Code.PASSWORD_CHANGED, account.name)
+
+
+def check_change(account: Account | None, command: commands.SetSecret) -> None:
+    """Check a new password for ``account``, None if it was deleted.
+
+    Raises:
+        RefusedAtApplyError: 434; 431, the session is not the account's; 513, an operator must have
+            a password.
+    """
+    if account is None:
+        raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
+    by_proof = not command.session and command.checked
+    if not by_proof and (not command.session or account.session != command.session):
+        raise RefusedAtApplyError(Code.SESSION_ENDED, account.name)
+    check_secret(account, command.checked)
+    if account.role is Role.OPERATOR and command.verifier is None:
+        raise RefusedAtApplyError(Code.PASSWORD_NEEDED, account.name)
+
+
+def check_deletion(deleter: Account, account: Account, command: commands.Delete) -> None:
+    """Check that ``deleter`` may delete ``account``.
+
+    Raises:
+        RefusedAtApplyError: 515.
+    """
+    if deleter is not account and not command.others and deleter.role is not Role.OPERATOR:
+        raise RefusedAtApplyError(Code.OPERATORS_ONLY, account.name)
+
+
+def check_operator(operator: Account) -> None:
+    """Check that this is an operator.
+
+    Raises:
+        RefusedAtApplyError: 515.
+    """
+    if operator.role is not Role.OPERATOR:
+        raise RefusedAtApplyError(Code.OPERATORS_ONLY)
+
+
+def check_invitation(account: Account | None, command: commands.Invite) -> None:
+    """Check an invitation for the name of ``account``, None if there is none.
+
+    Somebody who was invited and has not come yet can be invited again.
+
+    Raises:
+        RefusedAtApplyError: 521, there is nothing to reset; 433, the account is somebody's.
+    """
+    if account is None:
+        if command.reset:
+            raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
+    elif not command.reset and (account.verifier is None or not account.verifier.once):
+        raise RefusedAtApplyError(Code.NAME_IN_USE, account.name)
+
+
+def check_grant(account: Account | None, command: commands.Grant) -> None:
+    """Check a role for ``account``, None if there is none of this name.
+
+    Raises:
+        RefusedAtApplyError: 521; 513, an operator must have a password.
+    """
+    if account is None:
+        raise RefusedAtApplyError(Code.NO_SUCH_ACCOUNT, command.name)
+    if command.role is Role.OPERATOR and account.verifier is None:
+        raise RefusedAtApplyError(Code.PASSWORD_NEEDED, account.name)

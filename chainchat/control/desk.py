@@ -1,0 +1,96 @@
+"""What control commands work with: the node of the moment, and what its service can do."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from twisted.internet.defer import Deferred
+
+from chainchat.audit import Audit
+from chainchat.chat.accounts import Verifier
+from chainchat.chat.commands import AnyCommand
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.state import Refused, Result
+from chainchat.node.node import Node
+
+
+class Invitation(Struct, frozen=True):
+    """A password that is shown once, and what the chain keeps of it."""
+
+    password: str
+    verifier: Verifier
+
+
+class Office(Struct, frozen=True):
+    """What the service of a node does for its operator.
+
+    Attributes:
+        chain: the chain's name.
+        started: when the process began, UTC milliseconds.
+        node: the present life of the node.
+        clients: how many sessions there are.
+        reload: reads chain.ini again and tells what came of it, a line each. Raises RefusedError
+            (541) if that cannot be done; then nothing has changed.
+        new_invitation: makes a password, beside the reactor's thread. Raises RefusedError (435) if
+            too many are being made.
+        audit: writes down who did what.
+    """
+
+    chain: str
+    started: int
+    node: Callable[[], Node]
+    clients: Callable[[], int]
+    reload: Callable[[], list[str]]
+    new_invitation: Callable[[], Deferred[Invitation]]
+    audit: Audit
+
+
+class Desk:
+    """Submits the commands of operators, and waits until the chain has confirmed them.
+
+    Attributes:
+        office: what the service does.
+    """
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        self._waiting: set[Deferred[Result]] = set()
+
+    @property
+    def node(self) -> Node:
+        """The present life of the node."""
+        return self.office.node()
+
+    async def commit(self, command: AnyCommand, explain: Callable[[Refused], str]) -> int:
+        """Submit a command; the id of its entry, once that is committed and applied.
+
+        Args:
+            command: what to do.
+            explain: what a refusal means, for people.
+
+        Raises:
+            RefusedError: by this node, which is no member (421); by the chain; or the outcome
+                will not be known here (431).
+        """
+        node = self.node
+        if not node.readiness.serving:
+            raise RefusedError(Code.NOT_SERVING, f"{node.readiness.reason}; try another node")
+        done: Deferred[Result] = Deferred()
+        self._waiting.add(done)
+
+        def replied(results: Sequence[Result]) -> None:
+            if done in self._waiting:
+                self._waiting.remove(done)
+                done.callback(results[0])
+
+        node.submit(command, replied)
+        result = await done
+        if isinstance(result, Refused):
+            raise RefusedError(result.code, explain(result))
+        return result.id
+
+    def life_ended(self) -> None:
+        """Answer those who wait: the chain goes on without this life."""
+        waiting, self._waiting = self._waiting, set()
+        text = "the chain goes on without this node: it may or may not have been done; ask again"
+        for done in waiting:
+            done.errback(RefusedError(Code.SESSION_ENDED, text))

@@ -1,0 +1,1 @@
+"""``chainchatctl``: asks a node on this machine over its control socket."""

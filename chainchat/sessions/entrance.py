@@ -1,0 +1,317 @@
+"""Carries out what one client asks about accounts: logging in and out, passwords, roles."""
+
+import hashlib
+from collections.abc import Sequence
+
+from chainchat.chat import commands, requests
+from chainchat.chat.accounts import Account, Role
+from chainchat.chat.commands import UNKNOWN, AnyCommand
+from chainchat.chat.lines import Line
+from chainchat.chat.lookalikes import is_servers_word
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.state import Accepted, Refused, Result
+from chainchat.node.interfaces import Clock
+from chainchat.node.status import nearly_full
+from chainchat.sessions.explanations import explanation, name_held
+from chainchat.sessions.interfaces import Client, Connection, ServerInfo
+from chainchat.sessions.passwords import Passwords
+from chainchat.sessions.procedures import Procedure, Procedures, Submitting
+from chainchat.sessions.replies import Reply
+from chainchat.sessions.sessions import Sessions
+
+
+class Entrance:
+    """Carries out the requests of one client that are about accounts.
+
+    Attributes:
+        program: the client ID, empty for a person.
+    """
+
+    __slots__ = (  # there can be thousands
+        "_client",
+        "_clock",
+        "_connection",
+        "_guard",
+        "_handler",
+        "_node",
+        "_passwords",
+        "_procedures",
+        "_replies",
+        "_server_info",
+        "_sessions",
+        "program",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        connection: Connection,
+        sessions: Sessions,
+        clock: Clock,
+        server_info: ServerInfo,
+        *,
+        handler: Submitting,
+    ) -> None:
+        self._client = client
+        self._connection = connection
+        self._sessions = sessions
+        self._clock = clock
+        self._server_info = server_info
+        self._handler = handler
+        self._replies = handler.replies
+        self._guard = server_info.guard
+        self._node = sessions.node
+        self._passwords: Passwords | None = None
+        """Made when they are needed, like the next: most clients have none."""
+        self._procedures: Procedures | None = None
+        self.program = ""
+
+    def carry_out(self, tag: str, request: requests.Request) -> None:
+        """Begin a request that is about accounts.
+
+        Raises:
+            RefusedError: the node refuses the request itself.
+        """
+        match request:
+            case requests.Login() | requests.Resume():
+                self._log_in(tag, request)
+            case requests.Authenticate():
+                self._check_own_name(request.name)
+                self._begin(tag, self.passwords.begin_proof(tag, request))
+            case requests.Prove():
+                self._begin(tag, self.passwords.end_proof(tag, request))
+            case requests.SetVerifier():
+                self._begin(tag, self.passwords.set_verifier(tag, request))
+            case requests.ChangePassword():
+                self._begin(tag, self.passwords.change(request))
+            case requests.Invite():
+                self._begin(tag, self.passwords.invite(tag, request.name, reset=False))
+            case requests.ResetPassword():
+                self._begin(tag, self.passwords.invite(tag, request.name, reset=True))
+            case requests.Grant():
+                role = Role.OPERATOR if request.operator else Role.USER
+                grant = commands.Grant(self._client.id, request.name, role)
+                what = "an operator" if request.operator else "no operator"
+                self._order(tag, grant, f"{request.name} is {what} now")
+            case requests.Kick():
+                kick = commands.Kick(self._client.id, request.name)
+                self._order(tag, kick, f"the session of {request.name} is ended")
+            case requests.Delete():
+                self._delete(tag, request)
+            case requests.Logout():
+                self._log_out(tag, finished=request.finished)
+            case _:
+                raise AssertionError(request)
+
+    @property
+    def passwords(self) -> Passwords:
+        """What this client has typed and proved of passwords."""
+        if self._passwords is None:
+            info, node = self._server_info, self._node
+            self._passwords = Passwords(self._client, self._connection, info, lambda: node.state)
+        return self._passwords
+
+    @property
+    def asking(self) -> bool:
+        """True if the next line is for ``answer``, and no request."""
+        return self._procedures is not None and self._procedures.asking
+
+    @property
+    def may_be_asking(self) -> bool:
+        """True if the next line is for ``answer``, or may be."""
+        return self._procedures is not None and self._procedures.running
+
+    def answer(self, line: Line) -> None:
+        """Take the line that was asked for."""
+        assert self._procedures is not None
+        self._procedures.answer(line)
+
+    def audit(self, command: AnyCommand, result: Result) -> None:
+        """Write down the outcome of a command, if the audit is about it."""
+        audit, client = self._server_info.audit, self._client
+        audit.carried_out(command, result, client.name, self._connection.address)
+
+    def stop(self) -> None:
+        """Go on with nothing: the connection is gone."""
+        if self._procedures is not None:
+            self._procedures.stop()
+
+    # --- how it is done
+
+    def _begin(self, tag: str, procedure: Procedure) -> None:
+        if self._procedures is None:
+            hashing = self._guard.hashing
+            self._procedures = Procedures(
+                self._client, self._handler, hashing, self._clock, self.enter
+            )
+        self._procedures.begin(tag, procedure)
+
+    def _order(self, tag: str, command: AnyCommand, done: str) -> None:
+        """Submit a command that only operators may give."""
+
+        def answer(results: Sequence[Result]) -> Sequence[str]:
+            [result] = results
+            if isinstance(result, Accepted):
+                return [self._client.mode.done(tag, done)]
+            return [self._handler.refused(tag, result)]
+
+        self._handler.submit(command, answer, holds_later=True)
+
+    def _check_own_name(self, name: str) -> None:
+        client = self._client
+        if client.id and name.lower() != client.name.lower():
+            raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
+
+    # --- logging in and out
+
+    def _log_in(self, tag: str, request: requests.Login | requests.Resume) -> None:
+        client = self._client
+        if client.id:
+            raise RefusedError(Code.LOGGED_IN_ALREADY, f"you are logged in, as {client.name}")
+        low = self._node.readiness.low
+        account = self._node.state.account_named(request.name)
+        if low and account is None and self._guard.open_to_all:
+            raise RefusedError(Code.DISK_NEARLY_FULL, f"no new account: {nearly_full(low)}")
+        if isinstance(request, requests.Login) and self._needs_password(account):
+            if not client.mode.asks:
+                raise RefusedError(Code.PASSWORD_NEEDED, "a password is needed: AUTH, then PROVE")
+            self._begin(tag, self.passwords.log_in(request))
+            return
+        checked = 0 if self._passwords is None else self._passwords.checked(account)
+        self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
+
+    def _needs_password(self, account: Account | None) -> bool:
+        """True if nobody logs in to ``account`` without a password; None: there is none.
+
+        Where accounts are not made by logging in, nobody is told which there are.
+        """
+        if account is None:
+            return not self._guard.open_to_all
+        checked = 0 if self._passwords is None else self._passwords.checked(account)
+        if self._client.mode.asks:
+            return checked != account.secret
+        return account.verifier is not None and not checked  # else the chain says what is wrong
+
+    def enter(
+        self, reply: Reply, tag: str, request: requests.Login | requests.Resume, checked: int
+    ) -> None:
+        """Log in; ``checked``: see ``commands``."""
+        client, name, program = self._client, request.name, self.program
+        session = client.id = self._sessions.new_session()
+        token = self._server_info.new_token() if program else ""
+        counted = False
+        command: AnyCommand
+        if isinstance(request, requests.Login):
+            counted, refuse_new = self._count_if_new(name)
+            command = commands.Login(
+                session, name, program, _hashed(token), checked, refuse_new, refuse_alike=True
+            )
+        else:
+            command = commands.Resume(
+                session, name, program, _hashed(request.token), _hashed(token)
+            )
+
+        def done(results: Sequence[Result]) -> None:
+            [result] = results
+            holder = self._node.state.account_named(name)
+            if counted and (holder is None or result != Accepted(holder.number)):
+                self._sessions.limits.not_new(client.address)
+            if isinstance(result, Accepted):
+                self._replies.complete(reply, self._logged_in(tag, request, token, result.id))
+                return
+            client.id = ""
+            if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
+                self._sessions.contests.ask(
+                    holder.session,
+                    lambda silent: self._replies.complete(reply, self._held(tag, result, silent)),
+                )
+            else:
+                self._replies.complete(reply, self._handler.refused(tag, result))
+
+        self._handler.submit_for(reply, command, done)
+
+    def _count_if_new(self, name: str) -> tuple[bool, int]:
+        """Judge a login that makes an account, as far as this node knows: its log may be longer.
+
+        Returns:
+            True if the account counts for the client's address; the code with which to refuse it
+            if it is new, 0 for none.
+        """
+        state = self._node.state
+        if not self._guard.open_to_all:
+            return False, Code.BY_INVITATION
+        if state.account_named(name) is not None:
+            return False, 0
+        if is_servers_word(name, self._server_info.addresses):
+            return False, Code.SERVERS_WORD
+        code = self._sessions.limits.new_account(self._client.address, len(state.accounts))
+        return code is None, code or 0
+
+    def _held(self, tag: str, refused: Refused, silent: int | None) -> str:
+        """The refusal of a name in use; ``silent``: seconds of its holder's silence, if known."""
+        text = name_held(refused.about, silent)
+        return self._client.mode.refused(tag, refused.code, text)
+
+    def _logged_in(
+        self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
+    ) -> str:
+        """Attach the session to its account, so that delivery begins. Returns the reply."""
+        client = self._client
+        account = self._node.state.account_of(client.id)
+        assert account is not None
+        number = self._node.state.next_number(account.number, self.program)
+        if isinstance(request, requests.Resume):
+            client.attach(account, min(request.after, high), quiet=False)
+            return client.mode.resumed(tag, token, high, number)
+        mark = account.seen
+        client.attach(account, mark, quiet=request.quiet)
+        missed, most = 0, client.mode.counts_missed
+        if most:
+            missed = self._node.history.count_missed(account.number, mark, most + 1)
+        return client.mode.logged_in(
+            tag, account.name, token, high=high, mark=mark, missed=missed, number=number
+        )
+
+    def _log_out(self, tag: str, *, finished: bool) -> None:
+        reply = self._replies.reserve(holds_later=True)
+
+        def replied(_: Sequence[Result] = ()) -> None:
+            self._replies.complete(reply, self._client.mode.done(tag, "goodbye"))
+            self._client.close()
+
+        if self._client.id:
+            program = self.program if finished else ""
+            logout = commands.Logout(self._client.id, self._client.seen, program)
+            self._sessions.submit(self._client.account, logout, replied)
+        else:
+            replied()
+
+    # --- deleting
+
+    def _delete(self, tag: str, request: requests.Delete) -> None:
+        name = request.name or self._client.name
+        account = self._node.state.account_named(name)
+        if not request.confirmed:
+            if account is None:
+                raise RefusedError(Code.NO_SUCH_ACCOUNT, explanation(Code.NO_SUCH_ACCOUNT, name))
+            raise RefusedError(
+                Code.CONFIRM_DELETION,
+                f"this deletes {account.name} and all that waits for it: "
+                f"type /delete {account.name} yes",
+            )
+
+        def answer(results: Sequence[Result]) -> Sequence[str]:
+            [result] = results
+            if isinstance(result, Accepted):
+                return [self._client.mode.done(tag, f"{name} is deleted")]
+            return [self._handler.refused(tag, result)]
+
+        number = account.number if account else UNKNOWN
+        others = self._guard.open_to_all and self._guard.rules.delete_others
+        delete = commands.Delete(self._client.id, number, name, others)
+        self._handler.submit(delete, answer, holds_later=True)
+
+
+def _hashed(text: str) -> bytes:
+    """SHA-256, or nothing for an empty text."""
+    return hashlib.sha256(text.encode()).digest() if text else b""

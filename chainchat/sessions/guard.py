@@ -1,0 +1,77 @@
+"""What a node asks of those who want in: its rules for accounts, and its patience with guesses.
+
+A node has one guard for all its lives. The rules are this node's: they say what it lets through,
+and travel in the commands that it submits (``chat.commands``).
+"""
+
+import secrets
+from collections.abc import Callable
+
+from chainchat.addresses import is_loopback
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.scram import SALT_OCTETS
+from chainchat.config import AccountRules, NewAccounts, Plaintext
+from chainchat.sessions.hashing import Hashing
+from chainchat.sessions.throttle import Throttle
+
+SECRET_OCTETS = 32
+"""Of the secret that the salts of unknown names are made from."""
+
+FAILURE_SECONDS = 1.0
+"""How long a wrong password waits for its answer."""
+
+MOST_FAILURES = 3
+"""Wrong passwords on one connection, which the last of them closes."""
+
+
+class Guard:
+    """The guard of one node.
+
+    Attributes:
+        rules: they may be replaced at any time.
+        throttle: the attempts so far.
+        hashing: hashes passwords.
+        tls: ``HOST:PORT`` where this node speaks TLS with clients; empty if nowhere.
+        random: makes this many random octets.
+    """
+
+    def __init__(
+        self,
+        rules: AccountRules,
+        hashing: Hashing,
+        clock: Callable[[], float],
+        *,
+        tls: str = "",
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.rules = rules
+        self.throttle = Throttle(clock)
+        self.hashing = hashing
+        self.tls = tls
+        self.random = random
+
+    @property
+    def open_to_all(self) -> bool:
+        """True if a login with a new name makes an account."""
+        return self.rules.new is NewAccounts.OPEN
+
+    def new_salt(self) -> bytes:
+        """The salt of a new password."""
+        return self.random(SALT_OCTETS)
+
+    def check_typing(self, host: str, *, encrypted: bool) -> None:
+        """Check that a password may be typed on a connection from ``host``.
+
+        Raises:
+            RefusedError: 507, with the place where it may.
+        """
+        rule = self.rules.plaintext
+        if encrypted or rule is Plaintext.ALLOW:
+            return
+        if rule is Plaintext.AUTO and (is_loopback(host) or not self.tls):
+            return
+        if self.tls:
+            text = f"passwords are taken over TLS only, at {self.tls}"
+        else:
+            text = "passwords are not typed here, where others can read them"
+        raise RefusedError(Code.TLS_ONLY, f"{text}; or log in with chainchat-client")

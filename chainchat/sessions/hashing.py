@@ -1,0 +1,68 @@
+"""Hashes passwords beside the reactor's thread, which must not wait twenty milliseconds."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from chainchat.chat.refusals import Code, RefusedError
+
+T = TypeVar("T")
+
+THREADS = 2
+"""Hashing gives Python's lock away, so it takes processors, and no turns."""
+
+MOST_WAITING = 16
+"""Hashes begun and not done: a third of a second's work. More are refused."""
+
+BUSY_SECONDS = 2
+"""How long who was refused is told to wait."""
+
+log = Logger()
+
+
+class Hashing(Protocol):
+    """Does slow work elsewhere."""
+
+    def start(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Do ``work``, which raises nothing; then call ``done`` with what it returned.
+
+        Raises:
+            RefusedError: 435, too much waits already.
+        """
+
+
+class ThreadedHashing:
+    """Hashing in a few threads, which begin when they are needed."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._pool = ThreadPool(0, THREADS, "passwords")
+        self._waiting = 0
+
+    def start(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
+        """See ``Hashing``; ``done`` is called by the reactor's thread."""
+        if self._waiting >= MOST_WAITING:
+            text = f"too many passwords wait to be checked: wait {BUSY_SECONDS} seconds"
+            raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
+        if not self._pool.started:
+            self._pool.start()
+        self._waiting += 1
+
+        def finished(result: T) -> None:
+            done(result)
+
+        def over(result: Any) -> Any:
+            self._waiting -= 1
+            return result
+
+        deferred = deferToThreadPool(self._reactor, self._pool, work)
+        deferred.addBoth(over).addCallback(finished)
+        deferred.addErrback(lambda failure: log.failure("hashing a password", failure))
+
+    def stop(self) -> None:
+        """End the threads."""
+        if self._pool.started:
+            self._pool.stop()

@@ -1,0 +1,309 @@
+"""The passwords of one client: typed by a person, proved by a program, set, and reset.
+
+Each request is a procedure. None of them shows, keeps or logs a password: what a person types goes
+into ``scram.salted``, and only a verifier comes out.
+"""
+
+import base64
+from collections.abc import Callable, Generator
+from typing import Any
+
+from chainchat.chat import commands, requests, scram
+from chainchat.chat.accounts import Account, Role, Verifier
+from chainchat.chat.lines import clean
+from chainchat.chat.passwords import LONGEST, ONE_TIME_LENGTH, SHORTEST, checked_password, one_time
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.state import Accepted, ChatState, Result
+from chainchat.config import NewAccounts
+from chainchat.sessions.explanations import explanation
+from chainchat.sessions.guard import (
+    FAILURE_SECONDS,
+    MOST_FAILURES,
+    SECRET_OCTETS,
+)
+from chainchat.sessions.interfaces import Client, Connection, ServerInfo
+from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
+
+NONCE_OCTETS = 18
+"""Random octets in the server's part of a nonce."""
+
+UNCHANGED = "nothing is changed"
+
+BACK = "an empty line goes back"
+SHOWN = "some clients, like nc, show it"
+"""Said in each question: busybox's telnet hides what is typed for one request only."""
+
+Steps = Generator[Step, Any, None]
+
+
+class Passwords:
+    """The passwords that one client types, proves and sets."""
+
+    __slots__ = (
+        "_audit",
+        "_checked",
+        "_client",
+        "_connection",
+        "_exchange",
+        "_failures",
+        "_guard",
+        "_state",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        connection: Connection,
+        info: ServerInfo,
+        state: Callable[[], ChatState],
+    ) -> None:
+        self._client = client
+        self._connection = connection
+        self._guard = info.guard
+        self._audit = info.audit
+        self._state = state
+        self._failures = 0
+        self._checked = (0, 0)
+        """An account, and the entry that set the password which this client has shown to know."""
+        self._exchange: tuple[str, int, scram.Exchange] | None = None
+        """The name, account (0: none) and exchange of a proof that was begun."""
+
+    def checked(self, account: Account | None) -> int:
+        """The entry that set the password which the client has shown to know, or 0."""
+        number, set_by = self._checked
+        return set_by if account is not None and account.number == number else 0
+
+    # --- people
+
+    def log_in(self, login: requests.Login) -> Procedure:
+        """Ask for the password of a person who has typed the name.
+
+        Raises:
+            RefusedError: 507, it must not be typed here.
+        """
+        self._check_typing()
+        return self._log_in(login)
+
+    def _log_in(self, login: requests.Login) -> Procedure:
+        line = yield Ask(f"password of {login.name} ({SHOWN}; {BACK})")
+        if not line:
+            raise RefusedError(Code.PASSWORD_NEEDED, "no password: type a name to log in")
+        yield from self._check_typed(login.name, line)
+        account = self._account_named(login.name)
+        if account.verifier is not None and account.verifier.once:
+            verifier = yield from self._ask_for_new(f"choose a password for {account.name}")
+            if verifier is None:
+                text = f"{account.name} needs a password of its own: type a name to log in"
+                raise RefusedError(Code.PASSWORD_NEEDED, text)
+            yield from self._set(account, verifier)
+        return Enter(login, self.checked(account))
+
+    def change(self, request: requests.ChangePassword) -> Procedure:
+        """Ask a person for the old password, and twice for a new one.
+
+        Raises:
+            RefusedError: 507, it must not be typed here.
+        """
+        self._check_typing()
+        return self._change(request)
+
+    def _change(self, request: requests.ChangePassword) -> Procedure:
+        account, mode = self._own_account(), self._client.mode
+        if account.verifier is not None:
+            line = yield Ask(f"your password now ({SHOWN}; {BACK})")
+            if not line:
+                return [mode.done("", UNCHANGED)]
+            yield from self._check_typed(account.name, line)
+        elif request.remove:
+            return [mode.done("", "you have no password")]
+        verifier = None
+        if request.remove:
+            self._check_removal()
+        else:
+            verifier = yield from self._ask_for_new("your new password")
+            if verifier is None:
+                return [mode.done("", UNCHANGED)]
+        yield from self._set(account, verifier)
+        if request.remove:
+            return [mode.done("", "your password is removed: anybody can log in as you")]
+        return [mode.done("", "your password is set")]
+
+    def _ask_for_new(self, what: str) -> Generator[Step, Any, Verifier | None]:
+        """A new password that was typed twice; None for an empty line."""
+        line = yield Ask(f"{what} ({SHORTEST} to {LONGEST} characters; {SHOWN})")
+        if not line:
+            return None
+        password = checked_password(clean(line))
+        again = yield Ask(f"the same again ({SHOWN})")
+        if again != line:
+            text = f"that was not the same: {UNCHANGED}"
+            raise RefusedError(Code.BAD_PASSWORD, text)
+        return (yield from self._verifier_of(password))
+
+    def _verifier_of(self, password: str) -> Generator[Step, Any, Verifier]:
+        salt, iterations = self._guard.new_salt(), scram.ITERATIONS
+        salted = yield Hash(lambda: scram.salted(password, salt, iterations))
+        return scram.verifier_of(salted, salt, iterations)
+
+    def _check_typed(self, name: str, line: bytes) -> Steps:
+        """Check a typed password; takes as long for a name that there is not."""
+        self._begin_attempt(name)
+        account = self._state().account_named(name)
+        verifier = scram.decoy(b"", name)
+        if account is not None and account.verifier is not None:
+            verifier = account.verifier
+        try:
+            password = scram.prepared(clean(line))
+        except (ValueError, RefusedError):
+            password = ""
+        salt, iterations = verifier.salt, verifier.iterations
+        salted = yield Hash(lambda: scram.salted(password, salt, iterations))
+        if account is None or not scram.admits(verifier, salted):
+            yield from self._fail(name)
+            raise RefusedError(Code.WRONG_PASSWORD, self._wrong)
+        self._succeed(name, account.number, verifier)
+
+    def _check_typing(self) -> None:
+        self._guard.check_typing(self._connection.address, encrypted=self._connection.encrypted)
+
+    # --- programs
+
+    def begin_proof(self, tag: str, request: requests.Authenticate) -> Procedure:
+        """AUTH: answer with a challenge, whether or not there is such an account."""
+        try:
+            first = scram.ClientFirst.read(request.first)
+        except scram.BrokenExchangeError as error:
+            raise RefusedError(Code.BROKEN_EXCHANGE, str(error)) from None
+        if first.name.lower() != request.name.lower():
+            raise RefusedError(Code.BROKEN_EXCHANGE, "n= has to be the name after AUTH")
+        if not self._state().salting:
+            yield Submit(commands.Salting(self._guard.random(SECRET_OCTETS)))
+        state = self._state()
+        account = state.account_named(request.name)
+        verifier, number = scram.decoy(state.salting, request.name), 0
+        if account is not None and account.verifier is not None:
+            verifier, number = account.verifier, account.number
+        nonce = base64.b64encode(self._guard.random(NONCE_OCTETS)).decode()
+        exchange = scram.Exchange(first, verifier, nonce)
+        self._exchange = request.name, number, exchange
+        return [self._client.mode.told(tag, f"challenge :{exchange.challenge}")]
+
+    def end_proof(self, tag: str, request: requests.Prove) -> Procedure:
+        """PROVE: check the proof, and prove in turn that the chain knows the verifier."""
+        if self._exchange is None:
+            raise RefusedError(Code.BROKEN_EXCHANGE, "AUTH has to come first")
+        (name, number, exchange), self._exchange = self._exchange, None
+        self._begin_attempt(name)
+        try:
+            signature = exchange.signature(request.final)
+        except scram.BrokenExchangeError as error:
+            raise RefusedError(Code.BROKEN_EXCHANGE, str(error)) from None
+        except scram.WrongProofError:
+            yield from self._fail(name)
+            raise RefusedError(Code.WRONG_PASSWORD, self._wrong) from None
+        self._succeed(name, number, exchange.verifier)
+        return [self._client.mode.told(tag, f":{signature}")]
+
+    def set_verifier(self, tag: str, request: requests.SetVerifier) -> Procedure:
+        """SECRET: set the password of the account that is logged in, or that was proved."""
+        account = self._own_account()
+        if account.verifier is not None and not self.checked(account):
+            raise RefusedError(Code.PASSWORD_NEEDED, "AUTH and PROVE have to come first")
+        if request.verifier is None:
+            self._check_removal()
+        yield from self._set(account, request.verifier)
+        return [self._client.mode.done(tag, "")]
+
+    # --- operators
+
+    def invite(self, tag: str, name: str, *, reset: bool) -> Procedure:
+        """Make an account, or ``reset`` its password; the operator is shown it, once."""
+        if self._own_account().role is not Role.OPERATOR:
+            raise RefusedError(Code.OPERATORS_ONLY, explanation(Code.OPERATORS_ONLY, ""))
+        self._check_typing()
+        return self._invite(tag, name, reset=reset)
+
+    def _invite(self, tag: str, name: str, *, reset: bool) -> Procedure:
+        password = one_time(self._guard.random(ONE_TIME_LENGTH))
+        verifier = yield from self._verifier_of(password)
+        once = reset or self._guard.rules.new is not NewAccounts.CLOSED
+        verifier = Verifier(
+            verifier.salt, verifier.iterations, verifier.stored, verifier.server, once=once
+        )
+        result = yield Submit(commands.Invite(self._client.id, name, verifier, reset))
+        if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:
+            text = f"there is an account {result.about}: /password reset {result.about} is for it"
+            raise RefusedError(Code.NAME_IN_USE, text)
+        _check_result(result)
+        use = "to choose another with" if once else "until it is changed"
+        text = f"the password of {name}, {use}, shown only this once: {password}"
+        return [self._client.mode.told(tag, text)]
+
+    # --- what they share
+
+    def _set(self, account: Account, verifier: Verifier | None) -> Steps:
+        """Set or remove the password of ``account`` by the log."""
+        checked = self.checked(account)
+        session, number, name = self._client.id, account.number, account.name
+        result = yield Submit(commands.SetSecret(session, number, name, checked, verifier))
+        self._checked = number, _check_result(result)
+
+    def _check_removal(self) -> None:
+        if not self._guard.open_to_all:
+            text = "everybody has a password here: change it with /password"
+            raise RefusedError(Code.PASSWORD_NEEDED, text)
+
+    def _own_account(self) -> Account:
+        """The account that is logged in; before the login, the one whose password was shown."""
+        client, state = self._client, self._state()
+        own = state.account_of(client.id) if client.id else state.accounts.get(self._checked[0])
+        if own is None:
+            raise RefusedError(Code.LOG_IN_FIRST, "log in first, or AUTH and PROVE")
+        return own
+
+    def _account_named(self, name: str) -> Account:
+        account = self._state().account_named(name)
+        if account is None:
+            raise RefusedError(Code.PASSWORD_CHANGED, explanation(Code.PASSWORD_CHANGED, name))
+        return account
+
+    def _begin_attempt(self, name: str) -> None:
+        address = self._connection.address
+        try:
+            self._guard.throttle.begin(name, address)
+        except RefusedError as refusal:
+            self._audit.refused(f"login of {name}", address, refusal.code)
+            raise
+
+    def _succeed(self, name: str, number: int, verifier: Verifier) -> None:
+        self._guard.throttle.succeeded(name, self._connection.address)
+        self._checked = number, verifier.set_by
+        self._failures = 0
+
+    def _fail(self, name: str) -> Steps:
+        """Let who does not know a password wait; close the connection after a few."""
+        self._failures += 1
+        what, address = f"login of {name}", self._connection.address
+        self._audit.refused(what, address, Code.WRONG_PASSWORD)
+        yield Wait(FAILURE_SECONDS)
+        if self._failures >= MOST_FAILURES:
+            self._client.close()
+
+    @property
+    def _wrong(self) -> str:
+        if self._failures >= MOST_FAILURES:
+            return f"wrong password, {self._failures} times: connect again"
+        if self._guard.open_to_all:
+            return "wrong password: try again"
+        return "wrong password, or no such account: accounts are made by invitation"
+
+
+def _check_result(result: Result) -> int:
+    """The id of the entry that was applied.
+
+    Raises:
+        RefusedError: it was refused.
+    """
+    if isinstance(result, Accepted):
+        return result.id
+    raise RefusedError(result.code, explanation(result.code, result.about))

@@ -1,0 +1,195 @@
+"""Requests that take several steps: a person is asked, a password is hashed, a command applied.
+
+A procedure is a generator. It yields each step, gets back what came of it, and returns the lines of
+its reply; a RefusedError becomes the reply as well. So it reads from top to bottom, and waits
+without holding anybody up. If the connection ends, it just never goes on.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from chainchat.chat.commands import AnyCommand
+from chainchat.chat.lines import TOO_LONG, Line, typed
+from chainchat.chat.refusals import RefusedError
+from chainchat.chat.requests import Login
+from chainchat.chat.state import Refused, Result
+from chainchat.node.interfaces import Clock, Timer
+from chainchat.sessions.hashing import Hashing
+from chainchat.sessions.interfaces import Client
+from chainchat.sessions.replies import Replies, Reply
+
+
+class Ask(Struct, frozen=True):
+    """Ask the person; gives the line they typed, as octets."""
+
+    question: str
+
+
+class Hash(Struct, frozen=True):
+    """Do slow work beside the reactor's thread; gives what it returned."""
+
+    work: Callable[[], Any]
+
+
+class Submit(Struct, frozen=True):
+    """Submit a command; gives its result."""
+
+    command: AnyCommand
+
+
+class Wait(Struct, frozen=True):
+    """Wait for some seconds; gives None."""
+
+    seconds: float
+
+
+Step = Ask | Hash | Submit | Wait
+
+
+class Enter(Struct, frozen=True):
+    """In place of a reply: log in now, with the password that entry ``checked`` has set."""
+
+    login: Login
+    checked: int
+
+
+Ending = Sequence[str] | Enter
+
+Procedure = Generator[Step, Any, Ending]
+
+
+class Submitting(Protocol):
+    """The client's ``Handler``, as those see it who carry out some of its requests.
+
+    Attributes:
+        replies: the replies still owed.
+    """
+
+    replies: Replies
+
+    def submit(
+        self,
+        command: AnyCommand,
+        answer: Callable[[Sequence[Result]], Sequence[str]],
+        *,
+        holds_later: bool = False,
+    ) -> None:
+        """Submit a command; ``answer`` turns its results into lines."""
+
+    def refused(self, tag: str, refused: Refused) -> str:
+        """The line that tells a refusal by the chain."""
+
+    def submit_for(
+        self, reply: Reply, command: AnyCommand, done: Callable[[Sequence[Result]], None]
+    ) -> None:
+        """Submit a command whose results are for ``reply``."""
+
+
+class Procedures:
+    """Runs the procedures of one client, one at a time: later requests wait for the reply.
+
+    Attributes:
+        running: True from the beginning of a procedure to its end.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_client",
+        "_clock",
+        "_enter",
+        "_handler",
+        "_hashing",
+        "_timer",
+        "running",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        handler: Submitting,
+        hashing: Hashing,
+        clock: Clock,
+        enter: Callable[[Reply, str, Login, int], None],
+    ) -> None:
+        """Run none yet; ``enter`` logs in, and completes the reply."""
+        self._client = client
+        self._enter = enter
+        self._handler = handler
+        self._hashing = hashing
+        self._clock = clock
+        self._answered: Callable[[bytes], None] | None = None
+        self._timer: Timer | None = None
+        self.running = False
+
+    @property
+    def asking(self) -> bool:
+        """True if the next line is the answer to a question, and no request."""
+        return self._answered is not None
+
+    def begin(self, tag: str, procedure: Procedure) -> None:
+        """Run a procedure when all earlier requests have their replies."""
+        self.running = True
+
+        def start(reply: Reply) -> None:
+            self._go_on(tag, procedure, reply, lambda: next(procedure))
+
+        self._handler.replies.reserve(start, holds_later=True)
+
+    def stop(self) -> None:
+        """Go on with nothing: the connection is gone."""
+        self._answered = None
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def answer(self, line: Line) -> None:
+        """Take the line that answers the question; one that is too long answers nothing."""
+        answered, self._answered = self._answered, None
+        assert answered is not None
+        self._client.answered()
+        answered(b"" if line is TOO_LONG else typed(line))
+
+    def _go_on(
+        self, tag: str, procedure: Procedure, reply: Reply, step: Callable[[], Step]
+    ) -> None:
+        """Take one step of ``procedure``; what comes of it leads to the next one."""
+        if not self._client.is_open:
+            procedure.close()
+            return
+
+        def gave(value: object) -> None:
+            self._go_on(tag, procedure, reply, lambda: procedure.send(value))
+
+        try:
+            match step():
+                case Ask(question):
+                    self._answered = gave
+                    self._client.ask(question)
+                case Hash(work):
+                    try:
+                        self._hashing.start(work, gave)
+                    except RefusedError as busy:
+                        refusal = busy
+                        self._go_on(tag, procedure, reply, lambda: procedure.throw(refusal))
+                case Submit(command):
+                    self._handler.submit_for(reply, command, lambda results: gave(results[0]))
+                case Wait(seconds):
+                    self._timer = self._clock.callLater(seconds, gave, None)
+        except StopIteration as end:
+            self._over()
+            self._end(tag, reply, end.value)
+        except RefusedError as refused:
+            self._over()
+            text = self._client.mode.refused(tag, refused.code, refused.text)
+            self._handler.replies.complete(reply, text)
+
+    def _over(self) -> None:
+        self.running = False
+        self._client.asked_all()
+
+    def _end(self, tag: str, reply: Reply, ending: Ending) -> None:
+        if isinstance(ending, Enter):
+            self._enter(reply, tag, ending.login, ending.checked)
+        else:
+            self._handler.replies.complete(reply, *ending)

@@ -1,0 +1,66 @@
+"""Keeps a node's data for the user that it runs as, whoever starts it and whatever the umask."""
+
+import os
+import pwd
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+"""The permissions of a data folder, and of each file in it."""
+
+OTHERS = 0o077
+"""What others may do, in a mode."""
+
+OURS = ("lock", "room", "control", "chainchat.sqlite*", "cut-*.jsonl")
+"""The files of a data folder that are chainchat's, as patterns."""
+
+
+def open_private(path: str | Path, flags: int) -> int:
+    """Open a file; if it is new, only its owner can read it. For ``open(…, opener=)``.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    new = not os.path.lexists(path)
+    file = os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+    if new:  # the umask may have narrowed it too far
+        with suppress(PermissionError):  # a file system without permissions
+            os.fchmod(file, FILE_MODE)
+    return file
+
+
+def touch_private(path: Path) -> None:
+    """Create a private file, if there is none.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+
+
+def narrowed(folder: Path) -> list[str]:
+    """Keep others from a data folder and its files; the names of those that others could reach.
+
+    Raises:
+        OSError: a mode cannot be changed.
+    """
+    files = {path for pattern in OURS for path in folder.glob(pattern)}
+    paths = (folder, *sorted(files)) if folder.exists() else ()
+    found = [path for path in paths if _is_open_to_others(path)]
+    for path in found:
+        path.chmod(FOLDER_MODE if path == folder else FILE_MODE)
+    return [path.name for path in found]
+
+
+def _is_open_to_others(path: Path) -> bool:
+    found = path.stat() if path.is_dir() else path.lstat()
+    return not stat.S_ISLNK(found.st_mode) and bool(found.st_mode & OTHERS)
+
+
+def user_name(uid: int) -> str:
+    """The name of a user; the number of one who has no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
