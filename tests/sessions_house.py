@@ -32,14 +32,14 @@ MAX_LINE = 1_024
 class Connection:
     """The bytes of one client, whose machine acknowledges as many as the test says."""
 
-    def __init__(self, address="10.0.0.9"):
+    def __init__(self, address="127.0.0.1"):
         self.address = address
         self.data, self.written = b"", 0
         self.closed = self.held = False
         self.acked = self.silence = None
         self.probed = self.aborted = False
         self.on_write = lambda: None
-        self.address, self.encrypted = "127.0.0.1", False
+        self.encrypted = False
         self.telnet = TelnetFilter()
         self.conceal, self.reveal = self.telnet.conceal, self.telnet.reveal
 
@@ -178,7 +178,7 @@ class House:
         self.tokens += 1
         return f"token{self.tokens}"
 
-    def client(self, *lines, address="10.0.0.9"):
+    def client(self, *lines, address="127.0.0.1"):
         """A client that has said these lines and read the answers."""
         client = Client(self, address)
         if lines:
