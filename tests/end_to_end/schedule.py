@@ -18,6 +18,9 @@ DISKS = ("another disk", "older disk", "copied disk")
 LEFT_BEHIND = "left behind"
 """One is cut off, and perhaps stands still; the others go on without it, and end; it is back."""
 
+LEFT_BEHIND_EACH = 4
+"""One in so many blows is that one."""
+
 ALONE = ("older disk at a restart", LEFT_BEHIND)
 """All end and are back, or all but one: what else goes wrong would only hide it."""
 
@@ -94,6 +97,7 @@ class Schedule:
         self._kinds = list(kinds)
         self._blows = 0
         self._spare_at = self._random.randint(2, 8)
+        self._behind_at = self._random.randrange(LEFT_BEHIND_EACH)
         self.suspect_after = self._random.choice((0.5, 1.0, 2.0))
         self.refusal_is_death = self._random.random() < 0.7
 
@@ -104,9 +108,11 @@ class Schedule:
     def next(self) -> Blow:
         """The next blow."""
         self._blows += 1
-        families = (*(PROCESSES, NETWORK, NETWORK, POWER, CLOCKS, DISKS) * 2, *(ALONE,) * 3)
+        families = (*(PROCESSES, NETWORK, NETWORK, POWER, CLOCKS, DISKS) * 2, ALONE[:1])
         possible = [found for family in families if (found := self._of(family))]
         first = self._random.choice(self._random.choice(possible))
+        if self._blows % LEFT_BEHIND_EACH == self._behind_at:
+            first = LEFT_BEHIND
         if self._blows == self._spare_at:
             first = SPARE
         if first in ALONE:
@@ -144,7 +150,7 @@ class Schedule:
     def _ways_to_be_left_behind(self) -> Sequence[int]:
         if "stop the clock" not in self._kinds:
             return (HEARS_NOTHING, IS_PAUSED)
-        ways = (HEARS_NOTHING, IS_PAUSED, LOSES_TIME)
+        ways = (HEARS_NOTHING, IS_PAUSED, LOSES_TIME, LOSES_TIME)
         return ways if self.refusal_is_death else (*ways, LOSES_ALL_TIME)
 
     def _who(self, kind: str) -> tuple[str, ...]:

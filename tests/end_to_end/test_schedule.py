@@ -1,5 +1,7 @@
 """What a seed draws, and the bounds that keep it within what the chain promises."""
 
+from itertools import pairwise
+
 import pytest
 from schedule import (
     ALONE,
@@ -9,6 +11,7 @@ from schedule import (
     FOR_ALL,
     KINDS,
     LEFT_BEHIND,
+    LEFT_BEHIND_EACH,
     LOSES_ALL_TIME,
     NETWORK,
     POWER,
@@ -54,6 +57,16 @@ def test_the_spare_starts_once_and_early(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_some_server_is_left_behind_again_and_again(seed):
+    places = [i for i, blow in enumerate(blows(seed)) if blow[0].kind == LEFT_BEHIND]
+    assert places[0] < 2 * LEFT_BEHIND_EACH
+    assert {after - before for before, after in pairwise(places)} <= {
+        LEFT_BEHIND_EACH,
+        2 * LEFT_BEHIND_EACH,
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_while_a_disk_is_changed_nobody_else_ends(seed):
     for blow in blows(seed):
         kinds = [fault.kind for fault in blow]
@@ -67,7 +80,7 @@ def test_while_a_disk_is_changed_nobody_else_ends(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_wall_clock_stops_too_only_where_no_refusal_is_a_death(seed):
     schedule = Schedule(seed, POSITIONS, KINDS)
-    drawn = [fault for _ in range(MANY) for fault in schedule.next()]
+    drawn = [fault for _ in range(3 * MANY) for fault in schedule.next()]
     amounts = {fault.amount for fault in drawn if fault.kind == "stop the clock"}
     assert amounts == ({0} if schedule.refusal_is_death else {0, 1})
     behind = {fault.amount for fault in drawn if fault.kind == LEFT_BEHIND}
