@@ -13,7 +13,7 @@ its account's.
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct, msgpack
 
@@ -61,14 +61,14 @@ class Program:
         self.first = 0
         self.written = NEVER
 
-    def remember(self, sends: list[tuple[int, int, int]]) -> None:
-        """Remember applied SENDs: number, checksum and value of each, in order."""
-        if sends:
-            self.highest = sends[-1][0]
-            numbers, checksums, values = zip(*sends, strict=True)
-            self.numbers.extend(numbers)
-            self.checksums.extend(checksums)
-            self.values.extend(values)
+    def remember(
+        self, numbers: Sequence[int], checksums: Iterable[int], values: Iterable[int]
+    ) -> None:
+        """Remember applied SENDs, in order: number, checksum and value of each."""
+        self.highest = numbers[-1]
+        self.numbers.extend(numbers)
+        self.checksums.extend(checksums)
+        self.values.extend(values)
 
     def forget_oldest(self) -> None:
         """Keep no more records than there may be."""
@@ -215,19 +215,27 @@ class Programs:
         programs = self._of_account.get(account)
         if programs is None:
             programs = self._of_account[account] = _OfAccount()
-        program = programs.recent.pop(client, None) or programs.known.pop(client, None)
+        program = programs.recent.pop(client, None)
         if program is None:
-            program = self._all[seq] = Program(account, client, seq, highest, self._bounds)
-            self._charge(programs, self._bounds.program_cost)
-        else:
-            self._changing(program)
-            program.used = seq
-        programs.used = seq
-        programs.recent[client] = program
+            program = self._begun(programs, account, client, seq, highest)
+        self._changing(program)
         self._changed.add(program.born)
-        if len(programs.recent) > self._bounds.programs:
+        program.used = programs.used = seq
+        programs.recent[client] = program  # now the last
+        return program
+
+    def _begun(
+        self, programs: _OfAccount, account: int, client: str, seq: int, highest: int
+    ) -> Program:
+        """A program that is new, or that was known by its highest number; with room for it."""
+        bounds = self._bounds
+        program = programs.known.pop(client, None)
+        if program is None:
+            program = self._all[seq] = Program(account, client, seq, highest, bounds)
+            self._charge(programs, bounds.program_cost)
+        if len(programs.recent) == bounds.programs:
             self._forget_sends(programs, next(iter(programs.recent.values())))
-        if len(programs.known) > self._bounds.known_programs - self._bounds.programs:
+        if len(programs.known) > bounds.known_programs - bounds.programs:
             self._outdate(next(iter(programs.known.values())))
         return program
 

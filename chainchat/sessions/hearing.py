@@ -142,25 +142,25 @@ class Hearing:
 
     # --- its turn
 
-    def queue(self) -> None:
-        """Queue for a turn, if there are lines to hear."""
-        if not self._input or self._resting:
+    def queue(self, *, first: bool = False) -> None:
+        """Queue for a turn, if there are lines to hear; ``first``: before the others."""
+        if self._input is NOTHING or self._resting or not self._input:
             return
         rounds = self._sessions.rounds
         if not self._client.id:
             rounds.arrives(self._client)
         elif not self._says_much and self._input.octets <= MUCH_OCTETS:
-            rounds.speaks(self._client)
+            rounds.speaks(self._client, first=first)
         elif self._client.mode.pipelines:
-            rounds.says_much(self._client)
+            rounds.says_much(self._client, first=first)
         else:
-            rounds.waits(self._client)
+            rounds.waits(self._client, first=first)
 
     def hear(self) -> bool:
         """See ``Attendee``."""
         if not self._client.is_open or self._resting:
             return False
-        self._hear_lines()
+        heard = self._hear_lines()
         if self._input and self._must_wait() and not self._client.is_full:
             for line in self._input.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
                 self._pay(1)
@@ -171,13 +171,13 @@ class Hearing:
         self.hold()
         if not self._says_much or self._resting:
             return False
-        if self._must_wait():
+        if self._must_wait() and not (heard and self._is_patient):  # else the others come first
             self._sessions.wait_for_room(self._client)
             return self._input.has_more_to_look_at and not self._client.is_full
         self.queue()
         return False
 
-    def _hear_lines(self) -> None:
+    def _hear_lines(self) -> int:
         heard = 0
         most = HEARD_AT_ONCE if self._client.mode.pipelines or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
@@ -196,10 +196,17 @@ class Hearing:
                 self._hear(lines[0], said)
                 heard += 1
         self._say(said)
+        return heard
+
+    @property
+    def _is_patient(self) -> bool:
+        """True for somebody who has said more than people type, and waits for the others."""
+        return self._says_much and not self._client.mode.pipelines
 
     @property
     def _room_left(self) -> int:
-        return self._sessions.node.room_for(self.handler.on_their_way)
+        on_their_way = self.handler.on_their_way
+        return self._sessions.node.room_for(on_their_way, patient=self._is_patient)
 
     @property
     def _held_up(self) -> bool:

@@ -59,7 +59,7 @@ class Attendee(Protocol):
         """Note that the rest is over."""
 
     def has_room(self) -> None:
-        """Queue for a turn: fewer requests are on their way."""
+        """Queue for a turn, before the others: fewer requests are on their way."""
 
     def flush(self) -> None:
         """Write what was gathered, queue for lines that had to wait, close if due."""
