@@ -150,7 +150,7 @@ class Schedule:
     def _ways_to_be_left_behind(self) -> Sequence[int]:
         if "stop the clock" not in self._kinds:
             return (HEARS_NOTHING, IS_PAUSED)
-        ways = (HEARS_NOTHING, IS_PAUSED, LOSES_TIME, LOSES_TIME)
+        ways = (HEARS_NOTHING, IS_PAUSED, *(LOSES_TIME,) * 3)
         return ways if self.refusal_is_death else (*ways, LOSES_ALL_TIME)
 
     def _who(self, kind: str) -> tuple[str, ...]:
