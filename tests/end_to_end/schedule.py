@@ -15,13 +15,19 @@ NETWORK = ("silence", "mute", "deafen", "part", "part one way", "shatter")
 POWER = ("lose power", "slow disk", "failing disk")
 CLOCKS = ("stop the clock", "set the clock")
 DISKS = ("another disk", "older disk", "copied disk")
-ALONE = "older disk at a restart"
-"""All end and are back: what else goes wrong would only hide it."""
+LEFT_BEHIND = "left behind"
+"""One is cut off, and perhaps stands still; the others go on without it, and end; it is back."""
+
+LEFT_BEHIND_EACH = 4
+"""One in so many blows is that one."""
+
+ALONE = ("older disk at a restart", LEFT_BEHIND)
+"""All end and are back, or all but one: what else goes wrong would only hide it."""
 
 SPARE = "spare"
 """Once in a round: from then on it is a node as the others are."""
 
-KINDS = (*PROCESSES, *NETWORK, *POWER, *CLOCKS, *DISKS, ALONE, SPARE)
+KINDS = (*PROCESSES, *NETWORK, *POWER, *CLOCKS, *DISKS, *ALONE, SPARE)
 """What can go wrong; ``stage`` says what each one is."""
 
 BESIDE_DISKS = ("pause", *NETWORK, "slow disk", "set the clock")
@@ -32,6 +38,9 @@ FOR_ALL = ("kill", "stop", "lose power")
 
 STANDING = {"pause", "stop the clock"}
 """One process cannot do both."""
+
+HEARS_NOTHING, IS_PAUSED, LOSES_TIME, LOSES_ALL_TIME = range(4)
+"""What who is left behind does in the meantime: see ``Fault.amount``."""
 
 HOUR, DAY = 3_600.0, 86_400.0
 
@@ -47,7 +56,9 @@ class Fault:
         lasts: seconds.
         amount: of a disk that is slow: milliseconds; of a clock that is set: seconds; of what comes
             and goes: seconds between two changes. A disk that fails, or a clock that stands still:
-            more than 0 if it loses what was not synced, or takes the wall clock with it.
+            more than 0 if it loses what was not synced, or takes the wall clock with it. Of who is
+            left behind: whether it runs, is paused, and if so whether its clock of timeouts stands
+            still, and its wall clock too.
     """
 
     kind: str
@@ -86,6 +97,7 @@ class Schedule:
         self._kinds = list(kinds)
         self._blows = 0
         self._spare_at = self._random.randint(2, 8)
+        self._behind_at = self._random.randrange(LEFT_BEHIND_EACH)
         self.suspect_after = self._random.choice((0.5, 1.0, 2.0))
         self.refusal_is_death = self._random.random() < 0.7
 
@@ -96,12 +108,14 @@ class Schedule:
     def next(self) -> Blow:
         """The next blow."""
         self._blows += 1
-        families = (*(PROCESSES, NETWORK, NETWORK, POWER, CLOCKS, DISKS) * 2, (ALONE,))
+        families = (*(PROCESSES, NETWORK, NETWORK, POWER, CLOCKS, DISKS) * 2, ALONE[:1])
         possible = [found for family in families if (found := self._of(family))]
         first = self._random.choice(self._random.choice(possible))
+        if self._blows % LEFT_BEHIND_EACH == self._behind_at:
+            first = LEFT_BEHIND
         if self._blows == self._spare_at:
             first = SPARE
-        if first == ALONE:
+        if first in ALONE:
             return (self._fault(first, 0.0),)
         others = (*PROCESSES, *NETWORK, *POWER, *CLOCKS)
         beside = self._of(BESIDE_DISKS if first in DISKS else others)
@@ -122,6 +136,7 @@ class Schedule:
             "failing disk": lambda: self._random.choice((0, 1)),
             "stop the clock": lambda: self._random.choice((0, 1)) * (not self.refusal_is_death),
             "set the clock": lambda: self._random.choice((-40 * DAY, -HOUR, HOUR, 40 * DAY)),
+            LEFT_BEHIND: lambda: self._random.choice(self._ways_to_be_left_behind),
         }
         if kind in NETWORK:
             amounts[kind] = lambda: self._random.choice((0, 0, 0, 0, 0.1, 0.4, 1.2))
@@ -130,6 +145,13 @@ class Schedule:
             lasts *= 0.5 + self.suspect_after
         amount = float(amounts[kind]()) if kind in amounts else 0.0
         return Fault(kind, self._who(kind), at, lasts, amount)
+
+    @property
+    def _ways_to_be_left_behind(self) -> Sequence[int]:
+        if "stop the clock" not in self._kinds:
+            return (HEARS_NOTHING, IS_PAUSED)
+        ways = (HEARS_NOTHING, IS_PAUSED, *(LOSES_TIME,) * 3)
+        return ways if self.refusal_is_death else (*ways, LOSES_ALL_TIME)
 
     def _who(self, kind: str) -> tuple[str, ...]:
         many = 1

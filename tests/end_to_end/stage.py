@@ -19,7 +19,7 @@ from cluster import Cluster, Node, copy_data
 from copies import copy_of
 from faulty_disks import FaultyDisk
 from networks import Networks, Way
-from schedule import Blow, Fault
+from schedule import IS_PAUSED, LEFT_BEHIND, LOSES_ALL_TIME, LOSES_TIME, Blow, Fault
 from stopped_clocks import StoppedClock
 from talking import DEADLINE
 
@@ -28,6 +28,9 @@ LOOK = 0.2
 
 LOOKS = 25
 """After so many it is not waited for any more."""
+
+ALONE_FOR = 1.5
+"""Seconds that one has to itself: enough to go on, and to confirm something."""
 
 WHOLE_WITHIN = 60.0
 """Seconds that a chain of which nobody is missing, on a busy machine, may take to find together."""
@@ -115,6 +118,7 @@ class Stage:
             "older disk": self._older_disk,
             "copied disk": self._copied_disk,
             "older disk at a restart": self._older_disk_at_a_restart,
+            LEFT_BEHIND: self._left_behind,
             "spare": self._spare,
         }
 
@@ -191,6 +195,39 @@ class Stage:
         node.pause()
         yield fault.lasts
         node.resume()
+
+    def _left_behind(self, fault: Fault) -> Steps:
+        """The others go on without it, confirm something, and end; it may not go on by itself.
+
+        What it knew of them looks fresh if it forgets how old that is, or if its clock stood still.
+        """
+        [position] = fault.who
+        node, begun = self._cluster[position], time.monotonic()
+        ways = self._ways(Fault("silence", fault.who, 0.0, 0.0))
+        ended: list[str] = []
+        self._wires.lose(ways)  # first, or its sockets would keep what the others decide
+        if fault.amount >= IS_PAUSED:
+            node.pause()
+        if node.running and (yield from self._left_out(fault.who)):
+            yield fault.lasts
+            ended = self._end(other for other in self._cluster.nodes if other != position)
+            for _ in range(2 * LOOKS):
+                if not self._still_speak(ended, position):
+                    break
+                yield LOOK
+        if fault.amount >= LOSES_TIME:
+            stood = time.monotonic() - begun
+            self._clocks[position].stood_still(stood, wall=fault.amount >= LOSES_ALL_TIME)
+        self._wires.carry(ways)
+        node.resume()
+        yield ALONE_FOR
+        self._start(ended)
+
+    def _still_speak(self, ended: Iterable[str], to: str) -> bool:
+        """Whether the kernels of dead processes would still say to it what those decided."""
+        if self._networks is None:
+            return False
+        return any(self._networks.has_unsent(position, to) for position in ended)
 
     def _spare(self, fault: Fault) -> Steps:
         """The spares start; each is a member as soon as there is room."""
@@ -305,16 +342,11 @@ class Stage:
             self._changes_disk(position, older)
         before = len(node.log_text())
         self._start(fault.who)
-        for _ in range(LOOKS):
-            if ALARM in node.log_text()[before:]:
-                self._end(fault.who)  # as an operator would who has nothing newer
-                if (yield from self._left_out(fault.who)):
-                    self._changes_disk(position)
-                self._start(fault.who)
-                return
-            if node.chain() is not None:
-                return
-            yield LOOK
+        if (yield from self._is_refused(node, before)):
+            self._end(fault.who)  # as an operator would who has nothing newer
+            if (yield from self._left_out(fault.who)):
+                self._changes_disk(position)
+            self._start(fault.who)
 
     def _older_disk_at_a_restart(self, fault: Fault) -> Steps:
         """All end, and one of the members comes back with a disk from before."""
@@ -334,13 +366,24 @@ class Stage:
         self._changes_disk(position, older)
         before = len(node.log_text())
         self._start(everybody)
-        for _ in range(LOOKS):
+        if (yield from self._is_refused(node, before)):
+            self._end(fault.who)
+            self._changes_disk(position, newest)
+            self._start(fault.who)
+
+    def _is_refused(self, node: Node, before: int) -> Generator[float, None, bool]:
+        """Wait until a node's log says ALARM behind ``before``, or it serves; whether it says so.
+
+        On a busy machine it may take long to start.
+        """
+        end = time.monotonic() + WHOLE_WITHIN
+        while time.monotonic() < end:
             if ALARM in node.log_text()[before:]:
-                self._end(fault.who)
-                self._changes_disk(position, newest)
-                self._start(fault.who)
-                return
+                return True
+            if node.chain() is not None:
+                return False
             yield LOOK
+        return False
 
     def _copied_disk(self, fault: Fault) -> Steps:
         """A copy of a member's disk runs in another server for a while: nobody takes it for it."""
@@ -378,8 +421,9 @@ class Stage:
         return False
 
     def _is_left_out(self, position: str) -> bool:
-        """Whether all members of the newest chain that can be seen say that it is none of them."""
-        words = {p: node.chain() for p, node in self._cluster.nodes.items() if node.running}
+        """Whether all members of the newest chain of the others say that it is none of them."""
+        others = [node for node in self._cluster.others(position) if node.running]
+        words = {node.position: node.chain() for node in others}
         seen = {p: each for p, each in words.items() if each is not None}
         if not seen:
             return False

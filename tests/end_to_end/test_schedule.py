@@ -1,5 +1,7 @@
 """What a seed draws, and the bounds that keep it within what the chain promises."""
 
+from itertools import pairwise
+
 import pytest
 from schedule import (
     ALONE,
@@ -8,6 +10,9 @@ from schedule import (
     DISKS,
     FOR_ALL,
     KINDS,
+    LEFT_BEHIND,
+    LEFT_BEHIND_EACH,
+    LOSES_ALL_TIME,
     NETWORK,
     POWER,
     SPARE,
@@ -52,21 +57,41 @@ def test_the_spare_starts_once_and_early(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_some_server_is_left_behind_again_and_again(seed):
+    places = [i for i, blow in enumerate(blows(seed)) if blow[0].kind == LEFT_BEHIND]
+    assert places[0] < 2 * LEFT_BEHIND_EACH
+    assert {after - before for before, after in pairwise(places)} <= {
+        LEFT_BEHIND_EACH,
+        2 * LEFT_BEHIND_EACH,
+    }
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_while_a_disk_is_changed_nobody_else_ends(seed):
     for blow in blows(seed):
         kinds = [fault.kind for fault in blow]
-        if kinds[0] == ALONE:
-            assert kinds == [ALONE]
+        if kinds[0] in ALONE:
+            assert len(kinds) == 1
         if kinds[0] in DISKS:
             assert set(kinds[1:]) <= set(BESIDE_DISKS)
-        assert not set(kinds[1:]) & {*DISKS, ALONE, SPARE}
+        assert not set(kinds[1:]) & {*DISKS, *ALONE, SPARE}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_wall_clock_stops_too_only_where_no_refusal_is_a_death(seed):
     schedule = Schedule(seed, POSITIONS, KINDS)
-    stopped = [f for _ in range(MANY) for f in schedule.next() if f.kind == "stop the clock"]
-    assert {fault.amount for fault in stopped} == ({0} if schedule.refusal_is_death else {0, 1})
+    drawn = [fault for _ in range(3 * MANY) for fault in schedule.next()]
+    amounts = {fault.amount for fault in drawn if fault.kind == "stop the clock"}
+    assert amounts == ({0} if schedule.refusal_is_death else {0, 1})
+    behind = {fault.amount for fault in drawn if fault.kind == LEFT_BEHIND}
+    assert behind
+    assert not (schedule.refusal_is_death and LOSES_ALL_TIME in behind)
+
+
+def test_without_clocks_that_can_stand_still_who_is_left_behind_has_right_ones():
+    without = [kind for kind in KINDS if kind not in CLOCKS]
+    drawn = [fault for seed in SEEDS for fault in faults(seed, without)]
+    assert {fault.amount for fault in drawn if fault.kind == LEFT_BEHIND} == {0, 1}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

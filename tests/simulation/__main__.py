@@ -1,4 +1,4 @@
-"""Replays one seed with a readable trace, or finds one that catches a planted bug."""
+"""Replays seeds with a readable trace, or finds one that catches a planted bug."""
 
 import argparse
 from contextlib import nullcontext
@@ -12,14 +12,14 @@ from tests.simulation.scenario import run
 from tests.simulation.strangers import run_strangers
 
 parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-parser.add_argument("seed", type=int, nargs="?", help="without it: find one that catches BUG")
+parser.add_argument("seed", type=int, nargs="*", help="without it: find one that catches BUG")
 parser.add_argument("--planted", metavar="BUG", choices=PLANTED, help="with this bug planted")
 parser.add_argument("--crowd", action="store_true", help="with a crowd of clients")
 parser.add_argument("--histories", action="store_true", help="with two chains that part")
 parser.add_argument("--strangers", action="store_true", help="with strangers at real links")
 parser.add_argument("--files", action="store_true", help="on the product's own disks")
 arguments = parser.parse_args()
-if arguments.seed is None:
+if not arguments.seed:
     if not arguments.planted:
         parser.error("name a seed, or a bug with --planted")
     catch = first_catch(arguments.planted)
@@ -38,4 +38,5 @@ kinds = {
 }
 chosen = next((kinds[kind] for kind in kinds if getattr(arguments, kind)), run)
 with planted(arguments.planted) if arguments.planted else nullcontext():
-    print(chosen(arguments.seed, trace=print))
+    for seed in arguments.seed:
+        print(chosen(seed, trace=print))

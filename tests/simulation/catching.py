@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import chain
 
 from chainchat.chain.replica import DivergenceError
 from chainchat.node.state_machine import StateMismatchError
@@ -17,6 +18,22 @@ TWO_HISTORIES = 100
 WITH_STRANGERS = 60
 SEEDS_TO_CATCH = 1_000
 
+CAUGHT_LAST = {
+    "AcknowledgesBeforePersisting": 240,
+    "CutsBeforeItKeeps": 163,
+    "ForgetsByTheClock": 93,
+    "NeverTellsHolding": 22,
+    "StampsItsOwnTime": 116,
+    "believes_what_was_read": 94,
+    "copies_inside_commits": 21,
+    "leaves_side_files_without_names": 17,
+}
+"""Of bugs that few seeds catch, one that has caught it: it is tried first.
+
+Whatever changes what is drawn at random makes other runs of all seeds. Then the others are tried,
+which takes minutes; the standing test names those that catch.
+"""
+
 CAUGHT = (InvariantError, DivergenceError, StateMismatchError)
 """The errors that catch a bug. Any other error means that the bug itself is outdated."""
 
@@ -30,8 +47,9 @@ def first_catch(name: str) -> tuple[int, str, str] | None:
     Seeds that begin with the story of the bug are tried first.
     """
     run_seed, seeds, option = _search(name)
+    first = [CAUGHT_LAST[name]] if name in CAUGHT_LAST else []
     with planted(name):
-        for seed in seeds:
+        for seed in chain(first, seeds):
             try:
                 run_seed(seed)
             except CAUGHT as error:

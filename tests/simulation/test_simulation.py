@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.catching import CROWDS, TWO_HISTORIES, WITH_STRANGERS, first_catch
-from tests.simulation.crowds import run_crowd
+from tests.simulation.crowds import KINDS, run_crowd
 from tests.simulation.histories import run_two_histories
 from tests.simulation.planted import PLANTED
 from tests.simulation.scenario import Summary, run
@@ -113,35 +112,22 @@ def test_every_planted_bug_is_caught(capsys):
     assert [name for name, catch in caught.items() if catch is None] == []
 
 
-@pytest.mark.parametrize("seed", range(11))
-def test_a_seed_replays_to_the_same_trace(seed):
+@pytest.mark.parametrize(
+    ("run_seed", "seeds", "option"),
+    [
+        (run, range(11), ""),
+        (partial(run, files=True), range(3), "--files"),
+        (run_two_histories, range(3), "--histories"),
+        (run_strangers, range(3), "--strangers"),
+        (run_crowd, range(len(KINDS)), "--crowd"),
+    ],
+    ids=("usual", "files", "histories", "strangers", "crowd"),
+)
+def test_a_seed_replays_to_the_same_trace(run_seed, seeds, option):
     """Also in another process, where sets of strings have another order."""
-    _replays(run, seed)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_run_on_files_replays_to_the_same_trace(seed):
-    _replays(partial(run, files=True), seed, "--files")
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_two_histories_replay_to_the_same_trace(seed):
-    _replays(run_two_histories, seed, "--histories")
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_strangers_replay_to_the_same_trace(seed):
-    _replays(run_strangers, seed, "--strangers")
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_crowd_replays_to_the_same_trace(seed):
-    _replays(run_crowd, seed, "--crowd")
-
-
-def _replays(run_seed: Callable[..., Summary], seed: int, *options: str) -> None:
     trace: list[str] = []
-    trace.append(str(run_seed(seed, trace=trace.append)))
-    replay = [sys.executable, "-m", "tests.simulation", str(seed), *options]
+    for seed in seeds:
+        trace.append(str(run_seed(seed, trace=trace.append)))
+    replay = [sys.executable, "-m", "tests.simulation", *map(str, seeds), *option.split()]
     again = subprocess.run(replay, cwd=ROOT, capture_output=True, text=True, check=True)
     assert again.stdout.splitlines() == trace
