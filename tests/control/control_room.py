@@ -77,7 +77,7 @@ class Room:
             raise self.reloads
         return self.reloads
 
-    def _new_invitation(self):
+    def _new_invitation(self, reset):
         if self.invitations:
             return self.invitations.pop()
         salted = scram.salted(PASSWORD, b"salt", 1)

@@ -184,7 +184,11 @@ async def test_who_has_no_account_or_no_password_becomes_no_operator(room):
 
 @pytest_twisted.ensureDeferred
 async def test_an_invitation_makes_an_account_and_shows_the_password_once(room):
-    assert value(await room.ask("@1 invite bob")) == {"name": "bob", "password": PASSWORD}
+    assert value(await room.ask("@1 invite bob")) == {
+        "name": "bob",
+        "password": PASSWORD,
+        "once": True,
+    }
     assert room.house.node.state.account_named("bob").verifier.once
     assert not [line for line in room.logged if PASSWORD in line]
 
