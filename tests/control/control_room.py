@@ -118,7 +118,7 @@ class Room:
         return asker.lines[before:]
 
     def talk_without_socket(self, line):
-        """What a connection writes that has asked this; time is the node's."""
+        """A connection that has asked this, and reads when the test says so; time is the node's."""
         transport = StringTransport()
         transport.getHandle = lambda: self.port.socket
         conversation = ControlFactory(self.desk, self.house.clock).buildProtocol(None)
