@@ -227,19 +227,20 @@ class NodeService(Service):
         config.load(self._settings.path)
         return ["chain.ini is well; what has changed in it takes a restart"]
 
-    def _new_invitation(self) -> Deferred[Invitation]:
-        """A password that a node makes up; hashed beside the reactor's thread.
+    def _new_invitation(self, reset: bool) -> Deferred[Invitation]:
+        """A password that a node makes up, as for ``/invite``; hashed beside the reactor's thread.
 
         Raises:
             RefusedError: 435, too many are being hashed.
         """
         password = one_time(self._guard.random(ONE_TIME_LENGTH))
         salt, iterations = self._guard.new_salt(), scram.ITERATIONS
+        once = reset or self._guard.rules.new is not config.NewAccounts.CLOSED
         made: Deferred[Invitation] = Deferred()
 
         def done(salted: bytes) -> None:
             verifier = scram.verifier_of(salted, salt, iterations)
-            made.callback(Invitation(password, structs_replace(verifier, once=True)))
+            made.callback(Invitation(password, structs_replace(verifier, once=once)))
 
         self._hashing.start(lambda: scram.salted(password, salt, iterations), done)
         return made

@@ -30,8 +30,8 @@ class Office(Struct, frozen=True):
         clients: how many sessions there are.
         reload: reads chain.ini again and tells what came of it, a line each. Raises RefusedError
             (541) if that cannot be done; then nothing has changed.
-        new_invitation: makes a password, beside the reactor's thread. Raises RefusedError (435) if
-            too many are being made.
+        new_invitation: makes a password, beside the reactor's thread; True to reset one. Raises
+            RefusedError (435) if too many are being made.
         audit: writes down who did what.
     """
 
@@ -40,7 +40,7 @@ class Office(Struct, frozen=True):
     node: Callable[[], Node]
     clients: Callable[[], int]
     reload: Callable[[], list[str]]
-    new_invitation: Callable[[], Deferred[Invitation]]
+    new_invitation: Callable[[bool], Deferred[Invitation]]
     audit: Audit
 
 

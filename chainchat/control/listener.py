@@ -10,6 +10,7 @@ import socket
 import stat
 import struct
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ class Conversation(Protocol):
         self._busy = False
         self._connected = True
         self._idle: Timer | None = None
-        self._pages: Pages | None = None
+        self._answer: Iterator[str] = iter(())
+        """The lines of the answer that are not written yet, some at a time."""
         self._tag = ""
 
     # --- from the socket
@@ -82,7 +84,6 @@ class Conversation(Protocol):
         self._connected = False
         self._rest_no_more()
         self._lines.clear()
-        self._pages = None
         self.factory.conversations.discard(self)
 
     # --- one line after the other
@@ -100,8 +101,9 @@ class Conversation(Protocol):
         self.factory.clock.callLater(0, self._hear, line)
 
     def _rest(self) -> None:
-        """Wait for the next line, but not for ever."""
-        end = self.transport.loseConnection
+        """Wait for the client, to say something or to read, but not for ever."""
+        self._rest_no_more()
+        end = self.transport.abortConnection
         self._idle = self.factory.clock.callLater(IDLE_SECONDS, end)
 
     def _rest_no_more(self) -> None:
@@ -125,7 +127,7 @@ class Conversation(Protocol):
             words = rest.split()
             verb = verb_of(word, words)
         except RefusedError as refusal:
-            self._end(self._refusal(refusal))
+            self._refuse(refusal)
             return
         self._carry_out(verb, " ".join([word.lower(), *words]), words)
 
@@ -136,12 +138,12 @@ class Conversation(Protocol):
 
         def done(value: Struct | Pages) -> None:
             audit("done")
-            self._answer(value)
+            self._say(self._shown(value))
 
         def failed(failure: Failure) -> None:
             if isinstance(failure.value, RefusedError):
                 audit(f"refused: {failure.value}")
-                self._end(self._refusal(failure.value))
+                self._refuse(failure.value)
             else:
                 log.failure("the control command {said} is a bug", failure, said=said)
                 audit("a bug")
@@ -161,42 +163,38 @@ class Conversation(Protocol):
 
     # --- answers
 
-    def _refusal(self, refusal: RefusedError) -> str:
-        return MACHINE.refused(self._tag, refusal.code, refusal.text)
+    def _refuse(self, refusal: RefusedError) -> None:
+        line = MACHINE.refused(self._tag, refusal.code, refusal.text)
+        self._say(iter([f"{line}\n"]))
 
-    def _answer(self, value: Struct | Pages) -> None:
-        if not self._connected:
-            return
+    def _shown(self, value: Struct | Pages) -> Iterator[str]:
+        """The lines of an answer, those of a page together."""
         if isinstance(value, Struct):
-            self._end(f"+OK @{self._tag} {json.encode(value).decode()}")
-        else:
-            self._pages = value
+            yield f"+OK @{self._tag} {json.encode(value).decode()}\n"
+            return
+        for page in value:
+            items = (MACHINE.item(self._tag, json.encode(item).decode()) for item in page)
+            yield "".join(f"{item}\n" for item in items)
+        yield f"{MACHINE.end(self._tag, '')}\n"
+
+    def _say(self, answer: Iterator[str]) -> None:
+        if self._connected:
+            self._answer = answer
             self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Write a page: everything before it is sent."""
-        if self._pages is None:
-            return
-        page = next(self._pages, None)
-        if page is not None:
-            items = (MACHINE.item(self._tag, json.encode(item).decode()) for item in page)
-            self._write(*items)
-            return
-        self._pages = None
-        self.transport.unregisterProducer()
-        self._end(MACHINE.end(self._tag, ""))
+        """Write the next piece of the answer, or hear the next line: all before it is sent."""
+        self._rest()
+        piece = next(self._answer, "")
+        if piece:
+            self.transport.write(piece.encode())
+        else:
+            self.transport.unregisterProducer()
+            self._next()
 
     def stopProducing(self) -> None:
-        """Write no more pages: the connection is gone."""
-        self._pages = None
-
-    def _write(self, *lines: str) -> None:
-        self.transport.write("".join(f"{line}\n" for line in lines).encode())
-
-    def _end(self, line: str) -> None:
-        if self._connected:
-            self._write(line)
-            self._next()
+        """Write no more: the connection is gone."""
+        self._answer = iter(())
 
 
 class TooManyProtocol(Protocol):

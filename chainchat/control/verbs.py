@@ -225,10 +225,14 @@ class Granted(Struct, frozen=True):
 
 
 class Invited(Struct, frozen=True):
-    """An account, and the password to hand to its owner, which is shown nowhere else."""
+    """An account, and the password to hand to its owner, which is shown nowhere else.
+
+    ``once``: it admits only to choose another.
+    """
 
     name: str
     password: str
+    once: bool
 
 
 class Reloaded(Struct, frozen=True):
@@ -271,10 +275,10 @@ async def _invite(desk: Desk, words: Words) -> Invited:
         return _no_account(refused)
 
     checked_name(name)
-    invitation = await desk.office.new_invitation()
+    invitation = await desk.office.new_invitation(bool(rest))
     invite = commands.Invite("", name, invitation.verifier, reset=bool(rest))
     await desk.commit(invite, explain)
-    return Invited(name, invitation.password)
+    return Invited(name, invitation.password, invitation.verifier.once)
 
 
 async def _kick(desk: Desk, words: Words) -> Named:

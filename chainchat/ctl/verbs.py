@@ -49,7 +49,8 @@ def _operator(answer: Answer) -> Iterator[str]:
 
 
 def _invitation(answer: Answer) -> Iterator[str]:
-    yield f"{answer['name']} is invited; the password for the first login, shown this once:"
+    use = "to choose another with" if answer["once"] else "until it is changed"
+    yield f"the password of {answer['name']}, {use}, shown only this once:"
     yield answer["password"]
 
 

@@ -77,7 +77,7 @@ class Room:
             raise self.reloads
         return self.reloads
 
-    def _new_invitation(self):
+    def _new_invitation(self, reset):
         if self.invitations:
             return self.invitations.pop()
         salted = scram.salted(PASSWORD, b"salt", 1)
@@ -118,7 +118,7 @@ class Room:
         return asker.lines[before:]
 
     def talk_without_socket(self, line):
-        """What a connection writes that has asked this; time is the node's."""
+        """A connection that has asked this, and reads when the test says so; time is the node's."""
         transport = StringTransport()
         transport.getHandle = lambda: self.port.socket
         conversation = ControlFactory(self.desk, self.house.clock).buildProtocol(None)

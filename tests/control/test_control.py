@@ -119,7 +119,36 @@ def test_a_list_comes_a_page_at_a_time_as_it_is_read(room):
     assert shown == names
     transport.producer.resumeProducing()
     assert transport.value() == b". @1\n"
+    transport.producer.resumeProducing()
     assert transport.producer is None
+
+
+def test_nothing_more_is_heard_until_the_answer_is_read(room):
+    transport = room.talk_without_socket("@1 status\n@2 status")
+    transport.producer.resumeProducing()
+    room.house.clock.advance(1)
+    assert transport.value().count(b"\n") == 1
+    transport.producer.resumeProducing()
+    room.house.clock.advance(0)
+    transport.producer.resumeProducing()
+    assert transport.value().count(b"\n") == 2
+
+
+def test_who_never_reads_is_closed(room):
+    transport = room.talk_without_socket("@1 status")
+    transport.producer.resumeProducing()
+    room.house.clock.advance(IDLE_SECONDS)
+    assert transport.disconnected
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_line_may_come_in_pieces(room):
+    asker = await room.call()
+    for piece in (b"@1 st", b"at", b"us\n"):
+        asker.transport.write(piece)
+        await a_moment(0.01)
+    await until(lambda: asker.lines)
+    assert value(asker.lines)
 
 
 @pytest_twisted.ensureDeferred
@@ -184,7 +213,11 @@ async def test_who_has_no_account_or_no_password_becomes_no_operator(room):
 
 @pytest_twisted.ensureDeferred
 async def test_an_invitation_makes_an_account_and_shows_the_password_once(room):
-    assert value(await room.ask("@1 invite bob")) == {"name": "bob", "password": PASSWORD}
+    assert value(await room.ask("@1 invite bob")) == {
+        "name": "bob",
+        "password": PASSWORD,
+        "once": True,
+    }
     assert room.house.node.state.account_named("bob").verifier.once
     assert not [line for line in room.logged if PASSWORD in line]
 
@@ -350,12 +383,14 @@ async def test_so_many_connections_and_no_more(room):
 def test_who_says_nothing_for_long_is_closed_but_not_who_waits(room):
     room.invitations.append(Deferred())
     idle = room.talk_without_socket("@1 status")
+    idle.producer.resumeProducing()
+    idle.producer.resumeProducing()
     waiting = room.talk_without_socket("@1 invite bob")
     room.house.clock.advance(IDLE_SECONDS - 1)
-    assert not idle.disconnecting
+    assert not idle.disconnected
     room.house.clock.advance(2)
-    assert idle.disconnecting
-    assert not waiting.disconnecting
+    assert idle.disconnected
+    assert not waiting.disconnected
 
 
 # --- the socket

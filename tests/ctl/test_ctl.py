@@ -257,7 +257,7 @@ ANSWERS = {
     },
     "accounts": {"name": "alice", "role": "operator", "protected": True, "on": False},
     "operator": {"name": "alice", "role": "user"},
-    "invite": {"name": "bob", "password": "k7qdp-93mfh-x2pwc"},
+    "invite": {"name": "bob", "password": "k7qdp-93mfh-x2pwc", "once": True},
     "kick": {"name": "bob"},
     "reload": {"lines": ["nothing has changed"]},
     "help": {"form": "kick NAME", "about": "end somebody's session"},
@@ -272,7 +272,7 @@ SHOWN = {
     "accounts": ["alice                            operator  away  with a password"],
     "operator": ["alice is no operator any more"],
     "invite": [
-        "bob is invited; the password for the first login, shown this once:",
+        "the password of bob, to choose another with, shown only this once:",
         "k7qdp-93mfh-x2pwc",
     ],
     "kick": ["bob is logged out, and can log in again"],

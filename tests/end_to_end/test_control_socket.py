@@ -133,6 +133,21 @@ def test_an_invited_person_comes_in_with_the_password_that_was_shown(
     cluster.stop()
 
 
+def test_in_a_closed_room_the_password_stays_as_with_invite(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("only",), sections="[accounts]\nnew = closed\n").start()
+    [invitation] = asked(cluster, "invite", "bob")
+    assert not invitation["once"]
+    for _ in range(2):
+        with Person(cluster["only"].address) as person:
+            person.hear("Type your name")
+            person.say("bob", invitation["password"])
+            person.hear(r"\+OK you are bob")
+            person.ask("/logout")
+    [reset] = asked(cluster, "invite", "bob", "reset")
+    assert reset["once"]
+    cluster.stop()
+
+
 def test_accounts_are_listed_by_every_node_alike(cluster: Cluster, names: Iterator[str]) -> None:
     alice, bob = next(names), next(names)
     protect(cluster["head"], bob, PASSWORD)
