@@ -5,11 +5,12 @@ class.
 
 An input (a message, a request, the tick) asks for a turn. One turn serves everything that arrived
 in one iteration of the reactor: one log transaction, one Forward, one Ack, one write to each
-client. The chain's own work is done at once; what grows with what clients do is done in slices (see
-``budget``), and the rest in the next turn.
+client. What grows with what clients do is done in slices (see ``budget``).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from functools import partial
 
 from msgspec import msgpack
 from twisted.logger import Logger
@@ -35,7 +36,6 @@ from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
 from chainchat.chat.queries import Page, Query
-from chainchat.chat.state import ChatState
 from chainchat.node.budget import (
     APPLY_SECONDS,
     LEND_SECONDS,
@@ -48,7 +48,6 @@ from chainchat.node.budget import (
     TurnClock,
     WorkClock,
 )
-from chainchat.node.history import History
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
 from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replied
 from chainchat.node.share import Share
@@ -61,15 +60,14 @@ from chainchat.storage.interface import Storage
 log = Logger()
 
 
-class Node:
-    """A running node.
+class _Phase(Enum):
+    """The present activity of a node; a turn first hears, then acts."""
 
-    Attributes:
-        me: this life of the node.
-        readiness: whether the node serves, and if not, why.
-        in_turn: True during a turn.
-        turn_clock: how long turns take.
-    """
+    REST, HEAR, ACT = range(3)
+
+
+class Node:
+    """A node; ``state`` is the chat as of the newest entry applied, ``history`` its messages."""
 
     def __init__(
         self,
@@ -95,30 +93,23 @@ class Node:
         """A node that has not started.
 
         Args:
-            me: this life, as ``record`` has it.
-            record: from ``begin_life``.
-            storage: the node's data.
-            network: to the other nodes.
-            clock: monotonic time.
-            settings: of the chain.
-            wall: the wall clock, UTC milliseconds.
+            record: of ``me``, from ``begin_life``.
+            wall: UTC milliseconds.
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             new_identity: chooses the identity of a configuration, at random.
-            limits: of what the protocol does at once.
-            pace: of checkpoints.
             bounds: of the chat's state; the same on all nodes.
-            pending_limits: of the requests on their way.
-            work: seconds of work, for the slices of a turn; the clock's by default.
-            space: on the disk of the data.
             first_nonce: see ``Evidence``.
         """
         self.me = me
         self.audience: Audience | None = None
-        self.in_turn = self._hearing = self._carrying_out = False
+        self._phase = _Phase.REST
+        self._carrying_out = False
         self._has_written = False
         """True if the storage may need care."""
         self._state_machine = StateMachine(storage, pace, bounds)
+        self.state = self._state_machine.state
+        self.history = self._state_machine.history
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -151,20 +142,10 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
-        self._watch = Watch(self._engine, clock, space, self._log)
+        self._watch = Watch(self._engine, clock, space, self._log, lambda: self.status)
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
 
     # --- for the sessions
-
-    @property
-    def state(self) -> ChatState:
-        """The chat, as of the newest entry applied here."""
-        return self._state_machine.state
-
-    @property
-    def history(self) -> History:
-        """The chat messages."""
-        return self._state_machine.history
 
     @property
     def configuration(self) -> Configuration:
@@ -172,22 +153,17 @@ class Node:
         return self._engine.configuration
 
     def member(self, position: str) -> Member | None:
-        """The member at ``position``, if there is one."""
+        """The member at ``position``, if any."""
         return self.configuration.member(position)
 
     @property
-    def taking_part(self) -> bool:
-        """True while this life numbers, forwards and acknowledges."""
-        return self._engine.active
-
-    @property
     def pending(self) -> int:
-        """How many sequence numbers this node has requested that are not applied yet."""
+        """Sequence numbers that this node requested and that are not applied yet."""
         return self._engine.replica.pending
 
     @property
     def congested(self) -> bool:
-        """True from when too many requests are on their way until enough of them are answered."""
+        """True from when too many requests are on their way until enough are answered."""
         return self._pending.congested
 
     def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
@@ -196,17 +172,19 @@ class Node:
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain; ``replied`` takes its results when it is applied."""
+        self._noted(self._submit, command, replied)
+
+    def _submit(self, command: AnyCommand, replied: Replied | None) -> None:
         number = self._engine.submit(commands.encode(command), commands.span(command))
         self._pending.submitted(number, replied)
-        if not self._hearing:  # else it is done in this turn
-            self.wake()
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail; ``answered`` takes the answer."""
+        self._noted(self._ask, query, answered)
+
+    def _ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         again = not queries.asker_chooses_price(query)
         self._askers[self._engine.ask(queries.encode(query), again=again)] = answered
-        if not self._hearing:  # else it is done in this turn
-            self.wake()
 
     @property
     def status(self) -> NodeStatus:
@@ -214,7 +192,7 @@ class Node:
         return self._watch.status(self.readiness, self._wall())
 
     def view(self) -> ChainView:
-        """What ``/chain`` shows."""
+        """The status as ``/chain`` shows it."""
         return self.status.view
 
     # --- for the network
@@ -238,7 +216,7 @@ class Node:
 
     @property
     def held(self) -> Held:
-        """What this node holds, as told on a new connection."""
+        """The newest configuration and committed entry, for new connections."""
         return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
@@ -247,33 +225,27 @@ class Node:
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
-        self._engine.unlinked(position)
-        self._watch.unlinked(position)
+        self._noted(self._engine.unlinked, position)
+        self._noted(self._watch.unlinked, position)
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
         """This node dialled host and port, and ``member``, at ``position``, answered."""
         self._decide(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """A port at which the node at ``position`` may be refused a connection."""
+        """A port that may be ``position``'s refused a connection."""
         self._decide(lambda: self._engine.refused(position, host, port))
 
     def full(self, position: str, *, full: bool) -> None:
         """Note if too many octets wait to be sent to ``position``."""
-        self._engine.full(position, full=full)
-        self.wake()
+        self._noted(partial(self._engine.full, full=full), position)
 
     def copy_full(self, position: str, *, full: bool) -> None:
         """The same for the connection on which ``position`` copies or lends."""
-        self._engine.copy_full(position, full=full)
-        self.wake()
+        self._noted(partial(self._engine.copy_full, full=full), position)
 
     def receive(self, sender: str, message: Message) -> None:
-        """A message came from the node at ``sender``.
-
-        For a message that no node sends, the network ends the connection, and this node goes on as
-        if the message had not come.
-        """
+        """Take in a message; for one that no node sends, the network ends the connection."""
         if isinstance(message, ChainMessage):
             self._guarded(self._note, sender, message)
         else:
@@ -289,6 +261,11 @@ class Node:
 
     # --- turns
 
+    @property
+    def in_turn(self) -> bool:
+        """True during a turn."""
+        return self._phase is not _Phase.REST
+
     def wake(self) -> None:
         """Have a turn as soon as the reactor has looked at its sockets and timers."""
         if self._turn_call is None and not self._stopped:
@@ -296,9 +273,9 @@ class Node:
 
     def _turn(self) -> None:
         self._turn_call = None
-        self.in_turn = True
+        self._phase = _Phase.HEAR
         self._guarded(self._carry_out_turn)
-        self.in_turn = False
+        self._phase = _Phase.REST
 
     def slice(self, seconds: float) -> Slice:
         """A slice of this turn."""
@@ -308,11 +285,9 @@ class Node:
         """The phases of a turn: hear clients, run the engine, apply and answer, tell clients."""
         clock, engine = self.turn_clock, self._engine
         clock.begin()
-        if self.audience is not None:
-            self._hearing = True
-            if self.audience.hear():
-                clock.part("hearing")
-            self._hearing = False
+        if self.audience is not None and self.audience.hear():
+            clock.part("hearing")
+        self._phase = _Phase.ACT
         if self._pending.untimed:
             self._pending.note_time(self._clock.seconds())
         for effect in engine.turn():
@@ -335,7 +310,6 @@ class Node:
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
-        """Apply, answer and lend committed entries, each in its slice."""
         engine = self._engine
         if engine.replica.applied < engine.replica.committed:
             for apply in engine.apply(self.slice(APPLY_SECONDS).left):
@@ -377,12 +351,12 @@ class Node:
         if trouble:
             self._log(trouble, alarm=True)
 
-    # --- effects
+    # --- one guard for every input
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Carry out one input; after any error in it, this node must not go on.
 
-        No input comes from within another: what follows from an input waits for the next turn.
+        No input is carried out within another: what follows from an input waits for the next turn.
         """
         if self._stopped:
             return
@@ -395,6 +369,15 @@ class Node:
             self._fail(error)
         finally:
             self._carrying_out = False
+
+    def _noted(self, note: Callable[..., None], *arguments: object) -> None:
+        """Take in an input that the next turn acts on; may come from within another."""
+        if self._carrying_out:
+            note(*arguments)
+        else:
+            self._guarded(note, *arguments)
+        if self._engine.due and self._phase is not _Phase.HEAR:  # else it is done in this turn
+            self.wake()
 
     def _decide(self, decision: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
         """Carry out what follows from one input; ``sender``: of the message, if it was one."""
@@ -412,8 +395,9 @@ class Node:
         if self._engine.due:
             self.wake()
 
+    # --- effects
+
     def _perform(self, effect: effects.Effect) -> None:
-        """Carry out one effect, completely."""
         match effect:
             case effects.Persist():
                 self.turn_clock.part("chain")
@@ -466,11 +450,8 @@ class Node:
         """Move what the chain does not have out of the log, never silently."""
         last = self._storage.last.seq
         path = self._storage.cut(after)
-        text = (
-            f"{last - after} entries after {after} are not in the chain's log; "
-            f"they are now in {path}"
-        )
-        self._log(text, alarm=True)
+        lost = f"{last - after} entries after {after} are not in the chain's log"
+        self._log(f"{lost}; they are now in {path}", alarm=True)
 
     def _log(self, text: str, *, alarm: bool = False) -> None:
         (log.warn if alarm else log.info)("{node}: {text}", node=self.me.position, text=text)
@@ -490,7 +471,6 @@ class Node:
                 self._state_machine.begin_checkpoint()
 
     def _write_checkpoint(self) -> None:
-        """Write a slice of the begun checkpoint; tell the successor when it is done."""
         try:
             time = self.slice(self._pace.checkpoint_seconds)
             finished = self._state_machine.write_checkpoint(time.left)

@@ -23,13 +23,11 @@ class PendingLimits(Struct, frozen=True):
         octets: the same in octets: a thousand long messages keep the chain busy for a tenth of a
             second.
         patient: with so many requests, those of people who say much at once wait. A message costs
-            as much again for each who hears it, so a hundred such people would let everybody wait
-            for what they have on its way.
-        share: requests of one session that are taken even then, so that the greedy do not keep out
-            the others.
+            as much again for each who hears it, so a hundred such people would let everybody wait.
+        share: requests of one session that are taken even then: the greedy keep nobody out.
         most: with so many requests, nobody's are taken.
-        again: after congestion, requests are taken when this part of them is left: early, or the
-            chain runs dry.
+        again: the part of the requests that are left when congestion ends: early, or the chain
+            runs dry.
     """
 
     requests: int = 1_024
@@ -47,19 +45,18 @@ class Pending:
     """The requests of one node that are not answered yet.
 
     Attributes:
-        congested: True from when too many are on their way until enough of them are answered.
+        congested: True from when too many are on their way until enough are answered.
         untimed: True if something was submitted since ``note_time``.
         awaited: True from when a patient client found no room until there is some again.
     """
 
     def __init__(self, replica: Replica, limits: PendingLimits = USUAL_PENDING) -> None:
-        """No requests yet; ``replica`` counts those on their way."""
+        """``replica`` counts the requests on their way."""
         self.congested = self.untimed = self.awaited = False
         self._replica = replica
         self._limits = limits
         self._repliers: dict[int, Replied] = {}
         self._newest = 0
-        """Number of the newest request."""
         self._waiting: deque[tuple[int, float]] = deque()
         """For each turn with unanswered requests: the number of its newest, and when."""
 
@@ -76,7 +73,7 @@ class Pending:
         return share if self.congested else max(share, limits.requests - pending)
 
     def submitted(self, number: int, replied: Replied | None) -> None:
-        """A request was submitted; ``replied`` takes its results."""
+        """Note a request; ``replied`` takes its results."""
         self._newest, self.untimed = number, True
         replica, limits = self._replica, self._limits
         if replica.pending > limits.requests or replica.pending_octets > limits.octets:

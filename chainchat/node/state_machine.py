@@ -1,4 +1,4 @@
-"""What the log makes of this node: the chat's state, the message index, the checkpoints."""
+"""The effect of the log on this node: the chat's state, the message index, checkpoints."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby, islice
@@ -32,12 +32,7 @@ class StateAsOf(NamedTuple):
 
 
 class StateMachine:
-    """The result of applying the log up to some entry.
-
-    Attributes:
-        state: of the chat.
-        history: the chat messages.
-    """
+    """The result of applying the log up to some entry."""
 
     def __init__(
         self,
@@ -46,11 +41,6 @@ class StateMachine:
         bounds: Bounds = USUAL_BOUNDS,
     ) -> None:
         """The state of the newest checkpoint.
-
-        Args:
-            storage: the node's data.
-            pace: of checkpoints.
-            bounds: of the state.
 
         Raises:
             StorageError: the checkpoint is corrupt.
@@ -69,7 +59,7 @@ class StateMachine:
         """Apply the next entry; its messages are in the history when this returns.
 
         An entry that holds no command has no effect, on every node: the head numbers requests
-        without looking inside, and nobody may stop all nodes, at every start, by such a request.
+        without looking inside, and no such request may stop all nodes, at every start.
         """
         try:
             command = commands.decode(entry.command)
@@ -152,7 +142,7 @@ class StateMachine:
     # --- reading
 
     def evaluate(self, query: bytes, budget: queries.Budget) -> bytes:
-        """The encoded answer to an encoded query, as much of it as there is time for.
+        """Answer an encoded query, as far as there is time for.
 
         Raises:
             BadMessageError: it is no query.

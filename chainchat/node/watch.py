@@ -1,12 +1,13 @@
-"""What a node tells its operator while it runs: changes, pauses, progress, its disk."""
+"""News for the operator of a running node: changes, pauses, progress, its disk."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from chainchat.chain.engine import Engine
 from chainchat.node.interfaces import Clock
 from chainchat.node.space import Space
 from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
-from chainchat.node.write_pause import WritePause
+from chainchat.node.write_pause import Change, WritePause
 
 PROGRESS_SECONDS = 1.0
 """How often a learner logs its progress."""
@@ -22,14 +23,24 @@ class Tell(Protocol):
 class Watch:
     """Looks at one life of a node after each input and each tick."""
 
-    def __init__(self, engine: Engine, clock: Clock, space: Space, tell: Tell) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        space: Space,
+        tell: Tell,
+        snapshot: Callable[[], NodeStatus],
+    ) -> None:
+        """``snapshot`` gives the node's status, of which lines about the chain are drawn."""
         self._engine = engine
         self._clock = clock
         self._space = space
         self._tell = tell
+        self._snapshot = snapshot
+        self._change: Change | None = None
         self._followed = engine.configuration
         """The configuration in force after the last input."""
-        self._write_pause = WritePause(engine.me, clock, tell)
+        self._write_pause = WritePause(engine.me, clock, self._changed)
         self._replay = Replay()
         self._progress_told = 0.0
 
@@ -42,6 +53,7 @@ class Watch:
             wall=wall,
             disk=self._space.note,
             writes_paused=self._write_pause.seconds,
+            change=self._change,
         )
 
     def readiness(self, *, overdue: bool) -> Readiness:
@@ -59,13 +71,17 @@ class Watch:
             self._write_pause.changed(self._followed, configuration)
             self._followed = configuration
 
+    def _changed(self, change: Change) -> None:
+        self._change = change
+        self._tell(self._snapshot().change_line)
+
     def unlinked(self, position: str) -> None:
-        """The connection with ``position`` ended: if it is a member's, writes may stand still."""
+        """The connection ended: if ``position`` is a member, writes may stand still."""
         if position in self._engine.configuration.positions:
             self._write_pause.begins()
 
     def applied(self, epoch: int) -> None:
-        """An entry of ``epoch`` is applied: if it is the newest epoch, writes go on."""
+        """An entry is applied: if it is of the newest epoch, writes go on."""
         if epoch == self._engine.configuration.epoch:
             self._write_pause.ends()
 
@@ -91,4 +107,4 @@ class Watch:
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:
             self._progress_told = now
-            self._tell(learner.progress(now))
+            self._tell(self._snapshot().progress)

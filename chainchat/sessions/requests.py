@@ -117,8 +117,9 @@ class Handler:
             case requests.Who():
                 self._ask(tag, queries.Present())
             case requests.Chain() | requests.Help() | requests.Ping():
-                self.replies.answer_from_here(
-                    lambda: self._from_here(tag, request), at_once=self.is_answered_at_once(request)
+                self.replies.answer_locally(
+                    lambda: self._local_answer(tag, request),
+                    at_once=self.is_answered_at_once(request),
                 )
             case requests.Notices():
                 self._client.notices = request.on
@@ -179,7 +180,7 @@ class Handler:
         stuck = self._node.readiness.reason != ""
         return isinstance(request, ANSWERED_HERE) and (self._client.mode.pipelines or stuck)
 
-    def _from_here(self, tag: str, request: requests.Request) -> Sequence[str]:
+    def _local_answer(self, tag: str, request: requests.Request) -> Sequence[str]:
         mode = self._client.mode
         match request:
             case requests.Chain():

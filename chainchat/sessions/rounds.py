@@ -34,12 +34,7 @@ class Rounds:
     """The queues of one node."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
-        """Begin with empty queues.
-
-        Args:
-            clock: the node's.
-            wake: asks for a turn of the node.
-        """
+        """Empty queues; ``wake`` asks for a turn of the node."""
         self._clock = clock
         self._wake = wake
         # Not plain dicts: they are slow to find their first item after many removals.

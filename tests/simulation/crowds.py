@@ -20,6 +20,7 @@ from tests.simulation.guests import SENT_AT_ONCE, Guest, House
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.scenario import QUIET, Summary, calm_down
 from tests.simulation.world import Host, TracedNode, World
+from tests.taking_part import takes_part
 
 BACKLOG = 300
 """Messages that those who were away have missed."""
@@ -107,7 +108,7 @@ class Crowd:
     @property
     def _whole(self) -> bool:
         nodes = [host.node for host in self.world.hosts.values()]
-        return all(node is not None and node.taking_part for node in nodes)
+        return all(node is not None and takes_part(node) for node in nodes)
 
     def _until(self, fact: Callable[[], bool], within: float, otherwise: str) -> None:
         end = self.world.clock.now + within

@@ -37,6 +37,7 @@ from tests.simulation.checks import InvariantError
 from tests.simulation.clock import WorldClock
 from tests.simulation.scenario import Summary
 from tests.simulation.wires import End, Machine, Wires
+from tests.taking_part import takes_part
 
 POSITIONS = ("head", "middle", "tail")
 HOSTS = {position: f"10.0.0.{number}" for number, position in enumerate(POSITIONS, 1)}
@@ -255,7 +256,7 @@ class StrangersWorld:
     def whole(self) -> bool:
         """Whether all are at work in one chain, linked with each other on both standing lanes."""
         nodes = [process.node for process in self.processes.values() if process.alive]
-        if len(nodes) < len(POSITIONS) or not all(node.taking_part for node in nodes):
+        if len(nodes) < len(POSITIONS) or not all(takes_part(node) for node in nodes):
             return False
         return len({node.configuration for node in nodes}) == 1 and all(
             self._are_linked(one, other) for one, other in permutations(POSITIONS, 2)
@@ -280,7 +281,7 @@ class StrangersWorld:
     def talk(self, position: str) -> None:
         """Say something at a node now and then."""
         process = self.processes[position]
-        if process.alive and process.node.taking_part:
+        if process.alive and takes_part(process.node):
             process.node.submit(commands.Nothing(), self._told)
         self.later(self.random.uniform(0.05, 0.2), self.talk, position)
 
