@@ -4,7 +4,7 @@ import atexit
 import os
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,9 @@ from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
+from chainchat.tls.credentials import CredentialsError
+from chainchat.tls.layers import encrypted
+from chainchat.tls.node import NodeTLS, read
 
 STOP_SECONDS = 1.0
 """Time for a stopping node to answer what it has taken."""
@@ -104,7 +107,7 @@ class NodeService(Service):
         collect_garbage_rarely()
         try:
             self._open()
-        except (StorageError, CannotListenError, config.ConfigError) as error:
+        except (StorageError, CannotListenError, config.ConfigError, CredentialsError) as error:
             log.critical("{position}: {error}", position=self._own.position, error=error)
             if self._foreground:
                 raise SystemExit(f"chainchat: {error}") from None
@@ -116,17 +119,21 @@ class NodeService(Service):
         self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
         limits = self._limits()
+        credentials = read(settings, own.position, host)
+        self._tls = NodeTLS(self._reactor, settings, credentials, addresses)
         self._storage = SQLiteStorage(own.data)
         self._begin_life()
         self._admission = Admission(
             limits, self._reactor.seconds, lambda: self._node.configuration.epoch
         )
-        self._links = Links(self._reactor, self._introduction, self._nodes)
+        self._links = Links(self._reactor, self._introduction, self._nodes, tls=self._tls.chain)
         self._reactor.listenTCP(own.chain_port, self._links.factory(), interface=host)
-        self._client_port = ClientPort(
-            own.client_port, self._client_factory(), 1024, host, self._reactor
-        )
-        self._client_port.startListening()
+        self._client_ports = [
+            ClientPort(port, factory, 1024, host, self._reactor)
+            for port, factory in self._client_factories()
+        ]
+        for port in self._client_ports:
+            port.startListening()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
 
@@ -176,6 +183,7 @@ class NodeService(Service):
             settings.suspect_after,
             me,
             settings.refusal_is_death,
+            settings.chain_tls,
         )
         self._node = Node(
             me,
@@ -198,6 +206,7 @@ class NodeService(Service):
             space=Space(lambda: free_octets(own.data), settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,
+            warnings=lambda: self._tls.expiry.warnings,
         )
         self._sessions = Sessions(self._node, self._reactor)
         log.info(
@@ -206,7 +215,7 @@ class NodeService(Service):
             incarnation=record.incarnation,
             id=record.id,
             last=self._storage.last.seq,
-            client=f"{me.host}:{own.client_port}",
+            client=_client_addresses(self._nodes[own.position]),
         )
 
     def _forced_alone(self, record: Record, me: Member) -> Record:
@@ -246,9 +255,22 @@ class NodeService(Service):
         """See ``Network``."""
         self._links.distrust(position, reason)
 
-    def _client_factory(self) -> Any:  # as Twisted types no factory
+    def _client_factories(self) -> Iterator[tuple[int, Any]]:  # as Twisted types no factory
+        """Each port for clients, and the factory for it."""
+        nodes, named = self._nodes, self._settings.nodes
+        if self._own.client_port:
+            plain = {p: f"{n.host}:{n.client_port}" for p, n in nodes.items() if n.client_port}
+            yield self._own.client_port, self._client_factory(plain)
+        if self._tls.clients is not None:
+            # Names rather than addresses: clients look for them in the certificates.
+            secure = {p: f"{n.host}:{n.tls_port}" for p, n in named.items() if n.tls_port}
+            factory = self._client_factory(secure)
+            layered = encrypted(factory, self._tls.clients, self._reactor, dials=False)
+            yield self._own.tls_port, layered
+
+    def _client_factory(self, addresses: dict[str, str]) -> ClientFactory:
+        """A factory for clients; ``addresses``: where they find each node, by position."""
         settings = self._settings
-        addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
         server_info = ServerInfo(
             settings.name, settings.max_line, addresses, lambda: secrets.token_urlsafe(16)
         )
@@ -274,7 +296,8 @@ class NodeService(Service):
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more lines, finish what was taken, tell the clients where to go, close."""
         super().stopService()  # type: ignore[no-untyped-call]
-        yield maybeDeferred(self._client_port.stopListening)
+        for port in self._client_ports:
+            yield maybeDeferred(port.stopListening)
         sessions = list(self._sessions.connections)
         for session in sessions:
             session.take_no_more()
@@ -295,6 +318,13 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Attendee]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
+
+
+def _client_addresses(own: config.NodeSettings) -> str:
+    """Where clients find a node, for the log."""
+    plain = [f"{own.host}:{own.client_port}"] if own.client_port else []
+    secure = [f"{own.host}:{own.tls_port} with TLS"] if own.tls_port else []
+    return ", ".join(plain + secure)
 
 
 def new_identity() -> int:

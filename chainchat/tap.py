@@ -13,6 +13,8 @@ from twisted.python import usage
 from chainchat import config, preflight
 from chainchat.service import NodeService
 from chainchat.storage.interface import StorageError
+from chainchat.tls.credentials import CredentialsError
+from chainchat.tls.node import read
 
 reactor: Any = installed_reactor
 """Untyped: the static type of Twisted's reactor knows few of its methods."""
@@ -54,9 +56,11 @@ class Options(usage.Options):
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()
             preflight.check_data(self.node.data)
-            addresses = preflight.addresses(self.settings)
-            preflight.probe_ports(self.settings, self.node, addresses[self.node.position])
-        except (config.ConfigError, StorageError) as error:
+            address = preflight.addresses(self.settings)[self.node.position]
+            read(self.settings, self.node.position, address)
+            preflight.refuse_passed_port(self.settings, self.node)
+            preflight.probe_ports(self.settings, self.node, address)
+        except (config.ConfigError, CredentialsError, StorageError) as error:
             raise SystemExit(f"chainchat: {error}") from None
         self.fenced = self._confirmed_fenced()
         self._name_files()

@@ -89,6 +89,7 @@ class Node:
         work: WorkClock | None = None,
         space: Space = PLENTY,
         first_nonce: int = 0,
+        warnings: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         """A node that has not started.
 
@@ -109,6 +110,7 @@ class Node:
             work: seconds of work, for the slices of a turn; the clock's by default.
             space: on the disk of the data.
             first_nonce: see ``Evidence``.
+            warnings: what else operators should see in ``/chain``.
         """
         self.me = me
         self.audience: Audience | None = None
@@ -148,7 +150,7 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
-        self._watch = Watch(self._engine, clock, space, self._log)
+        self._watch = Watch(self._engine, clock, space, self._log, warnings)
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
 
     # --- for the sessions

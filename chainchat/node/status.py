@@ -54,6 +54,7 @@ class NodeStatus(Struct, frozen=True):
         progress: how far this learner has come, for people; empty if it copies nothing.
         learners: by position, how far each other learner has come, or why it is not let in.
         writes_paused: seconds since writes stand still.
+        warnings: what else an operator should know, such as certificates that expire soon.
     """
 
     node: str
@@ -69,6 +70,7 @@ class NodeStatus(Struct, frozen=True):
     progress: str
     learners: Mapping[str, str]
     writes_paused: float
+    warnings: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
@@ -87,6 +89,7 @@ class NodeStatus(Struct, frozen=True):
             self.disk,
             self.progress,
             *(f"{who}: {how}" for who, how in self.learners.items()),
+            *self.warnings,
         )
         return tuple(note for note in notes if note)
 
@@ -112,6 +115,7 @@ def status(
     wall: int,
     disk: str = "",
     writes_paused: float = 0.0,
+    warnings: tuple[str, ...] = (),
 ) -> NodeStatus:
     """The status of a node; for the arguments see ``NodeStatus``."""
     me, membership, configuration = engine.me.position, engine.membership, engine.configuration
@@ -130,6 +134,7 @@ def status(
         progress=engine.learner.progress(now),
         learners=membership.learners(now),
         writes_paused=writes_paused,
+        warnings=warnings,
     )
 
 

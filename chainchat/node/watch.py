@@ -1,5 +1,6 @@
 """What a node tells its operator while it runs: changes, pauses, progress, its disk."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from chainchat.chain.engine import Engine
@@ -22,11 +23,19 @@ class Tell(Protocol):
 class Watch:
     """Looks at one life of a node after each input and each tick."""
 
-    def __init__(self, engine: Engine, clock: Clock, space: Space, tell: Tell) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        space: Space,
+        tell: Tell,
+        warnings: Callable[[], tuple[str, ...]],
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._space = space
         self._tell = tell
+        self._warnings = warnings
         self._followed = engine.configuration
         """The configuration in force after the last input."""
         self._write_pause = WritePause(engine.me, clock, tell)
@@ -42,6 +51,7 @@ class Watch:
             wall=wall,
             disk=self._space.note,
             writes_paused=self._write_pause.seconds,
+            warnings=self._warnings(),
         )
 
     def readiness(self, *, overdue: bool) -> Readiness:

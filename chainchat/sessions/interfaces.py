@@ -20,7 +20,8 @@ class ServerInfo(Struct, frozen=True):
     Attributes:
         chain: the chain's name.
         max_line: octets in a client's line, at most.
-        addresses: ``host:port`` of every node for clients, by position.
+        addresses: ``host:port`` of every node, by position: for clients with TLS, or for those
+            without.
         new_token: makes the token of a session.
     """
 
@@ -146,8 +147,12 @@ class Client(Attendee, Protocol):
 class Connection(Protocol):
     """The connection of one client, as its session sees it."""
 
-    def write(self, data: bytes) -> None:
-        """Send octets as fast as the client's machine takes them."""
+    def write(self, data: bytes) -> int:
+        """Send octets as fast as the client's machine takes them.
+
+        Returns:
+            Where their end is, in octets since the beginning, as ``acknowledged`` counts.
+        """
 
     def close(self) -> None:
         """Close when everything is sent."""
@@ -168,4 +173,7 @@ class Connection(Protocol):
         """Drop the connection."""
 
     def acknowledged(self) -> int | None:
-        """How many octets the client's machine has acknowledged; None if unknown."""
+        """How many octets the client's machine has acknowledged; None if unknown.
+
+        Under TLS these are octets of TLS, handshake and all.
+        """
