@@ -65,7 +65,7 @@ def load(certificate: Path, key: Path, ca: Path | None = None) -> Credentials:
     """
     certificates = read_certificates(certificate)
     refuse_open_key(key)
-    private = _read_key(key)
+    private = read_key(key)
     if _public(private.public_key()) != _public(certificates[0].public_key()):
         raise CredentialsError(
             f"{key}: is not the key of {certificate}, whose first certificate has to be the node's "
@@ -109,7 +109,12 @@ def _read(path: Path) -> bytes:
         raise CredentialsError(f"{path}: {error.strerror}") from None
 
 
-def _read_key(path: Path) -> PrivateKey:
+def read_key(path: Path) -> PrivateKey:
+    """Read a private key.
+
+    Raises:
+        CredentialsError: there is none, or it cannot be used without a person.
+    """
     try:
         key = load_pem_private_key(_read(path), None)
     except TypeError:

@@ -24,7 +24,7 @@ _VERIFYING = {
 
 _ALERTS = {
     "unknown ca": "does not trust the CA of this node's certificate",
-    "certificate expired": "says that this node's certificate has expired, or is not valid yet",
+    "certificate expired": "says that this node's certificate has expired",
     "unsupported certificate": "says that this node's certificate is not for this end (EKU)",
     "certificate required": "wants a certificate, and this node shows none",
     "bad certificate": "does not accept this node's certificate",

@@ -71,6 +71,7 @@ class Node:
         host: the address that it listens on.
         launcher: what its command line begins with, if it is to run somewhere else.
         client_port: where people reach it.
+        tls_port: where people reach it with TLS; 0: nowhere.
         chain_port: where the other nodes do.
         data: its data folder.
         log: everything that its processes have written, one after another.
@@ -84,6 +85,7 @@ class Node:
         self.host = HOST
         self.launcher: list[str] = []
         self.client_port = client_port
+        self.tls_port = 0
         self.chain_port = chain_port
         self.data = folder / "var" / position
         self.log = folder / f"{position}.log"
@@ -198,6 +200,7 @@ class Cluster:
         cabled: bool = False,
         networks: Networks | None = None,
         chain: str = "",
+        tls: bool = False,
     ) -> None:
         """Write the files; ``start`` starts the nodes.
 
@@ -212,6 +215,7 @@ class Cluster:
             cabled: let the nodes reach each other through ``cables``, which can be cut.
             networks: let every node have a machine of its own.
             chain: further lines of the section [chain].
+            tls: between the nodes, and for clients on a port of their own.
         """
         self.folder = folder
         self._founding = tuple(positions)
@@ -231,8 +235,14 @@ class Cluster:
             f"suspect-after = {suspect_after}\nrejoin-pause = {rejoin_pause}\n{chain}\n"
             f"[clients]\n{clients}\n{sections}\n"
         )
+        if tls:
+            self._head += "[tls]\nchain = yes\n"
+            for node, port in zip(self.nodes.values(), free_ports(len(known)), strict=True):
+                node.tls_port = port
         self.cables = Cables() if cabled else None
         self._write_configs()
+        if tls:
+            self.make_certificates()
         self.alive.append(self)
         atexit.register(self.close)
 
@@ -264,9 +274,16 @@ class Cluster:
         sections = [
             f"[{position}]\nhost = {node.host}\nclient-port = {node.client_port}\n"
             f"chain-port = {chain_ports.get(position, node.chain_port)}\ndata = var/{position}\n"
+            f"tls-port = {node.tls_port or 'none'}\n"
             for position, node in self.nodes.items()
         ]
         return self._head + "".join(sections)
+
+    def make_certificates(self, *options: str) -> None:
+        """Run ``chainchat-certs`` in the folder of the chain."""
+        config = next(iter(self.nodes.values())).config
+        command = [sys.executable, "-m", "chainchat.certs", "--config", str(config), *options]
+        subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
 
     # --- the nodes
 
