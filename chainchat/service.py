@@ -3,6 +3,7 @@
 import atexit
 import os
 import secrets
+import signal
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -54,6 +55,9 @@ The epoch can still be read out over the telephone.
 
 INCARNATION_STEP = 1_000
 """The most that a life's number grows: see ``begin_life``."""
+
+DAY_SECONDS = 86_400.0
+"""How often the log warns of certificates that expire soon."""
 
 NONCES = 2**48
 """A life's pings are numbered from a random number below this."""
@@ -118,7 +122,7 @@ class NodeService(Service):
         addresses = preflight.addresses(settings)
         self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
         host = self._nodes[own.position].host
-        limits = self._limits()
+        limits = self._limits(settings)
         credentials = read(settings, own.position, host)
         self._tls = NodeTLS(self._reactor, settings, credentials, addresses)
         self._storage = SQLiteStorage(own.data)
@@ -136,14 +140,51 @@ class NodeService(Service):
             port.startListening()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
+        self._warn_daily()
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
 
-    def _limits(self) -> ClientLimits:
+    def reload(self) -> list[str]:
+        """Read chain.ini and the files of TLS again, and take what a running node can take.
+
+        A file that cannot be used changes nothing.
+
+        Returns:
+            Lines for an operator: what is new, and what needs a restart. They are logged, too.
+        """
+        try:
+            lines = self._reloaded()
+        except (config.ConfigError, CredentialsError) as error:
+            lines = [f"nothing is reloaded: {error}"]
+        for line in lines:
+            log.info("{position}: {line}", position=self._own.position, line=line)
+        return lines
+
+    def _reloaded(self) -> list[str]:
+        own, old = self._own.position, self._settings
+        found = config.load(old.path)
+        new = config.reloaded(old, found)
+        credentials = read(new, own, self._nodes[own].host)
+        limits = self._limits(new)
+        changes = config.changes(old, found)
+        self._settings = new
+        self._admission.limits = limits
+        lines = [f"reloaded: {each}" for each in changes if not each.needs_restart]
+        lines += self._tls.renew(credentials, check_dates=new.check_dates)
+        self._links.dial_again()
+        lines += [f"needs a restart: {each}" for each in changes if each.needs_restart]
+        return [*lines, *self._tls.expiry.warnings] or ["reloaded: nothing has changed"]
+
+    def _warn_daily(self) -> None:
+        for warning in self._tls.expiry.warnings:
+            log.warn("{position}: {warning}", position=self._own.position, warning=warning)
+        self._daily = self._reactor.callLater(DAY_SECONDS, self._warn_daily)
+
+    def _limits(self, settings: config.Settings) -> ClientLimits:
         """The limits for clients.
 
         Raises:
             ConfigError: this process may open too few files for any client.
         """
-        settings = self._settings
         kept = reserve(len(settings.nodes))
         limits = ClientLimits(
             settings.max_connections, settings.per_address, settings.exempt, self._files - kept
@@ -296,6 +337,8 @@ class NodeService(Service):
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more lines, finish what was taken, tell the clients where to go, close."""
         super().stopService()  # type: ignore[no-untyped-call]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._daily.cancel()
         for port in self._client_ports:
             yield maybeDeferred(port.stopListening)
         sessions = list(self._sessions.connections)

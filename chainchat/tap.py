@@ -1,5 +1,6 @@
 """Lets ``twistd chainchat`` run a node; the only module that imports the reactor."""
 
+import signal
 import sys
 import time
 from functools import partial
@@ -52,6 +53,7 @@ class Options(usage.Options):
         Raises:
             SystemExit: says in one line what is wrong and what to do.
         """
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the node can reload
         try:
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()

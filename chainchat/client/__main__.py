@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import secrets
+import ssl
 import string
 import sys
 from collections.abc import Sequence
@@ -49,8 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     texts = _texts(parser, options)
     nodes = _nodes(parser, options)
+    tls = _tls(parser, options)
     try:
-        return asyncio.run(_run(options, nodes, texts))
+        return asyncio.run(_run(options, nodes, texts, tls))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -64,7 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-async def _run(options: argparse.Namespace, nodes: Sequence[Address], texts: list[str]) -> int:
+async def _run(
+    options: argparse.Namespace,
+    nodes: Sequence[Address],
+    texts: list[str],
+    tls: ssl.SSLContext | None,
+) -> int:
     one_shot = options.send is not None
     engine = Engine(
         options.name,
@@ -76,13 +83,20 @@ async def _run(options: argparse.Namespace, nodes: Sequence[Address], texts: lis
         insist=one_shot,
     )
     if one_shot:
-        pipe = Pipe(engine, json=options.json, timeout=options.timeout, send=texts, to=options.to)
+        pipe = Pipe(
+            engine,
+            json=options.json,
+            timeout=options.timeout,
+            send=texts,
+            to=options.to,
+            tls=tls,
+        )
         return await pipe.run()
     if _has_terminal() and not options.json:
         from chainchat.client.terminal import Terminal  # noqa: PLC0415 - slow, and not for scripts
 
-        return await Terminal(engine).run()
-    pipe = Pipe(engine, json=options.json, follow=options.follow, timeout=options.timeout)
+        return await Terminal(engine, tls).run()
+    pipe = Pipe(engine, json=options.json, follow=options.follow, timeout=options.timeout, tls=tls)
     return await pipe.run()
 
 
@@ -115,7 +129,15 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         type=_address,
         action="append",
-        help="a node to connect to; repeat it for more, of which the first is tried first",
+        help="a node to connect to; repeat it for more, of which the first is tried first; "
+        "tls://HOST:PORT for its port with TLS",
+    )
+    add("--tls", action="store_true", help="speak TLS with every node")
+    add(
+        "--ca",
+        metavar="FILE",
+        type=Path,
+        help="with TLS: trust this CA (the chain's ca.crt), instead of those of the system",
     )
     add(
         "--config",
@@ -190,7 +212,7 @@ def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
 
 def _nodes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Address]:
     """Where to connect: to the nodes of ``--connect``, then those of the configuration."""
-    connect: list[Address] = options.connect or []
+    connect = [Address(a.host, a.port, a.tls or options.tls) for a in options.connect or ()]
     if connect and options.config is None:
         return connect
     path = options.config or DEFAULT_CONFIG
@@ -202,7 +224,24 @@ def _nodes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
         settings = load(path)
     except ConfigError as error:
         parser.error(str(error))
-    return connect + [(node.host, node.client_port) for node in settings.nodes.values()]
+    nodes = settings.nodes.values()
+    plain = [Address(n.host, n.client_port) for n in nodes if n.client_port and not options.tls]
+    found = connect + (plain or [Address(n.host, n.tls_port, True) for n in nodes if n.tls_port])
+    if not found:
+        parser.error(f"--tls: no node of {path} has a tls-port")
+    return found
+
+
+def _tls(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ssl.SSLContext | None:
+    """What TLS trusts, if not what the system does."""
+    if options.ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=options.ca)
+    except ssl.SSLError:
+        parser.error(f"--ca {options.ca}: this file holds no certificate in PEM")
+    except OSError as error:
+        parser.error(f"--ca {options.ca}: {error.strerror}")
 
 
 if __name__ == "__main__":

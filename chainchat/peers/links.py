@@ -38,7 +38,6 @@ from chainchat.peers.link import ALARM, Link, LinkFactory
 from chainchat.peers.table import Table
 from chainchat.peers.tunables import USUAL, Tunables
 from chainchat.tls.chain import ChainTLS
-from chainchat.tls.credentials import Credentials
 
 log = Logger()
 
@@ -98,10 +97,8 @@ class Links:
             return self._tls.secured(factory, dials=dials)
         return cast(IProtocolFactory, factory)
 
-    def renew(self, credentials: Credentials, *, check_dates: bool) -> None:
-        """Take new credentials for the connections to come, and dial whoever is not linked."""
-        assert self._tls is not None
-        self._tls.renew(credentials, check_dates=check_dates)
+    def dial_again(self) -> None:
+        """Dial whoever is not linked, without a pause: what kept them apart may be mended."""
         if self._receiver is not None:
             for position in list(self._directory.dialled):
                 self._dialling.dial_now(position)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from chainchat.config import Settings
 from chainchat.tls.chain import ChainTLS
 from chainchat.tls.contexts import Creator, for_clients
-from chainchat.tls.credentials import Credentials, CredentialsError, load, utc_now
+from chainchat.tls.credentials import Credentials, CredentialsError, described, load, utc_now
 from chainchat.tls.expiry import Expiry
 from chainchat.tls.identity import objection
 
@@ -69,6 +69,18 @@ def _signed(certificate: Certificate, by: Certificate) -> bool:
     return True
 
 
+def _news(old: Credentials | None, new: Credentials | None) -> str:
+    """What differs between two credentials; empty if nothing does."""
+    if old is None or new is None:
+        return ""
+    if (old.certificates, old.authorities) == (new.certificates, new.authorities):
+        return ""
+    if old.certificates == new.certificates:
+        shown = "; ".join(described([each]) for each in new.authorities)
+        return f"the CAs that this node trusts: {shown}"
+    return f"the certificate {described(new.certificates)}"
+
+
 class NodeTLS:
     """TLS of one node.
 
@@ -87,6 +99,7 @@ class NodeTLS:
     ) -> None:
         """Take the first credentials; ``addresses``: by position."""
         self.expiry = Expiry(utc_now)
+        self._credentials = credentials
         names = {p: (node.host, addresses[p]) for p, node in settings.nodes.items()}
         self.chain: ChainTLS | None = None
         self.clients: Creator | None = None
@@ -103,13 +116,20 @@ class NodeTLS:
             self.clients = Creator(for_clients(credentials.clients))
         self._note(credentials, check_dates=settings.check_dates)
 
-    def renew(self, credentials: NodeCredentials, *, check_dates: bool) -> None:
-        """Take new credentials, for the connections to come."""
+    def renew(self, credentials: NodeCredentials, *, check_dates: bool) -> list[str]:
+        """Take new credentials, for the connections to come.
+
+        Returns:
+            What is new, for an operator.
+        """
+        old, self._credentials = self._credentials, credentials
         if self.chain is not None and credentials.chain is not None:
             self.chain.renew(credentials.chain, check_dates=check_dates)
         if self.clients is not None and credentials.clients is not None:
             self.clients.context = for_clients(credentials.clients)
         self._note(credentials, check_dates=check_dates)
+        pairs = (old.chain, credentials.chain), (old.clients, credentials.clients)
+        return list(dict.fromkeys(f"reloaded: {news}" for pair in pairs if (news := _news(*pair))))
 
     def _note(self, credentials: NodeCredentials, *, check_dates: bool) -> None:
         chain, clients = credentials.chain, credentials.clients

@@ -86,6 +86,7 @@ class Rim:
         self.settings = {}
         self.dialled = []
         self.expiry = Expiry(utc_now)
+        self.tls = {}
 
     def listen(self, position):
         factory = Talkers()
@@ -102,7 +103,7 @@ class Rim:
         if credentials is not None:
             changed.setdefault("tls", True)
             names = dict.fromkeys(THREE, (HERE, HERE))
-            tls = ChainTLS(
+            tls = self.tls[position] = ChainTLS(
                 reactor, "test", names, credentials, self.expiry, check_dates=check_dates
             )
         mine = introduction(position, port=self.settings[position].chain_port, **changed)

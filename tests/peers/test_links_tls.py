@@ -72,7 +72,8 @@ async def test_new_certificates_serve_new_connections_and_the_old_ones_live_on(r
     both = (CHAIN.certificate, OTHER.certificate)
     for position in ("head", "tail"):
         new = replace(OTHER.of(position), authorities=both)
-        rim.links[position].renew(new, check_dates=True)
+        rim.tls[position].renew(new, check_dates=True)
+        rim.links[position].dial_again()
     old = rim.link("head", "tail")
     await a_moment()
     assert rim.link("head", "tail") is old
