@@ -34,7 +34,7 @@ class _Link(asyncio.BufferedProtocol):
 
     def __init__(self, owner: "Connection") -> None:
         self._owner = owner
-        self._buffer = bytearray(READ_OCTETS)
+        self._buffer = memoryview(bytearray(READ_OCTETS))  # asyncio's TLS writes into slices
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -43,11 +43,11 @@ class _Link(asyncio.BufferedProtocol):
         _keep_alive(transport.get_extra_info("socket"))
         self._owner.link_made(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the interface
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the interface
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._owner.link_received(self, bytes(memoryview(self._buffer)[:nbytes]))
+        self._owner.link_received(self, bytes(self._buffer[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.link_lost(self, exc)

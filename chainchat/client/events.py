@@ -14,7 +14,7 @@ class Event(Struct, frozen=True, tag_field="event"):
 
 
 class ConnectTo(Event, frozen=True, tag="connect-to"):
-    """Open a connection, with TLS or without, then call ``connected``, or ``lost`` if that fails."""
+    """Open a connection, then call ``connected``, or ``lost`` if that fails."""
 
     host: str
     port: int
