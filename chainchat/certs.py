@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = config.load(options.config)
         folder = options.folder or settings.path.parent / "tls"
-        workshop = Workshop(settings, folder, tuple(options.name or ()))
+        workshop = Workshop(settings, folder, options.name or ())
         if options.show:
             return workshop.show()
         for position in options.renew or ():
@@ -77,7 +77,7 @@ class Workshop:
     """
 
     def __init__(
-        self, settings: config.Settings, folder: Path, client_names: tuple[str, ...]
+        self, settings: config.Settings, folder: Path, client_names: Sequence[str]
     ) -> None:
         """Touch nothing yet; ``client_names``: by which clients know every node."""
         self._settings = settings
@@ -88,6 +88,8 @@ class Workshop:
     def make(self, renewed: Sequence[str]) -> int:
         """Make what is missing, and new certificates for the positions ``renewed``.
 
+        With ``renewed``, the names that clients use are for these positions.
+
         Returns:
             The exit status.
         """
@@ -96,7 +98,11 @@ class Workshop:
         authority, key = self._authority()
         stale = 0
         for position in self._settings.nodes:
-            stale += self._position(position, authority, key, renew=position in renewed)
+            if position in renewed or not self._certificate(position).exists():
+                self._renew(position, authority, key)
+            else:
+                wanted = () if renewed else self._client_names
+                stale += self._is_stale(position, authority, wanted)
         return 1 if stale else 0
 
     def show(self) -> int:
@@ -129,21 +135,16 @@ class Workshop:
         print(f"{certificate}: made; {key} signs for it: lock it away, no node needs it")
         return authority, made
 
-    def _position(
-        self, position: str, authority: Certificate, key: PrivateKey | None, *, renew: bool
-    ) -> bool:
-        """Make the folder of a position. True if something is wrong with what is there."""
-        folder = self._folder / position
-        folder.mkdir(mode=OWNERS_FOLDER, exist_ok=True)
-        path = folder / "node.crt"
-        there = read_certificates(path) if path.exists() else ()
-        if there and not renew:
-            return self._is_stale(position, there[0], authority)
+    def _renew(self, position: str, authority: Certificate, key: PrivateKey | None) -> None:
+        """Make the folder of a position, with a new key and certificate."""
         if key is None:
             raise CredentialsError(
                 f"{self._folder / 'ca.key'}: is not here, and without it nothing can be signed; "
                 "bring it back, or make another CA (docs/security.md)"
             )
+        folder, path = self._folder / position, self._certificate(position)
+        folder.mkdir(mode=OWNERS_FOLDER, exist_ok=True)
+        there = read_certificates(path) if path.exists() else ()
         for file in ("node.key", "node.crt", "ca.crt"):
             _set_aside(folder / file)
         own = new_key()
@@ -160,17 +161,17 @@ class Workshop:
         _write(folder / "node.key", pem(own))
         _write(path, pem(made))
         print(f"{path}: made, {_described(made, self._now)}; copy {folder} to its machine")
-        return False
 
     def _names(self, position: str) -> tuple[str, str]:
         """What the certificate of a position has to name."""
         settings = self._settings
         return identity(position, settings.name), settings.nodes[position].host
 
-    def _is_stale(self, position: str, there: Certificate, authority: Certificate) -> bool:
-        """Tell whether a certificate that is there does not fit, and why."""
+    def _is_stale(self, position: str, authority: Certificate, wanted: Sequence[str]) -> bool:
+        """Tell whether a certificate that is there fits, or why not; ``wanted``: clients' names."""
         path = self._certificate(position)
-        missing = [name for name in self._client_names if name not in names(there)]
+        there = read_certificates(path)[0]
+        missing = [name for name in wanted if name not in names(there)]
         _, host = self._names(position)
         problem = objection(there, position, self._settings.name, [host])
         if problem:

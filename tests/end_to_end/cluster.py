@@ -10,6 +10,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -101,6 +102,11 @@ class Node:
         return self.host, self.client_port
 
     @property
+    def tls_address(self) -> tuple[str, int]:
+        """Where people reach it with TLS."""
+        return self.host, self.tls_port
+
+    @property
     def pid(self) -> int:
         """Of the running process."""
         assert self.process is not None
@@ -111,7 +117,7 @@ class Node:
         """Whether its process runs, be it paused."""
         return self.process is not None and self.process.poll() is None
 
-    def start(self, *options: str, typed: str = "") -> None:
+    def start(self, *options: str, typed: str = "", pass_fds: Sequence[int] = ()) -> None:
         """Start the process, with further options; it is not waited for, nor is what is typed."""
         assert not self.running, f"{self} runs already"
         arguments = ["-n", "chainchat", "--position", self.position, "--config", str(self.config)]
@@ -126,6 +132,7 @@ class Node:
                 stdin=keyboard,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=pass_fds,
                 process_group=0,  # Ctrl-C is for the tests, which then stop the nodes
             )
         os.close(keyboard)
@@ -284,6 +291,11 @@ class Cluster:
         config = next(iter(self.nodes.values())).config
         command = [sys.executable, "-m", "chainchat.certs", "--config", str(config), *options]
         subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """For people: whom to trust."""
+        return ssl.create_default_context(cafile=self.folder / "tls/ca.crt")
 
     # --- the nodes
 
