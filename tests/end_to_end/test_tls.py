@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -294,17 +295,25 @@ def test_usual_programs_talk_through_tls(
         skip_or_fail(f"{program} is not installed")
     host, port = cluster["middle"].tls_address
     command = CLIENTS[program].format(host=host, port=port, ca=cluster.folder / "tls/ca.crt")
+    said = []
     with subprocess.Popen(
         command.split(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+        deadline = threading.Timer(30, process.kill)
+        deadline.start()
         process.stdin.write(f"{program}\nhello from {program}\n/quit\n".encode())
         process.stdin.flush()
-        said = process.stdout.read().decode()
+        for line in process.stdout:
+            said.append(line.decode().strip())
+            if said[-1] == "+OK goodbye":
+                break
         process.stdin.close()
-    assert f"+OK you are {program}" in said, said
-    assert "+OK goodbye" in said, said
+        process.stdout.read()
+        deadline.cancel()
+    assert f"+OK you are {program}: type to talk to everybody, /help for all else" in said, said
+    assert said[-1] == "+OK goodbye", said
 
 
 @pytest.mark.parametrize("program", CLIENTS)
