@@ -18,6 +18,7 @@ from chainchat.tls.credentials import (
     CredentialsError,
     PrivateKey,
     days_left,
+    is_signed_by,
     read_certificates,
     read_key,
     utc_now,
@@ -176,8 +177,8 @@ class Workshop:
         problem = objection(there, position, self._settings.name, [host])
         if problem:
             problem = problem.replace("shows", "is", 1)
-        elif there.issuer != authority.subject:
-            problem = "is of another CA than ca.crt"
+        elif not is_signed_by(there, authority):
+            problem = "is of another CA than ca.key"
         elif missing:
             problem = f"does not name {', '.join(missing)}"
         advice = f"; --renew {position} makes another" if problem else ", and stays"

@@ -1,5 +1,6 @@
 """The CA of a chain, and the certificates that it signs."""
 
+import secrets
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -27,8 +28,8 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 def new_authority(chain: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
     """The certificate of a CA that signs for nodes only, and for no other CA."""
-    # A later CA of the chain has another name, so that nobody takes one for the other.
-    name = _name(chain, f"CA of {now:%F %T}")
+    # The next CA of the chain has another name, so that nobody takes one for the other.
+    name = _name(chain, f"CA {secrets.token_hex(4)}")
     usage = _key_usage(signs_certificates=True)
     builder = _builder(name, name, key.public_key(), now)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

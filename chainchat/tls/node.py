@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.x509 import Certificate
 from msgspec import Struct
 
 from chainchat.config import Settings
 from chainchat.tls.chain import ChainTLS
 from chainchat.tls.contexts import Creator, for_clients
-from chainchat.tls.credentials import Credentials, CredentialsError, described, load, utc_now
+from chainchat.tls.credentials import (
+    Credentials,
+    CredentialsError,
+    described,
+    is_signed_by,
+    load,
+    utc_now,
+)
 from chainchat.tls.expiry import Expiry
 from chainchat.tls.identity import objection
 
@@ -58,15 +63,7 @@ def _different(*hosts: str) -> tuple[str, ...]:
 
 def _is_trusted(credentials: Credentials) -> bool:
     """True if a CA that this node trusts has signed its certificate, or its last intermediate."""
-    return any(_signed(credentials.certificates[-1], each) for each in credentials.authorities)
-
-
-def _signed(certificate: Certificate, by: Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(by)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
+    return any(is_signed_by(credentials.certificates[-1], each) for each in credentials.authorities)
 
 
 def _news(old: Credentials | None, new: Credentials | None) -> str:
