@@ -14,6 +14,7 @@ ABOUT = {
     "sessions": "the client port: telnet, nc, programs",
     "status": "how it is, for operators",
     "node": "a node at work: carries effects out",
+    "tls": "TLS, between nodes and for clients",
     "storage": "what a node keeps: SQLite",
     "chain": "replication: pure, no chat",
     "chat": "the chat: pure, no replication",
