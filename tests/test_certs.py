@@ -80,7 +80,7 @@ def test_openssl_verifies_them_strictly_for_both_ends(folder, skip_or_fail, purp
         done = subprocess.run(
             [*command, f"tls/{position}/node.crt"], capture_output=True, check=False
         )
-        assert done.stdout == f"{certificate}: OK\n".encode(), done
+        assert done.stdout == f"tls/{position}/node.crt: OK\n".encode(), done
 
 
 def test_a_ca_signs_for_no_other_ca(folder, skip_or_fail):

@@ -20,7 +20,16 @@ ABOUT = {
     "chat": "the chat: pure, no replication",
     "client": "the bundled client",
 }
-COLUMNS = {"tap": 0.5, "node": 0.5, "sessions": 1, "chat": 1, "peers": 0, "storage": 0, "chain": 0}
+COLUMNS = {
+    "tap": 0.5,
+    "node": 0.5,
+    "sessions": 1,
+    "tls": 1,
+    "chat": 1,
+    "peers": 0,
+    "storage": 0,
+    "chain": 0,
+}
 """Where they stand; the others stand in the last column."""
 
 PAINTS = {"chain": TINTS["head"], "chat": TINTS["tail"], "client": TINTS["spare"]}
@@ -62,6 +71,7 @@ def _uses() -> dict[str, set[str]]:
     uses: dict[str, set[str]] = {name: set() for name in sorted(names)}
     for path in sorted(ROOT.rglob("*.py")):
         name = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        name = "tap" if name == "service" else name  # the two compose a node
         if name in names:
             uses[name] |= (_imported(path) & names) - {name}
     return uses
