@@ -8,8 +8,8 @@ import configparser
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -25,8 +25,10 @@ FIRST_CLIENT_PORT = 7001
 FIRST_CHAIN_PORT = 7101
 LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
-# Sections that are something else.
-NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage")
+NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls")
+"""Sections that are something else."""
+
+POSITION_SIGN = "%p"  # stands for the position in a path of [tls]
 
 
 class NewAccounts(Enum):
@@ -63,13 +65,43 @@ class AccountRules:
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """One position of the chain: where its node listens, and where it keeps its data."""
+    """One position of the chain: where its node listens, and where it keeps its data.
+
+    Attributes:
+        client_port: for clients without TLS; 0: none.
+        tls_port: for clients with TLS; 0: none.
+    """
 
     position: str
     host: str
     client_port: int
     chain_port: int
     data: Path
+    tls_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TLSFiles:
+    """Where TLS finds certificates and keys; ``%p`` in a path stands for the position.
+
+    Attributes:
+        ca: the CAs whose certificates the nodes accept from each other.
+        certificate: what a node shows to the others, then intermediates.
+        key: of that.
+        client_certificate: what it shows to clients, then intermediates.
+        client_key: of that.
+    """
+
+    ca: Path
+    certificate: Path
+    key: Path
+    client_certificate: Path
+    client_key: Path
+
+    def of(self, position: str) -> "TLSFiles":
+        """The files of one position."""
+        paths = (self.ca, self.certificate, self.key, self.client_certificate, self.client_key)
+        return TLSFiles(*(Path(str(path).replace(POSITION_SIGN, position)) for path in paths))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +123,10 @@ class Settings:
         accounts: who makes accounts, and where passwords may be typed.
         refusal_is_death: true if a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
+        tls: the files of TLS.
+        chain_tls: true if the nodes speak TLS with each other.
+        check_dates: false if an expired certificate is as good as any.
+        values: what the file says, by section and key; without what it leaves out.
     """
 
     path: Path
@@ -103,6 +139,7 @@ class Settings:
     exempt: tuple[Network, ...]
     stop: int
     nodes: dict[str, NodeSettings]
+    tls: TLSFiles
     rejoin_pause: float = 60.0
     refusal_is_death: bool = True
     connects_per_minute: int = 120
@@ -111,6 +148,9 @@ class Settings:
     send_rate: int = 200
     send_burst: int = 2_000
     accounts: AccountRules = AccountRules()
+    chain_tls: bool = False
+    check_dates: bool = True
+    values: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
 
 
 class ConfigError(Exception):
@@ -145,6 +185,7 @@ def load(path: Path) -> Settings:
     limits = _Section(path, parser, "limits", LIMITS_KEYS)
     accounts = _Section(path, parser, "accounts", ACCOUNTS_KEYS)
     storage = _Section(path, parser, "storage", STORAGE_KEYS)
+    tls = _Section(path, parser, "tls", TLS_KEYS)
     chain.must_exist("name and founding are required")
     name = chain.take("name", CLUSTER_NAME)
     founding = chain.take("founding", FOUNDING)
@@ -171,7 +212,49 @@ def load(path: Path) -> Settings:
         ),
         stop=storage.take("stop", OCTETS, 100_000_000),
         nodes=_nodes(path, parser, founding),
+        tls=_tls_files(tls),
+        chain_tls=tls.take("chain", YES_OR_NO, False),
+        check_dates=tls.take("check-dates", YES_OR_NO, True),
+        values={
+            (name, key): parser[name][key] for name in parser.sections() for key in parser[name]
+        },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A key whose value in the file is another one; None where the file leaves it out."""
+
+    section: str
+    key: str
+    before: str | None
+    after: str | None
+
+    @property
+    def needs_restart(self) -> bool:
+        """True if a running node cannot take the new value."""
+        return (self.section, self.key) not in RELOADABLE
+
+    def __str__(self) -> str:
+        before, after = (
+            "(default)" if value is None else _shown(value) for value in (self.before, self.after)
+        )
+        return f"[{_shown(self.section)}] {self.key}: {before} -> {after}"
+
+
+def changes(old: Settings, new: Settings) -> list[Change]:
+    """What a file says otherwise than before, in the order of its sections."""
+    keys = dict.fromkeys((*old.values, *new.values))
+    pairs = [(key, old.values.get(key), new.values.get(key)) for key in keys]
+    return [Change(*key, before, after) for key, before, after in pairs if before != after]
+
+
+def reloaded(old: Settings, new: Settings) -> Settings:
+    """The old settings, with the new value of every key that a running node can take."""
+    values = {key: value for key, value in old.values.items() if key not in RELOADABLE}
+    values |= {key: value for key, value in new.values.items() if key in RELOADABLE}
+    taken = {attribute: getattr(new, attribute) for attribute in RELOADABLE.values()}
+    return replace(old, values=values, **taken)
 
 
 # The kinds of values. `read` raises ValueError for a value that is not allowed.
@@ -244,9 +327,13 @@ def _octets(text: str) -> int:
     return int(size[1]) * UNITS[size[2]]
 
 
+def _port_or_none(text: str) -> int:
+    return 0 if text == "none" else PORT.read(text)
+
+
 _A_POSITION = (
     "1 to 32 lowercase letters, digits or '-', and not "
-    "'chain', 'clients', 'limits', 'accounts' or 'storage'"
+    f"{', '.join(map(repr, NO_POSITIONS[:-1]))} or {NO_POSITIONS[-1]!r}"
 )
 
 CLUSTER_NAME = _matching(r"[A-Za-z0-9._-]{1,32}", "1 to 32 letters, digits, '-', '_' or '.'")
@@ -268,6 +355,8 @@ NEW_ACCOUNTS = _one_of(NewAccounts)
 PLAINTEXT = _one_of(Plaintext)
 HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
+PORT_OR_NONE = _Kind(_port_or_none, f"{PORT.allowed}, or none")
+FILE = _matching(r".+", "the path of a file; %p in it stands for the position")
 FOLDER = _matching(r".+", "the path of a folder")
 NETWORKS = _Kind(_networks, "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1")
 OCTETS = _Kind(_octets, "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 GB")
@@ -282,7 +371,35 @@ LIMITS_KEYS = (
 )
 ACCOUNTS_KEYS = ("new", "delete-others", "plaintext")
 STORAGE_KEYS = ("stop",)
-NODE_KEYS = ("host", "client-port", "chain-port", "data")
+TLS_KEYS = (
+    *("ca", "certificate", "key", "chain", "check-dates"),
+    *("client-certificate", "client-key"),
+)
+NODE_KEYS = ("host", "client-port", "tls-port", "chain-port", "data")
+
+RELOADABLE = {
+    ("clients", "max-connections"): "max_connections",
+    ("limits", "per-address"): "per_address",
+    ("limits", "exempt"): "exempt",
+    ("limits", "connects-per-minute"): "connects_per_minute",
+    ("limits", "new-accounts"): "new_accounts",
+    ("limits", "most-accounts"): "most_accounts",
+    ("limits", "send-rate"): "send_rate",
+    ("limits", "send-burst"): "send_burst",
+    ("accounts", "new"): "accounts",
+    ("accounts", "delete-others"): "accounts",
+    ("accounts", "plaintext"): "accounts",
+    ("tls", "ca"): "tls",
+    ("tls", "certificate"): "tls",
+    ("tls", "key"): "tls",
+    ("tls", "client-certificate"): "tls",
+    ("tls", "client-key"): "tls",
+    ("tls", "check-dates"): "check_dates",
+}
+"""The keys whose new values a running node takes, and the attribute of ``Settings`` that each sets.
+
+A change of any other key needs a restart.
+"""
 
 
 # How the file is read.
@@ -320,6 +437,10 @@ class _Section:
             hint = "; an indented line continues the one before it" if "\n" in text else ""
             raise self.error(f"{key} = {_shown(text)}; allowed: {kind.allowed}{hint}") from None
 
+    def has(self, key: str) -> bool:
+        """True if the file has this key."""
+        return key in self._values
+
     def must_exist(self, reason: str) -> None:
         """Refuse a file without this section."""
         if self._name not in self._sections:
@@ -330,6 +451,10 @@ class _Section:
     def folder(self, key: str, default: str) -> Path:
         """A folder that a key names, relative to the folder of the file."""
         return Path(os.path.abspath(self._path.parent / self.take(key, FOLDER, default)))
+
+    def file(self, key: str, default: str) -> Path:
+        """A file that a key names, relative to the folder of the chain.ini."""
+        return Path(os.path.abspath(self._path.parent / self.take(key, FILE, default)))
 
     def error(self, problem: str) -> ConfigError:
         """A mistake in this section."""
@@ -389,6 +514,21 @@ def _nodes(
     return nodes
 
 
+def _tls_files(section: _Section) -> TLSFiles:
+    certificate = section.take("certificate", FILE, "tls/%p/node.crt")
+    key = section.take("key", FILE, "tls/%p/node.key")
+    files = TLSFiles(
+        ca=section.file("ca", "tls/%p/ca.crt"),
+        certificate=section.file("certificate", certificate),
+        key=section.file("key", key),
+        client_certificate=section.file("client-certificate", certificate),
+        client_key=section.file("client-key", key),
+    )
+    if section.has("client-certificate") != section.has("client-key"):
+        raise section.error("client-certificate and client-key go together; name both or none")
+    return files
+
+
 def _node(section: _Section, position: str, order: int | None) -> NodeSettings:
     """One position; ``order``, its place among the founders if any, gives the default ports."""
     try:
@@ -397,13 +537,17 @@ def _node(section: _Section, position: str, order: int | None) -> NodeSettings:
         raise section.error(f"is not the name of a position: {POSITION.allowed}") from None
     client_port = None if order is None else FIRST_CLIENT_PORT + order
     chain_port = None if order is None else FIRST_CHAIN_PORT + order
-    return NodeSettings(
+    node = NodeSettings(
         position=position,
         host=section.take("host", HOST, "127.0.0.1"),
-        client_port=section.take("client-port", PORT, client_port),
+        client_port=section.take("client-port", PORT_OR_NONE, client_port),
         chain_port=section.take("chain-port", PORT, chain_port),
         data=section.folder("data", f"var/{position}"),
+        tls_port=section.take("tls-port", PORT_OR_NONE, 0),
     )
+    if not (node.client_port or node.tls_port):
+        raise section.error("client-port = none needs a tls-port, or nobody can talk to this node")
+    return node
 
 
 def _refuse_clashes(section: _Section, nodes: dict[str, NodeSettings]) -> None:
@@ -419,7 +563,10 @@ def _refuse_clashes(section: _Section, nodes: dict[str, NodeSettings]) -> None:
 def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
     """What no two nodes may share: the key, its value, and what makes two values equal."""
     host = node.host.lower()
-    yield "client-port", node.client_port, (host, node.client_port)
+    if node.client_port:
+        yield "client-port", node.client_port, (host, node.client_port)
+    if node.tls_port:
+        yield "tls-port", node.tls_port, (host, node.tls_port)
     yield "chain-port", node.chain_port, (host, node.chain_port)
     yield "data", node.data, os.path.realpath(node.data)
 
@@ -429,7 +576,7 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
 
 def _hint(key: str, known: tuple[str, ...]) -> str:
     """A guess at what an unknown key was meant to be."""
-    sections = (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS)
+    sections = (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS, TLS_KEYS)
     for section, keys in zip(NO_POSITIONS, sections, strict=True):
         if key in keys:
             return f" (it belongs in [{section}])"

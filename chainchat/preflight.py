@@ -21,6 +21,9 @@ from chainchat.storage.lock import DataLock
 from chainchat.storage.private import user_name
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
+FIRST_PASSED = 3
+"""The first file that a service manager passes to a process (``sd_listen_fds(3)``)."""
+
 
 def addresses(settings: config.Settings) -> dict[str, str]:
     """The address of every node, resolved once.
@@ -194,13 +197,48 @@ def check_writable(pidfile: Path) -> None:
         raise SystemExit(f"chainchat: {pidfile}: {error.strerror}") from None
 
 
+def refuse_passed_port(settings: config.Settings, node: config.NodeSettings) -> None:
+    """Check that nobody else holds the chain port open.
+
+    The port would still take connections after the death of this process, which only a refusal
+    proves to the other nodes.
+
+    Raises:
+        ConfigError: a service manager has passed the listening socket to this process.
+    """
+    passed = os.environ.get("LISTEN_FDS", "")
+    for number in range(FIRST_PASSED, FIRST_PASSED + int(passed) if passed.isdigit() else 0):
+        if _listens(number, node.chain_port):
+            raise config.ConfigError(
+                f"{settings.path}: [{node.position}] chain-port = {node.chain_port}: somebody "
+                "holds it open for this process (socket activation, LISTEN_FDS), and would when "
+                "the process is dead; let the node open it itself"
+            )
+
+
+def _listens(number: int, port: int) -> bool:
+    """True if an open file of this process listens on a port."""
+    try:
+        with socket.socket(fileno=os.dup(number)) as passed:
+            return bool(passed.getsockname()[1:2] == (port,))
+    except OSError:
+        return False
+
+
 def probe_ports(settings: config.Settings, node: config.NodeSettings, host: str) -> None:
     """Check that the node's ports are free.
 
     Raises:
         ConfigError: one is not; names the key to change.
     """
-    for key, port in (("chain-port", node.chain_port), ("client-port", node.client_port)):
+    ports = {
+        "chain-port": node.chain_port,
+        "client-port": node.client_port,
+        "tls-port": node.tls_port,
+    }
+    for key, port in ports.items():
+        if not port:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -3,6 +3,7 @@
 import atexit
 import os
 import secrets
+import signal
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,9 @@ from chainchat.sessions.sessions import Sessions
 from chainchat.storage.interface import StorageError
 from chainchat.storage.private import narrowed
 from chainchat.storage.sqlite import SQLiteStorage
+from chainchat.tls.credentials import CredentialsError
+from chainchat.tls.layers import encrypted
+from chainchat.tls.node import NodeTLS, read
 
 STOP_SECONDS = 1.0
 """Time for a stopping node to answer what it has taken."""
@@ -71,6 +75,9 @@ The epoch can still be read out over the telephone.
 
 INCARNATION_STEP = 1_000
 """The most that a life's number grows: see ``begin_life``."""
+
+DAY_SECONDS = 86_400.0
+"""How often the log warns of certificates that expire soon."""
 
 NONCES = 2**48
 """A life's pings are numbered from a random number below this."""
@@ -157,7 +164,7 @@ class NodeService(Service):
     def _start_told(self) -> Iterator[None]:
         try:
             yield
-        except (StorageError, CannotListenError, config.ConfigError) as error:
+        except (StorageError, CannotListenError, config.ConfigError, CredentialsError) as error:
             log.critical("{position}: {error}", position=self._own.position, error=error)
             if self._foreground:
                 raise SystemExit(f"chainchat: {error}") from None
@@ -172,30 +179,38 @@ class NodeService(Service):
         self._chain_port = self._reactor.listenTCP(own.chain_port, not_yet, interface=host)
         self._client_ports = {
             number: ClientPort(number, NotYet(name), 1024, host, self._reactor)
-            for name, number in (("client port", own.client_port),)
+            for name, number in (("client port", own.client_port), ("tls port", own.tls_port))
+            if number
         }
         for port in self._client_ports.values():
             port.startListening()
 
     def _open(self) -> None:
-        own = self._own
-        self._limits = Limits(self._client_limits(), self._reactor.seconds, self._is_operator)
+        settings, own = self._settings, self._own
+        limits = self._client_limits(settings)
+        self._limits = Limits(limits, self._reactor.seconds, self._is_operator)
+        addresses = {p: node.host for p, node in self._nodes.items()}
+        credentials = read(settings, own.position, addresses[own.position])
+        self._tls = NodeTLS(self._reactor, settings, credentials, addresses)
         self._keep_private()
         self._storage = SQLiteStorage(own.data)
         self._audit = Audit(own.position, self._reactor.seconds)
         self._hashing = ThreadedHashing(self._reactor)
-        self._guard = Guard(self._settings.accounts, self._hashing, self._reactor.seconds)
+        tls = f"{settings.nodes[own.position].host}:{own.tls_port}" if own.tls_port else ""
+        self._guard = Guard(settings.accounts, self._hashing, self._reactor.seconds, tls=tls)
         self._begin_life()
         self._admission = Admission(
             self._limits, self._reactor.seconds, lambda: self._node.configuration.epoch
         )
-        self._links = Links(self._reactor, self._introduction, self._nodes)
+        self._links = Links(self._reactor, self._introduction, self._nodes, tls=self._tls.chain)
         self._chain_port.factory = self._links.factory()
         for number, factory in self._client_factories():
             self._client_ports[number].factory = factory
         self._control_socket()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
+        self._warn_daily()
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
 
     def _control_socket(self) -> None:
         office = Office(
@@ -213,19 +228,15 @@ class NodeService(Service):
         self._control_port = listen(path, self._control, self._reactor)
 
     def _reload_on_order(self) -> list[str]:
-        """Read chain.ini again; what came of it, a line each.
+        """The same as ``reload``, for who asks on the control socket.
 
         Raises:
-            RefusedError: 541, the file cannot be used; nothing has changed.
+            RefusedError: 541, a file cannot be used; nothing has changed.
         """
         try:
             return self._reloaded()
-        except config.ConfigError as error:
+        except (config.ConfigError, CredentialsError) as error:
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
-
-    def _reloaded(self) -> list[str]:
-        config.load(self._settings.path)
-        return ["chain.ini is well; what has changed in it takes a restart"]
 
     def _new_invitation(self, reset: bool) -> Deferred[Invitation]:
         """A password that a node makes up, as for ``/invite``; hashed beside the reactor's thread.
@@ -257,13 +268,49 @@ class NodeService(Service):
             position = self._own.position
             log.warn("{position}: {data}: {text}", position=position, data=data, text=text)
 
-    def _client_limits(self) -> ClientLimits:
+    def reload(self) -> list[str]:
+        """Read chain.ini and the files of TLS again, and take what a running node can take.
+
+        A file that cannot be used changes nothing.
+
+        Returns:
+            Lines for an operator: what is new, and what needs a restart. They are logged, too.
+        """
+        try:
+            lines = self._reloaded()
+        except (config.ConfigError, CredentialsError) as error:
+            lines = [f"nothing is reloaded: {error}"]
+        for line in lines:
+            log.info("{position}: {line}", position=self._own.position, line=line)
+        return lines
+
+    def _reloaded(self) -> list[str]:
+        own, old = self._own.position, self._settings
+        found = config.load(old.path)
+        new = config.reloaded(old, found)
+        credentials = read(new, own, self._nodes[own].host)
+        limits = self._client_limits(new)
+        changes = config.changes(old, found)
+        self._settings = new
+        self._limits.current = limits
+        self._guard.rules = new.accounts
+        lines = [f"reloaded: {each}" for each in changes if not each.needs_restart]
+        lines += self._tls.renew(credentials, check_dates=new.check_dates)
+        self._links.dial_again()
+        lines += [f"needs a restart: {each}" for each in changes if each.needs_restart]
+        return [*lines, *self._tls.expiry.warnings] or ["reloaded: nothing has changed"]
+
+    def _warn_daily(self) -> None:
+        for warning in self._tls.expiry.warnings:
+            log.warn("{position}: {warning}", position=self._own.position, warning=warning)
+        self._daily = self._reactor.callLater(DAY_SECONDS, self._warn_daily)
+
+    def _client_limits(self, settings: config.Settings) -> ClientLimits:
         """The limits for clients.
 
         Raises:
             ConfigError: this process may open too few files for any client.
         """
-        settings = self._settings
         kept = reserve(len(settings.nodes))
         limits = ClientLimits(
             settings.max_connections,
@@ -314,6 +361,7 @@ class NodeService(Service):
             settings.suspect_after,
             me,
             settings.refusal_is_death,
+            settings.chain_tls,
         )
         self._node = Node(
             me,
@@ -336,6 +384,7 @@ class NodeService(Service):
             space=Space(lambda: free_octets(own.data), settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,
+            warnings=lambda: self._tls.expiry.warnings,
         )
         self._sessions = Sessions(self._node, self._reactor, self._limits)
         log.info(
@@ -344,7 +393,7 @@ class NodeService(Service):
             incarnation=record.incarnation,
             id=record.id,
             last=self._storage.last.seq,
-            client=f"{me.host}:{own.client_port}",
+            client=_client_addresses(self._nodes[own.position]),
         )
 
     def _forced_alone(self, record: Record, me: Member) -> Record:
@@ -385,13 +434,22 @@ class NodeService(Service):
         """See ``Network``."""
         self._links.distrust(position, reason)
 
-    def _client_factories(self) -> Iterator[tuple[int, Any]]:
+    def _client_factories(self) -> Iterator[tuple[int, Any]]:  # as Twisted types no factory
         """Each port for clients, and the factory for it."""
-        yield self._own.client_port, self._client_factory()
+        nodes, named = self._nodes, self._settings.nodes
+        if self._own.client_port:
+            plain = {p: f"{n.host}:{n.client_port}" for p, n in nodes.items() if n.client_port}
+            yield self._own.client_port, self._client_factory(plain)
+        if self._tls.clients is not None:
+            # Names rather than addresses: clients look for them in the certificates.
+            secure = {p: f"{n.host}:{n.tls_port}" for p, n in named.items() if n.tls_port}
+            factory = self._client_factory(secure)
+            layered = encrypted(factory, self._tls.clients, self._reactor, dials=False)
+            yield self._own.tls_port, layered
 
-    def _client_factory(self) -> Any:  # as Twisted types no factory
+    def _client_factory(self, addresses: dict[str, str]) -> ClientFactory:
+        """A factory for clients; ``addresses``: where they find each node, by position."""
         settings = self._settings
-        addresses = {p: f"{node.host}:{node.client_port}" for p, node in self._nodes.items()}
         server_info = ServerInfo(
             settings.name,
             settings.max_line,
@@ -422,6 +480,8 @@ class NodeService(Service):
     def stopService(self) -> Generator[Deferred[Any], Any, None]:
         """Take no more lines, finish what was taken, tell the clients where to go, close."""
         super().stopService()  # type: ignore[no-untyped-call]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._daily.cancel()
         for port in self._client_ports.values():
             yield maybeDeferred(port.stopListening)
         sessions = list(self._sessions.connections)
@@ -453,6 +513,13 @@ class NodeService(Service):
 def _rate(times: int, seconds: float) -> Rate | None:
     """So many times in so many seconds; None for 0."""
     return Rate(times / seconds, times) if times else None
+
+
+def _client_addresses(own: config.NodeSettings) -> str:
+    """Where clients find a node, for the log."""
+    plain = [f"{own.host}:{own.client_port}"] if own.client_port else []
+    secure = [f"{own.host}:{own.tls_port} with TLS"] if own.tls_port else []
+    return ", ".join(plain + secure)
 
 
 def new_identity() -> int:

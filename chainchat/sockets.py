@@ -26,6 +26,9 @@ class Transport(Protocol):
     def loseConnection(self) -> None:
         """End the connection when all is sent."""
 
+    def loseWriteConnection(self) -> None:
+        """End this direction when all is sent, then call the protocol's ``writeConnectionLost``."""
+
     def abortConnection(self) -> None:
         """End the connection at once."""
 
@@ -45,15 +48,36 @@ class Transport(Protocol):
         """The address of the other end."""
 
 
-@implementer(IPullProducer, IPushProducer)
-class Outlet:
+class Writer(Protocol):
     """All writing to one connection, in order.
-
-    A transport asks a pull producer for more when everything it was given is sent. So the outlet
-    knows whether anything stands before its next octets, without a look into the transport.
 
     Attributes:
         most: octets that may stand unsent before the connection is full.
+        written: octets handed to the socket so far, sent or not; the kernel counts in the same.
+    """
+
+    most: int
+
+    @property
+    def written(self) -> int:
+        """See above."""
+
+    def write(self, data: bytes) -> None:
+        """Send what the socket takes now, and the rest as soon as it takes more."""
+
+    def close(self) -> None:
+        """Close when all is sent."""
+
+    def half_close(self) -> None:
+        """Say that this was all; call ``writeConnectionLost`` of the protocol when it is sent."""
+
+
+@implementer(IPullProducer, IPushProducer)
+class Outlet:
+    """The ``Writer`` of a TCP connection.
+
+    A transport asks a pull producer for more when everything it was given is sent. So the outlet
+    knows whether anything stands before its next octets, without a look into the transport.
     """
 
     def __init__(self, transport: Transport, full: Callable[[bool], object]) -> None:
@@ -63,6 +87,7 @@ class Outlet:
         when all are sent.
         """
         self.most = FULL_OCTETS
+        self.written = 0
         self._transport = transport
         self._tell_full = full
         self._full = False
@@ -76,10 +101,12 @@ class Outlet:
         """For the transport, when it has sent everything else."""
         self._unsent = 0
         """Octets that the transport was given last, sent or not, and those that wait."""
+        self._when_sent: Callable[[], object] | None = None
         transport.registerProducer(self, not plain)
 
     def write(self, data: bytes) -> None:
-        """Send what the socket takes now, and the rest as soon as it takes more."""
+        """See ``Writer``."""
+        self.written += len(data)
         if self._at_once:
             assert self._socket is not None
             try:
@@ -98,7 +125,24 @@ class Outlet:
         if self._unsent > self.most:
             self.pauseProducing()
 
-    def finish(self) -> None:
+    def close(self) -> None:
+        """See ``Writer``."""
+        self._finish()
+        self._transport.loseConnection()
+
+    def half_close(self) -> None:
+        """See ``Writer``."""
+        self._finish()
+        self._transport.loseWriteConnection()
+
+    def when_sent(self, call: Callable[[], object]) -> None:
+        """Call ``call`` when nothing stands unsent; not if the connection ends before."""
+        if self._at_once:
+            call()
+        else:
+            self._when_sent = call
+
+    def _finish(self) -> None:
         """Hand everything to the transport, which may then be told to close."""
         if not self._by_transport:
             self._give(b"".join(self._waiting))
@@ -128,6 +172,9 @@ class Outlet:
         if self._full:
             self._full = False
             self._tell_full(False)
+        if self._when_sent is not None:
+            call, self._when_sent = self._when_sent, None
+            call()
 
     def stopProducing(self) -> None:
         """The connection ended, or is about to."""

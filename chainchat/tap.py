@@ -1,6 +1,7 @@
 """Lets ``twistd chainchat`` run a node; the only module that imports the reactor."""
 
 import os
+import signal
 import sys
 import time
 from functools import partial
@@ -14,6 +15,8 @@ from twisted.python import usage
 from chainchat import config, preflight
 from chainchat.service import NodeService
 from chainchat.storage.interface import StorageError
+from chainchat.tls.credentials import CredentialsError
+from chainchat.tls.node import read
 
 OTHERS_MASK = 0o027
 """What the umask at least takes from others, in the pid file and whatever twistd makes."""
@@ -55,15 +58,18 @@ class Options(usage.Options):
         Raises:
             SystemExit: says in one line what is wrong and what to do.
         """
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the node can reload
         try:
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()
             self.user = self._chosen_user()
             preflight.check_control(self.settings, self.node)
             preflight.check_data(self.node.data, self.user)
-            addresses = preflight.addresses(self.settings)
-            preflight.probe_ports(self.settings, self.node, addresses[self.node.position])
-        except (config.ConfigError, StorageError) as error:
+            address = preflight.addresses(self.settings)[self.node.position]
+            read(self.settings, self.node.position, address)
+            preflight.refuse_passed_port(self.settings, self.node)
+            preflight.probe_ports(self.settings, self.node, address)
+        except (config.ConfigError, CredentialsError, StorageError) as error:
             raise SystemExit(f"chainchat: {error}") from None
         self.fenced = self._confirmed_fenced()
         self._name_files()

@@ -52,6 +52,7 @@ class Connection:
         self.data += data
         self.written += len(data)
         self.on_write()
+        return self.written
 
     def close(self):
         assert not self.closed

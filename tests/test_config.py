@@ -9,7 +9,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chainchat.config import ConfigError, NodeSettings, Settings, load
+from chainchat.config import (
+    RELOADABLE,
+    ConfigError,
+    NodeSettings,
+    Settings,
+    TLSFiles,
+    changes,
+    load,
+    reloaded,
+)
 
 SHIPPED = Path(__file__).parent.parent / "chain.ini"
 
@@ -23,19 +32,21 @@ founding = head middle tail
 """
 
 POSITION = (
-    "1 to 32 lowercase letters, digits or '-', and not "
-    "'chain', 'clients', 'limits', 'accounts' or 'storage'"
+    "1 to 32 lowercase letters, digits or '-', "
+    "and not 'chain', 'clients', 'limits', 'accounts', 'storage' or 'tls'"
 )
 FOUNDING = f"one to three different positions, as chains of one to three work; each {POSITION}"
 NAME = "1 to 32 letters, digits, '-', '_' or '.'"
 PORT = "a whole number from 1 to 65535"
+PORT_OR_NONE = f"{PORT}, or none"
+FILE = "the path of a file; %p in it stands for the position"
 HOST = "a host name or address, without spaces or commas"
 SECONDS = "a number of seconds from 0.1 to 60"
 LINE = "a whole number from 64 to 16384"
 CONNECTIONS = "a whole number from 1 to 1000000"
 NETWORKS = "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1"
 OCTETS = "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 GB"
-NODE_KEYS = "host, client-port, chain-port, data"
+NODE_KEYS = "host, client-port, tls-port, chain-port, data"
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -68,7 +79,14 @@ def lab(folder: Path, path: Path) -> Settings:
         exempt=(ip_network("127.0.0.0/8"), ip_network("::1")),
         stop=100_000_000,
         nodes=nodes,
+        tls=tls_files(path.parent / "tls/%p"),
     )
+
+
+def tls_files(folder: Path) -> TLSFiles:
+    """The files where chainchat looks for them unless the file says otherwise."""
+    certificate, key = folder / "node.crt", folder / "node.key"
+    return TLSFiles(folder / "ca.crt", certificate, key, certificate, key)
 
 
 def test_the_shipped_file_describes_three_nodes_on_one_machine():
@@ -104,8 +122,17 @@ exempt = 10.0.0.0/8
     192.0.2.1 2001:db8::/32
 [storage]
 stop = 2 GB
+[tls]
+ca = ../ca.pem
+certificate = /etc/%p.pem
+key = %p/key.pem
+chain = yes
+check-dates = no
+client-certificate = clients.pem
+client-key = clients.key
 [spare]
-client-port = 1
+client-port = none
+tls-port = 1
 chain-port = 65535
 [a]
 data = /srv/a;b %(name)s
@@ -127,8 +154,15 @@ data = ../b
         nodes={
             "b": NodeSettings("b", "::1", 7001, 7101, tmp_path.parent / "b"),
             "a": NodeSettings("a", "127.0.0.1", 7002, 7102, Path("/srv/a;b %(name)s")),
-            "spare": NodeSettings("spare", "127.0.0.1", 1, 65535, tmp_path / "var/spare"),
+            "spare": NodeSettings("spare", "127.0.0.1", 0, 65535, tmp_path / "var/spare", 1),
         },
+        tls=TLSFiles(
+            ca=tmp_path.parent / "ca.pem",
+            certificate=Path("/etc/%p.pem"),
+            key=tmp_path / "%p/key.pem",
+            client_certificate=tmp_path / "clients.pem",
+            client_key=tmp_path / "clients.key",
+        ),
         rejoin_pause=0.0,
         refusal_is_death=False,
         connects_per_minute=0,
@@ -136,7 +170,45 @@ data = ../b
         most_accounts=1_000_000,
         send_rate=0,
         send_burst=3,
+        chain_tls=True,
+        check_dates=False,
     )
+
+
+def test_p_in_a_path_of_tls_stands_for_the_position(tmp_path):
+    text = LEAST.replace("[head]", "[tls]\nkey = keys/%p.%p\n[head]")
+    files = load(write(tmp_path, text)).tls.of("tail")
+    assert files.key == files.client_key == tmp_path / "keys/tail.tail"
+    assert files.certificate == tmp_path / "tls/tail/node.crt"
+
+
+# what a running node can take
+
+
+def test_changes_name_keys_with_both_values_and_say_what_needs_a_restart(tmp_path):
+    old = load(write(tmp_path, LEAST))
+    text = LEAST.replace("name = lab", "name = lab\nsuspect-after = 2")
+    text = text.replace("[head]", "[limits]\nper-address = 5\n[head]\nhost = 127.0.0.2")
+    found = changes(old, load(write(tmp_path, text)))
+    assert [(str(change), change.needs_restart) for change in found] == [
+        ("[chain] suspect-after: (default) -> 2", True),
+        ("[limits] per-address: (default) -> 5", False),
+        ("[head] host: (default) -> 127.0.0.2", True),
+    ]
+
+
+def test_a_running_node_takes_what_needs_no_restart_and_is_asked_for_the_rest_again(tmp_path):
+    old = load(write(tmp_path, LEAST))
+    text = LEAST.replace("name = lab", "name = bal\nsuspect-after = 2")
+    new = load(write(tmp_path, text.replace("[head]", "[limits]\nper-address = 5\n[head]")))
+    running = reloaded(old, new)
+    assert (running.per_address, running.name, running.suspect_after) == (5, "lab", 1.0)
+    assert [change.key for change in changes(running, new)] == ["name", "suspect-after"]
+
+
+def test_every_key_that_a_running_node_takes_sets_an_attribute(tmp_path):
+    settings = load(write(tmp_path, LEAST))
+    assert all(hasattr(settings, attribute) for attribute in RELOADABLE.values())
 
 
 def test_founding_positions_come_first_in_their_order_then_the_others_in_that_of_the_file(tmp_path):
@@ -227,7 +299,7 @@ MISTAKES = [
     (
         "[head]",
         "[head]\nport = 7001",
-        f"[head] port is unknown; allowed: {NODE_KEYS}",
+        f"[head] port is unknown (is tls-port meant?); allowed: {NODE_KEYS}",
     ),
     (
         "[head]",
@@ -235,7 +307,7 @@ MISTAKES = [
         f"[client] max-line is unknown (it belongs in [clients]); allowed: {NODE_KEYS}",
     ),
     ("[head]", "[head]\nzzz = 1", f"[head] zzz is unknown; allowed: {NODE_KEYS}"),
-    ("[tail]", "[tail]\n[spare]", f"[spare] client-port is missing; allowed: {PORT}"),
+    ("[tail]", "[tail]\n[spare]", f"[spare] client-port is missing; allowed: {PORT_OR_NONE}"),
     (
         "[tail]",
         "[tail]\n[spare]\nclient-port = 1",
@@ -327,8 +399,12 @@ MISTAKES = [
     ),
     # positions
     *(
-        ("[head]", f"[head]\n{key} = {bad}", f"[head] {key} = {bad}; allowed: {PORT}")
-        for key in ("client-port", "chain-port")
+        ("[head]", f"[head]\n{key} = {bad}", f"[head] {key} = {bad}; allowed: {kind}")
+        for key, kind in (
+            ("client-port", PORT_OR_NONE),
+            ("tls-port", PORT_OR_NONE),
+            ("chain-port", PORT),
+        )
         for bad in ("", "0", "65536", "-1", "http", "7001.0", "\u0667")
     ),
     *(
@@ -337,7 +413,28 @@ MISTAKES = [
     ),
     ("[head]", "[head]\ndata =", "[head] data = ; allowed: the path of a folder"),
     ("[head]", "[head]\ndata = a\0b", "[head] data = a\\x00b; allowed: the path of a folder"),
+    (
+        "[head]",
+        "[head]\nclient-port = none",
+        "[head] client-port = none needs a tls-port, or nobody can talk to this node",
+    ),
+    # TLS
+    ("[head]", "[tls]\nchain = on\n[head]", "[tls] chain = on; allowed: yes or no"),
+    ("[head]", "[tls]\nkey =\n[head]", f"[tls] key = ; allowed: {FILE}"),
+    *(
+        (
+            "[head]",
+            f"[tls]\n{key} = file\n[head]",
+            "[tls] client-certificate and client-key go together; name both or none",
+        )
+        for key in ("client-certificate", "client-key")
+    ),
     # what two cannot share
+    (
+        "[head]",
+        "[head]\ntls-port = 7001",
+        "[head] tls-port = 7001 is what [head] client-port has; choose another",
+    ),
     (
         "[middle]",
         "[middle]\nclient-port = 7001",

@@ -1,5 +1,6 @@
 """A chain of three real nodes, and how programs talk to it."""
 
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -30,14 +31,15 @@ class Chain:
 
     name = "chainchat"
 
-    def __init__(self, folder: Path, clients: str = "") -> None:
+    def __init__(self, folder: Path, clients: str = "", *, tls: bool = False) -> None:
         """Prepare.
 
         Args:
             folder: an empty one.
             clients: lines of the section [clients] of chain.ini.
+            tls: between the nodes.
         """
-        self.cluster = Cluster(folder, ROLES, clients=clients)
+        self.cluster = Cluster(folder, ROLES, clients=clients, tls=tls)
         self._names = 0
 
     def __enter__(self) -> Self:
@@ -105,6 +107,16 @@ class Place:
         """Programs that do nothing, though they would be told everything."""
         return self.receivers(count)
 
+    def secure(self, count: int) -> Sequence["ChainReceiver"]:
+        """Programs that do nothing, on connections with TLS."""
+        cluster = self._chain.cluster
+        names = [self._chain.new_name() for _ in range(count)]
+        nodes = [cluster[self._roles[index % len(self._roles)]] for index in range(count)]
+        trust = cluster.trust
+        return [
+            ChainReceiver(n.tls_address, name, trust) for n, name in zip(nodes, names, strict=True)
+        ]
+
     def people(self, count: int) -> Sequence["ChainPerson"]:
         """People who do nothing."""
         return [ChainPerson(self._address(index), self._chain.new_name()) for index in range(count)]
@@ -124,10 +136,13 @@ def log_in(name: str, *, quiet: bool = False) -> Greeting:
 
 
 class ChainReceiver:
-    """A program that listens."""
+    """A program that listens; ``tls``: whom it trusts, if it speaks TLS."""
 
-    def __init__(self, address: tuple[str, int], name: str) -> None:
+    def __init__(
+        self, address: tuple[str, int], name: str, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.address = address
+        self.tls = tls
         self.greeting = log_in(name)
 
 

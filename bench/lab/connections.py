@@ -63,6 +63,10 @@ def enter(visitors: Sequence[Visitor]) -> list[socket.socket]:
             together = visitors[first : first + at_once]
             for visitor in together:
                 entered.append(connected(visitor.address))
+                tls = getattr(visitor, "tls", None)
+                if tls is not None:
+                    host, _ = visitor.address
+                    entered[-1] = tls.wrap_socket(entered[-1], server_hostname=host)
                 entered[-1].sendall(visitor.greeting.ask)
             for visitor, connection in zip(together, entered[first:], strict=True):
                 _be_welcome(connection, visitor.greeting)

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import secrets
+import ssl
 import string
 import sys
 from collections.abc import Sequence
@@ -45,12 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     texts = _texts(parser, options)
     nodes = _nodes(parser, options)
+    tls = _tls(parser, options)
     try:
         password = _password(options)
     except (OSError, UnicodeDecodeError) as error:
         parser.error(f"--password-file: {error}")
     try:
-        return asyncio.run(_run(options, nodes, texts, password))
+        return asyncio.run(_run(options, nodes, texts, tls, password))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -73,7 +75,11 @@ def _password(options: argparse.Namespace) -> str:
 
 
 async def _run(
-    options: argparse.Namespace, nodes: Sequence[Address], texts: list[str], password: str
+    options: argparse.Namespace,
+    nodes: Sequence[Address],
+    texts: list[str],
+    tls: ssl.SSLContext | None,
+    password: str,
 ) -> int:
     one_shot = options.send is not None
     in_terminal = not one_shot and _has_terminal() and not options.json
@@ -90,13 +96,20 @@ async def _run(
         asks=in_terminal,
     )
     if one_shot:
-        pipe = Pipe(engine, json=options.json, timeout=options.timeout, send=texts, to=options.to)
+        pipe = Pipe(
+            engine,
+            json=options.json,
+            timeout=options.timeout,
+            send=texts,
+            to=options.to,
+            tls=tls,
+        )
         return await pipe.run()
     if in_terminal:
         from chainchat.client.terminal import Terminal  # noqa: PLC0415 - slow, and not for scripts
 
-        return await Terminal(engine).run()
-    pipe = Pipe(engine, json=options.json, follow=options.follow, timeout=options.timeout)
+        return await Terminal(engine, tls).run()
+    pipe = Pipe(engine, json=options.json, follow=options.follow, timeout=options.timeout, tls=tls)
     return await pipe.run()
 
 
@@ -128,7 +141,15 @@ def _make_parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         type=_address,
         action="append",
-        help="a node to connect to; repeat it for more, of which the first is tried first",
+        help="a node to connect to; repeat it for more, of which the first is tried first; "
+        "tls://HOST:PORT for its port with TLS",
+    )
+    add("--tls", action="store_true", help="speak TLS with every node")
+    add(
+        "--ca",
+        metavar="FILE",
+        type=Path,
+        help="with TLS: trust this CA (the chain's ca.crt), instead of those of the system",
     )
     add(
         "--config",
@@ -209,7 +230,7 @@ def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
 
 def _nodes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Address]:
     """The nodes of ``--connect``, then those of the configuration."""
-    connect: list[Address] = options.connect or []
+    connect = [Address(a.host, a.port, a.tls or options.tls) for a in options.connect or ()]
     if connect and options.config is None:
         return connect
     path = options.config or DEFAULT_CONFIG
@@ -221,7 +242,24 @@ def _nodes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
         settings = load(path)
     except ConfigError as error:
         parser.error(str(error))
-    return connect + [(node.host, node.client_port) for node in settings.nodes.values()]
+    nodes = settings.nodes.values()
+    plain = [Address(n.host, n.client_port) for n in nodes if n.client_port and not options.tls]
+    found = connect + (plain or [Address(n.host, n.tls_port, True) for n in nodes if n.tls_port])
+    if not found:
+        parser.error(f"--tls: no node of {path} has a tls-port")
+    return found
+
+
+def _tls(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ssl.SSLContext | None:
+    """What TLS trusts, if not what the system does."""
+    if options.ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=options.ca)
+    except ssl.SSLError:
+        parser.error(f"--ca {options.ca}: this file holds no certificate in PEM")
+    except OSError as error:
+        parser.error(f"--ca {options.ca}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Nodes:
     """
 
     def __init__(self, addresses: Iterable[Address], random: Random) -> None:
-        self._addresses = list(dict.fromkeys(addresses))
+        self._addresses = list(dict.fromkeys(Address(*address) for address in addresses))
         assert self._addresses, "a client needs at least one node"
         self.current = self._addresses[0]
         self.sessions = 1

@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable
 from functools import partial
 
@@ -22,12 +23,16 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 """Seconds before the kernel probes a silent peer, between probes, and the number of these."""
 
 
+_UNKNOWN_CA = (18, 19, 20, 21)
+"""OpenSSL's numbers for a certificate that no known CA has signed."""
+
+
 class _Link(asyncio.BufferedProtocol):
     """One TCP connection; tells the Connection while it is the current one."""
 
     def __init__(self, owner: "Connection") -> None:
         self._owner = owner
-        self._buffer = bytearray(READ_OCTETS)
+        self._buffer = memoryview(bytearray(READ_OCTETS))  # asyncio's TLS writes into slices
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -36,11 +41,11 @@ class _Link(asyncio.BufferedProtocol):
         _keep_alive(transport.get_extra_info("socket"))
         self._owner.link_made(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - the interface
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the interface
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._owner.link_received(self, bytes(memoryview(self._buffer)[:nbytes]))
+        self._owner.link_received(self, bytes(self._buffer[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._owner.link_lost(self, exc)
@@ -49,14 +54,23 @@ class _Link(asyncio.BufferedProtocol):
 class Connection:
     """Runs one engine; see the module's docstring."""
 
-    def __init__(self, engine: Engine, heard: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        heard: Callable[[Event], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Run ``engine``, which has not started yet.
 
-        ``heard`` is called with each event, in order. It may use the engine, and need not
-        ``flush``. A program that cannot show all of it at once calls ``behind`` or ``hold``.
+        Args:
+            engine: not started yet.
+            heard: called with each event, in order. It may use the engine, and need not ``flush``.
+                A program that cannot show all of it at once calls ``behind`` or ``hold``.
+            tls: which CAs to trust; by default, those of the system.
         """
         self._engine = engine
         self._heard = heard
+        self._tls = tls
         self._link: _Link | None = None
         self._attempt: asyncio.Task[None] | None = None
         self._flushing = False
@@ -143,7 +157,7 @@ class Connection:
     def _carry_out(self, event: Event) -> None:
         match event:
             case ConnectTo():
-                self._attempt = self._loop.create_task(self._connect(event.host, event.port))
+                self._attempt = self._loop.create_task(self._connect(event))
                 return
             case Disconnect():
                 self._hang_up()
@@ -152,10 +166,13 @@ class Connection:
                 self._over.set_result(None)
         self._heard(event)
 
-    async def _connect(self, host: str, port: int) -> None:
+    async def _connect(self, to: ConnectTo) -> None:
         link = self._link = _Link(self)
+        if to.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        tls = self._tls if to.tls else None
         try:
-            await self._loop.create_connection(lambda: link, host, port)
+            await self._loop.create_connection(lambda: link, to.host, to.port, ssl=tls)
         except (OSError, UnicodeError) as error:  # the latter: no possible host name
             self.link_lost(link, error)
 
@@ -191,9 +208,23 @@ class Connection:
 def _reason(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    if isinstance(error, ssl.SSLError):
+        return _tls_reason(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        unknown = error.verify_code in _UNKNOWN_CA
+        why = "it is of no CA known here (name its file with --ca)" if unknown else ""
+        why = why or error.verify_message.rstrip(".")
+        return f"its certificate is refused: {why[:1].lower()}{why[1:]}"
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "it speaks no TLS at this port"
+    reason = (error.reason or str(error)).lower().replace("_", " ")
+    return f"TLS failed: {reason}"
 
 
 def _keep_alive(connected: socket.socket) -> None:

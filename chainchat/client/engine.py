@@ -283,7 +283,7 @@ class Engine:
         served = None if self._online_since is None else self._now - self._online_since
         self._online_since = None
         self._note_trouble()
-        host, port = self._nodes.current
+        host, port, _ = self._nodes.current
         wait = self._nodes.lost(served, sent_on=self._closing, unanswered=unanswered)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
         self._ask_again(self._dialogue.unanswered)
@@ -326,6 +326,10 @@ class Engine:
         self._phase = _Phase.CONNECTING
         self._alarm = self._now + CONNECT_WITHIN
         self._events.append(events.ConnectTo(*self._nodes.current))
+
+    def _learn(self, nodes: str) -> None:
+        """Note where this node says that the others are: with TLS, if it was reached so."""
+        self._nodes.learn(wire.parse_nodes(nodes, tls=self._nodes.current.tls))
 
     def _give_up(self, reason: str, *, unanswered: bool = False) -> None:
         self._events.append(events.Disconnect())
@@ -441,7 +445,7 @@ class Engine:
             case Note():
                 self._noted(said)
             case Refusal():
-                self._nodes.learn(wire.parse_nodes(key_values(said.text).get("nodes", "")))
+                self._learn(key_values(said.text).get("nodes", ""))
                 self._give_up(said.text)
             case Reply(asked=asked, line=Done(rest=rest)):
                 self._done(asked, rest)
@@ -497,8 +501,8 @@ class Engine:
     def _greeted(self, words: dict[str, str]) -> None:
         self._max_line = whole_number(words.get("max-line", "1024"))
         self._nodes.sessions = whole_number(words.get("sessions", "1"))
-        host, port = self._nodes.current
-        self._nodes.learn(wire.parse_nodes(words.get("nodes", "")))
+        host, port, _ = self._nodes.current
+        self._learn(words.get("nodes", ""))
         self._events.append(events.Connected(host, port, words.get("node", "")))
         self._log_in()
 
@@ -558,7 +562,7 @@ class Engine:
                 self._end(note.code, 0, note.text)
                 return
             case "closing":
-                self._nodes.learn(wire.parse_nodes(note.words.get("nodes", "")))
+                self._learn(note.words.get("nodes", ""))
                 self._closing = True
                 self._note_trouble()
                 self._alarm = self._now + CLOSING_WITHIN

@@ -14,10 +14,11 @@ class Event(Struct, frozen=True, tag_field="event"):
 
 
 class ConnectTo(Event, frozen=True, tag="connect-to"):
-    """Open a TCP connection, then call ``connected``, or ``lost`` if that fails."""
+    """Open a connection, then call ``connected``, or ``lost`` if that fails."""
 
     host: str
     port: int
+    tls: bool = False
 
 
 class Disconnect(Event, frozen=True, tag="disconnect"):

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import datetime
 import os
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
@@ -45,6 +46,7 @@ class Pipe:
         timeout: float = 30.0,
         send: Sequence[str] | None = None,
         to: str = "*",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Run ``engine``, which has not started yet.
 
@@ -54,6 +56,7 @@ class Pipe:
             timeout: seconds that settling everything may take after the end of the input.
             send: say these, and print nothing but their ids; None: read standard input.
             to: an account, or ``*``.
+            tls: which CAs to trust; see ``Connection``.
         """
         self._engine = engine
         self._json = json
@@ -61,7 +64,7 @@ class Pipe:
         self._timeout = timeout
         self._send = send
         self._to = to
-        self._connection = Connection(engine, self._heard)
+        self._connection = Connection(engine, self._heard, tls)
         self._conversation = Conversation(
             engine, lambda: datetime.datetime.now(datetime.UTC), notices=False
         )

@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import locale
 import os
+import ssl
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from itertools import islice
@@ -77,7 +78,7 @@ def locale_is_utf8() -> bool:
 class Terminal:
     """One person's session in a terminal."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, tls: ssl.SSLContext | None = None) -> None:
         self._engine = engine
         self._glyphs = Glyphs(unicode=locale_is_utf8())
         self._conversation = Conversation(
@@ -88,7 +89,7 @@ class Terminal:
             asks=True,
         )
         self._asking = self._conversation.asking
-        self._connection = Connection(engine, self._heard)
+        self._connection = Connection(engine, self._heard, tls)
         self._pending: dict[int, str] = {}
         self._unprinted = Backlog()
         self._printing: asyncio.Task[None] | None = None

@@ -4,6 +4,7 @@ No state but an unfinished line, no time, no I/O. ``docs/protocol.md`` is the re
 """
 
 import re
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -18,8 +19,16 @@ LONGEST_NUMBER = 19
 EVERYBODY = "*"
 """The recipient of a broadcast."""
 
-Address = tuple[str, int]
-"""Host and port."""
+TLS_SCHEME = "tls://"
+
+
+class Address(NamedTuple):
+    """Where a node is; ``tls``: True if it takes TLS there."""
+
+    host: str
+    port: int
+    tls: bool = False
+
 
 # What chainchat refuses with 504, and surrogates, which are not characters at all.
 _UNSENDABLE = re.compile(
@@ -238,25 +247,29 @@ def harmless(text: str) -> str:
 # --- addresses -----------------------------------------------------------------------
 
 
-def parse_address(text: str) -> Address:
-    """``host:port``, ``[::1]:port`` for IPv6.
+def parse_address(text: str, *, tls: bool = False) -> Address:
+    """``host:port``, ``[::1]:port`` for IPv6, ``tls://host:port``; ``tls``: with TLS in any case.
 
     Raises:
         ValueError: it is no address.
     """
-    host, _, port = text.strip().rpartition(":")
+    tls = tls or text.strip().startswith(TLS_SCHEME)
+    host, _, port = text.strip().removeprefix(TLS_SCHEME).rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"{text!r} is not HOST:PORT, like 127.0.0.1:7001")
-    return host, int(port)
+    return Address(host, int(port), tls)
 
 
-def parse_nodes(text: str) -> list[Address]:
-    """The addresses in a ``nodes=`` word."""
+def parse_nodes(text: str, *, tls: bool) -> list[Address]:
+    """The addresses in a ``nodes=`` word.
+
+    A node that was reached with TLS names the others' ports for TLS: ``tls``.
+    """
     addresses = []
     for word in text.split(","):
         try:
-            addresses.append(parse_address(word))
+            addresses.append(parse_address(word, tls=tls))
         except ValueError:
             continue  # a newer server may say more than we know
     return addresses

@@ -89,6 +89,7 @@ class Node:
         work: WorkClock | None = None,
         space: Space = PLENTY,
         first_nonce: int = 0,
+        warnings: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         """A node that has not started.
 
@@ -100,6 +101,7 @@ class Node:
             new_identity: chooses the identity of a configuration, at random.
             bounds: of the chat's state; the same on all nodes.
             first_nonce: see ``Evidence``.
+            warnings: what else operators should see in ``/chain``.
         """
         self.me = me
         self.audience: Audience | None = None
@@ -142,7 +144,14 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
-        self._watch = Watch(self._engine, clock, space, self._log, lambda: self.status)
+        self._watch = Watch(
+            self._engine,
+            clock,
+            space,
+            self._log,
+            snapshot=lambda: self.status,
+            warnings=warnings,
+        )
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
         self.readiness_since = wall()
         """UTC milliseconds."""

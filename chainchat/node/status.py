@@ -55,6 +55,7 @@ class NodeStatus(Struct, frozen=True):
         learners: by position, the progress of other learners, or why they are not let in.
         writes_paused: seconds since writes stand still.
         change: the newest change of configuration whose outcome is known.
+        warnings: what else an operator should know, such as certificates that expire soon.
     """
 
     node: str
@@ -71,6 +72,7 @@ class NodeStatus(Struct, frozen=True):
     learners: Mapping[str, str]
     writes_paused: float
     change: Change | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
@@ -94,6 +96,7 @@ class NodeStatus(Struct, frozen=True):
             self.disk,
             self.progress,
             *(f"{who}: {how}" for who, how in self.learners.items()),
+            *self.warnings,
         )
         return tuple(note for note in notes if note)
 
@@ -120,6 +123,7 @@ def status(
     disk: str = "",
     writes_paused: float = 0.0,
     change: Change | None = None,
+    warnings: tuple[str, ...] = (),
 ) -> NodeStatus:
     """The status of a node; for the arguments see ``NodeStatus``."""
     me, membership, configuration = engine.me.position, engine.membership, engine.configuration
@@ -139,6 +143,7 @@ def status(
         learners=membership.learners(now),
         writes_paused=writes_paused,
         change=change,
+        warnings=warnings,
     )
 
 

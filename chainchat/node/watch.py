@@ -29,7 +29,9 @@ class Watch:
         clock: Clock,
         space: Space,
         tell: Tell,
+        *,
         snapshot: Callable[[], NodeStatus],
+        warnings: Callable[[], tuple[str, ...]],
     ) -> None:
         """``snapshot`` gives the node's status, of which lines about the chain are drawn."""
         self._engine = engine
@@ -37,6 +39,7 @@ class Watch:
         self._space = space
         self._tell = tell
         self._snapshot = snapshot
+        self._warnings = warnings
         self._change: Change | None = None
         self._followed = engine.configuration
         """The configuration in force after the last input."""
@@ -54,6 +57,7 @@ class Watch:
             disk=self._space.note,
             writes_paused=self._write_pause.seconds,
             change=self._change,
+            warnings=self._warnings(),
         )
 
     def readiness(self, *, overdue: bool) -> Readiness:

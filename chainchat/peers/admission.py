@@ -65,10 +65,14 @@ class Admission:
         self._trials.stop()
 
     def opened(self, link: Link) -> None:
-        """Note a new connection; close the oldest stranger if there are too many."""
+        """Note a new connection; close the oldest stranger if there are too many.
+
+        Under TLS, those go first that have not shown a certificate of a CA that is trusted.
+        """
         self._strangers[link] = None
         if len(self._strangers) > self._owner.tunables.most_strangers:
             oldest = next(iter(self._strangers))
+            oldest = next((each for each in self._strangers if not each.trusted), oldest)
             del self._strangers[oldest]
             oldest.close()
 

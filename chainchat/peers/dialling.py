@@ -2,11 +2,10 @@
 
 import random
 from collections.abc import Callable
-from typing import cast
 
 from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
 
 from chainchat.chain.configuration import Address
@@ -141,7 +140,7 @@ class Dialling:
             self._reactor, host, port, timeout=self._tunables.connect
         )
         factory = LinkFactory(self._owner, position, lane, place, key)
-        attempt = endpoint.connect(cast(IProtocolFactory, factory))
+        attempt = endpoint.connect(self._owner.secured(factory, dials=True))
         self._attempts[position, lane] = attempt
 
         def connected(_: IProtocol) -> None:

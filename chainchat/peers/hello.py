@@ -22,6 +22,7 @@ class Introduction(Struct, frozen=True):
         suspect_after: seconds; the same everywhere.
         member: this life of the node.
         refusal_is_death: True if a refused connection proves a death; the same everywhere.
+        tls: True if the nodes speak TLS with each other; the same everywhere.
         held: the log of the node at this moment.
     """
 
@@ -31,6 +32,7 @@ class Introduction(Struct, frozen=True):
     suspect_after: float
     member: Member
     refusal_is_death: bool = True
+    tls: bool = False
     held: Held = Held()
 
     def objection(self, other: "Introduction") -> str:
@@ -40,7 +42,12 @@ class Introduction(Struct, frozen=True):
             ("belongs to the chain", self.chain, other.chain),
             ("has the founding order", " ".join(self.founding), " ".join(other.founding)),
             ("has suspect-after", self.suspect_after, other.suspect_after),
-            ("has refusal-is-death", _word(self), _word(other)),
+            (
+                "has refusal-is-death",
+                _word(self.refusal_is_death),
+                _word(other.refusal_is_death),
+            ),
+            ("has [tls] chain", _word(self.tls), _word(other.tls)),
         ):
             if mine != its:
                 return f"{what} {its!r}, not {mine!r}"
@@ -60,9 +67,9 @@ class Introduction(Struct, frozen=True):
         return ""
 
 
-def _word(introduction: Introduction) -> str:
-    """The value of ``refusal-is-death`` in chain.ini."""
-    return "yes" if introduction.refusal_is_death else "no"
+def _word(setting: bool) -> str:
+    """A setting as chain.ini has it."""
+    return "yes" if setting else "no"
 
 
 class RefusedHelloError(Exception):
@@ -94,3 +101,14 @@ class Hello(amp.Command):
         DialsItselfError: b"DIALS",
         NotLinkedError: b"NOT LINKED",
     }
+
+
+class Refused(amp.Command):
+    """The last command on a connection, without an answer: why the sender refuses the other side.
+
+    The side that dialled says it, if the answer to its Hello does not fit; and whoever meets a node
+    with TLS that has none, or the other way round.
+    """
+
+    arguments = [(b"reason", amp.String())]
+    requiresAnswer = False  # noqa: N815 - Twisted's name

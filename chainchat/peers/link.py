@@ -10,10 +10,11 @@ import re
 import secrets
 import socket
 import typing
+from typing import Any
 
 from msgspec import msgpack
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols import amp
@@ -33,13 +34,17 @@ from chainchat.chain.messages import (
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED
-from chainchat.peers.hello import Hello, Introduction, RefusedHelloError
+from chainchat.peers.hello import Hello, Introduction, Refused, RefusedHelloError
 from chainchat.peers.lanes import CHAIN, LANES, LOOK
 from chainchat.peers.tunables import Tunables
-from chainchat.sockets import Outlet, Transport
+from chainchat.tls import failures
+from chainchat.tls.layers import Encrypted, tcp, writer
 
 LONGEST_SHOWN = 32
 """Letters of a stranger's word in the log."""
+
+LONGEST_REASON = 300
+"""Letters of another node's reason in the log."""
 
 ALARM = "ALARM: "
 """The beginning of a log line that an operator must see."""
@@ -63,8 +68,11 @@ class Owner(typing.Protocol):
     def opened(self, link: "Link") -> None:
         """A new connection, from whomever."""
 
-    def objection(self, peer: Introduction) -> str:
+    def objection(self, peer: Introduction, link: "Link") -> str:
         """Why a node that introduces itself so cannot be linked; empty if it can."""
+
+    def secured(self, factory: "LinkFactory", *, dials: bool) -> IProtocolFactory:
+        """The factory, with TLS below its links if the chain has TLS."""
 
     def admit(self, link: "Link") -> Deferred[None]:
         """Decide whether an incoming connection may be linked, now that it has said who it is.
@@ -89,7 +97,7 @@ class Owner(typing.Protocol):
         """Log a complaint about ``address``, unless this ``kind`` was logged recently."""
 
 
-@implementer(amp.IBoxSender)
+@implementer(amp.IBoxSender, IHandshakeListener)
 class Link(Protocol, amp.CommandLocator):
     """One connection with another node.
 
@@ -101,10 +109,11 @@ class Link(Protocol, amp.CommandLocator):
         peer: what the other end says of itself; None before its Hello.
         heard: when something last came, monotonic seconds.
         refused: True if one side has refused the other in words.
+        trusted: True if the other end has shown a certificate of a CA that is trusted.
         displaces: the link that this one replaces.
     """
 
-    transport: Transport  # type: ignore[assignment]
+    transport: Any
 
     def __init__(
         self, owner: Owner, dialled: str | None, lane: str, place: Address | None, key: bytes
@@ -116,6 +125,7 @@ class Link(Protocol, amp.CommandLocator):
         self.peer: Introduction | None = None
         self.heard = 0.0
         self.refused = False
+        self.trusted = False
         self.displaces: Link | None = None
         self._owner = owner
         self._open = True
@@ -142,10 +152,11 @@ class Link(Protocol, amp.CommandLocator):
     def connectionMade(self) -> None:
         self._commands.startReceivingBoxes(self)
         self._owner.opened(self)
-        self._outlet = Outlet(self.transport, self._filled)
+        self._outlet = writer(self.transport, self._filled)
         self.transport.setTcpNoDelay(True)
         me, tunables = self._owner.introduction, self._owner.tunables
-        _limit_silence(self.transport.getHandle(), me.suspect_after, tunables.silent_suspicions)
+        handle = tcp(self.transport).getHandle()
+        _limit_silence(handle, me.suspect_after, tunables.silent_suspicions)
         # The dialled side may first have to see whether an older connection is alive.
         seconds = tunables.hello + (me.suspect_after if self.dialled else 0)
         self._deadline = self._owner.clock.callLater(seconds, self.close)
@@ -155,20 +166,27 @@ class Link(Protocol, amp.CommandLocator):
             )
             greeting.addCallbacks(self._answered, self._refused)
 
+    def handshakeCompleted(self) -> None:
+        self.trusted = True
+
+    def writeConnectionLost(self) -> None:
+        pass
+
     def close(self) -> None:
         """End the connection at once: nothing more is heard on it."""
         self._open = False
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._open and isinstance(self.transport, Encrypted):
+            self._tls_ended(reason)
         self._open = False
         self._commands.stopReceivingBoxes(reason)
         self._on_time()
         self._owner.lost(self)
 
     def _close_behind_the_answer(self) -> None:
-        self._outlet.finish()
-        self.transport.loseConnection()
+        self._outlet.close()
 
     def _on_time(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -180,19 +198,25 @@ class Link(Protocol, amp.CommandLocator):
         try:
             self._check(answer["identity"])
         except RefusedHelloError as error:
-            self._turn_away(str(error))
-            self.close()
+            objection = str(error)
+            self._turn_away(objection)
+            self._outlet.write(self._refusal(objection))
+            self._close_behind_the_answer()
         else:
             self.key = self.key or answer.get("key") or b""
             self._introduce()
 
     def _refused(self, failure: Failure) -> None:
         if failure.check(RefusedHelloError):
-            self.refused = True
-            what = f"refuses this node: {failure.getErrorMessage()}"
-            kind = f"{self.address} refuses"
-            self._owner.complain(self.address, what, kind, alarm=COPIED in what)
+            self._was_refused(failure.getErrorMessage())
         self.close()
+
+    def _was_refused(self, reason: str) -> None:
+        self.refused = True
+        shown = "".join(char if char.isprintable() else "?" for char in reason[:LONGEST_REASON])
+        kind = f"{self.address} refuses"
+        what = f"refuses this node: {shown}"
+        self._owner.complain(self.address, what, kind, alarm=COPIED in what)
 
     @Hello.responder
     def hello(
@@ -224,9 +248,12 @@ class Link(Protocol, amp.CommandLocator):
         if failure.check(RefusedHelloError):
             objection = failure.getErrorMessage()
             self._turn_away(objection)
-            me = self._owner.introduction.member.position
-            return Failure(RefusedHelloError(f"{me}: it {objection}"))
+            return Failure(RefusedHelloError(self._told(objection)))
         return failure
+
+    def _told(self, objection: str) -> str:
+        """An objection, as the other side is told it."""
+        return f"{self._owner.introduction.member.position}: it {objection}"
 
     def _turn_away(self, objection: str) -> None:
         self.refused = True
@@ -244,7 +271,7 @@ class Link(Protocol, amp.CommandLocator):
             peer = msgpack.decode(introduction, type=Introduction)
         except UNDECODABLE:
             raise RefusedHelloError("says what this version does not understand") from None
-        objection = self._owner.objection(peer)
+        objection = self._owner.objection(peer, self)
         if self.dialled not in (None, peer.member.position):
             objection = f"is {peer.member.position}, where {self.dialled} should be"
         if objection:
@@ -269,7 +296,12 @@ class Link(Protocol, amp.CommandLocator):
                 if not self._open:
                     return
         except NotAMPError as error:
-            self._stranger(str(error))
+            if data[:2] in failures.RECORDS and self.peer is None:
+                self._complain(failures.ENCRYPTED)
+                self._outlet.write(self._refusal(failures.PLAIN))
+                self._close_behind_the_answer()
+            else:
+                self._stranger(str(error))
 
     def _frame_received(self, kind: str, body: bytes) -> None:
         if self.peer is None:
@@ -292,6 +324,9 @@ class Link(Protocol, amp.CommandLocator):
             self._frame_received(name, box.get(BODY, b""))
         elif self._is_hello(name, box) or self._is_answer(box):
             self._commands.ampBoxReceived(box)
+        elif name == Refused.__name__ and box.keys() == {amp.COMMAND, b"reason"}:
+            self._was_refused(box[b"reason"].decode(errors="replace"))
+            self.close()
         else:
             self._out_of_place(name)
 
@@ -322,6 +357,29 @@ class Link(Protocol, amp.CommandLocator):
         log.failure("an answer to a Hello failed", failure)
         self.close()
 
+    # --- TLS
+
+    def spoke_without_tls(self) -> bytes:
+        """See ``Secured``."""
+        self._open = False
+        self._complain(failures.PLAIN)
+        return self._refusal(failures.ENCRYPTED)
+
+    def _refusal(self, objection: str) -> bytes:
+        box = {amp.COMMAND: Refused.__name__.encode(), b"reason": self._told(objection).encode()}
+        octets: bytes = amp.AmpBox(box).serialize()
+        return octets
+
+    def _tls_ended(self, reason: Failure) -> None:
+        """Log why, if the two sides did not agree on TLS, or one broke it."""
+        what = self.transport.distrust or failures.in_words(reason)
+        self.refused = self.refused or bool(what)
+        if not what and self.dialled is not None and not self.trusted:
+            what = "ended the connection before TLS was agreed on"
+        if what:
+            kind = what.partition(" (")[0]  # without the certificate's own words
+            self._complain(what, kind)
+
     # --- what no node says
 
     def distrust(self, reason: str) -> None:
@@ -336,8 +394,11 @@ class Link(Protocol, amp.CommandLocator):
         self._stranger(f"sent {what} out of place", f"sent {what if known else 'another box'}")
 
     def _stranger(self, what: str, kind: str = "", *, alarm: bool = False) -> None:
-        self._owner.complain(self.address, f"{what}: connection closed", kind or what, alarm=alarm)
+        self._complain(what, kind, alarm=alarm)
         self.close()
+
+    def _complain(self, what: str, kind: str = "", *, alarm: bool = False) -> None:
+        self._owner.complain(self.address, f"{what}: connection closed", kind or what, alarm=alarm)
 
     def _filled(self, full: bool) -> None:
         self._owner.filled(self, full=full)

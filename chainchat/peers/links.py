@@ -15,9 +15,11 @@ its last connection.
 """
 
 from collections.abc import Iterable
+from typing import cast
 
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 
 from chainchat.chain.configuration import Member
@@ -35,6 +37,7 @@ from chainchat.peers.lanes import CHAIN, COPY, LOOK, MEMBERSHIP, lane_of
 from chainchat.peers.link import ALARM, Link, LinkFactory
 from chainchat.peers.table import Table
 from chainchat.peers.tunables import USUAL, Tunables
+from chainchat.tls.chain import ChainTLS
 
 log = Logger()
 
@@ -48,6 +51,7 @@ class Links:
         me: Introduction,
         nodes: dict[str, NodeSettings],
         tunables: Tunables = USUAL,
+        tls: ChainTLS | None = None,
     ) -> None:
         """Begin without a life.
 
@@ -56,10 +60,12 @@ class Links:
             me: what this node says of itself.
             nodes: by position, from ``chain.ini``.
             tunables: of the chain port.
+            tls: for all connections; None for plain ones.
         """
         self.clock: Clock = reactor
         self.tunables = tunables
         self._me = me
+        self._tls = tls
         self._receiver: Receiver | None = None
         self._first_fetch: dict[str, Message] = {}
         self._complaints = Complaints()
@@ -76,9 +82,21 @@ class Links:
         """See ``Owner``."""
         return self._me if self._receiver is None else replace(self._me, held=self._receiver.held)
 
-    def factory(self) -> LinkFactory:
+    def factory(self) -> IProtocolFactory:
         """The factory for the listening port."""
-        return LinkFactory(self)
+        return self.secured(LinkFactory(self), dials=False)
+
+    def secured(self, factory: LinkFactory, *, dials: bool) -> IProtocolFactory:
+        """See ``Owner``."""
+        if self._tls is not None:
+            return self._tls.secured(factory, dials=dials)
+        return cast(IProtocolFactory, factory)
+
+    def dial_again(self) -> None:
+        """Dial whoever is not linked, without a pause: what kept them apart may be mended."""
+        if self._receiver is not None:
+            for position in list(self._directory.dialled):
+                self._dialling.dial_now(position)
 
     def start(self, me: Introduction, receiver: Receiver, members: Iterable[Member] = ()) -> None:
         """Begin a life: dial everybody.
@@ -156,9 +174,11 @@ class Links:
         if link.dialled is None:
             self._admission.opened(link)
 
-    def objection(self, peer: Introduction) -> str:
+    def objection(self, peer: Introduction, link: Link) -> str:
         """See ``Owner``."""
         unfit = self._me.objection(peer)
+        if not unfit and self._tls is not None:
+            unfit = self._tls.objection(link.transport, peer.member)
         return unfit or self._directory.copied_from(peer.member, self._table.members())
 
     def admit(self, link: Link) -> Deferred[None]:
@@ -168,6 +188,8 @@ class Links:
     def introduced(self, link: Link) -> None:
         """See ``Owner``. There is one link for each pair and lane."""
         self._admission.introduced(link)
+        if self._tls is not None:
+            self._warn_of_expiry(link, self._tls)
         if link.lane == LOOK:
             self._looked_at(link)
         position, receiver = link.member.position, self._receiver
@@ -184,6 +206,11 @@ class Links:
             self._copy_lane_is_there(link, receiver)
         else:
             self._chain_lane_is_there(link, rival, receiver)
+
+    def _warn_of_expiry(self, link: Link, tls: ChainTLS) -> None:
+        warning = tls.warning(link.member.position)
+        if warning:
+            self.complain(link.address, f"is linked, but {warning}", "expires")
 
     def _may_count(self, link: Link) -> bool:
         if link.lane == LOOK:

@@ -22,7 +22,8 @@ class ServerInfo(Struct, frozen=True):
     Attributes:
         chain: the chain's name.
         max_line: octets in a client's line, at most.
-        addresses: ``host:port`` of every node for clients, by position.
+        addresses: ``host:port`` of every node, by position: for clients with TLS, or for those
+            without.
         new_token: makes the token of a session.
         guard: the node's.
         audit: writes down who came in, and who changed what.
@@ -175,8 +176,12 @@ class Connection(Protocol):
     address: str
     encrypted: bool
 
-    def write(self, data: bytes) -> None:
-        """Send octets as fast as the client's machine takes them."""
+    def write(self, data: bytes) -> int:
+        """Send octets as fast as the client's machine takes them.
+
+        Returns:
+            Where their end is, in octets since the beginning, as ``acknowledged`` counts.
+        """
 
     def close(self) -> None:
         """Close when everything is sent."""
@@ -207,4 +212,7 @@ class Connection(Protocol):
         """True while the client does not show what is typed."""
 
     def acknowledged(self) -> int | None:
-        """How many octets the client's machine has acknowledged; None if unknown."""
+        """How many octets the client's machine has acknowledged; None if unknown.
+
+        Under TLS these are octets of TLS, handshake and all.
+        """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
@@ -14,13 +14,13 @@ from zope.interface import implementer
 
 from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
-from chainchat.chat.refusals import RefusedError
+from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.budget import ACCEPT_SHARE, Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.share import Share
-from chainchat.sessions.admission import ACCEPTS_PER_TURN, Admission
+from chainchat.sessions.admission import ACCEPTS_PER_TURN, FILES_OF_THE_REFUSED, Admission
 from chainchat.sessions.session import Session
-from chainchat.sockets import Outlet
+from chainchat.tls.layers import Encrypted, tcp, writer
 
 LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 """Offsets in Linux's ``struct tcp_info`` (linux/tcp.h, the last one since 4.1).
@@ -50,10 +50,16 @@ Closing a socket with unread octets resets the connection, and the client's mach
 what it was sent, such as the reason of a refusal.
 """
 
+HANDSHAKE_SECONDS = 10.0
+"""Time that a client has to agree on TLS."""
 
-@implementer(IHalfCloseableProtocol)
+REFUSED_SECONDS = 2.0
+"""The same for a client that is told only that there are too many."""
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 class ClientProtocol(Protocol):
-    """One client's socket; the session's ``Connection``."""
+    """One client's connection, with TLS or without; the session's ``Connection``."""
 
     factory: "ClientFactory"
     transport: Any
@@ -75,9 +81,22 @@ class ClientProtocol(Protocol):
     # --- from the socket
 
     def connectionMade(self) -> None:
-        _keep_alive(self.transport.getHandle(), PATIENT)
+        self._tcp = tcp(self.transport)
+        _keep_alive(self._tcp.getHandle(), PATIENT)
         self.transport.setTcpNoDelay(True)
-        self._outlet = Outlet(self.transport, self._filled)
+        self._outlet = writer(self.transport, self._filled)
+        self.encrypted = isinstance(self.transport, Encrypted)
+        if self.encrypted:
+            end = self.transport.abortConnection
+            self._deadline = self.factory.clock.callLater(HANDSHAKE_SECONDS, end)
+        else:
+            self._begin()
+
+    def handshakeCompleted(self) -> None:
+        self._stop_deadline()
+        self._begin()
+
+    def _begin(self) -> None:
         self._session = self._new_session(self)
         self._session.opened()
 
@@ -107,17 +126,24 @@ class ClientProtocol(Protocol):
 
     def writeConnectionLost(self) -> None:
         if self._closing:  # everything is sent
-            end = self.transport.loseConnection
+            end = self._outlet.close
             self._deadline = self.factory.clock.callLater(DRAIN_SECONDS, end)
         else:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
         self.factory.admission.leave(self._owner)
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        self._stop_deadline()
         if self._session is not None:
             self._session.lost()
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def spoke_without_tls(self) -> bytes:
+        """See ``Secured``."""
+        return _line(Code.NOTHING_READ, NO_TLS)
 
     def _filled(self, full: bool) -> None:
         if self._session is not None:
@@ -125,19 +151,19 @@ class ClientProtocol(Protocol):
 
     # --- for the session
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         """See ``Connection``."""
         self._outlet.write(data)
+        return self._outlet.written
 
     def close(self) -> None:
         """See ``Connection``."""
-        self._outlet.finish()
         if self._input_ended:
-            self.transport.loseConnection()
+            self._outlet.close()
             return
         self.hold(held=False)
         self._closing = True
-        self.transport.loseWriteConnection()
+        self._outlet.half_close()
 
     def hold(self, *, held: bool) -> None:
         """See ``Connection``."""
@@ -147,7 +173,7 @@ class ClientProtocol(Protocol):
 
     def expect(self, octets: int) -> None:
         """See ``Connection``."""
-        self.transport.bufferSize = self._outlet.most = octets
+        self._tcp.bufferSize = self._outlet.most = octets
 
     def conceal(self) -> bytes:
         """See ``Connection``."""
@@ -163,7 +189,7 @@ class ClientProtocol(Protocol):
         return self._telnet.conceals
 
     def acknowledged(self) -> int | None:
-        """See ``Connection``. Known for a TCP socket without TLS."""
+        """See ``Connection``. Known on Linux."""
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
 
     def silent(self) -> float | None:
@@ -177,7 +203,7 @@ class ClientProtocol(Protocol):
     def _told_by_the_kernel(self, form: str, offset: int) -> int | None:
         """A number of Linux's ``struct tcp_info``; None elsewhere."""
         try:
-            info = self.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+            info = self._tcp.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
             number: int = struct.unpack_from(form, info, offset)[0]
         except (AttributeError, OSError, struct.error):
             return None
@@ -186,7 +212,7 @@ class ClientProtocol(Protocol):
     def probe(self, *, probing: bool) -> None:
         """See ``Connection``."""
         with suppress(OSError):
-            _keep_alive(self.transport.getHandle(), PROBING if probing else PATIENT)
+            _keep_alive(self._tcp.getHandle(), PROBING if probing else PATIENT)
 
     def abort(self) -> None:
         """See ``Connection``."""
@@ -229,18 +255,50 @@ def _keep_alive(handle: socket.socket, how: KeepAlive) -> None:
             handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+NO_TLS = "this port takes TLS only: openssl s_client, ncat --ssl, or chainchat-client --tls"
+"""For a client that begins without."""
+
+
+def _line(code: Code, text: str) -> bytes:
+    return f"{FIRST.refused('', code, text)}\r\n".encode()
+
+
+@implementer(IHandshakeListener)
 class RefusedProtocol(Protocol):
     """A refused connection: told why, and closed."""
 
+    factory: "ClientFactory"
     transport: Any
+    _deadline: Timer | None = None
 
     def __init__(self, refusal: RefusedError) -> None:
         self._refusal = refusal
 
     def connectionMade(self) -> None:
-        text = FIRST.refused("", self._refusal.code, self._refusal.text)
-        self.transport.write(f"{text}\r\n".encode())
+        if not isinstance(self.transport, Encrypted):
+            self._refuse()
+        elif self.factory.listens_to_refused():
+            end = self.transport.abortConnection
+            self._deadline = self.factory.clock.callLater(REFUSED_SECONDS, end)
+        else:
+            self.transport.abortConnection()
+
+    def handshakeCompleted(self) -> None:
+        self._refuse()
+
+    def _refuse(self) -> None:
+        self.transport.write(_line(self._refusal.code, self._refusal.text))
         self.transport.loseConnection()
+
+    def spoke_without_tls(self) -> bytes:
+        """See ``Secured``."""
+        return _line(Code.NOTHING_READ, NO_TLS)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+        if self._deadline is not None:
+            self.factory.refused -= 1
+            if self._deadline.active():
+                self._deadline.cancel()
 
 
 class ClientFactory(Factory):
@@ -249,6 +307,7 @@ class ClientFactory(Factory):
     Attributes:
         admission: decides which connections may stay.
         clock: the reactor.
+        refused: refused connections that agree on TLS, to be told why.
     """
 
     noisy = False
@@ -262,15 +321,24 @@ class ClientFactory(Factory):
     ) -> None:
         self.admission = admission
         self.clock = clock
+        self.refused = 0
         self._new_session = new_session
+
+    def listens_to_refused(self) -> bool:
+        """Count one more connection that is told why it is refused. False if there are enough."""
+        if self.refused >= FILES_OF_THE_REFUSED:
+            return False
+        self.refused += 1
+        return True
 
     def buildProtocol(self, addr: Any) -> Any:
         host = getattr(addr, "host", "")
         try:
             owner = self.admission.admit(host)
         except RefusedError as refusal:
-            return RefusedProtocol(refusal)
-        protocol = ClientProtocol(self._new_session, host, owner)
+            protocol: Any = RefusedProtocol(refusal)
+        else:
+            protocol = ClientProtocol(self._new_session, host, owner)
         protocol.factory = self
         return protocol
 

@@ -270,8 +270,7 @@ class Session:
 
     def _write(self, data: bytes) -> None:
         if self.is_open:
-            self._connection.write(data)
-            self._written += len(data)
+            self._written = self._connection.write(data)
 
     # --- its turn
 

@@ -22,6 +22,7 @@ from chainchat.client.dialogue import (
 from chainchat.client.engine import CONNECT_WITHIN, GREETING_WITHIN, LONGEST_GREETING, Engine
 from chainchat.client.events import ConnectionLost, ConnectTo, Disconnect, Ended, MessageArrived
 from chainchat.client.inbox import MOST_HELD, PAGE
+from chainchat.client.wire import Address
 
 TOKEN = "t" * 22
 NODES = [("a", 1), ("b", 2), ("c", 3)]
@@ -224,6 +225,15 @@ def test_the_nodes_that_a_server_names_are_tried_too() -> None:
     script.says("+OK @- node=head max-line=1024 nodes=a:1,[::1]:7002,rubbish")
     script.happened()
     assert script.breaks()[-1] == ConnectTo("::1", 7002)
+
+
+def test_who_came_with_tls_goes_on_with_tls_only() -> None:
+    script = Script(nodes=[("a", 1, True)])
+    assert script.happened() == [ConnectTo("a", 1, True)]
+    script.engine.connected(script.now)
+    script.says("+OK @- node=head max-line=1024 nodes=a:1,b:2")
+    script.happened()
+    assert script.breaks()[-1] == ConnectTo("b", 2, True)
 
 
 def test_that_we_are_off_is_told_once_and_only_if_it_lasts_for_a_second() -> None:
@@ -1134,7 +1144,7 @@ def test_many_clients_of_a_dead_node_spread_over_the_others_and_over_time() -> N
         nodes.sessions = 1000
         moments.append(nodes.lost(3600.0))
         chosen[nodes.current] += 1
-    assert set(chosen) == {("b", 2), ("c", 3)}
+    assert set(chosen) == {Address("b", 2), Address("c", 3)}
     assert all(450 < count < 550 for count in chosen.values())
     tenths = Counter(int(moment * 10) for moment in moments)
     assert set(tenths) == set(range(10))

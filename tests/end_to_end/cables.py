@@ -21,10 +21,12 @@ class Cable:
 
     Attributes:
         port: of the near end.
+        recorded: everything that went through, by way, while ``Cables.recording``.
     """
 
     def __init__(self, cables: "Cables", far_port: int) -> None:
         self.port = 0
+        self.recorded = {"there": bytearray(), "back": bytearray()}
         self._cables = cables
         self._far_port = far_port
         self._whole = True
@@ -118,15 +120,22 @@ class Cable:
     ) -> None:
         while data := await reader.read(CHUNK):
             await self._open[way].wait()
+            if self._cables.recording:
+                self.recorded[way] += data
             writer.write(data)
             await writer.drain()
         raise ConnectionResetError  # either end is both ends
 
 
 class Cables:
-    """All cables of a cluster, and the thread they run in."""
+    """All cables of a cluster, and the thread they run in.
+
+    Attributes:
+        recording: True to record what goes through them.
+    """
 
     def __init__(self) -> None:
+        self.recording = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

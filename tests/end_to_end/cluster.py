@@ -11,6 +11,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -81,6 +82,7 @@ class Node:
         host: the address that it listens on.
         launcher: what its command line begins with, if it is to run somewhere else.
         client_port: where people reach it.
+        tls_port: where people reach it with TLS; 0: nowhere.
         chain_port: where the other nodes do.
         data: its data folder.
         log: everything that its processes have written, one after another.
@@ -94,6 +96,7 @@ class Node:
         self.host = HOST
         self.launcher: list[str] = []
         self.client_port = client_port
+        self.tls_port = 0
         self.chain_port = chain_port
         self.data = folder / "var" / position
         self.log = folder / f"{position}.log"
@@ -109,6 +112,11 @@ class Node:
         return self.host, self.client_port
 
     @property
+    def tls_address(self) -> tuple[str, int]:
+        """Where people reach it with TLS."""
+        return self.host, self.tls_port
+
+    @property
     def pid(self) -> int:
         """Of the running process."""
         assert self.process is not None
@@ -119,7 +127,7 @@ class Node:
         """Whether its process runs, be it paused."""
         return self.process is not None and self.process.poll() is None
 
-    def start(self, *options: str, typed: str = "") -> None:
+    def start(self, *options: str, typed: str = "", pass_fds: Sequence[int] = ()) -> None:
         """Start the process, with further options; it is not waited for, nor is what is typed."""
         assert not self.running, f"{self} runs already"
         arguments = ["-n", "chainchat", "--position", self.position, "--config", str(self.config)]
@@ -134,6 +142,7 @@ class Node:
                 stdin=keyboard,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=pass_fds,
                 process_group=0,  # Ctrl-C is for the tests, which then stop the nodes
             )
         os.close(keyboard)
@@ -209,6 +218,7 @@ class Cluster:
         cabled: bool = False,
         networks: Networks | None = None,
         chain: str = "",
+        tls: bool = False,
     ) -> None:
         """Write the files; ``start`` starts the nodes.
 
@@ -224,6 +234,7 @@ class Cluster:
             cabled: let the nodes reach each other through ``cables``, which can be cut.
             networks: let every node have a machine of its own.
             chain: further lines of the section [chain].
+            tls: between the nodes, and for clients on a port of their own.
         """
         self.folder = folder
         self._founding = tuple(positions)
@@ -243,8 +254,14 @@ class Cluster:
             f"suspect-after = {suspect_after}\nrejoin-pause = {rejoin_pause}\n{chain}\n"
             f"[clients]\n{clients}\n[limits]\n{limits}\n{sections}\n"
         )
+        if tls:
+            self._head += "[tls]\nchain = yes\n"
+            for node, port in zip(self.nodes.values(), free_ports(len(known)), strict=True):
+                node.tls_port = port
         self.cables = Cables() if cabled else None
         self._write_configs()
+        if tls:
+            self.make_certificates()
         self.alive.append(self)
         atexit.register(self.close)
 
@@ -276,9 +293,21 @@ class Cluster:
         sections = [
             f"[{position}]\nhost = {node.host}\nclient-port = {node.client_port}\n"
             f"chain-port = {chain_ports.get(position, node.chain_port)}\ndata = var/{position}\n"
+            f"tls-port = {node.tls_port or 'none'}\n"
             for position, node in self.nodes.items()
         ]
         return self._head + "".join(sections)
+
+    def make_certificates(self, *options: str) -> None:
+        """Run ``chainchat-certs`` in the folder of the chain."""
+        config = next(iter(self.nodes.values())).config
+        command = [sys.executable, "-m", "chainchat.certs", "--config", str(config), *options]
+        subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """For people: whom to trust."""
+        return ssl.create_default_context(cafile=self.folder / "tls/ca.crt")
 
     # --- the nodes
 

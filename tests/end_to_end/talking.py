@@ -7,6 +7,7 @@ import contextlib
 import re
 import select
 import socket
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -48,7 +49,12 @@ class Caller:
     """
 
     def __init__(
-        self, address: tuple[str, int], *, within: float = DEADLINE, receive_buffer: int = 0
+        self,
+        address: tuple[str, int],
+        *,
+        within: float = DEADLINE,
+        receive_buffer: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Connect.
 
@@ -56,6 +62,7 @@ class Caller:
             address: of a node.
             within: seconds that anything may take, if not said otherwise.
             receive_buffer: how many octets the kernel may take that nobody reads; 0: its own rule.
+            tls: whom to trust; None: no TLS.
         """
         self.within = within
         self.socket = socket.socket()
@@ -64,6 +71,8 @@ class Caller:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:
             self.socket.connect(address)
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         except OSError:
             self.socket.close()
             raise
@@ -145,9 +154,11 @@ class Caller:
         return self._lines.popleft()
 
     def _read(self, deadline: float) -> None:
-        ready, _, _ = select.select([self.socket], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
-            raise TimeoutError
+        if not (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+            left = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self.socket], [], [], left)
+            if not ready:
+                raise TimeoutError
         try:
             data = self.socket.recv(1 << 16)
         except ConnectionResetError:

@@ -1,8 +1,12 @@
-"""Nodes die under load, and the chain goes on with those that are left, down to the last one."""
+"""Nodes die under load, and the chain goes on with those that are left, down to the last one.
+
+With TLS between them, and without.
+"""
 
 import itertools
 import re
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from cluster import Cluster, wait_for_change, wait_for_log
@@ -16,6 +20,12 @@ SAID = 40
 
 PAUSE = 0.1
 """Seconds that a program waits after each answer: a machine that is busy starts nodes slowly."""
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "TLS"])
+def new_cluster(request: pytest.FixtureRequest, new_cluster: NewCluster) -> NewCluster:
+    """Makes clusters for one test."""
+    return partial(new_cluster, tls=request.param)
 
 
 def only_notices(person: Person) -> None:

@@ -18,6 +18,11 @@ from chainchat.config import NodeSettings
 from chainchat.peers.hello import PROTOCOL_VERSION, Hello, Introduction
 from chainchat.peers.links import Links
 from chainchat.peers.tunables import USUAL
+from chainchat.tls.chain import ChainTLS
+from chainchat.tls.contexts import Creator, between_nodes
+from chainchat.tls.credentials import utc_now
+from chainchat.tls.expiry import Expiry
+from chainchat.tls.layers import encrypted
 
 THREE = ("head", "middle", "tail")
 
@@ -80,6 +85,8 @@ class Rim:
         self.log = []
         self.settings = {}
         self.dialled = []
+        self.expiry = Expiry(utc_now)
+        self.tls = {}
 
     def listen(self, position):
         factory = Talkers()
@@ -90,20 +97,28 @@ class Rim:
     def node(position, port):
         return NodeSettings(position, HERE, 0, port, Path())
 
-    def start(self, position, tunables=USUAL, **changed):
+    def start(self, position, tunables=USUAL, credentials=None, check_dates=True, **changed):
+        """Start a node's links, with TLS if it gets ``credentials``."""
+        tls = None
+        if credentials is not None:
+            changed.setdefault("tls", True)
+            names = dict.fromkeys(THREE, (HERE, HERE))
+            tls = self.tls[position] = ChainTLS(
+                reactor, "test", names, credentials, self.expiry, check_dates=check_dates
+            )
         mine = introduction(position, port=self.settings[position].chain_port, **changed)
-        links = Links(reactor, mine, self.settings, tunables)
+        links = Links(reactor, mine, self.settings, tunables, tls)
         self.links[position] = links
         self.receivers[position] = Receiver()
         self.ports[position].factory = links.factory()
         links.start(mine, self.receivers[position])
         return links
 
-    def start_tail_alone(self, tunables=USUAL, **changed):
+    def start_tail_alone(self, tunables=USUAL, credentials=None, **changed):
         """Start the tail alone; a test plays the founders that dial it."""
         self.listen("tail")
         self.settings["head"] = self.node("head", closed_port())
-        self.start("tail", tunables, **changed)
+        self.start("tail", tunables, credentials, **changed)
 
     # The state of a node's links at this moment.
 
@@ -128,13 +143,18 @@ class Rim:
     def heard(self, position):
         return self.receivers[position].heard
 
-    async def dial(self, position, *, as_=None, lane=b"chain", key=None):
-        """Connect to a node's port; with ``as_`` say who it is.
+    async def dial(self, position, *, as_=None, lane=b"chain", key=None, credentials=None):
+        """Connect to a node's port, with TLS if there are ``credentials``; with ``as_`` say who.
 
         The chain lane then has the ``key`` for a membership lane.
         """
         port = self.settings[position].chain_port
-        client = await TCP4ClientEndpoint(reactor, HERE, port).connect(Dialler())
+        dialler = factory = Dialler()
+        if credentials is not None:
+            creator = Creator(between_nodes(credentials, check_dates=False))
+            factory = encrypted(dialler, creator, reactor, dials=True)
+        await TCP4ClientEndpoint(reactor, HERE, port).connect(factory)
+        [client] = dialler.made
         self.dialled.append(client)
         if as_ is not None:
             said = msgpack.encode(as_)
@@ -163,6 +183,7 @@ class Dialled(amp.AMP):
         self.key = None
 
     def makeConnection(self, transport):  # noqa: N802 - Twisted's name
+        self.factory.made.append(self)
         amp.BinaryBoxProtocol.makeConnection(self, transport)
 
     def connectionLost(self, reason=None):  # noqa: N802 - Twisted's name
@@ -184,7 +205,9 @@ class Dialler(Talkers):
     protocol = Dialled
 
     def buildProtocol(self, addr):  # noqa: N802 - Twisted's name
-        return Dialled()
+        dialled = Dialled()
+        dialled.factory = self
+        return dialled
 
 
 @contextmanager

@@ -14,6 +14,7 @@ ABOUT = {
     "sessions": "the client port: telnet, nc, programs",
     "status": "how it is, for operators",
     "node": "a node at work: carries effects out",
+    "tls": "TLS, between nodes and for clients",
     "storage": "what a node keeps: SQLite",
     "chain": "replication: pure, no chat",
     "chat": "the chat: pure, no replication",
@@ -21,7 +22,16 @@ ABOUT = {
     "control": "the control socket: the operator",
     "ctl": "chainchatctl, which asks there",
 }
-COLUMNS = {"tap": 0.5, "node": 0.5, "sessions": 1, "chat": 1, "peers": 0, "storage": 0, "chain": 0}
+COLUMNS = {
+    "tap": 0.5,
+    "node": 0.5,
+    "sessions": 1,
+    "tls": 1,
+    "chat": 1,
+    "peers": 0,
+    "storage": 0,
+    "chain": 0,
+}
 """Where they stand; the others stand in the last column."""
 
 WITH_TAP = ("service", "preflight")

@@ -105,10 +105,11 @@ class Wire:
         """The node works for this client."""
         self._house.world.work(self.host, seconds)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self.work(work.WRITTEN)
         self._written += len(data)
         self._house.world.outward(self.host, partial(self._arrive, data))
+        return self._written
 
     def close(self) -> None:
         self._house.world.outward(self.host, self._closed)

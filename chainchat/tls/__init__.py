@@ -1,0 +1,1 @@
+"""TLS, between the nodes and for clients."""

@@ -1,0 +1,166 @@
+"""Certificates and keys, read from their files and looked at before anything relies on them."""
+
+import stat
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509 import Certificate, load_pem_x509_certificates
+from msgspec import Struct
+
+PrivateKey = (
+    rsa.RSAPrivateKey
+    | ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | dsa.DSAPrivateKey
+)
+"""The keys that a certificate for TLS can have."""
+
+OF_GROUP, OF_OTHERS = stat.S_IRWXG, stat.S_IRWXO
+READ_BY_GROUP = stat.S_IRGRP
+
+
+class CredentialsError(Exception):
+    """A certificate or key cannot be used; says which file and what to do, in one line."""
+
+
+class Credentials(Struct, frozen=True):
+    """What one side of a connection shows, and whom it trusts.
+
+    Attributes:
+        certificates: its own, then intermediates.
+        key: of its own certificate.
+        authorities: the CAs that it trusts; none if it asks nobody for a certificate.
+    """
+
+    certificates: tuple[Certificate, ...]
+    key: PrivateKey
+    authorities: tuple[Certificate, ...] = ()
+
+    @property
+    def own(self) -> Certificate:
+        """Its own certificate."""
+        return self.certificates[0]
+
+    @property
+    def expires(self) -> datetime:
+        """When the first of the certificates that it needs expires."""
+        return min(certificate.not_valid_after_utc for certificate in self.certificates)
+
+
+def load(certificate: Path, key: Path, ca: Path | None = None) -> Credentials:
+    """Read a certificate and its key, and the CAs to trust.
+
+    Raises:
+        CredentialsError: a file cannot be used, others can read the key, or the two do not belong
+            together.
+    """
+    certificates = read_certificates(certificate)
+    refuse_open_key(key)
+    private = read_key(key)
+    if _public(private.public_key()) != _public(certificates[0].public_key()):
+        raise CredentialsError(
+            f"{key}: is not the key of {certificate}, whose first certificate has to be the node's "
+            "own"
+        )
+    return Credentials(certificates, private, read_certificates(ca) if ca is not None else ())
+
+
+def read_certificates(path: Path) -> tuple[Certificate, ...]:
+    """All certificates of a PEM file.
+
+    Raises:
+        CredentialsError: there is none, or one cannot be read.
+    """
+    try:
+        return tuple(load_pem_x509_certificates(_read(path)))
+    except ValueError:
+        raise CredentialsError(f"{path}: holds no certificates in PEM") from None
+
+
+def refuse_open_key(path: Path) -> None:
+    """Refuse a key that others can read; root's may be readable for one group.
+
+    Raises:
+        CredentialsError: others can read it, or it is not there.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise CredentialsError(f"{path}: {error.strerror}") from None
+    allowed = READ_BY_GROUP if found.st_uid == 0 else 0
+    if found.st_mode & (OF_OTHERS | OF_GROUP) & ~allowed:
+        mode = stat.S_IMODE(found.st_mode)
+        raise CredentialsError(f"{path}: others can read this key (mode {mode:o}): chmod 600 it")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CredentialsError(f"{path}: {error.strerror}") from None
+
+
+def read_key(path: Path) -> PrivateKey:
+    """Read a private key.
+
+    Raises:
+        CredentialsError: there is none, or it cannot be used without a person.
+    """
+    try:
+        key = load_pem_private_key(_read(path), None)
+    except TypeError:
+        raise CredentialsError(
+            f"{path}: the key has a passphrase, and nobody is there to type it; store it without"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise CredentialsError(f"{path}: holds no private key in PEM") from None
+    if not isinstance(key, PrivateKey):
+        raise CredentialsError(f"{path}: a key of this kind signs nothing; make an EC or RSA key")
+    return key
+
+
+def _public(key: object) -> bytes:
+    """A public key, to be compared."""
+    octets: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return octets
+
+
+def is_signed_by(certificate: Certificate, authority: Certificate) -> bool:
+    """True if this CA has signed the certificate."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def days_left(expires: datetime, now: datetime) -> int:
+    """Whole days before a certificate expires; negative when it has."""
+    return (expires - now).days
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+def described(certificates: Sequence[Certificate]) -> str:
+    """The first certificate, for a line of the log: subject and dates."""
+    own = certificates[0]
+    return f"{own.subject.rfc4514_string()}, {period(own)}"
+
+
+def period(certificate: Certificate) -> str:
+    """When a certificate is valid."""
+    return (
+        f"valid from {certificate.not_valid_before_utc:%F} to {certificate.not_valid_after_utc:%F}"
+    )

@@ -1,0 +1,42 @@
+"""What expires soon: nobody may find out at the restart after a power failure."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from cryptography.x509 import Certificate
+
+WARNED = timedelta(days=30)
+"""How long before a certificate expires operators are warned."""
+
+
+class Expiry:
+    """When certificates expire, by whose they are."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        """Know of none; ``now`` is the wall clock."""
+        self._now = now
+        self._expires: dict[str, datetime] = {}
+
+    def note(self, whose: str, certificates: Iterable[Certificate]) -> None:
+        """Note when the first of these expires; none: that there is none any more."""
+        expires = min((each.not_valid_after_utc for each in certificates), default=None)
+        if expires is None:
+            self._expires.pop(whose, None)
+        else:
+            self._expires[whose] = expires
+
+    def warning(self, whose: str) -> str:
+        """That this expires soon; empty if not."""
+        expires = self._expires.get(whose)
+        left = WARNED if expires is None else expires - self._now()
+        if expires is None or left >= WARNED:
+            return ""
+        when = f"in {left.days} days" if left.days > 0 else "within a day"
+        if left <= timedelta():
+            return f"{whose} expired on {expires:%F}; the next connection will fail: renew it"
+        return f"{whose} expires {when}, on {expires:%F}: renew it"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What expires soon."""
+        return tuple(filter(None, map(self.warning, self._expires)))

@@ -1,0 +1,110 @@
+"""Whose certificate it is: a node's identity is its position, and the host where it is."""
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from cryptography.x509 import Certificate, DNSName, ExtendedKeyUsage, ExtensionNotFound, IPAddress
+from cryptography.x509 import SubjectAlternativeName as Names
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from service_identity import VerificationError
+from service_identity.cryptography import extract_patterns
+from service_identity.hazmat import (
+    DNS_ID,
+    CertificatePattern,
+    DNSPattern,
+    IPAddress_ID,
+    verify_service_identity,
+)
+
+LONGEST_SHOWN = 80
+"""Letters of a certificate's names in a refusal."""
+
+
+def identity(position: str, chain: str) -> str:
+    """The name in the certificate of a position."""
+    return f"{position}.{chain}.chainchat"
+
+
+def objection(certificate: Certificate, position: str, chain: str, hosts: Sequence[str]) -> str:
+    """Why this is not the certificate of a position at its host; empty if it is.
+
+    It has to name the position, or any member could take the place of another one. It has to name
+    the host, because refusals there will be taken as proofs of death. Whatever cannot be understood
+    is no proof of anything.
+
+    Args:
+        certificate: of a CA that is trusted.
+        position: what its holder says it is.
+        chain: the chain's name.
+        hosts: names and addresses for the host where its holder says it is; one is enough.
+    """
+    name = identity(position, chain)
+    try:
+        patterns = [pattern for pattern in extract_patterns(certificate) if _names_one(pattern)]
+        if not patterns:
+            return "shows a certificate without names (subjectAltName)"
+        if not _fits(patterns, name):
+            return f"shows a certificate for {shown_names(certificate)}, not for {name}"
+        if not any(_fits(patterns, host) for host in hosts):
+            return (
+                f"shows a certificate for {shown_names(certificate)}, "
+                f"not for its host {' or '.join(hosts)}"
+            )
+        if not _is_for_both_ends(certificate):
+            return "shows a certificate that is not for both ends of a connection (EKU)"
+    except Exception:
+        return "shows a certificate whose names cannot be understood"
+    return ""
+
+
+def names(certificate: Certificate) -> tuple[str, ...]:
+    """The names and addresses in a certificate.
+
+    Raises:
+        ValueError: they cannot be read.
+    """
+    try:
+        found = certificate.extensions.get_extension_for_class(Names).value
+    except ExtensionNotFound:
+        return ()
+    addresses = map(str, found.get_values_for_type(IPAddress))
+    return (*found.get_values_for_type(DNSName), *addresses)
+
+
+def shown_names(certificate: Certificate) -> str:
+    """The names in a certificate, for a line of the log."""
+    text = ", ".join(names(certificate))
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
+
+
+def is_address(host: str) -> bool:
+    """True if a host is given as an IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _names_one(pattern: CertificatePattern) -> bool:
+    """False for a wildcard: it would be the certificate of every position."""
+    return not (isinstance(pattern, DNSPattern) and b"*" in pattern.pattern)
+
+
+def _fits(patterns: Sequence[CertificatePattern], name: str) -> bool:
+    wanted = IPAddress_ID(name) if is_address(name) else DNS_ID(name)
+    try:
+        verify_service_identity(patterns, [wanted], [])
+    except VerificationError:
+        return False
+    return True
+
+
+def _is_for_both_ends(certificate: Certificate) -> bool:
+    """Dialling and being dialled; without the extension, a certificate is for everything."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
+    except ExtensionNotFound:
+        return True
+    return {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH} <= set(usage)

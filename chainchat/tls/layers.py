@@ -1,0 +1,193 @@
+"""The layers of a connection, with and without TLS.
+
+Under TLS they are: the protocol, ``Encrypted`` (TLS itself), ``Below``, which writes at once what
+TLS gives it, and the TCP connection.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from cryptography.x509 import Certificate
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+
+from chainchat.sockets import Outlet, Writer
+
+HANDSHAKE = b"\x16"
+"""The first octet of whoever begins with TLS (RFC 8446, section 5.1)."""
+
+
+class Secured(Protocol):
+    """A protocol that may be told to speak through TLS."""
+
+    def handshakeCompleted(self) -> None:
+        """Note that TLS is agreed on; see Twisted's ``IHandshakeListener``."""
+
+    def writeConnectionLost(self) -> None:
+        """Note that everything is sent, after ``half_close``."""
+
+    def spoke_without_tls(self) -> bytes:
+        """Note that the other side began without TLS; give what to say to it before the end."""
+
+
+class Below(ProtocolWrapper):
+    """What ``Encrypted`` takes for its transport: it writes records to the socket at once.
+
+    Attributes:
+        outlet: to the socket.
+        full: see ``writer``.
+    """
+
+    factory: "BelowFactory"
+    outlet: Outlet
+    full: Callable[[bool], object] | None = None
+    _begun = False
+
+    def makeConnection(self, transport: Any) -> None:
+        self.outlet = Outlet(transport, self._filled)
+        super().makeConnection(transport)  # type: ignore[no-untyped-call]
+
+    def write(self, data: bytes) -> None:
+        self.outlet.write(data)
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._begun:
+            self._begun = True
+            if not self.factory.dials and data[:1] != HANDSHAKE:
+                protocol: Secured = self.wrappedProtocol.wrappedProtocol
+                self.outlet.write(protocol.spoke_without_tls())
+                self.loseConnection()
+                return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def loseConnection(self) -> None:
+        if self.connected and not self.disconnecting:
+            self.disconnecting = 1
+            self.outlet.close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.connected = 0
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def _filled(self, full: bool) -> None:
+        if self.full is not None:
+            self.full(full)
+
+
+class Encrypted(TLSMemoryBIOProtocol):
+    """TLS on one connection.
+
+    Attributes:
+        distrust: why the certificate of the other side was refused; empty if it was not.
+    """
+
+    distrust = ""
+
+    def abortConnection(self) -> None:
+        if self.connected:
+            super().abortConnection()  # type: ignore[no-untyped-call]
+
+
+class EncryptedOutlet:
+    """The ``Writer`` of a connection under TLS."""
+
+    def __init__(self, transport: Encrypted, full: Callable[[bool], object]) -> None:
+        """See ``writer``."""
+        self._transport: Any = transport
+        self._below = cast(Below, transport.transport)
+        self._below.full = full
+
+    @property
+    def most(self) -> int:
+        """See ``Writer``."""
+        return self._below.outlet.most
+
+    @most.setter
+    def most(self, octets: int) -> None:
+        self._below.outlet.most = octets
+
+    @property
+    def written(self) -> int:
+        """See ``Writer``. Counts what TLS makes of the octets, and its handshake."""
+        return self._below.outlet.written
+
+    def write(self, data: bytes) -> None:
+        """See ``Writer``."""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """See ``Writer``. Does not wait until the other side says that it has closed, too."""
+        self._transport.loseConnection()
+        self._below.loseConnection()
+
+    def half_close(self) -> None:
+        """See ``Writer``. Reads on, though TLS knows no half-closed connection."""
+        protocol: Secured = self._transport.wrappedProtocol
+        self._transport.loseConnection()
+        self._below.outlet.when_sent(protocol.writeConnectionLost)
+
+
+def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
+    """Take over all writing to a new connection.
+
+    Args:
+        transport: of the protocol; only the socket of a TCP connection is written to directly.
+        full: called with True when more than ``most`` octets stand unsent, and with False when all
+            are sent.
+    """
+    if isinstance(transport, Encrypted):
+        return EncryptedOutlet(transport, full)
+    return Outlet(transport, full)
+
+
+class EncryptedFactory(TLSMemoryBIOFactory):
+    """Makes the layer of TLS. It does not gather what is written, as Twisted's own would."""
+
+    protocol = Encrypted
+
+
+class BelowFactory(WrappingFactory):
+    """Makes the layer below TLS."""
+
+    noisy = False
+    protocol = Below
+
+    def __init__(self, layer: EncryptedFactory, *, dials: bool) -> None:
+        super().__init__(layer)  # type: ignore[no-untyped-call]
+        self.dials = dials
+
+
+def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProtocolFactory:
+    """Put TLS below the protocols of a factory.
+
+    Args:
+        factory: makes the protocols, each a ``Secured`` and an ``IHandshakeListener``.
+        creator: makes the ``OpenSSL.SSL.Connection`` of each; see Twisted's ``CertificateOptions``.
+        reactor: Twisted's.
+        dials: True if this side connects.
+    """
+    layer = EncryptedFactory(creator, dials, factory, clock=reactor)
+    return cast(IProtocolFactory, BelowFactory(layer, dials=dials))
+
+
+def tcp(transport: Any) -> Any:
+    """The TCP connection below a transport."""
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport
+
+
+def certificate(transport: Any) -> Certificate | None:
+    """The certificate that the other side showed; None without one, or without TLS.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if not isinstance(transport, Encrypted):
+        return None
+    handle: Any = transport.getHandle()  # type: ignore[no-untyped-call]
+    shown: Certificate | None = handle.get_peer_certificate(as_cryptography=True)
+    return shown

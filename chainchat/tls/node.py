@@ -1,0 +1,139 @@
+"""TLS of one node: its credentials, for the other nodes and for clients, and what expires."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from chainchat.config import Settings
+from chainchat.tls.chain import ChainTLS
+from chainchat.tls.contexts import Creator, for_clients
+from chainchat.tls.credentials import (
+    Credentials,
+    CredentialsError,
+    described,
+    is_signed_by,
+    load,
+    utc_now,
+)
+from chainchat.tls.expiry import Expiry
+from chainchat.tls.identity import objection
+
+
+class NodeCredentials(Struct, frozen=True):
+    """What the files of ``[tls]`` hold.
+
+    Attributes:
+        chain: for the other nodes; None without TLS between nodes.
+        clients: for clients; None if they get no TLS.
+    """
+
+    chain: Credentials | None
+    clients: Credentials | None
+
+
+def read(settings: Settings, position: str, address: str) -> NodeCredentials:
+    """Read the files that a position needs.
+
+    Args:
+        settings: of the chain.
+        position: the node's.
+        address: of its host.
+
+    Raises:
+        CredentialsError: a file is not there or cannot be used, or is not for this node.
+    """
+    files, own = settings.tls.of(position), settings.nodes[position]
+    chain = clients = None
+    if settings.chain_tls:
+        chain = load(files.certificate, files.key, files.ca)
+        unfit = objection(chain.own, position, settings.name, _different(own.host, address))
+        if unfit:
+            raise CredentialsError(f"{files.certificate}: {unfit.replace('shows', 'is', 1)}")
+        if not _is_trusted(chain):
+            raise CredentialsError(f"{files.certificate}: is of none of the CAs in {files.ca}")
+    if own.tls_port:
+        clients = load(files.client_certificate, files.client_key)
+    return NodeCredentials(chain, clients)
+
+
+def _different(*hosts: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(hosts))
+
+
+def _is_trusted(credentials: Credentials) -> bool:
+    """True if a CA that this node trusts has signed its certificate, or its last intermediate."""
+    return any(is_signed_by(credentials.certificates[-1], each) for each in credentials.authorities)
+
+
+def _news(old: Credentials | None, new: Credentials | None) -> str:
+    """What differs between two credentials; empty if nothing does."""
+    if old is None or new is None:
+        return ""
+    if (old.certificates, old.authorities) == (new.certificates, new.authorities):
+        return ""
+    if old.certificates == new.certificates:
+        shown = "; ".join(described([each]) for each in new.authorities)
+        return f"the CAs that this node trusts: {shown}"
+    return f"the certificate {described(new.certificates)}"
+
+
+class NodeTLS:
+    """TLS of one node.
+
+    Attributes:
+        chain: for the links; None without TLS between nodes.
+        clients: begins TLS with clients; None if they get none.
+        expiry: what expires soon.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        credentials: NodeCredentials,
+        addresses: Mapping[str, str],
+    ) -> None:
+        """Take the first credentials; ``addresses``: by position."""
+        self.expiry = Expiry(utc_now)
+        self._credentials = credentials
+        names = {p: (node.host, addresses[p]) for p, node in settings.nodes.items()}
+        self.chain: ChainTLS | None = None
+        self.clients: Creator | None = None
+        if credentials.chain is not None:
+            self.chain = ChainTLS(
+                reactor,
+                settings.name,
+                names,
+                credentials.chain,
+                self.expiry,
+                check_dates=settings.check_dates,
+            )
+        if credentials.clients is not None:
+            self.clients = Creator(for_clients(credentials.clients))
+        self._note(credentials, check_dates=settings.check_dates)
+
+    def renew(self, credentials: NodeCredentials, *, check_dates: bool) -> list[str]:
+        """Take new credentials, for the connections to come.
+
+        Returns:
+            What is new, for an operator.
+        """
+        old, self._credentials = self._credentials, credentials
+        if self.chain is not None and credentials.chain is not None:
+            self.chain.renew(credentials.chain, check_dates=check_dates)
+        if self.clients is not None and credentials.clients is not None:
+            self.clients.context = for_clients(credentials.clients)
+        self._note(credentials, check_dates=check_dates)
+        pairs = (old.chain, credentials.chain), (old.clients, credentials.clients)
+        return list(dict.fromkeys(f"reloaded: {news}" for pair in pairs if (news := _news(*pair))))
+
+    def _note(self, credentials: NodeCredentials, *, check_dates: bool) -> None:
+        chain, clients = credentials.chain, credentials.clients
+        own = chain.certificates if chain is not None and check_dates else ()
+        self.expiry.note("this node's certificate", own)
+        self.expiry.note("the CA", chain.authorities if chain is not None and check_dates else ())
+        self.expiry.note(
+            "the certificate for clients",
+            clients.certificates if clients is not None and clients.own not in own else (),
+        )

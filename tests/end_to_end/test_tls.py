@@ -1,0 +1,491 @@
+"""TLS on a real chain: what goes over the wire, who gets in, and who does not."""
+
+import array
+import fcntl
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from certificates import Authority, written
+from cluster import Cluster, Node, environment, wait_for_log
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from msgspec import msgpack
+from talking import HOST, Person, Program, until
+from twisted.protocols.amp import AmpBox
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.messages import Ack, encode
+from chainchat.peers.boxes import boxed
+from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
+from chainchat.tls.credentials import Credentials
+
+NewCluster = Callable[..., Cluster]
+
+SECRET = "the-quick-brown-fox-knows-a-secret"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """A chain with TLS, shared by the tests of this module: their names must not clash."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), tls=True) as shared:
+        shared.make_certificates("--renew", "middle", "--name", "localhost")
+        yield shared.start()
+        shared.stop()
+        assert shared.complaints() == []
+
+
+# --- between nodes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_who_listens_between_the_nodes_finds_text_only_without_tls(
+    new_cluster: NewCluster, tls: bool
+) -> None:
+    cluster = new_cluster(cabled=True, tls=tls)
+    assert cluster.cables is not None
+    cluster.cables.recording = True
+    cluster.start()
+    with Person(cluster["head"].address, "alice") as alice:
+        for _ in range(5):
+            alice.ask(SECRET)
+        assert SECRET in alice.listed("/last 1")[0]
+    for pair in (("head", "middle"), ("middle", "tail")):
+        octets = b"".join(cluster.cable(*pair).recorded.values())
+        assert len(octets) > 5 * len(SECRET)
+        for text in (SECRET, "alice", "Forward", "founding"):
+            assert (text.encode() in octets) is not tls, text
+
+
+def bad_tail(kind: str, authority: Authority, cluster: Cluster) -> Credentials:
+    """Credentials with which the tail must not be taken."""
+    match kind:
+        case "a stranger's":
+            return Authority().of("tail")
+        case "another position's":
+            return authority.of("middle")
+        case "another host's":
+            return authority.of("tail", "127.0.0.9")
+        case "expired":
+            return authority.made(authority.names("tail"), days=(-9, -1))
+        case _:
+            usage = (ExtendedKeyUsageOID.SERVER_AUTH,)
+            return authority.made(authority.names("tail"), usage=usage)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("a stranger's", "is of none of the CAs in"),
+        ("another position's", "is a certificate for middle.test.chainchat, 127.0.0.1, not for"),
+        ("another host's", "not for its host 127.0.0.1"),
+        ("for servers", "is a certificate that is not for both ends of a connection (EKU)"),
+    ],
+)
+def test_a_node_does_not_start_with_a_certificate_that_others_would_refuse(
+    new_cluster: NewCluster, kind: str, said: str
+) -> None:
+    cluster = new_cluster(tls=True)
+    tail, authority = cluster["tail"], Authority()
+    bad = bad_tail(kind, authority, cluster)
+    trusting = Credentials(bad.certificates, bad.key, (authority.certificate,))
+    written(trusting, cluster.folder / "tls/tail")
+    tail.start()
+    assert tail.wait() == 1
+    assert said in tail.last_words()
+
+
+@pytest.mark.parametrize("kind", ["a stranger's", "expired"])
+def test_a_member_with_a_bad_certificate_stays_out_and_nothing_moves(
+    new_cluster: NewCluster, kind: str
+) -> None:
+    cluster = new_cluster(tls=True)
+    authority = Authority()
+    for position in cluster.nodes:
+        written(authority.of(position), cluster.folder / "tls" / position)
+    cluster.start()
+    cluster["tail"].stop()
+    epoch = cluster.epoch
+    written(bad_tail(kind, authority, cluster), cluster.folder / "tls/tail")
+    cluster["tail"].start()
+    words = {"a stranger's": "is of no CA that is trusted here", "expired": "has expired"}[kind]
+    for node in cluster.others("tail"):
+        wait_for_log(node, f"shows a certificate that {words}")
+    wait_for_log(cluster["tail"], "certificate")
+    with Person(cluster["head"].address, "alice") as alice:
+        assert re.fullmatch(r"\+OK \d+", alice.ask("and nothing moves"))
+    words = cluster.wait_until_it_serves("head", "middle")
+    assert int(words["epoch"]) == epoch
+    # Mended without any restart of the others, and of its own if it can wait.
+    written(authority.of("tail"), cluster.folder / "tls/tail")
+    cluster["tail"].signal(signal.SIGHUP)
+    assert cluster.members() == ["head", "middle", "tail"]
+
+
+class Attacker:
+    """A connection to a chain port with some member's certificate, or a stranger's."""
+
+    def __init__(self, cluster: Cluster, to: Node, certificates: Path | None) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certificates is not None:
+            context.load_cert_chain(certificates / "node.crt", certificates / "node.key")
+        plain = socket.create_connection((to.host, to.chain_port), timeout=10)
+        self._socket = context.wrap_socket(plain)
+        self._cluster = cluster
+
+    def hello(self, position: str, incarnation: int) -> bytes:
+        """Claim to be a newer life of a member; what the node says to that."""
+        at = self._cluster[position].chain_port
+        life = Member(position, "0" * 16, incarnation, HOST, at)
+        founding = tuple(self._cluster.nodes)
+        claim = Introduction(PROTOCOL_VERSION, "test", founding, 1.0, life, tls=True)
+        values = {"_command": b"Hello", "_ask": b"1", "lane": b"chain"}
+        box = {k.encode(): v for k, v in values.items()} | {b"identity": msgpack.encode(claim)}
+        return self.send(AmpBox(box).serialize())
+
+    def send(self, data: bytes) -> bytes:
+        """Send this, read an answer, and hang up."""
+        try:
+            with self._socket:
+                self._socket.sendall(data)
+                return self._socket.recv(1 << 16)
+        except (ssl.SSLError, ConnectionError) as error:
+            return str(error).encode()
+
+
+def test_attackers_at_the_chain_port_move_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    epoch = cluster.epoch
+    stranger = tmp_path / "stranger"
+    written(Authority().of("head"), stranger)
+    member = cluster.folder / "tls/middle"
+    for target in cluster.nodes.values():
+        for certificates in (None, stranger):
+            answer = Attacker(cluster, target, certificates).hello("head", 2**40)
+            assert b"_answer" not in answer
+        victims = [p for p in cluster.nodes if p not in ("middle", target.position)]
+        for victim in victims:
+            for _ in range(3):
+                answer = Attacker(cluster, target, member).hello(victim, 2**40)
+                assert b"middle.test.chainchat, 127.0.0.1, not for" in answer, answer
+        frames = boxed(*encode(Ack(epoch, 9))) * 50
+        assert b"_answer" not in Attacker(cluster, target, member).send(frames)
+        assert b"_answer" not in Attacker(cluster, target, member).send(b"\xff" * 70_000)
+        with socket.create_connection((target.host, target.chain_port)) as plain:
+            plain.sendall(frames)
+            plain.settimeout(10)
+            assert b"speaks TLS, and this node does not" in plain.recv(1 << 16)
+    with Person(cluster["tail"].address, "bystander") as person:
+        assert re.fullmatch(r"\+OK \d+", person.ask("who was that?"))
+    assert cluster.epoch == epoch
+    assert "ALARM" not in "".join(node.log_text() for node in cluster.nodes.values())
+
+
+def test_a_replay_of_what_a_member_sent_is_nothing(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(cabled=True, tls=True)
+    assert cluster.cables is not None
+    cluster.cables.recording = True
+    cluster.start()
+    with Person(cluster["head"].address, "alice") as alice:
+        alice.ask("again and again")
+    epoch = cluster.epoch
+    recorded = bytes(cluster.cable("head", "middle").recorded["there"])
+    port = cluster["middle"].chain_port
+    for _ in range(3):
+        with socket.create_connection((HOST, port)) as thief:
+            thief.settimeout(10)
+            answer = b""
+            try:
+                thief.sendall(recorded)
+                while data := thief.recv(1 << 16):
+                    answer += data
+            except ConnectionError:
+                pass
+            assert b"Hello" not in answer
+    assert cluster.epoch == epoch
+    with Person(cluster["tail"].address, "bob") as bob:
+        assert len([line for line in bob.listed("/last 50") if "again and again" in line]) == 1
+
+
+def test_a_dead_node_is_spliced_out_as_fast_as_ever(cluster: Cluster) -> None:
+    before = cluster.members()
+    with Person(cluster[before[1]].address, "watcher") as person:
+        person.ask("before")
+        cluster.kill(before[0])
+        assert re.fullmatch(r"\+OK \d+", person.ask("after"))
+        cluster.wait_until_it_serves(*before[1:])
+    text = cluster[before[1]].log_text()
+    [seconds] = re.findall(rf"without {before[0]}: its process is dead.*for (\d+\.\d+) s", text)
+    assert float(seconds) < 1.0  # a suspicion would have taken longer
+    cluster.bring_back(before[0])
+
+
+# --- clients -----------------------------------------------------------------------------
+
+
+def test_people_and_programs_are_named_the_ports_for_tls_on_a_connection_with_it(
+    cluster: Cluster,
+) -> None:
+    secure = {f"{node.host}:{node.tls_port}" for node in cluster.nodes.values()}
+    plain = {f"{node.host}:{node.client_port}" for node in cluster.nodes.values()}
+    head = cluster["head"]
+    with Program(head.tls_address, name="robot", tls=cluster.trust) as program:
+        assert set(program.greeting["nodes"].split(",")) == secure
+        assert program.ask("PING") == "+OK"
+    with Program(head.address, name="robot") as program:
+        assert set(program.greeting["nodes"].split(",")) == plain
+
+
+def test_a_killed_reader_sees_again_what_it_had_not_received(cluster: Cluster) -> None:
+    texts = [f"long {n} " + "x" * 900 for n in range(200)]
+    tail = cluster["tail"]
+    with Person(cluster["middle"].address, "writer") as writer:
+        reader = Person(tail.tls_address, "sleeper", tls=cluster.trust, receive_buffer=4096)
+        for text in texts[:5]:
+            writer.ask(text)
+        for text in texts[:5]:
+            reader.hear(re.escape(text))
+        for text in texts[5:]:
+            writer.ask(text)
+        with Person(tail.address, "witness") as witness:
+            reader.say("typed by somebody who reads nothing")
+            until(lambda: unsent(reader) == 0, lambda: "the line does not arrive")
+            witness.listed("/who")  # by now the node has read it
+        reader.reset()
+        with Person(tail.tls_address, "sleeper", tls=cluster.trust) as again:
+            lines = again.lines_to(re.escape(texts[-1]))
+    shown = [line.split("writer: ")[1] for line in lines if " writer: long " in line]
+    assert shown == texts[-len(shown) :]
+    in_the_kernel = 12 * 1024  # as much as Linux makes of 4,096 octets, and TLS's own around texts
+    assert len(texts) - len(shown) <= 5 + in_the_kernel // 900
+
+
+def unsent(caller: Person) -> int:
+    """Octets that somebody's kernel has sent and the other side has not acknowledged."""
+    count = array.array("i", [0])
+    fcntl.ioctl(caller.socket.fileno(), termios.TIOCOUTQ, count)
+    return count[0]
+
+
+CLIENTS = {
+    "openssl": (
+        "openssl s_client -quiet -verify_return_error -verify_ip {host} -CAfile {ca} "
+        "-connect {host}:{port}"
+    ),
+    # It looks for names only, not for addresses.
+    "ncat": "ncat -4 --ssl-verify --ssl-trustfile {ca} --no-shutdown localhost {port}",
+    "socat": "socat - OPENSSL:{host}:{port},cafile={ca},verify=1",
+}
+
+
+@pytest.mark.parametrize("program", CLIENTS)
+def test_usual_programs_talk_through_tls(
+    cluster: Cluster, skip_or_fail: Callable[[str], None], program: str
+) -> None:
+    if shutil.which(program) is None:
+        skip_or_fail(f"{program} is not installed")
+    host, port = cluster["middle"].tls_address
+    command = CLIENTS[program].format(host=host, port=port, ca=cluster.folder / "tls/ca.crt")
+    said = []
+    with subprocess.Popen(
+        command.split(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        deadline = threading.Timer(30, process.kill)
+        deadline.start()
+        process.stdin.write(f"{program}\nhello from {program}\n/quit\n".encode())
+        process.stdin.flush()
+        for line in process.stdout:
+            said.append(line.decode().strip())
+            if said[-1] == "+OK goodbye":
+                break
+        process.stdin.close()
+        process.stdout.read()
+        deadline.cancel()
+    assert f"+OK you are {program}: type to talk to everybody, /help for all else" in said, said
+    assert said[-1] == "+OK goodbye", said
+
+
+@pytest.mark.parametrize("program", CLIENTS)
+def test_usual_programs_refuse_a_node_of_another_ca(
+    cluster: Cluster, skip_or_fail: Callable[[str], None], program: str, tmp_path: Path
+) -> None:
+    if shutil.which(program) is None:
+        skip_or_fail(f"{program} is not installed")
+    ca = tmp_path / "ca.crt"
+    ca.write_bytes(Authority().pem)
+    host, port = cluster["middle"].tls_address
+    command = CLIENTS[program].format(host=host, port=port, ca=ca)
+    done = subprocess.run(
+        command.split(), input=b"eve\n", capture_output=True, timeout=60, check=False
+    )
+    assert b"chainchat" not in done.stdout
+    assert done.returncode != 0
+    assert done.stderr
+
+
+def run_client(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "chainchat.client", *options]
+    return subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_the_bundled_client_verifies_the_node_and_the_host(cluster: Cluster) -> None:
+    node, ca = cluster["tail"], str(cluster.folder / "tls/ca.crt")
+    name = ("--name", "bundled", "--send", "hello")
+    for options in (
+        ("--connect", f"tls://{HOST}:{node.tls_port}"),
+        ("--connect", f"{HOST}:{node.tls_port}", "--tls"),
+        ("--config", str(node.config), "--tls"),
+    ):
+        done = run_client(*name, *options, "--ca", ca)
+        assert (done.returncode, done.stderr) == (0, ""), done
+
+
+@pytest.mark.parametrize(
+    ("where", "trusts", "why"),
+    [
+        ("tls://127.0.0.1:{tls}", False, "its certificate is refused: it is of no CA known here"),
+        ("tls://localhost:{tls}", True, "its certificate is refused: hostname mismatch"),
+        ("tls://127.0.0.1:{plain}", True, "it speaks no TLS at this port"),
+        ("127.0.0.1:{tls}", True, "this port takes TLS only"),
+    ],
+    ids=["another CA", "another host", "TLS to a plain port", "plain to a TLS port"],
+)
+def test_the_bundled_client_says_in_words_why_not(
+    cluster: Cluster, where: str, trusts: bool, why: str
+) -> None:
+    node = cluster["tail"]
+    address = where.format(tls=node.tls_port, plain=node.client_port)
+    ca = ("--ca", str(cluster.folder / "tls/ca.crt")) if trusts else ()
+    command = ("--name", "nobody", "--connect", address, "--send", "x", "--timeout", "1", *ca)
+    done = run_client(*command)
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_who_begins_without_tls_at_the_port_for_it_is_told(cluster: Cluster) -> None:
+    with Person(cluster["head"].tls_address) as person:
+        person.say("alice")
+        [line] = person.end()
+    assert line.startswith("-ERR 426 this port takes TLS only")
+
+
+def test_a_client_that_agrees_on_nothing_is_hung_up_on(cluster: Cluster) -> None:
+    with Person(cluster["head"].tls_address, within=30) as person:
+        assert person.end() == []
+
+
+# --- the start, and reloading ------------------------------------------------------------
+
+
+def test_a_key_that_others_can_read_is_refused_at_the_start(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(tls=True)
+    key = cluster.folder / "tls/tail/node.key"
+    key.chmod(0o644)
+    cluster["tail"].start()
+    assert cluster["tail"].wait() == 1
+    said = f"{key}: others can read this key (mode 644): chmod 600 it"
+    assert said in cluster["tail"].last_words()
+
+
+def test_a_chain_port_that_somebody_else_holds_open_is_refused(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("tail",))
+    tail = cluster["tail"]
+    with socket.create_server((HOST, tail.chain_port)) as held:
+        os.set_inheritable(held.fileno(), True)
+        program = (
+            f"import os, sys; os.dup2({held.fileno()}, 3); os.execvp(sys.argv[1], sys.argv[1:])"
+        )
+        tail.launcher = [sys.executable, "-c", program]
+        tail.environment = {"LISTEN_FDS": "1"}
+        tail.start(pass_fds=(held.fileno(),))
+        assert tail.wait() == 1
+    assert "somebody holds it open for this process (socket activation" in tail.last_words()
+
+
+def test_a_hangup_reloads_and_never_kills(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(tls=True).start()
+    tail = cluster["tail"]
+    for _ in range(3):
+        tail.signal(signal.SIGHUP)
+    wait_for_log(tail, "tail: reloaded: nothing has changed")
+    with Person(tail.tls_address, "old", tls=cluster.trust) as person:
+        was = shown(cluster, tail)
+        cluster.make_certificates("--renew", "tail")
+        tail.signal(signal.SIGHUP)
+        wait_for_log(tail, "tail: reloaded: the certificate CN=tail,O=chainchat test, valid from")
+        assert shown(cluster, tail) != was
+        assert re.fullmatch(r"\+OK \d+", person.ask("old connections live on"))
+    text = tail.config.read_text()
+    tail.config.write_text(text.replace("[clients]", "[clients]\nmax-connections = 1"))
+    tail.signal(signal.SIGHUP)
+    wait_for_log(tail, "tail: reloaded: [clients] max-connections: (default) -> 1")
+    with Person(tail.address) as first, Person(tail.address) as second:
+        first.hear("Type your name")
+        assert second.end()[0].startswith("-ERR 422 ")
+    tail.config.write_text(text.replace("suspect-after = 1.0", "suspect-after = 3"))
+    tail.signal(signal.SIGHUP)
+    wait_for_log(tail, "tail: needs a restart: [chain] suspect-after: 1.0 -> 3")
+    epoch = cluster.epoch
+    key = cluster.folder / "tls/tail/node.key"
+    whole = key.read_bytes()
+    key.write_bytes(b"broken")
+    tail.signal(signal.SIGHUP)
+    wait_for_log(tail, f"tail: nothing is reloaded: {key}: holds no private key in PEM")
+    tail.config.write_text("[chain\n")
+    tail.signal(signal.SIGHUP)
+    wait_for_log(tail, "line 1: a [section] has to come before [chain")
+    assert shown(cluster, tail)
+    assert cluster.epoch == epoch
+    key.write_bytes(whole)
+
+
+def shown(cluster: Cluster, node: Node) -> bytes:
+    """The certificate that a node shows to clients now."""
+    with (
+        socket.create_connection(node.tls_address) as plain,
+        cluster.trust.wrap_socket(plain, server_hostname=node.host) as secure,
+    ):
+        certificate = secure.getpeercert(True)
+    assert certificate is not None
+    return certificate
+
+
+def test_what_expires_soon_is_warned_of_at_the_start_and_in_chain(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("head", "tail"), tls=True)
+    authority = Authority()
+    for position, days in (("head", 365), ("tail", 12)):
+        made = authority.made(authority.names(position), days=(-1, days))
+        written(made, cluster.folder / "tls" / position)
+    cluster.start()
+    wait_for_log(cluster["tail"], "tail: this node's certificate expires in 11 days, on 20")
+    wait_for_log(cluster["head"], "is linked, but the certificate of tail expires in 11 days")
+    with Person(cluster["head"].address, "alice") as alice:
+        drawn = alice.listed("/chain")
+    assert any("the certificate of tail expires in 11 days" in line for line in drawn)
+
+
+def test_without_a_plain_port_there_is_tls_only(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("tail",), tls=True)
+    tail = cluster["tail"]
+    text = tail.config.read_text()
+    tail.config.write_text(re.sub("client-port = [0-9]+", "client-port = none", text))
+    tail.start()
+    wait_for_log(tail, "serving in epoch 1 (tail)")
+    with Program(tail.tls_address, name="robot", tls=cluster.trust) as program:
+        assert program.greeting["nodes"] == f"{HOST}:{tail.tls_port}"
+    with pytest.raises(ConnectionRefusedError):
+        Person(tail.address)

@@ -1,0 +1,224 @@
+"""The client port under TLS: when a session begins, how it ends, and what its octets are."""
+
+import pytest
+import pytest_twisted
+from certificates import Authority
+from tcp import HERE, Talker, Talkers, reactor, until
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.interfaces import IHandshakeListener
+from zope.interface import implementer
+
+from chainchat.sessions import listener
+from chainchat.sessions.admission import FILES_OF_THE_REFUSED, Admission, ClientLimits
+from chainchat.sessions.listener import ClientFactory
+from chainchat.tls.contexts import Creator, between_nodes, for_clients
+from chainchat.tls.layers import encrypted
+
+pytestmark = pytest.mark.reactor
+
+AUTHORITY = Authority()
+CREDENTIALS = AUTHORITY.of("tail")
+
+
+class Session:
+    """Notes what the connection says."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.heard = []
+
+    def opened(self):
+        self.heard.append("opened")
+
+    def received(self, data, octets, commands):
+        self.heard.append(data)
+
+    def output_full(self, *, full):
+        self.heard.append(full)
+
+    def lost(self):
+        self.heard.append("lost")
+
+
+@implementer(IHandshakeListener)
+class SecureTalker(Talker):
+    agreed = False
+
+    def handshakeCompleted(self):  # noqa: N802 - Twisted's name
+        self.agreed = True
+
+
+class SecureTalkers(Talkers):
+    protocol = SecureTalker
+
+
+class House:
+    """A port for clients with TLS, and some of them."""
+
+    def __init__(self, connections=100):
+        self.sessions = []
+        limits = ClientLimits(connections, 1_000, (), 1_000)
+        self.factory = ClientFactory(
+            self.new_session, admission=Admission(limits, reactor.seconds, int), clock=reactor
+        )
+        creator = Creator(for_clients(CREDENTIALS))
+        layered = encrypted(self.factory, creator, reactor, dials=False)
+        self.port = reactor.listenTCP(0, layered, interface=HERE)
+        self.clients = []
+
+    def new_session(self, connection):
+        self.sessions.append(Session(connection))
+        return self.sessions[-1]
+
+    async def dial(self, *, tls=True):
+        talkers = factory = SecureTalkers()
+        if tls:
+            creator = Creator(between_nodes(CREDENTIALS, check_dates=True))
+            factory = encrypted(talkers, creator, reactor, dials=True)
+        endpoint = TCP4ClientEndpoint(reactor, HERE, self.port.getHost().port)
+        await endpoint.connect(factory)
+        [client] = talkers.made
+        self.clients.append(client)
+        return client
+
+    async def close(self):
+        await maybeDeferred(self.port.stopListening)
+        for client in self.clients:
+            client.transport.abortConnection()
+        await until(lambda: self.factory.admission.admitted == 0 and self.factory.refused == 0)
+
+
+async def with_house(work, **options):
+    house = House(**options)
+    try:
+        await work(house)
+    finally:
+        await house.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_session_begins_when_tls_is_agreed_on():
+    async def work(house):
+        silent = await house.dial(tls=False)
+        await until(lambda: house.factory.admission.admitted == 1)
+        assert house.sessions == []
+        client = await house.dial()
+        await until(lambda: house.sessions)
+        client.transport.write(b"alice\n")
+        await until(lambda: house.sessions[0].heard == ["opened", b"alice\n"])
+        assert not silent.closed
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_agrees_on_nothing_is_hung_up_on(monkeypatch):
+    monkeypatch.setattr(listener, "HANDSHAKE_SECONDS", 0.05)
+
+    async def work(house):
+        silent = await house.dial(tls=False)
+        await until(lambda: silent.closed)
+        assert (house.sessions, silent.data) == ([], b"")
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_positions_are_octets_of_tls_as_the_kernel_acknowledges_them():
+    async def work(house):
+        client = await house.dial()
+        await until(lambda: house.sessions)
+        connection = house.sessions[0].connection
+        client.transport.pauseProducing()
+        first = connection.write(b"x" * 1_000)
+        assert first > 1_000 + 500  # the handshake is among them
+        await until(lambda: connection.acknowledged() == first)
+        assert connection.write(b"x" * 1_000) - first > 1_000
+        assert connection.silent() is not None
+        connection.probe(probing=True)
+        connection.expect(4_096)
+        assert connection._tcp.bufferSize == 4_096
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_that_reads_nothing_fills_the_connection_and_is_told_of():
+    async def work(house):
+        client = await house.dial()
+        await until(lambda: house.sessions)
+        [session] = house.sessions
+        session.connection.expect(10_000)
+        client.transport.pauseProducing()
+        written = b""
+        while True not in session.heard:
+            session.connection.write(b"x" * 50_000)
+            written += b"x" * 50_000
+        client.transport.resumeProducing()
+        await until(lambda: False in session.heard and len(client.data) == len(written))
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_held_connection_is_not_read():
+    async def work(house):
+        client = await house.dial()
+        await until(lambda: house.sessions)
+        [session] = house.sessions
+        session.connection.hold(held=True)
+        client.transport.write(b"later")
+        assert session.heard == ["opened"]
+        session.connection.hold(held=False)
+        await until(lambda: session.heard == ["opened", b"later"])
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_word_arrives_though_the_client_goes_on_typing(monkeypatch):
+    monkeypatch.setattr(listener, "DRAIN_SECONDS", 0.05)
+
+    async def work(house):
+        client = await house.dial()
+        await until(lambda: house.sessions)
+        client.transport.write(b"x" * 100_000)
+        house.sessions[0].connection.write(b"goodbye")
+        house.sessions[0].connection.close()
+        client.transport.write(b"x" * 100_000)
+        await until(lambda: client.closed)
+        assert client.data == b"goodbye"
+        await until(lambda: house.sessions[0].heard[-1] == "lost")
+
+    await with_house(work)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_few_of_the_refused_are_told_why(monkeypatch):
+    monkeypatch.setattr(listener, "REFUSED_SECONDS", 0.2)
+
+    async def work(house):
+        await house.dial()
+        await until(lambda: house.sessions)
+        told = await house.dial()
+        await until(lambda: told.closed)
+        assert told.data.startswith(b"-ERR 422 this node has 1 connections already")
+        dumb = [await house.dial(tls=False) for _ in range(FILES_OF_THE_REFUSED + 3)]
+        await until(lambda: sum(each.closed for each in dumb) >= 3)
+        await until(lambda: all(each.closed for each in dumb))
+        assert {each.data for each in dumb} == {b""}
+
+    await with_house(work, connections=1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_begins_without_tls_is_told_so():
+    async def work(house):
+        client = await house.dial(tls=False)
+        client.transport.write(b"alice\r\n")
+        await until(lambda: client.closed)
+        assert client.data.startswith(b"-ERR 426 this port takes TLS only")
+        assert house.sessions == []
+
+    await with_house(work)
