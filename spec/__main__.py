@@ -2,29 +2,27 @@
 
 import argparse
 import sys
-from contextlib import nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
-from spec.rules import BUGS, SMALL
+from spec.report import write_report
+from spec.rules import BUGS, WORLDS
 from spec.search import Found, explore
-from spec.world import Bounds
-
-NAMES = {name.replace(" ", "-"): bounds for name, bounds in SMALL.items()}
 
 
 def main() -> int:
     """Explore what was asked for; the exit status is 1 if something went wrong in it."""
     options = _parser().parse_args()
-    worlds = {name: NAMES[name] for name in options.world or NAMES}
-    if options.bug:
-        worlds = {name: BUGS[name] for name in options.bug}
+    if options.table:
+        return write_report(options.seconds)
+    names = [BUGS[bug][1] for bug in options.bug] or options.world or list(WORLDS)
     harmed = False
-    for name, bounds in worlds.items():
-        world = replace(bounds, **dict(options.bound))
-        print(f"{name}: {_shown(world)}", flush=True)
-        with _planted(name) if options.bug else nullcontext():
+    for name, bug in zip(names, options.bug or [""] * len(names), strict=True):
+        bounds = WORLDS[name]
+        world = replace(bounds, troubles=(*bounds.troubles, *options.also))
+        print(f"{name}{f', with {bug}' if bug else ''}: {'; '.join(world.troubles)}", flush=True)
+        with _planted(bug):
             found = explore(world, seconds=options.seconds, recover=options.recover, tell=_tell)
         print(f"\r{found}", flush=True)
         harmed = harmed or bool(found.harm)
@@ -34,52 +32,37 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m spec",
-        description="Explores the product's own membership objects: every state within bounds, "
+        description="Explores the product's own membership objects: every state of small worlds, "
         "nearest first. What went wrong is shown as the shortest sequence of steps to it.",
     )
     parser.add_argument(
-        "--world", nargs="+", choices=NAMES, metavar="NAME",
-        help=f"these alone: {', '.join(NAMES)}",
+        "--world", nargs="+", default=[], choices=WORLDS, metavar="NAME",
+        help=f"these alone: {'; '.join(WORLDS)}",
     )  # fmt: skip
     parser.add_argument(
-        "--bug", nargs="+", choices=BUGS, metavar="NAME",
+        "--bug", nargs="+", default=[], choices=BUGS, metavar="NAME",
         help=f"plant these bugs, each in the world in which it shows: {', '.join(BUGS)}",
     )  # fmt: skip
     parser.add_argument(
-        "--bound", nargs="+", type=_bound, default=[], metavar="KEY=N",
-        help=f"change the bounds: {', '.join(_numbers())}",
+        "--also", nargs="+", default=[], metavar="TROUBLES",
+        help="what befalls these worlds besides, such as '? dies, ? starts'; see spec/actions.py",
     )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=60, help="for each world (60)")
     parser.add_argument(
-        "--recover", type=int, default=50, metavar="N",
-        help="from every N-th state, see whether the chain gets whole again; 0: from none (50)",
+        "--recover", type=int, default=10, metavar="N",
+        help="from every N-th state, see whether the chain gets whole again; 0: from none (10)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--table", action="store_true",
+        help="explore everything, and write the tables of README.md and the file histories.md",
     )  # fmt: skip
     return parser
 
 
-def _numbers() -> list[str]:
-    return [key for key, value in asdict(Bounds()).items() if type(value) is int]
-
-
-def _bound(text: str) -> tuple[str, int]:
-    key, _, value = text.partition("=")
-    if key not in _numbers() or not value.isdigit():
-        raise argparse.ArgumentTypeError(f"{text} is not like kills=2; see --help")
-    return key, int(value)
-
-
-def _planted(name: str) -> Any:
+def _planted(bug: str) -> AbstractContextManager[None]:
     from tests.simulation.planted import planted  # noqa: PLC0415 - of no use without a bug
 
-    return planted(name)
-
-
-def _shown(bounds: Bounds) -> str:
-    """What is not as it is without a word."""
-    plain = asdict(Bounds())
-    return ", ".join(
-        f"{key}={value}" for key, value in asdict(bounds).items() if value != plain[key]
-    )
+    return planted(bug) if bug else nullcontext()
 
 
 def _tell(found: Found) -> None:

@@ -1,21 +1,17 @@
 """The search: every state within the bounds, nearest first, and whether each can be made whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from time import perf_counter
 
 from msgspec import Struct
 
+from spec.actions import Action, after, called, dies, protocol, starts, troubles
 from spec.process import HarmError
-from spec.world import Action, Bounds, Model, World, actions, after, check, protocol
+from spec.world import Bounds, Draft, Model, World, check
 
 ROUNDS = 15
 """Times ``suspect_after`` in which a chain has to get whole again."""
-
-IN_TURN = (
-    *("notice", "connect", "ask", "hear", "step", "deliver"),
-    *("forward", "deliver", "learn", "deliver", "ask", "step", "deliver", "forward", "deliver"),
-)
-"""What everybody does when all goes well, by the names of actions."""
 
 
 class Found(Struct):
@@ -25,7 +21,6 @@ class Found(Struct):
         states: that were met.
         steps: from one to another, also to those met before.
         depth: of the farthest.
-        processes: different states of single processes.
         recovered: states from which the chain was seen to get whole again.
         seconds: that it took.
         complete: whether there are no more.
@@ -36,7 +31,6 @@ class Found(Struct):
     states: int = 0
     steps: int = 0
     depth: int = 0
-    processes: int = 0
     recovered: int = 0
     seconds: float = 0.0
     complete: bool = False
@@ -46,13 +40,94 @@ class Found(Struct):
     def __str__(self) -> str:
         figures = (
             f"{self.states:,} states, {self.steps:,} steps, depth {self.depth}, "
-            f"{self.processes:,} states of processes, {self.recovered:,} recoveries, "
-            f"{self.seconds:.0f} s"
+            f"{self.recovered:,} recoveries, {self.seconds:.1f} s"
         )
         if not self.harm:
             return f"{'all' if self.complete else 'so far'}: {figures}; no harm"
         lines = (f"  {number:2} {text}" for number, text in enumerate(self.trace, 1))
         return "\n".join((f"HARM: {self.harm} ({figures})", *lines))
+
+
+class Search:
+    """Looks at states breadth first, so that the first harm found is the nearest."""
+
+    def __init__(self, bounds: Bounds, recover: int = 0) -> None:
+        """Begin with what has happened already.
+
+        Args:
+            bounds: of the world.
+            recover: every how many states to see whether the chain gets whole again; 0: never.
+        """
+        self.found = Found()
+        self._model = Model(bounds)
+        self._recover = recover
+        self._began = perf_counter()
+        self._parents: dict[World, tuple[World, str] | None] = {}
+        world = self._model.initial()
+        self._parents[world] = None
+        for text in bounds.first:
+            world = self._go(world, text)
+        self._level = [world]
+
+    def _go(self, world: World, text: str) -> World:
+        """The world after what has this text, which has to be possible."""
+        own = (action for action in protocol(self._model, world) if action.text == text)
+        action = next(own, None) or called(self._model.slots, text)[0]
+        following = after(self._model, world, action)
+        if following is None:
+            raise ValueError(f"this cannot happen there: {text}")
+        if following not in self._parents:
+            self._parents[following] = world, text
+        return following
+
+    def run(self, states: int, seconds: float, tell: Callable[[Found], None]) -> Found:
+        """See ``explore``."""
+        while self._level and not self.found.harm:
+            following: list[World] = []
+            for world in self._level:
+                following += self._beyond(world)
+                late = perf_counter() - self._began > seconds
+                if self.found.harm or late or len(self._parents) >= states:
+                    return self._measured()
+            self._level = following
+            self.found.depth += bool(following)
+            tell(self._measured())
+        self.found.complete = not self.found.harm
+        return self._measured()
+
+    def _beyond(self, world: World) -> Iterator[World]:
+        """The new states that one step leads to, if there is to be looked beyond them."""
+        model, parents = self._model, self._parents
+        for action in chain(protocol(model, world), troubles(model, world)):
+            try:
+                following = after(model, world, action)
+                if following is None:
+                    continue
+                self.found.steps += 1
+                if following in parents:
+                    continue
+                parents[following] = world, action.text
+                check(model, following)
+                if self._recover and model.bounds.heals and len(parents) % self._recover == 0:
+                    self.found.recovered += 1
+                    make_whole(model, following)
+            except HarmError as harm:
+                self.found.harm, self.found.trace = str(harm), (*self._trace(world), action.text)
+                return
+            if max(one.epoch for one in following.decided) <= model.bounds.epochs:
+                yield following
+
+    def _trace(self, world: World) -> tuple[str, ...]:
+        texts = []
+        while (parent := self._parents[world]) is not None:
+            world, text = parent
+            texts.append(text)
+        return tuple(reversed(texts))
+
+    def _measured(self) -> Found:
+        self.found.states = len(self._parents)
+        self.found.seconds = perf_counter() - self._began
+        return self.found
 
 
 def explore(
@@ -66,101 +141,54 @@ def explore(
     """Look at every state within the bounds, breadth first.
 
     Args:
-        bounds: how much may happen.
+        bounds: of the world.
         states: how many to look at, at most.
         seconds: for how long.
         recover: every how many states to see whether the chain gets whole again; 0: never.
-        tell: called with what was found so far, every few thousand states.
+        tell: called with what was found so far, after each step farther.
     """
-    began, model, found = perf_counter(), Model(bounds), Found()
-    first = model.initial()
-    parents: dict[World, tuple[World, str] | None] = {first: None}
-    level, text, world = [first], "", first
-    try:
-        check(model, first)
-        while level and not found.complete:
-            following: list[World] = []
-            for world in level:
-                for action in actions(model, world):
-                    text = action.text
-                    next_world = after(model, world, action)
-                    found.steps += 1
-                    if next_world in parents:
-                        continue
-                    parents[next_world] = world, text
-                    check(model, next_world)
-                    if max(one.epoch for one in next_world.decided) <= bounds.epochs:
-                        following.append(next_world)
-                    if recover and len(parents) % recover == 0:
-                        make_whole(model, next_world, restart=bounds.helped)
-                        found.recovered += 1
-                    if len(parents) % 10_000 == 0:
-                        tell(measured(found, parents, model, began))
-                if len(parents) >= states or perf_counter() - began > seconds:
-                    return measured(found, parents, model, began)
-            level = following
-            found.depth += bool(level)
-        found.complete = True
-    except HarmError as harm:
-        trace = [text]
-        while (parent := parents[world]) is not None:
-            world, text = parent
-            trace.append(text)
-        found.harm, found.trace = str(harm), tuple(reversed(trace))
-    return measured(found, parents, model, began)
+    return Search(bounds, recover).run(states, seconds, tell)
 
 
-def measured(found: Found, parents: dict[World, object], model: Model, began: float) -> Found:
-    """With what was counted so far."""
-    found.states, found.processes = len(parents), len(model.table.processes)
-    found.seconds = perf_counter() - began
-    return found
-
-
-def make_whole(model: Model, world: World, *, restart: bool = True) -> World:
+def make_whole(model: Model, world: World) -> World:
     """Let everything go well from here; raises HarmError unless the chain gets whole.
 
-    Args:
-        model: of the world.
-        world: where to begin.
-        restart: whether who is down starts again. If not, those who are up have to go on.
+    Who is down starts again, unless those who are up have to go on (``Bounds.helped``).
     """
-    for slot, disk in enumerate(world.disks):
-        copied = slot >= len(model.positions)
-        if copied and world.up[slot] is not None:
-            world = after(model, world, Action("", (), "kill", (slot,)))
-        elif disk is not None and restart and not copied:
-            start = slot, disk, disk.record.incarnation + 1
-            world = after(model, world, Action("", (), "start", start))
+    for slot, name in enumerate(model.slots):
+        if name.islower():
+            world = after(model, world, Action("", dies, (slot,))) or world
+        elif model.bounds.helped:
+            world = after(model, world, Action("", starts, (slot,))) or world
     for _ in range(ROUNDS):
         world = go_on(model, world)
         check(model, world)
         if is_whole(model, world):
             return world
-        world = after(model, world, Action("", (), "wait", (frozenset(),)))
+        waited = after(model, world, Action("", Draft.wait, (frozenset(),)))
+        assert waited is not None
+        world = waited
     raise HarmError("the chain does not get whole again, though all goes well")
 
 
 def go_on(model: Model, world: World) -> World:
-    """Everybody does all that there is to do."""
-    for name in IN_TURN:
-        done: set[Action] = set()
-        while True:
-            todo = (one for one in protocol(model, world) if one.name == name and one not in done)
-            action = next(todo, None)
-            if action is None:
-                break
-            if name != "deliver":
-                done.add(action)
-            world = after(model, world, action)
-    return world
+    """Everybody does all that there is to do, each thing once, and receives all messages."""
+    done: set[str] = set()
+    while True:
+        todo = (one for one in protocol(model, world) if one.text not in done)
+        action = next(todo, None)
+        if action is None:
+            return world
+        if action.change is not Draft.deliver:
+            done.add(action.text)
+        world = after(model, world, action) or world
 
 
 def is_whole(model: Model, world: World) -> bool:
     """Whether all that are up, or as many as founded the chain, serve in one configuration."""
-    up = [model.table.facts[number] for number in world.up if number is not None]
-    [held, *others] = {facts.held for facts in up}
-    if others or len(held.members) < min(len(up), len(model.bounds.chain)):
-        return False
-    members = [facts for facts in up if facts.me in held.members]
-    return all(one.active for one in members) and len({one.entries for one in members}) == 1
+    up = {facts.me: facts for n in world.up if n is not None and (facts := model.table.facts[n])}
+    [held, *others] = {facts.held for facts in up.values()}
+    members = [up[member] for member in held.members if member in up and up[member].active]
+    missing = len(held.members) - len(members)
+    grown = len(held.members) >= min(len(up), len(model.bounds.chain))
+    return grown and not others and not missing and len({one.entries for one in members}) == 1

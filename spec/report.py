@@ -1,0 +1,103 @@
+"""What is reported in README.md: what was explored, and what each rule left out leads to."""
+
+from pathlib import Path
+
+from spec.rules import BUGS, UNSEEN, WORLDS
+from spec.search import Found, explore
+
+HERE = Path(__file__).parent
+README, HISTORIES = HERE / "README.md", HERE / "histories.md"
+BEGIN, END = "<!-- written by python -m spec --table -->\n", "<!-- end -->\n"
+RECOVER = 10
+"""From every so many states, it is looked whether the chain gets whole again."""
+
+EXPLORED = "| world | what befalls it | states | steps | deepest | seconds | |\n" + "| --- " * 7
+FOUND = "| rule | bug planted | simulator | world | explorer finds | after |\n" + "| --- " * 6
+
+
+def write_report(seconds: float) -> int:
+    """Explore everything, each world for so long at most; 1 if it is not as it should be."""
+    right = {name: _told(name, explore_world(name, seconds)) for name in WORLDS}
+    wrong = {bug: _told(bug, explore_bug(bug, seconds)) for bug in BUGS}
+    explored = "\n".join(explored_row(name, found) for name, found in right.items())
+    shortest_first = sorted(wrong.items(), key=lambda one: len(one[1].trace))
+    rows = [found_row(bug, found) for bug, found in shortest_first]
+    rows += [unseen_row(bug) for bug in UNSEEN]
+    _replace_parts(README, f"{EXPLORED}|\n{explored}\n", f"{FOUND}|\n" + "\n".join(rows) + "\n")
+    HISTORIES.write_text(
+        "# The shortest history to each harm\n\n"
+        "Written by `python -m spec --table`; see [README.md](README.md).\n\n"
+        + "\n".join(history(bug, found) for bug, found in shortest_first)
+    )
+    harmed = any(found.harm for found in right.values())
+    return int(harmed or not all(found.harm for found in wrong.values()))
+
+
+def explore_world(name: str, seconds: float = 1e9) -> Found:
+    """Explore a world with all rules."""
+    return explore(WORLDS[name], seconds=seconds, recover=RECOVER)
+
+
+def explore_bug(bug: str, seconds: float = 1e9) -> Found:
+    """Explore the world in which a bug shows, with that bug: first for harm, then for a halt."""
+    from tests.simulation.planted import planted  # noqa: PLC0415 - of no use without a bug
+
+    bounds = WORLDS[BUGS[bug][1]]
+    with planted(bug):
+        found = explore(bounds, seconds=seconds)
+        return found if found.harm else explore(bounds, seconds=seconds, recover=1)
+
+
+def explored_row(name: str, found: Found) -> str:
+    """What a world with all rules came to."""
+    end = found.harm or ("all there are" if found.complete else "the search was stopped")
+    figures = f"{found.states:,} | {found.steps:,} | {found.depth} | {found.seconds:.0f}"
+    return f"| {name} | {befalls(name)} | {figures} | {end} |"
+
+
+def befalls(name: str) -> str:
+    """What befalls a world, in the words of ``actions``; what has happened before in italics."""
+    bounds = WORLDS[name]
+    first = [f"*{', '.join(bounds.first)}*"] if bounds.first else []
+    return "<br>".join((*first, *(f"`{line}`" for line in bounds.troubles)))
+
+
+def found_row(bug: str, found: Found) -> str:
+    """What the explorer says of a bug; the same whenever the code is the same."""
+    rule, world = BUGS[bug]
+    steps = f"{len(found.trace)} step{'s' if len(found.trace) > 1 else ''}"
+    after = f"[{steps}](histories.md#{bug.lower()}), {found.states:,} states"
+    shown = f"{found.harm} | {after}" if found.harm else "nothing |"
+    return f"| {rule} | `{bug}` | {_by_the_simulator(bug)} | {world} | {shown} |"
+
+
+def unseen_row(bug: str) -> str:
+    """Why the explorer does not see a bug."""
+    rule, why = UNSEEN[bug]
+    return f"| {rule} | `{bug}` | {_by_the_simulator(bug)} | | not to be seen: {why} | |"
+
+
+def _by_the_simulator(bug: str) -> str:
+    from tests.simulation.planted import PLANTED  # noqa: PLC0415 - of no use without a bug
+
+    story = PLANTED[bug][1]
+    return f"yes (*{story}*)" if story else "yes"
+
+
+def history(bug: str, found: Found) -> str:
+    """The steps to a harm, as a section."""
+    steps = "\n".join(f"{number}. {text}" for number, text in enumerate(found.trace, 1))
+    return f"## {bug}\n\n{found.harm}:\n\n{steps}\n"
+
+
+def _told(name: str, found: Found) -> Found:
+    print(f"{name}: {found}", flush=True)
+    return found
+
+
+def _replace_parts(path: Path, *parts: str) -> None:
+    """Write the parts between the marks of a file, in order."""
+    first, *others = path.read_text().split(BEGIN)
+    rest = (other.split(END, 1)[1] for other in others)
+    written = (f"{BEGIN}\n{part}\n{END}{text}" for part, text in zip(parts, rest, strict=True))
+    path.write_text(first + "".join(written))
