@@ -10,14 +10,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from chainchat.addresses import site_of
 from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.refusals import Code
 from chainchat.config import Network
 from chainchat.sessions.buckets import Buckets
 from chainchat.sessions.pace import Rate
-
-SITE_BITS = 64
-"""Bits of an IPv6 address that say whose it is; its owner chooses the rest."""
 
 NO_LIMIT: Final = 1 << 62
 """Messages that may be said where no limit holds."""
@@ -88,7 +86,7 @@ class Limits:
         self._exempt = exempt
 
     def owner(self, text: str) -> str | None:
-        """For whom an address counts: itself or its IPv6 site; None if exempt, or no IP address."""
+        """For whom an address counts (``site_of``); None if exempt, or no IP address."""
         try:
             address = ip_address(text.partition("%")[0])
         except ValueError:
@@ -97,10 +95,7 @@ class Limits:
             address = address.ipv4_mapped
         if any(address in network for network in self.current.exempt):
             return None
-        if isinstance(address, IPv6Address):
-            site = int(address) >> (128 - SITE_BITS) << (128 - SITE_BITS)
-            return f"{IPv6Address(site)}/{SITE_BITS}"
-        owner = str(address)
+        owner = site_of(text)
         return text if owner == text else owner  # the same object: there can be thousands
 
     # --- who makes an account

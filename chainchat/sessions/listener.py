@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from msgspec import Struct
 from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.tcp import Port
@@ -43,18 +44,26 @@ SEND_OCTETS = 64 * 1024
 By default it keeps megabytes, and the answer to a line would stand behind all of them.
 """
 
-DRAIN_SECONDS, DRAIN_OCTETS = 1.0, 256 * 1024
-"""How long, and how much, input is read and dropped after the last word to a client.
+DRAIN_OCTETS = 256 * 1024
+"""Octets of input that are read and dropped after the last word to a client."""
 
-Closing a socket with unread octets resets the connection, and the client's machine may then discard
-what it was sent, such as the reason of a refusal.
-"""
 
-HANDSHAKE_SECONDS = 10.0
-"""Time that a client has to agree on TLS."""
+class Patience(Struct, frozen=True):
+    """How long a port waits for its clients, in seconds.
 
-REFUSED_SECONDS = 2.0
-"""The same for a client that is told only that there are too many."""
+    Attributes:
+        handshake: for a client to agree on TLS.
+        refused: the same, if it is told only that there are too many.
+        drain: after the last word. Closing a socket with unread octets resets the connection, and
+            the client's machine may then discard what it was sent, such as a refusal.
+    """
+
+    handshake: float = 10.0
+    refused: float = 2.0
+    drain: float = 1.0
+
+
+USUAL_PATIENCE = Patience()
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -88,7 +97,7 @@ class ClientProtocol(Protocol):
         self.encrypted = isinstance(self.transport, Encrypted)
         if self.encrypted:
             end = self.transport.abortConnection
-            self._deadline = self.factory.clock.callLater(HANDSHAKE_SECONDS, end)
+            self._deadline = self.factory.clock.callLater(self.factory.patience.handshake, end)
         else:
             self._begin()
 
@@ -127,7 +136,7 @@ class ClientProtocol(Protocol):
     def writeConnectionLost(self) -> None:
         if self._closing:  # everything is sent
             end = self._outlet.close
-            self._deadline = self.factory.clock.callLater(DRAIN_SECONDS, end)
+            self._deadline = self.factory.clock.callLater(self.factory.patience.drain, end)
         else:
             self.transport.abortConnection()
 
@@ -279,7 +288,7 @@ class RefusedProtocol(Protocol):
             self._refuse()
         elif self.factory.listens_to_refused():
             end = self.transport.abortConnection
-            self._deadline = self.factory.clock.callLater(REFUSED_SECONDS, end)
+            self._deadline = self.factory.clock.callLater(self.factory.patience.refused, end)
         else:
             self.transport.abortConnection()
 
@@ -307,6 +316,7 @@ class ClientFactory(Factory):
     Attributes:
         admission: decides which connections may stay.
         clock: the reactor.
+        patience: with clients.
         refused: refused connections that agree on TLS, to be told why.
     """
 
@@ -318,9 +328,11 @@ class ClientFactory(Factory):
         *,
         admission: Admission,
         clock: Clock,
+        patience: Patience = USUAL_PATIENCE,
     ) -> None:
         self.admission = admission
         self.clock = clock
+        self.patience = patience
         self.refused = 0
         self._new_session = new_session
 
