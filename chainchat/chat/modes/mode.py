@@ -78,7 +78,7 @@ class Mode(Protocol):
     pipelines: bool
     acknowledges: bool
     counts_missed: int
-    asks: bool
+    asks: bool = False
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
         """The answer to a ``/hello`` that chose this mode.
