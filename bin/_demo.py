@@ -26,7 +26,7 @@ from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import checked_name
 from chainchat.config import ConfigError, NodeSettings, Settings, load
 from chainchat.storage.interface import LockedError, StorageError
-from chainchat.storage.sqlite import DataLock
+from chainchat.storage.lock import DataLock
 
 ROOT = Path(__file__).resolve().parent.parent
 TWISTD = Path(sys.executable).with_name("twistd")

@@ -1,4 +1,4 @@
-"""Which addresses name one machine, the same one to everybody.
+"""The addresses that name one machine, the same one to everybody.
 
 A refused connection proves that a node is dead. At an address where every machine finds itself, or
 none does, a refusal would prove deaths that did not happen.

@@ -10,7 +10,8 @@ from chainchat import config
 from chainchat.addresses import objection_to
 from chainchat.storage.durable import try_room
 from chainchat.storage.interface import StorageError
-from chainchat.storage.sqlite import DATABASE, DataLock, SQLiteStorage
+from chainchat.storage.lock import DataLock
+from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 FIRST_PASSED = 3
 """The first file that a service manager passes to a process (``sd_listen_fds(3)``)."""

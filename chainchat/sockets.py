@@ -81,12 +81,10 @@ class Outlet:
     """
 
     def __init__(self, transport: Transport, full: Callable[[bool], object]) -> None:
-        """Take over all writing to a new connection.
+        """Take over all writing to a new connection; only plain TCP is written to directly.
 
-        Args:
-            transport: only a plain TCP connection is written to directly.
-            full: called with True when more than ``most`` octets stand unsent, and with False when
-                all are sent.
+        ``full`` is called with True when more than ``most`` octets stand unsent, and with False
+        when all are sent.
         """
         self.most = FULL_OCTETS
         self.written = 0
@@ -159,13 +157,13 @@ class Outlet:
     # --- for the transport
 
     def pauseProducing(self) -> None:
-        """Note that the connection is full."""
+        """The connection is full."""
         if not self._full:
             self._full = True
             self._tell_full(True)
 
     def resumeProducing(self) -> None:
-        """Note that the transport has sent everything it was given."""
+        """The transport has sent everything."""
         if self._waiting:
             self._give(b"".join(self._waiting))
             return
@@ -179,7 +177,7 @@ class Outlet:
             call()
 
     def stopProducing(self) -> None:
-        """Note that the connection ended, or is about to."""
+        """The connection ended, or is about to."""
         self._at_once, self._by_transport = False, True
         self._waiting.clear()
         self._unsent = 0

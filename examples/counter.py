@@ -1,7 +1,8 @@
 """Chain replication in one process: three nodes count together, one dies, the others count on.
 
 The protocol is ``chainchat.chain``. Here is what it needs of the world: a disk, a clock, wires and
-an application, which are a list, a number, a queue and a counter. Run: python examples/counter.py
+an application, which are some lists, a number, a queue and a counter.
+Run: python examples/counter.py
 """
 
 from collections import deque
@@ -11,64 +12,35 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.early import ChainMessage
 from chainchat.chain.effects import Apply, Persist, Report, Send
 from chainchat.chain.engine import Engine
-from chainchat.chain.log import fitting
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import EntryId
 from chainchat.chain.record import Record
+from chainchat.storage.memory import MemoryStorage
 
 CHAIN = ChainSettings(("head", "middle", "tail"), suspect_after=1.0)
-now, nodes = 0.0, {}
-wires = deque()  # (from, to, message)
-
-
-class Disk(list):
-    """The log. Entry number n is the n-th of the list."""
-
-    committed = 0  # as noted by an earlier life
-
-    @property
-    def last(self):
-        return self.id_of(len(self))
-
-    def id_of(self, seq):
-        return EntryId() if not seq else self[seq - 1].id if seq <= len(self) else None
-
-    def end_before(self, seq):
-        return min(seq, len(self))
-
-    def read(self, after, up_to, octets):
-        return fitting(self[after:up_to], octets)
+now, nodes, wires = 0.0, {}, deque()
 
 
 class Node:
     """An engine, and what carries its effects out."""
 
     def __init__(self, name):
-        self.name, self.disk, self.counter = name, Disk(), 0
+        self.name, self.disk, self.counter = name, MemoryStorage(), 0
         self.me = Member(name, f"disk of {name}", 1, f"machine of {name}", 7000)
-        self.engine = Engine(
-            *(self.me, Record(self.me.id, 1), self.disk, CHAIN),
-            clock=lambda: now,
-            opening=lambda _: b"an epoch begins",
-        )
+        life = self.me, Record(self.me.id, 1), self.disk, CHAIN
+        self.engine = Engine(*life, clock=lambda: now, opening=lambda _: b"an epoch begins")
 
     def carry_out(self, effects):
         """Complete each effect before the engine is asked for the next one."""
         for effect in effects:
             match effect:
                 case Persist(entries):
-                    self.disk += entries
+                    self.disk.append(entries)
                 case Send(to, message):
                     wires.append((self.name, to, message))
                 case Apply(entries):
                     self.counter += sum(entry.command == b"+1" for entry in entries)
                 case Report(text):
                     print(f"  {self.name}: {text}")
-
-    def meet(self, other):
-        """Dial another node, which answers: they are connected."""
-        self.carry_out(self.engine.reached(other.name, other.me.address, other.me))
-        self.carry_out(self.engine.linked(other.name, other.me))
 
     def hear(self, sender, message):
         """Note a message of the log for the next turn; act at once on any other."""
@@ -108,24 +80,21 @@ def count(what, times):
     print(what, ", ".join(f"{node.name} has {node.counter}" for node in nodes.values()))
 
 
-def kill(name):
-    """A process dies: its connections end, and its port refuses, which proves its death."""
-    dead = nodes.pop(name)
-    for node in nodes.values():
-        node.engine.unlinked(name)
-        node.carry_out(node.engine.refused(name, *dead.me.address))
-
-
 if __name__ == "__main__":
     print("Three nodes meet, and found a chain:")
     nodes.update((name, Node(name)) for name in CHAIN.founding)
-    for node, other in permutations(nodes.values(), 2):
-        node.meet(other)
+    for node, other in permutations(nodes.values(), 2):  # each dials each, and is answered
+        node.carry_out(node.engine.reached(other.name, other.me.address, other.me))
+        node.carry_out(node.engine.linked(other.name, other.me))
     let_time_pass(1.0)
     count("Each has added 1 ten times:", 10)
+
     print("The tail adds 1 more, and the head dies before it hears of that:")
     nodes["tail"].engine.submit(b"+1")
     nodes["tail"].take_turn()
-    kill("head")
+    dead = nodes.pop("head")
+    for node in nodes.values():  # connections end, and a port that refuses proves the death
+        node.engine.unlinked(dead.name)
+        node.carry_out(node.engine.refused(dead.name, *dead.me.address))
     count("The chain goes on without the head, and has lost nothing:", 0)
     count("Each has added 1 more:", 1)

@@ -7,6 +7,7 @@ on without it begins another, as ``service`` does.
 from collections import deque
 from contextlib import contextmanager
 
+from taking_part import takes_part
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
@@ -159,7 +160,7 @@ class House:
 
     def chains(self):
         """The chain of each node that takes part in one."""
-        return {p: n.configuration.positions for p, n in self.nodes.items() if n.taking_part}
+        return {p: n.configuration.positions for p, n in self.nodes.items() if takes_part(n)}
 
     def committed(self):
         return {position: node.view().committed for position, node in self.nodes.items()}

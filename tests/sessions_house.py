@@ -79,10 +79,11 @@ class Alone:
 class House:
     """A node that is a chain of one, and its sessions.
 
-    ``price``: seconds of work that pass at each look at the clock.
+    ``options`` are further arguments of the node. ``price``: seconds of work that pass at each look
+    at the clock.
     """
 
-    def __init__(self, *founding):
+    def __init__(self, *founding, **options):
         self.clock = Clock()
         self.worked = self.price = 0.0
         storage, self.tokens = MemoryStorage(), 0
@@ -102,6 +103,7 @@ class House:
             new_identity=lambda: 0,
             work=self.work,
             space=Space(lambda: self.free, STOP),
+            **options,
         )
         self.sessions = Sessions(self.node, self.clock)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}

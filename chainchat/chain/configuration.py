@@ -9,16 +9,14 @@ from typing import Annotated, Self
 from msgspec import Meta, Struct
 
 IDENTITY_BITS = 53
-"""Bits of a configuration's identity."""
 
 MAX_MEMBERS = 3
-"""Members of the longest chain: the rules of membership were checked for one to three."""
+"""The rules of membership were checked for chains of one to three."""
 
 MOST = 2**53
 """The greatest number in a message: sequence numbers, epochs, incarnations, milliseconds."""
 
 Number = Annotated[int, Meta(ge=0, le=MOST)]
-"""A count; the decoder checks the bounds."""
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
@@ -33,7 +31,7 @@ Life = tuple[str, int]
 
 
 class Role(Enum):
-    """What a member does (paper, section 2)."""
+    """The work of a member (paper, section 2)."""
 
     HEAD = "head"
     MIDDLE = "middle"
@@ -63,17 +61,17 @@ class Member(Struct, frozen=True):
 
     @property
     def life(self) -> tuple[str, int]:
-        """What distinguishes this life from every other."""
+        """Id and incarnation, which no other life shares."""
         return self.id, self.incarnation
 
     @property
     def address(self) -> Address:
-        """Where other nodes reach the node: host and port."""
+        """Host and port for other nodes."""
         return self.host, self.chain_port
 
     @property
     def origin(self) -> str:
-        """The life as one word; requests are numbered for each origin."""
+        """The life as one word; each origin numbers its requests."""
         return f"{self.id}.{self.incarnation}"
 
 
@@ -83,9 +81,9 @@ class Configuration(Struct, frozen=True):
     Attributes:
         epoch: grows with every configuration; an epoch has one configuration.
         members: from head to tail.
-        why: the reason for this configuration and who saw it, for operators.
-        identity: a random number chosen by the proposer. If an assumption of membership's rules
-            fails, two chains can have the same epoch and members; the identity tells them apart.
+        why: the reason, and who saw it, for operators.
+        identity: a random number from the proposer: tells two chains apart that, against the
+            rules, have the same epoch.
     """
 
     epoch: Number = 0
@@ -106,7 +104,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def positions(self) -> tuple[str, ...]:
-        """The members' positions, from head to tail."""
+        """From head to tail."""
         return tuple(member.position for member in self.members)
 
     @property
@@ -120,16 +118,16 @@ class Configuration(Struct, frozen=True):
         return self.members[-1].position
 
     def member(self, position: str) -> Member | None:
-        """The member at ``position``, if there is one."""
+        """The member at ``position``, if any."""
         return next((member for member in self.members if member.position == position), None)
 
     @property
     def lives(self) -> tuple[tuple[str, int], ...]:
-        """The members' lives, from head to tail."""
+        """From head to tail."""
         return tuple(member.life for member in self.members)
 
     def has(self, life: tuple[str, int]) -> bool:
-        """True if exactly this life is a member."""
+        """True if this very life is a member."""
         return life in self.lives
 
     def has_node(self, node_id: str) -> bool:
@@ -137,7 +135,7 @@ class Configuration(Struct, frozen=True):
         return any(member.id == node_id for member in self.members)
 
     def role(self, position: str) -> Role | None:
-        """The role of ``position``; None if it is not a member."""
+        """None if ``position`` is not a member."""
         if position not in self.positions:
             return None
         match position == self.head, position == self.tail:
@@ -151,11 +149,11 @@ class Configuration(Struct, frozen=True):
                 return Role.MIDDLE
 
     def predecessor(self, position: str) -> str | None:
-        """The next member towards the head; None for the head and outside the chain."""
+        """The next member towards the head, if any."""
         return self._neighbour(position, -1)
 
     def successor(self, position: str) -> str | None:
-        """The next member towards the tail; None for the tail and outside the chain."""
+        """The next member towards the tail, if any."""
         return self._neighbour(position, +1)
 
     def _neighbour(self, position: str, step: int) -> str | None:
@@ -166,11 +164,11 @@ class Configuration(Struct, frozen=True):
         return None
 
     def followed_by(self, members: tuple[Member, ...], why: str) -> Self:
-        """The configuration of the next epoch, with these members."""
+        """The next epoch's configuration, with these members."""
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:
-        """True if epoch and identity name another chain's configuration of this same epoch."""
+        """True for another configuration of this same epoch: another chain's."""
         return epoch == self.epoch and identity != self.identity
 
     def __str__(self) -> str:

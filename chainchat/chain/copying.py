@@ -1,10 +1,9 @@
-"""How a node outside the chain copies the chain's log, from the tail (rule 10).
+"""How a node outside the chain copies the log from the tail (rule 10).
 
-The learner asks and the tail answers, one question at a time. They first look for their last common
-entry: an entry is named by its content and all before it, so a log that holds it also agrees on all
-before it. The learner cuts off what it has beyond that entry, and asks for what follows. The tail
-answers a question at the end of its log when there is more, so a learner that has caught up keeps
-up.
+The learner asks and the tail answers, one question at a time. First they look for their last common
+entry: an entry's name stands for all before it, so a log that holds it agrees on all before it. The
+learner cuts off what follows at home, and asks for what follows at the tail. A question at the end
+of the tail's log waits until there is more, so a learner that has caught up keeps up.
 
 A long answer comes in parts, each a frame, so that the tail does its other work in between; the
 learner writes the whole answer to disk at once.
@@ -38,23 +37,16 @@ from chainchat.chain.timing import Timing
 
 
 class Apart(Struct, frozen=True):
-    """The source of a copy before a resume has a log that is no beginning of this node's.
-
-    Attributes:
-        source: its position.
-        theirs: an entry of the source that this log should hold, and does not.
-    """
+    """Before a resume, the source of a copy has ``theirs``, an entry that this log lacks."""
 
     source: str
     theirs: EntryId
 
 
 class Take(Struct, frozen=True):
-    """Append these entries to the log; on disk before the next effect.
+    """Append the next entries to the log; on disk before the next effect.
 
-    Attributes:
-        entries: the next ones.
-        committed: True if they may be applied.
+    ``committed``: True if they may be applied.
     """
 
     entries: tuple[Entry, ...]
@@ -71,9 +63,8 @@ class Learner:
         source: position of the node that is copied; None while nothing is copied.
         frozen: True while the log must not change: the tail votes for its last entry.
         end: the last entry of the source, as far as known.
-        copied_entries: how many were copied from this source.
-        copied_octets: the same in octets, by ``size``.
-        began: when copying began, monotonic seconds.
+        copied_octets: by ``size``.
+        began: monotonic seconds.
     """
 
     def __init__(self, me: Member, log: Log, timing: Timing, limits: Limits = USUAL) -> None:
@@ -102,10 +93,7 @@ class Learner:
         return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
 
     def progress(self, now: float) -> str:
-        """Entries, octets, rate and time left, for people; empty if nothing is copied.
-
-        ``now``: monotonic seconds.
-        """
+        """Entries, octets, rate and time left, for people; empty if nothing is copied."""
         if self.source is None:
             return ""
         seconds = max(now - self.began, 0.001)
@@ -121,7 +109,7 @@ class Learner:
     def begin(
         self, source: str, epoch: int, now: float, *, committed: bool = True, identity: int = 0
     ) -> Iterator[Send]:
-        """Copy from the node at ``source``, in this configuration.
+        """Copy from ``source``, in this configuration.
 
         ``committed``: True if the source's log is committed, as a tail's is.
         """
@@ -144,10 +132,7 @@ class Learner:
         self.frozen = self._agreed = False
 
     def tick(self, now: float) -> Iterator[Decision]:
-        """Ask again if no answer came: the question or the answer may be lost.
-
-        The parts that have come are kept.
-        """
+        """Ask again if no answer came, and keep the parts that did."""
         if self.source is not None and now - self._asked_at > self._patience:
             if self._agreed and self.end.is_beyond(self._held):
                 longest = self._timing.longest_patience
@@ -196,7 +181,7 @@ class Learner:
         yield self._ask(now)
 
     def copied(self, sender: str, message: Copied, now: float) -> Iterator[Decision]:
-        """Entries came, or word that there are none.
+        """Take in the next entries; there may be none.
 
         Raises:
             BadMessageError: too many entries for one answer.
@@ -226,13 +211,7 @@ class Learner:
 
 
 class Answering(Struct):
-    """An answer with parts still to send.
-
-    Attributes:
-        fetch: the question.
-        sent: the last entry sent.
-        room: octets of entries that may follow.
-    """
+    """An answer to ``fetch``: sent up to an entry, with ``room`` for more octets."""
 
     fetch: Fetch
     sent: EntryId
@@ -257,19 +236,19 @@ class Sponsor:
         self._newest: dict[Member, int] = {}
 
     def adopt(self) -> None:
-        """Forget all questions: in another configuration, learners ask again."""
+        """Forget all questions: in a new configuration, learners ask again."""
         self.sealed = None
         self._waiting = {}
         self._answering = {}
         self._newest = {}
 
     def nearby(self) -> frozenset[Member]:
-        """The learners that lacked no more than a batch when they last asked."""
+        """Learners that lacked no more than a batch when they last asked."""
         end, near = self._log.last.seq, self._limits.near_entries
         return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
 
     def asked(self, sender: str, fetch: Fetch) -> None:
-        """Take in a learner's question; the next turn answers."""
+        """Take in a learner's question, for the next turn."""
         self._waiting[sender] = fetch
         self._answering.pop(sender, None)
 
@@ -290,13 +269,13 @@ class Sponsor:
         may_lend: Callable[[Member], bool] = lambda _: True,
         go_on: Callable[[], bool] = lambda: False,
     ) -> Iterator[Send]:
-        """Answer what can be answered now, at least one part.
+        """Answer what can be answered now, at least one part; learners take turns.
 
         Args:
             full: positions with too many unsent octets.
             may_lend: True if this learner may copy now. Otherwise its question waits, and the rest
                 of an answer is dropped: the learner asks again.
-            go_on: True while there is time for another part. Learners take turns.
+            go_on: True while there is time for another part.
         """
         self.busy = False
         if not self._waiting and not self._answering:  # nearly always

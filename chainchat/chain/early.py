@@ -1,7 +1,7 @@
 """Messages of an epoch that this node has still to adopt.
 
-The senders do not know that this node is late, and would not repeat them on this connection. So
-this node keeps them, up to a bound that no honest node reaches.
+Their senders do not know that this node is late, and would not repeat them. So this node keeps
+them, up to a bound that no honest node reaches.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from chainchat.chain.messages import (
 )
 
 ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
-"""What nodes say within an epoch; the other messages are about epochs."""
+"""The messages within an epoch, not about epochs."""
 
 MOST_OCTETS = 8_000_000
-"""Octets of one sender's messages that are kept, as ``_octets`` counts them."""
+"""Octets kept of one sender's messages, as ``_octets`` counts them."""
 
 OVERHEAD = 500
-"""Octets of memory for each message or entry, besides its content."""
+"""Octets of memory for a message or entry, besides its content."""
 
 
 class EarlyMessages:
     """The early messages, in the order of their arrival."""
 
     def __init__(self) -> None:
-        """No messages yet."""
+        """Keep nothing yet."""
         self._kept: list[tuple[str, ChainMessage]] = []
         self._octets: dict[str, int] = {}
 
@@ -39,7 +39,7 @@ class EarlyMessages:
         """Keep a message.
 
         Raises:
-            BadMessageError: the sender exceeds the bound; on a new connection it starts over.
+            BadMessageError: the sender exceeds the bound.
         """
         octets = self._octets.get(sender, 0) + _octets(message)
         if octets > MOST_OCTETS:
@@ -49,12 +49,12 @@ class EarlyMessages:
         self._kept.append((sender, message))
 
     def forget(self, sender: str) -> None:
-        """Drop what ``sender`` said: its connection ended, and on the next it starts over."""
+        """Drop what ``sender`` said: the connection ended, and the next starts over."""
         if self._octets.pop(sender, None) is not None:
             self._kept = [(who, message) for who, message in self._kept if who != sender]
 
     def all(self) -> Sequence[tuple[str, ChainMessage]]:
-        """Hand out all messages, and keep none."""
+        """Hand out all messages, and forget them."""
         kept, self._kept, self._octets = self._kept, [], {}
         return kept
 

@@ -1,4 +1,4 @@
-"""Effects: all that a node does because the protocol says so.
+"""Effects: all that the protocol makes a node do.
 
 The ``engine`` answers an input with effects. The node completes each effect before it asks for the
 next, so their order says what must be true before a node says or does anything:
@@ -19,11 +19,9 @@ from chainchat.chain.record import Record
 
 
 class Persist(Struct, frozen=True):
-    """Append these entries to the log; on disk before the next effect.
+    """Append the next entries to the log; on disk before the next effect.
 
-    Attributes:
-        entries: the next ones.
-        committed: up to where the log is known to be committed; written with the entries.
+    ``committed``, written with them, says how far the log is known to be committed.
     """
 
     entries: tuple[Entry, ...]
@@ -31,7 +29,7 @@ class Persist(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """Write on disk that the log is committed up to ``seq``, which no later life may cut off."""
+    """Write on disk that the log is committed up to ``seq``: no later life may cut that off."""
 
     seq: int
 
@@ -58,7 +56,7 @@ class Save(Struct, frozen=True):
 
 
 class Send(Struct, frozen=True):
-    """Send a message to the node at a position; the message may get lost."""
+    """Send a message to the node at a position; it may get lost."""
 
     to: str
     message: Message
@@ -67,7 +65,7 @@ class Send(Struct, frozen=True):
 class Distrust(Struct, frozen=True):
     """End the connection of ``sender``, who said what no node of this chain says.
 
-    A later connection may be somebody else's, or say something else.
+    The next connection may be somebody else's.
     """
 
     sender: str
@@ -78,13 +76,13 @@ class Distrust(Struct, frozen=True):
 
 
 class Apply(Struct, frozen=True):
-    """Apply these committed entries, in order."""
+    """Apply committed entries, in order."""
 
     entries: Sequence[Entry]
 
 
 class Compare(Struct, frozen=True):
-    """Compare the state's digest as of an entry with the one that a predecessor sent."""
+    """Compare the state's digest as of ``seq`` with the predecessor's."""
 
     sender: str
     seq: int
@@ -99,7 +97,7 @@ class Answered(Struct, frozen=True):
 
 
 class GivenUp(Struct, frozen=True):
-    """The question has no answer: its tail is gone, and no other tail is asked."""
+    """The question gets no answer: its tail is gone, and no other is asked."""
 
     number: int
 
@@ -115,7 +113,7 @@ class Report(Struct, frozen=True):
 
 
 class Excluded(Struct, frozen=True):
-    """The chain goes on without this life: end it, and begin a new life as a learner."""
+    """The chain goes on without this life: begin a new one, as a learner."""
 
 
 Effect = (

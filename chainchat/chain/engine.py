@@ -1,12 +1,11 @@
 """One life of one node, whole: every input of the protocol goes in here, every effect comes out.
 
-The engine joins the parts, each in a file of its own: ``Replica`` moves entries down the chain,
-``Reads`` answers questions at the tail, ``Membership`` decides which configuration is in force,
-``Learner`` and ``Sponsor`` copy the log to nodes outside the chain. The rules that take more than
-one part are here:
+The engine joins the parts: ``Replica`` moves entries down the chain, ``Reads`` answers questions at
+the tail, ``Membership`` decides which configuration is in force, ``Learner`` and ``Sponsor`` copy
+the log to nodes outside the chain. The rules that take more than one part are here:
 
-- *of this epoch*: a message of the log counts in its own epoch and configuration. A message of a
-  later epoch is kept until this node adopts that epoch; one of an earlier epoch is dropped.
+- *of this epoch*: a message of the log counts in its own epoch and configuration. One of a later
+  epoch is kept until this node adopts that epoch; one of an earlier epoch is dropped.
 - *follow*: replica, reads and copying go on in the configuration that membership has adopted, and
   stop while membership holds a vote or lets a learner in.
 - *lease*: the tail answers, and lends its log, only while no other chain can have begun, and after
@@ -16,10 +15,7 @@ one part are here:
 
 Messages have two doors. ``note`` takes messages of the log, which are many: the next ``turn``
 handles them as one batch. ``receive`` takes those about configurations and copying, and acts at
-once.
-
-The other inputs and ``turn`` give effects; ``effects`` says how to carry them out. An engine reads
-only the clocks it is given, and has no thread, socket or file.
+once. An engine reads only the clocks it is given, and has no thread, socket or file.
 """
 
 from collections import deque
@@ -56,27 +52,17 @@ from chainchat.chain.replica import DivergenceError, Replica
 from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
-"""Epochs so far above this node's are refused: it would take many forced ones to get there."""
+"""Epochs so far above this node's are refused: no chain gets there."""
 
 Immediate = Fetch | Differs | Copied | Synced | membership.Received
-"""Messages about configurations and copying: what ``Engine.receive`` takes."""
+"""Messages about configurations and copying, for ``Engine.receive``."""
 
 TOGETHER = 0.001
 """Seconds within which two clocks are read, if they are to be compared."""
 
 
 class Engine:
-    """The protocol at one node, during one life.
-
-    Attributes:
-        me: this life.
-        replica: this node's part in the chain.
-        reads: the questions of this node and, at the tail, of all.
-        membership: the configuration, and how the next one comes about.
-        learner: what this node copies.
-        sponsor: what this node lends.
-        due: True if the next turn has something to do.
-    """
+    """The protocol at one node, during one life; ``due`` if the next turn has something to do."""
 
     def __init__(
         self,
@@ -99,18 +85,13 @@ class Engine:
         """An engine at the beginning of a life.
 
         Args:
-            me: this life, as ``record`` has it.
-            record: of membership, as it is on disk.
-            log: the durable log.
-            settings: of the chain.
             clock: monotonic seconds.
             opening: gives the command of an epoch's first entry.
             applied: sequence number that the application has reached.
             nothing: a command that changes nothing.
-            evaluate: answers a query from what is applied; raises BadMessageError if it is none.
-            wall: the wall clock, UTC milliseconds.
+            evaluate: see ``Reads``.
+            wall: UTC milliseconds.
             low: True if the disk is nearly full.
-            limits: of what is done at once.
             first_nonce: see ``Evidence``.
             new_identity: chooses the identity of a configuration, at random.
         """
@@ -120,7 +101,7 @@ class Engine:
         self._clock = clock
         self._wall = wall
         self._wall_now = wall()
-        """The wall clock at the last call of ``_now``."""
+        """Read with the monotonic clock, by ``_now``."""
         self._nothing = nothing
         self.replica = Replica(
             me.position, me.origin, log, opening=opening, applied=applied, limits=limits
@@ -145,7 +126,7 @@ class Engine:
         )
         self._early = EarlyMessages()
         self._complaints: list[Effect] = []
-        """What the next turn says about messages that were noted."""
+        """Effects of noted messages, for the next turn."""
         self._barriers: deque[tuple[int, int]] = deque()
         """For each barrier of the reads: the number of its request, and its own."""
         self._copy_full: set[str] = set()
@@ -166,31 +147,28 @@ class Engine:
 
     @property
     def committed(self) -> int:
-        """The sequence number up to which this node knows the log to be committed.
-
-        At its start, a life may know more from the mark of the life before.
-        """
+        """How far this node knows the log to be committed; the life before may have known more."""
         return max(self.replica.committed, self._log.committed)
 
     @property
     def held(self) -> Held:
-        """What this node holds, as told on a new connection."""
+        """The newest configuration and committed entry, for new connections."""
         return self.membership.held
 
     @property
     def busy(self) -> bool:
-        """True if ``apply`` or ``lend`` can go on without further input."""
+        """True if ``apply`` or ``lend`` can go on without input."""
         return self.replica.applied < self.replica.committed or self.sponsor.busy
 
     # --- inputs from clients
 
     def submit(self, command: bytes, span: int = 1) -> int:
-        """Take in a request; see ``Replica.submit``."""
+        """See ``Replica.submit``."""
         self.due = True
         return self.replica.submit(command, span)
 
     def ask(self, query: bytes, *, again: bool = True) -> int:
-        """Take in a question; see ``Reads.ask``."""
+        """See ``Reads.ask``."""
         self.due = True
         return self.reads.ask(query, again=again)
 
@@ -226,7 +204,7 @@ class Engine:
         yield from self._decided(self.membership.reached(position, address, member, self._now()))
 
     def refused(self, position: str, host: str, port: int) -> Iterator[Effect]:
-        """A port at which the node at ``position`` may be refused a connection."""
+        """A port that may be ``position``'s refused a connection."""
         yield from self._decided(self.membership.refused(position, host, port, self._now()))
 
     def tick(self) -> Iterator[Effect]:
@@ -245,9 +223,6 @@ class Engine:
 
     def note(self, sender: str, message: ChainMessage) -> None:
         """*of this epoch*: take in a message of the log, for the next turn.
-
-        An early message is kept, because its sender does not know that this node is late, and would
-        not repeat it.
 
         Raises:
             BadMessageError: no node of this chain says this.
@@ -300,7 +275,6 @@ class Engine:
         yield from self._decided(effects)
 
     def _require_near(self, epoch: int) -> None:
-        """Raise BadMessageError for an epoch that the chain cannot have reached."""
         if epoch > self.configuration.epoch + MOST_AHEAD:
             raise BadMessageError(f"an epoch far ahead, {epoch}")
 
@@ -316,7 +290,7 @@ class Engine:
     # --- a turn, in four steps
 
     def turn(self) -> Iterator[Effect]:
-        """What follows for the log from the inputs since the last turn."""
+        """Act on the inputs since the last turn that concern the log."""
         self.due = False
         now = self.membership.time(self._now()) if self.replica.needs_time else 0
         effects: Iterator[Effect] = self.replica.turn(now)
@@ -326,14 +300,14 @@ class Engine:
         return effects
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out committed entries to be applied, in order, while there is time."""
+        """Hand out committed entries, in order, while ``go_on()``."""
         for apply in self.replica.apply(go_on):
             yield apply
             while self._barriers and self._barriers[0][0] <= self.replica.settled:
                 self.reads.passed(self._barriers.popleft()[1])
 
     def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
-        """Ask the tail, answer as the tail and hand out answers, while there is time."""
+        """Ask the tail, answer as the tail and hand out answers, while ``go_on()``."""
         for effect in self.reads.turn(go_on):
             if isinstance(effect, Barrier):
                 self._barriers.append((self.submit(self._nothing), effect.number))
@@ -341,16 +315,13 @@ class Engine:
                 yield effect
 
     def lend(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
-        """Send learners parts of the log, while there is time."""
+        """Send learners parts of the log, while ``go_on()``."""
         return self.sponsor.turn(self._copy_full, self._may_lend, go_on)
 
     # --- clocks
 
     def _now(self) -> float:
-        """The monotonic clock; the wall clock of the same moment goes to ``_wall_now``.
-
-        If time passes between the two readings, both are read again, at most twice.
-        """
+        """Read both clocks at one moment: up to three times, if time passes in between."""
         for _ in range(3):
             now = self._clock()
             self._wall_now = self._wall()
@@ -439,9 +410,8 @@ class Engine:
     def _may_lend(self, learner: Member) -> bool:
         """*who may copy*: from the tail, which knows that its log is committed.
 
-        Or from another member, if the chain is being resumed and some members lack the end of the
-        log. Then only members may copy: this disk may have lost the end of its log, and a learner
-        would cut its own log to match.
+        Before a resume, members that lack the end of the log copy from another member. Learners
+        wait: this disk may lack the end too, and a learner would cut its own log to match.
         """
         if self.membership.resuming:
             member = self.configuration.has_node(learner.id)
@@ -474,7 +444,7 @@ _Decision = membership.Decision | copying.Decision
 
 
 class _OwnLog:
-    """What membership must know of this node's log; see ``membership.OwnLog``."""
+    """This node's log for membership, see ``membership.OwnLog``."""
 
     def __init__(self, engine: Engine, low: Callable[[], bool]) -> None:
         self._engine = engine

@@ -6,21 +6,18 @@ from msgspec import Struct
 class Limits(Struct, frozen=True):
     """The limits of one node; other nodes may have others.
 
-    Octets of entries are by ``log.size``.
-
     Attributes:
         apply_octets: of entries applied before the clock is read again.
-        unapplied: sequence numbers that a tail commits ahead of what it has applied. A slow tail
-            makes writes wait.
-        recent_entries: entries that a slow node keeps in memory until it applies them; it reads the
-            rest from the log again.
-        copied_octets: the same for copied entries, in octets.
-        near_entries: a learner that lacks no more has caught up: writes can wait while the tail
-            sends it the rest.
-        answer_octets: of entries in one answer to a learner.
+        unapplied: sequence numbers that a tail commits ahead of applying them. A slow tail makes
+            writes wait.
+        recent_entries: entries kept in memory until they are applied; a node that is slower reads
+            them from the log again.
+        copied_octets: the same for copied entries, in octets by ``log.size``.
+        near_entries: a learner that lacks no more has caught up: writes can wait for the rest.
+        answer_octets: of entries in one answer to a learner, by ``log.size``.
     """
 
-    apply_octets: int = 16_000
+    apply_octets: int = 32_000
     unapplied: int = 50_000
     recent_entries: int = 50_000
     copied_octets: int = 8_000_000

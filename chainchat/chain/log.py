@@ -1,7 +1,7 @@
 """The log: the entries of the chain in order, as a node's disk has them.
 
-This file has everything about how entries follow each other: what a log can be asked, where an
-entry stands among others, how much of a log fits in a frame, and where two logs part.
+How entries follow each other: what a log can be asked, where an entry stands among others, how much
+fits in a frame, and where two logs part.
 
 Each node has five marks on its log, which are sequence numbers::
 
@@ -9,7 +9,7 @@ Each node has five marks on its log, which are sequence numbers::
             |       |       |       |
             |       |       |       last: numbered by this head, or forwarded to here
             |       |       durable: on this disk
-            |       committed: on the disk of every member, as far as known here
+            |       committed: on every member's disk, as far as known here
             applied: handed to the application
 
     applied <= committed <= durable <= last
@@ -33,13 +33,10 @@ FRAME_ENTRIES = 48_000
 assert FRAME_ENTRIES < MAX_FRAME
 
 ENTRY_OVERHEAD = 123
-"""Octets of an encoded entry besides its command, at most.
-
-Numbers, an origin of 40 octets, and the digest.
-"""
+"""Octets of an encoded entry besides its command, at most: numbers, origin and digest."""
 
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
-"""Octets of the longest command."""
+"""Octets."""
 
 _seq = attrgetter("seq")
 
@@ -49,25 +46,25 @@ class Log(Protocol):
 
     @property
     def last(self) -> EntryId:
-        """The newest entry on disk; ``EntryId()`` if there is none."""
+        """The newest entry on disk, ``EntryId()`` if none."""
 
     @property
     def committed(self) -> int:
-        """The sequence number up to which the disk says that the log is committed."""
+        """How far the disk says that the log is committed."""
 
     def id_of(self, seq: int) -> EntryId | None:
-        """The name of the entry that occupies ``seq``.
+        """Name the entry that occupies ``seq``.
 
         ``EntryId()`` for seq 0; None if the log does not reach ``seq``.
         """
 
     def end_before(self, seq: int) -> int:
-        """The newest sequence number of an entry, at most ``seq``; 0 if there is none."""
+        """The newest sequence number of an entry up to ``seq``; 0 if none."""
 
     def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """Entries from ``after + 1`` to ``up_to``, which are bounds of entries.
+        """The entries from ``after + 1`` to ``up_to`` that fit in ``octets``, but at least one.
 
-        As many as fit in ``octets``, but at least one.
+        ``after`` and ``up_to`` are ends of entries.
         """
 
 
@@ -85,7 +82,7 @@ Carried = TypeVar("Carried", Entry, Submission)
 
 
 def fitting(carried: list[Carried], octets: int) -> list[Carried]:
-    """The longest beginning that fits in ``octets``, but at least one if there is one."""
+    """The longest beginning that fits in ``octets``, but at least one item."""
     room = octets
     for count, one in enumerate(carried):
         room -= len(one.command) + ENTRY_OVERHEAD  # ``size``; every entry passes here
@@ -112,7 +109,7 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId:
 
 
 def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
-    """Entries of the log before ``newest``, each about twice as far back as the one before."""
+    """Earlier entries of the log, each about twice as far back as the one before."""
     found, back = [], 1
     while back < newest.seq:
         found.append(_held_at(log, log.end_before(newest.seq - back)))
@@ -121,16 +118,11 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """Where another log parts from this one.
-
-    Args:
-        log: this log.
-        theirs: entries of the other log, newest first.
+    """Find the place where another log, with ``theirs`` (newest first), parts from this one.
 
     Returns:
         The newest of ``theirs`` that this log holds: both logs agree up to that entry. And the
-            oldest that this log does not hold: they differ from there on; None if this log holds
-            them all.
+            oldest that this log lacks, or None: from there on they differ.
     """
     apart = None
     for entry in theirs:

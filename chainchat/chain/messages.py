@@ -1,12 +1,12 @@
-"""What nodes say to each other, and what the log holds: frozen, typed records.
+"""The messages between nodes, and the entries of the log: frozen, typed records.
 
-Every message of the chain carries the ``epoch`` and ``identity`` of its sender's configuration; a
-receiver in another configuration does not act on it. ``encode`` and ``decode`` speak MessagePack;
-the class name is the kind of a message (on the wire: the AMP command).
+Messages of the chain carry ``epoch`` and ``identity`` of their sender's configuration; a receiver
+in another one does not act on them. ``encode`` and ``decode`` speak MessagePack; the class name is
+the kind of a message (on the wire: the AMP command).
 
-*named by its content*: an entry carries a digest of itself and of the entry before it, hence of all
-entries before it. Two logs that share an entry's name are equal up to that entry. Sequence numbers
-alone would not show this if two chains ever gave them out.
+*named by its content*: an entry carries a digest of itself and of the entry before, hence of all
+before. Two logs that share an entry's name are equal up to that entry, which sequence numbers alone
+would not show if two chains ever gave them out.
 """
 
 from hashlib import blake2b
@@ -17,10 +17,10 @@ from msgspec import DecodeError, Meta, Struct, msgpack
 from chainchat.chain.configuration import MOST, Configuration, Member, Name, Number
 
 MAX_FRAME = 60_000
-"""Octets of an encoded message at most; an AMP value holds 65,535."""
+"""Octets of an encoded message; an AMP value holds 65,535."""
 
 MAX_SPAN = 512
-"""Sequence numbers that one entry occupies at most."""
+"""Sequence numbers of one entry."""
 
 Span = Annotated[int, Meta(ge=1, le=MAX_SPAN)]
 
@@ -28,26 +28,22 @@ Text = Annotated[str, Meta(max_length=2_000)]
 """For people."""
 
 DIGEST_OCTETS = 16
-"""Length of an entry's BLAKE2b digest."""
 
 Digest = Annotated[bytes, Meta(max_length=DIGEST_OCTETS)]
-"""The digest of an entry; empty before the first."""
+"""Empty before the first entry."""
 
 
 class EntryId(Struct, frozen=True, array_like=True):
-    """The name of an entry, and so of the log that ends with it.
-
-    ``digest`` covers the entry and all before it; it is empty before the first.
-    """
+    """The name of an entry, and so of the log that ends with the entry: ``digest`` covers all."""
 
     epoch: Number = 0
     seq: Number = 0
     digest: Digest = b""
 
     def is_beyond(self, other: "EntryId") -> bool:
-        """True if a log that ends here is the longer one: a later epoch wins, then a higher seq.
+        """True if a log that ends here is longer: a later epoch wins, then a higher seq.
 
-        If both entries are of one chain, the longer log contains the other.
+        In one chain, the longer log contains the other.
         """
         return (self.epoch, self.seq) > (other.epoch, other.seq)
 
@@ -64,13 +60,12 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
     the last of them.
 
     Attributes:
-        seq: sequence number, contiguous from 1, given out only by the head.
+        seq: contiguous from 1, given out only by the head.
         epoch: in which the head numbered the entry.
         origin: the life whose client made the request (``Member.origin``).
-        number: the origin's number of the request, contiguous from 1 in each life.
-        time: UTC milliseconds, stamped by the head; never less than the previous entry's.
+        number: of the request at its origin, contiguous from 1.
+        time: UTC milliseconds of the head; never less than the previous entry's.
         command: what to apply; the chain does not look inside.
-        span: how many sequence numbers the entry occupies, 1 or more.
         digest: of all these fields and of the previous entry (``digest_after``).
     """
 
@@ -103,7 +98,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def first(self) -> int:
-        """The first of the entry's sequence numbers."""
+        """The first sequence number of the entry."""
         return self.seq - self.span + 1
 
 
@@ -130,7 +125,7 @@ class Forward(Struct, frozen=True):
     Attributes:
         previous: the entry just before ``entries``, which the successor must hold.
         entries: contiguous; may be empty.
-        committed: the newest sequence number that the predecessor knows to be committed.
+        committed: up to where the predecessor knows the log to be committed.
     """
 
     epoch: Number
@@ -152,7 +147,7 @@ class Ack(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """Successor to predecessor: the last entry on my disk; send what comes after it.
+    """Successor to predecessor: the last entry on my disk; send what follows.
 
     Sent whenever the two may disagree: in a new configuration, on a new connection, after a refused
     Forward.
@@ -182,10 +177,7 @@ class Answer(Struct, frozen=True):
 
 
 class StateDigest(Struct, frozen=True):
-    """Predecessor to successor: the digest of my state as of ``seq``.
-
-    A different digest at the successor reveals a bug.
-    """
+    """Predecessor to successor: the digest of my state as of ``seq``. Another one means a bug."""
 
     epoch: Number
     seq: Number
@@ -199,7 +191,7 @@ class Vote(Struct, frozen=True):
     Attributes:
         configuration: the proposed one.
         proposer: the life that proposes.
-        ballot: distinguishes the attempts of this proposer: (incarnation, counter).
+        ballot: (incarnation, counter), one for each attempt of the proposer.
     """
 
     configuration: Configuration
@@ -220,7 +212,7 @@ class ClockReading(Struct, frozen=True, array_like=True):
 
 
 class Held(Struct, frozen=True):
-    """What a node holds, told on a new connection: its newest configuration and committed entry."""
+    """The newest configuration and committed entry of a node, told on a new connection."""
 
     epoch: Number = 0
     identity: Number = 0
@@ -238,20 +230,20 @@ class Ping(Struct, frozen=True):
 
 
 class Pong(Struct, frozen=True):
-    """The answer to a Ping: all that a peer needs to know to decide.
+    """The answer to a Ping: all that a peer needs to decide.
 
     Attributes:
         member: the answering life.
         nonce: of the Ping.
-        configuration: the newest one of the answering node.
+        configuration: the newest one known there.
         confirms: the node is active, and neither excludes the pinger nor has tried to.
         last: its last entry.
         caught_up: it is a learner that holds all but the newest entries.
-        progress: how far a learner has come, for people; else empty.
+        progress: of a learner, for people; else empty.
         low: its disk is nearly full.
         answers: the life that sent the Ping.
         clocks: of the answering node.
-        committed: the newest entry that the node knows to be committed.
+        committed: the newest entry known there to be committed.
         voted: the epoch of the vote on its disk; 0 without a vote.
     """
 
@@ -272,7 +264,7 @@ class Pong(Struct, frozen=True):
 class Propose(Struct, frozen=True):
     """Proposer to voter: will you vote for this configuration, made on this base?
 
-    ``last`` is the proposer's last entry, which every member must hold before a resume.
+    ``last`` is the proposer's last entry; before a resume, every member must hold it.
     """
 
     base: Configuration
@@ -289,13 +281,13 @@ class Voted(Struct, frozen=True):
 
 
 class Decided(Struct, frozen=True):
-    """The configuration is on the proposer's disk, and so decided."""
+    """The proposer's disk has the configuration, which decides it."""
 
     configuration: Configuration
 
 
 class Abort(Struct, frozen=True):
-    """The proposer never decided this vote's configuration and never will: drop the vote."""
+    """The proposer never decided this configuration and never will: drop the vote."""
 
     vote: Vote
 
@@ -303,9 +295,7 @@ class Abort(Struct, frozen=True):
 class Declined(Struct, frozen=True):
     """Tail to head: the newcomer of this proposal cannot join now.
 
-    Attributes:
-        reason: for people.
-        sealed: seconds for which the tail took no entries, waiting for the newcomer.
+    ``sealed``: seconds for which the tail took no entries, waiting for the newcomer.
     """
 
     vote: Vote
@@ -314,7 +304,7 @@ class Declined(Struct, frozen=True):
 
 
 class Fetch(Struct, frozen=True):
-    """Learner to tail: send what follows my last entry; the first Fetch asks if you hold it."""
+    """Learner to tail: send what follows my last entry, if you hold that."""
 
     epoch: Number
     learner: Member
@@ -358,7 +348,7 @@ class Copied(Struct, frozen=True):
 
 
 class Synced(Struct, frozen=True):
-    """Learner to tail: my log on disk ends with this entry, and stays so until you decide."""
+    """Learner to tail: the log on my disk ends with this entry, and stays so until you decide."""
 
     epoch: Number
     learner: Member
@@ -388,10 +378,9 @@ Message = (
 )  # fmt: skip - about the log, then about configurations, then about copying
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
-"""Each kind of message by its name on the wire."""
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for octets that are no message; the last two for text and deep nesting."""
+"""Raised by msgspec for octets that are no message: also for bad text and deep nesting."""
 
 _encoder = msgpack.Encoder()
 _decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}
@@ -399,11 +388,11 @@ _entries_decoder = msgpack.Decoder(tuple[Entry, ...])
 
 
 Content = tuple[int, int, str, int, int, bytes, int]
-"""All fields of an entry but the digest: seq, epoch, origin, number, time, command, span."""
+"""An entry without its digest: seq, epoch, origin, number, time, command, span."""
 
 
 def digest_after(previous: bytes, content: Content) -> bytes:
-    """*named by its content*: the digest of an entry that follows an entry with ``previous``."""
+    """*named by its content*: the digest of an entry that follows one with ``previous``."""
     return blake2b(previous + _encoder.encode(content), digest_size=DIGEST_OCTETS).digest()
 
 
@@ -412,7 +401,7 @@ class BadMessageError(ValueError):
 
 
 def speaker(message: Message) -> Member | None:
-    """The life that a message claims as its sender; None if the message names none."""
+    """The life that a message claims as its sender, if it names one."""
     match message:
         case Submit() | Forward() | Ack():  # nearly every message
             return None
@@ -429,7 +418,6 @@ def speaker(message: Message) -> Member | None:
 
 
 def _flaw(message: Message) -> str:
-    """What is wrong with a well-formed message; empty if nothing is."""
     match message:
         case Forward() | Copied():
             return _flaw_of_entries(message.previous, message.entries, message.epoch)
@@ -459,15 +447,15 @@ def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) 
 
 
 def encode(message: Message) -> tuple[str, bytes]:
-    """The kind and body of a message."""
+    """Kind and body of a message."""
     return type(message).__name__, _encoder.encode(message)
 
 
 def decode(kind: str, body: bytes) -> Message:
-    """The message of this kind and body.
+    """Read a message.
 
     Raises:
-        BadMessageError: the kind is unknown, the body does not fit the kind, or no node says this.
+        BadMessageError: an unknown kind, a body that does not fit, or what no node says.
     """
     decoder = _decoders.get(kind)
     if decoder is None:
@@ -483,12 +471,12 @@ def decode(kind: str, body: bytes) -> Message:
 
 
 def encode_entries(entries: tuple[Entry, ...]) -> bytes:
-    """A batch of entries as the log stores it."""
+    """One batch of entries, as the log stores them."""
     return _encoder.encode(entries)
 
 
 def decode_entries(data: bytes) -> tuple[Entry, ...]:
-    """The reverse of ``encode_entries``.
+    """Reverse ``encode_entries``.
 
     Raises:
         UNDECODABLE: the data is corrupt.

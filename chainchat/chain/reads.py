@@ -1,22 +1,20 @@
 """Reads, answered by the tail from its committed state (paper, section 2).
 
-Like a replica, ``Reads`` takes inputs at any time and acts in its next ``turn``, after the
-replica's. A turn does at least one piece of each kind of work, and more while there is time;
-``busy`` asks for another turn.
+Like a replica, ``Reads`` notes inputs and acts in its next ``turn``, after the replica's. A turn
+does at least one piece of each kind of work, and more while there is time.
 
 An answer is never older than its question:
 
-- *read what was told*: a question waits at the tail until everything is applied that was committed
-  there when the question came. This includes all that anybody had been told: the tail commits
-  first.
+- *read what was told*: a question waits until the tail has applied everything that it had committed
+  when the question came. This includes all that anybody had been told: the tail commits first.
 - *lease*: after the tail has read its state, no other chain can have begun yet. Without the lease,
   the question waits until an entry submitted after it is applied here, and is answered from the
   state then. That commit proves that no other chain had begun when the question came.
 - *not again*: a question whose price its asker chooses is put to one tail only: it may be what the
   tail died of, and would fell one tail after another.
 
-Each node has so few questions on their way that the tail holds a few hundred at most, and greedy
-clients of one node keep nobody waiting at another.
+A node has only so many questions on their way, so greedy clients of one node keep nobody waiting at
+another.
 """
 
 from collections import deque
@@ -32,7 +30,7 @@ ON_THEIR_WAY = 64
 """Questions that one node has at the tail; the others wait at that node."""
 
 MOST_QUEUED = 1_024
-"""Questions that a tail holds at most: more than all nodes have on their way."""
+"""Questions that a tail holds: more than all nodes have on their way."""
 
 
 class Barrier(Struct, frozen=True):
@@ -48,8 +46,7 @@ class _Question(Struct):
     """A question of this node's clients.
 
     Attributes:
-        query: what is asked.
-        again: True if the next tail is asked when this one is gone.
+        again: see ``Reads.ask``.
         tail: the life that was asked; None while the question waits here.
     """
 
@@ -62,8 +59,6 @@ class _Asked(Struct):
     """A question at the tail.
 
     Attributes:
-        sender: who asks.
-        read: the question.
         committed: up to where the log was committed here when the question came.
         proven: True once a barrier has passed since.
     """
@@ -77,8 +72,8 @@ class _Asked(Struct):
 class Reads:
     """The questions of one node and, at the tail, those of all.
 
-    A question goes to the new tail in every configuration, and again on every new connection, until
-    it is answered (but *not again*); reading twice does no harm.
+    A question goes to the tail of every configuration and on every new connection until it is
+    answered (but *not again*); reading twice does no harm.
     """
 
     def __init__(
@@ -93,13 +88,10 @@ class Reads:
         """No questions yet.
 
         Args:
-            position: this node's name.
             evaluate: answers a query from the applied state, in bounded time; raises
                 BadMessageError for what is no query.
             holds_lease: True if no other chain can have begun yet, and this node has applied an
                 entry of this epoch.
-            committed: up to where the log is committed here.
-            applied: up to where the log is applied here.
         """
         self._position = position
         self._evaluate = evaluate
@@ -112,7 +104,7 @@ class Reads:
         self.active = False
         self._numbered = 0
         self._questions: dict[int, _Question] = {}
-        """Those without an answer, by number, in order."""
+        """Without an answer, by number, in order."""
         self._unasked: deque[int] = deque()
         """Those of ``_questions`` that the tail was not asked yet."""
         self._on_their_way: set[int] = set()
@@ -145,7 +137,7 @@ class Reads:
         self._ask_all_again()
 
     def _is_lost(self, question: _Question) -> bool:
-        """*not again*: the tail did not survive the question, perhaps because of it."""
+        """*not again*: the tail died with the question, perhaps of it."""
         if question.again or question.tail is None:
             return False
         return not self._configuration.has(question.tail)
@@ -155,10 +147,7 @@ class Reads:
         self._on_their_way = set()
 
     def linked(self, position: str) -> None:
-        """A new connection with ``position``: questions and answers on the last may be lost.
-
-        Both sides begin again, so the tail holds no question twice.
-        """
+        """A new connection: both sides begin again, so the tail holds no question twice."""
         if self._configuration.members and position == self._configuration.tail:
             self._ask_all_again()
         self._queue = deque(asked for asked in self._queue if asked.sender != position)
@@ -167,14 +156,14 @@ class Reads:
         self._full.discard(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too many octets wait to be sent to ``position``; its questions wait too."""
+        """Note if too much waits to be sent to ``position``: its questions wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
-        """Take in a message of this epoch, while this node takes part in the epoch.
+        """Take in a message of this epoch, while active.
 
         Raises:
-            BadMessageError: there are more questions than nodes have on their way.
+            BadMessageError: more questions than nodes have on their way.
         """
         match message:
             case Read() if self._configuration.tail == self._position:
@@ -212,14 +201,14 @@ class Reads:
 
     @property
     def _next_in_line(self) -> _Asked | None:
-        """*read what was told*: the first question in line, if all that it waits for is applied."""
+        """*read what was told*: the first question in line, if what it waits for is applied."""
         for asked in self._queue:
             if asked.sender not in self._full:
                 return asked if asked.committed <= self._applied() else None
         return None
 
     def turn(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
-        """What follows from the inputs since the last turn, while there is time."""
+        """Act on the inputs since the last turn, while ``go_on()``."""
         if self.active:
             yield from self._ask_tail(go_on)
             yield from self._reply(go_on)
@@ -249,8 +238,8 @@ class Reads:
     def _reply(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
         """Tail: answer questions in the order of their arrival.
 
-        *lease*: the tail looks at the lease *after* reading the state. Without it another chain may
-        have begun already, and all questions wait for one barrier.
+        *lease*: checked *after* reading the state. Without it another chain may have begun already,
+        and all questions wait for one barrier.
         """
         while (asked := self._next_in_line) is not None:
             self._queue.remove(asked)

@@ -1,4 +1,4 @@
-"""The record of membership on a node's disk, and the status it gives the present life."""
+"""The record of membership on a node's disk, and the status of the present life."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -11,20 +11,20 @@ from chainchat.chain.messages import Vote
 
 
 class Status(Enum):
-    """What a node's present life is in the newest configuration it knows."""
+    """The standing of the present life in the newest configuration known here."""
 
     FOUNDING = "founding"
-    """There is no configuration yet."""
+    """No configuration yet."""
     ACTIVE = "active"
     """This life is a member."""
     WEDGED = "wedged"
     """An earlier life of this node is a member: the chain has to be resumed."""
     LEARNER = "learner"
-    """This node is no member."""
+    """No life of this node is a member."""
 
 
 class Record(Struct, frozen=True):
-    """What a node's disk keeps of membership; replaced as a whole.
+    """Membership's data on a node's disk; replaced as a whole.
 
     Attributes:
         id: of the data; chosen once for an empty disk.
@@ -41,7 +41,7 @@ class Record(Struct, frozen=True):
     vote: Vote | None = None
 
     def status(self, life: Life) -> Status:
-        """What ``life``, this node's present one, is in the configuration."""
+        """The status of ``life``, this node's present one."""
         if not self.configuration.members:
             return Status.FOUNDING
         if self.configuration.has(life):
@@ -57,11 +57,8 @@ def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, v
     and the proposer, which is the head and writes nothing before the decision, if the other member
     may have completed it. Before the founding, nothing can be missing.
 
-    Args:
-        node_id: of the disk.
-        held: the newest configuration on the disk.
-        decided: a decided configuration.
-        voted: True if the disk holds a vote for ``decided``.
+    ``held`` is the newest configuration on the disk of ``node_id``; ``voted``, if the disk holds a
+    vote for ``decided``.
     """
     if not held.members or held.epoch >= decided.epoch or not decided.has_node(node_id) or voted:
         return False
@@ -76,11 +73,9 @@ def forced_alone(
     """The record of a node that an operator tells to go on alone (rule 15).
 
     Args:
-        record: of the life that begins.
-        me: that life.
-        epoch: of the new configuration: far above any that the others can have reached.
+        record: of ``me``, the life that begins.
+        epoch: far above any that the others can have reached.
         fenced: positions that the operator promises are off, or will be wiped.
-        identity: of the new configuration.
 
     Raises:
         ValueError: a member of the last configuration is not fenced.

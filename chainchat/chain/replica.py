@@ -1,12 +1,12 @@
 """One member's part in the chain: number, persist, forward, acknowledge, apply.
 
-A replica notes inputs (``submit``, ``receive``, ``linked``, ``adopt``) at any time and acts on them
-in its next ``turn``, a generator of effects. So all that arrives between two turns moves on as one
-batch, and a lone entry is a batch of one. ``apply`` then applies what is committed, in slices, so
-that a long replay does not keep the node from answering pings.
+A replica notes its inputs (``submit``, ``receive``, ``linked``, ``adopt``) and acts on them in its
+next ``turn``, a generator of effects. So all that arrives between two turns moves on as one batch.
+``apply`` then applies what is committed, in slices: during a long replay, the node must answer
+pings.
 
-**Persist, then send.** The driver of a turn completes each effect before it asks for the next. So
-what stands after ``yield Persist(...)`` in this file happens when the entries are on disk.
+**Persist, then send.** The driver completes each effect before it asks for the next. So what stands
+after ``yield Persist(...)`` in this file happens when the entries are on disk.
 
 Invariants; a comment with the name marks where each is kept:
 
@@ -16,8 +16,8 @@ Invariants; a comment with the name marks where each is kept:
   Propagation Invariant").
 - *durable*: a node forwards, acknowledges and applies only what its disk has.
 - *committed*: a node applies an entry, or tells anybody of it, only when every member's disk has
-  it. A tail knows this of its log once it holds an entry of this epoch, which came through every
-  other member; before that, a restarted disk in between may lack the end of its log.
+  it. A tail knows this once it holds an entry of this epoch, which came through every other member;
+  before that, a restarted disk in between may lack the end of its log.
 """
 
 from collections import deque
@@ -46,16 +46,13 @@ class DivergenceError(Exception):
 class Replica:
     """The replication state of one life of one node.
 
+    The marks ``last``, ``durable``, ``committed`` and ``applied`` are those of ``log``.
+
     Attributes:
         configuration: the one in force here.
         active: True while this node takes part in the configuration; otherwise it has no turns.
-        last: the newest entry taken, on disk or about to be.
-        durable: sequence number up to which this node's disk has the log.
-        committed: sequence number up to which every member's disk has the log, as far as known
-            here.
-        applied: sequence number up to which entries were handed out to be applied.
-        opened: True once an entry of this epoch was applied: then all that was committed before the
-            epoch is applied too.
+        opened: True once an entry of this epoch is applied; then so is all that was committed
+            before the epoch.
         time: UTC milliseconds of the newest entry taken.
     """
 
@@ -72,12 +69,9 @@ class Replica:
         """A replica on an existing log.
 
         Args:
-            position: this node's name.
             origin: this life, as ``Member.origin``.
-            log: the durable log.
             opening: gives the command of an epoch's first entry, which its head writes.
             applied: sequence number of the application's checkpoint.
-            limits: of what is done at once.
         """
         self.configuration = Configuration()
         self.active = False
@@ -96,9 +90,9 @@ class Replica:
         self._limits = limits
         self._opening = opening
         self._recent: list[Entry] = []
-        """The newest entries up to ``last``, which may still have to be forwarded or applied."""
+        """The newest entries up to ``last``, still to be forwarded or applied."""
         self._copied = 0
-        """Octets that ``copy`` has added to ``_recent`` since everything was applied."""
+        """Octets that ``copy`` added to ``_recent`` since everything was applied."""
         newest = log.read(log.last.seq - 1, log.last.seq, 1) if log.last.seq else []
         if newest:
             self.time = newest[0].time
@@ -107,19 +101,19 @@ class Replica:
         self._pending: deque[Submission] = deque()
         """This origin's requests that are not applied yet, in order."""
         self._unoffered: list[Submission] = []
-        """The last of ``_pending``, which the head of this configuration was not sent yet."""
+        """The last of ``_pending``, not sent to this configuration's head yet."""
         self._numbered = 0
         self._asked = self._settled = 0
-        """How many sequence numbers were requested here, and how many of those are applied."""
+        """Sequence numbers requested here, and how many of them are applied."""
 
         self._requests: list[tuple[str, Submission]] = []
         """Head: requests without a sequence number yet, with their origins."""
         self._taken: list[Entry] = []
-        """The last of ``_recent``, which are not on disk yet."""
+        """The last of ``_recent``, not on disk yet."""
         self._ahead: EntryId | None = None
         """The successor's last entry, if this node lacks it; the head has it too."""
         self._forwarded: EntryId | None = None
-        """The last entry sent to the successor; None until the successor said what it holds."""
+        """The last entry sent to the successor; None until the successor says what it holds."""
         self._acknowledged = -1
         """Sequence number acknowledged to the predecessor; -1 on a new connection."""
         self._tell_holding = False
@@ -131,7 +125,7 @@ class Replica:
 
     @property
     def pending(self) -> int:
-        """How many sequence numbers this origin has requested that are not applied yet."""
+        """Sequence numbers that this origin requested and that are not applied yet."""
         return self._asked - self._settled
 
     @property
@@ -161,7 +155,7 @@ class Replica:
     def adopt(self, configuration: Configuration) -> None:
         """Go on in another configuration, as soon as ``active`` is True.
 
-        Entries that were taken but not persisted are dropped: their origins submit them again.
+        Entries taken but not persisted are dropped: their origins submit them again.
         """
         self.configuration = configuration
         self._is_head = configuration.head == self._position
@@ -189,7 +183,7 @@ class Replica:
         self._check_marks()
 
     def linked(self, position: str) -> None:
-        """A new connection with ``position``; frames on the one before may be lost."""
+        """A new connection with ``position``; frames on the last one may be lost."""
         self._unreachable.discard(position)
         self._full.discard(position)
         if not self.configuration.members:
@@ -203,15 +197,15 @@ class Replica:
             self._offer_again()
 
     def unlinked(self, position: str) -> None:
-        """The connection with ``position`` ended: send nothing until it is linked again."""
+        """The connection ended: send nothing until ``position`` is linked again."""
         self._unreachable.add(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too much waits to be sent to ``position``; entries and requests wait too."""
+        """Note if too much waits to be sent to ``position``: entries and requests wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
-        """Take in a message of this epoch, while this node takes part in the epoch."""
+        """Take in a message of this epoch, while active."""
         assert self.active
         assert message.epoch == self.configuration.epoch
         match message:
@@ -246,9 +240,9 @@ class Replica:
         self._commit(min(forward.committed, self.durable))
 
     def _go_on_after(self, last: EntryId, successor: str) -> None:
-        """*prefix*: the successor's last entry must be one of this log's; go on after it.
+        """*prefix*: go on after the successor's last entry, which must be one of this log's.
 
-        In the middle of a chain that is resumed, the entry may still be on its way from the head.
+        In the middle of a resumed chain, the entry may still be on its way from the head.
         """
         self._ahead = None
         if last.seq > self.last.seq and not self._is_head:
@@ -268,8 +262,8 @@ class Replica:
     def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
         """Append entries of another node's log; ``apply`` applies them if they are committed.
 
-        They follow what is on disk. A member that was locked right after taking some entries drops
-        those: the copied entries may include them.
+        They follow what is on disk: a member locked right after taking some entries drops those,
+        as the copied ones may include them.
         """
         assert not self.active
         self._drop_taken()
@@ -286,7 +280,7 @@ class Replica:
         self._forget()
 
     def cut(self) -> None:
-        """The log was cut, above what was applied: go on from its new end."""
+        """Go on from the log's new end, which is not before ``applied``."""
         self.last = self._log.last
         self.durable = self.last.seq
         self._check_marks()
@@ -296,13 +290,13 @@ class Replica:
 
     @property
     def needs_time(self) -> bool:
-        """True if the next turn numbers requests, and so needs the time."""
+        """True if the next turn numbers requests."""
         if self._requests:
             return True
         return bool(self._unoffered) and self.active and self._is_head
 
     def turn(self, now: int) -> Iterator[Effect]:
-        """Everything that follows from the inputs since the last turn.
+        """Act on the inputs since the last turn.
 
         ``now``: UTC milliseconds, used only if ``needs_time``.
         """
@@ -349,7 +343,6 @@ class Replica:
         self._unoffered = list(self._pending)
 
     def _number(self, now: int) -> None:
-        """Head: give every request its sequence number and time."""
         requests, self._requests = self._requests, []
         epoch, time = self.configuration.epoch, max(self.time, now)
         seq, digest = self.last.seq, self.last.digest
@@ -373,7 +366,6 @@ class Replica:
         self._taken += entries
 
     def _forward(self) -> Iterator[Effect]:
-        """Send the successor what it lacks of this disk's log."""
         successor = self._successor
         if successor is None:
             return
@@ -394,7 +386,7 @@ class Replica:
             )
 
     def _commit(self, seq: int) -> None:
-        """*committed*: the tail's disk has the log up to ``seq``, so every member's disk has it."""
+        """*committed*: the tail's disk, so every member's, has the log up to ``seq``."""
         seq = min(seq, self.durable)
         if seq > self.committed:
             self.committed = seq
@@ -402,12 +394,12 @@ class Replica:
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:
-        """The last entry on this disk, or one not too far ahead at a tail that applies slowly."""
+        """The last entry on this disk, or an earlier one at a tail that applies slowly."""
         most = self.applied + self._limits.unapplied
         return self.durable if self.durable <= most else self._log.end_before(most)
 
     def _acknowledge(self) -> Iterator[Effect]:
-        """Tell the predecessor what this log ends with, if in doubt, and what is committed."""
+        """Tell the predecessor where this log ends, if in doubt, and what is committed."""
         predecessor = self._predecessor
         if predecessor is None or predecessor in self._unreachable:
             return
@@ -420,7 +412,7 @@ class Replica:
             yield Send(predecessor, Ack(epoch, self.committed, identity))
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        """Hand out committed entries, in order, while ``go_on`` says that there is time."""
+        """Hand out committed entries, in order, while ``go_on()``."""
         while self.applied < self.committed:
             entries = self._entries(self.applied, self.committed, self._limits.apply_octets)
             self.applied = entries[-1].seq
@@ -441,7 +433,7 @@ class Replica:
     def _settle(self, number: int) -> None:
         """Note that an entry of this origin is applied.
 
-        An entry out of order has no effect (see ``chat.state``), so its request stays pending.
+        An entry out of order has no effect (see ``chat.state``): its request stays pending.
         """
         if not self._pending:
             return
@@ -454,13 +446,13 @@ class Replica:
             self._offer_again()
 
     def _check_marks(self) -> None:
-        """Check the order of the marks that ``log`` draws; ``_forward`` checks *forwarded*."""
+        """Check the marks' order, as drawn in ``log``; ``_forward`` checks *forwarded*."""
         assert self.applied <= self.committed <= self.durable <= self.last.seq
 
     # --- the log, newest part in memory
 
     def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """Entries from ``after + 1`` to ``up_to``: what fits in ``octets``, but at least one."""
+        """The entries from ``after + 1`` to ``up_to`` that fit, but at least one."""
         recent = self._recent
         if recent and recent[0].seq - recent[0].span <= after:
             begin = place_of(after + 1, recent)
@@ -469,7 +461,7 @@ class Replica:
         return self._log.read(after, up_to, octets)
 
     def _id_of(self, seq: int) -> EntryId | None:
-        """The name of the entry that occupies ``seq``; None if this node does not hold one."""
+        """The name of the entry that occupies ``seq``, if this node holds one."""
         if seq >= self.last.seq:
             return self.last if seq == self.last.seq else None
         if self._recent and self._recent[0].seq - self._recent[0].span < seq:
@@ -482,7 +474,6 @@ class Replica:
         return known
 
     def _forget(self) -> None:
-        """Drop from memory the entries that were applied and forwarded; the log has them."""
         done = self.applied
         if self._successor is not None and self._forwarded is not None:
             done = min(done, self._forwarded.seq)

@@ -1,41 +1,40 @@
-"""Times of the protocol: how long each thing lasts, as fractions of ``suspect_after``.
+"""Times of the protocol, as fractions of ``suspect_after``, the only setting.
 
-A chain has one setting, ``suspect-after``, and the times fit together whatever its value. Safety
-rests on one of them alone: ``FRESH`` is less than 1, see ``membership.evidence``.
+The times fit together whatever the setting. Safety rests on one of them: ``FRESH`` is less than 1,
+see ``membership.evidence``.
 """
 
 PINGS_PER_SUSPICION = 10
-"""A node pings every tenth of ``suspect_after``."""
 
 FRESH = 0.75
 """How long a confirmation counts; leaves 14 % for clocks that drift apart."""
 
 JOIN_PATIENCE = 1.0
-"""How long a join may take before the head gives it up."""
+"""How long the head waits for a join to complete."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
-"""How long a tail takes no entries to let a learner in: the first time, and at most."""
+"""How long a tail takes no entries to let a learner in: at first, and at most."""
 
 JOIN_PAUSE = 1 / 4
 """How long the head proposes no learner after the tail declined one."""
 
 JOIN_PAUSE_PER_SEAL = 4.0
-"""How much longer for each second that writes have waited."""
+"""By how much longer for each second that writes have waited."""
 
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
 """How long a learner waits for an answer before it asks again: at first, and at most.
 
-The wait doubles while there is more to copy: on a narrow link a frame takes long, and asking too
-soon gets the same frame again.
+The wait doubles while there is more to copy: on a narrow link, asking too soon gets the same frame
+again.
 """
 
 
 class Timing:
-    """The times of one chain, in seconds: the fractions above of ``suspect_after``.
+    """The times of one chain, in seconds.
 
     Attributes:
         tick: between two pings.
-        pause: if more time passes between two inputs, this node was paused.
+        pause: longer between two inputs means that this node was paused.
     """
 
     def __init__(self, suspect_after: float) -> None:

@@ -5,13 +5,8 @@ from copy import copy
 
 from msgspec import Struct, msgpack
 
+from chainchat.chat.bounds import Bounds
 from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
-
-MAX_ACCOUNTS = 1_000_000
-"""Accounts in all; a login that would make one more is refused."""
-
-RECORD_ACCOUNTS = 32
-"""Accounts in one record: about 3 KB, which fits in a page of SQLite."""
 
 
 class Account(Struct, array_like=True, gc=False):
@@ -41,7 +36,7 @@ _decoder = msgpack.Decoder(list[Account])
 
 
 class AccountRecords:
-    """All accounts, in records of RECORD_ACCOUNTS that were created one after the other.
+    """All accounts, in records of some that were created one after the other.
 
     The records know which of them have changed since the last snapshot. While a snapshot is
     written, they keep the old version of each account that changes before its record is written.
@@ -51,9 +46,10 @@ class AccountRecords:
         room: how many more accounts the newest record takes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
         self.newest = 0
         self.room = 0
+        self._bounds = bounds
         self._records: dict[int, list[Account]] = {}
         self._changed: set[int] = set()
         self._snapshot_at = 0
@@ -67,7 +63,7 @@ class AccountRecords:
     def add(self, account: Account) -> None:
         """Add an account."""
         if not self.room:
-            self.newest, self.room = account.number, RECORD_ACCOUNTS
+            self.newest, self.room = account.number, self._bounds.accounts_in_record
         self.room -= 1
         account.record = self.newest
         self._records.setdefault(account.record, []).append(account)

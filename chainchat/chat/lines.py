@@ -46,9 +46,6 @@ class TelnetFilter:
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Take the next octets received.
 
-        Args:
-            data: any number of octets.
-
         Returns:
             The octets without commands, and the answers to send: three octets for each command of
             three that asks for one.
@@ -100,8 +97,7 @@ class LineSplitter:
 
     Any other CR is an octet of its line (and refused later, by ``clean``).
 
-    Taking data in costs next to nothing, however many lines it completes: they are cut only when
-    asked for.
+    Lines are cut only when asked for, so taking data in costs next to nothing.
 
     Attributes:
         complete: the lines that are not cut yet, each with its LF.
@@ -201,8 +197,8 @@ _HTTP = re.compile(r"[^ ]+ [^ ]+ HTTP/[0-9]|host:", re.IGNORECASE)
 def is_http(line: str) -> bool:
     """True if a line is HTTP: a request line or a Host header.
 
-    Ask for every line before the login. A web page can make a browser send our port a request whose
-    *body* is lines of chat. The Host header, which comes before every body, gives it away even if
-    the request line was too long to be looked at.
+    Ask before the login: a web page can make a browser send a request whose *body* is lines of
+    chat. The Host header, which comes before every body, gives that away even if the request line
+    was too long to be looked at.
     """
     return _HTTP.match(line) is not None

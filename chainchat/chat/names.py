@@ -3,21 +3,20 @@
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 
-PART_NAMES = 1_000
-"""About how many names stand in one part of the list; a part of twice as many is split."""
-
 
 class SortedNames:
     """Distinct strings in ascending order.
 
-    They stand in parts of some PART_NAMES, so a new string moves only those in its part.
+    They stand in parts, so a new string moves only those in its part.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), part: int = 1_000) -> None:
+        """A list of these names, in parts of about ``part``; one of twice as many is split."""
         ordered = sorted(names)
-        self._parts = [
-            ordered[start : start + PART_NAMES] for start in range(0, len(ordered), PART_NAMES)
-        ] or [[]]
+        self._parts = [ordered[start : start + part] for start in range(0, len(ordered), part)] or [
+            []
+        ]
+        self._part = part
         self._firsts = [part[0] for part in self._parts[1:]]
         """For every part but the first: at most its first name, and above all names before it."""
 
@@ -26,10 +25,10 @@ class SortedNames:
         place = bisect_right(self._firsts, name)
         part = self._parts[place]
         insort(part, name)
-        if len(part) >= 2 * PART_NAMES:
-            self._parts.insert(place + 1, part[PART_NAMES:])
-            self._firsts.insert(place, part[PART_NAMES])
-            del part[PART_NAMES:]
+        if len(part) >= 2 * self._part:
+            self._parts.insert(place + 1, part[self._part :])
+            self._firsts.insert(place, part[self._part])
+            del part[self._part :]
 
     def remove(self, name: str) -> None:
         """Remove a name that is in the list."""

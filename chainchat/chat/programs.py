@@ -13,33 +13,13 @@ its account's.
 from array import array
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct, msgpack
 
+from chainchat.chat.bounds import Bounds
 from chainchat.chat.records import Record, key_of
 from chainchat.chat.shares import Shares
-
-REMEMBERED_SENDS = 1_024
-"""Results kept of each program, at least. No node takes more of its SENDs at a time."""
-
-MAX_CLIENTS_OF_ACCOUNT = 64
-"""Client IDs of one account whose SENDs are remembered."""
-
-MAX_KNOWN_OF_ACCOUNT = 1_024
-"""Client IDs of one account whose highest number is known; includes the former."""
-
-PROGRAM_COST = 60
-"""The cost of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets."""
-
-MAX_COST = 20_000_000
-"""The cost of all programs, at most. Beyond it, the account that costs most has to forget."""
-
-RECORD_SENDS = 64
-"""SENDs in one record. When the program says more, only the newest record is written again."""
-
-RECORDS = REMEMBERED_SENDS // RECORD_SENDS + 1
-"""Records of a program: one extra, since the newest is rarely full. They reuse their slots."""
 
 NEVER = -1
 
@@ -48,7 +28,8 @@ class Program:
     """What is remembered of one program's SENDs.
 
     The newest applied SENDs stand in flat arrays: there can be many, and an object for each would
-    have left the processor's caches when its turn comes to be forgotten.
+    have left the processor's caches when its turn comes to be forgotten. The records that they are
+    stored in reuse their slots.
 
     Attributes:
         account: number of its account.
@@ -64,11 +45,12 @@ class Program:
     """
 
     __slots__ = (
-        "account", "born", "checksums", "client", "first", "highest", "numbers", "used", "values",
-        "written",
+        "_bounds", "account", "born", "checksums", "client", "first", "highest", "numbers", "used",
+        "values", "written",
     )  # fmt: skip
 
-    def __init__(self, account: int, client: str, born: int, highest: int) -> None:
+    def __init__(self, account: int, client: str, born: int, highest: int, bounds: Bounds) -> None:
+        self._bounds = bounds
         self.account = account
         self.client = client
         self.born = self.used = born
@@ -79,26 +61,26 @@ class Program:
         self.first = 0
         self.written = NEVER
 
-    def remember(self, sends: list[tuple[int, int, int]]) -> None:
-        """Remember applied SENDs: number, checksum and value of each, in order."""
-        if sends:
-            self.highest = sends[-1][0]
-            numbers, checksums, values = zip(*sends, strict=True)
-            self.numbers.extend(numbers)
-            self.checksums.extend(checksums)
-            self.values.extend(values)
+    def remember(
+        self, numbers: Sequence[int], checksums: Iterable[int], values: Iterable[int]
+    ) -> None:
+        """Remember applied SENDs, in order: number, checksum and value of each."""
+        self.highest = numbers[-1]
+        self.numbers.extend(numbers)
+        self.checksums.extend(checksums)
+        self.values.extend(values)
 
     def forget_oldest(self) -> None:
-        """Keep no more than RECORDS records."""
-        excess = self.newest - self.first - RECORDS + 1
+        """Keep no more records than there may be."""
+        excess = self.newest - self.first - self._bounds.records_of_program + 1
         if excess > 0:
             self.first += excess
             for column in (self.numbers, self.checksums, self.values):
-                del column[: excess * RECORD_SENDS]
+                del column[: excess * self._bounds.sends_in_record]
 
     def forget_all(self) -> list[int]:
         """Forget all but the highest number; returns the keys of the dropped records."""
-        kept = key_of(self.born, self.newest % RECORDS)
+        kept = self._key(self.newest)
         gone = [key for key in self.written_keys() if key != kept]
         self.first = self.newest
         for column in (self.numbers, self.checksums, self.values):
@@ -107,8 +89,8 @@ class Program:
 
     @property
     def cost(self) -> int:
-        """The program's part of MAX_COST."""
-        return PROGRAM_COST + len(self.numbers)
+        """The program's part of the cost of all."""
+        return self._bounds.program_cost + len(self.numbers)
 
     def find(self, number: int) -> tuple[int, int] | None:
         """Checksum and value of a SEND; None if it is forgotten."""
@@ -122,7 +104,7 @@ class Program:
     @property
     def newest(self) -> int:
         """Index of the newest record."""
-        return self.first + max(0, len(self.numbers) - 1) // RECORD_SENDS
+        return self.first + max(0, len(self.numbers) - 1) // self._bounds.sends_in_record
 
     def changed(self) -> list[Record]:
         """The records for the next snapshot: those changed since the last one."""
@@ -132,28 +114,31 @@ class Program:
 
     def records(self, first: int) -> list[Record]:
         """The records from ``first`` on. Only the newest says what changes with every use."""
-        newest, records = self.newest, []
+        newest, records, sends = self.newest, [], self._bounds.sends_in_record
         for index in range(first, newest + 1):
             used, highest = (self.used, self.highest) if index == newest else (0, 0)
-            start = (index - self.first) * RECORD_SENDS
+            start = (index - self.first) * sends
             numbers, checksums, values = (
-                column[start : start + RECORD_SENDS].tobytes()
+                column[start : start + sends].tobytes()
                 for column in (self.numbers, self.checksums, self.values)
             )
             part = _Part(
                 self.account, self.client, index, used, numbers, checksums, values, highest
             )
-            records.append((key_of(self.born, index % RECORDS), _encoder.encode(part)))
+            records.append((self._key(index), _encoder.encode(part)))
         return records
 
     def written_keys(self) -> list[int]:
         """The keys of the records in the last snapshot that were not replaced since."""
-        first = max(0, self.written - RECORDS + 1)
-        return [key_of(self.born, index % RECORDS) for index in range(first, self.written + 1)]
+        first = max(0, self.written - self._bounds.records_of_program + 1)
+        return [self._key(index) for index in range(first, self.written + 1)]
+
+    def _key(self, index: int) -> int:
+        return key_of(self.born, index % self._bounds.records_of_program)
 
 
 class _Part(Struct, array_like=True):
-    """A record: RECORD_SENDS of a program, or fewer in the newest; the columns as octets."""
+    """A record: so many SENDs of a program, or fewer in the newest; the columns as octets."""
 
     account: int
     client: str
@@ -191,18 +176,20 @@ class _OfAccount:
 class Programs:
     """All programs, and which of their records have changed since the last snapshot."""
 
-    def __init__(self, outdated: Callable[[int, int], None]) -> None:
+    def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
         """Begin without programs.
 
         Args:
+            bounds: of what is remembered.
             outdated: called with an account's number and the highest number of its program that is
                 forgotten.
         """
+        self._bounds = bounds
         self._outdated = outdated
         self._all: dict[int, Program] = {}
         """By the entry that first used them."""
         self._of_account: dict[int, _OfAccount] = {}
-        self._shares = Shares()
+        self._shares = Shares(bounds.cost_step)
         self._cost = 0
         self._changed: set[int] = set()
         self._gone: list[int] = []
@@ -228,19 +215,27 @@ class Programs:
         programs = self._of_account.get(account)
         if programs is None:
             programs = self._of_account[account] = _OfAccount()
-        program = programs.recent.pop(client, None) or programs.known.pop(client, None)
+        program = programs.recent.pop(client, None)
         if program is None:
-            program = self._all[seq] = Program(account, client, seq, highest)
-            self._charge(programs, PROGRAM_COST)
-        else:
-            self._changing(program)
-            program.used = seq
-        programs.used = seq
-        programs.recent[client] = program
+            program = self._begun(programs, account, client, seq, highest)
+        self._changing(program)
         self._changed.add(program.born)
-        if len(programs.recent) > MAX_CLIENTS_OF_ACCOUNT:
+        program.used = programs.used = seq
+        programs.recent[client] = program  # now the last
+        return program
+
+    def _begun(
+        self, programs: _OfAccount, account: int, client: str, seq: int, highest: int
+    ) -> Program:
+        """A program that is new, or that was known by its highest number; with room for it."""
+        bounds = self._bounds
+        program = programs.known.pop(client, None)
+        if program is None:
+            program = self._all[seq] = Program(account, client, seq, highest, bounds)
+            self._charge(programs, bounds.program_cost)
+        if len(programs.recent) == bounds.programs:
             self._forget_sends(programs, next(iter(programs.recent.values())))
-        if len(programs.known) > MAX_KNOWN_OF_ACCOUNT - MAX_CLIENTS_OF_ACCOUNT:
+        if len(programs.known) > bounds.known_programs - bounds.programs:
             self._outdate(next(iter(programs.known.values())))
         return program
 
@@ -249,7 +244,7 @@ class Programs:
         programs = self._of_account[program.account]
         self._charge(programs, sends)
         self._shares.put(program.account, programs.cost, programs.used)
-        while self._cost > MAX_COST:
+        while self._cost > self._bounds.cost:
             self._forget_of(self._shares.greatest())
 
     def finish(self, account: int, client: str) -> None:
@@ -341,7 +336,7 @@ class Programs:
 
     def restored(self) -> None:
         """Build the programs, after the last record."""
-        programs = [_program(born, parts) for born, parts in self._restoring.items()]
+        programs = [_program(born, parts, self._bounds) for born, parts in self._restoring.items()]
         self._restoring.clear()
         programs.sort(key=lambda program: program.used)
         for program in programs:
@@ -355,10 +350,10 @@ class Programs:
             self._shares.put(account, of_account.cost, of_account.used)
 
 
-def _program(born: int, parts: list[_Part]) -> Program:
+def _program(born: int, parts: list[_Part], bounds: Bounds) -> Program:
     parts.sort(key=lambda part: part.index)
     newest = parts[-1]
-    program = Program(newest.account, newest.client, born, newest.highest)
+    program = Program(newest.account, newest.client, born, newest.highest, bounds)
     program.used = newest.used
     program.first = parts[0].index
     program.written = newest.index

@@ -1,9 +1,8 @@
 """Queries: what can be read of the chat, and how the tail answers, a page at a time.
 
-A page travels in one frame, so its octets are bounded, and its names and messages; it also ends
-when its time is up. ``more`` is the query for the next page. So the asker does not choose what a
-page costs; and for a pattern, where the asker does choose the price of the whole answer, the whole
-is limited too.
+A page travels in one frame, so its octets, names and messages are bounded, and its time. ``more``
+is the query for the next page. So the asker does not choose what a page costs; for a pattern, where
+the asker chooses the price of the whole answer, the whole is limited too.
 """
 
 import re
@@ -86,8 +85,6 @@ class Page(Struct, frozen=True):
     """A part of an answer.
 
     Attributes:
-        names: for queries about names, in order.
-        messages: for queries about messages, in order.
         more: the query for the next page, None if this is the last.
         refused: why the answer ends here; this page is the last.
     """
@@ -113,7 +110,7 @@ class Budget(Protocol):
 
 
 class Messages(Protocol):
-    """The messages, read one by one as they are asked for."""
+    """The messages, read one by one."""
 
     def before_newest(self, account: int, count: int) -> int:
         """The id after which the newest ``count`` begin."""
@@ -176,10 +173,7 @@ def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -
 def _taken(
     messages: Iterable[ChatMessage], count: int, budget: Budget
 ) -> tuple[list[ChatMessage], bool]:
-    """The messages that fit in a page and its time, at least one; and True at the end.
-
-    It is the end if no more messages are there, or are wanted.
-    """
+    """The messages that fit in a page and its time, at least one; and True after the last."""
     page: list[ChatMessage] = []
     room = PAGE_OCTETS
     for message in messages:
@@ -260,8 +254,8 @@ def checked_pattern(pattern: str) -> str:
 def _compile(pattern: str) -> re.Pattern[str]:
     """Compile by RE2, whose time is linear in the name and in the pattern.
 
-    Without captures: when RE2's memory is used up, it matches in a slower way that copies all of
-    them at each step.
+    Without captures: when RE2's memory is used up, it matches in a way that copies all of them at
+    each step.
     """
     if len(pattern.encode()) > PATTERN_OCTETS:
         raise _too_large()

@@ -1,8 +1,7 @@
 """The state in records: what a checkpoint writes, and the digest by which nodes compare.
 
-A record is a small part of the state: some accounts, or some remembered SENDs of one program. Its
-key says which. The entries alone determine the records and what is in them, so equal states have
-equal records.
+A record is a small part of the state: some accounts, or some remembered SENDs of one program; its
+key says which. The log determines all records, so equal states have equal records.
 """
 
 from hashlib import blake2b
@@ -25,10 +24,7 @@ def key_of(seq: int, slot: int) -> int:
 
 
 class Digest:
-    """A digest of all records: the sum of the hashes of each.
-
-    So a changed record costs one hash, and the order does not matter.
-    """
+    """The sum of the hashes of all records: a changed record costs one hash, in any order."""
 
     def __init__(self) -> None:
         self._sum = 0

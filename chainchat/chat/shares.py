@@ -2,9 +2,6 @@
 
 from heapq import heapify, heappop, heappush, heapreplace
 
-STEP = 1_200
-"""Shares are compared in steps; within a step, the account used least recently gives first."""
-
 FEW = 16
 """Accounts that have left a step may stay in its heap, at least this many."""
 
@@ -12,11 +9,14 @@ FEW = 16
 class Shares:
     """What each account takes, in steps, and when it was last used.
 
+    Shares are compared in steps; within a step, the account used least recently gives first.
     Only what was taken and when decides, so every node finds the same account. Using an account
     costs only a look, unless it changes its step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, step: int) -> None:
+        """Nobody takes anything yet; shares are compared in steps of ``step``."""
+        self._step = step
         self._steps: dict[int, int] = {}
         """By account."""
         self._used: dict[int, int] = {}
@@ -31,7 +31,7 @@ class Shares:
     def put(self, account: int, taken: int, used: int) -> None:
         """Note that an account takes ``taken``, and was last used by the entry ``used``."""
         self._used[account] = used
-        step, before = taken // STEP, self._steps.get(account)
+        step, before = taken // self._step, self._steps.get(account)
         if step == before:
             return
         self._steps[account] = step

@@ -16,11 +16,14 @@ Invariants, named where they are kept:
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from operator import lt
+from typing import Any
 
 from msgspec import DecodeError, Struct, msgpack
 
 from chainchat.chat import commands
-from chainchat.chat.accounts import MAX_ACCOUNTS, Account, AccountRecords
+from chainchat.chat.accounts import Account, AccountRecords
+from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
 from chainchat.chat.names import SortedNames
 from chainchat.chat.programs import Program, Programs
@@ -96,6 +99,31 @@ class Held(Struct, frozen=True):
 
     session: str
     silent: int | None = None
+
+
+class AllAccepted(Sequence[Accepted]):
+    """The results of new messages to everybody, made only if somebody looks at them.
+
+    Attributes:
+        ids: of the messages.
+    """
+
+    __slots__ = ("ids",)
+
+    def __init__(self, ids: range) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, place: Any) -> Any:  # as Sequence has it, for a slice too
+        return [Accepted(id_) for id_ in self.ids][place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and [*self] == [*other]
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
 
 
 Result = Accepted | Refused
@@ -179,7 +207,8 @@ class ChatState:
         accounts: by number.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds = USUAL_BOUNDS) -> None:
+        """The state before the first entry."""
         self.applied = 0
         self.time = 0
         self.origins: dict[str, int] = {}
@@ -192,9 +221,10 @@ class ChatState:
         self._sessions: dict[str, int] = {}
         self._sessions_at: dict[str, set[str]] = {}
         """By origin."""
-        self._records = AccountRecords()
-        self._programs = Programs(self._outdate)
+        self._records = AccountRecords(bounds)
+        self._programs = Programs(bounds, self._outdate)
         self._digest = Digest()
+        self._bounds = bounds
 
     # --- looking
 
@@ -252,13 +282,15 @@ class ChatState:
         return msgpack.encode((self._head(), records))
 
     @classmethod
-    def restored(cls, head: bytes, records: Iterable[Record]) -> "ChatState":
+    def restored(
+        cls, head: bytes, records: Iterable[Record], bounds: Bounds = USUAL_BOUNDS
+    ) -> "ChatState":
         """The state from the newest records of its snapshots.
 
         Raises:
             msgspec.DecodeError: they are corrupt.
         """
-        state = cls()
+        state = cls(bounds)
         digest, head = head[:DIGEST_OCTETS], head[DIGEST_OCTETS:]
         decoded = msgpack.decode(head, type=_Head)
         state.applied, state.time = decoded.applied, decoded.time
@@ -361,7 +393,7 @@ class ChatState:
         self._attach(account, command.session, events)
 
     def _new_account(self, seq: int, name: str) -> Account:
-        if len(self.accounts) >= MAX_ACCOUNTS:
+        if len(self.accounts) >= self._bounds.accounts:
             raise RefusedAtApplyError(Code.TOO_MANY_ACCOUNTS, name)
         account = self.accounts[seq] = Account(seq, name, seen=seq)
         self._records.add(account)
@@ -449,44 +481,48 @@ class ChatState:
     # --- saying, once
 
     def _say(self, say: commands.Say, seq: int, time: int) -> Outcome:
-        number = self._sessions.get(say.session)
-        if number is None:
-            return Outcome([Refused(Code.SESSION_ENDED) for _ in say.sayings])
-        program = None
-        if say.client:
-            highest = self._highest(number, say.client)
-            new = any(saying.number > highest for saying in say.sayings)
-            known = self._programs.find(number, say.client)
-            if not new and (known is None or not known.numbers):  # *never again*
-                return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in say.sayings])
-            program = self._programs.use(number, say.client, seq, highest)
-        remembered = 0 if program is None else len(program.numbers)
-        highest = -1 if program is None else program.highest
+        account, sayings = self._sessions.get(say.session), say.sayings
+        if account is None:
+            return Outcome([Refused(Code.SESSION_ENDED) for _ in sayings])
+        ids = range(seq - len(sayings) + 1, seq + 1)
+        to_all = {saying.recipient for saying in sayings} == {TO_EVERYBODY}
+        if not say.client:
+            return _said_to_all(say, ids, time) if to_all else self._say_each(say, ids, time)
+        numbers = [saying.number for saying in sayings]
+        known = self._programs.find(account, say.client)
+        highest = self.accounts[account].outdated if known is None else known.highest
+        if max(numbers) <= highest and (known is None or not known.numbers):  # *never again*
+            return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in sayings])
+        program = self._programs.use(account, say.client, seq, highest)
+        remembered = len(program.numbers)
+        if to_all and highest < numbers[0] and _ascend(numbers):
+            outcome = _said_to_all(say, ids, time)
+            program.remember(numbers, [saying.checksum for saying in sayings], ids)
+        else:
+            outcome = self._say_each(say, ids, time, program)
+        program.forget_oldest()
+        self._programs.said(program, len(program.numbers) - remembered)
+        return outcome
+
+    def _say_each(
+        self, say: commands.Say, ids: range, time: int, program: Program | None = None
+    ) -> Outcome:
         results: list[Result] = []
         heard: list[Said] = []
-        applied: list[tuple[int, int, int]] = []
-        for id_, saying in enumerate(say.sayings, seq - len(say.sayings) + 1):
-            if program is not None and saying.number <= highest:  # *once per program*
-                program.remember(applied)
-                applied = []
+        for id_, saying in zip(ids, say.sayings, strict=True):
+            if program is not None and saying.number <= program.highest:  # *once per program*
                 results.append(_answer(program, saying))
                 continue
-            if saying.recipient == TO_EVERYBODY:  # nearly every message
-                heard.append(
-                    Said(id_, time, say.account, say.sender, TO_EVERYBODY, saying.to, saying.text)
-                )
-                result: Result = Accepted(id_)
+            recipient = self._recipient(saying)
+            if recipient is None:
+                result: Result = Refused(Code.NO_SUCH_ACCOUNT, saying.to)
             else:
-                result = self._say_to_one(say, saying, id_, time, heard)
+                heard.append(Said(id_, time, say.account, say.sender, *recipient, saying.text))
+                result = Accepted(id_)
             results.append(result)
             if program is not None:
-                highest = saying.number
                 value = id_ if isinstance(result, Accepted) else -result.code
-                applied.append((highest, saying.checksum, value))
-        if program is not None:
-            program.remember(applied)
-            program.forget_oldest()
-            self._programs.said(program, len(program.numbers) - remembered)
+                program.remember([saying.number], [saying.checksum], [value])
         return Outcome(results, said=heard)
 
     def next_number(self, account: int, client: str) -> int:
@@ -504,15 +540,26 @@ class ChatState:
             self._records.changing(account)
             account.outdated = highest
 
-    def _say_to_one(
-        self, say: commands.Say, saying: commands.Saying, id_: int, time: int, heard: list[Said]
-    ) -> Result:
+    def _recipient(self, saying: commands.Saying) -> tuple[int, str] | None:
+        """Number and name of the account; None if there is none."""
+        if saying.recipient == TO_EVERYBODY:
+            return TO_EVERYBODY, saying.to
         account = self._find(saying.recipient, saying.to)
-        if account is None:
-            return Refused(Code.NO_SUCH_ACCOUNT, saying.to)
-        text, sender = saying.text, say.account
-        heard.append(Said(id_, time, sender, say.sender, account.number, account.name, text))
-        return Accepted(id_)
+        return None if account is None else (account.number, account.name)
+
+
+def _ascend(numbers: list[int]) -> bool:
+    return len(numbers) == 1 or all(map(lt, numbers, numbers[1:]))
+
+
+def _said_to_all(say: commands.Say, ids: range, time: int) -> Outcome:
+    """New messages to everybody, as nearly all are: a hundred thousand a second."""
+    account, sender = say.account, say.sender
+    heard = [
+        Said(id_, time, account, sender, TO_EVERYBODY, saying.to, saying.text)
+        for id_, saying in zip(ids, say.sayings, strict=True)
+    ]
+    return Outcome(AllAccepted(ids), said=heard)
 
 
 def _answer(program: Program, saying: commands.Saying) -> Result:

@@ -1,5 +1,5 @@
-"""The bundled client: an engine without I/O, an asyncio connection that runs it, and two faces.
+"""The bundled client: ``engine`` without I/O, ``connection`` for its socket and clock, two faces.
 
-``engine`` is a correct client; ``connection`` gives it a socket and a clock; ``terminal`` and
-``pipe`` are its faces for people and scripts. Programs may use the engine in any event loop.
+The faces are ``terminal`` for people and ``pipe`` for scripts. Programs may use the engine in any
+event loop.
 """

@@ -38,14 +38,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the client.
-
-    Args:
-        arguments: those of the command line; None: this process's own.
-
-    Returns:
-        The exit status.
-    """
+    """Run the client; returns the exit status."""
     parser = _make_parser()
     options = parser.parse_args(arguments)
     texts = _texts(parser, options)
@@ -101,13 +94,12 @@ async def _run(
 
 
 def _fresh_client_id(kind: str) -> str:
-    """A client ID that nobody has used; ``kind`` helps people who read a log."""
+    """``kind`` helps people who read a log."""
     random = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(16))
     return f"{kind}-{random}"
 
 
 def _has_terminal() -> bool:
-    """True if there is a terminal that can redraw a line."""
     redraws = os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
     return redraws and sys.stdin.isatty() and sys.stdout.isatty()
 
@@ -193,7 +185,6 @@ def _seconds(text: str) -> float:
 
 
 def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[str]:
-    """The messages of ``--send``, one a line; empty without it."""
     if options.send is None:
         if options.to:
             parser.error("--to needs --send; in the room, type >> name: text")
@@ -211,7 +202,7 @@ def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
 
 
 def _nodes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list[Address]:
-    """Where to connect: to the nodes of ``--connect``, then those of the configuration."""
+    """The nodes of ``--connect``, then those of the configuration."""
     connect = [Address(a.host, a.port, a.tls or options.tls) for a in options.connect or ()]
     if connect and options.config is None:
         return connect

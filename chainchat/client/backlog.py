@@ -8,7 +8,7 @@ MOST_LINES = 200
 """Lines that are shown in one turn of the event loop."""
 
 MOST_CHARACTERS = 16 * 1024
-"""Characters in one turn, however many lines; the last line may exceed them."""
+"""Characters shown in one turn, before its last line."""
 
 
 class Backlog:
@@ -26,7 +26,7 @@ class Backlog:
         return len(self._queue) >= MOST_LINES
 
     def add(self, lines: Iterable[str]) -> None:
-        """Put lines at the end."""
+        """Append lines."""
         rest = iter(lines)
         for first in rest:
             self._queue.append(chain((first,), rest))

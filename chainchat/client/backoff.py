@@ -1,8 +1,8 @@
-"""Which node to try next, and when: drawn at random, so that many clients do not do the same.
+"""The next node to try, and the time: drawn at random, so that clients do not do the same.
 
-The clients of a dead node spread over the others, and over some time if they are many. Failures
-are followed by exponential backoff with full jitter: each wait is drawn evenly between nothing and
-a bound that doubles.
+The clients of a dead node spread over the others, and over some time if they are many. After
+failures, each wait is drawn evenly between nothing and a bound that doubles (exponential backoff
+with full jitter).
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ LASTING = 5.0
 """Seconds that a session must last to show that its node is well."""
 
 SPREAD = 0.001
-"""Seconds, for each other session of a dead node, over which they reconnect."""
+"""Seconds, for each session of a dead node, over which all of them reconnect."""
 
 LONGEST_SPREAD = 2.0
 """The most of these seconds, however many sessions."""
@@ -27,13 +27,7 @@ class Backoff:
     """Waits that grow with each failure in a row."""
 
     def __init__(self, random: Random, first: float, longest: float) -> None:
-        """Begin with the shortest wait.
-
-        Args:
-            random: where the jitter comes from.
-            first: the bound of the first wait, in seconds.
-            longest: what the bound grows to, in seconds.
-        """
+        """``first`` is the bound of the first wait, ``longest`` what it grows to, in seconds."""
         self._random = random
         self._first = first
         self._longest = longest
@@ -46,7 +40,7 @@ class Backoff:
         return wait
 
     def reset(self) -> None:
-        """Make the next wait a short one again, after a success."""
+        """After a success: make the next wait a short one again."""
         self._bound = self._first
 
 
@@ -55,7 +49,7 @@ class Nodes:
 
     Attributes:
         current: the node to try; at first, the first one.
-        sessions: how many the current node has, as it said last, ours included.
+        sessions: how many the current node has, as it said last.
     """
 
     def __init__(self, addresses: Iterable[Address], random: Random) -> None:
@@ -69,7 +63,7 @@ class Nodes:
         self._backoff = Backoff(random, first=0.5, longest=15.0)
 
     def learn(self, addresses: Iterable[Address]) -> None:
-        """Add addresses that a node named; none is forgotten for them."""
+        """Add addresses that a node named."""
         for address in addresses:
             if len(self._addresses) < MOST_NODES and address not in self._addresses:
                 self._addresses.append(address)
@@ -80,17 +74,14 @@ class Nodes:
     ) -> float:
         """Move on to another node, after the current one failed or refused.
 
-        Wait only after a whole round of failures. The break of a session is at most the first
-        failure: a client that was alone at the node tries the next one at once, many spread.
+        Returns the seconds to wait: some only after a whole round of failures. After the break of a
+        session, a client that was alone at the node tries the next one at once; many spread.
 
         Args:
-            served: how many seconds the session lasted, None if there was none.
-            sent_on: true if the node announced that it closes, and named the others.
-            unanswered: true if it accepted the connection and said nothing: it is frozen, or has
-                too many clients to greet. Coming back at once would make the latter worse.
-
-        Returns:
-            Seconds to wait before trying the next node.
+            served: how many seconds the session lasted, if there was one.
+            sent_on: True if the node announced that it closes, and named the others.
+            unanswered: True if the node accepted the connection and said nothing: it is frozen, or
+                has too many clients to greet, which coming back at once would make worse.
         """
         if served is not None and (sent_on or served >= LASTING):
             self._failures = 0
@@ -108,7 +99,6 @@ class Nodes:
         return 0.0
 
     def _draw(self) -> None:
-        """Choose among the nodes that this round has not tried."""
         if not self._untried:
             others = [address for address in self._addresses if address != self.current]
             self._untried = others or [self.current]

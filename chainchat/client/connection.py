@@ -1,7 +1,6 @@
 """The engine on asyncio: owns the socket and the clock, and decides nothing.
 
-``run`` returns when the engine has ended. It raises whatever the program's handler of events
-raises.
+``run`` returns when the engine has ended, and raises what the program's handler of events raises.
 """
 
 import asyncio
@@ -18,11 +17,10 @@ TICK = 0.1
 """Seconds between two looks at the clock."""
 
 READ_OCTETS = 4096
-"""Octets that are read in one turn of the event loop: keys, timers and other sockets get theirs,
-whatever a server sends."""
+"""Octets read in one turn of the event loop; keys and timers get the next."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
-"""When our kernel probes a silent peer, in seconds, and how often until it gives up."""
+"""Seconds before the kernel probes a silent peer, between probes, and the number of these."""
 
 
 _UNKNOWN_CA = (18, 19, 20, 21)
@@ -30,7 +28,7 @@ _UNKNOWN_CA = (18, 19, 20, 21)
 
 
 class _Link(asyncio.BufferedProtocol):
-    """One TCP connection; tells the Connection, as long as it is the current one."""
+    """One TCP connection; tells the Connection while it is the current one."""
 
     def __init__(self, owner: "Connection") -> None:
         self._owner = owner
@@ -62,13 +60,11 @@ class Connection:
         heard: Callable[[Event], None],
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Make a runner.
+        """Run ``engine``, which has not started yet.
 
-        Args:
-            engine: not started yet.
-            heard: called with each event, in order. It may use the engine, and need not ``flush``.
-                A program that cannot show all of it at once says so with ``behind`` or ``hold``.
-            tls: which CAs to trust; by default, those of the system.
+        ``heard`` is called with each event, in order. It may use the engine, and need not
+        ``flush``. A program that cannot show all of it at once calls ``behind`` or ``hold``.
+        ``tls`` says which CAs to trust; by default, those of the system.
         """
         self._engine = engine
         self._heard = heard
@@ -97,11 +93,11 @@ class Connection:
             self._hang_up()
 
     def behind(self) -> None:
-        """Move no read mark until ``shown``: the program has not shown all that it heard."""
+        """Move no read mark until ``shown``."""
         self._behind = True
 
     def hold(self) -> None:
-        """Read nothing more until ``shown``: the program has too much to show."""
+        """Read nothing more until ``shown``."""
         self._behind = True
         if not self._holding:
             self._holding = True
@@ -109,7 +105,7 @@ class Connection:
                 self._link.transport.pause_reading()
 
     def shown(self) -> None:
-        """Acknowledge what was heard, and read on: the program has shown all of it."""
+        """The program has shown all that it heard: acknowledge it, and read on."""
         self._behind = False
         self._engine.seen()
         if self._holding:
@@ -186,7 +182,7 @@ class Connection:
             self._attempt.cancel()
 
     def link_made(self, link: _Link) -> None:
-        """The connection is there."""
+        """The connection is open."""
         if link is self._link:
             if self._holding and link.transport:
                 link.transport.pause_reading()
@@ -195,7 +191,7 @@ class Connection:
             link.transport.abort()
 
     def link_received(self, link: _Link, data: bytes) -> None:
-        """Bytes came."""
+        """Octets came."""
         if link is self._link:
             self._turn(self._engine.received, data, self._loop.time())
 
@@ -208,7 +204,6 @@ class Connection:
 
 
 def _reason(error: Exception) -> str:
-    """Why there is no connection, in a few lower-case words."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, ssl.SSLError):
@@ -231,7 +226,7 @@ def _tls_reason(error: ssl.SSLError) -> str:
 
 
 def _keep_alive(connected: socket.socket) -> None:
-    """Let the kernel notice a dead peer while we wait in silence for the chain."""
+    """Let the kernel notice a dead peer during a long silence."""
     with contextlib.suppress(OSError):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEPALIVE.items():

@@ -1,8 +1,7 @@
-"""What a person types and is shown, without I/O: human mode, on top of machine mode.
+"""A person's lines in and out, without I/O: human mode, on top of machine mode.
 
-The grammar is that of the server's human mode, so nobody has to learn two. Only ``/last`` differs:
-machine mode has only SINCE, so the client asks for some ids back, and for more until there are
-enough messages.
+The grammar is that of the server's human mode. Only ``/last`` differs: machine mode has only SINCE,
+so the client asks ever further back until there are enough messages.
 """
 
 import datetime
@@ -44,11 +43,11 @@ class Conversation:
     """Turns lines into calls of the engine, and events into lines.
 
     Attributes:
-        names: accounts that are known to exist.
+        names: known accounts.
         chain: the words of the newest reply to CHAIN.
-        node: the position of the connected node, empty without one.
-        waiting: true while the chain cannot confirm.
-        trouble: what ended the connection or prevents the login; empty if nothing does.
+        node: the position of the connected node, if any.
+        waiting: True while the chain cannot confirm.
+        trouble: what ended the connection or prevents the login; mostly empty.
     """
 
     def __init__(
@@ -62,11 +61,10 @@ class Conversation:
         """Begin a conversation.
 
         Args:
-            engine: what carries it out.
             now: the time in UTC, for one's own lines: their replies carry none.
-            notices: whether to show who comes and goes.
-            echo: follows one's own line, which is shown once it is acknowledged; None: show only
-                ``+OK`` and its id, for somebody who sees what they type.
+            notices: True to show who comes and goes.
+            echo: follows one's own line, which is shown once acknowledged; None: show only ``+OK``
+                and the id, for somebody who sees what they type.
         """
         self.names: set[str] = set()
         self.chain: dict[str, str] = {}
@@ -89,7 +87,7 @@ class Conversation:
 
     @property
     def asked(self) -> int:
-        """The number of the person's unanswered requests."""
+        """How many of the person's requests are unanswered."""
         return len(self._foreground)
 
     # --- typed -----------------------------------------------------------------------
@@ -162,10 +160,7 @@ class Conversation:
             self._ask_for_us("CHAIN")
 
     def seek(self, beginning: str) -> None:
-        """Ask for the names that begin so, for completion; ``seeking`` while there is no answer.
-
-        Call it only when needed: listing all accounts for everybody who connects is much work.
-        """
+        """Ask for the names that begin so, for completion; costly where many clients do so."""
         may_be_name = not beginning or NAME.fullmatch(beginning)
         if self._engine.online and may_be_name and not self.seeking:
             self._sought = beginning.lower()
@@ -177,17 +172,14 @@ class Conversation:
         return "LIST" in self._refreshing
 
     def _ask_for_us(self, verb: str, *arguments: str) -> None:
-        """Ask for ourselves, once: the engine repeats it after a break."""
+        """Ask once, not for the person; the engine repeats the question after a break."""
         self._refreshing.add(verb)
         self._engine.request(verb, *arguments)
 
     # --- heard -----------------------------------------------------------------------
 
     def heard(self, event: events.Event) -> Iterable[str]:
-        """The lines that tell a person of ``event``, harmless to any terminal.
-
-        They may be many, so each is made when its turn comes.
-        """
+        """The lines that tell a person of ``event``, each made when its turn comes."""
         return map(harmless, self._lines(event))
 
     def _lines(self, event: events.Event) -> Iterable[str]:
@@ -249,7 +241,7 @@ class Conversation:
             self.names.update(names[:room])
 
     def _answers_us(self, request: int, verb: str) -> bool:
-        """True if this answers a request of our own, not the person's."""
+        """True if this answers a request that is not the person's."""
         ours = request not in self._foreground
         if ours:
             self._refreshing.discard(verb)
@@ -340,7 +332,7 @@ class Conversation:
         return []
 
     def _note_trouble(self, trouble: str) -> None:
-        """Remember the first trouble; it is told when it is over, or when it lasts."""
+        """Remember the first trouble, to be told when it is over, or when it lasts."""
         self.trouble = self.trouble or trouble
 
     def _logged_in(self, name: str) -> str:
@@ -358,7 +350,7 @@ class Conversation:
 
 
 def _milliseconds(time: str) -> int:
-    """The server's time as milliseconds since 1970; 0 if it is malformed."""
+    """The server's time as milliseconds since 1970; 0 if malformed."""
     try:
         return round(datetime.datetime.fromisoformat(time).timestamp() * 1000)
     except (ValueError, OverflowError):

@@ -1,8 +1,7 @@
 """One connection: requests go out, and each reply is paired with its request.
 
-Replies keep the order of the requests, so each answers the oldest open request; its tag is checked,
-not searched for. Only CHAIN and PING are answered at once, however long the others wait: so the
-dialogue can tell a waiting node from a dead one.
+Replies keep the order of the requests, so each answers the oldest one. Only CHAIN and PING are
+answered at once, whatever waits: so the dialogue can tell a waiting node from a dead one.
 """
 
 from collections import deque
@@ -27,7 +26,7 @@ from chainchat.client.wire import (
 )
 
 PING_AFTER = 5.0
-"""Seconds of silence after which we send a PING."""
+"""Seconds of silence before a PING is sent."""
 
 PING_UNANSWERED_AFTER = 1.0
 """The same while a request is unanswered."""
@@ -36,30 +35,28 @@ SILENCE = 3.0
 """Seconds of silence, with a PING or CHAIN unanswered, after which a connection counts as dead."""
 
 PATIENCE = 30.0
-"""Seconds without any other reply after which we try another node, though this one answers PINGs:
-it cannot confirm, and the other may be on the side that goes on."""
+"""Seconds without other replies after which the client leaves a node that answers PINGs: it cannot
+confirm, and another may be on the side that goes on."""
 
 ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
-"""Requests that a node answers before the replies that it owes."""
+"""Requests that a node answers out of order."""
 
 ENDING_CODES = frozenset({421, 422, 423, 424, 431, 505})
 """Refusals of the connection, not of a request: the server closes after them."""
 
 LONGEST_LIST = 64 << 20
-"""Characters of one list after which we assume that the server never ends it."""
+"""Characters; the server never ends a longer list."""
 
 NO_TAG = "-"
-"""The tag in the answer to a line without one, like ``/hello``, or with one that is malformed."""
+"""The tag of an answer to a line without a proper one, like ``/hello``."""
 
 
 class Asked(Struct):
     """A request that was sent.
 
     Attributes:
-        tag: pairs the reply with it.
         verb: HELLO for the switch to machine mode.
         number: of the SEND, or of the program's request; 0 for the engine's own.
-        arguments: the words after the verb.
         items: the lines of the answering list that have come.
         messages: the same for SINCE.
     """
@@ -78,7 +75,7 @@ class Asked(Struct):
         return self.number > 0 and self.verb != "SEND"
 
     def listed(self, text: str) -> None:
-        """Take a line of the list, and parse it at once: the end of a long list is no long turn.
+        """Take a line of the list, and parse it: the end of a long list is no long turn.
 
         Raises:
             ProtocolError: it is not what was asked for.
@@ -97,7 +94,7 @@ class Asked(Struct):
             raise ProtocolError("the server listed more messages than it was asked for")
 
     def forget(self) -> None:
-        """Drop the list: it will be sent again."""
+        """Drop the list, which will be sent again."""
         self.items.clear()
         self.messages.clear()
         self.length = 0
@@ -125,9 +122,9 @@ class Dialogue:
         self._written: list[str] = []
         self._heard_at = now
         self._pinged_at: float | None = None
-        """Since when ``trouble`` has seen a request of those unanswered."""
+        """The time since which one of those is unanswered, as ``trouble`` saw."""
         self._stuck_since: float | None = None
-        """Since when ``trouble`` has seen the oldest of the others unanswered."""
+        """The same for the oldest of the others."""
 
     @property
     def unanswered(self) -> list[Asked]:
@@ -135,7 +132,7 @@ class Dialogue:
         return [*self._in_order, *self._at_once.values()]
 
     def take_bytes(self) -> bytes:
-        """The octets to write since the last call."""
+        """The octets to write."""
         text = "".join(self._written)
         self._written.clear()
         return text.encode()
@@ -159,7 +156,7 @@ class Dialogue:
         self._written.append(line)
 
     def feed(self, data: bytes, now: float) -> Iterator[Push | Note | Refusal | Reply]:
-        """The contents of these bytes, in order. A Refusal by itself ends the connection.
+        """Parse octets. A Refusal by itself ends the connection.
 
         Raises:
             ProtocolError: they are not machine mode.
@@ -189,21 +186,20 @@ class Dialogue:
                     self._oldest(line.tag).listed(line.text)
 
     def _oldest(self, tag: str) -> Asked:
-        """The oldest request, which the line must be about."""
         if not self._in_order or self._in_order[0].tag != tag:
             raise ProtocolError(f"the server answered @{tag}, which is not what was asked for")
         self._stuck_since = None
         return self._in_order[0]
 
     def deaf(self, now: float) -> None:
-        """Count no silence while the program does not read: it says nothing about the node."""
+        """Count no silence while the program does not read."""
         self._heard_at = now
         self._stuck_since = None
         if self._pinged_at is not None:
             self._pinged_at = now
 
     def trouble(self, now: float) -> str | None:
-        """Why the connection is useless, None while it is not; may write a PING to find out."""
+        """Why the connection is useless, if it is; may write a PING to find out."""
         if self._pinged_at is None and self._at_once:
             self._pinged_at = now
         if self._stuck_since is None and self._in_order:

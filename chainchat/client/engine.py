@@ -4,10 +4,10 @@ The program owns the socket and the clock (``connection`` does so on asyncio). I
 once, then ``connected``, ``received`` and ``lost`` as its socket tells, ``tick`` some ten times a
 second, and ``send``, ``request`` and ``logout`` as it likes. After each call it carries out the
 events of ``take_events``, in order, and writes the octets of ``take_bytes``. After ``Disconnect``
-it never mentions the old connection again, not even as ``lost``. Times are monotonic seconds.
+it never mentions the old connection again. Times are monotonic seconds.
 
-The engine promises: every SEND is repeated, on whichever node answers, until its result is known,
-so it happens exactly once and in order; every message arrives once and in order.
+The engine repeats every SEND, on whichever node answers, until its result is known. So each happens
+exactly once and in order; and every message arrives once and in order.
 """
 
 from collections import deque
@@ -25,12 +25,11 @@ from chainchat.client.outbox import Outbox, Outgoing
 from chainchat.client.wire import EVERYBODY, Done, Note, Push, Refusal, key_values, whole_number
 
 CONNECT_WITHIN = 10.0
-"""Seconds that a connection attempt may take."""
+"""Seconds."""
 
 GREETING_WITHIN = 3.0
-"""Seconds that a node which accepted the connection may take to answer ``/hello``. They double each
-time they were too few: a node that admits a crowd at a pace is well, and a client that leaves the
-queue to join it again makes it longer."""
+"""Seconds before a node that accepted the connection answers ``/hello``; they double each time: who
+leaves the queue of a node that admits a crowd at a pace, and joins it again, makes it longer."""
 
 LONGEST_GREETING = 30.0
 """The most that they grow to; also granted to a node that has said anything at all."""
@@ -39,13 +38,13 @@ CLOSING_WITHIN = 2.0
 """Seconds that a closing node gets for its last answers."""
 
 OFFLINE_TOLD_AFTER = 1.0
-"""Seconds offline after which a person should know; mostly another node has us by then."""
+"""Seconds; most breaks are over before."""
 
 EARLIER_REFUSED = 451
-"""The refusal of a SEND because of an earlier one, whose refusal was told already."""
+"""The refusal of a SEND because of an earlier one, which was told already."""
 
 READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
-"""Requests that change nothing, so they may be repeated on a new connection."""
+"""Requests that may be repeated on a new connection."""
 
 
 class _Phase(Enum):
@@ -59,7 +58,7 @@ class _Phase(Enum):
 
 
 class Engine:
-    """One client of one account. See the module's docstring for how to run it."""
+    """One client of one account; the module's docstring tells how to run it."""
 
     def __init__(
         self,
@@ -76,9 +75,8 @@ class Engine:
 
         Args:
             name: the account.
-            client: the client ID, used by no other program, and fresh for each engine.
+            client: the client ID, fresh for each engine.
             nodes: where to connect, in this order; the nodes say where else.
-            random: for the jitter of retries.
             quiet: log in without being told what others say.
             notices: be told who comes and goes.
             insist: try again when the name is in use, at the first login too.
@@ -110,7 +108,6 @@ class Engine:
         self._new_connection()
 
     def _new_connection(self) -> None:
-        """Reset what belongs to one connection."""
         self.online = False
         self._dialogue = Dialogue(self._now)
         self._closing = False  # the node has said that it is about to go
@@ -119,22 +116,18 @@ class Engine:
     # --- outputs ---------------------------------------------------------------------
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
-        """The events since the last call.
-
-        A message that was taken counts as seen, and the account's read mark may move past it; with
-        ``seen=False`` only once ``seen`` is called.
-        """
+        """The events since the last call; their messages count as seen, or only after ``seen``."""
         taken, self._events = self._events, []
         if seen:
             self.seen()
         return taken
 
     def seen(self) -> None:
-        """Acknowledge all messages that were taken: the program has delivered them."""
+        """The program has delivered all messages that it took."""
         self._inbox.handed_over()
 
     def take_bytes(self) -> bytes:
-        """The octets to write to the current connection."""
+        """The octets to write."""
         return self._dialogue.take_bytes()
 
     @property
@@ -149,7 +142,7 @@ class Engine:
 
     @property
     def alarm(self) -> float | None:
-        """When ``tick`` is due, to the millisecond; None if nothing is urgent."""
+        """The time at which ``tick`` is due, to the millisecond; None if nothing is urgent."""
         return self._alarm
 
     # --- what the program wants ------------------------------------------------------
@@ -161,14 +154,11 @@ class Engine:
         self._connect()
 
     def send(self, text: str, to: str = EVERYBODY) -> int:
-        """Say something, to everybody or to one account.
-
-        Returns:
-            The number of this SEND in the events about it.
+        """Say something; returns the number of this SEND in the events about it.
 
         Raises:
-            UnsendableError: no server would take it. (A text too long for the server becomes a
-                ``SendRefused`` later.)
+            UnsendableError: no server would take it. A text too long for the server becomes a
+                ``SendRefused`` later.
         """
         outgoing = self._outbox.add(wire.checked(to), wire.checked(text))
         self._events.append(events.SendPending(outgoing.number, to, text))
@@ -176,10 +166,9 @@ class Engine:
         return outgoing.number
 
     def request(self, verb: str, *arguments: str | int) -> int:
-        """Ask for LIST, WHO, SINCE, CHAIN or DELETE; kept until we are logged in.
+        """Ask for LIST, WHO, SINCE, CHAIN or DELETE, once logged in.
 
-        Returns:
-            The number of this request in the event that answers it.
+        Returns the number of this request in the event that answers it.
 
         Raises:
             UnsendableError: an argument holds a control character.
@@ -199,7 +188,7 @@ class Engine:
     # --- what the socket and the clock say -------------------------------------------
 
     def connected(self, now: float) -> None:
-        """Note that the connection that ``ConnectTo`` asked for is open."""
+        """The connection that ``ConnectTo`` asked for is open."""
         assert self._phase is _Phase.CONNECTING, "no connection was asked for"
         self._now = now
         self._phase = _Phase.GREETING
@@ -209,7 +198,7 @@ class Engine:
         self._dialogue.hello(self._client, notices=self._notices)
 
     def received(self, data: bytes, now: float) -> None:
-        """Take bytes, cut anywhere. The fewer at a time, the shorter the turn."""
+        """Take octets, cut anywhere. The fewer at a time, the shorter the turn."""
         self._now = now
         dialogue = self._dialogue
         if self._phase is _Phase.GREETING:
@@ -224,7 +213,7 @@ class Engine:
         self._pump()
 
     def lost(self, now: float, reason: str = "the connection broke") -> None:
-        """Note that the connection, or the attempt, is over. ``reason`` is for people."""
+        """The connection, or the attempt, is over; ``reason``: for people."""
         self._now = now
         self._lost(reason)
 
@@ -249,13 +238,7 @@ class Engine:
             self._connect()
 
     def tick(self, now: float, *, listening: bool = True) -> None:
-        """Note that time has passed.
-
-        Args:
-            now: monotonic seconds.
-            listening: true if the program reads from the connection. While it does not, the
-                node's silence is our own doing.
-        """
+        """Time has passed; ``listening``: the program reads, so silence is the node's."""
         self._now = now
         if not listening:
             self._dialogue.deaf(now)
@@ -290,7 +273,6 @@ class Engine:
         self._nodes.learn(wire.parse_nodes(nodes, tls=self._nodes.current.tls))
 
     def _give_up(self, reason: str, *, unanswered: bool = False) -> None:
-        """Close the connection and go on to another node."""
         self._events.append(events.Disconnect())
         self._lost(reason, unanswered=unanswered)
 
@@ -362,7 +344,6 @@ class Engine:
     # --- writing ---------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Write everything that may be written now."""
         if self._phase is not _Phase.ONLINE:
             if self._leaving and not self._outbox and not self.ended:
                 self._end("logout", 0, "left while not logged in")
@@ -454,7 +435,6 @@ class Engine:
         self._log_in()
 
     def _send_acknowledged(self, number: int, rest: str) -> None:
-        """``id=1042`` or ``id=1042 again``."""
         word, _, more = rest.partition(" ")
         identifier = whole_number(word.removeprefix("id="))
         self._heard_of(identifier)
@@ -483,7 +463,6 @@ class Engine:
             self._fill_hole()
 
     def _fill_hole(self) -> None:
-        """Ask for missing messages, if there are any."""
         if self._inbox.missing is not None and self._inbox.last is not None:
             self._events.append(events.GapNoticed(self._inbox.last, self._inbox.missing))
             self._ask_page()

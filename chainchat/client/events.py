@@ -1,4 +1,4 @@
-"""What the engine tells the program around it: one frozen record for each thing that can happen.
+"""The events that the engine tells the program around it: one frozen record for each.
 
 ``chainchat-client --json`` prints all but the first two, one object a line, the tag as ``event``.
 """
@@ -54,14 +54,11 @@ class LoginDelayed(Event, frozen=True, tag="login-delayed"):
 
 
 class StillOffline(Event, frozen=True, tag="still-offline"):
-    """We have been offline for a second, and go on trying.
-
-    Said once each time. Most breaks are over before.
-    """
+    """The client is offline for a second, and goes on trying; told once."""
 
 
 class LoggedIn(Event, frozen=True, tag="logged-in"):
-    """The account is ours. Messages up to id ``high`` are from the past."""
+    """The account is logged in. Messages up to id ``high`` are from the past."""
 
     name: str
     high: int
@@ -73,8 +70,8 @@ class Ended(Event, frozen=True, tag="ended"):
 
     Attributes:
         reason: ``logout``, ``moved`` (the session was resumed elsewhere), ``deleted`` (the account
-            was) or ``refused`` (no node will ever log us in).
-        code: the protocol's error code, 0 where there is none.
+            was) or ``refused`` (no node will ever accept the login).
+        code: the protocol's error code, or 0.
         text: for people.
     """
 
@@ -98,11 +95,10 @@ class MessageArrived(Event, frozen=True, tag="message"):
     """A message; each id arrives once, in order.
 
     Attributes:
-        id: its place in the log.
+        id: the place in the log.
         time: UTC, like ``2026-11-22T11:03:07.120Z``.
-        sender: the name of who said it (``from`` in JSON).
-        to: ``*`` for a broadcast, else the name of the one account it was said to.
-        text: what was said.
+        sender: an account (``from`` in JSON).
+        to: ``*`` for a broadcast, else an account.
     """
 
     id: int
@@ -120,7 +116,7 @@ class GapNoticed(Event, frozen=True, tag="gap"):
 
 
 class SendPending(Event, frozen=True, tag="pending"):
-    """The engine took a SEND, and repeats it until it is answered."""
+    """The engine repeats a new SEND until it is answered."""
 
     number: int
     to: str
@@ -141,10 +137,7 @@ class SendAcknowledged(Event, frozen=True, tag="acknowledged"):
 
 
 class SendDelayed(Event, frozen=True, tag="send-delayed"):
-    """A SEND was refused for now: the engine repeats it, and all later ones.
-
-    Said once, until a SEND is acknowledged again.
-    """
+    """A SEND was refused for now: the engine repeats it, and all later ones; told once."""
 
     number: int
     code: int

@@ -1,8 +1,7 @@
 """Received messages: each one once and in order, whatever is pushed twice or missing.
 
-Each push names the one before, so a hole shows at once. SINCE fills the hole, page by page; pushes
-that come in the meantime are held back, for the order. Those that are too many to hold are dropped,
-and become a hole in turn.
+Each push names the one before, so a hole shows at once. SINCE fills the hole, page by page; until
+then pushes are held back, and dropped if they are too many: a hole in turn.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from chainchat.client.events import MessageArrived
 from chainchat.client.wire import Push
 
 ACKNOWLEDGE_EVERY = 1.0
-"""Seconds between two ACKs. Each moves the read mark past everything before it."""
+"""Seconds between two ACKs."""
 
 MOST_HELD = 1000
 """Pushes that are held back while a hole is filled."""
@@ -40,10 +39,7 @@ class Inbox:
         self._acknowledged_at = 0.0
 
     def pushed(self, push: Push) -> MessageArrived | None:
-        """Take a push; returns its message if it is the next one.
-
-        Otherwise it is a repetition, or held because of a hole (see ``missing``).
-        """
+        """Take a push; returns its message if it is the next one, and not repeated or held back."""
         if self.missing is not None:
             if len(self._held) < MOST_HELD:
                 self._held.append(push)
@@ -68,8 +64,7 @@ class Inbox:
     def filled(self, listed: Sequence[MessageArrived], own_name: str) -> list[MessageArrived]:
         """Take a page that SINCE listed after ``after``; returns what may pass now, in order.
 
-        Ask again while ``missing`` is set: for the next page, or because a held push shows another
-        hole.
+        Ask again while ``missing`` is set.
         """
         passed = []
         asked_after = self.after
@@ -85,7 +80,6 @@ class Inbox:
         return passed + self._release()
 
     def _release(self) -> list[MessageArrived]:
-        """Let pass what was held back: the hole is filled as far as possible."""
         self.missing = None
         held, self._held = self._held, []
         passed = [let_through for push in held if (let_through := self.pushed(push))]
@@ -97,11 +91,11 @@ class Inbox:
         return passed
 
     def handed_over(self) -> None:
-        """Allow acknowledging all that has passed: the program has it."""
+        """The program has all that has passed."""
         self._handed_over = self.last or 0
 
     def to_acknowledge(self, now: float, *, at_once: bool = False) -> int | None:
-        """The id to acknowledge now, if any; it counts as sent. ``now``: monotonic seconds."""
+        """The id to acknowledge now, if any; it counts as sent."""
         due = at_once or now >= self._acknowledged_at + ACKNOWLEDGE_EVERY
         if not due or self._handed_over <= self._acknowledged:
             return None

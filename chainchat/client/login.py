@@ -11,8 +11,8 @@ from chainchat.client.wire import Refusal, whole_number
 class Login:
     """The account's token, while there is one, and the retries.
 
-    RESUME needs the id after which to go on: the last message seen, or if there is none, the
-    account's read mark from LOGIN's reply.
+    RESUME needs the id after which to go on: of the last message seen, or else the account's read
+    mark from LOGIN's reply.
     """
 
     def __init__(self, name: str, random: Random, *, quiet: bool, insist: bool) -> None:
@@ -33,7 +33,7 @@ class Login:
         return Asked("login", "LOGIN", 0, (self._name, *quiet))
 
     def done(self, words: dict[str, str]) -> None:
-        """Note a successful login; ``words``: the reply's."""
+        """Note a successful login, with the words of the reply."""
         self._token = words.get("session", self._token)
         if "mark" in words:
             self._mark = whole_number(words["mark"])

@@ -1,8 +1,8 @@
 """The SENDs without a final answer: what to write, in which order, and what to write again.
 
-What one client says is never reordered. A number refused with 4xx makes the server refuse the later
-ones as well (451), so nothing new is written until all SENDs under way have been answered. Then
-everything without a final answer is written again, lowest number first.
+What one client says is never reordered. After a refusal with 4xx the server refuses the later
+numbers too (451), so nothing new is written until all SENDs under way are answered. Then everything
+without a final answer is written again, lowest number first.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ from msgspec import Struct
 from chainchat.client.backoff import Backoff
 
 WINDOW = 1024
-"""SENDs of one connection that may be unanswered."""
+"""Unanswered SENDs of one connection."""
 
 
 class Outgoing(Struct, frozen=True):
@@ -40,7 +40,7 @@ class Outbox:
         return len(self._open)
 
     def add(self, to: str, text: str) -> Outgoing:
-        """Take a new SEND and give it its number."""
+        """Number a new SEND."""
         self._last_number += 1
         outgoing = Outgoing(self._last_number, to, text)
         self._open[outgoing.number] = outgoing
@@ -64,7 +64,7 @@ class Outbox:
         return self._unwritten.popleft()
 
     def answered(self, number: int, now: float) -> Outgoing:
-        """Settle ``number``, which has its final answer. ``now``: monotonic seconds."""
+        """Settle ``number``, which has its final answer."""
         self._came_back(now)
         if not self._refused:
             self._backoff.reset()
@@ -76,7 +76,7 @@ class Outbox:
         del self._open[number]
 
     def refused_for_now(self, now: float) -> None:
-        """Note an answer of 4xx. ``now``: monotonic seconds."""
+        """Note an answer of 4xx."""
         self._refused = True
         self._came_back(now)
 
@@ -86,6 +86,6 @@ class Outbox:
             self._retry_at = now + self._backoff.next()
 
     def tick(self, now: float) -> None:
-        """Begin a retry whose time has come. ``now``: monotonic seconds."""
+        """Begin a retry whose time has come."""
         if self._refused and not self._unanswered and now >= self._retry_at:
             self._start_over()

@@ -1,7 +1,7 @@
 """Standard output as a pipe whose reader may be slow: only the output waits for the reader.
 
-A blocking write would hold up the whole client: it would read no answers and notice no timeouts. So
-each write is only as large as a pipe is certain to take.
+A blocking write would hold up the whole client. So each write is only as large as a pipe is certain
+to take.
 """
 
 import asyncio
@@ -22,12 +22,10 @@ class Output:
     """Lines on their way to a file descriptor."""
 
     def __init__(self, descriptor: int, encoding: str, written: Callable[[], None]) -> None:
-        """Make an output; it needs a running event loop from the first line on.
+        """Needs a running event loop from the first line on.
 
-        Args:
-            descriptor: where it goes.
-            encoding: of the text; a character that it lacks becomes a question mark.
-            written: called when all lines have been handed over.
+        ``encoding``: characters that it lacks become question marks. ``written`` is called when all
+        lines are handed over.
         """
         self._descriptor = descriptor
         self._encoding = encoding
@@ -45,7 +43,7 @@ class Output:
 
     @property
     def full(self) -> bool:
-        """True if so much waits that nothing should be added."""
+        """True if nothing should be added."""
         return self._lines.full
 
     def say(self, lines: Iterable[str]) -> None:
@@ -65,7 +63,7 @@ class Output:
         await self._over
 
     def _write(self) -> None:
-        """Write what the pipe takes, in a turn of bounded length, and come back for the rest."""
+        """Write what the pipe takes in a turn of bounded length."""
         self._scheduled = False
         try:
             for _ in range(WRITES):

@@ -2,7 +2,7 @@
 
 Lines in are what a person would type. Lines out are those of human mode, or with ``--json`` one
 object for each event. A verb such as ``/who`` waits until all lines before it are settled, and the
-next line waits for its answer: a script's output does not depend on the network's timing.
+next line for its answer: a script's output does not depend on timing.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from chainchat.client.engine import Engine
 from chainchat.client.output import Output
 
 MOST_PENDING = 4096
-"""Unacknowledged lines of standard input at which reading waits."""
+"""Unacknowledged lines at which reading waits."""
 
 LONGEST_LINE = 17 * 1024
-"""Octets that are kept of a line of standard input. Every server refuses a line this long."""
+"""Octets kept of a line of standard input: every server refuses so many."""
 
 READ_OCTETS = 16 * 1024
 """Octets of standard input in one read."""
 
 MOST_TYPED = 100
-"""Lines of standard input that are carried out in one turn of the event loop."""
+"""Lines of standard input carried out in one turn of the event loop."""
 
 
 class Pipe:
@@ -48,14 +48,13 @@ class Pipe:
         to: str = "*",
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Make a run.
+        """Run ``engine``, which has not started yet.
 
         Args:
-            engine: not started yet.
             json: print events rather than lines.
             follow: stay, and print, after the end of the input.
             timeout: seconds that settling everything may take after the end of the input.
-            send: say these to ``to``, and print nothing but their ids; None: read standard input.
+            send: say these, and print nothing but their ids; None: read standard input.
             to: an account, or ``*``.
             tls: which CAs to trust; see ``Connection``.
         """
@@ -77,7 +76,7 @@ class Pipe:
         self._ended: events.Ended | None = None
 
     async def run(self) -> int:
-        """Say everything; returns the exit status, 0 only if all of it was acknowledged."""
+        """Say everything; returns the exit status, 0 if all of it was acknowledged."""
         work = (self._work(), self._connection.run(), self._output.run())
         tasks = [asyncio.create_task(each) for each in work]
         try:
@@ -100,7 +99,6 @@ class Pipe:
             await self._changed.wait()
 
     async def _work(self) -> None:
-        """Say everything, wait until it is settled, and leave."""
         await self._feed()
         if self._follow:
             await self._until(lambda: self._engine.ended)
@@ -155,7 +153,6 @@ class Pipe:
         await self._until(lambda: not self._conversation.asked)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait until ``condition`` holds, or the engine has ended."""
         while not condition() and not self._engine.ended:
             self._changed.clear()
             self._connection.flush()
@@ -177,7 +174,7 @@ class Pipe:
         self._changed.set()
 
     def _say(self, lines: Iterable[str]) -> None:
-        """Print. Until our reader has taken it, nothing is acknowledged, and no more is read."""
+        """Print. Until the reader has taken it, nothing is acknowledged, and no more is read."""
         self._output.say(lines)
         if self._output:
             self._connection.behind()
@@ -189,7 +186,6 @@ class Pipe:
         self._changed.set()
 
     def _note(self, event: events.Event) -> None:
-        """Remember what the verdict needs."""
         match event:
             case events.LoggedIn():
                 self._has_been_online = True
@@ -210,8 +206,8 @@ class Pipe:
 async def read_lines(descriptor: int) -> AsyncIterator[list[str]]:
     """The lines of a pipe, terminal or file, as many at a time as there are.
 
-    Bytes that are not UTF-8 become surrogates. A line that is too long for any server is cut, but
-    stays too long.
+    Octets that are not UTF-8 become surrogates. A line too long for any server is cut, and stays
+    too long.
     """
     rest = bytearray()  # of a line without its end
     while True:

@@ -1,11 +1,9 @@
 """The client for people: an input line that stays whole, whatever arrives.
 
-The client scrolls, and takes no full screen: the terminal's scrollback, selection and copying work,
-and the transcript remains after leaving. A sent line is shown as pending above the input line; once
-acknowledged, it moves up into the transcript, with its id. So the transcript never shows anything
-that might not have happened.
-
-One's own lines show this machine's time: their acknowledgements carry none.
+The client takes no full screen: scrollback, selection and copying work, and the transcript remains
+after leaving. A sent line is shown as pending above the input line; once acknowledged, it moves up
+into the transcript, with its id. So the transcript shows only what has happened. One's own lines
+show this machine's time: their acknowledgements carry none.
 """
 
 import asyncio
@@ -34,7 +32,7 @@ from chainchat.client.engine import Engine
 from chainchat.client.wire import EVERYBODY, harmless
 
 MOST_PENDING_SHOWN = 5
-"""Pending lines that are shown above the input line; the rest are counted."""
+"""Pending lines shown above the input line; the rest are counted."""
 
 VERBS = (
     *("/chain", "/delete", "/exit", "/help", "/last", "/list"),
@@ -42,7 +40,7 @@ VERBS = (
 )
 
 NAMES_WITHIN = 1.0
-"""Seconds that completion waits for names before it makes do with the known ones."""
+"""Seconds that completion waits for names."""
 
 STYLE = Style.from_dict(
     {
@@ -70,10 +68,7 @@ class Glyphs:
 
 
 def locale_is_utf8() -> bool:
-    """True if the locale says that the terminal shows UTF-8.
-
-    Python itself takes the C locale for UTF-8; a terminal with ``LC_ALL=C`` may mean it.
-    """
+    """True if the locale says UTF-8, which Python assumes even for ``LC_ALL=C``."""
     return locale.getencoding().lower().replace("-", "") == "utf8"
 
 
@@ -137,7 +132,6 @@ class Terminal:
     # --- in ----------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        """Read lines until the person leaves."""
         while True:
             try:
                 typed = await self._session.prompt_async()
@@ -155,14 +149,12 @@ class Terminal:
             self._connection.flush()
 
     async def _refresh(self) -> None:
-        """Keep the status line up to date."""
         while True:
             self._conversation.refresh(asyncio.get_running_loop().time())
             self._connection.flush()
             await asyncio.sleep(0.5)
 
     async def _seek(self, beginning: str) -> None:
-        """Learn the names that begin so."""
         self._conversation.seek(beginning)
         self._connection.flush()
         with contextlib.suppress(TimeoutError):
@@ -187,10 +179,7 @@ class Terminal:
             self._session.app.invalidate()
 
     def _print(self, lines: Iterable[str]) -> None:
-        """Show lines above the input line soon, as many at once as there are by then.
-
-        Nothing is read faster than it is shown.
-        """
+        """Show lines above the input line; nothing is read faster than it is shown."""
         self._unprinted.add(lines)
         if not self._unprinted:
             return
@@ -209,9 +198,9 @@ class Terminal:
         self._connection.shown()
 
     def _write_above(self, lines: Iterable[str]) -> None:
-        """Write lines in place of the input line, which is drawn again below them.
+        """Write lines in place of the input line, which is drawn again below.
 
-        ``run_in_terminal`` does the same, but lets the terminal echo keys in the meantime.
+        ``run_in_terminal`` does the same, but lets the terminal echo keys in between.
         """
         app = self._session.app
         if not app.is_running:
@@ -243,7 +232,7 @@ class Terminal:
         )
 
     def _toolbar(self) -> FormattedText:
-        """The status line: the node, its place in the chain, and what we wait for."""
+        """The status line: the node, its place in the chain, and what the client waits for."""
         dot = f" {self._glyphs.dot} "
         chain = self._conversation.chain
         parts = [f"on {self._conversation.node}" if self._engine.online else "connecting"]
@@ -259,7 +248,7 @@ class Terminal:
 
 
 def coloured(line: str, done: str) -> StyleAndTextTuples:
-    """A line in colours, chosen by its mark; ``done`` ends one's own lines."""
+    """Colour a line by its mark; ``done`` ends one's own lines."""
     mark, _, rest = line.partition(" ")
     if mark.startswith("#"):
         time, _, rest = rest.partition(" ")
@@ -313,7 +302,6 @@ class Completions(Completer):
 
 
 def _name_begun(line: str) -> str | None:
-    """The part of a name that was typed; None where no name is meant."""
     if line.startswith(">>"):
         return line.removeprefix(">>").lstrip()
     if line.lower().startswith("/delete "):

@@ -11,7 +11,7 @@ from msgspec import Struct
 from chainchat.client.events import MessageArrived
 
 LONGEST_LINE = 64 * 1024
-"""Octets of a server's line after which it cannot be chainchat."""
+"""Octets; no chainchat sends a longer line."""
 
 LONGEST_NUMBER = 19
 """Digits of the protocol's largest number; Python refuses to parse very long ones."""
@@ -37,7 +37,7 @@ _UNSENDABLE = re.compile(
 
 
 class ProtocolError(Exception):
-    """The server does not speak machine mode; the connection is useless."""
+    """The server does not speak machine mode."""
 
 
 class UnsendableError(ValueError):
@@ -126,7 +126,7 @@ class LineReader:
 
 
 def parse_line(line: str) -> ServerLine | None:
-    """Parse one line of a node; None for a line that a program may ignore.
+    """Parse one line of a node; None if a program may ignore it.
 
     Raises:
         ProtocolError: it is not a line of the protocol.
@@ -184,7 +184,7 @@ def _refusal(rest: str) -> Refusal:
 
 
 def key_values(words: str) -> dict[str, str]:
-    """The ``key=value`` words of a reply or notice, without other words."""
+    """The ``key=value`` words of a reply or notice."""
     pairs = [word.partition("=") for word in words.split()]
     return {key: value for key, equals, value in pairs if equals}
 
@@ -219,7 +219,7 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
 
 
 def octets(line: str) -> int:
-    """The length that a line has for the server: UTF-8 octets without its ending."""
+    """The length of a line for the server: in UTF-8, without its ending."""
     return (len(line) if line.isascii() else len(line.encode())) - 1
 
 
@@ -238,7 +238,7 @@ def checked(text: str) -> str:
 
 
 def harmless(text: str) -> str:
-    """``text`` without characters that could play tricks on a terminal."""
+    """Remove characters that could play tricks on a terminal."""
     if text.isprintable():
         return text
     return _UNSENDABLE.sub("\ufffd", text.replace("\t", " "))
@@ -262,10 +262,7 @@ def parse_address(text: str, *, tls: bool = False) -> Address:
 
 
 def parse_nodes(text: str, *, tls: bool) -> list[Address]:
-    """The addresses in a ``nodes=`` word, without anything else.
-
-    A node that was reached with TLS names the others' ports for TLS: ``tls``.
-    """
+    """The addresses in a ``nodes=`` word; ``tls``: of a node that was reached with TLS."""
     addresses = []
     for word in text.split(","):
         try:

@@ -1,9 +1,8 @@
 """The budget of a turn: how much of what can wait is done before the reactor goes on.
 
-A turn without a budget lasts as long as clients choose, and the node answers no ping during a turn.
-So whatever grows with what clients send, ask, miss or have written is done in *slices*: at least
-one piece of work, then more while the slice has time left. The rest waits for the next turn; in
-between, the reactor serves sockets, timers and pings.
+Without a budget, clients would choose how long a turn takes, and the node answers no ping during a
+turn. So whatever grows with what clients send, ask, miss or have written is done in *slices*: one
+piece of work at least, then more while the slice has time left. The rest waits for the next turn.
 
 The chain's own work (numbering, the log, forwards, acknowledgements, membership) has no slice:
 ``pending`` bounds how much of it clients can cause.
@@ -44,16 +43,16 @@ TELL_SECONDS = 0.008
 """For writing replies, messages and notices to clients."""
 
 LONG_TURN_SECONDS = 0.05
-"""The log tells of a turn that is longer, without the disk's sync."""
+"""A longer turn, the disk's sync aside, is logged."""
 
 
 class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
-        checkpoint_entries: a checkpoint begins at the first entry at or above each multiple of
-            this, so at the same entries on every node. A node that is still writing the one before
-            begins when it has finished, and is in step again with the next.
+        checkpoint_entries: a checkpoint begins at each multiple of this, so at the same entries on
+            every node. A node that is still writing one begins when it has finished, and is in step
+            again with the next.
         records_at_once: records in one transaction, which takes milliseconds.
         checkpoint_seconds: the slice of a turn for writing a checkpoint.
     """
@@ -75,7 +74,7 @@ class Slice:
     __slots__ = ("_began", "_clock", "_end")
 
     def __init__(self, clock: WorkClock, seconds: float) -> None:
-        """A slice of ``seconds`` of work that begins now."""
+        """A slice of ``seconds`` of work, from now on."""
         self._clock = clock
         self._began = clock()
         self._end = self._began + seconds
@@ -92,24 +91,23 @@ class Slice:
 class TurnClock:
     """How long turns take, and which part of them takes longest.
 
-    The time between two turns in a row is a part too: the reactor's, which reads sockets and calls
-    timers.
+    The reactor's time between two turns in a row, for sockets and timers, is a part too.
 
     Attributes:
-        longest: seconds of the longest turn so far, without the disk's sync.
+        longest: seconds of the longest turn, without the disk's sync.
         long_turns: how many turns lasted longer than LONG_TURN_SECONDS.
     """
 
     SOCKETS, SYNC = "sockets and timers", "sync"
 
     def __init__(self, clock: WorkClock, tell: Callable[[str], None]) -> None:
-        """Nothing measured yet; ``tell`` takes a line for the operator."""
+        """``tell`` takes a line for the operator."""
         self.longest = 0.0
         self.long_turns = 0
         self._clock = clock
         self._tell = tell
         self._marks: list[tuple[str, float]] = []
-        """The parts of this turn, each with its end; the first ended when the turn began."""
+        """The parts of this turn, each with its end; the first ends when the turn begins."""
         self._ended = 0.0
         self._follows = False
         self._syncing = 0.0
@@ -120,7 +118,7 @@ class TurnClock:
         self._syncing = 0.0
 
     def part(self, name: str) -> None:
-        """The work since the last mark was this part of the turn."""
+        """Name the work since the last mark."""
         self._marks.append((name, self._clock()))
 
     def synced(self) -> None:
@@ -140,7 +138,6 @@ class TurnClock:
             self._tell(f"a turn took {total:.2f} s: {self._named_parts(began)}")
 
     def _named_parts(self, began: float) -> str:
-        """The longest parts, and the sync."""
         parts: dict[str, float] = {}
         for name, ended in self._marks:
             parts[name] = parts.get(name, 0.0) + ended - began

@@ -8,7 +8,7 @@ from chainchat.chat.modes.mode import ChatMessage
 from chainchat.storage.interface import Storage
 
 NOBODY = -1
-"""The sender of no message: leaves nobody's messages out."""
+"""The sender of no message."""
 
 NO_MORE = 1 << 62
 """An id above that of any message."""
@@ -34,7 +34,7 @@ class History:
         return list(self._messages(account, after, ids))
 
     def count_missed(self, account: int, after: int, most: int) -> int:
-        """How many such messages there are, counted up to ``most``."""
+        """Count such messages, up to ``most``."""
         return len(self._storage.ids_after(account, after, most, unless_sender=account))
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
@@ -43,7 +43,7 @@ class History:
         return self._messages(account, after, ids)
 
     def before_newest(self, account: int, count: int) -> int:
-        """The id after which the newest ``count`` messages from or to the account begin."""
+        """The id after which the account's newest ``count`` messages begin."""
         limit = min(count, MAX_READ)
         ids = self._storage.ids_before(account, NO_MORE, limit, unless_sender=NOBODY)
         return ids[-1] - 1 if ids else 0
@@ -67,7 +67,7 @@ class History:
         self._gaps[account] = previous, end
 
     def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[ChatMessage]:
-        """The messages with these ids, the first above ``after``; each names the one before it."""
+        """The messages with these ids, all above ``after``; each names the one before it."""
         if not ids:
             return
         previous = self.previous(account, after + 1)

@@ -1,4 +1,4 @@
-"""The edges of a node as interfaces: what it needs of the world and of its sessions."""
+"""Interfaces: the needs of a node from the world and from its sessions."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,10 +8,10 @@ from chainchat.chat.state import Outcome
 
 
 class Timer(Protocol):
-    """A call to come."""
+    """A call to come: Twisted's ``IDelayedCall``."""
 
     def active(self) -> bool:
-        """True until the call has come or is cancelled."""
+        """True until the call came or was cancelled."""
 
     def cancel(self) -> None:
         """Cancel the call."""
@@ -21,7 +21,7 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """A part of the reactor: monotonic time."""
+    """The reactor's monotonic time: Twisted's ``IReactorTime``."""
 
     def seconds(self) -> float:
         """Monotonic seconds."""
@@ -29,17 +29,14 @@ class Clock(Protocol):
     def callLater(  # noqa: N802 - Twisted's name
         self, delay: float, function: Callable[..., object], *args: object
     ) -> Timer:
-        """Call it after ``delay`` seconds."""
+        """Call ``function`` after ``delay`` seconds."""
 
 
 class Network(Protocol):
     """The connections to other nodes."""
 
     def send(self, to: str, message: Message) -> None:
-        """Send, if there is a connection.
-
-        A message may get lost, but those that arrive keep their order.
-        """
+        """Send, if connected; messages may get lost, but those that arrive keep their order."""
 
     def distrust(self, position: str, reason: str) -> None:
         """End the connection with ``position``, which sent what no node sends."""
@@ -52,7 +49,7 @@ class Audience(Protocol):
         """Begin a turn: carry out some of what clients say and ask; True if there was any."""
 
     def happened(self, outcome: Outcome) -> None:
-        """Take the outcome of an entry, in the order of the log."""
+        """Take the outcome of the next entry of the log."""
 
     def flush(self) -> bool:
         """End a turn: write as much as there is time for; True if there was any."""
@@ -61,4 +58,4 @@ class Audience(Protocol):
         """``Node.readiness`` has changed."""
 
     def room_again(self) -> None:
-        """``Node.congested`` ended."""
+        """There is room again for requests: see ``Node.room_for``."""

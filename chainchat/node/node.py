@@ -5,11 +5,12 @@ class.
 
 An input (a message, a request, the tick) asks for a turn. One turn serves everything that arrived
 in one iteration of the reactor: one log transaction, one Forward, one Ack, one write to each
-client. The chain's own work is done at once; what grows with what clients do is done in slices (see
-``budget``), and the rest in the next turn.
+client. What grows with what clients do is done in slices (see ``budget``).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from functools import partial
 
 from msgspec import msgpack
 from twisted.logger import Logger
@@ -31,10 +32,10 @@ from chainchat.chain.messages import (
 from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
 from chainchat.chat import commands, queries
+from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
 from chainchat.chat.queries import Page, Query
-from chainchat.chat.state import ChatState
 from chainchat.node.budget import (
     APPLY_SECONDS,
     LEND_SECONDS,
@@ -47,7 +48,6 @@ from chainchat.node.budget import (
     TurnClock,
     WorkClock,
 )
-from chainchat.node.history import History
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
 from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replied
 from chainchat.node.share import Share
@@ -60,15 +60,14 @@ from chainchat.storage.interface import Storage
 log = Logger()
 
 
-class Node:
-    """A running node.
+class _Phase(Enum):
+    """The present activity of a node; a turn first hears, then acts."""
 
-    Attributes:
-        me: this life of the node.
-        readiness: whether the node serves, and if not, why.
-        in_turn: True during a turn.
-        turn_clock: how long turns take.
-    """
+    REST, HEAR, ACT = range(3)
+
+
+class Node:
+    """A node; ``state`` is the chat as of the newest entry applied, ``history`` its messages."""
 
     def __init__(
         self,
@@ -85,6 +84,7 @@ class Node:
         new_identity: Callable[[], int],
         limits: Limits = USUAL,
         pace: CheckpointPace = USUAL_PACE,
+        bounds: Bounds = USUAL_BOUNDS,
         pending_limits: PendingLimits = USUAL_PENDING,
         work: WorkClock | None = None,
         space: Space = PLENTY,
@@ -94,30 +94,24 @@ class Node:
         """A node that has not started.
 
         Args:
-            me: this life, as ``record`` has it.
-            record: from ``begin_life``.
-            storage: the node's data.
-            network: to the other nodes.
-            clock: monotonic time.
-            settings: of the chain.
-            wall: the wall clock, UTC milliseconds.
+            record: of ``me``, from ``begin_life``.
+            wall: UTC milliseconds.
             fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             new_identity: chooses the identity of a configuration, at random.
-            limits: of what the protocol does at once.
-            pace: of checkpoints.
-            pending_limits: of the requests on their way.
-            work: seconds of work, for the slices of a turn; the clock's by default.
-            space: on the disk of the data.
+            bounds: of the chat's state; the same on all nodes.
             first_nonce: see ``Evidence``.
             warnings: what else operators should see in ``/chain``.
         """
         self.me = me
         self.audience: Audience | None = None
-        self.in_turn = self._hearing = self._carrying_out = False
+        self._phase = _Phase.REST
+        self._carrying_out = False
         self._has_written = False
         """True if the storage may need care."""
-        self._state_machine = StateMachine(storage, pace)
+        self._state_machine = StateMachine(storage, pace, bounds)
+        self.state = self._state_machine.state
+        self.history = self._state_machine.history
         self._storage = storage
         self._network = network
         self._clock = clock
@@ -150,20 +144,10 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
-        self._watch = Watch(self._engine, clock, space, self._log, warnings)
+        self._watch = Watch(self._engine, clock, space, self._log, lambda: self.status, warnings)
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
 
     # --- for the sessions
-
-    @property
-    def state(self) -> ChatState:
-        """The chat, as of the newest entry applied here."""
-        return self._state_machine.state
-
-    @property
-    def history(self) -> History:
-        """The chat messages."""
-        return self._state_machine.history
 
     @property
     def configuration(self) -> Configuration:
@@ -171,41 +155,38 @@ class Node:
         return self._engine.configuration
 
     def member(self, position: str) -> Member | None:
-        """The member at ``position``, if there is one."""
+        """The member at ``position``, if any."""
         return self.configuration.member(position)
 
     @property
-    def taking_part(self) -> bool:
-        """True while this life numbers, forwards and acknowledges."""
-        return self._engine.active
-
-    @property
     def pending(self) -> int:
-        """How many sequence numbers this node has requested that are not applied yet."""
+        """Sequence numbers that this node requested and that are not applied yet."""
         return self._engine.replica.pending
 
     @property
     def congested(self) -> bool:
-        """True from when too many requests are on their way until enough of them are answered."""
+        """True from when too many requests are on their way until enough are answered."""
         return self._pending.congested
 
-    def room_for(self, on_their_way: int) -> int:
-        """How many more requests a session with ``on_their_way`` may submit."""
-        return self._pending.room_for(on_their_way)
+    def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
+        """See ``Pending.room_for``."""
+        return self._pending.room_for(on_their_way, patient=patient)
 
     def submit(self, command: AnyCommand, replied: Replied | None = None) -> None:
         """Send a command through the chain; ``replied`` takes its results when it is applied."""
+        self._noted(self._submit, command, replied)
+
+    def _submit(self, command: AnyCommand, replied: Replied | None) -> None:
         number = self._engine.submit(commands.encode(command), commands.span(command))
         self._pending.submitted(number, replied)
-        if not self._hearing:  # else it is done in this turn
-            self.wake()
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail; ``answered`` takes the answer."""
+        self._noted(self._ask, query, answered)
+
+    def _ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         again = not queries.asker_chooses_price(query)
         self._askers[self._engine.ask(queries.encode(query), again=again)] = answered
-        if not self._hearing:  # else it is done in this turn
-            self.wake()
 
     @property
     def status(self) -> NodeStatus:
@@ -213,7 +194,7 @@ class Node:
         return self._watch.status(self.readiness, self._wall())
 
     def view(self) -> ChainView:
-        """What ``/chain`` shows."""
+        """The status as ``/chain`` shows it."""
         return self.status.view
 
     # --- for the network
@@ -237,7 +218,7 @@ class Node:
 
     @property
     def held(self) -> Held:
-        """What this node holds, as told on a new connection."""
+        """The newest configuration and committed entry, for new connections."""
         return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
@@ -246,33 +227,27 @@ class Node:
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
-        self._engine.unlinked(position)
-        self._watch.unlinked(position)
+        self._noted(self._engine.unlinked, position)
+        self._noted(self._watch.unlinked, position)
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
         """This node dialled host and port, and ``member``, at ``position``, answered."""
         self._decide(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """A port at which the node at ``position`` may be refused a connection."""
+        """A port that may be ``position``'s refused a connection."""
         self._decide(lambda: self._engine.refused(position, host, port))
 
     def full(self, position: str, *, full: bool) -> None:
         """Note if too many octets wait to be sent to ``position``."""
-        self._engine.full(position, full=full)
-        self.wake()
+        self._noted(partial(self._engine.full, full=full), position)
 
     def copy_full(self, position: str, *, full: bool) -> None:
         """The same for the connection on which ``position`` copies or lends."""
-        self._engine.copy_full(position, full=full)
-        self.wake()
+        self._noted(partial(self._engine.copy_full, full=full), position)
 
     def receive(self, sender: str, message: Message) -> None:
-        """A message came from the node at ``sender``.
-
-        For a message that no node sends, the network ends the connection, and this node goes on as
-        if the message had not come.
-        """
+        """Take in a message; for one that no node sends, the network ends the connection."""
         if isinstance(message, ChainMessage):
             self._guarded(self._note, sender, message)
         else:
@@ -288,6 +263,11 @@ class Node:
 
     # --- turns
 
+    @property
+    def in_turn(self) -> bool:
+        """True during a turn."""
+        return self._phase is not _Phase.REST
+
     def wake(self) -> None:
         """Have a turn as soon as the reactor has looked at its sockets and timers."""
         if self._turn_call is None and not self._stopped:
@@ -295,9 +275,9 @@ class Node:
 
     def _turn(self) -> None:
         self._turn_call = None
-        self.in_turn = True
+        self._phase = _Phase.HEAR
         self._guarded(self._carry_out_turn)
-        self.in_turn = False
+        self._phase = _Phase.REST
 
     def slice(self, seconds: float) -> Slice:
         """A slice of this turn."""
@@ -307,11 +287,9 @@ class Node:
         """The phases of a turn: hear clients, run the engine, apply and answer, tell clients."""
         clock, engine = self.turn_clock, self._engine
         clock.begin()
-        if self.audience is not None:
-            self._hearing = True
-            if self.audience.hear():
-                clock.part("hearing")
-            self._hearing = False
+        if self.audience is not None and self.audience.hear():
+            clock.part("hearing")
+        self._phase = _Phase.ACT
         if self._pending.untimed:
             self._pending.note_time(self._clock.seconds())
         for effect in engine.turn():
@@ -334,7 +312,6 @@ class Node:
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
-        """Apply, answer and lend committed entries, each in its slice."""
         engine = self._engine
         if engine.replica.applied < engine.replica.committed:
             for apply in engine.apply(self.slice(APPLY_SECONDS).left):
@@ -352,7 +329,8 @@ class Node:
             self.turn_clock.part("lending")
 
     def _tell_clients(self) -> None:
-        room_again = self._pending.congested and self._pending.has_room_again()
+        pending = self._pending
+        room_again = (pending.congested or pending.awaited) and pending.has_room_again()
         if self.audience is not None:
             if room_again:
                 self.audience.room_again()
@@ -375,12 +353,12 @@ class Node:
         if trouble:
             self._log(trouble, alarm=True)
 
-    # --- effects
+    # --- one guard for every input
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Carry out one input; after any error in it, this node must not go on.
 
-        No input comes from within another: what follows from an input waits for the next turn.
+        No input is carried out within another: what follows from an input waits for the next turn.
         """
         if self._stopped:
             return
@@ -393,6 +371,15 @@ class Node:
             self._fail(error)
         finally:
             self._carrying_out = False
+
+    def _noted(self, note: Callable[..., None], *arguments: object) -> None:
+        """Take in an input that the next turn acts on; may come from within another."""
+        if self._carrying_out:
+            note(*arguments)
+        else:
+            self._guarded(note, *arguments)
+        if self._engine.due and self._phase is not _Phase.HEAR:  # else it is done in this turn
+            self.wake()
 
     def _decide(self, decision: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
         """Carry out what follows from one input; ``sender``: of the message, if it was one."""
@@ -410,8 +397,9 @@ class Node:
         if self._engine.due:
             self.wake()
 
+    # --- effects
+
     def _perform(self, effect: effects.Effect) -> None:
-        """Carry out one effect, completely."""
         match effect:
             case effects.Persist():
                 self.turn_clock.part("chain")
@@ -464,11 +452,8 @@ class Node:
         """Move what the chain does not have out of the log, never silently."""
         last = self._storage.last.seq
         path = self._storage.cut(after)
-        text = (
-            f"{last - after} entries after {after} are not in the chain's log; "
-            f"they are now in {path}"
-        )
-        self._log(text, alarm=True)
+        lost = f"{last - after} entries after {after} are not in the chain's log"
+        self._log(f"{lost}; they are now in {path}", alarm=True)
 
     def _log(self, text: str, *, alarm: bool = False) -> None:
         (log.warn if alarm else log.info)("{node}: {text}", node=self.me.position, text=text)
@@ -488,7 +473,6 @@ class Node:
                 self._state_machine.begin_checkpoint()
 
     def _write_checkpoint(self) -> None:
-        """Write a slice of the begun checkpoint; tell the successor when it is done."""
         try:
             time = self.slice(self._pace.checkpoint_seconds)
             finished = self._state_machine.write_checkpoint(time.left)

@@ -18,19 +18,21 @@ class PendingLimits(Struct, frozen=True):
     Attributes:
         requests: of one node's clients. So many keep the chain busy; more would only lengthen
             everybody's wait. No more than are remembered of a program
-            (``programs.REMEMBERED_SENDS``), so each can be told its result. Above, sessions with
+            (``Bounds.sends``), so each can be told its result. Above, sessions with
             their share stop reading from their sockets.
         octets: the same in octets: a thousand long messages keep the chain busy for a tenth of a
             second.
-        share: requests of one session that are taken even then, so that the greedy do not keep out
-            the others.
+        patient: with so many requests, those of people who say much at once wait. A message costs
+            as much again for each who hears it, so a hundred such people would let everybody wait.
+        share: requests of one session that are taken even then: the greedy keep nobody out.
         most: with so many requests, nobody's are taken.
-        again: after congestion, requests are taken when this part of them is left: early, or the
-            chain runs dry.
+        again: the part of the requests that are left when congestion ends: early, or the chain
+            runs dry.
     """
 
     requests: int = 1_024
     octets: int = 160 * 1024
+    patient: int = 64
     share: int = 16
     most: int = 4 * 1_024
     again: float = 7 / 8
@@ -43,29 +45,35 @@ class Pending:
     """The requests of one node that are not answered yet.
 
     Attributes:
-        congested: True from when too many are on their way until enough of them are answered.
+        congested: True from when too many are on their way until enough are answered.
         untimed: True if something was submitted since ``note_time``.
+        awaited: True from when a patient client found no room until there is some again.
     """
 
     def __init__(self, replica: Replica, limits: PendingLimits = USUAL_PENDING) -> None:
-        """No requests yet; ``replica`` counts those on their way."""
-        self.congested = self.untimed = False
+        """``replica`` counts the requests on their way."""
+        self.congested = self.untimed = self.awaited = False
         self._replica = replica
         self._limits = limits
         self._repliers: dict[int, Replied] = {}
         self._newest = 0
-        """Number of the newest request."""
         self._waiting: deque[tuple[int, float]] = deque()
         """For each turn with unanswered requests: the number of its newest, and when."""
 
-    def room_for(self, on_their_way: int) -> int:
-        """How many more requests a session with ``on_their_way`` may submit."""
+    def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
+        """How many more requests a session with ``on_their_way`` may submit.
+
+        ``patient``: of somebody who says much at once, and can wait.
+        """
         limits, pending = self._limits, self._replica.pending
+        if patient:
+            self.awaited = self.awaited or pending >= limits.patient
+            return max(0, limits.patient - pending)
         share = max(0, limits.share - on_their_way) if pending < limits.most else 0
         return share if self.congested else max(share, limits.requests - pending)
 
     def submitted(self, number: int, replied: Replied | None) -> None:
-        """A request was submitted; ``replied`` takes its results."""
+        """Note a request; ``replied`` takes its results."""
         self._newest, self.untimed = number, True
         replica, limits = self._replica, self._limits
         if replica.pending > limits.requests or replica.pending_octets > limits.octets:
@@ -87,11 +95,13 @@ class Pending:
             replied(results)
 
     def has_room_again(self) -> bool:
-        """End the congestion if there is room; True if this ended it."""
+        """End the congestion, or the wait of the patient, if there is room; True if this did."""
         replica, limits = self._replica, self._limits
+        waited = self.congested, self.awaited
         requests, octets = replica.pending / limits.requests, replica.pending_octets / limits.octets
-        self.congested = max(requests, octets) >= limits.again
-        return not self.congested
+        self.congested = self.congested and max(requests, octets) >= limits.again
+        self.awaited = self.awaited and replica.pending > limits.patient // 2
+        return waited != (self.congested, self.awaited)
 
     @property
     def idle(self) -> bool:

@@ -1,4 +1,4 @@
-"""A share of a node's time, for work that can wait and rests after each slice."""
+"""A share of a node's time, for work that can wait."""
 
 from collections.abc import Callable
 
@@ -13,17 +13,17 @@ class Share:
     """Work of one kind, which takes at most a part of the node's time.
 
     After each slice the work rests so long that the slice was that part of the time. So short work
-    is done at once, and endless work leaves the rest of the time to others.
+    is done at once, and endless work leaves time to others.
     """
 
     def __init__(self, clock: Clock, wake: Callable[[], None], part: float) -> None:
-        """No work yet; ``wake`` asks for a turn, ``part`` is from 0 to 1."""
+        """``wake`` asks for a turn, ``part`` is from 0 to 1."""
         self._clock = clock
         self._wake = wake
         self._rest = 1 / part - 1
-        """Seconds of rest after a second of work."""
+        """Seconds for each second of work."""
         self._from = 0.0
-        """When the work goes on."""
+        """The time at which the work goes on."""
         self._timer: Timer | None = None
 
     @property

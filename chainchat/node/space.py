@@ -1,6 +1,6 @@
 """Room on a disk: a node takes nothing new before its disk is full.
 
-A full disk stops its node, loudly. Alike disks fill at the same moment, and all nodes would stop.
+A full disk stops its node, loudly. Alike disks fill at the same moment, and would stop all nodes.
 So a member whose disk is *low* tells the others, and no node takes anything new. Messages can still
 be read, and clients can log in again.
 """
@@ -37,12 +37,7 @@ class Space:
     """
 
     def __init__(self, free: Callable[[], int], stop: int) -> None:
-        """Not measured yet.
-
-        Args:
-            free: measures how many octets are free.
-            stop: octets below which the disk is low; 0 for never.
-        """
+        """``free`` measures octets; with fewer than ``stop`` the disk is low (0: never)."""
         self.low = False
         self.note = ""
         self._free = free

@@ -1,16 +1,17 @@
-"""What the log makes of this node: the chat's state, the message index, the checkpoints."""
+"""The effect of the log on this node: the chat's state, the message index, checkpoints."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import NamedTuple
 
 from chainchat.chain.messages import UNDECODABLE, BadMessageError, Entry
 from chainchat.chat import commands, queries
+from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.queries import Page
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import RefusedError
-from chainchat.chat.state import ChatState, Outcome, Said, Snapshot
+from chainchat.chat.state import AllAccepted, ChatState, Outcome, Snapshot
 from chainchat.node.budget import USUAL_PACE, CheckpointPace
 from chainchat.node.history import History
 from chainchat.storage.interface import EVERY_READER, Indexed, Storage, StorageError
@@ -31,29 +32,25 @@ class StateAsOf(NamedTuple):
 
 
 class StateMachine:
-    """The result of applying the log up to some entry.
+    """The result of applying the log up to some entry."""
 
-    Attributes:
-        state: of the chat.
-        history: the chat messages.
-    """
-
-    def __init__(self, storage: Storage, pace: CheckpointPace = USUAL_PACE) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        pace: CheckpointPace = USUAL_PACE,
+        bounds: Bounds = USUAL_BOUNDS,
+    ) -> None:
         """The state of the newest checkpoint.
-
-        Args:
-            storage: the node's data.
-            pace: of checkpoints.
 
         Raises:
             StorageError: the checkpoint is corrupt.
         """
         storage.abandon_checkpoint()
-        self.state = _restored(storage)
+        self.state = _restored(storage, bounds)
         self.history = History(storage)
         self._storage = storage
         self._pace = pace
-        self._checkpointed = self.state.applied
+        self._due_at = self._multiple_after(self.state.applied)
         self._snapshot: Snapshot | None = None
         self._own: StateAsOf | None = None
         self._heard: StateAsOf | None = None
@@ -62,7 +59,7 @@ class StateMachine:
         """Apply the next entry; its messages are in the history when this returns.
 
         An entry that holds no command has no effect, on every node: the head numbers requests
-        without looking inside, and nobody may stop all nodes, at every start, by such a request.
+        without looking inside, and no such request may stop all nodes, at every start.
         """
         try:
             command = commands.decode(entry.command)
@@ -72,7 +69,7 @@ class StateMachine:
             return self.state.skip(entry.seq, entry.time)
         outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
         if outcome.said:
-            self._storage.index(_indexed(outcome.said))
+            self._storage.index(_indexed(outcome))
         return outcome
 
     # --- checkpoints
@@ -80,14 +77,16 @@ class StateMachine:
     @property
     def checkpoint_is_due(self) -> bool:
         """True if a checkpoint should begin now."""
+        return self.state.applied >= self._due_at and self._snapshot is None
+
+    def _multiple_after(self, seq: int) -> int:
         entries = self._pace.checkpoint_entries
-        multiple = self.state.applied // entries
-        return multiple > self._checkpointed // entries and self._snapshot is None
+        return (seq // entries + 1) * entries
 
     def begin_checkpoint(self) -> None:
         """Begin a checkpoint of the present state, which costs next to nothing."""
         self._snapshot = self.state.snapshot()
-        self._checkpointed = self._snapshot.seq
+        self._due_at = self._multiple_after(self._snapshot.seq)
         self._storage.begin_checkpoint(self._snapshot.seq)
 
     @property
@@ -143,7 +142,7 @@ class StateMachine:
     # --- reading
 
     def evaluate(self, query: bytes, budget: queries.Budget) -> bytes:
-        """The encoded answer to an encoded query, as much of it as there is time for.
+        """Answer an encoded query, as far as there is time for.
 
         Raises:
             BadMessageError: it is no query.
@@ -159,20 +158,23 @@ class StateMachine:
         return queries.encode(page)
 
 
-def _restored(storage: Storage) -> ChatState:
+def _restored(storage: Storage, bounds: Bounds) -> ChatState:
     checkpoint = storage.newest_checkpoint()
     if checkpoint is None:
-        return ChatState()
+        return ChatState(bounds)
     try:
-        return ChatState.restored(checkpoint.head, storage.records())
+        return ChatState.restored(checkpoint.head, storage.records(), bounds)
     except UNDECODABLE as error:
         raise StorageError(f"{storage}: the checkpoint is corrupt: {error}") from None
 
 
-def _indexed(said: Sequence[Said]) -> Iterator[Indexed]:
+def _indexed(outcome: Outcome) -> Iterator[Indexed]:
     """Index entries for one sender's messages: for everybody, or for sender and recipient."""
-    sender = said[0].sender_account
-    for recipient, group in groupby(said, _RECIPIENT):
+    sender = outcome.said[0].sender_account
+    if isinstance(outcome.results, AllAccepted):
+        yield Indexed(EVERY_READER, outcome.results.ids, sender)
+        return
+    for recipient, group in groupby(outcome.said, _RECIPIENT):
         ids = [one.id for one in group]
         for reader in {recipient, sender} if recipient else (EVERY_READER,):
             yield Indexed(reader, ids, sender)

@@ -1,7 +1,7 @@
-"""What a node says of itself, to its clients and to operators.
+"""The status of a node, for clients and operators.
 
-``NodeStatus`` is the one snapshot. ``/chain``, CHAIN, the notices of waiting and the lines of the
-log are drawn from it.
+``NodeStatus`` is the one snapshot. ``/chain``, CHAIN, the notices of waiting and the log's lines
+about the chain are drawn from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,14 @@ from chainchat.chain.engine import Engine
 from chainchat.chain.membership.membership import Membership
 from chainchat.chain.record import Status
 from chainchat.chat.modes.mode import ChainView
+from chainchat.node.write_pause import Change
 
 REPLAYED_AT_LEAST = 20_000
-"""With fewer sequence numbers to apply, a replay is not told."""
+"""A replay of fewer sequence numbers is not told."""
 
 
 class Readiness(Struct, frozen=True):
-    """Whether a node can serve its clients now, and if not, why.
+    """The ability of a node to serve its clients now.
 
     Attributes:
         serving: True for a member; other nodes have no sessions.
@@ -37,23 +38,23 @@ class Readiness(Struct, frozen=True):
 
 
 class NodeStatus(Struct, frozen=True):
-    """The chain as it looks from one node, at one moment.
+    """The chain as seen from one node, at one moment.
 
     Attributes:
         node: this node's position.
-        configuration: the newest one known: epoch and members.
+        configuration: the newest one known.
         standing: this node's role, or why it has none: ``founding``, ``wedged``, ``learner``;
             ``active`` for a member that holds a vote.
-        readiness: whether the node serves, and who keeps the chain waiting.
-        committed: the sequence number up to which every member's disk has the log.
+        committed: up to where every member's disk has the log.
         in_flight: sequence numbers in the log here that are not known to be committed.
         silent: positions of the chain that this node does not hear.
         clock_behind: seconds that this machine's clock is behind the newest message.
-        odd_clock: how this machine's clock differs from most others', for people; mostly empty.
+        odd_clock: how this clock differs from most others, for people; mostly empty.
         disk: how little is free, for people; mostly empty.
-        progress: how far this learner has come, for people; empty if it copies nothing.
-        learners: by position, how far each other learner has come, or why it is not let in.
+        progress: of this learner, for people; mostly empty.
+        learners: by position, the progress of other learners, or why they are not let in.
         writes_paused: seconds since writes stand still.
+        change: the newest change of configuration whose outcome is known.
         warnings: what else an operator should know, such as certificates that expire soon.
     """
 
@@ -70,16 +71,22 @@ class NodeStatus(Struct, frozen=True):
     progress: str
     learners: Mapping[str, str]
     writes_paused: float
+    change: Change | None
     warnings: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
-        """The line of the log when the readiness has changed."""
+        """The log's line for a new readiness: who serves, or what the chain waits for."""
         return self.readiness.reason or f"serving in {self.configuration}"
 
     @property
+    def change_line(self) -> str:
+        """The log's line for a change of configuration."""
+        return str(self.change)
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """What people should know besides epoch and members, a line each."""
+        """All that people should know besides epoch and members, a line each."""
         flight, behind = self.in_flight, self.clock_behind
         notes = (
             f"in flight here: {flight} entries" if flight > 0 else "",
@@ -95,7 +102,7 @@ class NodeStatus(Struct, frozen=True):
 
     @property
     def view(self) -> ChainView:
-        """What ``/chain`` and CHAIN show."""
+        """The status as ``/chain`` and CHAIN show it."""
         return ChainView(
             epoch=self.configuration.epoch,
             members=self.configuration.positions,
@@ -115,6 +122,7 @@ def status(
     wall: int,
     disk: str = "",
     writes_paused: float = 0.0,
+    change: Change | None = None,
     warnings: tuple[str, ...] = (),
 ) -> NodeStatus:
     """The status of a node; for the arguments see ``NodeStatus``."""
@@ -134,6 +142,7 @@ def status(
         progress=engine.learner.progress(now),
         learners=membership.learners(now),
         writes_paused=writes_paused,
+        change=change,
         warnings=warnings,
     )
 
@@ -141,12 +150,12 @@ def status(
 class Replay:
     """The progress of a node that has much of its log to apply, as after a start.
 
-    Told in steps of a tenth, since every change goes to every client.
+    Changes in steps of a tenth, since every change goes to every client.
     """
 
     def __init__(self) -> None:
         self._began: tuple[int, float] | None = None
-        """What was applied when the replay began, and when that was."""
+        """The newest applied entry when the replay began, and the time then."""
         self._tenths = -1
         self._progress = ""
 
@@ -170,10 +179,7 @@ class Replay:
 
 
 def readiness(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Readiness:
-    """The readiness of a node.
-
-    ``overdue``: a request has waited too long; ``replay``: its progress, if there is one.
-    """
+    """Judge a node; ``overdue``: a request waits too long, ``replay``: its progress, if any."""
     silent = membership.silent(now)
     names = ", ".join(silent)
     match membership.status:

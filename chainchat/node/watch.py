@@ -1,4 +1,4 @@
-"""What a node tells its operator while it runs: changes, pauses, progress, its disk."""
+"""News for the operator of a running node: changes, pauses, progress, its disk."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -7,7 +7,7 @@ from chainchat.chain.engine import Engine
 from chainchat.node.interfaces import Clock
 from chainchat.node.space import Space
 from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
-from chainchat.node.write_pause import WritePause
+from chainchat.node.write_pause import Change, WritePause
 
 PROGRESS_SECONDS = 1.0
 """How often a learner logs its progress."""
@@ -29,16 +29,24 @@ class Watch:
         clock: Clock,
         space: Space,
         tell: Tell,
+        *,
+        snapshot: Callable[[], NodeStatus],
         warnings: Callable[[], tuple[str, ...]],
     ) -> None:
+        """``snapshot`` gives the node's status, of which lines about the chain are drawn.
+
+        ``warnings`` gives what else is to be seen in it.
+        """
         self._engine = engine
         self._clock = clock
         self._space = space
         self._tell = tell
+        self._snapshot = snapshot
+        self._change: Change | None = None
         self._warnings = warnings
         self._followed = engine.configuration
         """The configuration in force after the last input."""
-        self._write_pause = WritePause(engine.me, clock, tell)
+        self._write_pause = WritePause(engine.me, clock, self._changed)
         self._replay = Replay()
         self._progress_told = 0.0
 
@@ -51,6 +59,7 @@ class Watch:
             wall=wall,
             disk=self._space.note,
             writes_paused=self._write_pause.seconds,
+            change=self._change,
             warnings=self._warnings(),
         )
 
@@ -69,13 +78,17 @@ class Watch:
             self._write_pause.changed(self._followed, configuration)
             self._followed = configuration
 
+    def _changed(self, change: Change) -> None:
+        self._change = change
+        self._tell(self._snapshot().change_line)
+
     def unlinked(self, position: str) -> None:
-        """The connection with ``position`` ended: if it is a member's, writes may stand still."""
+        """The connection ended: if ``position`` is a member, writes may stand still."""
         if position in self._engine.configuration.positions:
             self._write_pause.begins()
 
     def applied(self, epoch: int) -> None:
-        """An entry of ``epoch`` is applied: if it is the newest epoch, writes go on."""
+        """An entry is applied: if it is of the newest epoch, writes go on."""
         if epoch == self._engine.configuration.epoch:
             self._write_pause.ends()
 
@@ -101,4 +114,4 @@ class Watch:
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:
             self._progress_told = now
-            self._tell(learner.progress(now))
+            self._tell(self._snapshot().progress)

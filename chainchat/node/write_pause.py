@@ -1,28 +1,35 @@
-"""How long writes stood still when the configuration changed: one line in the log of each node."""
+"""How long writes stood still when the configuration changed."""
 
 from collections.abc import Callable
+
+from msgspec import Struct
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.node.interfaces import Clock
 
 
+class Change(Struct, frozen=True):
+    """One configuration followed by another; ``outcome``: how long writes waited, for people."""
+
+    old: Configuration
+    new: Configuration
+    outcome: str
+
+    def __str__(self) -> str:
+        return f"{self.old} is followed by {self.new}: {self.new.why}; {self.outcome}"
+
+
 class WritePause:
-    """What one life of a node sees of such a pause."""
+    """One life's view of such a pause."""
 
-    def __init__(self, me: Member, clock: Clock, tell: Callable[[str], None]) -> None:
-        """Writes go on.
-
-        ``tell`` takes a line for each change: old, new, why, and how long writes waited.
-        """
+    def __init__(self, me: Member, clock: Clock, changed: Callable[[Change], None]) -> None:
+        """Writes go on; ``changed`` takes each change when its outcome is known."""
         self._me = me
         self._clock = clock
-        self._tell = tell
+        self._changed = changed
         self._since: float | None = None
         self._moved = 0, clock.seconds()
-        """What was committed at the last tick with progress, and when that was.
-
-        A tick with nothing in flight and nothing waiting counts too.
-        """
+        """Committed at the last tick with progress or without work, and the time of that tick."""
         self._change: tuple[Configuration, Configuration] | None = None
         """The old and new configuration, until the new one confirms an entry."""
 
@@ -32,10 +39,7 @@ class WritePause:
             self._since = self._clock.seconds()
 
     def tick(self, committed: int, *, idle: bool) -> None:
-        """Find out if waiting requests made progress since the last tick.
-
-        ``idle``: True if nothing waits.
-        """
+        """Note if waiting requests made progress since the last tick; ``idle``: nothing waits."""
         if committed != self._moved[0] or idle:
             self._moved = committed, self._clock.seconds()
         elif self._since is None:
@@ -44,8 +48,8 @@ class WritePause:
     def changed(self, old: Configuration, new: Configuration) -> None:
         """Note that the configuration changed.
 
-        The log line is written when the new configuration confirms its first entry, or immediately
-        if this node is not a member of it.
+        The change is told when the new configuration confirms its first entry, or at once if this
+        node is no member of it.
         """
         if self._change is not None:
             self._told(f"it confirmed nothing; writes have stood still for {self.seconds:.3f} s")
@@ -54,10 +58,7 @@ class WritePause:
             self._told("this node is no member, and cannot tell how long writes stood still")
 
     def ends(self) -> None:
-        """The newest configuration has confirmed an entry: writes go on.
-
-        A newcomer did not see what was before.
-        """
+        """The newest configuration has confirmed an entry: writes go on."""
         if self._change is not None:
             old, _ = self._change
             if old.members and not old.has_node(self._me.id):
@@ -72,7 +73,7 @@ class WritePause:
         now = self._clock.seconds()
         return 0.0 if self._since is None else now - self._since
 
-    def _told(self, what_came_of_it: str) -> None:
+    def _told(self, outcome: str) -> None:
         assert self._change is not None
         (old, new), self._change = self._change, None
-        self._tell(f"{old} is followed by {new}: {new.why}; {what_came_of_it}")
+        self._changed(Change(old, new, outcome))

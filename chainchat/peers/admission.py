@@ -56,7 +56,7 @@ class Admission:
         self._dialling = dialling
         self._has_space_for = has_space_for
         self._strangers: dict[Link, None] = {}
-        """Incoming connections that are not linked yet, the oldest first."""
+        """Incoming connections that are not linked yet, oldest first."""
         self._trials = Trials(owner.clock)
 
     def stop(self) -> None:
@@ -77,11 +77,11 @@ class Admission:
             oldest.close()
 
     def introduced(self, link: Link) -> None:
-        """Note that both ends of a connection know each other."""
+        """The connection is no stranger any more."""
         self._strangers.pop(link, None)
 
     def lost(self, link: Link) -> None:
-        """Note that a connection ended."""
+        """The connection ended."""
         self._strangers.pop(link, None)
         self._trials.lost(link)
 
@@ -124,7 +124,6 @@ class Admission:
         return fail(DialsItselfError(f"{me} dials {position}"))
 
     def _claim(self, link: Link) -> Deferred[None]:
-        """Judge a claim to be a node that dials this side."""
         member = link.member
         holder = self._table.chain(member.position)
         if holder is None:
@@ -159,6 +158,5 @@ def _refused(reason: str) -> Deferred[None]:
 
 
 def _second(holder: Member) -> str:
-    """The refusal of a process that claims a position held by another one."""
     position = holder.position
     return f"is a second {position}: {position} is linked from {shown(holder.address)}"

@@ -16,16 +16,16 @@ from twisted.protocols.amp import COMMAND, AmpBox
 from chainchat.chain.messages import KINDS
 
 BODY = b"body"
-"""The one argument of a frame: the encoded message."""
+"""The argument of a frame: the encoded message."""
 
 LONGEST_KEY = 255
-"""Octets of a key, at most."""
+"""Octets."""
 
 MOST_OCTETS = 262_144
-"""Octets of a box, at most: no node sends a longer one."""
+"""Octets of a box: no node sends a longer one."""
 
 END = b"\0\0"
-"""The end of a box: an empty key."""
+"""An empty key."""
 
 Frame = tuple[str, bytes]
 """Kind and body of a message."""
@@ -35,7 +35,6 @@ _LENGTH = Struct("!H")
 
 
 def _beginning(kind: str) -> bytes:
-    """The octets of a frame before the length of its body."""
     strings = (COMMAND, kind.encode(), BODY)
     return b"".join(_LENGTH.pack(len(string)) + string for string in strings)
 
@@ -49,7 +48,7 @@ _NAMELESS = len(_beginning("")) + _LENGTH.size
 
 
 class NotAMPError(Exception):
-    """Raised for octets that are no box, or a box without an end; says which."""
+    """Octets that are no box, or a box without an end."""
 
 
 def boxed(kind: str, body: bytes) -> bytes:
@@ -62,15 +61,15 @@ def boxed(kind: str, body: bytes) -> bytes:
 
 
 class BoxReader:
-    """Finds the boxes in the octets of one connection, wherever the octets were cut."""
+    """Finds the boxes in the octets of one connection, however these come."""
 
     def __init__(self) -> None:
         self._rest = b""
-        """The beginning of a frame or a pair that is not whole yet."""
+        """The beginning of a frame or a pair."""
         self._box = AmpBox()
-        """The whole pairs of a box without its end yet."""
+        """The pairs of a box that has not ended yet."""
         self._octets = 0
-        """Size of these pairs."""
+        """Of these pairs."""
 
     def read(self, data: bytes) -> Iterator[Frame | AmpBox]:
         """Yield each box that ends in ``data``: as a frame, if it has no other keys.
@@ -100,10 +99,9 @@ class BoxReader:
         self._rest = data[start:]
 
     def _read_pair(self, data: bytes, start: int) -> int:
-        """Read the pair, or the end of a box, that begins at ``start``.
+        """Read the pair, or the end of a box, at ``start``.
 
-        Returns:
-            Where the next one begins: at ``start`` if this one is not whole.
+        Returns where the next one begins: at ``start`` if this one is not whole.
         """
         key = start + _LENGTH.size
         if key > len(data):
@@ -126,6 +124,5 @@ class BoxReader:
 
 
 def _end_of_string(data: bytes, start: int) -> int:
-    """The end of the string whose length is at ``start``."""
     length: int = _LENGTH.unpack_from(data, start)[0]
     return start + _LENGTH.size + length

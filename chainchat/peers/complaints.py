@@ -1,4 +1,4 @@
-"""Which complaints about visitors of the chain port are logged: few, whatever strangers do."""
+"""Complaints about visitors of the chain port: few are logged, whatever strangers do."""
 
 PERIOD = 60.0
 """Seconds before the same kind of complaint about the same host is logged again."""
@@ -12,7 +12,7 @@ class Complaints:
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, str], float] = {}
-        """When each was logged, by host and kind; the oldest comes first."""
+        """The time of each, by host and kind, oldest first."""
 
     def is_news(self, host: str, kind: str, now: float) -> bool:
         """True if this complaint is to be logged now.

@@ -1,9 +1,8 @@
 """The failure detector: a process is dead if its port refuses connections (rule 2 of membership).
 
-When a process dies, its kernel closes its connections and then refuses new ones. Neither a pause
-nor a partition does that, so only a refusal counts: not a time-out, not an unreachable host, not
-the end of a connection. A dying process may close its connections a moment before its port, so one
-attempt is not enough.
+When a process dies, its kernel closes its connections, a moment later its port, and then refuses
+new connections. Neither a pause nor a partition does that, so only a refusal counts: not a
+time-out, not an unreachable host, not the end of a connection.
 """
 
 from collections.abc import Callable
@@ -24,7 +23,7 @@ Target = tuple[str, str, int]
 """The port to try: position, host, port."""
 
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
-"""Seconds between two attempts: the first pause, and the longest; each is twice the one before."""
+"""Seconds between two attempts: at first, and at most; each pause is twice the one before."""
 
 CONNECT_SECONDS = 2
 """Seconds that an attempt may take."""
@@ -55,12 +54,11 @@ class Detector:
         refused: Callable[[str, str, int], None],
         matters: Callable[[str, str, int], bool] = lambda *_: True,
     ) -> None:
-        """Begin with nobody to watch.
+        """Watch nobody yet.
 
         Args:
-            reactor: for time and connections.
             refused: called with position, host and port of a refusal.
-            matters: True while that node at that host and port is still of interest.
+            matters: True while that node at that host and port is of interest.
         """
         self._reactor = reactor
         self._refused = refused
@@ -69,10 +67,7 @@ class Detector:
         self._timers: dict[Target, Timer] = {}
 
     def watch(self, position: str, host: str, port: int) -> None:
-        """Try the port of a node whose connection ended: at once, and again and again.
-
-        A node may be watched at several addresses.
-        """
+        """Try the port of a node whose connection ended, again and again."""
         target = position, host, port
         if target not in self._attempts and target not in self._timers:
             self._try(target, FIRST_PAUSE)

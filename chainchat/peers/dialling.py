@@ -23,7 +23,7 @@ class Dialling:
 
     Attributes:
         looks: linked positions whose own addresses are dialled, to see who answers there.
-        beside: linked positions for which the membership lane is still to be opened.
+        membership_lanes: linked positions whose membership lane is still to be opened.
     """
 
     def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
@@ -31,7 +31,9 @@ class Dialling:
         clock, tunables = owner.clock, owner.tunables
         first = tunables.first_redial
         self.looks = Retries(clock, self._look, first=first, last=tunables.last_look)
-        self.beside = Retries(clock, self._open_beside, first=first, last=tunables.last_redial)
+        self.membership_lanes = Retries(
+            clock, self._open_membership_lane, first=first, last=tunables.last_redial
+        )
         self._reactor = reactor
         self._owner = owner
         self._directory = directory
@@ -42,10 +44,10 @@ class Dialling:
         """By position and lane."""
         self._timers: dict[str, Timer] = {}
         self._rare: dict[str, float] = {}
-        """The next pause before dialling a position that refuses this node, or that dials it."""
+        """The next pause for a position that refuses this node, or that dials it."""
 
     def start(self) -> None:
-        """Begin a life: dial everybody, and knock at those that dial this node."""
+        """Begin a life: dial everybody, and knock at who dials this node."""
         self._alive = True
         for position in self._directory.dialled:
             if self.dials(position):
@@ -54,14 +56,14 @@ class Dialling:
                 self.redial(position)
 
     def stop(self) -> None:
-        """End a life: dial nobody any more."""
+        """End a life."""
         self._alive = False
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
         self._timers, self._rare = {}, {}
         self.looks.stop()
-        self.beside.stop()
+        self.membership_lanes.stop()
         for attempt in list(self._attempts.values()):
             attempt.cancel()
 
@@ -75,7 +77,7 @@ class Dialling:
         return mine < its
 
     def dial(self, position: str) -> None:
-        """Dial until there is a link, if this side dials."""
+        """Dial until linked, if this side dials."""
         if self.dials(position):
             self._attempt(position, self._tunables.first_redial)
 
@@ -104,14 +106,14 @@ class Dialling:
         )
 
     def linked(self, position: str) -> None:
-        """Forget the pauses of a position that is linked."""
+        """Forget the pauses."""
         self._rare.pop(position, None)
 
     def forget(self, position: str) -> None:
         """Stop dialling a position that nobody knows."""
         self._rare.pop(position, None)
         self.looks.end(position)
-        self.beside.end(position)
+        self.membership_lanes.end(position)
         timer = self._timers.pop(position, None)
         if timer is not None and timer.active():
             timer.cancel()
@@ -127,10 +129,8 @@ class Dialling:
         """Make one attempt, unless one for this lane is under way.
 
         Args:
-            position: whom to dial.
-            lane: for which lane.
             failed: called if nobody answers.
-            place: the address; by default that of ``chain.ini``, or what the node said of itself.
+            place: by default the address in ``chain.ini``, or what the node said of itself.
             key: of the chain lane, for a membership lane.
         """
         if (position, lane) in self._attempts:
@@ -153,7 +153,6 @@ class Dialling:
         attempt.addCallbacks(connected, refused)
 
     def _attempt(self, position: str, pause: float) -> None:
-        """Dial for the chain lane; ``pause``: seconds before the next attempt."""
         if not self._alive or position not in self._directory.dialled:
             return
         if self._table.chain(position) is None and not self._table.is_dialled(position, CHAIN):
@@ -167,8 +166,8 @@ class Dialling:
         self.connect(position, LOOK, place=member.address)
         return True
 
-    def _open_beside(self, position: str) -> bool:
-        """Open the membership lane beside a chain lane that this side dialled."""
+    def _open_membership_lane(self, position: str) -> bool:
+        """Open the lane, if this side dialled the chain lane."""
         link = self._table.chain(position)
         if link is None or link.dialled is None or (position, MEMBERSHIP) in self._table.linked:
             return False

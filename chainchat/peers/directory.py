@@ -21,12 +21,9 @@ class Directory:
     def __init__(
         self, me: str, nodes: Mapping[str, NodeSettings], member: Callable[[str], Member | None]
     ) -> None:
-        """Know only the nodes of ``chain.ini``.
+        """Know only ``nodes``, those of ``chain.ini``.
 
-        Args:
-            me: this node's position.
-            nodes: by position, from ``chain.ini``.
-            member: gives the member at a position in the newest configuration.
+        ``member`` gives the member at a position in the newest configuration.
         """
         self.configured = {p: (n.host, n.chain_port) for p, n in nodes.items() if p != me}
         self.dialled = dict(self.configured)
@@ -40,7 +37,7 @@ class Directory:
         self.dialled.setdefault(member.position, member.address)
 
     def forget(self, position: str) -> None:
-        """Forget an unknown position that has no connection left."""
+        """Forget an unknown position without connection."""
         self.dialled.pop(position, None)
         self.announced.pop(position, None)
 
@@ -56,8 +53,8 @@ class Directory:
     def places(self, position: str) -> set[Address]:
         """The addresses at which a refusal proves the death of a position.
 
-        They are the address of the node last linked as this position, and that of the
-        configuration: the two differ if somebody else has claimed the position since.
+        That of the node last linked as this position, and that of the configuration: they differ if
+        somebody else has claimed the position since.
         """
         known = self.announced.get(position), self._member(position)
         places = {member.address for member in known if member is not None}
@@ -67,11 +64,7 @@ class Directory:
         """Why ``member`` must have a copy of another node's data; empty if it need not.
 
         Places tell two nodes with the same data apart. A member belongs where the configuration has
-        it, or where ``chain.ini`` has it, by which an operator says that it has moved.
-
-        Args:
-            member: has just said who it is.
-            linked: the linked nodes.
+        it, or where ``chain.ini`` has it: an operator's word that it has moved.
         """
         members = (self._member(position) for position in [*self.dialled, self._me])
         for other in (*members, *linked):
@@ -91,10 +84,9 @@ class Directory:
 
 
 def shown(address: Address) -> str:
-    """An address, for people."""
+    """For people."""
     return f"{address[0]}:{address[1]}"
 
 
 def _same_place(one: Member, other: Member) -> bool:
-    """True if both are lives of one node at one place."""
     return one.position == other.position and one.address == other.address

@@ -87,7 +87,7 @@ class NotLinkedError(Exception):
 class Hello(amp.Command):
     """The first command on a connection, answered with the receiver's own introduction.
 
-    The answer on a chain lane has a key: only with it can a membership lane be opened beside it.
+    The answer on a chain lane has a key, without which no membership lane can be opened.
     """
 
     arguments = [

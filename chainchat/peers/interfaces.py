@@ -26,19 +26,19 @@ class Receiver(Protocol):
 
     @property
     def held(self) -> Held:
-        """What this node's log holds, to be said on new connections."""
+        """The newest configuration and committed entry, for new connections."""
 
     def linked(self, position: str, member: Member, its: Held) -> None:
-        """Note a link with ``member``, which says that it holds ``its``."""
+        """A link with ``member``, which says that it holds ``its``."""
 
     def unlinked(self, position: str) -> None:
-        """Note that the link ended."""
+        """The link ended."""
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
-        """Note that ``member`` answered where this side dialled ``position``."""
+        """``member`` answered where this side dialled ``position``."""
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """Note that nobody listens any more at an address where ``position`` is, or was."""
+        """Nobody listens any more at an address where ``position`` is, or was."""
 
     def member(self, position: str) -> Member | None:
         """The member at ``position`` in the newest configuration."""

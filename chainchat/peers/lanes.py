@@ -1,8 +1,7 @@
 """The lanes: several connections of one pair of nodes, so that nothing small stands behind bulk.
 
-Messages keep their order on one lane, and have none between two lanes. Nothing relies on one: a
-message about configurations names the configuration that it is about, and a message of the chain
-that is of another epoch is kept or dropped.
+Nothing relies on an order between two lanes: a message about configurations names its
+configuration, and a message of the chain that is of another epoch is kept or dropped.
 """
 
 from chainchat.chain.messages import (

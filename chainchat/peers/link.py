@@ -1,10 +1,8 @@
 """A link: one AMP connection with another node.
 
-It begins with a Hello in each direction (one is the answer to the other). Every message of
-``chain.messages`` that follows is an AMP command of its own name, with the one argument ``body``
-and no answer.
-
-Twisted's ``BoxDispatcher`` asks and answers the Hellos; ``peers.boxes`` reads and writes boxes.
+It begins with a Hello and its answer. Every message of ``chain.messages`` that follows is an AMP
+command of its own name, with the one argument ``body`` and no answer. Twisted's ``BoxDispatcher``
+asks and answers the Hellos; ``peers.boxes`` reads and writes boxes.
 """
 
 import math
@@ -58,12 +56,7 @@ log = Logger()
 
 
 class Owner(typing.Protocol):
-    """Keeps the links, and decides which of them count.
-
-    Attributes:
-        clock: the reactor.
-        tunables: of all links.
-    """
+    """Keeps the links, and decides which of them count."""
 
     clock: Clock
     tunables: Tunables
@@ -73,7 +66,7 @@ class Owner(typing.Protocol):
         """What this node says of itself on a new connection."""
 
     def opened(self, link: "Link") -> None:
-        """Note a new connection, from whomever."""
+        """A new connection, from whomever."""
 
     def objection(self, peer: Introduction, link: "Link") -> str:
         """Why a node that introduces itself so cannot be linked; empty if it can."""
@@ -89,7 +82,7 @@ class Owner(typing.Protocol):
         """
 
     def introduced(self, link: "Link") -> None:
-        """Note that both ends of a connection know each other."""
+        """Both ends of a connection know each other."""
 
     def deliver(self, link: "Link", message: Message) -> None:
         """Take in a message."""
@@ -98,7 +91,7 @@ class Owner(typing.Protocol):
         """Note whether too much is unsent."""
 
     def lost(self, link: "Link") -> None:
-        """Note that a connection ended."""
+        """A connection ended."""
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
         """Log a complaint about ``address``, unless this ``kind`` was logged recently."""
@@ -112,7 +105,7 @@ class Link(Protocol, amp.CommandLocator):
         dialled: the position that this side dialled; None if the other side dialled.
         place: the address that this side dialled.
         lane: one of ``lanes``; empty until the dialling side says which.
-        key: shared by a chain lane and the membership lane beside it.
+        key: shared by a chain lane and its membership lane.
         peer: what the other end says of itself; None before its Hello.
         heard: when something last came, monotonic seconds.
         refused: True if one side has refused the other in words.

@@ -1,10 +1,10 @@
 """The links: AMP connections with the other nodes.
 
 Up to three lanes connect each pair of nodes, so that bulk never stands in front of a ping. The
-*chain* lane stays open: the earlier node in the founding order dials (a newcomer dials everybody),
-again and again when the link is lost. Beside it, the same node opens the *membership* lane for
-messages about configurations; without that lane, they go on the chain lane. A node opens the *copy*
-lane to copy another's log. ``admission`` says which incoming connections become links.
+*chain* lane stays open: the earlier node in the founding order dials (a newcomer dials everybody)
+whenever the link is lost. The same node opens the *membership* lane for messages about
+configurations; without it, they go on the chain lane. A node opens the *copy* lane to copy
+another's log. ``admission`` says which incoming connections become links.
 
 *Whoever is linked is looked at*: this side dials the address that the other end says it has, and
 tells the node who answers there. Only this answer is evidence of who is where (*source* in
@@ -43,12 +43,7 @@ log = Logger()
 
 
 class Links:
-    """The links of one node: its ``Network``, and their ``Owner``.
-
-    Attributes:
-        clock: the reactor.
-        tunables: of the chain port.
-    """
+    """The links of one node: its ``Network``, and their ``Owner``."""
 
     def __init__(
         self,
@@ -109,7 +104,7 @@ class Links:
         Args:
             me: what this life says of itself.
             receiver: the node.
-            members: of the configuration that this node knows.
+            members: of the newest configuration.
         """
         self._me = me
         self._receiver = receiver
@@ -121,7 +116,7 @@ class Links:
             self._watch(position)
 
     def stop(self) -> None:
-        """End a life: close everything and dial nobody any more."""
+        """End a life: close everything."""
         self._receiver = None
         self._detector.stop()
         self._admission.stop()
@@ -153,7 +148,7 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
-        """Try the ports at which a position may be, except the one where it is linked."""
+        """Try the ports at which a position may be, but not where it is linked."""
         if position in self._directory.dialled and self._receiver is not None:
             for host, port in sorted(self._unlinked_places(position)):
                 self._detector.watch(position, host, port)
@@ -206,7 +201,7 @@ class Links:
         if rival is not None:
             rival.close()
         if link.lane == MEMBERSHIP:
-            self._dialling.beside.end(position)
+            self._dialling.membership_lanes.end(position)
         elif link.lane == COPY:
             self._copy_lane_is_there(link, receiver)
         else:
@@ -249,7 +244,7 @@ class Links:
             self._table.close(position, MEMBERSHIP)
             receiver.unlinked(position)
         receiver.linked(position, member, link.peer.held)
-        self._dialling.beside.begin(position)
+        self._dialling.membership_lanes.begin(position)
         self._looked_at(link)
         if link.place != member.address:
             self._dialling.looks.begin(position)
@@ -275,7 +270,6 @@ class Links:
         return self._member(position) is not None
 
     def _has_space_for(self, position: str) -> bool:
-        """True for a known position, and for a few unknown ones."""
         if self._is_known(position):
             return True
         for other in [p for p in self._directory.dialled if p != position]:
@@ -332,7 +326,7 @@ class Links:
         position = link.member.position
         del self._table.linked[position, link.lane]
         if link.lane == MEMBERSHIP:
-            self._dialling.beside.begin_later(position)
+            self._dialling.membership_lanes.begin_later(position)
         if link.lane == CHAIN:
             self._table.close(position, MEMBERSHIP)
             log.info("{me}: lost {peer}", me=self._me.member.position, peer=position)

@@ -11,13 +11,10 @@ class Retries:
     def __init__(
         self, clock: Clock, attempt: Callable[[str], bool], *, first: float, last: float
     ) -> None:
-        """Begin with nothing to try.
+        """Nothing to try yet.
 
-        Args:
-            clock: for the pauses.
-            attempt: makes one attempt for a position; False if there is nothing left to try.
-            first: seconds of the first pause.
-            last: seconds of the longest.
+        ``attempt`` returns False if nothing is left to try for a position; ``first`` and ``last``
+        are the shortest and longest pause, in seconds.
         """
         self._clock = clock
         self._attempt = attempt
@@ -38,13 +35,13 @@ class Retries:
         self._timers[position] = self._clock.callLater(self._last, self.begin, position)
 
     def end(self, position: str) -> None:
-        """Stop trying for a position."""
+        """Try no more for a position."""
         timer = self._timers.pop(position, None)
         if timer is not None and timer.active():
             timer.cancel()
 
     def stop(self) -> None:
-        """Stop trying."""
+        """Try no more."""
         for position in list(self._timers):
             self.end(position)
 

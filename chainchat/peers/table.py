@@ -12,7 +12,7 @@ class Table:
 
     Attributes:
         linked: the connections that count, by position and lane.
-        every: all connections, even those whose other end has not said who it is.
+        every: all connections, even with strangers.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Table:
         return link.peer is not None and self.linked.get((link.member.position, link.lane)) is link
 
     def is_dialled(self, position: str, lane: str) -> bool:
-        """True if there is a connection that this side dialled, linked yet or not."""
+        """True if this side dialled such a connection, linked yet or not."""
         return any((link.dialled, link.lane) == (position, lane) for link in self.every)
 
     def is_beside(self, link: Link) -> bool:
@@ -51,7 +51,7 @@ class Table:
         return its == known and bool(link.key) and chain.member == link.member
 
     def close(self, position: str, lane: str) -> None:
-        """Close the link of a position and lane, and remove it."""
+        """Close and remove the link of a position and lane."""
         link = self.linked.pop((position, lane), None)
         if link is not None:
             link.close()

@@ -7,23 +7,18 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.link import Link
 
 LOOKS = 5
-"""Looks at a link during a trial.
-
-One look is not enough after a pause of this node: the first timer runs before the sockets are read.
-"""
+"""Looks at a link during a trial; a pause of this node may let the first come too early."""
 
 
 class Trial(Struct, eq=False):
     """A connection that claims the place of another one.
 
     Attributes:
-        claimant: the newer connection.
-        holder: the older one.
         since: when the claim came, monotonic seconds.
         pause: seconds between two looks.
         decided: fires with True if the claimant wins, else with False.
         looks: how many are left.
-        timer: the next look.
+        timer: of the next look.
     """
 
     claimant: Link
@@ -47,14 +42,14 @@ class Trials:
         return len(self._trials)
 
     def begin(self, claimant: Link, holder: Link, seconds: float) -> Deferred[bool]:
-        """Look for this many seconds whether anything comes from the holder."""
+        """Look for ``seconds`` whether anything comes from the holder."""
         trial = Trial(claimant, holder, self._clock.seconds(), seconds / LOOKS, Deferred())
         self._trials[claimant] = trial
         self._look_later(trial)
         return trial.decided
 
     def lost(self, link: Link) -> None:
-        """Note that a connection ended: drop its claim, and let claims against it win."""
+        """A connection ended: drop its claim, and let claims against it win."""
         self._end(link)
         for trial in [trial for trial in self._trials.values() if trial.holder is link]:
             self._end(trial.claimant)

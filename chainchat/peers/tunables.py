@@ -1,28 +1,25 @@
-"""What can be tuned at the chain port: pauses, patience and bounds."""
+"""The tunables of the chain port: pauses, patience and bounds."""
 
 from msgspec import Struct
 
 
 class Tunables(Struct, frozen=True, kw_only=True):
-    """Values in seconds, unless another unit is given.
+    """Seconds, unless another unit is given.
 
     Attributes:
         hello: for a new connection to say who it is.
         connect: for an attempt to connect: long enough for one packet to be lost.
         first_redial: before a node is dialled again, the first time.
         last_redial: the same, at most.
-        first_rare: before dialling a node again that has refused this one in words, or that dials
-            this one itself.
+        first_rare: before dialling a node again that refused this one in words, or dials it.
         last_rare: the same, at most.
         last_look: before the address of a linked position is dialled again, at most; the first
             time after ``first_redial``.
         trial: fraction of ``suspect_after`` for which a link may be silent while another claims its
-            place. Its other end pings ten times in ``suspect_after``.
+            place; in ``suspect_after``, its other end pings ten times.
         silent_suspicions: multiple of ``suspect_after`` after which a connection that acknowledges
-            nothing is replaced. TCP retries ever more rarely on an old one, and would notice late
-            that the network is back.
-        most_strangers: incoming connections whose other end is not linked yet; with more, the
-            oldest is closed.
+            nothing is replaced: TCP retries rarely, and would notice late that the network is back.
+        most_strangers: incoming connections that are not linked yet; the oldest of more is closed.
         most_newcomers: linked positions that neither ``chain.ini`` nor the configuration names.
     """
 
@@ -40,4 +37,3 @@ class Tunables(Struct, frozen=True, kw_only=True):
 
 
 USUAL = Tunables()
-"""The values of a node."""

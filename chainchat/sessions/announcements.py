@@ -15,19 +15,14 @@ NAMED_AT_ONCE = 5
 
 
 class Announcements:
-    """What is still to be announced, and to whom."""
+    """Names still to be announced, and the sessions to be told."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
-        """Begin with nothing to announce.
-
-        Args:
-            clock: the node's.
-            wake: asks for a turn of the node.
-        """
+        """Nothing to announce yet; ``wake`` asks for a turn of the node."""
         self._clock = clock
         self._wake = wake
         self._comings: dict[str, int] = {}
-        """How often each name came since the last announcement, less how often it went."""
+        """How often each name came since the last announcement, less how often that went."""
         self._pause: Timer | None = None
         self._came: list[str] = []
         self._went: list[str] = []
@@ -35,11 +30,11 @@ class Announcements:
         """Sessions that are still to be told of ``_came`` and ``_went``."""
 
     def joined(self, name: str) -> None:
-        """Note that somebody logged in."""
+        """Somebody logged in."""
         self._comings[name] = self._comings.get(name, 0) + 1
 
     def left(self, name: str) -> None:
-        """Note that somebody's session ended."""
+        """Somebody's session ended."""
         self._comings[name] = self._comings.get(name, 0) - 1
 
     def stop(self) -> None:

@@ -24,7 +24,7 @@ class Contests:
         self._timers: dict[str, Timer] = {}
 
     def ask(self, session: str, heard: Heard) -> None:
-        """Call ``heard`` when the silence of ``session`` is known, or without it soon."""
+        """Call ``heard`` when the silence of ``session`` is known, or soon without."""
         self._waiting.setdefault(session, []).append(heard)
         if session not in self._timers:
             self._timers[session] = self._clock.callLater(HELD_SECONDS, self.told, session, None)

@@ -20,10 +20,9 @@ DAY = 86_400_000
 
 
 class Delivery:
-    """Pushes messages to one session.
+    """Pushes messages to one session, the recipient.
 
     Attributes:
-        recipient: the session.
         live: True if everything up to the newest applied entry was pushed.
         previous: id of the newest message pushed, or pushable before the first.
         day: UTC day of the last message shown.
@@ -48,12 +47,12 @@ class Delivery:
         self._cursor = after
 
     def push(self, data: bytes, newest: int) -> None:
-        """Write rendered messages; ``newest``: id of the newest among them."""
+        """Write rendered messages, up to id ``newest``."""
         self.recipient.push(data, newest)
         self._cursor = self.previous = newest
 
     def catch_up(self) -> bool:
-        """Push a page from the log. True if nothing is missing any more."""
+        """Push a page from the log; True if nothing is missing any more."""
         account = self.recipient.account
         missed = self._history.missed(account, self._cursor, CATCH_UP_MESSAGES)
         if missed:

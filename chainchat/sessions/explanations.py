@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from chainchat.chat import commands
-from chainchat.chat.accounts import MAX_ACCOUNTS
+from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
@@ -22,8 +22,8 @@ def explanation(code: Code, about: str) -> str:
             return f"the name {about} is in use; log in with another, or try again later"
         case Code.TOO_MANY_ACCOUNTS:
             return (
-                f"account {about} was not made: there are {MAX_ACCOUNTS:,} already, the limit; "
-                "log in with an existing name, or try again later"
+                f"account {about} was not made: there are {USUAL_BOUNDS.accounts:,} already, "
+                "the limit; log in with an existing name, or try again later"
             )
         case Code.NO_SUCH_ACCOUNT:
             return f"there is no account {about}; list the accounts to see the names"

@@ -15,7 +15,7 @@ from chainchat.node.interfaces import Clock
 from chainchat.sessions.input import NOTHING, InputQueue
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
-from chainchat.sessions.requests import SAID_AT_ONCE, Handler
+from chainchat.sessions.requests import Handler
 from chainchat.sessions.sessions import Sessions
 
 WAITING_OCTETS = 16 * 1024
@@ -36,7 +36,7 @@ LOOKED_AT_ONCE = 64
 MUCH_OCTETS = 2 * 1024
 """A client with more octets of lines than this lets the others go first."""
 
-SENDS_AS_LINE = SAID_AT_ONCE // HEARD_AT_ONCE
+SENDS_AS_LINE = 32
 """SENDs of a program that count as one line, since they are carried out together."""
 
 REST_UNITS = 10
@@ -61,6 +61,7 @@ class Hearing:
         "_input",
         "_paid_until",
         "_resting",
+        "_said_at_once",
         "_says_much",
         "_sessions",
         "_splitter",
@@ -85,6 +86,7 @@ class Hearing:
         self._sessions = sessions
         self._clock = clock
         self._splitter = LineSplitter(server_info.max_line)
+        self._said_at_once = server_info.said_at_once
         self._input = NOTHING
         self._paid_until = 0.0
         """See ``pace``."""
@@ -140,25 +142,25 @@ class Hearing:
 
     # --- its turn
 
-    def queue(self) -> None:
-        """Queue for a turn, if there are lines to hear."""
-        if not self._input or self._resting:
+    def queue(self, *, first: bool = False) -> None:
+        """Queue for a turn, if there are lines to hear; ``first``: before the others."""
+        if self._input is NOTHING or self._resting or not self._input:
             return
         rounds = self._sessions.rounds
         if not self._client.id:
             rounds.arrives(self._client)
         elif not self._says_much and self._input.octets <= MUCH_OCTETS:
-            rounds.speaks(self._client)
+            rounds.speaks(self._client, first=first)
         elif self._client.mode.pipelines:
-            rounds.says_much(self._client)
+            rounds.says_much(self._client, first=first)
         else:
-            rounds.waits(self._client)
+            rounds.waits(self._client, first=first)
 
     def hear(self) -> bool:
         """See ``Attendee``."""
         if not self._client.is_open or self._resting:
             return False
-        self._hear_lines()
+        heard = self._hear_lines()
         if self._input and self._must_wait() and not self._client.is_full:
             for line in self._input.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
                 self._pay(1)
@@ -169,13 +171,13 @@ class Hearing:
         self.hold()
         if not self._says_much or self._resting:
             return False
-        if self._must_wait():
+        if self._must_wait() and not (heard and self._is_patient):  # else the others come first
             self._sessions.wait_for_room(self._client)
             return self._input.has_more_to_look_at and not self._client.is_full
         self.queue()
         return False
 
-    def _hear_lines(self) -> None:
+    def _hear_lines(self) -> int:
         heard = 0
         most = HEARD_AT_ONCE if self._client.mode.pipelines or self._says_much else HEARD_OF_PERSON
         said: list[tuple[str, Say]] = []
@@ -183,7 +185,7 @@ class Hearing:
             room = self._room_left
             if room <= 0:
                 break
-            lines = self._input.next(min(SAID_AT_ONCE, room))
+            lines = self._input.next(min(self._said_at_once, room))
             sends = self._client.mode.leading_messages(lines) if self._client.id else []
             self._input.take(len(sends) or 1)
             if sends:
@@ -194,10 +196,17 @@ class Hearing:
                 self._hear(lines[0], said)
                 heard += 1
         self._say(said)
+        return heard
+
+    @property
+    def _is_patient(self) -> bool:
+        """True for somebody who has said more than people type, and waits for the others."""
+        return self._says_much and not self._client.mode.pipelines
 
     @property
     def _room_left(self) -> int:
-        return self._sessions.node.room_for(self.handler.on_their_way)
+        on_their_way = self.handler.on_their_way
+        return self._sessions.node.room_for(on_their_way, patient=self._is_patient)
 
     @property
     def _held_up(self) -> bool:

@@ -1,7 +1,4 @@
-"""The lines that a client has sent and its session has not heard, some of which may overtake.
-
-Lines are cut only when their turn comes, so reading a socket costs next to nothing.
-"""
+"""The lines that a client has sent and its session has not heard: cut when their turn comes."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -11,15 +8,12 @@ from chainchat.chat.lines import TOO_LONG, Line, LineSplitter
 
 
 class InputQueue:
-    """Lines that wait for their turn.
-
-    Most connections have none, most of the time: they share ``NOTHING``.
-    """
+    """Lines that wait for their turn; connections without any share ``NOTHING``."""
 
     __slots__ = ("_lines", "_looked_at", "_octets", "_splitter", "_taken")
 
     def __init__(self, splitter: LineSplitter) -> None:
-        """Wait for the lines of ``splitter``, which takes in more at any time."""
+        """``splitter`` takes in more at any time."""
         self._splitter = splitter
         self._lines: list[Line] = []
         self._octets = 0
@@ -30,7 +24,7 @@ class InputQueue:
         """How many of ``_lines`` had their turn, or must not overtake."""
 
     def __bool__(self) -> bool:
-        return self._taken < len(self._lines) or bool(self._splitter.complete)
+        return self._splitter.complete != b"" or self._taken < len(self._lines)
 
     def __iter__(self) -> Iterator[Line]:
         self._cut_more(self._splitter.cut())
@@ -42,12 +36,11 @@ class InputQueue:
         return self._octets + len(self._splitter.complete)
 
     def next(self, most: int) -> list[Line]:
-        """The next lines, at most this many; one at least, if there is one."""
+        """The next lines, at most this many."""
         self._cut_to(self._taken + most)
         return self._lines[self._taken : self._taken + most]
 
     def _cut_to(self, end: int) -> None:
-        """Cut lines until ``_lines`` has this many, if there are as many."""
         if end > len(self._lines) and self._splitter.complete:
             self._cut_more(self._splitter.cut(end - len(self._lines)))
 

@@ -23,12 +23,14 @@ class ServerInfo(Struct, frozen=True):
         addresses: ``host:port`` of every node, by position: for clients with TLS, or for those
             without.
         new_token: makes the token of a session.
+        said_at_once: messages of one client in one command, at most.
     """
 
     chain: str
     max_line: int
     addresses: dict[str, str]
     new_token: Callable[[], str]
+    said_at_once: int = 512
 
 
 class Attendee(Protocol):
@@ -58,7 +60,7 @@ class Attendee(Protocol):
         """Note that the rest is over."""
 
     def has_room(self) -> None:
-        """Queue for a turn: fewer requests are on their way."""
+        """Queue for a turn, before the others: fewer requests are on their way."""
 
     def flush(self) -> None:
         """Write what was gathered, queue for lines that had to wait, close if due."""

@@ -1,9 +1,8 @@
 """The newest messages, on their way to every session that has the earlier ones.
 
 The messages of a turn make one *issue*. Each live delivery is pushed every issue that concerns it,
-in order; deliveries that look alike share one rendering. Pushing goes on in slices, so a broadcast
-to thousands holds up nobody; a session served later is pushed more at once. One that falls too far
-behind is no longer live, and reads on from the log.
+in order; deliveries that look alike share one rendering. A broadcast to thousands is pushed in
+slices, and holds up nobody. A session that falls too far behind reads on from the log.
 """
 
 from collections import deque
@@ -35,11 +34,10 @@ class Issue(Struct):
         number: counts issues.
         broadcasts: messages to everybody.
         private: messages to one account, by account.
-        unlike: accounts that are not pushed what nearly all others are: the senders of broadcasts
-            and the recipients of private messages.
+        unlike: senders of broadcasts and recipients of private messages: they are not pushed what
+            nearly all others are.
         octets: size of all messages.
-        rendered: ready renderings (octets, day, id of the newest), by what makes deliveries look
-            alike.
+        rendered: ready renderings (octets, day, id of the newest), by what deliveries look like.
         lines: the broadcasts, by mode, for modes that say them in the same words to everybody.
     """
 
@@ -71,7 +69,7 @@ class Issue(Struct):
         return [line for line, one in said if one.sender_account != account]
 
     def messages_for(self, account: int) -> list[Said]:
-        """What to push to the account, in the order of the log."""
+        """The messages to push to the account, in the order of the log."""
         if account not in self.unlike:
             return self.broadcasts
         own = [said for said in self.broadcasts if said.sender_account != account]
@@ -83,10 +81,10 @@ class News:
     """The issues that some session still lacks."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        """Begin without news; ``wake`` asks for a turn of the node."""
+        """No news yet; ``wake`` asks for a turn of the node."""
         self._wake = wake
         self._said: list[Said] = []
-        """Messages of this turn."""
+        """Of this turn."""
         self._live: dict[int, Delivery] = {}
         """By account."""
         self._issues: deque[Issue] = deque()
@@ -95,17 +93,17 @@ class News:
         self._lacks: dict[Delivery, int] = {}
         """The first issue that each delivery lacks."""
         self._queue: deque[Delivery] = deque()
-        """The same deliveries, in the order in which they are served."""
+        """The same deliveries, in the order of service."""
 
     # --- who is live
 
     def now_live(self, delivery: Delivery) -> None:
-        """Note that a delivery has everything up to the newest entry applied."""
+        """A delivery has everything up to the newest applied entry."""
         delivery.live = True
         self._live[delivery.recipient.account] = delivery
 
     def no_more_live(self, delivery: Delivery) -> None:
-        """Push nothing more: the delivery reads on from the log, or is over."""
+        """The delivery reads on from the log, or is over."""
         delivery.live = False
         self._lacks.pop(delivery, None)
         if self._live.get(delivery.recipient.account) is delivery:
@@ -118,8 +116,12 @@ class News:
     # --- turns
 
     def add(self, said: Iterable[Said]) -> None:
-        """Add messages, in the order of the log."""
-        self._said += said
+        """Add messages, in the order of the log.
+
+        If nobody is live, nobody lacks them: whoever will be has read them from the log.
+        """
+        if self._live:
+            self._said += said
 
     @property
     def waiting(self) -> bool:
@@ -148,8 +150,6 @@ class News:
     def _issue(self) -> None:
         """Make an issue of this turn's messages, and queue the deliveries that it concerns."""
         said, self._said = self._said, []
-        if not self._live:
-            return
         self._number += 1
         broadcasts = [one for one in said if not one.recipient]
         private: dict[int, list[Said]] = {}
@@ -183,7 +183,7 @@ class News:
                 delivery.recipient.fell_behind()
 
     def _push(self, delivery: Delivery, first: int) -> bool:
-        """Push the issues from ``first`` on. False if the rendering was ready, as it mostly is."""
+        """Push the issues from ``first`` on; False if the rendering was ready, as mostly."""
         newest, recipient = self._issues[-1], delivery.recipient
         account = recipient.account
         if first == newest.number:

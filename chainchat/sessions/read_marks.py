@@ -67,32 +67,26 @@ class Reading:
         self._pushes = (*self._pushes, (written, newest))
 
     def did_something(self, acknowledged: int | None, written: int) -> bool:
-        """Note that the person acted, so has seen what their machine has.
+        """The person acted, so has seen what their machine has; True if the read mark moved.
 
         Args:
             acknowledged: octets that the machine has acknowledged. None if unknown: then the octets
                 written before the previous action count.
             written: octets written so far.
-
-        Returns:
-            True if the read mark moved.
         """
         octets = self._written_before if acknowledged is None else acknowledged
         self._written_before = written
         return self._has_seen(octets)
 
     def shows_signs_of_life(self, acknowledged: int | None, alive: float, now: float) -> bool:
-        """Note what the machine had some seconds ago as seen, even if the person does nothing.
+        """Note what the machine had some seconds ago as seen; True if the read mark moved.
 
         The machine must have been alive since: one that has just died may have shown nothing.
 
         Args:
             acknowledged: octets that the machine has acknowledged; None if unknown.
-            alive: when the machine last acknowledged or sent anything, in seconds.
-            now: the same clock.
-
-        Returns:
-            True if the read mark moved.
+            alive: when the machine last acknowledged or sent anything, by the clock of ``now``.
+            now: seconds.
         """
         if acknowledged is None:
             return False

@@ -84,7 +84,7 @@ class Replies:
         """Add a whole reply, behind the earlier ones."""
         self.complete(self.reserve(), *lines)
 
-    def answer_from_here(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:
+    def answer_locally(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:
         """Add a reply that the node makes by itself: in its turn, or before all others."""
         assert at_once or not self.holding_later
         reply = Reply(make=make)

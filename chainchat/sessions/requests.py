@@ -6,10 +6,10 @@ What the node knows by itself may be answered out of order.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from zlib import crc32
-
-from msgspec import Struct, field
 
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
@@ -18,15 +18,12 @@ from chainchat.chat.modes import AFTER_HELLO
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
-from chainchat.chat.state import Accepted, Refused, Result
+from chainchat.chat.state import Accepted, AllAccepted, Refused, Result
 from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import described, explanation, name_held
 from chainchat.sessions.interfaces import Client, ServerInfo
 from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
-
-SAID_AT_ONCE = 512
-"""Messages of one client in one command, at most."""
 
 _EVERYBODY = TO_EVERYBODY, EVERYBODY
 
@@ -48,20 +45,6 @@ ALLOWED_BEFORE_LOGIN = (
 
 ANSWERED_HERE = (requests.Chain, requests.Help, requests.Ping)
 """Requests that the node answers by itself, whatever the chain does."""
-
-
-class Batch(Struct):
-    """Messages of one client on their way into one command.
-
-    Attributes:
-        tags: of the requests.
-        sayings: the messages.
-        octets: their encoded size, at most.
-    """
-
-    tags: list[str] = field(default_factory=list)
-    sayings: list[commands.Saying] = field(default_factory=list)
-    octets: int = 0
 
 
 class Handler:
@@ -126,8 +109,9 @@ class Handler:
             case requests.Delete():
                 self._delete(tag, request)
             case requests.Chain() | requests.Help() | requests.Ping():
-                self.replies.answer_from_here(
-                    lambda: self._from_here(tag, request), at_once=self.is_answered_at_once(request)
+                self.replies.answer_locally(
+                    lambda: self._local_answer(tag, request),
+                    at_once=self.is_answered_at_once(request),
                 )
             case requests.Notices():
                 self._client.notices = request.on
@@ -190,7 +174,7 @@ class Handler:
         stuck = self._node.readiness.reason != ""
         return isinstance(request, ANSWERED_HERE) and (self._client.mode.pipelines or stuck)
 
-    def _from_here(self, tag: str, request: requests.Request) -> Sequence[str]:
+    def _local_answer(self, tag: str, request: requests.Request) -> Sequence[str]:
         mode = self._client.mode
         match request:
             case requests.Chain():
@@ -295,44 +279,56 @@ class Handler:
 
         A message that the node refuses itself is left out and answered in its turn.
         """
-        batch = Batch()
         low = self._node.readiness.low
-        for tag, say in sends:  # a hundred thousand a second
-            content, checksum = f"{say.to}\0{say.text}".encode(), 0
+        if not low and self._refused_send is None:  # a hundred thousand a second
+            self._submit_messages(sends)
+            return
+        for tag, say in sends:
             try:
-                if say.number:
-                    if self._refused_send is not None:
-                        self._check_number(say.number)
-                    checksum = crc32(content)
+                if say.number and self._refused_send is not None:
+                    self._check_number(say.number)
                 if low:
                     self._refuse_for_room(say.number, low)
             except RefusedError as refusal:
-                self._submit_batch(batch)
                 self.refuse(tag, refusal.code, refusal.text)
-                batch = Batch()
-                continue
-            octets = len(content) + SAYING_OVERHEAD
-            if batch.octets + octets > SAYINGS_OCTETS:
-                self._submit_batch(batch)
-                batch = Batch()
-            recipient, to = _EVERYBODY if say.to == EVERYBODY else self._addressee(say.to)
-            batch.tags.append(tag)
-            batch.sayings.append(commands.Saying(say.text, recipient, to, say.number, checksum))
-            batch.octets += octets
-        self._submit_batch(batch)
+            else:
+                self._submit_messages([(tag, say)])
+
+    def _submit_messages(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
+        contents = [f"{say.to}\0{say.text}".encode() for _, say in sends]
+        while sends:
+            octets = accumulate([len(content) + SAYING_OVERHEAD for content in contents])
+            fitting = bisect_right([*octets], SAYINGS_OCTETS) or 1
+            self._submit_command(sends[:fitting], contents[:fitting])
+            sends, contents = sends[fitting:], contents[fitting:]
+
+    def _submit_command(
+        self, sends: Sequence[tuple[str, requests.Say]], contents: Sequence[bytes]
+    ) -> None:
+        """Submit messages as one command; ``contents``: of each, for its checksum."""
+        sayings = [
+            commands.Saying(
+                say.text,
+                *(_EVERYBODY if say.to == EVERYBODY else self._addressee(say.to)),
+                say.number,
+                crc32(content) if say.number else 0,
+            )
+            for (_, say), content in zip(sends, contents, strict=True)
+        ]
+        client = self._client
+        self._submit(
+            commands.Say(client.id, client.account, client.name, self._program, tuple(sayings)),
+            lambda results: self._all_said([tag for tag, _ in sends], results),
+        )
 
     def _addressee(self, name: str) -> tuple[int, str]:
         account = self._node.state.account_named(name)
         return (UNKNOWN, name) if account is None else (account.number, account.name)
 
-    def _submit_batch(self, batch: Batch) -> None:
-        if not batch.tags:
-            return
-        client, sayings = self._client, tuple(batch.sayings)
-        self._submit(
-            commands.Say(client.id, client.account, client.name, self._program, sayings),
-            lambda results: [*map(self._said, batch.tags, results)],
-        )
+    def _all_said(self, tags: Sequence[str], results: Sequence[Result]) -> Sequence[str]:
+        if isinstance(results, AllAccepted):
+            return self._client.mode.all_sent(tags, results.ids)
+        return [*map(self._said, tags, results)]
 
     def _said(self, tag: str, result: Result) -> str:
         if isinstance(result, Accepted):

@@ -34,12 +34,7 @@ class Rounds:
     """The queues of one node."""
 
     def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
-        """Begin with empty queues.
-
-        Args:
-            clock: the node's.
-            wake: asks for a turn of the node.
-        """
+        """Empty queues; ``wake`` asks for a turn of the node."""
         self._clock = clock
         self._wake = wake
         # Not plain dicts: they are slow to find their first item after many removals.
@@ -56,14 +51,14 @@ class Rounds:
         self._woken_last = 0.0
         self._rest_timer: Timer | None = None
 
-    def speaks(self, session: Attendee) -> None:
-        """Queue a session that has lines to hear."""
-        self._speaking[session] = None
+    def speaks(self, session: Attendee, *, first: bool = False) -> None:
+        """Queue a session that has lines to hear; ``first``: before all others."""
+        _put(self._speaking, session, first=first)
         self._wake()
 
-    def says_much(self, session: Attendee) -> None:
+    def says_much(self, session: Attendee, *, first: bool = False) -> None:
         """Queue a session that has more lines than a turn can hear."""
-        self._saying_much[session] = None
+        _put(self._saying_much, session, first=first)
         self._wake()
 
     def arrives(self, session: Attendee) -> None:
@@ -71,9 +66,9 @@ class Rounds:
         self._arriving[session] = None
         self._patience.wake_when_due()
 
-    def waits(self, session: Attendee) -> None:
+    def waits(self, session: Attendee, *, first: bool = False) -> None:
         """Queue a session whose work can wait."""
-        self._patient[session] = None
+        _put(self._patient, session, first=first)
         self._patience.wake_when_due()
 
     def rests(self, session: Attendee, seconds: float) -> None:
@@ -159,3 +154,9 @@ class Rounds:
                 break
         if self._ends:
             self._set_rest_timer()
+
+
+def _put(queue: OrderedDict[Attendee, None], session: Attendee, *, first: bool) -> None:
+    queue[session] = None
+    if first:
+        queue.move_to_end(session, last=False)

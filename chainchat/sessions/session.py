@@ -297,7 +297,7 @@ class Session:
 
     def has_room(self) -> None:
         """See ``Attendee``."""
-        self._hearing.queue()
+        self._hearing.queue(first=True)
 
     def _finished(self) -> bool:
         """True if the client sends no more and has everything."""

@@ -181,5 +181,5 @@ class Sessions:
     def room_again(self) -> None:
         """See ``Audience``."""
         waiting, self._without_room = self._without_room, {}
-        for session in waiting:
+        for session in reversed(waiting):  # each goes before the others
             session.has_room()

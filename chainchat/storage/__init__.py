@@ -1,1 +1,1 @@
-"""Where a node keeps its log, its checkpoints and its record: on disk, or in memory for tests."""
+"""The log, checkpoints and record of a node: on disk, or in memory for tests."""

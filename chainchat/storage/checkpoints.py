@@ -1,9 +1,8 @@
 """Checkpoints in SQLite: records of the state, each at one of two places.
 
-A checkpoint is written in parts, while the log grows and the process may die. So a record never
-replaces its own version in the newest finished checkpoint, but the one before: the two versions
-have neighbouring rows. A row names the checkpoint that it was written for. Rows of a checkpoint
-later than the newest finished one do not count.
+A checkpoint is written in parts, and the process may die in between. So a record never replaces its
+version in the newest finished checkpoint, but the one before: the two have neighbouring rows. A row
+names its checkpoint, and does not count if that is later than the newest finished one.
 """
 
 import sqlite3
@@ -35,7 +34,7 @@ class Checkpoints:
     """The two tables. The caller makes the transactions.
 
     Attributes:
-        begun: the entry of the newest checkpoint, finished or not; 0 if there is none.
+        begun: the entry of the newest checkpoint, finished or not; 0 without one.
         finished: the entry of the newest finished one.
     """
 
@@ -54,7 +53,7 @@ class Checkpoints:
         self.finished: int = finished
 
     def head(self) -> tuple[bytes, bytes] | None:
-        """The finished checkpoint's head, and the digest of its entry; None if there is none."""
+        """The finished checkpoint's head, and the digest of its entry."""
         query = "SELECT head, digest FROM checkpoint WHERE seq > 0"
         row = self._database.execute(query).fetchone()
         if row is None:
@@ -62,10 +61,7 @@ class Checkpoints:
         return self._as_written(row[0], "the octets of the checkpoint"), row[1]
 
     def records(self) -> Iterator[Record]:
-        """The records of the newest finished checkpoint, by key.
-
-        Read them to the end, before anything is written.
-        """
+        """The newest finished checkpoint's records, by key; to be read before the next write."""
         self._odd.clear()
         self._gone.clear()
         rows = self._database.execute("SELECT place, seq, data FROM records ORDER BY place")
@@ -89,7 +85,7 @@ class Checkpoints:
         self._going.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Write records of the checkpoint that was begun; each may be written once."""
+        """Write records of the begun checkpoint, each once."""
         rows = []
         for key, data in records:
             self._gone.discard(key)
@@ -111,7 +107,7 @@ class Checkpoints:
             self._odd.discard(key)
 
     def finish(self, head: bytes, digest: bytes) -> None:
-        """Let the checkpoint that was begun take effect; ``digest``: its entry's in the log."""
+        """Let the begun checkpoint take effect; ``digest``: its entry's in the log."""
         update = "UPDATE checkpoint SET seq = begun, digest = ?, head = ?"
         self._database.execute(update, (digest, checked(head)))
         self.finished = self.begun

@@ -13,10 +13,7 @@ from chainchat.storage.durable import sync_folder
 
 
 def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry]) -> Path:
-    """Write the entries from ``first`` to ``last`` to a new file in ``folder``.
-
-    The file is on disk, under its name, when its path is returned.
-    """
+    """Write the entries from ``first`` to ``last`` to a new file, on disk when this returns."""
     paths = (folder / f"cut-{first}-{last}-{number}.jsonl" for number in count(1))
     path = next(path for path in paths if not path.exists())
     with path.open("x", encoding="utf-8") as file:

@@ -1,12 +1,12 @@
 """Makes sure that data is on the disk, even after a failed sync.
 
-When a sync fails, the system says so once. From then on it returns what was written from its cache,
-as if it were on the disk: to this process, to the next one, and to the next sync, which has nothing
-left to write and succeeds. So nothing written since the last successful sync can be believed, and
-no reader can tell what that is.
+When a sync fails, the system says so once. From then on its cache returns what was written as if it
+were on the disk: to this process, to the next one, and to the next sync, which has nothing left to
+write and succeeds. So nothing written since the last successful sync can be believed, and no reader
+can tell what that is.
 
-Therefore a life begins by writing again, octet by octet, all that the one before may have written
-without a sync, and syncs it itself (*written again*).
+Therefore a life begins by writing again, octet by octet, all that the life before may have written
+without a sync, and syncs it (*written again*).
 """
 
 import os
@@ -20,9 +20,9 @@ ROOM = 256 << 10
 
 
 def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE) -> None:
-    """Write a file, or its first ``octets``, to the disk as it reads now; do nothing without one.
+    """Write a file, or its first ``octets``, to the disk as it reads now, if the file exists.
 
-    Dying in between does no harm: each octet is overwritten by itself.
+    Dying in between does no harm: each octet overwrites itself.
 
     Raises:
         OSError: it cannot be written or synced.
@@ -59,7 +59,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder: the names of its files are on disk afterwards.
+    """Sync a folder: the names of its files.
 
     Raises:
         OSError: it cannot be done.

@@ -15,12 +15,9 @@ SKIPPED = 1_000
 
 
 class Indexed(NamedTuple):
-    """Messages of one sender, for the index of one reader.
+    """Messages of one sender for one reader: account numbers, and ids, ascending.
 
-    Attributes:
-        reader: account number, or EVERY_READER.
-        ids: the messages' sequence numbers, ascending.
-        sender: account number of the sender.
+    ``reader`` may be EVERY_READER.
     """
 
     reader: int
@@ -29,12 +26,7 @@ class Indexed(NamedTuple):
 
 
 class Run:
-    """One reader's messages, in the order of their ids.
-
-    Attributes:
-        ids: of the messages, ascending.
-        senders: of each message, the sender's account number.
-    """
+    """One reader's messages: ids, ascending, and for each the sender's account number."""
 
     __slots__ = ("ids", "senders")
 
@@ -77,7 +69,6 @@ class Run:
                     yield self.ids[place]
 
     def _are_all_of(self, sender: int, begin: int, end: int) -> bool:
-        """True if one sender said all from ``begin`` to before ``end``."""
         if self.senders[begin] != sender or self.senders[end - 1] != sender:
             return False
         return self.senders[begin:end] == array("q", (sender,)) * (end - begin)
@@ -93,7 +84,7 @@ class Index:
         self.runs: dict[int, Run] = {}
 
     def add(self, indexed: Iterable[Indexed]) -> None:
-        """Add messages, in the order of their ids; one that is there already changes nothing."""
+        """Add messages, in the order of their ids; known ones change nothing."""
         for reader, ids, sender in indexed:
             run = self.runs.get(reader)
             if run is None:
@@ -110,7 +101,7 @@ class Index:
             del run.senders[end:]
 
     def of(self, reader: int) -> Run:
-        """One reader's run."""
+        """The run of one reader."""
         return self.runs.get(reader, NO_RUN)
 
 

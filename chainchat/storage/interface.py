@@ -1,4 +1,4 @@
-"""What a node keeps: the log, the message index, checkpoints and membership's record.
+"""The data of a node: the log, the message index, checkpoints and membership's record.
 
 ``Storage`` is the interface, with two implementations that pass the same contract test:
 ``sqlite.SQLiteStorage`` on a disk, and ``memory.MemoryStorage`` for the simulator.
@@ -27,10 +27,7 @@ EVERY_READER = 0
 
 
 class StorageError(Exception):
-    """The disk failed, or does not hold what was written.
-
-    One line, for the operator. The node must stop.
-    """
+    """The disk failed, or does not hold what was written: one line for the operator. Stop."""
 
 
 class LockedError(StorageError):
@@ -56,24 +53,21 @@ class Storage(Log, Protocol):
         """The highest number given to ``append`` or ``write_committed``; 0 on a new disk."""
 
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
-        """Append the next entries; on disk when it returns.
-
-        Also note, at no cost, that the log is committed up to ``committed``.
-        """
+        """Append the next entries, and note what is committed; on disk when this returns."""
 
     def write_committed(self, seq: int) -> None:
-        """Note that the log is committed up to ``seq``; on disk when it returns.
+        """Note that the log is committed up to ``seq``, or further; on disk when this returns.
 
-        The node calls this now and then, so it may know of more. The log is never cut below.
+        The log is never cut below.
         """
 
     def cut(self, after: int) -> Path | None:
-        """Remove the entries above ``after`` from the log, and their messages from the index.
+        """Move the entries above ``after`` from the log to a side file, for the operator.
 
-        They go to a side file for the operator, which is on disk before they leave the log.
+        Their messages leave the index. The side file is on disk before they leave the log.
 
         Returns:
-            The side file, once the shorter log is on disk; None if there was nothing to remove.
+            The side file, once the shorter log is on disk; None if there was nothing to move.
 
         Raises:
             StorageError: some of them are committed, or applied in the newest checkpoint.
@@ -83,13 +77,13 @@ class Storage(Log, Protocol):
         """Membership's record, None on a new disk."""
 
     def write_record(self, record: bytes) -> None:
-        """Replace membership's record as a whole; on disk when it returns."""
+        """Replace membership's record; on disk when this returns."""
 
     def index(self, indexed: Iterable[Indexed]) -> None:
         """Add messages to the index, in the order of their ids; queries see them at once.
 
         They reach the disk with the next checkpoint: every start applies, and so indexes, the
-        entries after a checkpoint again. A message that is in the index already changes nothing.
+        entries after a checkpoint again. Known messages change nothing.
         """
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
@@ -99,52 +93,36 @@ class Storage(Log, Protocol):
         """The same backwards: below ``before``, newest first."""
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
-        """The entries with these sequence numbers, all of which the log holds.
-
-        Each is read when the iterator reaches it.
-        """
+        """The entries with these sequence numbers, which the log holds; read one by one."""
 
     def newest_checkpoint(self) -> Checkpoint | None:
-        """The newest finished checkpoint, None if there is none.
+        """The newest finished checkpoint.
 
         Raises:
-            StorageError: it was made of another log, which has another entry at its ``seq``.
+            StorageError: it is of another log, which has another entry at its ``seq``.
         """
 
     def records(self) -> Iterator[Record]:
-        """The newest checkpoint's records, in the order of their keys.
-
-        Read them to the end before another checkpoint begins.
-        """
+        """The newest checkpoint's records, by key; to be read before another begins."""
 
     def abandon_checkpoint(self) -> None:
-        """Forget a checkpoint that was begun and not finished, and its part of the index.
-
-        Call it at a start, before anything is applied.
-        """
+        """At a start: forget a checkpoint that was not finished, and its part of the index."""
 
     def begin_checkpoint(self, seq: int) -> None:
-        """Begin the checkpoint as of entry ``seq``, above the last one's, with the index as of now.
-
-        Its parts may be written while the log grows.
-        """
+        """Begin the checkpoint as of entry ``seq``, with the index as of now."""
 
     def write_records(self, records: Sequence[Record]) -> bool:
         """Write some of the records changed since the last checkpoint, and a part of the index.
 
         Returns:
-            True if more of the index remains: call again then, without records if none are left.
+            True if more of the index remains: call again, if need be without records.
         """
 
     def finish_checkpoint(self, head: bytes) -> None:
         """Let the checkpoint take effect, once all its parts are written."""
 
     def care(self) -> str:
-        """Do the regular upkeep; called after a turn and in every tick.
-
-        Returns:
-            A line for the operator, mostly empty.
-        """
+        """After a turn or a tick: do the upkeep; returns a line for the operator, mostly empty."""
 
     def close(self) -> None:
         """Let go of the data."""

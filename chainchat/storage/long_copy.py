@@ -22,19 +22,14 @@ PIECE_OCTETS = 1 << 20
 """Octets given to the disk at a time."""
 
 LONGEST_PAUSE_SECONDS = 0.02
-"""The longest pause after a piece; a pause is as long as the piece took."""
+"""A pause is as long as the piece before took, but no longer than this."""
 
 WHOLE = 0b111
 """For ``sync_file_range``: wait for writes under way, write the rest, wait for that."""
 
 
 class Copied(NamedTuple):
-    """The outcome of copying.
-
-    Attributes:
-        pages: pages of the log that the database has.
-        uncopied: pages that were in the log at the beginning, and that a reader still needs.
-    """
+    """Pages of the log that the database has, and older ones that a reader still needs."""
 
     pages: int
     uncopied: int
@@ -61,8 +56,7 @@ class LongCopy:
         """Begin.
 
         Args:
-            database: its path.
-            file: the same, opened for writing. It must stay open as long as this process has a
+            file: ``database``, opened for writing. It must stay open as long as this process has a
                 connection to the database: closing any descriptor of a file releases all locks
                 that the process holds on it, SQLite's too.
             before: pages of the log that the database has.
@@ -80,7 +74,7 @@ class LongCopy:
 
     @property
     def alive(self) -> bool:
-        """True while the thread runs."""
+        """True while copying."""
         return self._thread.is_alive()
 
     def outcome(self) -> Copied:
@@ -117,7 +111,6 @@ class LongCopy:
             self._outcome = error
 
     def _round(self) -> Copied:
-        """Copy what there is, and sync the database."""
         with self._kept():
             copied = copy(self._copier)
             if copied.pages > self._before:
@@ -136,7 +129,6 @@ class LongCopy:
             keeper.close()
 
     def _sync(self) -> None:
-        """Sync the database, piece by piece."""
         for offset in range(0, os.fstat(self._file).st_size, PIECE_OCTETS):
             if self._stopping.is_set() or _write_out is None:
                 break

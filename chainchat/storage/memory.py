@@ -1,4 +1,4 @@
-"""Storage in memory, for the simulator and for tests. It survives its node, as a disk would."""
+"""Storage in memory, for the simulator and tests. It survives its node, as a disk would."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,11 +10,7 @@ from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, Recor
 
 
 class MemoryStorage:
-    """Keeps everything in lists. What was appended counts as on disk.
-
-    Attributes:
-        cuts: the entries that were cut off, instead of side files.
-    """
+    """Keeps everything in lists, and in ``cuts`` what was cut off."""
 
     def __init__(self) -> None:
         self.cuts: list[Entry] = []

@@ -1,12 +1,10 @@
 """Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
 
-A row of the log is a batch: the entries of one ``append``, encoded by ``encode_entries``, or a part
-of them if they are large. So a commit writes one row, however many entries it holds. The message
-index is in memory since the newest checkpoint, and in runs on disk before it.
+A row of the log is a batch: the entries of one ``append``, or a part of them if they are large. So
+a commit writes one row, however many entries it holds. The message index is in memory since the
+newest checkpoint, and in runs on disk before.
 """
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,16 +25,16 @@ from chainchat.storage import checkpoints, wal
 from chainchat.storage.checkpoints import Checkpoints
 from chainchat.storage.checksums import checked, unchecked
 from chainchat.storage.cuts import write_side_file
-from chainchat.storage.durable import make_folder, sync_folder, write_again
+from chainchat.storage.durable import sync_folder, write_again
 from chainchat.storage.index import Index, Run, first_of, last_of
 from chainchat.storage.interface import (
     EVERY_READER,
     Checkpoint,
     Indexed,
-    LockedError,
     Record,
     StorageError,
 )
+from chainchat.storage.lock import DataLock
 
 DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""
@@ -58,10 +56,10 @@ CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB 
 )
 
 CACHED_BATCHES = 16
-"""Decoded batches kept in memory. A reader of history mostly stays within one."""
+"""Decoded batches kept in memory; a reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
-"""Octets of entries in a row of the log, by ``size``. Limited, as a reader decodes whole rows."""
+"""Octets of entries in a row of the log, by ``size``: a reader decodes whole rows."""
 
 RUN_MESSAGES = 1_000
 """Messages in a row of the index."""
@@ -93,39 +91,6 @@ def _loudly(method: Callable[Parameters, Returned]) -> Callable[Parameters, Retu
     return wrapped
 
 
-class DataLock:
-    """Holds a data folder for this process. The kernel releases it however the process ends."""
-
-    def __init__(self, data: Path) -> None:
-        """Take the lock.
-
-        Raises:
-            LockedError: another process holds it.
-            StorageError: the folder cannot be created or written.
-        """
-        try:
-            make_folder(data)
-            self._file = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(f"{data}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.read(self._file, 32).decode("ascii", "replace").strip()
-            os.close(self._file)
-            raise LockedError(f"{data} is in use by process {owner or 'unknown'}") from None
-        try:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
-        except OSError as error:
-            os.close(self._file)
-            raise StorageError(f"{data}: {error.strerror}") from error
-
-    def release(self) -> None:
-        """Let another process have the folder."""
-        os.close(self._file)
-
-
 class SQLiteStorage:
     """See ``Storage`` for what each method promises.
 
@@ -134,12 +99,7 @@ class SQLiteStorage:
     """
 
     def __init__(self, data: Path, *, pages: int = wal.PAGES, much: int = wal.MUCH) -> None:
-        """Open the data folder, and create it if there is none.
-
-        Args:
-            data: the folder.
-            pages: see ``WriteAheadLog``.
-            much: likewise.
+        """Open the folder ``data``, or create it; for the rest see ``WriteAheadLog``.
 
         Raises:
             LockedError: another process uses it.
@@ -149,9 +109,9 @@ class SQLiteStorage:
         self._path = data / DATABASE
         self._lock = DataLock(data)
         self._index = Index()
-        """Messages since the newest checkpoint, or since the one that is being written."""
+        """Messages since the newest checkpoint, finished or not."""
         self._unwritten = Index()
-        """Messages of the checkpoint that is being written which are not on disk yet."""
+        """Messages of the unfinished checkpoint that are not on disk yet."""
         self._batches: dict[int, tuple[Entry, ...]] = {}
         try:
             self._open(pages, much)
@@ -237,7 +197,7 @@ class SQLiteStorage:
             self._database.execute("PRAGMA synchronous = FULL")
 
     def _as_written(self, stored: bytes, what: str) -> bytes:
-        """The data that was given to ``checked``. Never believe anything else the disk returns."""
+        """The data that ``checked`` was given; never believe anything else from a disk."""
         data = unchecked(stored)
         if data is None:
             raise StorageError(f"{self}: {what} are not what was written")
@@ -348,7 +308,6 @@ class SQLiteStorage:
         return side_file
 
     def _end(self) -> EntryId:
-        """The last entry of the table."""
         last = self._value("SELECT max(last) FROM log")
         return self._batch(last)[-1].id if last else EntryId()
 
@@ -503,14 +462,12 @@ class SQLiteStorage:
 
 
 def _contiguous(batch: Sequence[Entry]) -> bool:
-    """True if each entry follows the one before; False if there is none."""
     return bool(batch) and all(
         entry.seq + 1 == following.first for entry, following in pairwise(batch)
     )
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """The entries in parts of about ROW_OCTETS."""
     start, room = 0, ROW_OCTETS
     for place, entry in enumerate(entries):
         room -= size(entry)

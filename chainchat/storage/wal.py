@@ -1,10 +1,9 @@
 """SQLite's write-ahead log: copied into the database in small pieces, or by a thread.
 
 By itself, SQLite copies the whole log inside a commit once it has some pages. That is quick unless
-another process, such as a backup tool, holds a read transaction: until it ends, nothing newer can
-be copied, and then the next commit copies hundreds of megabytes, for a second or more. So the log
-is copied between two turns here; what is too long for one, a thread copies (``long_copy``) without
-delaying any write.
+another process, such as a backup tool, holds a read transaction: when it ends, the next commit
+copies hundreds of megabytes, for a second or more. So here the log is copied between two turns, or
+by a thread (``long_copy``) that delays no write.
 """
 
 import os
@@ -23,10 +22,9 @@ FRAME = PAGE + 24
 """Octets of a page of the database, and of one in the write-ahead log."""
 
 PAGES = 500
-"""Pages in the log that are worth copying. That takes some 4 ms, in which nobody is answered.
+"""Pages in the log that are worth copying: some 4 ms, in which nobody is answered.
 
-Fewer are quicker, but come more often. A log of this size is written over, and syncing it takes
-half as long as while it grows.
+A log of this size is written over, and syncing it takes half as long as while it grows.
 """
 
 MUCH = 1_000
@@ -39,10 +37,10 @@ LOOK_SECONDS = 0.1
 """Between two looks at the length of the file."""
 
 KEPT_OCTETS = 4 << 20
-"""A longer file shrinks by a step each time SQLite starts again at its beginning."""
+"""A longer file shrinks each time SQLite starts again at its beginning."""
 
 SHRUNK_OCTETS = 8 << 20
-"""That step. Freeing 300 MB takes 0.1 s, inside a commit."""
+"""By so much: freeing 300 MB takes 0.1 s, inside a commit."""
 
 NAMED_OCTETS = 64_000_000
 """A log of this length is reported, and again at each doubling."""
@@ -67,19 +65,18 @@ def leave_copying(connection: sqlite3.Connection) -> None:
 class Keeper:
     """Keeps SQLite from copying and removing the log when the last connection closes.
 
-    After a failed sync it must not: the next sync of the database would succeed without the pages
-    that the failed one lost, and the log, which has them, would be gone. A connection that may not
-    write cannot copy; so the last connection is one of those.
+    After a failed sync it must not: the next sync of the database would succeed without the lost
+    pages, and the log, which has them, would be gone. So the last connection may not write.
     """
 
     def __init__(self, database: Path) -> None:
-        """Open it before the other connections close."""
+        """Open before the other connections close."""
         self._connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)
         with suppress(sqlite3.Error):  # a disk that cannot be read
             self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def close(self) -> None:
-        """Close it after the other connections."""
+        """Close after the other connections."""
         self._connection.close()
 
 
@@ -99,12 +96,11 @@ class WriteAheadLog:
         """Care for the write-ahead log of ``database``.
 
         Args:
-            database: the file.
             writer: the connection that writes; leaves the copying to this object from now on.
             clock: monotonic seconds.
-            pages: pages that are worth copying.
-            much: pages that are too much for one turn.
-            named: octets of a log that is reported.
+            pages: see PAGES.
+            much: see MUCH.
+            named: see NAMED_OCTETS.
         """
         leave_copying(writer)
         self._database = database
@@ -122,7 +118,7 @@ class WriteAheadLog:
         self._copied = 0
         """Pages of the log that were copied."""
         self._uncopied = self._length // FRAME
-        """Pages of the log that were not; estimated for what was written since the last copying."""
+        """Pages of the log that were not; estimated since the last copying."""
         self._next_look = self._left_alone_until = 0.0
         self._pages = pages
         self._much = much
@@ -132,14 +128,11 @@ class WriteAheadLog:
         """Pages that were not copied when the long copy began."""
 
     def wrote(self, octets: int) -> None:
-        """Note that a transaction has written so many octets, and some pages around them."""
+        """Note that a transaction wrote so many octets, and some pages around them."""
         self._uncopied += octets // PAGE + 3
 
     def care(self) -> str:
-        """Copy what is due, or start a thread that does.
-
-        Returns:
-            A line for the operator, mostly empty.
+        """Copy what is due, or start a thread that does; returns a line for the operator.
 
         Raises:
             sqlite3.Error: copying failed, here or in the thread.
@@ -186,17 +179,13 @@ class WriteAheadLog:
             self._left_alone_until = now + RETRY_SECONDS
 
     def _begins_anew(self) -> None:
-        """Note that SQLite writes the log over from now on, as all of it is copied.
-
-        The next commit shortens a file that is too long.
-        """
+        """All is copied: SQLite writes the log over, and the next commit shortens a long file."""
         self._copied = 0
         if self._length > KEPT_OCTETS:
             limit = max(self._length - SHRUNK_OCTETS, KEPT_OCTETS)
             self._writer.execute(f"PRAGMA journal_size_limit = {limit}")
 
     def _end_of_long_copy(self, long_copy: LongCopy, now: float) -> str:
-        """Take over what the thread has copied; returns the line for the operator."""
         self._long_copy = None
         meanwhile = self._uncopied - self._at_start
         self._take(long_copy.outcome(), self._length, now, meanwhile)
@@ -204,21 +193,20 @@ class WriteAheadLog:
         return self._reported()
 
     def _measure(self) -> int:
-        """Octets of the file."""
         try:
             return self._file.stat().st_size
         except FileNotFoundError:
             return 0
 
     def _note_growth(self) -> None:
-        """Count the whole file as in use if it has grown: it ends with the newest page then."""
+        """A file that has grown ends with the newest page: count all of it as in use."""
         length = self._measure()
         if length > self._length:
             self._length = length
             self._uncopied = max(self._uncopied, length // FRAME - self._copied)
 
     def _reported(self) -> str:
-        """The line that names who keeps the log from being copied, if it is long enough for one."""
+        """Name who keeps a long log from being copied; mostly empty."""
         uncopied = self._uncopied * FRAME
         if uncopied < self._named // 2:
             self._report_at = self._named
@@ -234,11 +222,7 @@ class WriteAheadLog:
 
 
 def readers(shared: Path) -> Iterator[str]:
-    """Other processes that hold a read transaction on a database, as far as Linux tells.
-
-    Args:
-        shared: the ``-shm`` file of the database.
-    """
+    """Other processes that read a database, by its ``-shm`` file, as far as Linux tells."""
     seen = {os.getpid()}
     with suppress(OSError):
         inode = shared.stat().st_ino
@@ -253,7 +237,6 @@ def readers(shared: Path) -> Iterator[str]:
 
 
 def _command(process: int) -> str:
-    """The command of a process in printable characters, ``unknown`` if it cannot be read."""
     with suppress(OSError):
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
         text = b" ".join(words).decode("utf-8", "replace").strip()

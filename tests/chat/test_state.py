@@ -1,19 +1,16 @@
 """The chat's state: what each command does, what is refused, and that all nodes agree."""
 
 import random
-from contextlib import ExitStack
 from gc import get_referents
 from sys import getsizeof
 from types import FunctionType, MethodType
-from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import DecodeError
 
-from chainchat.chat import programs
-from chainchat.chat import state as chat_state
+from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import (
     TO_EVERYBODY,
     UNKNOWN,
@@ -30,7 +27,6 @@ from chainchat.chat.commands import (
     origin_of,
 )
 from chainchat.chat.names import SortedNames
-from chainchat.chat.programs import MAX_CLIENTS_OF_ACCOUNT, PROGRAM_COST, REMEMBERED_SENDS
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import (
@@ -49,12 +45,15 @@ deterministic = settings(derandomize=True, max_examples=150, deadline=None)
 
 HERE, THERE = "a.1", "b.1"
 START, DAY = 1_000, 24 * 3600 * 1000
+COST = USUAL_BOUNDS.program_cost
+FEW_PROGRAMS = Bounds(programs=2, known_programs=4)
 
 
 class Stored:
     """The newest records of a state's snapshots, as storage keeps them."""
 
-    def __init__(self):
+    def __init__(self, bounds=USUAL_BOUNDS):
+        self.bounds = bounds
         self.records = {}
         self.head = b""
 
@@ -73,14 +72,14 @@ class Stored:
         return self.again()
 
     def again(self):
-        return ChatState.restored(self.head, self.records.items())
+        return ChatState.restored(self.head, self.records.items(), self.bounds)
 
 
 class Log:
     """Applies commands as the chain does: numbered in all, and by each origin."""
 
-    def __init__(self, *origins, state=None):
-        self.state = state or ChatState()
+    def __init__(self, *origins, bounds=USUAL_BOUNDS):
+        self.state = ChatState(bounds)
         self.time = START
         self.numbers = dict.fromkeys(origins, 0)
         if origins:
@@ -460,10 +459,10 @@ def test_programs_and_accounts_number_for_themselves(log):
 
 def test_at_least_the_last_1024_numbers_are_remembered(log):
     log.login("alice", "a.1.1")
-    for number in range(1, REMEMBERED_SENDS + 65):
+    for number in range(1, USUAL_BOUNDS.sends + 65):
         log.apply(said("a.1.1", "hi", number=number))
     assert log.result(said("a.1.1", "hi", number=1)) == Accepted(3, again=True)
-    log.apply(said("a.1.1", "hi", number=REMEMBERED_SENDS + 65))
+    log.apply(said("a.1.1", "hi", number=USUAL_BOUNDS.sends + 65))
     assert log.result(said("a.1.1", "hi", number=64)) == Refused(Code.NUMBER_FORGOTTEN)
     assert log.result(said("a.1.1", "hi", number=65)) == Accepted(67, again=True)
 
@@ -477,7 +476,7 @@ def test_a_program_is_remembered_however_long_it_is_away(log):
 
 def test_of_an_accounts_programs_the_one_used_least_recently_is_forgotten(log):
     log.login("alice", "a.1.1")
-    for number in range(MAX_CLIENTS_OF_ACCOUNT):
+    for number in range(USUAL_BOUNDS.programs):
         log.apply(said("a.1.1", "hi", number=9, client=f"p{number}"))
     log.apply(said("a.1.1", "hi", number=9, client="p0"))
     log.apply(said("a.1.1", "hi", number=9, client="one more"))
@@ -488,9 +487,8 @@ def test_of_an_accounts_programs_the_one_used_least_recently_is_forgotten(log):
     assert log.result(said("a.1.1", "hi", number=10, client="p1")) == Accepted(log.next - 1)
 
 
-def test_of_too_many_forgotten_programs_no_number_is_used_again(log, monkeypatch):
-    monkeypatch.setattr(programs, "MAX_CLIENTS_OF_ACCOUNT", 2)
-    monkeypatch.setattr(programs, "MAX_KNOWN_OF_ACCOUNT", 4)
+def test_of_too_many_forgotten_programs_no_number_is_used_again():
+    log = Log(HERE, THERE, bounds=FEW_PROGRAMS)
     log.login("alice", "a.1.1")
     log.login("bob", "a.1.2")
     for client, number in enumerate((7, 6, 1, 1, 8, 9)):  # the first two are forgotten
@@ -504,8 +502,8 @@ def test_of_too_many_forgotten_programs_no_number_is_used_again(log, monkeypatch
     assert log.result(said("a.1.2", "hi", number=1, client="new")) == Accepted(log.next - 1)
 
 
-def test_a_program_that_is_forgotten_says_what_is_new_in_a_piece_and_nothing_else(log, monkeypatch):
-    monkeypatch.setattr(programs, "MAX_CLIENTS_OF_ACCOUNT", 1)
+def test_a_program_that_is_forgotten_says_what_is_new_in_a_piece_and_nothing_else():
+    log = Log(HERE, THERE, bounds=Bounds(programs=1))
     log.login("alice", "a.1.1")
     log.apply(said("a.1.1", "hi", number=2))
     log.apply(said("a.1.1", "hi", number=2, client="another"))
@@ -515,9 +513,8 @@ def test_a_program_that_is_forgotten_says_what_is_new_in_a_piece_and_nothing_els
     assert log.result(said("a.1.1", "hi", number=3)).again
 
 
-def test_a_program_that_is_finished_leaves_no_trace(log, monkeypatch):
-    monkeypatch.setattr(programs, "MAX_CLIENTS_OF_ACCOUNT", 1)
-    monkeypatch.setattr(programs, "MAX_KNOWN_OF_ACCOUNT", 1)
+def test_a_program_that_is_finished_leaves_no_trace():
+    log = Log(HERE, THERE, bounds=Bounds(programs=1, known_programs=1))
     for run in range(3):
         log.login("alice", f"a.1.{run}")
         account = log.state.account_named("alice").number
@@ -538,9 +535,8 @@ def octets(root):
     return sum(map(getsizeof, seen.values()))
 
 
-def test_however_long_programs_come_and_go_they_take_no_more_memory(log, monkeypatch):
-    monkeypatch.setattr(programs, "MAX_CLIENTS_OF_ACCOUNT", 2)
-    monkeypatch.setattr(programs, "MAX_KNOWN_OF_ACCOUNT", 4)
+def test_however_long_programs_come_and_go_they_take_no_more_memory():
+    log = Log(HERE, THERE, bounds=FEW_PROGRAMS)
     log.login("stays", "a.1.0")
     log.apply(said("a.1.0", "hi", number=1))
     sizes = []
@@ -580,9 +576,8 @@ def is_remembered(log, session, client):
     return log.result(said(session, "hi", number=9, client=client)).again
 
 
-def test_of_too_much_in_all_the_account_that_takes_most_forgets(log, monkeypatch):
-    monkeypatch.setattr(programs, "MAX_COST", 5 * PROGRAM_COST + 5)
-    monkeypatch.setattr("chainchat.chat.shares.STEP", PROGRAM_COST)
+def test_of_too_much_in_all_the_account_that_takes_most_forgets():
+    log = Log(HERE, THERE, bounds=Bounds(cost=5 * COST + 5, cost_step=COST))
     log.login("carol", "a.1.3")
     log.apply(said("a.1.3", "hi", number=9, client="only"))
     in_all(log)
@@ -595,8 +590,8 @@ def test_of_too_much_in_all_the_account_that_takes_most_forgets(log, monkeypatch
     assert log.result(said("a.1.2", "hi", number=9, client="d")) == Refused(Code.NUMBER_FORGOTTEN)
 
 
-def test_of_accounts_that_take_the_same_the_one_used_least_recently_forgets(log, monkeypatch):
-    monkeypatch.setattr(programs, "MAX_COST", 2 * PROGRAM_COST + 2)
+def test_of_accounts_that_take_the_same_the_one_used_least_recently_forgets():
+    log = Log(HERE, THERE, bounds=Bounds(cost=2 * COST + 2))
     for number, name in enumerate(("alice", "bob", "carol")):
         log.login(name, f"a.1.{number}")
     for number in (0, 1, 0, 2):
@@ -606,8 +601,8 @@ def test_of_accounts_that_take_the_same_the_one_used_least_recently_forgets(log,
     assert log.result(said("a.1.2", "hi", number=9)).again
 
 
-def test_a_login_that_makes_one_account_too_many_is_refused(log, monkeypatch):
-    monkeypatch.setattr(chat_state, "MAX_ACCOUNTS", 2)
+def test_a_login_that_makes_one_account_too_many_is_refused():
+    log = Log(HERE, THERE, bounds=Bounds(accounts=2))
     log.login("alice", "a.1.1")
     log.login("bob", "a.1.2")
     log.apply(End("a.1.2", 0))
@@ -725,22 +720,22 @@ def test_a_state_restored_at_any_point_goes_on_the_same(drawn, cut):
     assert restored.image() == original.image()
 
 
-small = (
-    patch("chainchat.chat.accounts.RECORD_ACCOUNTS", 2),
-    patch("chainchat.chat.programs.RECORD_SENDS", 2),
-    patch("chainchat.chat.programs.RECORDS", 3),
-    patch("chainchat.chat.programs.MAX_CLIENTS_OF_ACCOUNT", 2),
-    patch("chainchat.chat.programs.MAX_KNOWN_OF_ACCOUNT", 4),
-    patch("chainchat.chat.programs.PROGRAM_COST", 3),
-    patch("chainchat.chat.programs.MAX_COST", 24),
-    patch("chainchat.chat.shares.STEP", 4),
+LOW_BOUNDS = Bounds(
+    programs=2,
+    known_programs=4,
+    sends=4,
+    program_cost=3,
+    cost=24,
+    cost_step=4,
+    accounts_in_record=2,
+    sends_in_record=2,
 )
-"""Limits so low that a few entries reach them all."""
+"""So low that a few entries reach them all."""
 
 
 def busy(chosen, count=150):
     """Entries of people and programs who mostly do what can be done."""
-    log = Log(HERE, THERE)
+    log = Log(HERE, THERE, bounds=LOW_BOUNDS)
     yield "", 0, START, Origins((HERE, THERE))
     for opened in range(1, count + 1):
         on = sorted(log.state.account_named(name).session for name in log.state.present())
@@ -763,27 +758,24 @@ def busy(chosen, count=150):
 def test_snapshots_of_any_node_agree_whatever_happens_while_they_are_written(seed):
     """One node makes snapshots while it goes on, and restarts; the other has just begun."""
     chosen = random.Random(seed)
-    with ExitStack() as limits:
-        for limit in small:
-            limits.enter_context(limit)
-        entries = list(busy(chosen))
-        state, stored, waiting = ChatState(), Stored(), list(entries)
+    entries = list(busy(chosen))
+    state, stored, waiting = ChatState(LOW_BOUNDS), Stored(LOW_BOUNDS), list(entries)
 
-        def some_more():
-            follow(state, waiting[: (more := chosen.randint(0, 5))])
-            del waiting[:more]
+    def some_more():
+        follow(state, waiting[: (more := chosen.randint(0, 5))])
+        del waiting[:more]
 
-        while waiting:
-            follow(state, waiting[: (more := chosen.randint(1, 12))])
-            del waiting[:more]
-            done, image = state.applied, state.image()
-            digest = stored.write(state.snapshot(), meanwhile=some_more)
-            assert stored.again().image() == image
-            other = ChatState()
-            follow(other, entries[:done])
-            assert Stored().write(other.snapshot()) == digest
-            if chosen.random() < 0.3:
-                state, waiting = stored.again(), entries[done:]
+    while waiting:
+        follow(state, waiting[: (more := chosen.randint(1, 12))])
+        del waiting[:more]
+        done, image = state.applied, state.image()
+        digest = stored.write(state.snapshot(), meanwhile=some_more)
+        assert stored.again().image() == image
+        other = ChatState(LOW_BOUNDS)
+        follow(other, entries[:done])
+        assert Stored(LOW_BOUNDS).write(other.snapshot()) == digest
+        if chosen.random() < 0.3:
+            state, waiting = stored.again(), entries[done:]
 
 
 def test_a_snapshot_has_what_changed_and_no_more(log):
@@ -817,18 +809,17 @@ def test_records_that_are_not_what_the_digest_was_made_of_are_corrupt(log):
 @given(st.lists(st.tuples(st.booleans(), st.text("abc", max_size=3)), max_size=60))
 @deterministic
 def test_sorted_names_are_those_that_a_sorted_list_would_have(changes):
-    with patch("chainchat.chat.names.PART_NAMES", 3):
-        expected = set()
-        names = SortedNames()
-        for add, name in changes:
-            if add and name not in expected:
-                names.add(name)
-                expected.add(name)
-            elif not add and name in expected:
-                names.remove(name)
-                expected.remove(name)
-            assert list(names.after(name)) == sorted(each for each in expected if each > name)
-            assert list(SortedNames(expected).after("")) == list(names.after(""))
+    expected = set()
+    names = SortedNames(part=3)
+    for add, name in changes:
+        if add and name not in expected:
+            names.add(name)
+            expected.add(name)
+        elif not add and name in expected:
+            names.remove(name)
+            expected.remove(name)
+        assert list(names.after(name)) == sorted(each for each in expected if each > name)
+        assert list(SortedNames(expected, part=3).after("")) == list(names.after(""))
 
 
 # --- what happens while a checkpoint is written --------------------------------------------

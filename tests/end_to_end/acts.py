@@ -230,7 +230,7 @@ def foreign_reader(scene: Scene) -> None:
 
 
 def _write(address: Address, megabytes: int, name: str) -> None:
-    say_many(address, megabytes * 1_100, b"x" * 900, name=name)
+    say_many(address, megabytes * 1_100, b"x" * 900, name=name, to=name)  # nobody else is told
 
 
 def second_process(scene: Scene) -> None:

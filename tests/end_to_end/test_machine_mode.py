@@ -8,7 +8,7 @@ import pytest
 from cluster import Cluster
 from talking import Caller, Person, Program
 
-from chainchat.chat.programs import MAX_CLIENTS_OF_ACCOUNT
+from chainchat.chat.bounds import USUAL_BOUNDS
 
 _counter = itertools.count(1)
 
@@ -357,7 +357,7 @@ def test_what_is_forgotten_of_a_program_is_not_said_again(
     cluster: Cluster, names: Iterator[str]
 ) -> None:
     alice = next(names)
-    for number in range(MAX_CLIENTS_OF_ACCOUNT + 1):
+    for number in range(USUAL_BOUNDS.programs + 1):
         with Program(cluster["middle"].address, f"run{number}") as program:
             assert program.words(f"LOGIN {alice}")["number"] == "1"
             id_of(program.ask(f"SEND 1 * :run {number} of {alice}"))

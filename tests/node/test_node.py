@@ -7,6 +7,7 @@ import pytest
 from msgspec import msgpack
 from msgspec.structs import replace
 from node_house import SUSPECT_AFTER, THREE, House, founded, lines_logged
+from taking_part import takes_part
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import (
@@ -277,7 +278,7 @@ def test_what_came_before_the_decision_is_taken_in_after_it(late):
     house = late_decision(late)
     results = [house.say(position) for position in ("head", late)]
     house.run()
-    assert not house[late].taking_part
+    assert not takes_part(house[late])
     house.let_go()
     house.run()
     assert [len(result) for result in results] == [1, 1]
@@ -552,3 +553,42 @@ def test_a_node_starts_from_its_checkpoint():
     house.run()
     assert house["head"].state.applied == 8  # the seventh, and the opening of the second epoch
     assert house["head"].state.image() != image
+
+
+# --- one guard ---------------------------------------------------------------------------
+
+
+class Broken(House):
+    """Nodes that note why they failed."""
+
+    def __init__(self, *founding):
+        super().__init__(*founding)
+        self.failures = []
+
+    def fail(self, error):
+        self.failures.append(error)
+
+
+@pytest.mark.parametrize(
+    ("broken", "input_"),
+    [
+        ("submit", lambda node: node.submit(commands.Nothing())),
+        ("ask", lambda node: node.ask(queries.Present(), print)),
+        ("unlinked", lambda node: node.unlinked("middle")),
+        ("full", lambda node: node.full("middle", full=True)),
+        ("copy_full", lambda node: node.copy_full("middle", full=True)),
+    ],
+)
+def test_a_bug_in_what_any_input_does_stops_the_node(monkeypatch, broken, input_):
+    house = Broken(*THREE)
+    house.start("head")
+
+    def fail(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(house["head"]._engine, broken, fail)
+    input_(house["head"])
+    assert [type(error) for error in house.failures] == [ZeroDivisionError]
+    assert not house["head"].running
+    input_(house["head"])  # a node that has stopped takes nothing in
+    assert len(house.failures) == 1

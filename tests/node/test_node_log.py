@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 from node_house import SUSPECT_AFTER, THREE, founded
+from taking_part import takes_part
 from twisted.logger import LogLevel
 
 from chainchat.chain.limits import Limits
@@ -30,7 +31,7 @@ def test_a_resume_is_told_as_a_change_from_the_configuration_of_the_record(house
     old = begin_life(house.disks["tail"], lambda: "id-b").configuration
     house.start("tail")
     assert house["tail"].configuration == old
-    assert not house["tail"].taking_part
+    assert not takes_part(house["tail"])
     house.start("head", "middle")
     house.later(2.0)
     new = house["tail"].configuration

@@ -31,6 +31,18 @@ def test_a_status_tells_for_how_long_writes_stand_still_and_what_is_in_flight():
     assert status.view.notes == status.notes == ("in flight here: 1 entries",)
 
 
+def test_a_change_of_configuration_is_in_the_status_once_its_outcome_is_known(logged):
+    house = founded()
+    house.later(0.2)
+    old = house["head"].configuration
+    house.kill("tail")
+    house.later(0.5)
+    status = house["head"].status
+    assert (status.change.old, status.change.new) == (old, status.configuration)
+    assert status.change_line.startswith(f"{old} is followed by {status.configuration}: without ")
+    assert f"head: {status.change_line}" in [text for _, text in logged]
+
+
 # --- a long log to apply -------------------------------------------------------------------
 
 

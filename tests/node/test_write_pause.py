@@ -16,7 +16,7 @@ class House:
     def __init__(self, me):
         self.clock = Clock()
         self.told = []
-        self.write_pause = WritePause(me, self.clock, self.told.append)
+        self.write_pause = WritePause(me, self.clock, lambda change: self.told.append(str(change)))
 
     def what_came_of_it(self):
         return [line.rpartition("; ")[2] for line in self.told]

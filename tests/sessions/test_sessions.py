@@ -4,12 +4,12 @@ import re
 
 import node_house
 import pytest
-from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, one
+from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, House, one
 
 from chainchat.chain.log import MAX_COMMAND
+from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
-from chainchat.chat.programs import REMEMBERED_SENDS
 from chainchat.chat.queries import GIVEN_UP, Accounts
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
@@ -22,7 +22,6 @@ from chainchat.sessions.hearing import (
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON
 from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
-from chainchat.sessions.requests import SAID_AT_ONCE
 from chainchat.sessions.session import LOGIN_SECONDS, PROBE_SECONDS, Session
 from chainchat.sessions.sessions import Sessions
 
@@ -99,8 +98,8 @@ def test_lines_that_come_with_the_login_wait_for_it(house):
     ]
 
 
-def test_a_login_that_makes_one_account_too_many_is_told_what_to_do(house, monkeypatch):
-    monkeypatch.setattr("chainchat.chat.state.MAX_ACCOUNTS", 0)
+def test_a_login_that_makes_one_account_too_many_is_told_what_to_do():
+    house = House(bounds=Bounds(accounts=0))
     client = house.client()
     client.reads()
     assert one(client.says("alice")) == (
@@ -348,9 +347,9 @@ def test_a_bad_line_between_two_sends_is_answered_in_its_turn(house):
 def test_much_in_one_piece_makes_no_command_that_is_too_long(house):
     program = house.program("robot")
     program.reads()
-    sends = [f"@{n} SEND {n} * :{'ü' * 450}" for n in range(1, SAID_AT_ONCE + 2)]
-    replies = program.says(*sends)
-    assert replies == [f"+OK @{n} id={n + 2}" for n in range(1, SAID_AT_ONCE + 2)]
+    numbers = range(1, house.server_info.said_at_once + 2)
+    replies = program.says(*(f"@{n} SEND {n} * :{'ü' * 450}" for n in numbers))
+    assert replies == [f"+OK @{n} id={n + 2}" for n in numbers]
     log = house.storage.read(2, house.storage.last.seq, 1 << 30)
     lengths = [len(entry.command) for entry in log if entry.span > 10]
     assert len(lengths) > 9
@@ -604,10 +603,10 @@ def test_a_quiet_program_is_pushed_nothing_now_or_later(house):
 def test_a_node_takes_no_more_sends_of_a_program_than_are_remembered(house):
     alice = house.program("alice")
     alice.reads()
-    count = 3 * REMEMBERED_SENDS
+    count = 3 * USUAL_BOUNDS.sends
     alice.sends(*(f"@{n} SEND {n} * :x" for n in range(1, count + 1)))
     house.holds_the_chain_still()
-    assert USUAL_PENDING.requests <= house.node.pending <= REMEMBERED_SENDS
+    assert USUAL_PENDING.requests <= house.node.pending <= USUAL_BOUNDS.sends
     replies = alice.reads()
     assert [reply.split()[:2] for reply in replies] == [["+OK", f"@{n + 1}"] for n in range(count)]
 
@@ -827,7 +826,7 @@ def test_with_too_much_on_its_way_who_has_most_of_it_is_held_and_goes_on_later(h
     answers = [line for line in alice.reads() if line.startswith("+OK")]
     assert len(answers) == USUAL_PENDING.share + 50
     # A client with few requests on their way is heard, though another has too many.
-    assert "+OK " + str(USUAL_PENDING.requests + 4 + HEARD_OF_PERSON + HEARD_AT_ONCE) in bob.reads()
+    assert "+OK " + str(USUAL_PENDING.requests + 4 + HEARD_OF_PERSON) in bob.reads()
     assert (alice.connection.held, bob.connection.held) == (False, False)
 
 

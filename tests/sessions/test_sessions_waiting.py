@@ -6,8 +6,9 @@ import pytest
 from sessions_house import HELLO
 
 from chainchat.chat.lines import TOO_LONG
+from chainchat.node.budget import PATIENT_SECONDS
 from chainchat.sessions.explanations import LISTED
-from chainchat.sessions.hearing import WAITING_OCTETS
+from chainchat.sessions.hearing import HEARD_AT_ONCE, HEARD_OF_PERSON, WAITING_OCTETS
 
 
 @pytest.fixture
@@ -189,3 +190,43 @@ def test_what_a_stopping_node_could_not_have_confirmed_is_listed_too(house, pair
         f"{MAYBE} said: hello",
         "* this node stops; go on at 10.0.0.2:7001",
     ]
+
+
+# --- room for requests -------------------------------------------------------------------
+
+
+def test_people_who_paste_much_wait_while_enough_is_on_its_way_and_nobody_waits_for_them(house):
+    crowd = [house.client(f"ann{number}", "/notices off") for number in range(20)]
+    bob = house.client("bob", "/notices off")
+    for person in [*crowd, bob]:
+        person.reads()
+    for person in crowd:
+        person.sends(*(f"{person.session.name} {line}" for line in range(40)))
+    for _ in range(20):
+        house.holds_the_chain_still()
+    first_lines = len(crowd) * HEARD_OF_PERSON
+    on_their_way = house.node.pending
+    assert first_lines <= on_their_way <= max(64, first_lines) + HEARD_AT_ONCE
+    bob.sends("hello")
+    house.holds_the_chain_still()
+    assert house.node.pending == on_their_way + 1
+    house.clock.pump([0.5] * 20)
+    said = [line for line in bob.reads() if "ann" in line]
+    assert len(said) == len(crowd) * 40
+    for person in crowd:
+        own = [line for line in said if f"{person.session.name} " in line]
+        assert [int(line.split()[-1]) for line in own] == list(range(40))
+
+
+def test_those_who_wait_for_room_get_it_in_turn(house):
+    crowd = [house.client(f"ann{number}", "/notices off") for number in range(20)]
+    for person in crowd:
+        person.reads()
+    house.price = PATIENT_SECONDS / 10
+    for person in crowd:
+        person.sends(*(str(line) for line in range(180)))
+    heard = []
+    while not heard or min(heard[-1]) < 180:
+        house.clock.advance(PATIENT_SECONDS)
+        heard.append([person.connection.data.count(b"+OK") for person in crowd])
+    assert max(max(now) - min(now) for now in heard) <= 2 * HEARD_AT_ONCE

@@ -1,8 +1,8 @@
 """A deterministic simulator: the product's own classes, a virtual clock, and seeded trouble.
 
 ``python -m tests.simulation SEED`` replays one seed and prints what happened; ``--planted BUG``
-does it with a bug planted, ``--crowd`` with a crowd, ``--files`` on the product's own disks, and
-``--histories`` with two chains.
+does it with a bug planted, ``--crowd`` with a crowd, ``--files`` on the product's own disks,
+``--histories`` with two chains, and ``--strangers`` with the product's own links.
 
 - ``clock``, ``disk``, ``network``, ``world``: what nodes live in;
 - ``sqlite_disk``, ``pages``: the product's own disks, and what is left of them without power;
@@ -14,5 +14,7 @@ does it with a bug planted, ``--crowd`` with a crowd, ``--files`` on the product
 - ``mishaps``: what happens to disks, and what an operator does about it;
 - ``checks``, ``configurations``: what must hold;
 - ``scenario``: one run;
-- ``planted``, ``planted_log``, ``planted_reads``, ``planted_storage``: bugs that have to be caught.
+- ``strangers``, ``wires``: runs with the product's own links, and what connects them;
+- ``planted``, ``planted_log``, ``planted_reads``, ``planted_storage``, ``planted_links``: bugs
+  that have to be caught.
 """

@@ -9,12 +9,14 @@ from tests.simulation.crowds import run_crowd
 from tests.simulation.histories import run_two_histories
 from tests.simulation.planted import PLANTED, planted
 from tests.simulation.scenario import run
+from tests.simulation.strangers import run_strangers
 
 parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
 parser.add_argument("seed", type=int, nargs="?", help="without it: find one that catches BUG")
 parser.add_argument("--planted", metavar="BUG", choices=PLANTED, help="with this bug planted")
 parser.add_argument("--crowd", action="store_true", help="with a crowd of clients")
 parser.add_argument("--histories", action="store_true", help="with two chains that part")
+parser.add_argument("--strangers", action="store_true", help="with strangers at real links")
 parser.add_argument("--files", action="store_true", help="on the product's own disks")
 arguments = parser.parse_args()
 if arguments.seed is None:
@@ -31,6 +33,7 @@ if arguments.seed is None:
 kinds = {
     "crowd": run_crowd,
     "histories": run_two_histories,
+    "strangers": run_strangers,
     "files": partial(run, files=True),
 }
 chosen = next((kinds[kind] for kind in kinds if getattr(arguments, kind)), run)

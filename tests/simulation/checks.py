@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from chainchat.chain.membership.clocks import MOST_AHEAD
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
-from chainchat.chat import programs as limits
 from chainchat.node.node import Node
 from tests.simulation.clients import READ_MESSAGES, Client, Read, Records
 from tests.simulation.world import Host, World
+from tests.taking_part import takes_part
 
 DRIFTED = 2_000
 """Milliseconds that a head's own clock may have drifted since it heard the others' last."""
@@ -91,11 +91,11 @@ class Checks:
         hosts = self._world.hosts
         for host in hosts.values():
             node = host.node
-            if node is None or not node.taking_part:
+            if node is None or not takes_part(node):
                 continue
             successor = node.configuration.successor(node.me.position)
             other = hosts[successor].node if successor else None
-            if other is None or not other.taking_part or other.configuration != node.configuration:
+            if other is None or not takes_part(other) or other.configuration != node.configuration:
                 continue
             last = hosts[successor].disk.last
             self._require(
@@ -128,7 +128,7 @@ class Checks:
             and everybody
             and all(
                 node is not None
-                and node.taking_part
+                and takes_part(node)
                 and node.configuration == members
                 and node.pending == 0
                 and node.state.applied == self._world.hosts[members.head].disk.last.seq
@@ -143,7 +143,7 @@ class Checks:
         self._require(whole, f"the chain is not whole: {newest}")
         nodes = [self._world.hosts[position].node for position in newest.positions]
         for position, node in zip(newest.positions, nodes, strict=True):
-            serves = node is not None and node.taking_part
+            serves = node is not None and takes_part(node)
             why = "dead" if node is None else node.readiness.reason
             self._require(serves, f"{position} does not serve again: {why}")
             stuck = f"{node.pending} requests at {position} were never answered"
@@ -166,9 +166,10 @@ class Checks:
 
     def _few_programs(self, node: Node) -> None:
         """However many client IDs an account has used, few are remembered."""
+        bounds = node.state._bounds
         for programs in node.state._programs._of_account.values():
             recent, known = len(programs.recent), len(programs.recent | programs.known)
-            few = recent <= limits.MAX_CLIENTS_OF_ACCOUNT and known <= limits.MAX_KNOWN_OF_ACCOUNT
+            few = recent <= bounds.programs and known <= bounds.known_programs
             self._require(few, f"{node.me.position} remembers {known} programs of an account")
 
     def _messages(self, node: Node) -> None:

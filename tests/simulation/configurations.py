@@ -6,6 +6,7 @@ from chainchat.chain.record import Record
 from chainchat.node.node import Node
 from tests.simulation.checks import Checks, require
 from tests.simulation.world import Host, World
+from tests.taking_part import takes_part
 
 
 class ConfigurationChecks:
@@ -81,7 +82,7 @@ class ConfigurationChecks:
         if self._changed:
             self._changed = False
             nodes = [host.node for host in self._world.machines if host.node is not None]
-            at_work = [node for node in nodes if node.taking_part]
+            at_work = [node for node in nodes if takes_part(node)]
             self._one_chain([(node.me.position, node.configuration) for node in at_work])
             self._everything(at_work)
 

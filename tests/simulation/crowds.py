@@ -6,9 +6,7 @@ go wrong, and then what must hold is what always must.
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import pairwise
-from unittest.mock import patch
 
 from chainchat.chain.limits import Limits
 from chainchat.chain.record import Record
@@ -22,6 +20,7 @@ from tests.simulation.guests import SENT_AT_ONCE, Guest, House
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.scenario import QUIET, Summary, calm_down
 from tests.simulation.world import Host, TracedNode, World
+from tests.taking_part import takes_part
 
 BACKLOG = 300
 """Messages that those who were away have missed."""
@@ -41,12 +40,9 @@ CALM = 600.0
 SLOWNESS = 3.0
 """So many times slower than the others are some of the machines."""
 
-SMALLER = {
-    "chainchat.sessions.requests.SAID_AT_ONCE": 4,
-    "chainchat.sessions.hearing.SAID_AT_ONCE": 4,
-}
+SAID_AT_ONCE = 4
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
-higher. So are the limits and the pace of each node, see ``_run``."""
+higher. So are the limits and the pace of each node, see ``run_crowd``."""
 
 
 class Crowd:
@@ -58,7 +54,7 @@ class Crowd:
         self._newest: int | None = None
         """The newest epoch that there may be, if nothing else is wrong."""
         world.on_record.append(self._recorded)
-        self.house = House(world, self.records)
+        self.house = House(world, self.records, said_at_once=SAID_AT_ONCE)
         self.clients = [
             Client(world, name, self.records, window=4, person=False) for name in ("ann", "bea")
         ]
@@ -112,7 +108,7 @@ class Crowd:
     @property
     def _whole(self) -> bool:
         nodes = [host.node for host in self.world.hosts.values()]
-        return all(node is not None and node.taking_part for node in nodes)
+        return all(node is not None and takes_part(node) for node in nodes)
 
     def _until(self, fact: Callable[[], bool], within: float, otherwise: str) -> None:
         end = self.world.clock.now + within
@@ -226,13 +222,6 @@ def run_crowd(seed: int, *, trace: Callable[[str], None] | None = None) -> Summa
     Raises:
         InvariantError: a promise was broken.
     """
-    with ExitStack() as patches:
-        for where, what in SMALLER.items():
-            patches.enter_context(patch(where, what))
-        return _run(seed, trace)
-
-
-def _run(seed: int, trace: Callable[[str], None] | None) -> Summary:
     positions = ("head", "middle", "tail")
     world = World(
         seed,

@@ -45,11 +45,11 @@ class House:
         guests: all of them.
     """
 
-    def __init__(self, world: World, records: Records) -> None:
+    def __init__(self, world: World, records: Records, said_at_once: int) -> None:
         self.world = world
         self.records = records
         addresses = {position: f"{position}:7001" for position in world.positions}
-        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token)
+        self.server_info = ServerInfo("crowd", 1_024, addresses, self._new_token, said_at_once)
         self.sessions: dict[str, Sessions] = {}
         self.guests: list[Guest] = []
         self._tokens = 0

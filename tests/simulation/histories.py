@@ -21,6 +21,7 @@ from tests.simulation.checks import require
 from tests.simulation.clock import HostClock
 from tests.simulation.scenario import Summary
 from tests.simulation.world import SUSPECT_AFTER, Host, Killed, World
+from tests.taking_part import takes_part
 
 FOUNDED_BY = 3.0
 """Seconds of virtual time."""
@@ -144,7 +145,7 @@ class TwoHistories:
 
     def _write(self, position: str) -> None:
         node = self.world.hosts[position].node
-        if self._writing and node is not None and node.taking_part:
+        if self._writing and node is not None and takes_part(node):
             say = partial(node.submit, commands.Nothing(), self._told)
             self.world.on_host(position, say)
         self.world.later(self.random.uniform(0.02, 0.2), self._write, position)
@@ -203,7 +204,7 @@ class TwoHistories:
 
     def _at_work(self) -> list[Node]:
         nodes = [host.node for host in self.world.hosts.values()]
-        return [node for node in nodes if node is not None and node.taking_part]
+        return [node for node in nodes if node is not None and takes_part(node)]
 
     def _log(self, position: str) -> list[Content]:
         disk = self.world.hosts[position].disk

@@ -3,10 +3,10 @@
 Each is a subclass of a class of the product, or a function, put in its place for a run. None has a
 constructor of its own: what those take may change, and then it would be a bug of the past. Those in
 the log and the chat are in ``planted_log``, those in what tails answer and lend in
-``planted_reads``, those in the storage in ``planted_storage``. Those in membership are here. Bugs
-of replication are bad copies of classes of ``chain``, never of the node that carries out effects.
-There is at least one for each row of the table in ``docs/membership.md`` that says what a rule is
-for.
+``planted_reads``, those in the storage in ``planted_storage``, those at the chain port in
+``planted_links``. Those in membership are here. Bugs of replication are bad copies of classes of
+``chain``, never of the node that carries out effects. There is at least one for each row of the
+table in ``docs/membership.md`` that says what a rule is for.
 """
 
 from collections.abc import Iterator
@@ -31,9 +31,11 @@ from chainchat.chain.replica import Replica
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import Slice
+from chainchat.peers.admission import Admission
+from chainchat.peers.dialling import Dialling
 from chainchat.storage.sqlite import SQLiteStorage
 from chainchat.storage.wal import WriteAheadLog
-from tests.simulation import planted_log, planted_reads, planted_storage
+from tests.simulation import planted_links, planted_log, planted_reads, planted_storage
 
 
 class BelievesStaleProofs(Evidence):
@@ -427,6 +429,9 @@ CROWD = "crowd"
 HISTORIES = "histories"
 """In place of a story: it takes a run in which two chains confirm different entries."""
 
+STRANGERS = "strangers"
+"""In place of a story: it takes a run with strangers at the chain ports."""
+
 FILES = "files"
 """In place of a story: it takes runs on the product's own disks."""
 
@@ -459,6 +464,8 @@ PLANTED: dict[str, tuple[Any, str | None]] = {
         (planted_storage.believes_what_was_read, FILES),
         (planted_storage.leaves_side_files_without_names, FILES),
         (planted_storage.copies_inside_commits, FILES),
+        (planted_links.TakesTheNewestConnection, STRANGERS),
+        (planted_links.NeverDialsAgain, STRANGERS),
         (BelievesStaleProofs, None),
         (CountsFromTheAnswer, "second-thoughts"),
         (ForgetsWhomItTriedToExclude, "second-thoughts"),
@@ -510,6 +517,8 @@ PLANTED: dict[str, tuple[Any, str | None]] = {
 """Each bug by its name, and the story that brings it out, or the kind of run, if it takes one."""
 
 PLACES = {
+    Admission: "chainchat.peers.links.Admission",
+    Dialling: "chainchat.peers.links.Dialling",
     Engine: "chainchat.node.node.Engine",
     Clocks: "chainchat.chain.membership.state.Clocks",
     Evidence: "chainchat.chain.membership.state.Evidence",

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from unittest.mock import patch
 
+from chainchat.chat.bounds import Bounds
 from chainchat.node.budget import CheckpointPace
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Client, Records
@@ -38,8 +38,8 @@ CHECKPOINT_ENTRIES = (10_000, 40)
 FREE_DEPARTURES = (2, 2, 2, 0)
 """After so many departures a position still joins at once: as in the product, or none at all."""
 
-CLIENTS_OF_ACCOUNT = 2
-"""Client IDs whose SENDs are remembered; of twice as many, some of it: a run has few of them."""
+BOUNDS = Bounds(programs=2, known_programs=4)
+"""Few client IDs are remembered of an account, since a run has few of them."""
 
 FILES_EACH = 11
 """One in so many runs is on the product's own disks, which takes twice as long."""
@@ -101,11 +101,7 @@ def run(
     Raises:
         InvariantError: a promise was broken.
     """
-    with (
-        patch("chainchat.chat.programs.MAX_CLIENTS_OF_ACCOUNT", CLIENTS_OF_ACCOUNT),
-        patch("chainchat.chat.programs.MAX_KNOWN_OF_ACCOUNT", 2 * CLIENTS_OF_ACCOUNT),
-        cabinet() if files or on_files(seed) else nullcontext() as disks,
-    ):
+    with cabinet() if files or on_files(seed) else nullcontext() as disks:
         return _run(seed, trace, disks, watch_votes=watch_votes)
 
 
@@ -133,6 +129,7 @@ def _run(
         pace=CheckpointPace(
             CHECKPOINT_ENTRIES[seed % 2], records_at_once=1, checkpoint_seconds=0.0
         ),
+        bounds=BOUNDS,
     )
     if disks is not None:
         disks.clock = lambda: world.clock.now

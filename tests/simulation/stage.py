@@ -15,6 +15,7 @@ from chainchat.chain.record import Record
 from tests.simulation.checks import require
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.world import SUSPECT_AFTER, Host, World
+from tests.taking_part import takes_part
 
 FOUNDED_BY = 3.0
 """When the chain has to be there at the latest, seconds."""
@@ -143,7 +144,7 @@ class Stage:
         """Whether three members are at work."""
         members = self._world.newest_configuration().positions
         nodes = [self._world.hosts[position].node for position in members]
-        return len(members) == 3 and all(node is not None and node.taking_part for node in nodes)
+        return len(members) == 3 and all(node is not None and takes_part(node) for node in nodes)
 
     @property
     def epoch(self) -> int:
@@ -202,7 +203,7 @@ class Stage:
     def _goes_on(self, position: str, awaited: GoOn) -> bool:
         host = self._world.hosts[position]
         node = host.node
-        if node is None or not node.taking_part:
+        if node is None or not takes_part(node):
             return False
         members = set(node.configuration.positions)
         if not members.issuperset(awaited.these) or not members.isdisjoint(awaited.without):

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.catching import CROWDS, TWO_HISTORIES, first_catch
+from tests.simulation.catching import CROWDS, TWO_HISTORIES, WITH_STRANGERS, first_catch
 from tests.simulation.crowds import run_crowd
 from tests.simulation.histories import run_two_histories
 from tests.simulation.planted import PLANTED
 from tests.simulation.scenario import Summary, run
+from tests.simulation.strangers import run_strangers
 from tests.simulation.world import EVENTS
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +46,16 @@ def _run_two_histories(seed: int) -> Summary | str:
     except Exception as error:
         return (
             f"histories {seed}: {error!r} (replay: python -m tests.simulation {seed} --histories)"
+        )
+
+
+def _run_strangers(seed: int) -> Summary | str:
+    """The same, with strangers."""
+    try:
+        return run_strangers(seed)
+    except Exception as error:
+        return (
+            f"strangers {seed}: {error!r} (replay: python -m tests.simulation {seed} --strangers)"
         )
 
 
@@ -83,6 +94,15 @@ def test_two_histories_never_pass_for_one(pytestconfig):
     assert reached["a stop for another history"] > seeds / 4
 
 
+def test_strangers_end_no_link_that_works(pytestconfig):
+    seeds = max(WITH_STRANGERS, pytestconfig.getoption("--simulate", 0) // 50)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(_run_strangers, range(seeds)))
+    assert [result for result in results if isinstance(result, str)] == []
+    reached = Counter(event for result in results for event in result.events)
+    assert reached["a stranger in the place of the silent"] > seeds / 4
+
+
 def test_every_planted_bug_is_caught(capsys):
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         caught = dict(zip(PLANTED, pool.map(first_catch, PLANTED), strict=True))
@@ -107,6 +127,11 @@ def test_a_run_on_files_replays_to_the_same_trace(seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_two_histories_replay_to_the_same_trace(seed):
     _replays(run_two_histories, seed, "--histories")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_strangers_replay_to_the_same_trace(seed):
+    _replays(run_strangers, seed, "--strangers")
 
 
 @pytest.mark.parametrize("seed", range(5))

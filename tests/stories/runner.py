@@ -24,6 +24,7 @@ from tests.simulation.script import Line, Script
 from tests.simulation.stage import Plot, Stage
 from tests.simulation.world import Host, TracedNode, World
 from tests.stories.words import chain, entries_of, shortened, words
+from tests.taking_part import takes_part
 
 FORCED_EPOCH = 1_000
 """Where a node begins that an operator forces to go on alone. The product takes a later one."""
@@ -298,7 +299,7 @@ def _held(host: Host) -> str:
     if node is None:
         return f"off; {newest}; durable {host.disk.last.seq}"
     role = node.configuration.role(node.me.position)
-    does = role.value if role is not None and node.taking_part else node.readiness.reason
+    does = role.value if role is not None and takes_part(node) else node.readiness.reason
     durable, committed, applied = marks(node)
     return f"{does}; {newest}; durable {durable}, committed {committed}, applied {applied}"
 

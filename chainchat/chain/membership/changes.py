@@ -1,4 +1,4 @@
-"""What a configuration may do to the one before it, and who may go on without whom."""
+"""The changes from one configuration to the next, and who may go on without whom."""
 
 from collections.abc import Iterable
 from enum import Enum
@@ -8,7 +8,7 @@ from chainchat.chain.configuration import MAX_MEMBERS, Configuration, Life
 
 
 class Change(Enum):
-    """What a proposal does to a configuration."""
+    """The effect of a proposal on a configuration."""
 
     FOUND = "found"
     RESUME = "resume"
@@ -17,7 +17,7 @@ class Change(Enum):
 
 
 def change(base: Configuration, proposed: Configuration) -> Change | None:
-    """What ``proposed`` does to ``base``; None if it does nothing that is allowed."""
+    """The change from ``base`` to ``proposed``; None if it is not allowed."""
     before, after = base.members, proposed.members
     if proposed.epoch != base.epoch + 1 or not 1 <= len(after) <= MAX_MEMBERS:
         return None
@@ -33,16 +33,12 @@ def change(base: Configuration, proposed: Configuration) -> Change | None:
 
 
 def may_shrink(base: Configuration, remaining: Iterable[Life], clean: Iterable[Life]) -> bool:
-    """True if these members may go on without the others (rule 4).
+    """True if ``remaining`` may go on without the other members of ``base`` (rule 4).
 
-    Leave some of the clean dead out of the count. Of the members counted, the remaining must be a
-    majority, or half with the first of them in chain order. Of two groups that do not know each
-    other to be dead, at most one passes.
-
-    Args:
-        base: the configuration to shrink.
-        remaining: the members that would go on.
-        clean: the other members whose death was proved while their confirmation was fresh.
+    ``clean`` are the others whose death was proved while their confirmation was fresh. Leave some
+    of them out of the count. Of the members counted, the remaining must be a majority, or half with
+    the first in chain order. Of two groups that do not know each other to be dead, at most one
+    passes.
     """
     stay, dead = set(remaining), list(clean)
     for left_out in (out for size in range(len(dead) + 1) for out in combinations(dead, size)):

@@ -1,11 +1,10 @@
-"""What one life learns of clocks: that one of them stood still, and what time it is.
+"""The clocks of all machines: whether one stood still, and the time.
 
-What a confirmation proves grows old (``evidence``), by a clock that runs on while a machine sleeps.
-But a hypervisor can stop a machine with all its clocks. When the machine runs on, hours-old
-evidence looks fresh, and the others may have gone on without it. None of its own stopped clocks
-shows this; a clock that was set since does, and so do the clocks of others: the difference of two
-running clocks does not jump. Whoever finds a jump cannot always say which clock stood still, and
-need not: to hold nothing for proved does no harm.
+A confirmation grows old (``evidence``) by a clock that runs on while a machine sleeps. But a
+hypervisor can stop a machine with all its clocks. Afterwards hours-old evidence looks fresh there,
+and the others may have gone on without it. A clock that was set since shows this, and so do the
+clocks of others: the difference of two running clocks does not jump. Whoever finds a jump cannot
+always say which clock stood still, and need not: to hold nothing for proved does no harm.
 
 A node believes only what says "paused", never the opposite. Until a jump is found, harm can be
 done; ``refusal-is-death = no`` is for those who cannot accept that.
@@ -29,12 +28,9 @@ MOST_AHEAD = 60_000
 
 
 class Difference(Struct):
-    """How far one clock is ahead of another: an interval, narrowed by every comparison.
+    """How far one clock is ahead of another: an interval in seconds, narrowed by every comparison.
 
-    Attributes:
-        low: seconds, at least.
-        high: seconds, at most.
-        at: when they were compared, by the first of them.
+    ``at``: when they were last compared, by the first clock.
     """
 
     low: float
@@ -42,7 +38,7 @@ class Difference(Struct):
     at: float
 
     def allows(self, low: float, high: float, now: float) -> bool:
-        """Take in another comparison; False if one of the two clocks stood still, or was set."""
+        """Compare again; False if one of the two clocks stood still, or was set."""
         slack = DRIFT * max(0.0, now - self.at) + GRAIN
         least, most = self.low - slack, self.high + slack
         allowed = low <= most and high >= least
@@ -61,7 +57,7 @@ class Clocks:
         self._others: dict[Life, Difference] = {}
         """This machine's monotonic clock less another's."""
         self._walls: dict[Life, tuple[int, float]] = {}
-        """What another's wall clock said, and when this node heard it, by its monotonic clock."""
+        """Another's wall clock, and when this node heard of it, by its monotonic clock."""
 
     # --- whether one stood still
 
@@ -77,8 +73,8 @@ class Clocks:
     def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
         """Compare with another's clocks; False if one of the two machines stood still.
 
-        ``asked``: when this node asked for the message; None if the message came unasked, and may
-        have been sent at any time before.
+        ``asked``: when this node asked for the message; None if the message came unasked, perhaps
+        long after it was sent.
         """
         if reading.wall:
             self._walls[life] = reading.wall, now
@@ -100,7 +96,7 @@ class Clocks:
     # --- what time it is
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
-        """What the clocks of this node and of those heard among ``lives`` say now, in order."""
+        """The clocks of this node and of those heard among ``lives``, now, in order."""
         told = [wall]
         for life in lives:
             if life in self._walls:
@@ -115,9 +111,9 @@ class Clocks:
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 
     def ahead(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """Milliseconds by which this clock is ahead of what most say (or behind: < 0).
+        """Milliseconds by which this clock is ahead of most (or behind: < 0); 0 within MOST_AHEAD.
 
-        0 within MOST_AHEAD. If only two clocks differ, nobody can tell which is wrong.
+        If only two clocks differ, nobody can tell which is wrong.
         """
         told = self._told(others, now, wall)
         middle = len(told) // 2

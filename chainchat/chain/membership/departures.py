@@ -5,8 +5,7 @@ bad cable, a supervisor that restarts what dies again) would stop them for a fif
 first departures cost nothing, as when an operator restarts one node after the other; after each
 further one within ten minutes the position waits twice as long.
 
-Every member counts what it adopts, so a new head knows what the old head knew, except what happened
-before its own life. Nothing is stored: a restarted node starts counting again.
+Every member counts what it adopts in its own life, so a new head knows what the old head knew.
 """
 
 from collections import deque
@@ -31,7 +30,7 @@ class Departures:
     """The departures of the last ten minutes, by position."""
 
     def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
-        """No departures yet; ``longest_pause`` and ``free`` as the constants above."""
+        """No departures yet; for the arguments see the constants above."""
         self._longest_pause = longest_pause
         self._free = free
         self._left: dict[str, deque[float]] = {}

@@ -1,8 +1,8 @@
-"""What one node knows of whether others live: rules 1 to 3 of membership.
+"""One node's evidence of the lives and deaths of others: rules 1 to 3 of membership.
 
 A refused connection proves that a process is dead; silence is only a suspicion. With a proof, the
-survivors can leave the dead node out of the count when they need a majority, but only while the
-proof is *fresh*: the dead node had just confirmed that it was not trying to exclude this one.
+survivors can leave the dead node out when they count a majority, but only while the proof is
+*fresh*: the dead node had just confirmed that it was not trying to exclude this one.
 
 ``timing.FRESH`` makes the two fit: whoever holds a fresh confirmation of another was heard by it so
 recently that the other cannot have taken it for silent yet.
@@ -15,11 +15,11 @@ from chainchat.chain.timing import Timing
 
 
 class Known(Struct):
-    """What is known of one life.
+    """The evidence about one life.
 
     Attributes:
         heard: when its last ping was processed here, monotonic seconds.
-        fresh: when this node sent the newest ping that the life confirmed; None without one.
+        fresh: when this node sent the newest ping that the life confirmed.
         dead: True once its death is proved.
         clean: True once its death is proved while a confirmation is fresh; stays True.
     """
@@ -31,7 +31,7 @@ class Known(Struct):
 
 
 class Evidence:
-    """Evidence about the lives of others, gathered by one life of one node."""
+    """The evidence of one life of one node."""
 
     def __init__(
         self, timing: Timing, *, first_nonce: int = 0, refusal_is_death: bool = True
@@ -39,7 +39,6 @@ class Evidence:
         """No evidence yet.
 
         Args:
-            timing: how long others may be silent, and how long confirmations count.
             first_nonce: one less than the nonce of the first ping; random, so that an answer to an
                 earlier life never passes for an answer to this one.
             refusal_is_death: False if no death may be *clean*. Then nothing rests on a clock that
@@ -52,7 +51,7 @@ class Evidence:
         self._nonce = first_nonce
 
     def meet(self, life: Life, now: float) -> Known:
-        """What is known of ``life``; a new life counts as heard now."""
+        """The evidence about ``life``; a new life counts as heard now."""
         known = self._known.get(life)
         if known is None:
             known = self._known[life] = Known(now)
@@ -70,12 +69,12 @@ class Evidence:
         return self._nonce
 
     def sent(self, nonce: int) -> float | None:
-        """When the ping with this nonce was sent; None if it is too old, or of no ping."""
+        """The time of the ping with this nonce; None if that was too long ago, or never."""
         return self._pings.get(nonce)
 
     @property
     def newest_nonce(self) -> int:
-        """The nonce of the newest ping; nonces grow."""
+        """Nonces grow."""
         return self._nonce
 
     def heard(self, life: Life, now: float) -> None:
@@ -92,7 +91,7 @@ class Evidence:
     # --- rule 2: deaths
 
     def died(self, life: Life, now: float) -> None:
-        """The death of ``life`` is proved. ``now`` must have been read after the proof."""
+        """The death is proved; ``now`` must have been read after the proof."""
         known = self.meet(life, now)
         known.dead = True
         if self.refusal_is_death and self.is_fresh(life, now):
@@ -106,12 +105,12 @@ class Evidence:
         )
 
     def is_clean(self, life: Life) -> bool:
-        """True if ``life`` is dead, and died without having excluded this node."""
+        """True if ``life`` died without having excluded this node."""
         known = self._known.get(life)
         return known is not None and known.clean
 
     def is_dead(self, life: Life) -> bool:
-        """True if the death of ``life`` is proved."""
+        """True if the death is proved."""
         known = self._known.get(life)
         return known is not None and known.dead
 
@@ -143,12 +142,12 @@ class Evidence:
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:
-        """This node is no active member, so its confirmations count for nothing."""
+        """This node is no active member: its confirmations count for nothing."""
         for known in self._known.values():
             known.fresh = None
             known.clean = False
 
     def doubt(self) -> None:
-        """A clock stood still: what this node asked before may be much older than it seems."""
+        """A clock stood still: this node's pings may be much older than they seem."""
         self.lose_confirmations()
         self._pings = {}

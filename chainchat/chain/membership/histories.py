@@ -1,8 +1,8 @@
 """Two histories: a chain has one, and whoever finds another says so.
 
-An entry's name covers all entries before it, and a configuration has an identity. So two nodes that
-compare what they hold find out whether they belong together: on each new connection, with the first
-Pong in each configuration, and before a resume.
+An entry's name covers all entries before it, and a configuration has an identity. So two nodes find
+out whether they belong together: on each new connection, with the first Pong in each configuration,
+and before a resume.
 
 - *one history*: nobody votes for a resume with a node of which neither log is part of the other;
   and members that committed different entries part.
@@ -23,7 +23,7 @@ class Histories(State):
 
     @property
     def held(self) -> Held:
-        """What this node holds, as told on a new connection."""
+        """The newest configuration and committed entry, for new connections."""
         configuration = self.configuration
         return Held(configuration.epoch, configuration.identity, self.own.committed)
 
@@ -41,14 +41,14 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """What is committed here in the place of ``theirs``; ``theirs`` if nobody can tell."""
+        """The entry committed here in the place of ``theirs``; ``theirs`` if nobody can tell."""
         known = theirs.seq <= self.own.committed.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Decision]:
         """*one history*: of two nodes, the one that knows more to be committed can tell.
 
-        Once on each link and in each configuration: later entries are checked as they come.
+        Done once on each link in each configuration: later entries are checked as they come.
         """
         if (sender, pong.member.life) in self._compared:
             return
@@ -84,7 +84,7 @@ class Histories(State):
         )
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Report]:
-        """The node at ``position`` has an entry in the place of one of this log's."""
+        """``position`` has another entry in the place of one of this log's."""
         yield from self.complain(self._apart(position, theirs))
 
     # --- disks that were set back

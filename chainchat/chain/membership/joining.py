@@ -19,7 +19,7 @@ from chainchat.chain.record import Status
 
 
 class Joining(Deciding):
-    """The two sides of a join: the head, which gives it up in time, and the tail."""
+    """The two sides of a join: the head and the tail."""
 
     # --- the head
 
@@ -46,7 +46,6 @@ class Joining(Deciding):
             self._give_up(self._proposal, now)
 
     def _was_declined(self, declined: Declined, now: float) -> Iterator[Decision]:
-        """The tail does not let a learner in now: tell the operator why."""
         newcomer = declined.vote.configuration.members[-1].position
         self._give_up(declined.vote, now, declined.sealed)
         if declined.reason:
@@ -59,7 +58,7 @@ class Joining(Deciding):
     def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
         """Do not propose this join for now, and later prefer another learner's.
 
-        ``sealed``: seconds for which the join has kept writes waiting.
+        ``sealed``: seconds for which writes had to wait.
         """
         self._proposal = None
         self._may_join_at = now + self._patience.pause(sealed)
@@ -68,7 +67,7 @@ class Joining(Deciding):
     # --- the tail
 
     def _seal(self, vote: Vote, now: float) -> Iterator[Decision]:
-        """Take no entries until the learner has everything; the vote follows (``synced``)."""
+        """Take no entries until the learner has everything; then vote, in ``synced``."""
         since = now if self._sealing is None else self._sealing.since
         seconds = self._patience.seconds(vote.configuration.tail)
         self._sealing = Sealing(vote, since, seconds)

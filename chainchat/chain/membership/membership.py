@@ -15,7 +15,7 @@ death is proved and fresh (``evidence``); the silent stay in the count.
 The inputs are generators of effects. The node completes each effect before it asks for the next, so
 a record is on disk (``Save``) before any message that depends on it.
 
-The class ``Membership`` has a file for each of its parts; each uses only those before it:
+``Membership`` has a file for each of its parts; each uses only those before it:
 
 - ``state``: what a life holds and knows, and what follows from it.
 - ``histories``: whether another node is of the same chain: *one history*, *not set back*.
@@ -84,7 +84,7 @@ class Membership(Proposing):
     def linked(
         self, position: str, member: Member, now: float, its: Held | None = None
     ) -> Iterator[Decision]:
-        """A connection is there, whose other end says that it is ``member``; this proves nothing.
+        """A new connection, whose other end says that it is ``member``; this proves nothing.
 
         ``its``: what the other end says that it holds. This node reports a difference now, and acts
         on the first Pong.
@@ -101,8 +101,8 @@ class Membership(Proposing):
     ) -> Iterator[Decision]:
         """*source*: this node dialled ``address``, and ``member``, at ``position``, answered.
 
-        A later life or another disk at a member's own address proves that the member is dead, if
-        this node has reached the member itself there (rule 2).
+        A later life or another disk at a member's own address proves the member dead, if this node
+        has reached the member itself there (rule 2).
         """
         self._notice_pause(now)
         before = self._whereabouts.reached(position, address, member.life)
@@ -117,8 +117,8 @@ class Membership(Proposing):
     def _release(self, position: str, address: Address, member: Member) -> Iterator[Decision]:
         """At the founding: drop a vote for a proposer whose disk is gone.
 
-        If that proposer had decided, nothing can have been confirmed since without this node, which
-        holds its vote. And any other node that heard of the decision tells this one.
+        If that proposer had decided, nothing can have been confirmed without this node, which holds
+        its vote. And any other node that heard of the decision tells this one.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.FOUNDING:
@@ -130,14 +130,14 @@ class Membership(Proposing):
             yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
-        """The connection with ``position`` ended, which by itself proves nothing."""
+        """The connection ended, which by itself proves nothing."""
         self._presence.unlinked(position)
         if position not in {*self.founding, *self._known, *self.configuration.positions}:
             self._presence.forget(position)
             self._whereabouts.forget(position)
 
     def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Decision]:
-        """A port at which the node at ``position`` may be refused a connection.
+        """A port that may be ``position``'s refused a connection.
 
         *source*: the member is dead if the port is its own address, this node has reached exactly
         that life there, and their connection ended. Anywhere else a refusal proves nothing: a

@@ -18,7 +18,7 @@ class Pinging(Histories):
     """Asks everybody, and answers whoever asks."""
 
     def _others(self) -> Iterable[str]:
-        """Whom to ask: founding positions, members, and whoever has called."""
+        """Founding positions, members, and whoever has called."""
         callers = self._presence.callers
         positions = dict.fromkeys((*self.founding, *self.configuration.positions, *callers))
         return [position for position in positions if position != self.me.position]
@@ -29,10 +29,7 @@ class Pinging(Histories):
         return Send(position, Ping(self.me, nonce, epoch, clocks, identity))
 
     def _greet(self, now: float) -> Iterator[Decision]:
-        """Ask the members of a new configuration at once for their first confirmation.
-
-        Before that confirmation, a proof of their death would not be fresh.
-        """
+        """Ask new members at once: before they confirm, no proof of their death is fresh."""
         for member in self.configuration.members:
             if member.life != self.me.life:
                 yield self._ping(member.position, now)
@@ -54,7 +51,7 @@ class Pinging(Histories):
         )
 
     def _is_of_interest(self, sender: str, member: Member) -> bool:
-        """True for members and linked nodes, so that nobody makes this node remember more."""
+        """True for members and linked nodes: nobody makes this node remember more."""
         return self.configuration.has(member.life) or self._presence.link(sender) == member
 
     def _confirms(self, ping: Ping) -> bool:
@@ -141,15 +138,12 @@ class Pinging(Histories):
         return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
 
     def time(self, now: float) -> int:
-        """The time of an entry that this head numbers now, UTC milliseconds.
-
-        Its own clock's, but not far ahead of what most members' clocks say.
-        """
+        """The time for an entry of this head, UTC milliseconds: not far ahead of most clocks."""
         return self.clocks.time(self._other_lives, now, self._wall())
 
     @property
     def _other_lives(self) -> list[Life]:
-        """The lives of the other members; cached, since each batch needs them."""
+        """Cached, since each batch needs them."""
         configuration = self.configuration
         if self._lives_of is not configuration:
             self._lives_of = configuration

@@ -1,8 +1,7 @@
-"""Who is there: what this life has heard from each position, member or not.
+"""Presence: the newest from each position, member or not.
 
-Presence tells whom to ask, whom to let in and what to show to people; and while a position is
-connected, a refusal there proves nothing. ``evidence``, which is about lives and not positions,
-tells whom to exclude.
+Presence tells whom to ask, whom to let in and what to show to people; ``evidence``, which is about
+lives and not positions, tells whom to exclude.
 """
 
 from collections.abc import Iterable
@@ -19,14 +18,14 @@ class Presence:
         self._timing = timing
         self._links: dict[str, Member] = {}
         self._pongs: dict[str, Pong] = {}
-        """The newest from each position, since it was linked."""
+        """The newest since the position was linked."""
         self._pinged: dict[str, float] = {}
         self._met: set[str] = set()
 
     # --- what comes in
 
     def linked(self, position: str, member: Member) -> None:
-        """A connection is there, whose other end says that it is ``member``."""
+        """A new connection, whose other end says that it is ``member``."""
         self._links[position] = member
         self._pongs.pop(position, None)
 
@@ -56,7 +55,7 @@ class Presence:
     # --- what it comes to
 
     def link(self, position: str) -> Member | None:
-        """Who the other end of the connection claims to be; None without a connection."""
+        """Whom the other end of the connection claims to be, if there is one."""
         return self._links.get(position)
 
     def is_heard(self, position: str, now: float) -> bool:

@@ -1,4 +1,4 @@
-"""What a node proposes to follow a configuration; ``proposing`` says when it may.
+"""Proposals for the next configuration; ``proposing`` says when a node may make one.
 
 Each function gives the next configuration, or None without a reason for one.
 """
@@ -37,12 +37,8 @@ def resumed(
 ) -> Configuration | None:
     """The members' present lives, if all are there and some are new (rules 0 and 11).
 
-    Args:
-        base: without members before the founding.
-        founding: the positions that found the chain.
-        me: the proposer, if it is the first of them.
-        pongs: what was heard recently, by position.
-        replaces: judges lives that are not the members themselves.
+    Only the first of them proposes. ``pongs`` are recent; ``replaces`` judges lives that are not
+    the members themselves.
     """
     positions = base.positions or founding
     if positions[0] != me.position:
@@ -78,8 +74,6 @@ def extended(
     """The chain with a learner that has caught up as its new tail (rule 10).
 
     Args:
-        base: of at least one member.
-        pongs: what was heard recently, by position.
         asked: learners proposed already; whether they have caught up may change with every batch.
         last_choice: to be taken only if there is no other.
     """

@@ -116,7 +116,6 @@ class Proposing(Voting):
                 yield Send(position, Propose(self.configuration, proposal, self._whole))
 
     def _count(self, sender: str, voted: Voted, now: float) -> Iterator[Decision]:
-        """Count a vote; the last one decides."""
         if voted.vote != self._proposal:
             # A voter waits for an answer, even from a later life that knows nothing of the vote.
             if self.configuration.epoch >= voted.vote.configuration.epoch:

@@ -12,12 +12,11 @@ from chainchat.chain.timing import JOIN_PAUSE_PER_SEAL, Timing
 
 
 class Sealing(Struct, frozen=True):
-    """A tail takes no entries, because of a proposal to let a learner in.
+    """A tail takes no entries, because of ``vote``, to let a learner in.
 
     Attributes:
-        vote: the proposal.
         since: monotonic seconds.
-        seconds: how long the seal lasts at most.
+        seconds: how long the seal may last.
     """
 
     vote: Vote
@@ -41,7 +40,6 @@ class Patience:
     def __init__(self, timing: Timing) -> None:
         self._timing = timing
         self._seconds: dict[str, float] = {}
-        """By position."""
 
     def seconds(self, position: str) -> float:
         """How long the tail waits for a learner that has nearly everything."""

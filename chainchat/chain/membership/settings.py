@@ -1,4 +1,4 @@
-"""The settings of a chain: what its nodes' ``chain.ini`` says to the protocol."""
+"""The settings in ``chain.ini`` for the protocol."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ class ChainSettings(Struct, frozen=True):
         suspect_after: seconds of silence before a node is suspected.
         known: all positions that ``chain.ini`` names, spares too.
         places: their addresses there: an operator's word that a node has moved.
-        longest_pause: seconds that a position waits at most after it fell out repeatedly.
+        longest_pause: seconds, see ``Departures``.
         free_departures: see ``Departures``.
         refusal_is_death: see ``Evidence``.
     """

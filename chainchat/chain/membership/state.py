@@ -1,7 +1,6 @@
-"""What one life of a node holds and knows of membership, and what follows from it.
+"""The membership state of one life of a node, and what follows from it.
 
-The other parts of ``Membership`` act on this state; ``membership`` lists them. The constructor
-names every variable, grouped by the part that it serves most.
+The constructor names every variable, grouped by the part of ``Membership`` that it serves most.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,11 +40,11 @@ class Copy(Struct, frozen=True):
 
 
 Decision = Save | Send | Report | Excluded | Distrust | Seal | Copy
-"""What membership wants done: effects, and what it says to other parts of the engine."""
+"""Effects, and messages to other parts of the engine."""
 
 
 class OwnLog(Protocol):
-    """What membership must know of this node's log."""
+    """This node's log, as membership sees it."""
 
     @property
     def last(self) -> EntryId:
@@ -79,12 +78,8 @@ class State:
     """The membership state of one life of one node.
 
     Attributes:
-        me: this life.
-        record: as it is on disk.
+        record: as on disk.
         founding: positions in founding order, as ``chain.ini`` or the record has them.
-        evidence: whether the others live.
-        clocks: whether one of them stood still, and what time it is.
-        own: this node's log.
     """
 
     def __init__(
@@ -102,10 +97,7 @@ class State:
 
         Args:
             me: this life; its incarnation is in ``record`` and on disk already.
-            record: from disk.
-            settings: of the chain.
-            own: this node's log.
-            wall: the wall clock, UTC milliseconds, as it was at ``now`` of an input.
+            wall: UTC milliseconds, as at ``now`` of an input.
             first_nonce: see ``Evidence``.
             new_identity: chooses the identity of a configuration, at random.
         """
@@ -181,7 +173,7 @@ class State:
 
     @property
     def status(self) -> Status:
-        """What this life is in the configuration."""
+        """The status of this life in the configuration."""
         return self.record.status(self.me.life)
 
     @property
@@ -196,12 +188,12 @@ class State:
 
     @property
     def sealed(self) -> Member | None:
-        """The learner for which this tail takes no entries, if there is one."""
+        """The learner for which this tail takes no entries, if any."""
         return None if self._sealing is None else self._sealing.learner
 
     @property
     def resuming(self) -> bool:
-        """True while this node takes part in an attempt to resume the chain."""
+        """True during an attempt to resume the chain."""
         vote = self.record.vote or self._proposal
         return vote is not None and (
             change(self.configuration, vote.configuration) is Change.RESUME
@@ -251,7 +243,7 @@ class State:
         return {position: text for position, text in told.items() if text}
 
     def low(self, now: float) -> tuple[str, ...]:
-        """Positions of the chain whose disks are nearly full, as far as this member heard."""
+        """Positions of the chain whose disks are nearly full, as this member heard."""
         told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
         if self.own.low:
             told[self.me.position] = self.me
@@ -259,10 +251,7 @@ class State:
         return tuple(m.position for m in members if m == told.get(m.position))
 
     def is_other_chain(self, position: str) -> bool:
-        """True if the node at ``position`` has another configuration of the present epoch.
-
-        Epochs, which are compared everywhere else, do not tell these two chains apart.
-        """
+        """True if ``position`` has another configuration of the present epoch: another chain's."""
         pong, mine = self._presence.pong(position), self.configuration
         if pong is None or pong.configuration.epoch != mine.epoch:
             return False
@@ -282,7 +271,7 @@ class State:
         return Save(self.record)
 
     def complain(self, text: str) -> Iterator[Report]:
-        """Tell the operator, but only once in a configuration."""
+        """Tell the operator, once in a configuration."""
         if text not in self._complaints and len(self._complaints) < MOST_COMPLAINTS:
             self._complaints.add(text)
             yield Report(text, alarm=True)

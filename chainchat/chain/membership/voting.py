@@ -70,7 +70,7 @@ class Voting(Joining):
     # --- the vote
 
     def _vote(self, vote: Vote) -> Iterator[Decision]:
-        """Vote. From now on this node is *locked*, and its own proposal is never decided."""
+        """Vote: now this node is *locked*, and its own proposal is never decided."""
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
@@ -135,7 +135,7 @@ class Voting(Joining):
         return ""
 
     def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
-        """Why ``new`` cannot take the place of the member ``old`` in a resume."""
+        """Why ``new`` cannot take the place of ``old`` in a resume; empty if it can."""
         objection = self._whereabouts.objection(old, new)
         if objection or new.life == self.me.life:
             return objection

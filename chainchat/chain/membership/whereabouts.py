@@ -1,8 +1,8 @@
-"""Who is where: what answers at the addresses that this node dials.
+"""Whereabouts: who answers at the addresses that this node dials.
 
 *source*: anybody can claim to be any life at any address, and a disk can be copied. So the only
-evidence of lives is who *answered* when this node dialled an address, in this life of its own; and
-a member's later life is only who answers where the member is.
+evidence of lives is who *answered* when this life dialled an address; and a member's later life is
+only who answers where the member is.
 """
 
 from collections.abc import Mapping
@@ -20,11 +20,7 @@ class Whereabouts:
     """Who answered at which address."""
 
     def __init__(self, places: Mapping[str, Address]) -> None:
-        """Nobody has answered yet.
-
-        Args:
-            places: where ``chain.ini`` has each position: an operator's word that a node has moved.
-        """
+        """``places``: where ``chain.ini`` has each position, an operator's word that it moved."""
         self._places = places
         self._reached: dict[str, dict[Address, Life]] = {}
 
@@ -48,8 +44,8 @@ class Whereabouts:
     def objection(self, old: Member, new: Member) -> str:
         """Why ``new`` cannot be a later life of the member ``old`` (rule 11); empty if it can.
 
-        It must answer where the member was. Elsewhere it may be a copy of the member's disk while
-        the member itself goes on, or is about to; neither silence nor a refusal tells.
+        ``new`` must answer where ``old`` was. Anywhere else, ``new`` may be a copy of the disk of
+        ``old``, which goes on or is about to; neither silence nor a refusal tells.
         """
         position = old.position
         if new.id != old.id:
@@ -65,7 +61,7 @@ class Whereabouts:
         return ""
 
     def unreached(self, new: Member) -> str:
-        """What is missing before a life is believed; empty if nothing is."""
+        """The missing proof of a life; mostly empty."""
         if self.is_at_home(new):
             return ""
         return f"{new.position} at {_shown(new.address)} {UNREACHED}"

@@ -268,6 +268,10 @@ class Machine(Mode):
         """``+OK @1 id=1042`` or ``+OK @1 id=1042 again``."""
         return f"+OK @{tag} id={id} again" if again else f"+OK @{tag} id={id}"
 
+    def all_sent(self, tags: Sequence[str], ids: Sequence[int]) -> list[str]:
+        """The same of many, which need not be asked for one by one."""
+        return [f"+OK @{tag} id={id_}" for tag, id_ in zip(tags, ids, strict=True)]
+
     def done(self, tag: str, text: str) -> str:
         """``+OK @1``: a program knows what it asked for."""
         return f"+OK @{tag}"

@@ -127,6 +127,10 @@ class Mode(Protocol):
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """A message is on every member's disk as ``id``; ``again``: it already was."""
 
+    def all_sent(self, tags: Sequence[str], ids: Sequence[int]) -> list[str]:
+        """The same of many messages, each for the first time."""
+        return [self.sent(tag, id_, again=False) for tag, id_ in zip(tags, ids, strict=True)]
+
     def done(self, tag: str, text: str) -> str:
         """Another request was done; ``text`` tells a person what."""
 

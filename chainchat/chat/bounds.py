@@ -1,0 +1,42 @@
+"""How much the chat's state holds, and in what portions it is stored.
+
+Every node decides by these numbers, alone, what an entry is refused for and what is forgotten. So
+they are the same on all nodes, and no setting.
+"""
+
+from msgspec import Struct
+
+
+class Bounds(Struct, frozen=True):
+    """The bounds of a state.
+
+    Attributes:
+        accounts: in all; a login that would make one more is refused.
+        programs: client IDs of one account whose SENDs are remembered.
+        known_programs: client IDs of one account whose highest number is known; includes the
+            former.
+        sends: results kept of each program, at least. No node takes more of its SENDs at a time.
+        program_cost: of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets.
+        cost: of all programs, at most. Beyond it, the account that costs most has to forget.
+        cost_step: costs are compared in such steps.
+        accounts_in_record: about 3 KB of them, which fits in a page of SQLite.
+        sends_in_record: when a program says more, only its newest record is written again.
+    """
+
+    accounts: int = 1_000_000
+    programs: int = 64
+    known_programs: int = 1_024
+    sends: int = 1_024
+    program_cost: int = 60
+    cost: int = 20_000_000
+    cost_step: int = 1_200
+    accounts_in_record: int = 32
+    sends_in_record: int = 64
+
+    @property
+    def records_of_program(self) -> int:
+        """Records of a program: one extra, since the newest is rarely full."""
+        return self.sends // self.sends_in_record + 1
+
+
+USUAL_BOUNDS = Bounds()
