@@ -144,7 +144,14 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
-        self._watch = Watch(self._engine, clock, space, self._log, lambda: self.status, warnings)
+        self._watch = Watch(
+            self._engine,
+            clock,
+            space,
+            self._log,
+            snapshot=lambda: self.status,
+            warnings=warnings,
+        )
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
 
     # --- for the sessions
