@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from chainchat.tls.credentials import Credentials
+from chainchat.tls.credentials import Credentials, PrivateKey
 from chainchat.tls.identity import identity
 
 HERE = "127.0.0.1"
@@ -48,6 +48,7 @@ class Authority:
         usage: tuple[x509.ObjectIdentifier, ...] = BOTH_ENDS,
         days: tuple[int, int] = (-1, 365),
         malformed: bytes = b"",
+        key: PrivateKey | None = None,
     ) -> Credentials:
         """A certificate that is good but for what the arguments say.
 
@@ -56,8 +57,10 @@ class Authority:
             usage: what it is for.
             days: from when to when it is valid, from now.
             malformed: the octets of the names, if they are to be no names.
+            key: the holder's, if it matters.
         """
-        now, key = datetime.now(UTC), ec.generate_private_key(ec.SECP256R1())
+        now = datetime.now(UTC)
+        key = ec.generate_private_key(ec.SECP256R1()) if key is None else key
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")]))

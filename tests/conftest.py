@@ -22,6 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--simulate", type=int, default=0, metavar="N", help="run the simulator with N seeds"
     )
     group.addoption(
+        "--tls", action="store_true", help="run the chains of end-to-end tests with TLS"
+    )
+    group.addoption(
         "--soak", type=float, default=2.0, metavar="MINUTES", help="run the soak test so long"
     )
     group.addoption(

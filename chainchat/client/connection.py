@@ -62,11 +62,9 @@ class Connection:
     ) -> None:
         """Run ``engine``, which has not started yet.
 
-        Args:
-            engine: not started yet.
-            heard: called with each event, in order. It may use the engine, and need not ``flush``.
-                A program that cannot show all of it at once calls ``behind`` or ``hold``.
-            tls: which CAs to trust; by default, those of the system.
+        ``heard`` is called with each event, in order. It may use the engine, and need not
+        ``flush``. A program that cannot show all of it at once calls ``behind`` or ``hold``.
+        ``tls`` says which CAs to trust; by default, those of the system.
         """
         self._engine = engine
         self._heard = heard

@@ -262,10 +262,7 @@ def parse_address(text: str, *, tls: bool = False) -> Address:
 
 
 def parse_nodes(text: str, *, tls: bool) -> list[Address]:
-    """The addresses in a ``nodes=`` word.
-
-    A node that was reached with TLS names the others' ports for TLS: ``tls``.
-    """
+    """The addresses in a ``nodes=`` word; ``tls``: of a node that was reached with TLS."""
     addresses = []
     for word in text.split(","):
         try:

@@ -33,14 +33,17 @@ class Watch:
         snapshot: Callable[[], NodeStatus],
         warnings: Callable[[], tuple[str, ...]],
     ) -> None:
-        """``snapshot`` gives the node's status, of which lines about the chain are drawn."""
+        """``snapshot`` gives the node's status, of which lines about the chain are drawn.
+
+        ``warnings`` gives what else is to be seen in it.
+        """
         self._engine = engine
         self._clock = clock
         self._space = space
         self._tell = tell
         self._snapshot = snapshot
-        self._warnings = warnings
         self._change: Change | None = None
+        self._warnings = warnings
         self._followed = engine.configuration
         """The configuration in force after the last input."""
         self._write_pause = WritePause(engine.me, clock, self._changed)

@@ -69,7 +69,7 @@ class Below(ProtocolWrapper):
             self.outlet.close()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.connected = 0
+        self.connected, self.full = 0, None
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def _filled(self, full: bool) -> None:

@@ -1,13 +1,15 @@
 """TLS of one node: its credentials, for the other nodes and for clients, and what expires."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from OpenSSL import SSL
 
 from chainchat.config import Settings
 from chainchat.tls.chain import ChainTLS
-from chainchat.tls.contexts import Creator, for_clients
+from chainchat.tls.contexts import Creator, between_nodes, for_clients
 from chainchat.tls.credentials import (
     Credentials,
     CredentialsError,
@@ -52,9 +54,20 @@ def read(settings: Settings, position: str, address: str) -> NodeCredentials:
             raise CredentialsError(f"{files.certificate}: {unfit.replace('shows', 'is', 1)}")
         if not _is_trusted(chain):
             raise CredentialsError(f"{files.certificate}: is of none of the CAs in {files.ca}")
+        _try(files.certificate, lambda: between_nodes(chain, check_dates=settings.check_dates))
     if own.tls_port:
         clients = load(files.client_certificate, files.client_key)
+        _try(files.client_certificate, lambda: for_clients(clients))
     return NodeCredentials(chain, clients)
+
+
+def _try(path: Path, context: Callable[[], object]) -> None:
+    """Refuse what OpenSSL refuses, such as keys that are too short."""
+    try:
+        context()
+    except SSL.Error as error:
+        reasons = ", ".join(str(each) for *_, each in error.args[0]) if error.args else "refused"
+        raise CredentialsError(f"{path}: OpenSSL does not take it: {reasons}") from None
 
 
 def _different(*hosts: str) -> tuple[str, ...]:

@@ -34,13 +34,14 @@ def looked_over(clusters: list[Cluster]) -> None:
 
 
 @pytest.fixture
-def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
+def new_cluster(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[NewCluster]:
     """Makes clusters for one test."""
     made: list[Cluster] = []
 
     def make(*arguments: Any, **options: Any) -> Cluster:
         folder = tmp_path / f"cluster{len(made) + 1}"
         folder.mkdir()
+        options.setdefault("tls", pytestconfig.getoption("--tls"))
         made.append(Cluster(folder, *arguments, **options))
         return made[-1]
 
@@ -49,9 +50,12 @@ def new_cluster(tmp_path: Path) -> Iterator[NewCluster]:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Cluster]:
     """A chain of three, shared by the tests of a module: their names must not clash."""
-    shared = Cluster(tmp_path_factory.mktemp("cluster"))
+    folder = tmp_path_factory.mktemp("cluster")
+    shared = Cluster(folder, tls=pytestconfig.getoption("--tls"))
     shared.start()
     yield shared
     shared.stop()

@@ -69,7 +69,7 @@ class Impostor:
 @pytest.fixture
 def cluster(new_cluster: NewCluster) -> Cluster:
     """Middle and tail serve; somebody takes the place of the head, which is down."""
-    cluster = new_cluster().start()
+    cluster = new_cluster(tls=False).start()
     cluster.kill("head")
     cluster.wait_until_it_serves("middle", "tail")
     return cluster

@@ -1,0 +1,55 @@
+"""What a node looks at before it shows a certificate to anybody."""
+
+import pytest
+from certificates import HERE, Authority, written
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from chainchat import config
+from chainchat.tls.credentials import CredentialsError
+from chainchat.tls.node import NodeTLS, read
+
+AUTHORITY = Authority()
+LEAST = """\
+[chain]
+name = test
+founding = head
+[tls]
+chain = yes
+[head]
+tls-port = 7201
+"""
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "chain.ini").write_text(LEAST)
+    return config.load(tmp_path / "chain.ini")
+
+
+def shows(settings, credentials):
+    written(credentials, settings.path.parent / "tls/head")
+    return read(settings, "head", HERE)
+
+
+def test_what_openssl_does_not_take_is_told_before_the_start(settings):
+    weak = rsa.generate_private_key(65_537, 1_024)
+    with pytest.raises(CredentialsError, match=r"node.crt: OpenSSL does not take it: ee key"):
+        shows(settings, AUTHORITY.made(AUTHORITY.names("head"), key=weak))
+
+
+def test_a_renewal_is_told_once_and_nothing_if_nothing_is_new(settings):
+    first = shows(settings, AUTHORITY.of("head"))
+    tls = NodeTLS(None, settings, first, {"head": HERE})
+    assert tls.renew(read(settings, "head", HERE), check_dates=True) == []
+    [line] = tls.renew(shows(settings, AUTHORITY.of("head")), check_dates=True)
+    assert line.startswith("reloaded: the certificate CN=test, valid from 20")
+
+
+def test_without_dates_nothing_between_nodes_is_warned_of(settings):
+    soon = shows(settings, AUTHORITY.made(AUTHORITY.names("head"), days=(-1, 9)))
+    tls = NodeTLS(None, settings, soon, {"head": HERE})
+    assert [w.partition(" expires")[0] for w in tls.expiry.warnings] == ["this node's certificate"]
+    tls.renew(soon, check_dates=False)
+    assert [w.partition(" expires")[0] for w in tls.expiry.warnings] == [
+        "the certificate for clients"
+    ]
