@@ -108,6 +108,7 @@ class Session:
         self._greeted = False
         self._told_waiting = False
         self._asked = False
+        """True from a question until what it was asked for is done: pushes wait."""
         self._login_timer: Timer | None = None
         self._probing: Timer | None = None
 
@@ -330,7 +331,7 @@ class Session:
         """True if the client sends no more and has everything."""
         if not self._input_ended or not self._greeted:
             return False
-        if self._asked and not self._hearing:
+        if self._awaits_answer and not self._hearing:
             self._hearing.handler.entrance.answer(b"")  # nothing more comes
             return False
         if self.busy:
@@ -385,7 +386,12 @@ class Session:
     @property
     def busy(self) -> bool:
         """See ``Attendee``."""
-        return bool(self._hearing or (self._hearing.handler.replies and not self._asked))
+        return bool(self._hearing or (self._hearing.handler.replies and not self._awaits_answer))
+
+    @property
+    def _awaits_answer(self) -> bool:
+        """True if the person was asked something and has not answered."""
+        return self._hearing.handler.entrance.asking
 
     def shut_down(self) -> None:
         """See ``Attendee``."""

@@ -165,6 +165,21 @@ def test_the_end_of_input_at_a_question_is_an_empty_line(house):
     assert typist.connection.closed
 
 
+@pytest.mark.parametrize(("secret", "answer"), [(SECRET, b"+OK you are"), (OTHER, b"-ERR 512")])
+def test_the_end_of_input_waits_for_what_was_typed_before(house, secret, answer):
+    protected(house, "alice")
+    house.hashing.held = True
+    typist = person(house, "alice")
+    typist.sends(secret)
+    typist.session.input_ended()
+    typist.types()
+    assert typist.session.busy
+    assert not typist.connection.closed
+    house.hashing.go_on()
+    assert answer in typist.types(after=FAILURE_SECONDS)
+    assert typist.connection.closed
+
+
 def test_a_stopping_node_does_not_wait_for_an_answer_and_shows_no_line_that_may_be_one(house):
     protected(house, "alice")
     typist = person(house, "alice")
