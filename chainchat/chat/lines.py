@@ -166,7 +166,6 @@ class LineSplitter:
 
 
 _ERASING = re.compile(rb"[\x08\x7f\x15]")
-_LAST_CHARACTER = re.compile(rb"[^\x80-\xbf]?[\x80-\xbf]*\Z")
 
 
 def typed(line: bytes) -> bytes:
@@ -174,12 +173,19 @@ def typed(line: bytes) -> bytes:
 
     busybox's telnet sends these keys when it does not show what is typed.
     """
-    left, position = b"", 0
-    for key in _ERASING.finditer(line):
-        left += line[position : key.start()]
-        left = b"" if key[0] == b"\x15" else _LAST_CHARACTER.sub(b"", left)
-        position = key.end()
-    return left + line[position:]
+    if not _ERASING.search(line):
+        return line
+    left = bytearray()
+    for key in line:
+        if key == ord("\x15"):
+            left.clear()
+        elif key in b"\x08\x7f":
+            while left and left[-1] & 0xC0 == 0x80:
+                left.pop()
+            del left[-1:]
+        else:
+            left.append(key)
+    return bytes(left)
 
 
 # C0 and C1 controls and DEL move another's cursor, or worse; the line and paragraph separators

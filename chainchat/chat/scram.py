@@ -40,6 +40,9 @@ ITERATIONS = 100_000
 MOST_ITERATIONS = 1_000_000
 """A program may choose as many for its own password; more would keep the others waiting."""
 
+MOST_CHARACTERS = 512
+"""Characters of a text that may become a password."""
+
 _FIRST = re.compile(r"([ny]),(?:a=([^,=]*))?,(n=([^,]+),r=([!-+\--~]{8,256})(?:,[a-z]=[^,]*)*)")
 _FINAL = re.compile(r"(c=([A-Za-z0-9+/=]+),r=([!-+\--~]+)(?:,[a-z]=[^,]*)*),p=([A-Za-z0-9+/=]+)")
 
@@ -69,8 +72,10 @@ def prepared(text: str) -> str:
     """``text`` in the one form in which it is hashed (SASLprep, RFC 4013, as a stored string).
 
     Raises:
-        ValueError: it holds what no password may hold.
+        ValueError: it is longer than any password, or holds what none may hold.
     """
+    if len(text) > MOST_CHARACTERS:  # each costs a microsecond
+        raise ValueError("so many characters")
     mapped = [
         " " if stringprep.in_table_c12(char) else char
         for char in text

@@ -14,6 +14,9 @@ from chainchat.client.wire import ProtocolError, Refusal
 
 WRONG, NEEDED = 512, 513
 
+GIVE_IT = "give it with --password-file FILE, or in CHAINCHAT_PASSWORD"
+"""Said where nobody can be asked."""
+
 Step = Asked | Event | Refusal | None
 """A request to make; an event; the end; None: log in."""
 
@@ -63,6 +66,8 @@ class Passwords:
 
     def _want(self, refusal: Refusal, *, new: bool = False) -> Step:
         if not self._asks:
+            if refusal.code == NEEDED and not new:
+                return Refusal(refusal.tag, NEEDED, f"{self._name} has a password: {GIVE_IT}")
             return refusal
         self.wanted = True
         return PasswordNeeded(refusal.text, new)

@@ -180,6 +180,8 @@ class Terminal:
                 self._pending[number] = text if to == EVERYBODY else f">> {to}: {text}"
             case events.SendAcknowledged(number=number) | events.SendRefused(number=number):
                 self._pending.pop(number, None)
+            case events.PasswordNeeded():
+                self._session.default_buffer.reset()  # what was begun is no password
             case events.Ended(reason=reason) if reason != "logout":
                 self._exit_status = 1
         self._print(self._conversation.heard(event))

@@ -177,6 +177,8 @@ class Entrance:
             self._begin(tag, self.passwords.log_in(request))
             return
         checked = 0 if self._passwords is None else self._passwords.checked(account)
+        if client.mode.asks and account is not None:
+            checked = account.secret  # the same, or it was removed since
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _needs_password(self, account: Account | None) -> bool:
@@ -187,9 +189,11 @@ class Entrance:
         if account is None:
             return not self._guard.open_to_all
         checked = 0 if self._passwords is None else self._passwords.checked(account)
+        if account.verifier is None:
+            return False
         if self._client.mode.asks:
             return checked != account.secret
-        return account.verifier is not None and not checked  # else the chain says what is wrong
+        return not checked  # if it was changed since, the chain says so
 
     def enter(
         self, reply: Reply, tag: str, request: requests.Login | requests.Resume, checked: int

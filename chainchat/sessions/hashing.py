@@ -48,6 +48,8 @@ class ThreadedHashing:
             text = f"too many passwords wait to be checked: wait {BUSY_SECONDS} seconds"
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
         if not self._pool.started:
+            # However the process ends: it would wait for these threads for ever.
+            self._reactor.addSystemEventTrigger("during", "shutdown", self.stop)
             self._pool.start()
         self._waiting += 1
 

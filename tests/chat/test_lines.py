@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean, is_http
+from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean, is_http, typed
 from chainchat.chat.refusals import Code, RefusedError
 
 deterministic = settings(derandomize=True, max_examples=150, deadline=None)
@@ -262,3 +262,65 @@ def test_http_is_recognised(line):
 @pytest.mark.parametrize("line", ["alice", "GET", "get / now", "/hello chainchat/1", "ghost: hi"])
 def test_a_chat_line_is_not_http(line):
     assert not is_http(line)
+
+
+# --- what is typed in secret -----------------------------------------------------------------
+
+WILL_ECHO, WONT_ECHO = b"\xff\xfb\x01", b"\xff\xfc\x01"
+DO_ECHO, DONT_ECHO = b"\xff\xfd\x01", b"\xff\xfe\x01"
+
+
+def test_do_echo_is_an_answer_while_we_offer_it_and_a_request_before_and_after():
+    telnet = TelnetFilter()
+    assert telnet.feed(DO_ECHO) == (b"", WONT_ECHO)
+    assert telnet.conceal() == WILL_ECHO
+    assert telnet.conceal() == b""  # it was offered already
+    assert telnet.feed(b"a" + DO_ECHO + b"b") == (b"ab", b"")
+    assert telnet.conceals
+    assert telnet.reveal() == WONT_ECHO
+    assert not telnet.conceals
+    assert telnet.feed(DONT_ECHO) == (b"", b"")
+    assert telnet.feed(DO_ECHO) == (b"", WONT_ECHO)
+
+
+@pytest.mark.parametrize("answer", [b"", DONT_ECHO])
+def test_a_client_that_shows_what_is_typed_is_not_told_to_show_it_again(answer):
+    telnet = TelnetFilter()
+    telnet.conceal()
+    assert telnet.feed(answer) == (b"", b"")
+    assert not telnet.conceals
+    assert telnet.reveal() == b""
+    assert telnet.conceal() == WILL_ECHO
+
+
+def test_an_agreement_that_comes_too_late_is_taken_back():
+    telnet = TelnetFilter()
+    telnet.conceal()
+    telnet.reveal()
+    assert telnet.feed(DO_ECHO) == (b"", WONT_ECHO)
+
+
+@pytest.mark.parametrize(
+    ("keys", "left"),
+    [
+        (b"secret", b"secret"),
+        (b"secrex\x7ft", b"secret"),
+        (b"secrex\x08t", b"secret"),
+        (b"\x7f\x08secret", b"secret"),
+        ("sé".encode() + b"\x7fecret", b"secret"),
+        ("\U0001f600".encode() + b"\x7fsecret", b"secret"),
+        (b"\x80\x80\x7fsecret", b"secret"),
+        (b"wrong\x15secret", b"secret"),
+        (b"secret\x15", b""),
+    ],
+)
+def test_keys_that_rub_out(keys, left):
+    assert typed(keys) == left
+
+
+@given(st.text(max_size=20), st.text(min_size=1, max_size=8))
+@deterministic
+def test_as_many_backspaces_as_characters_leave_what_was_there(before, after):
+    keys = before.encode() + after.encode() + b"\x7f" * len(after)
+    if not set(before + after) & set("\x08\x7f\x15"):
+        assert typed(keys) == before.encode()

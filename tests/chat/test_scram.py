@@ -176,6 +176,12 @@ def test_what_no_password_can_hold_is_refused(text):
         scram.prepared(text)
 
 
+def test_a_text_that_is_far_too_long_is_refused_before_it_costs_anything():
+    assert scram.prepared("x" * scram.MOST_CHARACTERS)
+    with pytest.raises(ValueError, match="so many characters"):
+        scram.prepared("x" * (scram.MOST_CHARACTERS + 1))
+
+
 @given(st.text(max_size=12))
 @deterministic
 def test_another_library_prepares_the_same(text):

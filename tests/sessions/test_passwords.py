@@ -202,6 +202,16 @@ def test_a_password_changed_while_it_is_checked_is_refused(house):
     assert b"+OK you are alice" in typist.types()
 
 
+def test_a_password_removed_since_it_was_shown_is_asked_for_no_more(house):
+    protected(house, "alice")
+    typist = person(house, "alice", SECRET)
+    other = person(house, "alice")
+    assert b"-ERR 433" in other.types(SECRET, after=1)
+    typist.types("/password remove", SECRET)
+    typist.types("/logout")
+    assert b"+OK you are alice" in other.types("alice")
+
+
 def test_others_are_heard_while_a_password_is_hashed(house):
     protected(house, "alice")
     bob = house.client("bob")

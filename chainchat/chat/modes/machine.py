@@ -265,7 +265,6 @@ class Machine(Mode):
     pipelines = True
     acknowledges = True
     counts_missed = 0
-    asks = False
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
         """``+OK @- node=head max-line=1024 nodes=10.0.0.1:7001,10.0.0.2:7001 sessions=3``."""

@@ -78,7 +78,7 @@ class Mode(Protocol):
     pipelines: bool
     acknowledges: bool
     counts_missed: int
-    asks: bool
+    asks: bool = False
 
     def greeting(self, node: str, max_line: int, nodes: Sequence[str], sessions: int) -> str:
         """The answer to a ``/hello`` that chose this mode.
@@ -133,11 +133,17 @@ class Mode(Protocol):
     def told(self, tag: str, words: str) -> str:
         """Another request was done, and ``words`` are its answer."""
 
-    def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
+    def without_secrets(
+        self,
+        lines: Sequence[str],  # noqa: ARG002 - a mode's methods take what any mode needs
+        *,
+        logged_in: bool,  # noqa: ARG002
+    ) -> list[str]:
         """Those of a client's lines that can be shown, which nobody has heard yet.
 
-        What may be a password, a token or a part of a proof is left out.
+        What may be a password, a token or a part of a proof is left out; by default all is.
         """
+        return []
 
     def sent(self, tag: str, id: int, *, again: bool) -> str:  # noqa: A002 - the protocol's word
         """A message is on every member's disk as ``id``; ``again``: it already was."""
