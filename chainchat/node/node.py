@@ -144,8 +144,7 @@ class Node:
         self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
         self._watch = Watch(self._engine, clock, space, self._log, lambda: self.status)
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
-        self.readiness_since = wall()
-        """UTC milliseconds."""
+        self.readiness_since = wall()  # UTC milliseconds
 
     # --- for the sessions
 
