@@ -153,8 +153,7 @@ class Node:
             warnings=warnings,
         )
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
-        self.readiness_since = wall()
-        """UTC milliseconds."""
+        self.readiness_since = wall()  # UTC milliseconds
 
     # --- for the sessions
 
