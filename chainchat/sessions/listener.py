@@ -83,7 +83,7 @@ class ClientProtocol(Protocol):
         self._outlet = writer(self.transport, self._filled)
         if isinstance(self.transport, Encrypted):
             end = self.transport.abortConnection
-            self._deadline = self.factory.clock.callLater(HANDSHAKE_SECONDS, end)
+            self._deadline = self.factory.clock.callLater(self.factory.handshake, end)
         else:
             self._begin()
 
@@ -261,7 +261,7 @@ class RefusedProtocol(Protocol):
             self._refuse()
         elif self.factory.listens_to_refused():
             end = self.transport.abortConnection
-            self._deadline = self.factory.clock.callLater(REFUSED_SECONDS, end)
+            self._deadline = self.factory.clock.callLater(self.factory.refused_handshake, end)
         else:
             self.transport.abortConnection()
 
@@ -289,7 +289,9 @@ class ClientFactory(Factory):
     Attributes:
         admission: decides which connections may stay.
         clock: the reactor.
-        refused: refused connections that agree on TLS, to be told why.
+        handshake: seconds that a client has to agree on TLS.
+        refused_handshake: the same for one that is told only that there are too many.
+        refused: how many of these there are.
     """
 
     noisy = False
@@ -300,9 +302,13 @@ class ClientFactory(Factory):
         *,
         admission: Admission,
         clock: Clock,
+        handshake: float = HANDSHAKE_SECONDS,
+        refused_handshake: float = REFUSED_SECONDS,
     ) -> None:
         self.admission = admission
         self.clock = clock
+        self.handshake = handshake
+        self.refused_handshake = refused_handshake
         self.refused = 0
         self._new_session = new_session
 

@@ -1168,7 +1168,7 @@ def test_the_count_of_sessions_belongs_to_one_node() -> None:
 
 
 def test_each_round_tries_every_node_once() -> None:
-    addresses = [("a", 1), ("b", 2), ("c", 3), ("d", 4)]
+    addresses = [Address(host, port) for port, host in enumerate("abcd", 1)]
     for seed in range(20):
         nodes = Nodes(addresses, Random(seed))
         tried = []

@@ -9,7 +9,6 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IHandshakeListener
 from zope.interface import implementer
 
-from chainchat.sessions import listener
 from chainchat.sessions.admission import FILES_OF_THE_REFUSED, Admission, ClientLimits
 from chainchat.sessions.listener import ClientFactory
 from chainchat.tls.contexts import Creator, between_nodes, for_clients
@@ -56,11 +55,14 @@ class SecureTalkers(Talkers):
 class House:
     """A port for clients with TLS, and some of them."""
 
-    def __init__(self, connections=100):
+    def __init__(self, connections=100, **patience):
         self.sessions = []
         limits = ClientLimits(connections, 1_000, (), 1_000)
         self.factory = ClientFactory(
-            self.new_session, admission=Admission(limits, reactor.seconds, int), clock=reactor
+            self.new_session,
+            admission=Admission(limits, reactor.seconds, int),
+            clock=reactor,
+            **patience,
         )
         creator = Creator(for_clients(CREDENTIALS))
         layered = encrypted(self.factory, creator, reactor, dials=False)
@@ -113,15 +115,13 @@ async def test_a_session_begins_when_tls_is_agreed_on():
 
 
 @pytest_twisted.ensureDeferred
-async def test_who_agrees_on_nothing_is_hung_up_on(monkeypatch):
-    monkeypatch.setattr(listener, "HANDSHAKE_SECONDS", 0.05)
-
+async def test_who_agrees_on_nothing_is_hung_up_on():
     async def work(house):
         silent = await house.dial(tls=False)
         await until(lambda: silent.closed)
         assert (house.sessions, silent.data) == ([], b"")
 
-    await with_house(work)
+    await with_house(work, handshake=0.05)
 
 
 @pytest_twisted.ensureDeferred
@@ -177,9 +177,7 @@ async def test_a_held_connection_is_not_read():
 
 
 @pytest_twisted.ensureDeferred
-async def test_the_last_word_arrives_though_the_client_goes_on_typing(monkeypatch):
-    monkeypatch.setattr(listener, "DRAIN_SECONDS", 0.05)
-
+async def test_the_last_word_arrives_though_the_client_goes_on_typing():
     async def work(house):
         client = await house.dial()
         await until(lambda: house.sessions)
@@ -195,9 +193,7 @@ async def test_the_last_word_arrives_though_the_client_goes_on_typing(monkeypatc
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_few_of_the_refused_are_told_why(monkeypatch):
-    monkeypatch.setattr(listener, "REFUSED_SECONDS", 0.2)
-
+async def test_a_few_of_the_refused_are_told_why():
     async def work(house):
         await house.dial()
         await until(lambda: house.sessions)
@@ -209,7 +205,7 @@ async def test_a_few_of_the_refused_are_told_why(monkeypatch):
         await until(lambda: all(each.closed for each in dumb))
         assert {each.data for each in dumb} == {b""}
 
-    await with_house(work, connections=1)
+    await with_house(work, connections=1, refused_handshake=0.2)
 
 
 @pytest_twisted.ensureDeferred
