@@ -106,9 +106,9 @@ class User(NamedTuple):
             )
         return user
 
-    def does(self, what: Callable[[Path], None], path: Path) -> None:
+    def does(self, what: Callable[..., object], *arguments: object) -> None:
         """Call ``what`` with this user's rights."""
-        runAsEffectiveUser(self.uid, self.gid, what, path)
+        runAsEffectiveUser(self.uid, self.gid, what, *arguments)
 
 
 def check_data(data: Path, user: User) -> None:

@@ -66,7 +66,7 @@ class Options(usage.Options):
             preflight.check_control(self.settings, self.node)
             preflight.check_data(self.node.data, self.user)
             address = preflight.addresses(self.settings)[self.node.position]
-            read(self.settings, self.node.position, address)
+            self.user.does(read, self.settings, self.node.position, address)
             preflight.refuse_passed_port(self.settings, self.node)
             preflight.probe_ports(self.settings, self.node, address)
         except (config.ConfigError, CredentialsError, StorageError) as error:
