@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from chainchat.addresses import site_of
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
+from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.refusals import Code
-from chainchat.chat.state import Accepted, Result
 
 REFUSALS_PAUSE = 60.0
 """Seconds between two lines about what one address was refused."""

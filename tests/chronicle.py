@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from chainchat.chain.messages import Entry, digest_after
-from chainchat.chat.state import Said
+from chainchat.chat.outcomes import Said
 
 EVERYBODY = "*"
 

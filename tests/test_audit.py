@@ -19,8 +19,8 @@ from chainchat.chat.commands import (
     Resume,
     SetSecret,
 )
+from chainchat.chat.outcomes import Accepted, Refused
 from chainchat.chat.refusals import Code
-from chainchat.chat.state import Accepted, Refused
 
 VERIFIER = Verifier(b"a salt", 4096, b"stored key", b"server key")
 TOKEN = b"token's digest"

@@ -7,7 +7,7 @@ from chronicle import SHOWN, Adopted, Chronicle, Delivered, Log, Message, Read, 
 from logs_made_up import chained
 
 from chainchat.chain.messages import Entry, EntryId
-from chainchat.chat.state import Said
+from chainchat.chat.outcomes import Said
 
 POSITIONS = ("head", "middle", "tail")
 

@@ -14,12 +14,11 @@ Invariants, named where they are kept:
   refused if the result is forgotten (see ``programs``).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from operator import lt
-from typing import Any
 
-from msgspec import DecodeError, Struct, msgpack
+from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
 
 from chainchat.chat import commands, rights
@@ -28,169 +27,24 @@ from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
 from chainchat.chat.lookalikes import LookAlikes
 from chainchat.chat.names import SortedNames
+from chainchat.chat.outcomes import (
+    NO_EFFECT,
+    Accepted,
+    AllAccepted,
+    Event,
+    Held,
+    Joined,
+    Left,
+    Outcome,
+    Refused,
+    Result,
+    Said,
+)
 from chainchat.chat.programs import Program, Programs
 from chainchat.chat.records import ACCOUNTS_SLOT, DIGEST_OCTETS, SLOTS, Digest, Record
 from chainchat.chat.refusals import Code
 from chainchat.chat.rights import RefusedAtApplyError
-
-# --- what applying an entry gives
-
-
-class Accepted(Struct, frozen=True, gc=False):
-    """A request that was done.
-
-    ``id``: of the message, or of the entry. ``again``: it was done before.
-    """
-
-    id: int
-    again: bool = False
-
-
-class Refused(Struct, frozen=True):
-    """A request that was refused; ``about``: a name for the text.
-
-    ``again``: it was refused before.
-    """
-
-    code: Code
-    about: str = ""
-    again: bool = False
-
-
-class Said(Struct, frozen=True, gc=False):
-    """A message.
-
-    ``recipient``: account number or TO_EVERYBODY; ``sender_account``: the sender's.
-    """
-
-    id: int
-    time: int
-    sender_account: int
-    sender: str
-    recipient: int
-    to: str
-    text: str
-
-
-class Joined(Struct, frozen=True):
-    """An account got a session."""
-
-    account: int
-    name: str
-
-
-class Left(Struct, frozen=True):
-    """An account lost its session.
-
-    Attributes:
-        reason: ``ended``, ``logout``, ``moved``, ``deleted``, ``kicked``, ``reset`` or ``lost``
-            (with its node).
-        by: who deleted it, kicked it or reset its password; empty for a node's owner.
-    """
-
-    account: int
-    name: str
-    session: str
-    reason: str
-    by: str = ""
-
-
-class Held(Struct, frozen=True):
-    """Somebody else wants the name that ``session`` holds.
-
-    ``silent``: seconds of silence of its connection, -1 if unknown, None if nobody has looked yet.
-    """
-
-    session: str
-    silent: int | None = None
-
-
-class AllAccepted(Sequence[Accepted]):
-    """The results of new messages to everybody, made only if somebody looks at them.
-
-    Attributes:
-        ids: of the messages.
-    """
-
-    __slots__ = ("ids",)
-
-    def __init__(self, ids: range) -> None:
-        self.ids = ids
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, place: Any) -> Any:  # as Sequence has it, for a slice too
-        return [Accepted(id_) for id_ in self.ids][place]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and [*self] == [*other]
-
-    def __hash__(self) -> int:
-        return hash(self.ids)
-
-
-Result = Accepted | Refused
-Event = Joined | Left | Held
-
-
-class Outcome(Struct, frozen=True):
-    """The outcome of an entry.
-
-    Attributes:
-        results: for whoever asked: one for each sequence number, none if it had no effect.
-        events: changes of sessions, for all to see.
-        said: the messages.
-    """
-
-    results: Sequence[Result] = ()
-    events: Sequence[Event] = ()
-    said: Sequence[Said] = ()
-
-
-NO_EFFECT = Outcome()
-
-
-class _Head(Struct, array_like=True):
-    """What is stored of the state besides its records.
-
-    Sessions, names and so on are computed from the accounts.
-
-    Attributes:
-        newest: see ``AccountRecords``.
-        room: likewise.
-        salting: see ``ChatState``.
-    """
-
-    applied: int
-    time: int
-    origins: dict[str, int]
-    newest: int
-    room: int
-    salting: bytes = b""
-
-
-class Snapshot:
-    """The state as of some entry, to be written while the state goes on.
-
-    Attributes:
-        seq: the entry.
-        records: those changed since the last snapshot; each is computed when asked for, in a few
-            microseconds.
-    """
-
-    def __init__(self, seq: int, head: bytes, records: Iterator[Record], digest: Digest) -> None:
-        self.seq = seq
-        self.records = records
-        self._head = head
-        self._digest = digest
-
-    def head(self) -> bytes:
-        """What to store besides the records; to be called after the last record.
-
-        It begins with the digest of the whole state, DIGEST_OCTETS long.
-        """
-        return self._digest.with_head(self._head) + self._head
+from chainchat.chat.snapshots import Head, Snapshot
 
 
 class ChatState:
@@ -278,7 +132,7 @@ class ChatState:
     def _head(self) -> bytes:
         origins = dict(sorted(self.origins.items()))
         newest, room = self._records.newest, self._records.room
-        return msgpack.encode(_Head(self.applied, self.time, origins, newest, room, self.salting))
+        return msgpack.encode(Head(self.applied, self.time, origins, newest, room, self.salting))
 
     def image(self) -> bytes:
         """The whole state as octets; equal states give equal octets.
@@ -299,7 +153,7 @@ class ChatState:
         """
         state = cls(bounds)
         digest, head = head[:DIGEST_OCTETS], head[DIGEST_OCTETS:]
-        decoded = msgpack.decode(head, type=_Head)
+        decoded = msgpack.decode(head, type=Head)
         state.applied, state.time = decoded.applied, decoded.time
         state.origins, state.salting = decoded.origins, decoded.salting
         state._records.newest, state._records.room = decoded.newest, decoded.room

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from chainchat.audit import Audit
 from chainchat.chat.accounts import Verifier
 from chainchat.chat.commands import AnyCommand
+from chainchat.chat.outcomes import Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.chat.state import Refused, Result
 from chainchat.node.node import Node
 
 

@@ -16,9 +16,9 @@ from chainchat import __version__
 from chainchat.chat import commands
 from chainchat.chat.accounts import Role
 from chainchat.chat.modes.mode import drawn
+from chainchat.chat.outcomes import Refused
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import checked_name
-from chainchat.chat.state import Refused
 from chainchat.control.desk import Desk
 
 PAGE_ACCOUNTS = 100

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from chainchat.chain.messages import Message
-from chainchat.chat.state import Outcome
+from chainchat.chat.outcomes import Outcome
 
 
 class Timer(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from chainchat.chain.replica import Replica
-from chainchat.chat.state import Result
+from chainchat.chat.outcomes import Result
 
 Replied = Callable[[Sequence[Result]], None]
 """Takes the results of a request."""

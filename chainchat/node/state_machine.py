@@ -8,10 +8,12 @@ from typing import NamedTuple
 from chainchat.chain.messages import UNDECODABLE, BadMessageError, Entry
 from chainchat.chat import commands, queries
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
+from chainchat.chat.outcomes import AllAccepted, Outcome
 from chainchat.chat.queries import Page
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.refusals import RefusedError
-from chainchat.chat.state import AllAccepted, ChatState, Outcome, Snapshot
+from chainchat.chat.snapshots import Snapshot
+from chainchat.chat.state import ChatState
 from chainchat.node.budget import USUAL_PACE, CheckpointPace
 from chainchat.node.history import History
 from chainchat.storage.interface import EVERY_READER, Indexed, Storage, StorageError

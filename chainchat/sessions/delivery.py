@@ -8,7 +8,7 @@ live. So a slow reader costs nothing and loses nothing.
 from collections.abc import Iterable
 
 from chainchat.chat.modes.mode import ChatMessage
-from chainchat.chat.state import Said
+from chainchat.chat.outcomes import Said
 from chainchat.node.history import History
 from chainchat.sessions.interfaces import Attendee
 

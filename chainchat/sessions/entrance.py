@@ -8,8 +8,8 @@ from chainchat.chat.accounts import Account, Role
 from chainchat.chat.commands import UNKNOWN, AnyCommand
 from chainchat.chat.lines import Line
 from chainchat.chat.lookalikes import is_servers_word
+from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.chat.state import Accepted, Refused, Result
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import explanation, name_held

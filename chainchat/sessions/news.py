@@ -12,7 +12,7 @@ from itertools import chain, islice
 from msgspec import Struct, field
 
 from chainchat.chat.modes.mode import Mode
-from chainchat.chat.state import Said
+from chainchat.chat.outcomes import Said
 from chainchat.node.budget import Slice
 from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
 

@@ -11,9 +11,10 @@ from typing import Any
 from chainchat.chat import commands, requests, scram
 from chainchat.chat.accounts import Account, Role, Verifier
 from chainchat.chat.lines import clean
+from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.passwords import LONGEST, ONE_TIME_LENGTH, SHORTEST, checked_password, one_time
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.chat.state import Accepted, ChatState, Result
+from chainchat.chat.state import ChatState
 from chainchat.config import NewAccounts
 from chainchat.sessions.explanations import explanation
 from chainchat.sessions.guard import (

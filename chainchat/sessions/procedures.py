@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.lines import TOO_LONG, Line, typed
+from chainchat.chat.outcomes import Refused, Result
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import Login
-from chainchat.chat.state import Refused, Result
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.hashing import Hashing
 from chainchat.sessions.interfaces import Client

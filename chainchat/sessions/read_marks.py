@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from chainchat.chat import commands
-from chainchat.chat.state import Result
+from chainchat.chat.outcomes import Result
 from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.node import Node

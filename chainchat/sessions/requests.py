@@ -14,10 +14,10 @@ from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
 from chainchat.chat.modes import AFTER_HELLO
+from chainchat.chat.outcomes import Accepted, AllAccepted, Refused, Result
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
-from chainchat.chat.state import Accepted, AllAccepted, Refused, Result
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
 from chainchat.sessions.entrance import Entrance

@@ -7,7 +7,7 @@ once per turn. A turn visits only the sessions that it concerns.
 from collections import OrderedDict, deque
 
 from chainchat.chat import commands
-from chainchat.chat.state import Event, Held, Joined, Left, Outcome
+from chainchat.chat.outcomes import Event, Held, Joined, Left, Outcome
 from chainchat.node.budget import HEAR_SECONDS, PATIENT_SECONDS, TELL_SECONDS, Slice
 from chainchat.node.interfaces import Clock
 from chainchat.node.node import Node

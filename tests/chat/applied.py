@@ -2,8 +2,9 @@
 
 from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.commands import Login, Origins, Say, origin_of
+from chainchat.chat.outcomes import Accepted
 from chainchat.chat.records import DIGEST_OCTETS
-from chainchat.chat.state import Accepted, ChatState
+from chainchat.chat.state import ChatState
 
 HERE, THERE = "a.1", "b.1"
 START = 1_000

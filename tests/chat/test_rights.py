@@ -21,8 +21,8 @@ from chainchat.chat.commands import (
     decode,
     encode,
 )
+from chainchat.chat.outcomes import Accepted, Left, Refused
 from chainchat.chat.refusals import Code
-from chainchat.chat.state import Accepted, Left, Refused
 
 VERIFIER = Verifier(b"salt", 4096, b"stored", b"server")
 OTHER = Verifier(b"pepper", 8192, b"else", b"where")

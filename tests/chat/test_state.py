@@ -34,18 +34,9 @@ from chainchat.chat.commands import (
     decode,
 )
 from chainchat.chat.names import SortedNames
+from chainchat.chat.outcomes import NO_EFFECT, Accepted, Held, Joined, Left, Outcome, Refused, Said
 from chainchat.chat.refusals import Code
-from chainchat.chat.state import (
-    NO_EFFECT,
-    Accepted,
-    ChatState,
-    Held,
-    Joined,
-    Left,
-    Outcome,
-    Refused,
-    Said,
-)
+from chainchat.chat.state import ChatState
 
 deterministic = settings(derandomize=True, max_examples=150, deadline=None)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chainchat.chat.modes.human import HUMAN
 from chainchat.chat.modes.machine import MACHINE
-from chainchat.chat.state import Said
+from chainchat.chat.outcomes import Said
 from chainchat.node.budget import Slice
 from chainchat.sessions.delivery import DAY, Delivery, render
 from chainchat.sessions.news import KEPT_OCTETS, PUSHES_AT_ONCE, News

@@ -9,9 +9,9 @@ from zlib import crc32
 
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY
+from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.queries import Page, Recent
 from chainchat.chat.refusals import Code
-from chainchat.chat.state import Accepted, Result
 from chainchat.node.node import Node, Replied
 from tests.simulation.world import Host, World
 

@@ -10,8 +10,9 @@ from chainchat.chain.engine import Engine
 from chainchat.chain.messages import Ack, Forward, Holding
 from chainchat.chain.replica import DivergenceError, Replica
 from chainchat.chat import commands
+from chainchat.chat.outcomes import Outcome
 from chainchat.chat.programs import Programs
-from chainchat.chat.state import ChatState, Outcome
+from chainchat.chat.state import ChatState
 
 MONTH = 30 * 24 * 3_600_000
 """Milliseconds."""

@@ -13,8 +13,8 @@ from chainchat.chain.messages import Entry, Held, Message, Ping, Pong
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY
+from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.queries import Page, Recent
-from chainchat.chat.state import Accepted, Result
 from chainchat.node.node import Node
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Records

@@ -1,0 +1,123 @@
+"""Outcomes: what applying an entry gives, for whoever asked and for all to see."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from chainchat.chat.refusals import Code
+
+
+class Accepted(Struct, frozen=True, gc=False):
+    """A request that was done.
+
+    ``id``: of the message, or of the entry. ``again``: it was done before.
+    """
+
+    id: int
+    again: bool = False
+
+
+class Refused(Struct, frozen=True):
+    """A request that was refused; ``about``: a name for the text.
+
+    ``again``: it was refused before.
+    """
+
+    code: Code
+    about: str = ""
+    again: bool = False
+
+
+class Said(Struct, frozen=True, gc=False):
+    """A message.
+
+    ``recipient``: account number or TO_EVERYBODY; ``sender_account``: the sender's.
+    """
+
+    id: int
+    time: int
+    sender_account: int
+    sender: str
+    recipient: int
+    to: str
+    text: str
+
+
+class Joined(Struct, frozen=True):
+    """An account got a session."""
+
+    account: int
+    name: str
+
+
+class Left(Struct, frozen=True):
+    """An account lost its session.
+
+    Attributes:
+        reason: ``ended``, ``logout``, ``moved``, ``deleted``, ``kicked``, ``reset`` or ``lost``
+            (with its node).
+        by: who deleted it, kicked it or reset its password; empty for a node's owner.
+    """
+
+    account: int
+    name: str
+    session: str
+    reason: str
+    by: str = ""
+
+
+class Held(Struct, frozen=True):
+    """Somebody else wants the name that ``session`` holds.
+
+    ``silent``: seconds of silence of its connection, -1 if unknown, None if nobody has looked yet.
+    """
+
+    session: str
+    silent: int | None = None
+
+
+class AllAccepted(Sequence[Accepted]):
+    """The results of new messages to everybody, made only if somebody looks at them.
+
+    Attributes:
+        ids: of the messages.
+    """
+
+    __slots__ = ("ids",)
+
+    def __init__(self, ids: range) -> None:
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, place: Any) -> Any:  # as Sequence has it, for a slice too
+        return [Accepted(id_) for id_ in self.ids][place]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and [*self] == [*other]
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
+
+
+Result = Accepted | Refused
+Event = Joined | Left | Held
+
+
+class Outcome(Struct, frozen=True):
+    """The outcome of an entry.
+
+    Attributes:
+        results: for whoever asked: one for each sequence number, none if it had no effect.
+        events: changes of sessions, for all to see.
+        said: the messages.
+    """
+
+    results: Sequence[Result] = ()
+    events: Sequence[Event] = ()
+    said: Sequence[Said] = ()
+
+
+NO_EFFECT = Outcome()

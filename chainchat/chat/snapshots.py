@@ -1,0 +1,49 @@
+"""Snapshots: the chat's state as of some entry, as a checkpoint stores it."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from chainchat.chat.records import Digest, Record
+
+
+class Head(Struct, array_like=True):
+    """What is stored of the state besides its records.
+
+    Sessions, names and so on are computed from the accounts.
+
+    Attributes:
+        newest: see ``AccountRecords``.
+        room: likewise.
+        salting: see ``ChatState``.
+    """
+
+    applied: int
+    time: int
+    origins: dict[str, int]
+    newest: int
+    room: int
+    salting: bytes = b""
+
+
+class Snapshot:
+    """The state as of some entry, to be written while the state goes on.
+
+    Attributes:
+        seq: the entry.
+        records: those changed since the last snapshot; each is computed when asked for, in a few
+            microseconds.
+    """
+
+    def __init__(self, seq: int, head: bytes, records: Iterator[Record], digest: Digest) -> None:
+        self.seq = seq
+        self.records = records
+        self._head = head
+        self._digest = digest
+
+    def head(self) -> bytes:
+        """What to store besides the records; to be called after the last record.
+
+        It begins with the digest of the whole state, DIGEST_OCTETS long.
+        """
+        return self._digest.with_head(self._head) + self._head
