@@ -16,22 +16,20 @@ from twisted.application.service import Service
 from twisted.internet import task
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import ILoggingContext
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from chainchat import config, preflight
+from chainchat.alone import gone_on_alone
 from chainchat.audit import Audit
 from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
-from chainchat.chain.record import Record, forced_alone
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import scram
 from chainchat.chat.accounts import Role
 from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.client_ports import NotYet, client_addresses, client_limits
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
@@ -42,13 +40,12 @@ from chainchat.node.state_machine import StateMismatchError
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
-from chainchat.sessions.admission import Admission, reserve
+from chainchat.sessions.admission import Admission
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.interfaces import Attendee, ServerInfo
-from chainchat.sessions.limits import ClientLimits, Limits
+from chainchat.sessions.limits import Limits
 from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
-from chainchat.sessions.pace import Rate
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.interface import StorageError
@@ -61,18 +58,6 @@ from chainchat.tls.node import NodeTLS, read
 STOP_SECONDS = 1.0
 """Time for a stopping node to answer what it has taken."""
 
-NEW_ACCOUNTS_SECONDS = 600.0
-"""Time for which the accounts that an address makes are counted."""
-
-FORCED_AHEAD = 1_000
-"""Epochs that a node leaves out when it is forced to go on alone, at least."""
-
-FORCED_SPREAD = 2**20
-"""More epochs that it leaves out, a random number below this: two forced nodes differ.
-
-The epoch can still be read out over the telephone.
-"""
-
 INCARNATION_STEP = 1_000
 """The most that a life's number grows: see ``begin_life``."""
 
@@ -83,20 +68,6 @@ NONCES = 2**48
 """A life's pings are numbered from a random number below this."""
 
 log = Logger()
-
-
-@implementer(ILoggingContext)
-class NotYet(Factory):
-    """The factory of a port that accepts nothing yet; ``name``: the port's, for the log."""
-
-    noisy = False
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def logPrefix(self) -> str:
-        """See ``ILoggingContext``."""
-        return self._name
 
 
 class StartError(Exception):
@@ -187,7 +158,7 @@ class NodeService(Service):
 
     def _open(self) -> None:
         settings, own = self._settings, self._own
-        limits = self._client_limits(settings)
+        limits = client_limits(settings, self._files, own.position)
         self._limits = Limits(limits, self._reactor.seconds, self._is_operator)
         addresses = {p: node.host for p, node in self._nodes.items()}
         credentials = read(settings, own.position, addresses[own.position])
@@ -289,7 +260,7 @@ class NodeService(Service):
         found = config.load(old.path)
         new = config.reloaded(old, found)
         credentials = read(new, own, self._nodes[own].host)
-        limits = self._client_limits(new)
+        limits = client_limits(new, self._files, own)
         changes = config.changes(old, found)
         self._settings = new
         self._limits.current = limits
@@ -304,37 +275,6 @@ class NodeService(Service):
         for warning in self._tls.expiry.warnings:
             log.warn("{position}: {warning}", position=self._own.position, warning=warning)
         self._daily = self._reactor.callLater(DAY_SECONDS, self._warn_daily)
-
-    def _client_limits(self, settings: config.Settings) -> ClientLimits:
-        """The limits for clients.
-
-        Raises:
-            ConfigError: this process may open too few files for any client.
-        """
-        kept = reserve(len(settings.nodes))
-        limits = ClientLimits(
-            settings.max_connections,
-            settings.per_address,
-            settings.exempt,
-            self._files - kept,
-            connecting=_rate(settings.connects_per_minute, 60.0),
-            new_accounts=_rate(settings.new_accounts, NEW_ACCOUNTS_SECONDS),
-            most_accounts=settings.most_accounts,
-            saying=Rate(settings.send_rate, settings.send_burst) if settings.send_rate else None,
-        )
-        if limits.files < 1:
-            raise config.ConfigError(
-                f"the limit of open files is {self._files}: a node needs {kept}, and one for each "
-                "client; raise it (ulimit -n, or LimitNOFILE= of systemd)"
-            )
-        if limits.files < limits.connections:
-            log.info(
-                "{position}: the limit of open files, {files}, leaves room for {clients} clients",
-                position=self._own.position,
-                files=self._files,
-                clients=limits.files,
-            )
-        return limits
 
     def _is_operator(self, account: int) -> bool:
         known = self._node.state.accounts.get(account)
@@ -353,7 +293,10 @@ class NodeService(Service):
             own.client_port,
         )
         if self._fenced is not None:
-            record = self._forced_alone(record, me)
+            founding, identity = settings.founding, new_identity()
+            record = gone_on_alone(record, me, self._fenced, founding, identity)
+            self._storage.write_record(msgpack.encode(record))
+            self._fenced = None
         self._introduction = Introduction(
             PROTOCOL_VERSION,
             settings.name,
@@ -393,27 +336,8 @@ class NodeService(Service):
             incarnation=record.incarnation,
             id=record.id,
             last=self._storage.last.seq,
-            client=_client_addresses(self._nodes[own.position]),
+            client=client_addresses(self._nodes[own.position]),
         )
-
-    def _forced_alone(self, record: Record, me: Member) -> Record:
-        epoch = forced_epoch(record.configuration.epoch)
-        assert self._fenced is not None
-        try:
-            forced = forced_alone(record, me, epoch, self._fenced, new_identity())
-        except ValueError as error:
-            raise config.ConfigError(f"--fenced {','.join(self._fenced)}: {error}") from None
-        forced = structs_replace(forced, founding=record.founding or self._settings.founding)
-        self._storage.write_record(msgpack.encode(forced))
-        self._fenced = None
-        log.warn(
-            "{position}: {old} is followed by {new}: {why}",
-            position=me.position,
-            old=record.configuration,
-            new=forced.configuration,
-            why=forced.configuration.why,
-        )
-        return forced
 
     def _end_life(self) -> None:
         """Tell the clients that the chain goes on without this node; begin again as a learner."""
@@ -510,27 +434,6 @@ class NodeService(Service):
         return self._node.pending > 0 or any(session.busy for session in sessions)
 
 
-def _rate(times: int, seconds: float) -> Rate | None:
-    """So many times in so many seconds; None for 0."""
-    return Rate(times / seconds, times) if times else None
-
-
-def _client_addresses(own: config.NodeSettings) -> str:
-    """Where clients find a node, for the log."""
-    plain = [f"{own.host}:{own.client_port}"] if own.client_port else []
-    secure = [f"{own.host}:{own.tls_port} with TLS"] if own.tls_port else []
-    return ", ".join(plain + secure)
-
-
 def new_identity() -> int:
     """A random identity for a configuration."""
     return secrets.randbits(IDENTITY_BITS)
-
-
-def forced_epoch(known: int) -> int:
-    """The first epoch of a node forced to go on alone; ``known``: the newest epoch it knows.
-
-    An epoch names a configuration and its entries. So two nodes forced by mistake, which cannot
-    know of each other, must not share one.
-    """
-    return known + FORCED_AHEAD + secrets.randbelow(FORCED_SPREAD)

@@ -34,7 +34,7 @@ COLUMNS = {
 }
 """Where they stand; the others stand in the last column."""
 
-WITH_TAP = ("service", "preflight")
+WITH_TAP = ("service", "preflight", "alone", "client_ports")
 """The modules that put a node together; drawn as ``tap``."""
 
 PAINTS = {"chain": TINTS["head"], "chat": TINTS["tail"], "client": TINTS["spare"]}

@@ -1,8 +1,8 @@
-"""What the service decides when it puts a node together."""
+"""The epoch of a node that goes on alone."""
 
 import pytest
 
-from chainchat.service import forced_epoch
+from chainchat.alone import forced_epoch
 
 pytestmark = pytest.mark.reactor
 

@@ -1,0 +1,60 @@
+"""Going on alone: what an operator can order who knows that all other members are off."""
+
+import secrets
+
+from msgspec.structs import replace
+from twisted.logger import Logger
+
+from chainchat.chain.configuration import Member
+from chainchat.chain.record import Record, forced_alone
+from chainchat.config import ConfigError
+
+FORCED_AHEAD = 1_000
+"""Epochs that a node leaves out when it is forced to go on alone, at least."""
+
+FORCED_SPREAD = 2**20
+"""More epochs that it leaves out, a random number below this: two forced nodes differ.
+
+The epoch can still be read out over the telephone.
+"""
+
+log = Logger()
+
+
+def gone_on_alone(
+    record: Record, me: Member, fenced: tuple[str, ...], founding: tuple[str, ...], identity: int
+) -> Record:
+    """The record of a node that goes on alone, to be written before anything else.
+
+    Args:
+        record: as it is on disk.
+        me: this life.
+        fenced: positions of all other members.
+        founding: of chain.ini, for a record without any.
+        identity: of the new configuration.
+
+    Raises:
+        ConfigError: ``fenced`` are not the other members.
+    """
+    epoch = forced_epoch(record.configuration.epoch)
+    try:
+        forced = forced_alone(record, me, epoch, fenced, identity)
+    except ValueError as error:
+        raise ConfigError(f"--fenced {','.join(fenced)}: {error}") from None
+    log.warn(
+        "{position}: {old} is followed by {new}: {why}",
+        position=me.position,
+        old=record.configuration,
+        new=forced.configuration,
+        why=forced.configuration.why,
+    )
+    return replace(forced, founding=record.founding or founding)
+
+
+def forced_epoch(known: int) -> int:
+    """The first epoch of a node forced to go on alone; ``known``: the newest epoch it knows.
+
+    An epoch names a configuration and its entries. So two nodes forced by mistake, which cannot
+    know of each other, must not share one.
+    """
+    return known + FORCED_AHEAD + secrets.randbelow(FORCED_SPREAD)
