@@ -254,6 +254,21 @@ def test_a_reload_that_cannot_be_says_why_and_changes_nothing(new_cluster: NewCl
         assert person.ask("still here").startswith("+OK")
 
 
+def test_a_reload_closes_the_room_to_new_names(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("only",)).start()
+    address = cluster["only"].address
+    with Person(address) as person:
+        person.hear("a new name makes a new account")
+    config = cluster.folder / "chain.ini"
+    config.write_text(f"{config.read_text()}\n[accounts]\nnew = invited\n")
+    told = control(cluster, "reload")
+    assert "[accounts] new: (default) -> invited" in told.stdout
+    with Person(address) as person:
+        person.hear("accounts are made by invitation")
+    with Program(address) as program:
+        assert program.ask("LOGIN bob").startswith("-ERR 513 ")
+
+
 # --- the socket
 
 
