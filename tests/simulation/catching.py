@@ -20,10 +20,16 @@ SEEDS_TO_CATCH = 1_000
 
 CAUGHT_LAST = {
     "AcknowledgesBeforePersisting": 240,
+    "BelievesWhatIsSaid": 115,
     "CutsBeforeItKeeps": 163,
     "ForgetsByTheClock": 93,
+    "KeepsItsProposalWhenItVotes": 157,
     "NeverTellsHolding": 22,
+    "ProvesDeathsAllTheSame": 112,
+    "ReadsByTheLeaseAllTheSame": 505,
     "StampsItsOwnTime": 116,
+    "TakesAnyLogForWhole": 73,
+    "WaitsForDeadProposers": 524,
     "believes_what_was_read": 94,
     "copies_inside_commits": 21,
     "leaves_side_files_without_names": 17,
