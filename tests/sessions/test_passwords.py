@@ -12,7 +12,6 @@ from chainchat.chat.commands import Grant, Kick, SetSecret
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.config import NewAccounts, Plaintext
 from chainchat.sessions.guard import FAILURE_SECONDS
-from chainchat.sessions.limits import UNLIMITED
 from chainchat.sessions.pace import Rate
 
 ASKS, SHOWS = b"\xff\xfb\x01", b"\xff\xfc\x01"
