@@ -12,7 +12,6 @@ its account's.
 
 from array import array
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from msgspec import Struct, msgpack
@@ -198,7 +197,11 @@ class Programs:
         """Programs of the snapshot whose records are not written yet."""
         self._before: dict[int, list[Record]] = {}
         """Records of programs that have changed since, as they were."""
-        self._restoring: defaultdict[int, list[_Part]] = defaultdict(list)
+        self._parts: list[_Part] = []
+        """Records of the program that is being restored."""
+        self._born = 0
+        """The entry that it began with."""
+        self._restored: list[Program] = []
 
     def find(self, account: int, client: str) -> Program | None:
         """The program of an account, if it is known."""
@@ -327,17 +330,25 @@ class Programs:
             yield from program.records(program.first)
 
     def restore(self, born: int, data: bytes) -> None:
-        """Take in a record.
+        """Take in a record. Those of one program follow each other.
 
         Raises:
             msgspec.DecodeError: it is corrupt.
         """
-        self._restoring[born].append(_decoder.decode(data))
+        if born != self._born:
+            self._build()
+            self._born = born
+        self._parts.append(_decoder.decode(data))
+
+    def _build(self) -> None:
+        if self._parts:
+            self._restored.append(_program(self._born, self._parts, self._bounds))
+            self._parts = []
 
     def restored(self) -> None:
-        """Build the programs, after the last record."""
-        programs = [_program(born, parts, self._bounds) for born, parts in self._restoring.items()]
-        self._restoring.clear()
+        """Sort the programs by their last use, after the last record."""
+        self._build()
+        programs, self._restored = self._restored, []
         programs.sort(key=lambda program: program.used)
         for program in programs:
             self._all[program.born] = program

@@ -146,7 +146,7 @@ class ChatState:
     def restored(
         cls, head: bytes, records: Iterable[Record], bounds: Bounds = USUAL_BOUNDS
     ) -> "ChatState":
-        """The state from the newest records of its snapshots.
+        """The state from the newest records of its snapshots, in the order of their keys.
 
         Raises:
             msgspec.DecodeError: they are corrupt.

@@ -193,7 +193,7 @@ class Entrance:
         if account.verifier is None:
             return False
         if self._client.mode.asks:
-            return checked != account.secret
+            return checked != account.secret or account.verifier.once
         return not checked  # if it was changed since, the chain says so
 
     def enter(

@@ -171,7 +171,7 @@ class Hearing:
         if not self._client.is_open or self._resting:
             return False
         heard = self._hear_lines()
-        if self._input and self._must_wait() and not self._client.is_full:
+        if self._input and self._must_wait() and self._may_look_ahead:
             for line in self._input.take_overtaking(self._may_overtake, LOOKED_AT_ONCE):
                 self._pay(1)
                 self._hear(line)
@@ -184,10 +184,10 @@ class Hearing:
         if self._may_say <= 0:
             if not self._slowed:
                 self._slow_down()
-            return self._input.has_more_to_look_at and not self._client.is_full
+            return self._input.has_more_to_look_at and self._may_look_ahead
         if self._must_wait() and not (heard and self._is_patient):  # else the others come first
             self._sessions.wait_for_room(self._client)
-            return self._input.has_more_to_look_at and not self._client.is_full
+            return self._input.has_more_to_look_at and self._may_look_ahead
         self.queue()
         return False
 
@@ -249,6 +249,13 @@ class Hearing:
             self._told_slowed = True
             text = f"you say more than {rate.per_second:.0f} lines a second"
             self._client.tell("slowed", f"{text}: the rest waits, and is said at that pace")
+
+    @property
+    def _may_look_ahead(self) -> bool:
+        """True if some lines may overtake: none where the next one may be a password."""
+        client = self._client
+        may_be_asked = client.mode.asks and self.handler.entrance.may_be_asking
+        return not client.is_full and not may_be_asked
 
     def _may_overtake(self, line: Line) -> bool:
         if line is TOO_LONG or not self._client.mode.may_be_answered_at_once(line):

@@ -222,16 +222,20 @@ class Passwords:
         if self._own_account().role is not Role.OPERATOR:
             raise RefusedError(Code.OPERATORS_ONLY, explanation(Code.OPERATORS_ONLY, ""))
         self._check_typing()
-        return self._invite(tag, name, reset=reset)
+        return self._invite(tag, name, self._client.id, reset=reset)
 
-    def _invite(self, tag: str, name: str, *, reset: bool) -> Procedure:
+    def _invite(self, tag: str, name: str, session: str, *, reset: bool) -> Procedure:
+        """See ``invite``; ``session``: the operator's, even if it has ended since.
+
+        Without one, the command would be an order of the node's owner.
+        """
         password = one_time(self._guard.random(ONE_TIME_LENGTH))
         verifier = yield from self._verifier_of(password)
         once = reset or self._guard.rules.new is not NewAccounts.CLOSED
         verifier = Verifier(
             verifier.salt, verifier.iterations, verifier.stored, verifier.server, once=once
         )
-        result = yield Submit(commands.Invite(self._client.id, name, verifier, reset))
+        result = yield Submit(commands.Invite(session, name, verifier, reset))
         if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:
             text = f"there is an account {result.about}: /password reset {result.about} is for it"
             raise RefusedError(Code.NAME_IN_USE, text)

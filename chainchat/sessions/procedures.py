@@ -91,7 +91,8 @@ class Procedures:
     """Runs the procedures of one client, one at a time: later requests wait for the reply.
 
     Attributes:
-        running: True from the beginning of a procedure to its end.
+        running: True from the beginning of a procedure until it asks no more: to its end, or to
+            the command that it submits last.
     """
 
     __slots__ = (
@@ -173,6 +174,7 @@ class Procedures:
                         refusal = busy
                         self._go_on(tag, procedure, reply, lambda: procedure.throw(refusal))
                 case Submit(command):
+                    self.running = False
                     self._handler.submit_for(reply, command, lambda results: gave(results[0]))
                 case Wait(seconds):
                     self._timer = self._clock.callLater(seconds, gave, None)

@@ -33,7 +33,7 @@ class Stored:
         return self.again()
 
     def again(self):
-        return ChatState.restored(self.head, self.records.items(), self.bounds)
+        return ChatState.restored(self.head, sorted(self.records.items()), self.bounds)
 
 
 class Log:

@@ -8,10 +8,11 @@ import scramp
 from sessions_house import HELLO, one
 
 from chainchat.chat.accounts import Role
-from chainchat.chat.commands import Grant, SetSecret
+from chainchat.chat.commands import Grant, Kick, SetSecret
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.config import NewAccounts, Plaintext
 from chainchat.sessions.guard import FAILURE_SECONDS
+from chainchat.sessions.pace import Rate
 
 ASKS, SHOWS = b"\xff\xfb\x01", b"\xff\xfc\x01"
 DO, DONT = b"\xff\xfd\x01", b"\xff\xfe\x01"
@@ -312,6 +313,19 @@ def test_nothing_is_pushed_into_a_question_and_nothing_is_missed(house):
     assert b" bob: one\r\n" in said + typist.types()
 
 
+def test_nothing_overtakes_a_password(house):
+    protected(house, "alice")
+    bob, alice = person(house, "bob"), person(house, "alice", SECRET, "/password")
+    house.limit(saying=Rate(1.0, 3.0))
+    house.limits.said(alice.session.account, 5)
+    house.cannot_confirm()
+    said = alice.types(SECRET, "/chain")  # which as the answer would leave the password to be said
+    for _ in range(10):
+        said += alice.types(after=1)
+    assert b"* your new password" in said
+    assert SECRET.encode() not in bob.types()
+
+
 # --- programs --------------------------------------------------------------------------------
 
 
@@ -511,6 +525,26 @@ def test_an_invitation_admits_to_choose_a_password_and_nothing_else(house):
     assert b"+OK you are bob" in bob.types(OTHER)
     again = person(house, "bob")
     assert b"-ERR 512" in again.types(secret, after=1)
+
+
+def test_who_chose_no_password_after_an_invitation_is_asked_again(house):
+    secret = invited(operator(house).types("/invite bob"))
+    bob = person(house, "bob", secret)
+    assert b"-ERR 513 bob needs a password of its own" in bob.types("")
+    assert bob.types("bob") == question("bob")
+
+
+def test_an_operator_whose_session_ends_meanwhile_invites_nobody(house):
+    root = operator(house)
+    house.hashing.held = True
+    root.types("/invite bob")
+    house.sessions.flush = lambda: False  # other clients take the turn's whole time
+    house.node.submit(Kick("", "root"))
+    house.clock.advance(0)
+    assert root.session.is_open
+    house.hashing.go_on()
+    root.types()
+    assert house.node.state.account_named("bob") is None
 
 
 def test_an_invited_program_sets_its_password_before_the_login(house):
