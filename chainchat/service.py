@@ -248,9 +248,11 @@ class NodeService(Service):
             Lines for an operator: what is new, and what needs a restart. They are logged, too.
         """
         try:
-            lines = self._reloaded()
+            return self._reloaded()
         except (config.ConfigError, CredentialsError) as error:
-            lines = [f"nothing is reloaded: {error}"]
+            return self._logged([f"nothing is reloaded: {error}"])
+
+    def _logged(self, lines: list[str]) -> list[str]:
         for line in lines:
             log.info("{position}: {line}", position=self._own.position, line=line)
         return lines
@@ -269,7 +271,8 @@ class NodeService(Service):
         lines += self._tls.renew(credentials, check_dates=new.check_dates)
         self._links.dial_again()
         lines += [f"needs a restart: {each}" for each in changes if each.needs_restart]
-        return [*lines, *self._tls.expiry.warnings] or ["reloaded: nothing has changed"]
+        lines += self._tls.expiry.warnings
+        return self._logged(lines or ["reloaded: nothing has changed"])
 
     def _warn_daily(self) -> None:
         for warning in self._tls.expiry.warnings:

@@ -263,6 +263,7 @@ def test_a_reload_closes_the_room_to_new_names(new_cluster: NewCluster) -> None:
     config.write_text(f"{config.read_text()}\n[accounts]\nnew = invited\n")
     told = control(cluster, "reload")
     assert "[accounts] new: (default) -> invited" in told.stdout
+    wait_for_log(cluster["only"], "only: reloaded: [accounts] new: (default) -> invited")
     with Person(address) as person:
         person.hear("accounts are made by invitation")
     with Program(address) as program:
