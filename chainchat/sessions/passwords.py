@@ -158,7 +158,11 @@ class Passwords:
         except (ValueError, RefusedError):
             password = ""
         salt, iterations = verifier.salt, verifier.iterations
-        salted = yield Hash(lambda: scram.salted(password, salt, iterations))
+        try:
+            salted = yield Hash(lambda: scram.salted(password, salt, iterations))
+        except RefusedError:  # for want of room
+            self._guard.throttle.undone(name, self._connection.address)
+            raise
         if account is None or not scram.admits(verifier, salted):
             yield from self._fail(name)
             raise RefusedError(Code.WRONG_PASSWORD, self._wrong)

@@ -75,3 +75,8 @@ class Throttle:
         """Take back an attempt, and all others at this account."""
         self._of_account.forget(name.lower())
         self._of_address.add(site_of(host), -1)
+
+    def undone(self, name: str, host: str) -> None:
+        """Take back an attempt that could not be looked at."""
+        self._of_account.add(name.lower(), -1)
+        self._of_address.add(site_of(host), -1)

@@ -9,6 +9,7 @@ from sessions_house import HELLO, one
 
 from chainchat.chat.accounts import Role
 from chainchat.chat.commands import Grant, Kick, SetSecret
+from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.config import NewAccounts, Plaintext
 from chainchat.sessions.guard import FAILURE_SECONDS
@@ -156,6 +157,21 @@ def test_nobody_learns_at_the_password_whether_somebody_is_on(house):
     other = person(house, "alice")
     assert b"-ERR 512" in other.types(OTHER, after=1)
     assert typist.connection.data == b""
+
+
+def test_a_password_that_nobody_had_time_to_check_is_no_attempt(house, monkeypatch):
+    protected(house, "alice")
+
+    def refuse(work, done):
+        raise RefusedError(Code.TOO_MANY_ATTEMPTS, "too many passwords wait to be checked")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(house.hashing, "start", refuse)
+        for _ in range(25):
+            typist = person(house, "alice")
+            assert b"-ERR 435 too many passwords wait" in typist.types(OTHER)
+            typist.session.lost()
+    assert b"+OK you are alice" in person(house, "alice").types(SECRET)
 
 
 def test_the_end_of_input_at_a_question_is_an_empty_line(house):
