@@ -1,48 +1,72 @@
 """A sorted list of names that takes one more at a small cost, however long it is."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 
 class SortedNames:
-    """Distinct strings in ascending order.
+    """Distinct strings in the order of their keys: by default, of themselves.
 
-    They stand in parts, so a new string moves only those in its part.
+    They stand in parts, so a new string moves only those in its part. Keys are computed when they
+    are asked for: so a name takes eight octets, since its string is somebody else's.
     """
 
-    def __init__(self, names: Iterable[str] = (), part: int = 1_000) -> None:
+    def __init__(
+        self,
+        names: Iterable[str] = (),
+        part: int = 1_000,
+        *,
+        key: Callable[[str], str] | None = None,
+    ) -> None:
         """A list of these names, in parts of about ``part``; one of twice as many is split."""
-        ordered = sorted(names)
-        self._parts = [ordered[start : start + part] for start in range(0, len(ordered), part)] or [
-            []
-        ]
+        self._key = key
+        ordered = sorted(names, key=key)
+        parts = [ordered[start : start + part] for start in range(0, len(ordered), part)]
+        self._parts = parts or [[]]
         self._part = part
-        self._firsts = [part[0] for part in self._parts[1:]]
-        """For every part but the first: at most its first name, and above all names before it."""
+        self._firsts = [self._key_of(part[0]) for part in self._parts[1:]]
+        """For every part but the first: a key neither above its own nor below earlier ones."""
+
+    def _key_of(self, name: str) -> str:
+        return name if self._key is None else self._key(name)
 
     def add(self, name: str) -> None:
         """Add a name that is not in the list."""
-        place = bisect_right(self._firsts, name)
+        place = bisect_left(self._firsts, self._key_of(name))
         part = self._parts[place]
-        insort(part, name)
+        insort(part, name, key=self._key)
         if len(part) >= 2 * self._part:
             self._parts.insert(place + 1, part[self._part :])
-            self._firsts.insert(place, part[self._part])
+            self._firsts.insert(place, self._key_of(part[self._part]))
             del part[self._part :]
 
     def remove(self, name: str) -> None:
         """Remove a name that is in the list."""
-        place = bisect_right(self._firsts, name)
-        part = self._parts[place]
-        del part[bisect_left(part, name)]
-        if not part and self._firsts:
+        place, index = next(at for at in self._places(name) if self._parts[at[0]][at[1]] == name)
+        del self._parts[place][index]
+        if not self._parts[place] and self._firsts:
             del self._parts[place]
             del self._firsts[max(place - 1, 0)]
 
+    def like(self, name: str) -> Iterator[str]:
+        """Yield the names with the key of ``name``, be it one of them or not."""
+        return (self._parts[place][index] for place, index in self._places(name))
+
     def after(self, name: str) -> Iterator[str]:
-        """Yield the names above ``name`` in order, as long as nothing changes."""
-        place = bisect_right(self._firsts, name)
+        """Yield the names whose keys are above that of ``name``, as long as nothing changes."""
+        key = self._key_of(name)
+        place = bisect_right(self._firsts, key)
         part = self._parts[place]
-        yield from part[bisect_right(part, name) :]
+        yield from part[bisect_right(part, key, key=self._key) :]
         for part in self._parts[place + 1 :]:
             yield from part
+
+    def _places(self, name: str) -> Iterator[tuple[int, int]]:
+        """Yield part and index of the names with the key of ``name``."""
+        key = self._key_of(name)
+        for place in range(bisect_left(self._firsts, key), len(self._parts)):
+            part = self._parts[place]
+            for index in range(bisect_left(part, key, key=self._key), len(part)):
+                if self._key_of(part[index]) != key:
+                    return
+                yield place, index
