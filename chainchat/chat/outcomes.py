@@ -93,7 +93,8 @@ class AllAccepted(Sequence[Accepted]):
         return len(self.ids)
 
     def __getitem__(self, place: Any) -> Any:  # as Sequence has it, for a slice too
-        return [Accepted(id_) for id_ in self.ids][place]
+        ids = self.ids[place]
+        return AllAccepted(ids) if isinstance(ids, range) else Accepted(ids)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and [*self] == [*other]
