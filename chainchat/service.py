@@ -27,7 +27,6 @@ from chainchat.chain.messages import Message
 from chainchat.chain.replica import DivergenceError
 from chainchat.chat import scram
 from chainchat.chat.accounts import Role
-from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.client_ports import NotYet, client_addresses, client_limits
 from chainchat.control.desk import Desk, Invitation, Office
@@ -215,9 +214,8 @@ class NodeService(Service):
         Raises:
             RefusedError: 435, too many are being hashed.
         """
-        password = one_time(self._guard.random(ONE_TIME_LENGTH))
+        password, once = self._guard.new_one_time(), self._guard.admits_once(reset=reset)
         salt, iterations = self._guard.new_salt(), scram.ITERATIONS
-        once = reset or self._guard.rules.new is not config.NewAccounts.CLOSED
         made: Deferred[Invitation] = Deferred()
 
         def done(salted: bytes) -> None:

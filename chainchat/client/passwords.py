@@ -81,7 +81,7 @@ class Passwords:
         if self._proved:
             self._new = new_key(checked_password(password), self._random(SALT_OCTETS))
             self.wanted = False
-            return Asked("secret", "SECRET", 0, words_of(self._new))
+            return self._set()
         self.wanted = False
         self._password = _prepared(password)
         return self._begin()

@@ -147,7 +147,7 @@ class Entrance:
         self._procedures.begin(tag, procedure)
 
     def _order(self, tag: str, command: AnyCommand, done: str) -> None:
-        """Submit a command that only operators may give."""
+        """Submit a command about an account; ``done`` tells a person what it has done."""
 
         def answer(results: Sequence[Result]) -> Sequence[str]:
             [result] = results
@@ -304,16 +304,10 @@ class Entrance:
                 f"type /delete {account.name} yes",
             )
 
-        def answer(results: Sequence[Result]) -> Sequence[str]:
-            [result] = results
-            if isinstance(result, Accepted):
-                return [self._client.mode.done(tag, f"{name} is deleted")]
-            return [self._handler.refused(tag, result)]
-
         number = account.number if account else UNKNOWN
         others = self._guard.open_to_all and self._guard.rules.delete_others
         delete = commands.Delete(self._client.id, number, name, others)
-        self._handler.submit(delete, answer, holds_later=True)
+        self._order(tag, delete, f"{name} is deleted")
 
 
 def _hashed(text: str) -> bytes:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable
 
 from chainchat.addresses import is_loopback
+from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import SALT_OCTETS
 from chainchat.config import AccountRules, NewAccounts, Plaintext
@@ -54,6 +55,14 @@ class Guard:
     def open_to_all(self) -> bool:
         """True if a login with a new name makes an account."""
         return self.rules.new is NewAccounts.OPEN
+
+    def new_one_time(self) -> str:
+        """A password that is handed to the owner of an account."""
+        return one_time(self.random(ONE_TIME_LENGTH))
+
+    def admits_once(self, *, reset: bool) -> bool:
+        """True if such a password admits only to choose another; ``reset``: of an old account."""
+        return reset or self.rules.new is not NewAccounts.CLOSED
 
     def new_salt(self) -> bytes:
         """The salt of a new password."""

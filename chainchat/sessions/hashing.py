@@ -53,15 +53,12 @@ class ThreadedHashing:
             self._pool.start()
         self._waiting += 1
 
-        def finished(result: T) -> None:
-            done(result)
-
         def over(result: Any) -> Any:
             self._waiting -= 1
             return result
 
         deferred = deferToThreadPool(self._reactor, self._pool, work)
-        deferred.addBoth(over).addCallback(finished)
+        deferred.addBoth(over).addCallback(done)
         deferred.addErrback(lambda failure: log.failure("hashing a password", failure))
 
     def stop(self) -> None:

@@ -8,14 +8,15 @@ import base64
 from collections.abc import Callable, Generator
 from typing import Any
 
+from msgspec.structs import replace
+
 from chainchat.chat import commands, requests, scram
 from chainchat.chat.accounts import Account, Role, Verifier
 from chainchat.chat.lines import clean
 from chainchat.chat.outcomes import Accepted, Result
-from chainchat.chat.passwords import LONGEST, ONE_TIME_LENGTH, SHORTEST, checked_password, one_time
+from chainchat.chat.passwords import LONGEST, SHORTEST, checked_password
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
-from chainchat.config import NewAccounts
 from chainchat.sessions.explanations import explanation
 from chainchat.sessions.guard import (
     FAILURE_SECONDS,
@@ -149,10 +150,7 @@ class Passwords:
     def _check_typed(self, name: str, line: bytes) -> Steps:
         """Check a typed password; takes as long for a name that there is not."""
         self._begin_attempt(name)
-        account = self._state().account_named(name)
-        verifier = scram.decoy(b"", name)
-        if account is not None and account.verifier is not None:
-            verifier = account.verifier
+        number, verifier = self._verifier_for(name, b"")
         try:
             password = scram.prepared(clean(line))
         except (ValueError, RefusedError):
@@ -163,10 +161,17 @@ class Passwords:
         except RefusedError:  # for want of room
             self._guard.throttle.undone(name, self._connection.address)
             raise
-        if account is None or not scram.admits(verifier, salted):
+        if not number or not scram.admits(verifier, salted):
             yield from self._fail(name)
             raise RefusedError(Code.WRONG_PASSWORD, self._wrong)
-        self._succeed(name, account.number, verifier)
+        self._succeed(name, number, verifier)
+
+    def _verifier_for(self, name: str, secret: bytes) -> tuple[int, Verifier]:
+        """Number and verifier of an account; 0 and a decoy if it has none (``secret``: for it)."""
+        account = self._state().account_named(name)
+        if account is None or account.verifier is None:
+            return 0, scram.decoy(secret, name)
+        return account.number, account.verifier
 
     def _check_typing(self) -> None:
         self._guard.check_typing(self._connection.address, encrypted=self._connection.encrypted)
@@ -183,11 +188,7 @@ class Passwords:
             raise RefusedError(Code.BROKEN_EXCHANGE, "n= has to be the name after AUTH")
         if not self._state().salting:
             yield Submit(commands.Salting(self._guard.random(SECRET_OCTETS)))
-        state = self._state()
-        account = state.account_named(request.name)
-        verifier, number = scram.decoy(state.salting, request.name), 0
-        if account is not None and account.verifier is not None:
-            verifier, number = account.verifier, account.number
+        number, verifier = self._verifier_for(request.name, self._state().salting)
         nonce = base64.b64encode(self._guard.random(NONCE_OCTETS)).decode()
         exchange = scram.Exchange(first, verifier, nonce)
         self._exchange = request.name, number, exchange
@@ -233,12 +234,8 @@ class Passwords:
 
         Without one, the command would be an order of the node's owner.
         """
-        password = one_time(self._guard.random(ONE_TIME_LENGTH))
-        verifier = yield from self._verifier_of(password)
-        once = reset or self._guard.rules.new is not NewAccounts.CLOSED
-        verifier = Verifier(
-            verifier.salt, verifier.iterations, verifier.stored, verifier.server, once=once
-        )
+        password, once = self._guard.new_one_time(), self._guard.admits_once(reset=reset)
+        verifier = replace((yield from self._verifier_of(password)), once=once)
         result = yield Submit(commands.Invite(session, name, verifier, reset))
         if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:
             text = f"there is an account {result.about}: /password reset {result.about} is for it"
