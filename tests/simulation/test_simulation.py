@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -22,49 +23,36 @@ ROOT = Path(__file__).parents[2]
 STANDING_SEEDS = 3_000
 
 
-def _run(seed: int) -> Summary | str:
-    """The summary of a seed, or what went wrong with it."""
+Run = Callable[[int], Summary]
+
+
+def _tried(run_seed: Run, option: str, seed: int) -> Summary | str:
+    """The summary of a seed, or what went wrong with it; ``option``: to replay it."""
     try:
-        return run(seed)
+        return run_seed(seed)
     except Exception as error:  # a node's own failure counts like a check's
-        return f"seed {seed}: {error!r} (replay: python -m tests.simulation {seed})"
+        replay = f"python -m tests.simulation {seed} {option}".rstrip()
+        return f"seed {seed}: {error!r} (replay: {replay})"
 
 
-def _run_crowd(seed: int) -> Summary | str:
-    """The same, with a crowd."""
-    try:
-        return run_crowd(seed)
-    except Exception as error:
-        return f"crowd {seed}: {error!r} (replay: python -m tests.simulation {seed} --crowd)"
+def summaries(run_seed: Run, option: str, seeds: int, at_once: int = 1) -> list[Summary]:
+    """The summaries of so many seeds, none of which may fail."""
+    tried = partial(_tried, run_seed, option)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(tried, range(seeds), chunksize=at_once))
+    assert [result for result in results if isinstance(result, str)] == []
+    return [result for result in results if isinstance(result, Summary)]
 
 
-def _run_two_histories(seed: int) -> Summary | str:
-    """The same, with two chains."""
-    try:
-        return run_two_histories(seed)
-    except Exception as error:
-        return (
-            f"histories {seed}: {error!r} (replay: python -m tests.simulation {seed} --histories)"
-        )
-
-
-def _run_strangers(seed: int) -> Summary | str:
-    """The same, with strangers."""
-    try:
-        return run_strangers(seed)
-    except Exception as error:
-        return (
-            f"strangers {seed}: {error!r} (replay: python -m tests.simulation {seed} --strangers)"
-        )
+def events_of(results: list[Summary]) -> Counter[str]:
+    """How many of these runs have reached each event."""
+    return Counter(event for result in results for event in result.events)
 
 
 def test_every_seed_holds_every_invariant(pytestconfig, capsys):
     seeds = max(STANDING_SEEDS, pytestconfig.getoption("--simulate", 0))
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(_run, range(seeds), chunksize=20))
-    failures = [result for result in results if isinstance(result, str)]
-    assert failures == []
-    reached = Counter(event for result in results for event in result.events)
+    results = summaries(run, "", seeds, at_once=20)
+    reached = events_of(results)
     acknowledged = sum(result.acknowledged for result in results)
     reads = sum(result.reads for result in results)
     with capsys.disabled():
@@ -78,27 +66,19 @@ def test_every_seed_holds_every_invariant(pytestconfig, capsys):
 
 def test_no_crowd_makes_a_node_silent(pytestconfig):
     seeds = max(CROWDS, pytestconfig.getoption("--simulate", 0) // 100)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(_run_crowd, range(seeds)))
-    assert [result for result in results if isinstance(result, str)] == []
+    assert len(summaries(run_crowd, "--crowd", seeds)) == seeds
 
 
 def test_two_histories_never_pass_for_one(pytestconfig):
     seeds = max(TWO_HISTORIES, pytestconfig.getoption("--simulate", 0) // 30)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(_run_two_histories, range(seeds)))
-    assert [result for result in results if isinstance(result, str)] == []
-    reached = Counter(event for result in results for event in result.events)
+    reached = events_of(summaries(run_two_histories, "--histories", seeds))
     assert reached["two histories"] > seeds / 4
     assert reached["a stop for another history"] > seeds / 4
 
 
 def test_strangers_end_no_link_that_works(pytestconfig):
     seeds = max(WITH_STRANGERS, pytestconfig.getoption("--simulate", 0) // 50)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(_run_strangers, range(seeds)))
-    assert [result for result in results if isinstance(result, str)] == []
-    reached = Counter(event for result in results for event in result.events)
+    reached = events_of(summaries(run_strangers, "--strangers", seeds))
     assert reached["a stranger in the place of the silent"] > seeds / 4
 
 
