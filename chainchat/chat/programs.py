@@ -184,6 +184,8 @@ class Programs:
                 forgotten.
         """
         self._bounds = bounds
+        self._most_sends = bounds.records_of_program * bounds.sends_in_record
+        """Of one program, in its arrays."""
         self._outdated = outdated
         self._all: dict[int, Program] = {}
         """By the entry that first used them."""
@@ -221,7 +223,8 @@ class Programs:
         program = programs.recent.pop(client, None)
         if program is None:
             program = self._begun(programs, account, client, seq, highest)
-        self._changing(program)
+        if self._unwritten:
+            self._changing(program)
         self._changed.add(program.born)
         program.used = programs.used = seq
         programs.recent[client] = program  # now the last
@@ -242,10 +245,16 @@ class Programs:
             self._outdate(next(iter(programs.known.values())))
         return program
 
-    def said(self, program: Program, sends: int) -> None:
-        """Charge a program in use for this many more SENDs; forget others if there are too many."""
-        programs = self._of_account[program.account]
-        self._charge(programs, sends)
+    def said(self, program: Program, before: int) -> None:
+        """Charge a program in use for new SENDs; forget others if there are too many.
+
+        ``before``: how many of its SENDs were remembered before the new ones.
+        """
+        if len(program.numbers) > self._most_sends:
+            program.forget_oldest()
+        programs, cost = self._of_account[program.account], len(program.numbers) - before
+        programs.cost += cost
+        self._cost += cost
         self._shares.put(program.account, programs.cost, programs.used)
         while self._cost > self._bounds.cost:
             self._forget_of(self._shares.greatest())

@@ -438,8 +438,7 @@ class ChatState:
             program.remember(numbers, [saying.checksum for saying in sayings], ids)
         else:
             outcome = self._say_each(say, ids, time, program)
-        program.forget_oldest()
-        self._programs.said(program, len(program.numbers) - remembered)
+        self._programs.said(program, remembered)
         return outcome
 
     def _say_each(

@@ -315,8 +315,6 @@ class Node:
             self._care_for_storage()
         if engine.due or engine.busy:
             self.wake()
-        if engine.reads.busy:
-            self._read_share.wake_when_due()
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
@@ -325,16 +323,23 @@ class Node:
             for apply in engine.apply(self.slice(APPLY_SECONDS).left):
                 self._perform(apply)
             self.turn_clock.part("applying")
-        if engine.reads.busy and self._read_share.is_due:
-            reading = self.slice(READ_SECONDS)
-            for effect in engine.answer(reading.left):
-                self._perform(effect)
-            self._read_share.took(reading)
-            self.turn_clock.part("reads")
+        if engine.reads.busy:
+            self._answer_questions()
         if engine.sponsor.has_learners:
             for part in engine.lend(self.slice(LEND_SECONDS).left):
                 self._perform(part)
             self.turn_clock.part("lending")
+
+    def _answer_questions(self) -> None:
+        engine, share = self._engine, self._read_share
+        if share.is_due:
+            reading = self.slice(READ_SECONDS)
+            for effect in engine.answer(reading.left):
+                self._perform(effect)
+            share.took(reading)
+            self.turn_clock.part("reads")
+        if engine.reads.busy:
+            share.wake_when_due()
 
     def _tell_clients(self) -> None:
         pending = self._pending

@@ -89,7 +89,7 @@ class Watch:
 
     def applied(self, epoch: int) -> None:
         """An entry is applied: if it is of the newest epoch, writes go on."""
-        if epoch == self._engine.configuration.epoch:
+        if self._write_pause.may_end and epoch == self._engine.configuration.epoch:
             self._write_pause.ends()
 
     def tick(self, *, idle: bool) -> None:

@@ -50,12 +50,14 @@ class InputQueue:
 
     def take(self, count: int) -> None:
         """Remove the first lines that ``next`` returned."""
-        self._octets -= _octets(self._lines[self._taken : self._taken + count])
-        self._taken += count
-        self._looked_at = max(self._looked_at, self._taken)
-        if self._taken == len(self._lines):
+        end = self._taken + count
+        if end == len(self._lines):  # nearly always
             self._lines = []
-            self._taken = self._looked_at = 0
+            self._octets = self._taken = self._looked_at = 0
+            return
+        self._octets -= _octets(self._lines[self._taken : end])
+        self._taken = end
+        self._looked_at = max(self._looked_at, end)
 
     @property
     def has_more_to_look_at(self) -> bool:

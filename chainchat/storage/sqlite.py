@@ -267,7 +267,7 @@ class SQLiteStorage:
         [entry] = self.entries([seq])
         return seq if entry.seq == seq else entry.first - 1
 
-    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+    def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
         found: list[Entry] = []
         room = octets
         while after < min(up_to, self._last.seq) and (room > 0 or not found):
@@ -476,10 +476,7 @@ def _contiguous(batch: Sequence[Entry]) -> bool:
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    start, room = 0, ROW_OCTETS
-    for place, entry in enumerate(entries):
-        room -= size(entry)
-        if room < 0 and place > start:
-            yield entries[start:place]
-            start, room = place, ROW_OCTETS - size(entry)
-    yield entries[start:]
+    while entries:
+        row = fitting(entries, ROW_OCTETS)
+        yield row
+        entries = entries[len(row) :]
