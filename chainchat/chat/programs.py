@@ -12,7 +12,7 @@ its account's.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct, msgpack
 
@@ -60,14 +60,12 @@ class Program:
         self.first = 0
         self.written = NEVER
 
-    def remember(
-        self, numbers: Sequence[int], checksums: Iterable[int], values: Iterable[int]
-    ) -> None:
+    def remember(self, numbers: list[int], checksums: list[int], values: list[int]) -> None:
         """Remember applied SENDs, in order: number, checksum and value of each."""
         self.highest = numbers[-1]
-        self.numbers.extend(numbers)
-        self.checksums.extend(checksums)
-        self.values.extend(values)
+        self.numbers.fromlist(numbers)  # three times as fast as ``extend``
+        self.checksums.fromlist(checksums)
+        self.values.fromlist(values)
 
     def forget_oldest(self) -> None:
         """Keep no more records than there may be."""
