@@ -36,9 +36,11 @@ from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
+from chainchat.node.tally import Tally
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
+from chainchat.report import Report, Sources, report
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hashing import ThreadedHashing
@@ -104,7 +106,8 @@ class NodeService(Service):
         self._own = own
         self._fenced = fenced
         self._foreground = foreground
-        self._started = time.time_ns() // 1_000_000
+        self._started = utc_milliseconds()
+        self._tally = Tally()
 
     def privilegedStartService(self) -> None:
         """Take both ports. Connections wait in them: the reactor accepts after ``startService``.
@@ -184,10 +187,8 @@ class NodeService(Service):
 
     def _control_socket(self) -> None:
         office = Office(
-            chain=self._settings.name,
-            started=self._started,
             node=lambda: self._node,
-            clients=lambda: self._sessions.count,
+            report=self._report,
             reload=self._reload_on_order,
             new_invitation=self._new_invitation,
             audit=self._audit,
@@ -196,6 +197,23 @@ class NodeService(Service):
         self._control = ControlFactory(self._desk, self._reactor)
         path = socket_of(self._own.data)
         self._control_port = listen(path, self._control, self._reactor)
+
+    def _report(self) -> Report:
+        return report(
+            Sources(
+                chain=self._settings.name,
+                started=self._started,
+                positions=tuple(self._settings.nodes),
+                data=self._own.data,
+                stop=self._settings.stop,
+                node=lambda: self._node,
+                clients=lambda: self._sessions.count,
+                connections=lambda: self._admission.admitted,
+                links=lambda: self._links.lanes,
+                expires=lambda: self._tls.expiry.expires,
+                wall=utc_milliseconds,
+            )
+        )
 
     def _reload_on_order(self) -> list[str]:
         """The same as ``reload``, for who asks on the control socket.
@@ -321,7 +339,7 @@ class NodeService(Service):
                 longest_pause=settings.rejoin_pause,
                 refusal_is_death=settings.refusal_is_death,
             ),
-            wall=lambda: time.time_ns() // 1_000_000,
+            wall=utc_milliseconds,
             fail=self._fail,
             excluded=self._end_life,
             work=time.monotonic,
@@ -329,6 +347,7 @@ class NodeService(Service):
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,
             warnings=lambda: self._tls.expiry.warnings,
+            tally=self._tally,
         )
         self._sessions = Sessions(self._node, self._reactor, self._limits)
         log.info(
@@ -433,6 +452,11 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Attendee]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
+
+
+def utc_milliseconds() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
 
 
 def new_identity() -> int:
