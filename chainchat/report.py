@@ -104,6 +104,7 @@ class Report(Struct, frozen=True):
         started: when its process began.
         epoch: of the newest configuration that it knows.
         members: positions in chain order.
+        founding: positions that the chain began with, as chain.ini has them: it gets no longer.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         serving: True for a member.
         confirms: True if the chain confirms what is said.
@@ -142,6 +143,7 @@ class Report(Struct, frozen=True):
     started: str
     epoch: int
     members: tuple[str, ...]
+    founding: tuple[str, ...]
     role: str
     serving: bool
     confirms: bool
@@ -177,6 +179,7 @@ class Sources(Struct, frozen=True):
     Attributes:
         chain: the chain's name.
         started: when the process began, UTC milliseconds.
+        founding: see ``Report``.
         positions: of chain.ini.
         data: the node's data folder.
         stop: octets of free disk below which nothing new is taken; 0: off.
@@ -190,6 +193,7 @@ class Sources(Struct, frozen=True):
 
     chain: str
     started: int
+    founding: tuple[str, ...]
     positions: tuple[str, ...]
     data: Path
     stop: int
@@ -216,6 +220,7 @@ def report(sources: Sources) -> Report:
         started=shown_time(sources.started),
         epoch=seen.configuration.epoch,
         members=seen.configuration.positions,
+        founding=sources.founding,
         role=seen.standing,
         serving=readiness.serving,
         confirms=readiness.serving and (readiness.confirms or not readiness.reason),

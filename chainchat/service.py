@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import msgpack
 from msgspec.structs import replace as structs_replace
@@ -55,6 +55,9 @@ from chainchat.storage.sqlite import SQLiteStorage
 from chainchat.tls.credentials import CredentialsError
 from chainchat.tls.layers import encrypted
 from chainchat.tls.node import NodeTLS, read
+
+if TYPE_CHECKING:
+    from chainchat.web.port import WebPort
 
 STOP_SECONDS = 1.0
 """Time for a stopping node to answer what it has taken."""
@@ -157,6 +160,13 @@ class NodeService(Service):
         }
         for port in self._client_ports.values():
             port.startListening()
+        self._web_port: ClientPort | None = None
+        if own.web_port:
+            address = preflight.web_address(settings, own)
+            self._web_port = ClientPort(
+                own.web_port, NotYet("web port"), 64, address, self._reactor
+            )
+            self._web_port.startListening()
 
     def _open(self) -> None:
         settings, own = self._settings, self._own
@@ -180,6 +190,7 @@ class NodeService(Service):
         for number, factory in self._client_factories():
             self._client_ports[number].factory = factory
         self._control_socket()
+        self._open_web()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
         self._warn_daily()
@@ -198,11 +209,30 @@ class NodeService(Service):
         path = socket_of(self._own.data)
         self._control_port = listen(path, self._control, self._reactor)
 
+    def _open_web(self) -> None:
+        self._web: WebPort | None = None
+        if self._web_port is None:
+            return
+        from chainchat.web.port import Sources, WebPort  # noqa: PLC0415 - for who has such a port
+
+        sources = Sources(
+            report=self._report,
+            node=lambda: self._node,
+            sessions=lambda: self._sessions,
+            admission=self._admission,
+            links=lambda: self._links.lanes,
+            most_files=self._files,
+        )
+        self._web = WebPort(self._reactor, self._settings, self._own, sources)
+        self._web_port.factory = self._web.factory
+        self._web.start()
+
     def _report(self) -> Report:
         return report(
             Sources(
                 chain=self._settings.name,
                 started=self._started,
+                founding=self._settings.founding,
                 positions=tuple(self._settings.nodes),
                 data=self._own.data,
                 stop=self._settings.stop,
@@ -428,6 +458,9 @@ class NodeService(Service):
         self._daily.cancel()
         for port in self._client_ports.values():
             yield maybeDeferred(port.stopListening)
+        if self._web is not None and self._web_port is not None:
+            yield maybeDeferred(self._web_port.stopListening)
+            self._web.stop()
         sessions = list(self._sessions.connections)
         for session in sessions:
             session.take_no_more()

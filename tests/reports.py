@@ -12,6 +12,7 @@ def sources(house, data):
     return Sources(
         chain="lab",
         started=STARTED,
+        founding=("solo",),
         positions=("solo",),
         data=data,
         stop=STOP,
