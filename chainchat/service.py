@@ -111,6 +111,7 @@ class NodeService(Service):
         self._foreground = foreground
         self._started = utc_milliseconds()
         self._tally = Tally()
+        self._web: WebPort | None = None
 
     def privilegedStartService(self) -> None:
         """Take both ports. Connections wait in them: the reactor accepts after ``startService``.
@@ -160,13 +161,11 @@ class NodeService(Service):
         }
         for port in self._client_ports.values():
             port.startListening()
-        self._web_port: ClientPort | None = None
         if own.web_port:
+            from chainchat.web.port import WebPort  # noqa: PLC0415 - only for who has one
+
             address = preflight.web_address(settings, own)
-            self._web_port = ClientPort(
-                own.web_port, NotYet("web port"), 64, address, self._reactor
-            )
-            self._web_port.startListening()
+            self._web = WebPort(self._reactor, settings, own, address)
 
     def _open(self) -> None:
         settings, own = self._settings, self._own
@@ -210,12 +209,9 @@ class NodeService(Service):
         self._control_port = listen(path, self._control, self._reactor)
 
     def _open_web(self) -> None:
-        self._web: WebPort | None = None
-        if self._web_port is None:
+        if self._web is None:
             return
-        from chainchat.web.port import Sources, WebPort  # noqa: PLC0415 - for who has such a port
-
-        sources = Sources(
+        self._web.open(
             report=self._report,
             node=lambda: self._node,
             sessions=lambda: self._sessions,
@@ -223,9 +219,6 @@ class NodeService(Service):
             links=lambda: self._links.lanes,
             most_files=self._files,
         )
-        self._web = WebPort(self._reactor, self._settings, self._own, sources)
-        self._web_port.factory = self._web.factory
-        self._web.start()
 
     def _report(self) -> Report:
         return report(
@@ -458,9 +451,8 @@ class NodeService(Service):
         self._daily.cancel()
         for port in self._client_ports.values():
             yield maybeDeferred(port.stopListening)
-        if self._web is not None and self._web_port is not None:
-            yield maybeDeferred(self._web_port.stopListening)
-            self._web.stop()
+        if self._web is not None:
+            yield self._web.stop()
         sessions = list(self._sessions.connections)
         for session in sessions:
             session.take_no_more()

@@ -1,4 +1,7 @@
-"""How much of a disk a node's data take, by what they are."""
+"""How much of a disk a node's data take, by what they are.
+
+The other files are mostly what was cut off the log.
+"""
 
 import os
 from collections import Counter
@@ -6,9 +9,8 @@ from pathlib import Path
 
 from chainchat.storage.interface import StorageError
 
-KINDS = {".sqlite": "database", ".sqlite-wal": "write-ahead log", ".sqlite-shm": "shared memory"}
-OTHER = "side files"
-"""What was cut off the log, and whatever else is there."""
+DATABASE, LOG, OTHER = "database", "write-ahead log", "other files"
+KINDS = {".sqlite": DATABASE, ".sqlite-wal": LOG, ".sqlite-shm": LOG}
 
 
 def sizes(data: Path) -> dict[str, int]:
@@ -17,7 +19,7 @@ def sizes(data: Path) -> dict[str, int]:
     Raises:
         StorageError: the folder cannot be read.
     """
-    found: Counter[str] = Counter(dict.fromkeys(("database", "write-ahead log", OTHER), 0))
+    found: Counter[str] = Counter(dict.fromkeys((DATABASE, LOG, OTHER), 0))
     try:
         with os.scandir(data) as files:
             for file in files:

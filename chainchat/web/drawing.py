@@ -9,13 +9,13 @@ from typing import NamedTuple
 from chainchat.web.markup import Element, tag
 from chainchat.web.view import Place, State, View, places
 
-WIDE, HIGH = 248, 132
+WIDE, HIGH = 260, 136
 """Of a node."""
 
-GAP = 108
+GAP = 128
 """Between two nodes; the style sheet moves the entries as far."""
 
-MARGIN = 6
+MARGIN = 2
 MOST_ENTRIES = 6
 """Dots that travel between two nodes, at most."""
 

@@ -121,12 +121,12 @@ def _chart(name: str, now: str, top: str) -> Iterator[Child]:
 def _nodes(view: View) -> Element:
     report = view.report
     peers = {peer.position: peer for peer in report.peers}
-    heads = ("Node", "Role", "State", "Link", "Heard", "Page")
+    heads = ("Node", "Role", "State", "Link", "Last ping", "Page")
     rows = []
     for place in places(report):
         peer = peers.get(place.position)
-        link = "–" if peer is None else "up" if peer.linked else "down"
-        heard = "–" if peer is None else _heard(peer.silent)
+        link = "" if peer is None else "linked" if peer.linked else "no link"
+        heard = "" if peer is None else _heard(peer.silent)
         note = peer.progress if peer is not None else report.progress
         rows.append(
             tag(
@@ -134,13 +134,13 @@ def _nodes(view: View) -> Element:
                 tag("th", place.position, scope="row"),
                 tag("td", place.role),
                 tag("td", _mark(place.state), " ", place.said, _progress(note)),
-                tag("td", link, class_="bad" if link == "down" and _should_be(place) else None),
+                tag("td", link, class_="bad" if link == "no link" and _should_be(place) else None),
                 tag("td", heard),
                 tag("td", _page_of(view, place)),
             )
         )
     head = tag("tr", *[tag("th", name, scope="col") for name in heads])
-    caption = tag("caption", f"As {report.position} sees them")
+    caption = tag("caption", f"The nodes, as {report.position} sees them")
     return tag("table", caption, tag("thead", head), tag("tbody", *rows))
 
 
@@ -154,8 +154,8 @@ def _progress(note: str) -> Child:
 
 def _heard(silent: float | None) -> str:
     if silent is None:
-        return "never"
-    return "just now" if silent < 1 else f"{_duration(silent)} ago"
+        return "never heard"
+    return "heard just now" if silent < 1 else f"heard {_duration(silent)} ago"
 
 
 def _page_of(view: View, place: Place) -> Child:
@@ -286,7 +286,7 @@ def _body(report: Report, made: Parts) -> Iterator[Child]:
             aria_label="The last minutes",
         ),
         part("ul", "notes", aria_label="Warnings"),
-        tag("section", tag("h2", "Nodes"), part("div", "nodes", class_="scroll")),
+        part("section", "nodes", class_="scroll", aria_label="The nodes"),
         tag(
             "div",
             tag("section", tag("h2", "Changes"), part("ol", "changes")),

@@ -26,6 +26,9 @@ from chainchat.web.limits import (
 
 TEXT, JSON = "text/plain; charset=utf-8", "application/json"
 
+REASONS = {421: b"Misdirected Request"}
+"""What Twisted does not know."""
+
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -129,7 +132,7 @@ class WebRequest(Request):
         return found
 
     def _say(self, answer: Answer) -> None:
-        self.setResponseCode(answer.status)
+        self.setResponseCode(answer.status, REASONS.get(answer.status))
         self.setHeader("Content-Type", answer.kind)
         self.setHeader("Content-Length", str(len(answer.body)))
         for name, value in answer.headers:
@@ -238,7 +241,7 @@ class WebFactory(Factory):
 
     Attributes:
         clock: the reactor.
-        desk: gives the answers.
+        desk: gives the answers; set before the first connection is accepted.
         names: of this node, by which it may be asked.
         connections: that are open.
         watching: those of them that watch.
@@ -246,9 +249,10 @@ class WebFactory(Factory):
 
     noisy = False
 
-    def __init__(self, clock: Clock, desk: Desk, names: Collection[str]) -> None:
+    desk: Desk
+
+    def __init__(self, clock: Clock, names: Collection[str]) -> None:
         self.clock = clock
-        self.desk = desk
         self.names = names
         self.connections: set[WebChannel] = set()
         self.watching: set[EventStream] = set()

@@ -145,7 +145,7 @@ def _place(peer: Peer, report: Report) -> Place:
     elif peer.role == "learner":
         state, said = State.WEAK, "catching up"
     elif member:
-        state, said = (State.WELL, "heard") if peer.linked else (State.WEAK, "no link")
+        state, said = (State.WELL, "up") if peer.linked else (State.WEAK, "no link")
     elif peer.linked:
         state, said = State.QUIET, "waits outside"
     else:
