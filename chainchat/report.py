@@ -12,7 +12,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from chainchat import __version__
-from chainchat.chain.configuration import Configuration
 from chainchat.chat.modes.mode import drawn
 from chainchat.node.node import Node
 from chainchat.node.space import free_octets
@@ -27,8 +26,8 @@ class Peer(Struct, frozen=True):
 
     Attributes:
         position: its own.
-        role: ``head``, ``middle`` or ``tail``; ``learner`` or ``spare`` for a node outside the
-            chain.
+        role: ``head``, ``middle`` or ``tail``; outside the chain ``learner``, ``left out``
+            (it was a founder) or ``spare``.
         linked: True if the two nodes are connected.
         away: True if it should take part, and this node does not hear it.
         silent: seconds since this node last heard a ping from there; None if it never has.
@@ -264,7 +263,7 @@ def _peers(sources: Sources, seen: NodeStatus) -> tuple[Peer, ...]:
     return tuple(
         Peer(
             position=position,
-            role=_role(seen.configuration, position, seen.learners),
+            role=_role(sources, seen, position),
             linked=position in linked,
             away=position in seen.silent,
             silent=_rounded(seen.silences.get(position)),
@@ -276,11 +275,14 @@ def _peers(sources: Sources, seen: NodeStatus) -> tuple[Peer, ...]:
     )
 
 
-def _role(configuration: Configuration, position: str, learners: Mapping[str, str]) -> str:
+def _role(sources: Sources, seen: NodeStatus, position: str) -> str:
+    configuration = seen.configuration
     role = configuration.role(position) if configuration.members else None
     if role is not None:
         return role.value
-    return "learner" if position in learners else "spare"
+    if position in seen.learners:
+        return "learner"
+    return "left out" if position in sources.founding else "spare"
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -7,13 +7,19 @@ narrow one. A drawing is a function of what it shows: no clock, and nothing kept
 from typing import NamedTuple
 
 from chainchat.web.markup import Element, tag
-from chainchat.web.view import Place, State, View, places
+from chainchat.web.view import AWAY, Place, State, View, places
 
 WIDE, HIGH = 260, 136
 """Of a node."""
 
 GAP = 128
 """Between two nodes; the style sheet moves the entries as far."""
+
+BELOW = 40
+"""Between two rows."""
+
+IN_A_ROW = 3
+"""A chain has no more members, so all of them are in the first row."""
 
 MARGIN = 2
 MOST_ENTRIES = 6
@@ -31,11 +37,11 @@ def chain(view: View, *, tall: bool) -> Element:
     """The drawing; ``tall``: from top to bottom, for a narrow screen."""
     members = [place for place in places(view.report) if place.position in view.report.members]
     others = [place for place in places(view.report) if place not in members]
-    spots = _spots(len(members), tall=tall)
-    beside = _spots_beside(len(others), len(members), tall=tall)
-    shown = [*zip(members, spots, strict=True), *zip(others, beside, strict=True)]
-    width = max(spot.x for _, spot in shown) + WIDE + MARGIN
-    height = max(spot.y for _, spot in shown) + HIGH + MARGIN
+    spots = [_spot(place, tall=tall) for place in range(len(members) + len(others))]
+    shown = list(zip((*members, *others), spots, strict=True))
+    columns = 1 if tall else IN_A_ROW
+    width = columns * (WIDE + GAP) - GAP + 2 * MARGIN
+    height = max(spot.y for spot in spots) + HIGH + MARGIN
     return tag(
         "svg",
         tag("title", _title(view, members, others)),
@@ -54,18 +60,11 @@ def _title(view: View, members: list[Place], others: list[Place]) -> str:
     return f"The chain as {view.report.position} sees it: {'; '.join(said)}"
 
 
-def _spots(count: int, *, tall: bool) -> list[Spot]:
-    step = (0, HIGH + GAP) if tall else (WIDE + GAP, 0)
-    return [Spot(MARGIN + i * step[0], MARGIN + i * step[1]) for i in range(count)]
-
-
-def _spots_beside(count: int, members: int, *, tall: bool) -> list[Spot]:
-    """Those outside the chain: below it."""
+def _spot(place: int, *, tall: bool) -> Spot:
     if tall:
-        first = MARGIN + members * (HIGH + GAP) - (GAP - 44 if members else 0)
-        return [Spot(MARGIN, first + i * (HIGH + 20)) for i in range(count)]
-    y = MARGIN + (HIGH + 44 if members else 0)
-    return [Spot(MARGIN + i * (WIDE + GAP), y) for i in range(count)]
+        return Spot(MARGIN, MARGIN + place * (HIGH + GAP))
+    row, column = divmod(place, IN_A_ROW)
+    return Spot(MARGIN + column * (WIDE + GAP), MARGIN + row * (HIGH + BELOW))
 
 
 # --- a node
@@ -80,7 +79,7 @@ def _node(view: View, place: Place, spot: Spot) -> Element:
         tag("text", place.role, x=20, y=32, class_="role"),
         tag("text", "this node", x=WIDE - 20, y=32, class_="role here") if place.here else None,
         tag("text", place.position, x=20, y=70, class_="name" if _short(place) else "name long"),
-        _mark(place.state, 27, 100),
+        mark(place.state, 27, 100),
         tag("text", place.said, x=44, y=105, class_="said"),
         _bar(view) if place.here and view.report.missing else None,
         class_=" ".join(filter(None, style)),
@@ -92,7 +91,7 @@ def _short(place: Place) -> bool:
     return len(place.position) <= 13
 
 
-def _mark(state: State, x: float, y: float) -> Element:
+def mark(state: State, x: float, y: float) -> Element:
     """The shape of a state."""
     match state:
         case State.WELL:
@@ -126,10 +125,7 @@ Pair = tuple[Place, Place, Spot]
 
 
 def _pairs(members: list[Place], spots: list[Spot]) -> list[Pair]:
-    return [
-        (before, after, spot)
-        for before, after, spot in zip(members, members[1:], spots, strict=False)
-    ]
+    return list(zip(members, members[1:], spots, strict=False))
 
 
 def _gap(view: View, before: Place, after: Place, spot: Spot, *, tall: bool) -> Element:
@@ -138,20 +134,21 @@ def _gap(view: View, before: Place, after: Place, spot: Spot, *, tall: bool) -> 
         x, y, turn = spot.x + WIDE / 2, spot.y + HIGH, " rotate(90)"
     else:
         x, y, turn = spot.x + WIDE, spot.y + HIGH / 2, ""
-    whole = _is_whole(before, after)
-    return tag(
-        "g",
-        *(_whole_gap(view) if whole else _broken_gap()),
-        class_="gap" if whole else "gap broken",
-        transform=f"translate({x:.0f} {y:.0f}){turn}",
-    )
+    style, drawn = _between(view, before, after)
+    return tag("g", *drawn, class_=style, transform=f"translate({x:.0f} {y:.0f}){turn}")
 
 
-def _is_whole(before: Place, after: Place) -> bool:
-    """False if this node knows better; of links between two others, it knows nothing."""
-    if State.DOWN in (before.state, after.state) and "away" in (before.said, after.said):
-        return False
-    return (before.linked or after.here) and (after.linked or before.here)
+def _between(view: View, before: Place, after: Place) -> tuple[str, list[Element]]:
+    """The style of a gap, and what is drawn in it.
+
+    Of the links between two others, this node knows nothing.
+    """
+    well = all(place.linked and place.said != AWAY for place in (before, after))
+    if well:
+        return "gap", _whole_gap(view)
+    if before.here or after.here:
+        return "gap broken", _broken_gap()
+    return "gap unknown", [tag("path", d=f"M10 0H{GAP - 10}", class_="way")]
 
 
 def _whole_gap(view: View) -> list[Element]:

@@ -55,7 +55,9 @@ def tab(view: View) -> str:
 
 
 def _mark(state: State) -> Element:
-    return tag("span", state.shape, class_=f"shape {state.value}", aria_hidden="true")
+    drawn = drawing.mark(state, 10, 10)
+    style = f"shape {state.value}"
+    return tag("svg", drawn, class_=style, viewBox="0 0 20 20", aria_hidden="true")
 
 
 def _headline(said: Headline) -> Iterator[Child]:
@@ -67,7 +69,7 @@ def _figures(view: View) -> Iterator[Child]:
     report = view.report
     yield _figure("Epoch", f"{report.epoch:,}", _length(report))
     yield _figure("Committed", f"{report.committed:,}", f"{report.in_flight:,} in flight here")
-    yield _figure("Clients here", f"{report.clients:,}", f"{report.connections:,} connections")
+    yield _figure("Clients here", f"{report.clients:,}", _counted(report.connections, "connection"))
     if report.writes_paused >= 1:
         since = f"{report.writes_paused:.0f} s"
         yield _figure("Writes stand still", since, f"waiting for {_awaited(report)}", bad=True)
@@ -76,6 +78,10 @@ def _figures(view: View) -> Iterator[Child]:
         took = "–" if last is None or last.paused is None else _duration(last.paused)
         beside = "at the last change" if last is not None else "no change seen yet"
         yield _figure("Writes stood still", took, beside)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _awaited(report: Report) -> str:
@@ -215,8 +221,6 @@ def _notes(report: Report) -> Iterator[Child]:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 0.001:
-        return f"{seconds * 1e6:.0f} µs"
     if seconds < 1:
         return f"{seconds * 1e3:.3g} ms"
     return f"{seconds:.3g} s" if seconds < 100 else f"{seconds / 60:.0f} min"

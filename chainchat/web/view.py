@@ -97,6 +97,9 @@ def _arrows(positions: tuple[str, ...]) -> str:
     return " → ".join(positions)
 
 
+AWAY = "away"
+
+
 class Place(Struct, frozen=True):
     """A node on the page.
 
@@ -139,7 +142,7 @@ def _own_state(report: Report) -> tuple[State, str]:
 def _place(peer: Peer, report: Report) -> Place:
     member = peer.position in report.members
     if peer.away:
-        state, said = State.DOWN, "away"
+        state, said = State.DOWN, AWAY
     elif peer.low:
         state, said = State.DOWN, "disk nearly full"
     elif peer.role == "learner":
@@ -151,5 +154,5 @@ def _place(peer: Peer, report: Report) -> Place:
     else:
         state, said = State.QUIET, "not running"
     if state is State.QUIET and peer.position in report.founding:
-        state, said = (State.WEAK, said) if peer.linked else (State.DOWN, "away")
+        state, said = (State.WEAK, said) if peer.linked else (State.DOWN, AWAY)
     return Place(peer.position, peer.role, state, said, linked=peer.linked, here=False)
