@@ -75,7 +75,11 @@ def needs_promtool(skip_or_fail):
 def test_promtool_finds_nothing_to_object_to(scraped, skip_or_fail):
     needs_promtool(skip_or_fail)
     check = subprocess.run(
-        ["promtool", "check", "metrics"], input=scraped.text, capture_output=True, text=True
+        ["promtool", "check", "metrics"],
+        input=scraped.text,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (check.returncode, check.stdout + check.stderr) == (0, "")
 
@@ -181,7 +185,7 @@ def test_a_turn_costs_no_more_than_a_few_additions():
 
 
 def test_the_documents_list_all_metrics_and_no_others(scraped):
-    text = (ROOT / "docs/operations.md").read_text("utf-8")
+    text = (ROOT / "docs/metrics.md").read_text("utf-8")
     rows = re.findall(r"^\| `(chainchat_\w+)(?:\{[\w, ]+\})?` \|", text, re.MULTILINE)
     assert sorted(rows) == sorted(
         f"{f.name}_total" if f.type == "counter" else f.name for f in scraped.families
@@ -197,7 +201,7 @@ def test_the_alerts_name_only_metrics_that_exist(scraped):
 def test_promtool_takes_the_alerts(skip_or_fail):
     needs_promtool(skip_or_fail)
     check = subprocess.run(
-        ["promtool", "check", "rules", str(ALERTS)], capture_output=True, text=True
+        ["promtool", "check", "rules", str(ALERTS)], capture_output=True, text=True, check=False
     )
     assert check.returncode == 0, check.stdout + check.stderr
 
