@@ -299,7 +299,7 @@ MISTAKES = [
     (
         "[head]",
         "[head]\nport = 7001",
-        f"[head] port is unknown (is tls-port meant?); allowed: {NODE_KEYS}",
+        f"[head] port is unknown (is web-port meant?); allowed: {NODE_KEYS}",
     ),
     (
         "[head]",
