@@ -59,6 +59,7 @@ class NodeStatus(Struct, frozen=True):
         clock_behind: seconds that this machine's clock is behind the newest message.
         odd_clock: how this clock differs from most others, for people; mostly empty.
         disk: how little is free, for people; mostly empty.
+        disk_left: seconds until it is low, at the present rate; None if it does not fill.
         progress: of this learner, for people; mostly empty.
         learners: by position, the progress of other learners, or why they are not let in.
         writes_paused: seconds since writes stand still.
@@ -87,6 +88,7 @@ class NodeStatus(Struct, frozen=True):
     marks: Marks = Marks()
     missing: int = 0
     silences: Mapping[str, float] = {}
+    disk_left: float | None = None
 
     @property
     def line(self) -> str:
@@ -135,6 +137,7 @@ def status(
     *,
     wall: int,
     disk: str = "",
+    disk_left: float | None = None,
     writes_paused: float = 0.0,
     change: Change | None = None,
     warnings: tuple[str, ...] = (),
@@ -155,6 +158,7 @@ def status(
         clock_behind=(replica.time - wall) / 1000,
         odd_clock=engine.odd_clock(),
         disk=disk,
+        disk_left=disk_left,
         progress=learner.progress(now),
         learners=membership.learners(now),
         writes_paused=writes_paused,

@@ -63,6 +63,7 @@ class Watch:
             self._clock.seconds(),
             wall=wall,
             disk=self._space.note,
+            disk_left=self._space.left,
             writes_paused=self._write_pause.seconds,
             change=self._change,
             warnings=self._warnings(),
@@ -110,7 +111,7 @@ class Watch:
         Raises:
             StorageError: the disk is not there.
         """
-        change = self._space.look()
+        change = self._space.look(self._clock.seconds())
         if change:
             self._tell(change, alarm=self._space.note != "")
 
