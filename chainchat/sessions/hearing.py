@@ -59,6 +59,7 @@ class Hearing:
         "_client",
         "_clock",
         "_connection",
+        "_deaf_until",
         "_input",
         "_paid_until",
         "_resting",
@@ -102,6 +103,8 @@ class Hearing:
         """True if lines were left over when the client was last heard."""
         self._unread = 0
         """Unreadable lines in a row."""
+        self._deaf_until = 0
+        """What comes before the client's machine has so many octets was typed ahead."""
 
     def __bool__(self) -> bool:
         return bool(self._input)
@@ -112,6 +115,8 @@ class Hearing:
         """Take in what one read of the socket brought; see ``Session.received``."""
         self._pay(READ_UNITS + octets / self._pace.octets + commands)
         self._splitter.add(data)
+        if self._deaf_until and self._types_ahead():
+            self._splitter.drop()
         if self._splitter.complete:
             if self._input is NOTHING:
                 self._input = InputQueue(self._splitter)
@@ -129,6 +134,34 @@ class Hearing:
         full = self._client.is_full or self._resting or self._input.octets > room
         self._connection.hold(held=full or not self.taking)
 
+    def drop_typed_ahead(self, answered: int) -> None:
+        """Drop what was typed before an answer could be read, for it may be a password.
+
+        That is what was read, and what comes until the client's machine has acknowledged the
+        answer; where that cannot be told, what was read alone. If more stands in the socket, the
+        connection ends, since nobody can tell where it ends.
+
+        Args:
+            answered: where the answer ends, in octets, as ``Connection.write`` counts.
+        """
+        if not self._client.is_open:
+            return
+        dropped = self._input.drop() + self._splitter.drop()
+        self._deaf_until = answered
+        if self._connection.unread():
+            text = "too much was typed before that answer: connect again, and wait for answers"
+            self._client.close_with(Code.NOTHING_READ, text)
+        elif dropped:
+            lines = "a line" if dropped == 1 else f"{dropped} lines"
+            self._client.tell("", f"{lines} typed before that answer: not heard")
+
+    def _types_ahead(self) -> bool:
+        """True while the client's machine does not have the newest refusal."""
+        acknowledged = self._connection.acknowledged()
+        if acknowledged is None or acknowledged >= self._deaf_until:
+            self._deaf_until = 0
+        return self._deaf_until > 0
+
     def take_no_more(self) -> None:
         """Read no more; what was read is still heard."""
         self.taking = False
@@ -144,7 +177,8 @@ class Hearing:
         lines = []
         for line in self._input:
             with suppress(RefusedError):
-                if line is not TOO_LONG and (text := clean(line).strip()):
+                typed = self.handler.entrance.was_typed(line)
+                if line is not TOO_LONG and not typed and (text := clean(line).strip()):
                     lines.append(text)
         mode, logged_in = self._client.mode, bool(self._client.id)
         if not (mode.asks and self.handler.entrance.may_be_asking):
@@ -290,6 +324,9 @@ class Hearing:
             text = clean(line)
             if not text or text.isspace():
                 return
+            if self.handler.entrance.was_typed(line):
+                text = "that line is what you typed as a password: nobody is shown it"
+                raise RefusedError(Code.TYPED_AS_PASSWORD, text)
             if not self._client.id and is_http(text):
                 text = "this is a chat, not a web server: use telnet or nc"
                 self._client.close_with(Code.HTTP, text)
@@ -309,6 +346,8 @@ class Hearing:
             elif not tag:
                 tag = self._client.mode.tag_of(line)
             self.handler.refuse(tag, refusal.code, refusal.text)
+            if self._client.mode.precedes_secret(line, logged_in=bool(self._client.id)):
+                self._client.turned_away()
             self._close_if_nothing_is_read()
 
     def _say(self, said: list[tuple[str, Say]] | None) -> None:

@@ -57,6 +57,12 @@ class InputQueue:
             self._lines = []
             self._taken = self._looked_at = 0
 
+    def drop(self) -> int:
+        """Drop all lines; how many there were."""
+        waited = len(self._lines) - self._taken
+        self._lines, self._octets, self._taken, self._looked_at = [], 0, 0, 0
+        return waited
+
     @property
     def has_more_to_look_at(self) -> bool:
         """True if there may be lines that may overtake."""

@@ -152,6 +152,12 @@ class Client(Attendee, Protocol):
     def asked_all(self) -> None:
         """Ask no more: let the client show again what is typed."""
 
+    def turned_away(self) -> None:
+        """Note that a person was refused a login, or what asks for a password.
+
+        What they typed before they could read that is dropped: it may be a password.
+        """
+
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
 
@@ -191,6 +197,9 @@ class Connection(Protocol):
 
     def expect(self, octets: int) -> None:
         """Read at most this many octets at once; report the output full when more is unsent."""
+
+    def unread(self) -> int:
+        """How many octets have come and are not read yet; 0 if unknown."""
 
     def silent(self) -> float | None:
         """Seconds since the client's machine acknowledged or sent anything; None if unknown."""

@@ -233,6 +233,11 @@ class Session:
             if self.id:
                 self._sessions.rounds.waits(self)
 
+    def turned_away(self) -> None:
+        """See ``Client``."""
+        self._write_gathered()
+        self._hearing.drop_typed_ahead(self._written)
+
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""
         self._write(answer)

@@ -133,6 +133,15 @@ class Mode(Protocol):
     def told(self, tag: str, words: str) -> str:
         """Another request was done, and ``words`` are its answer."""
 
+    def precedes_secret(
+        self,
+        line: Line,  # noqa: ARG002 - a mode's methods take what any mode needs
+        *,
+        logged_in: bool,  # noqa: ARG002
+    ) -> bool:
+        """True if what was typed behind this line, which was refused, may be a password."""
+        return False
+
     def without_secrets(
         self,
         lines: Sequence[str],  # noqa: ARG002 - a mode's methods take what any mode needs
