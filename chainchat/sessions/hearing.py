@@ -134,7 +134,7 @@ class Hearing:
         full = self._client.is_full or self._resting or self._input.octets > room
         self._connection.hold(held=full or not self.taking)
 
-    def drop_typed_ahead(self, answered: int) -> None:
+    def drop_typed_ahead(self, answered: int, unread: int) -> None:
         """Drop what was typed before an answer could be read, for it may be a password.
 
         That is what was read, and what comes until the client's machine has acknowledged the
@@ -143,12 +143,13 @@ class Hearing:
 
         Args:
             answered: where the answer ends, in octets, as ``Connection.write`` counts.
+            unread: octets that stood in the socket before it was written.
         """
         if not self._client.is_open:
             return
         dropped = self._input.drop() + self._splitter.drop()
         self._deaf_until = answered
-        if self._connection.unread():
+        if unread:
             text = "too much was typed before that answer: connect again, and wait for answers"
             self._client.close_with(Code.NOTHING_READ, text)
         elif dropped:

@@ -235,8 +235,9 @@ class Session:
 
     def turned_away(self) -> None:
         """See ``Client``."""
+        unread = self._connection.unread()  # before anybody can have read the answer
         self._write_gathered()
-        self._hearing.drop_typed_ahead(self._written)
+        self._hearing.drop_typed_ahead(self._written, unread)
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""

@@ -1,6 +1,7 @@
 """Passwords at one node: asked for, proved, set; who may what in the three modes."""
 
 import base64
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,8 @@ import scramp
 from sessions_house import HELLO, one
 from typists import ASKS, OTHER, SECRET, SHOWS, Typist, operator, person, protected, question
 
-from chainchat.chat.commands import Kick, SetSecret
+from chainchat.chat.accounts import Role
+from chainchat.chat.commands import Grant, Kick, SetSecret
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.config import NewAccounts, Plaintext
@@ -562,6 +564,64 @@ def test_an_operator_makes_operators_and_kicks(house):
     assert bob.types("/operator bob off") == b"+OK bob is no operator now\r\n"
     house.client("eve")
     assert b"-ERR 515" in bob.types("/kick eve")
+
+
+def test_a_program_of_an_operator_does_what_operators_do(house):
+    protected(house, "root")
+    house.node.submit(Grant("", "root", Role.OPERATOR))
+    client = house.client(HELLO)
+    assert proof(client, "root", SECRET).startswith("+OK")
+    client.says("@l LOGIN root quiet")
+    answer = one(client.says("@1 INVITE bob"))
+    assert re.fullmatch(r"\+OK @1 password=\S{17} once=yes", answer)
+    assert house.node.state.account_named("bob").verifier.once
+    assert one(client.says("@2 OPERATOR bob on")) == "+OK @2"
+    assert house.node.state.account_named("bob").role is Role.OPERATOR
+    assert one(client.says("@3 OPERATOR bob off")) == "+OK @3"
+    eve = house.program("eve")
+    eve.reads()
+    assert one(client.says("@4 KICK eve")) == "+OK @4"
+    assert "NOTE kicked by=root :root ended your session" in eve.reads()
+    assert eve.connection.closed
+    rules(house, new=NewAccounts.CLOSED)
+    assert one(client.says("@5 INVITE bob")).startswith("+OK @5 password=")
+    assert one(client.says("@6 RESET bob")).endswith(" once=yes")
+    assert one(client.says("@7 INVITE carol")).endswith(" once=no")
+
+
+def test_no_other_program_does_what_operators_do(house):
+    operator(house)
+    eve = house.program("eve")
+    eve.reads()
+    for verb in ("INVITE bob", "RESET root", "OPERATOR eve on", "KICK root", "OPERATOR root off"):
+        assert one(eve.says(f"@1 {verb}")) == "-ERR 515 @1 only operators may do that"
+        assert one(house.client(HELLO).says(f"@1 {verb}")[-1:]) == "-ERR 510 @1 log in first"
+    assert not house.node.state.account_named("eve").role
+    assert house.node.state.account_named("root").session
+
+
+def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied(house):
+    protected(house, "root")
+    house.node.submit(Grant("", "root", Role.OPERATOR))
+    client = house.client(HELLO)
+    proof(client, "root", SECRET)
+    client.says("@l LOGIN root quiet")
+    house.node.submit(Grant("", "root", Role.USER))  # not applied yet
+    house.client("eve")
+    client.sends("@1 KICK eve", "@2 OPERATOR eve on", "@3 RESET eve")
+    assert [line[:8] for line in client.reads(1)] == ["-ERR 515"] * 3
+    assert house.node.state.account_named("eve").session
+
+
+def test_a_program_is_shown_no_password_where_others_can_read_it(house):
+    protected(house, "root")
+    house.node.submit(Grant("", "root", Role.OPERATOR))
+    client = house.client(HELLO)
+    proof(client, "root", SECRET)
+    client.says("@l LOGIN root quiet")
+    rules(house, plaintext=Plaintext.REFUSE)
+    assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not typed here")
+    assert house.node.state.account_named("bob") is None
 
 
 def test_nobody_becomes_an_operator_without_a_password(house):

@@ -409,6 +409,11 @@ class Human(Mode):
         """``+OK …``."""
         return f"+OK {words}"
 
+    def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
+        """``+OK the password of bob, to choose another with, shown only this once: k7qdp-…``."""
+        use = "to choose another with" if once else "until it is changed"
+        return f"+OK the password of {name}, {use}, shown only this once: {password}"
+
     def precedes_secret(self, line: Line, *, logged_in: bool) -> bool:
         """True of ``/password``; before the login, of whatever may stand for a name."""
         if line is TOO_LONG:

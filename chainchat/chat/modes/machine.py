@@ -8,7 +8,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 
 from msgspec import Struct
@@ -23,12 +23,16 @@ from chainchat.chat.requests import (
     Authenticate,
     Chain,
     Delete,
+    Grant,
+    Invite,
+    Kick,
     List,
     Login,
     Logout,
     Ping,
     Prove,
     Request,
+    ResetPassword,
     Resume,
     Say,
     SetVerifier,
@@ -160,12 +164,23 @@ def _list(rest: str) -> Request | None:
     return List(rest.strip())
 
 
-def _delete(rest: str) -> Request | None:
-    # Only people are asked to confirm.
+def _operator(rest: str) -> Request | None:
     match rest.split():
-        case [name]:
-            return Delete(checked_name(name), confirmed=True)
+        case [name, ("on" | "off") as setting]:
+            return Grant(checked_name(name), operator=setting == "on")
     return None
+
+
+def _about(request: Callable[[str], Request]) -> Callable[[str], Request | None]:
+    """The reader of a verb that is about one name."""
+
+    def read(rest: str) -> Request | None:
+        match rest.split():
+            case [name]:
+                return request(checked_name(name))
+        return None
+
+    return read
 
 
 def _logout(rest: str) -> Request | None:
@@ -194,7 +209,11 @@ _VERBS = {
     "SINCE": _Verb("SINCE id [count]", _since),
     "LIST": _Verb("LIST [pattern]", _list),
     "WHO": _Verb("WHO", _alone(Who())),
-    "DELETE": _Verb("DELETE name", _delete),
+    "DELETE": _Verb("DELETE name", _about(partial(Delete, confirmed=True))),
+    "INVITE": _Verb("INVITE name", _about(Invite)),
+    "RESET": _Verb("RESET name", _about(ResetPassword)),
+    "OPERATOR": _Verb("OPERATOR name on|off", _operator),
+    "KICK": _Verb("KICK name", _about(Kick)),
     "CHAIN": _Verb("CHAIN", _alone(Chain())),
     "PING": _Verb("PING", _alone(Ping())),
     "LOGOUT": _Verb("LOGOUT [finished]", _logout),
@@ -331,6 +350,10 @@ class Machine(Mode):
     def told(self, tag: str, words: str) -> str:
         """``+OK @1 challenge :r=…``."""
         return f"+OK @{tag} {words}"
+
+    def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
+        """``+OK @1 password=k7qdp-93mfh-x2pwc once=yes``."""
+        return f"+OK @{tag} password={password} once={'yes' if once else 'no'}"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
         """The lines, but of those that prove something no more than tag and verb."""

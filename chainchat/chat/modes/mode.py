@@ -133,6 +133,12 @@ class Mode(Protocol):
     def told(self, tag: str, words: str) -> str:
         """Another request was done, and ``words`` are its answer."""
 
+    def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
+        """An operator has made the account ``name``, or reset its password, which is shown here.
+
+        ``once``: the password admits only to choose another.
+        """
+
     def precedes_secret(
         self,
         line: Line,  # noqa: ARG002 - a mode's methods take what any mode needs
