@@ -126,7 +126,7 @@ class LineSplitter:
         limit: octets of a line without its ending, at most.
     """
 
-    __slots__ = ("_begun", "_drops", "_held", "complete", "limit")  # there can be thousands
+    __slots__ = ("_begun", "_dropping", "_held", "complete", "limit")  # there can be thousands
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -134,7 +134,7 @@ class LineSplitter:
         # The line whose end has not come; limit + 1 octets of it are enough to know it is too long.
         self._begun = b""
         self._held = b""  # a CR that may begin an ending
-        self._drops = False  # True until the end of a line that was dropped
+        self._dropping = False  # until the end of a line whose beginning was dropped
 
     def __bool__(self) -> bool:
         return bool(self.complete)
@@ -146,22 +146,23 @@ class LineSplitter:
         data = data.removesuffix(b"\r")
         if b"\0" in data:
             data = data.replace(b"\r\0", b"\r\n")
-        if self._drops:
+        if self._dropping:
             _, ending, data = data.partition(b"\n")
-            self._drops = not ending
+            self._dropping = not ending
         end = data.rfind(b"\n") + 1
         if end:
             self.complete += self._begun + data[:end]
             self._begun = b""
         self._begun += data[end:][: self.limit + 1 - len(self._begun)]
 
-    def drop(self) -> int:
-        """Drop what is not cut yet, and the line that has begun with its end; how many lines."""
-        lines = self.complete.count(b"\n")
-        self.complete = b""
-        if self._begun or self._held:
-            self._begun, self._drops = b"", True
-        return lines + self._drops
+    def drop(self) -> bool:
+        """Drop all that has come, and the rest of a line whose beginning has come.
+
+        True if there were whole lines.
+        """
+        self._dropping = self._dropping or bool(self._begun or self._held)
+        lines, self.complete, self._begun = self.complete, b"", b""
+        return lines != b""
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.

@@ -147,14 +147,12 @@ class Hearing:
         """
         if not self._client.is_open:
             return
-        dropped = self._input.drop() + self._splitter.drop()
+        were_cut, were_not = self._input.drop(), self._splitter.drop()
         self._deaf_until = answered
+        if were_cut or were_not or unread:
+            self._client.tell("", "what you typed before this answer is not read")
         if unread:
-            text = "too much was typed before that answer: connect again, and wait for answers"
-            self._client.close_with(Code.NOTHING_READ, text)
-        elif dropped:
-            lines = "a line" if dropped == 1 else f"{dropped} lines"
-            self._client.tell("", f"{lines} typed before that answer: not heard")
+            self._client.close()
 
     def _types_ahead(self) -> bool:
         """True while the client's machine does not have the newest refusal."""

@@ -57,9 +57,9 @@ class InputQueue:
             self._lines = []
             self._taken = self._looked_at = 0
 
-    def drop(self) -> int:
-        """Drop all lines; how many there were."""
-        waited = len(self._lines) - self._taken
+    def drop(self) -> bool:
+        """Drop all lines that were cut; True if there were any."""
+        waited = self._taken < len(self._lines)
         self._lines, self._octets, self._taken, self._looked_at = [], 0, 0, 0
         return waited
 

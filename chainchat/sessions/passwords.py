@@ -238,8 +238,8 @@ class Passwords:
         verifier = replace((yield from self._verifier_of(password)), once=once)
         result = yield Submit(commands.Invite(session, name, verifier, reset))
         if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:
-            verb = "/password reset" if self._client.mode.asks else "RESET"
-            text = f"there is an account {result.about}: {verb} {result.about} is for it"
+            how = "/password reset" if self._client.mode.asks else "RESET"
+            text = f"there is an account {result.about}: {how} {result.about} is for it"
             raise RefusedError(Code.NAME_IN_USE, text)
         _check_result(result)
         return [self._client.mode.invited(tag, name, password, once=once)]

@@ -106,6 +106,7 @@ class Procedures:
         "_client",
         "_clock",
         "_enter",
+        "_gave_up",
         "_handler",
         "_hashing",
         "_key",
@@ -132,6 +133,8 @@ class Procedures:
         self._timer: Timer | None = None
         self._asked = False
         """True if the procedure that runs has asked for something."""
+        self._gave_up = False
+        """True if an answer was empty."""
         self._key = secrets.token_bytes(KEY_OCTETS)
         self._typed: set[bytes] = set()
         """What was typed that may be a password: hashed, with ``_key``."""
@@ -144,7 +147,8 @@ class Procedures:
 
     def begin(self, tag: str, procedure: Procedure) -> None:
         """Run a procedure when all earlier requests have their replies."""
-        self.running, self._asked = True, False
+        self.running = True
+        self._asked = self._gave_up = False
 
         def start(reply: Reply) -> None:
             self._go_on(tag, procedure, reply, lambda: next(procedure))
@@ -163,6 +167,7 @@ class Procedures:
         assert answered is not None
         self._client.answered()
         text = b"" if line is TOO_LONG else typed(line)
+        self._gave_up = self._gave_up or not text
         if len(text) >= SHORTEST:
             self._typed.add(self._hashed(text))
         answered(text)
@@ -207,6 +212,8 @@ class Procedures:
         except StopIteration as end:
             self._over()
             self._end(tag, reply, end.value)
+            if self._gave_up:
+                self._client.turned_away()
         except RefusedError as refused:
             self._over()
             text = self._client.mode.refused(tag, refused.code, refused.text)

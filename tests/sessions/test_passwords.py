@@ -1,7 +1,6 @@
 """Passwords at one node: asked for, proved, set; who may what in the three modes."""
 
 import base64
-import re
 from dataclasses import replace
 
 import pytest
@@ -566,29 +565,6 @@ def test_an_operator_makes_operators_and_kicks(house):
     assert b"-ERR 515" in bob.types("/kick eve")
 
 
-def test_a_program_of_an_operator_does_what_operators_do(house):
-    protected(house, "root")
-    house.node.submit(Grant("", "root", Role.OPERATOR))
-    client = house.client(HELLO)
-    assert proof(client, "root", SECRET).startswith("+OK")
-    client.says("@l LOGIN root quiet")
-    answer = one(client.says("@1 INVITE bob"))
-    assert re.fullmatch(r"\+OK @1 password=\S{17} once=yes", answer)
-    assert house.node.state.account_named("bob").verifier.once
-    assert one(client.says("@2 OPERATOR bob on")) == "+OK @2"
-    assert house.node.state.account_named("bob").role is Role.OPERATOR
-    assert one(client.says("@3 OPERATOR bob off")) == "+OK @3"
-    eve = house.program("eve")
-    eve.reads()
-    assert one(client.says("@4 KICK eve")) == "+OK @4"
-    assert "NOTE kicked by=root :root ended your session" in eve.reads()
-    assert eve.connection.closed
-    rules(house, new=NewAccounts.CLOSED)
-    assert one(client.says("@5 INVITE bob")).startswith("+OK @5 password=")
-    assert one(client.says("@6 RESET bob")).endswith(" once=yes")
-    assert one(client.says("@7 INVITE carol")).endswith(" once=no")
-
-
 def test_no_other_program_does_what_operators_do(house):
     operator(house)
     eve = house.program("eve")
@@ -622,6 +598,27 @@ def test_a_program_is_shown_no_password_where_others_can_read_it(house):
     rules(house, plaintext=Plaintext.REFUSE)
     assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not typed here")
     assert house.node.state.account_named("bob") is None
+
+
+def test_programs_of_operators_do_what_operators_type(house):
+    operator(house).types("/logout")
+    root = house.client(HELLO)
+    assert proof(root, "root", SECRET).startswith("+OK")
+    root.says("@1 LOGIN root")
+    secret = one(root.says("@2 INVITE bob")).removeprefix("+OK @2 password=")
+    bob = person(house, "bob")
+    assert b"* choose a password for bob" in bob.types(secret)
+    bob.types(OTHER)
+    assert b"+OK you are bob" in bob.types(OTHER)
+    text = "-ERR 433 @3 there is an account bob: RESET bob is for it"
+    assert root.says("@3 INVITE bob")[-1] == text
+    assert root.says("@4 OPERATOR bob on")[-1] == "+OK @4"
+    assert house.node.state.account_named("bob").role is Role.OPERATOR
+    assert root.says("@5 OPERATOR bob off")[-1] == "+OK @5"
+    assert root.says("@6 KICK bob")[0] == "+OK @6"
+    assert bob.types().endswith(b"* root ended your session\r\n")
+    secret = one(root.says("@7 RESET bob")).removeprefix("+OK @7 password=")
+    assert b"* choose a password for bob" in person(house, "bob").types(secret)
 
 
 def test_nobody_becomes_an_operator_without_a_password(house):

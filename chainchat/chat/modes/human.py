@@ -410,7 +410,7 @@ class Human(Mode):
         return f"+OK {words}"
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """``+OK the password of bob, to choose another with, shown only this once: k7qdp-…``."""
+        """``+OK the password of bob, to choose another with, shown only this once: …``."""
         use = "to choose another with" if once else "until it is changed"
         return f"+OK the password of {name}, {use}, shown only this once: {password}"
 

@@ -8,7 +8,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import pairwise
 
 from msgspec import Struct
@@ -164,23 +164,23 @@ def _list(rest: str) -> Request | None:
     return List(rest.strip())
 
 
+def _of_one(make: Callable[[str], Request]) -> Callable[[str], Request | None]:
+    """The reader of a verb that is followed by one name."""
+
+    def read(rest: str) -> Request | None:
+        match rest.split():
+            case [name]:
+                return make(checked_name(name))
+        return None
+
+    return read
+
+
 def _operator(rest: str) -> Request | None:
     match rest.split():
         case [name, ("on" | "off") as setting]:
             return Grant(checked_name(name), operator=setting == "on")
     return None
-
-
-def _about(request: Callable[[str], Request]) -> Callable[[str], Request | None]:
-    """The reader of a verb that is about one name."""
-
-    def read(rest: str) -> Request | None:
-        match rest.split():
-            case [name]:
-                return request(checked_name(name))
-        return None
-
-    return read
 
 
 def _logout(rest: str) -> Request | None:
@@ -209,16 +209,17 @@ _VERBS = {
     "SINCE": _Verb("SINCE id [count]", _since),
     "LIST": _Verb("LIST [pattern]", _list),
     "WHO": _Verb("WHO", _alone(Who())),
-    "DELETE": _Verb("DELETE name", _about(partial(Delete, confirmed=True))),
-    "INVITE": _Verb("INVITE name", _about(Invite)),
-    "RESET": _Verb("RESET name", _about(ResetPassword)),
-    "OPERATOR": _Verb("OPERATOR name on|off", _operator),
-    "KICK": _Verb("KICK name", _about(Kick)),
+    # Only people are asked to confirm.
+    "DELETE": _Verb("DELETE name", _of_one(lambda name: Delete(name, confirmed=True))),
     "CHAIN": _Verb("CHAIN", _alone(Chain())),
     "PING": _Verb("PING", _alone(Ping())),
     "LOGOUT": _Verb("LOGOUT [finished]", _logout),
     "AUTH": _Verb(f"AUTH name {MECHANISM} :n,,n=name,r=NONCE", _authenticate),
     "PROVE": _Verb("PROVE :c=biws,r=NONCE,p=PROOF", _prove),
+    "INVITE": _Verb("INVITE name", _of_one(Invite)),
+    "RESET": _Verb("RESET name", _of_one(ResetPassword)),
+    "OPERATOR": _Verb("OPERATOR name on|off", _operator),
+    "KICK": _Verb("KICK name", _of_one(Kick)),
     "SECRET": _Verb("SECRET i=ITERATIONS s=SALT stored=KEY server=KEY, or SECRET none", _secret),
 }
 
@@ -352,8 +353,8 @@ class Machine(Mode):
         return f"+OK @{tag} {words}"
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """``+OK @1 password=k7qdp-93mfh-x2pwc once=yes``."""
-        return f"+OK @{tag} password={password} once={'yes' if once else 'no'}"
+        """``+OK @1 password=…``: a program knows whose."""
+        return f"+OK @{tag} password={password}"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
         """The lines, but of those that prove something no more than tag and verb."""

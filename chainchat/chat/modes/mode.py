@@ -134,10 +134,7 @@ class Mode(Protocol):
         """Another request was done, and ``words`` are its answer."""
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
-        """An operator has made the account ``name``, or reset its password, which is shown here.
-
-        ``once``: the password admits only to choose another.
-        """
+        """The account ``name`` has this password now; ``once``: only to choose another."""
 
     def precedes_secret(
         self,
