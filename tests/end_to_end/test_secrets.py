@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, Node, environment
 from helpers import Helper
-from secrets_kept import Screen, by, holding, protect, prove, words
-from talking import DEADLINE, HOST, Person, Program, until
+from secrets_kept import Screen, by, holding, protect
+from talking import DEADLINE, HOST, Person, Program, prove, secret_words, until
 from terminals import MODULE, Terminal
 
 from chainchat.chat.refusals import Code
@@ -207,7 +207,7 @@ def test_a_password_changed_at_another_node_between_proof_and_login_counts(
     ):
         assert prove(here, alice, SECRET).startswith("+OK")
         assert prove(there, alice, SECRET).startswith("+OK")
-        assert there.ask(f"SECRET {words(OTHER)}") == "+OK"
+        assert there.ask(f"SECRET {secret_words(OTHER)}") == "+OK"
         assert here.ask(f"LOGIN {alice}").startswith(f"-ERR {Code.PASSWORD_CHANGED}")
         assert there.ask(f"LOGIN {alice}").startswith("+OK")
 
