@@ -155,10 +155,14 @@ class LineSplitter:
             self._begun = b""
         self._begun += data[end:][: self.limit + 1 - len(self._begun)]
 
-    def drop(self) -> None:
-        """Drop all that has come, and the rest of a line whose beginning has come."""
+    def drop(self) -> bool:
+        """Drop all that has come, and the rest of a line whose beginning has come.
+
+        True if there were whole lines.
+        """
         self._dropping = self._dropping or bool(self._begun or self._held)
-        self.complete = self._begun = b""
+        lines, self.complete, self._begun = self.complete, b"", b""
+        return lines != b""
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.

@@ -126,6 +126,10 @@ class Entrance:
         assert self._procedures is not None
         self._procedures.answer(line)
 
+    def was_typed(self, line: Line) -> bool:
+        """True if this line was typed on this connection as a password before."""
+        return self._procedures is not None and self._procedures.was_typed(line)
+
     def audit(self, command: AnyCommand, result: Result) -> None:
         """Write down the outcome of a command, if the audit is about it."""
         audit, client = self._server_info.audit, self._client
@@ -215,6 +219,11 @@ class Entrance:
                 session, name, program, _hashed(request.token), _hashed(token)
             )
 
+        def refuse(text: str) -> None:
+            self._replies.complete(reply, text)
+            if client.mode.asks:
+                client.turned_away()
+
         def done(results: Sequence[Result]) -> None:
             [result] = results
             holder = self._node.state.account_named(name)
@@ -230,10 +239,6 @@ class Entrance:
                 )
             else:
                 refuse(self._handler.refused(tag, result))
-
-        def refuse(text: str) -> None:
-            self._replies.complete(reply, text)
-            client.drop_typed_ahead()
 
         self._handler.submit_for(reply, command, done)
 

@@ -59,13 +59,11 @@ class InputQueue:
         self._taken = end
         self._looked_at = max(self._looked_at, end)
 
-    def drop(self, unwanted: Callable[[Line], bool]) -> bool:
-        """Remove the lines that are unwanted. True if there were any."""
-        lines = list(self)
-        kept = [line for line in lines if not unwanted(line)]
-        self._lines, self._octets = kept, _octets(kept)
-        self._taken = self._looked_at = 0
-        return len(kept) < len(lines)
+    def drop(self) -> bool:
+        """Drop all lines that were cut; True if there were any."""
+        waited = self._taken < len(self._lines)
+        self._lines, self._octets, self._taken, self._looked_at = [], 0, 0, 0
+        return waited
 
     @property
     def has_more_to_look_at(self) -> bool:

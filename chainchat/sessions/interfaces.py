@@ -4,7 +4,7 @@ A session is met in two ways: as the ``Client`` whose requests are carried out, 
 ``Attendee`` that shares its node with other sessions.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -156,10 +156,10 @@ class Client(Attendee, Protocol):
     def asked_all(self) -> None:
         """Ask no more: let the client show again what is typed."""
 
-    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
-        """Hear no line that has come so far: of a person, it may be a password.
+    def turned_away(self) -> None:
+        """Note that a person was refused a login, or what asks for a password.
 
-        With ``secrets``, only those lines.
+        What they typed before they could read that is dropped: it may be a password.
         """
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
@@ -201,6 +201,9 @@ class Connection(Protocol):
 
     def expect(self, octets: int) -> None:
         """Read at most this many octets at once; report the output full when more is unsent."""
+
+    def unread(self) -> int:
+        """How many octets have come and are not read yet; 0 if unknown."""
 
     def silent(self) -> float | None:
         """Seconds since the client's machine acknowledged or sent anything; None if unknown."""

@@ -9,7 +9,7 @@ An event from the socket, a timer or the log is only noted. The session works wh
 ``flush`` writes octets and closes the connection.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
@@ -238,10 +238,11 @@ class Session:
             if self.id:
                 self._sessions.rounds.waits(self)
 
-    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
+    def turned_away(self) -> None:
         """See ``Client``."""
-        if self.mode.asks:
-            self._hearing.drop(secrets)
+        unread = self._connection.unread()  # before anybody can have read the answer
+        self._write_gathered()
+        self._hearing.drop_typed_ahead(self._written, unread)
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""

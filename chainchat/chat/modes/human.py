@@ -18,7 +18,7 @@ from itertools import takewhile
 from msgspec import Struct
 
 from chainchat.chat.blanks import without_padding
-from chainchat.chat.lines import Line
+from chainchat.chat.lines import TOO_LONG, Line
 from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode, drawn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
@@ -51,6 +51,7 @@ _VERSION = f"{_FAMILY}1"
 _PROTOCOL = re.compile(r"[a-z]+/\d+", re.ASCII)
 _PRIVATE = ">>"
 _ASKING = re.compile(r"/password\b", re.IGNORECASE)
+_ASKING_OCTETS = re.compile(_ASKING.pattern.encode(), re.IGNORECASE)
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
 _MINUTES_OF_DAY = _DAY // _MINUTE
 _EPOCH = datetime.date(1970, 1, 1)
@@ -412,6 +413,14 @@ class Human(Mode):
         """``+OK the password of bob, to choose another with, shown only this once: …``."""
         use = "to choose another with" if once else "until it is changed"
         return f"+OK the password of {name}, {use}, shown only this once: {password}"
+
+    def precedes_secret(self, line: Line, *, logged_in: bool) -> bool:
+        """True of ``/password``; before the login, of whatever may stand for a name."""
+        if line is TOO_LONG:
+            return not logged_in
+        if logged_in:
+            return _ASKING_OCTETS.match(line) is not None
+        return line.lstrip()[:1] != b"/"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
         """The lines up to the first one that asks for a password; before the login none."""

@@ -136,6 +136,15 @@ class Mode(Protocol):
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
         """The account ``name`` has this password now; ``once``: only to choose another."""
 
+    def precedes_secret(
+        self,
+        line: Line,  # noqa: ARG002 - a mode's methods take what any mode needs
+        *,
+        logged_in: bool,  # noqa: ARG002
+    ) -> bool:
+        """True if what was typed behind this line, which was refused, may be a password."""
+        return False
+
     def without_secrets(
         self,
         lines: Sequence[str],  # noqa: ARG002 - a mode's methods take what any mode needs
