@@ -1,6 +1,5 @@
 """What a person is shown when the connection breaks: one line, if another node is found soon."""
 
-import datetime
 from random import Random
 
 import pytest
@@ -22,7 +21,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def conversation(engine: Engine) -> Conversation:
-    return Conversation(engine, lambda: datetime.datetime.now(datetime.UTC), notices=True)
+    return Conversation(engine, notices=True)
 
 
 def on(node: str) -> events.Connected:
