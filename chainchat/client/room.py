@@ -25,7 +25,7 @@ from chainchat.client.wire import EVERYBODY, harmless
 from chainchat.client.wrapping import wrapped
 
 MOST_PENDING_SHOWN = 5
-"""Pending lines shown above the input line; the rest are counted."""
+"""The newest pending lines, shown above the input line; the rest are counted."""
 
 MOST_PASTED = 3
 """Lines that are said without a question."""
@@ -379,7 +379,8 @@ class Room:
             case events.Notice(code="serving"):
                 stand.waits_for = None
             case events.Answered(verb="CHAIN", words=words):
-                stand.chain, stand.lag = words, self._clock() - self._chain_asked
+                stand.told(words)
+                stand.lag = self._clock() - self._chain_asked
 
     def refresh(self, *, panel: bool = False) -> None:
         """Ask for what the status line shows; some times a second."""
@@ -414,10 +415,10 @@ class Room:
 
     def pending_rows(self, columns: int) -> list[Pieces]:
         """The lines that are not confirmed."""
-        shown = list(islice(self.pending.values(), MOST_PENDING_SHOWN))
-        lines = [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
-        if more := len(self.pending) - len(shown):
-            lines.append(f"{self._glyphs.pending} and {more} more")
+        shown = list(islice(reversed(self.pending.values()), MOST_PENDING_SHOWN))[::-1]
+        more = len(self.pending) - len(shown)
+        lines = [f"{self._glyphs.pending} {more} more"] if more else []
+        lines += [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
         return [row for line in lines for row in wrapped([("class:faint", line)], columns)[:3]]
 
     def panel_rows(self) -> list[Pieces]:

@@ -33,6 +33,7 @@ class Standing:
         self.waits_for: tuple[str, ...] | None = None
         self.chain: dict[str, str] = {}
         self.lag = 0.0
+        self._ever: dict[str, None] = {}
         self._names: dict[tuple[str, int], str] = {}
         self._states: dict[tuple[str, int], str] = {}
 
@@ -61,10 +62,18 @@ class Standing:
         """The chain, in order."""
         return [name for name in self.chain.get("members", "").split(",") if name]
 
+    def told(self, chain: dict[str, str]) -> None:
+        """Take an answer to CHAIN."""
+        self.chain = chain
+        self._ever.update(dict.fromkeys(self.members))
+
     @property
     def away(self) -> list[str]:
-        """Positions that the connected node does not reach."""
-        return [name for name in self.chain.get("away", "").split(",") if name]
+        """Positions that were in the chain and are not, or that the connected node cannot reach."""
+        unreached = [name for name in self.chain.get("away", "").split(",") if name]
+        members = self.members
+        left = [name for name in self._ever if name not in members]
+        return list(dict.fromkeys(left + unreached))
 
     def place(self) -> str:
         """``on middle, second of 3``."""

@@ -1,6 +1,5 @@
 """The client in a terminal of its own, and what its screen shows."""
 
-import contextlib
 import os
 import pty
 import subprocess
@@ -10,6 +9,7 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pexpect.fdpexpect
 import pyte
@@ -48,12 +48,22 @@ class Screen:
         *arguments: str,
         state: Path | None = None,
         size: tuple[int, int] = (ROWS, COLUMNS),
+        shell: bool = False,
         **changes: str,
     ) -> None:
         """Start the client.
 
-        ``state``: the folder in which it remembers things; None: an empty one.
+        Args:
+            arguments: of its command line.
+            state: the folder in which it remembers things; None: an empty one.
+            size: rows and columns of the window.
+            shell: True to start it from a shell, which goes on with it after a line.
+            changes: to the environment.
         """
+        started = command(*arguments)
+        if shell:
+            script = 'set -m; "$@"; echo suspended; read -r _; fg'
+            started = ["bash", "-c", script, "bash", *started]
         self._folder = tempfile.TemporaryDirectory()
         base = str(state or self._folder.name)
         changes = {"XDG_STATE_HOME": base, "XDG_CONFIG_HOME": base, **changes}
@@ -61,14 +71,14 @@ class Screen:
         master = self._master
         self.size(*size, slave)
         self.process = subprocess.Popen(
-            command(*arguments),
+            started,
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env=environment(**changes),
             start_new_session=True,
         )
-        os.close(slave)
+        self._slave = slave
         self.terminal = pexpect.fdpexpect.fdspawn(master, timeout=DEADLINE)
         self.received = b""
         self._screen = TwoScreens(size[1], size[0])
@@ -82,6 +92,7 @@ class Screen:
         self.process.kill()
         self.process.wait(DEADLINE)
         self.terminal.close()
+        os.close(self._slave)
         self._folder.cleanup()
 
     def size(self, rows: int, columns: int, slave: int | None = None) -> None:
@@ -117,19 +128,31 @@ class Screen:
         self.shows(lambda rows: "alice>" in rows and "epoch 3" in rows[-1])
 
     def read(self, timeout: float) -> bool:
-        """Show what has come; whether the terminal is still open."""
-        with contextlib.suppress(pexpect.TIMEOUT):
-            try:
-                data = self.terminal.read_nonblocking(65536, timeout)
-            except (pexpect.EOF, OSError):
-                return False
-            self.received += data
-            self._stream.feed(data)
+        """Show what has come; whether something had."""
+        try:
+            data = self.terminal.read_nonblocking(65536, timeout)
+        except (pexpect.TIMEOUT, pexpect.EOF, OSError):
+            return False
+        self.received += data
+        self._stream.feed(data)
         return True
+
+    @property
+    def mode(self) -> list[Any]:
+        """How the terminal is set."""
+        return termios.tcgetattr(self._slave)
+
+    @property
+    def is_full(self) -> bool:
+        """True while a program has the whole screen."""
+        return self._screen.first is not None
 
     def ends(self) -> int:
         """Wait for the end of the process; its exit status."""
         deadline = time.monotonic() + DEADLINE
-        while self.read(0.2):
+        while self.process.poll() is None:
+            self.read(0.05)
             assert time.monotonic() < deadline, "\n".join(self.rows)
-        return self.process.wait(DEADLINE)
+        while self.read(0.05):
+            pass
+        return self.process.returncode
