@@ -36,7 +36,7 @@ class Terminal:
         first = ["--connect", f"{node.address[0]}:{node.client_port}"]
         kept = {key: value for key, value in environment().items() if key != "NO_COLOR"}
         state = str(cluster.folder / "client-state")
-        kept |= {"XDG_STATE_HOME": state, "XDG_CONFIG_HOME": state, "TZ": "UTC"}
+        kept = {"XDG_STATE_HOME": state, "XDG_CONFIG_HOME": state, **kept, "TZ": "UTC"}
         self._child = pexpect.spawn(
             sys.executable,
             [*arguments, *first, "--config", str(cluster.folder / "chain.ini")],
