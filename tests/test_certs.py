@@ -1,5 +1,6 @@
 """chainchat-certs: folders ready to copy, that everybody's tools accept and nobody overwrites."""
 
+import os
 import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,9 @@ host = tail.example.org
 def folder(tmp_path, monkeypatch):
     (tmp_path / "chain.ini").write_text(LEAST)
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "tls"
+    before = os.umask(0o022)  # the command narrows it
+    yield tmp_path / "tls"
+    os.umask(before)
 
 
 def files(folder):

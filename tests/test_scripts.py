@@ -122,9 +122,9 @@ subprocess.run([sys.executable, "-c", {shown!r}], check=True)
 
 
 @pytest.fixture
-def checkout(tmp_path):
-    """A folder with the scripts in it, and a space in its name."""
-    folder = tmp_path / "a checkout"
+def checkout(tmp_path_factory):
+    """A folder with the scripts in it, and a space in its name; short, for the control sockets."""
+    folder = tmp_path_factory.mktemp("a checkout")
     shutil.copytree(ROOT / "bin", folder / "bin")
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder

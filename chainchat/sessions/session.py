@@ -9,7 +9,7 @@ An event from the socket, a timer or the log is only noted. The session works wh
 ``flush`` writes octets and closes the connection.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
@@ -232,6 +232,11 @@ class Session:
             self._write(self._connection.reveal())
             if self.id:
                 self._sessions.rounds.waits(self)
+
+    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
+        """See ``Client``."""
+        if self.mode.asks:
+            self._hearing.drop(secrets)
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""

@@ -20,7 +20,7 @@ from tests.simulation.strangers import run_strangers
 from tests.simulation.world import EVENTS
 
 ROOT = Path(__file__).parents[2]
-STANDING_SEEDS = 3_000
+STANDING_SEEDS = 1_500
 
 
 Run = Callable[[int], Summary]
