@@ -192,7 +192,7 @@ class Conversation:
         may_be_name = not beginning or NAME.fullmatch(beginning)
         if self._engine.online and may_be_name and not self.seeking:
             self._sought = beginning.lower()
-            self._ask_for_us("LIST", *([f"(?i:{re.escape(beginning)})"] if beginning else []))
+            self._ask_for_us("LIST", *([re.escape(beginning)] if beginning else []))
 
     @property
     def seeking(self) -> bool:

@@ -6,7 +6,7 @@ from chainchat.client import events, wire
 from chainchat.client.dialogue import Dialogue
 from chainchat.client.memory import Memory, Outgoing
 from chainchat.client.outbox import Outbox
-from chainchat.client.wire import whole_number
+from chainchat.client.wire import EVERYBODY, whole_number
 
 EARLIER_REFUSED = 451
 """The refusal of a SEND because of an earlier one, which was told already."""
@@ -50,10 +50,8 @@ class Sending:
         self._outbox.tick(now)
 
     def longest(self, to: str) -> int:
-        """Octets of the longest text that the server takes."""
-        number = self._memory.last_number + 1
-        line = wire.send_line(number, number + (self._memory.numbered_from or 0), to, "")
-        return self.max_line - wire.octets(line)
+        """Octets of the longest text that the server takes: as much as from somebody with nc."""
+        return self.max_line - (0 if to == EVERYBODY else len(f">> {to}: "))
 
     def write(self, dialogue: Dialogue) -> None:
         """Write what may be written now."""
@@ -62,11 +60,11 @@ class Sending:
             line = wire.send_line(
                 outgoing.number, outgoing.number + offset, outgoing.to, outgoing.text
             )
-            if wire.octets(line) <= self.max_line:
+            room = self.longest(outgoing.to)
+            if wire.octets(outgoing.text) <= room:
                 dialogue.send(outgoing.number, line)
             else:
                 self._outbox.unwritable(outgoing.number)
-                room = self.longest(outgoing.to)
                 self._refuse(outgoing, 502, f"too long: a line has at most {room} octets")
 
     def acknowledged(self, number: int, rest: str, now: float) -> int:
