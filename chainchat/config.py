@@ -70,6 +70,9 @@ class NodeSettings:
     Attributes:
         client_port: for clients without TLS; 0: none.
         tls_port: for clients with TLS; 0: none.
+        web_port: for health checks, metrics and the page; 0: none.
+        web_host: where that listens.
+        web_url: where people find it, if not there, as behind a proxy; empty: there.
     """
 
     position: str
@@ -78,6 +81,9 @@ class NodeSettings:
     chain_port: int
     data: Path
     tls_port: int = 0
+    web_port: int = 0
+    web_host: str = "127.0.0.1"
+    web_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +362,10 @@ PLAINTEXT = _one_of(Plaintext)
 HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 PORT_OR_NONE = _Kind(_port_or_none, f"{PORT.allowed}, or none")
+URL = _matching(
+    r"https?://[^\s/?#@]+(/[^\s?#]*)?",
+    "where people find the page, as in https://chat.example.org/head/",
+)
 FILE = _matching(r".+", "the path of a file; %p in it stands for the position")
 FOLDER = _matching(r".+", "the path of a folder")
 NETWORKS = _Kind(_networks, "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1")
@@ -375,7 +385,10 @@ TLS_KEYS = (
     *("ca", "certificate", "key", "chain", "check-dates"),
     *("client-certificate", "client-key"),
 )
-NODE_KEYS = ("host", "client-port", "tls-port", "chain-port", "data")
+NODE_KEYS = (
+    *("host", "client-port", "tls-port", "chain-port", "data"),
+    *("web-port", "web-host", "web-url"),
+)
 
 RELOADABLE = {
     ("clients", "max-connections"): "max_connections",
@@ -544,6 +557,9 @@ def _node(section: _Section, position: str, order: int | None) -> NodeSettings:
         chain_port=section.take("chain-port", PORT, chain_port),
         data=section.folder("data", f"var/{position}"),
         tls_port=section.take("tls-port", PORT_OR_NONE, 0),
+        web_port=section.take("web-port", PORT_OR_NONE, 0),
+        web_host=section.take("web-host", HOST, "127.0.0.1"),
+        web_url=section.take("web-url", URL, ""),
     )
     if not (node.client_port or node.tls_port):
         raise section.error("client-port = none needs a tls-port, or nobody can talk to this node")
@@ -568,6 +584,8 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
     if node.tls_port:
         yield "tls-port", node.tls_port, (host, node.tls_port)
     yield "chain-port", node.chain_port, (host, node.chain_port)
+    if node.web_port:
+        yield "web-port", node.web_port, (node.web_host.lower(), node.web_port)
     yield "data", node.data, os.path.realpath(node.data)
 
 

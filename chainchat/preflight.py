@@ -62,6 +62,24 @@ def _address(settings: config.Settings, node: config.NodeSettings) -> str:
     return address
 
 
+def web_address(settings: config.Settings, node: config.NodeSettings) -> str:
+    """The address on which the web port listens; empty without one.
+
+    Raises:
+        ConfigError: its name is unknown.
+    """
+    if not node.web_port:
+        return ""
+    try:
+        found = socket.getaddrinfo(node.web_host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise config.ConfigError(
+            f"{settings.path}: [{node.position}] web-host = {node.web_host}: {error.strerror}; "
+            "name a host or an address of this machine"
+        ) from None
+    return str(found[0][4][0])
+
+
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
     """Check that the data folder has room for the control socket.
 
@@ -232,24 +250,27 @@ def probe_ports(settings: config.Settings, node: config.NodeSettings, host: str)
         ConfigError: one is not; names the key to change.
     """
     ports = {
-        "chain-port": node.chain_port,
-        "client-port": node.client_port,
-        "tls-port": node.tls_port,
+        "chain-port": (host, node.chain_port),
+        "client-port": (host, node.client_port),
+        "tls-port": (host, node.tls_port),
+        "web-port": (web_address(settings, node), node.web_port),
     }
-    for key, port in ports.items():
+    for key, (address, port) in ports.items():
         if not port:
             continue
-        with socket.socket() as probe:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((host, port))
+                probe.bind((address, port))
             except OSError as error:
                 advice = f"stop what uses it or choose another {key}"
                 if error.errno == errno.EADDRNOTAVAIL:
-                    advice = "choose a host of this machine"
+                    name = "web-host" if key == "web-port" else "host"
+                    advice = f"choose a {name} of this machine"
                 elif error.errno == errno.EACCES:
                     advice = f"start as root with twistd --uid USER, or choose another {key}"
                 raise config.ConfigError(
-                    f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {host}: "
-                    f"{error.strerror}; {advice}"
+                    f"{settings.path}: [{node.position}] {key} = {port}: "
+                    f"cannot listen on {address}: {error.strerror}; {advice}"
                 ) from None

@@ -54,6 +54,10 @@ class Attendee(Protocol):
     name: str
     mode: Mode
 
+    @property
+    def encrypted(self) -> bool:
+        """True if nobody on the way can read what is said."""
+
     # --- its turns (``rounds``)
 
     def hear(self) -> bool:

@@ -140,7 +140,7 @@ class ClientProtocol(Protocol):
         else:
             self.transport.abortConnection()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.admission.leave(self._owner)
         self._stop_deadline()
         if self._session is not None:
@@ -303,7 +303,7 @@ class RefusedProtocol(Protocol):
         """See ``Secured``."""
         return _line(Code.NOTHING_READ, NO_TLS)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._deadline is not None:
             self.factory.refused -= 1
             if self._deadline.active():
@@ -383,7 +383,7 @@ class ClientPort(Port):
         self._accepting.stop()
         return super().loseConnection(*args)  # type: ignore[no-untyped-call]
 
-    stopListening = loseConnection  # noqa: N815 - Twisted's
+    stopListening = loseConnection
 
     @property
     def numberAccepts(self) -> int:

@@ -202,6 +202,11 @@ class Session:
         self._sessions.unflushed(self)
 
     @property
+    def encrypted(self) -> bool:
+        """See ``Attendee``."""
+        return self._connection.encrypted
+
+    @property
     def takes_notices(self) -> bool:
         """See ``Attendee``. A client that does not read, or is asked, gets no notices."""
         return self.notices and not self.is_full and not self._asked
@@ -360,6 +365,7 @@ class Session:
 
     def close_with(self, code: Code, text: str) -> None:
         """See ``Client``."""
+        self._node.tally.refused[code] += 1
         self.say([self.mode.refused("-", code, text)])
         self.close()
 
