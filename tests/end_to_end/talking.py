@@ -187,7 +187,7 @@ class Person(Caller):
         return self.hear(r"^(\+OK|-ERR) ").string
 
     def listed(self, line: str) -> list[str]:
-        """Type a line; the lines of the list that answers it, without the mark, and without days."""
+        """Type a line; the lines of the list that answers it, without the mark and the days."""
         self.say(line)
         lines = self.lines_to(r"^\. ")
         items = [line.removeprefix("| ") for line in lines if line.startswith("| ")]
