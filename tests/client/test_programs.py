@@ -185,7 +185,7 @@ def test_what_is_printed_at_the_end_waits_for_a_slow_reader(server: Server) -> N
 
 def test_an_endless_line_is_refused_and_the_next_is_said(server: Server) -> None:
     ended = run("--name", "alice", *at(server.listen()), text="x" * 1_000_000 + "\nhi\n")
-    assert "-ERR 502 too long: a line has at most 1011 octets" in ended.stdout
+    assert "-ERR 502 too long: a line has at most 1024 octets" in ended.stdout
     assert [m.text for m in server.room.messages] == ["hi"]
     assert ended.returncode == 1
 
