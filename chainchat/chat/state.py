@@ -301,7 +301,7 @@ class ChatState:
         self._records.changing(account)
         account.session = session
         self._hold(account)
-        events.append(Joined(account.number, account.name))
+        events.append(Joined(account.number, account.name, session))
 
     def _hold(self, account: Account) -> None:
         session = account.session

@@ -205,7 +205,8 @@ class Entrance:
     ) -> None:
         """Log in; ``checked``: see ``commands``."""
         client, name, program = self._client, request.name, self.program
-        session = client.id = self._sessions.new_session()
+        quiet = isinstance(request, requests.Login) and request.quiet
+        session = client.id = self._sessions.new_session(announced=not quiet)
         token = self._server_info.new_token() if program else ""
         counted = False
         command: AnyCommand

@@ -47,6 +47,10 @@ UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 """Unreadable lines in a row that close the connection: after the login, and before."""
 
 
+ROOM_FOR_TAGS = 96
+"""Octets by which a program's line may be longer: for all that stands before the text of a SEND."""
+
+
 class Hearing:
     """Hears one client.
 
@@ -61,6 +65,7 @@ class Hearing:
         "_connection",
         "_deaf_until",
         "_input",
+        "_max_line",
         "_paid_until",
         "_resting",
         "_said_at_once",
@@ -89,6 +94,7 @@ class Hearing:
         self._connection = connection
         self._sessions = sessions
         self._clock = clock
+        self._max_line = server_info.max_line
         self._splitter = LineSplitter(server_info.max_line)
         self._said_at_once = server_info.said_at_once
         self._input = NOTHING
@@ -114,7 +120,9 @@ class Hearing:
     def take_in(self, data: bytes, octets: int, commands: int) -> None:
         """Take in what one read of the socket brought; see ``Session.received``."""
         self._pay(READ_UNITS + octets / self._pace.octets + commands)
-        self._splitter.add(data)
+        is_typed = not self._client.mode.pipelines
+        self._splitter.limit = self._max_line + (0 if is_typed else ROOM_FOR_TAGS)
+        self._splitter.add(data, typed=is_typed)
         if self._deaf_until and self._types_ahead():
             self._splitter.drop()
         if self._splitter.complete:

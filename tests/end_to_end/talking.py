@@ -224,10 +224,11 @@ class Person(Caller):
         return self.hear(r"^(\+OK|-ERR) ").string
 
     def listed(self, line: str) -> list[str]:
-        """Type a line; the lines of the list that answers it, without the mark."""
+        """Type a line; the lines of the list that answers it, without the mark and the days."""
         self.say(line)
         lines = self.lines_to(r"^\. ")
-        return [line.removeprefix("| ") for line in lines if line.startswith("| ")]
+        items = [line.removeprefix("| ") for line in lines if line.startswith("| ")]
+        return [item for item in items if not re.fullmatch(r"\d{4}-\d\d-\d\d", item)]
 
 
 class Program(Caller):

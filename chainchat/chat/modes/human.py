@@ -7,7 +7,6 @@ server's word.
 
 # ruff: noqa: ARG002 - a mode's methods take what either mode needs
 
-import datetime
 import difflib
 import re
 import unicodedata
@@ -19,7 +18,7 @@ from msgspec import Struct
 
 from chainchat.chat.blanks import without_padding
 from chainchat.chat.lines import TOO_LONG, Line
-from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode, drawn
+from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode, date_of, drawn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     CLIENT_ID,
@@ -54,7 +53,6 @@ _ASKING = re.compile(r"/password\b", re.IGNORECASE)
 _ASKING_OCTETS = re.compile(_ASKING.pattern.encode(), re.IGNORECASE)
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
 _MINUTES_OF_DAY = _DAY // _MINUTE
-_EPOCH = datetime.date(1970, 1, 1)
 # --- what there is, and what /help says about it -----------------------------------------
 
 
@@ -90,7 +88,7 @@ _TOPICS = {
             "/list e     begins with e",
             "/list .a    has an a in the second place",
             "/list .*i   has an i somewhere",
-            "Case matters; to ignore it, begin with (?i): /list (?i)al",
+            "Case does not matter, as in names.",
         ),
     ),
     "last": _Topic(
@@ -491,7 +489,7 @@ class Human(Mode):
 
     def day(self, time: int) -> str:
         """``* 2026-11-21``."""
-        return f"* {_EPOCH + datetime.timedelta(days=time // _DAY)}"
+        return f"* {date_of(time)}"
 
     def notice(self, code: str, text: str, **values: str) -> str:
         """``* bob is here``."""

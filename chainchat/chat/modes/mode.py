@@ -4,6 +4,7 @@ A mode is a grammar without state: ``parse`` turns a line into a request, the ot
 outcomes into lines (without line endings; one line, unless they return a list).
 """
 
+import datetime
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from msgspec import Struct
 from chainchat.chat.lines import Line
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import Request, Say
+
+_EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 NO_TAG = "-"
 """In place of a tag where a line has none."""
@@ -58,6 +61,11 @@ class ChainView(Struct, frozen=True):
     committed: int
     away: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def date_of(time: int) -> str:
+    """``2026-11-21``: the UTC day of a time in milliseconds since 1970."""
+    return (_EPOCH + datetime.timedelta(milliseconds=time)).isoformat()[:10]
 
 
 class Mode(Protocol):
