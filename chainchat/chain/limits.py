@@ -8,7 +8,7 @@ class Limits(Struct, frozen=True):
 
     Attributes:
         apply_octets: of entries applied before the clock is read again.
-        unapplied: sequence numbers that a tail commits ahead of applying; a slow one makes writes wait.
+        unapplied: sequence numbers that a tail commits ahead of applying; then writes wait.
         recent_entries: in memory until applied; a slower node reads them from the log again.
         copied_octets: the same for copied entries, by ``log.size``.
         near_entries: a learner that lacks no more has caught up: writes can wait for the rest.

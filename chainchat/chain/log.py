@@ -121,8 +121,8 @@ def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId
     """Find the place where another log, with ``theirs`` (newest first), parts from this one.
 
     Returns:
-        The newest of ``theirs`` that this log holds, up to which both agree; and the oldest that this
-        log lacks, or None.
+        The newest of ``theirs`` that this log holds, up to which both agree; and the oldest that
+        this log lacks, or None.
     """
     apart = None
     for entry in theirs:
