@@ -162,7 +162,6 @@ class Workshop:
         print(f"{path}: made, {_described(made, self._now)}; copy {folder} to its machine")
 
     def _names(self, position: str) -> tuple[str, str]:
-        """What the certificate of a position has to name."""
         settings = self._settings
         return identity(position, settings.name), settings.nodes[position].host
 

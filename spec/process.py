@@ -149,7 +149,6 @@ class Process:
 
     @property
     def _opened(self) -> bool:
-        """Whether the log holds an entry of this epoch."""
         return self.log.last.epoch == self.membership.configuration.epoch
 
     def facts(self) -> Facts:

@@ -68,7 +68,6 @@ class Introduction(Struct, frozen=True):
 
 
 def _word(setting: bool) -> str:
-    """A setting as chain.ini has it."""
     return "yes" if setting else "no"
 
 

@@ -133,7 +133,6 @@ class Hearing:
 
     @property
     def _room(self) -> int:
-        """Octets of lines that may wait."""
         return WAITING_OCTETS if self._client.id else NEWCOMER_OCTETS
 
     def take_no_more(self) -> None:
@@ -257,7 +256,6 @@ class Hearing:
 
     @property
     def _may_say(self) -> int:
-        """How many messages the account may say now."""
         return self._sessions.limits.may_say(self._client.account)
 
     def _must_wait(self) -> bool:

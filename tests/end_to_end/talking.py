@@ -1,6 +1,6 @@
 """Those who talk to nodes, over real sockets, one line after another: people and programs.
 
-They wait for what they expect, with a deadline; what else has come meanwhile is told if it fails.
+They wait for what they expect, with a deadline; a failure tells what else came.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ class Caller:
         Args:
             address: of a node.
             within: seconds that anything may take, if not said otherwise.
-            receive_buffer: how many octets the kernel may take that nobody reads; 0: its own rule.
+            receive_buffer: octets that the kernel may take unread; 0: its own rule.
             tls: whom to trust; None: no TLS.
         """
         self.within = within
@@ -89,7 +89,6 @@ class Caller:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
         self.socket.close()
 
     def reset(self) -> None:
@@ -98,11 +97,9 @@ class Caller:
         self.socket.close()
 
     def write(self, data: bytes | str) -> None:
-        """Send octets as they are."""
         self.socket.sendall(data.encode() if isinstance(data, str) else data)
 
     def say(self, *lines: str) -> None:
-        """Type lines."""
         self.write("".join(f"{line}\r\n" for line in lines))
 
     def hear(self, pattern: str, within: float | None = None) -> re.Match[str]:
