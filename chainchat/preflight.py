@@ -1,4 +1,4 @@
-"""Preflight: what is checked before a node starts, while it can still be said on the terminal."""
+"""Preflight: what is checked before a node starts, while the terminal can still show it."""
 
 import errno
 import os
@@ -200,7 +200,7 @@ def keep_log_private(log: Path, user: User) -> None:
 
 
 def check_writable(pidfile: Path) -> None:
-    """Check that twistd can write a process id, for which it would show a traceback.
+    """Check that twistd can write a process id; it would show a traceback.
 
     Raises:
         SystemExit: it cannot.
@@ -218,8 +218,7 @@ def check_writable(pidfile: Path) -> None:
 def refuse_passed_port(settings: config.Settings, node: config.NodeSettings) -> None:
     """Check that nobody else holds the chain port open.
 
-    The port would still take connections after the death of this process, which only a refusal
-    proves to the other nodes.
+    It would take connections after the death of this process, which only a refusal proves.
 
     Raises:
         ConfigError: a service manager has passed the listening socket to this process.

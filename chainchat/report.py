@@ -1,7 +1,7 @@
 """The report of a node: everything that operators see of it from outside, in one document.
 
-``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show the same report. It
-holds no message and no account's name.
+``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show it. It holds no
+message and no account's name.
 """
 
 import datetime

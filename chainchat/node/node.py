@@ -1,11 +1,11 @@
 """One node: takes turns, and carries out the effects of the engine.
 
-A node has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
+It has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
 class.
 
-An input (a message, a request, the tick) asks for a turn. One turn serves everything that arrived
-in one iteration of the reactor: one log transaction, one Forward, one Ack, one write to each
-client. What grows with what clients do is done in slices (see ``budget``).
+One turn serves everything that arrived in one iteration of the reactor: one log transaction, one
+Forward, one Ack, one write to each client. What grows with what clients do is done in slices (see
+``budget``).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -62,7 +62,7 @@ log = Logger()
 
 
 class _Phase(Enum):
-    """The present activity of a node; a turn first hears, then acts."""
+    """What a node is doing; a turn first hears, then acts."""
 
     REST, HEAR, ACT = range(3)
 
@@ -177,7 +177,7 @@ class Node:
 
     @property
     def pending(self) -> int:
-        """Sequence numbers that this node requested and that are not applied yet."""
+        """Sequence numbers requested here and not applied yet."""
         return self._engine.replica.pending
 
     @property
@@ -269,7 +269,7 @@ class Node:
         self._noted(partial(self._engine.copy_full, full=full), position)
 
     def receive(self, sender: str, message: Message) -> None:
-        """Take in a message; for one that no node sends, the network ends the connection."""
+        """Take in a message; after one that no node sends, the connection ends."""
         if isinstance(message, ChainMessage):
             self._guarded(self._note, sender, message)
         else:
@@ -394,7 +394,7 @@ class Node:
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Carry out one input; after any error in it, this node must not go on.
 
-        No input is carried out within another: what follows from an input waits for the next turn.
+        No input is carried out within another: what follows waits for the next turn.
         """
         if self._stopped:
             return

@@ -1,8 +1,7 @@
 """Room on a disk: a node takes nothing new before its disk is full.
 
-A full disk stops its node, loudly. Alike disks fill at the same moment, and would stop all nodes.
-So a member whose disk is *low* tells the others, and no node takes anything new. Messages can still
-be read, and clients can log in again.
+A full disk stops its node, and alike disks would fill at the same moment. So a member whose disk is
+*low* tells the others, and no node takes anything new. Reading and logging in again go on.
 """
 
 import os
@@ -68,7 +67,7 @@ class Space:
 
     Attributes:
         left: seconds until it is low, at the present rate; None if it does not fill.
-        low: True if nothing new is to be taken.
+        low: nothing new is to be taken.
         note: how much is free, for people; empty while there is plenty.
     """
 

@@ -36,7 +36,7 @@ class Watch:
         tally: Tally,
         wall: Callable[[], int],
     ) -> None:
-        """``snapshot`` gives the node's status, of which lines about the chain are drawn.
+        """``snapshot`` gives the status of which lines about the chain are drawn.
 
         ``warnings`` gives what else is to be seen in it; ``tally`` counts the changes.
         """

@@ -1,4 +1,4 @@
-"""The lines that a client has sent and its session has not heard: cut when their turn comes."""
+"""The lines that a client has sent and its session has not heard."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -71,10 +71,7 @@ class InputQueue:
         return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
-        """Remove those of the next ``most`` lines that may overtake.
-
-        Each line is looked at once, until ``look_again``.
-        """
+        """Remove those of the next ``most`` lines that may overtake, each looked at once."""
         overtaking: list[Line] = []
         waiting: list[Line] = []
         end = self._looked_at + most

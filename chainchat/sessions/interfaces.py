@@ -1,7 +1,6 @@
 """The interfaces of a session, and what it needs of the world.
 
-A session is met in two ways: as the ``Client`` whose requests are carried out, and as the
-``Attendee`` that shares its node with other sessions.
+``Client``: its requests are carried out. ``Attendee``: it shares its node with others.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,12 +39,12 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Attendee(Protocol):
-    """The session, as everything sees it that belongs to all sessions of its node.
+    """The session, as seen by what belongs to all sessions of its node.
 
     Attributes:
-        id: the session's id, empty before the login.
-        account: number of its account.
-        name: the account's name.
+        id: empty before the login.
+        account: its number.
+        name: the account's.
         mode: the mode.
     """
 

@@ -282,7 +282,6 @@ class Stranger:
 
 
 def identity_like(cluster: Cluster, node: Node) -> Introduction:
-    """What a node of this very chain would say."""
     member = Member("middle", "0" * 16, 1, HOST, node.chain_port, node.client_port)
     return Introduction(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, member)
 

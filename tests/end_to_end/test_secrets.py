@@ -279,7 +279,6 @@ def test_no_password_is_left_anywhere(new_cluster: NewCluster, names: Iterator[s
 
 
 def too_many(node: Node, name: str) -> bool:
-    """Whether one more guess is refused unlooked at."""
     with Program(node.address) as program:
         return prove(program, name, OTHER).startswith(f"-ERR {Code.TOO_MANY_ATTEMPTS}")
 

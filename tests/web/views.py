@@ -131,5 +131,4 @@ PAGES = {
 
 
 def view(report, **pulse):
-    """A page of this report."""
     return View(report, Pulse(**pulse), PAGES)

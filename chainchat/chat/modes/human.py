@@ -1,8 +1,7 @@
 """Human mode: what people type and see, as ``docs/protocol.md`` specifies it.
 
-Plain text is said to everybody, ``>> name: text`` to one account, and ``/verb`` is a command. Every
-line shown begins with one of the server's marks, so nothing that a user writes can pass for the
-server's word.
+Every line shown begins with one of the server's marks, so nothing that a user writes can pass for
+the server's word.
 """
 
 # ruff: noqa: ARG002 - a mode's methods take what either mode needs
@@ -166,7 +165,7 @@ def _unknown(word: str) -> RefusedError:
 
 # --- what people type --------------------------------------------------------------------
 
-# A reader turns what follows a verb into a request, or into None if it does not fit the form.
+# A reader turns what follows a verb into a request, or None if it does not fit.
 
 
 def _list(rest: str) -> Request | None:
@@ -366,7 +365,7 @@ class Human(Mode):
             line = line.strip()
         if line.startswith("/") and not line.startswith("//"):
             return "", _verb(line, logged_in=logged_in)
-        # Even behind spaces: a slip of the space bar must not tell everybody.
+        # Even behind spaces: a slip must not tell everybody.
         private = line.lstrip().startswith(_PRIVATE)
         if not logged_in:
             if private or line.startswith("//"):
