@@ -145,7 +145,7 @@ class Conversation(Protocol):
                 audit(f"refused: {failure.value}")
                 self._refuse(failure.value)
             else:
-                log.failure("the control command {said} is a bug", failure, said=said)
+                log.failure("the control command {said} is a bug", failure, said=said, event="bug")
                 audit("a bug")
                 self.transport.abortConnection()
 

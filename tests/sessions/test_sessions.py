@@ -6,6 +6,7 @@ import node_house
 import pytest
 from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, Hashing, House, one
 
+from chainchat import __version__
 from chainchat.audit import Audit
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
@@ -33,7 +34,7 @@ from chainchat.sessions.sessions import Sessions
 
 def test_a_client_is_greeted_and_asked_for_a_name(house):
     assert house.client().reads() == [
-        "* chainchat: node solo of chain lab",
+        f"* chainchat {__version__}: node solo of chain lab",
         "* Type your name to log in; a new name makes a new account. Times are UTC. "
         "/help tells more.",
         "* Nothing is encrypted here, and a name without a password is anybody's: /password sets "
@@ -59,7 +60,7 @@ def test_a_node_that_serves_nobody_shows_the_chain_says_why_names_others_and_clo
     chain.start("head")
     connection = greeted(chain, "head")
     assert connection.read() == [
-        "* chainchat: node head of chain lab",
+        f"* chainchat {__version__}: node head of chain lab",
         "* epoch 0   no chain yet   away: middle   committed 0",
         "* you are on head, which waits for the chain to be founded",
         "-ERR 421 the chain is not founded yet: waiting for middle; try 10.0.0.2:7001",
@@ -73,7 +74,7 @@ def test_a_node_that_is_catching_up_shows_how_far_it_is():
     chain.run()
     connection = greeted(chain, "newcomer")
     greeting, drawn, *notes, where, refusal = connection.read()
-    assert greeting == "* chainchat: node newcomer of chain lab"
+    assert greeting == f"* chainchat {__version__}: node newcomer of chain lab"
     assert drawn == "* epoch 1   head -> middle -> tail   committed 1"
     assert [note for note in notes if note.startswith("* copied 1 entries (")]
     assert where == "* you are on newcomer, which is no member"

@@ -49,6 +49,7 @@ class ChainView(Struct, frozen=True):
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
         notes: further lines for people: lag, clock, progress of a catch-up.
+        version: of chainchat; empty if it is not told.
     """
 
     epoch: int
@@ -58,6 +59,7 @@ class ChainView(Struct, frozen=True):
     committed: int
     away: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    version: str = ""
 
 
 class Mode(Protocol):
@@ -217,8 +219,9 @@ def drawn(view: ChainView) -> list[str]:
     outside = [position for position in view.away if position not in view.members]
     if outside:
         drawing += f"   away: {', '.join(outside)}"
+    version = f", chainchat {view.version}" if view.version else ""
     return [
         f"epoch {view.epoch}   {drawing}   committed {view.committed}",
         *view.notes,
-        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}",
+        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}{version}",
     ]
