@@ -607,7 +607,10 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
 
 def _hint(key: str, known: tuple[str, ...]) -> str:
     """A guess at what an unknown key was meant to be."""
-    sections = (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS, TLS_KEYS)
+    sections = (
+        *(CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS),
+        *(TLS_KEYS, LOG_KEYS),
+    )
     for section, keys in zip(NO_POSITIONS, sections, strict=True):
         if key in keys:
             return f" (it belongs in [{section}])"

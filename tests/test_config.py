@@ -33,7 +33,7 @@ founding = head middle tail
 
 POSITION = (
     "1 to 32 lowercase letters, digits or '-', "
-    "and not 'chain', 'clients', 'limits', 'accounts', 'storage' or 'tls'"
+    "and not 'chain', 'clients', 'limits', 'accounts', 'storage', 'tls' or 'log'"
 )
 FOUNDING = f"one to three different positions, as chains of one to three work; each {POSITION}"
 NAME = "1 to 32 letters, digits, '-', '_' or '.'"
@@ -299,7 +299,7 @@ MISTAKES = [
     (
         "[head]",
         "[head]\nport = 7001",
-        f"[head] port is unknown (is tls-port meant?); allowed: {NODE_KEYS}",
+        f"[head] port is unknown (is web-port meant?); allowed: {NODE_KEYS}",
     ),
     (
         "[head]",

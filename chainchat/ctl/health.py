@@ -122,7 +122,9 @@ def _asked_elsewhere(settings: config.Settings, node: config.NodeSettings) -> di
                 talking.sendall(_QUESTION)
                 return _heard(node, [line.decode(errors="replace") for line in _until_told(lines)])
     except (OSError, ssl.SSLError) as error:
-        raise UnreachableError(f"{where} does not answer: {error}") from None
+        raise UnreachableError(
+            f"{node.data} is not on this machine, and {where} does not answer: {error}"
+        ) from None
 
 
 def _encrypted(

@@ -62,7 +62,7 @@ def test_a_node_that_serves_nobody_shows_the_chain_says_why_names_others_and_clo
     assert connection.read() == [
         f"* chainchat {__version__}: node head of chain lab",
         "* epoch 0   no chain yet   away: middle   committed 0",
-        "* you are on head, which waits for the chain to be founded",
+        f"* you are on head, which waits for the chain to be founded, chainchat {__version__}",
         "-ERR 421 the chain is not founded yet: waiting for middle; try 10.0.0.2:7001",
     ]
     assert connection.closed
@@ -77,7 +77,7 @@ def test_a_node_that_is_catching_up_shows_how_far_it_is():
     assert greeting == f"* chainchat {__version__}: node newcomer of chain lab"
     assert drawn == "* epoch 1   head -> middle -> tail   committed 1"
     assert [note for note in notes if note.startswith("* copied 1 entries (")]
-    assert where == "* you are on newcomer, which is no member"
+    assert where == f"* you are on newcomer, which is no member, chainchat {__version__}"
     assert refusal == (
         "-ERR 421 this node is catching up with the chain (head, middle, tail); try 10.0.0.2:7001"
     )
@@ -227,7 +227,13 @@ def test_what_is_said_to_one_is_shown_to_that_one_alone(house, pair):
         ("/last", [". 0 messages"]),
         ("/notices on", ["+OK who comes and goes is shown"]),
         ("/notices off", ["+OK who comes and goes is not shown"]),
-        ("/chain", ["| epoch 1   [solo]   committed 3", ". you are on solo, the only node"]),
+        (
+            "/chain",
+            [
+                "| epoch 1   [solo]   committed 3",
+                f". you are on solo, the only node, chainchat {__version__}",
+            ],
+        ),
         ("/quit", ["+OK goodbye"]),
     ],
 )
@@ -491,7 +497,7 @@ def test_every_machine_verb_has_its_reply(house):
         "-ERR 521 @8 there is no account bob; list the accounts to see the names",
     ]
     assert alice.says("@9 CHAIN", "@a PING", "@b LOGOUT") == [
-        "+OK @9 epoch=1 members=solo node=solo role=only committed=6",
+        f"+OK @9 epoch=1 members=solo node=solo role=only committed=6 version={__version__}",
         "+OK @a",
         "+OK @b",
     ]
