@@ -9,9 +9,11 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from msgspec import Struct
+from twisted.internet.interfaces import ILoggingContext
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
+from zope.interface import implementer
 
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.web.hosts import is_ours
@@ -236,6 +238,7 @@ class WebChannel(HTTPChannel):
         super().connectionLost(reason)
 
 
+@implementer(ILoggingContext)
 class WebFactory(Factory):
     """Makes a channel for each connection; closes those that are too many.
 
@@ -263,6 +266,9 @@ class WebFactory(Factory):
         channel = WebChannel()
         channel.factory = self
         return channel
+
+    def logPrefix(self) -> str:
+        return "web port"
 
     def log(self, request: WebRequest) -> None:
         """Write no line for each request."""
