@@ -15,7 +15,7 @@ from chainchat import __version__
 from chainchat.chat.modes.mode import drawn
 from chainchat.node.node import Node
 from chainchat.node.space import free_octets
-from chainchat.node.status import NodeStatus
+from chainchat.node.status import DRAINED, NodeStatus
 from chainchat.node.tally import NotedChange
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sizes import sizes
@@ -107,7 +107,8 @@ class Report(Struct, frozen=True):
         members: positions in chain order.
         founding: positions that the chain began with, as chain.ini has them: it gets no longer.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
-        serving: True for a member.
+        serving: True if it takes clients: it is a member, and not drained.
+        drained: True if ``chainchatctl drain`` keeps clients out.
         confirms: True if the chain confirms what is said.
         reason: what is wrong, for people; empty if nothing is.
         since: since when these three are as they are.
@@ -147,6 +148,7 @@ class Report(Struct, frozen=True):
     founding: tuple[str, ...]
     role: str
     serving: bool
+    drained: bool
     confirms: bool
     reason: str
     since: str
@@ -190,6 +192,7 @@ class Sources(Struct, frozen=True):
         links: positions that are linked, with the lane.
         expires: when certificates expire, by whose they are.
         wall: UTC milliseconds.
+        drained: True while no client is let in.
     """
 
     chain: str
@@ -204,6 +207,7 @@ class Sources(Struct, frozen=True):
     links: Callable[[], list[tuple[str, str]]]
     expires: Callable[[], Mapping[str, datetime.datetime]]
     wall: Callable[[], int]
+    drained: Callable[[], bool] = lambda: False
 
 
 def report(sources: Sources) -> Report:
@@ -223,9 +227,10 @@ def report(sources: Sources) -> Report:
         members=seen.configuration.positions,
         founding=sources.founding,
         role=seen.standing,
-        serving=readiness.serving,
+        serving=readiness.serving and not sources.drained(),
+        drained=sources.drained(),
         confirms=readiness.serving and (readiness.confirms or not readiness.reason),
-        reason=readiness.reason,
+        reason=readiness.reason or (DRAINED if sources.drained() else ""),
         since=shown_time(node.readiness_since),
         waiting_for=readiness.waiting_for,
         away=seen.silent,

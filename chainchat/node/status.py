@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from chainchat import __version__
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.membership import Membership
@@ -17,6 +18,9 @@ from chainchat.node.write_pause import Change
 
 REPLAYED_AT_LEAST = 20_000
 """A replay of fewer sequence numbers is not told."""
+
+DRAINED = "this node is drained, and takes no clients"
+"""Why an operator's command keeps clients out; the chain goes on with such a node."""
 
 
 class Readiness(Struct, frozen=True):
@@ -127,6 +131,7 @@ class NodeStatus(Struct, frozen=True):
             committed=self.committed,
             away=self.silent,
             notes=self.notes,
+            version=__version__,
         )
 
 

@@ -27,6 +27,7 @@ class ServerInfo(Struct, frozen=True):
         guard: the node's.
         audit: writes down who came in, and who changed what.
         said_at_once: messages of one client in one command, at most.
+        drained: True while the node lets nobody in.
     """
 
     chain: str
@@ -36,6 +37,7 @@ class ServerInfo(Struct, frozen=True):
     guard: Guard
     audit: Audit
     said_at_once: int = 512
+    drained: Callable[[], bool] = lambda: False
 
 
 class Attendee(Protocol):
@@ -114,6 +116,9 @@ class Attendee(Protocol):
 
     def take_no_more(self) -> None:
         """Read no more, because the node stops; answer what was read."""
+
+    def sent_elsewhere(self, why: str) -> None:
+        """List the requests without an answer, say why and where to go, and close."""
 
     def shut_down(self) -> None:
         """Say goodbye and close, because the node stops."""

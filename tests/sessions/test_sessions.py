@@ -6,6 +6,7 @@ import node_house
 import pytest
 from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, Hashing, House, one
 
+from chainchat import __version__
 from chainchat.audit import Audit
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
@@ -33,7 +34,7 @@ from chainchat.sessions.sessions import Sessions
 
 def test_a_client_is_greeted_and_asked_for_a_name(house):
     assert house.client().reads() == [
-        "* chainchat: node solo of chain lab",
+        f"* chainchat {__version__}: node solo of chain lab",
         "* Type your name to log in; a new name makes a new account. Times are UTC. "
         "/help tells more.",
         "* Nothing is encrypted here, and a name without a password is anybody's: /password sets "
@@ -59,9 +60,9 @@ def test_a_node_that_serves_nobody_shows_the_chain_says_why_names_others_and_clo
     chain.start("head")
     connection = greeted(chain, "head")
     assert connection.read() == [
-        "* chainchat: node head of chain lab",
+        f"* chainchat {__version__}: node head of chain lab",
         "* epoch 0   no chain yet   away: middle   committed 0",
-        "* you are on head, which waits for the chain to be founded",
+        f"* you are on head, which waits for the chain to be founded, chainchat {__version__}",
         "-ERR 421 the chain is not founded yet: waiting for middle; try 10.0.0.2:7001",
     ]
     assert connection.closed
@@ -73,10 +74,10 @@ def test_a_node_that_is_catching_up_shows_how_far_it_is():
     chain.run()
     connection = greeted(chain, "newcomer")
     greeting, drawn, *notes, where, refusal = connection.read()
-    assert greeting == "* chainchat: node newcomer of chain lab"
+    assert greeting == f"* chainchat {__version__}: node newcomer of chain lab"
     assert drawn == "* epoch 1   head -> middle -> tail   committed 1"
     assert [note for note in notes if note.startswith("* copied 1 entries (")]
-    assert where == "* you are on newcomer, which is no member"
+    assert where == f"* you are on newcomer, which is no member, chainchat {__version__}"
     assert refusal == (
         "-ERR 421 this node is catching up with the chain (head, middle, tail); try 10.0.0.2:7001"
     )
@@ -228,7 +229,13 @@ def test_what_is_said_to_one_is_shown_to_that_one_alone(house, pair):
         ("/last", [". 0 messages"]),
         ("/notices on", ["+OK who comes and goes is shown"]),
         ("/notices off", ["+OK who comes and goes is not shown"]),
-        ("/chain", ["| epoch 1   [solo]   committed 3", ". you are on solo, the only node"]),
+        (
+            "/chain",
+            [
+                "| epoch 1   [solo]   committed 3",
+                f". you are on solo, the only node, chainchat {__version__}",
+            ],
+        ),
         ("/quit", ["+OK goodbye"]),
     ],
 )
@@ -494,7 +501,7 @@ def test_every_machine_verb_has_its_reply(house):
         "-ERR 521 @8 there is no account bob; list the accounts to see the names",
     ]
     assert alice.says("@9 CHAIN", "@a PING", "@b LOGOUT") == [
-        "+OK @9 epoch=1 members=solo node=solo role=only committed=6",
+        f"+OK @9 epoch=1 members=solo node=solo role=only committed=6 version={__version__}",
         "+OK @a",
         "+OK @b",
     ]

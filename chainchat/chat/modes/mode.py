@@ -51,6 +51,7 @@ class ChainView(Struct, frozen=True):
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
         notes: further lines for people.
+        version: of chainchat; empty if it is not told.
     """
 
     epoch: int
@@ -60,6 +61,7 @@ class ChainView(Struct, frozen=True):
     committed: int
     away: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    version: str = ""
 
 
 def date_of(time: int) -> str:
@@ -227,8 +229,9 @@ def drawn(view: ChainView) -> list[str]:
     outside = [position for position in view.away if position not in view.members]
     if outside:
         drawing += f"   away: {', '.join(outside)}"
+    version = f", chainchat {view.version}" if view.version else ""
     return [
         f"epoch {view.epoch}   {drawing}   committed {view.committed}",
         *view.notes,
-        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}",
+        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}{version}",
     ]
