@@ -1,7 +1,7 @@
 """What the chat remembers of programs, so that a SEND is done once however often it comes.
 
-The memory is bounded by number, not by time. The least recently used is forgotten first, in the
-order of the log, so every node forgets the same without a clock.
+The memory is bounded by number, and forgets the least recently used first, in the order of the log,
+so every node forgets the same without a clock.
 
 *never again*: what is forgotten is not done again. A program's SENDs are forgotten in three steps:
 first the results of its oldest numbers; then all but its highest number; then the program itself,
@@ -26,9 +26,8 @@ NEVER = -1
 class Program:
     """What is remembered of one program's SENDs.
 
-    The newest applied SENDs stand in flat arrays: there can be many, and an object for each would
-    have left the processor's caches when its turn comes to be forgotten. The records that they are
-    stored in reuse their slots.
+    The newest stand in flat arrays: objects would have left the processor's caches when their turn
+    comes to be forgotten. The records that they are stored in reuse their slots.
 
     Attributes:
         account: number of its account.
@@ -76,7 +75,7 @@ class Program:
                 del column[: excess * self._bounds.sends_in_record]
 
     def forget_all(self) -> list[int]:
-        """Forget all but the highest number; returns the keys of the dropped records."""
+        """Forget all but the highest number; returns the keys of dropped records."""
         kept = self._key(self.newest)
         gone = [key for key in self.written_keys() if key != kept]
         self.first = self.newest
@@ -110,7 +109,7 @@ class Program:
         return changed
 
     def records(self, first: int) -> list[Record]:
-        """The records from ``first`` on. Only the newest says what changes with every use."""
+        """The records from ``first`` on. Only the newest changes with every use."""
         newest, records, sends = self.newest, [], self._bounds.sends_in_record
         for index in range(first, newest + 1):
             used, highest = (self.used, self.highest) if index == newest else (0, 0)
@@ -176,10 +175,8 @@ class Programs:
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
         """Begin without programs.
 
-        Args:
-            bounds: of what is remembered.
-            outdated: called with an account's number and the highest number of its program that is
-                forgotten.
+        ``outdated`` is called with an account's number and the highest number of its forgotten
+        program.
         """
         self._bounds = bounds
         self._most_sends = bounds.records_of_program * bounds.sends_in_record
@@ -211,7 +208,7 @@ class Programs:
         return programs.recent.get(client) or programs.known.get(client)
 
     def use(self, account: int, client: str, seq: int, highest: int) -> Program:
-        """Find or begin a program, and make it the most recently used one of its account.
+        """Find or begin a program, and make it the most recently used of its account.
 
         A new program must number above ``highest``. Call ``said`` when its SENDs are remembered.
         """

@@ -1,9 +1,9 @@
 """SQLite's write-ahead log: copied into the database in small pieces, or by a thread.
 
-By itself, SQLite copies the whole log inside a commit once it has some pages. That is quick unless
-another process, such as a backup tool, holds a read transaction: when it ends, the next commit
-copies hundreds of megabytes, for a second or more. So here the log is copied between two turns, or
-by a thread (``long_copy``) that delays no write.
+SQLite itself copies the whole log inside a commit once it has some pages. When another process,
+such as a backup tool, ends a long read transaction, that is hundreds of megabytes, a second or
+more. So here the log is copied between two turns, or by a thread (``long_copy``) that delays no
+write.
 """
 
 import os
@@ -23,9 +23,9 @@ FRAME = PAGE + 24
 """Octets of a page of the database, and of one in the write-ahead log."""
 
 PAGES = 500
-"""Pages in the log that are worth copying: some 4 ms, in which nobody is answered.
+"""Pages worth copying: some 4 ms, in which nobody is answered.
 
-A log of this size is written over, and syncing it takes half as long as while it grows.
+A log of this size is written over, and synced in half the time of one that grows.
 """
 
 MUCH = 1_000
@@ -50,7 +50,7 @@ See "WAL-Index Format" in SQLite's description of its WAL-mode file format.
 """
 
 READ_LOCKS = range(123, 128)
-"""The octets of the ``-shm`` file whose locks keep the log from being copied or started again.
+"""The octets of the ``-shm`` file whose locks keep the log from being copied or restarted.
 
 See "WAL Locks" in SQLite's description of its WAL-mode file format.
 """
@@ -69,8 +69,8 @@ def leave_copying(connection: sqlite3.Connection) -> None:
 class Keeper:
     """Keeps SQLite from copying and removing the log when the last connection closes.
 
-    After a failed sync it must not: the next sync of the database would succeed without the lost
-    pages, and the log, which has them, would be gone. So the last connection may not write.
+    After a failed sync, the next sync of the database would succeed without the lost pages, and the
+    log, which has them, would be gone. So the last connection may not write.
     """
 
     def __init__(self, database: Path) -> None:
@@ -100,7 +100,7 @@ class WriteAheadLog:
         """Care for the write-ahead log of ``database``.
 
         Args:
-            writer: the connection that writes; leaves the copying to this object from now on.
+            writer: the connection that writes; it leaves the copying to this object.
             clock: monotonic seconds.
             pages: see PAGES.
             much: see MUCH.
@@ -153,7 +153,7 @@ class WriteAheadLog:
         return report
 
     def stop(self) -> bool:
-        """Stop the thread, if there is one; True if it met no error, not even by being stopped."""
+        """Stop the thread, if any; True if it met no error, not even by being stopped."""
         return self._long_copy is None or self._long_copy.stop()
 
     def close(self) -> None:

@@ -173,7 +173,7 @@ class IgnoresDigests(Replica):
 class IgnoresIdentities(Replica):
     """The number of an epoch is enough to name a configuration, as if no two chains could have it.
 
-    Digests keep two histories apart all the same. So it is the rule itself that is watched here.
+    Digests keep two histories apart all the same. So the rule itself is watched.
     """
 
     also = {"chainchat.chain.configuration.Configuration.is_another": lambda *_: False}

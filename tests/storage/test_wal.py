@@ -80,7 +80,6 @@ class Database:
             self.log._long_copy._thread.join(DEADLINE)
 
     def length(self):
-        """Octets of the log."""
         return log_of(self.path).stat().st_size
 
     def uncopied(self):
