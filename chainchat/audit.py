@@ -1,8 +1,7 @@
 """The audit: who came in, who was refused, and who changed what others may do, a log line each.
 
-The lines name people, addresses and sessions, never what is said, and never a secret. All of them
-have ``audit:`` behind the position, so ``grep`` finds them. A node logs what its own clients and
-its own operator did.
+The lines name people, addresses and sessions, never what is said, and never a secret; ``grep
+audit:`` finds them. A node logs what its own clients and its own operator did.
 """
 
 from collections.abc import Callable
@@ -37,7 +36,7 @@ class Audit:
         """By ``site_of``."""
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
-        """Note the outcome of a client's command, if it is one that the audit is about.
+        """Note the outcome of a client's command, if the audit is about such.
 
         Args:
             command: what the client asked for.
@@ -80,4 +79,4 @@ class Audit:
         self._log(f"control, by {user}: {command}: {outcome}")
 
     def _log(self, text: str) -> None:
-        log.info("{position}: audit: {text}", position=self._position, text=text)
+        log.info("{position}: audit: {text}", position=self._position, text=text, event="audit")

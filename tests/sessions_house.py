@@ -116,8 +116,8 @@ class Alone:
 class House:
     """A node that is a chain of one, and its sessions.
 
-    ``options`` are further arguments of the node. ``price``: seconds of work that pass at each look
-    at the clock. ``limits``: those of its clients, none at first.
+    ``options``: further arguments of the node. ``price``: seconds of work that pass at each look at
+    the clock. ``limits``: of its clients, none at first.
     """
 
     def __init__(self, *founding, **options):
@@ -162,7 +162,6 @@ class House:
         return account in self.exempt
 
     def limit(self, **limits):
-        """Let the house have these limits from now on."""
         self.limits.current = replace(UNLIMITED, **limits)
 
     def failed(self, error):

@@ -60,7 +60,7 @@ class RefusedError(Exception):
     Attributes:
         code: the kind of refusal.
         text: what to do about it, for a person.
-        tag: the machine-mode tag of the request, ``-`` where it has none.
+        tag: of the request in machine mode, or ``-``.
     """
 
     def __init__(self, code: Code, text: str, tag: str = "-") -> None:

@@ -71,12 +71,14 @@ class ThreadedHashing:
             return result
 
         def refuse(failure: Failure) -> None:
-            log.failure("a password could not be hashed", failure)
+            log.failure("a password could not be hashed", failure, event="bug")
             failed(RefusedError(Code.TOO_MANY_ATTEMPTS, NOT_HASHED))
 
         deferred = deferToThreadPool(self._reactor, self._pool, work)
         deferred.addBoth(over).addCallbacks(done, refuse)
-        deferred.addErrback(lambda failure: log.failure("after a password was hashed", failure))
+        deferred.addErrback(
+            lambda failure: log.failure("after a password was hashed", failure, event="bug")
+        )
 
     def stop(self) -> None:
         """End the threads."""

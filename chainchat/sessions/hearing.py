@@ -1,9 +1,9 @@
 """Hearing: the lines of one client, from its socket to its requests.
 
-Lines wait in an ``InputQueue`` for the client's turn, and then become requests for its ``Handler``,
-in order, except those that may overtake. A client that sends more than its ``pace`` allows rests.
-One whose account may say no more for now (``limits``) waits, as it does until there is room for its
-requests. What cannot be heard now stays in the socket.
+Lines wait in an ``InputQueue`` for the client's turn, then become requests for its ``Handler``, in
+order, except those that may overtake. A client that exceeds its ``pace`` rests; one whose account
+exceeds its ``limits`` waits, as it does for room for its requests. What cannot be heard now stays
+in the socket.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ HEARD_AT_ONCE = 16
 """Lines of one client that a turn carries out."""
 
 HEARD_OF_PERSON = 4
-"""The same for a person who had no lines left over: who types has one or two."""
+"""The same for a person who had no lines left over."""
 
 LOOKED_AT_ONCE = 64
 """Waiting lines that a turn searches for those that may overtake."""
@@ -38,13 +38,17 @@ MUCH_OCTETS = 2 * 1024
 """A client with more octets of lines than this lets the others go first."""
 
 SENDS_AS_LINE = 32
-"""SENDs of a program that count as one line, since they are carried out together."""
+"""SENDs of a program that count as one line: they are carried out together."""
 
 REST_UNITS = 10
 """Lines that a client may send when its rest ends."""
 
 UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 """Unreadable lines in a row that close the connection: after the login, and before."""
+
+
+ROOM_FOR_TAGS = 96
+"""Octets by which a program's line may be longer: for all that stands before the text of a SEND."""
 
 
 class Hearing:
@@ -61,6 +65,7 @@ class Hearing:
         "_connection",
         "_deaf_until",
         "_input",
+        "_max_line",
         "_paid_until",
         "_resting",
         "_said_at_once",
@@ -89,6 +94,7 @@ class Hearing:
         self._connection = connection
         self._sessions = sessions
         self._clock = clock
+        self._max_line = server_info.max_line
         self._splitter = LineSplitter(server_info.max_line)
         self._said_at_once = server_info.said_at_once
         self._input = NOTHING
@@ -114,7 +120,9 @@ class Hearing:
     def take_in(self, data: bytes, octets: int, commands: int) -> None:
         """Take in what one read of the socket brought; see ``Session.received``."""
         self._pay(READ_UNITS + octets / self._pace.octets + commands)
-        self._splitter.add(data)
+        is_typed = not self._client.mode.pipelines
+        self._splitter.limit = self._max_line + (0 if is_typed else ROOM_FOR_TAGS)
+        self._splitter.add(data, typed=is_typed)
         if self._deaf_until and self._types_ahead():
             self._splitter.drop()
         if self._splitter.complete:
@@ -126,7 +134,7 @@ class Hearing:
     def hold(self) -> None:
         """Leave in the socket what cannot be heard now.
 
-        Lines that wait for an answer are still read, since some of them may overtake.
+        Lines that may overtake are still read.
         """
         if not self._client.is_open:
             return
@@ -260,13 +268,12 @@ class Hearing:
 
     @property
     def _held_up(self) -> bool:
-        """True until the client has read, or has its answer: no line can be carried out before."""
+        """True until the client has read, or has its answer."""
         waits = self.handler.replies.holding_later and not self.handler.entrance.asking
         return self._client.is_full or waits
 
     @property
     def _may_say(self) -> int:
-        """How many messages the account may say now."""
         return self._sessions.limits.may_say(self._client.account)
 
     def _must_wait(self) -> bool:

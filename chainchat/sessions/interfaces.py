@@ -1,7 +1,6 @@
 """The interfaces of a session, and what it needs of the world.
 
-A session is met in two ways: as the ``Client`` whose requests are carried out, and as the
-``Attendee`` that shares its node with other sessions.
+``Client``: its requests are carried out. ``Attendee``: it shares its node with others.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ class ServerInfo(Struct, frozen=True):
         guard: the node's.
         audit: writes down who came in, and who changed what.
         said_at_once: messages of one client in one command, at most.
+        drained: True while the node lets nobody in.
     """
 
     chain: str
@@ -37,15 +37,16 @@ class ServerInfo(Struct, frozen=True):
     guard: Guard
     audit: Audit
     said_at_once: int = 512
+    drained: Callable[[], bool] = lambda: False
 
 
 class Attendee(Protocol):
-    """The session, as everything sees it that belongs to all sessions of its node.
+    """The session, as seen by what belongs to all sessions of its node.
 
     Attributes:
-        id: the session's id, empty before the login.
-        account: number of its account.
-        name: the account's name.
+        id: empty before the login.
+        account: its number.
+        name: the account's.
         mode: the mode.
     """
 
@@ -115,6 +116,9 @@ class Attendee(Protocol):
 
     def take_no_more(self) -> None:
         """Read no more, because the node stops; answer what was read."""
+
+    def sent_elsewhere(self, why: str) -> None:
+        """List the requests without an answer, say why and where to go, and close."""
 
     def shut_down(self) -> None:
         """Say goodbye and close, because the node stops."""

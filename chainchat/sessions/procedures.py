@@ -1,8 +1,7 @@
 """Requests that take several steps: a person is asked, a password is hashed, a command applied.
 
 A procedure is a generator. It yields each step, gets back what came of it, and returns the lines of
-its reply; a RefusedError becomes the reply as well. So it reads from top to bottom, and waits
-without holding anybody up. If the connection ends, it just never goes on.
+its reply; a RefusedError becomes the reply as well. If the connection ends, it never goes on.
 """
 
 import hmac
@@ -96,8 +95,8 @@ class Procedures:
     """Runs the procedures of one client, one at a time: later requests wait for the reply.
 
     Attributes:
-        running: True from the beginning of a procedure until it asks no more: to its end, or to
-            the command that it submits last.
+        running: True from the beginning of a procedure to its end, or to the command that it
+            submits last.
     """
 
     __slots__ = (

@@ -40,7 +40,6 @@ class Screen:
         self._child.close(force=True)
 
     def press(self, keys: str) -> None:
-        """Press keys."""
         self._child.send(keys)
 
     def lines(self) -> list[str]:

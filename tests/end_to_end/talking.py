@@ -1,6 +1,6 @@
 """Those who talk to nodes, over real sockets, one line after another: people and programs.
 
-They wait for what they expect, with a deadline; what else has come meanwhile is told if it fails.
+They wait for what they expect, with a deadline; a failure tells what else came.
 """
 
 import base64
@@ -113,7 +113,6 @@ class Caller:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
         self.socket.close()
 
     def reset(self) -> None:
@@ -122,11 +121,9 @@ class Caller:
         self.socket.close()
 
     def write(self, data: bytes | str) -> None:
-        """Send octets as they are."""
         self.socket.sendall(data.encode() if isinstance(data, str) else data)
 
     def say(self, *lines: str) -> None:
-        """Type lines."""
         self.write("".join(f"{line}\r\n" for line in lines))
 
     def hear(self, pattern: str, within: float | None = None) -> re.Match[str]:
@@ -224,10 +221,11 @@ class Person(Caller):
         return self.hear(r"^(\+OK|-ERR) ").string
 
     def listed(self, line: str) -> list[str]:
-        """Type a line; the lines of the list that answers it, without the mark."""
+        """Type a line; the lines of the list that answers it, without the mark and the days."""
         self.say(line)
         lines = self.lines_to(r"^\. ")
-        return [line.removeprefix("| ") for line in lines if line.startswith("| ")]
+        items = [line.removeprefix("| ") for line in lines if line.startswith("| ")]
+        return [item for item in items if not re.fullmatch(r"\d{4}-\d\d-\d\d", item)]
 
 
 class Program(Caller):

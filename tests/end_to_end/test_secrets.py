@@ -20,6 +20,8 @@ from terminals import MODULE, Terminal
 
 from chainchat.chat.refusals import Code
 
+pytestmark = pytest.mark.plain("the tests choose the passwords, and show them on terminals")
+
 NewCluster = Callable[..., Cluster]
 
 SECRET, OTHER = "correct horse battery", "staple of another kind"
@@ -279,7 +281,6 @@ def test_no_password_is_left_anywhere(new_cluster: NewCluster, names: Iterator[s
 
 
 def too_many(node: Node, name: str) -> bool:
-    """Whether one more guess is refused unlooked at."""
     with Program(node.address) as program:
         return prove(program, name, OTHER).startswith(f"-ERR {Code.TOO_MANY_ATTEMPTS}")
 
