@@ -317,7 +317,7 @@ class NodeService(Service):
             verifier = scram.verifier_of(salted, salt, iterations)
             made.callback(Invitation(password, structs_replace(verifier, once=once)))
 
-        self._hashing.start(lambda: scram.salted(password, salt, iterations), done)
+        self._hashing.start(lambda: scram.salted(password, salt, iterations), done, made.errback)
         return made
 
     def _keep_private(self) -> None:
