@@ -406,8 +406,9 @@ class Engine:
         self._sending.write(self._dialogue)
         self._requests.write(self._dialogue)
         if self._leaving and not self._sending:
+            finished = ("finished",) if self._memory.finishes else ()
             self._receiving.acknowledge(self._dialogue, self._now, at_once=True)
-            self._dialogue.ask(Asked("logout", "LOGOUT", 0, ("finished",)))
+            self._dialogue.ask(Asked("logout", "LOGOUT", 0, finished))
             self._logout_sent = True
 
     # --- reading ---------------------------------------------------------------------
