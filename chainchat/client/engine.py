@@ -324,7 +324,9 @@ class Engine:
 
     def _learn(self, nodes: str) -> None:
         """Note where this node says that the others are: with TLS, if it was reached so."""
-        self._nodes.learn(wire.parse_nodes(nodes, tls=self._nodes.current.tls))
+        addresses = wire.parse_nodes(nodes, tls=self._nodes.current.tls)
+        self._nodes.learn(addresses)
+        self._memory.learned(addresses)
 
     def _give_up(self, reason: str, *, unanswered: bool = False) -> None:
         self._events.append(events.Disconnect())

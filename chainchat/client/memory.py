@@ -8,6 +8,8 @@ import hashlib
 
 from msgspec import Struct
 
+from chainchat.client.wire import Address
+
 MOST_LINES = 1024
 """Lines that a named run can say: the chain remembers so many results."""
 
@@ -70,6 +72,9 @@ class Memory:
     def acknowledged(self, identifier: int) -> None:
         """Note that everything up to this id was seen."""
         self.seen = identifier
+
+    def learned(self, addresses: list[Address]) -> None:
+        """Note nodes of the chain."""
 
     def ended(self, reason: str) -> None:  # noqa: ARG002 - for those who keep more
         """Note the end, with the reason of ``Ended``.

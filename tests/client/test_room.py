@@ -175,10 +175,10 @@ def test_nothing_is_cut_in_the_middle_of_the_status_line(face: Face, columns: in
 
 
 def test_the_chain_is_drawn_with_what_each_member_does(face: Face) -> None:
-    assert face.room.panel_rows() == []
+    assert face.room.panel_rows(80) == []
     face.log_in()
     face.room.panel = True
-    drawn = [text(row) for row in face.room.panel_rows()]
+    drawn = [text(row) for row in face.room.panel_rows(80)]
     assert [word for word in drawn[0].split() if word != "→"] == ["head", "middle", "tail"]
     assert "numbers what is said" in drawn[1]
     assert drawn[2].strip() == "you are here"
@@ -223,6 +223,28 @@ def test_octets_are_counted_near_the_limit_which_is_that_of_nc(face: Face) -> No
     assert face.room.near_limit("x" * 800) == ""
     assert face.room.near_limit("ä" * 500) == "1000 of 1024"
     assert face.room.near_limit(f">> bob: {'x' * 900}") == "900 of 1016"
+
+
+def test_operators_do_what_they_do_and_no_password_is_written_down(face: Face) -> None:
+    face.log_in()
+    face.engine.take_bytes()
+    for line in ("/invite bob", "/password reset bob", "/operator bob on", "/kick bob"):
+        assert face.types(line) == []
+    asked = face.engine.take_bytes().decode().split("\n")[:-1]
+    assert [line.partition(" ")[2] for line in asked] == [
+        *("INVITE bob", "RESET bob", "OPERATOR bob on", "KICK bob")
+    ]
+    number = int(asked[0].partition(" ")[0].removeprefix("@r"))
+    face.hear(events.Answered(number, "INVITE", {"password": "a1b2c3"}))
+    assert face.rows()[-1] == ("+OK the password of bob, to choose another with, told once: a1b2c3")
+    assert "a1b2c3" not in " ".join(face.logged)
+
+
+def test_whether_one_is_told_of_others_can_be_said_as_elsewhere(face: Face) -> None:
+    face.log_in()
+    assert face.types("/notices off") == ["+OK you are not told who comes and goes"]
+    face.hear(events.Notice("joined", {"name": "zoe"}, "zoe has joined"))
+    assert face.rows()[-1] == "+OK you are not told who comes and goes"
 
 
 def test_leaving_says_how_many_lines_are_open_and_what_leaves_at_once(face: Face) -> None:
