@@ -18,8 +18,8 @@ from typing import Final, Literal, cast
 
 from chainchat.chat.refusals import Code, RefusedError
 
-# RFC 854: IAC begins a command. After WILL, WONT, DO and DONT comes one octet, the option. SB
-# begins a subnegotiation, which lasts until IAC SE. Other commands have no further octets.
+# RFC 854: IAC begins a command. WILL, WONT, DO and DONT have one more octet, the option. SB begins
+# a subnegotiation, until IAC SE. Other commands have no further octets.
 IAC = b"\xff"
 _DONT = b"\xfe"
 _DO = b"\xfd"
@@ -29,13 +29,12 @@ _SB = b"\xfa"
 _SE = b"\xf0"
 _ECHO = b"\x01"  # RFC 857
 
-# We want no option, so we refuse each one offered or asked for. This also answers Ctrl-C: telnet
-# sends IP and DO TIMING-MARK, and shows nothing until it has our WONT TIMING-MARK. WONT and DONT
-# say that an option is off, as it is: answering them could go back and forth for ever.
-#
-# The exception is ECHO, while a password is typed: we offer to show what is typed, and do not. Then
-# DO ECHO is the answer to our offer (RFC 1143), and answering that would show it again. One that
-# comes too late is refused like any other.
+# We refuse each option offered or asked for. This also answers Ctrl-C: telnet sends IP and DO
+# TIMING-MARK, and shows nothing until it has our WONT TIMING-MARK. WONT and DONT say that an option
+# is off, as it is: answering them could go back and forth for ever. The exception is ECHO, while a
+# password is typed: we offer to show what is typed, and do not. Then DO ECHO is the answer to our
+# offer (RFC 1143), and answering that would show it again. One that comes too late is refused like
+# any other.
 _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
@@ -54,12 +53,12 @@ class TelnetFilter:
         self._offered = self.conceals = False
 
     def conceal(self) -> bytes:
-        """Octets that ask the client not to show what is typed, until ``reveal``."""
+        """Octets that ask the client not to show what is typed."""
         offered, self._offered = self._offered, True
         return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end this; none if the client has shown what was typed."""
+        """Octets that end this; none if the client shows what is typed."""
         conceals, self._offered, self.conceals = self.conceals, False, False
         return IAC + _WONT + _ECHO if conceals else b""
 
@@ -67,8 +66,8 @@ class TelnetFilter:
         """Take the next octets received.
 
         Returns:
-            The octets without commands, and the answers to send: three octets for each command of
-            three that asks for one.
+            The octets without commands; and the answers, three octets for each command that asks
+            for one.
         """
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
@@ -102,13 +101,13 @@ class TelnetFilter:
 
 
 class TooLong(Enum):
-    """The type of TOO_LONG, which lets a type checker tell it from a line."""
+    """The type of TOO_LONG, for type checkers."""
 
     TOO_LONG = "too long"
 
 
 TOO_LONG: Final = TooLong.TOO_LONG
-"""Stands for a line that was too long and has been dropped."""
+"""In place of a line that was too long and has been dropped."""
 
 Line = bytes | TooLong
 """A line as received, without its ending."""
@@ -180,18 +179,22 @@ class LineSplitter:
             data = _LONE_CR.sub(b"\n", data)
         return data
 
-    def drop(self) -> None:
-        """Drop all that has come, and the rest of a line whose beginning has come."""
+    def drop(self) -> bool:
+        """Drop all that has come, and the rest of a line whose beginning has come.
+
+        True if there were whole lines.
+        """
         self._dropping = self._dropping or self._begun != b"" or self._held == b"\r"
-        self.complete = self._begun = b""
+        lines, self.complete, self._begun = self.complete, b"", b""
+        return lines != b""
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.
 
         TOO_LONG stands for each line over the limit, so that answers keep their order.
         """
-        # Every octet of every client passes here, so `split` does the work at C's speed. (So does
-        # `replace`, but it takes three times as long for CR LF.)
+        # `split` does the work for every octet at C's speed. (`replace` takes three times as long
+        # for CR LF.)
         ends_with_cr = b"\r" in self.complete
         *lines, self.complete = self.complete.split(b"\n", most)
         if ends_with_cr:
@@ -222,9 +225,9 @@ def typed(line: bytes) -> bytes:
     return bytes(left)
 
 
-# C0 and C1 controls and DEL move another's cursor, or worse; the line and paragraph separators
-# U+2028 and U+2029 could begin a line that looks like the server's; bidirectional controls, the
-# deprecated ones after them (U+206A to U+206F) and annotations make text look like other text.
+# C0 and C1 controls and DEL move another's cursor, or worse; U+2028 and U+2029 could begin a line
+# that looks like the server's; bidirectional controls, the deprecated ones after them (U+206A to
+# U+206F) and annotations make text look like other text.
 _FORBIDDEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
 )
@@ -261,10 +264,7 @@ def clean(line: bytes) -> str:
 
 
 def clean_together(lines: Sequence[Line]) -> str | None:
-    """The ``clean`` lines joined by line feeds, if all are printable ASCII; else None.
-
-    On None, each line has to be looked at.
-    """
+    """The ``clean`` lines joined by line feeds, if all are printable ASCII; else None."""
     try:
         together = b"\n".join(cast("Sequence[bytes]", lines))
     except TypeError:  # one is TOO_LONG: quicker found so than looked for
@@ -279,7 +279,6 @@ def is_http(line: str) -> bool:
     """True if a line is HTTP: a request line or a Host header.
 
     Ask before the login: a web page can make a browser send a request whose *body* is lines of
-    chat. The Host header, which comes before every body, gives that away even if the request line
-    was too long to be looked at.
+    chat. The Host header comes before every body, even if the request line was too long.
     """
     return _HTTP.match(line) is not None

@@ -1,7 +1,7 @@
 """All sessions of a node.
 
-A message is rendered once per kind of session, not once per receiver, and each socket is written
-once per turn. A turn visits only the sessions that it concerns.
+A message is rendered once per kind of session, and each socket is written once per turn. A turn
+visits only the sessions that it concerns.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -25,18 +25,17 @@ from chainchat.sessions.rounds import Rounds
 class Sessions:
     """The sessions of one node; its ``Audience``.
 
-    A turn of the node calls it three times. In ``hear``, sessions carry out lines, or read on from
-    the log. Then the node applies entries and answers come in, and ``happened`` notes what to say.
-    ``flush`` writes: replies first, then the turn's messages to all sessions that have the earlier
-    ones, then notices. Each step is done in slices; the next turn goes on with what is left, in the
-    same order for each session.
+    In ``hear``, sessions carry out lines, or read on from the log. Then the node applies entries
+    and answers come in, and ``happened`` notes what to say. ``flush`` writes: replies first, then
+    the turn's messages, then notices. Each step is done in slices; the next turn goes on with what
+    is left, in the same order for each session.
 
     Attributes:
         node: the node.
         connections: every connection, logged in or not, the oldest first.
         rounds: whose turn it is.
         limits: what clients may do.
-        news: the newest messages, on their way to the sessions that have the earlier ones.
+        news: the newest messages, on their way.
         contests: refused logins that wait to hear about the holder of their name.
         marks: the read marks.
     """

@@ -51,7 +51,6 @@ def octets(data):
 
 
 def octets_kept(step):
-    """The octets that a step remembers."""
     values = [getattr(step, name) for name in step.__slots__]
     return sum(len(value) for value in values if isinstance(value, bytes | bytearray))
 

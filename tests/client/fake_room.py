@@ -1,7 +1,7 @@
 """A room for tests of the client: as many nodes as wanted, one state, no disk, no chain.
 
-It speaks machine mode with the server's own grammar, and behaves as docs/protocol.md says.
-Connections are objects without I/O; `Server` puts them on sockets, in a thread of its own.
+Machine mode with the server's own grammar, as docs/protocol.md says. Connections are objects
+without I/O; `Server` puts them on sockets, in a thread of its own.
 """
 
 import asyncio

@@ -58,7 +58,6 @@ class Terminal:
         self._child.send(line + "\r")
 
     def press(self, keys: str) -> None:
-        """Press keys."""
         self._child.send(keys)
 
     def lines(self) -> list[str]:
@@ -67,7 +66,6 @@ class Terminal:
         return [line.rstrip() for line in self._screen.display if line.strip()]
 
     def notices(self) -> list[str]:
-        """The lines that begin ``* ``."""
         return [line for line in self.lines() if line.startswith("* ")]
 
     def colour(self, text: str) -> str:

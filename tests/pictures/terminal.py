@@ -167,5 +167,4 @@ def _row(y: float, row: Sequence[tuple[str, str, bool]]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text for XML."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

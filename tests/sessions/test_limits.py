@@ -24,12 +24,10 @@ def sends(first, last):
 
 
 def acknowledged(lines):
-    """The tags of what was said."""
     return [int(line.split("@")[1].split()[0]) for line in lines if line.startswith("+OK @")]
 
 
 def in_time(client, seconds):
-    """What comes within so many seconds."""
     client.house.clock.pump([0.01] * int(seconds * 100))
     return client.reads_at_once()
 

@@ -36,6 +36,7 @@ WELL = Report(
     founding=("head", "middle", "tail"),
     role="head",
     serving=True,
+    drained=False,
     confirms=True,
     reason="",
     since="2026-11-22T11:03:01Z",
@@ -56,7 +57,7 @@ WELL = Report(
     clients=12,
     connections=14,
     peers=(peer("middle"), peer("tail")),
-    disk=Disk(77_600_000_000, 100_000_000, {"database": 1_640_000}, ""),
+    disk=Disk(77_600_000_000, 100_000_000, None, {"database": 1_640_000}, ""),
     certificates=(Certificate("this node's certificate", "2027-11-22T11:03:00Z", 31_535_700),),
     changes=(FOUNDED,),
     warnings=(),
@@ -107,6 +108,7 @@ LEARNER = replace(
     position="tail",
     role="learner",
     serving=False,
+    drained=False,
     confirms=False,
     reason="this node is catching up with the chain (head, middle)",
     progress="copied 900 entries from middle, 142 to go",
@@ -131,5 +133,4 @@ PAGES = {
 
 
 def view(report, **pulse):
-    """A page of this report."""
     return View(report, Pulse(**pulse), PAGES)
