@@ -13,7 +13,7 @@ from itertools import islice
 
 from chainchat.client import events, standing
 from chainchat.client.backlog import Backlog
-from chainchat.client.conversation import Conversation, milliseconds
+from chainchat.client.conversation import FOR_NO_LOG, Conversation, milliseconds
 from chainchat.client.engine import Engine
 from chainchat.client.looks import Glyphs, Looks, Pieces
 from chainchat.client.missed import Missed
@@ -116,6 +116,7 @@ class Room:
         self._ignored = {name.lower() for name in settings.ignore}
         self._offline_since = 0.0
         self._chain_asked = 0.0
+        self._size = 80, 20  # columns and rows that were drawn last
         self.leaving = False
 
     @property
@@ -180,6 +181,8 @@ class Room:
                 return ["-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"]
             case "/set", words:
                 return self._set(words)
+            case "/notices", ["on" | "off" as joins]:
+                self.settings.joins = joins
             case "/ignore", words:
                 return self._ignore(words)
             case "/help", []:
@@ -315,7 +318,7 @@ class Room:
         """Take some of the lines that wait into the transcript; True if more wait."""
         for line in self._unshown.take():
             self.transcript.add_line(line)
-            if self._log is not None:
+            if self._log is not None and not line.startswith(FOR_NO_LOG):
                 self._log(self.transcript.local(int(self._wall() * 1000)), line)
         return bool(self._unshown)
 
@@ -406,7 +409,7 @@ class Room:
         else:
             bad = bool(stand.trouble())
             here = len(self.conversation.here)
-            lag = f"lag {stand.lag * 1000:.0f} ms" if stand.lag > WELL or self.panel else ""
+            lag = f"lag {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
             reading = "reading what you missed" if self._missed is not None else ""
             parts = [stand.place(), stand.trouble(), reading, *told, lag]
             parts += [f"{here} here" if here else "", f"epoch {stand.chain.get('epoch', '?')}"]
@@ -421,11 +424,12 @@ class Room:
         lines += [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
         return [row for line in lines for row in wrapped([("class:faint", line)], columns)[:3]]
 
-    def panel_rows(self) -> list[Pieces]:
+    def panel_rows(self, columns: int) -> list[Pieces]:
         """The chain, drawn, while it is wanted."""
         if not self.panel:
             return []
-        return standing.drawn(self.standing, self._glyphs)
+        rule = self._looks.rule("", columns, "class:faint")
+        return [*standing.drawn(self.standing, self._glyphs), rule]
 
     def near_limit(self, text: str) -> str:
         """``987 of 1010`` while ``text`` nears what the server takes; else empty."""
@@ -446,8 +450,6 @@ class Room:
         """The transcript's part of the screen."""
         self._size = columns, height
         return self.view.rows(columns, height)
-
-    _size = (80, 20)
 
     def scroll(self, up: int) -> None:
         """Scroll by rows."""

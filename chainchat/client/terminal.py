@@ -149,7 +149,7 @@ class Terminal:
         height = Dimension(min=1, max=MOST_INPUT_ROWS)
         rows = HSplit(
             [
-                _rows(lambda _: self.room.panel_rows()),
+                _rows(self.room.panel_rows),
                 Window(_Transcript(self.room)),
                 _rows(self.room.pending_rows),
                 ConditionalContainer(
