@@ -98,7 +98,6 @@ class Node:
         Args:
             record: of ``me``, from ``begin_life``.
             wall: UTC milliseconds.
-            fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             new_identity: chooses the identity of a configuration, at random.
             bounds: of the chat's state; the same on all nodes.

@@ -13,8 +13,6 @@ class Change(Struct, frozen=True):
     """One configuration followed by another.
 
     Attributes:
-        old: the one before.
-        new: the one after.
         outcome: how long writes stood still, for people.
         paused: in seconds; None if this node cannot tell.
     """

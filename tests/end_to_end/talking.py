@@ -41,12 +41,7 @@ def until(condition: Callable[[], bool], what: Callable[[], str], within: float 
 
 
 class Caller:
-    """A TCP connection, read line by line.
-
-    Attributes:
-        socket: of the connection.
-        heard: every line so far.
-    """
+    """A TCP connection, read line by line."""
 
     def __init__(
         self,
@@ -59,7 +54,6 @@ class Caller:
         """Connect.
 
         Args:
-            address: of a node.
             within: seconds that anything may take, if not said otherwise.
             receive_buffer: octets that the kernel may take unread; 0: its own rule.
             tls: whom to trust; None: no TLS.
@@ -195,8 +189,6 @@ class Program(Caller):
 
     Attributes:
         greeting: the words of the answer to ``/hello``.
-        pushes: those not taken yet.
-        notes: those not taken yet.
     """
 
     def __init__(

@@ -24,11 +24,7 @@ class Terminal:
         """Start the client, and let it connect.
 
         Args:
-            cluster: the chain.
-            name: of the account.
             node: where to connect first.
-            rows: of the terminal.
-            columns: of the terminal.
         """
         self.rows, self.columns = rows, columns
         arguments = [*MODULE, "--name", name]
@@ -51,14 +47,12 @@ class Terminal:
         self._child.close(force=True)
 
     def type(self, line: str) -> None:
-        """Type a line, and Enter."""
         self._child.send(line + "\r")
 
     def press(self, keys: str) -> None:
         self._child.send(keys)
 
     def lines(self) -> list[str]:
-        """What the screen shows, and what has scrolled away above it."""
         self._draw()
         above = [self._text(row) for row in self._screen.history.top]
         return [line.rstrip() for line in (*above, *self._screen.display) if line.strip()]

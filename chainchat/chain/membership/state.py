@@ -78,7 +78,6 @@ class State:
     """The membership state of one life of one node.
 
     Attributes:
-        record: as on disk.
         founding: positions in founding order, as ``chain.ini`` or the record has them.
     """
 
