@@ -45,6 +45,7 @@ def gone_on_alone(
         old=record.configuration,
         new=forced.configuration,
         why=forced.configuration.why,
+        event="forced",
     )
     return replace(forced, founding=record.founding or founding)
 

@@ -86,4 +86,4 @@ class Audit:
         self._log(f"control, by {user}: {command}: {outcome}")
 
     def _log(self, text: str) -> None:
-        log.info("{position}: audit: {text}", position=self._position, text=text)
+        log.info("{position}: audit: {text}", position=self._position, text=text, event="audit")

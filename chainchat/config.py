@@ -25,7 +25,7 @@ FIRST_CLIENT_PORT = 7001
 FIRST_CHAIN_PORT = 7101
 LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
-NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls")
+NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls", "log")
 """Sections that are something else."""
 
 POSITION_SIGN = "%p"  # stands for the position in a path of [tls]
@@ -52,6 +52,13 @@ class Plaintext(Enum):
 
     ALLOW = "allow"
     REFUSE = "refuse"
+
+
+class LogFormat(Enum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ class Settings:
         nodes: the founding positions first, the others in the order of the file.
         chain_tls: the nodes speak TLS with each other.
         check_dates: false if an expired certificate is as good as any.
+        log_format: how a line of the log is written.
         values: what the file says, by section and key; without what it leaves out.
     """
 
@@ -153,6 +161,7 @@ class Settings:
     accounts: AccountRules = AccountRules()
     chain_tls: bool = False
     check_dates: bool = True
+    log_format: LogFormat = LogFormat.TEXT
     values: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
 
 
@@ -189,6 +198,7 @@ def load(path: Path) -> Settings:
     accounts = _Section(path, parser, "accounts", ACCOUNTS_KEYS)
     storage = _Section(path, parser, "storage", STORAGE_KEYS)
     tls = _Section(path, parser, "tls", TLS_KEYS)
+    log = _Section(path, parser, "log", LOG_KEYS)
     chain.must_exist("name and founding are required")
     name = chain.take("name", CLUSTER_NAME)
     founding = chain.take("founding", FOUNDING)
@@ -218,6 +228,7 @@ def load(path: Path) -> Settings:
         tls=_tls_files(tls),
         chain_tls=tls.take("chain", YES_OR_NO, False),
         check_dates=tls.take("check-dates", YES_OR_NO, True),
+        log_format=log.take("format", LOG_FORMAT, LogFormat.TEXT),
         values={
             (name, key): parser[name][key] for name in parser.sections() for key in parser[name]
         },
@@ -356,6 +367,7 @@ MOST_ACCOUNTS = _whole(1, 1_000_000)
 SEND_BURST = _whole(1, 1_000_000)
 NEW_ACCOUNTS = _one_of(NewAccounts)
 PLAINTEXT = _one_of(Plaintext)
+LOG_FORMAT = _one_of(LogFormat)
 HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 PORT_OR_NONE = _Kind(_port_or_none, f"{PORT.allowed}, or none")
@@ -378,6 +390,7 @@ LIMITS_KEYS = (
 )
 ACCOUNTS_KEYS = ("new", "delete-others", "plaintext")
 STORAGE_KEYS = ("stop",)
+LOG_KEYS = ("format",)
 TLS_KEYS = (
     *("ca", "certificate", "key", "chain", "check-dates"),
     *("client-certificate", "client-key"),
@@ -591,7 +604,10 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
 
 def _hint(key: str, known: tuple[str, ...]) -> str:
     """A guess at what an unknown key was meant to be."""
-    sections = (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS, TLS_KEYS)
+    sections = (
+        *(CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS),
+        *(TLS_KEYS, LOG_KEYS),
+    )
     for section, keys in zip(NO_POSITIONS, sections, strict=True):
         if key in keys:
             return f" (it belongs in [{section}])"

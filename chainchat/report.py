@@ -15,7 +15,7 @@ from chainchat import __version__
 from chainchat.chat.modes.mode import drawn
 from chainchat.node.node import Node
 from chainchat.node.space import free_octets
-from chainchat.node.status import NodeStatus
+from chainchat.node.status import DRAINED, NodeStatus
 from chainchat.node.tally import NotedChange
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sizes import sizes
@@ -49,12 +49,14 @@ class Disk(Struct, frozen=True):
     Attributes:
         free: None if the system cannot tell.
         stop: with less, nothing new is taken; 0: never.
+        left: seconds until it is low, at the present rate; None if it does not fill.
         files: what the node's data take, by kind.
         note: how little is free, for people; mostly empty.
     """
 
     free: int | None
     stop: int
+    left: float | None
     files: dict[str, int]
     note: str
 
@@ -97,6 +99,8 @@ class Report(Struct, frozen=True):
         members: positions in chain order.
         founding: positions that the chain began with, as chain.ini has them: it gets no longer.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
+        serving: True if it takes clients: it is a member, and not drained.
+        drained: True if ``chainchatctl drain`` keeps clients out.
         confirms: True if the chain confirms what is said.
         reason: what is wrong, for people; empty if nothing is.
         since: since when these three are as they are.
@@ -133,6 +137,7 @@ class Report(Struct, frozen=True):
     founding: tuple[str, ...]
     role: str
     serving: bool
+    drained: bool
     confirms: bool
     reason: str
     since: str
@@ -173,6 +178,7 @@ class Sources(Struct, frozen=True):
         links: positions that are linked, with the lane.
         expires: when certificates expire, by whose they are.
         wall: UTC milliseconds.
+        drained: True while no client is let in.
     """
 
     chain: str
@@ -187,6 +193,7 @@ class Sources(Struct, frozen=True):
     links: Callable[[], list[tuple[str, str]]]
     expires: Callable[[], Mapping[str, datetime.datetime]]
     wall: Callable[[], int]
+    drained: Callable[[], bool] = lambda: False
 
 
 def report(sources: Sources) -> Report:
@@ -206,9 +213,10 @@ def report(sources: Sources) -> Report:
         members=seen.configuration.positions,
         founding=sources.founding,
         role=seen.standing,
-        serving=readiness.serving,
+        serving=readiness.serving and not sources.drained(),
+        drained=sources.drained(),
         confirms=readiness.serving and (readiness.confirms or not readiness.reason),
-        reason=readiness.reason,
+        reason=readiness.reason or (DRAINED if sources.drained() else ""),
         since=shown_time(node.readiness_since),
         waiting_for=readiness.waiting_for,
         away=seen.silent,
@@ -280,7 +288,7 @@ def _disk(sources: Sources, seen: NodeStatus) -> Disk:
     with suppress(StorageError):  # the node itself notices, and stops
         free = free_octets(sources.data)
         files = sizes(sources.data)
-    return Disk(free, sources.stop, files, seen.disk)
+    return Disk(free, sources.stop, _rounded(seen.disk_left), files, seen.disk)
 
 
 def _certificates(sources: Sources, now: int) -> tuple[Certificate, ...]:

@@ -40,6 +40,7 @@ class Connection:
         self.probed = self.aborted = False
         self.on_write = lambda: None
         self.encrypted = False
+        self.in_the_socket = 0
         self.telnet = TelnetFilter()
         self.conceal, self.reveal = self.telnet.conceal, self.telnet.reveal
 
@@ -66,6 +67,9 @@ class Connection:
 
     def acknowledged(self):
         return self.acked
+
+    def unread(self):
+        return self.in_the_socket
 
     def silent(self):
         return self.silence

@@ -61,7 +61,7 @@ class Log(Protocol):
     def end_before(self, seq: int) -> int:
         """The end of the newest entry up to ``seq``; 0 if none."""
 
-    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+    def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
         """The entries from ``after + 1`` to ``up_to`` that fit in ``octets``, but at least one.
 
         ``after`` and ``up_to`` are ends of entries.
@@ -81,7 +81,7 @@ def size(entry: Entry) -> int:
 Carried = TypeVar("Carried", Entry, Submission)
 
 
-def fitting(carried: list[Carried], octets: int) -> list[Carried]:
+def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
     """The longest beginning that fits in ``octets``, but at least one item."""
     room = octets
     for count, one in enumerate(carried):

@@ -222,7 +222,7 @@ class Replica:
         if forward.previous.seq > held or self._id_of(forward.previous.seq) != forward.previous:
             self._tell_holding = True
             return
-        known = place_of(held + 1, entries)
+        known = 0 if forward.previous.seq == held else place_of(held + 1, entries)
         for entry in entries[:known]:
             if self._id_of(entry.seq) != entry.id:
                 raise DivergenceError(
@@ -312,11 +312,14 @@ class Replica:
                     self._go_on_after(self._ahead, self._successor)
                 except DivergenceError as error:
                     yield Distrust(self._successor, f"ALARM: {error}")
-        yield from self._forward()
+        if self._successor is not None:
+            yield from self._forward(self._successor)
         if self._is_tail and self.last.epoch == self.configuration.epoch:
             self._commit(self._end_that_can_be_applied_soon)  # *committed*
-        if self._tell_holding or self.committed > self._acknowledged:
-            yield from self._acknowledge()
+        if self._predecessor is not None and (
+            self._tell_holding or self.committed > self._acknowledged
+        ):
+            yield from self._acknowledge(self._predecessor)
 
     def _offer(self) -> Iterator[Effect]:
         head, configuration = self.configuration.head, self.configuration
@@ -361,10 +364,7 @@ class Replica:
         self._recent += entries
         self._taken += entries
 
-    def _forward(self) -> Iterator[Effect]:
-        successor = self._successor
-        if successor is None:
-            return
+    def _forward(self, successor: str) -> Iterator[Effect]:
         epoch, identity = self.configuration.epoch, self.configuration.identity
         while (
             self._forwarded is not None
@@ -394,10 +394,9 @@ class Replica:
         most = self.applied + self._limits.unapplied
         return self.durable if self.durable <= most else self._log.end_before(most)
 
-    def _acknowledge(self) -> Iterator[Effect]:
+    def _acknowledge(self, predecessor: str) -> Iterator[Effect]:
         """Tell the predecessor where this log ends, if in doubt, and what is committed."""
-        predecessor = self._predecessor
-        if predecessor is None or predecessor in self._unreachable:
+        if predecessor in self._unreachable:
             return
         epoch, identity = self.configuration.epoch, self.configuration.identity
         if self._tell_holding:
@@ -447,11 +446,12 @@ class Replica:
 
     # --- the log, newest part in memory
 
-    def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
+    def _entries(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
         """Those from ``after + 1`` to ``up_to`` that fit, at least one."""
         recent = self._recent
-        if recent and recent[0].seq - recent[0].span <= after:
-            begin = place_of(after + 1, recent)
+        before = recent[0].seq - recent[0].span if recent else after + 1
+        if before <= after:
+            begin = 0 if before == after else place_of(after + 1, recent)
             end = len(recent) if recent[-1].seq == up_to else place_of(up_to + 1, recent)
             return fitting(recent[begin:end], octets)
         return self._log.read(after, up_to, octets)

@@ -257,3 +257,12 @@ def span(command: AnyCommand) -> int:
 def origin_of(session: str) -> str:
     """The origin of ``session``."""
     return session.rpartition(".")[0]
+
+
+UNANNOUNCED = "u"
+"""Ends the id of a session of whose beginning and end nobody is told."""
+
+
+def is_announced(session: str) -> bool:
+    """True if others are told that this session began or ended."""
+    return not session.endswith(UNANNOUNCED)

@@ -113,10 +113,15 @@ Line = bytes | TooLong
 """A line as received, without its ending."""
 
 
+_LONE_CR = re.compile(rb"\r(?!\n)")
+
+
 class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
-    Any other CR is an octet of its line (and refused later, by ``clean``).
+    Where people type, a CR alone ends a line too, and a NUL is nothing: some terminals send no LF,
+    and some clients keep their connections alive with NULs. Of a program, both are octets of their
+    line (and refused later, by ``clean``): what it passes on must not become a request.
 
     Lines are cut only when asked for, so taking data in costs next to nothing.
 
@@ -132,19 +137,22 @@ class LineSplitter:
         self.complete = b""
         # The line whose end has not come; limit + 1 octets of it are enough to know it is too long.
         self._begun = b""
-        self._held = b""  # a CR that may begin an ending
+        self._held = b""  # a CR that may begin an ending; an LF after a CR that was one
         self._dropping = False  # until the end of a line whose beginning was dropped
 
     def __bool__(self) -> bool:
         return bool(self.complete)
 
-    def add(self, data: bytes) -> None:
-        """Take the next octets."""
-        data = self._held + data
-        self._held = b"\r" if data.endswith(b"\r") else b""
-        data = data.removesuffix(b"\r")
-        if b"\0" in data:
-            data = data.replace(b"\r\0", b"\r\n")
+    def add(self, data: bytes, *, typed: bool = False) -> None:
+        """Take the next octets; ``typed``: a person's."""
+        if typed and not self._is_hello(data):
+            data = self._typed(data)
+        else:
+            data = self._held + data
+            self._held = b"\r" if data.endswith(b"\r") else b""
+            data = data.removesuffix(b"\r")
+            if b"\0" in data:
+                data = data.replace(b"\r\0", b"\r\n")
         if self._dropping:
             _, ending, data = data.partition(b"\n")
             self._dropping = not ending
@@ -154,10 +162,31 @@ class LineSplitter:
             self._begun = b""
         self._begun += data[end:][: self.limit + 1 - len(self._begun)]
 
-    def drop(self) -> None:
-        """Drop all that has come, and the rest of a line whose beginning has come."""
-        self._dropping = self._dropping or bool(self._begun or self._held)
-        self.complete = self._begun = b""
+    def _is_hello(self, data: bytes) -> bool:
+        """True if a program begins, which may have sent more lines already."""
+        return (self.complete or self._begun or data)[:6].lower() == b"/hello"
+
+    def _typed(self, data: bytes) -> bytes:
+        """Take a CR that ends a line at once: the LF or NUL that may follow is part of its end."""
+        if self._held and data:
+            data = data[data[0] in b"\n\0" :]
+            self._held = b""
+        if b"\0" in data:
+            data = data.replace(b"\r\0", b"\r\n").replace(b"\0", b"")
+        if b"\r" in data:
+            if data.endswith(b"\r"):
+                self._held = b"\n"
+            data = _LONE_CR.sub(b"\n", data)
+        return data
+
+    def drop(self) -> bool:
+        """Drop all that has come, and the rest of a line whose beginning has come.
+
+        True if there were whole lines.
+        """
+        self._dropping = self._dropping or self._begun != b"" or self._held == b"\r"
+        lines, self.complete, self._begun = self.complete, b"", b""
+        return lines != b""
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.

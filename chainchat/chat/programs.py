@@ -12,7 +12,7 @@ its account's.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct, msgpack
 
@@ -57,14 +57,12 @@ class Program:
         self.first = 0
         self.written = NEVER
 
-    def remember(
-        self, numbers: Sequence[int], checksums: Iterable[int], values: Iterable[int]
-    ) -> None:
-        """Remember applied SENDs, in order."""
+    def remember(self, numbers: list[int], checksums: list[int], values: list[int]) -> None:
+        """Remember applied SENDs, in order: number, checksum and value of each."""
         self.highest = numbers[-1]
-        self.numbers.extend(numbers)
-        self.checksums.extend(checksums)
-        self.values.extend(values)
+        self.numbers.fromlist(numbers)  # three times as fast as ``extend``
+        self.checksums.fromlist(checksums)
+        self.values.fromlist(values)
 
     def forget_oldest(self) -> None:
         """Keep no more records than there may be."""
@@ -178,6 +176,8 @@ class Programs:
         program.
         """
         self._bounds = bounds
+        self._most_sends = bounds.records_of_program * bounds.sends_in_record
+        """Of one program, in its arrays."""
         self._outdated = outdated
         self._all: dict[int, Program] = {}
         """By the entry that first used them."""
@@ -215,7 +215,8 @@ class Programs:
         program = programs.recent.pop(client, None)
         if program is None:
             program = self._begun(programs, account, client, seq, highest)
-        self._changing(program)
+        if self._unwritten:
+            self._changing(program)
         self._changed.add(program.born)
         program.used = programs.used = seq
         programs.recent[client] = program  # now the last
@@ -236,10 +237,16 @@ class Programs:
             self._outdate(next(iter(programs.known.values())))
         return program
 
-    def said(self, program: Program, sends: int) -> None:
-        """Charge a program in use for so many more SENDs; forget others if there are too many."""
-        programs = self._of_account[program.account]
-        self._charge(programs, sends)
+    def said(self, program: Program, before: int) -> None:
+        """Charge a program in use for new SENDs; forget others if there are too many.
+
+        ``before``: how many of its SENDs were remembered before the new ones.
+        """
+        if len(program.numbers) > self._most_sends:
+            program.forget_oldest()
+        programs, cost = self._of_account[program.account], len(program.numbers) - before
+        programs.cost += cost
+        self._cost += cost
         self._shares.put(program.account, programs.cost, programs.used)
         while self._cost > self._bounds.cost:
             self._forget_of(self._shares.greatest())

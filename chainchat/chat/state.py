@@ -297,7 +297,7 @@ class ChatState:
         self._records.changing(account)
         account.session = session
         self._hold(account)
-        events.append(Joined(account.number, account.name))
+        events.append(Joined(account.number, account.name, session))
 
     def _hold(self, account: Account) -> None:
         session = account.session
@@ -425,17 +425,16 @@ class ChatState:
         numbers = [saying.number for saying in sayings]
         known = self._programs.find(account, say.client)
         highest = self.accounts[account].outdated if known is None else known.highest
-        if max(numbers) <= highest and (known is None or not known.numbers):  # *never again*
+        if (known is None or not known.numbers) and max(numbers) <= highest:  # *never again*
             return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in sayings])
         program = self._programs.use(account, say.client, seq, highest)
         remembered = len(program.numbers)
         if to_all and highest < numbers[0] and _ascend(numbers):
             outcome = _said_to_all(say, ids, time)
-            program.remember(numbers, [saying.checksum for saying in sayings], ids)
+            program.remember(numbers, [saying.checksum for saying in sayings], [*ids])
         else:
             outcome = self._say_each(say, ids, time, program)
-        program.forget_oldest()
-        self._programs.said(program, len(program.numbers) - remembered)
+        self._programs.said(program, remembered)
         return outcome
 
     def _say_each(

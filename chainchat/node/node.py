@@ -148,7 +148,7 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(
-            self._work, lambda text: self._log(text, alarm=True), self.tally
+            self._work, lambda text: self._log(text, event="slow", alarm=True), self.tally
         )
         self._watch = Watch(
             self._engine,
@@ -328,8 +328,6 @@ class Node:
             self._care_for_storage()
         if engine.due or engine.busy:
             self.wake()
-        if engine.reads.busy:
-            self._read_share.wake_when_due()
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
@@ -339,16 +337,23 @@ class Node:
                 self._perform(apply)
             self._count_answered()
             self.turn_clock.part("applying")
-        if engine.reads.busy and self._read_share.is_due:
-            reading = self.slice(READ_SECONDS)
-            for effect in engine.answer(reading.left):
-                self._perform(effect)
-            self._read_share.took(reading)
-            self.turn_clock.part("reads")
+        if engine.reads.busy:
+            self._answer_questions()
         if engine.sponsor.has_learners:
             for part in engine.lend(self.slice(LEND_SECONDS).left):
                 self._perform(part)
             self.turn_clock.part("lending")
+
+    def _answer_questions(self) -> None:
+        engine, share = self._engine, self._read_share
+        if share.is_due:
+            reading = self.slice(READ_SECONDS)
+            for effect in engine.answer(reading.left):
+                self._perform(effect)
+            share.took(reading)
+            self.turn_clock.part("reads")
+        if engine.reads.busy:
+            share.wake_when_due()
 
     def _count_answered(self) -> None:
         turns = self._pending.answered_turns
@@ -381,7 +386,7 @@ class Node:
         trouble = self._storage.care()
         self.turn_clock.part("write-ahead log")
         if trouble:
-            self._log(trouble, alarm=True)
+            self._log(trouble, event="database", alarm=True)
 
     # --- one guard for every input
 
@@ -448,7 +453,7 @@ class Node:
             case effects.Save():
                 self._storage.write_record(msgpack.encode(effect.record))
             case effects.Report():
-                self._log(effect.text, alarm=effect.alarm)
+                self._log(effect.text, event="membership", alarm=effect.alarm)
             case effects.Distrust():
                 self._network.distrust(effect.sender, effect.reason)
             case effects.Compare():
@@ -458,7 +463,8 @@ class Node:
             case effects.Mark():
                 self._storage.write_committed(effect.seq)
             case effects.Excluded():
-                self._log("the chain goes on without this node; it begins anew, as a learner")
+                text = "the chain goes on without this node; it begins anew, as a learner"
+                self._log(text, event="excluded")
                 self._watch.look_at_configuration()
                 self.stop()
                 self._excluded()
@@ -484,10 +490,13 @@ class Node:
         last = self._storage.last.seq
         path = self._storage.cut(after)
         lost = f"{last - after} entries after {after} are not in the chain's log"
-        self._log(f"{lost}; they are now in {path}", alarm=True)
+        self._log(f"{lost}; they are now in {path}", event="cut", alarm=True)
 
-    def _log(self, text: str, *, alarm: bool = False) -> None:
-        (log.warn if alarm else log.info)("{node}: {text}", node=self.me.position, text=text)
+    def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
+        if text.startswith("ALARM"):
+            event = "alarm"
+        write = log.warn if alarm else log.info
+        write("{node}: {text}", node=self.me.position, text=text, event=event)
 
     # --- applying
 
@@ -511,7 +520,7 @@ class Node:
             time = self.slice(self._pace.checkpoint_seconds)
             finished = self._state_machine.write_checkpoint(time.left)
         except StateMismatchError as error:
-            self._log(f"ALARM: {error}", alarm=True)
+            self._log(f"ALARM: {error}", event="alarm", alarm=True)
             return
         successor = self.configuration.successor(self.me.position)
         if finished is not None and successor is not None:
@@ -526,7 +535,7 @@ class Node:
         new = self._watch.readiness(overdue=overdue)
         if new != self.readiness:
             self.readiness, self.readiness_since = new, self._wall()
-            self._log(self.status.line)
+            self._log(self.status.line, event="readiness")
             if self.audience is not None:
                 self.audience.readiness_changed()
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from chainchat import __version__
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.membership import Membership
@@ -17,6 +18,9 @@ from chainchat.node.write_pause import Change
 
 REPLAYED_AT_LEAST = 20_000
 """A replay of fewer sequence numbers is not told."""
+
+DRAINED = "this node is drained, and takes no clients"
+"""Why an operator's command keeps clients out; the chain goes on with such a node."""
 
 
 class Readiness(Struct, frozen=True):
@@ -59,6 +63,7 @@ class NodeStatus(Struct, frozen=True):
         clock_behind: seconds that this machine's clock is behind the newest message.
         odd_clock: how this clock differs from most others, for people; mostly empty.
         disk: how little is free, for people; mostly empty.
+        disk_left: seconds until it is low, at the present rate; None if it does not fill.
         progress: of this learner, for people; mostly empty.
         learners: by position, the progress of other learners, or why they are not let in.
         writes_paused: seconds since writes stand still.
@@ -86,6 +91,7 @@ class NodeStatus(Struct, frozen=True):
     marks: Marks = Marks()
     missing: int = 0
     silences: Mapping[str, float] = {}
+    disk_left: float | None = None
 
     @property
     def line(self) -> str:
@@ -124,6 +130,7 @@ class NodeStatus(Struct, frozen=True):
             committed=self.committed,
             away=self.silent,
             notes=self.notes,
+            version=__version__,
         )
 
 
@@ -134,6 +141,7 @@ def status(
     *,
     wall: int,
     disk: str = "",
+    disk_left: float | None = None,
     writes_paused: float = 0.0,
     change: Change | None = None,
     warnings: tuple[str, ...] = (),
@@ -154,6 +162,7 @@ def status(
         clock_behind=(replica.time - wall) / 1000,
         odd_clock=engine.odd_clock(),
         disk=disk,
+        disk_left=disk_left,
         progress=learner.progress(now),
         learners=membership.learners(now),
         writes_paused=writes_paused,

@@ -80,6 +80,11 @@ class WritePause:
         self._since = None
 
     @property
+    def may_end(self) -> bool:
+        """True if ``ends`` would change anything."""
+        return self._since is not None or self._change is not None
+
+    @property
     def seconds(self) -> float:
         """For how long writes have stood still by now."""
         now = self._clock.seconds()

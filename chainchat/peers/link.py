@@ -353,7 +353,7 @@ class Link(Protocol, amp.CommandLocator):
         self._outlet.write(box.serialize())
 
     def unhandledError(self, failure: Failure) -> None:
-        log.failure("an answer to a Hello failed", failure)
+        log.failure("an answer to a Hello failed", failure, event="bug")
         self.close()
 
     # --- TLS

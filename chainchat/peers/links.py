@@ -241,7 +241,8 @@ class Links:
         self._dialling.linked(position)
         self._detector.ignore(position)
         self._directory.meet(member)
-        log.info("{me}: linked with {peer}", me=self._me.member.position, peer=position)
+        me = self._me.member.position
+        log.info("{me}: linked with {peer}", me=me, peer=position, event="linked")
         if rival is not None:
             self._table.close(position, MEMBERSHIP)
             receiver.unlinked(position)
@@ -328,7 +329,8 @@ class Links:
             self._dialling.membership_lanes.begin_later(position)
         if link.lane == CHAIN:
             self._table.close(position, MEMBERSHIP)
-            log.info("{me}: lost {peer}", me=self._me.member.position, peer=position)
+            me = self._me.member.position
+            log.info("{me}: lost {peer}", me=me, peer=position, event="lost")
             receiver.unlinked(position)
             self._watch(position)
             if link.dialled is None:
@@ -344,4 +346,5 @@ class Links:
                 alarm=ALARM if alarm else "",
                 address=address,
                 what=what,
+                event="alarm" if alarm else "peer",
             )

@@ -155,4 +155,4 @@ class Admission:
             since = (
                 "" if count - before == 1 else f" ({count - before} refused since the last line)"
             )
-            log.warn(f"refusing clients: {why}{since}", **values)
+            log.warn(f"refusing clients: {why}{since}", event="refusing", **values)

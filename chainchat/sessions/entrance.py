@@ -126,6 +126,10 @@ class Entrance:
         assert self._procedures is not None
         self._procedures.answer(line)
 
+    def was_typed(self, line: Line) -> bool:
+        """True if this line was typed on this connection as a password before."""
+        return self._procedures is not None and self._procedures.was_typed(line)
+
     def audit(self, command: AnyCommand, result: Result) -> None:
         """Write down the outcome of a command, if the audit is about it."""
         audit, client = self._server_info.audit, self._client
@@ -201,7 +205,8 @@ class Entrance:
     ) -> None:
         """Log in; ``checked``: see ``commands``."""
         client, name, program = self._client, request.name, self.program
-        session = client.id = self._sessions.new_session()
+        quiet = isinstance(request, requests.Login) and request.quiet
+        session = client.id = self._sessions.new_session(announced=not quiet)
         token = self._server_info.new_token() if program else ""
         counted = False
         command: AnyCommand
@@ -214,6 +219,11 @@ class Entrance:
             command = commands.Resume(
                 session, name, program, _hashed(request.token), _hashed(token)
             )
+
+        def refuse(text: str) -> None:
+            self._replies.complete(reply, text)
+            if client.mode.asks:
+                client.turned_away()
 
         def done(results: Sequence[Result]) -> None:
             [result] = results
@@ -230,10 +240,6 @@ class Entrance:
                 )
             else:
                 refuse(self._handler.refused(tag, result))
-
-        def refuse(text: str) -> None:
-            self._replies.complete(reply, text)
-            client.drop_typed_ahead()
 
         self._handler.submit_for(reply, command, done)
 

@@ -59,7 +59,7 @@ class ThreadedHashing:
 
         deferred = deferToThreadPool(self._reactor, self._pool, work)
         deferred.addBoth(over).addCallback(done)
-        deferred.addErrback(lambda failure: log.failure("hashing a password", failure))
+        deferred.addErrback(lambda failure: log.failure("hashing a password", failure, event="bug"))
 
     def stop(self) -> None:
         """End the threads."""

@@ -3,7 +3,7 @@
 ``Client``: its requests are carried out. ``Attendee``: it shares its node with others.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -25,6 +25,7 @@ class ServerInfo(Struct, frozen=True):
         new_token: makes the token of a session.
         audit: writes down who came in, and who changed what.
         said_at_once: messages of one client in one command, at most.
+        drained: True while the node lets nobody in.
     """
 
     chain: str
@@ -34,6 +35,7 @@ class ServerInfo(Struct, frozen=True):
     guard: Guard
     audit: Audit
     said_at_once: int = 512
+    drained: Callable[[], bool] = lambda: False
 
 
 class Attendee(Protocol):
@@ -110,6 +112,9 @@ class Attendee(Protocol):
     def take_no_more(self) -> None:
         """Read no more, because the node stops; answer what was read."""
 
+    def sent_elsewhere(self, why: str) -> None:
+        """List the requests without an answer, say why and where to go, and close."""
+
     def shut_down(self) -> None:
         """Say goodbye and close, because the node stops."""
 
@@ -150,10 +155,10 @@ class Client(Attendee, Protocol):
     def asked_all(self) -> None:
         """Ask no more: let the client show again what is typed."""
 
-    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
-        """Hear no line that has come so far: of a person, it may be a password.
+    def turned_away(self) -> None:
+        """Note that a person was refused a login, or what asks for a password.
 
-        With ``secrets``, only those lines.
+        What they typed before they could read that is dropped: it may be a password.
         """
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
@@ -194,6 +199,9 @@ class Connection(Protocol):
 
     def expect(self, octets: int) -> None:
         """Read at most this many octets at once; report the output full when more is unsent."""
+
+    def unread(self) -> int:
+        """How many octets have come and are not read yet; 0 if unknown."""
 
     def silent(self) -> float | None:
         """Seconds since the client's machine acknowledged or sent anything; None if unknown."""

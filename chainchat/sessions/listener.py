@@ -2,8 +2,11 @@
 
 import socket
 import struct
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -200,6 +203,13 @@ class ClientProtocol(Protocol):
     def acknowledged(self) -> int | None:
         """See ``Connection``. Known on Linux."""
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
+
+    def unread(self) -> int:
+        """See ``Connection``."""
+        octets = array("i", [0])
+        with suppress(AttributeError, OSError):
+            ioctl(self._tcp.getHandle(), FIONREAD, octets)
+        return octets[0]
 
     def silent(self) -> float | None:
         """See ``Connection``."""

@@ -53,7 +53,9 @@ class Rounds:
 
     def speaks(self, session: Attendee, *, first: bool = False) -> None:
         """Queue a session that has lines to hear; ``first``: before all others."""
-        _put(self._speaking, session, first=first)
+        self._speaking[session] = None
+        if first:
+            self._speaking.move_to_end(session, last=False)
         self._wake()
 
     def says_much(self, session: Attendee, *, first: bool = False) -> None:
@@ -113,8 +115,9 @@ class Rounds:
     def serve_speaking(self, share: Slice) -> None:
         """Serve one round, or as much of it as there is time for."""
         for queue in (self._speaking, self._saying_much):
-            self._serve(queue, share, lambda session: session.hear())
-        if self.somebody_speaks:
+            if queue:
+                self._serve(queue, share, lambda session: session.hear())
+        if self._speaking or self._saying_much:
             self._wake()
 
     def serve_patient(self, share: Slice) -> None:

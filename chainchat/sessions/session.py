@@ -8,14 +8,16 @@ carries out some lines, ``go_on`` does one piece of what can wait, and ``flush``
 closes the connection.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
+from chainchat import __version__
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes import FIRST
 from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code
 from chainchat.node.interfaces import Clock, Timer
+from chainchat.node.status import DRAINED
 from chainchat.sessions.delivery import Delivery
 from chainchat.sessions.explanations import how_to_log_in, unanswered
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
@@ -121,8 +123,10 @@ class Session:
         self._greeted = True
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
-        self.tell("", f"chainchat: node {position} of chain {self._server_info.chain}")
-        if self._node.readiness.serving:
+        self.tell(
+            "", f"chainchat {__version__}: node {position} of chain {self._server_info.chain}"
+        )
+        if self._node.readiness.serving and not self._server_info.drained():
             everybody = self._server_info.guard.open_to_all
             for text in how_to_log_in(everybody=everybody, encrypted=self._connection.encrypted):
                 self.tell("", text)
@@ -234,10 +238,11 @@ class Session:
             if self.id:
                 self._sessions.rounds.waits(self)
 
-    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
+    def turned_away(self) -> None:
         """See ``Client``."""
-        if self.mode.asks:
-            self._hearing.drop(secrets)
+        unread = self._connection.unread()  # before anybody can have read the answer
+        self._write_gathered()
+        self._hearing.drop_typed_ahead(self._written, unread)
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""
@@ -402,14 +407,14 @@ class Session:
 
     def shut_down(self) -> None:
         """See ``Attendee``."""
-        self._say_goodbye("this node stops")
+        self.sent_elsewhere("this node stops")
 
     def dropped_out(self) -> None:
         """See ``Attendee``."""
-        self._say_goodbye("the chain goes on without this node")
+        self.sent_elsewhere("the chain goes on without this node")
 
-    def _say_goodbye(self, why: str) -> None:
-        """List the requests without an answer, say where to go, and close."""
+    def sent_elsewhere(self, why: str) -> None:
+        """See ``Attendee``."""
         if self._closing:
             return
         unconfirmed = self._hearing.handler.unconfirmed()
@@ -434,6 +439,8 @@ class Session:
             return
         if not readiness.serving:
             self._turn_away(readiness.reason)
+        elif not self.id and self._server_info.drained():
+            self._turn_away(DRAINED)
         elif readiness.reason:
             text = readiness.reason
             if not readiness.confirms:

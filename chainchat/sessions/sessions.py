@@ -7,6 +7,7 @@ visits only the sessions that it concerns.
 from collections import Counter, OrderedDict, deque
 
 from chainchat.chat import commands
+from chainchat.chat.commands import UNANNOUNCED, is_announced
 from chainchat.chat.outcomes import Event, Held, Joined, Left, Outcome
 from chainchat.node.budget import HEAR_SECONDS, PATIENT_SECONDS, TELL_SECONDS, Slice
 from chainchat.node.interfaces import Clock
@@ -67,10 +68,10 @@ class Sessions:
             for one in self._sessions.values()
         )
 
-    def new_session(self) -> str:
-        """A session id that is unique for ever."""
+    def new_session(self, *, announced: bool = True) -> str:
+        """A session id that is unique for ever; ``announced``: others are told of it."""
         self._counter += 1
-        return f"{self.node.me.origin}.{self._counter}"
+        return f"{self.node.me.origin}.{self._counter}{'' if announced else UNANNOUNCED}"
 
     def enter(self, session: Attendee) -> None:
         """Note that the session ``session.id`` lives here."""
@@ -133,9 +134,11 @@ class Sessions:
     def _note(self, event: Event) -> None:
         match event:
             case Joined():
-                self._announcements.joined(event.name)
+                if is_announced(event.session):
+                    self._announcements.joined(event.name)
             case Left():
-                self._announcements.left(event.name)
+                if is_announced(event.session):
+                    self._announcements.left(event.name)
                 session = self._sessions.pop(event.session, None)
                 if session is not None:
                     session.ended(event.reason, event.by)

@@ -89,8 +89,8 @@ class Index:
             if run is None:
                 run = self.runs[reader] = Run()
             known = bisect_right(ids, run.ids[-1]) if run.ids else 0
-            run.ids.extend(ids[known:])
-            run.senders.extend([sender] * (len(ids) - known))
+            run.ids.fromlist([*ids[known:]])
+            run.senders.extend(array("q", (sender,)) * (len(ids) - known))
 
     def cut(self, after: int) -> None:
         """Remove the messages above ``after``."""

@@ -21,8 +21,8 @@ PAGE = 4_096
 FRAME = PAGE + 24
 """Octets of a page of the database, and of one in the write-ahead log."""
 
-PAGES = 500
-"""Pages worth copying: some 4 ms, in which nobody is answered.
+PAGES = 250
+"""Pages worth copying: some 2 ms, in which nobody is answered.
 
 A log of this size is written over, and synced in half the time of one that grows.
 """
@@ -127,9 +127,9 @@ class WriteAheadLog:
         self._at_start = 0
         """Pages that were not copied when the long copy began."""
 
-    def wrote(self, octets: int) -> None:
-        """Note that a transaction wrote so many octets, and some pages around them."""
-        self._uncopied += octets // PAGE + 3
+    def wrote(self, octets: int, rows: int = 1) -> None:
+        """Note what a transaction wrote: each row may need a page of its own, and two above it."""
+        self._uncopied += octets // PAGE + rows + 2
 
     def care(self) -> str:
         """Copy what is due, or start a thread that does; returns a line for the operator.

@@ -20,7 +20,7 @@ from typing import Self
 
 from cables import Cable, Cables
 from networks import Networks
-from talking import DEADLINE, HOST, Caller, Program, until
+from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, until
 
 import chainchat
 
@@ -305,6 +305,17 @@ class Cluster:
     def trust(self) -> ssl.SSLContext:
         """For people: whom to trust."""
         return ssl.create_default_context(cafile=self.folder / "tls/ca.crt")
+
+    def secure_clients(self) -> None:
+        """Let all who call come with TLS, and set a password; the others, who can do neither, not.
+
+        Programs that are started find the password in their environment.
+        """
+        trust = self.trust
+        for node in self.nodes.values():
+            if node.tls_port:
+                SECURED[node.address] = node.tls_address, trust
+        os.environ["CHAINCHAT_PASSWORD"] = PASSWORD
 
     # --- the nodes
 

@@ -34,8 +34,8 @@ class AcknowledgesBeforePersisting(Replica):
 class RepliesBeforeTheTail(Replica):
     """The head takes for committed what its own disk has."""
 
-    def _forward(self) -> Iterator[Effect]:
-        yield from super()._forward()
+    def _forward(self, successor: str) -> Iterator[Effect]:
+        yield from super()._forward(successor)
         if self.configuration.head == self._position:
             self._commit(self.durable)
 

@@ -390,13 +390,14 @@ class Machine(Mode):
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
         """``+OK @1 epoch=3 members=head,tail node=tail role=tail committed=1042``.
 
-        With ``away=`` if a node is away.
+        With ``away=`` if a node is away, and ``version=`` last.
         """
         role = view.role.replace(" ", "-")  # the reason for no role can be a sentence
         away = f" away={','.join(view.away)}" if view.away else ""
+        version = f" version={view.version}" if view.version else ""
         return [
             f"+OK @{tag} epoch={view.epoch} members={','.join(view.members)} node={view.node}"
-            f" role={role} committed={view.committed}{away}"
+            f" role={role} committed={view.committed}{away}{version}"
         ]
 
     def help(self, tag: str, verb: str) -> Sequence[str]:

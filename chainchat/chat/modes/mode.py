@@ -4,6 +4,7 @@ A mode is a grammar without state: ``parse`` turns a line into a request, the ot
 outcomes into lines (without endings; one, unless they return a list).
 """
 
+import datetime
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from msgspec import Struct
 from chainchat.chat.lines import Line
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import Request, Say
+
+_EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 NO_TAG = "-"
 """In place of a tag where a line has none."""
@@ -43,6 +46,7 @@ class ChainView(Struct, frozen=True):
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
+        version: of chainchat; empty if it is not told.
     """
 
     epoch: int
@@ -52,6 +56,12 @@ class ChainView(Struct, frozen=True):
     committed: int
     away: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    version: str = ""
+
+
+def date_of(time: int) -> str:
+    """``2026-11-21``: the UTC day of a time in milliseconds since 1970."""
+    return (_EPOCH + datetime.timedelta(milliseconds=time)).isoformat()[:10]
 
 
 class Mode(Protocol):
@@ -123,6 +133,15 @@ class Mode(Protocol):
 
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
         """The account ``name`` has this password now; ``once``: only to choose another."""
+
+    def precedes_secret(
+        self,
+        line: Line,  # noqa: ARG002 - a mode's methods take what any mode needs
+        *,
+        logged_in: bool,  # noqa: ARG002
+    ) -> bool:
+        """True if what was typed behind this line, which was refused, may be a password."""
+        return False
 
     def without_secrets(
         self,
@@ -205,8 +224,9 @@ def drawn(view: ChainView) -> list[str]:
     outside = [position for position in view.away if position not in view.members]
     if outside:
         drawing += f"   away: {', '.join(outside)}"
+    version = f", chainchat {view.version}" if view.version else ""
     return [
         f"epoch {view.epoch}   {drawing}   committed {view.committed}",
         *view.notes,
-        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}",
+        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}{version}",
     ]
