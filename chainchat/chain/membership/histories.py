@@ -74,7 +74,7 @@ class Histories(State):
         """*one history*: True if a log that ends with ``last`` is no part of this one."""
         return not last.is_beyond(self.own.last) and self.own.id_of(last.seq) != last
 
-    def _apart(self, position: str, last: EntryId) -> str:
+    def _alarm_about(self, position: str, last: EntryId) -> str:
         held = self.own.id_of(last.seq)
         has = f" and has {held}" if held is not None else ""
         return (
@@ -84,7 +84,7 @@ class Histories(State):
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Report]:
         """``position`` has another entry in the place of one of this log's."""
-        yield from self.complain(self._apart(position, theirs))
+        yield from self.complain(self._alarm_about(position, theirs))
 
     # --- disks that were set back
 

@@ -136,7 +136,7 @@ class Proposing(Voting):
             yield Copy(sender)
             return
         if kind is Change.RESUME and self._is_apart(voted.last):
-            yield from self.complain(self._apart(sender, voted.last))
+            yield from self.complain(self._alarm_about(sender, voted.last))
             return
         if kind is Change.RESUME and self._whole.is_beyond(voted.last):
             return  # it copies, and then votes again

@@ -39,7 +39,7 @@ class Voting(Joining):
                 return
         kind = change(self.configuration, vote.configuration)
         if kind is Change.RESUME and self._is_apart(proposal.last):
-            yield from self.complain(self._apart(sender, proposal.last))
+            yield from self.complain(self._alarm_about(sender, proposal.last))
             return
         refusal = self._objection(vote, kind, now)
         if refusal and kind is Change.JOIN:
