@@ -62,7 +62,6 @@ class World(NamedTuple):
         links: (a, b): the process in slot a has a connection with the one in b, as far as it knows.
         wire: messages on their way: (from, to) and the messages in order.
         late: answers to pings on their way: (from, to, answer, seconds since the ping).
-        told: what was acknowledged.
         decided: all configurations that any disk has had.
         befallen: how far each line of troubles has come.
     """

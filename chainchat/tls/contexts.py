@@ -21,9 +21,6 @@ class Creator:
     """Begins TLS on a connection, with the newest context.
 
     A factory keeps its creator for ever; new certificates come in here.
-
-    Attributes:
-        context: for the next connection.
     """
 
     def __init__(self, context: SSL.Context) -> None:
@@ -40,7 +37,6 @@ def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context
     """For both ends of a link: TLS 1.3, and both show a certificate of a CA that is trusted.
 
     Args:
-        credentials: of this node.
         check_dates: False to accept certificates before and after their time.
     """
     context = _context(credentials, SSL.TLS1_3_VERSION)

@@ -38,7 +38,6 @@ SENT, HEARD, OPENED, CLOSED = range(4)
 
 
 def new_tally() -> Any:
-    """Octets sent and heard, connections opened, and closed by the server."""
     return shared(4)
 
 
@@ -182,8 +181,6 @@ class Flood:
         Args:
             tally: what is counted; see ``new_tally``.
             addresses: where to connect; one after the other.
-            script: what each says.
-            count: how many there are.
             reads: they read what they are told.
             again: they hang up at the end of the script, and begin again.
             loops: when the server has hung up at its end, they begin again at once, each time with

@@ -178,13 +178,11 @@ class Stage:
             self._ended.discard(position)
 
     def _kill(self, fault: Fault) -> Steps:
-        """They are gone, and come back."""
         ended = self._end(fault.who)
         yield fault.lasts
         self._start(ended)
 
     def _stop(self, fault: Fault) -> Steps:
-        """They are stopped politely."""
         ended = self._end(fault.who, Node.stop)
         yield fault.lasts
         self._start(ended)

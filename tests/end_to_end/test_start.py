@@ -90,7 +90,6 @@ def daemons(new_cluster: NewCluster) -> Iterator[Cluster]:
 
 
 def daemon_pid(cluster: Cluster, position: str) -> int | None:
-    """What a pid file says."""
     path = cluster.folder / f"{position}.pid"
     text = path.read_text() if path.exists() else ""
     return int(text) if text.strip().isdigit() else None

@@ -45,7 +45,6 @@ class Records:
         acknowledged: the id of each text that was acknowledged.
         sent: by text, the newest id that anybody had been told of when it was first sent.
         newest_told: the newest id that anybody was told of, by an acknowledgement or a read.
-        reads: those that were answered.
         marks: by account, the newest read mark that was acknowledged.
         on_acknowledged: called with text, id and node of each acknowledgement.
     """

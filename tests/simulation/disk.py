@@ -97,7 +97,6 @@ class Disk:
         self._write("end of a checkpoint", partial(super().finish_checkpoint, head))
 
     def _write(self, what: str, write: Callable[[], Any]) -> Any:
-        """Write, unless the process dies just before."""
         self.machine.before_write(f"{what} write")
         return write()
 

@@ -92,7 +92,6 @@ def run(
     """Run one seed.
 
     Args:
-        seed: decides everything.
         trace: takes the lines of a readable trace.
         watch_votes: see ``ConfigurationChecks``.
         files: the disks are on files whatever the seed says.

@@ -68,11 +68,7 @@ class WatchedNode(Node):
 
 
 class Process:
-    """A node with its links, on a disk that outlives it: what ``service`` puts together.
-
-    Attributes:
-        alive: whether it runs.
-    """
+    """A node with its links, on a disk that outlives it: what ``service`` puts together."""
 
     machine: Machine
     node: WatchedNode
@@ -242,7 +238,6 @@ class StrangersWorld:
         return machine is self._elsewhere
 
     def cut_until(self, one: str, other: str) -> float:
-        """When the network between two last lost something."""
         if self.wires.is_cut(HOSTS[one], HOSTS[other]):
             return self.clock.now
         return self._cut_until.get((one, other), -SUSPECT_AFTER)
@@ -264,7 +259,6 @@ class StrangersWorld:
     # --- what goes on
 
     def run(self, seconds: float) -> None:
-        """Let virtual time pass."""
         until = self.clock.now + seconds
         while self.clock.now < until and self.clock.step():
             pass
