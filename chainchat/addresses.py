@@ -1,7 +1,7 @@
 """The addresses that name one machine, the same one to everybody, and whose an address is.
 
-A refused connection proves that a node is dead. At an address where every machine finds itself, or
-none does, a refusal would prove deaths that did not happen.
+A refused connection proves that a node is dead; where every machine finds itself, or none does, it
+would prove deaths that did not happen.
 """
 
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, ip_address, ip_network

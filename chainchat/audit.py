@@ -1,8 +1,7 @@
 """The audit: who came in, who was refused, and who changed what others may do, a log line each.
 
-The lines name people, addresses and sessions, never what is said, and never a secret. All of them
-have ``audit:`` behind the position, so ``grep`` finds them. A node logs what its own clients and
-its own operator did.
+The lines name people, addresses and sessions, never what is said, and never a secret; ``grep
+audit:`` finds them. A node logs what its own clients and its own operator did.
 """
 
 from collections import OrderedDict
@@ -21,8 +20,7 @@ REFUSALS_PAUSE = 60.0
 """Seconds between two lines about what one address was refused."""
 
 MOST_ADDRESSES = 1_024
-"""Addresses whose refusals are counted; beyond, the one that was refused longest ago is forgotten.
-"""
+"""Beyond, the one that was refused longest ago is forgotten."""
 
 log = Logger()
 
@@ -43,7 +41,7 @@ class Audit:
         """By ``site_of``: when a line was last logged, and how many were refused since."""
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
-        """Note the outcome of a client's command, if it is one that the audit is about.
+        """Note the outcome of a client's command, if the audit is about such.
 
         Args:
             command: what the client asked for.

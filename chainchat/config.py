@@ -1,7 +1,7 @@
 """chain.ini -> typed settings.
 
-Every mistake in the file becomes one `ConfigError`: one line that names the file, the section, the
-key, the bad value and what is allowed instead.
+Every mistake becomes one `ConfigError`, which names the file, the section, the key, the bad value
+and what is allowed instead.
 """
 
 import configparser
@@ -134,10 +134,10 @@ class Settings:
         send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
         accounts: who makes accounts, and where passwords may be typed.
-        refusal_is_death: true if a refused connection proves that a process is dead.
+        refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
         tls: the files of TLS.
-        chain_tls: true if the nodes speak TLS with each other.
+        chain_tls: the nodes speak TLS with each other.
         check_dates: false if an expired certificate is as good as any.
         log_format: how a line of the log is written.
         values: what the file says, by section and key; without what it leaves out.

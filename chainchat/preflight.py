@@ -1,4 +1,4 @@
-"""Preflight: what is checked before a node starts, while it can still be said on the terminal."""
+"""Preflight: what is checked before a node starts, while the terminal can still show it."""
 
 import errno
 import os
@@ -224,7 +224,7 @@ def check_folder_free(pidfile: Path) -> None:
 
 
 def check_writable(pidfile: Path) -> None:
-    """Check that twistd can write a process id, for which it would show a traceback.
+    """Check that twistd can write a process id; it would show a traceback.
 
     Raises:
         SystemExit: it cannot.
@@ -242,8 +242,7 @@ def check_writable(pidfile: Path) -> None:
 def refuse_passed_port(settings: config.Settings, node: config.NodeSettings) -> None:
     """Check that nobody else holds the chain port open.
 
-    The port would still take connections after the death of this process, which only a refusal
-    proves to the other nodes.
+    It would take connections after the death of this process, which only a refusal proves.
 
     Raises:
         ConfigError: a service manager has passed the listening socket to this process.

@@ -1,7 +1,7 @@
 """The report of a node: everything that operators see of it from outside, in one document.
 
-``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show the same report. It
-holds no message and no account's name.
+``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show it. It holds no
+message and no account's name.
 """
 
 import datetime
@@ -50,12 +50,14 @@ class Disk(Struct, frozen=True):
     Attributes:
         free: None if the system cannot tell.
         stop: with less, nothing new is taken; 0: never.
+        left: seconds until it is low, at the present rate; None if it does not fill.
         files: what the node's data take, by kind.
         note: how little is free, for people; mostly empty.
     """
 
     free: int | None
     stop: int
+    left: float | None
     files: dict[str, int]
     note: str
 
@@ -300,7 +302,7 @@ def _disk(sources: Sources, seen: NodeStatus) -> Disk:
     with suppress(StorageError):  # the node itself notices, and stops
         free = free_octets(sources.data)
         files = sizes(sources.data)
-    return Disk(free, sources.stop, files, seen.disk)
+    return Disk(free, sources.stop, _rounded(seen.disk_left), files, seen.disk)
 
 
 def _certificates(sources: Sources, now: int) -> tuple[Certificate, ...]:

@@ -88,9 +88,9 @@ class StartError(Exception):
 class NodeService(Service):
     """One node as a service: opens everything at the start, closes everything at the end.
 
-    It opens nothing before ``privilegedStartService``: if twistd becomes a daemon, it has done so
-    by then. That takes the ports, with root's rights where there are any; ``startService`` opens
-    the data, as the user that twistd has become in between (``--uid``).
+    ``privilegedStartService`` takes the ports, with root's rights where there are any, and after
+    twistd has become a daemon; ``startService`` opens the data, as the user that twistd has become
+    (``--uid``).
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class NodeService(Service):
             settings: of the chain.
             own: of this node.
             fenced: positions that an operator has fenced, if the node is to go on alone.
-            foreground: True if somebody reads this process's standard error.
+            foreground: somebody reads this process's standard error.
             logs: where this process logs.
         """
         self._reactor = reactor
@@ -321,7 +321,7 @@ class NodeService(Service):
         return made
 
     def _keep_private(self) -> None:
-        """Keep others from data that an older version, or a copy, has left open to them."""
+        """Keep others from data that an older version, or a copy, left open."""
         data = self._own.data
         try:
             names = ", ".join(narrowed(data))
@@ -339,7 +339,7 @@ class NodeService(Service):
         A file that cannot be used changes nothing.
 
         Returns:
-            Lines for an operator: what is new, and what needs a restart. They are logged, too.
+            What is new, and what needs a restart, for an operator; logged, too.
         """
         try:
             return self._reloaded()

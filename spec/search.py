@@ -23,7 +23,7 @@ class Found(Struct):
         depth: of the farthest.
         recovered: states from which the chain was seen to get whole again.
         seconds: that it took.
-        complete: whether there are no more.
+        complete: there are no more.
         harm: what went wrong; empty if nothing did.
         trace: how it came about.
     """

@@ -24,9 +24,9 @@ class Bounds(Struct, frozen=True):
     """What a world is like, and how much befalls it.
 
     Attributes:
-        troubles: what befalls it. Each line is what happens one after the other; the lines, and
-            what the processes do meanwhile, happen in every order. The words are those of
-            ``actions.TROUBLES``; ``?`` stands for any process, ``*`` for anything.
+        troubles: what befalls it, in the words of ``actions.TROUBLES``; ``?`` is any process, ``*``
+            anything. Each line happens in its order; the lines, and what the processes do, in every
+            order.
         first: what has happened before the search begins, in this order; also what processes do.
         chain: positions that found the chain, in order.
         members: those that form it on the first day; the others are learners. Empty: all.
@@ -34,11 +34,10 @@ class Bounds(Struct, frozen=True):
         walls: pairs (who dials, whom) between which something refuses.
         epochs: the highest one in which anything is looked at.
         refusal_is_death: see ``Evidence``.
-        heals: whether the chain has to get whole again, if all goes well from some state.
-        helped: whether those that are down start again before the chain has to get whole; if not,
-            those that are up have to go on.
-        torn: whether an assumption of the rules does not hold, so that there may be two chains.
-            Then no more is asked than that neither serves the other (rule 7).
+        heals: the chain has to get whole again, if all goes well from some state.
+        helped: those that are down start again before that; else those that are up have to go on.
+        torn: an assumption of the rules does not hold, so that there may be two chains, neither of
+            which serves the other (rule 7).
     """
 
     troubles: tuple[str, ...] = ()
@@ -62,7 +61,7 @@ class World(NamedTuple):
         disks: by slot, the disk of who is down; None if it is up, or was never there.
         links: (a, b): the process in slot a has a connection with the one in b, as far as it knows.
         wire: messages on their way: (from, to) and the messages in order.
-        late: answers to pings that are on their way: (from, to, answer, seconds since the ping).
+        late: answers to pings on their way: (from, to, answer, seconds since the ping).
         told: what was acknowledged.
         decided: all configurations that any disk has had.
         befallen: how far each line of troubles has come.

@@ -38,7 +38,6 @@ class Authority:
         return [name, x509.IPAddress(ip_address(host))]
 
     def of(self, position: str, host: str = HERE) -> Credentials:
-        """What the node at a position should have."""
         return self.made(self.names(position, host))
 
     def made(

@@ -40,6 +40,7 @@ class Connection:
         self.probed = self.aborted = False
         self.on_write = lambda: None
         self.encrypted = False
+        self.in_the_socket = 0
         self.telnet = TelnetFilter()
         self.conceal, self.reveal = self.telnet.conceal, self.telnet.reveal
 
@@ -66,6 +67,9 @@ class Connection:
 
     def acknowledged(self):
         return self.acked
+
+    def unread(self):
+        return self.in_the_socket
 
     def silent(self):
         return self.silence
@@ -108,8 +112,8 @@ class Alone:
 class House:
     """A node that is a chain of one, and its sessions.
 
-    ``options`` are further arguments of the node. ``price``: seconds of work that pass at each look
-    at the clock. ``limits``: those of its clients, none at first.
+    ``options``: further arguments of the node. ``price``: seconds of work that pass at each look at
+    the clock. ``limits``: of its clients, none at first.
     """
 
     def __init__(self, *founding, **options):
@@ -154,7 +158,6 @@ class House:
         return account in self.exempt
 
     def limit(self, **limits):
-        """Let the house have these limits from now on."""
         self.limits.current = replace(UNLIMITED, **limits)
 
     def failed(self, error):

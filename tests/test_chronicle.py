@@ -39,7 +39,6 @@ def shown(*ids):
 
 
 def read(ended, *ids, after=0, node="head"):
-    """One that took half a second."""
     return Read("reader", node, ended - 0.5, ended, after, shown(*ids))
 
 

@@ -180,8 +180,7 @@ class ChainWriter:
     def acknowledged(self, data: bytes) -> int:
         """Count the lines; look at the last one.
 
-        Tags have to come in order and ids have to grow, so the last of each piece vouches for those
-        before it.
+        Tags come in order and ids grow, so the last of each piece vouches for those before.
         """
         whole, newline, rest = data.rpartition(b"\n")
         if not newline:

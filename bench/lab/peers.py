@@ -143,7 +143,7 @@ class LineWriter:
             address: of the server.
             greeting: what comes first.
             request: what is said each time.
-            lines: line ends of an answer; 0: there is none, and whatever comes is ignored.
+            lines: line ends of an answer; 0: whatever comes is ignored.
             last: how the last line of an answer begins.
             refusal: what is in the answers only if something is wrong.
         """

@@ -1,9 +1,8 @@
 """W1: messages written and acknowledged, so many connections, so many in flight on each.
 
-One process, one thread, epoll and non-blocking sockets. The generator shares the machine with the
-servers, so it has to be cheap: whole windows are sent and counted at a time, and the clock is read
-once for each batch of replies. Replies come in the order of the requests in every protocol here, so
-counting them is enough to know which message was acknowledged when.
+The generator shares the machine with the servers, so it has to be cheap: whole windows are sent and
+counted at a time, and the clock is read once for each batch of replies. Replies come in the order
+of the requests in every protocol here, so counting them is enough.
 """
 
 import gc

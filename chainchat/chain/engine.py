@@ -1,21 +1,20 @@
 """One life of one node, whole: every input of the protocol goes in here, every effect comes out.
 
-The engine joins the parts: ``Replica`` moves entries down the chain, ``Reads`` answers questions at
-the tail, ``Membership`` decides which configuration is in force, ``Learner`` and ``Sponsor`` copy
-the log to nodes outside the chain. The rules that take more than one part are here:
+``Replica`` moves entries down the chain, ``Reads`` answers questions at the tail, ``Membership``
+decides which configuration is in force, ``Learner`` and ``Sponsor`` copy the log to nodes outside
+the chain. The rules that take more than one part are here:
 
-- *of this epoch*: a message of the log counts in its own epoch and configuration. One of a later
-  epoch is kept until this node adopts that epoch; one of an earlier epoch is dropped.
-- *follow*: replica, reads and copying go on in the configuration that membership has adopted, and
+- *of this epoch*: a message of the log counts in its own configuration. One of a later epoch is
+  kept until this node adopts that epoch; one of an earlier epoch is dropped.
+- *follow*: replica, reads and copying follow the configuration that membership has adopted, and
   stop while membership holds a vote or lets a learner in.
 - *lease*: the tail answers, and lends its log, only while no other chain can have begun, and after
   it has applied an entry of its epoch.
 - *who may copy*: a learner copies from the tail; before a resume, a member copies from another.
 - *kept*: a node never cuts out of its log what it knows to be committed.
 
-Messages have two doors. ``note`` takes messages of the log, which are many: the next ``turn``
-handles them as one batch. ``receive`` takes those about configurations and copying, and acts at
-once. An engine reads only the clocks it is given, and has no thread, socket or file.
+Messages have two doors: ``note`` for those of the log, which are many, and which the next ``turn``
+handles as one batch; ``receive`` for those about configurations and copying, at once.
 """
 
 from collections import deque
@@ -52,13 +51,13 @@ from chainchat.chain.replica import DivergenceError, Replica
 from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
-"""Epochs so far above this node's are refused: no chain gets there."""
+"""Epochs so far above this node's are refused."""
 
 Immediate = Fetch | Differs | Copied | Synced | membership.Received
 """Messages about configurations and copying, for ``Engine.receive``."""
 
 TOGETHER = 0.001
-"""Seconds within which two clocks are read, if they are to be compared."""
+"""Clocks to be compared are read within so many seconds."""
 
 
 class Engine:
@@ -128,7 +127,7 @@ class Engine:
         self._complaints: list[Effect] = []
         """Effects of noted messages, for the next turn."""
         self._barriers: deque[tuple[int, int]] = deque()
-        """For each barrier of the reads: the number of its request, and its own."""
+        """The number of the request and of the barrier."""
         self._copy_full: set[str] = set()
         if record.configuration.members:
             self._go_on_in(record.configuration)
@@ -147,12 +146,12 @@ class Engine:
 
     @property
     def committed(self) -> int:
-        """How far this node knows the log to be committed; the life before may have known more."""
+        """How far the log is known to be committed; the life before may have known more."""
         return max(self.replica.committed, self._log.committed)
 
     @property
     def last(self) -> int:
-        """The newest sequence number in the log of this node, a learner's too."""
+        """The newest sequence number in the log, a learner's too."""
         return self._log.last.seq
 
     @property
@@ -180,7 +179,7 @@ class Engine:
     # --- inputs from connections
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> Iterator[Effect]:
-        """A new connection: its other end says that it is ``member``, and what it holds."""
+        """A new connection, whose other end says that it is ``member``, and what it holds."""
         self.replica.linked(position)
         self.reads.linked(position)
         self.due = True
@@ -194,7 +193,7 @@ class Engine:
         self.membership.unlinked(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too many octets wait to be sent to ``position``."""
+        """Note if too many octets wait for ``position``."""
         self.replica.full(position, full=full)
         self.reads.full(position, full=full)
         self.due = True

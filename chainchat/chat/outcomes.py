@@ -49,6 +49,7 @@ class Joined(Struct, frozen=True):
 
     account: int
     name: str
+    session: str
 
 
 class Left(Struct, frozen=True):

@@ -7,7 +7,6 @@ next line for its answer: a script's output does not depend on timing.
 
 import asyncio
 import contextlib
-import datetime
 import os
 import ssl
 import sys
@@ -65,9 +64,7 @@ class Pipe:
         self._send = send
         self._to = to
         self._connection = Connection(engine, self._heard, tls)
-        self._conversation = Conversation(
-            engine, lambda: datetime.datetime.now(datetime.UTC), notices=False
-        )
+        self._conversation = Conversation(engine, notices=False)
         self._changed = asyncio.Event()
         self._output = Output(sys.stdout.fileno(), sys.stdout.encoding, self._written)
         self._has_been_online = False

@@ -1,7 +1,7 @@
 """The control commands: a table of verbs, each with its form, and a coroutine that carries it out.
 
-A verb's value becomes one line, as JSON, or pages of such lines if it is a list. Nothing here may
-take long in one turn: a page is short, and the next one waits until the client has taken it.
+A verb's value becomes one line, as JSON, or pages of such lines if it is a list. Nothing may take
+long in one turn: a page is short, and the next waits until the client has taken it.
 """
 
 import difflib

@@ -1,11 +1,11 @@
 """One node: takes turns, and carries out the effects of the engine.
 
-A node has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
+It has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
 class.
 
-An input (a message, a request, the tick) asks for a turn. One turn serves everything that arrived
-in one iteration of the reactor: one log transaction, one Forward, one Ack, one write to each
-client. What grows with what clients do is done in slices (see ``budget``).
+One turn serves everything that arrived in one iteration of the reactor: one log transaction, one
+Forward, one Ack, one write to each client. What grows with what clients do is done in slices (see
+``budget``).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -62,7 +62,7 @@ log = Logger()
 
 
 class _Phase(Enum):
-    """The present activity of a node; a turn first hears, then acts."""
+    """What a node is doing; a turn first hears, then acts."""
 
     REST, HEAR, ACT = range(3)
 
@@ -177,7 +177,7 @@ class Node:
 
     @property
     def pending(self) -> int:
-        """Sequence numbers that this node requested and that are not applied yet."""
+        """Sequence numbers requested here and not applied yet."""
         return self._engine.replica.pending
 
     @property
@@ -269,7 +269,7 @@ class Node:
         self._noted(partial(self._engine.copy_full, full=full), position)
 
     def receive(self, sender: str, message: Message) -> None:
-        """Take in a message; for one that no node sends, the network ends the connection."""
+        """Take in a message; after one that no node sends, the connection ends."""
         if isinstance(message, ChainMessage):
             self._guarded(self._note, sender, message)
         else:
@@ -329,8 +329,6 @@ class Node:
             self._care_for_storage()
         if engine.due or engine.busy:
             self.wake()
-        if engine.reads.busy:
-            self._read_share.wake_when_due()
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
@@ -340,16 +338,23 @@ class Node:
                 self._perform(apply)
             self._count_answered()
             self.turn_clock.part("applying")
-        if engine.reads.busy and self._read_share.is_due:
-            reading = self.slice(READ_SECONDS)
-            for effect in engine.answer(reading.left):
-                self._perform(effect)
-            self._read_share.took(reading)
-            self.turn_clock.part("reads")
+        if engine.reads.busy:
+            self._answer_questions()
         if engine.sponsor.has_learners:
             for part in engine.lend(self.slice(LEND_SECONDS).left):
                 self._perform(part)
             self.turn_clock.part("lending")
+
+    def _answer_questions(self) -> None:
+        engine, share = self._engine, self._read_share
+        if share.is_due:
+            reading = self.slice(READ_SECONDS)
+            for effect in engine.answer(reading.left):
+                self._perform(effect)
+            share.took(reading)
+            self.turn_clock.part("reads")
+        if engine.reads.busy:
+            share.wake_when_due()
 
     def _count_answered(self) -> None:
         turns = self._pending.answered_turns
@@ -389,7 +394,7 @@ class Node:
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Carry out one input; after any error in it, this node must not go on.
 
-        No input is carried out within another: what follows from an input waits for the next turn.
+        No input is carried out within another: what follows waits for the next turn.
         """
         if self._stopped:
             return

@@ -36,7 +36,7 @@ class Watch:
         tally: Tally,
         wall: Callable[[], int],
     ) -> None:
-        """``snapshot`` gives the node's status, of which lines about the chain are drawn.
+        """``snapshot`` gives the status of which lines about the chain are drawn.
 
         ``warnings`` gives what else is to be seen in it; ``tally`` counts the changes.
         """
@@ -63,6 +63,7 @@ class Watch:
             self._clock.seconds(),
             wall=wall,
             disk=self._space.note,
+            disk_left=self._space.left,
             writes_paused=self._write_pause.seconds,
             change=self._change,
             warnings=self._warnings(),
@@ -95,7 +96,7 @@ class Watch:
 
     def applied(self, epoch: int) -> None:
         """An entry is applied: if it is of the newest epoch, writes go on."""
-        if epoch == self._engine.configuration.epoch:
+        if self._write_pause.may_end and epoch == self._engine.configuration.epoch:
             self._write_pause.ends()
 
     def tick(self, *, idle: bool) -> None:
@@ -110,7 +111,7 @@ class Watch:
         Raises:
             StorageError: the disk is not there.
         """
-        change = self._space.look()
+        change = self._space.look(self._clock.seconds())
         if change:
             self._tell(change, event="disk", alarm=self._space.note != "")
 

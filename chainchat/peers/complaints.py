@@ -1,4 +1,4 @@
-"""Complaints about visitors of the chain port: few are logged, whatever strangers do."""
+"""Complaints about visitors of the chain port: few are logged."""
 
 PERIOD = 60.0
 """Seconds before the same kind of complaint about the same host is logged again."""
@@ -17,7 +17,7 @@ class Complaints:
     def is_news(self, host: str, kind: str, now: float) -> bool:
         """True if this complaint is to be logged now.
 
-        A stranger must not choose any part of ``kind``: every complaint would be new.
+        A stranger must not choose any part of ``kind``.
         """
         while self._told:
             oldest = next(iter(self._told))

@@ -19,7 +19,7 @@ from chainchat.peers.table import Table
 
 
 class Dialling:
-    """Dials for one node.
+    """Dialling for one node.
 
     Attributes:
         looks: linked positions whose own addresses are dialled, to see who answers there.

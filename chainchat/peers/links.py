@@ -1,14 +1,14 @@
 """The links: AMP connections with the other nodes.
 
 Up to three lanes connect each pair of nodes, so that bulk never stands in front of a ping. The
-*chain* lane stays open: the earlier node in the founding order dials (a newcomer dials everybody)
-whenever the link is lost. The same node opens the *membership* lane for messages about
-configurations; without it, they go on the chain lane. A node opens the *copy* lane to copy
-another's log. ``admission`` says which incoming connections become links.
+earlier node in the founding order (a newcomer dials everybody) keeps the *chain* lane open, and
+opens the *membership* lane for messages about configurations; without it, they go on the chain
+lane. A node opens the *copy* lane to copy another's log. ``admission`` says which incoming
+connections become links.
 
 *Whoever is linked is looked at*: this side dials the address that the other end says it has, and
 tells the node who answers there. Only this answer is evidence of who is where (*source* in
-``chain.membership``); what an incoming connection says is none.
+``chain.membership``).
 
 A node that was refused in words tries again ever more rarely. An unknown position is forgotten with
 its last connection.
@@ -153,7 +153,7 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
-        """Try the ports at which a position may be, but not where it is linked."""
+        """Try the ports at which a position may be."""
         if position in self._directory.dialled and self._receiver is not None:
             for host, port in sorted(self._unlinked_places(position)):
                 self._detector.watch(position, host, port)
@@ -295,10 +295,7 @@ class Links:
     # --- links speak, and go
 
     def deliver(self, link: Link, message: Message) -> None:
-        """See ``Owner``.
-
-        A message on a replaced link is dropped: its sender says it again.
-        """
+        """See ``Owner``. A message on a replaced link is dropped: its sender says it again."""
         position = link.member.position
         if self._table.linked.get((position, link.lane)) is link and self._receiver is not None:
             if link.lane == MEMBERSHIP:  # the pings go here, and the chain lane may be quiet

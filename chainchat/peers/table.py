@@ -11,8 +11,8 @@ class Table:
     """All connections with other nodes in one life of this node.
 
     Attributes:
-        linked: the connections that count, by position and lane.
-        every: all connections, even with strangers.
+        linked: those that count, by position and lane.
+        every: all, even with strangers.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,7 @@
 """Admission to the client port: bounds on all connections, on one address, and on open files.
 
-The greediest empties a common pot. So each address gets a share of the connections, and connects no
-faster than it may. Clients never get the files that the node needs for its disk, its log and the
-other nodes.
+The greediest empties a common pot, so each address gets a share and connects no faster than it may.
+Clients never get the files that the node needs for its disk, its log and the other nodes.
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ ACCEPTS_PER_TURN = 4
 FORGIVING_SECONDS = 30.0
 """How long an address has no limit after a start or a change of epoch.
 
-The clients of a dead node come here at once, a whole office behind one address among them.
+The clients of a dead node come here at once, a whole office behind one address.
 """
 
 COMPLAINT_PAUSE = 60.0
@@ -34,9 +33,7 @@ moment, and /proc.
 """
 
 FILES_PER_POSITION = 9
-"""Open files per other node at worst: three lanes, each with an old one closing; a dial, a look, a
-probe.
-"""
+"""Per other node at worst: three lanes, each with an old one closing; a dial, a look, a probe."""
 
 FILES_OF_THE_REFUSED = 2 * ACCEPTS_PER_TURN
 """A refused connection stays open until the next turn."""
@@ -45,7 +42,7 @@ log = Logger()
 
 
 def reserve(positions: int) -> int:
-    """Open files that a node keeps from its clients; ``positions``: nodes of the chain."""
+    """Open files that a node keeps from its clients."""
     return OWN_FILES + FILES_PER_POSITION * positions + FILES_OF_THE_REFUSED
 
 
@@ -77,13 +74,13 @@ class Admission:
         self._of: dict[str, int] = {}
         """Connections of each address that is not exempt."""
         self._complained: dict[Code, tuple[float, int]] = {}
-        """By reason: when it was last logged, and how many were refused until then."""
+        """By reason: when last logged, and how many were refused until then."""
 
     def admit(self, host: str) -> str | None:
         """Admit a connection from ``host``.
 
         Returns:
-            For whom it counts; call ``leave`` with it when the connection ends.
+            For whom it counts; call ``leave`` with it at the end.
 
         Raises:
             RefusedError: there are too many.

@@ -1,8 +1,7 @@
 """Token buckets, one for each of many keys, in bounded memory.
 
-A bucket is one number, as in ``pace``. A bucket that is full again is like one that was never used,
-so it is forgotten: the table has two generations, and the older one is dropped when everything in
-it is full.
+A bucket is one number, as in ``pace``. A bucket that is full again is like one that was never used:
+the older of the table's two generations is dropped when everything in it is full.
 """
 
 from collections.abc import Callable

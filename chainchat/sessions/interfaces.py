@@ -1,10 +1,9 @@
 """The interfaces of a session, and what it needs of the world.
 
-A session is met in two ways: as the ``Client`` whose requests are carried out, and as the
-``Attendee`` that shares its node with other sessions.
+``Client``: its requests are carried out. ``Attendee``: it shares its node with others.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -42,12 +41,12 @@ class ServerInfo(Struct, frozen=True):
 
 
 class Attendee(Protocol):
-    """The session, as everything sees it that belongs to all sessions of its node.
+    """The session, as seen by what belongs to all sessions of its node.
 
     Attributes:
-        id: the session's id, empty before the login.
-        account: number of its account.
-        name: the account's name.
+        id: empty before the login.
+        account: its number.
+        name: the account's.
         mode: the mode.
     """
 
@@ -161,10 +160,10 @@ class Client(Attendee, Protocol):
     def asked_all(self) -> None:
         """Ask no more: let the client show again what is typed."""
 
-    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
-        """Hear no line that has come so far: of a person, it may be a password.
+    def turned_away(self) -> None:
+        """Note that a person was refused a login, or what asks for a password.
 
-        With ``secrets``, only those lines.
+        What they typed before they could read that is dropped: it may be a password.
         """
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
@@ -206,6 +205,9 @@ class Connection(Protocol):
 
     def expect(self, octets: int) -> None:
         """Read at most this many octets at once; report the output full when more is unsent."""
+
+    def unread(self) -> int:
+        """How many octets have come and are not read yet; 0 if unknown."""
 
     def silent(self) -> float | None:
         """Seconds since the client's machine acknowledged or sent anything; None if unknown."""

@@ -1,7 +1,6 @@
 """Slows down who guesses passwords: per account, and per address.
 
-Nobody is ever locked out, since a lock-out would be a weapon: an account that was tried ten times
-can be tried again every ten seconds, by anybody who waits. Each attempt counts as soon as it
+Nobody is ever locked out, since a lock-out would be a weapon. Each attempt counts as soon as it
 begins, so many at once gain nothing; one that succeeds is taken back.
 
 A node counts for itself, and forgets at its restart: three nodes admit three times as many guesses,

@@ -1,8 +1,8 @@
 """Checkpoints in SQLite: records of the state, each at one of two places.
 
-A checkpoint is written in parts, and the process may die in between. So a record never replaces its
-version in the newest finished checkpoint, but the one before: the two have neighbouring rows. A row
-names its checkpoint, and does not count if that is later than the newest finished one.
+A checkpoint is written in parts, and the process may die in between. So a record replaces the
+version before that in the newest finished checkpoint: the two have neighbouring rows. A row names
+its checkpoint, and does not count if that is later than the newest finished one.
 """
 
 import sqlite3
@@ -31,7 +31,7 @@ AsWritten = Callable[[bytes, str], bytes]
 
 
 class Checkpoints:
-    """The two tables. The caller makes the transactions.
+    """The two tables; the caller makes the transactions.
 
     Attributes:
         begun: the entry of the newest checkpoint, finished or not; 0 without one.
@@ -44,7 +44,7 @@ class Checkpoints:
         self._odd: set[int] = set()
         """Keys of the records whose newest version is at the second place."""
         self._gone: set[int] = set()
-        """Keys of records that the finished checkpoint no longer has; their rows can go."""
+        """Keys that the finished checkpoint no longer has; their rows can go."""
         self._going: set[int] = set()
         """The same for the checkpoint that was begun."""
         row = database.execute("SELECT begun, seq FROM checkpoint").fetchone()
@@ -84,8 +84,8 @@ class Checkpoints:
         self.begun = self.finished
         self._going.clear()
 
-    def write(self, records: Iterable[Record]) -> None:
-        """Write records of the begun checkpoint, each once."""
+    def write(self, records: Iterable[Record]) -> int:
+        """Write records of the begun checkpoint, each once; returns how many rows changed."""
         rows = []
         for key, data in records:
             self._gone.discard(key)
@@ -100,11 +100,13 @@ class Checkpoints:
             (self.begun,),
         )
         self._database.executemany("REPLACE INTO records VALUES (?, ?, ?)", rows)
-        for key in list(islice(self._gone, GONE_AT_ONCE)):
+        gone = list(islice(self._gone, GONE_AT_ONCE))
+        for key in gone:
             places = 2 * key, 2 * key + 1
             self._database.execute("DELETE FROM records WHERE place IN (?, ?)", places)
             self._gone.discard(key)
             self._odd.discard(key)
+        return len(rows) + len(gone)
 
     def finish(self, head: bytes, digest: bytes) -> None:
         """Let the begun checkpoint take effect; ``digest``: its entry's in the log."""

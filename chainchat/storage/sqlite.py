@@ -1,8 +1,8 @@
 """Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
 
-A row of the log is a batch: the entries of one ``append``, or a part of them if they are large. So
-a commit writes one row, however many entries it holds. The message index is in memory since the
-newest checkpoint, and in runs on disk before.
+A row of the log is a batch: the entries of one ``append``, or a part of them if they are large, so
+a commit writes one row. The message index since the newest checkpoint is in memory, the rest in
+runs on disk.
 """
 
 import sqlite3
@@ -42,9 +42,9 @@ DATABASE = "chainchat.sqlite"
 
 APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 7
-"""A version whose log or checkpoints an older chainchat would misread has a new number."""
+"""A new number where an older chainchat would misread the log or checkpoints."""
 READ_TOO = (6,)
-"""Older versions that this one reads as they are: it only adds to what they have."""
+"""Older versions that this one only adds to."""
 SCHEMA = (
     """
 CREATE TABLE log (
@@ -60,7 +60,7 @@ CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB 
 )
 
 CACHED_BATCHES = 16
-"""Decoded batches kept in memory; a reader of history mostly stays within one."""
+"""Decoded batches in memory; a reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
 """Octets of entries in a row of the log, by ``size``: a reader decodes whole rows."""
@@ -205,7 +205,7 @@ class SQLiteStorage:
             self._database.execute("PRAGMA synchronous = FULL")
 
     def _as_written(self, stored: bytes, what: str) -> bytes:
-        """The data that ``checked`` was given; never believe anything else from a disk."""
+        """What ``checked`` was given; never believe anything else from a disk."""
         data = unchecked(stored)
         if data is None:
             raise StorageError(f"{self}: {what} are not what was written")
@@ -267,7 +267,7 @@ class SQLiteStorage:
         [entry] = self.entries([seq])
         return seq if entry.seq == seq else entry.first - 1
 
-    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+    def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
         found: list[Entry] = []
         room = octets
         while after < min(up_to, self._last.seq) and (room > 0 or not found):
@@ -392,13 +392,17 @@ class SQLiteStorage:
         for (run,) in self._database.execute(query, (reader, limit)):
             yield Run(self._as_written(run, "the messages of the index"))
 
-    def _write_index(self, readers: Sequence[int]) -> None:
+    def _write_index(self, readers: Sequence[int]) -> int:
+        """Write what is new to some readers; returns its octets."""
+        octets = 0
         for reader in readers:
             parts = [
                 (reader, part.ids[-1], checked(bytes(part)))
                 for part in self._unwritten.of(reader).parts(RUN_MESSAGES)
             ]
             self._database.executemany("INSERT INTO messages VALUES (?, ?, ?)", parts)
+            octets += sum(len(part) for _, _, part in parts)
+        return octets
 
     # --- checkpoints
 
@@ -438,8 +442,10 @@ class SQLiteStorage:
     def write_records(self, records: Sequence[Record]) -> bool:
         readers = list(islice(self._unwritten.runs, READERS_AT_ONCE))
         with self._written_later():
-            self._checkpoints.write(records)
-            self._write_index(readers)
+            rows = self._checkpoints.write(records)
+            octets = self._write_index(readers)
+        octets += sum(len(data) for _, data in records)
+        self._wal.wrote(octets, rows + len(readers))
         for reader in readers:
             del self._unwritten.runs[reader]
         return bool(self._unwritten.runs)
@@ -476,10 +482,7 @@ def _contiguous(batch: Sequence[Entry]) -> bool:
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    start, room = 0, ROW_OCTETS
-    for place, entry in enumerate(entries):
-        room -= size(entry)
-        if room < 0 and place > start:
-            yield entries[start:place]
-            start, room = place, ROW_OCTETS - size(entry)
-    yield entries[start:]
+    while entries:
+        row = fitting(entries, ROW_OCTETS)
+        yield row
+        entries = entries[len(row) :]

@@ -1,9 +1,9 @@
 """SQLite's write-ahead log: copied into the database in small pieces, or by a thread.
 
-By itself, SQLite copies the whole log inside a commit once it has some pages. That is quick unless
-another process, such as a backup tool, holds a read transaction: when it ends, the next commit
-copies hundreds of megabytes, for a second or more. So here the log is copied between two turns, or
-by a thread (``long_copy``) that delays no write.
+SQLite itself copies the whole log inside a commit once it has some pages. When another process,
+such as a backup tool, ends a long read transaction, that is hundreds of megabytes, a second or
+more. So here the log is copied between two turns, or by a thread (``long_copy``) that delays no
+write.
 """
 
 import os
@@ -21,10 +21,10 @@ PAGE = 4_096
 FRAME = PAGE + 24
 """Octets of a page of the database, and of one in the write-ahead log."""
 
-PAGES = 500
-"""Pages in the log that are worth copying: some 4 ms, in which nobody is answered.
+PAGES = 250
+"""Pages worth copying: some 2 ms, in which nobody is answered.
 
-A log of this size is written over, and syncing it takes half as long as while it grows.
+A log of this size is written over, and synced in half the time of one that grows.
 """
 
 MUCH = 1_000
@@ -46,7 +46,7 @@ NAMED_OCTETS = 64_000_000
 """A log of this length is reported, and again at each doubling."""
 
 READ_LOCKS = range(123, 128)
-"""The octets of the ``-shm`` file whose locks keep the log from being copied or started again.
+"""The octets of the ``-shm`` file whose locks keep the log from being copied or restarted.
 
 See "WAL Locks" in SQLite's description of its WAL-mode file format.
 """
@@ -65,8 +65,8 @@ def leave_copying(connection: sqlite3.Connection) -> None:
 class Keeper:
     """Keeps SQLite from copying and removing the log when the last connection closes.
 
-    After a failed sync it must not: the next sync of the database would succeed without the lost
-    pages, and the log, which has them, would be gone. So the last connection may not write.
+    After a failed sync, the next sync of the database would succeed without the lost pages, and the
+    log, which has them, would be gone. So the last connection may not write.
     """
 
     def __init__(self, database: Path) -> None:
@@ -96,7 +96,7 @@ class WriteAheadLog:
         """Care for the write-ahead log of ``database``.
 
         Args:
-            writer: the connection that writes; leaves the copying to this object from now on.
+            writer: the connection that writes; it leaves the copying to this object.
             clock: monotonic seconds.
             pages: see PAGES.
             much: see MUCH.
@@ -118,7 +118,7 @@ class WriteAheadLog:
         self._copied = 0
         """Pages of the log that were copied."""
         self._uncopied = self._length // FRAME
-        """Pages of the log that were not; estimated since the last copying."""
+        """Pages that were not; estimated since the last copying."""
         self._next_look = self._left_alone_until = 0.0
         self._pages = pages
         self._much = much
@@ -127,9 +127,9 @@ class WriteAheadLog:
         self._at_start = 0
         """Pages that were not copied when the long copy began."""
 
-    def wrote(self, octets: int) -> None:
-        """Note that a transaction wrote so many octets, and some pages around them."""
-        self._uncopied += octets // PAGE + 3
+    def wrote(self, octets: int, rows: int = 1) -> None:
+        """Note what a transaction wrote: each row may need a page of its own, and two above it."""
+        self._uncopied += octets // PAGE + rows + 2
 
     def care(self) -> str:
         """Copy what is due, or start a thread that does; returns a line for the operator.
@@ -160,7 +160,7 @@ class WriteAheadLog:
         return report
 
     def stop(self) -> bool:
-        """Stop the thread, if there is one; True if it met no error, not even by being stopped."""
+        """Stop the thread, if any; True if it met no error, not even by being stopped."""
         return self._long_copy is None or self._long_copy.stop()
 
     def close(self) -> None:

@@ -20,10 +20,10 @@ NO_CHECK_TIME = 0x200000
 class Creator:
     """Begins TLS on a connection, with the newest context.
 
-    A factory keeps its creator for ever; so new certificates come in here.
+    A factory keeps its creator for ever; new certificates come in here.
 
     Attributes:
-        context: for the next connection. Those that there are keep theirs.
+        context: for the next connection.
     """
 
     def __init__(self, context: SSL.Context) -> None:
@@ -75,7 +75,7 @@ def _context(credentials: Credentials, least: int) -> SSL.Context:
 
 
 def _verified(connection: SSL.Connection, shown: X509, number: int, _: int, accepted: int) -> bool:
-    """Note for the log why OpenSSL refuses a certificate; its own error says only that it does."""
+    """Note why OpenSSL refuses a certificate; its own error says only that it does."""
     if not accepted:
         layer = connection.get_app_data()
         try:

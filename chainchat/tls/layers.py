@@ -1,7 +1,7 @@
 """The layers of a connection, with and without TLS.
 
-Under TLS they are: the protocol, ``Encrypted`` (TLS itself), ``Below``, which writes at once what
-TLS gives it, and the TCP connection.
+Under TLS: the protocol, ``Encrypted`` (TLS itself), ``Below``, which writes at once, and the TCP
+connection.
 """
 
 from collections.abc import Callable
@@ -144,7 +144,7 @@ def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
 
 
 class EncryptedFactory(TLSMemoryBIOFactory):
-    """Makes the layer of TLS. It does not gather what is written, as Twisted's own would."""
+    """Makes the layer of TLS, without Twisted's gathering of what is written."""
 
     protocol = Encrypted
 

@@ -79,7 +79,12 @@ def headline(report: Report) -> Headline:
     return Headline(State.WELL, "All is well", f"{chain} {verb} what is said.")
 
 
+MEMBERS = ("head", "middle", "tail", "only")
+
+
 def _outside(report: Report) -> Headline:
+    if report.role in MEMBERS:
+        return Headline(State.WEAK, "Takes no clients", _sentence(report.reason))
     words = {
         "learner": "Catching up",
         "wedged": "Waiting to be taken back",

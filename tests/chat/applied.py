@@ -47,7 +47,6 @@ class Log:
             self.open(*origins)
 
     def open(self, *origins):
-        """The first entry of an epoch."""
         return self.state.apply(self.next, "", 0, self.time, Origins(origins))
 
     @property

@@ -103,7 +103,6 @@ class Room:
         self._turns.start(0.001)
 
     def stand_still(self):
-        """Give it none."""
         self._turns.stop()
 
     def has(self, *names, password=True):

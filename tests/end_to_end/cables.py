@@ -1,7 +1,6 @@
 """Cables between nodes, which can be cut, frozen and mended, one direction at a time if wished.
 
-A cable is a TCP proxy: the node at its near end dials its port, and it dials the node at the far
-end. All of them run in one thread.
+A cable is a TCP proxy between two nodes; all run in one thread.
 """
 
 import asyncio
@@ -77,7 +76,6 @@ class Cable:
             way.set()
 
     async def listen(self) -> None:
-        """Open the near end."""
         self._server = await asyncio.start_server(self._accept, HOST, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -151,7 +149,6 @@ class Cables:
         return cable.port
 
     def between(self, one: str, other: str) -> Cable:
-        """The cable between two nodes."""
         return self._cables[frozenset((one, other))]
 
     def lose(self, *ways: Way) -> None:

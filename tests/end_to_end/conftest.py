@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import talking
 from cluster import Cluster, last_words
 from libraries import NoCompilerError, make_library
 from networks import Networks, NotPermittedError
+
+PLAIN = "plain"
+"""The marker of tests whose clients come without TLS and set their passwords themselves."""
 
 NewCluster = Callable[..., Cluster]
 
@@ -33,8 +37,29 @@ def looked_over(clusters: list[Cluster]) -> None:
     assert not complaints, "\n".join(complaints)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    reason = f"{PLAIN}(reason): with --tls, the clients of the test come without, for this reason"
+    config.addinivalue_line("markers", reason)
+
+
+@pytest.fixture(autouse=True)
+def clients_come_with_tls(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """With ``--tls``: people and programs, and each account has a password."""
+    secured = dict(talking.SECURED)
+    if request.node.get_closest_marker(PLAIN):
+        talking.SECURED.clear()
+        monkeypatch.delenv("CHAINCHAT_PASSWORD", raising=False)
+    yield
+    talking.SECURED.clear()
+    talking.SECURED.update(secured)
+
+
 @pytest.fixture
-def new_cluster(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[NewCluster]:
+def new_cluster(
+    tmp_path: Path, pytestconfig: pytest.Config, request: pytest.FixtureRequest
+) -> Iterator[NewCluster]:
     """Makes clusters for one test."""
     made: list[Cluster] = []
 
@@ -43,6 +68,8 @@ def new_cluster(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[NewClus
         folder.mkdir()
         options.setdefault("tls", pytestconfig.getoption("--tls"))
         made.append(Cluster(folder, *arguments, **options))
+        if pytestconfig.getoption("--tls") and not request.node.get_closest_marker(PLAIN):
+            made[-1].secure_clients()
         return made[-1]
 
     yield make
@@ -56,6 +83,8 @@ def cluster(
     """A chain of three, shared by the tests of a module: their names must not clash."""
     folder = tmp_path_factory.mktemp("cluster")
     shared = Cluster(folder, tls=pytestconfig.getoption("--tls"))
+    if pytestconfig.getoption("--tls"):
+        shared.secure_clients()
     shared.start()
     yield shared
     shared.stop()

@@ -6,13 +6,13 @@ from cluster import Cluster, Node, copy_data, free_ports
 
 
 def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> Node:
-    """Another server with the data of a stopped one, at other ports; its process is to start.
+    """Another server with the data of a stopped one, at other ports; not started.
 
     Args:
         cluster: with the original.
         position: of the original.
         folder: for the copy.
-        host: the address that the copy has, and knows of; the original's if there is none.
+        host: the address that the copy has, and knows of; by default the original's.
     """
     original = cluster[position]
     client_port, chain_port = free_ports(2)

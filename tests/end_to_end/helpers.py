@@ -28,7 +28,7 @@ class Helper:
         """Prepare.
 
         Args:
-            act: what it does. When it is to end, ``SystemExit`` is raised within.
+            act: what it does; ``SystemExit`` raised within ends it.
             arguments: of the function.
             nice: how far it stands back where processors are short.
         """

@@ -1,8 +1,8 @@
 """Programs that keep talking whatever happens to the nodes, and the judge of what came of it.
 
 The programs are the bundled client's engine. Each says numbered texts to everybody, some unanswered
-at a time, and records what it was told: every acknowledgement and every message delivered. In the
-end ``check`` holds the records against what the nodes have on their disks (``chronicle``).
+at a time, and records every acknowledgement and every message delivered. ``check`` holds the
+records against what the nodes have on their disks (``chronicle``).
 """
 
 import asyncio
@@ -92,7 +92,6 @@ class Impatient(Random):
     """Draws short waits: a test does not wait as long for the next attempt as a person may."""
 
     def uniform(self, a: float, b: float) -> float:
-        """At most ``LONGEST_WAIT``."""
         return super().uniform(a, min(b, LONGEST_WAIT))
 
 
@@ -189,12 +188,10 @@ class Load:
 
     @property
     def records(self) -> list[Record]:
-        """What came of it so far."""
         return [program.record for program in self._programs]
 
     @property
     def acknowledged(self) -> int:
-        """How many texts were acknowledged so far."""
         return sum(record.answers for record in self.records)
 
     def __enter__(self) -> Self:

@@ -1,7 +1,7 @@
 """Does to a running chain what a ``Schedule`` says, and brings everything back.
 
-Each kind of fault is a generator: it does something, yields the seconds to wait, does something
-else, and so on, until all that it did is over. ``Stage.play`` runs those of a blow side by side.
+Each kind of fault is a generator: it does something, yields the seconds to wait, and so on, until
+all that it did is over. ``Stage.play`` runs those of a blow side by side.
 """
 
 import contextlib

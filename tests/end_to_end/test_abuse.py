@@ -43,7 +43,6 @@ class Wards:
         return self._cluster
 
     def names(self) -> str:
-        """What nobody's name began with before."""
         self._users += 1
         return f"user{self._users}x"
 
@@ -86,7 +85,6 @@ def cluster_of(wards: Wards, new_cluster: NewCluster) -> Iterator[Callable[[Abus
 
 
 def _whole(cluster: Cluster) -> bool:
-    """Whether nothing has happened to it."""
     chains = [node.chain() for node in cluster.nodes.values()]
     return all(chain is not None and chain["epoch"] == "1" for chain in chains)
 

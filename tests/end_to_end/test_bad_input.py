@@ -186,7 +186,7 @@ def test_telnet_negotiation_split_byte_by_byte(cluster: Cluster) -> None:
         (b"@1 PING PONG", "-ERR 501 @1 the right form is @1 PING"),
         (b"@1 SEND 1 * :caf\xe9", "-ERR 503 @1 that line is not UTF-8"),
         (b"@1 SEND 1 * :\x1b[2J", f"-ERR 504 @1 {CONTROL} U+001B"),
-        (b"@1 SEND 1 * :" + b"x" * 1100, "-ERR 502 @- a line has at most 1024 octets"),
+        (b"@1 SEND 1 * :" + b"x" * 1200, "-ERR 502 @- a line has at most 1120 octets"),
         (b"\xfe\xfe\xfe", "-ERR 503 @- "),
         (b"@1 SINCE 99999999999999999999", "-ERR 501 @1 the right form is"),
         (b"@1 LIST " + b"(" * 500, "-ERR 531 @1 "),
@@ -282,7 +282,6 @@ class Stranger:
 
 
 def identity_like(cluster: Cluster, node: Node) -> Introduction:
-    """What a node of this very chain would say."""
     member = Member("middle", "0" * 16, 1, HOST, node.chain_port, node.client_port)
     return Introduction(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, member)
 

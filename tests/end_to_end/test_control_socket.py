@@ -49,7 +49,6 @@ def asked(cluster: Cluster, *arguments: str) -> list[dict[str, Any]]:
 
 
 def audit(node: Node) -> list[str]:
-    """What a node has written down."""
     return re.findall(r": audit: (.*)", node.log_text())
 
 

@@ -30,12 +30,10 @@ FILES = {
 
 
 def mode(path: Path) -> int:
-    """The permissions of a file."""
     return stat.S_IMODE(path.lstat().st_mode)
 
 
 def with_umask(umask: int, command: list[str]) -> list[str]:
-    """A command line that runs another with this umask."""
     return ["sh", "-c", f'umask {umask:03o} && exec "$@"', "sh", *command]
 
 
@@ -106,7 +104,6 @@ class Daemon:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
         return (self.folder / "only.log").read_text()
 
     def stop(self) -> None:

@@ -1,9 +1,9 @@
 """Ordinary users, who each say a line ten times a second, and how long they wait for the answers.
 
-They are people in human mode, in a process of their own. A line is said when its time has come,
-whether or not those before it were answered, and the wait counts from that time: a node that
-stands still for two seconds costs each of them twenty lines that waited, not one. Who is hung up
-on calls the next node, logs in, and says again what has no answer.
+People in human mode, in a process of their own. A line is said when its time has come, whether or
+not those before it were answered, and the wait counts from that time: a node that stands still for
+two seconds costs each of them twenty waits. Who is hung up on calls the next node, logs in, and
+says again what has no answer.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Speech:
         answer: the answer to a line; its group, if there is any, is a refusal.
         closing: a line after which the server hangs up.
         leave: what to say in the end.
-        then: what is in a line after which more has to be said to be in, and that.
+        then: what is in a line after which more has to be said, and that.
     """
 
     login: Callable[[str], bytes]
@@ -93,7 +93,6 @@ class Waits:
 
     @property
     def longest(self) -> float:
-        """Of all."""
         return max(self.seconds)
 
 
@@ -161,7 +160,6 @@ class Users:
         return int(self._counts[REFUSED])
 
     def wait_for(self, more: int, within: float = DEADLINE) -> None:
-        """Wait until so many more lines have their answers."""
         goal = self.answered + more
         until(lambda: self.answered >= goal, lambda: f"{self.answered} of {goal} answered", within)
 

@@ -22,7 +22,6 @@ def holding(log):
 
 
 def entries(count):
-    """A log of so many entries."""
     return chained(EntryId(), _unnamed(count))
 
 

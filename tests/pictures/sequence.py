@@ -57,7 +57,7 @@ class Scene:
         story: its name.
         title: over the picture.
         begins: the command with which it begins.
-        without: the kinds of messages that are left out.
+        without: the kinds of messages left out.
     """
 
     story: str
@@ -88,7 +88,6 @@ class Life:
 
 
 def draw(scene: Scene) -> str:
-    """The picture of a scene."""
     return _Sequence(scene).written()
 
 
@@ -213,7 +212,6 @@ def _is_drawn(event: Said | Noted | Told, scene: Scene) -> bool:
 
 
 def _is_shown(noted: Noted) -> bool:
-    """Whether it is what ``show`` has given."""
     return "; durable " in noted.text
 
 

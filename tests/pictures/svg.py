@@ -82,7 +82,6 @@ class Drawing:
         self._add("path", d=d, stroke=stroke, fill=fill, stroke_width=thick)
 
     def disc(self, x: float, y: float, radius: float, *, fill: str) -> None:
-        """A filled circle."""
         self._add("circle", cx=x, cy=y, r=radius, fill=fill)
 
     def text(
@@ -116,7 +115,6 @@ class Drawing:
         )
 
     def written(self) -> str:
-        """The drawing as SVG."""
         ElementTree.indent(self._root, " ")
         return ElementTree.tostring(self._root, "unicode") + "\n"
 

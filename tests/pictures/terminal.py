@@ -67,7 +67,7 @@ def record() -> list[Frame]:
         cluster.wait_until_it_serves()
         alice = stack.enter_context(Terminal(cluster, "alice", cluster["head"], ROWS, COLUMNS))
         alice.see(r"\+OK you are alice")
-        alice.see(r"on head · role")
+        alice.see(r"on head, first of 3")
         bob = stack.enter_context(Terminal(cluster, "bob", cluster["tail"], ROWS, COLUMNS))
         alice.see("bob has joined")
         return list(_talk(cluster, alice, bob))
@@ -141,17 +141,12 @@ def draw(frames: Sequence[Frame]) -> str:
             f'<text class="c" x="{number(width / 2)}" y="29" text-anchor="middle">'
             f"{escape(frame.caption)}</text>"
         )
-        written += [_row(TOP + LINE * _place(y, row), row) for y, row in enumerate(frame.screen)]
+        written += [_row(TOP + LINE * y, row) for y, row in enumerate(frame.screen)]
         written.append(
             f'<rect x="{SIDE}" y="{number(height - 24)}" rx="2" height="4" fill="#58a6ff" '
             f'width="{number((n + 1) / len(frames) * (width - 2 * SIDE))}"/></g>'
         )
     return "\n".join((*written, "</svg>")) + "\n"
-
-
-def _place(y: int, row: Sequence[tuple[str, str, bool]]) -> int:
-    """The line of the picture: what tells the state of things stands at the bottom."""
-    return ROWS - 1 if "".join(text for text, _, _ in row).startswith("on ") else y
 
 
 def _row(y: float, row: Sequence[tuple[str, str, bool]]) -> str:
@@ -170,5 +165,4 @@ def _row(y: float, row: Sequence[tuple[str, str, bool]]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text for XML."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

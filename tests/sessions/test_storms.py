@@ -1,7 +1,6 @@
 """Storms: random clients, faults and orders at one node, of which nothing may stop it.
 
-A ``Storm`` is one random sequence, the same for the same seed. What it finds, it shows as the list
-of its steps.
+A ``Storm`` is one random sequence, the same for the same seed; a failure shows its steps.
 """
 
 import base64
@@ -43,7 +42,6 @@ FINAL = re.compile(rb"(?:\+OK|-ERR \d+|\.) @([a-z]+\d+)(?=[ \r])")
 
 
 def quickly_salted(password, salt, iterations):
-    """In place of PBKDF2."""
     return hashlib.sha256(password.encode() + salt + b"%d" % iterations).digest()
 
 

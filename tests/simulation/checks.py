@@ -20,7 +20,6 @@ class InvariantError(AssertionError):
 
 
 def require(world: World, fact: bool, otherwise: str) -> None:
-    """Raise an InvariantError unless ``fact`` holds."""
     if not fact:
         raise InvariantError(f"at {world.clock.now:.4f} s: {otherwise}")
 
@@ -207,8 +206,7 @@ def sent_in_time(text: str, id_: int, told_before: int) -> tuple[bool, str]:
     """Whether a message came after all that anybody had been told of when it was first sent.
 
     If not, also how it is wrong. With ``read_in_time``, this is linearizability: let sends take
-    effect in the order of their ids, and each read just after the newest that it shows. Whatever
-    ended before something else began stands before that then.
+    effect in the order of their ids, and each read just after the newest that it shows.
     """
     return id_ > told_before, f"{text!r} became {id_}, but was sent when {told_before} was known"
 
@@ -216,11 +214,7 @@ def sent_in_time(text: str, id_: int, told_before: int) -> tuple[bool, str]:
 def read_in_time(read: Read, ids: Sequence[int]) -> tuple[bool, str]:
     """Whether a read showed the newest messages as of some moment while it went on.
 
-    If not, also how it is wrong.
-
-    Args:
-        read: what was shown, and what had been told before.
-        ids: of all messages, in order.
+    If not, also how it is wrong. ``ids``: of all messages, in order.
     """
     newest = read.shown[-1] if read.shown else 0
     if newest < read.told_before:

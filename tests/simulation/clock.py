@@ -62,8 +62,8 @@ class HostClock:
     """The monotonic clock of one host: ``rate`` of its seconds to one of the world's.
 
     Attributes:
-        stalled_until: true time until which the host stands still. If that began in the middle of
-            something, the rest of it is done then, and what it reads on this clock is of then.
+        stalled_until: true time until which the host stands still; what it was in the middle of is
+            done then, and reads the clock of then.
         worked: seconds of true time for which it has worked in what it does just now.
         frozen: seconds of true time for which this clock stood still in all.
     """

@@ -1,8 +1,8 @@
 """Runs with a crowd: many clients with sessions, a backlog, and work that takes time.
 
-In most of them nothing goes wrong but what clients do, and then nobody may be taken for dead. In
-others a node dies, and all its clients come to the others at once; in others all kinds of things
-go wrong, and then what must hold is what always must.
+In most, nothing goes wrong but what clients do, and nobody may be taken for dead. In others a node
+dies, and all its clients come to the others at once; in others all kinds of things go wrong, and
+what must hold is what always must.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,8 @@ SLOWNESS = 3.0
 
 SAID_AT_ONCE = 4
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
-higher. So are the limits and the pace of each node, see ``run_crowd``."""
+higher, as are the limits and the pace of each node, see ``run_crowd``.
+"""
 
 
 class Crowd:
@@ -65,7 +66,6 @@ class Crowd:
 
     @property
     def epoch(self) -> int:
-        """The newest that is on any disk."""
         return self.world.newest_configuration().epoch
 
     def expects(self, changes: int) -> None:

@@ -1,7 +1,6 @@
 """Disks: they survive their process, and do what disks do to a process that trusts them.
 
-Most are in memory. What is here and not in ``MemoryDisk`` is common to them and to those of
-``sqlite_disk``, which are the product's own, on files.
+What is not in ``MemoryDisk`` is common to those of ``sqlite_disk``, the product's own, on files.
 """
 
 from collections.abc import Callable, Sequence
@@ -106,7 +105,6 @@ class Disk:
 
     @property
     def record(self) -> Record | None:
-        """Membership's record."""
         stored = self.read_record()
         return None if stored is None else msgpack.decode(stored, type=Record)
 

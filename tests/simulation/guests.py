@@ -102,7 +102,6 @@ class Wire:
     # --- for the session
 
     def work(self, seconds: float) -> None:
-        """The node works for this client."""
         self._house.world.work(self.host, seconds)
 
     def write(self, data: bytes) -> int:
@@ -137,7 +136,6 @@ class Wire:
     # --- for the guest
 
     def say(self, lines: Sequence[str]) -> None:
-        """Send some lines."""
         self._lines += [line.encode() for line in lines]
         self._on_host(self._read)
 
@@ -216,7 +214,6 @@ class Guest:
 
     @property
     def host(self) -> Host | None:
-        """Where it is."""
         return self._wire.host if self._wire is not None else None
 
     def come(self, position: str = "") -> None:

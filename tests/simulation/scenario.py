@@ -59,7 +59,6 @@ class Summary:
 
 
 def founding(seed: int) -> tuple[str, ...]:
-    """The positions that found the chain of a run."""
     return ("head", "middle", "tail")[: (3, 3, 3, 3, 3, 3, 2, 1)[seed % 8]]
 
 
@@ -96,7 +95,7 @@ def run(
         seed: decides everything.
         trace: takes the lines of a readable trace.
         watch_votes: see ``ConfigurationChecks``.
-        files: whether the disks are on files whatever the seed says.
+        files: the disks are on files whatever the seed says.
 
     Raises:
         InvariantError: a promise was broken.

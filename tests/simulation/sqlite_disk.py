@@ -1,4 +1,4 @@
-"""Disks with the product's own storage, on files: here that has to hold what it promises.
+"""Disks with the product's own storage, on files.
 
 A machine may lose its power when its process dies. Then only what was synced is there for sure, and
 a disk has to keep all that it has said to be on it: the log, the record, and what was cut.
@@ -47,11 +47,9 @@ class Cabinet:
         self._folders = count(1)
 
     def new_disk(self, machine: Machine) -> "SQLiteDisk":
-        """An empty one."""
         return SQLiteDisk(machine, self, Pages(self.new_folder()))
 
     def now(self) -> float:
-        """See ``clock``."""
         return self.clock()
 
     def new_folder(self) -> Path:
@@ -179,7 +177,6 @@ class SQLiteDisk(Disk, Reopened):
         return written
 
     def _note(self) -> None:
-        """What it says now to be on it."""
         self._last, self._committed = self.storage.last, self.storage.committed
         self._records = [self.storage.read_record()]
 

@@ -1,7 +1,6 @@
 """Where a story is played: what it can wait for, and what it can do.
 
-It sees only what is sent and written, and does only what networks and machines do: it holds back
-one direction of a connection, kills, pauses.
+It sees only what is sent and written, and does only what networks and machines do.
 """
 
 from collections.abc import Callable, Generator
@@ -106,7 +105,7 @@ class Stage:
             world: what the story happens to.
             mishaps: of its disks.
             story: what is played.
-            at_once: whether it begins before the founding.
+            at_once: it begins before the founding.
         """
         self.random = world.random
         self.mishaps = mishaps
@@ -148,7 +147,6 @@ class Stage:
 
     @property
     def epoch(self) -> int:
-        """The newest that is on any disk."""
         return self._world.newest_configuration().epoch
 
     # --- how it goes on
@@ -225,7 +223,6 @@ class Stage:
         yield from ()
 
     def say_that(self, text: str) -> None:
-        """A word to whoever reads the trace."""
         self._world.note(text)
 
     def found(self) -> None:
@@ -242,7 +239,6 @@ class Stage:
         """Somebody reads the newest messages: here others do all the time."""
 
     def is_answered(self, person: str) -> bool:
-        """Whether somebody knows how the last request came out."""
         return person != ""
 
     def show(self) -> None:
@@ -255,7 +251,6 @@ class Stage:
     # --- what it can do
 
     def require(self, fact: bool, otherwise: str) -> None:
-        """What the chain promises at this point."""
         require(self._world, fact, otherwise)
 
     @property
@@ -264,7 +259,6 @@ class Stage:
         return self._world.clock.now
 
     def moment(self, least: float, most: float) -> float:
-        """Some seconds."""
         return self.random.uniform(least, most)
 
     def hold(self, sender: str, to: str) -> None:
@@ -273,22 +267,18 @@ class Stage:
         self._world.network.block([(sender, to)])
 
     def cut(self, one: str, other: str) -> None:
-        """Nothing arrives either way."""
         self.hold(one, other)
         self.hold(other, one)
 
     def let(self, sender: str, to: str) -> None:
-        """What was held back on this way arrives."""
         self._world.note(f"what {sender} sent to {to} arrives")
         self._world.network.unblock([(sender, to)])
 
     def mend(self, one: str, other: str) -> None:
-        """They hear each other again."""
         self.let(one, other)
         self.let(other, one)
 
     def heal(self) -> None:
-        """Everybody hears everybody."""
         self._world.note("the network heals")
         self._world.network.unblock()
 
@@ -300,7 +290,6 @@ class Stage:
             self._world.network.end(connection)
 
     def pause(self, position: str, seconds: float) -> None:
-        """It stands still."""
         self._world.pause(self._world.hosts[position], seconds)
 
     def freeze(self, position: str, seconds: float, *, wall: bool = False) -> None:
@@ -308,7 +297,6 @@ class Stage:
         self._world.freeze(self._world.hosts[position], seconds, wall=wall)
 
     def kill(self, *positions: str) -> None:
-        """All at once."""
         for position in positions:
             self._world.kill(self._world.hosts[position])
 
@@ -354,7 +342,6 @@ class Stage:
         self.mishaps.set_back(self._world.hosts[position])
 
     def back_up(self, *positions: str) -> None:
-        """Their folders are copied."""
         for position in positions:
             self.mishaps.back_up(self._world.hosts[position])
 
@@ -363,7 +350,6 @@ class Stage:
         self.mishaps.lie(self._world.hosts[position])
 
     def restore(self, position: str) -> None:
-        """It gets an old backup."""
         self.mishaps.restore(self._world.hosts[position])
 
     def replace_disk(self, position: str) -> None:

@@ -1,13 +1,11 @@
 """Runs with the product's own links, and strangers who say what nodes say.
 
-Elsewhere in the simulator a network stands in for the chain port. Here each node has its ``Links``,
-over connections in memory, and strangers connect to them. A stranger says the Hello of a member, of
-a newer life of it, or of another disk, on any lane, and goes, or stays silent. Nothing of that may
-end a link that works, change the chain, or keep two members apart.
+Each node has its ``Links``, over connections in memory, and strangers connect to them. A stranger
+says the Hello of a member, of a newer life of it, or of another disk, on any lane, and goes, or
+stays silent. That may not end a link that works, change the chain, or keep two members apart.
 
-In some of the runs nothing else goes wrong. In the others connections break, ways are cut for a
-while, and nodes die: then strangers may take the place of the silent, and afterwards all must be as
-before.
+In some runs nothing else goes wrong. In the others connections break, ways are cut and nodes die:
+then strangers may take the place of the silent, and afterwards all must be as before.
 """
 
 import random
@@ -233,17 +231,14 @@ class StrangersWorld:
     # --- watching
 
     def note(self, text: str) -> None:
-        """A line of the readable trace."""
         if self._trace is not None:
             self._trace(f"{self.clock.now:9.4f}  {text}")
 
     def require(self, fact: bool, otherwise: str) -> None:
-        """Raise an InvariantError unless ``fact`` holds."""
         if not fact:
             raise InvariantError(f"at {self.clock.now:.4f} s: {otherwise}")
 
     def is_stranger(self, machine: Machine) -> bool:
-        """Whether it is where the strangers are."""
         return machine is self._elsewhere
 
     def cut_until(self, one: str, other: str) -> float:
@@ -275,7 +270,6 @@ class StrangersWorld:
             pass
 
     def later(self, seconds: float, call: Callable[..., object], *args: object) -> None:
-        """Call it in virtual time."""
         self.clock.after(seconds, partial(call, *args))
 
     def talk(self, position: str) -> None:

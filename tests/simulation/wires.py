@@ -1,9 +1,8 @@
 """Connections in memory, for the product's own links: what two kernels do, in virtual time.
 
-A machine is the reactor of the process on it: it has a clock, and it connects. What is written
-arrives in order, after a delay, until one end closes or its process dies. Then the other end hears
-of it, behind what was on its way. A port where nobody listens refuses. On a way that is cut,
-nothing arrives for now.
+A machine is the reactor of the process on it. What is written arrives in order, after a delay,
+until one end closes or its process dies; then the other end hears of it, behind what was on its
+way. A port where nobody listens refuses. On a way that is cut, nothing arrives for now.
 """
 
 import random
@@ -45,7 +44,6 @@ class Wires:
         self._ports[machine.host, port] = machine, factory
 
     def is_cut(self, one: str, other: str) -> bool:
-        """Whether either of the two ways carries nothing."""
         return bool(self.cut.intersection(((one, other), (other, one))))
 
     def connect(self, dialler: "Machine", place: Address, factory: Any, timeout: float) -> None:

@@ -79,7 +79,6 @@ class Database:
             self.log._long_copy._thread.join(DEADLINE)
 
     def length(self):
-        """Octets of the log."""
         return log_of(self.path).stat().st_size
 
     def uncopied(self):
@@ -271,4 +270,32 @@ def test_a_storage_with_care_stays_small(tmp_path):
         storage.append([Entry(seq, 1, "id.1", seq, 1_000, bytes(50_000))])
         storage.care()
     assert (tmp_path / f"{DATABASE}-wal").stat().st_size < 2 * PAGES * FRAME
+    storage.close()
+
+
+def test_a_checkpoint_is_copied_in_small_pieces_too(tmp_path, monkeypatch):
+    pieces = []
+
+    def counted(connection):
+        copied = long_copy.copy(connection)
+        pieces.append(copied.pages)
+        return copied
+
+    monkeypatch.setattr(wal, "copy", counted)
+    storage = SQLiteStorage(tmp_path)
+    for seq in (1, 2):  # the second one writes next to the records of the first, one on each page
+        storage.append([Entry(seq, 1, "id.1", seq, 1_000, b"")])
+        storage.care()
+        storage.begin_checkpoint(seq)
+        for part in range(60 if seq == 1 else 8):
+            step = 2 * seq - 1
+            keys = range(64 * part * step, 64 * (part + 1) * step, step)
+            storage.write_records([(key, bytes(1_300)) for key in keys])
+            storage.care()
+        storage.finish_checkpoint(b"")
+        storage.care()
+    storage.append([Entry(3, 1, "id.1", 3, 1_000, bytes(PAGES * FRAME))])
+    storage.care()
+    assert sum(pieces) > 60 * 64 // 3
+    assert max(pieces) < 2 * PAGES
     storage.close()

@@ -9,7 +9,6 @@ NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.txt")))
 
 
 def told(name: str) -> str:
-    """The file of a story."""
     return (FOLDER / f"{name}.txt").read_text("utf-8")
 
 

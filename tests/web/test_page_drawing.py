@@ -241,6 +241,13 @@ def test_the_disk_and_certificates_are_told_with_a_word():
     assert "nearly full" in read(low, "disk")
 
 
+def test_a_disk_that_fills_says_how_long_it_lasts():
+    filling = replace(WELL, disk=replace(WELL.disk, left=2 * 3_600.0))
+    assert "Full at this rate in 2.0 hours make room" in read(filling, "disk")
+    assert "full in 2.0 hours" in page.plain(view(filling))
+    assert "Full" not in read(WELL, "disk")
+
+
 def test_a_clock_that_is_behind_is_a_warning():
     assert "clock is 7.5 s behind" in read(replace(WELL, clock_behind=7.5), "notes")
     assert read(WELL, "notes") == ""

@@ -57,7 +57,7 @@ WELL = Report(
     clients=12,
     connections=14,
     peers=(peer("middle"), peer("tail")),
-    disk=Disk(77_600_000_000, 100_000_000, {"database": 1_640_000}, ""),
+    disk=Disk(77_600_000_000, 100_000_000, None, {"database": 1_640_000}, ""),
     certificates=(Certificate("this node's certificate", "2027-11-22T11:03:00Z", 31_535_700),),
     changes=(FOUNDED,),
     warnings=(),
@@ -133,5 +133,4 @@ PAGES = {
 
 
 def view(report, **pulse):
-    """A page of this report."""
     return View(report, Pulse(**pulse), PAGES)

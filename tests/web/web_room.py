@@ -43,7 +43,6 @@ class Browser(Protocol):
 
     @property
     def events(self):
-        """The data of all events so far."""
         lines = [x for x in self.body.splitlines() if x.startswith("data: ")]
         return [json.loads(line.removeprefix("data: ")) for line in lines]
 

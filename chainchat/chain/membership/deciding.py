@@ -1,7 +1,6 @@
 """The decision: the proposer's durable write of the next configuration, once all have voted.
 
-- *all vote*: a decision takes the vote of every member of the next configuration that is a member
-  of the present one.
+- *all vote*: it takes the vote of every member of the next configuration that is one already.
 """
 
 from collections.abc import Iterable, Iterator

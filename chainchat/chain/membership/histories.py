@@ -1,8 +1,7 @@
 """Two histories: a chain has one, and whoever finds another says so.
 
-An entry's name covers all entries before it, and a configuration has an identity. So two nodes find
-out whether they belong together: on each new connection, with the first Pong in each configuration,
-and before a resume.
+An entry's name covers all entries before it, and a configuration has an identity. Nodes compare
+them on each new connection, with the first Pong in each configuration, and before a resume.
 
 - *one history*: nobody votes for a resume with a node of which neither log is part of the other;
   and members that committed different entries part.
@@ -19,7 +18,7 @@ from chainchat.chain.record import was_set_back
 
 
 class Histories(State):
-    """Compares what this node holds with what others say that they hold."""
+    """Compares what this node and others hold."""
 
     @property
     def held(self) -> Held:
@@ -48,7 +47,7 @@ class Histories(State):
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Decision]:
         """*one history*: of two nodes, the one that knows more to be committed can tell.
 
-        Done once on each link in each configuration: later entries are checked as they come.
+        Once on each link in each configuration: later entries are checked as they come.
         """
         if (sender, pong.member.life) in self._compared:
             return

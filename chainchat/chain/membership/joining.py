@@ -1,8 +1,7 @@
 """How a learner joins: the head proposes it, and the tail sends it the rest (rule 10).
 
-The tail takes no entries for a moment, ``sealed``, until the learner has all that the tail has;
-then the tail votes. If that takes too long the tail declines, and the chain goes on without the
-learner.
+The tail takes no entries (*sealed*) until the learner has all that the tail has, then votes. If
+that takes too long, it declines, and the chain goes on without the learner.
 """
 
 from collections.abc import Iterator
@@ -37,7 +36,7 @@ class Joining(Deciding):
         return extended(base, free, asked, self._turned_down)
 
     def _withdraw(self, now: float) -> None:
-        """Give up a join that takes too long: the tail may wait for another learner."""
+        """Give up a join that takes too long, for another learner."""
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
@@ -56,10 +55,7 @@ class Joining(Deciding):
             )
 
     def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
-        """Do not propose this join for now, and later prefer another learner's.
-
-        ``sealed``: seconds for which writes had to wait.
-        """
+        """For now; later, prefer another learner. ``sealed``: seconds for which writes waited."""
         self._proposal = None
         self._may_join_at = now + self._patience.pause(sealed)
         self._turned_down = join.configuration.members[-1]

@@ -8,14 +8,8 @@ proposer's own durable write of it is the decision. There are four changes:
 - *resume*: the members' present lives take the place of earlier ones, after a restart;
 - *found*: a resume from nothing, by the founding positions.
 
-A plain majority could not let the last of three nodes go on, and a plain timeout could not stop two
-halves of a network from both going on. Here the survivors leave the dead out of the count if their
-death is proved and fresh (``evidence``); the silent stay in the count.
-
-The inputs are generators of effects. The node completes each effect before it asks for the next, so
-a record is on disk (``Save``) before any message that depends on it.
-
-``Membership`` has a file for each of its parts; each uses only those before it:
+The inputs are generators of effects: a record is on disk (``Save``) before any message that depends
+on it. ``Membership`` has a file for each of its parts; each uses only those before it:
 
 - ``state``: what a life holds and knows, and what follows from it.
 - ``histories``: whether another node is of the same chain: *one history*, *not set back*.
@@ -27,12 +21,11 @@ a record is on disk (``Save``) before any message that depends on it.
 - this file: every input, and two invariants:
 
 *source*: a life is dead, or replaced by its later life, only if this node dialled the member's own
-address and was refused or answered there. What is said on a connection that came in proves nothing,
-nor does a refusal where this node never reached the member.
+address and was refused or answered there.
 
 *newest*: a node never goes back to an older configuration.
 
-Each part states its invariants; a comment with the name marks where one is kept.
+A comment with an invariant's name marks where it is kept.
 """
 
 from collections.abc import Iterator
@@ -66,7 +59,7 @@ class Membership(Proposing):
     # --- time and connections
 
     def tick(self, now: float) -> Iterator[Decision]:
-        """Every tenth of ``suspect_after``: ping everybody, and repeat what may have got lost."""
+        """Every tenth of ``suspect_after``: ping everybody, repeat what may be lost."""
         self._notice_pause(now)
         if self._began is None:
             self._began = now
@@ -86,8 +79,8 @@ class Membership(Proposing):
     ) -> Iterator[Decision]:
         """A new connection, whose other end says that it is ``member``; this proves nothing.
 
-        ``its``: what the other end says that it holds. This node reports a difference now, and acts
-        on the first Pong.
+        ``its``: what the other end says that it holds. A difference is reported now, and acted on
+        with the first Pong.
         """
         self._notice_pause(now)
         self._presence.linked(position, member)
@@ -117,8 +110,8 @@ class Membership(Proposing):
     def _release(self, position: str, address: Address, member: Member) -> Iterator[Decision]:
         """At the founding: drop a vote for a proposer whose disk is gone.
 
-        If that proposer had decided, nothing can have been confirmed without this node, which holds
-        its vote. And any other node that heard of the decision tells this one.
+        If that proposer had decided, nothing was confirmed without this node's vote, and any node
+        that heard of the decision tells this one.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.FOUNDING:
@@ -130,7 +123,7 @@ class Membership(Proposing):
             yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
-        """The connection ended, which by itself proves nothing."""
+        """The connection ended, which proves nothing."""
         self._presence.unlinked(position)
         if position not in {*self.founding, *self._known, *self.configuration.positions}:
             self._presence.forget(position)
@@ -140,9 +133,8 @@ class Membership(Proposing):
         """A port that may be ``position``'s refused a connection.
 
         *source*: the member is dead if the port is its own address, this node has reached exactly
-        that life there, and their connection ended. Anywhere else a refusal proves nothing: a
-        caller may have only claimed to be ``position``, each machine may find itself at that
-        address, or a firewall may refuse what never reached anybody.
+        that life there, and their connection ended. Anywhere else a caller may have only claimed to
+        be ``position``, or a firewall may refuse what never reached anybody.
         """
         self._notice_pause(now)
         self._presence.refused(position)

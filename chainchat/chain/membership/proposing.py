@@ -1,6 +1,6 @@
 """The proposer: finds out which configuration should be next, and asks for the votes.
 
-- *tried*: once a node asks to exclude a life, it confirms that life no more.
+- *tried*: once a node asks to exclude a life, it never confirms that life again.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Proposing(Voting):
     """Proposes what is this node's to propose, and counts the votes."""
 
     def _act(self, now: float) -> Iterator[Decision]:
-        """Propose what is this node's to propose now, or complete what a dead proposer began."""
+        """Propose what is this node's to propose, or complete what a dead proposer began."""
         if self._older:
             return
         yield from self._complete(now)
@@ -48,9 +48,9 @@ class Proposing(Voting):
     def _complete(self, now: float) -> Iterator[Decision]:
         """Adopt what this node voted for, if nobody else can have seen it fail (rule 8).
 
-        The proposer died without excluding this node, and there is no other voter. So either the
-        proposer had decided before it died, or nobody will ever decide otherwise. A resume of three
-        has another voter: there, this node waits for the answer.
+        The proposer died without excluding this node, and there is no other voter: it had decided,
+        or nobody will ever decide otherwise. A resume of three has another voter: there, this node
+        waits.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.ACTIVE:
@@ -95,8 +95,8 @@ class Proposing(Voting):
     def _has_looked_around(self, now: float) -> bool:
         """True once the others had their chance to say that they have gone on.
 
-        A sole member needs no other vote. If its data are old, the others know more, and any of
-        them may be the chain by now, even a spare.
+        A sole member needs no other vote. If its data are old, any of the others may be the chain
+        by now, even a spare.
         """
         late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})
@@ -104,7 +104,7 @@ class Proposing(Voting):
     # --- the votes
 
     def _canvass(self, proposal: Vote, now: float) -> Iterator[Decision]:
-        """Ask for the missing votes; decide at once if none is missing."""
+        """Ask for the missing votes; decide if none is missing."""
         if self._electors(proposal) <= self._voters:
             if change(self.configuration, proposal.configuration) is Change.JOIN:
                 yield from self._seal(proposal, now)  # a chain of one is its own tail

@@ -59,8 +59,8 @@ class Voting(Joining):
         """Copy the end of the log, if this disk lost it: a chain resumes only with whole logs.
 
         Otherwise the members that have the end could die before this node has it. The copy comes
-        down the chain, like everything (*prefix*): if the resume is given up, a tail that held more
-        than its predecessor would commit alone what no other disk may have.
+        down the chain (*prefix*): if the resume is given up, a tail that held more than its
+        predecessor would commit alone what no other disk may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
@@ -77,7 +77,7 @@ class Voting(Joining):
         yield from self._send_vote(vote)
 
     def _send_vote(self, vote: Vote) -> Iterator[Decision]:
-        """*source*: send the vote to the proposer or its later life, but to no copy of its disk.
+        """*source*: to the proposer or its later life, but to no copy of its disk.
 
         A copy would say in good faith that it decided nothing.
         """
@@ -85,7 +85,6 @@ class Voting(Joining):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
     def _speaks_for(self, proposer: Member) -> bool:
-        """*source*: True if ``proposer``, or a later life of it, is linked at its position."""
         linked = self._presence.link(proposer.position)
         # Without a connection nothing is sent.
         return linked is None or self._whereabouts.is_later_life(proposer, linked)
@@ -93,7 +92,7 @@ class Voting(Joining):
     # --- the judgement
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
-        """Why this node cannot vote for the proposal; empty if it can."""
+        """Why this node cannot vote for this; empty if it can."""
         proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
             return "it does not list this life of this node"
@@ -135,7 +134,7 @@ class Voting(Joining):
         return ""
 
     def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
-        """Why ``new`` cannot take the place of ``old`` in a resume; empty if it can."""
+        """Why ``new`` cannot take the place of ``old`` in a resume."""
         objection = self._whereabouts.objection(old, new)
         if objection or new.life == self.me.life:
             return objection
@@ -147,7 +146,7 @@ class Voting(Joining):
         return ""
 
     def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
-        """True if an unreached life has delayed this vote for ``suspect_after`` seconds."""
+        """True if an unreached life has delayed this vote for ``suspect_after``."""
         if self._unreached is None or self._unreached[0] != vote:
             self._unreached = vote, now
         return now - self._unreached[1] > self._timing.suspect_after
