@@ -339,28 +339,6 @@ def test_a_service_manager_is_told_when_it_listens_and_how_it_is(new_cluster: Ne
             said = manager.recv(200)
 
 
-NO_NEW_CODE = """
-import ctypes, os, sys
-PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1
-if ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0):
-    sys.exit(77)
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
-"""Runs a program as ``MemoryDenyWriteExecute=yes`` of the service unit does."""
-
-
-def test_a_node_with_tls_needs_no_memory_to_write_and_execute(new_cluster: NewCluster) -> None:
-    launcher = [sys.executable, "-c", NO_NEW_CODE]
-    if subprocess.run([*launcher, "true"], check=False).returncode:
-        pytest.skip("this system cannot forbid it")
-    cluster = new_cluster(("head", "tail"), tls=True)
-    for node in cluster.nodes.values():
-        node.launcher = launcher
-    cluster.start()
-    with Person(cluster["head"].address, "alice") as person:
-        assert person.ask("over TLS between the nodes").startswith("+OK")
-
-
 def test_two_chains_in_one_folder_are_told_apart(tmp_path: Path) -> None:
     ports = free_ports(4)
     for name, client, chain in (("one", *ports[:2]), ("two", *ports[2:])):
