@@ -269,6 +269,7 @@ class NodeService(Service):
             admission=self._admission,
             links=lambda: self._links.lanes,
             most_files=self._files,
+            drained=lambda: self._drain.drained,
         )
 
     def _report(self) -> Report:
