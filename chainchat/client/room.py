@@ -40,9 +40,9 @@ WELL = 0.5
 """Seconds of lag that nobody needs to know of."""
 
 HELP = (
-    "| /search text         look for what was said (also Ctrl-R); PageUp and PageDown scroll",
-    "| /ignore [name]       show nothing of somebody, or show it again; without a name: whom",
-    "| /set [what [value]]  what this client does: bell, joins, times and so on",
+    "| /search text            look for what was said (also Ctrl-R)",
+    "| /ignore [name]          show nothing of somebody; again: show them",
+    "| /set [what value]       see or change what this client does",
 )
 """What the client itself knows, besides the verbs of the room."""
 
@@ -161,9 +161,10 @@ class Room:
 
     def typed(self, text: str) -> None:
         """Carry out what was typed, or pasted: several lines."""
-        for line in text.splitlines():
-            self._show(self._own_verb(line) or self.conversation.typed(line))
         self.view.to_end()
+        for line in text.splitlines():
+            own = self._own_verb(line)
+            self._show(self.conversation.typed(line) if own is None else own)
 
     def leave(self) -> None:
         """Leave once everything is confirmed."""
@@ -175,8 +176,8 @@ class Room:
         word, _, rest = line.partition(" ")
         match word.lower(), rest.split():
             case "/search", [_, *_]:
-                self.find(rest.strip())
-                return ["* Ctrl-R goes on to what is older, Esc ends the search"]
+                found = self.find(rest.strip())  # Ctrl-R goes on from there
+                return [] if found else [f"* nothing here holds {rest.strip()}"]
             case "/search", []:
                 return ["-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"]
             case "/set", words:
@@ -193,9 +194,7 @@ class Room:
     def _set(self, words: list[str]) -> list[str]:
         match words:
             case []:
-                shown = [
-                    f"| {key:<8} {getattr(self.settings, key):<9} {ABOUT[key]}" for key in ABOUT
-                ]
+                shown = [f"| {key:<8}{getattr(self.settings, key):<9}{ABOUT[key]}" for key in ABOUT]
                 return [*shown, ". /set and one of them, and a value, changes it until you leave"]
             case [key, value]:
                 try:
@@ -392,8 +391,8 @@ class Room:
         if self.conversation.refresh(self._clock()):
             self._chain_asked = self._clock()
 
-    def status(self, columns: int) -> Pieces:
-        """The status line."""
+    def status(self, columns: int, *, typed: str = "") -> Pieces:
+        """The status line; ``typed``: what stands in the input line."""
         stand, dot = self.standing, f" {self._glyphs.dot} "
         counts = Counts(
             pending=len(self.pending),
@@ -401,7 +400,7 @@ class Room:
             mentions=self._mentions,
             below=self.view.below(),
         )
-        told = standing.counted(counts)
+        told = [self.near_limit(typed), *standing.counted(counts)]
         bad = True
         if not self._engine.online:
             state = self.conversation.trouble if stand.node else ""
@@ -432,14 +431,14 @@ class Room:
         return [*standing.drawn(self.standing, self._glyphs), rule]
 
     def near_limit(self, text: str) -> str:
-        """``987 of 1010`` while ``text`` nears what the server takes; else empty."""
+        """``987 of 1024 octets`` while ``text`` nears what the server takes; else empty."""
         to = EVERYBODY
         line = max(text.splitlines() or [""], key=len)
         if line.lstrip().startswith(">>"):
             to, _, line = line.lstrip().removeprefix(">>").partition(":")
         limit = self._engine.longest(to.strip())
         octets = len(line.strip().encode(errors="replace"))
-        return f"{octets} of {limit}" if octets > NEAR_LIMIT * limit else ""
+        return f"{octets} of {limit} octets" if octets > NEAR_LIMIT * limit else ""
 
     def title(self) -> str:
         """For the window."""

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 ABOUT = {
-    "joins": "show others come and go: on, off, or auto: while few are here",
-    "bell": "ring for mentions and private messages: mentions; for all; off",
-    "desktop": "notify the desktop, in the terminal's way: osc9, osc777, off",
-    "title": "count what is unread in the window's title: on, off",
-    "utc": "show times in UTC: on, off",
+    "joins": "show others come and go (auto: while few are here)",
+    "bell": "ring: for mentions and private messages, for all, or off",
+    "desktop": "notify the desktop, in the way that the terminal knows",
+    "title": "count what is unread in the title of the window",
+    "utc": "show times in UTC",
 }
 """The settings that ``/set`` changes."""
 

@@ -547,7 +547,8 @@ def test_a_webhook_says_each_alert_once(server: Server) -> None:
             for _ in range(2):
                 body = json.dumps({"alerts": alerts}).encode()
                 assert posted(port, "/alertmanager", body) == 200
-            assert posted(port, "/say", b"the backup\nis done") == 200
+            for key in ({}, {}, {"Idempotency-Key": "7"}, {"Idempotency-Key": "7"}):
+                assert posted(port, "/say", b"the backup\nis done", **key) == 200
             assert posted(port, "/alertmanager", b"[]") == 400
             assert posted(port, "/elsewhere", b"x") == 404
         finally:
@@ -555,5 +556,5 @@ def test_a_webhook_says_each_alert_once(server: Server) -> None:
     assert [message.text for message in server.room.messages] == [
         "FIRING DiskFull db1 98 %",
         "RESOLVED Down",
-        "the backup / is done",
+        *["the backup / is done"] * 3,
     ]

@@ -218,11 +218,21 @@ def test_the_clients_own_verbs_are_answered(face: Face, line: str, answer: str) 
     assert face.types(line)[-1] == answer
 
 
+def test_what_was_said_is_searched(face: Face) -> None:
+    face.log_in()
+    face.hear(*(said(10 + n, f"message {n}") for n in range(50)))
+    face.rows(height=8)
+    assert face.types("/search Message 7") == []
+    assert "#17 12:03 bob: message 7" in face.rows(height=8)
+    assert face.types("/search nowhere") == ["* nothing here holds nowhere"]
+
+
 def test_octets_are_counted_near_the_limit_which_is_that_of_nc(face: Face) -> None:
     face.log_in()
     assert face.room.near_limit("x" * 800) == ""
-    assert face.room.near_limit("ä" * 500) == "1000 of 1024"
-    assert face.room.near_limit(f">> bob: {'x' * 900}") == "900 of 1016"
+    assert face.room.near_limit("ä" * 500) == "1000 of 1024 octets"
+    assert "· 1000 of 1024 octets ·" in text(face.room.status(80, typed="ä" * 500))
+    assert face.room.near_limit(f">> bob: {'x' * 900}") == "900 of 1016 octets"
 
 
 def test_operators_do_what_they_do_and_no_password_is_written_down(face: Face) -> None:
