@@ -489,13 +489,13 @@ class TracedNode(Node):
 
     world: World
 
-    def _log(self, text: str, *, alarm: bool = False) -> None:
+    def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         self.world.note(f"{self.me.host}: {text}")
         if "the state as of entry" in text:
             raise DivergenceError(text)
-        for words, event in EVENTS.items():
+        for words, reached in EVENTS.items():
             if words in text:
-                self.world.events[event] += 1
+                self.world.events[reached] += 1
         for told in self.world.on_log:
             told(text)
 
