@@ -86,7 +86,7 @@ def next_entry(last: EntryId, configuration: Configuration, what: str) -> EntryI
 
 
 def is_prefix(short: Entries, long: Entries) -> bool:
-    """Whether one log is the beginning of another."""
+    """True if one log is the beginning of another."""
     return long[: len(short)] == short
 
 

@@ -177,7 +177,7 @@ def go_on(model: Model, world: World) -> World:
 
 
 def is_whole(model: Model, world: World) -> bool:
-    """Whether all that are up, or as many as founded the chain, serve in one configuration."""
+    """True if all that are up, or as many as founded the chain, serve in one configuration."""
     up = {facts.me: facts for n in world.up if n is not None and (facts := model.table.facts[n])}
     [held, *others] = {facts.held for facts in up.values()}
     members = [up[member] for member in held.members if member in up and up[member].active]

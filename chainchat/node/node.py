@@ -463,7 +463,7 @@ class Node:
             case effects.Mark():
                 self._storage.write_committed(effect.seq)
             case effects.Excluded():
-                text = "the chain goes on without this node; it begins anew, as a learner"
+                text = "the chain goes on without this node; it begins again, as a learner"
                 self._log(text, event="excluded")
                 self._watch.look_at_configuration()
                 self.stop()

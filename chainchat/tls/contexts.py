@@ -58,7 +58,7 @@ def for_clients(credentials: Credentials) -> SSL.Context:
 def _context(credentials: Credentials, least: int) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(least)
-    # Nothing is resumed: each connection proves anew who is there.
+    # Nothing is resumed: each connection proves again who is there.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)

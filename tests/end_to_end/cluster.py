@@ -125,7 +125,7 @@ class Node:
 
     @property
     def running(self) -> bool:
-        """Whether its process runs, be it paused."""
+        """True if its process runs, be it paused."""
         return self.process is not None and self.process.poll() is None
 
     def start(self, *options: str, typed: str = "", pass_fds: Sequence[int] = ()) -> None:

@@ -130,7 +130,7 @@ class _Stream:
             self.close(refused=True)
 
     def read(self) -> bool:
-        """Whether there is more to come: who is told that the name is still held calls again."""
+        """True if there is more to come: who is told that the name is still held calls again."""
         assert self.socket is not None
         data = self.socket.recv(READ_OCTETS)
         self.flood.tally[HEARD] += len(data)

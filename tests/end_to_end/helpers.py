@@ -44,7 +44,7 @@ class Helper:
 
     @property
     def running(self) -> bool:
-        """Whether it has not come to its end."""
+        """True if it has not come to its end."""
         return self._process.is_alive()
 
     @property

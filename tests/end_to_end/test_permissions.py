@@ -38,7 +38,7 @@ def with_umask(umask: int, command: list[str]) -> list[str]:
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone."""
+    """True if a process is gone."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -96,7 +96,7 @@ def daemon_pid(cluster: Cluster, position: str) -> int | None:
 
 
 def is_node(pid: int, cluster: Cluster) -> bool:
-    """Whether this process is one of this cluster's nodes."""
+    """True if this process is one of this cluster's nodes."""
     command = subprocess.run(
         ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout

@@ -63,7 +63,7 @@ class Records:
 class Client:
     """Says things to everybody, one at a time or some at once.
 
-    A program resumes and sends again what was not answered; a person logs in anew, says it once,
+    A program resumes and sends again what was not answered; a person logs in again, says it once,
     and leaves it to the node that took it. Some programs take another client ID for each run.
 
     Attributes:

@@ -179,7 +179,7 @@ class Crowd:
     # --- what must hold
 
     def settled(self) -> bool:
-        """Whether everybody has everything."""
+        """True if everybody has everything."""
         node = self.world.hosts[self.world.newest_configuration().head].node
         if node is None:
             return False

@@ -36,7 +36,7 @@ class Machine(Protocol):
         """The process may die here, or stand still."""
 
     def stands_still(self) -> bool:
-        """Whether it stands still in a write that came before this one."""
+        """True if it stands still in a write that came before this one."""
 
     def when_it_goes_on(self, call: Callable[[], Any]) -> None:
         """Do it when it stands still no more; never, if the process dies before."""
@@ -120,7 +120,7 @@ class Disk:
 
     @property
     def lacks(self) -> bool:
-        """Whether it has not been given again what it lost."""
+        """True if it has not been given again what it lost."""
         return self.last.seq < self.once_held
 
     def takes_the_place_of(self, lost: "Disk") -> None:

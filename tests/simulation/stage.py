@@ -225,7 +225,7 @@ class Stage:
         """Start the founders: here somebody else does."""
 
     def is_serving(self) -> bool:
-        """Whether the chain is there: here the story begins no sooner."""
+        """True if the chain is there: here the story begins no sooner."""
         return True
 
     def say(self, person: str, text: str, at: str) -> None:

@@ -63,7 +63,7 @@ class WatchedNode(Node):
         self.process.linked(position)
         super().linked(position, member, its)
 
-    def _log(self, text: str, *, alarm: bool = False) -> None:
+    def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         self.process.world.note(f"{self.me.position}: {text}")
 
 
@@ -244,7 +244,7 @@ class StrangersWorld:
 
     @property
     def whole(self) -> bool:
-        """Whether all are at work in one chain, linked with each other on both standing lanes."""
+        """True if all are at work in one chain, linked with each other on both standing lanes."""
         nodes = [process.node for process in self.processes.values() if process.alive]
         if len(nodes) < len(POSITIONS) or not all(takes_part(node) for node in nodes):
             return False
