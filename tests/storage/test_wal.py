@@ -75,7 +75,6 @@ class Database:
             self.care()
 
     def let_it_copy(self):
-        """Wait for the thread, if there is one."""
         if self.log._long_copy is not None:
             self.log._long_copy._thread.join(DEADLINE)
 
@@ -83,7 +82,6 @@ class Database:
         return log_of(self.path).stat().st_size
 
     def uncopied(self):
-        """Pages that are in the log alone, as SQLite has it."""
         _, pages, copied = self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return pages - copied
 
