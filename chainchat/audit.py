@@ -28,7 +28,6 @@ class Audit:
         """Begin.
 
         Args:
-            position: the node's.
             clock: monotonic seconds.
         """
         self._position = position
@@ -40,9 +39,6 @@ class Audit:
 
         Args:
             command: what the client asked for.
-            result: what came of it.
-            by: the client's name.
-            address: of the client's machine.
         """
         match command:
             case commands.Login() | commands.Resume():

@@ -59,10 +59,8 @@ class Links:
         """Begin without a life.
 
         Args:
-            reactor: for time and connections.
             me: what this node says of itself.
             nodes: by position, from ``chain.ini``.
-            tunables: of the chain port.
             tls: for all connections; None for plain ones.
         """
         self.clock: Clock = reactor
@@ -114,7 +112,6 @@ class Links:
 
         Args:
             me: what this life says of itself.
-            receiver: the node.
             members: of the newest configuration.
         """
         self._me = me

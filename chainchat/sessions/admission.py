@@ -58,7 +58,6 @@ class Admission:
         """Begin without clients.
 
         Args:
-            limits: the node's.
             clock: monotonic seconds.
             epoch: of the configuration that the node knows.
         """

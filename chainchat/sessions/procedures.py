@@ -65,11 +65,7 @@ Procedure = Generator[Step, Any, Ending]
 
 
 class Submitting(Protocol):
-    """The client's ``Handler``, as those see it who carry out some of its requests.
-
-    Attributes:
-        replies: the replies still owed.
-    """
+    """The client's ``Handler``, as those see it who carry out some of its requests."""
 
     replies: Replies
 

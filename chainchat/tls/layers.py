@@ -38,7 +38,6 @@ class Below(ProtocolWrapper):
     """What ``Encrypted`` takes for its transport: it writes records to the socket at once.
 
     Attributes:
-        outlet: to the socket.
         full: see ``writer``.
     """
 

@@ -55,8 +55,6 @@ def flood(place: str, line: bytes, first: bytes = b"", count: int = 0, **options
 
     Args:
         place: where; a property of the scene.
-        line: what is said.
-        first: what is said before.
         count: by how many; 0: as many as the scene is large.
         options: of the ``Flood``.
     """
@@ -104,7 +102,6 @@ def octets(scene: Scene) -> None:
 
 
 def accounts(scene: Scene) -> None:
-    """The same ones for every row that shares a chain."""
     make_accounts(scene.everywhere, [f"account-of-somebody-{i}" for i in range(scene.size)])
 
 

@@ -9,9 +9,6 @@ def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> No
     """Another server with the data of a stopped one, at other ports; not started.
 
     Args:
-        cluster: with the original.
-        position: of the original.
-        folder: for the copy.
         host: the address that the copy has, and knows of; by default the original's.
     """
     original = cluster[position]

@@ -45,7 +45,6 @@ def claim(node: Node, position: str, host: str, port: int) -> AmpBox:
 
 
 def refusals(node: Node) -> list[str]:
-    """The objections of a node, from its log."""
     lines = node.log_text().splitlines()
     return [line.partition(" refused: ")[2] for line in lines if " refused: " in line]
 

@@ -62,8 +62,6 @@ CONTROL = "that line holds the control character"
         (b"\xc0\xaf", "-ERR 503 that line is not UTF-8"),
         (b"\xed\xa0\x80", "-ERR 503 that line is not UTF-8"),
         (b"\x1b[2Jgone", f"-ERR 504 {CONTROL} U+001B"),
-        (b"a\x00b", f"-ERR 504 {CONTROL} U+0000"),
-        (b"a\rb", f"-ERR 504 {CONTROL} U+000D"),
         (b"\x7f", f"-ERR 504 {CONTROL} U+007F"),
         ("\x9b2J".encode(), f"-ERR 504 {CONTROL} U+009B"),
         ("\u202egnp.exe".encode(), f"-ERR 504 {CONTROL} U+202E"),
@@ -117,7 +115,7 @@ def test_a_bad_login_gets_its_answer(cluster: Cluster, line: str, answer: str) -
         person.ask("/logout")
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0", b"\r"])
 def test_the_longest_line_and_one_longer(cluster: Cluster, end: bytes) -> None:
     with Person(cluster["head"].address, "alice") as person:
         person.write(b"x" * 1024 + end)
@@ -210,7 +208,7 @@ def test_random_octets_to_the_client_port(cluster: Cluster) -> None:
     dice = random.Random(1)
     for position in ("head", "middle", "tail", "head", "middle", "tail"):
         with Caller(cluster[position].address) as caller:
-            for _ in range(4):  # some thirty lines, which a newcomer may send
+            for _ in range(2):  # some thirty lines, which a newcomer may send
                 caller.write(dice.randbytes(2_000))
             caller.write(b"\xff\xf0\n" * 2)  # ends a subnegotiation, if there is one
             caller.hear("^-ERR")

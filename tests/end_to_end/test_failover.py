@@ -134,7 +134,6 @@ def test_people_talk_on_while_nodes_die(
 
 
 def only_notices_but_lists(person: Person) -> None:
-    """As ``only_notices``, for somebody who has asked for a list."""
     person.heard = [line for line in person.heard if not re.match(r"[|.] ", line)]
     only_notices(person)
 

@@ -144,7 +144,6 @@ def test_what_is_to_come_fills_no_memory(cluster: Cluster) -> None:
 
 
 def seconds_of_work(node: Node) -> float:
-    """Of the processor, that it has had so far."""
     fields = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 

@@ -21,7 +21,6 @@ def names() -> Iterator[str]:
 
 
 def id_of(reply: str) -> int:
-    """The id of an accepted SEND."""
     found = re.fullmatch(r"\+OK id=(\d+)( again)?", reply)
     assert found, reply
     return int(found[1])

@@ -90,14 +90,13 @@ def daemons(new_cluster: NewCluster) -> Iterator[Cluster]:
 
 
 def daemon_pid(cluster: Cluster, position: str) -> int | None:
-    """What a pid file says."""
     path = cluster.folder / f"{position}.pid"
     text = path.read_text() if path.exists() else ""
     return int(text) if text.strip().isdigit() else None
 
 
 def is_node(pid: int, cluster: Cluster) -> bool:
-    """Whether this process is one of this cluster's nodes."""
+    """True if this process is one of this cluster's nodes."""
     command = subprocess.run(
         ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout

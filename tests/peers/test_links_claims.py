@@ -36,7 +36,6 @@ def pair(rim):
 
 
 def head(rim, *, port=None, node_id="id-head", incarnation=1, **changed):
-    """A head's introduction, where the tail's chain.ini has it, or elsewhere."""
     at = rim.settings["head"].chain_port if port is None else port
     known = introduction("head", incarnation, at, **changed)
     return replace(known, member=replace(known.member, id=node_id))

@@ -80,7 +80,6 @@ class Stranger:
 
     @property
     def is_asked(self):
-        """True if the next line that it types is an answer."""
         entrance = self.session._hearing.handler.entrance
         return entrance.asking and not self.session._hearing
 
