@@ -45,6 +45,7 @@ class Below(ProtocolWrapper):
     outlet: Outlet
     full: Callable[[bool], object] | None = None
     _begun = False
+    _gathered: list[bytes] | None = None
     _shaken = False
     """True once TLS is agreed on."""
 
@@ -53,7 +54,20 @@ class Below(ProtocolWrapper):
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def write(self, data: bytes) -> None:
-        self.outlet.write(data)
+        if self._gathered is None:
+            self.outlet.write(data)
+        else:
+            self._gathered.append(data)
+
+    def gather(self) -> None:
+        """Keep what TLS gives until ``write_gathered``: it gives long writes piece by piece."""
+        self._gathered = []
+
+    def write_gathered(self) -> None:
+        """Write it to the socket at once, so that it arrives together."""
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self.outlet.write(b"".join(gathered))
 
     def dataReceived(self, data: bytes) -> None:
         if not self._begun:
@@ -127,7 +141,9 @@ class EncryptedOutlet:
 
     def write(self, data: bytes) -> None:
         """See ``Writer``."""
+        self._below.gather()
         self._transport.write(data)
+        self._below.write_gathered()
 
     def close(self) -> None:
         """See ``Writer``. Does not wait until the other side says that it has closed, too."""

@@ -192,8 +192,9 @@ def test_attackers_at_the_chain_port_move_nothing(cluster: Cluster, tmp_path: Pa
     assert "ALARM" not in "".join(node.log_text() for node in cluster.nodes.values())
 
 
-def test_a_replay_of_what_a_member_sent_is_nothing(new_cluster: NewCluster) -> None:
-    cluster = new_cluster(cabled=True, tls=True)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_a_replay_of_what_a_member_sent_is_nothing(new_cluster: NewCluster, *, tls: bool) -> None:
+    cluster = new_cluster(cabled=True, tls=tls)
     assert cluster.cables is not None
     cluster.cables.recording = True
     cluster.start()

@@ -514,6 +514,22 @@ def test_an_invitation_admits_to_choose_a_password_and_nothing_else(house):
     assert b"-ERR 512" in again.types(secret, after=1)
 
 
+def test_of_two_who_have_an_invitation_one_chooses_the_password(house):
+    secret = invited(operator(house).types("/invite bob"))
+    first, second = person(house, "bob", secret), person(house, "bob", secret)
+    program = house.client(HELLO)
+    assert proof(program, "bob", secret).startswith("+OK")
+    first.types(OTHER)
+    second.types("staple battery")
+    assert b"+OK you are bob" in first.types(OTHER)
+    assert b"-ERR 434" in second.types("staple battery")
+    assert one(program.says(f"@1 SECRET {words('staple battery')}")).startswith("-ERR 434")
+    assert one(program.says("@2 LOGIN bob")).startswith("-ERR 434")
+    first.types("/logout")
+    for wrong in ("staple battery", secret):
+        assert b"-ERR 512" in person(house, "bob").types(wrong, after=1)
+
+
 def test_who_chose_no_password_after_an_invitation_is_asked_again(house):
     secret = invited(operator(house).types("/invite bob"))
     bob = person(house, "bob", secret)
