@@ -18,6 +18,10 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.messages import EntryId, Forward, Ping, encode
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
+pytestmark = pytest.mark.plain(
+    "strangers speak with the chain port, which hears none of it under TLS"
+)
+
 LIMIT = 5  # connections per node of the chain with few
 
 
@@ -206,11 +210,11 @@ def test_random_octets_to_the_client_port(cluster: Cluster) -> None:
         with Caller(cluster[position].address) as caller:
             for _ in range(2):  # some thirty lines, which a newcomer may send
                 caller.write(dice.randbytes(2_000))
-            caller.write(
-                b"\xff\xf0\n" * 2 + b"/help last\n"
-            )  # ends a subnegotiation, if there is one
-            answers = [line for line in caller.lines_to(r"^\. ") if "-ERR" in line]
-            assert answers
+            caller.write(b"\xff\xf0\n" * 2)  # ends a subnegotiation, if there is one
+            caller.hear("^-ERR")
+            caller.calm(0.3)  # until then it may drop what comes
+            caller.say("/help last")
+            caller.hear(r"^\. ")
         with Caller(cluster[position].address) as caller:
             caller.say("/hello chainchat/1 client=random", "@1 LOGIN random")
             caller.hear(r"^\+OK @1 ")

@@ -20,6 +20,8 @@ from terminals import MODULE, Terminal
 
 from chainchat.chat.refusals import Code
 
+pytestmark = pytest.mark.plain("the tests choose the passwords, and show them on terminals")
+
 NewCluster = Callable[..., Cluster]
 
 SECRET, OTHER = "correct horse battery", "staple of another kind"

@@ -44,19 +44,13 @@ Screen = Sequence[Sequence[tuple[str, str, bool]]]
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of the screen.
-
-    Attributes:
-        caption: what has just happened.
-        screen: what it shows.
-    """
+    """One picture of the screen."""
 
     caption: str
     screen: Screen
 
     @property
     def text(self) -> str:
-        """All rows, as they can be read."""
         return "\n".join("".join(text for text, _, _ in row).rstrip() for row in self.screen)
 
 
