@@ -12,7 +12,7 @@ from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
-from chainchat.sessions.explanations import explanation, name_held
+from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
@@ -277,6 +277,8 @@ class Entrance:
             client.attach(account, min(request.after, high), quiet=False)
             return client.mode.resumed(tag, token, high, number)
         mark = account.seen
+        if self._sessions.has_taken_nothing(account.number) and client.mode.asks:
+            client.tell("", TOOK_NOTHING)
         client.attach(account, mark, quiet=request.quiet)
         missed, most = 0, client.mode.counts_missed
         if most:
