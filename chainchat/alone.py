@@ -28,10 +28,8 @@ def gone_on_alone(
 
     Args:
         record: as it is on disk.
-        me: this life.
         fenced: positions of all other members.
         founding: of chain.ini, for a record without any.
-        identity: of the new configuration.
 
     Raises:
         ConfigError: ``fenced`` are not the other members.

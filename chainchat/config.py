@@ -100,9 +100,7 @@ class TLSFiles:
     Attributes:
         ca: the CAs whose certificates the nodes accept from each other.
         certificate: what a node shows to the others, then intermediates.
-        key: of that.
         client_certificate: what it shows to clients, then intermediates.
-        client_key: of that.
     """
 
     ca: Path
@@ -136,7 +134,6 @@ class Settings:
         accounts: who makes accounts, and where passwords may be typed.
         refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
-        tls: the files of TLS.
         chain_tls: the nodes speak TLS with each other.
         check_dates: false if an expired certificate is as good as any.
         log_format: how a line of the log is written.

@@ -69,7 +69,7 @@ class Logs:
         return FilteringLogObserver(written, [threshold])
 
     def renew(self) -> None:
-        """Open the file anew if somebody has moved it away; else move it away."""
+        """Open the file again if somebody has moved it away; else move it away."""
         file = self._file
         if file is None:
             return

@@ -25,7 +25,6 @@ class Peer(Struct, frozen=True):
     """Another node, as this one sees it.
 
     Attributes:
-        position: its own.
         role: ``head``, ``middle`` or ``tail``; outside the chain ``learner``, ``left out``
             (it was a founder) or ``spare``.
         linked: True if the two nodes are connected.
@@ -76,7 +75,6 @@ class ReportedChange(Struct, frozen=True):
     Attributes:
         time: when this node knew its outcome.
         kind: ``found``, ``resume``, ``shrink``, ``join`` or ``other``.
-        epoch: the new one.
         members: positions in chain order, from then on.
         why: its reason, and who saw it.
         outcome: how long writes stood still, for people.
@@ -96,13 +94,7 @@ class Report(Struct, frozen=True):
     """A node, and the chain as it looks from there.
 
     Attributes:
-        version: of chainchat.
-        chain: the chain's name.
-        position: the node's.
-        id: of its data.
         incarnation: of its present life.
-        now: when this was reported.
-        started: when its process began.
         epoch: of the newest configuration that it knows.
         members: positions in chain order.
         founding: positions that the chain began with, as chain.ini has them: it gets no longer.
@@ -126,11 +118,8 @@ class Report(Struct, frozen=True):
         learners: how far each other learner has come, by position.
         progress: of this node's own learning, for people; mostly empty.
         missing: entries that it still has to copy.
-        clients: sessions at this node.
         connections: of clients, logged in or not.
         peers: the other nodes, those of the chain first.
-        disk: this node's.
-        certificates: that this node uses.
         changes: of configuration, the newest first.
         warnings: what else an operator should know.
         shown: the lines of ``/chain``.
@@ -180,11 +169,8 @@ class Sources(Struct, frozen=True):
     """Where a report comes from.
 
     Attributes:
-        chain: the chain's name.
         started: when the process began, UTC milliseconds.
         founding: see ``Report``.
-        positions: of chain.ini.
-        data: the node's data folder.
         stop: octets of free disk below which nothing new is taken; 0: off.
         node: the present life of the node.
         clients: how many sessions there are.

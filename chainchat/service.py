@@ -107,8 +107,6 @@ class NodeService(Service):
 
         Args:
             reactor: Twisted's. Its static type knows few of its methods.
-            settings: of the chain.
-            own: of this node.
             fenced: positions that an operator has fenced, if the node is to go on alone.
             foreground: somebody reads this process's standard error.
             logs: where this process logs.
@@ -318,7 +316,7 @@ class NodeService(Service):
             verifier = scram.verifier_of(salted, salt, iterations)
             made.callback(Invitation(password, structs_replace(verifier, once=once)))
 
-        self._hashing.start(lambda: scram.salted(password, salt, iterations), done)
+        self._hashing.start(lambda: scram.salted(password, salt, iterations), done, made.errback)
         return made
 
     def _keep_private(self) -> None:

@@ -86,7 +86,7 @@ def next_entry(last: EntryId, configuration: Configuration, what: str) -> EntryI
 
 
 def is_prefix(short: Entries, long: Entries) -> bool:
-    """Whether one log is the beginning of another."""
+    """True if one log is the beginning of another."""
     return long[: len(short)] == short
 
 
@@ -94,11 +94,8 @@ class Facts(NamedTuple):
     """What the search asks of a process.
 
     Attributes:
-        me: its life.
-        held: its configuration.
         status: what the life is to that.
         active: it takes part in the chain.
-        entries: its log.
         holds: the same, as a set.
         answers: it is a tail that answers reads by its lease.
         lends: a learner may copy from it (``Engine._may_lend``).

@@ -62,7 +62,6 @@ class World(NamedTuple):
         links: (a, b): the process in slot a has a connection with the one in b, as far as it knows.
         wire: messages on their way: (from, to) and the messages in order.
         late: answers to pings on their way: (from, to, answer, seconds since the ping).
-        told: what was acknowledged.
         decided: all configurations that any disk has had.
         befallen: how far each line of troubles has come.
     """
@@ -169,7 +168,7 @@ class Draft:
         return number
 
     def are_linked(self, a: int, b: int) -> bool:
-        """Whether both know of a connection of the two, and are up."""
+        """True if both know of a connection of the two, and are up."""
         up = self.up[a] is not None and self.up[b] is not None
         return up and (a, b) in self.links and (b, a) in self.links
 
@@ -179,7 +178,7 @@ class Draft:
         return next(there, None)
 
     def may_link(self, a: int, b: int) -> bool:
-        """Whether no other process is linked at the position of either (``peers.claims``)."""
+        """True if no other process is linked at the position of either (``peers.claims``)."""
         mine, its = self.model.position(a), self.model.position(b)
         free = self.linked_at(a, its) in (None, b) and self.linked_at(b, mine) in (None, a)
         return free and mine != its
@@ -213,7 +212,7 @@ class Draft:
             self.wire[slot, peer] = (*self.wire.get((slot, peer), ()), message)
 
     def _is_news(self, a: int, b: int, message: Any) -> bool:
-        """Whether it makes a difference that B hears this now: in B, or by what B answers."""
+        """True if it makes a difference that B hears this now: in B, or by what B answers."""
         if message in self.wire.get((a, b), ()):
             return False
         number = self._number(b)

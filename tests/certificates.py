@@ -53,7 +53,6 @@ class Authority:
 
         Args:
             names: none for a certificate without the extension.
-            usage: what it is for.
             days: from when to when it is valid, from now.
             malformed: the octets of the names, if they are to be no names.
             key: the holder's, if it matters.

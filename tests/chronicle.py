@@ -27,9 +27,6 @@ class Send:
     """One SEND, once; a repetition is another, with the same number.
 
     Attributes:
-        program: the account.
-        client: the client ID.
-        number: of the SEND.
         text: what is said, to everybody; nobody says the same twice.
         node: the position that answered, or was asked last.
         began: when it was sent: monotonic seconds.
@@ -65,12 +62,10 @@ class Read:
     """What somebody was shown of what was said to everybody, from an id on to the newest.
 
     Attributes:
-        program: who asked.
         node: the position that was asked.
         began: when it was asked: monotonic seconds.
         ended: when the answer was there.
         after: everything after this id was to be shown.
-        messages: what was shown.
     """
 
     program: str
@@ -82,7 +77,6 @@ class Read:
 
     @property
     def newest(self) -> int:
-        """There was nothing after this id, it says."""
         return max((self.after, *(message.id for message in self.messages)))
 
     def __str__(self) -> str:
@@ -286,7 +280,6 @@ class Chronicle:
         floor = list(accumulate(ends, lambda one, other: max(one, other, key=lambda end: end[1])))
 
         def before(began: float) -> tuple[float, int, Send | Read] | None:
-            """The newest id that anybody knew of at that time."""
             at = bisect_left(times, began)
             return floor[at - 1] if at else None
 
@@ -318,9 +311,7 @@ def _out_of_order(
     """How what somebody has said is not a beginning of what they sent.
 
     Args:
-        whose: for the sentences.
         texts: what was said, and as which ids, in that order.
-        order: what was sent.
     """
     for text, ids in texts.items():
         if len(ids) > 1:

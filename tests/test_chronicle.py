@@ -28,7 +28,6 @@ def log(*said, epoch=1):
 
 
 def send(program, number, ended, *, id_=None, node="tail", began=None, **changes):
-    """One that took a second."""
     text = f"{program[0]}{number}"
     began = ended - 1 if began is None else began
     return Send(program, "c", number, text, node, began, ended, id_, **changes)

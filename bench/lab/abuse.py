@@ -41,7 +41,6 @@ class Stage(Protocol):
     """Servers that are abused, from ``with`` on.
 
     Attributes:
-        name: for the table.
         speech: an ordinary user's words there.
     """
 

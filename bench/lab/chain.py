@@ -37,7 +37,6 @@ class Chain:
         Args:
             folder: an empty one.
             clients: lines of the section [clients] of chain.ini.
-            tls: between the nodes.
         """
         self.cluster = Cluster(folder, ROLES, clients=clients, tls=tls)
         self._names = 0

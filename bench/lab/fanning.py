@@ -24,7 +24,6 @@ class Audience:
 
         Args:
             sender: whose acknowledgements are not waited for.
-            receivers: who is told.
             text: what the sender says; no server says its last octet of its own.
         """
         self._text = text
@@ -142,8 +141,6 @@ class _Run:
     """How far each receiver has come.
 
     Attributes:
-        asked: messages sent.
-        reached: messages that everybody has.
         sent: when those were sent that not everybody has.
     """
 

@@ -58,7 +58,6 @@ class Tally:
     """What was answered in an interval.
 
     Attributes:
-        messages: how many.
         waits: and how long they took.
     """
 
@@ -121,7 +120,6 @@ class Generator:
         """Prepare.
 
         Args:
-            writers: one for each connection.
             window: messages in flight on each.
         """
         self._writers = writers
@@ -197,9 +195,7 @@ def write(
     """Measure for so long, after a warm-up of a third of that.
 
     Args:
-        writers: one for each connection.
         window: messages in flight on each.
-        seconds: of the measurement.
         pids: the servers' processes, whose processor time is counted.
     """
     with Generator(writers, window) as generator, no_garbage_collection():

@@ -48,8 +48,6 @@ class Member(Struct, frozen=True):
         id: of the node's data; an empty disk gets a new id.
         incarnation: grows with every start on the same data.
         host: for other nodes and clients.
-        chain_port: for other nodes.
-        client_port: for clients.
     """
 
     position: Name
@@ -80,7 +78,6 @@ class Configuration(Struct, frozen=True):
 
     Attributes:
         epoch: grows; an epoch has one configuration.
-        members: from head to tail.
         why: the reason, and who saw it, for operators.
         identity: a random number from the proposer, tells two chains apart that, against the
             rules, have the same epoch.

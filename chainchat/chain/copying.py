@@ -52,7 +52,7 @@ class Take(Struct, frozen=True):
     committed: bool
 
 
-Decision = Send | Cut | Take | Apart
+Output = Send | Cut | Take | Apart
 
 
 class Learner:
@@ -84,7 +84,7 @@ class Learner:
         self._asked_at = 0.0
         self._patience = timing.ask_again
         self._parts: list[Entry] = []
-        """Of an answer, so far."""
+        """Of the present answer."""
 
     @property
     def caught_up(self) -> bool:
@@ -130,7 +130,7 @@ class Learner:
         self.source = None
         self.frozen = self._agreed = False
 
-    def tick(self, now: float) -> Iterator[Decision]:
+    def tick(self, now: float) -> Iterator[Output]:
         """Ask again if no answer came, and keep the parts that did."""
         if self.source is not None and now - self._asked_at > self._patience:
             if self._agreed and self.end.is_beyond(self._held):
@@ -161,7 +161,7 @@ class Learner:
         here = self.source, self._epoch, self._identity
         return here == (sender, message.epoch, message.identity)
 
-    def differs(self, sender: str, message: Differs, now: float) -> Iterator[Decision]:
+    def differs(self, sender: str, message: Differs, now: float) -> Iterator[Output]:
         """The source does not hold the entry asked about: try the next that may be common."""
         if not self._is_answer(sender, message) or self._agreed:
             return
@@ -178,7 +178,7 @@ class Learner:
             self._candidate = below if below.seq > common.seq else common
         yield self._ask(now)
 
-    def copied(self, sender: str, message: Copied, now: float) -> Iterator[Decision]:
+    def copied(self, sender: str, message: Copied, now: float) -> Iterator[Output]:
         """Take in the next entries; there may be none.
 
         Raises:
@@ -271,7 +271,7 @@ class Sponsor:
 
         Args:
             full: positions with too many unsent octets.
-            may_lend: False: the question must wait; the rest of an answer is dropped.
+            may_lend: where False, the question waits, and the rest of an answer is dropped.
             go_on: True while there is time for another part.
         """
         self.busy = False

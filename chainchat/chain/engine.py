@@ -51,7 +51,7 @@ from chainchat.chain.replica import DivergenceError, Replica
 from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
-"""Epochs so far above this node's are refused."""
+"""Epochs so far above this node's are refused: no chain gets there."""
 
 Immediate = Fetch | Differs | Copied | Synced | membership.Received
 """Messages about configurations and copying, for ``Engine.receive``."""
@@ -127,7 +127,7 @@ class Engine:
         self._complaints: list[Effect] = []
         """Effects of noted messages, for the next turn."""
         self._barriers: deque[tuple[int, int]] = deque()
-        """The number of the request and of the barrier."""
+        """For each barrier of the reads: the number of its request, and its own."""
         self._copy_full: set[str] = set()
         if record.configuration.members:
             self._go_on_in(record.configuration)
@@ -183,7 +183,7 @@ class Engine:
         self.replica.linked(position)
         self.reads.linked(position)
         self.due = True
-        yield from self._decided(self.membership.linked(position, member, self._now(), its))
+        yield from self._deliver(self.membership.linked(position, member, self._now(), its))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -205,18 +205,18 @@ class Engine:
 
     def reached(self, position: str, address: Address, member: Member) -> Iterator[Effect]:
         """This node dialled ``address``, and ``member``, at ``position``, answered."""
-        yield from self._decided(self.membership.reached(position, address, member, self._now()))
+        yield from self._deliver(self.membership.reached(position, address, member, self._now()))
 
     def refused(self, position: str, host: str, port: int) -> Iterator[Effect]:
         """A port that may be ``position``'s refused a connection."""
-        yield from self._decided(self.membership.refused(position, host, port, self._now()))
+        yield from self._deliver(self.membership.refused(position, host, port, self._now()))
 
     def tick(self) -> Iterator[Effect]:
         """Time has passed; call this every ``Timing.tick`` seconds."""
         self.due = True
         yield from self._mark()
         now = self._now()
-        yield from self._decided(chain(self.membership.tick(now), self.learner.tick(now)))
+        yield from self._deliver(chain(self.membership.tick(now), self.learner.tick(now)))
 
     def _mark(self) -> Iterator[Mark]:
         """*kept*: the next life must know what clients were told of."""
@@ -265,7 +265,7 @@ class Engine:
                 self._asked_to_lend(sender, message)
                 return
             case Differs():
-                effects: Iterator[_Decision] = self.learner.differs(sender, message, now)
+                effects: Iterator[_Output] = self.learner.differs(sender, message, now)
             case Copied():
                 effects = self.learner.copied(sender, message, now)
             case Synced():
@@ -276,7 +276,7 @@ class Engine:
                 if isinstance(message, Decided | Pong):
                     self._require_near(message.configuration.epoch)
                 effects = self.membership.receive(sender, message, now)
-        yield from self._decided(effects)
+        yield from self._deliver(effects)
 
     def _require_near(self, epoch: int) -> None:
         if epoch > self.configuration.epoch + MOST_AHEAD:
@@ -339,7 +339,7 @@ class Engine:
 
     # --- following membership
 
-    def _decided(self, effects: Iterator["_Decision"]) -> Iterator[Effect]:
+    def _deliver(self, effects: Iterator["_Output"]) -> Iterator[Effect]:
         """Deliver what one part says to another, hand out the rest, then *follow*."""
         for effect in effects:
             match effect:
@@ -443,7 +443,7 @@ class Engine:
             )
 
 
-_Decision = membership.Decision | copying.Decision
+_Output = membership.Output | copying.Output
 """An effect, or what one part of the engine says to another."""
 
 

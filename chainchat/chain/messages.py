@@ -188,7 +188,6 @@ class Vote(Struct, frozen=True):
 
     Attributes:
         configuration: the proposed one.
-        proposer: the life that proposes.
         ballot: (incarnation, counter), one for each attempt.
     """
 
@@ -231,8 +230,6 @@ class Pong(Struct, frozen=True):
     """The answer to a Ping: all that a peer needs to decide.
 
     Attributes:
-        member: the answering life.
-        nonce: of the Ping.
         configuration: the newest known there.
         confirms: the node is active, and neither excludes the pinger nor has tried to.
         last: its last entry.
@@ -240,7 +237,6 @@ class Pong(Struct, frozen=True):
         progress: of a learner, for people; else empty.
         low: its disk is nearly full.
         answers: the life that sent the Ping.
-        clocks: of the answering node.
         committed: the newest entry known there to be committed.
         voted: the epoch of the vote on its disk; 0 without a vote.
     """

@@ -39,7 +39,7 @@ class Barrier(Struct, frozen=True):
     number: int
 
 
-Decision = Send | Answered | GivenUp | Distrust | Barrier
+Output = Send | Answered | GivenUp | Distrust | Barrier
 
 
 class _Question(Struct):
@@ -156,7 +156,7 @@ class Reads:
         self._full.discard(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Too much waits for ``position``: its questions wait too."""
+        """Note if too much waits for ``position``: then its questions wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
@@ -207,7 +207,7 @@ class Reads:
                 return asked if asked.committed <= self._applied() else None
         return None
 
-    def turn(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
+    def turn(self, go_on: Callable[[], bool]) -> Iterator[Output]:
         """Act on the inputs since the last turn, while ``go_on()``."""
         if self.active:
             yield from self._ask_tail(go_on)
@@ -235,7 +235,7 @@ class Reads:
             if not go_on():
                 return
 
-    def _reply(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
+    def _reply(self, go_on: Callable[[], bool]) -> Iterator[Output]:
         """Tail: answer questions in order.
 
         *lease*: checked *after* reading the state. Without it, all questions wait for one barrier.

@@ -197,7 +197,7 @@ class Replica:
         self._unreachable.add(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Too much waits for ``position``: entries and requests wait too."""
+        """Note if too much waits for ``position``: then entries and requests wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
@@ -238,7 +238,7 @@ class Replica:
     def _go_on_after(self, last: EntryId, successor: str) -> None:
         """*prefix*: go on after the successor's last entry, which must be one of this log's.
 
-        In the middle of a resumed chain, it may still be on its way from the head.
+        In the middle of a resumed chain, that entry may still be on its way from the head.
         """
         self._ahead = None
         if last.seq > self.last.seq and not self._is_head:

@@ -32,7 +32,6 @@ class Timing:
     """The times of one chain, in seconds.
 
     Attributes:
-        tick: between two pings.
         pause: longer between two inputs means that this node was paused.
     """
 

@@ -75,7 +75,6 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
     """One message on its way.
 
     Attributes:
-        text: the message.
         recipient: account number, TO_EVERYBODY or UNKNOWN.
         to: the recipient's name, ``*`` for a broadcast.
         number: the program's number of the request, 0 for a person.
@@ -95,11 +94,7 @@ class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
     The entry takes a sequence number for each: the message's id.
 
     Attributes:
-        session: the sender's.
-        account: the sender's.
-        sender: the sender's name.
         client: the program's id, empty for a person.
-        sayings: the messages.
     """
 
     session: str
@@ -126,8 +121,6 @@ class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
 
     Attributes:
         session: the account's own; empty before the login, when only ``checked`` proves the right.
-        account: the account.
-        name: its name.
         checked: see above.
         verifier: of the new password (``set_by`` is set when applied); None for no password.
     """
@@ -143,9 +136,6 @@ class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
     """Make the account ``name`` with a password that an operator hands out.
 
     Attributes:
-        session: the operator's, or none.
-        name: of the account.
-        verifier: of the password.
         reset: for an existing account, whose password, session and token it replaces or ends.
     """
 

@@ -30,8 +30,6 @@ class Program:
     comes to be forgotten. The records that they are stored in reuse their slots.
 
     Attributes:
-        account: number of its account.
-        client: its client ID.
         born: sequence number of the entry that first used it.
         used: of the entry that last used it.
         highest: the highest number that was applied, or may have been.
@@ -156,7 +154,6 @@ class _OfAccount:
     Attributes:
         recent: programs whose SENDs are remembered, by client ID, least recently used first.
         known: programs of which only the highest number is known; likewise.
-        cost: of all.
         used: the entry that last used one.
     """
 

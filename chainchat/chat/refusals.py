@@ -58,7 +58,6 @@ class RefusedError(Exception):
     """The peer's fault: becomes an ``-ERR`` line, never a traceback.
 
     Attributes:
-        code: the kind of refusal.
         text: what to do about it, for a person.
         tag: of the request in machine mode, or ``-``.
     """

@@ -132,10 +132,7 @@ class ClientFirst(Struct, frozen=True):
     """The first message of a client.
 
     Attributes:
-        name: the account's.
-        nonce: the client's.
         header: the GS2 header, which the last message repeats.
-        bare: the message without it.
     """
 
     name: str
@@ -171,7 +168,6 @@ class Exchange:
         """Answer the client's first message.
 
         Args:
-            first: the message.
             verifier: of the account, or a ``decoy``.
             nonce: the server's, fresh and random; printable ASCII without commas.
         """

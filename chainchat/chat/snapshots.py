@@ -28,7 +28,6 @@ class Snapshot:
     """The state as of some entry, to be written while the state goes on.
 
     Attributes:
-        seq: the entry.
         records: those changed since the last snapshot; each is computed when asked for.
     """
 

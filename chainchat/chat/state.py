@@ -185,7 +185,6 @@ class ChatState:
             origin: where the request came in; empty for an epoch's first entry.
             number: the origin's own of the request.
             time: UTC milliseconds.
-            command: what to do.
         """
         assert seq == self.applied + commands.span(command)
         self.applied, self.time = seq, time

@@ -54,11 +54,7 @@ class Office(Struct, frozen=True):
 
 
 class Desk:
-    """Submits the commands of operators, and waits until the chain has confirmed them.
-
-    Attributes:
-        office: what the service does.
-    """
+    """Submits the commands of operators, and waits until the chain has confirmed them."""
 
     def __init__(self, office: Office) -> None:
         self.office = office
@@ -73,7 +69,6 @@ class Desk:
         """Submit a command; the id of its entry, once that is committed and applied.
 
         Args:
-            command: what to do.
             explain: what a refusal means, for people.
 
         Raises:

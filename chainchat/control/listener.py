@@ -213,12 +213,7 @@ class TooManyProtocol(Protocol):
 
 
 class ControlFactory(Factory):
-    """Makes a conversation for each connection.
-
-    Attributes:
-        clock: the reactor.
-        conversations: those that go on.
-    """
+    """Makes a conversation for each connection."""
 
     noisy = False
 

@@ -98,13 +98,12 @@ class Node:
         Args:
             record: of ``me``, from ``begin_life``.
             wall: UTC milliseconds.
-            fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             new_identity: chooses the identity of a configuration, at random.
             bounds: of the chat's state; the same on all nodes.
             first_nonce: see ``Evidence``.
             warnings: what else operators should see in ``/chain``.
-            tally: counts on; None: from nothing.
+            tally: the counts to go on from; None: nothing.
         """
         self.me = me
         self.tally = tally or Tally()
@@ -244,8 +243,8 @@ class Node:
         return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
-        """A new connection: its other end says that it is ``member``, and what it holds."""
-        self._decide(lambda: self._engine.linked(position, member, its))
+        """A new connection, whose other end says that it is ``member``, and what it holds."""
+        self._act_on(lambda: self._engine.linked(position, member, its))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -254,11 +253,11 @@ class Node:
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
         """This node dialled host and port, and ``member``, at ``position``, answered."""
-        self._decide(lambda: self._engine.reached(position, (host, port), member))
+        self._act_on(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
         """A port that may be ``position``'s refused a connection."""
-        self._decide(lambda: self._engine.refused(position, host, port))
+        self._act_on(lambda: self._engine.refused(position, host, port))
 
     def full(self, position: str, *, full: bool) -> None:
         """Note if too many octets wait to be sent to ``position``."""
@@ -273,7 +272,7 @@ class Node:
         if isinstance(message, ChainMessage):
             self._guarded(self._note, sender, message)
         else:
-            self._decide(lambda: self._engine.receive(sender, message), sender)
+            self._act_on(lambda: self._engine.receive(sender, message), sender)
 
     def _note(self, sender: str, message: ChainMessage) -> None:
         try:
@@ -378,7 +377,7 @@ class Node:
         self._watch.tick(idle=self._pending.idle)
         self._guarded(self._watch.look_at_disk)
         self._has_written = True  # a record was written, or a thread is done
-        self._decide(self._engine.tick)
+        self._act_on(self._engine.tick)
         self._watch.tell_progress()
         self.wake()
 
@@ -417,13 +416,13 @@ class Node:
         if self._engine.due and self._phase is not _Phase.HEAR:  # else it is done in this turn
             self.wake()
 
-    def _decide(self, decision: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
+    def _act_on(self, reaction: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
         """Carry out what follows from one input; ``sender``: of the message, if it was one."""
-        self._guarded(self._carry_out, decision, sender)
+        self._guarded(self._carry_out, reaction, sender)
 
-    def _carry_out(self, decision: Callable[[], Iterable[effects.Effect]], sender: str) -> None:
+    def _carry_out(self, reaction: Callable[[], Iterable[effects.Effect]], sender: str) -> None:
         try:
-            for effect in decision():
+            for effect in reaction():
                 self._perform(effect)
         except BadMessageError as error:
             self._network.distrust(sender, str(error))
@@ -464,7 +463,7 @@ class Node:
             case effects.Mark():
                 self._storage.write_committed(effect.seq)
             case effects.Excluded():
-                text = "the chain goes on without this node; it begins anew, as a learner"
+                text = "the chain goes on without this node; it begins again, as a learner"
                 self._log(text, event="excluded")
                 self._watch.look_at_configuration()
                 self.stop()

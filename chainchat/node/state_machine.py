@@ -37,8 +37,6 @@ class StateMachine:
     """The result of applying the log up to some entry.
 
     Attributes:
-        state: the chat's.
-        history: its messages.
         checkpointed: the entry of the newest finished checkpoint.
     """
 

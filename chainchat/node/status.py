@@ -69,7 +69,6 @@ class NodeStatus(Struct, frozen=True):
         writes_paused: seconds since writes stand still.
         change: the newest change of configuration whose outcome is known.
         warnings: what else an operator should know, such as certificates that expire soon.
-        marks: of the log here.
         missing: entries that this learner still has to copy, as far as known.
         silences: by position, seconds since this node last heard a ping from there.
     """

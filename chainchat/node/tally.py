@@ -27,7 +27,6 @@ class Distribution:
     Attributes:
         bounds: in growing order.
         counts: values up to each bound and above the one before; the last: above all bounds.
-        total: of all values.
     """
 
     __slots__ = ("bounds", "counts", "total")
@@ -64,11 +63,8 @@ class Tally:
         batches: entries of each write to the log.
         commits: seconds from a turn with requests of this node's clients until they are applied.
         pauses: seconds for which writes stood still at a change of configuration.
-        applied: entries.
-        said: chat messages in them.
         kinds: changes of configuration, by kind.
         changes: the newest of them, the newest last.
-        lives: how many began.
         refused: requests of clients, by code.
     """
 

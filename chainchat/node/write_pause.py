@@ -13,8 +13,6 @@ class Change(Struct, frozen=True):
     """One configuration followed by another.
 
     Attributes:
-        old: the one before.
-        new: the one after.
         outcome: how long writes stood still, for people.
         paused: in seconds; None if this node cannot tell.
     """
@@ -63,7 +61,8 @@ class WritePause:
     def changed(self, old: Configuration, new: Configuration) -> None:
         """Note that the configuration changed.
 
-        Told when it confirms its first entry, or at once if this node is no member of it.
+        The line is told when the new one confirms its first entry, or at once if this node is no
+        member of that.
         """
         if self._change is not None:
             self._told("it confirmed nothing; writes have stood still for {:.3f} s", self.seconds)

@@ -24,8 +24,6 @@ def judge(claimant: Member, holder: Member, rightful: Address | None, *, heard: 
     Only a sign of life from the holder, or none, tells which.
 
     Args:
-        claimant: has just connected.
-        holder: is linked.
         rightful: where the position should be: the member's address in the configuration, or else
             in ``chain.ini``; None if unknown.
         heard: something came from the holder in the last ``suspect_after`` seconds.

@@ -17,7 +17,6 @@ class Introduction(Struct, frozen=True):
 
     Attributes:
         version: of the protocol between nodes.
-        chain: the chain's name.
         founding: positions in founding order.
         suspect_after: seconds; the same everywhere.
         member: this life of the node.

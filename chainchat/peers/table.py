@@ -12,7 +12,6 @@ class Table:
 
     Attributes:
         linked: those that count, by position and lane.
-        every: all, even with strangers.
     """
 
     def __init__(self) -> None:

@@ -17,8 +17,6 @@ class Trial(Struct, eq=False):
         since: when the claim came, monotonic seconds.
         pause: seconds between two looks.
         decided: fires with True if the claimant wins, else with False.
-        looks: how many are left.
-        timer: of the next look.
     """
 
     claimant: Link

@@ -29,8 +29,6 @@ class Guard:
 
     Attributes:
         rules: they may be replaced at any time.
-        throttle: the attempts so far.
-        hashing: hashes passwords.
         tls: ``HOST:PORT`` where this node speaks TLS with clients; empty if nowhere.
         random: makes this many random octets.
     """

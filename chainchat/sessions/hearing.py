@@ -55,7 +55,6 @@ class Hearing:
     """Hears one client.
 
     Attributes:
-        handler: carries out the requests.
         taking: False when no more lines are taken.
     """
 

@@ -19,12 +19,10 @@ class ServerInfo(Struct, frozen=True):
     """What all sessions of a node have in common.
 
     Attributes:
-        chain: the chain's name.
         max_line: octets in a client's line, at most.
         addresses: ``host:port`` of every node, by position: for clients with TLS, or for those
             without.
         new_token: makes the token of a session.
-        guard: the node's.
         audit: writes down who came in, and who changed what.
         said_at_once: messages of one client in one command, at most.
         drained: True while the node lets nobody in.
@@ -45,9 +43,6 @@ class Attendee(Protocol):
 
     Attributes:
         id: empty before the login.
-        account: its number.
-        name: the account's.
-        mode: the mode.
     """
 
     id: str
@@ -183,7 +178,6 @@ class Connection(Protocol):
     """The connection of one client, as its session sees it.
 
     Attributes:
-        address: of the client's machine.
         encrypted: True if nobody on the way can read what is said.
     """
 

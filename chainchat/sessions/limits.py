@@ -30,14 +30,12 @@ class ClientLimits(Struct, frozen=True):
     """The limits of one node; without a rate, no limit.
 
     Attributes:
-        connections: of all clients.
         per_address: connections of one IPv4 address, or of one IPv6 /64.
         exempt: networks whose addresses have no limit of their own.
         files: open files that clients may have.
         connecting: new connections of one address.
         new_accounts: accounts that one address may make.
         most_accounts: accounts in all, beyond which this node makes no more.
-        saying: messages of one account.
     """
 
     connections: int
@@ -72,7 +70,6 @@ class Limits:
         """Begin with nothing used.
 
         Args:
-            current: the limits.
             clock: monotonic seconds.
             exempt: tells whether an account may say as much as it likes.
         """

@@ -325,8 +325,6 @@ class ClientFactory(Factory):
 
     Attributes:
         admission: decides which connections may stay.
-        clock: the reactor.
-        patience: with clients.
         refused: refused connections that agree on TLS, to be told why.
     """
 

@@ -31,12 +31,9 @@ class Issue(Struct):
     """The messages of one turn.
 
     Attributes:
-        number: counts issues.
-        broadcasts: messages to everybody.
         private: messages to one account, by account.
         unlike: senders of broadcasts and recipients of private messages, who are pushed something
             else than nearly all others.
-        octets: size of all messages.
         rendered: ready renderings (octets, day, id of the newest), by what deliveries look like.
         lines: the broadcasts, by mode, for modes that say them in the same words to everybody.
     """

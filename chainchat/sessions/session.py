@@ -47,8 +47,6 @@ class Session:
     Attributes:
         id: empty before the login.
         account: number of its account, 0 before the login.
-        name: the account's.
-        mode: the mode.
         notices: the client wants to see others come and go.
         is_open: False when nothing can be written any more.
         is_full: True while too much is unsent.
@@ -139,7 +137,6 @@ class Session:
 
         Args:
             data: the octets without telnet commands.
-            octets: how many came.
             commands: how many telnet commands were among them.
         """
         if self._hearing.taking:

@@ -31,13 +31,9 @@ class Sessions:
     is left, in the same order for each session.
 
     Attributes:
-        node: the node.
         connections: every connection, logged in or not, the oldest first.
-        rounds: whose turn it is.
-        limits: what clients may do.
         news: the newest messages, on their way.
         contests: refused logins that wait to hear about the holder of their name.
-        marks: the read marks.
     """
 
     def __init__(self, node: Node, clock: Clock, limits: Limits | None = None) -> None:

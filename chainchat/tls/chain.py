@@ -30,9 +30,7 @@ class ChainTLS:
 
         Args:
             reactor: Twisted's.
-            chain: the chain's name.
             names: by position, the host that ``chain.ini`` names, and its address.
-            credentials: of this node.
             expiry: is told about the certificates of the others.
             check_dates: False to accept certificates before and after their time.
         """

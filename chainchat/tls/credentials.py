@@ -36,8 +36,6 @@ class Credentials(Struct, frozen=True):
     """What one side of a connection shows, and whom it trusts.
 
     Attributes:
-        certificates: its own, then intermediates.
-        key: of its own certificate.
         authorities: the CAs that it trusts; none if it asks for no certificate.
     """
 

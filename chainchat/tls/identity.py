@@ -34,7 +34,6 @@ def objection(certificate: Certificate, position: str, chain: str, hosts: Sequen
     Args:
         certificate: of a CA that is trusted.
         position: what its holder says it is.
-        chain: the chain's name.
         hosts: names and addresses for the host where its holder says it is; one is enough.
     """
     name = identity(position, chain)

@@ -33,7 +33,7 @@ READERS_OF_TEXT = ("curl", "wget", "httpie", "fetch", "xh")
 
 
 class Fresh:
-    """Something that is made anew if the last one is too old."""
+    """Something that is made again when the last one is too old."""
 
     def __init__(self, make: Callable[[], bytes], clock: Clock) -> None:
         self._make = make

@@ -28,7 +28,6 @@ class Stored:
         return self.head[:DIGEST_OCTETS]
 
     def restored(self, state):
-        """The state, stored and restored."""
         self.write(state.snapshot())
         return self.again()
 

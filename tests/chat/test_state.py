@@ -732,7 +732,6 @@ LOW_BOUNDS = Bounds(
 
 
 def _holder(log, session):
-    """Number, name and password of the account of ``session``."""
     account = log.state.account_of(session)
     return (0, "", 0) if account is None else (account.number, account.name, account.secret)
 

@@ -38,7 +38,6 @@ def room(tmp_path):
 
 
 def value(lines):
-    """What the only line of an answer has."""
     [line] = lines
     assert line.startswith("+OK @1 "), line
     return json.loads(line.removeprefix("+OK @1 "))

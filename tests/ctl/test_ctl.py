@@ -33,7 +33,6 @@ def folder(tmp_path, monkeypatch):
 
 
 def data_of(folder, position):
-    """Its data folder, made."""
     data = folder / "var" / position
     data.mkdir(parents=True, exist_ok=True)
     return data

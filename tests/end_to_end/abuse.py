@@ -23,7 +23,6 @@ class Scene:
     Attributes:
         addresses: of all servers, from the head.
         size: how large it is done: messages, accounts, connections.
-        tally: what is counted meanwhile.
         cluster: the nodes, for what is done to their processes and files.
     """
 
@@ -61,14 +60,12 @@ class Abuse:
     """One row.
 
     Attributes:
-        name: of the row.
         what: what is done, in a line.
         act: does it, until ``SystemExit``.
         prepare: what has to be there first.
         many: it takes a hundred clients, more or less; else one, or a few.
         size, small: how large it is done in benchmarks, and in tests.
         memory: megabytes that a node may grow by meanwhile.
-        bound: what bounds them.
         settings: lines of the section [clients] of chain.ini.
         limits: lines of the section [limits].
         files: descriptors that a node may have; 0: no limit.

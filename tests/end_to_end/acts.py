@@ -50,8 +50,6 @@ def flood(place: str, line: bytes, first: bytes = b"", count: int = 0, **options
 
     Args:
         place: where; a property of the scene.
-        line: what is said.
-        first: what is said before.
         count: by how many; 0: as many as the scene is large.
         options: of the ``Flood``.
     """
@@ -99,7 +97,6 @@ def octets(scene: Scene) -> None:
 
 
 def accounts(scene: Scene) -> None:
-    """The same ones for every row that shares a chain."""
     make_accounts(scene.everywhere, [f"account-of-somebody-{i}" for i in range(scene.size)])
 
 
@@ -244,6 +241,7 @@ def second_process(scene: Scene) -> None:
     for old, new in (
         (f"client-port = {head.client_port}\n", f"client-port = {client_port}\n"),
         (f"chain-port = {head.chain_port}\n", f"chain-port = {chain_port}\n"),
+        (f"tls-port = {head.tls_port}\n", "tls-port = none\n"),
         ("data = var/head\n", "data = var/second\n"),
     ):
         text = text.replace(old, new)

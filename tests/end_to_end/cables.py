@@ -19,7 +19,6 @@ class Cable:
     """The connection between two nodes.
 
     Attributes:
-        port: of the near end.
         recorded: everything that went through, by way, while ``Cables.recording``.
     """
 
@@ -38,7 +37,6 @@ class Cable:
     # --- for tests
 
     def cut(self) -> None:
-        """Break every connection, and let none come to be."""
         self._cables.run(self._cut())
 
     def freeze(self, *ways: str) -> None:
@@ -165,7 +163,6 @@ class Cables:
         return "there" if way[0] == self._near[frozenset(way)] else "back"
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the thread, and wait for it."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE)
 
     def close(self) -> None:

@@ -77,15 +77,11 @@ class Node:
     """One position: its files, its ports, and its process while there is one.
 
     Attributes:
-        position: its name in chain.ini.
         config: the chain.ini that it is started with.
         host: the address that it listens on.
         launcher: what its command line begins with, if it is to run somewhere else.
-        client_port: for people.
         tls_port: for people with TLS; 0: none.
-        chain_port: for the other nodes.
         web_port: for browsers; 0: none.
-        data: its data folder.
         log: what its processes have written, one after another.
         environment: what its processes have besides the environment of the tests.
         process: the newest one, if any.
@@ -117,13 +113,19 @@ class Node:
         return self.host, self.tls_port
 
     @property
+    def named(self) -> str:
+        """What the others name when they send somebody here."""
+        host, port = SECURED[self.address][0] if self.address in SECURED else self.address
+        return f"{host}:{port}"
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
 
     @property
     def running(self) -> bool:
-        """Whether its process runs, be it paused."""
+        """True if its process runs, be it paused."""
         return self.process is not None and self.process.poll() is None
 
     def start(self, *options: str, typed: str = "", pass_fds: Sequence[int] = ()) -> None:
@@ -228,7 +230,6 @@ class Cluster:
             rejoin_pause: the same; none, because tests kill the same nodes over and over.
             clients: lines of the section [clients].
             limits: lines of the section [limits].
-            sections: further sections of chain.ini.
             cabled: the nodes reach each other through ``cables``, which can be cut.
             networks: a machine of its own for every node.
             chain: further lines of the section [chain].

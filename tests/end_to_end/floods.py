@@ -38,7 +38,6 @@ SENT, HEARD, OPENED, CLOSED = range(4)
 
 
 def new_tally() -> Any:
-    """Octets sent and heard, connections opened, and closed by the server."""
     return shared(4)
 
 
@@ -131,7 +130,7 @@ class _Stream:
             self.close(refused=True)
 
     def read(self) -> bool:
-        """Whether there is more to come: who is told that the name is still held calls again."""
+        """True if there is more to come: who is told that the name is still held calls again."""
         assert self.socket is not None
         data = self.socket.recv(READ_OCTETS)
         self.flood.tally[HEARD] += len(data)
@@ -182,8 +181,6 @@ class Flood:
         Args:
             tally: what is counted; see ``new_tally``.
             addresses: where to connect; one after the other.
-            script: what each says.
-            count: how many there are.
             reads: they read what they are told.
             again: they hang up at the end of the script, and begin again.
             loops: when the server has hung up at its end, they begin again at once, each time with

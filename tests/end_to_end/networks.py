@@ -191,7 +191,7 @@ class Networks:
             self._point(sender, receiver, self._hardware[receiver])
 
     def has_unsent(self, sender: str, receiver: str) -> bool:
-        """Whether the kernel of ``sender`` still wants to send there, for a process or a dead one.
+        """True if the kernel of ``sender`` still wants to send there, for a process or a dead one.
 
         It would, as soon as nothing is lost any more.
         """

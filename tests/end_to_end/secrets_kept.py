@@ -12,7 +12,6 @@ ROWS, COLUMNS = 30, 120
 
 
 def protect(node: Node, name: str, secret: str) -> None:
-    """Give an account its first password."""
     with Program(node.address, name=name) as program:
         assert program.ask(f"SECRET {secret_words(secret)}") == "+OK"
         program.ask("LOGOUT")
@@ -74,7 +73,6 @@ def by(client: str, node: Node) -> list[str]:
 
 
 def holding(folder: Path, secret: str) -> list[Path]:
-    """The files below ``folder`` that hold this text in any place."""
     encoded = secret.encode()
     files = (path for path in folder.rglob("*") if path.is_file())
     return [path for path in files if encoded in path.read_bytes()]

@@ -134,11 +134,7 @@ class Repeater(Talker):
 
 
 class Reader(Talker):
-    """Reads at one node, as a program and as a person.
-
-    Attributes:
-        reads: what it was shown.
-    """
+    """Reads at one node, as a program and as a person."""
 
     def __init__(self, name: str, node: Node, seed: int) -> None:
         super().__init__(name, [node], seed)

@@ -63,8 +63,6 @@ class Caller:
     """A TCP connection, read line by line.
 
     Attributes:
-        socket: of the connection.
-        heard: every line so far.
         protects: whether this is about accounts with the one ``PASSWORD``.
     """
 
@@ -79,7 +77,6 @@ class Caller:
         """Connect.
 
         Args:
-            address: of a node.
             within: seconds that anything may take, if not said otherwise.
             receive_buffer: how many octets the kernel may take that nobody reads; 0: its own rule.
             tls: whom to trust; None: no TLS, unless the address is ``SECURED``.
@@ -233,8 +230,6 @@ class Program(Caller):
 
     Attributes:
         greeting: the words of the answer to ``/hello``.
-        pushes: those not taken yet.
-        notes: those not taken yet.
     """
 
     def __init__(

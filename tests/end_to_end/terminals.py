@@ -25,11 +25,7 @@ class Terminal:
         """Start the client, and let it connect.
 
         Args:
-            cluster: the chain.
-            name: of the account.
             node: where to connect first.
-            rows: of the terminal.
-            columns: of the terminal.
         """
         self.rows, self.columns = rows, columns
         arguments = [*MODULE, "--name", name]
@@ -54,14 +50,12 @@ class Terminal:
         self._child.close(force=True)
 
     def type(self, line: str) -> None:
-        """Type a line, and Enter."""
         self._child.send(line + "\r")
 
     def press(self, keys: str) -> None:
         self._child.send(keys)
 
     def lines(self) -> list[str]:
-        """What the screen shows, without empty rows."""
         self._draw()
         return [line.rstrip() for line in self._screen.display if line.strip()]
 

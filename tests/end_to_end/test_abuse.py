@@ -37,7 +37,6 @@ class Wards:
         self._users = 0
 
     def cluster(self) -> Cluster:
-        """One in epoch 1."""
         if self._cluster is None:
             self._cluster = self._make().start()
         return self._cluster
@@ -47,7 +46,6 @@ class Wards:
         return f"user{self._users}x"
 
     def give_up(self) -> None:
-        """Something has happened to it."""
         if self._cluster is not None:
             self._cluster.close()
         self._cluster = None

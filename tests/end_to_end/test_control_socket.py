@@ -42,7 +42,6 @@ def control(
 
 
 def asked(cluster: Cluster, *arguments: str) -> list[dict[str, Any]]:
-    """What a command that is done answers, line by line."""
     done = control(cluster, "--json", *arguments)
     assert (done.returncode, done.stderr) == (DONE, ""), done
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -21,14 +21,13 @@ def names() -> Iterator[str]:
 
 
 def id_of(reply: str) -> int:
-    """The id of an accepted SEND."""
     found = re.fullmatch(r"\+OK id=(\d+)( again)?", reply)
     assert found, reply
     return int(found[1])
 
 
 def test_hello_tells_what_a_program_needs(cluster: Cluster) -> None:
-    nodes = ",".join(f"127.0.0.1:{node.client_port}" for node in cluster.nodes.values())
+    nodes = ",".join(node.named for node in cluster.nodes.values())
     for position, node in cluster.nodes.items():
         with Program(node.address) as program:
             assert program.greeting.pop("sessions").isdigit()

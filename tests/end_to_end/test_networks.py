@@ -364,7 +364,7 @@ def test_three_that_lose_each_other_wait_for_the_network(
     confirmed = crowd.acknowledged(*POSITIONS)
     crowd.people["tail"].calm(CALM)
     assert crowd.acknowledged(*POSITIONS) == confirmed
-    # They do not wait for TCP, which tries old connections ever more seldom.
+    # They do not wait for TCP, which tries old connections ever more rarely.
     for node in cluster.nodes.values():
         for other in cluster.others(node.position):
             wait_for_log(node, f"lost {other}")

@@ -77,11 +77,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 
 class Round:
-    """One chain, and all who talk to it.
-
-    Attributes:
-        blows: how many there were.
-    """
+    """One chain, and all who talk to it."""
 
     def __init__(
         self,

@@ -113,9 +113,7 @@ class Users:
         Args:
             addresses: the nodes; the users begin at one after the other.
             name: what their names begin with.
-            count: how many.
             pause: seconds between two lines of one.
-            speech: the server's words.
         """
         self._counts = shared(3)
         self._here, there = pipe()
@@ -146,17 +144,14 @@ class Users:
 
     @property
     def answered(self) -> int:
-        """Lines that have their answer, so far."""
         return int(self._counts[ANSWERED])
 
     @property
     def dropped(self) -> int:
-        """How many times somebody was hung up on, so far."""
         return int(self._counts[DROPPED])
 
     @property
     def refused(self) -> int:
-        """Lines that were answered with a refusal, so far."""
         return int(self._counts[REFUSED])
 
     def wait_for(self, more: int, within: float = DEADLINE) -> None:
@@ -278,7 +273,6 @@ class _User(asyncio.Protocol):
         self._again: asyncio.Task[None] | None = None
 
     def lines(self) -> Iterable[Line]:
-        """When each line was due and when it was answered."""
         yield from self._answered
         yield from ((due, None) for due, _ in self.unanswered)
 
@@ -305,7 +299,6 @@ class _User(asyncio.Protocol):
             due += pause
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say who it is."""
         self._transport = transport
         self._rest = b""
         self._transport.write(self._speech.login(self._name))

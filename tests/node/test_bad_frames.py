@@ -244,7 +244,6 @@ def house():
 
 
 def bad(message):
-    """What ``decode`` says of it."""
     with pytest.raises(BadMessageError) as caught:
         decode(*encode(message))
     return str(caught.value)

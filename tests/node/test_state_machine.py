@@ -15,7 +15,6 @@ HERE = "a.1"
 
 
 def holding(log):
-    """A storage with this log."""
     storage = MemoryStorage()
     storage.append(list(log))
     return storage
@@ -37,7 +36,6 @@ def _unnamed(count):
 
 
 def machine(storage):
-    """A state machine that makes checkpoints often, and writes them slowly."""
     return StateMachine(storage, CheckpointPace(checkpoint_entries=10, records_at_once=1))
 
 

@@ -29,7 +29,6 @@ class StoppingHouse(House):
         self.critical.append(str(error))
 
     def bury(self):
-        """The nodes that stopped are dead."""
         stopped = [position for position, node in self.nodes.items() if not node.running]
         self.kill(*stopped)
         return stopped

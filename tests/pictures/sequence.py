@@ -54,8 +54,6 @@ class Scene:
     """What of a story is drawn.
 
     Attributes:
-        story: its name.
-        title: over the picture.
         begins: the command with which it begins.
         without: the kinds of messages left out.
     """
@@ -82,7 +80,6 @@ class Life:
     parts: list[tuple[float, float, bool]] = field(default_factory=list)
 
     def turn(self, y: float, *, alive: bool) -> None:
-        """It dies here, or starts."""
         self.parts.append((self.since, y, self.alive))
         self.since, self.alive = y, alive
 
@@ -216,7 +213,6 @@ def _is_shown(noted: Noted) -> bool:
 
 
 def shorter(text: str) -> str:
-    """What a picture has room for."""
     for pattern, place in SHORTER:
         text = pattern.sub(place, text)
     return text

@@ -168,7 +168,6 @@ FEW = Rate(per_second=0.1, at_once=2)
 
 
 def login(house, name, **options):
-    """The answer to a login."""
     client = house.client(**options)
     client.reads()
     return client.says(name)[0]

@@ -45,7 +45,6 @@ class Records:
         acknowledged: the id of each text that was acknowledged.
         sent: by text, the newest id that anybody had been told of when it was first sent.
         newest_told: the newest id that anybody was told of, by an acknowledgement or a read.
-        reads: those that were answered.
         marks: by account, the newest read mark that was acknowledged.
         on_acknowledged: called with text, id and node of each acknowledgement.
     """
@@ -64,7 +63,7 @@ class Records:
 class Client:
     """Says things to everybody, one at a time or some at once.
 
-    A program resumes and sends again what was not answered; a person logs in anew, says it once,
+    A program resumes and sends again what was not answered; a person logs in again, says it once,
     and leaves it to the node that took it. Some programs take another client ID for each run.
 
     Attributes:

@@ -74,8 +74,6 @@ class HostClock:
         """A clock.
 
         Args:
-            world: true time.
-            rate: how fast it runs.
             deliver: runs a call on the host, or keeps it until the host runs again.
         """
         self.stalled_until = 0.0
@@ -86,7 +84,6 @@ class HostClock:
         self._deliver = deliver
 
     def true(self) -> float:
-        """True time, as of what it does just now."""
         return max(self._world.now, self.stalled_until) + self.worked
 
     def seconds(self) -> float:

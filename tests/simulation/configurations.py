@@ -16,8 +16,6 @@ class ConfigurationChecks:
         """Begin to watch.
 
         Args:
-            world: what to watch.
-            checks: know what was applied.
             watch_votes: a forgotten vote is a failure by itself, though it does no harm yet.
         """
         self._world = world

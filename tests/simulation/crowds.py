@@ -119,7 +119,6 @@ class Crowd:
     # --- what they do
 
     def come_back(self, position: str = "") -> None:
-        """All who were away come to one node, within a moment."""
         position = position or self._random.choice(self.world.positions)
         for guest in self.away:
             self.world.later(self._random.uniform(0.0, 0.1), guest.come, position)
@@ -152,7 +151,6 @@ class Crowd:
         self.world.later(0.3 if guest.person else 0.02, self._flood, guest)
 
     def ask(self) -> None:
-        """All ask at once, for all that there is."""
         self.come_back()
         for guest in self.away:
             self.world.later(1.0 + self._random.random(), self._ask, guest)
@@ -181,7 +179,7 @@ class Crowd:
     # --- what must hold
 
     def settled(self) -> bool:
-        """Whether everybody has everything."""
+        """True if everybody has everything."""
         node = self.world.hosts[self.world.newest_configuration().head].node
         if node is None:
             return False

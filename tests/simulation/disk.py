@@ -36,7 +36,7 @@ class Machine(Protocol):
         """The process may die here, or stand still."""
 
     def stands_still(self) -> bool:
-        """Whether it stands still in a write that came before this one."""
+        """True if it stands still in a write that came before this one."""
 
     def when_it_goes_on(self, call: Callable[[], Any]) -> None:
         """Do it when it stands still no more; never, if the process dies before."""
@@ -97,7 +97,6 @@ class Disk:
         self._write("end of a checkpoint", partial(super().finish_checkpoint, head))
 
     def _write(self, what: str, write: Callable[[], Any]) -> Any:
-        """Write, unless the process dies just before."""
         self.machine.before_write(f"{what} write")
         return write()
 
@@ -121,7 +120,7 @@ class Disk:
 
     @property
     def lacks(self) -> bool:
-        """Whether it has not been given again what it lost."""
+        """True if it has not been given again what it lost."""
         return self.last.seq < self.once_held
 
     def takes_the_place_of(self, lost: "Disk") -> None:

@@ -46,7 +46,6 @@ class House:
     Attributes:
         server_info: what the sessions have in common.
         sessions: of the living nodes, by position.
-        guests: all of them.
     """
 
     def __init__(self, world: World, records: Records, said_at_once: int) -> None:
@@ -140,7 +139,6 @@ class Wire:
         self._on_host(self._read)
 
     def end(self) -> None:
-        """The connection is over."""
         if self.open:
             self.open = False
             self._on_host(self._session.lost)
@@ -240,12 +238,10 @@ class Guest:
             self.was_left()
 
     def go_away(self) -> None:
-        """Leave, and stay away."""
         self._away = True
         self._end()
 
     def was_left(self) -> None:
-        """The connection ended, and it comes back."""
         self._end()
         if not self._away:
             self._come_again(self._world.random.expovariate(20.0))
@@ -273,7 +269,6 @@ class Guest:
     # --- what it does
 
     def forget(self) -> None:
-        """It was started anew, and knows nothing but its token."""
         self._seen = 0
 
     def says(self, count: int) -> None:

@@ -154,7 +154,6 @@ class TwoHistories:
         self.acknowledged += 1
 
     def _pause_writing(self) -> None:
-        """Until each has noted what it knows to be committed."""
         self._writing = False
         self._run(0.3 * SUSPECT_AFTER)
         self._writing = True

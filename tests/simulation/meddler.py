@@ -74,7 +74,6 @@ class Meddler:
         self._world.network.slow(position, other, self._random.uniform(0.1, 2.0), lanes)
 
     def _hold(self, position: str, other: str) -> None:
-        """Nothing arrives that way for a while."""
         network = self._world.network
         network.block([(position, other)])
         self._world.later(self._random.uniform(0.2, 2.0), network.unblock, [(position, other)])

@@ -74,7 +74,7 @@ class Mishaps:
             host.newest_disk, host.disk = host.disk, backup.copy(host.disk)
 
     def _others_keep_everything(self, host: Host, end: EntryId) -> bool:
-        """Whether another member of the newest configuration has all that was ever applied.
+        """True if another member of the newest configuration has all that was ever applied.
 
         And the entry ``end``, too.
         """
@@ -89,7 +89,7 @@ class Mishaps:
         )
 
     def _may_restore(self, host: Host, backup: Disk) -> bool:
-        """Whether nobody can go back with it to the configuration of that day.
+        """True if nobody can go back with it to the configuration of that day.
 
         So all the others have to know the newest. If it was the only member on that day, it goes on
         alone until it meets the others. What was cut off its log since then must not come back

@@ -36,8 +36,6 @@ class Connection:
     """What connects two nodes: FIFO on each lane in each direction, until it breaks.
 
     Attributes:
-        ends: the two machines.
-        open: it carries something.
         draining: ends at which still arrives what the other one had sent before it died.
         due: when the newest message arrives, by receiver and lane.
         held: what waits for a blocked way, by receiver.
@@ -98,7 +96,6 @@ class Network:
         return list(self._connections.values())
 
     def between(self, one: str, other: str) -> Connection | None:
-        """The connection of two nodes, if there is one."""
         return self._connections.get(frozenset((one, other)))
 
     def link(self, name: str, position: str) -> Connection | None:

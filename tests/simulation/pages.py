@@ -39,10 +39,8 @@ class Pages:
     sync writes it.
 
     Attributes:
-        failing: the next sync fails.
         fails_in: how the name of the file ends whose sync that is.
         stuck: every sync fails, because the process is about to die.
-        failed: a sync has failed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,7 +76,6 @@ class Pages:
         self._on_disk[name] = bytearray((self.folder / name).read_bytes())
 
     def sync_names(self) -> None:
-        """The files are in the folder, also on the disk."""
         self._named = {path.name for path in self.folder.iterdir()}
 
     @property
@@ -214,11 +211,7 @@ def _library() -> ctypes.CDLL:
 
 
 class FileSystem:
-    """The usual one of SQLite, in which what is written to some folders is seen.
-
-    Attributes:
-        watched: these folders.
-    """
+    """The usual one of SQLite, in which what is written to some folders is seen."""
 
     def __init__(self) -> None:
         self.watched: dict[Path, Pages] = {}

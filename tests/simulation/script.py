@@ -52,7 +52,6 @@ class Script:
 
     Attributes:
         name: of its file, without the suffix.
-        lines: all of them.
     """
 
     name: str
@@ -83,12 +82,10 @@ class Script:
 
     @property
     def at_once(self) -> bool:
-        """True for a story that begins before the chain is founded."""
         return self.commands[0].startswith("found ")
 
     @property
     def founding(self) -> tuple[str, ...]:
-        """The nodes that found the chain, in their order."""
         return tuple(self.commands[0].partition(" with ")[0].split()[1:])
 
     @property
@@ -120,7 +117,6 @@ class Play:
     epoch: int = 0
 
     def __post_init__(self) -> None:
-        """At first everybody plays the position of the same name."""
         names = (*("head", "middle", "tail"), *self.script.spares)
         self.cast = dict(zip(names, (*self.stage.members, *self.stage.spares), strict=False))
 
@@ -270,7 +266,6 @@ def _found(play: Play, _: re.Match[str]) -> None:
 
 @command(r"chain NAMES")
 def _chain(play: Play, _: re.Match[str]) -> Plot:
-    """The same, and the story begins when they serve."""
     play.stage.found()
     yield from _until_serving(play)
     yield from play.stage.until_it_begins()

@@ -35,7 +35,6 @@ class Cabinet:
         root: the folder of all their folders.
         watched: the pages of each folder in use.
         clock: virtual seconds.
-        disks: all there ever were.
     """
 
     def __init__(self, root: Path, watched: dict[Path, Pages]) -> None:
@@ -53,7 +52,6 @@ class Cabinet:
         return self.clock()
 
     def new_folder(self) -> Path:
-        """An empty one."""
         folder = self.root / f"data-{next(self._folders)}"
         folder.mkdir()
         return folder

@@ -91,7 +91,6 @@ class Stage:
     """Plays one story, as soon as three members are at work, or from the beginning.
 
     Attributes:
-        random: the world's.
         mishaps: for the disks of the dead.
         over: when the story ended; None before.
     """
@@ -103,8 +102,6 @@ class Stage:
 
         Args:
             world: what the story happens to.
-            mishaps: of its disks.
-            story: what is played.
             at_once: it begins before the founding.
         """
         self.random = world.random
@@ -140,7 +137,6 @@ class Stage:
 
     @property
     def whole(self) -> bool:
-        """Whether three members are at work."""
         members = self._world.newest_configuration().positions
         nodes = [self._world.hosts[position].node for position in members]
         return len(members) == 3 and all(node is not None and takes_part(node) for node in nodes)
@@ -229,7 +225,7 @@ class Stage:
         """Start the founders: here somebody else does."""
 
     def is_serving(self) -> bool:
-        """Whether the chain is there: here the story begins no sooner."""
+        """True if the chain is there: here the story begins no sooner."""
         return True
 
     def say(self, person: str, text: str, at: str) -> None:
@@ -255,7 +251,6 @@ class Stage:
 
     @property
     def now(self) -> float:
-        """True time, seconds."""
         return self._world.clock.now
 
     def moment(self, least: float, most: float) -> float:
@@ -301,7 +296,6 @@ class Stage:
             self._world.kill(self._world.hosts[position])
 
     def start(self, *positions: str) -> None:
-        """They start again, one sooner than the other."""
         for position in positions:
             self._world.later(self.moment(0.0, 0.1), self._start, self._world.hosts[position])
 
@@ -329,12 +323,10 @@ class Stage:
         self.take_links(name, *at)
 
     def take_links(self, name: str, *at: str) -> None:
-        """A copy takes the link of its original at these machines."""
         for other in at:
             self._world.network.take_link(name, other)
 
     def kill_copy(self, name: str) -> None:
-        """It is found, and stopped."""
         self._world.kill(self._world.machine(name))
 
     def set_back(self, position: str) -> None:

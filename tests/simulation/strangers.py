@@ -63,16 +63,12 @@ class WatchedNode(Node):
         self.process.linked(position)
         super().linked(position, member, its)
 
-    def _log(self, text: str, *, alarm: bool = False) -> None:
+    def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         self.process.world.note(f"{self.me.position}: {text}")
 
 
 class Process:
-    """A node with its links, on a disk that outlives it: what ``service`` puts together.
-
-    Attributes:
-        alive: whether it runs.
-    """
+    """A node with its links, on a disk that outlives it: what ``service`` puts together."""
 
     machine: Machine
     node: WatchedNode
@@ -242,14 +238,13 @@ class StrangersWorld:
         return machine is self._elsewhere
 
     def cut_until(self, one: str, other: str) -> float:
-        """When the network between two last lost something."""
         if self.wires.is_cut(HOSTS[one], HOSTS[other]):
             return self.clock.now
         return self._cut_until.get((one, other), -SUSPECT_AFTER)
 
     @property
     def whole(self) -> bool:
-        """Whether all are at work in one chain, linked with each other on both standing lanes."""
+        """True if all are at work in one chain, linked with each other on both standing lanes."""
         nodes = [process.node for process in self.processes.values() if process.alive]
         if len(nodes) < len(POSITIONS) or not all(takes_part(node) for node in nodes):
             return False
@@ -264,7 +259,6 @@ class StrangersWorld:
     # --- what goes on
 
     def run(self, seconds: float) -> None:
-        """Let virtual time pass."""
         until = self.clock.now + seconds
         while self.clock.now < until and self.clock.step():
             pass

@@ -203,10 +203,8 @@ class World:
         """A world in which nothing runs yet.
 
         Args:
-            seed: decides everything.
             founding: positions in founding order.
             spares: the other positions.
-            node_class: of the nodes.
             trace: takes the lines of a readable trace.
             priced: work takes time, see ``work``.
             refusal_is_death: as in ``chain.ini``.
@@ -264,7 +262,6 @@ class World:
 
     @property
     def machines(self) -> list[Host]:
-        """All, with those that have a copied disk."""
         return [*self.hosts.values(), *self.copies.values()]
 
     def copy(self, position: str) -> Host:
@@ -281,7 +278,6 @@ class World:
             self.kill(host)
 
     def note(self, text: str) -> None:
-        """A line of the readable trace."""
         if self._trace is not None:
             said = text.replace(self._hidden, "") if self._hidden else text
             self._trace(f"{self.clock.now:9.4f}  {said}")
@@ -483,7 +479,6 @@ class World:
         host.newest_disk = None
 
     def newest_configuration(self) -> Configuration:
-        """The newest that is on any disk."""
         records = [host.disk.record for host in self.hosts.values()]
         known = [record.configuration for record in records if record is not None]
         return max(known, key=lambda configuration: configuration.epoch, default=Configuration())
@@ -494,13 +489,13 @@ class TracedNode(Node):
 
     world: World
 
-    def _log(self, text: str, *, alarm: bool = False) -> None:
+    def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         self.world.note(f"{self.me.host}: {text}")
         if "the state as of entry" in text:
             raise DivergenceError(text)
-        for words, event in EVENTS.items():
+        for words, reached in EVENTS.items():
             if words in text:
-                self.world.events[event] += 1
+                self.world.events[reached] += 1
         for told in self.world.on_log:
             told(text)
 

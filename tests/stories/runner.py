@@ -94,7 +94,6 @@ class StoryWorld(World):
         return step
 
     def _sending(self, sender: str, to: str, message: Message) -> None:
-        """All but what is said all the time."""
         if not isinstance(message, Ping | Pong):
             held = "  (held back)" if (sender, to) in self.network.blocked else ""
             self.note(f"{sender} → {to}  {words(message)}{held}")

@@ -25,12 +25,10 @@ each = pytest.mark.parametrize("report", EVERY.values(), ids=EVERY.keys())
 
 
 def chain(report, **pulse):
-    """The drawing of the chain, to be looked into."""
     return drawing.chain(view(report, **pulse), tall=False)
 
 
 def texts(element):
-    """Everything that is written in a drawing or a page."""
     return " ".join(" ".join(element.itertext()).split())
 
 
@@ -39,7 +37,6 @@ def classes(element):
 
 
 def read(report, part):
-    """A part of the page, as somebody reads it."""
     html = page.parts(view(report))[part]
     return texts(ElementTree.fromstring(f"<p>{html}</p>"))
 

@@ -18,7 +18,6 @@ FOUNDED = ReportedChange(
 
 
 def peer(position, **changes):
-    """Another node, which is well."""
     usual = Peer(position, position, linked=True, away=False, silent=0.1, low=False, progress="")
     return replace(usual, **changes)
 

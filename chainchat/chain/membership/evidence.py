@@ -20,7 +20,6 @@ class Known(Struct):
     Attributes:
         heard: when its last ping was processed here, monotonic seconds.
         fresh: when this node sent the newest ping that the life confirmed.
-        dead: its death is proved.
         clean: its death was proved while a confirmation was fresh; stays True.
     """
 

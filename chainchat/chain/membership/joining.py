@@ -12,7 +12,7 @@ from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.deciding import Deciding
 from chainchat.chain.membership.proposals import extended
 from chainchat.chain.membership.seals import Sealing
-from chainchat.chain.membership.state import Decision, Seal
+from chainchat.chain.membership.state import Output, Seal
 from chainchat.chain.messages import Declined, Vote
 from chainchat.chain.record import Status
 
@@ -44,7 +44,7 @@ class Joining(Deciding):
         ):
             self._give_up(self._proposal, now)
 
-    def _was_declined(self, declined: Declined, now: float) -> Iterator[Decision]:
+    def _was_declined(self, declined: Declined, now: float) -> Iterator[Output]:
         newcomer = declined.vote.configuration.members[-1].position
         self._give_up(declined.vote, now, declined.sealed)
         if declined.reason:
@@ -62,14 +62,14 @@ class Joining(Deciding):
 
     # --- the tail
 
-    def _seal(self, vote: Vote, now: float) -> Iterator[Decision]:
+    def _seal(self, vote: Vote, now: float) -> Iterator[Output]:
         """Take no entries until the learner has everything; then vote, in ``synced``."""
         since = now if self._sealing is None else self._sealing.since
         seconds = self._patience.seconds(vote.configuration.tail)
         self._sealing = Sealing(vote, since, seconds)
         yield Seal(self._sealing.learner)
 
-    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Decision]:
+    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Output]:
         """The learner took too long: go on without it, and wait longer next time."""
         self._patience.grows(sealing.learner.position)
         self._sealing = None

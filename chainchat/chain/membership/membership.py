@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from chainchat.chain.configuration import Address, Configuration, Member
 from chainchat.chain.effects import Report, Send
 from chainchat.chain.membership.proposing import Proposing
-from chainchat.chain.membership.state import Copy, Decision, OwnLog, Seal
+from chainchat.chain.membership.state import Copy, Output, OwnLog, Seal
 from chainchat.chain.messages import (
     Abort,
     Decided,
@@ -47,7 +47,7 @@ from chainchat.chain.messages import (
 )
 from chainchat.chain.record import Status
 
-__all__ = ["Copy", "Decision", "Membership", "OwnLog", "Received", "Seal"]
+__all__ = ["Copy", "Membership", "Output", "OwnLog", "Received", "Seal"]
 
 Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
 """Messages about configurations."""
@@ -58,7 +58,7 @@ class Membership(Proposing):
 
     # --- time and connections
 
-    def tick(self, now: float) -> Iterator[Decision]:
+    def tick(self, now: float) -> Iterator[Output]:
         """Every tenth of ``suspect_after``: ping everybody, repeat what may be lost."""
         self._notice_pause(now)
         if self._began is None:
@@ -76,7 +76,7 @@ class Membership(Proposing):
 
     def linked(
         self, position: str, member: Member, now: float, its: Held | None = None
-    ) -> Iterator[Decision]:
+    ) -> Iterator[Output]:
         """A new connection, whose other end says that it is ``member``; this proves nothing.
 
         ``its``: what the other end says that it holds. A difference is reported now, and acted on
@@ -91,7 +91,7 @@ class Membership(Proposing):
 
     def reached(
         self, position: str, address: Address, member: Member, now: float
-    ) -> Iterator[Decision]:
+    ) -> Iterator[Output]:
         """*source*: this node dialled ``address``, and ``member``, at ``position``, answered.
 
         A later life or another disk at a member's own address proves the member dead, if this node
@@ -107,7 +107,7 @@ class Membership(Proposing):
         yield from self._release(position, address, member)
         yield from self._act(now)
 
-    def _release(self, position: str, address: Address, member: Member) -> Iterator[Decision]:
+    def _release(self, position: str, address: Address, member: Member) -> Iterator[Output]:
         """At the founding: drop a vote for a proposer whose disk is gone.
 
         If that proposer had decided, nothing was confirmed without this node's vote, and any node
@@ -129,7 +129,7 @@ class Membership(Proposing):
             self._presence.forget(position)
             self._whereabouts.forget(position)
 
-    def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Decision]:
+    def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Output]:
         """A port that may be ``position``'s refused a connection.
 
         *source*: the member is dead if the port is its own address, this node has reached exactly
@@ -153,7 +153,7 @@ class Membership(Proposing):
 
     # --- messages
 
-    def receive(self, sender: str, message: Received, now: float) -> Iterator[Decision]:
+    def receive(self, sender: str, message: Received, now: float) -> Iterator[Output]:
         """Take in a message from the node connected as ``sender``."""
         self._notice_pause(now)
         match message:
@@ -178,7 +178,7 @@ class Membership(Proposing):
                 if self._proposal == message.vote:
                     yield from self._was_declined(message, now)
 
-    def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Decision]:
+    def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Output]:
         self._presence.answered(sender, pong)
         to_me = pong.answers == self.me.life and self._is_of_interest(sender, pong.member)
         if to_me:
@@ -191,7 +191,7 @@ class Membership(Proposing):
         yield from self._learn(pong.configuration, now)
         yield from self._act(now)
 
-    def _learn(self, configuration: Configuration, now: float) -> Iterator[Decision]:
+    def _learn(self, configuration: Configuration, now: float) -> Iterator[Output]:
         """*newest*: go on to a configuration that was decided."""
         mine = self.configuration
         if configuration.epoch == mine.epoch and configuration != mine:
@@ -210,7 +210,7 @@ class Membership(Proposing):
             yield from self._greet(now)
             yield from self._act(now)
 
-    def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Decision]:
+    def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Output]:
         """Tail: the learner for which the tail is sealed has the whole log on its disk."""
         self._notice_pause(now)
         sealing = self._sealing

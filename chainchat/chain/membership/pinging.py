@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from chainchat.chain.configuration import Life, Member
 from chainchat.chain.effects import Report, Send
 from chainchat.chain.membership.histories import Histories
-from chainchat.chain.membership.state import Decision
+from chainchat.chain.membership.state import Output
 from chainchat.chain.messages import ClockReading, Ping, Pong
 from chainchat.chain.record import Status
 
@@ -28,7 +28,7 @@ class Pinging(Histories):
         epoch, identity = self.configuration.epoch, self.configuration.identity
         return Send(position, Ping(self.me, nonce, epoch, clocks, identity))
 
-    def _greet(self, now: float) -> Iterator[Decision]:
+    def _greet(self, now: float) -> Iterator[Output]:
         """Ask new members at once: before they confirm, no proof of their death is fresh."""
         for member in self.configuration.members:
             if member.life != self.me.life:
@@ -116,7 +116,7 @@ class Pinging(Histories):
         self.evidence.doubt()
         self._doubts = why
 
-    def _tell_of_clocks(self, now: float) -> Iterator[Decision]:
+    def _tell_of_clocks(self, now: float) -> Iterator[Output]:
         if self._doubts:
             yield Report(f"{self._doubts}; what was known of the others is asked for again")
             self._doubts = ""

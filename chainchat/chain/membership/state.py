@@ -39,7 +39,7 @@ class Copy(Struct, frozen=True):
     source: str
 
 
-Decision = Save | Send | Report | Excluded | Distrust | Seal | Copy
+Output = Save | Send | Report | Excluded | Distrust | Seal | Copy
 """Effects, and messages to other parts of the engine."""
 
 
@@ -78,7 +78,6 @@ class State:
     """The membership state of one life of one node.
 
     Attributes:
-        record: as on disk.
         founding: positions in founding order, as ``chain.ini`` or the record has them.
     """
 
@@ -123,9 +122,9 @@ class State:
 
         # histories
         self._compared: set[tuple[str, Life]] = set()
-        """By position, whose history was compared in this configuration."""
+        """By position, the lives whose history was compared in this configuration."""
         self._older = False
-        """*not set back*: this disk was."""
+        """*not set back*: True if this disk was set back."""
         self._first_ping = self.evidence.newest_nonce + 1
         """This ping and later ones are of this life and the present configuration."""
 
@@ -151,7 +150,7 @@ class State:
 
         # voting
         self._unreached: tuple[Vote, float] | None = None
-        """Waits until this node reaches one of its lives; since when."""
+        """A vote that waits until this node reaches one of its lives, and since when."""
 
         # joining
         self._sealing: Sealing | None = None

@@ -11,7 +11,7 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.joining import Joining
-from chainchat.chain.membership.state import Copy, Decision
+from chainchat.chain.membership.state import Copy, Output
 from chainchat.chain.membership.whereabouts import UNREACHED
 from chainchat.chain.messages import Decided, Declined, Propose, Vote, Voted
 from chainchat.chain.record import Status
@@ -20,7 +20,7 @@ from chainchat.chain.record import Status
 class Voting(Joining):
     """Considers what others propose."""
 
-    def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Decision]:
+    def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Output]:
         """Vote, if the proposal is based on the configuration here and there is no objection."""
         vote, held = proposal.vote, self.record.vote
         if self._older or sender != vote.proposer.position:
@@ -39,7 +39,7 @@ class Voting(Joining):
                 return
         kind = change(self.configuration, vote.configuration)
         if kind is Change.RESUME and self._is_apart(proposal.last):
-            yield from self.complain(self._apart(sender, proposal.last))
+            yield from self.complain(self._alarm_about(sender, proposal.last))
             return
         refusal = self._objection(vote, kind, now)
         if refusal and kind is Change.JOIN:
@@ -55,7 +55,7 @@ class Voting(Joining):
             yield from self._vote(vote)
             yield from self._copy_for_resume(proposal)
 
-    def _copy_for_resume(self, proposal: Propose) -> Iterator[Decision]:
+    def _copy_for_resume(self, proposal: Propose) -> Iterator[Output]:
         """Copy the end of the log, if this disk lost it: a chain resumes only with whole logs.
 
         Otherwise the members that have the end could die before this node has it. The copy comes
@@ -69,14 +69,14 @@ class Voting(Joining):
 
     # --- the vote
 
-    def _vote(self, vote: Vote) -> Iterator[Decision]:
+    def _vote(self, vote: Vote) -> Iterator[Output]:
         """Vote: now this node is *locked*, and its own proposal is never decided."""
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
         yield from self._send_vote(vote)
 
-    def _send_vote(self, vote: Vote) -> Iterator[Decision]:
+    def _send_vote(self, vote: Vote) -> Iterator[Output]:
         """*source*: to the proposer or its later life, but to no copy of its disk.
 
         A copy would say in good faith that it decided nothing.

@@ -24,12 +24,9 @@ class ChatMessage(Struct, frozen=True):
     """A message as shown.
 
     Attributes:
-        id: its sequence number.
         previous: id of the previous message pushable to the viewer, 0 without one.
         time: UTC milliseconds since 1970.
-        sender: the sender's name.
         to: the recipient's name, ``*`` for a broadcast.
-        text: what was said.
     """
 
     id: int
@@ -44,13 +41,11 @@ class ChainView(Struct, frozen=True):
     """What ``/chain`` shows: a node's own view of its chain.
 
     Attributes:
-        epoch: of the configuration.
         members: positions in chain order.
         node: the position of the node that answers.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
-        notes: further lines for people.
         version: of chainchat; empty if it is not told.
     """
 
