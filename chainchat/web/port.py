@@ -10,10 +10,10 @@ from chainchat.sessions.listener import ClientPort
 from chainchat.web.desk import WebDesk
 from chainchat.web.hosts import names_of
 from chainchat.web.limits import MOST_CONNECTIONS
-from chainchat.web.metrics import Sources
+from chainchat.web.metrics import Shown
 from chainchat.web.site import WebFactory
 
-EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - what is shown of it, is the node's host
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - only compared with
 
 
 class WebPort:
@@ -31,9 +31,9 @@ class WebPort:
         self._port = ClientPort(own.web_port, self._factory, MOST_CONNECTIONS, address, reactor)
         self._port.startListening()
 
-    def open(self, **sources: Any) -> None:
-        """Answer from now on; for ``sources`` see ``Sources``."""
-        self._desk = WebDesk(Sources(**sources), self._pages, self._reactor)
+    def open(self, **shown: Any) -> None:
+        """Answer from now on; for ``shown`` see ``Shown``."""
+        self._desk = WebDesk(Shown(**shown), self._pages, self._reactor)
         self._factory.desk = self._desk
         self._desk.start()
 
