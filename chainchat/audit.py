@@ -4,9 +4,7 @@ The lines name people, addresses and sessions, never what is said, and never a s
 audit:`` finds them. A node logs what its own clients and its own operator did.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
-from math import inf
 
 from twisted.logger import Logger
 
@@ -15,12 +13,10 @@ from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.refusals import Code
-
-REFUSALS_PAUSE = 60.0
-"""Seconds between two lines about what one address was refused."""
+from chainchat.complaints import Complaints
 
 MOST_ADDRESSES = 1_024
-"""Beyond, the one that was refused longest ago is forgotten."""
+"""Addresses whose refusals are told in one minute."""
 
 log = Logger()
 
@@ -35,9 +31,8 @@ class Audit:
             clock: monotonic seconds.
         """
         self._position = position
-        self._clock = clock
-        self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        """By ``site_of``: when a line was last logged, and how many were refused since."""
+        self._refusals: Complaints[str] = Complaints(clock, MOST_ADDRESSES)
+        """By ``site_of``."""
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
         """Note the outcome of a client's command, if the audit is about such.
@@ -70,15 +65,9 @@ class Audit:
 
     def refused(self, what: str, address: str, code: Code) -> None:
         """Note that a client was refused something: a line a minute for each address."""
-        now, site = self._clock(), site_of(address)
-        last, unlogged = self._refused.pop(site, (-inf, 0))
-        due = now - last >= REFUSALS_PAUSE
-        self._refused[site] = (now, 0) if due else (last, unlogged + 1)
-        if len(self._refused) > MOST_ADDRESSES:
-            self._refused.popitem(last=False)
-        if due:
+        if count := self._refusals.count(site_of(address)):
             why = f"{code.value} {code.name.lower().replace('_', ' ')}"
-            more = f" ({unlogged} more from there since the last line)" if unlogged else ""
+            more = f" ({count - 1} more from there since the last line)" if count > 1 else ""
             self._log(f"refused: {what} from {address}: {why}{more}")
 
     def controlled(self, command: str, user: str, outcome: str) -> None:

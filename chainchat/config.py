@@ -595,7 +595,10 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
         yield "tls-port", node.tls_port, (host, node.tls_port)
     yield "chain-port", node.chain_port, (host, node.chain_port)
     if node.web_port:
-        yield "web-port", node.web_port, (node.web_host.lower(), node.web_port)
+        web_host = node.web_host.lower()
+        # A host that is not the node's may be the loopback of each machine.
+        place = host if web_host == host else f"{web_host} of {host}"
+        yield "web-port", node.web_port, (place, node.web_port)
     yield "data", node.data, os.path.realpath(node.data)
 
 

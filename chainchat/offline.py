@@ -38,8 +38,8 @@ from chainchat.storage.wal import log_of
 NEWEST = 3
 """Entries that are shown."""
 
-AT_ONCE = 1_000
-"""Messages, and entries, that are read at once."""
+AT_ONCE, OCTETS_AT_ONCE = 1_000, 1_000_000
+"""Messages, and octets of entries, that are read at once."""
 
 
 class OfflineError(Exception):
@@ -194,9 +194,10 @@ def _read(stored: bytes, what: str) -> bytes:
 
 
 def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
-    """The committed messages above an id to everybody, and from or to an account.
+    """The messages above an id to everybody, and from or to an account.
 
-    They are read in a copy, on which the log is applied as a node does it.
+    They are read in a copy, on which the whole log is applied, as a node does that goes on from
+    these data. Its end may hold messages that nobody was told to be committed.
 
     Args:
         path: a data folder, or a backup.
@@ -219,8 +220,8 @@ def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
 
 def _messages(storage: SQLiteStorage, after: int, name: str) -> Iterator[ChatMessage]:
     machine = StateMachine(storage)
-    while machine.state.applied < storage.committed:
-        for entry in storage.read(machine.state.applied, storage.committed, AT_ONCE * AT_ONCE):
+    while machine.state.applied < storage.last.seq:
+        for entry in storage.read(machine.state.applied, storage.last.seq, OCTETS_AT_ONCE):
             machine.apply(entry)
     account = machine.state.account_named(name) if name else None
     if name and account is None:

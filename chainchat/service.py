@@ -269,6 +269,7 @@ class NodeService(Service):
             admission=self._admission,
             links=lambda: self._links.lanes,
             most_files=self._files,
+            drained=lambda: self._drain.drained,
         )
 
     def _report(self) -> Report:
@@ -315,7 +316,7 @@ class NodeService(Service):
             verifier = scram.verifier_of(salted, salt, iterations)
             made.callback(Invitation(password, structs_replace(verifier, once=once)))
 
-        self._hashing.start(lambda: scram.salted(password, salt, iterations), done)
+        self._hashing.start(lambda: scram.salted(password, salt, iterations), done, made.errback)
         return made
 
     def _keep_private(self) -> None:

@@ -10,6 +10,7 @@ from chainchat.audit import Audit
 from chainchat.chain.configuration import Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chat.lines import TOO_LONG, TelnetFilter
+from chainchat.chat.refusals import Code, RefusedError
 from chainchat.config import AccountRules
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
@@ -87,13 +88,16 @@ class Connection:
 
 
 class Hashing:
-    """Hashes at once, unless it is ``held``: then in ``go_on``."""
+    """Hashes at once, unless it is ``held``: then in ``go_on``; not at all if ``broken``."""
 
     def __init__(self):
-        self.held, self.waiting = False, []
+        self.held, self.waiting, self.broken = False, [], False
 
-    def start(self, work, done):
-        self.waiting.append(lambda: done(work()))
+    def start(self, work, done, failed):
+        if self.broken:
+            self.waiting.append(lambda: failed(RefusedError(Code.TOO_MANY_ATTEMPTS, "broken")))
+        else:
+            self.waiting.append(lambda: done(work()))
         if not self.held:
             self.go_on()
 

@@ -7,6 +7,7 @@ import pytest
 
 from chainchat import config
 from chainchat.chat.refusals import Code
+from chainchat.logs import OTHER
 from tests.simulation.planted import PLANTED
 from tests.simulation.script import Script
 from tests.stories.scripts import NAMES
@@ -44,6 +45,15 @@ def section(document: str, heading: str) -> str:
     text = prose(ROOT / document)
     level, _, rest = re.split(rf"^(#+) ({re.escape(heading)})$", text, flags=re.MULTILINE)[1:]
     return re.split(rf"^#{{1,{len(level)}}} ", rest, flags=re.MULTILINE)[0]
+
+
+def test_every_word_of_the_log_is_listed():
+    sources = "".join(path.read_text() for path in ROOT.glob("chainchat/**/*.py"))
+    words = {*re.findall(r'\bevent="([a-z]+)"', sources), OTHER}
+    words |= {*re.findall(r'event="(\w+)" if \w+ else "(\w+)"', sources)[0]}
+    rows = re.findall(r"^\| (`[^|]+) \|", section("docs/operations.md", "Words of the log"), re.M)
+    listed = [word for row in rows for word in re.findall(r"`(\w+)`", row)]
+    assert listed == sorted(words)
 
 
 @each_document
@@ -96,6 +106,7 @@ def test_operations_explains_every_key_of_chain_ini_and_no_other():
         "limits": config.LIMITS_KEYS,
         "accounts": config.ACCOUNTS_KEYS,
         "storage": config.STORAGE_KEYS,
+        "log": config.LOG_KEYS,
         "tls": config.TLS_KEYS,
         "POSITION": config.NODE_KEYS,
     }

@@ -18,11 +18,13 @@ from chainchat.client.arguments import Arguments
 from chainchat.client.engine import Engine
 from chainchat.client.kept_keys import KeptKeys
 from chainchat.client.kept_memory import InUseError, KeptMemory
+from chainchat.client.memory import NamedMemory
 from chainchat.client.pipe import Pipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the client; returns the exit status."""
+    _open_what_is_closed()
     given = Arguments(arguments)
     try:
         return asyncio.run(_run(given))
@@ -32,11 +34,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone. Python would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if sys.flags.dev_mode:
+            raise
+        print(f"chainchat-client: {error.strerror or error}", file=sys.stderr)
+        return 1
     except Exception as error:
         if sys.flags.dev_mode:  # python -X dev
             raise
         print(f"chainchat-client: a bug, please report it: {error!r}", file=sys.stderr)
         return 1
+
+
+def _open_what_is_closed() -> None:
+    """Open standard input, output and error, if they are closed: no socket may take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 async def _run(given: Arguments) -> int:
@@ -54,6 +71,7 @@ async def _run(given: Arguments) -> int:
         insist=one_shot,
         keys=KeptKeys(options.name),
         password=given.password,
+        memory=NamedMemory(options.id) if options.id else None,
     )
     pipe = Pipe(
         engine,

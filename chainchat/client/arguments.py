@@ -4,6 +4,7 @@ import argparse
 import getpass
 import os
 import ssl
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -12,10 +13,17 @@ from chainchat import __version__
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import EVERYBODY, checked_name
 from chainchat.client import settings
+from chainchat.client.memory import MOST_LINES
 from chainchat.client.settings import Settings, SettingsError
-from chainchat.client.wire import Address, UnsendableError, checked, parse_address
+from chainchat.client.wire import Address, UnsendableError, checked, harmless, parse_address
 
 VARIABLE = "CHAINCHAT_PASSWORD"
+
+MOST_OCTETS = 1 << 20
+"""Of the standard input, with ``--send -``."""
+
+ALERT_OCTETS = 900
+"""Of an alert; more than a pager shows."""
 
 DEFAULT_CONFIG = Path("chain.ini")
 
@@ -24,8 +32,9 @@ Talk in a chainchat room. In a terminal: an input line with history and completi
 one: lines in, lines out, ending when the input does. /help in the room tells what to type."""
 
 EXIT_STATUSES = """\
-exit status: 0 all was acknowledged (or the person left); 1 something was not, or the login was
-refused, or the account was deleted or taken over; 2 wrong options; 130 interrupted."""
+exit status: 0 all was confirmed (or the person left); 1 something was not, and may have been said;
+2 wrong options, nothing was said; 3 something was refused, and was not said; 75 nobody could log
+in, nothing was said: try again; 130 interrupted."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,7 +137,22 @@ def _make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="read the nodes from this file (default, without --connect: ./chain.ini)",
     )
-    add("--send", metavar="TEXT", help="say this, print its id, and end; each line is a message")
+    add(
+        "--send",
+        metavar="TEXT",
+        help="say this, print its id, and end; each line is a message; -: say the standard input",
+    )
+    add(
+        "--id",
+        metavar="NAME",
+        help="with --send: names what is said, so that a repetition, by whichever machine, says "
+        "nothing twice",
+    )
+    add(
+        "--alert",
+        action="store_true",
+        help="with --send: make one line of the text that fits everywhere, for pagers",
+    )
     add("--to", metavar="NAME", type=_name, help="with --send: say it to this account alone")
     add(
         "--password-file",
@@ -194,17 +218,47 @@ def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
     if options.send is None:
         if options.to:
             parser.error("--to needs --send; in the room, type >> name: text")
+        if options.id or options.alert:
+            parser.error("--id and --alert need --send")
         return []
     if options.follow:
         parser.error("--send and --follow exclude each other")
     options.to = options.to or EVERYBODY
-    texts = [line.replace("\t", " ") for line in options.send.splitlines() if line.strip()]
-    if not texts:
+    text = _input(parser) if options.send == "-" else options.send
+    lines = [_alert(text)] if options.alert else _lines(text)
+    texts = [line.replace("\t", " ") for line in lines]
+    if not any(texts):
         parser.error("--send needs a text")
+    if len(texts) > MOST_LINES:
+        parser.error(f"--send: {len(texts)} lines; at most {MOST_LINES} are sent at once")
     try:
         return [checked(text) for text in texts]
     except UnsendableError as error:
         parser.error(f"--send: {error}")
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.replace("\r\n", "\n").split("\n")
+    return [line for line in lines if line.strip()]
+
+
+def _input(parser: argparse.ArgumentParser) -> str:
+    """All of standard input."""
+    data = sys.stdin.buffer.read(MOST_OCTETS + 1)
+    if len(data) > MOST_OCTETS:
+        parser.error(f"--send -: more than {MOST_OCTETS >> 20} MB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        parser.error("--send -: that is not UTF-8")
+
+
+def _alert(text: str) -> str:
+    """One line, whatever it was, that every server takes: for pagers."""
+    line = " / ".join(" ".join(harmless(line).split()) for line in _lines(text))
+    while len(line.encode()) > ALERT_OCTETS:
+        line = f"{line[: min(len(line) - 2, ALERT_OCTETS)]}…"
+    return line
 
 
 def _nodes(

@@ -9,17 +9,17 @@ from chainchat.client.conversation import Conversation
 from chainchat.client.settings import ABOUT
 
 VERBS = (
-    *("/chain", "/delete", "/exit", "/help", "/ignore", "/last", "/list", "/logout", "/notices"),
-    *("/password", "/quit", "/search", "/set", "/who"),
+    *("/chain", "/delete", "/exit", "/help", "/ignore", "/invite", "/kick", "/last", "/list"),
+    *("/logout", "/notices", "/operator", "/password", "/quit", "/search", "/set", "/who"),
 )
 
-OF_NAMES = ("/delete ", "/ignore ", "/list ")
+OF_NAMES = ("/delete ", "/ignore ", "/kick ", "/list ", "/operator ")
 """Verbs that take a name."""
 
 WORDS = {
     "/help ": [verb.removeprefix("/") for verb in VERBS],
     "/notices ": ["on", "off"],
-    "/password ": ["remove"],
+    "/password ": ["remove", "reset"],
     "/set ": list(ABOUT),
     "/set bell ": ["mentions", "all", "off"],
     "/set desktop ": ["osc9", "osc777", "off"],

@@ -17,12 +17,16 @@ from chainchat.chat.requests import (
     Chain,
     ChangePassword,
     Delete,
+    Grant,
     Help,
+    Invite,
+    Kick,
     Last,
     List,
     Logout,
     Notices,
     Request,
+    ResetPassword,
     Say,
     Who,
 )
@@ -33,6 +37,9 @@ from chainchat.client.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, ha
 
 STATUS_EVERY = 5.0
 """Seconds between two requests for the chain's state, for a status line."""
+
+FOR_NO_LOG = "+OK the password of"
+"""Begins a line that is for no log."""
 
 MOST_NAMES = 10_000
 """Accounts that are remembered for completion."""
@@ -139,9 +146,16 @@ class Conversation:
                 return self.asking.change(remove=remove)
             case ChangePassword():
                 return [self._human.refused("", Code.BAD_ARGUMENTS, "type that in a terminal")]
+            case Invite(name=name):
+                self._ask("INVITE", name)
+            case ResetPassword(name=name):
+                self._ask("RESET", name)
+            case Grant(name=name, operator=operator):
+                self._ask("OPERATOR", name, "on" if operator else "off")
+            case Kick(name=name):
+                self._ask("KICK", name)
             case _:
-                text = "operators do that over telnet, or with chainchatctl at a server"
-                return [self._human.refused("", Code.UNKNOWN_VERB, text)]
+                raise AssertionError(request)  # people do not say the rest
         return []
 
     def _ask(self, verb: str, *arguments: str | int) -> int:
@@ -322,6 +336,14 @@ class Conversation:
         if event.verb == "CHAIN":
             self.chain = event.words
             return self._drawn() if name is not None else []
+        match event.verb:
+            case "INVITE" | "RESET":
+                password = event.words.get("password", "")
+                return [f"{FOR_NO_LOG} {name}, to choose another with, told once: {password}"]
+            case "OPERATOR":
+                return [f"+OK it is done: {name}"]
+            case "KICK":
+                return [f"+OK the session of {name} is ended"]
         self.names.discard(name or "")
         return [f"+OK {name} is deleted"]
 

@@ -324,7 +324,9 @@ class Engine:
 
     def _learn(self, nodes: str) -> None:
         """Note where this node says that the others are: with TLS, if it was reached so."""
-        self._nodes.learn(wire.parse_nodes(nodes, tls=self._nodes.current.tls))
+        addresses = wire.parse_nodes(nodes, tls=self._nodes.current.tls)
+        self._nodes.learn(addresses)
+        self._memory.learned(addresses)
 
     def _give_up(self, reason: str, *, unanswered: bool = False) -> None:
         self._events.append(events.Disconnect())
@@ -406,8 +408,9 @@ class Engine:
         self._sending.write(self._dialogue)
         self._requests.write(self._dialogue)
         if self._leaving and not self._sending:
+            finished = ("finished",) if self._memory.finishes else ()
             self._receiving.acknowledge(self._dialogue, self._now, at_once=True)
-            self._dialogue.ask(Asked("logout", "LOGOUT", 0, ("finished",)))
+            self._dialogue.ask(Asked("logout", "LOGOUT", 0, finished))
             self._logout_sent = True
 
     # --- reading ---------------------------------------------------------------------

@@ -9,6 +9,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from chainchat.client.kept_keys import state_folder
@@ -51,6 +52,7 @@ class KeptMemory(Memory):
         """
         super().__init__()
         self.trouble = ""
+        self._path = path
         self._client = ""
         self._urgent = False
         self._changed = False
@@ -128,6 +130,11 @@ class KeptMemory(Memory):
         super().acknowledged(identifier)
         self._keep("seen", identifier)
 
+    def learned(self, addresses: list[Address]) -> None:
+        """See ``Memory``: the file will be found at these nodes, too."""
+        with suppress(OSError):
+            _link(self._path, addresses)
+
     def ended(self, reason: str) -> None:
         """See ``Memory``. The lines of an account that is deleted are nobody's any more."""
         if reason == "deleted":
@@ -199,10 +206,18 @@ def find(account: str, addresses: Iterable[Address]) -> Path:
     """
     folder = state_folder() / "rooms" / account.lower()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    links = [folder / f"{host}:{port}" for host, port, _ in addresses]
+    links = _links(folder, addresses)
     known = next((link.resolve() for link in links if link.is_symlink()), None)
     path = known or folder / f"{secrets.token_hex(8)}.sqlite"
-    for link in links:
+    _link(path, addresses)
+    return path
+
+
+def _links(folder: Path, addresses: Iterable[Address]) -> list[Path]:
+    return [folder / f"{host}:{port}".replace("/", "_") for host, port, _ in addresses]
+
+
+def _link(path: Path, addresses: Iterable[Address]) -> None:
+    for link in _links(path.parent, addresses):
         if not link.is_symlink():
             link.symlink_to(path.name)
-    return path

@@ -105,7 +105,11 @@ class Keyboard:
         self._face.flush()
 
     def _search(self, event: KeyPressEvent) -> None:
-        self._face.searched.reset()
+        wanted = self._room.view.looking_for
+        self._face.searched.text = wanted
+        self._face.searched.cursor_position = len(wanted)
+        if wanted:
+            self._again(1)
         event.app.layout.focus(self._face.searched)
 
     def _again(self, older: int) -> None:

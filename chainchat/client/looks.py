@@ -102,7 +102,7 @@ class Looks:
 
     def rule(self, text: str, columns: int, style: str) -> Pieces:
         """``─── text ───``, from edge to edge."""
-        text = self._glyphs.fit(f" {text} ")
+        text = self._glyphs.fit(f" {text} ") if text else ""
         left = self._glyphs.line * 3
         right = self._glyphs.line * max(3, columns - len(text) - len(left))
         return [(style, left + text + right)]

@@ -13,7 +13,7 @@ from itertools import islice
 
 from chainchat.client import events, standing
 from chainchat.client.backlog import Backlog
-from chainchat.client.conversation import Conversation, milliseconds
+from chainchat.client.conversation import FOR_NO_LOG, Conversation, milliseconds
 from chainchat.client.engine import Engine
 from chainchat.client.looks import Glyphs, Looks, Pieces
 from chainchat.client.missed import Missed
@@ -40,9 +40,9 @@ WELL = 0.5
 """Seconds of lag that nobody needs to know of."""
 
 HELP = (
-    "| /search text         look for what was said (also Ctrl-R); PageUp and PageDown scroll",
-    "| /ignore [name]       show nothing of somebody, or show it again; without a name: whom",
-    "| /set [what [value]]  what this client does: bell, joins, times and so on",
+    "| /search text            look for what was said (also Ctrl-R)",
+    "| /ignore [name]          show nothing of somebody; again: show them",
+    "| /set [what value]       see or change what this client does",
 )
 """What the client itself knows, besides the verbs of the room."""
 
@@ -116,6 +116,7 @@ class Room:
         self._ignored = {name.lower() for name in settings.ignore}
         self._offline_since = 0.0
         self._chain_asked = 0.0
+        self._size = 80, 20  # columns and rows that were drawn last
         self.leaving = False
 
     @property
@@ -160,9 +161,10 @@ class Room:
 
     def typed(self, text: str) -> None:
         """Carry out what was typed, or pasted: several lines."""
-        for line in text.splitlines():
-            self._show(self._own_verb(line) or self.conversation.typed(line))
         self.view.to_end()
+        for line in text.splitlines():
+            own = self._own_verb(line)
+            self._show(self.conversation.typed(line) if own is None else own)
 
     def leave(self) -> None:
         """Leave once everything is confirmed."""
@@ -174,12 +176,14 @@ class Room:
         word, _, rest = line.partition(" ")
         match word.lower(), rest.split():
             case "/search", [_, *_]:
-                self.find(rest.strip())
-                return ["* Ctrl-R goes on to what is older, Esc ends the search"]
+                found = self.find(rest.strip())  # Ctrl-R goes on from there
+                return [] if found else [f"* nothing here holds {rest.strip()}"]
             case "/search", []:
                 return ["-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"]
             case "/set", words:
                 return self._set(words)
+            case "/notices", ["on" | "off" as joins]:
+                self.settings.joins = joins
             case "/ignore", words:
                 return self._ignore(words)
             case "/help", []:
@@ -190,9 +194,7 @@ class Room:
     def _set(self, words: list[str]) -> list[str]:
         match words:
             case []:
-                shown = [
-                    f"| {key:<8} {getattr(self.settings, key):<9} {ABOUT[key]}" for key in ABOUT
-                ]
+                shown = [f"| {key:<8}{getattr(self.settings, key):<9}{ABOUT[key]}" for key in ABOUT]
                 return [*shown, ". /set and one of them, and a value, changes it until you leave"]
             case [key, value]:
                 try:
@@ -315,7 +317,7 @@ class Room:
         """Take some of the lines that wait into the transcript; True if more wait."""
         for line in self._unshown.take():
             self.transcript.add_line(line)
-            if self._log is not None:
+            if self._log is not None and not line.startswith(FOR_NO_LOG):
                 self._log(self.transcript.local(int(self._wall() * 1000)), line)
         return bool(self._unshown)
 
@@ -389,8 +391,8 @@ class Room:
         if self.conversation.refresh(self._clock()):
             self._chain_asked = self._clock()
 
-    def status(self, columns: int) -> Pieces:
-        """The status line."""
+    def status(self, columns: int, *, typed: str = "") -> Pieces:
+        """The status line; ``typed``: what stands in the input line."""
         stand, dot = self.standing, f" {self._glyphs.dot} "
         counts = Counts(
             pending=len(self.pending),
@@ -398,7 +400,7 @@ class Room:
             mentions=self._mentions,
             below=self.view.below(),
         )
-        told = standing.counted(counts)
+        told = [self.near_limit(typed), *standing.counted(counts)]
         bad = True
         if not self._engine.online:
             state = self.conversation.trouble if stand.node else ""
@@ -406,7 +408,7 @@ class Room:
         else:
             bad = bool(stand.trouble())
             here = len(self.conversation.here)
-            lag = f"lag {stand.lag * 1000:.0f} ms" if stand.lag > WELL or self.panel else ""
+            lag = f"lag {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
             reading = "reading what you missed" if self._missed is not None else ""
             parts = [stand.place(), stand.trouble(), reading, *told, lag]
             parts += [f"{here} here" if here else "", f"epoch {stand.chain.get('epoch', '?')}"]
@@ -421,21 +423,22 @@ class Room:
         lines += [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
         return [row for line in lines for row in wrapped([("class:faint", line)], columns)[:3]]
 
-    def panel_rows(self) -> list[Pieces]:
+    def panel_rows(self, columns: int) -> list[Pieces]:
         """The chain, drawn, while it is wanted."""
         if not self.panel:
             return []
-        return standing.drawn(self.standing, self._glyphs)
+        rule = self._looks.rule("", columns, "class:faint")
+        return [*standing.drawn(self.standing, self._glyphs), rule]
 
     def near_limit(self, text: str) -> str:
-        """``987 of 1010`` while ``text`` nears what the server takes; else empty."""
+        """``987 of 1024 octets`` while ``text`` nears what the server takes; else empty."""
         to = EVERYBODY
         line = max(text.splitlines() or [""], key=len)
         if line.lstrip().startswith(">>"):
             to, _, line = line.lstrip().removeprefix(">>").partition(":")
         limit = self._engine.longest(to.strip())
         octets = len(line.strip().encode(errors="replace"))
-        return f"{octets} of {limit}" if octets > NEAR_LIMIT * limit else ""
+        return f"{octets} of {limit} octets" if octets > NEAR_LIMIT * limit else ""
 
     def title(self) -> str:
         """For the window."""
@@ -446,8 +449,6 @@ class Room:
         """The transcript's part of the screen."""
         self._size = columns, height
         return self.view.rows(columns, height)
-
-    _size = (80, 20)
 
     def scroll(self, up: int) -> None:
         """Scroll by rows."""

@@ -2,17 +2,17 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, field
 
 ABOUT = {
-    "joins": "show others come and go: on, off, auto (on while few are here)",
-    "bell": "ring for mentions and private messages (mentions), for all messages (all), or off",
-    "desktop": "also notify the desktop, by the terminal's way: osc9, osc777, or off",
-    "title": "show unread messages in the window's title: on, off",
-    "utc": "show times in UTC: on, off",
+    "joins": "show others come and go (auto: while few are here)",
+    "bell": "ring: for mentions and private messages, for all, or off",
+    "desktop": "notify the desktop, in the way that the terminal knows",
+    "title": "count what is unread in the title of the window",
+    "utc": "show times in UTC",
 }
 """The settings that ``/set`` changes."""
 
@@ -60,7 +60,8 @@ class Settings(Struct, forbid_unknown_fields=True):
         try:
             tried = msgspec.convert({key: value.lower()}, Settings)
         except msgspec.ValidationError:
-            raise SettingsError(f"type /set {key}, then one of: {ABOUT[key]}") from None
+            choices = ", ".join(get_args(get_type_hints(Settings)[key]))
+            raise SettingsError(f"{key} is one of: {choices}") from None
         setattr(self, key, getattr(tried, key))
 
 

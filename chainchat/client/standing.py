@@ -93,14 +93,17 @@ class Standing:
             return f"nothing is confirmed: waiting for {whom}" if whom else "nothing is confirmed"
         return f"without {' and '.join(self.away)}" if self.away else ""
 
-    def offline(self, now: float) -> list[str]:
-        """The states of all nodes, and when the next one is tried."""
+    def troubles(self) -> list[str]:
+        """What is wrong, and with which nodes."""
         by_state: dict[str, list[str]] = {}
         for address, state in self._states.items():
             by_state.setdefault(state, []).append(self.name_of(*address))
-        told = [f"{', '.join(names)}: {state}" for state, names in by_state.items()]
+        return [f"{', '.join(names)}: {state}" for state, names in by_state.items()]
+
+    def offline(self, now: float) -> list[str]:
+        """The states of all nodes, and when the next one is tried."""
         wait = self.next_try - now
-        return [*told, f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
+        return [*self.troubles(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
 
 
 def drawn(stand: Standing, glyphs: Glyphs) -> list[Pieces]:

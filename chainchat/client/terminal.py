@@ -35,7 +35,6 @@ from prompt_toolkit.layout import (
     Window,
 )
 from prompt_toolkit.layout.processors import (
-    AfterInput,
     BeforeInput,
     ConditionalProcessor,
     PasswordProcessor,
@@ -141,15 +140,14 @@ class Terminal:
     def _layout(self) -> Layout:
         secret = Condition(lambda: bool(self.room.conversation.asking.question))
         prompt = BeforeInput(lambda: self.room.prompt)
-        near_limit = AfterInput(self._near_limit, style="class:unread")
         hidden = ConditionalProcessor(PasswordProcessor(), secret)
-        typed = BufferControl(self.input, input_processors=[hidden, prompt, near_limit])
+        typed = BufferControl(self.input, input_processors=[hidden, prompt])
         found = BufferControl(self.searched, input_processors=[BeforeInput("search: ")])
         is_searching = has_focus(self.searched)
         height = Dimension(min=1, max=MOST_INPUT_ROWS)
         rows = HSplit(
             [
-                _rows(lambda _: self.room.panel_rows()),
+                _rows(self.room.panel_rows),
                 Window(_Transcript(self.room)),
                 _rows(self.room.pending_rows),
                 ConditionalContainer(
@@ -317,11 +315,8 @@ class Terminal:
             self._output.write_raw(f"\x1b]{way}\x07")
 
     def _status(self) -> FormattedText:
-        return FormattedText(self.room.status(self._output.get_size().columns))
-
-    def _near_limit(self) -> str:
-        near = self.room.near_limit(self.input.text)
-        return f"  [{near}]" if near else ""
+        columns = self._output.get_size().columns
+        return FormattedText(self.room.status(columns, typed=self.input.text))
 
 
 class _Transcript(UIControl):

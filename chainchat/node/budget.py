@@ -25,6 +25,9 @@ PATIENT_SHARE = 0.25
 ACCEPT_SHARE = 0.05
 """Part of a node's time for accepting connections."""
 
+HANDSHAKE_SHARE = 0.25
+"""Part of a node's time, at each port, for agreeing on TLS with those who come."""
+
 APPLY_SECONDS = 0.003
 """For applying committed entries."""
 

@@ -24,10 +24,10 @@ from twisted.logger import Logger
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Fetch, Message
+from chainchat.complaints import Complaints
 from chainchat.config import NodeSettings
 from chainchat.node.interfaces import Clock
 from chainchat.peers.admission import Admission
-from chainchat.peers.complaints import Complaints
 from chainchat.peers.detector import Detector
 from chainchat.peers.dialling import Dialling
 from chainchat.peers.directory import Directory
@@ -38,6 +38,9 @@ from chainchat.peers.link import ALARM, Link, LinkFactory
 from chainchat.peers.table import Table
 from chainchat.peers.tunables import USUAL, Tunables
 from chainchat.tls.chain import ChainTLS
+
+MOST_COMPLAINTS = 256
+"""Complaints logged in one minute, about all hosts together."""
 
 log = Logger()
 
@@ -66,7 +69,10 @@ class Links:
         self._tls = tls
         self._receiver: Receiver | None = None
         self._first_fetch: dict[str, Message] = {}
-        self._complaints = Complaints()
+        self._complaints: Complaints[tuple[str, str]] = Complaints(
+            self.clock.seconds, MOST_COMPLAINTS
+        )
+        """By host and kind."""
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._table = Table()
         self._directory = Directory(me.member.position, nodes, self._member)
@@ -339,7 +345,7 @@ class Links:
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
         """See ``Owner``. Logs each kind once a minute for each host."""
         host = address.rpartition(":")[0]
-        if self._complaints.is_news(host, kind, self.clock.seconds()):
+        if self._complaints.count((host, kind)):
             log.warn(
                 "{me}: {alarm}{address} {what}",
                 me=self._me.member.position,

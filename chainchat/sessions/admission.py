@@ -10,6 +10,7 @@ from math import ceil
 from twisted.logger import Logger
 
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.complaints import Complaints
 from chainchat.sessions.limits import Limits
 
 ACCEPTS_PER_TURN = 4
@@ -20,9 +21,6 @@ FORGIVING_SECONDS = 30.0
 
 The clients of a dead node come here at once, a whole office behind one address.
 """
-
-COMPLAINT_PAUSE = 60.0
-"""Seconds between two log lines about the same reason to refuse."""
 
 OWN_FILES = 58
 """Files that a node has open besides connections, and some to spare.
@@ -72,8 +70,7 @@ class Admission:
         self._forgiving_until = clock() + FORGIVING_SECONDS
         self._of: dict[str, int] = {}
         """Connections of each address that is not exempt."""
-        self._complained: dict[Code, tuple[float, int]] = {}
-        """By reason: when last logged, and how many were refused until then."""
+        self._complaints: Complaints[Code] = Complaints(clock, len(Code))
 
     def admit(self, host: str) -> str | None:
         """Admit a connection from ``host``.
@@ -147,12 +144,7 @@ class Admission:
             self._forgiving_until = self._clock() + FORGIVING_SECONDS
 
     def _complain(self, code: Code, why: str, **values: object) -> None:
-        count = self.refused[code] = self.refused.get(code, 0) + 1
-        now = self._clock()
-        last, before = self._complained.get(code, (None, 0))
-        if last is None or now - last >= COMPLAINT_PAUSE:
-            self._complained[code] = now, count
-            since = (
-                "" if count - before == 1 else f" ({count - before} refused since the last line)"
-            )
+        self.refused[code] = self.refused.get(code, 0) + 1
+        if count := self._complaints.count(code):
+            since = "" if count == 1 else f" ({count} refused since the last line)"
             log.warn(f"refusing clients: {why}{since}", event="refusing", **values)

@@ -54,6 +54,11 @@ class Buckets(Generic[Key]):
         paid_until = rate.pay(self._paid_until(key) or 0.0, now, tokens)
         self._newer[key] = min(paid_until, now + rate.seconds_to_fill + LONGEST_DEBT)
 
+    def forget(self, key: Key) -> None:
+        """Fill a bucket."""
+        self._newer.pop(key, None)
+        self._older.pop(key, None)
+
     def _paid_until(self, key: Key) -> float | None:
         paid_until = self._newer.get(key)
         return self._older.get(key) if paid_until is None else paid_until

@@ -187,6 +187,9 @@ class Procedures:
         def gave(value: object) -> None:
             self._go_on(tag, procedure, reply, lambda: procedure.send(value))
 
+        def refused(refusal: RefusedError) -> None:
+            self._go_on(tag, procedure, reply, lambda: procedure.throw(refusal))
+
         try:
             match step():
                 case Ask(question):
@@ -195,10 +198,9 @@ class Procedures:
                     self._client.ask(question)
                 case Hash(work):
                     try:
-                        self._hashing.start(work, gave)
+                        self._hashing.start(work, gave, refused)
                     except RefusedError as busy:
-                        refusal = busy
-                        self._go_on(tag, procedure, reply, lambda: procedure.throw(refusal))
+                        refused(busy)
                 case Submit(command):
                     self.running = False
                     self._handler.submit_for(reply, command, lambda results: gave(results[0]))
@@ -209,12 +211,15 @@ class Procedures:
             self._end(tag, reply, end.value)
             if self._gave_up:
                 self._client.turned_away()
-        except RefusedError as refused:
+        except RefusedError as refusal:
             self._over()
-            text = self._client.mode.refused(tag, refused.code, refused.text)
+            text = self._client.mode.refused(tag, refusal.code, refusal.text)
             self._handler.replies.complete(reply, text)
             if self._asked:
                 self._client.turned_away()
+        except BaseException:
+            self._client.close()  # which would wait for an answer for ever
+            raise
 
     def _over(self) -> None:
         self.running = False

@@ -84,8 +84,8 @@ class Checkpoints:
         self.begun = self.finished
         self._going.clear()
 
-    def write(self, records: Iterable[Record]) -> int:
-        """Write records of the begun checkpoint, each once; returns how many rows changed."""
+    def write(self, records: Iterable[Record]) -> None:
+        """Write records of the begun checkpoint, each once."""
         rows = []
         for key, data in records:
             self._gone.discard(key)
@@ -100,13 +100,11 @@ class Checkpoints:
             (self.begun,),
         )
         self._database.executemany("REPLACE INTO records VALUES (?, ?, ?)", rows)
-        gone = list(islice(self._gone, GONE_AT_ONCE))
-        for key in gone:
+        for key in list(islice(self._gone, GONE_AT_ONCE)):
             places = 2 * key, 2 * key + 1
             self._database.execute("DELETE FROM records WHERE place IN (?, ?)", places)
             self._gone.discard(key)
             self._odd.discard(key)
-        return len(rows) + len(gone)
 
     def finish(self, head: bytes, digest: bytes) -> None:
         """Let the begun checkpoint take effect; ``digest``: its entry's in the log."""

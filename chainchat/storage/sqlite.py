@@ -236,7 +236,6 @@ class SQLiteStorage:
         else:
             with self._transaction():
                 self._database.executemany("INSERT INTO log VALUES (?, ?, ?)", rows)
-        self._wal.wrote(sum(len(octets) for _, _, octets in rows))
         self._committed = committed
         self._last = entries[-1].id
 
@@ -248,7 +247,6 @@ class SQLiteStorage:
     def write_committed(self, seq: int) -> None:
         self._check_well()
         self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
-        self._wal.wrote(0)
         self._committed = seq
 
     def id_of(self, seq: int) -> EntryId | None:
@@ -392,17 +390,13 @@ class SQLiteStorage:
         for (run,) in self._database.execute(query, (reader, limit)):
             yield Run(self._as_written(run, "the messages of the index"))
 
-    def _write_index(self, readers: Sequence[int]) -> int:
-        """Write what is new to some readers; returns its octets."""
-        octets = 0
+    def _write_index(self, readers: Sequence[int]) -> None:
         for reader in readers:
             parts = [
                 (reader, part.ids[-1], checked(bytes(part)))
                 for part in self._unwritten.of(reader).parts(RUN_MESSAGES)
             ]
             self._database.executemany("INSERT INTO messages VALUES (?, ?, ?)", parts)
-            octets += sum(len(part) for _, _, part in parts)
-        return octets
 
     # --- checkpoints
 
@@ -442,10 +436,8 @@ class SQLiteStorage:
     def write_records(self, records: Sequence[Record]) -> bool:
         readers = list(islice(self._unwritten.runs, READERS_AT_ONCE))
         with self._written_later():
-            rows = self._checkpoints.write(records)
-            octets = self._write_index(readers)
-        octets += sum(len(data) for _, data in records)
-        self._wal.wrote(octets, rows + len(readers))
+            self._checkpoints.write(records)
+            self._write_index(readers)
         for reader in readers:
             del self._unwritten.runs[reader]
         return bool(self._unwritten.runs)

@@ -15,6 +15,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from chainchat.sockets import Outlet, Writer
+from chainchat.tls.handshakes import Handshakes
 
 HANDSHAKE = b"\x16"
 """The first octet of whoever begins with TLS (RFC 8446, section 5.1)."""
@@ -44,6 +45,8 @@ class Below(ProtocolWrapper):
     outlet: Outlet
     full: Callable[[bool], object] | None = None
     _begun = False
+    _shaken = False
+    """True once TLS is agreed on."""
 
     def makeConnection(self, transport: Any) -> None:
         self.outlet = Outlet(transport, self._filled)
@@ -55,12 +58,21 @@ class Below(ProtocolWrapper):
     def dataReceived(self, data: bytes) -> None:
         if not self._begun:
             self._begun = True
-            if not self.factory.dials and data[:1] != HANDSHAKE:
+            if self.factory.handshakes is not None and data[:1] != HANDSHAKE:
                 protocol: Secured = self.wrappedProtocol.wrappedProtocol
                 self.outlet.write(protocol.spoke_without_tls())
                 self.loseConnection()
                 return
+        if self._shaken or self.factory.handshakes is None:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+        else:
+            self.factory.handshakes.take(self, data)
+
+    def shake_hands(self, data: bytes) -> None:
+        """See ``Shaking``."""
         super().dataReceived(data)  # type: ignore[no-untyped-call]
+        handle = self.wrappedProtocol.getHandle()
+        self._shaken = handle.get_peer_finished() is not None
 
     def loseConnection(self) -> None:
         if self.connected and not self.disconnecting:
@@ -154,9 +166,14 @@ class BelowFactory(WrappingFactory):
     noisy = False
     protocol = Below
 
-    def __init__(self, layer: EncryptedFactory, *, dials: bool) -> None:
+    def __init__(self, layer: EncryptedFactory, handshakes: Handshakes | None) -> None:
+        """``handshakes``: None if this side connects."""
         super().__init__(layer)  # type: ignore[no-untyped-call]
-        self.dials = dials
+        self.handshakes = handshakes
+
+    def stopFactory(self) -> None:
+        if self.handshakes is not None:
+            self.handshakes.stop()
 
 
 def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProtocolFactory:
@@ -169,7 +186,8 @@ def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProt
         dials: True if this side connects.
     """
     layer = EncryptedFactory(creator, dials, factory, clock=reactor)
-    return cast(IProtocolFactory, BelowFactory(layer, dials=dials))
+    handshakes = None if dials else Handshakes(reactor)
+    return cast(IProtocolFactory, BelowFactory(layer, handshakes))
 
 
 def tcp(transport: Any) -> Any:

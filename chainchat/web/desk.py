@@ -121,7 +121,7 @@ class WebDesk:
         readiness = self._sources.node().readiness
         if not readiness.serving:
             return text(readiness.reason or "this node takes no clients", 503)
-        if self._sources.report().drained:
+        if self._sources.drained():
             return text(DRAINED, 503)
         confirms = readiness.confirms or not readiness.reason
         if "confirms" in query.split("&") and not confirms:

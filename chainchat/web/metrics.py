@@ -45,6 +45,7 @@ class Sources(Struct, frozen=True):
         admission: of clients.
         links: positions that are linked, with the lane.
         most_files: that this process may open.
+        drained: True while no client is let in.
     """
 
     report: Callable[[], Report]
@@ -53,6 +54,7 @@ class Sources(Struct, frozen=True):
     admission: Admission
     links: Callable[[], list[tuple[str, str]]]
     most_files: int
+    drained: Callable[[], bool]
 
 
 class NodeCollector(Collector):

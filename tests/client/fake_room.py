@@ -203,10 +203,15 @@ class Connection:
         high = self.room.high
         mark = self.room.marks.setdefault(login.name, high)
         reply = self._voice.logged_in(
-            tag, login.name, token, high=high, mark=mark, missed=0, number=self.room.next_number
+            tag, login.name, token, high=high, mark=mark, missed=0, number=self._number(login.name)
         )
         self.line(reply)
         self._attach(login.name, mark, quiet=login.quiet)
+
+    def _number(self, name: str) -> int:
+        """The lowest number that a new SEND of this program can have."""
+        known = self.room.results.get((name, self._client), {})
+        return max(known) + 1 if known else self.room.next_number
 
     def _resume(self, tag: str, resume: Resume) -> None:
         if self.room.tokens.get(resume.name) != resume.token:
@@ -215,7 +220,7 @@ class Connection:
             ghost.line("NOTE moved :this session was resumed elsewhere")
             ghost.close()
         token = self.room.new_token(resume.name)
-        self.line(self._voice.resumed(tag, token, self.room.high, self.room.next_number))
+        self.line(self._voice.resumed(tag, token, self.room.high, self._number(resume.name)))
         self._attach(resume.name, resume.after, quiet=False)
 
     def _attach(self, name: str, after: int, *, quiet: bool) -> None:

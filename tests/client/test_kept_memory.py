@@ -86,6 +86,10 @@ def test_a_chain_is_known_by_each_of_its_nodes(path: Path) -> None:
     assert kept_memory.find("alice", [TAIL]) == path
     assert kept_memory.find("alice", [Address("c", 3)]) != path
     assert kept_memory.find("bob", [HEAD]) != path
+    memory = KeptMemory(path)
+    memory.learned([Address("d", 4)])
+    memory.close()
+    assert kept_memory.find("alice", [Address("d", 4)]) == path
 
 
 def test_a_full_disk_is_told_and_made_good_for_when_there_is_room(path: Path) -> None:

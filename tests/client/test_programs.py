@@ -5,11 +5,14 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import termios
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,14 +109,14 @@ def test_verbs_are_answered_in_their_place(server: Server) -> None:
         "| epoch 3   head -> [tail]   committed 1006",
         ". you are on tail, the tail",
     ]
-    assert ended.returncode == 1  # one was refused
+    assert ended.returncode == 3  # one was refused
 
 
 def test_a_mistake_is_told_and_spoils_the_exit_status(server: Server) -> None:
     ended = run("--name", "alice", *at(server.listen()), text="/lst\nhi\n")
     assert "-ERR 500 there is no /lst" in ended.stdout
     assert "+OK 1003" in ended.stdout
-    assert ended.returncode == 1
+    assert ended.returncode == 3
 
 
 def test_what_is_said_by_others_is_printed_and_acknowledged(server: Server) -> None:
@@ -187,7 +190,7 @@ def test_an_endless_line_is_refused_and_the_next_is_said(server: Server) -> None
     ended = run("--name", "alice", *at(server.listen()), text="x" * 1_000_000 + "\nhi\n")
     assert "-ERR 502 too long: a line has at most 1024 octets" in ended.stdout
     assert [m.text for m in server.room.messages] == ["hi"]
-    assert ended.returncode == 1
+    assert ended.returncode == 3
 
 
 def test_why_lines_have_to_wait_is_printed(server: Server) -> None:
@@ -321,7 +324,7 @@ def test_a_deleted_account_ends_it(server: Server) -> None:
         assert process.stdout
         server.wait(lambda: "alice" in server.room.online)
         server.do(server.room.online["alice"]._delete, "alice")
-        assert process.wait(DEADLINE) == 1
+        assert process.wait(DEADLINE) == 3
         assert process.stdout.read().splitlines()[-1] == "* the account alice was deleted"
 
 
@@ -330,7 +333,7 @@ def test_a_name_in_use_is_told(server: Server) -> None:
     with running("--name", "alice", *at(port)):
         server.wait(lambda: "alice" in server.room.online)
         ended = run("--name", "alice", *at(port))
-        assert (ended.returncode, ended.stdout) == (1, "-ERR 433 alice is in use\n")
+        assert (ended.returncode, ended.stdout) == (75, "-ERR 433 alice is in use\n")
 
 
 # --- one-shots -----------------------------------------------------------------------
@@ -352,7 +355,7 @@ def test_send_says_each_line_of_its_text(server: Server) -> None:
 def test_send_that_is_refused_fails(server: Server) -> None:
     server.room.judge = lambda say: Code.NO_SUCH_ACCOUNT
     ended = run("--name", "alarm", *at(server.listen()), "--send", "fire!", "--to", "bob")
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == "chainchat-client: not sent: 521 for a test\n"
 
 
@@ -360,7 +363,7 @@ def test_send_that_gets_no_answer_fails_after_its_timeout(server: Server) -> Non
     server.room.holding = True
     ended = run("--name", "alarm", *at(server.listen()), "--send", "fire!", "--timeout", "0.5")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("chainchat-client: not acknowledged: 1")
+    assert ended.stderr.startswith("chainchat-client: not confirmed, perhaps said: 1 line")
 
 
 def test_send_waits_for_a_name_in_use(server: Server) -> None:
@@ -380,7 +383,7 @@ def test_send_without_a_server_says_why_it_failed(server: Server) -> None:
     port = server.listen()
     server.kill(port)
     ended = run("--name", "alarm", *at(port), "--send", "fire!", "--timeout", "0.3")
-    assert ended.returncode == 1
+    assert ended.returncode == 75
     assert ended.stderr == (
         "chainchat-client: not logged in within 0.3 seconds:"
         f" 127.0.0.1:{port}: connection refused\n"
@@ -436,3 +439,122 @@ def test_the_script_of_the_checkout_runs_it() -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("chainchat-client ")
+
+
+# --- scripts that must not lose or double anything -----------------------------------
+
+
+def test_send_reads_the_standard_input(server: Server) -> None:
+    ended = run("--name", "cron", *at(server.listen()), "--send", "-", text="one\r\n\n\ttwo\n")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [message.text for message in server.room.messages] == ["one", " two"]
+
+
+def test_an_alert_is_one_line_that_fits(server: Server) -> None:
+    text = "disk\x1b[31m full\n\n  on db1 \u20ac" + "x" * 5000
+    ended = run("--name", "cron", *at(server.listen()), "--send", "-", "--alert", text=text)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    [message] = server.room.messages
+    assert message.text.startswith("disk\ufffd[31m full / on db1 \u20acxxx")
+    assert message.text.endswith("x\u2026")
+    assert len(message.text.encode()) <= 900
+
+
+def test_a_named_send_that_is_repeated_says_nothing_twice(server: Server) -> None:
+    first = run("--name", "cron", *at(server.listen()), "--send", "a\nb", "--id", "backup 7")
+    server.room.next_number = 5000  # other programs were forgotten since
+    again = run("--name", "cron", *at(server.listen()), "--send", "a\nb", "--id", "backup 7")
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert first.stdout == again.stdout == "1003\n1006\n"
+    other = run("--name", "cron", *at(server.listen()), "--send", "c", "--id", "backup 8")
+    assert other.stdout == "1009\n"
+    assert [message.text for message in server.room.messages] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("judgement", "status"), [(Code.NO_SUCH_ACCOUNT, 3), (Code.DISK_NEARLY_FULL, 1)]
+)
+def test_the_exit_status_tells_what_was_said(server: Server, judgement: Code, status: int) -> None:
+    server.room.judge = lambda say: judgement
+    ended = run("--name", "cron", *at(server.listen()), "--send", "x", "--timeout", "1")
+    assert ended.returncode == status
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "<&-", ">&- <&- 2>&-"])
+def test_what_is_said_is_said_whatever_becomes_of_the_output(
+    server: Server, redirection: str
+) -> None:
+    started = shlex.join(command("--name", "cron", *at(server.listen()), "--send", "x"))
+    ended = subprocess.run(
+        ["sh", "-c", f"{started} {redirection}"],
+        stderr=subprocess.PIPE,
+        env=environment(),
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.returncode == 0
+    assert b"a bug" not in ended.stderr
+    assert [message.text for message in server.room.messages] == ["x"]
+
+
+def test_a_full_output_of_a_pipe_is_told_in_one_line(server: Server) -> None:
+    started = shlex.join(command("--name", "cron", *at(server.listen())))
+    ended = subprocess.run(
+        ["sh", "-c", f"echo hi | {started} >/dev/full"],
+        capture_output=True,
+        env=environment(),
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == b"chainchat-client: No space left on device\n"
+
+
+# --- contrib -------------------------------------------------------------------------
+
+
+def posted(port: int, path: str, body: bytes, **headers: str) -> int:
+    """Post something; the status of the answer."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_webhook_says_each_alert_once(server: Server) -> None:
+    alerts = [
+        {
+            "status": "firing",
+            "labels": {"alertname": "DiskFull", "instance": "db1"},
+            "annotations": {"summary": "98 %"},
+        },
+        {"status": "resolved", "labels": {"alertname": "Down"}},
+    ]
+    options = ["--", "--name", "alarm", *at(server.listen())]
+    with subprocess.Popen(
+        [sys.executable, ROOT / "contrib" / "webhook", "--listen", "127.0.0.1:0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        text=True,
+    ) as receiver:
+        try:
+            assert receiver.stdout is not None
+            port = int(receiver.stdout.readline().rpartition(":")[2])
+            for _ in range(2):
+                body = json.dumps({"alerts": alerts}).encode()
+                assert posted(port, "/alertmanager", body) == 200
+            for key in ({}, {}, {"Idempotency-Key": "7"}, {"Idempotency-Key": "7"}):
+                assert posted(port, "/say", b"the backup\nis done", **key) == 200
+            assert posted(port, "/alertmanager", b"[]") == 400
+            assert posted(port, "/elsewhere", b"x") == 404
+        finally:
+            receiver.kill()
+    assert [message.text for message in server.room.messages] == [
+        "FIRING DiskFull db1 98 %",
+        "RESOLVED Down",
+        *["the backup / is done"] * 3,
+    ]

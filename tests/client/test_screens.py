@@ -362,3 +362,85 @@ def test_typing_stands_whole_at_50_keys_a_second_under_100_messages_a_second(
         ids = [int(row[1:5]) for row in rows if row.startswith("#")]
         assert ids == list(range(ids[0], ids[-1] + 1, 3))
         assert [row for row in rows if not row.startswith("#")][-2:] == rows[-2:]
+
+
+# --- what is typed again, what is chosen ---------------------------------------------
+
+
+def test_lines_of_earlier_runs_are_in_the_history_for_their_owner_alone(
+    server: Server, tmp_path: Path
+) -> None:
+    port = server.listen()
+    with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+        screen.is_online()
+        screen.type("said before\r")
+        screen.shows(lambda rows: any(row.endswith("said before ✓") for row in rows))
+        screen.type("/quit\r")
+        assert screen.ends() == 0
+    assert (tmp_path / "chainchat" / "history").stat().st_mode & 0o777 == 0o600
+    with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+        screen.is_online()
+        screen.type("\x1b[A\x1b[A")
+        screen.shows(lambda rows: "alice> said before" in rows)
+
+
+def test_what_is_chosen_stands_in_a_file(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "chainchat"
+    folder.mkdir()
+    log = tmp_path / "log"
+    (folder / "client.toml").write_text(
+        f'name = "alice"\nnodes = ["127.0.0.1:{server.listen()}"]\nlog = "{log}"\nbell = "all"\n'
+    )
+    with Screen(state=tmp_path) as screen:
+        screen.is_online()
+        rung = screen.received.count(b"\x07")
+        server.do(server.room.say, "bob", "anything")
+        screen.shows(lambda rows: "#1003 12:03 bob: anything" in rows)
+        assert screen.received.count(b"\x07") > rung
+        assert "2026-11-22 12:03:07 #1003 bob: anything" in log.read_text()
+    (folder / "client.toml").write_text('bel = "all"\n')
+    with Screen(state=tmp_path) as screen:
+        assert screen.ends() == 2
+        assert "unknown field `bel`" in " ".join(screen.rows)
+
+
+def test_a_key_shows_the_chain_and_takes_it_away(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.type("\x1bOQ")  # F2
+        rows = screen.shows(lambda rows: "you are here" in " ".join(rows))
+        assert rows[0].split() == ["head", "→", "tail"]
+        screen.type("\x1bOQ")
+        screen.shows(lambda rows: "you are here" not in " ".join(rows))
+
+
+def test_no_paste_breaks_the_screen(server: Server) -> None:
+    random = Random(5)
+    pieces = [
+        "text",
+        " ",
+        "\r",
+        "\n",
+        "\r\n",
+        "\x1b",
+        "\x1b[2J",
+        "\x07",
+        "\x00",
+        "\t",
+        "ä€",
+        "\x7f",
+    ]
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        for _ in range(25):
+            paste = "".join(random.choices(pieces, k=random.randint(0, 40)))
+            screen.type(f"\x1b[200~{paste}\x1b[201~")
+            screen.type(random.choice(["\r", "x\x03", "\x1b", "\r\r"]))
+            screen.read(0.02)
+        screen.type("\x1b")
+        screen.read(0.3)
+        screen.type("\rthe end\r")
+        rows = screen.shows(lambda rows: any(row.endswith("alice: the end ✓") for row in rows))
+        assert rows[-2] == "alice>"
+        assert rows[-1].startswith("on tail")
+        assert not any("\x1b" in message.text for message in server.room.messages)

@@ -241,6 +241,7 @@ def second_process(scene: Scene) -> None:
     for old, new in (
         (f"client-port = {head.client_port}\n", f"client-port = {client_port}\n"),
         (f"chain-port = {head.chain_port}\n", f"chain-port = {chain_port}\n"),
+        (f"tls-port = {head.tls_port}\n", "tls-port = none\n"),
         ("data = var/head\n", "data = var/second\n"),
     ):
         text = text.replace(old, new)

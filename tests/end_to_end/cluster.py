@@ -113,6 +113,12 @@ class Node:
         return self.host, self.tls_port
 
     @property
+    def named(self) -> str:
+        """What the others name when they send somebody here."""
+        host, port = SECURED[self.address][0] if self.address in SECURED else self.address
+        return f"{host}:{port}"
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid

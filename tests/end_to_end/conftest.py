@@ -15,7 +15,7 @@ from libraries import NoCompilerError, make_library
 from networks import Networks, NotPermittedError
 
 PLAIN = "plain"
-"""The marker of tests whose clients come without TLS and set their passwords themselves."""
+"""The marker of tests that make no sense with TLS and a password for each account."""
 
 NewCluster = Callable[..., Cluster]
 
@@ -38,8 +38,14 @@ def looked_over(clusters: list[Cluster]) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    reason = f"{PLAIN}(reason): with --tls, the clients of the test come without, for this reason"
+    reason = f"{PLAIN}(reason): runs without TLS and passwords of its own, even with --tls"
     config.addinivalue_line("markers", reason)
+
+
+def is_secured(request: pytest.FixtureRequest) -> bool:
+    """True if chains and their clients have TLS, and each account a password."""
+    plain = request.node.get_closest_marker(PLAIN) is not None
+    return bool(request.config.getoption("--tls")) and not plain
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +54,7 @@ def clients_come_with_tls(
 ) -> Iterator[None]:
     """With ``--tls``: people and programs, and each account has a password."""
     secured = dict(talking.SECURED)
-    if request.node.get_closest_marker(PLAIN):
+    if not is_secured(request):
         talking.SECURED.clear()
         monkeypatch.delenv("CHAINCHAT_PASSWORD", raising=False)
     yield
@@ -57,18 +63,16 @@ def clients_come_with_tls(
 
 
 @pytest.fixture
-def new_cluster(
-    tmp_path: Path, pytestconfig: pytest.Config, request: pytest.FixtureRequest
-) -> Iterator[NewCluster]:
+def new_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewCluster]:
     """Makes clusters for one test."""
     made: list[Cluster] = []
 
     def make(*arguments: Any, **options: Any) -> Cluster:
         folder = tmp_path / f"cluster{len(made) + 1}"
         folder.mkdir()
-        options.setdefault("tls", pytestconfig.getoption("--tls"))
+        options.setdefault("tls", is_secured(request))
         made.append(Cluster(folder, *arguments, **options))
-        if pytestconfig.getoption("--tls") and not request.node.get_closest_marker(PLAIN):
+        if options["tls"] and is_secured(request):
             made[-1].secure_clients()
         return made[-1]
 
@@ -78,12 +82,12 @@ def new_cluster(
 
 @pytest.fixture(scope="module")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Cluster]:
     """A chain of three, shared by the tests of a module: their names must not clash."""
     folder = tmp_path_factory.mktemp("cluster")
-    shared = Cluster(folder, tls=pytestconfig.getoption("--tls"))
-    if pytestconfig.getoption("--tls"):
+    shared = Cluster(folder, tls=is_secured(request))
+    if is_secured(request):
         shared.secure_clients()
     shared.start()
     yield shared

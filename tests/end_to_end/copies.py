@@ -18,6 +18,7 @@ def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> No
     text = original.config.read_text()
     text = text.replace(f"client-port = {original.client_port}", f"client-port = {client_port}")
     text = text.replace(f"chain-port = {original.chain_port}", f"chain-port = {chain_port}")
+    text = text.replace(f"tls-port = {original.tls_port}\n", "tls-port = none\n")
     text = text.replace(
         f"[{position}]\nhost = {original.host}", f"[{position}]\nhost = {node.host}"
     )

@@ -4,6 +4,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+import pytest
 from cluster import Cluster, Node, wait_for_log
 from conftest import NewCluster
 from msgspec import msgpack
@@ -13,6 +14,10 @@ from twisted.protocols.amp import AmpBox, parseString
 
 from chainchat.chain.configuration import Member
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
+
+pytestmark = pytest.mark.plain(
+    "strangers speak with the chain port, which hears none of it under TLS"
+)
 
 POSITIONS = ("head", "middle", "tail")
 

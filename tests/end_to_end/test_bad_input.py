@@ -18,6 +18,10 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.messages import EntryId, Forward, Ping, encode
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
+pytestmark = pytest.mark.plain(
+    "strangers speak with the chain port, which hears none of it under TLS"
+)
+
 LIMIT = 5  # connections per node of the chain with few
 
 
@@ -58,8 +62,6 @@ CONTROL = "that line holds the control character"
         (b"\xc0\xaf", "-ERR 503 that line is not UTF-8"),
         (b"\xed\xa0\x80", "-ERR 503 that line is not UTF-8"),
         (b"\x1b[2Jgone", f"-ERR 504 {CONTROL} U+001B"),
-        (b"a\x00b", f"-ERR 504 {CONTROL} U+0000"),
-        (b"a\rb", f"-ERR 504 {CONTROL} U+000D"),
         (b"\x7f", f"-ERR 504 {CONTROL} U+007F"),
         ("\x9b2J".encode(), f"-ERR 504 {CONTROL} U+009B"),
         ("\u202egnp.exe".encode(), f"-ERR 504 {CONTROL} U+202E"),
@@ -113,7 +115,7 @@ def test_a_bad_login_gets_its_answer(cluster: Cluster, line: str, answer: str) -
         person.ask("/logout")
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0", b"\r"])
 def test_the_longest_line_and_one_longer(cluster: Cluster, end: bytes) -> None:
     with Person(cluster["head"].address, "alice") as person:
         person.write(b"x" * 1024 + end)
@@ -206,13 +208,13 @@ def test_random_octets_to_the_client_port(cluster: Cluster) -> None:
     dice = random.Random(1)
     for position in ("head", "middle", "tail", "head", "middle", "tail"):
         with Caller(cluster[position].address) as caller:
-            for _ in range(4):  # some thirty lines, which a newcomer may send
+            for _ in range(2):  # some thirty lines, which a newcomer may send
                 caller.write(dice.randbytes(2_000))
-            caller.write(
-                b"\xff\xf0\n" * 2 + b"/help last\n"
-            )  # ends a subnegotiation, if there is one
-            answers = [line for line in caller.lines_to(r"^\. ") if "-ERR" in line]
-            assert answers
+            caller.write(b"\xff\xf0\n" * 2)  # ends a subnegotiation, if there is one
+            caller.hear("^-ERR")
+            caller.calm(0.3)  # until then it may drop what comes
+            caller.say("/help last")
+            caller.hear(r"^\. ")
         with Caller(cluster[position].address) as caller:
             caller.say("/hello chainchat/1 client=random", "@1 LOGIN random")
             caller.hear(r"^\+OK @1 ")

@@ -31,6 +31,10 @@ from chainchat.chain.messages import (
 )
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
+pytestmark = pytest.mark.plain(
+    "strangers speak with the chain port, which hears none of it under TLS"
+)
+
 NESTED = b"\x91" * 50_000
 
 MEGABYTES = 60

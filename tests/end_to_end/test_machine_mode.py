@@ -27,7 +27,7 @@ def id_of(reply: str) -> int:
 
 
 def test_hello_tells_what_a_program_needs(cluster: Cluster) -> None:
-    nodes = ",".join(f"127.0.0.1:{node.client_port}" for node in cluster.nodes.values())
+    nodes = ",".join(node.named for node in cluster.nodes.values())
     for position, node in cluster.nodes.items():
         with Program(node.address) as program:
             assert program.greeting.pop("sessions").isdigit()

@@ -211,6 +211,6 @@ def test_a_restarted_node_alone_says_whom_it_waits_for(new_cluster: NewCluster) 
     node = cluster["middle"]
     node.start()
     waits_for(node, "head", "tail")
-    elsewhere = " or ".join(f"127.0.0.1:{o.client_port}" for o in cluster.others("middle"))
+    elsewhere = " or ".join(other.named for other in cluster.others("middle"))
     assert refusal(node).endswith(f"; try {elsewhere}")
     cluster.start("head", "tail")

@@ -20,6 +20,8 @@ from terminals import MODULE, Terminal
 
 from chainchat.chat.refusals import Code
 
+pytestmark = pytest.mark.plain("the tests choose the passwords, and show them on terminals")
+
 NewCluster = Callable[..., Cluster]
 
 SECRET, OTHER = "correct horse battery", "staple of another kind"
@@ -181,9 +183,9 @@ def test_a_script_has_its_password_from_a_file_or_the_environment(
     assert says("--password-file", str(file)).returncode == 0
     assert says(CHAINCHAT_PASSWORD=SECRET).returncode == 0
     wrong = says(CHAINCHAT_PASSWORD=OTHER)
-    assert (wrong.returncode, wrong.stderr) == (1, "chainchat-client: wrong password: try again\n")
+    assert (wrong.returncode, wrong.stderr) == (3, "chainchat-client: wrong password: try again\n")
     none = says()
-    assert (none.returncode, none.stdout) == (1, "")
+    assert (none.returncode, none.stdout) == (3, "")
     assert none.stderr == (
         f"chainchat-client: {alice} has a password: give it with --password-file FILE, or in "
         "CHAINCHAT_PASSWORD\n"

@@ -59,7 +59,7 @@ def test_the_order_of_the_start_does_not_matter(
         line = greeted(cluster[waiting].address)[-1]
         assert line.startswith(f"-ERR 421 the chain is not founded yet: waiting for {order[2]}; ")
         for other in cluster.others(waiting):
-            assert f"{HOST}:{other.client_port}" in line
+            assert other.named in line
     cluster[order[2]].start()
     words = cluster.wait_until_it_serves(*POSITIONS)
     assert (words["epoch"], words["members"]) == ("1", "head,middle,tail")
@@ -291,7 +291,7 @@ def test_a_polite_stop_tells_people_where_to_go(
 ) -> None:
     cluster = new_cluster().start()
     node = cluster["middle"]
-    head, tail = (f"{HOST}:{other.client_port}" for other in cluster.others("middle"))
+    head, tail = (other.named for other in cluster.others("middle"))
     with (
         Person(node.address, "alice") as alice,
         Program(node.address, name="bob") as bob,

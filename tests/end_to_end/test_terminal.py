@@ -155,8 +155,22 @@ def test_send_says_it_once_and_prints_the_id(cluster: Cluster, at: At) -> None:
         ended = client("--name", "cron", *at("middle"), "--send", "psst", "--to", "listener")
         assert listener.hear("cron >> you: psst").string.startswith(f"#{ended.stdout.strip()} ")
         ended = client("--name", "cron", *at("middle"), "--send", "x", "--to", "nobody-at-all")
-        assert (ended.returncode, ended.stdout) == (1, "")
+        assert (ended.returncode, ended.stdout) == (3, "")
         assert "not sent: 521" in ended.stderr
+
+
+def test_a_send_with_a_name_is_said_once_by_whichever_node(cluster: Cluster, at: At) -> None:
+    named = ("--name", "pager", "--id", "incident 7", "--send")
+    first = client(*named, "db1 is down\nfor a minute", *at("head"))
+    again = client(*named, "-", *at("tail"), text="db1 is down\nfor a minute\n")
+    assert (first.returncode, first.stderr, again.returncode) == (0, "", 0)
+    assert again.stdout == first.stdout
+    other = client(*named, "something else", *at("tail"))
+    assert (other.returncode, other.stdout) == (3, "")
+    assert "552" in other.stderr
+    with Person(cluster["middle"].address, "reader") as reader:
+        said = [line for line in reader.listed("/last 500") if " pager: " in line]
+        assert [line.rpartition("pager: ")[2] for line in said] == ["db1 is down", "for a minute"]
 
 
 def test_send_finds_the_nodes_in_chain_ini(cluster: Cluster) -> None:
@@ -170,8 +184,9 @@ def test_send_waits_for_a_chain_that_is_down_but_not_for_ever(new_cluster: NewCl
     cluster = new_cluster(("head", "tail"))
     config = str(cluster.folder / "chain.ini")
     ended = client("--name", "cron", "--config", config, "--send", "x", "--timeout", "1")
-    assert ended.returncode == 1
+    assert ended.returncode == 75
     assert "not logged in within 1 seconds" in ended.stderr
+    assert ended.stderr.count("connection refused") == 1
     with subprocess.Popen(
         [sys.executable, *MODULE, "--name", "cron", "--config", config, "--send", "x"],
         stdout=subprocess.PIPE,
@@ -200,4 +215,4 @@ def test_a_deleted_account_ends_the_script(cluster: Cluster, at: At) -> None:
             culprit.ask("/delete victim yes")
         out, _ = following.communicate(timeout=DEADLINE)
     assert "* the account victim was deleted by culprit" in out
-    assert following.returncode == 1
+    assert following.returncode == 3

@@ -13,13 +13,14 @@ from tempfile import TemporaryDirectory
 
 from tests.pictures.svg import MONO, SANS, number
 
-sys.path.append(str(Path(__file__).parents[1] / "end_to_end"))
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "end_to_end")]
 
 from cluster import Cluster
 from talking import until
 from terminals import Terminal
 
 ROWS, COLUMNS = 18, 90
+CHAIN_KEY = "\x1bOQ"  # F2
 LETTER, LINE, SIDE, TOP = 8.4, 19, 18, 58
 SECONDS = 3.5
 """How long each picture of the screen is shown."""
@@ -62,6 +63,7 @@ def record() -> list[Frame]:
         alice = stack.enter_context(Terminal(cluster, "alice", cluster["head"], ROWS, COLUMNS))
         alice.see(r"\+OK you are alice")
         alice.see(r"on head, first of 3")
+        alice.press(CHAIN_KEY)
         bob = stack.enter_context(Terminal(cluster, "bob", cluster["tail"], ROWS, COLUMNS))
         alice.see("bob has joined")
         return list(_talk(cluster, alice, bob))

@@ -113,7 +113,7 @@ def test_nobody_learns_at_the_password_whether_somebody_is_on(house):
 def test_a_password_that_nobody_had_time_to_check_is_no_attempt(house, monkeypatch):
     protected(house, "alice")
 
-    def refuse(work, done):
+    def refuse(work, done, failed):
         raise RefusedError(Code.TOO_MANY_ATTEMPTS, "too many passwords wait to be checked")
 
     with monkeypatch.context() as busy:
@@ -123,6 +123,26 @@ def test_a_password_that_nobody_had_time_to_check_is_no_attempt(house, monkeypat
             assert b"-ERR 435 too many passwords wait" in typist.types(OTHER)
             typist.session.lost()
     assert b"+OK you are alice" in person(house, "alice").types(SECRET)
+
+
+def test_a_password_that_could_not_be_hashed_is_refused_and_is_no_attempt(house):
+    protected(house, "alice")
+    house.hashing.broken = True
+    typist = person(house)
+    for _ in range(25):
+        assert b"-ERR 435 broken" in typist.types("alice", SECRET)
+    house.hashing.broken = False
+    assert b"+OK you are alice" in typist.types("alice", SECRET)
+
+
+def test_who_would_wait_for_ever_because_of_a_mistake_of_ours_is_hung_up_on(house, monkeypatch):
+    protected(house, "alice")
+    typist = person(house, "alice")
+    monkeypatch.setattr("chainchat.chat.scram.admits", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        typist.types(SECRET)
+    typist.types()
+    assert typist.connection.closed
 
 
 def test_the_end_of_input_at_a_question_is_an_empty_line(house):

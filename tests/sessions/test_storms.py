@@ -51,7 +51,7 @@ class LimitedHashing:
     def __init__(self):
         self.waiting = []
 
-    def start(self, work, done):
+    def start(self, work, done, failed):
         if len(self.waiting) >= MOST_WAITING:
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, "too many")
         self.waiting.append(lambda: done(work()))
@@ -317,7 +317,7 @@ class Storm:
         self.note("hashing is full")
         with suppress(RefusedError):
             while True:
-                self.hashing.start(lambda: None, lambda _: None)
+                self.hashing.start(lambda: None, lambda _: None, lambda _: None)
 
     def changes_rules(self):
         new, plaintext = self.random.choice([*NewAccounts]), self.random.choice([*Plaintext])

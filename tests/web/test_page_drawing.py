@@ -93,6 +93,13 @@ def test_a_certificate_that_expires_is_in_the_headline_of_a_chain_that_is_well()
     assert headline(warned).detail == "This node's certificate expires in 3 days."
 
 
+def test_a_drained_node_says_so():
+    drained = replace(WELL, drained=True, serving=False, reason="this node is drained")
+    assert headline(drained).words == "Drained"
+    assert headline(drained).detail == "This node is drained."
+    assert places(drained)[0].said == "drained"
+
+
 def test_the_tab_of_a_browser_says_it_too():
     assert page.tab(view(WELL)) == "● lab · head"
     assert page.tab(view(AWAY)) == "✕ lab · head"

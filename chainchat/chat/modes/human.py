@@ -412,9 +412,12 @@ class Human(Mode):
         return f"+OK the password of {name}, {use}, shown only this once: {password}"
 
     def precedes_secret(self, line: Line, *, logged_in: bool) -> bool:
-        """True of ``/password``; before the login, of whatever may stand for a name."""
+        """True of ``/password``; before the login, of whatever may stand for a name.
+
+        Not of a line that is too long: it may be HTTP's, which the next line shows (``is_http``).
+        """
         if line is TOO_LONG:
-            return not logged_in
+            return False
         if logged_in:
             return _ASKING_OCTETS.match(line) is not None
         return line.lstrip()[:1] != b"/"
