@@ -303,7 +303,7 @@ class NodeService(Service):
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
 
     def _new_invitation(self, reset: bool) -> Deferred[Invitation]:
-        """A password that a node makes up, as for ``/invite``; hashed beside the reactor's thread.
+        """A password that a node makes up, as for ``/invite``; hashed in another thread.
 
         Raises:
             RefusedError: 435, too many are being hashed.

@@ -1,4 +1,4 @@
-"""Hashes passwords beside the reactor's thread, which must not wait twenty milliseconds."""
+"""Hashes passwords in threads of their own: the reactor's must not wait twenty milliseconds."""
 
 from collections.abc import Callable
 from time import monotonic, sleep
