@@ -245,8 +245,8 @@ def described(report: dict[str, Any]) -> Iterator[str]:
     yield "log: {last} last, {committed} committed, {applied} applied here".format(**report)
     disk = report["disk"]
     if disk["free"] is not None:
-        hours = disk.get("hours_left")
-        left = f", {span(hours * 3600)} left at the present rate" if hours is not None else ""
+        seconds = disk["left"]
+        left = f", {span(seconds)} left at the present rate" if seconds is not None else ""
         yield f"disk: {size(disk['free'])} free{left}, {size(sum(disk['files'].values()))} used"
     for certificate in report["certificates"]:
         yield "certificate: {whose} expires {expires}".format(**certificate)
