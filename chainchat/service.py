@@ -32,6 +32,7 @@ from chainchat.client_ports import NotYet, client_addresses, client_limits
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
+from chainchat.farewell import DRAIN_SECONDS
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets
@@ -420,6 +421,9 @@ class NodeService(Service):
             yield task.deferLater(self._reactor, 0.01)
         for session in sessions:
             session.shut_down()
+        deadline = self._reactor.seconds() + DRAIN_SECONDS
+        while self._reactor.seconds() < deadline and self._admission.admitted:
+            yield task.deferLater(self._reactor, 0.01)  # what they were told, they may read
         self._sessions.stop()
         self._desk.life_ended()
         self._control.close()

@@ -14,6 +14,8 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
+from chainchat.farewell import Farewell
+from chainchat.node.interfaces import Clock
 from chainchat.sockets import Outlet, Writer
 
 HANDSHAKE = b"\x16"
@@ -45,6 +47,7 @@ class Below(ProtocolWrapper):
     outlet: Outlet
     full: Callable[[bool], object] | None = None
     _begun = False
+    _farewell: Farewell | None = None
 
     def makeConnection(self, transport: Any) -> None:
         self.outlet = Outlet(transport, self._filled)
@@ -54,14 +57,22 @@ class Below(ProtocolWrapper):
         self.outlet.write(data)
 
     def dataReceived(self, data: bytes) -> None:
+        if self._farewell is not None:
+            self._farewell.drain(data)
+            return
         if not self._begun:
             self._begun = True
             if not self.factory.dials and data[:1] != HANDSHAKE:
-                protocol: Secured = self.wrappedProtocol.wrappedProtocol
-                self.outlet.write(protocol.spoke_without_tls())
-                self.loseConnection()
+                self._refuse()
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def _refuse(self) -> None:
+        protocol: Secured = self.wrappedProtocol.wrappedProtocol
+        self.outlet.write(protocol.spoke_without_tls())
+        self._farewell = Farewell(tcp(self), self.outlet, self.factory.clock)
+        self._farewell.begin()
+        self._farewell.sent()  # a line is, at once
 
     def loseConnection(self) -> None:
         if self.connected and not self.disconnecting:
@@ -70,6 +81,8 @@ class Below(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected, self.full = 0, None
+        if self._farewell is not None:
+            self._farewell.over()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def _filled(self, full: bool) -> None:
@@ -155,8 +168,9 @@ class BelowFactory(WrappingFactory):
     noisy = False
     protocol = Below
 
-    def __init__(self, layer: EncryptedFactory, *, dials: bool) -> None:
+    def __init__(self, layer: EncryptedFactory, clock: Clock, *, dials: bool) -> None:
         super().__init__(layer)  # type: ignore[no-untyped-call]
+        self.clock = clock
         self.dials = dials
 
 
@@ -170,7 +184,7 @@ def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProt
         dials: True if this side connects.
     """
     layer = EncryptedFactory(creator, dials, factory, clock=reactor)
-    return cast(IProtocolFactory, BelowFactory(layer, dials=dials))
+    return cast(IProtocolFactory, BelowFactory(layer, reactor, dials=dials))
 
 
 def tcp(transport: Any) -> Any:
