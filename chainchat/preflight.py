@@ -6,14 +6,12 @@ import pwd
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
 from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
-from chainchat.addresses import objection_to
 from chainchat.control_socket import objection_to as objection_to_path
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
@@ -23,43 +21,6 @@ from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 FIRST_PASSED = 3
 """The first file that a service manager passes to a process (``sd_listen_fds(3)``)."""
-
-
-def addresses(settings: config.Settings) -> dict[str, str]:
-    """The address of every node, resolved once.
-
-    Raises:
-        ConfigError: a name is unknown; or some nodes are on loopback, where the others cannot reach
-            them.
-    """
-    addresses = {p: _address(settings, node) for p, node in settings.nodes.items()}
-    local = [p for p, address in addresses.items() if ip_address(address).is_loopback]
-    if local and len(local) < len(addresses):
-        node = settings.nodes[local[0]]
-        raise config.ConfigError(
-            f"{settings.path}: [{node.position}] host = {node.host} is this machine to itself "
-            f"({addresses[node.position]}), but other nodes are elsewhere; name the address that "
-            "the others reach it by"
-        )
-    return addresses
-
-
-def _address(settings: config.Settings, node: config.NodeSettings) -> str:
-    try:
-        found = socket.getaddrinfo(node.host, None, socket.AF_INET, socket.SOCK_STREAM)
-    except OSError as error:
-        raise config.ConfigError(
-            f"{settings.path}: [{node.position}] host = {node.host}: {error.strerror}; "
-            "name a host or an IPv4 address"
-        ) from None
-    address = str(found[0][4][0])
-    unusable = objection_to(address)
-    if unusable:
-        raise config.ConfigError(
-            f"{settings.path}: [{node.position}] host = {node.host}: {unusable}; name the address "
-            "that the others reach this node by"
-        )
-    return address
 
 
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
@@ -225,31 +186,38 @@ def _listens(number: int, port: int) -> bool:
         return False
 
 
-def probe_ports(settings: config.Settings, node: config.NodeSettings, host: str) -> None:
-    """Check that the node's ports are free.
+def probe_ports(
+    settings: config.Settings, node: config.NodeSettings, host: str, client_host: str
+) -> None:
+    """Check that the node's ports are free, at the addresses of its hosts.
 
     Raises:
         ConfigError: one is not; names the key to change.
     """
     ports = {
-        "chain-port": node.chain_port,
-        "client-port": node.client_port,
-        "tls-port": node.tls_port,
+        "chain-port": (host, node.chain_port, node.chain_host_key),
+        "client-port": (client_host, node.client_port, node.client_host_key),
+        "tls-port": (client_host, node.tls_port, node.client_host_key),
     }
-    for key, port in ports.items():
+    for key, (address, port, host_key) in ports.items():
         if not port:
             continue
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as error:
-                advice = f"stop what uses it or choose another {key}"
-                if error.errno == errno.EADDRNOTAVAIL:
-                    advice = "choose a host of this machine"
-                elif error.errno == errno.EACCES:
-                    advice = f"start as root with twistd --uid USER, or choose another {key}"
-                raise config.ConfigError(
-                    f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {host}: "
-                    f"{error.strerror}; {advice}"
-                ) from None
+        try:
+            _bind(address, port)
+        except OSError as error:
+            advice = f"stop what uses it or choose another {key}"
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                advice = f"choose a {host_key} of this machine"
+            elif error.errno == errno.EACCES:
+                advice = f"start as root with twistd --uid USER, or choose another {key}"
+            raise config.ConfigError(
+                f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {address}: "
+                f"{error.strerror}; {advice}"
+            ) from None
+
+
+def _bind(address: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address, port))

@@ -18,7 +18,8 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from chainchat import config, preflight
+from chainchat import config
+from chainchat.addresses import place
 from chainchat.alone import gone_on_alone
 from chainchat.audit import Audit
 from chainchat.chain.configuration import IDENTITY_BITS, Member
@@ -28,7 +29,7 @@ from chainchat.chain.replica import DivergenceError
 from chainchat.chat import scram
 from chainchat.chat.accounts import Role
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.client_ports import NotYet, client_addresses, client_limits
+from chainchat.client_ports import NotYet, client_limits, ports_shown
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
@@ -40,6 +41,7 @@ from chainchat.node.state_machine import StateMismatchError
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
+from chainchat.resolving import chain_addresses, client_addresses
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hashing import ThreadedHashing
@@ -143,13 +145,16 @@ class NodeService(Service):
 
     def _listen(self) -> None:
         settings, own = self._settings, self._own
-        addresses = preflight.addresses(settings)
-        self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
-        host = self._nodes[own.position].host
+        hosts, client_hosts = chain_addresses(settings), client_addresses(settings)
+        self._nodes = {
+            p: replace(node, host=hosts[p], client_host=client_hosts[p])
+            for p, node in settings.nodes.items()
+        }
+        host, client_host = hosts[own.position], client_hosts[own.position]
         not_yet = NotYet("chain port")
         self._chain_port = self._reactor.listenTCP(own.chain_port, not_yet, interface=host)
         self._client_ports = {
-            number: ClientPort(number, NotYet(name), 1024, host, self._reactor)
+            number: ClientPort(number, NotYet(name), 1024, client_host, self._reactor)
             for name, number in (("client port", own.client_port), ("tls port", own.tls_port))
             if number
         }
@@ -167,7 +172,7 @@ class NodeService(Service):
         self._storage = SQLiteStorage(own.data)
         self._audit = Audit(own.position, self._reactor.seconds)
         self._hashing = ThreadedHashing(self._reactor)
-        tls = f"{settings.nodes[own.position].host}:{own.tls_port}" if own.tls_port else ""
+        tls = place(own.client_host, own.tls_port) if own.tls_port else ""
         self._guard = Guard(settings.accounts, self._hashing, self._reactor.seconds, tls=tls)
         self._begin_life()
         self._admission = Admission(
@@ -338,7 +343,7 @@ class NodeService(Service):
             incarnation=record.incarnation,
             id=record.id,
             last=self._storage.last.seq,
-            client=client_addresses(self._nodes[own.position]),
+            client=ports_shown(self._nodes[own.position]),
         )
 
     def _end_life(self) -> None:
@@ -364,11 +369,13 @@ class NodeService(Service):
         """Each port for clients, and the factory for it."""
         nodes, named = self._nodes, self._settings.nodes
         if self._own.client_port:
-            plain = {p: f"{n.host}:{n.client_port}" for p, n in nodes.items() if n.client_port}
+            plain = {
+                p: place(n.client_host, n.client_port) for p, n in nodes.items() if n.client_port
+            }
             yield self._own.client_port, self._client_factory(plain)
         if self._tls.clients is not None:
             # Names rather than addresses: clients look for them in the certificates.
-            secure = {p: f"{n.host}:{n.tls_port}" for p, n in named.items() if n.tls_port}
+            secure = {p: place(n.client_host, n.tls_port) for p, n in named.items() if n.tls_port}
             factory = self._client_factory(secure)
             layered = encrypted(factory, self._tls.clients, self._reactor, dials=False)
             yield self._own.tls_port, layered

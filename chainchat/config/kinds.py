@@ -79,6 +79,12 @@ def _octets(text: str) -> int:
     return int(size[1]) * UNITS[size[2]]
 
 
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[^\s,]+", text) or not text.isprintable():
+        raise ValueError(text)
+    return text[1:-1] if text[0] == "[" and text[-1] == "]" else text
+
+
 def _port_or_none(text: str) -> int:
     return 0 if text == "none" else PORT.read(text)
 
@@ -105,7 +111,7 @@ MOST_ACCOUNTS = _whole(1, 1_000_000)
 SEND_BURST = _whole(1, 1_000_000)
 NEW_ACCOUNTS = _one_of(NewAccounts)
 PLAINTEXT = _one_of(Plaintext)
-HOST = _matching(r"[^\s,]+", "a host name or address, without spaces or commas")
+HOST = Kind(_host, "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 PORT_OR_NONE = Kind(_port_or_none, f"{PORT.allowed}, or none")
 FILE = _matching(r".+", "the path of a file; %p in it stands for the position")

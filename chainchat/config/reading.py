@@ -111,13 +111,17 @@ def _node(section: Section, position: str, order: int | None) -> NodeSettings:
         raise section.error(f"is not the name of a position: {kinds.POSITION.allowed}") from None
     client_port = None if order is None else FIRST_CLIENT_PORT + order
     chain_port = None if order is None else FIRST_CHAIN_PORT + order
+    host = section.take("host", kinds.HOST, "127.0.0.1")
     node = NodeSettings(
         position=position,
-        host=section.take("host", kinds.HOST, "127.0.0.1"),
+        host=section.take("chain-host", kinds.HOST, host),
         client_port=section.take("client-port", kinds.PORT_OR_NONE, client_port),
         chain_port=section.take("chain-port", kinds.PORT, chain_port),
         data=section.folder("data", f"var/{position}"),
         tls_port=section.take("tls-port", kinds.PORT_OR_NONE, 0),
+        client_host=section.take("client-host", kinds.HOST, host),
+        chain_host_key="chain-host" if section.has("chain-host") else "host",
+        client_host_key="client-host" if section.has("client-host") else "host",
     )
     if not (node.client_port or node.tls_port):
         raise section.error("client-port = none needs a tls-port, or nobody can talk to this node")
@@ -136,10 +140,10 @@ def _refuse_clashes(section: Section, nodes: dict[str, NodeSettings]) -> None:
 
 def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
     """What no two nodes may share: the key, its value, and what makes two values equal."""
-    host = node.host.lower()
+    host, client_host = node.host.lower(), node.client_host.lower()
     if node.client_port:
-        yield "client-port", node.client_port, (host, node.client_port)
+        yield "client-port", node.client_port, (client_host, node.client_port)
     if node.tls_port:
-        yield "tls-port", node.tls_port, (host, node.tls_port)
+        yield "tls-port", node.tls_port, (client_host, node.tls_port)
     yield "chain-port", node.chain_port, (host, node.chain_port)
     yield "data", node.data, os.path.realpath(node.data)

@@ -47,8 +47,12 @@ class NodeSettings:
     """One position of the chain: where its node listens, and where it keeps its data.
 
     Attributes:
+        host: where it listens for the other nodes, and they dial it.
+        client_host: where it listens for clients; by default the same.
         client_port: for clients without TLS; 0: none.
         tls_port: for clients with TLS; 0: none.
+        chain_host_key: the key that says ``host``, for errors.
+        client_host_key: the key that says ``client_host``.
     """
 
     position: str
@@ -57,6 +61,14 @@ class NodeSettings:
     chain_port: int
     data: Path
     tls_port: int = 0
+    client_host: str = ""
+    chain_host_key: str = "host"
+    client_host_key: str = "host"
+
+    def __post_init__(self) -> None:
+        """Give clients the host of the chain port, unless they have another."""
+        if not self.client_host:
+            object.__setattr__(self, "client_host", self.host)
 
 
 @dataclass(frozen=True, slots=True)

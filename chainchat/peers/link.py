@@ -21,6 +21,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chainchat.addresses import place
 from chainchat.chain.configuration import Address, Member
 from chainchat.chain.messages import (
     KINDS,
@@ -145,7 +146,7 @@ class Link(Protocol, amp.CommandLocator):
     def address(self) -> str:
         """The other end, for the log."""
         peer = self.transport.getPeer()
-        return f"{peer.host}:{peer.port}"
+        return place(peer.host, peer.port)
 
     # --- the connection
 

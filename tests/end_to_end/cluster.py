@@ -20,7 +20,7 @@ from typing import Self
 
 from cables import Cable, Cables
 from networks import Networks
-from talking import DEADLINE, HOST, Caller, Program, until
+from talking import DEADLINE, HOST, Caller, Program, family_of, until
 
 import chainchat
 
@@ -66,7 +66,7 @@ def free_ports(count: int) -> list[int]:
     held: list[socket.socket] = []
     with contextlib.ExitStack() as stack:
         while len(held) < count:
-            attempt = stack.enter_context(socket.socket())
+            attempt = stack.enter_context(socket.socket(family_of(HOST)))
             with contextlib.suppress(OSError):
                 attempt.bind((HOST, random.randrange(10_000, 32_000)))
                 held.append(attempt)
@@ -217,6 +217,7 @@ class Cluster:
         sections: str = "",
         cabled: bool = False,
         networks: Networks | None = None,
+        host: str = HOST,
         chain: str = "",
         tls: bool = False,
     ) -> None:
@@ -232,6 +233,7 @@ class Cluster:
             limits: lines of the section [limits]; none for those that nodes have by themselves.
             sections: further sections of chain.ini.
             cabled: let the nodes reach each other through ``cables``, which can be cut.
+            host: of all nodes.
             networks: let every node have a machine of its own.
             chain: further lines of the section [chain].
             tls: between the nodes, and for clients on a port of their own.
@@ -245,6 +247,8 @@ class Cluster:
             position: Node(folder, position, *ports[2 * i : 2 * i + 2])
             for i, position in enumerate(known)
         }
+        for node in self.nodes.values():
+            node.host = host
         if networks is not None:
             for position, node in self.nodes.items():
                 node.host = networks.hosts[position]

@@ -4,6 +4,7 @@ They wait for what they expect, with a deadline; what else has come meanwhile is
 """
 
 import contextlib
+import os
 import re
 import select
 import socket
@@ -15,7 +16,8 @@ from typing import Any, Self
 
 from chainchat.client.wire import Note, Push, parse_line, parse_message
 
-HOST = "127.0.0.1"
+HOST = "::1" if os.environ.get("CHAINCHAT_TEST_IPV6") else "127.0.0.1"
+"""Where nodes are; pytest's option ``--ipv6`` chooses."""
 
 DEADLINE = 60.0
 """Seconds that anything may take."""
@@ -38,6 +40,11 @@ def until(condition: Callable[[], bool], what: Callable[[], str], within: float 
         waited, last = waited + min(now - last, LONGEST_LOOK), now
         assert waited < within, f"{what()} (within {within:g} s)"
         time.sleep(PAUSE)
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """The kind of sockets that connect to an address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 class Caller:
@@ -65,7 +72,7 @@ class Caller:
             tls: whom to trust; None: no TLS.
         """
         self.within = within
-        self.socket = socket.socket()
+        self.socket = socket.socket(family_of(address[0]))
         self.socket.settimeout(within)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

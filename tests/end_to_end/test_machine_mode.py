@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from cluster import Cluster
-from talking import Caller, Person, Program
+from talking import HOST, Caller, Person, Program
 
+from chainchat.addresses import place
 from chainchat.chat.bounds import USUAL_BOUNDS
 
 _counter = itertools.count(1)
@@ -28,7 +29,7 @@ def id_of(reply: str) -> int:
 
 
 def test_hello_tells_what_a_program_needs(cluster: Cluster) -> None:
-    nodes = ",".join(f"127.0.0.1:{node.client_port}" for node in cluster.nodes.values())
+    nodes = ",".join(place(HOST, node.client_port) for node in cluster.nodes.values())
     for position, node in cluster.nodes.items():
         with Program(node.address) as program:
             assert program.greeting.pop("sessions").isdigit()

@@ -14,6 +14,8 @@ import pytest
 from cluster import Cluster, environment, twistd, wait_for_log
 from talking import DEADLINE, HOST, Caller, Person, Program, until
 
+from chainchat.addresses import place
+
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
 
@@ -59,7 +61,7 @@ def test_the_order_of_the_start_does_not_matter(
         line = greeted(cluster[waiting].address)[-1]
         assert line.startswith(f"-ERR 421 the chain is not founded yet: waiting for {order[2]}; ")
         for other in cluster.others(waiting):
-            assert f"{HOST}:{other.client_port}" in line
+            assert place(HOST, other.client_port) in line
     cluster[order[2]].start()
     words = cluster.wait_until_it_serves(*POSITIONS)
     assert (words["epoch"], words["members"]) == ("1", "head,middle,tail")
@@ -292,7 +294,7 @@ def test_a_polite_stop_tells_people_where_to_go(
 ) -> None:
     cluster = new_cluster().start()
     node = cluster["middle"]
-    head, tail = (f"{HOST}:{other.client_port}" for other in cluster.others("middle"))
+    head, tail = (place(HOST, other.client_port) for other in cluster.others("middle"))
     with (
         Person(node.address, "alice") as alice,
         Program(node.address, name="bob") as bob,
@@ -323,8 +325,8 @@ def test_a_polite_stop_tells_people_where_to_go(
     ("host", "why"),
     [
         ("0.0.0.0", "0.0.0.0 is every address of the machine that looks at it"),
-        ("224.0.0.1", "a multicast address is no machine's"),
-        ("255.255.255.255", "a broadcast address is no machine's"),
+        ("224.0.0.1", "224.0.0.1 is a multicast address, which is no machine's"),
+        ("255.255.255.255", "255.255.255.255 is a broadcast address, which is no machine's"),
     ],
 )
 def test_an_address_that_names_no_machine_keeps_a_node_from_starting(
