@@ -10,6 +10,7 @@ from chainchat.config import ConfigError, NodeSettings, Settings
 from chainchat.sessions.admission import reserve
 from chainchat.sessions.limits import ClientLimits
 from chainchat.sessions.pace import Rate
+from chainchat.web.limits import FILES
 
 NEW_ACCOUNTS_SECONDS = 600.0
 """Time for which the accounts that an address makes are counted."""
@@ -37,7 +38,7 @@ def client_limits(settings: Settings, files: int, position: str) -> ClientLimits
     Raises:
         ConfigError: this process may open too few files for any client.
     """
-    kept = reserve(len(settings.nodes))
+    kept = reserve(len(settings.nodes)) + (FILES if settings.nodes[position].web_port else 0)
     limits = ClientLimits(
         settings.max_connections,
         settings.per_address,

@@ -13,6 +13,7 @@ from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
 from chainchat.control_socket import objection_to as objection_to_path
+from chainchat.resolving import web_address
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
 from chainchat.storage.lock import DataLock
@@ -198,6 +199,7 @@ def probe_ports(
         "chain-port": (host, node.chain_port, node.chain_host_key),
         "client-port": (client_host, node.client_port, node.client_host_key),
         "tls-port": (client_host, node.tls_port, node.client_host_key),
+        "web-port": (web_address(settings, node), node.web_port, "web-host"),
     }
     for key, (address, port, host_key) in ports.items():
         if not port:

@@ -41,6 +41,24 @@ def client_addresses(settings: Settings) -> dict[str, str]:
     }
 
 
+def web_address(settings: Settings, node: NodeSettings) -> str:
+    """The address on which the web port listens; empty without one.
+
+    Raises:
+        ConfigError: its name is unknown.
+    """
+    if not node.web_port:
+        return ""
+    try:
+        found = socket.getaddrinfo(node.web_host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.path}: [{node.position}] web-host = {node.web_host}: {error.strerror}; "
+            "name a host or an address of this machine"
+        ) from None
+    return str(found[0][4][0])
+
+
 def _address(settings: Settings, node: NodeSettings, key: str, host: str) -> str:
     where = f"{settings.path}: [{node.position}] {key} = {host}"
     try:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import msgpack
 from msgspec.structs import replace as structs_replace
@@ -38,10 +38,12 @@ from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
+from chainchat.node.tally import Tally
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
-from chainchat.resolving import chain_addresses, client_addresses
+from chainchat.report import Report, Sources, report
+from chainchat.resolving import chain_addresses, client_addresses, web_address
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hashing import ThreadedHashing
@@ -56,6 +58,9 @@ from chainchat.storage.sqlite import SQLiteStorage
 from chainchat.tls.credentials import CredentialsError
 from chainchat.tls.layers import encrypted
 from chainchat.tls.node import NodeTLS, read
+
+if TYPE_CHECKING:
+    from chainchat.web.port import WebPort
 
 STOP_SECONDS = 1.0
 """Time for a stopping node to answer what it has taken."""
@@ -107,7 +112,9 @@ class NodeService(Service):
         self._own = own
         self._fenced = fenced
         self._foreground = foreground
-        self._started = time.time_ns() // 1_000_000
+        self._started = utc_milliseconds()
+        self._tally = Tally()
+        self._web: WebPort | None = None
 
     def privilegedStartService(self) -> None:
         """Take both ports. Connections wait in them: the reactor accepts after ``startService``.
@@ -160,6 +167,11 @@ class NodeService(Service):
         }
         for port in self._client_ports.values():
             port.startListening()
+        if own.web_port:
+            from chainchat.web.port import WebPort  # noqa: PLC0415 - only for who has one
+
+            address = web_address(settings, own)
+            self._web = WebPort(self._reactor, settings, own, address)
 
     def _open(self) -> None:
         settings, own = self._settings, self._own
@@ -183,6 +195,7 @@ class NodeService(Service):
         for number, factory in self._client_factories():
             self._client_ports[number].factory = factory
         self._control_socket()
+        self._open_web()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
         self._warn_daily()
@@ -190,10 +203,8 @@ class NodeService(Service):
 
     def _control_socket(self) -> None:
         office = Office(
-            chain=self._settings.name,
-            started=self._started,
             node=lambda: self._node,
-            clients=lambda: self._sessions.count,
+            report=self._report,
             reload=self._reload_on_order,
             new_invitation=self._new_invitation,
             audit=self._audit,
@@ -202,6 +213,36 @@ class NodeService(Service):
         self._control = ControlFactory(self._desk, self._reactor)
         path = socket_of(self._own.data)
         self._control_port = listen(path, self._control, self._reactor)
+
+    def _open_web(self) -> None:
+        if self._web is None:
+            return
+        self._web.open(
+            report=self._report,
+            node=lambda: self._node,
+            sessions=lambda: self._sessions,
+            admission=self._admission,
+            links=lambda: self._links.lanes,
+            most_files=self._files,
+        )
+
+    def _report(self) -> Report:
+        return report(
+            Sources(
+                chain=self._settings.name,
+                started=self._started,
+                founding=self._settings.founding,
+                positions=tuple(self._settings.nodes),
+                data=self._own.data,
+                stop=self._settings.stop,
+                node=lambda: self._node,
+                clients=lambda: self._sessions.count,
+                connections=lambda: self._admission.admitted,
+                links=lambda: self._links.lanes,
+                expires=lambda: self._tls.expiry.expires,
+                wall=utc_milliseconds,
+            )
+        )
 
     def _reload_on_order(self) -> list[str]:
         """The same as ``reload``, for who asks on the control socket.
@@ -327,7 +368,7 @@ class NodeService(Service):
                 longest_pause=settings.rejoin_pause,
                 refusal_is_death=settings.refusal_is_death,
             ),
-            wall=lambda: time.time_ns() // 1_000_000,
+            wall=utc_milliseconds,
             fail=self._fail,
             excluded=self._end_life,
             work=time.monotonic,
@@ -335,6 +376,7 @@ class NodeService(Service):
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,
             warnings=lambda: self._tls.expiry.warnings,
+            tally=self._tally,
         )
         self._sessions = Sessions(self._node, self._reactor, self._limits)
         log.info(
@@ -417,6 +459,8 @@ class NodeService(Service):
         self._daily.cancel()
         for port in self._client_ports.values():
             yield maybeDeferred(port.stopListening)
+        if self._web is not None:
+            yield self._web.stop()
         sessions = list(self._sessions.connections)
         for session in sessions:
             session.take_no_more()
@@ -444,6 +488,11 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Attendee]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
+
+
+def utc_milliseconds() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
 
 
 def new_identity() -> int:

@@ -46,7 +46,10 @@ LINE = "a whole number from 64 to 16384"
 CONNECTIONS = "a whole number from 1 to 1000000"
 NETWORKS = "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1"
 OCTETS = "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 GB"
-NODE_KEYS = "host, client-host, chain-host, client-port, tls-port, chain-port, data"
+NODE_KEYS = (
+    "host, client-host, chain-host, client-port, tls-port, chain-port, data, "
+    "web-port, web-host, web-url"
+)
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -299,7 +302,7 @@ MISTAKES = [
     (
         "[head]",
         "[head]\nport = 7001",
-        f"[head] port is unknown (is tls-port meant?); allowed: {NODE_KEYS}",
+        f"[head] port is unknown (is web-port meant?); allowed: {NODE_KEYS}",
     ),
     (
         "[head]",
@@ -459,6 +462,17 @@ MISTAKES = [
         "[middle]",
         "[middle]\ndata = x/../var/head",
         "[middle] data = FOLDER/var/head is what [head] data has; choose another",
+    ),
+    (
+        "[middle]",
+        "[middle]\nweb-port = 7102",
+        "[middle] web-port = 7102 is what [middle] chain-port has; choose another",
+    ),
+    (
+        "[middle]",
+        "[middle]\nweb-url = chat.example.org",
+        "[middle] web-url = chat.example.org; allowed: where people find the page, as in "
+        "https://chat.example.org/head/",
     ),
 ]
 

@@ -151,6 +151,11 @@ class Engine:
         return max(self.replica.committed, self._log.committed)
 
     @property
+    def last(self) -> int:
+        """The newest sequence number in the log of this node, a learner's too."""
+        return self._log.last.seq
+
+    @property
     def held(self) -> Held:
         """The newest configuration and committed entry, for new connections."""
         return self.membership.held

@@ -126,7 +126,7 @@ class LineSplitter:
         limit: octets of a line without its ending, at most.
     """
 
-    __slots__ = ("_begun", "_held", "complete", "limit")  # there can be thousands
+    __slots__ = ("_begun", "_dropping", "_held", "complete", "limit")  # there can be thousands
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -134,6 +134,7 @@ class LineSplitter:
         # The line whose end has not come; limit + 1 octets of it are enough to know it is too long.
         self._begun = b""
         self._held = b""  # a CR that may begin an ending
+        self._dropping = False  # until the end of a line whose beginning was dropped
 
     def __bool__(self) -> bool:
         return bool(self.complete)
@@ -145,11 +146,19 @@ class LineSplitter:
         data = data.removesuffix(b"\r")
         if b"\0" in data:
             data = data.replace(b"\r\0", b"\r\n")
+        if self._dropping:
+            _, ending, data = data.partition(b"\n")
+            self._dropping = not ending
         end = data.rfind(b"\n") + 1
         if end:
             self.complete += self._begun + data[:end]
             self._begun = b""
         self._begun += data[end:][: self.limit + 1 - len(self._begun)]
+
+    def drop(self) -> None:
+        """Drop all that has come, and the rest of a line whose beginning has come."""
+        self._dropping = self._dropping or bool(self._begun or self._held)
+        self.complete = self._begun = b""
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.

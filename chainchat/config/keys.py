@@ -16,7 +16,10 @@ TLS_KEYS = (
     *("ca", "certificate", "key", "chain", "check-dates"),
     *("client-certificate", "client-key"),
 )
-NODE_KEYS = ("host", "client-host", "chain-host", "client-port", "tls-port", "chain-port", "data")
+NODE_KEYS = (
+    *("host", "client-host", "chain-host", "client-port", "tls-port", "chain-port", "data"),
+    *("web-port", "web-host", "web-url"),
+)
 
 RELOADABLE = {
     ("clients", "max-connections"): "max_connections",

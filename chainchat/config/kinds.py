@@ -114,6 +114,10 @@ PLAINTEXT = _one_of(Plaintext)
 HOST = Kind(_host, "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 PORT_OR_NONE = Kind(_port_or_none, f"{PORT.allowed}, or none")
+URL = _matching(
+    r"https?://[^\s/?#@]+(/[^\s?#]*)?",
+    "where people find the page, as in https://chat.example.org/head/",
+)
 FILE = _matching(r".+", "the path of a file; %p in it stands for the position")
 FOLDER = _matching(r".+", "the path of a folder")
 NETWORKS = Kind(

@@ -119,6 +119,9 @@ def _node(section: Section, position: str, order: int | None) -> NodeSettings:
         chain_port=section.take("chain-port", kinds.PORT, chain_port),
         data=section.folder("data", f"var/{position}"),
         tls_port=section.take("tls-port", kinds.PORT_OR_NONE, 0),
+        web_port=section.take("web-port", kinds.PORT_OR_NONE, 0),
+        web_host=section.take("web-host", kinds.HOST, "127.0.0.1"),
+        web_url=section.take("web-url", kinds.URL, ""),
         client_host=section.take("client-host", kinds.HOST, host),
         chain_host_key="chain-host" if section.has("chain-host") else "host",
         client_host_key="client-host" if section.has("client-host") else "host",
@@ -146,4 +149,6 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
     if node.tls_port:
         yield "tls-port", node.tls_port, (client_host, node.tls_port)
     yield "chain-port", node.chain_port, (host, node.chain_port)
+    if node.web_port:
+        yield "web-port", node.web_port, (node.web_host.lower(), node.web_port)
     yield "data", node.data, os.path.realpath(node.data)

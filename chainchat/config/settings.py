@@ -51,6 +51,9 @@ class NodeSettings:
         client_host: where it listens for clients; by default the same.
         client_port: for clients without TLS; 0: none.
         tls_port: for clients with TLS; 0: none.
+        web_port: for health checks, metrics and the page; 0: none.
+        web_host: where that listens.
+        web_url: where people find it, if not there, as behind a proxy; empty: there.
         chain_host_key: the key that says ``host``, for errors.
         client_host_key: the key that says ``client_host``.
     """
@@ -61,6 +64,9 @@ class NodeSettings:
     chain_port: int
     data: Path
     tls_port: int = 0
+    web_port: int = 0
+    web_host: str = "127.0.0.1"
+    web_url: str = ""
     client_host: str = ""
     chain_host_key: str = "host"
     client_host_key: str = "host"

@@ -11,6 +11,7 @@ from chainchat.chat.commands import AnyCommand
 from chainchat.chat.outcomes import Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.node import Node
+from chainchat.report import Report
 
 
 class Invitation(Struct, frozen=True):
@@ -24,10 +25,8 @@ class Office(Struct, frozen=True):
     """What the service of a node does for its operator.
 
     Attributes:
-        chain: the chain's name.
-        started: when the process began, UTC milliseconds.
         node: the present life of the node.
-        clients: how many sessions there are.
+        report: everything that operators see of it.
         reload: reads chain.ini again and tells what came of it, a line each. Raises RefusedError
             (541) if that cannot be done; then nothing has changed.
         new_invitation: makes a password, beside the reactor's thread; True to reset one. Raises
@@ -35,10 +34,8 @@ class Office(Struct, frozen=True):
         audit: writes down who did what.
     """
 
-    chain: str
-    started: int
     node: Callable[[], Node]
-    clients: Callable[[], int]
+    report: Callable[[], Report]
     reload: Callable[[], list[str]]
     new_invitation: Callable[[bool], Deferred[Invitation]]
     audit: Audit

@@ -80,7 +80,7 @@ class Conversation(Protocol):
         if not self._busy:
             self._next()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._connected = False
         self._rest_no_more()
         self._lines.clear()
@@ -224,7 +224,7 @@ class ControlFactory(Factory):
         self.conversations: set[Conversation] = set()
         self._desk = desk
 
-    def buildProtocol(self, addr: Any) -> Any:  # noqa: ARG002 - Twisted's
+    def buildProtocol(self, addr: Any) -> Any:
         if len(self.conversations) >= MOST_CONNECTIONS:
             return TooManyProtocol()
         conversation = Conversation(self._desk)

@@ -4,7 +4,6 @@ A verb's value becomes one line, as JSON, or pages of such lines if it is a list
 take long in one turn: a page is short, and the next one waits until the client has taken it.
 """
 
-import datetime
 import difflib
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
@@ -12,14 +11,13 @@ from typing import Any
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from chainchat import __version__
 from chainchat.chat import commands
 from chainchat.chat.accounts import Role
-from chainchat.chat.modes.mode import drawn
 from chainchat.chat.outcomes import Refused
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import checked_name
 from chainchat.control.desk import Desk
+from chainchat.report import Report
 
 PAGE_ACCOUNTS = 100
 """Accounts in a page."""
@@ -79,94 +77,8 @@ def _does_not_fit(form: str) -> RefusedError:
 # --- looking
 
 
-class Status(Struct, frozen=True):
-    """A node, and the chain as it looks from there.
-
-    Attributes:
-        version: of chainchat.
-        chain: the chain's name.
-        position: the node's.
-        started: when its process began.
-        epoch: of the newest configuration that it knows.
-        members: positions in chain order.
-        role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
-        serving: True for a member.
-        confirms: True if the chain confirms what is said.
-        reason: what is wrong, for people; empty if nothing is.
-        since: since when these three are as they are.
-        waiting_for: positions that keep the chain from answering.
-        away: positions that this node does not hear.
-        low: positions whose disks are nearly full.
-        committed: the newest number that is on every member's disk.
-        in_flight: numbers in the log here that are not known to be committed.
-        clock_behind: seconds that this machine's clock is behind the newest message.
-        writes_paused: seconds since writes stand still.
-        learners: how far each other learner has come, by position.
-        clients: sessions at this node.
-        shown: the lines of ``/chain``.
-    """
-
-    version: str
-    chain: str
-    position: str
-    started: str
-    epoch: int
-    members: tuple[str, ...]
-    role: str
-    serving: bool
-    confirms: bool
-    reason: str
-    since: str
-    waiting_for: tuple[str, ...]
-    away: tuple[str, ...]
-    low: tuple[str, ...]
-    committed: int
-    in_flight: int
-    clock_behind: float
-    writes_paused: float
-    learners: dict[str, str]
-    clients: int
-    shown: tuple[str, ...]
-
-
-def status_of(desk: Desk) -> Status:
-    """The status now."""
-    node, office = desk.node, desk.office
-    seen = node.status
-    readiness = seen.readiness
-    return Status(
-        version=__version__,
-        chain=office.chain,
-        position=seen.node,
-        started=_time(office.started),
-        epoch=seen.configuration.epoch,
-        members=tuple(seen.configuration.positions),
-        role=seen.standing,
-        serving=readiness.serving,
-        confirms=readiness.serving and (readiness.confirms or not readiness.reason),
-        reason=readiness.reason,
-        since=_time(node.readiness_since),
-        waiting_for=readiness.waiting_for,
-        away=seen.silent,
-        low=readiness.low,
-        committed=seen.committed,
-        in_flight=max(0, seen.in_flight),
-        clock_behind=max(0.0, round(seen.clock_behind, 3)),
-        writes_paused=round(seen.writes_paused, 3),
-        learners=dict(seen.learners),
-        clients=office.clients(),
-        shown=tuple(drawn(seen.view)),
-    )
-
-
-def _time(milliseconds: int) -> str:
-    """``2026-11-22T11:03:07Z``."""
-    moment = datetime.datetime.fromtimestamp(milliseconds // 1000, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-async def _status(desk: Desk, _: Words) -> Status:
-    return status_of(desk)
+async def _status(desk: Desk, _: Words) -> Report:
+    return desk.office.report()
 
 
 class AccountShown(Struct, frozen=True):

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from chainchat.node.tally import Tally
+
 HEAR_SECONDS = 0.002
 """For what clients who are logged in say and ask."""
 
@@ -100,8 +102,11 @@ class TurnClock:
 
     SOCKETS, SYNC = "sockets and timers", "sync"
 
-    def __init__(self, clock: WorkClock, tell: Callable[[str], None]) -> None:
-        """``tell`` takes a line for the operator."""
+    def __init__(
+        self, clock: WorkClock, tell: Callable[[str], None], tally: Tally | None = None
+    ) -> None:
+        """``tell`` takes a line for the operator, ``tally`` counts turns and syncs."""
+        self._tally = tally or Tally()
         self.longest = 0.0
         self.long_turns = 0
         self._clock = clock
@@ -124,7 +129,9 @@ class TurnClock:
     def synced(self) -> None:
         """The time since the last mark was the disk's sync."""
         now = self._clock()
-        self._syncing += now - self._marks[-1][1] if self._marks else 0.0
+        took = now - self._marks[-1][1] if self._marks else 0.0
+        self._syncing += took
+        self._tally.syncs.add(took)
         self._marks.append((self.SYNC, now))
 
     def end(self, *, follows: bool) -> None:
@@ -133,6 +140,7 @@ class TurnClock:
         self._follows, self._ended = follows, self._marks[-1][1]
         total = self._ended - began - self._syncing
         self.longest = max(self.longest, total)
+        self._tally.turns.add(total)
         if total > LONG_TURN_SECONDS:
             self.long_turns += 1
             self._tell(f"a turn took {total:.2f} s: {self._named_parts(began)}")

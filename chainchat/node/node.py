@@ -54,6 +54,7 @@ from chainchat.node.share import Share
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
 from chainchat.node.status import NodeStatus, Readiness
+from chainchat.node.tally import Tally
 from chainchat.node.watch import Watch
 from chainchat.storage.interface import Storage
 
@@ -90,6 +91,7 @@ class Node:
         space: Space = PLENTY,
         first_nonce: int = 0,
         warnings: Callable[[], tuple[str, ...]] = tuple,
+        tally: Tally | None = None,
     ) -> None:
         """A node that has not started.
 
@@ -102,8 +104,11 @@ class Node:
             bounds: of the chat's state; the same on all nodes.
             first_nonce: see ``Evidence``.
             warnings: what else operators should see in ``/chain``.
+            tally: counts on; None: from nothing.
         """
         self.me = me
+        self.tally = tally or Tally()
+        self.tally.lives += 1
         self.audience: Audience | None = None
         self._phase = _Phase.REST
         self._carrying_out = False
@@ -143,7 +148,9 @@ class Node:
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._stopped = False
-        self.turn_clock = TurnClock(self._work, lambda text: self._log(text, alarm=True))
+        self.turn_clock = TurnClock(
+            self._work, lambda text: self._log(text, alarm=True), self.tally
+        )
         self._watch = Watch(
             self._engine,
             clock,
@@ -151,6 +158,8 @@ class Node:
             self._log,
             snapshot=lambda: self.status,
             warnings=warnings,
+            tally=self.tally,
+            wall=wall,
         )
         self.readiness = Readiness(serving=False, waiting_for=(), reason="starting")
         self.readiness_since = wall()  # UTC milliseconds
@@ -200,6 +209,11 @@ class Node:
     def status(self) -> NodeStatus:
         """The chain as it looks from here, now."""
         return self._watch.status(self.readiness, self._wall())
+
+    @property
+    def checkpointed(self) -> int:
+        """The entry of the newest checkpoint: a start applies those after it."""
+        return self._state_machine.checkpointed
 
     def view(self) -> ChainView:
         """The status as ``/chain`` shows it."""
@@ -324,6 +338,7 @@ class Node:
         if engine.replica.applied < engine.replica.committed:
             for apply in engine.apply(self.slice(APPLY_SECONDS).left):
                 self._perform(apply)
+            self._count_answered()
             self.turn_clock.part("applying")
         if engine.reads.busy and self._read_share.is_due:
             reading = self.slice(READ_SECONDS)
@@ -335,6 +350,14 @@ class Node:
             for part in engine.lend(self.slice(LEND_SECONDS).left):
                 self._perform(part)
             self.turn_clock.part("lending")
+
+    def _count_answered(self) -> None:
+        turns = self._pending.answered_turns
+        if turns:
+            now = self._clock.seconds()
+            for began in turns:
+                self.tally.commits.add(now - began)
+            turns.clear()
 
     def _tell_clients(self) -> None:
         pending = self._pending
@@ -413,6 +436,7 @@ class Node:
                 self.turn_clock.part("chain")
                 self._storage.append(effect.entries, effect.committed)
                 self.turn_clock.synced()
+                self.tally.batches.add(len(effect.entries))
                 self._has_written = True
             case effects.Send():
                 self._network.send(effect.to, effect.message)
@@ -470,15 +494,18 @@ class Node:
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         self._watch.applied(entries[-1].epoch)
-        own, audience = self.me.origin, self.audience
+        own, audience, said = self.me.origin, self.audience, 0
         for entry in entries:
             outcome = self._state_machine.apply(entry)
+            said += len(outcome.said)
             if audience is not None:
                 audience.happened(outcome)
             if entry.origin == own and outcome.results:
                 self._pending.answered(entry.number, outcome.results)
             if self._state_machine.checkpoint_is_due:
                 self._state_machine.begin_checkpoint()
+        self.tally.applied += len(entries)
+        self.tally.said += said
 
     def _write_checkpoint(self) -> None:
         try:

@@ -48,6 +48,7 @@ class Pending:
         congested: True from when too many are on their way until enough are answered.
         untimed: True if something was submitted since ``note_time``.
         awaited: True from when a patient client found no room until there is some again.
+        answered_turns: of each turn whose requests were answered: when it began.
     """
 
     def __init__(self, replica: Replica, limits: PendingLimits = USUAL_PENDING) -> None:
@@ -59,6 +60,7 @@ class Pending:
         self._newest = 0
         self._waiting: deque[tuple[int, float]] = deque()
         """For each turn with unanswered requests: the number of its newest, and when."""
+        self.answered_turns: list[float] = []
 
     def room_for(self, on_their_way: int, *, patient: bool = False) -> int:
         """How many more requests a session with ``on_their_way`` may submit.
@@ -89,7 +91,7 @@ class Pending:
     def answered(self, number: int, results: Sequence[Result]) -> None:
         """A request was applied here."""
         while self._waiting and self._waiting[0][0] <= number:
-            self._waiting.popleft()
+            self.answered_turns.append(self._waiting.popleft()[1])
         replied = self._repliers.pop(number, None)
         if replied is not None:
             replied(results)

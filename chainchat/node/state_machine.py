@@ -34,7 +34,13 @@ class StateAsOf(NamedTuple):
 
 
 class StateMachine:
-    """The result of applying the log up to some entry."""
+    """The result of applying the log up to some entry.
+
+    Attributes:
+        state: the chat's.
+        history: its messages.
+        checkpointed: the entry of the newest finished checkpoint.
+    """
 
     def __init__(
         self,
@@ -54,6 +60,7 @@ class StateMachine:
         self._pace = pace
         self._due_at = self._multiple_after(self.state.applied)
         self._snapshot: Snapshot | None = None
+        self.checkpointed = self.state.applied
         self._own: StateAsOf | None = None
         self._heard: StateAsOf | None = None
 
@@ -118,6 +125,7 @@ class StateMachine:
         self._snapshot = None
         head = snapshot.head()
         self._storage.finish_checkpoint(head)
+        self.checkpointed = snapshot.seq
         entry = self._storage.id_of(snapshot.seq)
         assert entry is not None
         self._own = StateAsOf(snapshot.seq, head[:DIGEST_OCTETS] + entry.digest)

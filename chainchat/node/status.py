@@ -37,6 +37,14 @@ class Readiness(Struct, frozen=True):
     low: tuple[str, ...] = ()
 
 
+class Marks(Struct, frozen=True):
+    """The marks of a log besides ``committed``; see ``chain.log``."""
+
+    last: int = 0
+    durable: int = 0
+    applied: int = 0
+
+
 class NodeStatus(Struct, frozen=True):
     """The chain as seen from one node, at one moment.
 
@@ -56,6 +64,9 @@ class NodeStatus(Struct, frozen=True):
         writes_paused: seconds since writes stand still.
         change: the newest change of configuration whose outcome is known.
         warnings: what else an operator should know, such as certificates that expire soon.
+        marks: of the log here.
+        missing: entries that this learner still has to copy, as far as known.
+        silences: by position, seconds since this node last heard a ping from there.
     """
 
     node: str
@@ -73,6 +84,9 @@ class NodeStatus(Struct, frozen=True):
     writes_paused: float
     change: Change | None
     warnings: tuple[str, ...] = ()
+    marks: Marks = Marks()
+    missing: int = 0
+    silences: Mapping[str, float] = {}
 
     @property
     def line(self) -> str:
@@ -128,22 +142,27 @@ def status(
     """The status of a node; for the arguments see ``NodeStatus``."""
     me, membership, configuration = engine.me.position, engine.membership, engine.configuration
     role = configuration.role(me) if engine.active else None
+    replica, learner = engine.replica, engine.learner
+    missing = learner.end.seq - engine.last if learner.source is not None else 0
     return NodeStatus(
         node=me,
         configuration=configuration,
         standing=role.value if role else membership.status.value,
         readiness=readiness,
         committed=engine.committed,
-        in_flight=engine.replica.last.seq - engine.committed,
+        in_flight=replica.last.seq - engine.committed,
         silent=membership.silent(now),
-        clock_behind=(engine.replica.time - wall) / 1000,
+        clock_behind=(replica.time - wall) / 1000,
         odd_clock=engine.odd_clock(),
         disk=disk,
-        progress=engine.learner.progress(now),
+        progress=learner.progress(now),
         learners=membership.learners(now),
         writes_paused=writes_paused,
         change=change,
         warnings=warnings,
+        marks=Marks(replica.last.seq, replica.durable, replica.applied),
+        missing=max(missing, 0),
+        silences=membership.silences(now),
     )
 
 

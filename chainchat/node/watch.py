@@ -7,6 +7,7 @@ from chainchat.chain.engine import Engine
 from chainchat.node.interfaces import Clock
 from chainchat.node.space import Space
 from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
+from chainchat.node.tally import Tally
 from chainchat.node.write_pause import Change, WritePause
 
 PROGRESS_SECONDS = 1.0
@@ -32,10 +33,12 @@ class Watch:
         *,
         snapshot: Callable[[], NodeStatus],
         warnings: Callable[[], tuple[str, ...]],
+        tally: Tally,
+        wall: Callable[[], int],
     ) -> None:
         """``snapshot`` gives the node's status, of which lines about the chain are drawn.
 
-        ``warnings`` gives what else is to be seen in it.
+        ``warnings`` gives what else is to be seen in it; ``tally`` counts the changes.
         """
         self._engine = engine
         self._clock = clock
@@ -44,6 +47,8 @@ class Watch:
         self._snapshot = snapshot
         self._change: Change | None = None
         self._warnings = warnings
+        self._tally = tally
+        self._wall = wall
         self._followed = engine.configuration
         """The configuration in force after the last input."""
         self._write_pause = WritePause(engine.me, clock, self._changed)
@@ -80,6 +85,7 @@ class Watch:
 
     def _changed(self, change: Change) -> None:
         self._change = change
+        self._tally.changed(change, self._wall())
         self._tell(self._snapshot().change_line)
 
     def unlinked(self, position: str) -> None:

@@ -5,15 +5,30 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from chainchat.chain.configuration import Configuration, Member
+from chainchat.chain.membership.changes import change
 from chainchat.node.interfaces import Clock
 
 
 class Change(Struct, frozen=True):
-    """One configuration followed by another; ``outcome``: how long writes waited, for people."""
+    """One configuration followed by another.
+
+    Attributes:
+        old: the one before.
+        new: the one after.
+        outcome: how long writes stood still, for people.
+        paused: the same in seconds; None if this node cannot tell.
+    """
 
     old: Configuration
     new: Configuration
     outcome: str
+    paused: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """``found``, ``resume``, ``shrink`` or ``join``; ``other`` for several at once."""
+        kind = change(self.old, self.new)
+        return "other" if kind is None else kind.value
 
     def __str__(self) -> str:
         return f"{self.old} is followed by {self.new}: {self.new.why}; {self.outcome}"
@@ -52,7 +67,7 @@ class WritePause:
         node is no member of it.
         """
         if self._change is not None:
-            self._told(f"it confirmed nothing; writes have stood still for {self.seconds:.3f} s")
+            self._told("it confirmed nothing; writes have stood still for {:.3f} s", self.seconds)
         self._change = old, new
         if not new.has(self._me.life):
             self._told("this node is no member, and cannot tell how long writes stood still")
@@ -64,7 +79,7 @@ class WritePause:
             if old.members and not old.has_node(self._me.id):
                 self._told("this node is new, and cannot tell how long writes stood still")
             else:
-                self._told(f"writes stood still for {self.seconds:.3f} s")
+                self._told("writes stood still for {:.3f} s", self.seconds)
         self._since = None
 
     @property
@@ -73,7 +88,7 @@ class WritePause:
         now = self._clock.seconds()
         return 0.0 if self._since is None else now - self._since
 
-    def _told(self, outcome: str) -> None:
+    def _told(self, outcome: str, paused: float | None = None) -> None:
         assert self._change is not None
         (old, new), self._change = self._change, None
-        self._changed(Change(old, new, outcome))
+        self._changed(Change(old, new, outcome.format(paused), paused))

@@ -441,5 +441,5 @@ class LinkFactory(Factory):
         self._place = place
         self._key = key
 
-    def buildProtocol(self, addr: IAddress | None) -> Link:  # noqa: ARG002 - Twisted's
+    def buildProtocol(self, addr: IAddress | None) -> Link:
         return Link(self._owner, self._dialled, self._lane, self._place, self._key)

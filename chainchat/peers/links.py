@@ -78,6 +78,11 @@ class Links:
         )
 
     @property
+    def lanes(self) -> list[tuple[str, str]]:
+        """Position and lane of each link."""
+        return list(self._table.linked)
+
+    @property
     def introduction(self) -> Introduction:
         """See ``Owner``."""
         return self._me if self._receiver is None else replace(self._me, held=self._receiver.held)

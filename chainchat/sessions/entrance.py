@@ -226,11 +226,14 @@ class Entrance:
             client.id = ""
             if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
                 self._sessions.contests.ask(
-                    holder.session,
-                    lambda silent: self._replies.complete(reply, self._held(tag, result, silent)),
+                    holder.session, lambda silent: refuse(self._held(tag, result, silent))
                 )
             else:
-                self._replies.complete(reply, self._handler.refused(tag, result))
+                refuse(self._handler.refused(tag, result))
+
+        def refuse(text: str) -> None:
+            self._replies.complete(reply, text)
+            client.drop_typed_ahead()
 
         self._handler.submit_for(reply, command, done)
 

@@ -6,10 +6,10 @@ One whose account may say no more for now (``limits``) waits, as it does until t
 requests. What cannot be heard now stays in the socket.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
-from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
+from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http, typed
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
 from chainchat.node.interfaces import Clock
@@ -42,6 +42,9 @@ SENDS_AS_LINE = 32
 
 REST_UNITS = 10
 """Lines that a client may send when its rest ends."""
+
+NO_LINE_OF_PEOPLE = frozenset((Code.LINE_TOO_LONG, Code.NOT_UTF8))
+"""Refused before the login, such a line does not mean that the next may be a password."""
 
 UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 """Unreadable lines in a row that close the connection: after the login, and before."""
@@ -125,14 +128,35 @@ class Hearing:
         """
         if not self._client.is_open:
             return
-        room = WAITING_OCTETS if self._client.id else NEWCOMER_OCTETS
-        full = self._client.is_full or self._resting or self._input.octets > room
+        full = self._client.is_full or self._resting or self._input.octets > self._room
         self._connection.hold(held=full or not self.taking)
+
+    @property
+    def _room(self) -> int:
+        """Octets of lines that may wait."""
+        return WAITING_OCTETS if self._client.id else NEWCOMER_OCTETS
 
     def take_no_more(self) -> None:
         """Read no more; what was read is still heard."""
         self.taking = False
         self.hold()
+
+    def drop(self, secrets: Collection[bytes]) -> None:
+        """Drop lines that wait: those of ``secrets``, or all that have come, if there are none.
+
+        If more of them may be in the socket, the connection is closed.
+        """
+
+        def is_unwanted(line: Line) -> bool:
+            return not secrets or (line is not TOO_LONG and typed(line) in secrets)
+
+        too_much = self._input.octets > self._room
+        if self._input.drop(is_unwanted):
+            self._client.tell("", "what you typed before this answer is not read")
+        if not secrets:
+            self._splitter.drop()
+            if too_much:
+                self._client.close()
 
     def stop(self) -> None:
         """Read and hear no more."""
@@ -309,6 +333,8 @@ class Hearing:
             elif not tag:
                 tag = self._client.mode.tag_of(line)
             self.handler.refuse(tag, refusal.code, refusal.text)
+            if not self._client.id and refusal.code not in NO_LINE_OF_PEOPLE:
+                self._client.drop_typed_ahead()
             self._close_if_nothing_is_read()
 
     def _say(self, said: list[tuple[str, Say]] | None) -> None:

@@ -57,6 +57,14 @@ class InputQueue:
             self._lines = []
             self._taken = self._looked_at = 0
 
+    def drop(self, unwanted: Callable[[Line], bool]) -> bool:
+        """Remove the lines that are unwanted. True if there were any."""
+        lines = list(self)
+        kept = [line for line in lines if not unwanted(line)]
+        self._lines, self._octets = kept, _octets(kept)
+        self._taken = self._looked_at = 0
+        return len(kept) < len(lines)
+
     @property
     def has_more_to_look_at(self) -> bool:
         """True if there may be lines that may overtake."""

@@ -4,7 +4,7 @@ A session is met in two ways: as the ``Client`` whose requests are carried out, 
 ``Attendee`` that shares its node with other sessions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -53,6 +53,10 @@ class Attendee(Protocol):
     account: int
     name: str
     mode: Mode
+
+    @property
+    def encrypted(self) -> bool:
+        """True if nobody on the way can read what is said."""
 
     # --- its turns (``rounds``)
 
@@ -151,6 +155,12 @@ class Client(Attendee, Protocol):
 
     def asked_all(self) -> None:
         """Ask no more: let the client show again what is typed."""
+
+    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
+        """Hear no line that has come so far: of a person, it may be a password.
+
+        With ``secrets``, only those lines.
+        """
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
         """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""

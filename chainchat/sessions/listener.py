@@ -134,7 +134,7 @@ class ClientProtocol(Protocol):
         else:
             self.transport.abortConnection()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.admission.leave(self._owner)
         self._stop_deadline()
         if self._farewell is not None:
@@ -317,7 +317,7 @@ class RefusedProtocol(Protocol):
         """See ``Secured``."""
         return _line(Code.NOTHING_READ, NO_TLS)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - Twisted's
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.farewells.over(self)
         if self._farewell is not None:
             self._farewell.over()
@@ -402,7 +402,7 @@ class ClientPort(Port):
         self._accepting.stop()
         return super().loseConnection(*args)  # type: ignore[no-untyped-call]
 
-    stopListening = loseConnection  # noqa: N815 - Twisted's
+    stopListening = loseConnection
 
     @property
     def numberAccepts(self) -> int:

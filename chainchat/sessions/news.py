@@ -78,11 +78,16 @@ class Issue(Struct):
 
 
 class News:
-    """The issues that some session still lacks."""
+    """The issues that some session still lacks.
+
+    Attributes:
+        pushes: how often new messages were pushed to a session, those of a turn at once.
+    """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         """No news yet; ``wake`` asks for a turn of the node."""
         self._wake = wake
+        self.pushes = 0
         self._said: list[Said] = []
         """Of this turn."""
         self._live: dict[int, Delivery] = {}
@@ -109,6 +114,11 @@ class News:
         if self._live.get(delivery.recipient.account) is delivery:
             del self._live[delivery.recipient.account]
 
+    @property
+    def live(self) -> int:
+        """How many deliveries have all earlier messages."""
+        return len(self._live)
+
     def lacks(self, delivery: Delivery) -> bool:
         """True while something is still to be pushed to the delivery."""
         return delivery in self._lacks
@@ -133,6 +143,7 @@ class News:
         if self._said:
             self._issue()
         pushed = 0
+        queued = len(self._queue)
         while self._queue:
             delivery = self._queue.popleft()
             first = self._lacks.pop(delivery, None)
@@ -141,6 +152,7 @@ class News:
             pushed = 0 if self._push(delivery, first) else pushed + 1
             if pushed % PUSHES_AT_ONCE == 0 and not share.left():
                 break
+        self.pushes += queued - len(self._queue)
         if self._queue:
             self._wake()
         else:

@@ -238,12 +238,11 @@ class Passwords:
         verifier = replace((yield from self._verifier_of(password)), once=once)
         result = yield Submit(commands.Invite(session, name, verifier, reset))
         if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:
-            text = f"there is an account {result.about}: /password reset {result.about} is for it"
+            how = "/password reset" if self._client.mode.asks else "RESET"
+            text = f"there is an account {result.about}: {how} {result.about} is for it"
             raise RefusedError(Code.NAME_IN_USE, text)
         _check_result(result)
-        use = "to choose another with" if once else "until it is changed"
-        text = f"the password of {name}, {use}, shown only this once: {password}"
-        return [self._client.mode.told(tag, text)]
+        return [self._client.mode.invited(tag, name, password, once=once)]
 
     # --- what they share
 

@@ -103,6 +103,7 @@ class Procedures:
         "_handler",
         "_hashing",
         "_timer",
+        "_typed",
         "running",
     )
 
@@ -122,6 +123,8 @@ class Procedures:
         self._clock = clock
         self._answered: Callable[[bytes], None] | None = None
         self._timer: Timer | None = None
+        self._typed: list[bytes] = []
+        """The answers to the questions of this procedure."""
         self.running = False
 
     @property
@@ -149,7 +152,9 @@ class Procedures:
         answered, self._answered = self._answered, None
         assert answered is not None
         self._client.answered()
-        answered(b"" if line is TOO_LONG else typed(line))
+        text = b"" if line is TOO_LONG else typed(line)
+        self._typed.append(text)
+        answered(text)
 
     def _go_on(
         self, tag: str, procedure: Procedure, reply: Reply, step: Callable[[], Step]
@@ -179,16 +184,20 @@ class Procedures:
                 case Wait(seconds):
                     self._timer = self._clock.callLater(seconds, gave, None)
         except StopIteration as end:
-            self._over()
+            self._over(given_up=b"" in self._typed)
             self._end(tag, reply, end.value)
         except RefusedError as refused:
-            self._over()
             text = self._client.mode.refused(tag, refused.code, refused.text)
             self._handler.replies.complete(reply, text)
+            self._over(given_up=True)
 
-    def _over(self) -> None:
+    def _over(self, *, given_up: bool) -> None:
+        """Ask no more. What was typed for questions that do not come is no request."""
+        typed_lines, self._typed = self._typed, []
         self.running = False
         self._client.asked_all()
+        if given_up or typed_lines:
+            self._client.drop_typed_ahead(() if given_up else typed_lines)
 
     def _end(self, tag: str, reply: Reply, ending: Ending) -> None:
         if isinstance(ending, Enter):

@@ -130,6 +130,7 @@ class Handler:
 
     def refuse(self, tag: str, code: Code, text: str) -> None:
         """Refuse a request, behind the earlier replies."""
+        self._node.tally.refused[code] += 1
         self.replies.answer(self._client.mode.refused(tag, code, text))
 
     def unconfirmed(self) -> list[str]:
@@ -138,6 +139,7 @@ class Handler:
 
     def refused(self, tag: str, refused: Refused) -> str:
         """The line that tells a refusal by the chain."""
+        self._node.tally.refused[refused.code] += 1
         text = explanation(refused.code, refused.about)
         return self._client.mode.refused(tag, refused.code, text, again=refused.again)
 

@@ -79,6 +79,11 @@ class Rounds:
         heapq.heappush(self._ends, (self._clock.seconds() + seconds, self._rests, session))
         self._set_rest_timer()
 
+    @property
+    def resting(self) -> int:
+        """How many sessions rest."""
+        return len(self._resting)
+
     def forget(self, session: Attendee) -> None:
         """Forget a session that is over."""
         for queue in (self._speaking, self._saying_much, self._arriving, self._patient):

@@ -9,7 +9,7 @@ An event from the socket, a timer or the log is only noted. The session works wh
 ``flush`` writes octets and closes the connection.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
@@ -202,6 +202,11 @@ class Session:
         self._sessions.unflushed(self)
 
     @property
+    def encrypted(self) -> bool:
+        """See ``Attendee``."""
+        return self._connection.encrypted
+
+    @property
     def takes_notices(self) -> bool:
         """See ``Attendee``. A client that does not read, or is asked, gets no notices."""
         return self.notices and not self.is_full and not self._asked
@@ -232,6 +237,11 @@ class Session:
             self._write(self._connection.reveal())
             if self.id:
                 self._sessions.rounds.waits(self)
+
+    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
+        """See ``Client``."""
+        if self.mode.asks:
+            self._hearing.drop(secrets)
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""
@@ -355,6 +365,7 @@ class Session:
 
     def close_with(self, code: Code, text: str) -> None:
         """See ``Client``."""
+        self._node.tally.refused[code] += 1
         self.say([self.mode.refused("-", code, text)])
         self.close()
 

@@ -4,7 +4,7 @@ A message is rendered once per kind of session, not once per receiver, and each 
 once per turn. A turn visits only the sessions that it concerns.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 
 from chainchat.chat import commands
 from chainchat.chat.outcomes import Event, Held, Joined, Left, Outcome
@@ -64,6 +64,13 @@ class Sessions:
     def count(self) -> int:
         """How many sessions there are."""
         return len(self._sessions)
+
+    def kinds(self) -> Counter[tuple[str, str]]:
+        """How many sessions there are, by mode and transport; looks at each of them."""
+        return Counter(
+            ("human" if one.mode.asks else "machine", "tls" if one.encrypted else "plain")
+            for one in self._sessions.values()
+        )
 
     def new_session(self) -> str:
         """A session id that is unique for ever."""

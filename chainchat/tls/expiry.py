@@ -37,6 +37,11 @@ class Expiry:
         return f"{whose} expires {when}, on {expires:%F}: renew it"
 
     @property
+    def expires(self) -> dict[str, datetime]:
+        """When certificates expire, by whose they are."""
+        return dict(self._expires)
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What expires soon."""
         return tuple(filter(None, map(self.warning, self._expires)))

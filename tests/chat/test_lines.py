@@ -179,6 +179,26 @@ def test_no_more_lines_are_cut_than_are_wanted():
     assert not splitter
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        (b"one\ntwo\n", b"three\n", [b"three"]),
+        (b"one\ntw", b"o\nthree\n", [b"three"]),
+        (b"tw", b"o and more", []),
+        (b"two\r", b"\nthree\r\n", [b"three"]),
+        (b"two\r", b"\0three\r\0", [b"three"]),
+        (b"", b"three\n", [b"three"]),
+    ],
+)
+def test_what_is_dropped_is_dropped_to_the_end_of_its_line(before, after, lines):
+    splitter = LineSplitter(20)
+    splitter.add(before)
+    splitter.drop()
+    splitter.drop()
+    splitter.add(after)
+    assert splitter.cut() == lines
+
+
 @deterministic
 @given(troublesome, st.integers(1, 3), st.integers(0, 8))
 def test_the_splitter_gives_the_same_whenever_lines_are_cut(data, most, limit):

@@ -20,10 +20,14 @@ from chainchat.chat.requests import (
     Acknowledge,
     Chain,
     Delete,
+    Grant,
+    Invite,
+    Kick,
     List,
     Login,
     Logout,
     Ping,
+    ResetPassword,
     Resume,
     Say,
     Since,
@@ -66,6 +70,11 @@ def refusal(line):
         ("@t LIST .*i", List(".*i")),
         ("@t WHO", Who()),
         ("@t DELETE bob", Delete("bob", confirmed=True)),
+        ("@t INVITE bob", Invite("bob")),
+        ("@t RESET bob", ResetPassword("bob")),
+        ("@t OPERATOR bob on", Grant("bob", operator=True)),
+        ("@t OPERATOR bob off", Grant("bob", operator=False)),
+        ("@t KICK bob", Kick("bob")),
         ("@t CHAIN", Chain()),
         ("@t PING", Ping()),
         ("@t LOGOUT", Logout()),
@@ -155,6 +164,11 @@ def test_a_tag_without_a_verb_is_refused_by_its_tag(line):
         "WHO bob",
         "DELETE",
         "DELETE a yes",
+        "INVITE",
+        "RESET a b",
+        "OPERATOR a",
+        "OPERATOR a maybe",
+        "KICK",
         "CHAIN x",
         "PING x",
         "LOGOUT x",
@@ -167,7 +181,8 @@ def test_wrong_arguments_are_answered_with_the_right_form(arguments):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["LOGIN a:b", "RESUME ü TOKEN after=1", "SEND 1 a,b :hi", "DELETE " + "x" * 33]
+    "arguments",
+    ["LOGIN a:b", "RESUME ü TOKEN after=1", "SEND 1 a,b :hi", "DELETE " + "x" * 33, "KICK a:b"],
 )
 def test_an_impossible_name_is_refused_by_its_tag(arguments):
     error = refusal(f"@t7 {arguments}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest_twisted
 from msgspec.structs import replace
+from reports import sources
 from sessions_house import House
 from tcp import reactor, until
 from twisted.internet.defer import Deferred, succeed
@@ -19,8 +20,8 @@ from chainchat.chat.refusals import Code, RefusedError
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
+from chainchat.report import report
 
-STARTED = 1_795_345_380_000  # 2026-11-22T11:03:00Z
 PASSWORD = "k7qdp-93mfh-x2pwc"
 
 
@@ -50,11 +51,10 @@ class Room:
         self.house = House()
         self.reloads, self.invitations = ["[limits] per-address: 64 -> 8"], []
         self.logged = []
+        self.sources = sources(self.house, data)
         office = Office(
-            chain="lab",
-            started=STARTED,
             node=lambda: self.house.node,
-            clients=lambda: self.house.sessions.count,
+            report=lambda: report(self.sources),
             reload=self._reload,
             new_invitation=self._new_invitation,
             audit=Audit("solo", self.house.clock.seconds),

@@ -84,6 +84,7 @@ class Node:
         client_port: where people reach it.
         tls_port: where people reach it with TLS; 0: nowhere.
         chain_port: where the other nodes do.
+        web_port: where browsers do; 0: nowhere.
         data: its data folder.
         log: everything that its processes have written, one after another.
         environment: what its processes have besides the environment of the tests.
@@ -97,6 +98,7 @@ class Node:
         self.launcher: list[str] = []
         self.client_port = client_port
         self.tls_port = 0
+        self.web_port = 0
         self.chain_port = chain_port
         self.data = folder / "var" / position
         self.log = folder / f"{position}.log"
@@ -220,6 +222,7 @@ class Cluster:
         host: str = HOST,
         chain: str = "",
         tls: bool = False,
+        web: bool = False,
     ) -> None:
         """Write the files; ``start`` starts the nodes.
 
@@ -237,6 +240,7 @@ class Cluster:
             networks: let every node have a machine of its own.
             chain: further lines of the section [chain].
             tls: between the nodes, and for clients on a port of their own.
+            web: give every node a web port.
         """
         self.folder = folder
         self._founding = tuple(positions)
@@ -262,6 +266,9 @@ class Cluster:
             self._head += "[tls]\nchain = yes\n"
             for node, port in zip(self.nodes.values(), free_ports(len(known)), strict=True):
                 node.tls_port = port
+        if web:
+            for node, port in zip(self.nodes.values(), free_ports(len(known)), strict=True):
+                node.web_port = port
         self.cables = Cables() if cabled else None
         self._write_configs()
         if tls:
@@ -297,7 +304,7 @@ class Cluster:
         sections = [
             f"[{position}]\nhost = {node.host}\nclient-port = {node.client_port}\n"
             f"chain-port = {chain_ports.get(position, node.chain_port)}\ndata = var/{position}\n"
-            f"tls-port = {node.tls_port or 'none'}\n"
+            f"tls-port = {node.tls_port or 'none'}\nweb-port = {node.web_port or 'none'}\n"
             for position, node in self.nodes.items()
         ]
         return self._head + "".join(sections)

@@ -21,11 +21,13 @@ ABOUT = {
     "client": "the bundled client",
     "control": "the control socket: the operator",
     "ctl": "chainchatctl, which asks there",
+    "web": "the web port: page, metrics, health",
 }
 COLUMNS = {
     "tap": 0.5,
     "node": 0.5,
     "sessions": 1,
+    "web": 1,
     "tls": 1,
     "chat": 1,
     "peers": 0,

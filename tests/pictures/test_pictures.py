@@ -16,8 +16,12 @@ def test_a_picture_drawn_again_is_the_same(name):
     assert PICTURES[name]() == (FOLDER / name).read_text("utf-8"), RENEWED
 
 
+PAGE = "page.png"
+"""Taken of a running chain by a browser."""
+
+
 def test_no_picture_is_left_over():
-    assert {path.name for path in FOLDER.iterdir()} == {*PICTURES, TERMINAL}
+    assert {path.name for path in FOLDER.iterdir()} == {*PICTURES, TERMINAL, PAGE}
 
 
 @pytest.mark.parametrize("name", [*PICTURES, TERMINAL])
@@ -43,3 +47,7 @@ def test_the_recording_that_is_kept_shows_the_same():
     last = "\n".join("".join(text.itertext()) for text in list(tree.getroot())[-1])
     assert "1 unconfirmed line sent there" in last
     assert all(text in last for _, text in SAID)
+
+
+def test_the_picture_of_the_page_is_small():
+    assert (FOLDER / PAGE).stat().st_size < 150_000

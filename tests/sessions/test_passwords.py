@@ -120,6 +120,72 @@ def test_every_line_is_the_password_even_one_that_looks_like_something_else(hous
     assert b"+OK you are alice" in typist.types("/chain -- 8")
 
 
+NOT_READ = b"* what you typed before this answer is not read\r\n"
+
+
+def is_in_the_log(house, text):
+    return any(
+        text.encode() in entry.command
+        for entry in house.storage.read(0, house.storage.last.seq, 1 << 20)
+    )
+
+
+def test_what_was_typed_ahead_of_a_refused_password_is_not_read(house):
+    protected(house, "alice")
+    typist = person(house)
+    typist.types()
+    said = typist.types("alice", "hunter2", "hunter2", "hunter3", after=1)
+    assert said.endswith(b"-ERR 512 wrong password: try again\r\n" + NOT_READ)
+    assert not is_in_the_log(house, "hunter")
+    assert typist.types("alice") == question("alice")
+
+
+def test_a_line_that_had_begun_before_the_answer_is_not_read_either(house):
+    protected(house, "alice")
+    typist = person(house, "alice", OTHER)
+    typist.session.received(b"hunt", 0, 0)
+    assert typist.types(after=1).endswith(b"try again\r\n")
+    assert typist.types("er2") == b""
+    assert not is_in_the_log(house, "hunt")
+    assert not is_in_the_log(house, "er2")
+    assert typist.types("alice") == question("alice")
+
+
+def test_who_has_typed_too_much_ahead_is_told_and_has_to_connect_again(house):
+    protected(house, "alice")
+    typist = person(house, "alice")
+    assert NOT_READ in typist.types(OTHER, *["x" * 1000] * 4, after=1)
+    assert typist.connection.closed
+
+
+@pytest.mark.parametrize("wrong", ["no name", "bob", "\x1b[Abob"])
+def test_what_was_typed_ahead_of_a_refused_name_is_not_read(house, wrong):
+    house.client("bob")
+    typist = person(house)
+    typist.types()
+    said = typist.types(wrong, "hunter2", "hunter2", after=30)
+    assert said.count(b"-ERR") == 1
+    assert said.endswith(NOT_READ)
+    assert not is_in_the_log(house, "hunter2")
+
+
+def test_a_password_that_is_typed_twice_is_not_said(house):
+    protected(house, "alice")
+    typist = person(house)
+    typist.types()
+    assert NOT_READ in typist.types("alice", SECRET, SECRET, "hello")
+    assert not is_in_the_log(house, SECRET)
+    assert is_in_the_log(house, "hello")
+
+
+@pytest.mark.parametrize("answers", [[OTHER, "hunter222", "hunter222"], ["", "hunter222"]])
+def test_what_was_typed_ahead_of_a_change_that_was_not_made_is_not_said(house, answers):
+    protected(house, "alice")
+    typist = person(house, "alice", SECRET)
+    assert NOT_READ in typist.types("/password", *answers, after=1)
+    assert not is_in_the_log(house, "hunter222")
+
+
 def test_telnet_that_agrees_shows_nothing_and_is_told_when_to_show_again(house):
     protected(house, "alice")
     typist = person(house, "alice")
@@ -612,6 +678,34 @@ def test_an_operator_makes_operators_and_kicks(house):
     assert bob.types("/operator bob off") == b"+OK bob is no operator now\r\n"
     house.client("eve")
     assert b"-ERR 515" in bob.types("/kick eve")
+
+
+def test_programs_of_operators_do_what_operators_type(house):
+    operator(house).types("/logout")
+    root = house.client(HELLO)
+    assert proof(root, "root", SECRET).startswith("+OK")
+    root.says("@1 LOGIN root")
+    secret = one(root.says("@2 INVITE bob")).removeprefix("+OK @2 password=")
+    bob = person(house, "bob")
+    assert b"* choose a password for bob" in bob.types(secret)
+    bob.types(OTHER)
+    assert b"+OK you are bob" in bob.types(OTHER)
+    text = "-ERR 433 @3 there is an account bob: RESET bob is for it"
+    assert root.says("@3 INVITE bob")[-1] == text
+    assert root.says("@4 OPERATOR bob on")[-1] == "+OK @4"
+    assert house.node.state.account_named("bob").role is Role.OPERATOR
+    assert root.says("@5 OPERATOR bob off")[-1] == "+OK @5"
+    assert root.says("@6 KICK bob")[0] == "+OK @6"
+    assert bob.types().endswith(b"* root ended your session\r\n")
+    secret = one(root.says("@7 RESET bob")).removeprefix("+OK @7 password=")
+    assert b"* choose a password for bob" in person(house, "bob").types(secret)
+
+
+@pytest.mark.parametrize("line", ["INVITE eve", "RESET root", "OPERATOR root off", "KICK root"])
+def test_programs_of_users_do_not(house, line):
+    operator(house)
+    client = house.client(HELLO, "@1 LOGIN bob")
+    assert client.says(f"@2 {line}")[-1] == "-ERR 515 @2 only operators may do that"
 
 
 def test_nobody_becomes_an_operator_without_a_password(house):

@@ -63,6 +63,10 @@ class Presence:
         pinged = self._pinged.get(position)
         return pinged is not None and now - pinged < self._timing.suspect_after
 
+    def silences(self, now: float) -> dict[str, float]:
+        """By position, seconds since its newest Ping."""
+        return {position: now - pinged for position, pinged in self._pinged.items()}
+
     def pong(self, position: str) -> Pong | None:
         """The newest Pong of ``position``, however old."""
         return self._pongs.get(position)

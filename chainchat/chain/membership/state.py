@@ -216,6 +216,10 @@ class State:
             if position != self.me.position and not self._presence.is_heard(position, now)
         )
 
+    def silences(self, now: float) -> dict[str, float]:
+        """By position, seconds since this node last heard a Ping from there."""
+        return self._presence.silences(now)
+
     @property
     def needed(self) -> frozenset[str]:
         """The positions that must work for anything said here to be confirmed."""

@@ -408,6 +408,11 @@ class Human(Mode):
         """``+OK …``."""
         return f"+OK {words}"
 
+    def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
+        """``+OK the password of bob, to choose another with, shown only this once: …``."""
+        use = "to choose another with" if once else "until it is changed"
+        return f"+OK the password of {name}, {use}, shown only this once: {password}"
+
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
         """The lines up to the first one that asks for a password; before the login none."""
         if not logged_in:

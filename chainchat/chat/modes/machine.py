@@ -23,12 +23,16 @@ from chainchat.chat.requests import (
     Authenticate,
     Chain,
     Delete,
+    Grant,
+    Invite,
+    Kick,
     List,
     Login,
     Logout,
     Ping,
     Prove,
     Request,
+    ResetPassword,
     Resume,
     Say,
     SetVerifier,
@@ -160,11 +164,22 @@ def _list(rest: str) -> Request | None:
     return List(rest.strip())
 
 
-def _delete(rest: str) -> Request | None:
-    # Only people are asked to confirm.
+def _of_one(make: Callable[[str], Request]) -> Callable[[str], Request | None]:
+    """The reader of a verb that is followed by one name."""
+
+    def read(rest: str) -> Request | None:
+        match rest.split():
+            case [name]:
+                return make(checked_name(name))
+        return None
+
+    return read
+
+
+def _operator(rest: str) -> Request | None:
     match rest.split():
-        case [name]:
-            return Delete(checked_name(name), confirmed=True)
+        case [name, ("on" | "off") as setting]:
+            return Grant(checked_name(name), operator=setting == "on")
     return None
 
 
@@ -194,12 +209,17 @@ _VERBS = {
     "SINCE": _Verb("SINCE id [count]", _since),
     "LIST": _Verb("LIST [pattern]", _list),
     "WHO": _Verb("WHO", _alone(Who())),
-    "DELETE": _Verb("DELETE name", _delete),
+    # Only people are asked to confirm.
+    "DELETE": _Verb("DELETE name", _of_one(lambda name: Delete(name, confirmed=True))),
     "CHAIN": _Verb("CHAIN", _alone(Chain())),
     "PING": _Verb("PING", _alone(Ping())),
     "LOGOUT": _Verb("LOGOUT [finished]", _logout),
     "AUTH": _Verb(f"AUTH name {MECHANISM} :n,,n=name,r=NONCE", _authenticate),
     "PROVE": _Verb("PROVE :c=biws,r=NONCE,p=PROOF", _prove),
+    "INVITE": _Verb("INVITE name", _of_one(Invite)),
+    "RESET": _Verb("RESET name", _of_one(ResetPassword)),
+    "OPERATOR": _Verb("OPERATOR name on|off", _operator),
+    "KICK": _Verb("KICK name", _of_one(Kick)),
     "SECRET": _Verb("SECRET i=ITERATIONS s=SALT stored=KEY server=KEY, or SECRET none", _secret),
 }
 
@@ -331,6 +351,10 @@ class Machine(Mode):
     def told(self, tag: str, words: str) -> str:
         """``+OK @1 challenge :r=…``."""
         return f"+OK @{tag} {words}"
+
+    def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
+        """``+OK @1 password=…``: a program knows whose."""
+        return f"+OK @{tag} password={password}"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
         """The lines, but of those that prove something no more than tag and verb."""

@@ -133,6 +133,9 @@ class Mode(Protocol):
     def told(self, tag: str, words: str) -> str:
         """Another request was done, and ``words`` are its answer."""
 
+    def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
+        """The account ``name`` has this password now; ``once``: only to choose another."""
+
     def without_secrets(
         self,
         lines: Sequence[str],  # noqa: ARG002 - a mode's methods take what any mode needs

@@ -1,0 +1,1 @@
+"""The web port: metrics, health checks and a page that draws the chain. It only shows."""

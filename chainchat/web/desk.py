@@ -1,0 +1,155 @@
+"""What the web port answers, and whom it tells what is new.
+
+Whatever costs something is made at most once a second, for all who ask. The page is drawn once a
+second while somebody watches, and only what has changed is sent.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from msgspec import json
+
+from chainchat.node.interfaces import Clock, Timer
+from chainchat.web import metrics, page
+from chainchat.web.limits import SECONDS_APART
+from chainchat.web.metrics import CONTENT_TYPE, Sources
+from chainchat.web.pulse import Heart
+from chainchat.web.site import JSON, Answer, Asked, Watcher, event, text
+from chainchat.web.view import View
+
+HTML = "text/html; charset=utf-8"
+BEAT_SECONDS = 1.0
+
+FILES = {
+    "/page.css": "text/css; charset=utf-8",
+    "/page.js": "text/javascript; charset=utf-8",
+    "/icon.svg": "image/svg+xml",
+}
+"""What stands beside this module, and is sent as it is."""
+
+READERS_OF_TEXT = ("curl", "wget", "httpie", "fetch", "xh")
+"""Programs that show what they get on a terminal."""
+
+
+class Fresh:
+    """Something that is made anew if the last one is too old."""
+
+    def __init__(self, make: Callable[[], bytes], clock: Clock) -> None:
+        self._make = make
+        self._clock = clock
+        self._made: bytes | None = None
+        self._at = 0.0
+
+    def get(self) -> bytes:
+        """The newest."""
+        now = self._clock.seconds()
+        if self._made is None or now - self._at >= SECONDS_APART:
+            self._made, self._at = self._make(), now
+        return self._made
+
+
+class WebDesk:
+    """Answers each request at once; a ``Desk``."""
+
+    def __init__(self, sources: Sources, pages: dict[str, str], clock: Clock) -> None:
+        """``pages``: where the pages of the nodes are, by position."""
+        self._sources = sources
+        self._pages = pages
+        self._clock = clock
+        self._heart = Heart()
+        self._watchers: set[Watcher] = set()
+        self._known: page.Parts = {}
+        """What all watchers have."""
+        self._beat_call: Timer | None = None
+        self._registry = metrics.registry(sources, lambda: len(self._watchers))
+        self._metrics = Fresh(lambda: metrics.rendered(self._registry), clock)
+        self._status = Fresh(lambda: json.encode(sources.report()), clock)
+        self._page = Fresh(lambda: page.document(self._view()), clock)
+        self._text = Fresh(lambda: page.plain(self._view()).encode(), clock)
+        here = Path(__file__).parent
+        self._files = {path: (here / path[1:]).read_bytes() for path in FILES}
+
+    def start(self) -> None:
+        """Feel the pulse from now on."""
+        self._beat()
+
+    def stop(self) -> None:
+        """Feel it no more."""
+        if self._beat_call is not None and self._beat_call.active():
+            self._beat_call.cancel()
+
+    def _view(self) -> View:
+        return View(self._sources.report(), self._heart.pulse, self._pages)
+
+    def _beat(self) -> None:
+        self._beat_call = self._clock.callLater(BEAT_SECONDS, self._beat)
+        report = self._sources.report()
+        self._heart.beat(report, self._sources.node().tally)
+        if self._watchers:
+            self._tell(View(report, self._heart.pulse, self._pages))
+
+    # --- answers
+
+    def answer(self, asked: Asked) -> Answer:
+        """See ``Desk``."""
+        match asked.path:
+            case "/":
+                return self._shown(asked)
+            case "/healthz":
+                return text("ok")
+            case "/readyz":
+                return self._ready(asked.query)
+            case "/metrics":
+                return Answer(200, CONTENT_TYPE, self._metrics.get())
+            case "/status.json":
+                return Answer(200, JSON, self._status.get())
+            case path if path in FILES:
+                return Answer(200, FILES[path], self._files[path])
+            case _:
+                there = "/ /metrics /healthz /readyz /readyz?confirms /status.json"
+                return text(f"there is no such page; there are: {there}", 404)
+
+    def _shown(self, asked: Asked) -> Answer:
+        vary = (("Vary", "Accept, User-Agent"),)
+        if takes_text(asked):
+            return Answer(200, "text/plain; charset=utf-8", self._text.get(), vary)
+        return Answer(200, HTML, self._page.get(), vary)
+
+    def _ready(self, query: str) -> Answer:
+        """A load balancer sends clients only to nodes that take them."""
+        readiness = self._sources.node().readiness
+        if not readiness.serving:
+            return text(readiness.reason or "this node takes no clients", 503)
+        confirms = readiness.confirms or not readiness.reason
+        if "confirms" in query.split("&") and not confirms:
+            return text(readiness.reason, 503)
+        return text("ready")
+
+    # --- watchers
+
+    def watch(self, watcher: Watcher) -> None:
+        """See ``Desk``."""
+        if not self._watchers:
+            self._known = page.parts(self._view())
+        self._watchers.add(watcher)
+        watcher.tell(event("parts", self._known))
+
+    def leave(self, watcher: Watcher) -> None:
+        """See ``Desk``."""
+        self._watchers.discard(watcher)
+
+    def _tell(self, view: View) -> None:
+        made = page.parts(view)
+        new = {name: part for name, part in made.items() if self._known.get(name) != part}
+        self._known = made
+        data = event("parts", {**new, "tab": page.tab(view)})
+        for watcher in [*self._watchers]:
+            watcher.tell(data)
+
+
+def takes_text(asked: Asked) -> bool:
+    """True for a program that shows what it gets on a terminal, or asks for plain text."""
+    kinds = [kind.partition(";")[0].strip() for kind in asked.accept.split(",")]
+    if "text/html" in kinds:
+        return False
+    return "text/plain" in kinds or asked.agent.lower().startswith(READERS_OF_TEXT)

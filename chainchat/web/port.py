@@ -1,0 +1,67 @@
+"""The web port of a node: what listens, and the links to the pages of the others."""
+
+from ipaddress import ip_address
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+
+from chainchat.config import NodeSettings, Settings
+from chainchat.sessions.listener import ClientPort
+from chainchat.web.desk import WebDesk
+from chainchat.web.hosts import names_of
+from chainchat.web.limits import MOST_CONNECTIONS
+from chainchat.web.metrics import Sources
+from chainchat.web.site import WebFactory
+
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - what is shown of it, is the node's host
+
+
+class WebPort:
+    """The web port of one node."""
+
+    def __init__(self, reactor: Any, settings: Settings, own: NodeSettings, address: str) -> None:
+        """Take the port, on this address; connections wait in it until ``open``.
+
+        Raises:
+            CannotListenError: the system does not allow it.
+        """
+        self._reactor = reactor
+        self._pages = pages(settings, own)
+        self._factory = WebFactory(reactor, names_of(own))
+        self._port = ClientPort(own.web_port, self._factory, MOST_CONNECTIONS, address, reactor)
+        self._port.startListening()
+
+    def open(self, **sources: Any) -> None:
+        """Answer from now on; for ``sources`` see ``Sources``."""
+        self._desk = WebDesk(Sources(**sources), self._pages, self._reactor)
+        self._factory.desk = self._desk
+        self._desk.start()
+
+    def stop(self) -> Deferred[Any]:
+        """End all connections, and listen no more."""
+        self._desk.stop()
+        self._factory.close()
+        return maybeDeferred(self._port.stopListening)
+
+
+def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:
+    """Where the pages of the nodes are, by position, as far as a browser can get there from here.
+
+    A page on the loopback addresses of another machine is out of reach.
+    """
+    found = {}
+    for position, node in settings.nodes.items():
+        same_machine = node.host == own.host
+        if node.web_url:
+            found[position] = node.web_url
+        elif node.web_port and (same_machine or not _is_local(node.web_host)):
+            name = node.host if node.web_host in EVERYWHERE else node.web_host
+            found[position] = f"http://{f'[{name}]' if ':' in name else name}:{node.web_port}/"
+    return found
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

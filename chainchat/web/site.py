@@ -1,0 +1,279 @@
+"""HTTP for strangers: few connections, small requests, and one answer each.
+
+Each connection has one request, and ends with the answer, unless it watches. What an answer costs
+is bounded by whoever gives it. A request has no body.
+"""
+
+import json
+from collections.abc import Collection
+from typing import Any, Protocol
+
+from msgspec import Struct
+from twisted.internet.interfaces import ILoggingContext
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel, Request
+from zope.interface import implementer
+
+from chainchat.node.interfaces import Clock, Timer
+from chainchat.web.hosts import is_ours
+from chainchat.web.limits import (
+    HEADER_OCTETS,
+    IDLE_SECONDS,
+    LIFE_SECONDS,
+    MOST_CONNECTIONS,
+    MOST_HEADERS,
+    MOST_WATCHERS,
+)
+
+TEXT, JSON = "text/plain; charset=utf-8", "application/json"
+
+REASONS = {421: b"Misdirected Request"}
+"""What Twisted does not know."""
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "chainchat",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Of every answer."""
+
+
+class Answer(Struct, frozen=True):
+    """An answer: status, type and octets; ``headers``: further ones."""
+
+    status: int
+    kind: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def text(said: str, status: int = 200) -> Answer:
+    """An answer in plain text."""
+    return Answer(status, TEXT, f"{said}\n".encode())
+
+
+class Asked(Struct, frozen=True):
+    """What a request asks for.
+
+    Attributes:
+        path: such as ``/metrics``.
+        query: what follows the question mark.
+        accept: the types of content that the asker takes.
+        agent: the program that asks.
+    """
+
+    path: str
+    query: str
+    accept: str
+    agent: str
+
+
+class Watcher(Protocol):
+    """A connection that is told what is new."""
+
+    def tell(self, data: bytes) -> bool:
+        """Send more; False, and the end of the connection, if the last was not read yet."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class Desk(Protocol):
+    """Gives the answers."""
+
+    def answer(self, asked: Asked) -> Answer:
+        """The answer to a request."""
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell a watcher what is new, from now on."""
+
+    def leave(self, watcher: Watcher) -> None:
+        """Tell it no more."""
+
+
+class WebRequest(Request):
+    """One request."""
+
+    channel: Any
+    factory: "WebFactory"
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(0)  # in memory: a longer body is not taken
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.channel.transport.abortConnection()
+
+    def process(self) -> None:
+        factory = self.channel.factory
+        for name, value in HEADERS.items():
+            self.setHeader(name, value)
+        if self.method not in (b"GET", b"HEAD"):
+            refusal = text("only GET and HEAD are answered here", 405)
+            self._say(Answer(405, TEXT, refusal.body, (("Allow", "GET, HEAD"),)))
+        elif not is_ours(self._header("Host"), factory.names, self.channel.getHost().host):
+            self._say(text("this node has another name: use an address of it, or set web-url", 421))
+        elif self.path == b"/events" and self.method == b"GET":
+            self._watch(factory)
+        else:
+            self._say(factory.desk.answer(self._asked()))
+
+    def _asked(self) -> Asked:
+        path, _, query = self.uri.decode("ascii", "replace").partition("?")
+        accept, agent = self._header("Accept") or "", self._header("User-Agent") or ""
+        return Asked(path, query, accept, agent)
+
+    def _header(self, name: str) -> str | None:
+        found: str | None = self.getHeader(name)
+        return found
+
+    def _say(self, answer: Answer) -> None:
+        self.setResponseCode(answer.status, REASONS.get(answer.status))
+        self.setHeader("Content-Type", answer.kind)
+        self.setHeader("Content-Length", str(len(answer.body)))
+        for name, value in answer.headers:
+            self.setHeader(name, value)
+        if self.method != b"HEAD":
+            self.write(answer.body)
+        self.finish()
+
+    def _watch(self, factory: "WebFactory") -> None:
+        if len(factory.watching) >= MOST_WATCHERS:
+            self._say(text("too many watch this page already: it refreshes itself", 503))
+            return
+        self.setHeader("Content-Type", "text/event-stream")
+        self.channel.stays()
+        EventStream(self, factory)
+
+
+class EventStream:
+    """The ``Watcher`` of one connection: server-sent events."""
+
+    def __init__(self, request: WebRequest, factory: "WebFactory") -> None:
+        self._request = request
+        self._factory = factory
+        self._full = False
+        request.notifyFinish().addBoth(self._gone)
+        request.registerProducer(self, True)
+        factory.watching.add(self)
+        factory.desk.watch(self)
+
+    def _gone(self, _: object) -> None:
+        self._factory.watching.discard(self)
+        self._factory.desk.leave(self)
+
+    def tell(self, data: bytes) -> bool:
+        """See ``Watcher``."""
+        if self._full:
+            self.close()
+            return False
+        self._request.write(data)
+        return True
+
+    def close(self) -> None:
+        """See ``Watcher``."""
+        self._request.channel.transport.abortConnection()
+
+    # --- for the transport
+
+    def pauseProducing(self) -> None:
+        """Much is unsent."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """All is sent."""
+        self._full = False
+
+    def stopProducing(self) -> None:
+        """The connection ended."""
+
+
+def event(name: str, value: object) -> bytes:
+    """A server-sent event whose data are JSON."""
+    return f"event: {name}\ndata: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+
+
+class WebChannel(HTTPChannel):
+    """One connection."""
+
+    factory: "WebFactory"
+    transport: Any
+    requestFactory = WebRequest
+    totalHeadersSize = HEADER_OCTETS
+    maxHeaders = MOST_HEADERS
+    timeOut = IDLE_SECONDS
+    abortTimeout = 1
+
+    def connectionMade(self) -> None:
+        self.factory.connections.add(self)
+        self.callLater = self.factory.clock.callLater  # type: ignore[method-assign]
+        self._life: Timer | None = self.callLater(LIFE_SECONDS, self.transport.abortConnection)
+        super().connectionMade()
+
+    def checkPersistence(self, request: WebRequest, version: bytes) -> bool:
+        request.setHeader("Connection", "close")
+        return False
+
+    def stays(self) -> None:
+        """Let the connection last: it watches."""
+        self._end_life()
+
+    def _end_life(self) -> None:
+        life, self._life = self._life, None
+        if life is not None and life.active():
+            life.cancel()
+
+    def timeoutConnection(self) -> None:
+        self.transport.abortConnection()  # without a line in the log for each stranger
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._end_life()
+        self.factory.connections.discard(self)
+        super().connectionLost(reason)
+
+
+@implementer(ILoggingContext)
+class WebFactory(Factory):
+    """Makes a channel for each connection; closes those that are too many.
+
+    Attributes:
+        clock: the reactor.
+        desk: gives the answers; set before the first connection is accepted.
+        names: of this node, by which it may be asked.
+        connections: that are open.
+        watching: those of them that watch.
+    """
+
+    noisy = False
+
+    desk: Desk
+
+    def __init__(self, clock: Clock, names: Collection[str]) -> None:
+        self.clock = clock
+        self.names = names
+        self.connections: set[WebChannel] = set()
+        self.watching: set[EventStream] = set()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        if len(self.connections) >= MOST_CONNECTIONS:
+            return None
+        channel = WebChannel()
+        channel.factory = self
+        return channel
+
+    def logPrefix(self) -> str:
+        return "web port"
+
+    def log(self, request: WebRequest) -> None:
+        """Write no line for each request."""
+
+    def close(self) -> None:
+        """End all connections."""
+        for channel in [*self.connections]:
+            channel.transport.abortConnection()
