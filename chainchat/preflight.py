@@ -24,6 +24,11 @@ FIRST_PASSED = 3
 """The first file that a service manager passes to a process (``sd_listen_fds(3)``)."""
 
 
+LENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+"""Where Linux tells which ports it gives to outgoing connections, and which of them it keeps."""
+
+
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
     """Check that the data folder has room for the control socket.
 
@@ -216,6 +221,34 @@ def probe_ports(
                 f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {address}: "
                 f"{error.strerror}; {advice}"
             ) from None
+
+
+def borrowed_ports(node: config.NodeSettings) -> list[str]:
+    """What is to be told of ports that the system gives to outgoing connections, too."""
+    try:
+        first, last = map(int, LENT_PORTS.read_text().split())
+        kept = RESERVED_PORTS.read_text().strip()
+    except (OSError, ValueError):  # no Linux, or no /proc
+        return []
+    ports = {
+        "chain-port": node.chain_port,
+        "client-port": node.client_port,
+        "tls-port": node.tls_port,
+        "web-port": node.web_port,
+    }
+    return [
+        f"{key} = {port} is among those that the system gives to outgoing connections ({first} to "
+        f"{last}): one of them may have it when this node starts again; choose another, or name it "
+        "in net.ipv4.ip_local_reserved_ports"
+        for key, port in ports.items()
+        if first <= port <= last and not _is_listed(port, kept)
+    ]
+
+
+def _is_listed(port: int, ranges: str) -> bool:
+    """True if a port is in a list such as ``8080,9000-9100``."""
+    pairs = (text.partition("-") for text in ranges.split(",") if text)
+    return any(int(first) <= port <= int(last or first) for first, _, last in pairs)
 
 
 def _bind(address: str, port: int) -> None:

@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from chainchat import config
+from chainchat import config, preflight
 from chainchat.addresses import place
 from chainchat.alone import gone_on_alone
 from chainchat.audit import Audit
@@ -39,7 +39,7 @@ from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
 from chainchat.node.tally import Tally
-from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
+from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.report import Report, Sources, report
@@ -158,6 +158,8 @@ class NodeService(Service):
             for p, node in settings.nodes.items()
         }
         host, client_host = hosts[own.position], client_hosts[own.position]
+        for warning in preflight.borrowed_ports(own):
+            log.warn("{position}: {warning}", position=own.position, warning=warning)
         not_yet = NotYet("chain port")
         self._chain_port = self._reactor.listenTCP(own.chain_port, not_yet, interface=host)
         self._client_ports = {
@@ -345,15 +347,7 @@ class NodeService(Service):
             record = gone_on_alone(record, me, self._fenced, founding, identity)
             self._storage.write_record(msgpack.encode(record))
             self._fenced = None
-        self._introduction = Introduction(
-            PROTOCOL_VERSION,
-            settings.name,
-            settings.founding,
-            settings.suspect_after,
-            me,
-            settings.refusal_is_death,
-            settings.chain_tls,
-        )
+        self._introduction = introduction(settings, me)
         self._node = Node(
             me,
             record,
@@ -375,7 +369,7 @@ class NodeService(Service):
             space=Space(lambda: free_octets(own.data), settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,
-            warnings=lambda: self._tls.expiry.warnings,
+            warnings=lambda: (*self._tls.expiry.warnings, *self._links.differences),
             tally=self._tally,
         )
         self._sessions = Sessions(self._node, self._reactor, self._limits)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from chainchat import preflight
 from chainchat.addresses import is_loopback, objection_to, place, site_of
 from chainchat.config import ConfigError, load
 from chainchat.resolving import chain_addresses, client_addresses
@@ -131,3 +132,22 @@ def test_of_several_addresses_of_a_name_every_node_chooses_the_same(tmp_path, mo
     assert set(chain_addresses(both).values()) == {"10.0.0.2"}
     found.reverse()
     assert set(chain_addresses(both).values()) == {"10.0.0.2"}
+
+
+@pytest.mark.parametrize(
+    ("port", "told"), [(32_767, 0), (32_768, 1), (40_000, 0), (40_001, 1), (45_000, 0), (60_999, 1)]
+)
+def test_a_port_that_any_outgoing_connection_may_have_is_warned_of(
+    tmp_path, monkeypatch, port, told
+):
+    lent, reserved = tmp_path / "lent", tmp_path / "reserved"
+    lent.write_text("32768\t60999\n")
+    reserved.write_text("40000,44000-45000\n")
+    monkeypatch.setattr(preflight, "LENT_PORTS", lent)
+    monkeypatch.setattr(preflight, "RESERVED_PORTS", reserved)
+    head = settings(tmp_path, f"[head]\nchain-port = {port}\n[tail]\n").nodes["head"]
+    warnings = preflight.borrowed_ports(head)
+    assert len(warnings) == told
+    assert all(text.startswith(f"chain-port = {port} is among those") for text in warnings)
+    lent.unlink()  # no /proc
+    assert preflight.borrowed_ports(head) == []

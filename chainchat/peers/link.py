@@ -35,6 +35,7 @@ from chainchat.chain.messages import (
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED
+from chainchat.peers.endpoint import is_to_itself
 from chainchat.peers.hello import Hello, Introduction, Refused, RefusedHelloError
 from chainchat.peers.lanes import CHAIN, LANES, LOOK
 from chainchat.peers.tunables import Tunables
@@ -154,6 +155,9 @@ class Link(Protocol, amp.CommandLocator):
         self._commands.startReceivingBoxes(self)
         self._owner.opened(self)
         self._outlet = writer(self.transport, self._filled)
+        if is_to_itself(tcp(self.transport)):
+            self.close()
+            return
         self.transport.setTcpNoDelay(True)
         me, tunables = self._owner.introduction, self._owner.tunables
         handle = tcp(self.transport).getHandle()
