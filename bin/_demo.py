@@ -75,7 +75,7 @@ class Node:
 
     @property
     def running(self) -> bool:
-        """Whether the process was started and has not ended."""
+        """True if the process was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -135,7 +135,7 @@ def port_problem(host: str, port: int) -> str | None:
 
 
 def data_in_use(data: Path) -> bool:
-    """Whether a node runs on this data."""
+    """True if a node runs on this data."""
     if not data.is_dir():
         return False
     try:
@@ -166,7 +166,7 @@ def delete_data(settings: Settings, nodes: list[Node]) -> None:
 
 
 def is_node_data(data: Path) -> bool:
-    """Whether a folder is one that a node made, or an empty one."""
+    """True if a folder is one that a node made, or an empty one."""
     names = {path.name for path in data.iterdir()} if data.is_dir() else {"a file"}
     return "chainchat.sqlite" in names or names <= {"lock"}
 

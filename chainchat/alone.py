@@ -1,4 +1,4 @@
-"""Going on alone: what an operator can order who knows that all other members are off."""
+"""Going on alone, by order of an operator who knows that all other members are off."""
 
 import secrets
 
@@ -10,10 +10,10 @@ from chainchat.chain.record import Record, forced_alone
 from chainchat.config import ConfigError
 
 FORCED_AHEAD = 1_000
-"""Epochs that a node leaves out when it is forced to go on alone, at least."""
+"""Epochs left out by a node that is forced to go on alone, at least."""
 
 FORCED_SPREAD = 2**20
-"""More epochs that it leaves out, a random number below this: two forced nodes differ.
+"""More epochs, a random number below this: two forced nodes differ.
 
 The epoch can still be read out over the telephone.
 """
@@ -28,10 +28,8 @@ def gone_on_alone(
 
     Args:
         record: as it is on disk.
-        me: this life.
         fenced: positions of all other members.
         founding: of chain.ini, for a record without any.
-        identity: of the new configuration.
 
     Raises:
         ConfigError: ``fenced`` are not the other members.
@@ -47,14 +45,14 @@ def gone_on_alone(
         old=record.configuration,
         new=forced.configuration,
         why=forced.configuration.why,
+        event="forced",
     )
     return replace(forced, founding=record.founding or founding)
 
 
 def forced_epoch(known: int) -> int:
-    """The first epoch of a node forced to go on alone; ``known``: the newest epoch it knows.
+    """The first epoch of a node forced to go on alone; ``known``: the newest it knows.
 
-    An epoch names a configuration and its entries. So two nodes forced by mistake, which cannot
-    know of each other, must not share one.
+    Two nodes forced by mistake, which cannot know of each other, must not share one.
     """
     return known + FORCED_AHEAD + secrets.randbelow(FORCED_SPREAD)

@@ -1,13 +1,10 @@
 """The audit: who came in, who was refused, and who changed what others may do, a log line each.
 
-The lines name people, addresses and sessions, never what is said, and never a secret. All of them
-have ``audit:`` behind the position, so ``grep`` finds them. A node logs what its own clients and
-its own operator did.
+The lines name people, addresses and sessions, never what is said, and never a secret; ``grep
+audit:`` finds them. A node logs what its own clients and its own operator did.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
-from math import inf
 
 from twisted.logger import Logger
 
@@ -16,13 +13,10 @@ from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.refusals import Code
-
-REFUSALS_PAUSE = 60.0
-"""Seconds between two lines about what one address was refused."""
+from chainchat.complaints import Complaints
 
 MOST_ADDRESSES = 1_024
-"""Addresses whose refusals are counted; beyond, the one that was refused longest ago is forgotten.
-"""
+"""Addresses whose refusals are told in one minute."""
 
 log = Logger()
 
@@ -34,22 +28,17 @@ class Audit:
         """Begin.
 
         Args:
-            position: the node's.
             clock: monotonic seconds.
         """
         self._position = position
-        self._clock = clock
-        self._refused: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        """By ``site_of``: when a line was last logged, and how many were refused since."""
+        self._refusals: Complaints[str] = Complaints(clock, MOST_ADDRESSES)
+        """By ``site_of``."""
 
     def carried_out(self, command: AnyCommand, result: Result, by: str, address: str) -> None:
-        """Note the outcome of a client's command, if it is one that the audit is about.
+        """Note the outcome of a client's command, if the audit is about such.
 
         Args:
             command: what the client asked for.
-            result: what came of it.
-            by: the client's name.
-            address: of the client's machine.
         """
         match command:
             case commands.Login() | commands.Resume():
@@ -76,15 +65,9 @@ class Audit:
 
     def refused(self, what: str, address: str, code: Code) -> None:
         """Note that a client was refused something: a line a minute for each address."""
-        now, site = self._clock(), site_of(address)
-        last, unlogged = self._refused.pop(site, (-inf, 0))
-        due = now - last >= REFUSALS_PAUSE
-        self._refused[site] = (now, 0) if due else (last, unlogged + 1)
-        if len(self._refused) > MOST_ADDRESSES:
-            self._refused.popitem(last=False)
-        if due:
+        if count := self._refusals.count(site_of(address)):
             why = f"{code.value} {code.name.lower().replace('_', ' ')}"
-            more = f" ({unlogged} more from there since the last line)" if unlogged else ""
+            more = f" ({count - 1} more from there since the last line)" if count > 1 else ""
             self._log(f"refused: {what} from {address}: {why}{more}")
 
     def controlled(self, command: str, user: str, outcome: str) -> None:
@@ -92,4 +75,4 @@ class Audit:
         self._log(f"control, by {user}: {command}: {outcome}")
 
     def _log(self, text: str) -> None:
-        log.info("{position}: audit: {text}", position=self._position, text=text)
+        log.info("{position}: audit: {text}", position=self._position, text=text, event="audit")

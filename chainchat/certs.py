@@ -73,8 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Workshop:
     """The folder in which certificates are made.
 
-    It holds ``ca.key``, ``ca.crt``, and for each position a folder with ``node.key``, ``node.crt``
-    and a copy of ``ca.crt``.
+    ``ca.key``, ``ca.crt``, and a folder for each position, with ``node.key``, ``node.crt`` and a
+    copy of ``ca.crt``.
     """
 
     def __init__(
@@ -89,10 +89,8 @@ class Workshop:
     def make(self, renewed: Sequence[str]) -> int:
         """Make what is missing, and new certificates for the positions ``renewed``.
 
-        With ``renewed``, the names that clients use are for these positions.
-
-        Returns:
-            The exit status.
+        With ``renewed``, the names that clients use are for these positions. Returns the exit
+        status.
         """
         os.umask(0o077)
         self._folder.mkdir(mode=OWNERS_FOLDER, parents=True, exist_ok=True)
@@ -166,7 +164,6 @@ class Workshop:
         print(f"{path}: made, {_described(made, self._now)}; copy {folder} to its machine")
 
     def _names(self, position: str) -> tuple[str, ...]:
-        """What the certificate of a position has to name."""
         node = self._settings.nodes[position]
         return identity(position, self._settings.name), node.host, node.client_host
 
@@ -207,7 +204,7 @@ def _signer(path: Path, key: PrivateKey | None) -> Certificate:
 def _others(certificates: Sequence[Certificate]) -> tuple[str, ...]:
     """The names of a certificate that clients use: kept when it is renewed.
 
-    An address is not kept: it may be that of a host that the node has left.
+    An address may be that of a host that the node has left.
     """
     found = names(certificates[0]) if certificates else ()
     return tuple(n for n in found if not is_address(n) and not n.endswith(".chainchat"))

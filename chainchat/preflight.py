@@ -1,4 +1,4 @@
-"""Preflight: what is checked before a node starts, while it can still be said on the terminal."""
+"""Preflight: what is checked before a node starts, while the terminal can still show it."""
 
 import errno
 import os
@@ -148,8 +148,32 @@ def keep_log_private(log: Path, user: User) -> None:
         raise SystemExit(f"chainchat: {log}: {error.strerror}") from None
 
 
+def check_folder_free(pidfile: Path) -> None:
+    """Check that the process that a pid file of this folder names is not a node.
+
+    This node's data are not in use. So a node of this position that was started in this folder is
+    of another chain, and would lose its pid file, and share its log.
+
+    Raises:
+        SystemExit: it is.
+    """
+    try:
+        pid = int(pidfile.read_text())
+        process = Path("/proc") / str(pid)
+        here = (process / "cwd").samefile(pidfile.parent.absolute())
+        is_node = here and b"chainchat" in (process / "cmdline").read_bytes()
+    except (OSError, ValueError):  # there is none, or not on this system
+        return
+    if is_node and pid != os.getpid():
+        raise SystemExit(
+            f"chainchat: {pidfile.absolute()} is of process {pid}, a node of another chain: start "
+            f"each chain in a folder of its own, or name other files: twistd --pidfile=FILE "
+            "--logfile=FILE chainchat …"
+        )
+
+
 def check_writable(pidfile: Path) -> None:
-    """Check that twistd can write a process id, for which it would show a traceback.
+    """Check that twistd can write a process id; it would show a traceback.
 
     Raises:
         SystemExit: it cannot.
@@ -167,8 +191,7 @@ def check_writable(pidfile: Path) -> None:
 def refuse_passed_port(settings: config.Settings, node: config.NodeSettings) -> None:
     """Check that nobody else holds the chain port open.
 
-    The port would still take connections after the death of this process, which only a refusal
-    proves to the other nodes.
+    It would take connections after the death of this process, which only a refusal proves.
 
     Raises:
         ConfigError: a service manager has passed the listening socket to this process.

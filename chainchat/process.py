@@ -16,9 +16,9 @@ def raise_file_limit() -> int:
 
 
 def collect_garbage_rarely() -> None:
-    """Collect rarely, since nearly everything is freed by its last reference.
+    """Collect rarely: nearly everything is freed by its last reference.
 
-    A collection after every 700 objects, as by default, costs a fifth of a busy node's time.
+    Python's default costs a fifth of a busy node's time.
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
 """The report of a node: everything that operators see of it from outside, in one document.
 
-``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show the same report. It
-holds no message and no account's name.
+``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show it. It holds no
+message and no account's name.
 """
 
 import datetime
@@ -15,7 +15,7 @@ from chainchat import __version__
 from chainchat.chat.modes.mode import drawn
 from chainchat.node.node import Node
 from chainchat.node.space import free_octets
-from chainchat.node.status import NodeStatus
+from chainchat.node.status import DRAINED, NodeStatus
 from chainchat.node.tally import NotedChange
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sizes import sizes
@@ -25,7 +25,6 @@ class Peer(Struct, frozen=True):
     """Another node, as this one sees it.
 
     Attributes:
-        position: its own.
         role: ``head``, ``middle`` or ``tail``; outside the chain ``learner``, ``left out``
             (it was a founder) or ``spare``.
         linked: True if the two nodes are connected.
@@ -50,12 +49,14 @@ class Disk(Struct, frozen=True):
     Attributes:
         free: None if the system cannot tell.
         stop: with less, nothing new is taken; 0: never.
+        left: seconds until it is low, at the present rate; None if it does not fill.
         files: what the node's data take, by kind.
         note: how little is free, for people; mostly empty.
     """
 
     free: int | None
     stop: int
+    left: float | None
     files: dict[str, int]
     note: str
 
@@ -74,7 +75,6 @@ class ReportedChange(Struct, frozen=True):
     Attributes:
         time: when this node knew its outcome.
         kind: ``found``, ``resume``, ``shrink``, ``join`` or ``other``.
-        epoch: the new one.
         members: positions in chain order, from then on.
         why: its reason, and who saw it.
         outcome: how long writes stood still, for people.
@@ -94,18 +94,13 @@ class Report(Struct, frozen=True):
     """A node, and the chain as it looks from there.
 
     Attributes:
-        version: of chainchat.
-        chain: the chain's name.
-        position: the node's.
-        id: of its data.
         incarnation: of its present life.
-        now: when this was reported.
-        started: when its process began.
         epoch: of the newest configuration that it knows.
         members: positions in chain order.
         founding: positions that the chain began with, as chain.ini has them: it gets no longer.
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
-        serving: True for a member.
+        serving: True if it takes clients: it is a member, and not drained.
+        drained: True if ``chainchatctl drain`` keeps clients out.
         confirms: True if the chain confirms what is said.
         reason: what is wrong, for people; empty if nothing is.
         since: since when these three are as they are.
@@ -123,11 +118,8 @@ class Report(Struct, frozen=True):
         learners: how far each other learner has come, by position.
         progress: of this node's own learning, for people; mostly empty.
         missing: entries that it still has to copy.
-        clients: sessions at this node.
         connections: of clients, logged in or not.
         peers: the other nodes, those of the chain first.
-        disk: this node's.
-        certificates: that this node uses.
         changes: of configuration, the newest first.
         warnings: what else an operator should know.
         shown: the lines of ``/chain``.
@@ -145,6 +137,7 @@ class Report(Struct, frozen=True):
     founding: tuple[str, ...]
     role: str
     serving: bool
+    drained: bool
     confirms: bool
     reason: str
     since: str
@@ -176,11 +169,8 @@ class Sources(Struct, frozen=True):
     """Where a report comes from.
 
     Attributes:
-        chain: the chain's name.
         started: when the process began, UTC milliseconds.
         founding: see ``Report``.
-        positions: of chain.ini.
-        data: the node's data folder.
         stop: octets of free disk below which nothing new is taken; 0: off.
         node: the present life of the node.
         clients: how many sessions there are.
@@ -188,6 +178,7 @@ class Sources(Struct, frozen=True):
         links: positions that are linked, with the lane.
         expires: when certificates expire, by whose they are.
         wall: UTC milliseconds.
+        drained: True while no client is let in.
     """
 
     chain: str
@@ -202,6 +193,7 @@ class Sources(Struct, frozen=True):
     links: Callable[[], list[tuple[str, str]]]
     expires: Callable[[], Mapping[str, datetime.datetime]]
     wall: Callable[[], int]
+    drained: Callable[[], bool] = lambda: False
 
 
 def report(sources: Sources) -> Report:
@@ -221,9 +213,10 @@ def report(sources: Sources) -> Report:
         members=seen.configuration.positions,
         founding=sources.founding,
         role=seen.standing,
-        serving=readiness.serving,
+        serving=readiness.serving and not sources.drained(),
+        drained=sources.drained(),
         confirms=readiness.serving and (readiness.confirms or not readiness.reason),
-        reason=readiness.reason,
+        reason=readiness.reason or (DRAINED if sources.drained() else ""),
         since=shown_time(node.readiness_since),
         waiting_for=readiness.waiting_for,
         away=seen.silent,
@@ -295,7 +288,7 @@ def _disk(sources: Sources, seen: NodeStatus) -> Disk:
     with suppress(StorageError):  # the node itself notices, and stops
         free = free_octets(sources.data)
         files = sizes(sources.data)
-    return Disk(free, sources.stop, files, seen.disk)
+    return Disk(free, sources.stop, _rounded(seen.disk_left), files, seen.disk)
 
 
 def _certificates(sources: Sources, now: int) -> tuple[Certificate, ...]:

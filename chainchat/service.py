@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from chainchat import config, preflight
+from chainchat import __version__, config, preflight
 from chainchat.addresses import place
 from chainchat.alone import gone_on_alone
 from chainchat.audit import Audit
@@ -34,17 +34,21 @@ from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
 from chainchat.farewell import DRAIN_SECONDS
+from chainchat.logs import LEVELS, Logs
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
+from chainchat.node.status import DRAINED
 from chainchat.node.tally import Tally
+from chainchat.notify import Manager
 from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.report import Report, Sources, report
 from chainchat.resolving import chain_addresses, client_addresses, web_address
 from chainchat.sessions.admission import Admission
+from chainchat.sessions.drain import Drain
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.interfaces import Attendee, ServerInfo
@@ -71,6 +75,9 @@ INCARNATION_STEP = 1_000
 DAY_SECONDS = 86_400.0
 """How often the log warns of certificates that expire soon."""
 
+TOLD_SECONDS = 1.0
+"""How often the service manager is told how the node is."""
+
 NONCES = 2**48
 """A life's pings are numbered from a random number below this."""
 
@@ -84,9 +91,9 @@ class StartError(Exception):
 class NodeService(Service):
     """One node as a service: opens everything at the start, closes everything at the end.
 
-    It opens nothing before ``privilegedStartService``: if twistd becomes a daemon, it has done so
-    by then. That takes the ports, with root's rights where there are any; ``startService`` opens
-    the data, as the user that twistd has become in between (``--uid``).
+    ``privilegedStartService`` takes the ports, with root's rights where there are any, and after
+    twistd has become a daemon; ``startService`` opens the data, as the user that twistd has become
+    (``--uid``).
     """
 
     def __init__(
@@ -97,15 +104,15 @@ class NodeService(Service):
         *,
         fenced: tuple[str, ...] | None = None,
         foreground: bool = True,
+        logs: Logs | None = None,
     ) -> None:
         """Open nothing yet.
 
         Args:
             reactor: Twisted's. Its static type knows few of its methods.
-            settings: of the chain.
-            own: of this node.
             fenced: positions that an operator has fenced, if the node is to go on alone.
-            foreground: True if somebody reads this process's standard error.
+            foreground: somebody reads this process's standard error.
+            logs: where this process logs.
         """
         self._reactor = reactor
         self._settings = settings
@@ -113,8 +120,12 @@ class NodeService(Service):
         self._fenced = fenced
         self._foreground = foreground
         self._started = utc_milliseconds()
+        self._logs = logs or Logs()
+        self._manager = Manager()
+        self._drain = Drain(reactor, lambda: self._sessions)
         self._tally = Tally()
         self._web: WebPort | None = None
+        self._telling: Any = None
 
     def privilegedStartService(self) -> None:
         """Take both ports. Connections wait in them: the reactor accepts after ``startService``.
@@ -135,17 +146,35 @@ class NodeService(Service):
             SystemExit: likewise.
         """
         super().startService()  # type: ignore[no-untyped-call]
+        log.info(
+            "{position}: chainchat {version}, chain {chain}",
+            position=self._own.position,
+            version=__version__,
+            chain=self._settings.name,
+            event="start",
+        )
         self._files = raise_file_limit()
         collect_garbage_rarely()
         with self._start_told():
             self._open()
+        self._manager.ready()
+        if self._manager:
+            self._keep_told()
+
+    def _keep_told(self) -> None:
+        """Tell the service manager how this node is, once a second."""
+        self._manager.status(
+            f"drained: {DRAINED}" if self._drain.drained else self._node.status.line
+        )
+        self._telling = self._reactor.callLater(TOLD_SECONDS, self._keep_told)
 
     @contextmanager
     def _start_told(self) -> Iterator[None]:
         try:
             yield
         except (StorageError, CannotListenError, config.ConfigError, CredentialsError) as error:
-            log.critical("{position}: {error}", position=self._own.position, error=error)
+            position = self._own.position
+            log.critical("{position}: {error}", position=position, error=error, event="failed")
             if self._foreground:
                 raise SystemExit(f"chainchat: {error}") from None
             raise StartError(str(error)) from None
@@ -210,11 +239,33 @@ class NodeService(Service):
             reload=self._reload_on_order,
             new_invitation=self._new_invitation,
             audit=self._audit,
+            drain=self._drain.begin,
+            undrain=self._drain.end,
+            stop=self._stop_soon,
+            log_level=self._log_level,
+            refusal_is_death=self._settings.refusal_is_death,
         )
         self._desk = Desk(office)
         self._control = ControlFactory(self._desk, self._reactor)
         path = socket_of(self._own.data)
         self._control_port = listen(path, self._control, self._reactor)
+
+    def _stop_soon(self) -> None:
+        """End politely, once the one who asked for it is answered."""
+        self._reactor.callLater(0.1, self._reactor.stop)
+
+    def _log_level(self, level: str) -> str:
+        """Choose how much is logged, unless ``level`` is empty; the level.
+
+        Raises:
+            RefusedError: 501, there is no such level.
+        """
+        if level:
+            if level not in LEVELS:
+                known = ", ".join(LEVELS)
+                raise RefusedError(Code.BAD_ARGUMENTS, f"the levels are {known}")
+            self._logs.level = level
+        return self._logs.level
 
     def _open_web(self) -> None:
         if self._web is None:
@@ -226,6 +277,7 @@ class NodeService(Service):
             admission=self._admission,
             links=lambda: self._links.lanes,
             most_files=self._files,
+            drained=lambda: self._drain.drained,
         )
 
     def _report(self) -> Report:
@@ -243,6 +295,7 @@ class NodeService(Service):
                 links=lambda: self._links.lanes,
                 expires=lambda: self._tls.expiry.expires,
                 wall=utc_milliseconds,
+                drained=lambda: self._drain.drained,
             )
         )
 
@@ -271,11 +324,11 @@ class NodeService(Service):
             verifier = scram.verifier_of(salted, salt, iterations)
             made.callback(Invitation(password, structs_replace(verifier, once=once)))
 
-        self._hashing.start(lambda: scram.salted(password, salt, iterations), done)
+        self._hashing.start(lambda: scram.salted(password, salt, iterations), done, made.errback)
         return made
 
     def _keep_private(self) -> None:
-        """Keep others from data that an older version, or a copy, has left open to them."""
+        """Keep others from data that an older version, or a copy, left open."""
         data = self._own.data
         try:
             names = ", ".join(narrowed(data))
@@ -284,7 +337,8 @@ class NodeService(Service):
             text = f"others cannot be kept from these data: {error.strerror}"
         if text:
             position = self._own.position
-            log.warn("{position}: {data}: {text}", position=position, data=data, text=text)
+            values = {"position": position, "data": data, "text": text}
+            log.warn("{position}: {data}: {text}", event="permissions", **values)
 
     def reload(self) -> list[str]:
         """Read chain.ini and the files of TLS again, and take what a running node can take.
@@ -292,7 +346,7 @@ class NodeService(Service):
         A file that cannot be used changes nothing.
 
         Returns:
-            Lines for an operator: what is new, and what needs a restart. They are logged, too.
+            What is new, and what needs a restart, for an operator; logged, too.
         """
         try:
             return self._reloaded()
@@ -301,7 +355,7 @@ class NodeService(Service):
 
     def _logged(self, lines: list[str]) -> list[str]:
         for line in lines:
-            log.info("{position}: {line}", position=self._own.position, line=line)
+            log.info("{position}: {line}", position=self._own.position, line=line, event="reload")
         return lines
 
     def _reloaded(self) -> list[str]:
@@ -323,7 +377,8 @@ class NodeService(Service):
 
     def _warn_daily(self) -> None:
         for warning in self._tls.expiry.warnings:
-            log.warn("{position}: {warning}", position=self._own.position, warning=warning)
+            own = self._own.position
+            log.warn("{position}: {warning}", position=own, warning=warning, event="certificate")
         self._daily = self._reactor.callLater(DAY_SECONDS, self._warn_daily)
 
     def _is_operator(self, account: int) -> bool:
@@ -380,6 +435,7 @@ class NodeService(Service):
             id=record.id,
             last=self._storage.last.seq,
             client=ports_shown(self._nodes[own.position]),
+            event="life",
         )
 
     def _end_life(self) -> None:
@@ -426,6 +482,7 @@ class NodeService(Service):
             lambda: secrets.token_urlsafe(16),
             self._guard,
             self._audit,
+            drained=lambda: self._drain.drained,
         )
 
         def new_session(connection: ClientProtocol) -> Session:
@@ -437,9 +494,10 @@ class NodeService(Service):
         """Stop at once: a node must not acknowledge what it cannot keep."""
         position = self._own.position
         if isinstance(error, StorageError | DivergenceError | StateMismatchError):
-            log.critical("{position}: {error}; this node stops", position=position, error=error)
+            text = f"{error}; this node stops"
+            log.critical("{position}: {text}", position=position, text=text, event="failed")
         else:
-            log.failure("{position}: a bug; this node stops", position=position)
+            log.failure("{position}: a bug; this node stops", position=position, event="bug")
         self._links.stop()
         # After a stop from within, twistd has no other way to an exit status.
         atexit.register(os._exit, 1)
@@ -450,6 +508,10 @@ class NodeService(Service):
         """Take no more lines, finish what was taken, tell the clients where to go, close."""
         super().stopService()  # type: ignore[no-untyped-call]
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._manager.stopping()
+        if self._telling is not None:
+            self._telling.cancel()
+        self._drain.stop()
         self._daily.cancel()
         for port in self._client_ports.values():
             yield maybeDeferred(port.stopListening)

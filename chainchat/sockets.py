@@ -1,7 +1,7 @@
 """Writing to a socket at once.
 
 A Twisted transport sends in the reactor's next round, after two system calls that ask when the
-socket takes something. Nearly always the socket would have taken it at once.
+socket takes something; nearly always it would have at once.
 """
 
 import socket
@@ -79,8 +79,8 @@ class Writer(Protocol):
 class Outlet:
     """The ``Writer`` of a TCP connection.
 
-    A transport asks a pull producer for more when everything it was given is sent. So the outlet
-    knows whether anything stands before its next octets, without a look into the transport.
+    A transport asks a pull producer for more when all is sent. So the outlet knows whether anything
+    stands before its next octets, without a look into the transport.
     """
 
     def __init__(self, transport: Transport, full: Callable[[bool], object]) -> None:
@@ -103,7 +103,7 @@ class Outlet:
         self._waiting: list[bytes] = []
         """For the transport, when it has sent everything else."""
         self._unsent = 0
-        """Octets that the transport was given last, sent or not, and those that wait."""
+        """Octets that the transport was given last, and those that wait."""
         self._when_sent: Callable[[], object] | None = None
         transport.registerProducer(self, not plain)
 

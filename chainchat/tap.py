@@ -13,6 +13,7 @@ from twisted.internet import reactor as installed_reactor
 from twisted.python import usage
 
 from chainchat import config, preflight
+from chainchat.logs import Logs, handle_signals
 from chainchat.resolving import chain_addresses, client_addresses
 from chainchat.service import NodeService
 from chainchat.storage.interface import StorageError
@@ -24,6 +25,14 @@ OTHERS_MASK = 0o027
 
 reactor: Any = installed_reactor
 """Untyped: the static type of Twisted's reactor knows few of its methods."""
+
+logs = Logs()
+"""Of this process: ``twistd`` finds what it logs with by a name."""
+
+
+def log_observer() -> Any:
+    """What ``twistd --logger`` names."""
+    return logs.observer()
 
 
 class Options(usage.Options):
@@ -60,6 +69,7 @@ class Options(usage.Options):
             SystemExit: says in one line what is wrong and what to do.
         """
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the node can reload
+        handle_signals(lambda: reactor.callFromThread(logs.renew))
         try:
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()
@@ -118,6 +128,7 @@ class Options(usage.Options):
             return
         if twistd.get("pidfile") == "twistd.pid":
             twistd["pidfile"] = f"{self.node.position}.pid"
+            preflight.check_folder_free(Path(twistd["pidfile"]))
             Path(twistd["pidfile"]).unlink(missing_ok=True)
         elif twistd.get("pidfile"):
             pidfile = Path(twistd["pidfile"])
@@ -129,6 +140,10 @@ class Options(usage.Options):
             preflight.keep_log_private(Path(twistd["logfile"]), self.user)
         if twistd.get("pidfile"):
             preflight.check_writable(Path(twistd["pidfile"]))
+        if not twistd.get("syslog") and not twistd.get("logger"):
+            logs.name = "" if twistd.get("logfile") in (None, "-") else twistd["logfile"]
+            logs.form = self.settings.log_format
+            twistd["logger"] = f"{__name__}.{log_observer.__name__}"
 
 
 def makeService(options: Options) -> Service:
@@ -139,5 +154,10 @@ def makeService(options: Options) -> Service:
     reactor.seconds = partial(time.clock_gettime, clock)
     foreground = options.parent is None or bool(options.parent.get("nodaemon"))
     return NodeService(
-        reactor, options.settings, options.node, fenced=options.fenced, foreground=foreground
+        reactor,
+        options.settings,
+        options.node,
+        fenced=options.fenced,
+        foreground=foreground,
+        logs=logs,
     )

@@ -16,9 +16,7 @@ class Action(NamedTuple):
     """Something that can happen.
 
     Attributes:
-        text: for the trace.
         change: makes a draft into what follows. False if it cannot happen there.
-        arguments: of that.
         line: of the troubles whose next this is; None if processes do it by themselves.
     """
 

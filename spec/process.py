@@ -1,10 +1,10 @@
 """One process: the product's ``Membership``, with the least that it needs around it.
 
 The log, the forwarding of entries and the copying of logs are stand-ins of a few lines, which take
-a whole log at once. What ``Membership`` decides is real.
+a whole log at once.
 
-Each process has a clock of its own. It moves only when ``suspect_after`` passes, as a whole. So a
-moment is now, or at least ``suspect_after`` ago; nothing else about time can be told.
+Each process has a clock of its own, which moves only when ``suspect_after`` passes, as a whole: a
+moment is now, or at least ``suspect_after`` ago.
 """
 
 from collections.abc import Iterable
@@ -86,7 +86,7 @@ def next_entry(last: EntryId, configuration: Configuration, what: str) -> EntryI
 
 
 def is_prefix(short: Entries, long: Entries) -> bool:
-    """Whether one log is the beginning of another."""
+    """True if one log is the beginning of another."""
     return long[: len(short)] == short
 
 
@@ -94,14 +94,11 @@ class Facts(NamedTuple):
     """What the search asks of a process.
 
     Attributes:
-        me: its life.
-        held: its configuration.
         status: what the life is to that.
-        active: whether it takes part in the chain.
-        entries: its log.
+        active: it takes part in the chain.
         holds: the same, as a set.
-        answers: whether it is a tail that answers reads by its lease.
-        lends: whether a learner may copy from it (``Engine._may_lend``).
+        answers: it is a tail that answers reads by its lease.
+        lends: a learner may copy from it (``Engine._may_lend``).
         lends_for_resume: the same, for a member before a resume.
         sealed: the learner for which it is sealed.
     """
@@ -149,7 +146,6 @@ class Process:
 
     @property
     def _opened(self) -> bool:
-        """Whether the log holds an entry of this epoch."""
         return self.log.last.epoch == self.membership.configuration.epoch
 
     def facts(self) -> Facts:

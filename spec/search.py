@@ -18,14 +18,9 @@ class Found(Struct):
     """What a search has come to.
 
     Attributes:
-        states: that were met.
         steps: from one to another, also to those met before.
-        depth: of the farthest.
         recovered: states from which the chain was seen to get whole again.
-        seconds: that it took.
-        complete: whether there are no more.
         harm: what went wrong; empty if nothing did.
-        trace: how it came about.
     """
 
     states: int = 0
@@ -55,7 +50,6 @@ class Search:
         """Begin with what has happened already.
 
         Args:
-            bounds: of the world.
             recover: every how many states to see whether the chain gets whole again; 0: never.
         """
         self.found = Found()
@@ -141,9 +135,7 @@ def explore(
     """Look at every state within the bounds, breadth first.
 
     Args:
-        bounds: of the world.
         states: how many to look at, at most.
-        seconds: for how long.
         recover: every how many states to see whether the chain gets whole again; 0: never.
         tell: called with what was found so far, after each step farther.
     """
@@ -185,7 +177,7 @@ def go_on(model: Model, world: World) -> World:
 
 
 def is_whole(model: Model, world: World) -> bool:
-    """Whether all that are up, or as many as founded the chain, serve in one configuration."""
+    """True if all that are up, or as many as founded the chain, serve in one configuration."""
     up = {facts.me: facts for n in world.up if n is not None and (facts := model.table.facts[n])}
     [held, *others] = {facts.held for facts in up.values()}
     members = [up[member] for member in held.members if member in up and up[member].active]

@@ -55,7 +55,7 @@ class Table:
 
 
 def _has_attributes(value: Any) -> bool:
-    """Whether this is an object that changes, and is told from others by who it is."""
+    """True if this is an object that changes, and is told from others by who it is."""
     itself: Any = object.__hash__
     plain = type(value).__hash__ is itself and hasattr(value, "__dict__")
     return plain and not isinstance(value, FunctionType)

@@ -24,9 +24,9 @@ class Bounds(Struct, frozen=True):
     """What a world is like, and how much befalls it.
 
     Attributes:
-        troubles: what befalls it. Each line is what happens one after the other; the lines, and
-            what the processes do meanwhile, happen in every order. The words are those of
-            ``actions.TROUBLES``; ``?`` stands for any process, ``*`` for anything.
+        troubles: what befalls it, in the words of ``actions.TROUBLES``; ``?`` is any process, ``*``
+            anything. Each line happens in its order; the lines, and what the processes do, in every
+            order.
         first: what has happened before the search begins, in this order; also what processes do.
         chain: positions that found the chain, in order.
         members: those that form it on the first day; the others are learners. Empty: all.
@@ -34,11 +34,10 @@ class Bounds(Struct, frozen=True):
         walls: pairs (who dials, whom) between which something refuses.
         epochs: the highest one in which anything is looked at.
         refusal_is_death: see ``Evidence``.
-        heals: whether the chain has to get whole again, if all goes well from some state.
-        helped: whether those that are down start again before the chain has to get whole; if not,
-            those that are up have to go on.
-        torn: whether an assumption of the rules does not hold, so that there may be two chains.
-            Then no more is asked than that neither serves the other (rule 7).
+        heals: the chain has to get whole again, if all goes well from some state.
+        helped: those that are down start again before that; else those that are up have to go on.
+        torn: an assumption of the rules does not hold, so that there may be two chains, neither of
+            which serves the other (rule 7).
     """
 
     troubles: tuple[str, ...] = ()
@@ -62,8 +61,7 @@ class World(NamedTuple):
         disks: by slot, the disk of who is down; None if it is up, or was never there.
         links: (a, b): the process in slot a has a connection with the one in b, as far as it knows.
         wire: messages on their way: (from, to) and the messages in order.
-        late: answers to pings that are on their way: (from, to, answer, seconds since the ping).
-        told: what was acknowledged.
+        late: answers to pings on their way: (from, to, answer, seconds since the ping).
         decided: all configurations that any disk has had.
         befallen: how far each line of troubles has come.
     """
@@ -170,7 +168,7 @@ class Draft:
         return number
 
     def are_linked(self, a: int, b: int) -> bool:
-        """Whether both know of a connection of the two, and are up."""
+        """True if both know of a connection of the two, and are up."""
         up = self.up[a] is not None and self.up[b] is not None
         return up and (a, b) in self.links and (b, a) in self.links
 
@@ -180,7 +178,7 @@ class Draft:
         return next(there, None)
 
     def may_link(self, a: int, b: int) -> bool:
-        """Whether no other process is linked at the position of either (``peers.claims``)."""
+        """True if no other process is linked at the position of either (``peers.claims``)."""
         mine, its = self.model.position(a), self.model.position(b)
         free = self.linked_at(a, its) in (None, b) and self.linked_at(b, mine) in (None, a)
         return free and mine != its
@@ -214,7 +212,7 @@ class Draft:
             self.wire[slot, peer] = (*self.wire.get((slot, peer), ()), message)
 
     def _is_news(self, a: int, b: int, message: Any) -> bool:
-        """Whether it makes a difference that B hears this now: in B, or by what B answers."""
+        """True if it makes a difference that B hears this now: in B, or by what B answers."""
         if message in self.wire.get((a, b), ()):
             return False
         number = self._number(b)

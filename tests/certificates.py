@@ -38,7 +38,6 @@ class Authority:
         return [name, x509.IPAddress(ip_address(host))]
 
     def of(self, position: str, host: str = HERE) -> Credentials:
-        """What the node at a position should have."""
         return self.made(self.names(position, host))
 
     def made(
@@ -54,7 +53,6 @@ class Authority:
 
         Args:
             names: none for a certificate without the extension.
-            usage: what it is for.
             days: from when to when it is valid, from now.
             malformed: the octets of the names, if they are to be no names.
             key: the holder's, if it matters.

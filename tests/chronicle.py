@@ -1,10 +1,9 @@
 """What programs were told and what nodes have kept, and whether one chain can have done all of it.
 
-A chain is one log: what is said has its place there, its id, and what is read is a piece of it that
-goes on to the newest. So all of it together, the ``Chronicle``, is true of one chain if each log is
-a beginning of the longest, if what was said stands there once at the id that was answered, if
-what was read is what stands there, and if nobody was answered from the past: what had ended before
-something began comes before it. ``violations`` says whatever is not so.
+A chain is one log. The ``Chronicle`` is true of one chain if each log is a beginning of the
+longest, if what was said stands there once at the id that was answered, if what was read is what
+stands there, and if nobody was answered from the past: what had ended before something began comes
+before it. ``violations`` says whatever is not so.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,16 +24,13 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Send:
-    """One SEND, once: whoever repeats it makes another one of these, with the same number.
+    """One SEND, once; a repetition is another, with the same number.
 
     Attributes:
-        program: the account.
-        client: the client ID.
-        number: of the SEND.
         text: what is said, to everybody; nobody says the same twice.
         node: the position that answered, or was asked last.
         began: when it was sent: monotonic seconds.
-        ended: when the answer was there; None if there was none.
+        ended: when the answer was there; None without one.
         id: the answer; None if there was none, or another.
         refused: the answer, if it was a refusal for good.
     """
@@ -66,12 +62,10 @@ class Read:
     """What somebody was shown of what was said to everybody, from an id on to the newest.
 
     Attributes:
-        program: who asked.
         node: the position that was asked.
         began: when it was asked: monotonic seconds.
         ended: when the answer was there.
         after: everything after this id was to be shown.
-        messages: what was shown.
     """
 
     program: str
@@ -83,7 +77,6 @@ class Read:
 
     @property
     def newest(self) -> int:
-        """How far it came: there was nothing after this id, it says."""
         return max((self.after, *(message.id for message in self.messages)))
 
     def __str__(self) -> str:
@@ -112,8 +105,8 @@ class Log:
     """What one node has on its disk, after its end.
 
     Attributes:
-        entries: of its log, from the first on.
-        said: what became of them when they were applied.
+        entries: from the first on.
+        said: what became of them when applied.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -168,10 +161,7 @@ class Chronicle:
                 )
 
     def _two_logs(self) -> Iterator[str]:
-        """Each log is whole, and a beginning of the longest.
-
-        One that is shorter is that of a node which was stopped first.
-        """
+        """Each log is whole, and a beginning of the longest; a shorter one was stopped first."""
         where, longest = self._longest
         for position, log in self.logs.items():
             yield from _not_whole(position, log.entries)
@@ -246,10 +236,7 @@ class Chronicle:
                 yield from _out_of_order(f"of {program}, at {position}", texts, orders[program])
 
     def _orders(self) -> dict[str, list[str]]:
-        """By program, what it has said, in the order of the numbers; what was refused is nothing.
-
-        One program is one client here.
-        """
+        """By program, what it has said, in the order of the numbers, without what was refused."""
         orders: dict[str, dict[str, None]] = defaultdict(dict)
         for send in sorted(self.sends, key=lambda send: send.number):
             order = orders[send.program]
@@ -293,7 +280,6 @@ class Chronicle:
         floor = list(accumulate(ends, lambda one, other: max(one, other, key=lambda end: end[1])))
 
         def before(began: float) -> tuple[float, int, Send | Read] | None:
-            """The newest id that anybody knew of at that time."""
             at = bisect_left(times, began)
             return floor[at - 1] if at else None
 
@@ -325,9 +311,7 @@ def _out_of_order(
     """How what somebody has said is not a beginning of what they sent.
 
     Args:
-        whose: for the sentences.
         texts: what was said, and as which ids, in that order.
-        order: what was sent.
     """
     for text, ids in texts.items():
         if len(ids) > 1:

@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def let_children_be_interrupted() -> None:
     """In a script, what is started with ``&`` ignores SIGINT, and all that this starts would.
 
-    What a process handles, be it by doing nothing, is not ignored any more by what it starts.
+    What a process handles is not ignored any more by what it starts.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)

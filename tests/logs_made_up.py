@@ -11,7 +11,6 @@ def entry(seq, epoch, command=b"x"):
 
 
 def entries(*epochs, after=0, command=b"x"):
-    """One entry in each of these epochs."""
     return tuple(entry(seq, epoch, command) for seq, epoch in enumerate(epochs, after + 1))
 
 

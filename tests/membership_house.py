@@ -1,7 +1,7 @@
 """Lives of nodes under a clock that the tests hold, for the tests of membership.
 
 ``House`` carries out their effects, delivers their messages, and tells them of connections and
-refused ports. There are no logs: a learner has caught up, and has the rest, when the test says so.
+refused ports. There are no logs: a learner has caught up when the test says so.
 """
 
 from collections import deque
@@ -75,7 +75,6 @@ def vote_for(proposed, proposer, counter=1):
 
 
 def propose(node, vote, now=0.0, base=None):
-    """The effects of a proposal from its proposer."""
     made_on = node.configuration if base is None else base
     return list(node.receive(vote.proposer.position, Propose(made_on, vote), now))
 
@@ -96,13 +95,11 @@ def hear(node, position, now):
 
 
 def die(node, position, now):
-    """The death of the process at ``position`` is proved."""
     node.unlinked(position)
     return refuse(node, position, now)
 
 
 def refuse(node, position, now):
-    """The port of the member at ``position`` refuses."""
     return list(node.refused(position, "here", PORTS[position], now))
 
 

@@ -1,7 +1,7 @@
 """Whole nodes under a virtual clock, joined by wires: FIFO for each pair and direction.
 
-``House`` starts and kills them on disks that last. A node whose life ended because the chain went
-on without it begins another, as ``service`` does.
+``House`` starts and kills them on disks that last. A node that the chain went on without begins
+another life, as ``service`` does.
 """
 
 from collections import deque
@@ -42,9 +42,9 @@ class Wire:
 class House:
     """Nodes that all know each other.
 
-    ``options`` are further arguments of each node. ``slow`` are directions that stand still;
-    ``kept(sender, to, message)`` holds one message back. ``free`` has the free octets of each disk,
-    which is low below ``STOP``.
+    ``options``: further arguments of each node. ``slow``: directions that stand still;
+    ``kept(sender, to, message)`` holds one message back. ``free``: free octets of each disk, which
+    is low below ``STOP``.
     """
 
     def __init__(self, *founding, refusal_is_death=True, **options):

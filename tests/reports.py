@@ -37,5 +37,6 @@ def metrics_sources(house, data, **changes):
         "admission": Admission(house.limits, house.clock.seconds, lambda: 1),
         "links": list,
         "most_files": 1_024,
+        "drained": lambda: False,
     }
     return metrics.Sources(**{**given, **changes})

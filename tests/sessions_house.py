@@ -10,6 +10,7 @@ from chainchat.audit import Audit
 from chainchat.chain.configuration import Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chat.lines import TOO_LONG, TelnetFilter
+from chainchat.chat.refusals import Code, RefusedError
 from chainchat.config import AccountRules
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
@@ -40,6 +41,7 @@ class Connection:
         self.probed = self.aborted = False
         self.on_write = lambda: None
         self.encrypted = False
+        self.in_the_socket = 0
         self.telnet = TelnetFilter()
         self.conceal, self.reveal = self.telnet.conceal, self.telnet.reveal
 
@@ -67,6 +69,9 @@ class Connection:
     def acknowledged(self):
         return self.acked
 
+    def unread(self):
+        return self.in_the_socket
+
     def silent(self):
         return self.silence
 
@@ -83,13 +88,16 @@ class Connection:
 
 
 class Hashing:
-    """Hashes at once, unless it is ``held``: then in ``go_on``."""
+    """Hashes at once, unless it is ``held``: then in ``go_on``; not at all if ``broken``."""
 
     def __init__(self):
-        self.held, self.waiting = False, []
+        self.held, self.waiting, self.broken = False, [], False
 
-    def start(self, work, done):
-        self.waiting.append(lambda: done(work()))
+    def start(self, work, done, failed):
+        if self.broken:
+            self.waiting.append(lambda: failed(RefusedError(Code.TOO_MANY_ATTEMPTS, "broken")))
+        else:
+            self.waiting.append(lambda: done(work()))
         if not self.held:
             self.go_on()
 
@@ -108,8 +116,8 @@ class Alone:
 class House:
     """A node that is a chain of one, and its sessions.
 
-    ``options`` are further arguments of the node. ``price``: seconds of work that pass at each look
-    at the clock. ``limits``: those of its clients, none at first.
+    ``options``: further arguments of the node. ``price``: seconds of work that pass at each look at
+    the clock. ``limits``: of its clients, none at first.
     """
 
     def __init__(self, *founding, **options):
@@ -154,7 +162,6 @@ class House:
         return account in self.exempt
 
     def limit(self, **limits):
-        """Let the house have these limits from now on."""
         self.limits.current = replace(UNLIMITED, **limits)
 
     def failed(self, error):

@@ -4,5 +4,4 @@ from chainchat.node.node import Node
 
 
 def takes_part(node: Node) -> bool:
-    """True while the node's life numbers, forwards and acknowledges."""
     return node._engine.active

@@ -28,7 +28,6 @@ def log(*said, epoch=1):
 
 
 def send(program, number, ended, *, id_=None, node="tail", began=None, **changes):
-    """One that took a second."""
     text = f"{program[0]}{number}"
     began = ended - 1 if began is None else began
     return Send(program, "c", number, text, node, began, ended, id_, **changes)
@@ -39,7 +38,6 @@ def shown(*ids):
 
 
 def read(ended, *ids, after=0, node="head"):
-    """One that took half a second."""
     return Read("reader", node, ended - 0.5, ended, after, shown(*ids))
 
 

@@ -33,7 +33,7 @@ founding = head middle tail
 
 POSITION = (
     "1 to 32 lowercase letters, digits or '-', "
-    "and not 'chain', 'clients', 'limits', 'accounts', 'storage' or 'tls'"
+    "and not 'chain', 'clients', 'limits', 'accounts', 'storage', 'tls' or 'log'"
 )
 FOUNDING = f"one to three different positions, as chains of one to three work; each {POSITION}"
 NAME = "1 to 32 letters, digits, '-', '_' or '.'"

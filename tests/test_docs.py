@@ -7,6 +7,7 @@ import pytest
 
 from chainchat import config
 from chainchat.chat.refusals import Code
+from chainchat.logs import OTHER
 from chainchat.peers.hello import OLDEST_VERSION, PROTOCOL_VERSION
 from chainchat.storage.sqlite import READ_TOO, SCHEMA_VERSION
 from tests.simulation.planted import PLANTED
@@ -38,7 +39,6 @@ def prose(document: Path) -> str:
 
 
 def anchors(document: Path) -> set[str]:
-    """The names that GitHub gives the headings."""
     headings = re.findall(r"^#+ (.*)$", prose(document), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -47,6 +47,15 @@ def section(document: str, heading: str) -> str:
     text = prose(ROOT / document)
     level, _, rest = re.split(rf"^(#+) ({re.escape(heading)})$", text, flags=re.MULTILINE)[1:]
     return re.split(rf"^#{{1,{len(level)}}} ", rest, flags=re.MULTILINE)[0]
+
+
+def test_every_word_of_the_log_is_listed():
+    sources = "".join(path.read_text() for path in ROOT.glob("chainchat/**/*.py"))
+    words = {*re.findall(r'\bevent="([a-z]+)"', sources), OTHER}
+    words |= {*re.findall(r'event="(\w+)" if \w+ else "(\w+)"', sources)[0]}
+    rows = re.findall(r"^\| (`[^|]+) \|", section("docs/operations.md", "Words of the log"), re.M)
+    listed = [word for row in rows for word in re.findall(r"`(\w+)`", row)]
+    assert listed == sorted(words)
 
 
 @each_document

@@ -194,7 +194,6 @@ async def test_written_counts_what_the_kernel_counts(ends):
 
 
 def octets(number):
-    """A number as Linux has it in ``struct tcp_info``."""
     return number.to_bytes(4, sys.byteorder)
 
 

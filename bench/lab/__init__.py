@@ -1,12 +1,9 @@
 """What the benchmarks share.
 
-``writing`` and ``fanning`` are the load generators. They know of a server's protocol only what its
-*dialect* tells them, so all servers have the same work: ``chain`` starts chainchat's and speaks its
-dialect; ``nats``, ``redis`` and ``irc`` do so for others, with what these have in common in
-``peers``. ``connections`` are sockets, ``processes`` reads what a process has used, ``report``
-prints tables, writes files and draws.
-
-They need Linux (epoll and /proc), and what the tests need (``pip install -e '.[test]'``).
+``writing`` and ``fanning`` are the load generators, which know a server's protocol only by its
+*dialect*: ``chain`` starts chainchat's servers and speaks theirs; ``nats``, ``redis`` and ``irc``
+do so for others, with what these share in ``peers``. ``connections`` are sockets, ``processes``
+reads what a process has used, ``report`` prints tables, writes files and draws.
 """
 
 import signal

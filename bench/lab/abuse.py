@@ -1,7 +1,6 @@
 """What ordinary users notice while somebody abuses a server: three phases, and a verdict.
 
-The abuses are those of the end-to-end tests (``abuse``), in large. The users are those of the tests
-as well (``users``); they, the abusers and the servers are processes of their own.
+Abuses and users are those of the end-to-end tests, in processes of their own.
 """
 
 import contextlib
@@ -42,7 +41,6 @@ class Stage(Protocol):
     """Servers that are abused, from ``with`` on.
 
     Attributes:
-        name: for the table.
         speech: an ordinary user's words there.
     """
 

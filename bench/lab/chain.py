@@ -37,7 +37,6 @@ class Chain:
         Args:
             folder: an empty one.
             clients: lines of the section [clients] of chain.ini.
-            tls: between the nodes.
         """
         self.cluster = Cluster(folder, ROLES, clients=clients, tls=tls)
         self._names = 0
@@ -180,8 +179,7 @@ class ChainWriter:
     def acknowledged(self, data: bytes) -> int:
         """Count the lines; look at the last one.
 
-        Tags have to come in order and ids have to grow, so the last of each piece vouches for those
-        before it.
+        Tags come in order and ids grow, so the last of each piece vouches for those before.
         """
         whole, newline, rest = data.rpartition(b"\n")
         if not newline:

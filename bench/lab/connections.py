@@ -30,7 +30,7 @@ class Greeting:
     Attributes:
         ask: what to say at once.
         welcome: what is in the line that says that all was done.
-        refusal: what is in one that says that something was not; empty if that is not known.
+        refusal: what is in one that says that something was not; empty if unknown.
         then: what comes next, if that is not all.
         at_once: how many may come before the first is welcome.
     """

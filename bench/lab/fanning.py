@@ -1,8 +1,7 @@
 """W2: one sender, many receivers, and how fast everything reaches the last of them.
 
-The loop is closed over delivery: the sender is at most so many messages ahead of the slowest
-receiver, in every system alike, so no server's queues can grow. Receivers are sockets in one epoll;
-of what comes, the last octet of the text alone is counted, in a buffer that all share.
+The sender is at most so many messages ahead of the slowest receiver, in every system alike, so no
+server's queues can grow. Of what comes, the last octet of the text alone is counted.
 """
 
 import select
@@ -24,8 +23,7 @@ class Audience:
         """Prepare.
 
         Args:
-            sender: whose acknowledgements, if there are any, are not waited for.
-            receivers: who is told.
+            sender: whose acknowledgements are not waited for.
             text: what the sender says; no server says its last octet of its own.
         """
         self._text = text
@@ -76,7 +74,7 @@ class Audience:
         """Send for so long, after a warm-up, so far ahead of the slowest receiver.
 
         The result's ``messages`` are those that reached everybody, its latency is that of the last
-        receiver; ``deliveries`` a second are counted at all of them.
+        receiver; ``deliveries`` are counted at all.
         """
         run = _Run(self._by_number, self._text[-1:])
         with no_garbage_collection():
@@ -143,8 +141,6 @@ class _Run:
     """How far each receiver has come.
 
     Attributes:
-        asked: messages sent.
-        reached: messages that everybody has.
         sent: when those were sent that not everybody has.
     """
 

@@ -1,9 +1,8 @@
 """IRC servers with their flood control on, and what of the abuses can be done to them.
 
-Their ordinary users say a line ten times a second, which the flood control of either would slow
-down. So they come from 127.0.0.1, and are exempt: by a class of connections (InspIRCd), by an
-operator's word (ngIRCd, where they talk to themselves: a line to a channel and to somebody counts
-as two). Abusers come from 127.0.0.2.
+Flood control would slow down ordinary users, so they come from 127.0.0.1, and are exempt: by a
+class of connections (InspIRCd), by an operator's word (ngIRCd, where they talk to themselves: a
+line to a channel and to somebody counts as two). Abusers come from 127.0.0.2.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -45,7 +45,6 @@ class Peer:
     Attributes:
         name: of the system, for the table.
         program: what has to be installed.
-        package: what Debian calls it.
     """
 
     name: str
@@ -123,7 +122,6 @@ class LineWriter:
     """A writer whose requests are all alike, and each answered with so many lines.
 
     Attributes:
-        address: of the server.
         greeting: what comes first.
     """
 
@@ -140,10 +138,9 @@ class LineWriter:
         """Prepare.
 
         Args:
-            address: of the server.
             greeting: what comes first.
             request: what is said each time.
-            lines: line ends of an answer; 0: there is none, and whatever comes is ignored.
+            lines: line ends of an answer; 0: whatever comes is ignored.
             last: how the last line of an answer begins.
             refusal: what is in the answers only if something is wrong.
         """

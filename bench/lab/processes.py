@@ -106,11 +106,7 @@ def allow_open_files(count: int) -> int:
 
 
 class Server:
-    """A process that was started here, and is ended by its id.
-
-    Attributes:
-        log: what it writes.
-    """
+    """A process that was started here, and is ended by its id."""
 
     def __init__(self, command: Sequence[str], log: Path, **options: object) -> None:
         """Start it; options are those of ``subprocess.Popen``."""

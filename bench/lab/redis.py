@@ -71,7 +71,7 @@ class Replicated(Peer):
         until(self._in_step, lambda: "the replicas do not follow", PATIENCE)
 
     def _in_step(self) -> bool:
-        """Whether everybody has everything, and nobody still rewrites a file."""
+        """True if everybody has everything, and nobody still rewrites a file."""
         for address in self._addresses:
             with connected(address) as connection:
                 connection.sendall(command(b"INFO"))

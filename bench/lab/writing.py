@@ -1,9 +1,8 @@
 """W1: messages written and acknowledged, so many connections, so many in flight on each.
 
-One process, one thread, epoll and non-blocking sockets. The generator shares the machine with the
-servers, so it has to be cheap: whole windows are sent and counted at a time, and the clock is read
-once for each batch of replies. Replies come in the order of the requests in every protocol here, so
-counting them is enough to know which message was acknowledged when.
+The generator shares the machine with the servers, so it has to be cheap: whole windows are sent and
+counted at a time, and the clock is read once for each batch of replies. Replies come in the order
+of the requests in every protocol here, so counting them is enough.
 """
 
 import gc
@@ -59,7 +58,6 @@ class Tally:
     """What was answered in an interval.
 
     Attributes:
-        messages: how many.
         waits: and how long they took.
     """
 
@@ -122,7 +120,6 @@ class Generator:
         """Prepare.
 
         Args:
-            writers: one for each connection.
             window: messages in flight on each.
         """
         self._writers = writers
@@ -198,9 +195,7 @@ def write(
     """Measure for so long, after a warm-up of a third of that.
 
     Args:
-        writers: one for each connection.
         window: messages in flight on each.
-        seconds: of the measurement.
         pids: the servers' processes, whose processor time is counted.
     """
     with Generator(writers, window) as generator, no_garbage_collection():

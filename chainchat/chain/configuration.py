@@ -1,6 +1,6 @@
 """A configuration: which nodes form the chain, in which order, in which epoch.
 
-Roles are computed from the configuration and stored nowhere: a splice has no flag to update.
+Roles are computed, stored nowhere: a splice has no flag to update.
 """
 
 from enum import Enum
@@ -14,14 +14,14 @@ MAX_MEMBERS = 3
 """The rules of membership were checked for chains of one to three."""
 
 MOST = 2**53
-"""The greatest number in a message: sequence numbers, epochs, incarnations, milliseconds."""
+"""The greatest number in a message."""
 
 Number = Annotated[int, Meta(ge=0, le=MOST)]
 
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 Name = Annotated[str, Meta(max_length=64)]
-"""The name of a position, a node's data, a host or an origin."""
+"""A position, the id of a node's data, a host or an origin."""
 
 Address = tuple[str, int]
 """Host and port."""
@@ -46,10 +46,8 @@ class Member(Struct, frozen=True):
     Attributes:
         position: the node's name in ``chain.ini``; unique in a configuration.
         id: of the node's data; an empty disk gets a new id.
-        incarnation: grows with every start of a process on the same data.
-        host: where other nodes and clients reach the node.
-        chain_port: TCP port for other nodes.
-        client_port: TCP port for clients.
+        incarnation: grows with every start on the same data.
+        host: for other nodes and clients.
     """
 
     position: Name
@@ -79,10 +77,9 @@ class Configuration(Struct, frozen=True):
     """The members in chain order; epoch 0 without members on a new disk.
 
     Attributes:
-        epoch: grows with every configuration; an epoch has one configuration.
-        members: from head to tail.
+        epoch: grows; an epoch has one configuration.
         why: the reason, and who saw it, for operators.
-        identity: a random number from the proposer: tells two chains apart that, against the
+        identity: a random number from the proposer, tells two chains apart that, against the
             rules, have the same epoch.
     """
 
@@ -93,7 +90,7 @@ class Configuration(Struct, frozen=True):
 
     @property
     def flaw(self) -> str:
-        """Why no node can have this configuration; empty if one can."""
+        """Why no node can have this; empty if one can."""
         if (self.epoch == 0) != (not self.members):
             return "an epoch without members"
         if len({m.position for m in self.members}) < len(self.members):

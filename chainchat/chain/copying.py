@@ -1,12 +1,11 @@
 """How a node outside the chain copies the log from the tail (rule 10).
 
-The learner asks and the tail answers, one question at a time. First they look for their last common
-entry: an entry's name stands for all before it, so a log that holds it agrees on all before it. The
-learner cuts off what follows at home, and asks for what follows at the tail. A question at the end
-of the tail's log waits until there is more, so a learner that has caught up keeps up.
+The learner asks, the tail answers. First they look for their last common entry, whose name stands
+for all before it. The learner cuts off what follows at home, and asks for what follows at the tail.
+A question at the end of the tail's log waits until there is more, so a learner keeps up.
 
 A long answer comes in parts, each a frame, so that the tail does its other work in between; the
-learner writes the whole answer to disk at once.
+learner writes the whole answer at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,24 +43,24 @@ class Apart(Struct, frozen=True):
 
 
 class Take(Struct, frozen=True):
-    """Append the next entries to the log; on disk before the next effect.
+    """Append the next entries; on disk before the next effect.
 
-    ``committed``: True if they may be applied.
+    ``committed``: they may be applied.
     """
 
     entries: tuple[Entry, ...]
     committed: bool
 
 
-Decision = Send | Cut | Take | Apart
+Output = Send | Cut | Take | Apart
 
 
 class Learner:
     """A node that copies another's log.
 
     Attributes:
-        source: position of the node that is copied; None while nothing is copied.
-        frozen: True while the log must not change: the tail votes for its last entry.
+        source: the position copied; None while nothing is copied.
+        frozen: True while the tail votes for the log's last entry: the log must not change.
         end: the last entry of the source, as far as known.
         copied_octets: by ``size``.
         began: monotonic seconds.
@@ -85,11 +84,11 @@ class Learner:
         self._asked_at = 0.0
         self._patience = timing.ask_again
         self._parts: list[Entry] = []
-        """The parts of an answer that have come so far."""
+        """Of the present answer."""
 
     @property
     def caught_up(self) -> bool:
-        """True if the learner lacks only the newest entries."""
+        """True if only the newest entries are missing."""
         return self._agreed and self.end.seq - self._held.seq <= self._limits.near_entries
 
     def progress(self, now: float) -> str:
@@ -131,7 +130,7 @@ class Learner:
         self.source = None
         self.frozen = self._agreed = False
 
-    def tick(self, now: float) -> Iterator[Decision]:
+    def tick(self, now: float) -> Iterator[Output]:
         """Ask again if no answer came, and keep the parts that did."""
         if self.source is not None and now - self._asked_at > self._patience:
             if self._agreed and self.end.is_beyond(self._held):
@@ -150,7 +149,6 @@ class Learner:
 
     @property
     def _held(self) -> EntryId:
-        """The last entry that has come."""
         return self._parts[-1].id if self._parts else self._log.last
 
     def _ask(self, now: float) -> Send:
@@ -163,7 +161,7 @@ class Learner:
         here = self.source, self._epoch, self._identity
         return here == (sender, message.epoch, message.identity)
 
-    def differs(self, sender: str, message: Differs, now: float) -> Iterator[Decision]:
+    def differs(self, sender: str, message: Differs, now: float) -> Iterator[Output]:
         """The source does not hold the entry asked about: try the next that may be common."""
         if not self._is_answer(sender, message) or self._agreed:
             return
@@ -180,7 +178,7 @@ class Learner:
             self._candidate = below if below.seq > common.seq else common
         yield self._ask(now)
 
-    def copied(self, sender: str, message: Copied, now: float) -> Iterator[Decision]:
+    def copied(self, sender: str, message: Copied, now: float) -> Iterator[Output]:
         """Take in the next entries; there may be none.
 
         Raises:
@@ -211,7 +209,7 @@ class Learner:
 
 
 class Answering(Struct):
-    """An answer to ``fetch``: sent up to an entry, with ``room`` for more octets."""
+    """Sent up to an entry, with ``room`` for more octets."""
 
     fetch: Fetch
     sent: EntryId
@@ -248,7 +246,7 @@ class Sponsor:
         return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
 
     def asked(self, sender: str, fetch: Fetch) -> None:
-        """Take in a learner's question, for the next turn."""
+        """Take in a question, for the next turn."""
         self._waiting[sender] = fetch
         self._answering.pop(sender, None)
 
@@ -260,7 +258,7 @@ class Sponsor:
 
     @property
     def has_learners(self) -> bool:
-        """True if a learner waits for an answer, or for the rest of one."""
+        """True if a learner waits for an answer, or the rest of one."""
         return bool(self._waiting or self._answering)
 
     def turn(
@@ -273,8 +271,7 @@ class Sponsor:
 
         Args:
             full: positions with too many unsent octets.
-            may_lend: True if this learner may copy now. Otherwise its question waits, and the rest
-                of an answer is dropped: the learner asks again.
+            may_lend: where False, the question waits, and the rest of an answer is dropped.
             go_on: True while there is time for another part.
         """
         self.busy = False
@@ -308,7 +305,6 @@ class Sponsor:
         return next((position for position in self._answering if position not in full), None)
 
     def _has_news_for(self, fetch: Fetch) -> bool:
-        """True if there is something to answer; otherwise the learner waits."""
         new = fetch.learner not in self._newest  # tell it that its entry is common
         self._newest[fetch.learner] = fetch.last.seq
         return new or fetch.last != self._log.last or fetch.learner == self.sealed

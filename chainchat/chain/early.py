@@ -1,7 +1,7 @@
 """Messages of an epoch that this node has still to adopt.
 
-Their senders do not know that this node is late, and would not repeat them. So this node keeps
-them, up to a bound that no honest node reaches.
+Their senders do not know that this node is late, and would not repeat them. The bound is one that
+no honest node reaches.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ ChainMessage = Submit | Forward | Ack | Holding | Read | Answer | StateDigest
 """The messages within an epoch, not about epochs."""
 
 MOST_OCTETS = 8_000_000
-"""Octets kept of one sender's messages, as ``_octets`` counts them."""
+"""Kept of one sender's messages, as ``_octets`` counts them."""
 
 OVERHEAD = 500
 """Octets of memory for a message or entry, besides its content."""
@@ -49,7 +49,7 @@ class EarlyMessages:
         self._kept.append((sender, message))
 
     def forget(self, sender: str) -> None:
-        """Drop what ``sender`` said: the connection ended, and the next starts over."""
+        """Drop what ``sender`` said: its next connection starts over."""
         if self._octets.pop(sender, None) is not None:
             self._kept = [(who, message) for who, message in self._kept if who != sender]
 

@@ -1,7 +1,7 @@
 """Effects: all that the protocol makes a node do.
 
-The ``engine`` answers an input with effects. The node completes each effect before it asks for the
-next, so their order says what must be true before a node says or does anything:
+The node completes each effect before it asks the ``engine`` for the next, so their order says what
+must be true before a node says or does anything:
 
 - ``Persist`` before any ``Send`` or ``Apply`` of those entries (*durable*);
 - ``Save`` before any ``Send`` of that vote or configuration (*one vote*, *newest*);
@@ -29,7 +29,7 @@ class Persist(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """Write on disk that the log is committed up to ``seq``: no later life may cut that off."""
+    """Write that the log is committed up to ``seq``: no later life may cut that off."""
 
     seq: int
 
@@ -63,10 +63,7 @@ class Send(Struct, frozen=True):
 
 
 class Distrust(Struct, frozen=True):
-    """End the connection of ``sender``, who said what no node of this chain says.
-
-    The next connection may be somebody else's.
-    """
+    """End the connection of ``sender``, who said what no node of this chain says."""
 
     sender: str
     reason: str
@@ -97,7 +94,7 @@ class Answered(Struct, frozen=True):
 
 
 class GivenUp(Struct, frozen=True):
-    """The question gets no answer: its tail is gone, and no other is asked."""
+    """No answer: the tail is gone, and no other is asked."""
 
     number: int
 

@@ -1,21 +1,20 @@
 """One life of one node, whole: every input of the protocol goes in here, every effect comes out.
 
-The engine joins the parts: ``Replica`` moves entries down the chain, ``Reads`` answers questions at
-the tail, ``Membership`` decides which configuration is in force, ``Learner`` and ``Sponsor`` copy
-the log to nodes outside the chain. The rules that take more than one part are here:
+``Replica`` moves entries down the chain, ``Reads`` answers questions at the tail, ``Membership``
+decides which configuration is in force, ``Learner`` and ``Sponsor`` copy the log to nodes outside
+the chain. The rules that take more than one part are here:
 
-- *of this epoch*: a message of the log counts in its own epoch and configuration. One of a later
-  epoch is kept until this node adopts that epoch; one of an earlier epoch is dropped.
-- *follow*: replica, reads and copying go on in the configuration that membership has adopted, and
+- *of this epoch*: a message of the log counts in its own configuration. One of a later epoch is
+  kept until this node adopts that epoch; one of an earlier epoch is dropped.
+- *follow*: replica, reads and copying follow the configuration that membership has adopted, and
   stop while membership holds a vote or lets a learner in.
 - *lease*: the tail answers, and lends its log, only while no other chain can have begun, and after
   it has applied an entry of its epoch.
 - *who may copy*: a learner copies from the tail; before a resume, a member copies from another.
 - *kept*: a node never cuts out of its log what it knows to be committed.
 
-Messages have two doors. ``note`` takes messages of the log, which are many: the next ``turn``
-handles them as one batch. ``receive`` takes those about configurations and copying, and acts at
-once. An engine reads only the clocks it is given, and has no thread, socket or file.
+Messages have two doors: ``note`` for those of the log, which are many, and which the next ``turn``
+handles as one batch; ``receive`` for those about configurations and copying, at once.
 """
 
 from collections import deque
@@ -58,7 +57,7 @@ Immediate = Fetch | Differs | Copied | Synced | membership.Received
 """Messages about configurations and copying, for ``Engine.receive``."""
 
 TOGETHER = 0.001
-"""Seconds within which two clocks are read, if they are to be compared."""
+"""Clocks to be compared are read within so many seconds."""
 
 
 class Engine:
@@ -147,12 +146,12 @@ class Engine:
 
     @property
     def committed(self) -> int:
-        """How far this node knows the log to be committed; the life before may have known more."""
+        """How far the log is known to be committed; the life before may have known more."""
         return max(self.replica.committed, self._log.committed)
 
     @property
     def last(self) -> int:
-        """The newest sequence number in the log of this node, a learner's too."""
+        """The newest sequence number in the log, a learner's too."""
         return self._log.last.seq
 
     @property
@@ -180,11 +179,11 @@ class Engine:
     # --- inputs from connections
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> Iterator[Effect]:
-        """A new connection: its other end says that it is ``member``, and what it holds."""
+        """A new connection, whose other end says that it is ``member``, and what it holds."""
         self.replica.linked(position)
         self.reads.linked(position)
         self.due = True
-        yield from self._decided(self.membership.linked(position, member, self._now(), its))
+        yield from self._deliver(self.membership.linked(position, member, self._now(), its))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -194,7 +193,7 @@ class Engine:
         self.membership.unlinked(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too many octets wait to be sent to ``position``."""
+        """Note if too many octets wait for ``position``."""
         self.replica.full(position, full=full)
         self.reads.full(position, full=full)
         self.due = True
@@ -206,18 +205,18 @@ class Engine:
 
     def reached(self, position: str, address: Address, member: Member) -> Iterator[Effect]:
         """This node dialled ``address``, and ``member``, at ``position``, answered."""
-        yield from self._decided(self.membership.reached(position, address, member, self._now()))
+        yield from self._deliver(self.membership.reached(position, address, member, self._now()))
 
     def refused(self, position: str, host: str, port: int) -> Iterator[Effect]:
         """A port that may be ``position``'s refused a connection."""
-        yield from self._decided(self.membership.refused(position, host, port, self._now()))
+        yield from self._deliver(self.membership.refused(position, host, port, self._now()))
 
     def tick(self) -> Iterator[Effect]:
         """Time has passed; call this every ``Timing.tick`` seconds."""
         self.due = True
         yield from self._mark()
         now = self._now()
-        yield from self._decided(chain(self.membership.tick(now), self.learner.tick(now)))
+        yield from self._deliver(chain(self.membership.tick(now), self.learner.tick(now)))
 
     def _mark(self) -> Iterator[Mark]:
         """*kept*: the next life must know what clients were told of."""
@@ -266,7 +265,7 @@ class Engine:
                 self._asked_to_lend(sender, message)
                 return
             case Differs():
-                effects: Iterator[_Decision] = self.learner.differs(sender, message, now)
+                effects: Iterator[_Output] = self.learner.differs(sender, message, now)
             case Copied():
                 effects = self.learner.copied(sender, message, now)
             case Synced():
@@ -277,7 +276,7 @@ class Engine:
                 if isinstance(message, Decided | Pong):
                     self._require_near(message.configuration.epoch)
                 effects = self.membership.receive(sender, message, now)
-        yield from self._decided(effects)
+        yield from self._deliver(effects)
 
     def _require_near(self, epoch: int) -> None:
         if epoch > self.configuration.epoch + MOST_AHEAD:
@@ -340,7 +339,7 @@ class Engine:
 
     # --- following membership
 
-    def _decided(self, effects: Iterator["_Decision"]) -> Iterator[Effect]:
+    def _deliver(self, effects: Iterator["_Output"]) -> Iterator[Effect]:
         """Deliver what one part says to another, hand out the rest, then *follow*."""
         for effect in effects:
             match effect:
@@ -444,7 +443,7 @@ class Engine:
             )
 
 
-_Decision = membership.Decision | copying.Decision
+_Output = membership.Output | copying.Output
 """An effect, or what one part of the engine says to another."""
 
 

@@ -8,11 +8,9 @@ class Limits(Struct, frozen=True):
 
     Attributes:
         apply_octets: of entries applied before the clock is read again.
-        unapplied: sequence numbers that a tail commits ahead of applying them. A slow tail makes
-            writes wait.
-        recent_entries: entries kept in memory until they are applied; a node that is slower reads
-            them from the log again.
-        copied_octets: the same for copied entries, in octets by ``log.size``.
+        unapplied: sequence numbers that a tail commits ahead of applying; then writes wait.
+        recent_entries: in memory until applied; a slower node reads them from the log again.
+        copied_octets: the same for copied entries, by ``log.size``.
         near_entries: a learner that lacks no more has caught up: writes can wait for the rest.
         answer_octets: of entries in one answer to a learner, by ``log.size``.
     """

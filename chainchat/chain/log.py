@@ -28,12 +28,12 @@ from typing import Protocol, TypeVar
 from chainchat.chain.messages import MAX_FRAME, Entry, EntryId, Submission
 
 FRAME_ENTRIES = 48_000
-"""Octets of entries in one frame, by ``size``; leaves room for the frame's other fields."""
+"""Octets of entries in one frame, by ``size``; leaves room for other fields."""
 
 assert FRAME_ENTRIES < MAX_FRAME
 
 ENTRY_OVERHEAD = 123
-"""Octets of an encoded entry besides its command, at most: numbers, origin and digest."""
+"""Octets of an encoded entry besides its command, at most."""
 
 MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 """Octets."""
@@ -59,9 +59,9 @@ class Log(Protocol):
         """
 
     def end_before(self, seq: int) -> int:
-        """The newest sequence number of an entry up to ``seq``; 0 if none."""
+        """The end of the newest entry up to ``seq``; 0 if none."""
 
-    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+    def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
         """The entries from ``after + 1`` to ``up_to`` that fit in ``octets``, but at least one.
 
         ``after`` and ``up_to`` are ends of entries.
@@ -74,14 +74,14 @@ def place_of(seq: int, entries: Sequence[Entry]) -> int:
 
 
 def size(entry: Entry) -> int:
-    """An upper bound of the entry's encoded length in octets."""
+    """An upper bound of the encoded length in octets."""
     return len(entry.command) + ENTRY_OVERHEAD
 
 
 Carried = TypeVar("Carried", Entry, Submission)
 
 
-def fitting(carried: list[Carried], octets: int) -> list[Carried]:
+def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
     """The longest beginning that fits in ``octets``, but at least one item."""
     room = octets
     for count, one in enumerate(carried):
@@ -95,7 +95,7 @@ def fitting(carried: list[Carried], octets: int) -> list[Carried]:
 
 
 def newest_not_after(log: Log, limit: EntryId) -> EntryId:
-    """The log's newest entry with a seq and an epoch no greater than those of ``limit``.
+    """The newest entry with a seq and an epoch no greater than those of ``limit``.
 
     Epochs never fall along a log, so bisection finds the entry.
     """
@@ -121,8 +121,8 @@ def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId
     """Find the place where another log, with ``theirs`` (newest first), parts from this one.
 
     Returns:
-        The newest of ``theirs`` that this log holds: both logs agree up to that entry. And the
-            oldest that this log lacks, or None: from there on they differ.
+        The newest of ``theirs`` that this log holds, up to which both agree; and the oldest that
+        this log lacks, or None.
     """
     apart = None
     for entry in theirs:

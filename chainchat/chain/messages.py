@@ -5,8 +5,7 @@ in another one does not act on them. ``encode`` and ``decode`` speak MessagePack
 the kind of a message (on the wire: the AMP command).
 
 *named by its content*: an entry carries a digest of itself and of the entry before, hence of all
-before. Two logs that share an entry's name are equal up to that entry, which sequence numbers alone
-would not show if two chains ever gave them out.
+before. Two logs that share an entry's name are equal up to that entry.
 """
 
 from hashlib import blake2b
@@ -56,8 +55,8 @@ class EntryId(Struct, frozen=True, array_like=True):
 class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One entry of the log.
 
-    An entry occupies ``span`` consecutive sequence numbers, one for each message in it; ``seq`` is
-    the last of them.
+    It occupies ``span`` consecutive sequence numbers, one for each message in it; ``seq`` is the
+    last.
 
     Attributes:
         seq: contiguous from 1, given out only by the head.
@@ -103,7 +102,7 @@ class Entry(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Submission(Struct, frozen=True, array_like=True, gc=False):
-    """A request on its way to the head: its number at the origin, and what to apply."""
+    """A request on its way to the head."""
 
     number: Number
     command: bytes
@@ -123,9 +122,9 @@ class Forward(Struct, frozen=True):
     """Predecessor to successor: the next entries, all on the predecessor's disk.
 
     Attributes:
-        previous: the entry just before ``entries``, which the successor must hold.
+        previous: the entry before, which the successor must hold.
         entries: contiguous; may be empty.
-        committed: up to where the predecessor knows the log to be committed.
+        committed: up to where, as the predecessor knows.
     """
 
     epoch: Number
@@ -138,7 +137,7 @@ class Forward(Struct, frozen=True):
 class Ack(Struct, frozen=True):
     """Successor to predecessor: everything up to ``seq`` is committed.
 
-    The tail sends the first Ack (paper, section 2), and each member passes it on.
+    The tail sends the first (paper, section 2), and each member passes it on.
     """
 
     epoch: Number
@@ -149,8 +148,7 @@ class Ack(Struct, frozen=True):
 class Holding(Struct, frozen=True):
     """Successor to predecessor: the last entry on my disk; send what follows.
 
-    Sent whenever the two may disagree: in a new configuration, on a new connection, after a refused
-    Forward.
+    Sent in a new configuration, on a new connection, and after a refused Forward.
     """
 
     epoch: Number
@@ -190,8 +188,7 @@ class Vote(Struct, frozen=True):
 
     Attributes:
         configuration: the proposed one.
-        proposer: the life that proposes.
-        ballot: (incarnation, counter), one for each attempt of the proposer.
+        ballot: (incarnation, counter), one for each attempt.
     """
 
     configuration: Configuration
@@ -233,16 +230,13 @@ class Pong(Struct, frozen=True):
     """The answer to a Ping: all that a peer needs to decide.
 
     Attributes:
-        member: the answering life.
-        nonce: of the Ping.
-        configuration: the newest one known there.
+        configuration: the newest known there.
         confirms: the node is active, and neither excludes the pinger nor has tried to.
         last: its last entry.
         caught_up: it is a learner that holds all but the newest entries.
         progress: of a learner, for people; else empty.
         low: its disk is nearly full.
         answers: the life that sent the Ping.
-        clocks: of the answering node.
         committed: the newest entry known there to be committed.
         voted: the epoch of the vote on its disk; 0 without a vote.
     """
@@ -295,7 +289,7 @@ class Abort(Struct, frozen=True):
 class Declined(Struct, frozen=True):
     """Tail to head: the newcomer of this proposal cannot join now.
 
-    ``sealed``: seconds for which the tail took no entries, waiting for the newcomer.
+    ``sealed``: seconds for which the tail took no entries.
     """
 
     vote: Vote
@@ -317,8 +311,7 @@ class Differs(Struct, frozen=True):
 
     Attributes:
         newest: the tail's newest entry that the learner may hold too.
-        older: earlier entries of the tail, ever further apart. The newest of all these that the
-            learner holds is common.
+        older: earlier ones, ever further apart. The newest that the learner holds is common.
     """
 
     epoch: Number
@@ -380,7 +373,7 @@ Message = (
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
 
 UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
-"""Raised by msgspec for octets that are no message: also for bad text and deep nesting."""
+"""Raised by msgspec for octets that are no message."""
 
 _encoder = msgpack.Encoder()
 _decoders = {name: msgpack.Decoder(kind) for name, kind in KINDS.items()}

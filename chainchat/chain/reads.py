@@ -30,7 +30,7 @@ ON_THEIR_WAY = 64
 """Questions that one node has at the tail; the others wait at that node."""
 
 MOST_QUEUED = 1_024
-"""Questions that a tail holds: more than all nodes have on their way."""
+"""More than all nodes have on their way."""
 
 
 class Barrier(Struct, frozen=True):
@@ -39,11 +39,11 @@ class Barrier(Struct, frozen=True):
     number: int
 
 
-Decision = Send | Answered | GivenUp | Distrust | Barrier
+Output = Send | Answered | GivenUp | Distrust | Barrier
 
 
 class _Question(Struct):
-    """A question of this node's clients.
+    """A client's question.
 
     Attributes:
         again: see ``Reads.ask``.
@@ -59,7 +59,7 @@ class _Asked(Struct):
     """A question at the tail.
 
     Attributes:
-        committed: up to where the log was committed here when the question came.
+        committed: up to where the log was committed when it came.
         proven: True once a barrier has passed since.
     """
 
@@ -73,7 +73,7 @@ class Reads:
     """The questions of one node and, at the tail, those of all.
 
     A question goes to the tail of every configuration and on every new connection until it is
-    answered (but *not again*); reading twice does no harm.
+    answered (but *not again*).
     """
 
     def __init__(
@@ -104,21 +104,21 @@ class Reads:
         self.active = False
         self._numbered = 0
         self._questions: dict[int, _Question] = {}
-        """Without an answer, by number, in order."""
+        """Without an answer, in order."""
         self._unasked: deque[int] = deque()
-        """Those of ``_questions`` that the tail was not asked yet."""
+        """Those that the tail was not asked yet."""
         self._on_their_way: set[int] = set()
         self._queue: deque[_Asked] = deque()
-        """Tail: questions to answer."""
+        """Tail: to answer."""
         self._arrived: deque[Answered | GivenUp] = deque()
         self._full: set[str] = set()
 
     # --- inputs
 
     def ask(self, query: bytes, *, again: bool = True) -> int:
-        """Take in a question; returns its number, which the answer will carry.
+        """Take in a question; returns its number.
 
-        ``again``: True if the next tail is asked when this one is gone before it answers.
+        ``again``: ask the next tail if this one is gone before it answers.
         """
         self._numbered += 1
         self._questions[self._numbered] = _Question(query, again)
@@ -126,7 +126,7 @@ class Reads:
         return self._numbered
 
     def adopt(self, configuration: Configuration) -> None:
-        """Go on in another configuration, as soon as ``active`` is True."""
+        """Go on in another configuration, once ``active``."""
         self._configuration = configuration
         self.active = False
         self._queue.clear()
@@ -156,7 +156,7 @@ class Reads:
         self._full.discard(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too much waits to be sent to ``position``: its questions wait too."""
+        """Note if too much waits for ``position``: then its questions wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Read | Answer) -> None:
@@ -184,7 +184,7 @@ class Reads:
 
     @property
     def busy(self) -> bool:
-        """True if the next turn has work that this one had no time for."""
+        """True if the last turn had too little time."""
         if self._arrived:
             return True
         if not self._unasked and not self._queue:  # nearly always
@@ -201,13 +201,13 @@ class Reads:
 
     @property
     def _next_in_line(self) -> _Asked | None:
-        """*read what was told*: the first question in line, if what it waits for is applied."""
+        """*read what was told*: the first question, if what it waits for is applied."""
         for asked in self._queue:
             if asked.sender not in self._full:
                 return asked if asked.committed <= self._applied() else None
         return None
 
-    def turn(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
+    def turn(self, go_on: Callable[[], bool]) -> Iterator[Output]:
         """Act on the inputs since the last turn, while ``go_on()``."""
         if self.active:
             yield from self._ask_tail(go_on)
@@ -235,11 +235,10 @@ class Reads:
             if not go_on():
                 return
 
-    def _reply(self, go_on: Callable[[], bool]) -> Iterator[Decision]:
-        """Tail: answer questions in the order of their arrival.
+    def _reply(self, go_on: Callable[[], bool]) -> Iterator[Output]:
+        """Tail: answer questions in order.
 
-        *lease*: checked *after* reading the state. Without it another chain may have begun already,
-        and all questions wait for one barrier.
+        *lease*: checked *after* reading the state. Without it, all questions wait for one barrier.
         """
         while (asked := self._next_in_line) is not None:
             self._queue.remove(asked)
@@ -270,7 +269,7 @@ class Reads:
     def passed(self, barrier: int) -> None:
         """The barrier's entry is applied: answer first the questions that waited for it.
 
-        The entry was committed in this configuration, so no other chain had begun when they came.
+        It was committed in this configuration, so no other chain had begun when they came.
         """
         for asked in reversed(self._behind.pop(barrier, [])):
             asked.proven = True

@@ -29,9 +29,9 @@ class Record(Struct, frozen=True):
     Attributes:
         id: of the data; chosen once for an empty disk.
         incarnation: of the present life.
-        founding: positions in founding order, empty before the founding.
-        configuration: the newest one known.
-        vote: for the next epoch, if the node holds one.
+        founding: positions in order, empty before the founding.
+        configuration: the newest known.
+        vote: for the next epoch, if any.
     """
 
     id: str
@@ -52,13 +52,13 @@ class Record(Struct, frozen=True):
 def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, voted: bool) -> bool:
     """*not set back*: True if a disk lacks what it must have written before a decision.
 
-    A member of ``decided`` that was a member before has voted for it (*all vote*), and had the vote
-    on disk before anybody heard of it. Two members needed no vote: a learner that became the tail;
-    and the proposer, which is the head and writes nothing before the decision, if the other member
-    may have completed it. Before the founding, nothing can be missing.
+    A member of ``decided`` that was a member before had its vote on disk before anybody heard of
+    that (*all vote*). Two needed no vote: a learner that became the tail; and the proposer, which
+    is the head and writes nothing before the decision, if the other member may have completed it.
+    Before the founding, nothing can be missing.
 
-    ``held`` is the newest configuration on the disk of ``node_id``; ``voted``, if the disk holds a
-    vote for ``decided``.
+    ``held`` is the newest configuration on the disk of ``node_id``; ``voted``, if it holds a vote
+    for ``decided``.
     """
     if not held.members or held.epoch >= decided.epoch or not decided.has_node(node_id) or voted:
         return False
@@ -74,7 +74,7 @@ def forced_alone(
 
     Args:
         record: of ``me``, the life that begins.
-        epoch: far above any that the others can have reached.
+        epoch: far above any that the others can have.
         fenced: positions that the operator promises are off, or will be wiped.
 
     Raises:

@@ -1,17 +1,16 @@
 """One member's part in the chain: number, persist, forward, acknowledge, apply.
 
 A replica notes its inputs (``submit``, ``receive``, ``linked``, ``adopt``) and acts on them in its
-next ``turn``, a generator of effects. So all that arrives between two turns moves on as one batch.
-``apply`` then applies what is committed, in slices: during a long replay, the node must answer
-pings.
+next ``turn``, a generator of effects: all that arrives between two turns is one batch. ``apply``
+then applies what is committed, in slices: during a long replay, the node must answer pings.
 
-**Persist, then send.** The driver completes each effect before it asks for the next. So what stands
-after ``yield Persist(...)`` in this file happens when the entries are on disk.
+**Persist, then send.** What stands after ``yield Persist(...)`` in this file happens when the
+entries are on disk.
 
 Invariants; a comment with the name marks where each is kept:
 
-- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry that
-  occupies several sequence numbers is taken, skipped, forwarded and applied as a whole.
+- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry of
+  several sequence numbers is taken, skipped, forwarded and applied as a whole.
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
 - *durable*: a node forwards, acknowledges and applies only what its disk has.
@@ -44,15 +43,12 @@ class DivergenceError(Exception):
 
 
 class Replica:
-    """The replication state of one life of one node.
-
-    The marks ``last``, ``durable``, ``committed`` and ``applied`` are those of ``log``.
+    """The replication state of one life of one node; the marks are those of ``log``.
 
     Attributes:
         configuration: the one in force here.
         active: True while this node takes part in the configuration; otherwise it has no turns.
-        opened: True once an entry of this epoch is applied; then so is all that was committed
-            before the epoch.
+        opened: an entry of this epoch is applied; then so is all that was committed before.
         time: UTC milliseconds of the newest entry taken.
     """
 
@@ -70,7 +66,7 @@ class Replica:
 
         Args:
             origin: this life, as ``Member.origin``.
-            opening: gives the command of an epoch's first entry, which its head writes.
+            opening: gives the command of an epoch's first entry.
             applied: sequence number of the application's checkpoint.
         """
         self.configuration = Configuration()
@@ -90,7 +86,7 @@ class Replica:
         self._limits = limits
         self._opening = opening
         self._recent: list[Entry] = []
-        """The newest entries up to ``last``, still to be forwarded or applied."""
+        """The newest entries, still to be forwarded or applied."""
         self._copied = 0
         """Octets that ``copy`` added to ``_recent`` since everything was applied."""
         newest = log.read(log.last.seq - 1, log.last.seq, 1) if log.last.seq else []
@@ -101,21 +97,21 @@ class Replica:
         self._pending: deque[Submission] = deque()
         """This origin's requests that are not applied yet, in order."""
         self._unoffered: list[Submission] = []
-        """The last of ``_pending``, not sent to this configuration's head yet."""
+        """The last of ``_pending``, not sent to this head yet."""
         self._numbered = 0
         self._asked = self._settled = 0
-        """Sequence numbers requested here, and how many of them are applied."""
+        """Sequence numbers requested here, and applied."""
 
         self._requests: list[tuple[str, Submission]] = []
-        """Head: requests without a sequence number yet, with their origins."""
+        """Head: requests without a sequence number, with their origins."""
         self._taken: list[Entry] = []
         """The last of ``_recent``, not on disk yet."""
         self._ahead: EntryId | None = None
         """The successor's last entry, if this node lacks it; the head has it too."""
         self._forwarded: EntryId | None = None
-        """The last entry sent to the successor; None until the successor says what it holds."""
+        """The last entry sent to the successor; None until it says what it holds."""
         self._acknowledged = -1
-        """Sequence number acknowledged to the predecessor; -1 on a new connection."""
+        """Acknowledged to the predecessor; -1 on a new connection."""
         self._tell_holding = False
         self._full: set[str] = set()
         self._unreachable: set[str] = set()
@@ -130,7 +126,7 @@ class Replica:
 
     @property
     def settled(self) -> int:
-        """The number of this origin's newest applied request; all before it are applied too."""
+        """The number of this origin's newest applied request."""
         return self._pending[0].number - 1 if self._pending else self._numbered
 
     @property
@@ -141,7 +137,7 @@ class Replica:
     def submit(self, command: bytes, span: int = 1) -> int:
         """Take in a request, and offer it to each new head until it is applied.
 
-        Returns the request's number; its entry carries the number and this life's origin.
+        Returns the number that its entry will carry with this origin.
         """
         assert len(command) <= MAX_COMMAND
         self._numbered += 1
@@ -153,7 +149,7 @@ class Replica:
         return self._numbered
 
     def adopt(self, configuration: Configuration) -> None:
-        """Go on in another configuration, as soon as ``active`` is True.
+        """Go on in another configuration, once ``active``.
 
         Entries taken but not persisted are dropped: their origins submit them again.
         """
@@ -183,7 +179,7 @@ class Replica:
         self._check_marks()
 
     def linked(self, position: str) -> None:
-        """A new connection with ``position``; frames on the last one may be lost."""
+        """A new connection; frames on the last one may be lost."""
         self._unreachable.discard(position)
         self._full.discard(position)
         if not self.configuration.members:
@@ -197,11 +193,11 @@ class Replica:
             self._offer_again()
 
     def unlinked(self, position: str) -> None:
-        """The connection ended: send nothing until ``position`` is linked again."""
+        """Send nothing until ``position`` is linked again."""
         self._unreachable.add(position)
 
     def full(self, position: str, *, full: bool) -> None:
-        """Note if too much waits to be sent to ``position``: entries and requests wait too."""
+        """Note if too much waits for ``position``: then entries and requests wait too."""
         (self._full.add if full else self._full.discard)(position)
 
     def receive(self, sender: str, message: Submit | Forward | Ack | Holding) -> None:
@@ -226,7 +222,7 @@ class Replica:
         if forward.previous.seq > held or self._id_of(forward.previous.seq) != forward.previous:
             self._tell_holding = True
             return
-        known = place_of(held + 1, entries)
+        known = 0 if forward.previous.seq == held else place_of(held + 1, entries)
         for entry in entries[:known]:
             if self._id_of(entry.seq) != entry.id:
                 raise DivergenceError(
@@ -242,7 +238,7 @@ class Replica:
     def _go_on_after(self, last: EntryId, successor: str) -> None:
         """*prefix*: go on after the successor's last entry, which must be one of this log's.
 
-        In the middle of a resumed chain, the entry may still be on its way from the head.
+        In the middle of a resumed chain, that entry may still be on its way from the head.
         """
         self._ahead = None
         if last.seq > self.last.seq and not self._is_head:
@@ -262,8 +258,8 @@ class Replica:
     def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
         """Append entries of another node's log; ``apply`` applies them if they are committed.
 
-        They follow what is on disk: a member locked right after taking some entries drops those,
-        as the copied ones may include them.
+        They follow what is on disk: entries that a locked member took and did not persist are
+        dropped, as the copied ones may include them.
         """
         assert not self.active
         self._drop_taken()
@@ -280,7 +276,7 @@ class Replica:
         self._forget()
 
     def cut(self) -> None:
-        """Go on from the log's new end, which is not before ``applied``."""
+        """Go on from the log's new end, not before ``applied``."""
         self.last = self._log.last
         self.durable = self.last.seq
         self._check_marks()
@@ -316,11 +312,14 @@ class Replica:
                     self._go_on_after(self._ahead, self._successor)
                 except DivergenceError as error:
                     yield Distrust(self._successor, f"ALARM: {error}")
-        yield from self._forward()
+        if self._successor is not None:
+            yield from self._forward(self._successor)
         if self._is_tail and self.last.epoch == self.configuration.epoch:
             self._commit(self._end_that_can_be_applied_soon)  # *committed*
-        if self._tell_holding or self.committed > self._acknowledged:
-            yield from self._acknowledge()
+        if self._predecessor is not None and (
+            self._tell_holding or self.committed > self._acknowledged
+        ):
+            yield from self._acknowledge(self._predecessor)
 
     def _offer(self) -> Iterator[Effect]:
         head, configuration = self.configuration.head, self.configuration
@@ -365,10 +364,7 @@ class Replica:
         self._recent += entries
         self._taken += entries
 
-    def _forward(self) -> Iterator[Effect]:
-        successor = self._successor
-        if successor is None:
-            return
+    def _forward(self, successor: str) -> Iterator[Effect]:
         epoch, identity = self.configuration.epoch, self.configuration.identity
         while (
             self._forwarded is not None
@@ -394,14 +390,13 @@ class Replica:
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:
-        """The last entry on this disk, or an earlier one at a tail that applies slowly."""
+        """The end of this disk's log, or earlier at a tail that applies slowly."""
         most = self.applied + self._limits.unapplied
         return self.durable if self.durable <= most else self._log.end_before(most)
 
-    def _acknowledge(self) -> Iterator[Effect]:
+    def _acknowledge(self, predecessor: str) -> Iterator[Effect]:
         """Tell the predecessor where this log ends, if in doubt, and what is committed."""
-        predecessor = self._predecessor
-        if predecessor is None or predecessor in self._unreachable:
+        if predecessor in self._unreachable:
             return
         epoch, identity = self.configuration.epoch, self.configuration.identity
         if self._tell_holding:
@@ -431,9 +426,9 @@ class Replica:
             self._recent = []
 
     def _settle(self, number: int) -> None:
-        """Note that an entry of this origin is applied.
+        """An entry of this origin is applied.
 
-        An entry out of order has no effect (see ``chat.state``): its request stays pending.
+        One out of order has no effect (see ``chat.state``): its request stays pending.
         """
         if not self._pending:
             return
@@ -446,22 +441,23 @@ class Replica:
             self._offer_again()
 
     def _check_marks(self) -> None:
-        """Check the marks' order, as drawn in ``log``; ``_forward`` checks *forwarded*."""
+        """As drawn in ``log``; ``_forward`` checks *forwarded*."""
         assert self.applied <= self.committed <= self.durable <= self.last.seq
 
     # --- the log, newest part in memory
 
-    def _entries(self, after: int, up_to: int, octets: int) -> list[Entry]:
-        """The entries from ``after + 1`` to ``up_to`` that fit, but at least one."""
+    def _entries(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
+        """Those from ``after + 1`` to ``up_to`` that fit, at least one."""
         recent = self._recent
-        if recent and recent[0].seq - recent[0].span <= after:
-            begin = place_of(after + 1, recent)
+        before = recent[0].seq - recent[0].span if recent else after + 1
+        if before <= after:
+            begin = 0 if before == after else place_of(after + 1, recent)
             end = len(recent) if recent[-1].seq == up_to else place_of(up_to + 1, recent)
             return fitting(recent[begin:end], octets)
         return self._log.read(after, up_to, octets)
 
     def _id_of(self, seq: int) -> EntryId | None:
-        """The name of the entry that occupies ``seq``, if this node holds one."""
+        """The name of the entry that occupies ``seq``, if held."""
         if seq >= self.last.seq:
             return self.last if seq == self.last.seq else None
         if self._recent and self._recent[0].seq - self._recent[0].span < seq:

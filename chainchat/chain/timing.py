@@ -1,7 +1,6 @@
 """Times of the protocol, as fractions of ``suspect_after``, the only setting.
 
-The times fit together whatever the setting. Safety rests on one of them: ``FRESH`` is less than 1,
-see ``membership.evidence``.
+Safety rests on one of them: ``FRESH`` is less than 1, see ``membership.evidence``.
 """
 
 PINGS_PER_SUSPICION = 10
@@ -13,7 +12,7 @@ JOIN_PATIENCE = 1.0
 """How long the head waits for a join to complete."""
 
 FIRST_SEAL, LONGEST_SEAL = 1 / PINGS_PER_SUSPICION, 1 / 2
-"""How long a tail takes no entries to let a learner in: at first, and at most."""
+"""How long a tail takes no entries to let a learner in: at first, at most."""
 
 JOIN_PAUSE = 1 / 4
 """How long the head proposes no learner after the tail declined one."""
@@ -22,7 +21,7 @@ JOIN_PAUSE_PER_SEAL = 4.0
 """By how much longer for each second that writes have waited."""
 
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
-"""How long a learner waits for an answer before it asks again: at first, and at most.
+"""How long a learner waits before it asks again: at first, at most.
 
 The wait doubles while there is more to copy: on a narrow link, asking too soon gets the same frame
 again.
@@ -33,7 +32,6 @@ class Timing:
     """The times of one chain, in seconds.
 
     Attributes:
-        tick: between two pings.
         pause: longer between two inputs means that this node was paused.
     """
 

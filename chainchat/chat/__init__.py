@@ -1,4 +1,1 @@
-"""The chat: accounts, sessions, messages and the two line grammars.
-
-Pure: it knows no replication and no sockets.
-"""
+"""The chat: accounts, sessions, messages and the line grammars; pure, without replication."""

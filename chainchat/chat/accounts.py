@@ -11,22 +11,22 @@ from chainchat.chat.records import ACCOUNTS_SLOT, Record, key_of
 
 
 class Role(IntEnum):
-    """What an account may do: an operator may also invite, kick, delete and reset others."""
+    """An operator may also invite, kick, delete and reset others."""
 
     USER = 0
     OPERATOR = 1
 
 
 class Verifier(Struct, frozen=True, array_like=True, gc=False):
-    """What the chain knows of a password (RFC 5802, section 3), and from which nobody can log in.
+    """What the chain keeps of a password (RFC 5802, section 3); it lets nobody log in.
 
     Attributes:
         salt: random octets.
         iterations: of PBKDF2.
         stored: StoredKey.
         server: ServerKey.
-        set_by: id of the entry that set it: two verifiers of one account never have the same.
-        once: True if it admits only to set another: somebody else has made the password.
+        set_by: id of the entry that set it, unique among the account's verifiers.
+        once: it admits only to set another: somebody else has made the password.
     """
 
     salt: bytes
@@ -44,12 +44,12 @@ class Account(Struct, array_like=True, gc=False):
         number: id of the entry that created it.
         name: as first written.
         seen: the read mark: messages up to this id were seen.
-        session: the session that holds it, empty if it is away.
-        token: SHA-256 of the token that may resume, empty if there is none.
+        session: the session that holds it, empty if away.
+        token: SHA-256 of the token that may resume, or empty.
         record: number of the account that its record began with.
         outdated: the highest SEND number of all its forgotten programs.
-        role: its role. An operator always has a password.
-        verifier: of its password, None if it has none.
+        role: an operator always has a password.
+        verifier: of its password, if any.
     """
 
     number: int
@@ -71,8 +71,8 @@ class Account(Struct, array_like=True, gc=False):
 class _Plain(Struct, array_like=True, gc=False):
     """A user without a password, in the form that accounts had before there were passwords.
 
-    A record that an older version wrote stays as it is until one of its accounts changes, and a
-    node that has just copied the log must have the same octets.
+    A record of an older version stays as it is until one of its accounts changes, and a node that
+    has just copied the log must have the same octets.
     """
 
     number: int
@@ -91,8 +91,8 @@ _decoder = msgpack.Decoder(list[Account])
 class AccountRecords:
     """All accounts, in records of some that were created one after the other.
 
-    The records know which of them have changed since the last snapshot. While a snapshot is
-    written, they keep the old version of each account that changes before its record is written.
+    While a snapshot is written, the old version of each account that changes before its record is
+    written is kept.
 
     Attributes:
         newest: number of the account that the newest record began with.
@@ -109,9 +109,9 @@ class AccountRecords:
         self._unwritten: set[int] = set()
         """Records of the snapshot that are not written yet."""
         self._before: dict[int, Account] = {}
-        """Accounts in these that have changed since, as they were; by number."""
+        """Accounts in these that have changed since, as they were."""
         self._removed: dict[int, list[Account]] = {}
-        """Accounts in these that were removed since, as they were; by record."""
+        """Accounts in these that were removed since, by record."""
 
     def add(self, account: Account) -> None:
         """Add an account."""

@@ -1,7 +1,6 @@
 """How much the chat's state holds, and in what portions it is stored.
 
-Every node decides by these numbers, alone, what an entry is refused for and what is forgotten. So
-they are the same on all nodes, and no setting.
+Every node decides by these what is refused and forgotten, so they are no setting.
 """
 
 from msgspec import Struct
@@ -13,11 +12,10 @@ class Bounds(Struct, frozen=True):
     Attributes:
         accounts: in all; a login that would make one more is refused.
         programs: client IDs of one account whose SENDs are remembered.
-        known_programs: client IDs of one account whose highest number is known; includes the
-            former.
+        known_programs: those whose highest number is known; includes the former.
         sends: results kept of each program, at least. No node takes more of its SENDs at a time.
         program_cost: of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets.
-        cost: of all programs, at most. Beyond it, the account that costs most has to forget.
+        cost: of all programs. Beyond it, the account that costs most has to forget.
         cost_step: costs are compared in such steps.
         accounts_in_record: about 3 KB of them, which fits in a page of SQLite.
         sends_in_record: when a program says more, only its newest record is written again.

@@ -1,8 +1,7 @@
 """Commands: the changes of the chat, as they travel through the log.
 
 A command is a frozen record, encoded as a MessagePack array. It holds everything that its effect
-depends on, so applying it gives the same result on every node: the state has no clock, no
-randomness and no sockets to ask.
+depends on, what its origin's settings allow too, so that every node applies it alike.
 
 Fields that many commands share:
 
@@ -10,11 +9,10 @@ Fields that many commands share:
 - account: an account's number, the id of the log entry that created it. A name can be given
   again, a number cannot.
 - checked: the id of the entry that set the verifier against which the origin has checked a password
-  or a proof; 0 for none. If the account has another verifier by now, the command is refused.
+  or a proof; 0 for none. If another verifier counts by now, the command is refused.
 
-A command carries what its origin's settings allow, because applying it reads no setting. Commands
-that only operators may give have the session of one, or none: then the node's owner gave it. Fields
-that an older version did not write have defaults, which mean what that version did.
+Commands of operators have the session of one, or none: then the node's owner gave it. Fields that
+an older version did not write have defaults, which mean what that version did.
 """
 
 from msgspec import Struct, msgpack
@@ -22,10 +20,7 @@ from msgspec import Struct, msgpack
 from chainchat.chat.accounts import Role, Verifier
 
 UNKNOWN = -1
-"""In place of an account number: the origin knew no account of this name.
-
-The name is looked up when the command is applied.
-"""
+"""In place of an account number: look the name up when the command is applied."""
 
 TO_EVERYBODY = 0
 """In place of a recipient's account number: a broadcast."""
@@ -48,10 +43,10 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
         client: the program's id, empty for a person.
         token: SHA-256 of the token by which a program may resume; empty for a person.
         checked: see above.
-        refuse_new: the ``Code`` with which to refuse to make an account; 0: make it. Its origin
-            judges this by its own settings, which other nodes need not share.
-        refuse_alike: True to make no account whose name looks like another's (``lookalikes``).
-            False in the entries of earlier versions, which had no such rule.
+        refuse_new: the ``Code`` with which to refuse to make an account, by the settings of the
+            origin; 0: make it.
+        refuse_alike: make no account whose name looks like another's (``lookalikes``); False in the
+            entries of versions that had no such rule.
     """
 
     session: str
@@ -66,7 +61,7 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
 class Resume(Command, frozen=True, array_like=True, tag="resume", gc=False):
     """Open ``session`` in place of the account's last one, by the token of its login.
 
-    ``next_token``: SHA-256 of the token that takes its place; empty to leave it.
+    ``next_token``: SHA-256 of the next token; empty to leave it.
     """
 
     session: str
@@ -80,11 +75,10 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
     """One message on its way.
 
     Attributes:
-        text: the message.
         recipient: account number, TO_EVERYBODY or UNKNOWN.
         to: the recipient's name, ``*`` for a broadcast.
         number: the program's number of the request, 0 for a person.
-        checksum: CRC-32 of (to, text) as the client sent them; tells a repetition from a mistake.
+        checksum: CRC-32 of (to, text) as sent; tells a repetition from a mistake.
     """
 
     text: str
@@ -97,14 +91,10 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
 class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
     """Say one or more messages that came together from one client.
 
-    The entry takes a sequence number for each message: the message's id.
+    The entry takes a sequence number for each: the message's id.
 
     Attributes:
-        session: the sender's.
-        account: the sender's.
-        sender: the sender's name.
         client: the program's id, empty for a person.
-        sayings: the messages.
     """
 
     session: str
@@ -117,7 +107,7 @@ class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
 class Delete(Command, frozen=True, array_like=True, tag="delete", gc=False):
     """Delete ``account``, or the account ``name`` if that is UNKNOWN.
 
-    ``others``: True if not only operators may delete another's account.
+    ``others``: everybody may delete another's account, not only operators.
     """
 
     session: str
@@ -131,10 +121,8 @@ class SetSecret(Command, frozen=True, array_like=True, tag="secret", gc=False):
 
     Attributes:
         session: the account's own; empty before the login, when only ``checked`` proves the right.
-        account: the account.
-        name: its name.
         checked: see above.
-        verifier: of the new password; its ``set_by`` is set when applied. None for no password.
+        verifier: of the new password (``set_by`` is set when applied); None for no password.
     """
 
     session: str
@@ -148,11 +136,7 @@ class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
     """Make the account ``name`` with a password that an operator hands out.
 
     Attributes:
-        session: the operator's, or none.
-        name: of the account.
-        verifier: of the password.
-        reset: True for an account that there is: the password replaces its own, and ends its
-            session and its token.
+        reset: for an existing account, whose password, session and token it replaces or ends.
     """
 
     session: str
@@ -179,7 +163,7 @@ class Kick(Command, frozen=True, array_like=True, tag="kick", gc=False):
 class Salting(Command, frozen=True, array_like=True, tag="salting", gc=False):
     """Give the chain the secret that the salts of unknown names are made from.
 
-    Only the first one counts. It is entered when the first proof of a password begins.
+    Only the first one counts.
     """
 
     secret: bytes
@@ -225,7 +209,7 @@ class Held(Command, frozen=True, array_like=True, tag="held", gc=False):
 
 
 class Nothing(Command, frozen=True, array_like=True, tag="nothing", gc=False):
-    """Change nothing: shows only that the chain still commits."""
+    """Change nothing: shows that the chain still commits."""
 
 
 AnyCommand = (
@@ -273,3 +257,12 @@ def span(command: AnyCommand) -> int:
 def origin_of(session: str) -> str:
     """The origin of ``session``."""
     return session.rpartition(".")[0]
+
+
+UNANNOUNCED = "u"
+"""Ends the id of a session of whose beginning and end nobody is told."""
+
+
+def is_announced(session: str) -> bool:
+    """True if others are told that this session began or ended."""
+    return not session.endswith(UNANNOUNCED)

@@ -18,8 +18,8 @@ from typing import Final, Literal, cast
 
 from chainchat.chat.refusals import Code, RefusedError
 
-# RFC 854: IAC begins a command. After WILL, WONT, DO and DONT comes one octet, the option. SB
-# begins a subnegotiation, which lasts until IAC SE. Other commands have no further octets.
+# RFC 854: IAC begins a command. WILL, WONT, DO and DONT have one more octet, the option. SB begins
+# a subnegotiation, until IAC SE. Other commands have no further octets.
 IAC = b"\xff"
 _DONT = b"\xfe"
 _DO = b"\xfd"
@@ -29,13 +29,12 @@ _SB = b"\xfa"
 _SE = b"\xf0"
 _ECHO = b"\x01"  # RFC 857
 
-# We want no option, so we refuse each one offered or asked for. This also answers Ctrl-C: telnet
-# sends IP and DO TIMING-MARK, and shows nothing until it has our WONT TIMING-MARK. WONT and DONT
-# say that an option is off, as it is: answering them could go back and forth for ever.
-#
-# The exception is ECHO, while a password is typed: we offer to show what is typed, and do not. Then
-# DO ECHO is the answer to our offer (RFC 1143), and answering that would show it again. One that
-# comes too late is refused like any other.
+# We refuse each option offered or asked for. This also answers Ctrl-C: telnet sends IP and DO
+# TIMING-MARK, and shows nothing until it has our WONT TIMING-MARK. WONT and DONT say that an option
+# is off, as it is: answering them could go back and forth for ever. The exception is ECHO, while a
+# password is typed: we offer to show what is typed, and do not. Then DO ECHO is the answer to our
+# offer (RFC 1143), and answering that would show it again. One that comes too late is refused like
+# any other.
 _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
@@ -54,12 +53,12 @@ class TelnetFilter:
         self._offered = self.conceals = False
 
     def conceal(self) -> bytes:
-        """Octets that ask the client not to show what is typed, until ``reveal``."""
+        """Octets that ask the client not to show what is typed."""
         offered, self._offered = self._offered, True
         return b"" if offered else IAC + _WILL + _ECHO
 
     def reveal(self) -> bytes:
-        """Octets that end this; none if the client has shown what was typed."""
+        """Octets that end this; none if the client shows what is typed."""
         conceals, self._offered, self.conceals = self.conceals, False, False
         return IAC + _WONT + _ECHO if conceals else b""
 
@@ -67,8 +66,8 @@ class TelnetFilter:
         """Take the next octets received.
 
         Returns:
-            The octets without commands, and the answers to send: three octets for each command of
-            three that asks for one.
+            The octets without commands; and the answers, three octets for each command that asks
+            for one.
         """
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
@@ -102,22 +101,27 @@ class TelnetFilter:
 
 
 class TooLong(Enum):
-    """The type of TOO_LONG, which lets a type checker tell it from a line."""
+    """The type of TOO_LONG, for type checkers."""
 
     TOO_LONG = "too long"
 
 
 TOO_LONG: Final = TooLong.TOO_LONG
-"""Stands for a line that was too long and has been dropped."""
+"""In place of a line that was too long and has been dropped."""
 
 Line = bytes | TooLong
 """A line as received, without its ending."""
 
 
+_LONE_CR = re.compile(rb"\r(?!\n)")
+
+
 class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
-    Any other CR is an octet of its line (and refused later, by ``clean``).
+    Where people type, a CR alone ends a line too, and a NUL is nothing: some terminals send no LF,
+    and some clients keep their connections alive with NULs. Of a program, both are octets of their
+    line (and refused later, by ``clean``): what it passes on must not become a request.
 
     Lines are cut only when asked for, so taking data in costs next to nothing.
 
@@ -133,19 +137,22 @@ class LineSplitter:
         self.complete = b""
         # The line whose end has not come; limit + 1 octets of it are enough to know it is too long.
         self._begun = b""
-        self._held = b""  # a CR that may begin an ending
+        self._held = b""  # a CR that may begin an ending; an LF after a CR that was one
         self._dropping = False  # until the end of a line whose beginning was dropped
 
     def __bool__(self) -> bool:
         return bool(self.complete)
 
-    def add(self, data: bytes) -> None:
-        """Take the next octets."""
-        data = self._held + data
-        self._held = b"\r" if data.endswith(b"\r") else b""
-        data = data.removesuffix(b"\r")
-        if b"\0" in data:
-            data = data.replace(b"\r\0", b"\r\n")
+    def add(self, data: bytes, *, typed: bool = False) -> None:
+        """Take the next octets; ``typed``: a person's."""
+        if typed and not self._is_hello(data):
+            data = self._typed(data)
+        else:
+            data = self._held + data
+            self._held = b"\r" if data.endswith(b"\r") else b""
+            data = data.removesuffix(b"\r")
+            if b"\0" in data:
+                data = data.replace(b"\r\0", b"\r\n")
         if self._dropping:
             _, ending, data = data.partition(b"\n")
             self._dropping = not ending
@@ -155,18 +162,39 @@ class LineSplitter:
             self._begun = b""
         self._begun += data[end:][: self.limit + 1 - len(self._begun)]
 
-    def drop(self) -> None:
-        """Drop all that has come, and the rest of a line whose beginning has come."""
-        self._dropping = self._dropping or bool(self._begun or self._held)
-        self.complete = self._begun = b""
+    def _is_hello(self, data: bytes) -> bool:
+        """True if a program begins, which may have sent more lines already."""
+        return (self.complete or self._begun or data)[:6].lower() == b"/hello"
+
+    def _typed(self, data: bytes) -> bytes:
+        """Take a CR that ends a line at once: the LF or NUL that may follow is part of its end."""
+        if self._held and data:
+            data = data[data[0] in b"\n\0" :]
+            self._held = b""
+        if b"\0" in data:
+            data = data.replace(b"\r\0", b"\r\n").replace(b"\0", b"")
+        if b"\r" in data:
+            if data.endswith(b"\r"):
+                self._held = b"\n"
+            data = _LONE_CR.sub(b"\n", data)
+        return data
+
+    def drop(self) -> bool:
+        """Drop all that has come, and the rest of a line whose beginning has come.
+
+        True if there were whole lines.
+        """
+        self._dropping = self._dropping or self._begun != b"" or self._held == b"\r"
+        lines, self.complete, self._begun = self.complete, b"", b""
+        return lines != b""
 
     def cut(self, most: int = -1) -> list[bytes | Literal[TooLong.TOO_LONG]]:
         """Cut the next complete lines, at most ``most``, or all; without endings.
 
         TOO_LONG stands for each line over the limit, so that answers keep their order.
         """
-        # Every octet of every client passes here, so `split` does the work at C's speed. (So does
-        # `replace`, but it takes three times as long for CR LF.)
+        # `split` does the work for every octet at C's speed. (`replace` takes three times as long
+        # for CR LF.)
         ends_with_cr = b"\r" in self.complete
         *lines, self.complete = self.complete.split(b"\n", most)
         if ends_with_cr:
@@ -197,9 +225,9 @@ def typed(line: bytes) -> bytes:
     return bytes(left)
 
 
-# C0 and C1 controls and DEL move another's cursor, or worse; the line and paragraph separators
-# U+2028 and U+2029 could begin a line that looks like the server's; bidirectional controls, the
-# deprecated ones after them (U+206A to U+206F) and annotations make text look like other text.
+# C0 and C1 controls and DEL move another's cursor, or worse; U+2028 and U+2029 could begin a line
+# that looks like the server's; bidirectional controls, the deprecated ones after them (U+206A to
+# U+206F) and annotations make text look like other text.
 _FORBIDDEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]"
 )
@@ -236,10 +264,7 @@ def clean(line: bytes) -> str:
 
 
 def clean_together(lines: Sequence[Line]) -> str | None:
-    """The ``clean`` lines joined by line feeds, if all are printable ASCII; else None.
-
-    On None, each line has to be looked at.
-    """
+    """The ``clean`` lines joined by line feeds, if all are printable ASCII; else None."""
     try:
         together = b"\n".join(cast("Sequence[bytes]", lines))
     except TypeError:  # one is TOO_LONG: quicker found so than looked for
@@ -254,7 +279,6 @@ def is_http(line: str) -> bool:
     """True if a line is HTTP: a request line or a Host header.
 
     Ask before the login: a web page can make a browser send a request whose *body* is lines of
-    chat. The Host header, which comes before every body, gives that away even if the request line
-    was too long to be looked at.
+    chat. The Host header comes before every body, even if the request line was too long.
     """
     return _HTTP.match(line) is not None

@@ -1,8 +1,8 @@
 """Names that deceive: those that look like another, or like the server's own word.
 
-Two names look alike if their *skeletons* are the same. A skeleton has no case, no ``-``, ``_`` or
-``.``, and one letter for those that many a font shows alike: ``alice``, ``AL1CE`` and ``a-l-i-c-e``
-are ``aiice``.
+Two names look alike if their *skeletons* are the same: without case, ``-``, ``_`` or ``.``, and
+with one letter for those that many a font shows alike: ``alice``, ``AL1CE`` and ``a-l-i-c-e`` are
+``aiice``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,8 +15,8 @@ _SKELETON = str.maketrans("l10", "iio", "-_.")
 def skeleton_of(name: str) -> str:
     """The skeleton of a name, which is its own skeleton.
 
-    Every node has to come to the same, today and when it reads an old log again. So this never
-    changes; another rule would be another field of ``commands.Login``.
+    Every node has to find the same when it reads an old log again, so this never changes; another
+    rule would be another field of ``commands.Login``.
     """
     return name.lower().translate(_SKELETON)
 
@@ -38,5 +38,5 @@ class LookAlikes(SortedNames):
         super().__init__(names, part, key=skeleton_of)
 
     def of(self, name: str) -> Iterator[str]:
-        """Yield the names that look like ``name``, be it one of them or not."""
+        """Yield the names that look like ``name``, itself included."""
         return self.like(name)

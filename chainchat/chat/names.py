@@ -1,4 +1,4 @@
-"""A sorted list of names that takes one more at a small cost, however long it is."""
+"""A sorted list of names that takes one more at a small cost."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 class SortedNames:
     """Distinct strings in the order of their keys: by default, of themselves.
 
-    They stand in parts, so a new string moves only those in its part. Keys are computed when they
-    are asked for: so a name takes eight octets, since its string is somebody else's.
+    In parts, so a new string moves only those in its part. Keys are computed when asked for: a name
+    takes eight octets.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class SortedNames:
             del self._firsts[max(place - 1, 0)]
 
     def like(self, name: str) -> Iterator[str]:
-        """Yield the names with the key of ``name``, be it one of them or not."""
+        """Yield the names with the key of ``name``, itself included."""
         return (self._parts[place][index] for place, index in self._places(name))
 
     def after(self, name: str) -> Iterator[str]:
-        """Yield the names whose keys are above that of ``name``, as long as nothing changes."""
+        """Yield the names whose keys are above that of ``name``, while nothing changes."""
         key = self._key_of(name)
         place = bisect_right(self._firsts, key)
         part = self._parts[place]

@@ -49,6 +49,7 @@ class Joined(Struct, frozen=True):
 
     account: int
     name: str
+    session: str
 
 
 class Left(Struct, frozen=True):
@@ -78,11 +79,7 @@ class Held(Struct, frozen=True):
 
 
 class AllAccepted(Sequence[Accepted]):
-    """The results of new messages to everybody, made only if somebody looks at them.
-
-    Attributes:
-        ids: of the messages.
-    """
+    """The results of new messages to everybody, made only if somebody looks at them."""
 
     __slots__ = ("ids",)
 
@@ -113,7 +110,6 @@ class Outcome(Struct, frozen=True):
     Attributes:
         results: for whoever asked: one for each sequence number, none if it had no effect.
         events: changes of sessions, for all to see.
-        said: the messages.
     """
 
     results: Sequence[Result] = ()

@@ -7,10 +7,10 @@ SHORTEST, LONGEST = 8, 128
 """Characters of a password."""
 
 ONE_TIME_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Letters of a password that is read out or copied by hand: none looks like another."""
+"""For a password that is read out or copied by hand: none looks like another."""
 
 ONE_TIME_LENGTH = 15
-"""How many: 74 bits, more than anybody guesses."""
+"""74 bits, more than anybody guesses."""
 
 ONE_TIME_GROUP = 5
 
@@ -33,7 +33,7 @@ def checked_password(text: str) -> str:
 
 
 def one_time(random: bytes) -> str:
-    """A password such as ``k7qdp-93mfh-x2pwc``, made of ONE_TIME_LENGTH random octets or more."""
+    """A password such as ``k7qdp-93mfh-x2pwc``, from ONE_TIME_LENGTH random octets or more."""
     letters = [ONE_TIME_LETTERS[octet % len(ONE_TIME_LETTERS)] for octet in random]
     starts = range(0, ONE_TIME_LENGTH, ONE_TIME_GROUP)
     return "-".join("".join(letters[start : start + ONE_TIME_GROUP]) for start in starts)

@@ -1,7 +1,7 @@
 """What the chat remembers of programs, so that a SEND is done once however often it comes.
 
-The memory is bounded by number, not by time. The least recently used is forgotten first, in the
-order of the log, so every node forgets the same without a clock.
+The memory is bounded by number, and forgets the least recently used first, in the order of the log,
+so every node forgets the same without a clock.
 
 *never again*: what is forgotten is not done again. A program's SENDs are forgotten in three steps:
 first the results of its oldest numbers; then all but its highest number; then the program itself,
@@ -12,7 +12,7 @@ its account's.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from msgspec import Struct, msgpack
 
@@ -26,13 +26,10 @@ NEVER = -1
 class Program:
     """What is remembered of one program's SENDs.
 
-    The newest applied SENDs stand in flat arrays: there can be many, and an object for each would
-    have left the processor's caches when its turn comes to be forgotten. The records that they are
-    stored in reuse their slots.
+    The newest stand in flat arrays: objects would have left the processor's caches when their turn
+    comes to be forgotten. The records that they are stored in reuse their slots.
 
     Attributes:
-        account: number of its account.
-        client: its client ID.
         born: sequence number of the entry that first used it.
         used: of the entry that last used it.
         highest: the highest number that was applied, or may have been.
@@ -60,14 +57,12 @@ class Program:
         self.first = 0
         self.written = NEVER
 
-    def remember(
-        self, numbers: Sequence[int], checksums: Iterable[int], values: Iterable[int]
-    ) -> None:
+    def remember(self, numbers: list[int], checksums: list[int], values: list[int]) -> None:
         """Remember applied SENDs, in order: number, checksum and value of each."""
         self.highest = numbers[-1]
-        self.numbers.extend(numbers)
-        self.checksums.extend(checksums)
-        self.values.extend(values)
+        self.numbers.fromlist(numbers)  # three times as fast as ``extend``
+        self.checksums.fromlist(checksums)
+        self.values.fromlist(values)
 
     def forget_oldest(self) -> None:
         """Keep no more records than there may be."""
@@ -78,7 +73,7 @@ class Program:
                 del column[: excess * self._bounds.sends_in_record]
 
     def forget_all(self) -> list[int]:
-        """Forget all but the highest number; returns the keys of the dropped records."""
+        """Forget all but the highest number; returns the keys of dropped records."""
         kept = self._key(self.newest)
         gone = [key for key in self.written_keys() if key != kept]
         self.first = self.newest
@@ -112,7 +107,7 @@ class Program:
         return changed
 
     def records(self, first: int) -> list[Record]:
-        """The records from ``first`` on. Only the newest says what changes with every use."""
+        """The records from ``first`` on. Only the newest changes with every use."""
         newest, records, sends = self.newest, [], self._bounds.sends_in_record
         for index in range(first, newest + 1):
             used, highest = (self.used, self.highest) if index == newest else (0, 0)
@@ -159,7 +154,6 @@ class _OfAccount:
     Attributes:
         recent: programs whose SENDs are remembered, by client ID, least recently used first.
         known: programs of which only the highest number is known; likewise.
-        cost: of all.
         used: the entry that last used one.
     """
 
@@ -178,12 +172,12 @@ class Programs:
     def __init__(self, bounds: Bounds, outdated: Callable[[int, int], None]) -> None:
         """Begin without programs.
 
-        Args:
-            bounds: of what is remembered.
-            outdated: called with an account's number and the highest number of its program that is
-                forgotten.
+        ``outdated`` is called with an account's number and the highest number of its forgotten
+        program.
         """
         self._bounds = bounds
+        self._most_sends = bounds.records_of_program * bounds.sends_in_record
+        """Of one program, in its arrays."""
         self._outdated = outdated
         self._all: dict[int, Program] = {}
         """By the entry that first used them."""
@@ -211,7 +205,7 @@ class Programs:
         return programs.recent.get(client) or programs.known.get(client)
 
     def use(self, account: int, client: str, seq: int, highest: int) -> Program:
-        """Find or begin a program, and make it the most recently used one of its account.
+        """Find or begin a program, and make it the most recently used of its account.
 
         A new program must number above ``highest``. Call ``said`` when its SENDs are remembered.
         """
@@ -221,7 +215,8 @@ class Programs:
         program = programs.recent.pop(client, None)
         if program is None:
             program = self._begun(programs, account, client, seq, highest)
-        self._changing(program)
+        if self._unwritten:
+            self._changing(program)
         self._changed.add(program.born)
         program.used = programs.used = seq
         programs.recent[client] = program  # now the last
@@ -242,10 +237,16 @@ class Programs:
             self._outdate(next(iter(programs.known.values())))
         return program
 
-    def said(self, program: Program, sends: int) -> None:
-        """Charge a program in use for this many more SENDs; forget others if there are too many."""
-        programs = self._of_account[program.account]
-        self._charge(programs, sends)
+    def said(self, program: Program, before: int) -> None:
+        """Charge a program in use for new SENDs; forget others if there are too many.
+
+        ``before``: how many of its SENDs were remembered before the new ones.
+        """
+        if len(program.numbers) > self._most_sends:
+            program.forget_oldest()
+        programs, cost = self._of_account[program.account], len(program.numbers) - before
+        programs.cost += cost
+        self._cost += cost
         self._shares.put(program.account, programs.cost, programs.used)
         while self._cost > self._bounds.cost:
             self._forget_of(self._shares.greatest())

@@ -1,8 +1,7 @@
 """Queries: what can be read of the chat, and how the tail answers, a page at a time.
 
-A page travels in one frame, so its octets, names and messages are bounded, and its time. ``more``
-is the query for the next page. So the asker does not choose what a page costs; for a pattern, where
-the asker chooses the price of the whole answer, the whole is limited too.
+A page is bounded, in one frame and in time; ``more`` is the query for the next. For a pattern,
+where the asker chooses the price, the whole answer is limited too.
 """
 
 import re
@@ -25,7 +24,7 @@ PAGE_MESSAGES = 100
 """Messages in a page."""
 
 PAGE_OCTETS = 40_000
-"""Octets of the messages in a page: the ``len`` of each text, and some room for the rest."""
+"""The ``len`` of each text, and some room for the rest."""
 
 SCANNED_AT_ONCE = 32
 """Accounts whose names are matched between two looks at the clock."""
@@ -34,12 +33,12 @@ PATTERN_SECONDS = 2.0
 """Seconds of work that one pattern may cost the tail, over all pages."""
 
 PATTERN_OCTETS = 256
-"""Octets of a pattern. RE2 needs at most 6 ms to read one, for 85 classes like ``\\pL``."""
+r"""RE2 needs at most 6 ms to read one, for 85 classes like ``\pL``."""
 
-PATTERN_INSTRUCTIONS = 300
+PATTERN_INSTRUCTIONS = 400
 """Instructions of a compiled pattern: ``al`` has 6, ``.{1,32}$`` 290, ``\\pL`` 1,200.
 
-The worst patterns found need 70 µs for a name of 32 octets, most 2 µs.
+The worst patterns found need 95 µs for a name of 32 octets, most 2 µs.
 """
 
 PATTERN_MEMORY = 1 << 18
@@ -148,7 +147,7 @@ def asker_chooses_price(query: Query) -> bool:
 def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -> Page:
     """A page of the answer, from the committed state.
 
-    It has at least one name, message or step of a search, and more while there is time.
+    At least one name, message or step of a search, and more while there is time.
 
     Raises:
         RefusedError: 531; the asker's RE2 took the pattern, and this one does not.
@@ -222,7 +221,7 @@ _PLAIN = re.compile(r"\^?([A-Za-z0-9_-]*)")
 def beginning(pattern: str) -> str:
     """The beginning of all names that match, in lower case, if it is easily told.
 
-    Accounts are sorted by their names in lower case, so no others need to be looked at.
+    Accounts are sorted so, and no others need to be looked at.
     """
     found = _PLAIN.match(pattern)
     if found is None or "|" in pattern:
@@ -233,7 +232,7 @@ def beginning(pattern: str) -> str:
 
 
 def _just_before(plain: str) -> str:
-    """A string that sorts just before all names that begin so; names are ASCII."""
+    """Sorts just before all names that begin so; names are ASCII."""
     return plain[:-1] + chr(ord(plain[-1]) - 1) + "\x7f" if plain else ""
 
 
@@ -254,13 +253,13 @@ def checked_pattern(pattern: str) -> str:
 def _compile(pattern: str) -> re.Pattern[str]:
     """Compile by RE2, whose time is linear in the name and in the pattern.
 
-    Without captures: when RE2's memory is used up, it matches in a way that copies all of them at
-    each step.
+    Without captures: out of memory, RE2 would copy all of them at each step.
     """
     if len(pattern.encode()) > PATTERN_OCTETS:
         raise _too_large()
     options = re2.Options()
     options.max_mem = PATTERN_MEMORY
+    options.case_sensitive = False  # as with names
     options.never_capture = True
     options.log_errors = False
     try:

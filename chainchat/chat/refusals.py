@@ -32,6 +32,7 @@ class Code(IntEnum):
     HTTP = 505
     UNKNOWN_VERSION = 506
     TLS_ONLY = 507
+    TYPED_AS_PASSWORD = 508
     LOG_IN_FIRST = 510
     LOGGED_IN_ALREADY = 511
     WRONG_PASSWORD = 512
@@ -57,9 +58,8 @@ class RefusedError(Exception):
     """The peer's fault: becomes an ``-ERR`` line, never a traceback.
 
     Attributes:
-        code: the kind of refusal.
         text: what to do about it, for a person.
-        tag: the machine-mode tag of the request, ``-`` where it has none.
+        tag: of the request in machine mode, or ``-``.
     """
 
     def __init__(self, code: Code, text: str, tag: str = "-") -> None:

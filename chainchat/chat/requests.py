@@ -1,7 +1,6 @@
 """Requests of a client: one frozen record per verb, the same for all modes.
 
-A mode (``human``, ``machine``) makes them from lines; ``chainchat.sessions.requests`` carries them
-out.
+A mode makes them from lines; ``chainchat.sessions.requests`` carries them out.
 """
 
 import re
@@ -92,7 +91,7 @@ class ResetPassword(Struct, frozen=True):
 
 
 class Invite(Struct, frozen=True):
-    """Make the account ``name``, with a password for whom it is meant for."""
+    """Make the account ``name``, with a password to hand out."""
 
     name: str
 
@@ -113,7 +112,7 @@ class Kick(Struct, frozen=True):
 class Say(Struct, frozen=True, gc=False):
     """Say ``text`` to the account ``to`` or to EVERYBODY.
 
-    ``number`` is the program's own number of this request; 0 in human mode, which has none.
+    ``number``: the program's own of this request; 0 in human mode.
     """
 
     to: str
@@ -151,10 +150,7 @@ class Last(Struct, frozen=True):
 
 
 class Delete(Struct, frozen=True):
-    """Delete the account ``name``, one's own if empty.
-
-    ``confirmed``: the person said yes to it.
-    """
+    """Delete the account ``name``, one's own if empty; ``confirmed``: the person said yes."""
 
     name: str = ""
     confirmed: bool = False

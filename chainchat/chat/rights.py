@@ -1,7 +1,6 @@
 """Rights: what a command may do, decided when it is applied.
 
-Each check is about the accounts and the command alone, so every node decides alike. What the
-settings of its origin allow, the command says itself.
+By the accounts and the command alone, so every node decides alike.
 """
 
 from chainchat.chat import commands
@@ -10,10 +9,7 @@ from chainchat.chat.refusals import Code
 
 
 class RefusedAtApplyError(Exception):
-    """Raised while a command is applied, before anything changed; carries the answer.
-
-    ``about``: a name for the text.
-    """
+    """Raised while a command is applied, before anything changed; carries the answer."""
 
     def __init__(self, code: Code, about: str = "") -> None:
         super().__init__(code.name)
@@ -88,7 +84,7 @@ def check_operator(operator: Account) -> None:
 def check_invitation(account: Account | None, command: commands.Invite) -> None:
     """Check an invitation for the name of ``account``, None if there is none.
 
-    Somebody who was invited and has not come yet can be invited again.
+    Whoever was invited and has not come yet can be invited again.
 
     Raises:
         RefusedAtApplyError: 521, there is nothing to reset; 433, the account is somebody's.

@@ -35,10 +35,10 @@ SALT_OCTETS = 16
 KEY_OCTETS = 32
 
 ITERATIONS = 100_000
-"""Rounds of PBKDF2 for a new password: some 20 ms for who knows it, and for each wrong guess."""
+"""For a new password: some 20 ms for who knows it, and for each wrong guess."""
 
 MOST_ITERATIONS = 1_000_000
-"""A program may choose as many for its own password; more would keep the others waiting."""
+"""For a program's own password; more would keep the others waiting."""
 
 MOST_CHARACTERS = 512
 """Characters of a text that may become a password."""
@@ -120,9 +120,9 @@ def server_signature(salted_password: bytes, said: bytes) -> bytes:
 
 
 def decoy(secret: bytes, name: str) -> Verifier:
-    """A verifier that no password fits, for a name that has none: always the same for a name.
+    """A verifier that no password fits, always the same for a name.
 
-    ``secret``: of the chain. Without it nobody can tell the salt from one that is random.
+    ``secret``: of the chain. Without it nobody can tell the salt from a random one.
     """
     salt = _hmac(secret, name.lower().encode())[:SALT_OCTETS]
     return Verifier(salt, ITERATIONS, b"", b"")
@@ -132,10 +132,7 @@ class ClientFirst(Struct, frozen=True):
     """The first message of a client.
 
     Attributes:
-        name: the account's.
-        nonce: the client's.
         header: the GS2 header, which the last message repeats.
-        bare: the message without it.
     """
 
     name: str
@@ -171,7 +168,6 @@ class Exchange:
         """Answer the client's first message.
 
         Args:
-            first: the message.
             verifier: of the account, or a ``decoy``.
             nonce: the server's, fresh and random; printable ASCII without commas.
         """

@@ -3,15 +3,15 @@
 from heapq import heapify, heappop, heappush, heapreplace
 
 FEW = 16
-"""Accounts that have left a step may stay in its heap, at least this many."""
+"""Accounts that have left a step may stay in its heap, at least so many."""
 
 
 class Shares:
     """What each account takes, in steps, and when it was last used.
 
-    Shares are compared in steps; within a step, the account used least recently gives first.
-    Only what was taken and when decides, so every node finds the same account. Using an account
-    costs only a look, unless it changes its step.
+    Within a step, the account used least recently gives first. Only what was taken and when
+    decides, so every node finds the same account. Using an account costs only a look, unless it
+    changes its step.
     """
 
     def __init__(self, step: int) -> None:
@@ -26,7 +26,7 @@ class Shares:
         self._heaps: dict[int, list[tuple[int, int]]] = {}
         """By step: (when it was last used, or some time before; account)."""
         self._listed: dict[int, set[int]] = {}
-        """By step: the accounts in its heap; some have moved to another step."""
+        """By step: the accounts in its heap, some of which have moved."""
 
     def put(self, account: int, taken: int, used: int) -> None:
         """Note that an account takes ``taken``, and was last used by the entry ``used``."""
@@ -57,7 +57,7 @@ class Shares:
             self._clear_out(step)
 
     def _clear_out(self, step: int) -> None:
-        """Drop from a heap the accounts that have left its step, or it would grow for ever."""
+        """Or the heap would grow for ever."""
         listed = {account for account in self._listed[step] if self._steps.get(account) == step}
         heap = [(self._used[account], account) for account in listed]
         heapify(heap)

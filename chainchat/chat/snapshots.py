@@ -8,9 +8,7 @@ from chainchat.chat.records import Digest, Record
 
 
 class Head(Struct, array_like=True):
-    """What is stored of the state besides its records.
-
-    Sessions, names and so on are computed from the accounts.
+    """What is stored of the state besides its records; the rest is computed from these.
 
     Attributes:
         newest: see ``AccountRecords``.
@@ -30,9 +28,7 @@ class Snapshot:
     """The state as of some entry, to be written while the state goes on.
 
     Attributes:
-        seq: the entry.
-        records: those changed since the last snapshot; each is computed when asked for, in a few
-            microseconds.
+        records: those changed since the last snapshot; each is computed when asked for.
     """
 
     def __init__(self, seq: int, head: bytes, records: Iterator[Record], digest: Digest) -> None:
@@ -42,7 +38,7 @@ class Snapshot:
         self._digest = digest
 
     def head(self) -> bytes:
-        """What to store besides the records; to be called after the last record.
+        """What to store besides the records; call it after the last record.
 
         It begins with the digest of the whole state, DIGEST_OCTETS long.
         """

@@ -1,8 +1,8 @@
 """The chat's state, and the only function that changes it: ``apply``.
 
 Every node applies the same entries in the same order and must come to the same state, so nothing
-here depends on anything but the entries. A refusal changes nothing but the memory of itself; any
-other exception is a bug and must stop the node.
+here depends on anything else. A refusal changes nothing but the memory of itself; any other
+exception is a bug and must stop the node.
 
 Invariants, named where they are kept:
 
@@ -50,14 +50,14 @@ from chainchat.chat.snapshots import Head, Snapshot
 class ChatState:
     """All accounts, sessions, read marks, and the requests that were done.
 
-    Messages are not part of it: they are in the log.
+    Messages are in the log.
 
     Attributes:
         applied: sequence number of the newest applied entry.
         time: its time, UTC milliseconds.
         origins: the living origins, each with its highest applied number.
         accounts: by number.
-        salting: the secret that the salts of unknown names are made from; empty until it is needed.
+        salting: the secret that the salts of unknown names are made from; empty until needed.
     """
 
     def __init__(self, bounds: Bounds = USUAL_BOUNDS) -> None:
@@ -135,10 +135,7 @@ class ChatState:
         return msgpack.encode(Head(self.applied, self.time, origins, newest, room, self.salting))
 
     def image(self) -> bytes:
-        """The whole state as octets; equal states give equal octets.
-
-        Takes as long as the state is large.
-        """
+        """The whole state as octets; equal states give equal octets."""
         records = dict(sorted(chain(self._records.all(), self._programs.all())))
         return msgpack.encode((self._head(), records))
 
@@ -184,11 +181,10 @@ class ChatState:
         """Apply one entry.
 
         Args:
-            seq: the entry's sequence number; if it takes several, the last one.
+            seq: the entry's sequence number; of several, the last.
             origin: where the request came in; empty for an epoch's first entry.
-            number: the origin's own number of the request.
+            number: the origin's own of the request.
             time: UTC milliseconds.
-            command: what to do.
         """
         assert seq == self.applied + commands.span(command)
         self.applied, self.time = seq, time
@@ -301,7 +297,7 @@ class ChatState:
         self._records.changing(account)
         account.session = session
         self._hold(account)
-        events.append(Joined(account.number, account.name))
+        events.append(Joined(account.number, account.name, session))
 
     def _hold(self, account: Account) -> None:
         session = account.session
@@ -429,17 +425,16 @@ class ChatState:
         numbers = [saying.number for saying in sayings]
         known = self._programs.find(account, say.client)
         highest = self.accounts[account].outdated if known is None else known.highest
-        if max(numbers) <= highest and (known is None or not known.numbers):  # *never again*
+        if (known is None or not known.numbers) and max(numbers) <= highest:  # *never again*
             return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in sayings])
         program = self._programs.use(account, say.client, seq, highest)
         remembered = len(program.numbers)
         if to_all and highest < numbers[0] and _ascend(numbers):
             outcome = _said_to_all(say, ids, time)
-            program.remember(numbers, [saying.checksum for saying in sayings], ids)
+            program.remember(numbers, [saying.checksum for saying in sayings], [*ids])
         else:
             outcome = self._say_each(say, ids, time, program)
-        program.forget_oldest()
-        self._programs.said(program, len(program.numbers) - remembered)
+        self._programs.said(program, remembered)
         return outcome
 
     def _say_each(

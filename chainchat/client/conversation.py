@@ -6,7 +6,7 @@ so the client asks ever further back until there are enough messages.
 
 import datetime
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 
 from chainchat.chat.modes.human import HUMAN
@@ -17,12 +17,16 @@ from chainchat.chat.requests import (
     Chain,
     ChangePassword,
     Delete,
+    Grant,
     Help,
+    Invite,
+    Kick,
     Last,
     List,
     Logout,
     Notices,
     Request,
+    ResetPassword,
     Say,
     Who,
 )
@@ -33,6 +37,9 @@ from chainchat.client.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, ha
 
 STATUS_EVERY = 5.0
 """Seconds between two requests for the chain's state, for a status line."""
+
+FOR_NO_LOG = "+OK the password of"
+"""Begins a line that is for no log."""
 
 MOST_NAMES = 10_000
 """Accounts that are remembered for completion."""
@@ -46,6 +53,8 @@ class Conversation:
 
     Attributes:
         names: known accounts.
+        here: the names of those who are on.
+        notices: True to show who comes and goes.
         chain: the words of the newest reply to CHAIN.
         node: the position of the connected node, if any.
         waiting: True while the chain cannot confirm.
@@ -56,22 +65,21 @@ class Conversation:
     def __init__(
         self,
         engine: Engine,
-        now: Callable[[], datetime.datetime],
         *,
         notices: bool,
-        echo: str | None = None,
         asks: bool = False,
+        zone: datetime.tzinfo | None = datetime.UTC,
     ) -> None:
         """Begin a conversation.
 
         Args:
-            now: the time in UTC, for one's own lines: their replies carry none.
+            engine: which carries out what is typed.
             notices: True to show who comes and goes.
-            echo: follows one's own line, which is shown once acknowledged; None: show only ``+OK``
-                and the id, for somebody who sees what they type.
             asks: True if ``asking`` can be answered, without showing what is typed.
+            zone: of the times that are shown; None: that of this machine.
         """
         self.names: set[str] = set()
+        self.here: set[str] = set()
         self.chain: dict[str, str] = {}
         self.node = ""
         self.waiting = False
@@ -79,9 +87,8 @@ class Conversation:
         self.asking = Asking(engine)
         self._asks = asks
         self._engine = engine
-        self._now = now
-        self._notices = notices
-        self._echo = echo
+        self.notices = notices
+        self.zone = zone
         self._human = HUMAN
         self._day = ""
         self._told = False  # of the trouble, while it lasts
@@ -89,6 +96,7 @@ class Conversation:
         self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
         self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
         self._status_due = 0.0
+        self._who_is_stale = False
         self._sought = ""  # what the names begin with that were asked for last
         self._refreshing: set[str] = set()  # verbs that we have asked for ourselves
 
@@ -130,7 +138,7 @@ class Conversation:
                 lines = self._human.help("", verb)
                 return [line for line in lines if not line.startswith("| /hello")]
             case Notices(on=on):
-                self._notices = on
+                self.notices = on
                 return [f"+OK you are {'' if on else 'not '}told who comes and goes"]
             case Logout():
                 return self._leave()
@@ -138,9 +146,16 @@ class Conversation:
                 return self.asking.change(remove=remove)
             case ChangePassword():
                 return [self._human.refused("", Code.BAD_ARGUMENTS, "type that in a terminal")]
+            case Invite(name=name):
+                self._ask("INVITE", name)
+            case ResetPassword(name=name):
+                self._ask("RESET", name)
+            case Grant(name=name, operator=operator):
+                self._ask("OPERATOR", name, "on" if operator else "off")
+            case Kick(name=name):
+                self._ask("KICK", name)
             case _:
-                text = "operators do that over telnet, or with chainchatctl at a server"
-                return [self._human.refused("", Code.UNKNOWN_VERB, text)]
+                raise AssertionError(request)  # people do not say the rest
         return []
 
     def _ask(self, verb: str, *arguments: str | int) -> int:
@@ -163,22 +178,35 @@ class Conversation:
     def _leave(self) -> list[str]:
         self._engine.logout()
         unconfirmed = self._engine.pending
-        return [f"* leaving once {unconfirmed} lines are confirmed"] if unconfirmed else []
+        if not unconfirmed:
+            return []
+        lines = "1 line is" if unconfirmed == 1 else f"{unconfirmed} lines are"
+        return [f"* leaving once {lines} confirmed; Ctrl-C leaves at once"]
 
-    def refresh(self, now: float) -> None:
-        """Ask for the contents of a status line. ``now``: monotonic seconds."""
+    def refresh(self, now: float) -> bool:
+        """Ask for the contents of a status line; True if so. ``now``: monotonic seconds."""
         if not self._engine.online:
-            return
+            return False
+        asked = False
         if now >= self._status_due and "CHAIN" not in self._refreshing:
             self._status_due = now + STATUS_EVERY
             self._ask_for_us("CHAIN")
+            asked = True
+        if self._who_is_stale and "WHO" not in self._refreshing:
+            self._who_is_stale = False
+            self._ask_for_us("WHO")
+        return asked
+
+    def refresh_soon(self) -> None:
+        """Ask again at the next ``refresh``."""
+        self._status_due = 0.0
 
     def seek(self, beginning: str) -> None:
         """Ask for the names that begin so, for completion; costly where many clients do so."""
         may_be_name = not beginning or NAME.fullmatch(beginning)
         if self._engine.online and may_be_name and not self.seeking:
             self._sought = beginning.lower()
-            self._ask_for_us("LIST", *([f"(?i:{re.escape(beginning)})"] if beginning else []))
+            self._ask_for_us("LIST", *([re.escape(beginning)] if beginning else []))
 
     @property
     def seeking(self) -> bool:
@@ -199,7 +227,7 @@ class Conversation:
     def _lines(self, event: events.Event) -> Iterable[str]:
         match event:
             case events.MessageArrived():
-                self._know(event.sender)
+                self.know(event.sender)
                 return self._message(event)
             case events.SendAcknowledged():
                 return self._sent(event)
@@ -237,26 +265,29 @@ class Conversation:
 
     def _new_day(self, time: str) -> list[str]:
         """The line before a day's first message; none if the date goes back."""
-        if time[:10] <= self._day:
+        day = self._local(time).date().isoformat()
+        if day <= self._day:
             return []
-        self._day = time[:10]
-        return [f"* {self._day}"]
+        self._day = day
+        return [f"* {day}"]
+
+    def _local(self, time: str) -> datetime.datetime:
+        """The server's time where the person is."""
+        moment = datetime.datetime.fromtimestamp(milliseconds(time) / 1000, datetime.UTC)
+        return moment.astimezone(self.zone)
 
     def _shown(self, message: events.MessageArrived) -> str:
-        time, to = _milliseconds(message.time), message.to
+        local, to = self._local(message.time), message.to
+        time = round(local.replace(tzinfo=datetime.UTC).timestamp() * 1000)
         return self._human.message(
             ChatMessage(message.id, 0, time, message.sender, to, message.text), self._engine.name
         )
 
     def _sent(self, event: events.SendAcknowledged) -> list[str]:
-        if self._echo is None:
-            return [self._human.sent("", event.id, again=event.again)]
-        time = self._now().isoformat(timespec="milliseconds")[:23] + "Z"
-        own = events.MessageArrived(event.id, time, self._engine.name, event.to, event.text)
-        *day, line = self._message(own)
-        return [*day, f"{line} {self._echo}"]
+        return [self._human.sent("", event.id, again=event.again)]
 
-    def _know(self, *names: str) -> None:
+    def know(self, *names: str) -> None:
+        """Remember names, for completion."""
         room = MOST_NAMES - len(self.names)
         if room > 0:
             self.names.update(names[:room])
@@ -270,11 +301,15 @@ class Conversation:
 
     def _listed(self, event: events.Listed) -> Iterable[str]:
         if self._answers_us(event.request, event.verb):
+            if event.verb == "WHO":
+                self.here = set(event.items[:MOST_NAMES])
+                self.know(*self.here)
+                return []
             self.names = {n for n in self.names if not n.lower().startswith(self._sought)}
-            self._know(*event.items[:MOST_NAMES])
+            self.know(*event.items[:MOST_NAMES])
             return []
         self._foreground.pop(event.request, None)
-        self._know(*event.items[:MOST_NAMES])
+        self.know(*event.items[:MOST_NAMES])
         count = len(event.items)
         kind = "account" if event.verb == "LIST" else "on now"
         kind += "s" if kind == "account" and count != 1 else ""
@@ -288,8 +323,8 @@ class Conversation:
         lines = []
         day = ""
         for message in messages[-wanted:]:
-            if message.time[:10] != day:
-                day = message.time[:10]
+            if (its_day := self._local(message.time).date().isoformat()) != day:
+                day = its_day
                 lines.append(f"| {day}")
             lines.append(f"| {self._shown(message)}")
         shown = min(wanted, len(messages))
@@ -301,6 +336,14 @@ class Conversation:
         if event.verb == "CHAIN":
             self.chain = event.words
             return self._drawn() if name is not None else []
+        match event.verb:
+            case "INVITE" | "RESET":
+                password = event.words.get("password", "")
+                return [f"{FOR_NO_LOG} {name}, to choose another with, told once: {password}"]
+            case "OPERATOR":
+                return [f"+OK it is done: {name}"]
+            case "KICK":
+                return [f"+OK the session of {name} is ended"]
         self.names.discard(name or "")
         return [f"+OK {name} is deleted"]
 
@@ -320,8 +363,8 @@ class Conversation:
     def _noticed(self, event: events.Notice) -> list[str]:
         match event.code:
             case "joined" | "left":
-                self._know(event.words.get("name", self._engine.name))
-                return [f"* {event.text}"] if self._notices else []
+                self._came_or_went(event.words.get("name", ""), event.code == "joined")
+                return [f"* {event.text}"] if self.notices else []
             case "waiting" if "for" not in event.words:
                 return []  # about one request: the engine asks again, or says what became of it
             case "waiting" | "serving":
@@ -333,6 +376,16 @@ class Conversation:
             case "closing":
                 self._note_trouble(f"{self.node}: {event.text.partition(';')[0]}")
         return []  # a newer server's
+
+    def _came_or_went(self, name: str, came: bool) -> None:
+        if not NAME.fullmatch(name):  # many at once
+            self._who_is_stale = True
+            return
+        self.know(name)
+        if came:
+            self.here.add(name)
+        else:
+            self.here.discard(name)
 
     def _connection(self, event: events.Event) -> list[str]:
         match event:
@@ -361,6 +414,7 @@ class Conversation:
     def _logged_in(self, name: str) -> str:
         """The line about a login, and about the trouble before it."""
         trouble = "" if self._told else self.trouble
+        self._who_is_stale = self.notices
         again, self._welcomed = self._welcomed, True
         self.trouble, self._told = "", False
         self._status_due = 0.0
@@ -372,7 +426,7 @@ class Conversation:
         return f"* {trouble}; {where}" if trouble else f"* {where}"
 
 
-def _milliseconds(time: str) -> int:
+def milliseconds(time: str) -> int:
     """The server's time as milliseconds since 1970; 0 if malformed."""
     try:
         return round(datetime.datetime.fromisoformat(time).timestamp() * 1000)

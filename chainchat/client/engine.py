@@ -10,7 +10,6 @@ The engine repeats every SEND, on whichever node answers, until its result is kn
 exactly once and in order; and every message arrives once and in order.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from enum import Enum, auto
 from math import inf
@@ -19,11 +18,13 @@ from random import Random
 from chainchat.client import events, wire
 from chainchat.client.backoff import Nodes
 from chainchat.client.dialogue import Asked, Dialogue, Reply
-from chainchat.client.inbox import PAGE, Inbox
 from chainchat.client.login import Login
-from chainchat.client.outbox import Outbox, Outgoing
+from chainchat.client.memory import Memory
 from chainchat.client.passwords import Passwords, Step
 from chainchat.client.proof import Keys
+from chainchat.client.receiving import Receiving
+from chainchat.client.requests import Requests
+from chainchat.client.sending import Sending
 from chainchat.client.wire import EVERYBODY, Done, Note, Push, Refusal, key_values, whole_number
 
 CONNECT_WITHIN = 10.0
@@ -42,17 +43,11 @@ CLOSING_WITHIN = 2.0
 OFFLINE_TOLD_AFTER = 1.0
 """Seconds; most breaks are over before."""
 
-EARLIER_REFUSED = 451
-"""The refusal of a SEND because of an earlier one, which was told already."""
-
 PASSWORD_CODES = frozenset({434, 513})
 """Refusals of a LOGIN that needs a proof, or another one."""
 
 PASSWORD_WRONG = 500
 """Refusals below this are for now."""
-
-READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
-"""Requests that may be repeated on a new connection."""
 
 
 class _Phase(Enum):
@@ -81,12 +76,13 @@ class Engine:
         keys: Keys | None = None,
         password: str = "",
         asks: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         """Make a client; ``start`` sets it going.
 
         Args:
             name: the account.
-            client: the client ID, fresh for each engine.
+            client: the client ID, fresh for each engine; ``memory`` may know an earlier one.
             nodes: where to connect, in this order; the nodes say where else.
             quiet: log in without being told what others say.
             notices: be told who comes and goes.
@@ -94,24 +90,22 @@ class Engine:
             keys: of the account, to log in without the password; None: only while this runs.
             password: of the account, if it is known already.
             asks: true if somebody answers ``PasswordNeeded``.
+            memory: of an earlier run, which this one goes on with; None: begin anew.
         """
         self.name = name
         self.online = False
         self.newest = 0  # the highest message id heard of
-        self._client = client
-        self._numbered_from: int | None = None
-        """The offset of this engine's SEND numbers on the wire, from the first login."""
+        self._events: list[events.Event] = []
+        self._memory = memory or Memory()
+        self._client = self._memory.begin(client)
         self._nodes = Nodes(nodes, random)
         self._notices = notices
         self._passwords = Passwords(name, keys or Keys(), random.randbytes, password, asks=asks)
-        self._login = Login(name, random, quiet=quiet, insist=insist)
-        self._outbox = Outbox(random)
-        self._inbox = Inbox()
-        self._max_line = 1024
-        self._requests = 0
-        self._held: deque[Asked] = deque()  # until we are logged in
+        self._login = Login(name, random, self._memory, quiet=quiet, insist=insist)
+        self._sending = Sending(random, self._memory, self._events)
+        self._receiving = Receiving(name, self._memory, self._events)
+        self._requests = Requests(self._events)
         self._leaving = False
-        self._events: list[events.Event] = []
         self._phase = _Phase.NEW
         self._now = 0.0
         self._alarm: float | None = None  # when the phase has lasted too long, or long enough
@@ -119,7 +113,6 @@ class Engine:
         self._trouble_since: float | None = None  # until the next login; infinity: it was told
         self._greeting_within = GREETING_WITHIN
         self._connected_at = 0.0
-        self._delay_told = False  # why SENDs have to wait, until one is acknowledged
         self._new_connection()
 
     def _new_connection(self) -> None:
@@ -132,23 +125,29 @@ class Engine:
 
     def take_events(self, *, seen: bool = True) -> list[events.Event]:
         """The events since the last call; their messages count as seen, or only after ``seen``."""
-        taken, self._events = self._events, []
+        taken = list(self._events)
+        self._events.clear()
         if seen:
             self.seen()
         return taken
 
     def seen(self) -> None:
         """The program has delivered all messages that it took."""
-        self._inbox.handed_over()
+        self._receiving.handed_over()
 
     def take_bytes(self) -> bytes:
-        """The octets to write."""
+        """The octets to write. The memory has kept first what must not be lost."""
+        self._memory.keep(self._now)
         return self._dialogue.take_bytes()
 
     @property
     def pending(self) -> int:
         """How many SENDs have no final answer yet."""
-        return len(self._outbox)
+        return len(self._sending)
+
+    def longest(self, to: str = EVERYBODY) -> int:
+        """Octets of the longest text that the server takes."""
+        return self._sending.longest(to)
 
     @property
     def ended(self) -> bool:
@@ -175,10 +174,9 @@ class Engine:
             UnsendableError: no server would take it. A text too long for the server becomes a
                 ``SendRefused`` later.
         """
-        outgoing = self._outbox.add(wire.checked(to), wire.checked(text))
-        self._events.append(events.SendPending(outgoing.number, to, text))
+        number = self._sending.add(wire.checked(to), wire.checked(text))
         self._pump()
-        return outgoing.number
+        return number
 
     def request(self, verb: str, *arguments: str | int) -> int:
         """Ask for LIST, WHO, SINCE, CHAIN or DELETE, once logged in.
@@ -188,12 +186,9 @@ class Engine:
         Raises:
             UnsendableError: an argument holds a control character.
         """
-        for argument in arguments:
-            wire.checked(str(argument))
-        self._requests += 1
-        self._held.append(Asked(f"r{self._requests}", verb, self._requests, arguments))
+        number = self._requests.add(verb, arguments)
         self._pump()
-        return self._requests
+        return number
 
     @property
     def has_password(self) -> bool:
@@ -277,7 +272,7 @@ class Engine:
     def _lost(self, reason: str, *, unanswered: bool = False) -> None:
         if self._phase in (_Phase.NEW, _Phase.PAUSING, _Phase.ENDED):
             return
-        if self._logout_sent or (self._leaving and not self._outbox):
+        if self._logout_sent or (self._leaving and not self._sending):
             self._end("logout", 0, "logged out")
             return
         served = None if self._online_since is None else self._now - self._online_since
@@ -286,7 +281,7 @@ class Engine:
         host, port, _ = self._nodes.current
         wait = self._nodes.lost(served, sent_on=self._closing, unanswered=unanswered)
         self._events.append(events.ConnectionLost(host, port, reason, wait))
-        self._ask_again(self._dialogue.unanswered)
+        self._requests.ask_again(self._dialogue.unanswered)
         if (broken := self._passwords.broke()) is not None:
             self._events.append(broken)
         self._new_connection()
@@ -312,8 +307,8 @@ class Engine:
         if self._phase in (_Phase.LOGGING_IN, _Phase.ONLINE):
             self._watch()
         if self._phase is _Phase.ONLINE:
-            self._outbox.tick(now)
-            self._acknowledge()
+            self._sending.tick(now)
+            self._receiving.acknowledge(self._dialogue, now)
             self._pump()
 
     def _note_trouble(self) -> None:
@@ -329,7 +324,9 @@ class Engine:
 
     def _learn(self, nodes: str) -> None:
         """Note where this node says that the others are: with TLS, if it was reached so."""
-        self._nodes.learn(wire.parse_nodes(nodes, tls=self._nodes.current.tls))
+        addresses = wire.parse_nodes(nodes, tls=self._nodes.current.tls)
+        self._nodes.learn(addresses)
+        self._memory.learned(addresses)
 
     def _give_up(self, reason: str, *, unanswered: bool = False) -> None:
         self._events.append(events.Disconnect())
@@ -339,17 +336,8 @@ class Engine:
         self._new_connection()
         self._phase = _Phase.ENDED
         self._alarm = self._trouble_since = None
+        self._memory.ended(reason)
         self._events += [events.Disconnect(), events.Ended(reason, code, text)]
-
-    def _ask_again(self, interrupted: Iterable[Asked]) -> None:
-        """Keep the program's unanswered reads for the next connection; refuse the other ones."""
-        requests = [asked for asked in interrupted if asked.of_program]
-        for asked in requests:
-            if asked.verb not in READS:
-                reason = "the connection broke before the answer: it may have been done"
-                self._events.append(events.RequestRefused(asked.number, asked.verb, 0, reason))
-            asked.forget()
-        self._held.extendleft(asked for asked in reversed(requests) if asked.verb in READS)
 
     def _watch(self) -> None:
         if (reason := self._dialogue.trouble(self._now)) is not None:
@@ -372,7 +360,7 @@ class Engine:
     def _log_in(self) -> None:
         self._phase = _Phase.LOGGING_IN
         self._alarm = None
-        self._dialogue.ask(self._login.request(self._inbox.last))
+        self._dialogue.ask(self._login.request(self._receiving.last))
 
     def _logged_in(self, words: dict[str, str], *, resumed: bool) -> None:
         self._phase = _Phase.ONLINE
@@ -381,13 +369,14 @@ class Engine:
         self._trouble_since = None
         self._greeting_within = GREETING_WITHIN
         self._login.done(words)
-        if self._numbered_from is None:
-            self._numbered_from = whole_number(words.get("number", "1")) - 1
-        self._outbox.reconnected()
-        self._inbox.reconnected()
+        if self._memory.numbered_from is None:
+            self._memory.numbered(whole_number(words.get("number", "1")) - 1)
+        self._sending.reconnected()
+        self._receiving.reconnected()
         high = whole_number(words.get("high", "0"))
         self._heard_of(high)
-        self._events.append(events.LoggedIn(self.name, high, resumed))
+        after = self._memory.seen if self._receiving.last is None else self._receiving.last
+        self._events.append(events.LoggedIn(self.name, high, resumed, after or 0))
 
     def _login_refused(self, verb: str, refusal: Refusal) -> None:
         match self._login.refused(verb, refusal):
@@ -411,37 +400,26 @@ class Engine:
 
     def _pump(self) -> None:
         if self._phase is not _Phase.ONLINE:
-            if self._leaving and not self._outbox and not self.ended:
+            if self._leaving and not self._sending and not self.ended:
                 self._end("logout", 0, "left while not logged in")
             return
         if self._closing or self._logout_sent:
             return
-        while outgoing := self._outbox.next():
-            number = outgoing.number + (self._numbered_from or 0)
-            line = wire.send_line(outgoing.number, number, outgoing.to, outgoing.text)
-            if wire.octets(line) <= self._max_line:
-                self._dialogue.send(outgoing.number, line)
-            else:
-                self._outbox.unwritable(outgoing.number)
-                reason = f"too long: a line here has at most {self._max_line} octets"
-                self._send_refused(outgoing, 502, reason)
-        while self._held:
-            self._dialogue.ask(self._held.popleft())
-        if self._leaving and not self._outbox:
-            self._acknowledge(at_once=True)
-            self._dialogue.ask(Asked("logout", "LOGOUT", 0, ("finished",)))
+        self._sending.write(self._dialogue)
+        self._requests.write(self._dialogue)
+        if self._leaving and not self._sending:
+            finished = ("finished",) if self._memory.finishes else ()
+            self._receiving.acknowledge(self._dialogue, self._now, at_once=True)
+            self._dialogue.ask(Asked("logout", "LOGOUT", 0, finished))
             self._logout_sent = True
-
-    def _acknowledge(self, *, at_once: bool = False) -> None:
-        if (seen := self._inbox.to_acknowledge(self._now, at_once=at_once)) is not None:
-            self._dialogue.ask(Asked("ack", "ACK", 0, (seen,)))
 
     # --- reading ---------------------------------------------------------------------
 
     def _said(self, said: Push | Note | Refusal | Reply) -> None:
         match said:
             case Push():
-                self._pushed(said)
+                self._heard_of(said.message.id)
+                self._receiving.pushed(said, self._dialogue)
             case Note():
                 self._noted(said)
             case Refusal():
@@ -451,13 +429,15 @@ class Engine:
                 self._done(asked, rest)
             case Reply(asked=asked, line=Refusal() as refusal):
                 self._refused(asked, refusal)
+            case Reply(asked=asked) if asked.tag == "gap":
+                self._receiving.filled(asked, self._dialogue)
             case Reply(asked=asked):
-                self._listed(asked)
+                self._requests.listed(asked)
 
     def _done(self, asked: Asked, rest: str) -> None:
         match asked.verb:
             case "SEND":
-                self._send_acknowledged(asked.number, rest)
+                self._heard_of(self._sending.acknowledged(asked.number, rest, self._now))
             case "HELLO":
                 self._greeted(key_values(rest))
             case "LOGIN" | "RESUME":
@@ -469,16 +449,13 @@ class Engine:
             case "ACK":
                 pass
             case _:
-                self._events.append(events.Answered(asked.number, asked.verb, key_values(rest)))
+                self._requests.done(asked, key_values(rest))
 
     def _refused(self, asked: Asked, refusal: Refusal) -> None:
         code, text = refusal.code, refusal.text
         match asked.verb:
-            case "SEND" if code < 500:
-                self._send_delayed(asked.number, code, text)
             case "SEND":
-                outgoing = self._outbox.answered(asked.number, self._now)
-                self._send_refused(outgoing, code, text.removeprefix("again "))
+                self._sending.refused(asked.number, code, text, self._now)
             case "HELLO" if code < 500:
                 self._give_up(text)
             case "HELLO":
@@ -496,65 +473,15 @@ class Engine:
             case _ if asked.tag == "gap":
                 self._give_up(f"missed messages were refused: {text}")  # RESUME brings them
             case _:
-                self._events.append(events.RequestRefused(asked.number, asked.verb, code, text))
+                self._requests.refused(asked, code, text)
 
     def _greeted(self, words: dict[str, str]) -> None:
-        self._max_line = whole_number(words.get("max-line", "1024"))
+        self._sending.max_line = whole_number(words.get("max-line", "1024"))
         self._nodes.sessions = whole_number(words.get("sessions", "1"))
         host, port, _ = self._nodes.current
         self._learn(words.get("nodes", ""))
         self._events.append(events.Connected(host, port, words.get("node", "")))
         self._log_in()
-
-    def _send_acknowledged(self, number: int, rest: str) -> None:
-        word, _, more = rest.partition(" ")
-        identifier = whole_number(word.removeprefix("id="))
-        self._heard_of(identifier)
-        done = self._outbox.answered(number, self._now)
-        self._delay_told = False
-        again = "again" in more.split()
-        self._events.append(events.SendAcknowledged(number, identifier, done.to, done.text, again))
-
-    def _send_delayed(self, number: int, code: int, text: str) -> None:
-        """Repeat a SEND; say why once."""
-        self._outbox.refused_for_now(self._now)
-        if code != EARLIER_REFUSED and not self._delay_told:
-            self._delay_told = True
-            self._events.append(events.SendDelayed(number, code, text))
-
-    def _send_refused(self, outgoing: Outgoing, code: int, reason: str) -> None:
-        number, to, text = outgoing.number, outgoing.to, outgoing.text
-        self._events.append(events.SendRefused(number, to, text, code, reason))
-
-    def _pushed(self, push: Push) -> None:
-        self._heard_of(push.message.id)
-        filling = self._inbox.missing is not None
-        if message := self._inbox.pushed(push):
-            self._events.append(message)
-        elif not filling:
-            self._fill_hole()
-
-    def _fill_hole(self) -> None:
-        if self._inbox.missing is not None and self._inbox.last is not None:
-            self._events.append(events.GapNoticed(self._inbox.last, self._inbox.missing))
-            self._ask_page()
-
-    def _ask_page(self) -> None:
-        self._dialogue.ask(Asked("gap", "SINCE", 0, (self._inbox.after, PAGE)))
-
-    def _listed(self, asked: Asked) -> None:
-        if asked.verb != "SINCE":
-            self._events.append(events.Listed(asked.number, asked.verb, tuple(asked.items)))
-            return
-        if asked.tag != "gap":
-            self._events.append(events.HistoryListed(asked.number, tuple(asked.messages)))
-            return
-        hole = self._inbox.missing
-        self._events += self._inbox.filled(asked.messages, self.name)
-        if self._inbox.missing is not None and self._inbox.missing == hole:
-            self._ask_page()
-        else:
-            self._fill_hole()
 
     def _noted(self, note: Note) -> None:
         match note.code:

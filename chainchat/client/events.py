@@ -68,11 +68,12 @@ class StillOffline(Event, frozen=True, tag="still-offline"):
 
 
 class LoggedIn(Event, frozen=True, tag="logged-in"):
-    """The account is logged in. Messages up to id ``high`` are from the past."""
+    """The account is logged in. Messages after id ``after``, up to ``high``, are from the past."""
 
     name: str
     high: int
     resumed: bool
+    after: int = 0
 
 
 class PasswordChanged(Event, frozen=True, tag="password-changed"):

@@ -5,6 +5,7 @@ from random import Random
 from chainchat.client.backoff import Backoff
 from chainchat.client.dialogue import Asked
 from chainchat.client.events import Ended, LoginDelayed
+from chainchat.client.memory import Memory
 from chainchat.client.wire import Refusal, whole_number
 
 
@@ -15,39 +16,40 @@ class Login:
     mark from LOGIN's reply.
     """
 
-    def __init__(self, name: str, random: Random, *, quiet: bool, insist: bool) -> None:
+    def __init__(
+        self, name: str, random: Random, memory: Memory, *, quiet: bool, insist: bool
+    ) -> None:
         """Take the engine's own arguments."""
         self._name = name
+        self._memory = memory
         self._quiet = quiet
-        self._insist = insist
-        self._token = ""
-        self._mark: int | None = None
+        # A name in use may be our own ghost, of an earlier run: others are slow to notice its end.
+        self._insist = insist or bool(memory.token)
+        self._was_in = False
         self._backoff = Backoff(random, first=0.5, longest=4.0)
 
     def request(self, last_seen: int | None) -> Asked:
         """The request to make on a new connection, or again."""
-        after = self._mark if last_seen is None else last_seen
-        if self._token and not self._quiet and after is not None:
-            return Asked("resume", "RESUME", 0, (self._name, self._token, f"after={after}"))
+        after, token = self._memory.seen if last_seen is None else last_seen, self._memory.token
+        if token and not self._quiet and after is not None:
+            return Asked("resume", "RESUME", 0, (self._name, token, f"after={after}"))
         quiet = ("quiet",) if self._quiet else ()
         return Asked("login", "LOGIN", 0, (self._name, *quiet))
 
     def done(self, words: dict[str, str]) -> None:
         """Note a successful login, with the words of the reply."""
-        self._token = words.get("session", self._token)
-        if "mark" in words:
-            self._mark = whole_number(words["mark"])
-        # From now on, a name in use may be our own ghost: others are slow to notice that it died.
-        self._insist = True
+        mark = whole_number(words["mark"]) if "mark" in words else None
+        self._memory.logged_in(words.get("session", self._memory.token), mark)
+        self._insist = self._was_in = True
         self._backoff.reset()
 
     def refused(self, verb: str, refusal: Refusal) -> Ended | LoginDelayed | None:
         """The meaning of a refusal of ``verb``; None: make the next ``request`` at once."""
         code, text = refusal.code, refusal.text
-        if verb == "RESUME" and code == 521:
+        if verb == "RESUME" and code == 521 and self._was_in:
             return Ended("deleted", code, f"the account {self._name} was deleted")
         if verb == "RESUME" and code >= 500:
-            self._token = ""
+            self._memory.logged_in("", None)
             return None
         if code >= 500 or (code == 433 and not self._insist):
             return Ended("refused", code, text)

@@ -8,42 +8,32 @@ without a final answer is written again, lowest number first.
 from collections import deque
 from random import Random
 
-from msgspec import Struct
-
 from chainchat.client.backoff import Backoff
+from chainchat.client.memory import Memory, Outgoing
 
 WINDOW = 1024
 """Unanswered SENDs of one connection."""
 
 
-class Outgoing(Struct, frozen=True):
-    """One SEND."""
-
-    number: int
-    to: str
-    text: str
-
-
 class Outbox:
     """Keeps every SEND until it is settled, and tells which may be written now."""
 
-    def __init__(self, random: Random) -> None:
-        self._last_number = 0
-        self._open: dict[int, Outgoing] = {}  # by number; grows at its end only, so it is in order
-        self._unwritten: deque[Outgoing] = deque()
+    def __init__(self, random: Random, memory: Memory) -> None:
+        """Begin with what the memory has open."""
+        self._memory = memory
+        self._unwritten: deque[Outgoing] = deque(memory.open.values())
         self._unanswered = 0  # on this connection
         self._refused = False  # one was, with 4xx; its retry has not begun
         self._retry_at = 0.0
         self._backoff = Backoff(random, first=0.2, longest=5.0)
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._memory.open)
 
     def add(self, to: str, text: str) -> Outgoing:
         """Number a new SEND."""
-        self._last_number += 1
-        outgoing = Outgoing(self._last_number, to, text)
-        self._open[outgoing.number] = outgoing
+        outgoing = Outgoing(self._memory.last_number + 1, to, text)
+        self._memory.added(outgoing)
         self._unwritten.append(outgoing)
         return outgoing
 
@@ -53,7 +43,7 @@ class Outbox:
         self._start_over()
 
     def _start_over(self) -> None:
-        self._unwritten = deque(self._open.values())
+        self._unwritten = deque(self._memory.open.values())
         self._refused = False
 
     def next(self) -> Outgoing | None:
@@ -68,12 +58,14 @@ class Outbox:
         self._came_back(now)
         if not self._refused:
             self._backoff.reset()
-        return self._open.pop(number)
+        outgoing = self._memory.open[number]
+        self._memory.settled(number)
+        return outgoing
 
     def unwritable(self, number: int) -> None:
         """Settle ``number``, which came from ``next`` but cannot be written."""
         self._unanswered -= 1
-        del self._open[number]
+        self._memory.settled(number)
 
     def refused_for_now(self, now: float) -> None:
         """Note an answer of 4xx."""

@@ -33,6 +33,7 @@ class Output:
         self._lines = Backlog()
         self._octets = b""  # of lines taken from there, not written yet
         self._scheduled = False
+        self._is_broken = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self._over: asyncio.Future[None] | None = None
@@ -48,10 +49,18 @@ class Output:
 
     def say(self, lines: Iterable[str]) -> None:
         """Write these lines, soon."""
+        if self._is_broken:
+            return
         self._lines.add(lines)
         if self and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._write)
+
+    def give_up(self) -> None:
+        """Write nothing any more."""
+        self._is_broken = True
+        self._octets, self._lines = b"", Backlog()
+        self._written()
 
     async def run(self) -> None:
         """Run until the reader has gone.

@@ -7,7 +7,6 @@ next line for its answer: a script's output does not depend on timing.
 
 import asyncio
 import contextlib
-import datetime
 import os
 import ssl
 import sys
@@ -20,6 +19,11 @@ from chainchat.client.connection import Connection
 from chainchat.client.conversation import Conversation
 from chainchat.client.engine import Engine
 from chainchat.client.output import Output
+from chainchat.client.standing import Standing
+
+NOT_CONFIRMED, REFUSED, TRY_AGAIN = 1, 3, 75
+"""Exit statuses: something may or may not have been said; something was refused and not said; there
+was no login, so nothing was said (``EX_TEMPFAIL`` of sysexits.h)."""
 
 MOST_PENDING = 4096
 """Unacknowledged lines at which reading waits."""
@@ -65,19 +69,18 @@ class Pipe:
         self._send = send
         self._to = to
         self._connection = Connection(engine, self._heard, tls)
-        self._conversation = Conversation(
-            engine, lambda: datetime.datetime.now(datetime.UTC), notices=False
-        )
+        self._conversation = Conversation(engine, notices=False)
         self._changed = asyncio.Event()
         self._output = Output(sys.stdout.fileno(), sys.stdout.encoding, self._written)
         self._has_been_online = False
         self._refused = 0
-        self._trouble = "nothing was heard"
+        self._trouble = ""  # of a login or a line
+        self._standing = Standing()
         self._ended: events.Ended | None = None
 
     async def run(self) -> int:
-        """Say everything; returns the exit status, 0 if all of it was acknowledged."""
-        work = (self._work(), self._connection.run(), self._output.run())
+        """Say everything; returns the exit status, 0 if all of it was confirmed."""
+        work = (self._work(), self._connection.run(), self._print())
         tasks = [asyncio.create_task(each) for each in work]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -92,6 +95,18 @@ class Pipe:
         for task in done:
             task.result()
         return self._verdict()
+
+    async def _print(self) -> None:
+        """Write what is printed. Who only sends something has it said, even if nobody reads."""
+        try:
+            await self._output.run()
+        except OSError as error:
+            if self._send is None:
+                raise
+            if not isinstance(error, BrokenPipeError):
+                _complain(f"cannot print: {error.strerror}")
+            self._output.give_up()
+            await asyncio.Event().wait()
 
     async def _all_written(self) -> None:
         while self._output:
@@ -111,17 +126,27 @@ class Pipe:
                 await self._until(lambda: self._engine.ended)
 
     def _verdict(self) -> int:
-        failed = self._engine.pending + self._refused
-        if self._ended is None or self._ended.reason == "logout":
-            if not self._has_been_online:
-                _complain(f"not logged in within {self._timeout:g} seconds: {self._trouble}")
-                return 1
-            if self._engine.pending:
-                _complain(f"not acknowledged: {failed} (last trouble: {self._trouble})")
-            return 1 if failed else 0
-        if self._json or self._send is not None:
-            _complain(self._ended.text)
-        return 1
+        pending, ended = self._engine.pending, self._ended
+        if ended is not None and ended.reason != "logout":
+            if self._json or self._send is not None:
+                _complain(ended.text)
+            if pending and self._has_been_online:
+                return NOT_CONFIRMED
+            return TRY_AGAIN if 0 < ended.code < 500 else REFUSED
+        if not self._has_been_online:
+            _complain(f"not logged in within {self._timeout:g} seconds: {self._state()}")
+            return TRY_AGAIN
+        if pending:
+            lines = "1 line" if pending == 1 else f"{pending} lines"
+            _complain(f"not confirmed, perhaps said: {lines} ({self._state()})")
+            return NOT_CONFIRMED
+        return REFUSED if self._refused else 0
+
+    def _state(self) -> str:
+        """What is wrong, of every node that is known to have something wrong."""
+        nodes = "; ".join(self._standing.troubles())
+        waiting = self._standing.trouble() if self._engine.online else ""
+        return "; ".join(filter(None, [nodes, waiting, self._trouble])) or "nothing was heard"
 
     # --- in ----------------------------------------------------------------------------
 
@@ -189,16 +214,20 @@ class Pipe:
         match event:
             case events.LoggedIn():
                 self._has_been_online = True
+                self._trouble = ""
+                self._standing.logged_in()
             case events.SendRefused() | events.RequestRefused():
                 self._refused += 1
+            case events.Connected(host=host, port=port, node=node):
+                self._standing.connected(host, port, node)
             case events.ConnectionLost(host=host, port=port, reason=reason):
-                self._trouble = f"{host}:{port}: {reason}"
-            case (
-                events.LoginDelayed(text=text)
-                | events.SendDelayed(text=text)
-                | events.Notice(code="waiting", text=text)
-            ):
+                self._standing.lost(host, port, reason, 0.0)
+            case events.LoginDelayed(text=text) | events.SendDelayed(text=text):
                 self._trouble = text
+            case events.Notice(code="waiting", words=words) if "for" in words:
+                self._standing.waits_for = tuple(filter(None, words["for"].split(",")))
+            case events.Notice(code="serving"):
+                self._standing.waits_for = None
             case events.Ended():
                 self._ended = event
 

@@ -1,73 +1,75 @@
-"""The client for people: an input line that stays whole, whatever arrives.
+"""The client for people: one full-screen application from the first key to the last.
 
-The client takes no full screen: scrollback, selection and copying work, and the transcript remains
-after leaving. A sent line is shown as pending above the input line; once acknowledged, it moves up
-into the transcript, with its id. So the transcript shows only what has happened. One's own lines
-show this machine's time: their acknowledgements carry none.
+It draws a ``Room`` and brings it keys. The terminal never echoes anything itself, since it is never
+given back between two lines: so whatever is typed or pasted stands there once. The transcript is
+scrolled and searched inside, because a line that is confirmed late belongs between others, and
+because nothing above the input line could be drawn anew after the window's size has changed.
 """
 
 import asyncio
 import contextlib
-import datetime
 import locale
 import os
+import signal
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.filters import Condition
-from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
-from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition, has_focus
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.input import create_input
+from prompt_toolkit.layout import (
+    BufferControl,
+    CompletionsMenu,
+    ConditionalContainer,
+    Dimension,
+    Float,
+    FloatContainer,
+    FormattedTextControl,
+    HSplit,
+    Layout,
+    UIContent,
+    UIControl,
+    Window,
+)
+from prompt_toolkit.layout.processors import (
+    BeforeInput,
+    ConditionalProcessor,
+    PasswordProcessor,
+)
 from prompt_toolkit.output import ColorDepth, create_output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
 from chainchat.client import events
-from chainchat.client.backlog import MOST_LINES, Backlog
+from chainchat.client.completion import Completions
 from chainchat.client.connection import Connection
-from chainchat.client.conversation import Conversation
 from chainchat.client.engine import Engine
-from chainchat.client.wire import EVERYBODY, harmless
-from chainchat.client.wrapping import wrapped
-
-MOST_PENDING_SHOWN = 5
-"""Pending lines shown above the input line; the rest are counted."""
-
-VERBS = (
-    *("/chain", "/delete", "/exit", "/help", "/last", "/list"),
-    *("/logout", "/notices", "/password", "/quit", "/who"),
-)
+from chainchat.client.history import History
+from chainchat.client.kept_memory import KeptMemory
+from chainchat.client.keys import Keyboard
+from chainchat.client.looks import STYLES, Glyphs, Pieces, name_styles
+from chainchat.client.room import Alert, Log, Room
+from chainchat.client.settings import Settings
 
 NAMES_WITHIN = 1.0
 """Seconds that completion waits for names."""
 
-STYLE = Style.from_dict(
-    {
-        "faint": "ansibrightblack",
-        "name": "ansicyan",
-        "private": "ansimagenta",
-        "good": "ansigreen",
-        "bad": "ansired",
-        "bottom-toolbar": "noreverse",
-        "bottom-toolbar.text": "noreverse ansibrightblack",
-    }
-)
+REFRESH_EVERY = 0.5
+"""Seconds."""
 
+REDRAW_EVERY = 0.02
+"""Seconds between two drawings of the screen, at least."""
 
-class Glyphs:
-    """Symbols, in Unicode or in ASCII."""
+ESCAPE_WITHIN = 0.05
+"""Seconds after which an Esc is the key, and no beginning of another."""
 
-    def __init__(self, *, unicode: bool) -> None:
-        self.unicode = unicode
-        self.pending, self.done, self.dot = ("…", "✓", "·") if unicode else ("...", "ok", "|")
+MOST_INPUT_ROWS = 6
 
-    def fit(self, text: str) -> str:
-        """``text`` as far as the terminal can show it."""
-        return text if self.unicode else text.encode("ascii", "replace").decode()
+LAST_ROWS = 20
+"""Rows of the transcript that stay in the terminal after leaving."""
 
 
 def locale_is_utf8() -> bool:
@@ -78,260 +80,276 @@ def locale_is_utf8() -> bool:
 class Terminal:
     """One person's session in a terminal."""
 
-    def __init__(self, engine: Engine, tls: ssl.SSLContext | None = None) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        tls: ssl.SSLContext | None = None,
+        *,
+        log: Log | None = None,
+        memory: KeptMemory | None = None,
+    ) -> None:
+        """Run ``engine``, which has not started yet.
+
+        Args:
+            engine: the client.
+            settings: what the person has chosen.
+            tls: which CAs to trust; see ``Connection``.
+            log: takes each line that is shown.
+            memory: where what is pending survives the end; None: it does not.
+        """
+        self._settings = settings
+        self._memory = memory
         self._glyphs = Glyphs(unicode=locale_is_utf8())
-        self._conversation = Conversation(
-            engine,
-            lambda: datetime.datetime.now(datetime.UTC),
-            notices=True,
-            echo=self._glyphs.done,
-            asks=True,
-        )
-        self._asking = self._conversation.asking
+        self.room = Room(engine, self._glyphs, settings, log=log)
         self._connection = Connection(engine, self._heard, tls)
-        self._pending: dict[int, str] = {}
-        self._unprinted = Backlog()
-        self._printing: asyncio.Task[None] | None = None
-        self._depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
-        self._output = create_output(sys.stdout)
-        self._session: PromptSession[str] = PromptSession(
-            message=self._prompt,
-            bottom_toolbar=self._toolbar,
-            completer=Completions(self._conversation, self._seek),
-            complete_while_typing=False,
-            history=History(lambda: bool(self._asking.question)),
-            is_password=Condition(lambda: bool(self._asking.question)),
-            color_depth=self._depth,
-            erase_when_done=True,
-            style=STYLE,
-            output=self._output,
-        )
         self._exit_status = 0
+        self._title = ""
         self._heard_something = asyncio.Event()
+        self._output = create_output(sys.stdout)
+        self._depth = _depth(settings)
+        asking = self.room.conversation.asking
+        self.input = Buffer(
+            name="input",
+            completer=Completions(self.room.conversation, self._seek),
+            history=History(lambda: bool(asking.question), settings.history),
+            multiline=True,
+            on_text_changed=self._edited,
+        )
+        self.searched = Buffer(
+            name="search", multiline=False, on_text_changed=lambda b: self._find(b.text)
+        )
+        self.app: Application[None] = Application(
+            layout=self._layout(),
+            key_bindings=Keyboard(self).bindings(),
+            style=Style.from_dict({**STYLES, **name_styles(few=self._has_few_colours())}),
+            color_depth=self._depth,
+            full_screen=True,
+            input=create_input(sys.stdin),
+            output=self._output,
+            min_redraw_interval=REDRAW_EVERY,
+            after_render=lambda _: self._drawn(),
+        )
+        self.app.key_processor.before_key_press += lambda _: self.room.saw()
+        self.app.ttimeoutlen = self.app.timeoutlen = ESCAPE_WITHIN
+
+    def _has_few_colours(self) -> bool:
+        depth = self._depth or self._output.get_default_color_depth()
+        return depth in (ColorDepth.DEPTH_1_BIT, ColorDepth.DEPTH_4_BIT)
+
+    def _layout(self) -> Layout:
+        secret = Condition(lambda: bool(self.room.conversation.asking.question))
+        prompt = BeforeInput(lambda: self.room.prompt)
+        hidden = ConditionalProcessor(PasswordProcessor(), secret)
+        typed = BufferControl(self.input, input_processors=[hidden, prompt])
+        found = BufferControl(self.searched, input_processors=[BeforeInput("search: ")])
+        is_searching = has_focus(self.searched)
+        height = Dimension(min=1, max=MOST_INPUT_ROWS)
+        rows = HSplit(
+            [
+                _rows(self.room.panel_rows),
+                Window(_Transcript(self.room)),
+                _rows(self.room.pending_rows),
+                ConditionalContainer(
+                    Window(typed, height=height, wrap_lines=True, dont_extend_height=True),
+                    ~is_searching,
+                ),
+                ConditionalContainer(Window(found, height=1), is_searching),
+                Window(FormattedTextControl(self._status), height=1),
+            ]
+        )
+        menu = Float(CompletionsMenu(max_height=8), xcursor=True, ycursor=True)
+        return Layout(FloatContainer(rows, [menu]), focused_element=typed)
 
     async def run(self) -> int:
         """Run until the person leaves or the server ends it; returns the exit status."""
-        tasks = [
-            asyncio.create_task(work)
-            for work in (self._connection.run(), self._read(), self._refresh())
-        ]
+        work = [asyncio.create_task(self._connect()), asyncio.create_task(self._refresh())]
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.leave_at_once, 128 + number)
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await self.app.run_async(handle_sigint=False)
         finally:
-            for task in tasks:
+            for task in work:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            if self._printing:
-                await self._printing
-        for task in done:
-            task.result()
-        return self._verdict()
+            ended = await asyncio.gather(*work, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error
+        self._say_goodbye()
+        return self._exit_status or (1 if self.room.pending else 0)
 
-    def _verdict(self) -> int:
-        if self._pending:
-            count = len(self._pending)
-            print(f"* {count} of your lines {'was' if count == 1 else 'were'} not confirmed:")
-            for text in self._pending.values():
-                print(f"|   {self._glyphs.fit(text)}")
-        return self._exit_status or (1 if self._pending else 0)
+    async def _connect(self) -> None:
+        try:
+            await self._connection.run()
+        finally:
+            self._exit()
 
-    # --- in ----------------------------------------------------------------------------
+    def _exit(self) -> None:
+        with contextlib.suppress(Exception):  # it has ended already, or is about to
+            self.app.exit()
 
-    async def _read(self) -> None:
-        while True:
-            try:
-                typed = await self._session.prompt_async()
-            except KeyboardInterrupt:
-                if self._session.default_buffer.text:
-                    continue  # as in a shell: away with this line
-                self._exit_status = 130
-                return
-            except EOFError:
-                typed = "/logout"
-            if self._asking.question:
-                self._print(self._asking.answer(typed))
-                self._connection.flush()
-                continue
-            for count, line in enumerate(typed.splitlines()):  # several, when they were pasted
-                if count % MOST_LINES == MOST_LINES - 1:
-                    await asyncio.sleep(0)
-                self._print(self._conversation.typed(line))
-            self._connection.flush()
+    def leave_at_once(self, status: int) -> None:
+        """Leave with what is pending."""
+        self._exit_status = status
+        self._exit()
+
+    def _say_goodbye(self) -> None:
+        """Leave the end of what was said in the terminal, and tell what is open."""
+        if self._title:
+            self._output.clear_title()
+        if self._exit_status > 128 and self._exit_status != 130:
+            return  # a signal: nobody may be there
+        size = self._output.get_size()
+        self.room.view.to_end()
+        rows = self.room.rows(size.columns, min(LAST_ROWS, size.rows - 2))
+        rows += [[("", line)] for line in self.room.last_words(kept=self._memory is not None)]
+        pieces = [piece for row in rows for piece in (*row, ("", "\n"))]
+        depth = self._depth or self._output.get_default_color_depth()
+        style = Style.from_dict({**STYLES, **name_styles(few=self._has_few_colours())})
+        print_formatted_text(self._output, FormattedText(pieces), style, color_depth=depth)
 
     async def _refresh(self) -> None:
         while True:
-            self._conversation.refresh(asyncio.get_running_loop().time())
+            self.room.refresh(panel=self.room.panel)
+            if self._memory is not None and self._memory.trouble:
+                self.room.tell(f"* what you say is not kept on disk: {self._memory.trouble}")
+                self._memory.trouble = ""
             self._connection.flush()
-            await asyncio.sleep(0.5)
+            self.app.invalidate()  # seconds pass
+            await asyncio.sleep(REFRESH_EVERY)
+
+    # --- keys ------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Enter: say what is typed, or answer a question."""
+        question = self.room.conversation.asking.question
+        text = self.input.text
+        if question:
+            self.input.reset(append_to_history=False)
+            self.room.answer(text)
+        else:
+            text = self.room.confirmed(text)
+            self.input.reset(append_to_history=bool(self.input.text))
+            self.room.typed(text)
+        self._connection.flush()
+        self._keep_working()
+
+    def flush(self) -> None:
+        """Carry out what the room wants of the connection."""
+        self._connection.flush()
+
+    def paste(self, text: str) -> None:
+        """Take a paste: many lines are asked about, the beginning of a line just stands there."""
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+        before, after = (
+            self.input.document.text_before_cursor,
+            self.input.document.text_after_cursor,
+        )
+        if self.room.conversation.asking.question:
+            self.input.insert_text(lines.partition("\n")[0])
+            return
+        if self.room.needs_no_question(whole := f"{before}{lines}{after}"):
+            self.input.insert_text(lines)
+        else:
+            self.input.reset()
+            self.room.ask_about(whole)
+
+    def _edited(self, _: Buffer) -> None:
+        self.room.edited()
+
+    def _find(self, text: str) -> None:
+        self.room.find(text)
 
     async def _seek(self, beginning: str) -> None:
-        self._conversation.seek(beginning)
+        self.room.conversation.seek(beginning)
         self._connection.flush()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(NAMES_WITHIN):
-                while self._conversation.seeking:
+                while self.room.conversation.seeking:
                     self._heard_something.clear()
                     await self._heard_something.wait()
 
-    # --- out -----------------------------------------------------------------------------
+    # --- the screen ------------------------------------------------------------------
 
     def _heard(self, event: events.Event) -> None:
         match event:
-            case events.SendPending(number=number, to=to, text=text):
-                self._pending[number] = text if to == EVERYBODY else f">> {to}: {text}"
-            case events.SendAcknowledged(number=number) | events.SendRefused(number=number):
-                self._pending.pop(number, None)
             case events.PasswordNeeded():
-                self._session.default_buffer.reset()  # what was begun is no password
+                self.input.reset()  # what was begun is no password
             case events.Ended(reason=reason) if reason != "logout":
                 self._exit_status = 1
-        self._print(self._conversation.heard(event))
-        if not isinstance(event, events.MessageArrived):
-            self._heard_something.set()
-            self._session.app.invalidate()
-
-    def _print(self, lines: Iterable[str]) -> None:
-        """Show lines above the input line; nothing is read faster than it is shown."""
-        self._unprinted.add(lines)
-        if not self._unprinted:
-            return
         self._connection.behind()
-        if self._unprinted.full:
-            self._connection.hold()
-        if self._printing is None or self._printing.done():
-            self._printing = asyncio.ensure_future(self._print_all())
+        self.room.heard(event)
+        self._keep_working()
+        self._heard_something.set()
+        self.app.invalidate()
 
-    async def _print_all(self) -> None:
-        while self._unprinted:
-            # A terminal answers once it has drawn what it got: a slow one sets the pace.
-            await self._session.app.renderer.wait_for_cpr_responses()
-            self._write_above(self._unprinted.take())
-            await asyncio.sleep(0)  # keys and the input line have their turn
+    def _keep_working(self) -> None:
+        """Take a long list into the transcript, a piece at a time."""
+        if self.room.work():
+            asyncio.get_running_loop().call_soon(self._keep_working)
+        self.app.invalidate()
+
+    def _drawn(self) -> None:
+        """The screen shows all that was heard: it counts as seen."""
         self._connection.shown()
+        self._call()
+        title = self.room.title()
+        if self._settings.title == "on" and title != self._title:
+            self._output.set_title(title)
+            self._title = title
 
-    def _write_above(self, lines: Iterable[str]) -> None:
-        """Write lines in place of the input line, which is drawn again below.
-
-        ``run_in_terminal`` does the same, but lets the terminal echo keys in between.
-        """
-        app = self._session.app
-        if not app.is_running:
-            self._write(lines)
+    def _call(self) -> None:
+        """Ring, if there is a reason."""
+        alert, self.room.alert = self.room.alert, None
+        if alert is None:
             return
-        app.renderer.erase()
-        self._write(lines)
-        if not (app.key_processor.input_queue or app.is_done):  # otherwise nobody hears the answer
-            app.renderer.request_absolute_cursor_position()
-        app.invalidate()
+        is_mention = alert is Alert.MENTION
+        if self._settings.bell == "all" or (self._settings.bell == "mentions" and is_mention):
+            self._output.bell()
+        if is_mention and self._settings.desktop != "off":
+            text = self.room.title()
+            way = (
+                f"9;{text}" if self._settings.desktop == "osc9" else f"777;notify;chainchat;{text}"
+            )
+            self._output.write_raw(f"\x1b]{way}\x07")
 
-    def _write(self, lines: Iterable[str]) -> None:
-        depth = self._depth or self._output.get_default_color_depth()
+    def _status(self) -> FormattedText:
         columns = self._output.get_size().columns
-        fragments: StyleAndTextTuples = []
-        for line in lines:
-            fragments += coloured(wrapped(self._glyphs.fit(line), columns), self._glyphs.done)
-            fragments.append(("", "\n"))
-        print_formatted_text(self._output, fragments, STYLE, color_depth=depth)
-
-    def _prompt(self) -> FormattedText:
-        """The pending lines, and the name before the input."""
-        shown = list(islice(self._pending.values(), MOST_PENDING_SHOWN))
-        more = len(self._pending) - len(shown)
-        lines = [f"{self._glyphs.pending} {harmless(self._glyphs.fit(text))}" for text in shown]
-        if more:
-            lines.append(f"{self._glyphs.pending} and {more} more")
-        prompt = f"{self._asking.question}: " if self._asking.question else f"{self._engine.name}> "
-        return FormattedText([*(("class:faint", line + "\n") for line in lines), ("", prompt)])
-
-    def _toolbar(self) -> FormattedText:
-        """The status line: the node, its place in the chain, and what the client waits for."""
-        dot = f" {self._glyphs.dot} "
-        chain = self._conversation.chain
-        parts = [f"on {self._conversation.node}" if self._engine.online else "connecting"]
-        if self._conversation.trouble:
-            parts.append(self._conversation.trouble)
-        if self._engine.online and chain:
-            parts += [f"role {chain.get('role', '?')}", f"epoch {chain.get('epoch', '?')}"]
-        if self._conversation.waiting:
-            parts.append("the chain cannot confirm at the moment")
-        if self._pending:
-            parts.append(f"{len(self._pending)} pending")
-        return FormattedText([("", harmless(self._glyphs.fit(dot.join(parts))))])
+        return FormattedText(self.room.status(columns, typed=self.input.text))
 
 
-def coloured(line: str, done: str) -> StyleAndTextTuples:
-    """Colour a line by its mark; ``done`` ends one's own lines."""
-    mark, _, rest = line.partition(" ")
-    if mark.startswith("#"):
-        time, _, rest = rest.partition(" ")
-        who, colon, text = rest.partition(":")
-        own = text.endswith(f" {done}") and text.removesuffix(done)
-        return [
-            ("class:faint", f"{mark} {time} "),
-            ("class:private" if " >> " in who else "class:name", who + colon),
-            ("", own or text),
-            ("class:good", done if own else ""),
-        ]
-    styles = {"*": "class:faint", "-ERR": "class:bad", "+OK": "class:good"}
-    return [(styles.get(mark, ""), line)]
+class _Transcript(UIControl):
+    """Draws the room's rows, the last one at the bottom."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    def create_content(self, width: int, height: int) -> UIContent:
+        """See ``UIControl``."""
+        rows = self._room.rows(width, height)
+        rows = [[]] * (height - len(rows)) + rows
+        return UIContent(get_line=lambda i: FormattedText(rows[i]), line_count=height)
 
 
-class History(InMemoryHistory):
-    """The lines that were typed, without passwords; ``secret``: True while one is typed."""
+def _rows(make: Callable[[int], list[Pieces]]) -> ConditionalContainer:
+    """A part of the screen that is as high as what it shows."""
+    rows: list[Pieces] = []
 
-    def __init__(self, secret: Callable[[], bool]) -> None:
-        super().__init__()
-        self._secret = secret
+    def fresh() -> bool:
+        rows[:] = make(create_output(sys.stdout).get_size().columns)
+        return bool(rows)
 
-    def append_string(self, string: str) -> None:
-        """Take a line, unless it is a password."""
-        if not self._secret():
-            super().append_string(string)
+    def text() -> FormattedText:
+        pieces = [piece for row in rows for piece in (*row, ("", "\n"))]
+        return FormattedText(pieces[:-1])
 
-
-class Completions(Completer):
-    """Completes verbs, and names where a name is meant."""
-
-    def __init__(self, conversation: Conversation, seek: Callable[[str], Awaitable[None]]) -> None:
-        self._conversation = conversation
-        self._seek = seek
-
-    async def get_completions_async(
-        self, document: Document, complete_event: CompleteEvent
-    ) -> AsyncGenerator[Completion, None]:
-        """``get_completions``, after learning the names that may be meant."""
-        beginning = _name_begun(document.text_before_cursor)
-        if beginning is not None and not self._conversation.asking.question:
-            await self._seek(beginning)
-        for completion in self.get_completions(document, complete_event):
-            yield completion
-
-    def get_completions(
-        self,
-        document: Document,
-        complete_event: CompleteEvent,  # noqa: ARG002 - the interface
-    ) -> Iterable[Completion]:
-        """The completions of the word before the cursor."""
-        line = document.text_before_cursor
-        candidates: Iterable[str] = ()
-        if self._conversation.asking.question:
-            return
-        word = _name_begun(line) or ""
-        if line.startswith(">>"):
-            candidates = [f"{name}: " for name in sorted(self._conversation.names)]
-        elif line.lower().startswith("/delete "):
-            candidates = sorted(self._conversation.names)
-        elif line.startswith("/"):
-            word, candidates = line, VERBS
-        for candidate in candidates:
-            if candidate.lower().startswith(word.lower()):
-                yield Completion(candidate, start_position=-len(word))
+    window = Window(FormattedTextControl(text), height=lambda: Dimension.exact(len(rows)))
+    return ConditionalContainer(window, Condition(fresh))
 
 
-def _name_begun(line: str) -> str | None:
-    if line.startswith(">>"):
-        return line.removeprefix(">>").lstrip()
-    if line.lower().startswith("/delete "):
-        return line.partition(" ")[2].lstrip()
-    return None
+def _depth(settings: Settings) -> ColorDepth | None:
+    """The colours to use; None: what the terminal has."""
+    if os.environ.get("NO_COLOR") or settings.colours == "off":
+        return ColorDepth.DEPTH_1_BIT
+    return ColorDepth.DEPTH_4_BIT if settings.colours == "16" else None

@@ -218,9 +218,9 @@ def send_line(tag: int, number: int, to: str, text: str) -> str:
     return f"@{tag} SEND {number} {to} :{text}\n"
 
 
-def octets(line: str) -> int:
-    """The length of a line for the server: in UTF-8, without its ending."""
-    return (len(line) if line.isascii() else len(line.encode())) - 1
+def octets(text: str) -> int:
+    """The length of a text for the server: in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def checked(text: str) -> str:

@@ -13,26 +13,48 @@ NARROWEST = 16
 """Columns of a terminal that is too narrow to be cared for."""
 
 
-def wrapped(line: str, columns: int) -> str:
-    """``line`` in rows of a terminal, the later ones indented; broken at spaces where there are."""
+def breaks(line: str, columns: int) -> list[tuple[int, int]]:
+    """Where each row of ``line`` begins and ends; broken at spaces where there are.
+
+    Each row but the first has to be indented by INDENT.
+    """
     if columns < NARROWEST or (len(line) <= columns and line.isascii()):
-        return line
-    rows, room = [], columns
-    while (end := _fitting(line, room)) < len(line):
-        space = line.rfind(" ", 1, end + 1)
-        if space > 0:
+        return [(0, len(line))]
+    rows, begin, room = [], 0, columns
+    while (end := begin + _fitting(line, begin, room)) < len(line):
+        space = line.rfind(" ", begin + 1, end + 1)
+        if space > begin:
             end = space
-        rows.append(line[:end])
-        line = line[end:].removeprefix(" ")
+        rows.append((begin, end))
+        begin = end + 1 if line[end] == " " else end
         room = columns - len(INDENT)
-    return f"\n{INDENT}".join([*rows, line])
+    return [*rows, (begin, len(line))]
 
 
-def _fitting(line: str, room: int) -> int:
-    """How many characters of ``line`` take no more than ``room`` columns."""
+def _fitting(line: str, begin: int, room: int) -> int:
+    """How many characters of ``line`` from ``begin`` on take no more than ``room`` columns."""
     width = 0
-    for place, character in enumerate(line):
-        width += get_cwidth(character)
+    for place in range(begin, len(line)):
+        width += get_cwidth(line[place])
         if width > room:
-            return place
-    return len(line)
+            return place - begin
+    return len(line) - begin
+
+
+def wrapped(pieces: list[tuple[str, str]], columns: int) -> list[list[tuple[str, str]]]:
+    """A line of styled pieces as rows of a terminal."""
+    spans = breaks("".join(text for _, text in pieces), columns)
+    if len(spans) == 1:
+        return [pieces]
+    return [
+        [*([("", INDENT)] if row else []), *_cut(pieces, *span)] for row, span in enumerate(spans)
+    ]
+
+
+def _cut(pieces: list[tuple[str, str]], begin: int, end: int) -> list[tuple[str, str]]:
+    cut, at = [], 0
+    for style, text in pieces:
+        if part := text[max(0, begin - at) : max(0, end - at)]:
+            cut.append((style, part))
+        at += len(text)
+    return cut

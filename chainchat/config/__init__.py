@@ -1,7 +1,7 @@
 """chain.ini -> typed settings.
 
-Every mistake in the file becomes one `ConfigError`: one line that names the file, the section, the
-key, the bad value and what is allowed instead. Read ``settings`` first, then ``reading``.
+Every mistake becomes one `ConfigError`, which names the file, the section, the key, the bad value
+and what is allowed instead. Read ``settings`` first, then ``reading``.
 """
 
 from chainchat.config.changes import Change, changes, reloaded
@@ -10,6 +10,7 @@ from chainchat.config.keys import (
     CHAIN_KEYS,
     CLIENTS_KEYS,
     LIMITS_KEYS,
+    LOG_KEYS,
     NODE_KEYS,
     RELOADABLE,
     STORAGE_KEYS,
@@ -21,6 +22,7 @@ from chainchat.config.reading import load
 from chainchat.config.sections import ConfigError
 from chainchat.config.settings import (
     AccountRules,
+    LogFormat,
     NewAccounts,
     NodeSettings,
     Plaintext,
@@ -34,6 +36,7 @@ __all__ = [
     "CLIENTS_KEYS",
     "EXEMPT",
     "LIMITS_KEYS",
+    "LOG_KEYS",
     "NODE_KEYS",
     "RELOADABLE",
     "STORAGE_KEYS",
@@ -41,6 +44,7 @@ __all__ = [
     "AccountRules",
     "Change",
     "ConfigError",
+    "LogFormat",
     "Network",
     "NewAccounts",
     "NodeSettings",

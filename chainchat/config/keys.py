@@ -16,6 +16,7 @@ TLS_KEYS = (
     *("ca", "certificate", "key", "chain", "check-dates"),
     *("client-certificate", "client-key"),
 )
+LOG_KEYS = ("format",)
 NODE_KEYS = (
     *("host", "client-host", "chain-host", "client-port", "tls-port", "chain-port", "data"),
     *("web-port", "web-host", "web-url"),
@@ -48,7 +49,10 @@ A change of any other key needs a restart.
 
 def guess(key: str, known: tuple[str, ...]) -> str:
     """A guess at what an unknown key was meant to be."""
-    sections = (CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS, TLS_KEYS)
+    sections = (
+        *(CHAIN_KEYS, CLIENTS_KEYS, LIMITS_KEYS, ACCOUNTS_KEYS, STORAGE_KEYS),
+        *(TLS_KEYS, LOG_KEYS),
+    )
     for section, keys in zip(NO_POSITIONS, sections, strict=True):
         if key in keys:
             return f" (it belongs in [{section}])"

@@ -7,14 +7,14 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from chainchat.config.networks import read_networks
-from chainchat.config.settings import NewAccounts, Plaintext
+from chainchat.config.settings import LogFormat, NewAccounts, Plaintext
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 
 MOST_POSITIONS = 3
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
-NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls")
+NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls", "log")
 """Sections that are something else."""
 
 
@@ -111,6 +111,7 @@ MOST_ACCOUNTS = _whole(1, 1_000_000)
 SEND_BURST = _whole(1, 1_000_000)
 NEW_ACCOUNTS = _one_of(NewAccounts)
 PLAINTEXT = _one_of(Plaintext)
+LOG_FORMAT = _one_of(LogFormat)
 HOST = Kind(_host, "a host name or address, without spaces or commas")
 PORT = _whole(1, 65_535)
 PORT_OR_NONE = Kind(_port_or_none, f"{PORT.allowed}, or none")

@@ -10,6 +10,7 @@ from chainchat.config.networks import EXEMPT
 from chainchat.config.sections import Section, parse, read
 from chainchat.config.settings import (
     AccountRules,
+    LogFormat,
     NewAccounts,
     NodeSettings,
     Plaintext,
@@ -38,6 +39,7 @@ def load(path: Path) -> Settings:
     accounts = Section(path, parser, "accounts", keys.ACCOUNTS_KEYS)
     storage = Section(path, parser, "storage", keys.STORAGE_KEYS)
     tls = Section(path, parser, "tls", keys.TLS_KEYS)
+    log = Section(path, parser, "log", keys.LOG_KEYS)
     chain.must_exist("name and founding are required")
     name = chain.take("name", kinds.CLUSTER_NAME)
     founding = chain.take("founding", kinds.FOUNDING)
@@ -67,6 +69,7 @@ def load(path: Path) -> Settings:
         tls=_tls_files(tls),
         chain_tls=tls.take("chain", kinds.YES_OR_NO, False),
         check_dates=tls.take("check-dates", kinds.YES_OR_NO, True),
+        log_format=log.take("format", kinds.LOG_FORMAT, LogFormat.TEXT),
         values={
             (name, key): parser[name][key] for name in parser.sections() for key in parser[name]
         },
@@ -150,5 +153,8 @@ def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:
         yield "tls-port", node.tls_port, (client_host, node.tls_port)
     yield "chain-port", node.chain_port, (host, node.chain_port)
     if node.web_port:
-        yield "web-port", node.web_port, (node.web_host.lower(), node.web_port)
+        web_host = node.web_host.lower()
+        # A host that is not the node's may be the loopback of each machine.
+        place = host if web_host == host else f"{web_host} of {host}"
+        yield "web-port", node.web_port, (place, node.web_port)
     yield "data", node.data, os.path.realpath(node.data)

@@ -33,6 +33,13 @@ class Plaintext(Enum):
     REFUSE = "refuse"
 
 
+class LogFormat(Enum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRules:
     """The section [accounts]; ``delete_others``: in an open room everybody may delete anybody."""
@@ -84,9 +91,7 @@ class TLSFiles:
     Attributes:
         ca: the CAs whose certificates the nodes accept from each other.
         certificate: what a node shows to the others, then intermediates.
-        key: of that.
         client_certificate: what it shows to clients, then intermediates.
-        client_key: of that.
     """
 
     ca: Path
@@ -118,11 +123,11 @@ class Settings:
         send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
         accounts: who makes accounts, and where passwords may be typed.
-        refusal_is_death: true if a refused connection proves that a process is dead.
+        refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
-        tls: the files of TLS.
-        chain_tls: true if the nodes speak TLS with each other.
+        chain_tls: the nodes speak TLS with each other.
         check_dates: false if an expired certificate is as good as any.
+        log_format: how a line of the log is written.
         values: what the file says, by section and key; without what it leaves out.
     """
 
@@ -147,4 +152,5 @@ class Settings:
     accounts: AccountRules = AccountRules()
     chain_tls: bool = False
     check_dates: bool = True
+    log_format: LogFormat = LogFormat.TEXT
     values: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)

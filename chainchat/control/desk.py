@@ -32,6 +32,13 @@ class Office(Struct, frozen=True):
         new_invitation: makes a password, beside the reactor's thread; True to reset one. Raises
             RefusedError (435) if too many are being made.
         audit: writes down who did what.
+        drain: lets nobody in, and sends the clients elsewhere within some seconds; True when they
+            are gone, False if that was ended meanwhile.
+        undrain: lets clients in again.
+        stop: begins the polite end of the process.
+        log_level: chooses how much is logged, unless it is given nothing; tells the level. Raises
+            RefusedError (501) for one that does not exist.
+        refusal_is_death: see ``Settings``.
     """
 
     node: Callable[[], Node]
@@ -39,14 +46,15 @@ class Office(Struct, frozen=True):
     reload: Callable[[], list[str]]
     new_invitation: Callable[[bool], Deferred[Invitation]]
     audit: Audit
+    drain: Callable[[float], Deferred[bool]]
+    undrain: Callable[[], None]
+    stop: Callable[[], None]
+    log_level: Callable[[str], str]
+    refusal_is_death: bool = True
 
 
 class Desk:
-    """Submits the commands of operators, and waits until the chain has confirmed them.
-
-    Attributes:
-        office: what the service does.
-    """
+    """Submits the commands of operators, and waits until the chain has confirmed them."""
 
     def __init__(self, office: Office) -> None:
         self.office = office
@@ -61,7 +69,6 @@ class Desk:
         """Submit a command; the id of its entry, once that is committed and applied.
 
         Args:
-            command: what to do.
             explain: what a refusal means, for people.
 
         Raises:

@@ -27,7 +27,7 @@ from chainchat.chat.modes.machine import MACHINE, tagged
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.config import ConfigError
 from chainchat.control.desk import Desk
-from chainchat.control.verbs import Pages, Verb, verb_of
+from chainchat.control.verbs import Pages, Stopping, Verb, verb_of
 from chainchat.node.interfaces import Timer
 from chainchat.storage.private import FILE_MODE
 
@@ -61,6 +61,8 @@ class Conversation(Protocol):
         self._busy = False
         self._connected = True
         self._idle: Timer | None = None
+        self.stopping = False
+        """True if this conversation has asked for the end, and waits for it."""
         self._answer: Iterator[str] = iter(())
         """The lines of the answer that are not written yet, some at a time."""
         self._tag = ""
@@ -137,6 +139,7 @@ class Conversation(Protocol):
                 self._desk.office.audit.controlled(said, peer, outcome)
 
         def done(value: Struct | Pages) -> None:
+            self.stopping = isinstance(value, Stopping)
             audit("done")
             self._say(self._shown(value))
 
@@ -145,7 +148,7 @@ class Conversation(Protocol):
                 audit(f"refused: {failure.value}")
                 self._refuse(failure.value)
             else:
-                log.failure("the control command {said} is a bug", failure, said=said)
+                log.failure("the control command {said} is a bug", failure, said=said, event="bug")
                 audit("a bug")
                 self.transport.abortConnection()
 
@@ -210,12 +213,7 @@ class TooManyProtocol(Protocol):
 
 
 class ControlFactory(Factory):
-    """Makes a conversation for each connection.
-
-    Attributes:
-        clock: the reactor.
-        conversations: those that go on.
-    """
+    """Makes a conversation for each connection."""
 
     noisy = False
 
@@ -232,9 +230,13 @@ class ControlFactory(Factory):
         return conversation
 
     def close(self) -> None:
-        """End all conversations, as far as they got."""
+        """End all conversations, as far as they got.
+
+        But one that has asked for the end of the process ends with that.
+        """
         for conversation in [*self.conversations]:
-            conversation.transport.loseConnection()
+            if not conversation.stopping:
+                conversation.transport.loseConnection()
 
 
 def listen(path: Path, factory: ControlFactory, reactor: Any) -> Any:

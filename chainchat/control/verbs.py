@@ -1,7 +1,7 @@
 """The control commands: a table of verbs, each with its form, and a coroutine that carries it out.
 
-A verb's value becomes one line, as JSON, or pages of such lines if it is a list. Nothing here may
-take long in one turn: a page is short, and the next one waits until the client has taken it.
+A verb's value becomes one line, as JSON, or pages of such lines if it is a list. Nothing may take
+long in one turn: a page is short, and the next waits until the client has taken it.
 """
 
 import difflib
@@ -13,14 +13,20 @@ from twisted.internet.defer import Deferred
 
 from chainchat.chat import commands
 from chainchat.chat.accounts import Role
+from chainchat.chat.modes.mode import ChatMessage
 from chainchat.chat.outcomes import Refused
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import checked_name
 from chainchat.control.desk import Desk
-from chainchat.report import Report
+from chainchat.control.stopping import objection
+from chainchat.node.history import NOBODY
+from chainchat.report import Report, shown_time
 
-PAGE_ACCOUNTS = 100
-"""Accounts in a page."""
+PAGE_ACCOUNTS = PAGE_MESSAGES = 100
+"""Accounts, or messages, in a page."""
+
+DRAIN_SECONDS, MOST_DRAIN_SECONDS = 10, 600
+"""Over how many seconds clients are sent elsewhere, if nobody says; and at most."""
 
 Pages = Iterator[Sequence[Struct]]
 """A list, a page at a time."""
@@ -103,6 +109,58 @@ def _pages_of_accounts(desk: Desk) -> Pages:
             for a in page
         ]
         after = page[-1].name
+
+
+class MayStop(Struct, frozen=True):
+    """``may``: True if the chain would go on without this node; else ``reason`` says why not."""
+
+    position: str
+    may: bool
+    reason: str
+
+
+async def _may_stop(desk: Desk, _: Words) -> MayStop:
+    node = desk.node
+    reason = objection(node.status, refusal_is_death=desk.office.refusal_is_death)
+    return MayStop(node.me.position, not reason, reason)
+
+
+class Exported(Struct, frozen=True, rename={"sender": "from"}):
+    """A chat message; ``to``: ``*`` for one to everybody."""
+
+    id: int
+    time: str
+    sender: str
+    to: str
+    text: str
+
+
+async def _export(desk: Desk, words: Words) -> Pages:
+    after, *names = words
+    if not after.isdecimal():
+        raise _does_not_fit(VERBS["export"].form)
+    account = NOBODY
+    for name in names:
+        found = desk.node.state.account_named(name)
+        if found is None:
+            raise RefusedError(Code.NO_SUCH_ACCOUNT, f"there is no account {name}")
+        account = found.number
+    return _pages_of_messages(desk, account, int(after))
+
+
+def _pages_of_messages(desk: Desk, account: int, after: int) -> Pages:
+    """What was said after an id, to everybody, and from or to the account."""
+    while page := [
+        exported(one) for one in desk.node.history.oldest(account, after, PAGE_MESSAGES)
+    ]:
+        yield page
+        after = page[-1].id
+
+
+def exported(message: ChatMessage) -> Exported:
+    """A message for ``export``."""
+    time = shown_time(message.time)
+    return Exported(message.id, time, message.sender, message.to, message.text)
 
 
 class Help(Struct, frozen=True):
@@ -203,6 +261,55 @@ async def _reload(desk: Desk, _: Words) -> Reloaded:
     return Reloaded(desk.office.reload())
 
 
+class Drained(Struct, frozen=True):
+    """A node that takes no clients, and how many have not gone."""
+
+    position: str
+    drained: bool
+    left: int
+
+
+async def _drain(desk: Desk, words: Words) -> Drained:
+    seconds = words[0] if words else str(DRAIN_SECONDS)
+    if not seconds.isdecimal() or int(seconds) > MOST_DRAIN_SECONDS:
+        raise _does_not_fit(f"{VERBS['drain'].form}, at most {MOST_DRAIN_SECONDS}")
+    if not await desk.office.drain(float(seconds)):
+        raise RefusedError(Code.SESSION_ENDED, "it was undrained, or stopped, meanwhile")
+    return _drained(desk)
+
+
+async def _undrain(desk: Desk, _: Words) -> Drained:
+    desk.office.undrain()
+    return _drained(desk)
+
+
+def _drained(desk: Desk) -> Drained:
+    report = desk.office.report()
+    return Drained(report.position, report.drained, report.clients)
+
+
+class Stopping(Struct, frozen=True):
+    """A node whose process ends; the connection ends with it."""
+
+    position: str
+    stopping: bool = True
+
+
+async def _stop(desk: Desk, _: Words) -> Stopping:
+    desk.office.stop()
+    return Stopping(desk.node.me.position)
+
+
+class LogLevel(Struct, frozen=True):
+    """How much is logged."""
+
+    level: str
+
+
+async def _log_level(desk: Desk, words: Words) -> LogLevel:
+    return LogLevel(desk.office.log_level("".join(words)))
+
+
 VERBS = {
     "status": Verb("status", "show this node, and the chain as it looks from there", 0, 0, _status),
     "accounts": Verb("accounts", "list all accounts", 0, 0, _accounts),
@@ -213,6 +320,16 @@ VERBS = {
         "invite NAME [reset]", "make an account, or reset its password", 1, 2, _invite, True
     ),
     "kick": Verb("kick NAME", "end somebody's session", 1, 1, _kick, True),
+    "may-stop": Verb(
+        "may-stop", "tell if the chain would go on without this node", 0, 0, _may_stop
+    ),
+    "drain": Verb(
+        "drain [SECONDS]", "take no clients; send those who are here elsewhere", 0, 1, _drain, True
+    ),
+    "undrain": Verb("undrain", "take clients again", 0, 0, _undrain, True),
+    "stop": Verb("stop", "stop this node politely", 0, 0, _stop, True),
+    "export": Verb("export AFTER [NAME]", "list messages above an id", 1, 2, _export, True),
+    "log-level": Verb("log-level [LEVEL]", "show or choose how much is logged", 0, 1, _log_level),
     "reload": Verb("reload", "read chain.ini and certificates again", 0, 0, _reload, True),
     "help": Verb("help [COMMAND]", "list the commands", 0, 1, _help),
 }

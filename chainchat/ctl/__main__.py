@@ -1,17 +1,15 @@
-"""The command line of ``chainchatctl``.
-
-The exit status is 0 if all was done, 1 if the node or the chain refused it, 2 if there was nobody
-to ask or the command was wrong.
-"""
+"""The command line of ``chainchatctl``."""
 
 import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from chainchat import config
+from chainchat import __version__, config
+from chainchat.ctl import files, health
 from chainchat.ctl.asking import (
     Connection,
     RefusedError,
@@ -19,9 +17,19 @@ from chainchat.ctl.asking import (
     chosen_node,
     tell_to_wait,
 )
+from chainchat.ctl.tables import size
 from chainchat.ctl.verbs import VERBS
 
 DONE, REFUSED, UNREACHABLE = 0, 1, 2
+WAIT_SECONDS = 60.0
+"""How long ``status --wait`` waits, unless told."""
+
+EPILOG = """\
+exit status:
+  0  done; status: the chain is well
+  1  refused; may-stop: it may not; status: the chain confirms, but something is wrong
+  2  not reachable or misused; status: the chain does not confirm, or nobody answers
+"""
 
 
 def _common() -> argparse.ArgumentParser:
@@ -38,57 +46,156 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="chainchatctl",
         description="Asks a node on this machine, and gives it orders, as the owner of its data.",
-        epilog="Exit status: 0 done, 1 refused, 2 not reachable or misused.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[_common()],
     )
+    options.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options.set_defaults(position=None, config="chain.ini", json=False)
     verbs = options.add_subparsers(dest="verb", required=True, metavar="COMMAND")
-    for name, verb in VERBS.items():
-        of_verb = verbs.add_parser(
-            name, help=verb.about, description=verb.about, parents=[_common()]
+
+    def add(name: str, about: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(
+            name,
+            help=about,
+            description=about,
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[_common()],
         )
+
+    for name, verb in VERBS.items():
+        of_verb = add(name, verb.about)
         for argument in verb.arguments:
             of_verb.add_argument("words", metavar=argument, action="append")
+        for argument in verb.optional:
+            of_verb.add_argument("word", metavar=argument, nargs="?")
         if verb.choices:
             of_verb.add_argument("choice", nargs="?", choices=verb.choices)
+        if name == "status":
+            _add_status(of_verb)
+        if name == "export":
+            _add_export(of_verb)
+    backup = add("backup", "copy the data of a running node to a new file")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    inspect = add("inspect", "show what is in a data folder or a backup; changes nothing")
+    inspect.add_argument("path", type=Path, metavar="FOLDER|FILE")
     return options
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Ask, and show the answer.
+def _add_status(status: argparse.ArgumentParser) -> None:
+    status.add_argument("--all", action="store_true", help="ask every node of chain.ini")
+    status.add_argument(
+        "--wait",
+        choices=health.GOALS,
+        help="until it takes clients (serving), is a member, or nobody is missing (full)",
+    )
+    status.add_argument(
+        "--timeout", type=float, default=WAIT_SECONDS, metavar="S", help="wait no longer than this"
+    )
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    export.add_argument("path", type=Path, nargs="?", metavar="FOLDER|FILE", help="ask no node")
+    export.add_argument("--after", type=int, default=0, metavar="ID", help="only messages above it")
+    export.add_argument(
+        "--account",
+        default="",
+        metavar="NAME",
+        help="what this account can read, with what was said to it alone; else what all can read",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, and show the answer; the exit status.
 
     Raises:
         ConfigError: chain.ini cannot be used.
         RefusedError: the node says no.
         UnreachableError: it was not asked, or in a wrong way.
     """
-    node = chosen_node(config.load(Path(arguments.config)), arguments.position)
-    words = [*getattr(arguments, "words", ()), getattr(arguments, "choice", None)]
+    match arguments.verb:
+        case "inspect":
+            return _inspect(arguments)
+        case "export" if arguments.path is not None:
+            files.export(None, arguments.path, arguments.after, arguments.account)
+            return DONE
+    settings = config.load(Path(arguments.config))
+    if arguments.verb == "status" and arguments.all:
+        return _status(arguments, settings, list(settings.nodes))
+    node = chosen_node(settings, arguments.position)
+    match arguments.verb:
+        case "status":
+            return _status(arguments, settings, [node.position])
+        case "export":
+            files.export(node, None, arguments.after, arguments.account)
+        case "backup":
+            return _backup(arguments, node)
+        case _:
+            return _ask(arguments, node)
+    return DONE
+
+
+def _status(arguments: argparse.Namespace, settings: config.Settings, positions: list[str]) -> int:
+    if arguments.wait is None:
+        return health.status(settings, positions, as_json=arguments.json)
+    goal, timeout = arguments.wait, arguments.timeout
+    return health.wait(settings, positions, goal, timeout, as_json=arguments.json)
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    found = files.inspected(arguments.path)
+    shown = [json.dumps(found)] if arguments.json else files.described(arguments.path, found)
+    for line in shown:
+        print(line)
+    return DONE
+
+
+def _backup(arguments: argparse.Namespace, node: config.NodeSettings) -> int:
+    octets = files.backup(node, arguments.file)
+    if arguments.json:
+        print(json.dumps({"file": str(arguments.file), "octets": octets}))
+    else:
+        print(f"{arguments.file}: {size(octets)}")
+    return DONE
+
+
+def _ask(arguments: argparse.Namespace, node: config.NodeSettings) -> int:
+    verb = VERBS[arguments.verb]
+    words = [*getattr(arguments, "words", ())]
+    words += [getattr(arguments, name, None) for name in ("word", "choice")]
     command = " ".join([arguments.verb, *filter(None, words)])
     if not command.isprintable():
         raise UnreachableError("a name has no control characters")
-    connection = Connection(node)
+    status, connection = DONE, Connection(node)
     try:
-        for answer in connection.ask(command, tell_to_wait):
-            lines = VERBS[arguments.verb].show(answer)
-            for line in [json.dumps(answer)] if arguments.json else lines:
+        for answer in connection.ask(command, partial(tell_to_wait, verb.waiting)):
+            for line in [json.dumps(answer)] if arguments.json else verb.show(answer):
                 print(line)
+            if verb.refused(answer):
+                status = REFUSED
+        if arguments.verb == "stop":
+            connection.wait_for_end()
     finally:
         connection.close()
+    return status
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``chainchatctl``, and exit."""
     try:
-        run(parser().parse_args(arguments))
+        status = run(parser().parse_args(arguments))
     except RefusedError as error:
-        sys.exit(_told(f"refused: {error}", REFUSED))
+        status = _told(f"refused: {error}", REFUSED)
     except (UnreachableError, config.ConfigError) as error:
-        sys.exit(_told(str(error), UNREACHABLE))
+        status = _told(str(error), UNREACHABLE)
     except KeyboardInterrupt:
-        sys.exit(UNREACHABLE)
+        status = UNREACHABLE
     except BrokenPipeError:  # whoever read the list has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = DONE
+    if status:
+        sys.exit(status)
 
 
 def _told(text: str, status: int) -> int:

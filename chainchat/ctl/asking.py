@@ -18,6 +18,11 @@ PATIENCE = 3.0
 MISUSE = ("500", "501", "502", "503", "504", "520")
 """Codes that say that the command itself is wrong."""
 
+WAIT_FOR_CHAIN = (
+    "waiting for the chain to confirm; Ctrl-C ends the waiting, and what was asked for may still "
+    "be done"
+)
+
 _LINE = re.compile(r"(\+OK|-ERR (?P<code>\d+)|[|.]) @\S+ ?(?P<rest>.*)")
 
 
@@ -128,6 +133,11 @@ class Connection:
             "what was asked for may or may not have been done"
         )
 
+    def wait_for_end(self) -> None:
+        """Wait until the node has closed the connection."""
+        for _ in self._lines:
+            pass
+
     def _wait(self, told_to_wait: Callable[[], None], patience: float) -> None:
         """Wait for the first octet of the answer."""
         self._socket.settimeout(patience)
@@ -160,10 +170,6 @@ def _why_not(node: config.NodeSettings, error: OSError) -> str:
     return f"{socket_of(data)}: {error.strerror}"
 
 
-def tell_to_wait() -> None:
+def tell_to_wait(why: str = WAIT_FOR_CHAIN) -> None:
     """Tell a person why nothing happens."""
-    print(
-        "chainchatctl: waiting for the chain to confirm; Ctrl-C ends the waiting, and what was "
-        "asked for may still be done",
-        file=sys.stderr,
-    )
+    print(f"chainchatctl: {why}", file=sys.stderr)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from chainchat.ctl.asking import WAIT_FOR_CHAIN
+from chainchat.ctl.health import described
+
 Answer = dict[str, Any]
 """One line of an answer, from its JSON."""
 
@@ -19,22 +22,19 @@ class Verb:
         about: what it does.
         show: the lines that show one line of its answer.
         arguments: names of what follows, as ``argparse`` shows them.
+        optional: names of what may follow then.
         choices: what may follow then, or may not.
+        refused: True for an answer that is a no: the exit status is 1.
+        waiting: what somebody at a terminal is told if the answer takes long.
     """
 
     about: str
     show: Callable[[Answer], Iterator[str]]
     arguments: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-
-
-def _status(answer: Answer) -> Iterator[str]:
-    yield "{position} of {chain}, chainchat {version}, started {started}".format(**answer)
-    yield from answer["shown"]
-    state = "serving" if answer["serving"] else "not serving"
-    if answer["serving"] and not answer["confirms"]:
-        state = "not confirming"
-    yield "{0} since {since}, {clients} clients".format(state, **answer)
+    refused: Callable[[Answer], bool] = lambda _: False
+    waiting: str = WAIT_FOR_CHAIN
 
 
 def _account(answer: Answer) -> Iterator[str]:
@@ -58,8 +58,34 @@ def _kicked(answer: Answer) -> Iterator[str]:
     yield f"{answer['name']} is logged out, and can log in again"
 
 
+def _may_stop(answer: Answer) -> Iterator[str]:
+    if answer["may"]:
+        yield f"{answer['position']} may stop: the chain goes on without it"
+    else:
+        yield f"{answer['position']} may not stop: {answer['reason']}"
+
+
+def _drained(answer: Answer) -> Iterator[str]:
+    if answer["drained"]:
+        yield f"{answer['position']} takes no clients; {answer['left']} are left"
+    else:
+        yield f"{answer['position']} takes clients"
+
+
+def _stopping(answer: Answer) -> Iterator[str]:
+    yield f"{answer['position']} stops"
+
+
+def _log_level(answer: Answer) -> Iterator[str]:
+    yield answer["level"]
+
+
 def _reloaded(answer: Answer) -> Iterator[str]:
     yield from answer["lines"]
+
+
+def _message(answer: Answer) -> Iterator[str]:
+    yield "#{id} {time} {from} to {to}: {text}".format(**answer)
 
 
 def _help(answer: Answer) -> Iterator[str]:
@@ -67,12 +93,35 @@ def _help(answer: Answer) -> Iterator[str]:
 
 
 VERBS = {
-    "status": Verb("show a node, and the chain as it looks from there", _status),
+    "status": Verb("show how a node is, or all of them", described),
     "accounts": Verb("list all accounts", _account),
-    "operator": Verb("make somebody an operator, or no more", _operator, ("NAME",), ("on", "off")),
-    "invite": Verb("make an account, or reset its password", _invitation, ("NAME",), ("reset",)),
+    "operator": Verb(
+        "make somebody an operator, or no more", _operator, ("NAME",), choices=("on", "off")
+    ),
+    "invite": Verb(
+        "make an account, or reset its password", _invitation, ("NAME",), choices=("reset",)
+    ),
     "kick": Verb("end somebody's session", _kicked, ("NAME",)),
+    "may-stop": Verb(
+        "tell if the chain would go on without this node: exit status 0 if it would, 1 if not",
+        _may_stop,
+        refused=lambda answer: not answer["may"],
+    ),
+    "drain": Verb(
+        "take no clients; send those who are here to other nodes, spread over SECONDS",
+        _drained,
+        optional=("SECONDS",),
+        waiting="sending the clients elsewhere; Ctrl-C ends only the waiting, undrain the rest",
+    ),
+    "undrain": Verb("take clients again", _drained),
+    "stop": Verb("stop a node politely; wait for its end", _stopping),
+    "export": Verb("write messages as JSON lines", _message),
+    "log-level": Verb(
+        "show how much is logged, or choose it: debug, info, warn, error or critical",
+        _log_level,
+        optional=("LEVEL",),
+    ),
     "reload": Verb("read chain.ini and certificates again", _reloaded),
     "help": Verb("list what the node understands", _help),
 }
-"""All verbs, in the order in which they are listed."""
+"""The verbs that a node understands, in the order in which they are listed."""

@@ -1,8 +1,7 @@
 """The budget of a turn: how much of what can wait is done before the reactor goes on.
 
-Without a budget, clients would choose how long a turn takes, and the node answers no ping during a
-turn. So whatever grows with what clients send, ask, miss or have written is done in *slices*: one
-piece of work at least, then more while the slice has time left. The rest waits for the next turn.
+The node answers no ping during a turn, so whatever grows with what clients send, ask, miss or have
+written is done in *slices*: one piece of work at least, then more while the slice has time left.
 
 The chain's own work (numbering, the log, forwards, acknowledgements, membership) has no slice:
 ``pending`` bounds how much of it clients can cause.
@@ -25,6 +24,9 @@ PATIENT_SHARE = 0.25
 
 ACCEPT_SHARE = 0.05
 """Part of a node's time for accepting connections."""
+
+HANDSHAKE_SHARE = 0.25
+"""Part of a node's time, at each port, for agreeing on TLS with those who come."""
 
 APPLY_SECONDS = 0.003
 """For applying committed entries."""
@@ -56,9 +58,8 @@ class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
     Attributes:
-        checkpoint_entries: a checkpoint begins at each multiple of this, so at the same entries on
-            every node. A node that is still writing one begins when it has finished, and is in step
-            again with the next.
+        checkpoint_entries: a checkpoint begins at each multiple, so at the same entries on every
+            node. A node that is still writing one begins when it has finished.
         records_at_once: records in one transaction, which takes milliseconds.
         checkpoint_seconds: the slice of a turn for writing a checkpoint.
     """
@@ -71,7 +72,7 @@ class CheckpointPace(Struct, frozen=True):
 USUAL_PACE = CheckpointPace()
 
 WorkClock = Callable[[], float]
-"""Seconds of work: monotonic time in a process, the cost of the work where work is simulated."""
+"""Seconds of work: monotonic time, or the cost of simulated work."""
 
 
 class Slice:
@@ -97,11 +98,11 @@ class Slice:
 class TurnClock:
     """How long turns take, and which part of them takes longest.
 
-    The reactor's time between two turns in a row, for sockets and timers, is a part too.
+    The reactor's time between two turns in a row is a part too.
 
     Attributes:
         longest: seconds of the longest turn, without the disk's sync.
-        long_turns: how many turns lasted longer than LONG_TURN_SECONDS.
+        long_turns: how many lasted longer than LONG_TURN_SECONDS.
     """
 
     SOCKETS, SYNC = "sockets and timers", "sync"
@@ -116,7 +117,7 @@ class TurnClock:
         self._clock = clock
         self._tell = tell
         self._marks: list[tuple[str, float]] = []
-        """The parts of this turn, each with its end; the first ends when the turn begins."""
+        """The parts of this turn, each with its end; the first ends when it begins."""
         self._ended = 0.0
         self._follows = False
         self._syncing = 0.0
@@ -139,7 +140,7 @@ class TurnClock:
         self._marks.append((self.SYNC, now))
 
     def end(self, *, follows: bool) -> None:
-        """The turn is over; ``follows``: another turn comes as soon as it can."""
+        """The turn is over; ``follows``: another comes as soon as it can."""
         began = self._ended if self._follows else self._marks[0][1]
         self._follows, self._ended = follows, self._marks[-1][1]
         total = self._ended - began - self._syncing

@@ -17,7 +17,7 @@ MAX_READ = 1_000
 """Messages read from the log at once."""
 
 KNOWN_GAPS = 256
-"""Accounts for which ``History`` remembers a gap."""
+"""Accounts for which a gap is remembered."""
 
 
 class History:
@@ -57,9 +57,9 @@ class History:
         return ids[0] if ids else 0
 
     def _note_gap(self, account: int, previous: int, end: int) -> None:
-        """Remember that nothing between ``previous`` and ``end`` is pushed to the account.
+        """Nothing between ``previous`` and ``end`` is pushed to the account.
 
-        So the next page need not look again through all that the account itself has said.
+        So the next page need not look again through all that it has said itself.
         """
         self._gaps.pop(account, None)
         if len(self._gaps) >= KNOWN_GAPS:
@@ -67,7 +67,7 @@ class History:
         self._gaps[account] = previous, end
 
     def _messages(self, account: int, after: int, ids: Sequence[int]) -> Iterator[ChatMessage]:
-        """The messages with these ids, all above ``after``; each names the one before it."""
+        """Those with these ids, all above ``after``; each names the one before it."""
         if not ids:
             return
         previous = self.previous(account, after + 1)

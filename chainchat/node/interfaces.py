@@ -58,4 +58,4 @@ class Audience(Protocol):
         """``Node.readiness`` has changed."""
 
     def room_again(self) -> None:
-        """There is room again for requests: see ``Node.room_for``."""
+        """See ``Node.room_for``."""

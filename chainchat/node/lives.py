@@ -14,10 +14,8 @@ def begin_life(storage: Storage, new_id: Callable[[], str], step: int = 1) -> Re
     """Count a new incarnation, durably, before this life says or hears anything.
 
     Args:
-        storage: the node's data.
         new_id: makes the id of an empty disk.
-        step: how far to count, 1 or more. A random step keeps the lives that begin from a backup
-            apart from those of its original.
+        step: how far to count; a random step keeps the lives begun from a backup apart.
 
     Raises:
         StorageError: the stored record is corrupt.

@@ -1,11 +1,11 @@
 """One node: takes turns, and carries out the effects of the engine.
 
-A node has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
+It has no sockets: it reaches the world through ``interfaces``, so the simulator runs this very
 class.
 
-An input (a message, a request, the tick) asks for a turn. One turn serves everything that arrived
-in one iteration of the reactor: one log transaction, one Forward, one Ack, one write to each
-client. What grows with what clients do is done in slices (see ``budget``).
+One turn serves everything that arrived in one iteration of the reactor: one log transaction, one
+Forward, one Ack, one write to each client. What grows with what clients do is done in slices (see
+``budget``).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -62,7 +62,7 @@ log = Logger()
 
 
 class _Phase(Enum):
-    """The present activity of a node; a turn first hears, then acts."""
+    """What a node is doing; a turn first hears, then acts."""
 
     REST, HEAR, ACT = range(3)
 
@@ -98,13 +98,12 @@ class Node:
         Args:
             record: of ``me``, from ``begin_life``.
             wall: UTC milliseconds.
-            fail: stops the node, loudly.
             excluded: ends this life, after the chain went on without it, and begins another.
             new_identity: chooses the identity of a configuration, at random.
             bounds: of the chat's state; the same on all nodes.
             first_nonce: see ``Evidence``.
             warnings: what else operators should see in ``/chain``.
-            tally: counts on; None: from nothing.
+            tally: the counts to go on from; None: nothing.
         """
         self.me = me
         self.tally = tally or Tally()
@@ -149,7 +148,7 @@ class Node:
         self._tick_call: Timer | None = None
         self._stopped = False
         self.turn_clock = TurnClock(
-            self._work, lambda text: self._log(text, alarm=True), self.tally
+            self._work, lambda text: self._log(text, event="slow", alarm=True), self.tally
         )
         self._watch = Watch(
             self._engine,
@@ -177,7 +176,7 @@ class Node:
 
     @property
     def pending(self) -> int:
-        """Sequence numbers that this node requested and that are not applied yet."""
+        """Sequence numbers requested here and not applied yet."""
         return self._engine.replica.pending
 
     @property
@@ -244,8 +243,8 @@ class Node:
         return self._engine.held
 
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
-        """A new connection: its other end says that it is ``member``, and what it holds."""
-        self._decide(lambda: self._engine.linked(position, member, its))
+        """A new connection, whose other end says that it is ``member``, and what it holds."""
+        self._act_on(lambda: self._engine.linked(position, member, its))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -254,11 +253,11 @@ class Node:
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
         """This node dialled host and port, and ``member``, at ``position``, answered."""
-        self._decide(lambda: self._engine.reached(position, (host, port), member))
+        self._act_on(lambda: self._engine.reached(position, (host, port), member))
 
     def refused(self, position: str, host: str, port: int) -> None:
         """A port that may be ``position``'s refused a connection."""
-        self._decide(lambda: self._engine.refused(position, host, port))
+        self._act_on(lambda: self._engine.refused(position, host, port))
 
     def full(self, position: str, *, full: bool) -> None:
         """Note if too many octets wait to be sent to ``position``."""
@@ -269,11 +268,11 @@ class Node:
         self._noted(partial(self._engine.copy_full, full=full), position)
 
     def receive(self, sender: str, message: Message) -> None:
-        """Take in a message; for one that no node sends, the network ends the connection."""
+        """Take in a message; after one that no node sends, the connection ends."""
         if isinstance(message, ChainMessage):
             self._guarded(self._note, sender, message)
         else:
-            self._decide(lambda: self._engine.receive(sender, message), sender)
+            self._act_on(lambda: self._engine.receive(sender, message), sender)
 
     def _note(self, sender: str, message: ChainMessage) -> None:
         try:
@@ -329,8 +328,6 @@ class Node:
             self._care_for_storage()
         if engine.due or engine.busy:
             self.wake()
-        if engine.reads.busy:
-            self._read_share.wake_when_due()
         clock.end(follows=self._turn_call is not None)
 
     def _apply_and_answer(self) -> None:
@@ -340,16 +337,23 @@ class Node:
                 self._perform(apply)
             self._count_answered()
             self.turn_clock.part("applying")
-        if engine.reads.busy and self._read_share.is_due:
-            reading = self.slice(READ_SECONDS)
-            for effect in engine.answer(reading.left):
-                self._perform(effect)
-            self._read_share.took(reading)
-            self.turn_clock.part("reads")
+        if engine.reads.busy:
+            self._answer_questions()
         if engine.sponsor.has_learners:
             for part in engine.lend(self.slice(LEND_SECONDS).left):
                 self._perform(part)
             self.turn_clock.part("lending")
+
+    def _answer_questions(self) -> None:
+        engine, share = self._engine, self._read_share
+        if share.is_due:
+            reading = self.slice(READ_SECONDS)
+            for effect in engine.answer(reading.left):
+                self._perform(effect)
+            share.took(reading)
+            self.turn_clock.part("reads")
+        if engine.reads.busy:
+            share.wake_when_due()
 
     def _count_answered(self) -> None:
         turns = self._pending.answered_turns
@@ -373,7 +377,7 @@ class Node:
         self._watch.tick(idle=self._pending.idle)
         self._guarded(self._watch.look_at_disk)
         self._has_written = True  # a record was written, or a thread is done
-        self._decide(self._engine.tick)
+        self._act_on(self._engine.tick)
         self._watch.tell_progress()
         self.wake()
 
@@ -382,14 +386,14 @@ class Node:
         trouble = self._storage.care()
         self.turn_clock.part("write-ahead log")
         if trouble:
-            self._log(trouble, alarm=True)
+            self._log(trouble, event="database", alarm=True)
 
     # --- one guard for every input
 
     def _guarded(self, action: Callable[..., None], *arguments: object) -> None:
         """Carry out one input; after any error in it, this node must not go on.
 
-        No input is carried out within another: what follows from an input waits for the next turn.
+        No input is carried out within another: what follows waits for the next turn.
         """
         if self._stopped:
             return
@@ -412,13 +416,13 @@ class Node:
         if self._engine.due and self._phase is not _Phase.HEAR:  # else it is done in this turn
             self.wake()
 
-    def _decide(self, decision: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
+    def _act_on(self, reaction: Callable[[], Iterable[effects.Effect]], sender: str = "") -> None:
         """Carry out what follows from one input; ``sender``: of the message, if it was one."""
-        self._guarded(self._carry_out, decision, sender)
+        self._guarded(self._carry_out, reaction, sender)
 
-    def _carry_out(self, decision: Callable[[], Iterable[effects.Effect]], sender: str) -> None:
+    def _carry_out(self, reaction: Callable[[], Iterable[effects.Effect]], sender: str) -> None:
         try:
-            for effect in decision():
+            for effect in reaction():
                 self._perform(effect)
         except BadMessageError as error:
             self._network.distrust(sender, str(error))
@@ -449,7 +453,7 @@ class Node:
             case effects.Save():
                 self._storage.write_record(msgpack.encode(effect.record))
             case effects.Report():
-                self._log(effect.text, alarm=effect.alarm)
+                self._log(effect.text, event="membership", alarm=effect.alarm)
             case effects.Distrust():
                 self._network.distrust(effect.sender, effect.reason)
             case effects.Compare():
@@ -459,7 +463,8 @@ class Node:
             case effects.Mark():
                 self._storage.write_committed(effect.seq)
             case effects.Excluded():
-                self._log("the chain goes on without this node; it begins anew, as a learner")
+                text = "the chain goes on without this node; it begins again, as a learner"
+                self._log(text, event="excluded")
                 self._watch.look_at_configuration()
                 self.stop()
                 self._excluded()
@@ -485,10 +490,13 @@ class Node:
         last = self._storage.last.seq
         path = self._storage.cut(after)
         lost = f"{last - after} entries after {after} are not in the chain's log"
-        self._log(f"{lost}; they are now in {path}", alarm=True)
+        self._log(f"{lost}; they are now in {path}", event="cut", alarm=True)
 
-    def _log(self, text: str, *, alarm: bool = False) -> None:
-        (log.warn if alarm else log.info)("{node}: {text}", node=self.me.position, text=text)
+    def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
+        if text.startswith("ALARM"):
+            event = "alarm"
+        write = log.warn if alarm else log.info
+        write("{node}: {text}", node=self.me.position, text=text, event=event)
 
     # --- applying
 
@@ -512,7 +520,7 @@ class Node:
             time = self.slice(self._pace.checkpoint_seconds)
             finished = self._state_machine.write_checkpoint(time.left)
         except StateMismatchError as error:
-            self._log(f"ALARM: {error}", alarm=True)
+            self._log(f"ALARM: {error}", event="alarm", alarm=True)
             return
         successor = self.configuration.successor(self.me.position)
         if finished is not None and successor is not None:
@@ -527,7 +535,7 @@ class Node:
         new = self._watch.readiness(overdue=overdue)
         if new != self.readiness:
             self.readiness, self.readiness_since = new, self._wall()
-            self._log(self.status.line)
+            self._log(self.status.line, event="readiness")
             if self.audience is not None:
                 self.audience.readiness_changed()
 

@@ -16,18 +16,16 @@ class PendingLimits(Struct, frozen=True):
     """How much may be on its way.
 
     Attributes:
-        requests: of one node's clients. So many keep the chain busy; more would only lengthen
-            everybody's wait. No more than are remembered of a program
-            (``Bounds.sends``), so each can be told its result. Above, sessions with
-            their share stop reading from their sockets.
-        octets: the same in octets: a thousand long messages keep the chain busy for a tenth of a
-            second.
-        patient: with so many requests, those of people who say much at once wait. A message costs
-            as much again for each who hears it, so a hundred such people would let everybody wait.
+        requests: of one node's clients. So many keep the chain busy. No more than are remembered of
+            a program (``Bounds.sends``), so each can be told its result. Above, sessions with their
+            share stop reading from their sockets.
+        octets: the same in octets: a thousand long messages are a tenth of a second of work.
+        patient: with so many requests, those of people who say much at once wait, since each hearer
+            costs as much again.
         share: requests of one session that are taken even then: the greedy keep nobody out.
         most: with so many requests, nobody's are taken.
-        again: the part of the requests that are left when congestion ends: early, or the chain
-            runs dry.
+        again: the part of the requests that are left when congestion ends: early, or the chain runs
+            dry.
     """
 
     requests: int = 1_024
@@ -46,7 +44,7 @@ class Pending:
 
     Attributes:
         congested: True from when too many are on their way until enough are answered.
-        untimed: True if something was submitted since ``note_time``.
+        untimed: something was submitted since ``note_time``.
         awaited: True from when a patient client found no room until there is some again.
         answered_turns: of each turn whose requests were answered: when it began.
     """
@@ -97,7 +95,7 @@ class Pending:
             replied(results)
 
     def has_room_again(self) -> bool:
-        """End the congestion, or the wait of the patient, if there is room; True if this did."""
+        """End the congestion, or the wait of the patient, if there is room; True if so."""
         replica, limits = self._replica, self._limits
         waited = self.congested, self.awaited
         requests, octets = replica.pending / limits.requests, replica.pending_octets / limits.octets

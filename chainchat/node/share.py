@@ -6,14 +6,13 @@ from chainchat.node.budget import Slice
 from chainchat.node.interfaces import Clock, Timer
 
 SHORTEST_REST = 1e-4
-"""Seconds; with less, a clock that rounds might be asked again and again without moving."""
+"""Seconds; a clock that rounds might not move in less."""
 
 
 class Share:
     """Work of one kind, which takes at most a part of the node's time.
 
-    After each slice the work rests so long that the slice was that part of the time. So short work
-    is done at once, and endless work leaves time to others.
+    After each slice the work rests so long that the slice was that part of the time.
     """
 
     def __init__(self, clock: Clock, wake: Callable[[], None], part: float) -> None:

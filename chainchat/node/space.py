@@ -1,11 +1,11 @@
 """Room on a disk: a node takes nothing new before its disk is full.
 
-A full disk stops its node, loudly. Alike disks fill at the same moment, and would stop all nodes.
-So a member whose disk is *low* tells the others, and no node takes anything new. Messages can still
-be read, and clients can log in again.
+A full disk stops its node, and alike disks would fill at the same moment. So a member whose disk is
+*low* tells the others, and no node takes anything new. Reading and logging in again go on.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +13,17 @@ from chainchat.storage.interface import StorageError
 
 WARNED_AT = 10
 """Times ``stop``: with less free disk, operators are warned."""
+
+
+SAMPLE_SECONDS = 60.0
+SAMPLES = 61
+"""An hour tells how fast a disk fills."""
+
+LEAST_SAMPLES = 6
+"""Fewer say nothing."""
+
+SHOWN_SECONDS = 30 * 86_400.0
+"""If it takes longer until a disk is full, nobody is told."""
 
 
 def free_octets(folder: Path) -> int:
@@ -28,24 +39,52 @@ def free_octets(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
+class Filling:
+    """How fast a disk fills, whoever fills it."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque(maxlen=SAMPLES)
+        """Monotonic seconds, and octets that were free."""
+
+    def note(self, free: int, now: float) -> None:
+        """Note what is free ``now``."""
+        if not self._samples or now - self._samples[-1][0] >= SAMPLE_SECONDS:
+            self._samples.append((now, free))
+
+    def seconds_to(self, bound: int) -> float | None:
+        """When only ``bound`` octets will be free, at this rate; None if it does not come to it."""
+        if len(self._samples) < LEAST_SAMPLES:
+            return None
+        (began, before), (now, free) = self._samples[0], self._samples[-1]
+        if free >= before:
+            return None
+        seconds = max(free - bound, 0) * (now - began) / (before - free)
+        return seconds if seconds <= SHOWN_SECONDS else None
+
+
 class Space:
     """The room on a node's disk when last measured.
 
     Attributes:
-        low: True if nothing new is to be taken.
+        left: seconds until it is low, at the present rate; None if it does not fill.
+        low: nothing new is to be taken.
         note: how much is free, for people; empty while there is plenty.
     """
 
     def __init__(self, free: Callable[[], int], stop: int) -> None:
         """``free`` measures octets; with fewer than ``stop`` the disk is low (0: never)."""
+        self.left: float | None = None
         self.low = False
         self.note = ""
+        self._filling = Filling()
         self._free = free
         self._stop = stop
         self._warned = False
 
-    def look(self) -> str:
+    def look(self, now: float) -> str:
         """Measure; returns a line for the log, mostly empty.
+
+        ``now``: monotonic seconds.
 
         Raises:
             StorageError: the disk is not there.
@@ -53,11 +92,14 @@ class Space:
         if not self._stop:
             return ""
         free = self._free()
+        self._filling.note(free, now)
+        self.left = self._filling.seconds_to(self._stop)
         was_low, was_warned = self.low, self._warned
         self.low = free < (_room_again(self._stop) if was_low else self._stop)
         warned_at = WARNED_AT * self._stop
         self._warned = free < (_room_again(warned_at) if was_warned else warned_at)
-        self.note = f"free disk: {megabytes(free)}" if self._warned else ""
+        left = f", full in {in_hours(self.left)}" if self.left and not self.low else ""
+        self.note = f"free disk: {megabytes(free)}{left}" if self._warned else ""
         if self.low and not was_low:
             enough = megabytes(_room_again(self._stop))
             return f"{self.note}: nothing new is taken until it is {enough}"
@@ -75,6 +117,12 @@ PLENTY = Space(lambda: 0, stop=0)
 def _room_again(bound: int) -> int:
     """A tenth more than a bound that was crossed, so that nothing flaps."""
     return bound + bound // 10
+
+
+def in_hours(seconds: float) -> str:
+    """A time that is left, for people: the last hours count."""
+    hours = seconds / 3_600
+    return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
 
 
 def megabytes(octets: float) -> str:

@@ -37,8 +37,6 @@ class StateMachine:
     """The result of applying the log up to some entry.
 
     Attributes:
-        state: the chat's.
-        history: its messages.
         checkpointed: the entry of the newest finished checkpoint.
     """
 
@@ -67,8 +65,8 @@ class StateMachine:
     def apply(self, entry: Entry) -> Outcome:
         """Apply the next entry; its messages are in the history when this returns.
 
-        An entry that holds no command has no effect, on every node: the head numbers requests
-        without looking inside, and no such request may stop all nodes, at every start.
+        An entry that holds no command has no effect: the head numbers requests without looking
+        inside, and none may stop all nodes, at every start.
         """
         try:
             command = commands.decode(entry.command)
@@ -93,7 +91,7 @@ class StateMachine:
         return (seq // entries + 1) * entries
 
     def begin_checkpoint(self) -> None:
-        """Begin a checkpoint of the present state, which costs next to nothing."""
+        """Begin a checkpoint of the present state, at next to no cost."""
         self._snapshot = self.state.snapshot()
         self._due_at = self._multiple_after(self._snapshot.seq)
         self._storage.begin_checkpoint(self._snapshot.seq)
@@ -106,7 +104,7 @@ class StateMachine:
     def write_checkpoint(self, left: Callable[[], bool]) -> StateAsOf | None:
         """Write a part of the begun checkpoint, and more while there is time left.
 
-        Returns the state's digest when the checkpoint is finished.
+        Returns the state's digest at the end.
 
         Raises:
             StateMismatchError: a neighbour has sent another digest.

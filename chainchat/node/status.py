@@ -1,13 +1,14 @@
 """The status of a node, for clients and operators.
 
-``NodeStatus`` is the one snapshot. ``/chain``, CHAIN, the notices of waiting and the log's lines
-about the chain are drawn from it.
+``NodeStatus`` is the one snapshot from which ``/chain``, CHAIN, the notices of waiting and the
+log's lines about the chain are drawn.
 """
 
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from chainchat import __version__
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.membership import Membership
@@ -18,6 +19,9 @@ from chainchat.node.write_pause import Change
 REPLAYED_AT_LEAST = 20_000
 """A replay of fewer sequence numbers is not told."""
 
+DRAINED = "this node is drained, and takes no clients"
+"""Why an operator's command keeps clients out; the chain goes on with such a node."""
+
 
 class Readiness(Struct, frozen=True):
     """The ability of a node to serve its clients now.
@@ -26,7 +30,7 @@ class Readiness(Struct, frozen=True):
         serving: True for a member; other nodes have no sessions.
         waiting_for: positions that keep the chain from answering.
         reason: for people, empty if nothing is wrong.
-        confirms: True if the chain confirms messages all the same.
+        confirms: the chain confirms messages all the same.
         low: positions of members whose disks are nearly full: nothing new is taken.
     """
 
@@ -50,7 +54,7 @@ class NodeStatus(Struct, frozen=True):
 
     Attributes:
         node: this node's position.
-        configuration: the newest one known.
+        configuration: the newest known.
         standing: this node's role, or why it has none: ``founding``, ``wedged``, ``learner``;
             ``active`` for a member that holds a vote.
         committed: up to where every member's disk has the log.
@@ -59,12 +63,12 @@ class NodeStatus(Struct, frozen=True):
         clock_behind: seconds that this machine's clock is behind the newest message.
         odd_clock: how this clock differs from most others, for people; mostly empty.
         disk: how little is free, for people; mostly empty.
+        disk_left: seconds until it is low, at the present rate; None if it does not fill.
         progress: of this learner, for people; mostly empty.
         learners: by position, the progress of other learners, or why they are not let in.
         writes_paused: seconds since writes stand still.
         change: the newest change of configuration whose outcome is known.
         warnings: what else an operator should know, such as certificates that expire soon.
-        marks: of the log here.
         missing: entries that this learner still has to copy, as far as known.
         silences: by position, seconds since this node last heard a ping from there.
     """
@@ -87,6 +91,7 @@ class NodeStatus(Struct, frozen=True):
     marks: Marks = Marks()
     missing: int = 0
     silences: Mapping[str, float] = {}
+    disk_left: float | None = None
 
     @property
     def line(self) -> str:
@@ -125,6 +130,7 @@ class NodeStatus(Struct, frozen=True):
             committed=self.committed,
             away=self.silent,
             notes=self.notes,
+            version=__version__,
         )
 
 
@@ -135,6 +141,7 @@ def status(
     *,
     wall: int,
     disk: str = "",
+    disk_left: float | None = None,
     writes_paused: float = 0.0,
     change: Change | None = None,
     warnings: tuple[str, ...] = (),
@@ -155,6 +162,7 @@ def status(
         clock_behind=(replica.time - wall) / 1000,
         odd_clock=engine.odd_clock(),
         disk=disk,
+        disk_left=disk_left,
         progress=learner.progress(now),
         learners=membership.learners(now),
         writes_paused=writes_paused,
@@ -167,9 +175,9 @@ def status(
 
 
 class Replay:
-    """The progress of a node that has much of its log to apply, as after a start.
+    """The progress of a node that has much of its log to apply.
 
-    Changes in steps of a tenth, since every change goes to every client.
+    In steps of a tenth, since every change goes to every client.
     """
 
     def __init__(self) -> None:
@@ -181,7 +189,7 @@ class Replay:
     def look(self, applied: int, last: int, now: float) -> str:
         """The progress, for people; empty if there is not much to apply.
 
-        ``applied`` and ``last`` are sequence numbers, ``now`` is in monotonic seconds.
+        ``applied`` and ``last`` are sequence numbers, ``now`` is monotonic.
         """
         if last - applied < REPLAYED_AT_LEAST:
             self._began = None
@@ -198,7 +206,7 @@ class Replay:
 
 
 def readiness(membership: Membership, now: float, *, overdue: bool, replay: str = "") -> Readiness:
-    """Judge a node; ``overdue``: a request waits too long, ``replay``: its progress, if any."""
+    """Judge a node; ``overdue``: a request waits too long, ``replay``: its progress."""
     silent = membership.silent(now)
     names = ", ".join(silent)
     match membership.status:

@@ -1,7 +1,6 @@
 """What a node has counted since its process began, for operators.
 
-Everything is counted once for a turn, a batch or a change, never once for each message, in plain
-attributes. Whoever shows them (``chainchat.web``) reads them when asked.
+Counted once for a turn, a batch or a change, never for each message; read when asked for.
 """
 
 from bisect import bisect_left
@@ -28,7 +27,6 @@ class Distribution:
     Attributes:
         bounds: in growing order.
         counts: values up to each bound and above the one before; the last: above all bounds.
-        total: of all values.
     """
 
     __slots__ = ("bounds", "counts", "total")
@@ -65,12 +63,9 @@ class Tally:
         batches: entries of each write to the log.
         commits: seconds from a turn with requests of this node's clients until they are applied.
         pauses: seconds for which writes stood still at a change of configuration.
-        applied: entries that were applied.
-        said: chat messages in them.
         kinds: changes of configuration, by kind.
         changes: the newest of them, the newest last.
-        lives: how many began.
-        refused: requests of clients that were refused, by code.
+        refused: requests of clients, by code.
     """
 
     def __init__(self) -> None:

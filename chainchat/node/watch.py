@@ -17,8 +17,8 @@ PROGRESS_SECONDS = 1.0
 class Tell(Protocol):
     """Writes a line to the log."""
 
-    def __call__(self, text: str, *, alarm: bool = False) -> None:
-        """``alarm`` if something is wrong."""
+    def __call__(self, text: str, *, event: str, alarm: bool = False) -> None:
+        """``event``: the word for lines of this kind; ``alarm`` if something is wrong."""
 
 
 class Watch:
@@ -36,7 +36,7 @@ class Watch:
         tally: Tally,
         wall: Callable[[], int],
     ) -> None:
-        """``snapshot`` gives the node's status, of which lines about the chain are drawn.
+        """``snapshot`` gives the status of which lines about the chain are drawn.
 
         ``warnings`` gives what else is to be seen in it; ``tally`` counts the changes.
         """
@@ -63,6 +63,7 @@ class Watch:
             self._clock.seconds(),
             wall=wall,
             disk=self._space.note,
+            disk_left=self._space.left,
             writes_paused=self._write_pause.seconds,
             change=self._change,
             warnings=self._warnings(),
@@ -86,7 +87,7 @@ class Watch:
     def _changed(self, change: Change) -> None:
         self._change = change
         self._tally.changed(change, self._wall())
-        self._tell(self._snapshot().change_line)
+        self._tell(self._snapshot().change_line, event="epoch")
 
     def unlinked(self, position: str) -> None:
         """The connection ended: if ``position`` is a member, writes may stand still."""
@@ -95,7 +96,7 @@ class Watch:
 
     def applied(self, epoch: int) -> None:
         """An entry is applied: if it is of the newest epoch, writes go on."""
-        if epoch == self._engine.configuration.epoch:
+        if self._write_pause.may_end and epoch == self._engine.configuration.epoch:
             self._write_pause.ends()
 
     def tick(self, *, idle: bool) -> None:
@@ -110,9 +111,9 @@ class Watch:
         Raises:
             StorageError: the disk is not there.
         """
-        change = self._space.look()
+        change = self._space.look(self._clock.seconds())
         if change:
-            self._tell(change, alarm=self._space.note != "")
+            self._tell(change, event="disk", alarm=self._space.note != "")
 
     def tell_progress(self) -> None:
         """Once in a while, tell how far a learner has come."""
@@ -120,4 +121,4 @@ class Watch:
         copying = learner.source is not None and learner.end.seq and not learner.caught_up
         if copying and now - self._progress_told > PROGRESS_SECONDS:
             self._progress_told = now
-            self._tell(self._snapshot().progress)
+            self._tell(self._snapshot().progress, event="progress")

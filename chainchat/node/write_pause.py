@@ -13,10 +13,8 @@ class Change(Struct, frozen=True):
     """One configuration followed by another.
 
     Attributes:
-        old: the one before.
-        new: the one after.
         outcome: how long writes stood still, for people.
-        paused: the same in seconds; None if this node cannot tell.
+        paused: in seconds; None if this node cannot tell.
     """
 
     old: Configuration
@@ -44,9 +42,9 @@ class WritePause:
         self._changed = changed
         self._since: float | None = None
         self._moved = 0, clock.seconds()
-        """Committed at the last tick with progress or without work, and the time of that tick."""
+        """At the last tick with progress or without work: committed, and the time."""
         self._change: tuple[Configuration, Configuration] | None = None
-        """The old and new configuration, until the new one confirms an entry."""
+        """Old and new, until the new one confirms an entry."""
 
     def begins(self) -> None:
         """Writes may stand still from now on, until the chain confirms an entry."""
@@ -63,8 +61,8 @@ class WritePause:
     def changed(self, old: Configuration, new: Configuration) -> None:
         """Note that the configuration changed.
 
-        The change is told when the new configuration confirms its first entry, or at once if this
-        node is no member of it.
+        The line is told when the new one confirms its first entry, or at once if this node is no
+        member of that.
         """
         if self._change is not None:
             self._told("it confirmed nothing; writes have stood still for {:.3f} s", self.seconds)
@@ -73,7 +71,7 @@ class WritePause:
             self._told("this node is no member, and cannot tell how long writes stood still")
 
     def ends(self) -> None:
-        """The newest configuration has confirmed an entry: writes go on."""
+        """The newest configuration has confirmed an entry."""
         if self._change is not None:
             old, _ = self._change
             if old.members and not old.has_node(self._me.id):
@@ -81,6 +79,11 @@ class WritePause:
             else:
                 self._told("writes stood still for {:.3f} s", self.seconds)
         self._since = None
+
+    @property
+    def may_end(self) -> bool:
+        """True if ``ends`` would change anything."""
+        return self._since is not None or self._change is not None
 
     @property
     def seconds(self) -> float:

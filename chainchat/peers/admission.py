@@ -4,15 +4,14 @@ Anybody can claim to be any node, so a claim alone never ends a link that works:
 
 - *A position that this side dials* is linked only on connections that this side made. An incoming
   claim to be that position is a hint to dial at once, at the address known here. From any other
-  address the claim is refused: a second process, or two different ``chain.ini`` files. A node that
+  address the claim is refused: a second process, or different ``chain.ini`` files. A node that
   nobody dials *knocks* like that, ever more rarely, to learn why.
 - *A position that dials this side*, and is linked already (``claims``): a claim from the same
   address starts a trial. The new connection wins if the old one ends, or stays silent while it
-  should have pinged more than once; else the new one is refused. A restarted node wins quickly: its
-  system ends the old connection, or answers the next ping on it with a reset. A claim from another
-  address wins if the position belongs there, by the configuration or else by ``chain.ini``, and
-  the holder of the link is elsewhere; or if the holder was silent for ``suspect_after``. Else it
-  is a second process of the position, and refused.
+  should have pinged more than once. A restarted node wins quickly: its system ends the old
+  connection, or resets it at the next ping. A claim from another address wins if the position
+  belongs there, by the configuration or else by ``chain.ini``, and the holder of the link is
+  elsewhere; or if the holder was silent for ``suspect_after``. Else it is a second process.
 - *The membership lane* is opened by the node that dialled the chain lane, with the key from the
   answer there.
 - *The copy lane*: a newer connection replaces an older one of the same node. A process at another
@@ -67,7 +66,7 @@ class Admission:
     def opened(self, link: Link) -> None:
         """Note a new connection; close the oldest stranger if there are too many.
 
-        Under TLS, those go first that have not shown a certificate of a CA that is trusted.
+        Under TLS, those without a trusted certificate go first.
         """
         self._strangers[link] = None
         if len(self._strangers) > self._owner.tunables.most_strangers:

@@ -2,8 +2,8 @@
 
 A box is a run of pairs, key and value, each behind its length in two octets; an empty key ends the
 box. Nearly every box between nodes is a *frame*, one message of ``chain.messages``: an AMP command
-of the message's name, with the one argument ``body`` and no answer. AMP's own reader goes string by
-string, and takes eight times as long for a frame.
+of the message's name, with the one argument ``body`` and no answer. AMP's own reader takes eight
+times as long for a frame.
 
 Source: the documentation of ``twisted.protocols.amp``.
 """

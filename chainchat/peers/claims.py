@@ -24,11 +24,9 @@ def judge(claimant: Member, holder: Member, rightful: Address | None, *, heard: 
     Only a sign of life from the holder, or none, tells which.
 
     Args:
-        claimant: has just connected.
-        holder: is linked.
-        rightful: where the position should be: the member's address in the configuration, or what
-            ``chain.ini`` has if there is no member; None if unknown.
-        heard: True if something came from the holder in the last ``suspect_after`` seconds.
+        rightful: where the position should be: the member's address in the configuration, or else
+            in ``chain.ini``; None if unknown.
+        heard: something came from the holder in the last ``suspect_after`` seconds.
     """
     if claimant.address == holder.address:
         return Verdict.TRIAL

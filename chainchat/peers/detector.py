@@ -1,8 +1,8 @@
 """The failure detector: a process is dead if its port refuses connections (rule 2 of membership).
 
-When a process dies, its kernel closes its connections, a moment later its port, and then refuses
-new connections. Neither a pause nor a partition does that, so only a refusal counts: not a
-time-out, not an unreachable host, not the end of a connection.
+A dead process's kernel closes its connections, then its port, and refuses new ones. Neither a pause
+nor a partition does that, so only a refusal counts: not a time-out, an unreachable host, or the end
+of a connection.
 """
 
 from collections.abc import Callable

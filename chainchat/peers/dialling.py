@@ -19,7 +19,7 @@ from chainchat.peers.table import Table
 
 
 class Dialling:
-    """Dials for one node.
+    """Dialling for one node.
 
     Attributes:
         looks: linked positions whose own addresses are dialled, to see who answers there.
@@ -129,7 +129,6 @@ class Dialling:
         """Make one attempt, unless one for this lane is under way.
 
         Args:
-            failed: called if nobody answers.
             place: by default the address in ``chain.ini``, or what the node said of itself.
             key: of the chain lane, for a membership lane.
         """

@@ -1,4 +1,4 @@
-"""The directory: where positions are, as far as this node knows, and who has copied whose data."""
+"""The directory: where positions are, as far as this node knows."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -54,8 +54,8 @@ class Directory:
     def places(self, position: str) -> set[Address]:
         """The addresses at which a refusal proves the death of a position.
 
-        That of the node last linked as this position, and that of the configuration: they differ if
-        somebody else has claimed the position since.
+        That of the node last linked as this position, and that of the configuration, which differ
+        if somebody else has claimed the position since.
         """
         known = self.announced.get(position), self._member(position)
         places = {member.address for member in known if member is not None}
@@ -64,8 +64,8 @@ class Directory:
     def copied_from(self, member: Member, linked: Iterable[Member]) -> str:
         """Why ``member`` must have a copy of another node's data; empty if it need not.
 
-        Places tell two nodes with the same data apart. A member belongs where the configuration has
-        it, or where ``chain.ini`` has it: an operator's word that it has moved.
+        A member belongs where the configuration has it, or where ``chain.ini`` has it: an
+        operator's word that it has moved.
         """
         members = (self._member(position) for position in [*self.dialled, self._me])
         for other in (*members, *linked):

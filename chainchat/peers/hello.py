@@ -28,12 +28,11 @@ class Introduction(Struct, frozen=True):
 
     Attributes:
         version: of the protocol between nodes, the newest that the node speaks.
-        chain: the chain's name.
         founding: positions in founding order.
         suspect_after: seconds; the same everywhere.
         member: this life of the node.
-        refusal_is_death: True if a refused connection proves a death; the same everywhere.
-        tls: True if the nodes speak TLS with each other; the same everywhere.
+        refusal_is_death: a refused connection proves a death; the same everywhere.
+        tls: the nodes speak TLS with each other; the same everywhere.
         held: the log of the node at this moment.
         oldest: the oldest version that the node speaks; 0: only ``version``.
         settings: what had better be the same everywhere, as chain.ini names it.
@@ -107,7 +106,6 @@ class Introduction(Struct, frozen=True):
 
 
 def _word(setting: bool) -> str:
-    """A setting as chain.ini has it."""
     return "yes" if setting else "no"
 
 
@@ -163,8 +161,8 @@ class Hello(amp.Command):
 class Refused(amp.Command):
     """The last command on a connection, without an answer: why the sender refuses the other side.
 
-    The side that dialled says it, if the answer to its Hello does not fit; and whoever meets a node
-    with TLS that has none, or the other way round.
+    From the side that dialled, if the answer to its Hello does not fit; and from whoever meets a
+    node with TLS that has none, or the other way round.
     """
 
     arguments = [(b"reason", amp.String())]

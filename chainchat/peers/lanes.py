@@ -1,7 +1,6 @@
 """The lanes: several connections of one pair of nodes, so that nothing small stands behind bulk.
 
-Nothing relies on an order between two lanes: a message about configurations names its
-configuration, and a message of the chain that is of another epoch is kept or dropped.
+Nothing relies on an order between lanes: messages name their configuration or epoch.
 """
 
 from chainchat.chain.messages import (
@@ -20,7 +19,7 @@ from chainchat.chain.messages import (
 )
 
 CHAIN, MEMBERSHIP, COPY, LOOK = "chain", "membership", "copy", "look"
-"""The lanes. A LOOK carries only the Hellos: the dialled node shows who it is."""
+"""A LOOK carries only the Hellos: the dialled node shows who it is."""
 
 LANES = {lane.encode(): lane for lane in (CHAIN, MEMBERSHIP, COPY, LOOK)}
 """Every lane by its name on the wire."""

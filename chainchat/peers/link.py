@@ -1,8 +1,8 @@
 """A link: one AMP connection with another node.
 
-It begins with a Hello and its answer. Every message of ``chain.messages`` that follows is an AMP
-command of its own name, with the one argument ``body`` and no answer. Twisted's ``BoxDispatcher``
-asks and answers the Hellos; ``peers.boxes`` reads and writes boxes.
+After a Hello and its answer, every message of ``chain.messages`` is an AMP command of its own name,
+with the one argument ``body`` and no answer. Twisted's ``BoxDispatcher`` asks and answers the
+Hellos; ``peers.boxes`` reads and writes boxes.
 """
 
 import math
@@ -77,10 +77,9 @@ class Owner(typing.Protocol):
         """The factory, with TLS below its links if the chain has TLS."""
 
     def admit(self, link: "Link") -> Deferred[None]:
-        """Decide whether an incoming connection may be linked, now that it has said who it is.
+        """Decide whether an incoming connection that has said who it is may be linked.
 
-        Returns:
-            Fires if it may; fails with one of the errors of ``Hello`` if not.
+        The result fires if it may, and fails with one of the errors of ``Hello`` if not.
         """
 
     def introduced(self, link: "Link") -> None:
@@ -110,8 +109,8 @@ class Link(Protocol, amp.CommandLocator):
         key: shared by a chain lane and its membership lane.
         peer: what the other end says of itself; None before its Hello.
         heard: when something last came, monotonic seconds.
-        refused: True if one side has refused the other in words.
-        trusted: True if the other end has shown a certificate of a CA that is trusted.
+        refused: one side has refused the other in words.
+        trusted: the other end has shown a certificate of a CA that is trusted.
         displaces: the link that this one replaces.
     """
 
@@ -359,7 +358,7 @@ class Link(Protocol, amp.CommandLocator):
         self._outlet.write(box.serialize())
 
     def unhandledError(self, failure: Failure) -> None:
-        log.failure("an answer to a Hello failed", failure)
+        log.failure("an answer to a Hello failed", failure, event="bug")
         self.close()
 
     # --- TLS
@@ -388,7 +387,7 @@ class Link(Protocol, amp.CommandLocator):
     # --- what no node says
 
     def distrust(self, reason: str) -> None:
-        """Close: the other end sent a readable message that no node sends. Dial it rarely."""
+        """Close: the other end sent what no node sends. Dial it rarely."""
         self.refused = True
         alarm, text = reason.startswith(ALARM), reason.removeprefix(ALARM)
         self._stranger(f"sent what no node sends: {text}", "sent what cannot be", alarm=alarm)
@@ -412,7 +411,7 @@ class Link(Protocol, amp.CommandLocator):
 def _limit_silence(handle: socket.socket, suspect_after: float, suspicions: int) -> None:
     """Let the system end a connection whose other end acknowledges nothing. This proves no death.
 
-    The system also asks after a long silence: something in between may have forgotten both ends.
+    Also after a long silence: something in between may have forgotten both ends.
     """
     options = {
         "TCP_USER_TIMEOUT": int(suspicions * suspect_after * 1_000),

@@ -1,14 +1,14 @@
 """The links: AMP connections with the other nodes.
 
 Up to three lanes connect each pair of nodes, so that bulk never stands in front of a ping. The
-*chain* lane stays open: the earlier node in the founding order dials (a newcomer dials everybody)
-whenever the link is lost. The same node opens the *membership* lane for messages about
-configurations; without it, they go on the chain lane. A node opens the *copy* lane to copy
-another's log. ``admission`` says which incoming connections become links.
+earlier node in the founding order (a newcomer dials everybody) keeps the *chain* lane open, and
+opens the *membership* lane for messages about configurations; without it, they go on the chain
+lane. A node opens the *copy* lane to copy another's log. ``admission`` says which incoming
+connections become links.
 
 *Whoever is linked is looked at*: this side dials the address that the other end says it has, and
 tells the node who answers there. Only this answer is evidence of who is where (*source* in
-``chain.membership``); what an incoming connection says is none.
+``chain.membership``).
 
 A node that was refused in words tries again ever more rarely. An unknown position is forgotten with
 its last connection.
@@ -24,10 +24,10 @@ from twisted.logger import Logger
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Fetch, Message
+from chainchat.complaints import Complaints
 from chainchat.config import NodeSettings
 from chainchat.node.interfaces import Clock
 from chainchat.peers.admission import Admission
-from chainchat.peers.complaints import Complaints
 from chainchat.peers.detector import Detector
 from chainchat.peers.dialling import Dialling
 from chainchat.peers.directory import Directory
@@ -38,6 +38,9 @@ from chainchat.peers.link import ALARM, Link, LinkFactory
 from chainchat.peers.table import Table
 from chainchat.peers.tunables import USUAL, Tunables
 from chainchat.tls.chain import ChainTLS
+
+MOST_COMPLAINTS = 256
+"""Complaints logged in one minute, about all hosts together."""
 
 log = Logger()
 
@@ -56,10 +59,8 @@ class Links:
         """Begin without a life.
 
         Args:
-            reactor: for time and connections.
             me: what this node says of itself.
             nodes: by position, from ``chain.ini``.
-            tunables: of the chain port.
             tls: for all connections; None for plain ones.
         """
         self.clock: Clock = reactor
@@ -68,7 +69,10 @@ class Links:
         self._tls = tls
         self._receiver: Receiver | None = None
         self._first_fetch: dict[str, Message] = {}
-        self._complaints = Complaints()
+        self._complaints: Complaints[tuple[str, str]] = Complaints(
+            self.clock.seconds, MOST_COMPLAINTS
+        )
+        """By host and kind."""
         self._differences: dict[str, tuple[str, ...]] = {}
         """By linked position: the settings that it has otherwise than this node."""
         self._detector = Detector(reactor, self._refused, self._may_be_at)
@@ -115,7 +119,6 @@ class Links:
 
         Args:
             me: what this life says of itself.
-            receiver: the node.
             members: of the newest configuration.
         """
         self._me = me
@@ -161,7 +164,7 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
-        """Try the ports at which a position may be, but not where it is linked."""
+        """Try the ports at which a position may be."""
         if position in self._directory.dialled and self._receiver is not None:
             for host, port in sorted(self._unlinked_places(position)):
                 self._detector.watch(position, host, port)
@@ -252,7 +255,8 @@ class Links:
         self._dialling.linked(position)
         self._detector.ignore(position)
         self._directory.meet(member)
-        log.info("{me}: linked with {peer}", me=self._me.member.position, peer=position)
+        me = self._me.member.position
+        log.info("{me}: linked with {peer}", me=me, peer=position, event="linked")
         self._differences[position] = self._me.differences(link.peer)
         for told in self._differences[position]:
             self.complain(link.address, told, told.partition(" is ")[0])
@@ -305,10 +309,7 @@ class Links:
     # --- links speak, and go
 
     def deliver(self, link: Link, message: Message) -> None:
-        """See ``Owner``.
-
-        A message on a replaced link is dropped: its sender says it again.
-        """
+        """See ``Owner``. A message on a replaced link is dropped: its sender says it again."""
         position = link.member.position
         if self._table.linked.get((position, link.lane)) is link and self._receiver is not None:
             if link.lane == MEMBERSHIP:  # the pings go here, and the chain lane may be quiet
@@ -346,7 +347,8 @@ class Links:
         if link.lane == CHAIN:
             self._differences.pop(position, None)
             self._table.close(position, MEMBERSHIP)
-            log.info("{me}: lost {peer}", me=self._me.member.position, peer=position)
+            me = self._me.member.position
+            log.info("{me}: lost {peer}", me=me, peer=position, event="lost")
             receiver.unlinked(position)
             self._watch(position)
             if link.dialled is None:
@@ -355,11 +357,12 @@ class Links:
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
         """See ``Owner``. Logs each kind once a minute for each host."""
         host = address.rpartition(":")[0]
-        if self._complaints.is_news(host, kind, self.clock.seconds()):
+        if self._complaints.count((host, kind)):
             log.warn(
                 "{me}: {alarm}{address} {what}",
                 me=self._me.member.position,
                 alarm=ALARM if alarm else "",
                 address=address,
                 what=what,
+                event="alarm" if alarm else "peer",
             )

@@ -13,8 +13,8 @@ class Retries:
     ) -> None:
         """Nothing to try yet.
 
-        ``attempt`` returns False if nothing is left to try for a position; ``first`` and ``last``
-        are the shortest and longest pause, in seconds.
+        ``attempt`` returns False if nothing is left to try; ``first`` and ``last`` are the shortest
+        and longest pause, in seconds.
         """
         self._clock = clock
         self._attempt = attempt

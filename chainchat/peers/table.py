@@ -11,8 +11,7 @@ class Table:
     """All connections with other nodes in one life of this node.
 
     Attributes:
-        linked: the connections that count, by position and lane.
-        every: all connections, even with strangers.
+        linked: those that count, by position and lane.
     """
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.link import Link
 
 LOOKS = 5
-"""Looks at a link during a trial; a pause of this node may let the first come too early."""
+"""During a trial; a pause of this node may let the first come too early."""
 
 
 class Trial(Struct, eq=False):
@@ -17,8 +17,6 @@ class Trial(Struct, eq=False):
         since: when the claim came, monotonic seconds.
         pause: seconds between two looks.
         decided: fires with True if the claimant wins, else with False.
-        looks: how many are left.
-        timer: of the next look.
     """
 
     claimant: Link

@@ -13,12 +13,12 @@ class Tunables(Struct, frozen=True, kw_only=True):
         last_redial: the same, at most.
         first_rare: before dialling a node again that refused this one in words, or dials it.
         last_rare: the same, at most.
-        last_look: before the address of a linked position is dialled again, at most; the first
-            time after ``first_redial``.
+        last_look: before the address of a linked position is dialled again, at most; at first
+            ``first_redial``.
         trial: fraction of ``suspect_after`` for which a link may be silent while another claims its
             place; in ``suspect_after``, its other end pings ten times.
         silent_suspicions: multiple of ``suspect_after`` after which a connection that acknowledges
-            nothing is replaced: TCP retries rarely, and would notice late that the network is back.
+            nothing is replaced: TCP retries rarely.
         most_strangers: incoming connections that are not linked yet; the oldest of more is closed.
         most_newcomers: linked positions that neither ``chain.ini`` nor the configuration names.
     """

@@ -1,8 +1,7 @@
 """Admission to the client port: bounds on all connections, on one address, and on open files.
 
-The greediest empties a common pot. So each address gets a share of the connections, and connects no
-faster than it may. Clients never get the files that the node needs for its disk, its log and the
-other nodes.
+The greediest empties a common pot, so each address gets a share and connects no faster than it may.
+Clients never get the files that the node needs for its disk, its log and the other nodes.
 """
 
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from math import ceil
 from twisted.logger import Logger
 
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.complaints import Complaints
 from chainchat.sessions.limits import Limits
 
 ACCEPTS_PER_TURN = 4
@@ -19,11 +19,8 @@ ACCEPTS_PER_TURN = 4
 FORGIVING_SECONDS = 30.0
 """How long an address has no limit after a start or a change of epoch.
 
-The clients of a dead node come here at once, a whole office behind one address among them.
+The clients of a dead node come here at once, a whole office behind one address.
 """
-
-COMPLAINT_PAUSE = 60.0
-"""Seconds between two log lines about the same reason to refuse."""
 
 OWN_FILES = 58
 """Files that a node has open besides connections, and some to spare.
@@ -34,9 +31,7 @@ moment, and /proc.
 """
 
 FILES_PER_POSITION = 9
-"""Open files per other node at worst: three lanes, each with an old one closing; a dial, a look, a
-probe.
-"""
+"""Per other node at worst: three lanes, each with an old one closing; a dial, a look, a probe."""
 
 MOST_AGREEING = 2 * ACCEPTS_PER_TURN
 """Refused connections that may agree on TLS at the same time, to be told why."""
@@ -48,7 +43,7 @@ log = Logger()
 
 
 def reserve(positions: int) -> int:
-    """Open files that a node keeps from its clients; ``positions``: nodes of the chain."""
+    """Open files that a node keeps from its clients."""
     return OWN_FILES + FILES_PER_POSITION * positions + MOST_AGREEING + MOST_FAREWELLS
 
 
@@ -66,7 +61,6 @@ class Admission:
         """Begin without clients.
 
         Args:
-            limits: the node's.
             clock: monotonic seconds.
             epoch: of the configuration that the node knows.
         """
@@ -79,14 +73,13 @@ class Admission:
         self._forgiving_until = clock() + FORGIVING_SECONDS
         self._of: dict[str, int] = {}
         """Connections of each address that is not exempt."""
-        self._complained: dict[Code, tuple[float, int]] = {}
-        """By reason: when it was last logged, and how many were refused until then."""
+        self._complaints: Complaints[Code] = Complaints(clock, len(Code))
 
     def admit(self, host: str) -> str | None:
         """Admit a connection from ``host``.
 
         Returns:
-            For whom it counts; call ``leave`` with it when the connection ends.
+            For whom it counts; call ``leave`` with it at the end.
 
         Raises:
             RefusedError: there are too many.
@@ -154,12 +147,7 @@ class Admission:
             self._forgiving_until = self._clock() + FORGIVING_SECONDS
 
     def _complain(self, code: Code, why: str, **values: object) -> None:
-        count = self.refused[code] = self.refused.get(code, 0) + 1
-        now = self._clock()
-        last, before = self._complained.get(code, (None, 0))
-        if last is None or now - last >= COMPLAINT_PAUSE:
-            self._complained[code] = now, count
-            since = (
-                "" if count - before == 1 else f" ({count - before} refused since the last line)"
-            )
-            log.warn(f"refusing clients: {why}{since}", **values)
+        self.refused[code] = self.refused.get(code, 0) + 1
+        if count := self._complaints.count(code):
+            since = "" if count == 1 else f" ({count} refused since the last line)"
+            log.warn(f"refusing clients: {why}{since}", event="refusing", **values)

@@ -22,7 +22,7 @@ class Announcements:
         self._clock = clock
         self._wake = wake
         self._comings: dict[str, int] = {}
-        """How often each name came since the last announcement, less how often that went."""
+        """How often each name came since the last announcement, less how often it went."""
         self._pause: Timer | None = None
         self._came: list[str] = []
         self._went: list[str] = []

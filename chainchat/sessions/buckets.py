@@ -1,8 +1,7 @@
 """Token buckets, one for each of many keys, in bounded memory.
 
-A bucket is one number, as in ``pace``. A bucket that is full again is like one that was never used,
-so it is forgotten: the table has two generations, and the older one is dropped when everything in
-it is full.
+A bucket is one number, as in ``pace``. A bucket that is full again is like one that was never used:
+the older of the table's two generations is dropped when everything in it is full.
 """
 
 from collections.abc import Callable
@@ -54,6 +53,11 @@ class Buckets(Generic[Key]):
             self._next_generation = now + rate.seconds_to_fill + LONGEST_DEBT
         paid_until = rate.pay(self._paid_until(key) or 0.0, now, tokens)
         self._newer[key] = min(paid_until, now + rate.seconds_to_fill + LONGEST_DEBT)
+
+    def forget(self, key: Key) -> None:
+        """Fill a bucket."""
+        self._newer.pop(key, None)
+        self._older.pop(key, None)
 
     def _paid_until(self, key: Key) -> float | None:
         paid_until = self._newer.get(key)

@@ -1,7 +1,7 @@
 """Refused logins that wait to hear whether the holder of their name is alive.
 
-The node of the holder's session sees the refusal in the log, looks at the connection, and says in
-the log how long it was silent (``commands.Held``).
+The node of the holder's session sees the refusal in the log, and says there how long the connection
+was silent (``commands.Held``).
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
 """Delivery: which messages one session was shown.
 
-A delivery is a cursor over the log. One that has everything is *live*: ``news`` pushes each turn's
-messages to it. A new delivery, or one on a slow connection, reads the log page by page until it is
-live. So a slow reader costs nothing and loses nothing.
+A delivery is a cursor over the log. A *live* one has everything: ``news`` pushes each turn's
+messages to it. Others read the log page by page, so a slow reader costs nothing and loses nothing.
 """
 
 from collections.abc import Iterable
@@ -23,7 +22,7 @@ class Delivery:
     """Pushes messages to one session, the recipient.
 
     Attributes:
-        live: True if everything up to the newest applied entry was pushed.
+        live: everything up to the newest applied entry was pushed.
         previous: id of the newest message pushed, or pushable before the first.
         day: UTC day of the last message shown.
     """

@@ -21,7 +21,7 @@ from chainchat.sessions.sessions import Sessions
 
 
 class Entrance:
-    """Carries out the requests of one client that are about accounts.
+    """Carries out one client's requests about accounts.
 
     Attributes:
         program: the client ID, empty for a person.
@@ -126,6 +126,10 @@ class Entrance:
         assert self._procedures is not None
         self._procedures.answer(line)
 
+    def was_typed(self, line: Line) -> bool:
+        """True if this line was typed on this connection as a password before."""
+        return self._procedures is not None and self._procedures.was_typed(line)
+
     def audit(self, command: AnyCommand, result: Result) -> None:
         """Write down the outcome of a command, if the audit is about it."""
         audit, client = self._server_info.audit, self._client
@@ -185,7 +189,7 @@ class Entrance:
     def _needs_password(self, account: Account | None) -> bool:
         """True if nobody logs in to ``account`` without a password; None: there is none.
 
-        Where accounts are not made by logging in, nobody is told which there are.
+        Where accounts are not made by logging in, nobody is told which exist.
         """
         if account is None:
             return not self._guard.open_to_all
@@ -201,7 +205,8 @@ class Entrance:
     ) -> None:
         """Log in; ``checked``: see ``commands``."""
         client, name, program = self._client, request.name, self.program
-        session = client.id = self._sessions.new_session()
+        quiet = isinstance(request, requests.Login) and request.quiet
+        session = client.id = self._sessions.new_session(announced=not quiet)
         token = self._server_info.new_token() if program else ""
         counted = False
         command: AnyCommand
@@ -214,6 +219,11 @@ class Entrance:
             command = commands.Resume(
                 session, name, program, _hashed(request.token), _hashed(token)
             )
+
+        def refuse(text: str) -> None:
+            self._replies.complete(reply, text)
+            if client.mode.asks:
+                client.turned_away()
 
         def done(results: Sequence[Result]) -> None:
             [result] = results
@@ -231,18 +241,14 @@ class Entrance:
             else:
                 refuse(self._handler.refused(tag, result))
 
-        def refuse(text: str) -> None:
-            self._replies.complete(reply, text)
-            client.drop_typed_ahead()
-
         self._handler.submit_for(reply, command, done)
 
     def _count_if_new(self, name: str) -> tuple[bool, int]:
-        """Judge a login that makes an account, as far as this node knows: its log may be longer.
+        """Judge a login that makes an account, as far as this node knows.
 
         Returns:
-            True if the account counts for the client's address; the code with which to refuse it
-            if it is new, 0 for none.
+            True if the account counts for the client's address; the code with which to refuse it if
+                it is new, 0 for none.
         """
         state = self._node.state
         if not self._guard.open_to_all:
@@ -262,7 +268,7 @@ class Entrance:
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
     ) -> str:
-        """Attach the session to its account, so that delivery begins. Returns the reply."""
+        """Attach the session to its account; returns the reply."""
         client = self._client
         account = self._node.state.account_of(client.id)
         assert account is not None

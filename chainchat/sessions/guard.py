@@ -1,7 +1,6 @@
 """What a node asks of those who want in: its rules for accounts, and its patience with guesses.
 
-A node has one guard for all its lives. The rules are this node's: they say what it lets through,
-and travel in the commands that it submits (``chat.commands``).
+One for all lives of a node. The rules travel in the commands that it submits (``chat.commands``).
 """
 
 import secrets
@@ -30,8 +29,6 @@ class Guard:
 
     Attributes:
         rules: they may be replaced at any time.
-        throttle: the attempts so far.
-        hashing: hashes passwords.
         tls: ``HOST:PORT`` where this node speaks TLS with clients; empty if nowhere.
         random: makes this many random octets.
     """

@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from chainchat.chat.refusals import Code, RefusedError
@@ -20,14 +21,21 @@ MOST_WAITING = 16
 BUSY_SECONDS = 2
 """How long who was refused is told to wait."""
 
+NOT_HASHED = f"the password could not be checked: wait {BUSY_SECONDS} seconds, and try again"
+
 log = Logger()
 
 
 class Hashing(Protocol):
     """Does slow work elsewhere."""
 
-    def start(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
-        """Do ``work``, which raises nothing; then call ``done`` with what it returned.
+    def start(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[RefusedError], None],
+    ) -> None:
+        """Do ``work``; then call ``done`` with what it returned, or ``failed`` with a refusal.
 
         Raises:
             RefusedError: 435, too much waits already.
@@ -42,8 +50,13 @@ class ThreadedHashing:
         self._pool = ThreadPool(0, THREADS, "passwords")
         self._waiting = 0
 
-    def start(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
-        """See ``Hashing``; ``done`` is called by the reactor's thread."""
+    def start(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[RefusedError], None],
+    ) -> None:
+        """See ``Hashing``; the reactor's thread calls ``done`` or ``failed``."""
         if self._waiting >= MOST_WAITING:
             text = f"too many passwords wait to be checked: wait {BUSY_SECONDS} seconds"
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
@@ -57,9 +70,15 @@ class ThreadedHashing:
             self._waiting -= 1
             return result
 
+        def refuse(failure: Failure) -> None:
+            log.failure("a password could not be hashed", failure, event="bug")
+            failed(RefusedError(Code.TOO_MANY_ATTEMPTS, NOT_HASHED))
+
         deferred = deferToThreadPool(self._reactor, self._pool, work)
-        deferred.addBoth(over).addCallback(done)
-        deferred.addErrback(lambda failure: log.failure("hashing a password", failure))
+        deferred.addBoth(over).addCallbacks(done, refuse)
+        deferred.addErrback(
+            lambda failure: log.failure("after a password was hashed", failure, event="bug")
+        )
 
     def stop(self) -> None:
         """End the threads."""

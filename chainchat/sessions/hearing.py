@@ -1,15 +1,15 @@
 """Hearing: the lines of one client, from its socket to its requests.
 
-Lines wait in an ``InputQueue`` for the client's turn, and then become requests for its ``Handler``,
-in order, except those that may overtake. A client that sends more than its ``pace`` allows rests.
-One whose account may say no more for now (``limits``) waits, as it does until there is room for its
-requests. What cannot be heard now stays in the socket.
+Lines wait in an ``InputQueue`` for the client's turn, then become requests for its ``Handler``, in
+order, except those that may overtake. A client that exceeds its ``pace`` rests; one whose account
+exceeds its ``limits`` waits, as it does for room for its requests. What cannot be heard now stays
+in the socket.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
-from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http, typed
+from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean, is_http
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import Say
 from chainchat.node.interfaces import Clock
@@ -29,7 +29,7 @@ HEARD_AT_ONCE = 16
 """Lines of one client that a turn carries out."""
 
 HEARD_OF_PERSON = 4
-"""The same for a person who had no lines left over: who types has one or two."""
+"""The same for a person who had no lines left over."""
 
 LOOKED_AT_ONCE = 64
 """Waiting lines that a turn searches for those that may overtake."""
@@ -38,23 +38,23 @@ MUCH_OCTETS = 2 * 1024
 """A client with more octets of lines than this lets the others go first."""
 
 SENDS_AS_LINE = 32
-"""SENDs of a program that count as one line, since they are carried out together."""
+"""SENDs of a program that count as one line: they are carried out together."""
 
 REST_UNITS = 10
 """Lines that a client may send when its rest ends."""
 
-NO_LINE_OF_PEOPLE = frozenset((Code.LINE_TOO_LONG, Code.NOT_UTF8))
-"""Refused before the login, such a line does not mean that the next may be a password."""
-
 UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 """Unreadable lines in a row that close the connection: after the login, and before."""
+
+
+ROOM_FOR_TAGS = 96
+"""Octets by which a program's line may be longer: for all that stands before the text of a SEND."""
 
 
 class Hearing:
     """Hears one client.
 
     Attributes:
-        handler: carries out the requests.
         taking: False when no more lines are taken.
     """
 
@@ -62,7 +62,9 @@ class Hearing:
         "_client",
         "_clock",
         "_connection",
+        "_deaf_until",
         "_input",
+        "_max_line",
         "_paid_until",
         "_resting",
         "_said_at_once",
@@ -91,6 +93,7 @@ class Hearing:
         self._connection = connection
         self._sessions = sessions
         self._clock = clock
+        self._max_line = server_info.max_line
         self._splitter = LineSplitter(server_info.max_line)
         self._said_at_once = server_info.said_at_once
         self._input = NOTHING
@@ -105,6 +108,8 @@ class Hearing:
         """True if lines were left over when the client was last heard."""
         self._unread = 0
         """Unreadable lines in a row."""
+        self._deaf_until = 0
+        """What comes before the client's machine has so many octets was typed ahead."""
 
     def __bool__(self) -> bool:
         return bool(self._input)
@@ -114,7 +119,11 @@ class Hearing:
     def take_in(self, data: bytes, octets: int, commands: int) -> None:
         """Take in what one read of the socket brought; see ``Session.received``."""
         self._pay(READ_UNITS + octets / self._pace.octets + commands)
-        self._splitter.add(data)
+        is_typed = not self._client.mode.pipelines
+        self._splitter.limit = self._max_line + (0 if is_typed else ROOM_FOR_TAGS)
+        self._splitter.add(data, typed=is_typed)
+        if self._deaf_until and self._types_ahead():
+            self._splitter.drop()
         if self._splitter.complete:
             if self._input is NOTHING:
                 self._input = InputQueue(self._splitter)
@@ -124,39 +133,45 @@ class Hearing:
     def hold(self) -> None:
         """Leave in the socket what cannot be heard now.
 
-        Lines that wait for an answer are still read, since some of them may overtake.
+        Lines that may overtake are still read.
         """
         if not self._client.is_open:
             return
-        full = self._client.is_full or self._resting or self._input.octets > self._room
+        room = WAITING_OCTETS if self._client.id else NEWCOMER_OCTETS
+        full = self._client.is_full or self._resting or self._input.octets > room
         self._connection.hold(held=full or not self.taking)
 
-    @property
-    def _room(self) -> int:
-        """Octets of lines that may wait."""
-        return WAITING_OCTETS if self._client.id else NEWCOMER_OCTETS
+    def drop_typed_ahead(self, answered: int, unread: int) -> None:
+        """Drop what was typed before an answer could be read, for it may be a password.
+
+        That is what was read, and what comes until the client's machine has acknowledged the
+        answer; where that cannot be told, what was read alone. If more stands in the socket, the
+        connection ends, since nobody can tell where it ends.
+
+        Args:
+            answered: where the answer ends, in octets, as ``Connection.write`` counts.
+            unread: octets that stood in the socket before it was written.
+        """
+        if not self._client.is_open:
+            return
+        were_cut, were_not = self._input.drop(), self._splitter.drop()
+        self._deaf_until = answered
+        if were_cut or were_not or unread:
+            self._client.tell("", "what you typed before this answer is not read")
+        if unread:
+            self._client.close()
+
+    def _types_ahead(self) -> bool:
+        """True while the client's machine does not have the newest refusal."""
+        acknowledged = self._connection.acknowledged()
+        if acknowledged is None or acknowledged >= self._deaf_until:
+            self._deaf_until = 0
+        return self._deaf_until > 0
 
     def take_no_more(self) -> None:
         """Read no more; what was read is still heard."""
         self.taking = False
         self.hold()
-
-    def drop(self, secrets: Collection[bytes]) -> None:
-        """Drop lines that wait: those of ``secrets``, or all that have come, if there are none.
-
-        If more of them may be in the socket, the connection is closed.
-        """
-
-        def is_unwanted(line: Line) -> bool:
-            return not secrets or (line is not TOO_LONG and typed(line) in secrets)
-
-        too_much = self._input.octets > self._room
-        if self._input.drop(is_unwanted):
-            self._client.tell("", "what you typed before this answer is not read")
-        if not secrets:
-            self._splitter.drop()
-            if too_much:
-                self._client.close()
 
     def stop(self) -> None:
         """Read and hear no more."""
@@ -168,7 +183,8 @@ class Hearing:
         lines = []
         for line in self._input:
             with suppress(RefusedError):
-                if line is not TOO_LONG and (text := clean(line).strip()):
+                typed = self.handler.entrance.was_typed(line)
+                if line is not TOO_LONG and not typed and (text := clean(line).strip()):
                     lines.append(text)
         mode, logged_in = self._client.mode, bool(self._client.id)
         if not (mode.asks and self.handler.entrance.may_be_asking):
@@ -251,13 +267,12 @@ class Hearing:
 
     @property
     def _held_up(self) -> bool:
-        """True until the client has read, or has its answer: no line can be carried out before."""
+        """True until the client has read, or has its answer."""
         waits = self.handler.replies.holding_later and not self.handler.entrance.asking
         return self._client.is_full or waits
 
     @property
     def _may_say(self) -> int:
-        """How many messages the account may say now."""
         return self._sessions.limits.may_say(self._client.account)
 
     def _must_wait(self) -> bool:
@@ -314,6 +329,9 @@ class Hearing:
             text = clean(line)
             if not text or text.isspace():
                 return
+            if self.handler.entrance.was_typed(line):
+                text = "that line is what you typed as a password: nobody is shown it"
+                raise RefusedError(Code.TYPED_AS_PASSWORD, text)
             if not self._client.id and is_http(text):
                 text = "this is a chat, not a web server: use telnet or nc"
                 self._client.close_with(Code.HTTP, text)
@@ -333,8 +351,8 @@ class Hearing:
             elif not tag:
                 tag = self._client.mode.tag_of(line)
             self.handler.refuse(tag, refusal.code, refusal.text)
-            if not self._client.id and refusal.code not in NO_LINE_OF_PEOPLE:
-                self._client.drop_typed_ahead()
+            if self._client.mode.precedes_secret(line, logged_in=bool(self._client.id)):
+                self._client.turned_away()
             self._close_if_nothing_is_read()
 
     def _say(self, said: list[tuple[str, Say]] | None) -> None:

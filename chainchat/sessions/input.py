@@ -1,4 +1,4 @@
-"""The lines that a client has sent and its session has not heard: cut when their turn comes."""
+"""The lines that a client has sent and its session has not heard."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -50,20 +50,20 @@ class InputQueue:
 
     def take(self, count: int) -> None:
         """Remove the first lines that ``next`` returned."""
-        self._octets -= _octets(self._lines[self._taken : self._taken + count])
-        self._taken += count
-        self._looked_at = max(self._looked_at, self._taken)
-        if self._taken == len(self._lines):
+        end = self._taken + count
+        if end == len(self._lines):  # nearly always
             self._lines = []
-            self._taken = self._looked_at = 0
+            self._octets = self._taken = self._looked_at = 0
+            return
+        self._octets -= _octets(self._lines[self._taken : end])
+        self._taken = end
+        self._looked_at = max(self._looked_at, end)
 
-    def drop(self, unwanted: Callable[[Line], bool]) -> bool:
-        """Remove the lines that are unwanted. True if there were any."""
-        lines = list(self)
-        kept = [line for line in lines if not unwanted(line)]
-        self._lines, self._octets = kept, _octets(kept)
-        self._taken = self._looked_at = 0
-        return len(kept) < len(lines)
+    def drop(self) -> bool:
+        """Drop all lines that were cut; True if there were any."""
+        waited = self._taken < len(self._lines)
+        self._lines, self._octets, self._taken, self._looked_at = [], 0, 0, 0
+        return waited
 
     @property
     def has_more_to_look_at(self) -> bool:
@@ -71,10 +71,7 @@ class InputQueue:
         return self._looked_at < len(self._lines) or bool(self._splitter.complete)
 
     def take_overtaking(self, may_overtake: Callable[[Line], bool], most: int) -> list[Line]:
-        """Remove those of the next ``most`` lines that may overtake.
-
-        Each line is looked at once, until ``look_again``.
-        """
+        """Remove those of the next ``most`` lines that may overtake, each looked at once."""
         overtaking: list[Line] = []
         waiting: list[Line] = []
         end = self._looked_at + most

@@ -1,10 +1,9 @@
 """The interfaces of a session, and what it needs of the world.
 
-A session is met in two ways: as the ``Client`` whose requests are carried out, and as the
-``Attendee`` that shares its node with other sessions.
+``Client``: its requests are carried out. ``Attendee``: it shares its node with others.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -20,14 +19,13 @@ class ServerInfo(Struct, frozen=True):
     """What all sessions of a node have in common.
 
     Attributes:
-        chain: the chain's name.
         max_line: octets in a client's line, at most.
         addresses: ``host:port`` of every node, by position: for clients with TLS, or for those
             without.
         new_token: makes the token of a session.
-        guard: the node's.
         audit: writes down who came in, and who changed what.
         said_at_once: messages of one client in one command, at most.
+        drained: True while the node lets nobody in.
     """
 
     chain: str
@@ -37,16 +35,14 @@ class ServerInfo(Struct, frozen=True):
     guard: Guard
     audit: Audit
     said_at_once: int = 512
+    drained: Callable[[], bool] = lambda: False
 
 
 class Attendee(Protocol):
-    """The session, as everything sees it that belongs to all sessions of its node.
+    """The session, as seen by what belongs to all sessions of its node.
 
     Attributes:
-        id: the session's id, empty before the login.
-        account: number of its account.
-        name: the account's name.
-        mode: the mode.
+        id: empty before the login.
     """
 
     id: str
@@ -116,6 +112,9 @@ class Attendee(Protocol):
     def take_no_more(self) -> None:
         """Read no more, because the node stops; answer what was read."""
 
+    def sent_elsewhere(self, why: str) -> None:
+        """List the requests without an answer, say why and where to go, and close."""
+
     def shut_down(self) -> None:
         """Say goodbye and close, because the node stops."""
 
@@ -156,10 +155,10 @@ class Client(Attendee, Protocol):
     def asked_all(self) -> None:
         """Ask no more: let the client show again what is typed."""
 
-    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
-        """Hear no line that has come so far: of a person, it may be a password.
+    def turned_away(self) -> None:
+        """Note that a person was refused a login, or what asks for a password.
 
-        With ``secrets``, only those lines.
+        What they typed before they could read that is dropped: it may be a password.
         """
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
@@ -179,7 +178,6 @@ class Connection(Protocol):
     """The connection of one client, as its session sees it.
 
     Attributes:
-        address: of the client's machine.
         encrypted: True if nobody on the way can read what is said.
     """
 
@@ -201,6 +199,9 @@ class Connection(Protocol):
 
     def expect(self, octets: int) -> None:
         """Read at most this many octets at once; report the output full when more is unsent."""
+
+    def unread(self) -> int:
+        """How many octets have come and are not read yet; 0 if unknown."""
 
     def silent(self) -> float | None:
         """Seconds since the client's machine acknowledged or sent anything; None if unknown."""

@@ -1,7 +1,6 @@
 """The limits for clients, and what clients have used of them.
 
-Whoever applies a limit reads it from ``Limits.current`` each time. So new limits hold from the
-moment that they stand there.
+Read ``Limits.current`` each time: new limits hold at once.
 """
 
 from collections.abc import Callable
@@ -24,22 +23,19 @@ LINES_PER_TOKEN = 10
 """Lines of an answer that cost as much as one message."""
 
 SLOWED_SECONDS = 0.05
-"""An account without tokens says nothing for this long at least, so that it wakes rarely."""
+"""An account without tokens waits so long at least, so that it wakes rarely."""
 
 
 class ClientLimits(Struct, frozen=True):
-    """The limits of one node. Where there is no rate, there is no limit.
+    """The limits of one node; without a rate, no limit.
 
     Attributes:
-        connections: of all clients.
-        per_address: connections of one IPv4 address, or of the IPv6 addresses with the same first
-            64 bits.
+        per_address: connections of one IPv4 address, or of one IPv6 /64.
         exempt: networks whose addresses have no limit of their own.
         files: open files that clients may have.
         connecting: new connections of one address.
         new_accounts: accounts that one address may make.
         most_accounts: accounts in all, beyond which this node makes no more.
-        saying: messages of one account.
     """
 
     connections: int
@@ -74,7 +70,6 @@ class Limits:
         """Begin with nothing used.
 
         Args:
-            current: the limits.
             clock: monotonic seconds.
             exempt: tells whether an account may say as much as it likes.
         """
@@ -103,9 +98,7 @@ class Limits:
     def new_account(self, address: str, there_are: int) -> Code | None:
         """Count an account that is to be made, or tell why it must not be.
 
-        Args:
-            address: of whoever makes it.
-            there_are: how many accounts there are already.
+        ``there_are``: so many accounts already.
         """
         limits = self.current
         if there_are >= limits.most_accounts:

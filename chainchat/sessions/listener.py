@@ -2,8 +2,11 @@
 
 import socket
 import struct
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -27,7 +30,7 @@ from chainchat.tls.layers import Encrypted, tcp, writer
 LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 """Offsets in Linux's ``struct tcp_info`` (linux/tcp.h, the last one since 4.1).
 
-``tcpi_last_data_recv`` and ``tcpi_last_ack_recv`` in milliseconds, and ``tcpi_bytes_acked``.
+``tcpi_last_data_recv``, ``tcpi_last_ack_recv`` (milliseconds), ``tcpi_bytes_acked``.
 """
 
 MOST_COMMANDS = 512
@@ -36,13 +39,13 @@ MOST_COMMANDS = 512
 RECEIVE_OCTETS = 64 * 1024
 """Octets that the kernel keeps for one client until they are read.
 
-By default it keeps megabytes, and stalls to join them if they came one by one.
+By default megabytes, and it stalls to join them if they came one by one.
 """
 
 SEND_OCTETS = 64 * 1024
 """Octets that the kernel keeps for one client until they are acknowledged.
 
-By default it keeps megabytes, and the answer to a line would stand behind all of them.
+By default megabytes, and the answer to a line would stand behind all of them.
 """
 
 
@@ -195,6 +198,13 @@ class ClientProtocol(Protocol):
     def acknowledged(self) -> int | None:
         """See ``Connection``. Known on Linux."""
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
+
+    def unread(self) -> int:
+        """See ``Connection``."""
+        octets = array("i", [0])
+        with suppress(AttributeError, OSError):
+            ioctl(self._tcp.getHandle(), FIONREAD, octets)
+        return octets[0]
 
     def silent(self) -> float | None:
         """See ``Connection``."""
@@ -377,8 +387,8 @@ class ClientFactory(Factory):
 class ClientPort(Port):
     """A listening port that accepts connections in a share of the node's time.
 
-    It accepts some hundreds a second at least; others wait in the kernel's queue. Twisted's own
-    port accepts all that are there in each turn.
+    Some hundreds a second at least; others wait in the kernel's queue. Twisted's own port accepts
+    all that are there in each turn.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -2,7 +2,7 @@
 
 The messages of a turn make one *issue*. Each live delivery is pushed every issue that concerns it,
 in order; deliveries that look alike share one rendering. A broadcast to thousands is pushed in
-slices, and holds up nobody. A session that falls too far behind reads on from the log.
+slices. A session that falls too far behind reads on from the log.
 """
 
 from collections import deque
@@ -31,12 +31,9 @@ class Issue(Struct):
     """The messages of one turn.
 
     Attributes:
-        number: counts issues.
-        broadcasts: messages to everybody.
         private: messages to one account, by account.
-        unlike: senders of broadcasts and recipients of private messages: they are not pushed what
-            nearly all others are.
-        octets: size of all messages.
+        unlike: senders of broadcasts and recipients of private messages, who are pushed something
+            else than nearly all others.
         rendered: ready renderings (octets, day, id of the newest), by what deliveries look like.
         lines: the broadcasts, by mode, for modes that say them in the same words to everybody.
     """
@@ -128,7 +125,7 @@ class News:
     def add(self, said: Iterable[Said]) -> None:
         """Add messages, in the order of the log.
 
-        If nobody is live, nobody lacks them: whoever will be has read them from the log.
+        Without a live delivery nobody lacks them: whoever will be has read them from the log.
         """
         if self._live:
             self._said += said

@@ -1,7 +1,7 @@
 """The passwords of one client: typed by a person, proved by a program, set, and reset.
 
-Each request is a procedure. None of them shows, keeps or logs a password: what a person types goes
-into ``scram.salted``, and only a verifier comes out.
+No procedure shows, keeps or logs a password: what a person types goes into ``scram.salted``, and
+only a verifier comes out.
 """
 
 import base64
@@ -33,7 +33,7 @@ UNCHANGED = "nothing is changed"
 
 BACK = "an empty line goes back"
 SHOWN = "some clients, like nc, show it"
-"""Said in each question: busybox's telnet hides what is typed for one request only."""
+"""busybox's telnet hides what is typed for one request only."""
 
 Steps = Generator[Step, Any, None]
 
@@ -66,7 +66,7 @@ class Passwords:
         self._state = state
         self._failures = 0
         self._checked = (0, 0)
-        """An account, and the entry that set the password which this client has shown to know."""
+        """An account, and the entry that set the password that was shown."""
         self._exchange: tuple[str, int, scram.Exchange] | None = None
         """The name, account (0: none) and exchange of a proof that was begun."""
 

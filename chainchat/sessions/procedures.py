@@ -1,10 +1,11 @@
 """Requests that take several steps: a person is asked, a password is hashed, a command applied.
 
 A procedure is a generator. It yields each step, gets back what came of it, and returns the lines of
-its reply; a RefusedError becomes the reply as well. So it reads from top to bottom, and waits
-without holding anybody up. If the connection ends, it just never goes on.
+its reply; a RefusedError becomes the reply as well. If the connection ends, it never goes on.
 """
 
+import hmac
+import secrets
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
@@ -13,12 +14,15 @@ from msgspec import Struct
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.lines import TOO_LONG, Line, typed
 from chainchat.chat.outcomes import Refused, Result
+from chainchat.chat.passwords import SHORTEST
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import Login
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.sessions.hashing import Hashing
 from chainchat.sessions.interfaces import Client
 from chainchat.sessions.replies import Replies, Reply
+
+KEY_OCTETS = 32
 
 
 class Ask(Struct, frozen=True):
@@ -61,11 +65,7 @@ Procedure = Generator[Step, Any, Ending]
 
 
 class Submitting(Protocol):
-    """The client's ``Handler``, as those see it who carry out some of its requests.
-
-    Attributes:
-        replies: the replies still owed.
-    """
+    """The client's ``Handler``, as those see it who carry out some of its requests."""
 
     replies: Replies
 
@@ -91,17 +91,20 @@ class Procedures:
     """Runs the procedures of one client, one at a time: later requests wait for the reply.
 
     Attributes:
-        running: True from the beginning of a procedure until it asks no more: to its end, or to
-            the command that it submits last.
+        running: True from the beginning of a procedure to its end, or to the command that it
+            submits last.
     """
 
     __slots__ = (
         "_answered",
+        "_asked",
         "_client",
         "_clock",
         "_enter",
+        "_gave_up",
         "_handler",
         "_hashing",
+        "_key",
         "_timer",
         "_typed",
         "running",
@@ -123,8 +126,13 @@ class Procedures:
         self._clock = clock
         self._answered: Callable[[bytes], None] | None = None
         self._timer: Timer | None = None
-        self._typed: list[bytes] = []
-        """The answers to the questions of this procedure."""
+        self._asked = False
+        """True if the procedure that runs has asked for something."""
+        self._gave_up = False
+        """True if an answer was empty."""
+        self._key = secrets.token_bytes(KEY_OCTETS)
+        self._typed: set[bytes] = set()
+        """What was typed that may be a password: hashed, with ``_key``."""
         self.running = False
 
     @property
@@ -135,6 +143,7 @@ class Procedures:
     def begin(self, tag: str, procedure: Procedure) -> None:
         """Run a procedure when all earlier requests have their replies."""
         self.running = True
+        self._asked = self._gave_up = False
 
         def start(reply: Reply) -> None:
             self._go_on(tag, procedure, reply, lambda: next(procedure))
@@ -153,8 +162,19 @@ class Procedures:
         assert answered is not None
         self._client.answered()
         text = b"" if line is TOO_LONG else typed(line)
-        self._typed.append(text)
+        self._gave_up = self._gave_up or not text
+        if len(text) >= SHORTEST:
+            self._typed.add(self._hashed(text))
         answered(text)
+
+    def was_typed(self, line: Line) -> bool:
+        """True if this line, or what is left of it, has answered a question before."""
+        if not self._typed or line is TOO_LONG:
+            return False
+        return self._hashed(typed(line)) in self._typed
+
+    def _hashed(self, text: bytes) -> bytes:
+        return hmac.digest(self._key, text.strip(), "sha256")
 
     def _go_on(
         self, tag: str, procedure: Procedure, reply: Reply, step: Callable[[], Step]
@@ -167,37 +187,43 @@ class Procedures:
         def gave(value: object) -> None:
             self._go_on(tag, procedure, reply, lambda: procedure.send(value))
 
+        def refused(refusal: RefusedError) -> None:
+            self._go_on(tag, procedure, reply, lambda: procedure.throw(refusal))
+
         try:
             match step():
                 case Ask(question):
+                    self._asked = True
                     self._answered = gave
                     self._client.ask(question)
                 case Hash(work):
                     try:
-                        self._hashing.start(work, gave)
+                        self._hashing.start(work, gave, refused)
                     except RefusedError as busy:
-                        refusal = busy
-                        self._go_on(tag, procedure, reply, lambda: procedure.throw(refusal))
+                        refused(busy)
                 case Submit(command):
                     self.running = False
                     self._handler.submit_for(reply, command, lambda results: gave(results[0]))
                 case Wait(seconds):
                     self._timer = self._clock.callLater(seconds, gave, None)
         except StopIteration as end:
-            self._over(given_up=b"" in self._typed)
+            self._over()
             self._end(tag, reply, end.value)
-        except RefusedError as refused:
-            text = self._client.mode.refused(tag, refused.code, refused.text)
+            if self._gave_up:
+                self._client.turned_away()
+        except RefusedError as refusal:
+            self._over()
+            text = self._client.mode.refused(tag, refusal.code, refusal.text)
             self._handler.replies.complete(reply, text)
-            self._over(given_up=True)
+            if self._asked:
+                self._client.turned_away()
+        except BaseException:
+            self._client.close()  # which would wait for an answer for ever
+            raise
 
-    def _over(self, *, given_up: bool) -> None:
-        """Ask no more. What was typed for questions that do not come is no request."""
-        typed_lines, self._typed = self._typed, []
+    def _over(self) -> None:
         self.running = False
         self._client.asked_all()
-        if given_up or typed_lines:
-            self._client.drop_typed_ahead(() if given_up else typed_lines)
 
     def _end(self, tag: str, reply: Reply, ending: Ending) -> None:
         if isinstance(ending, Enter):

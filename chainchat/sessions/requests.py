@@ -14,12 +14,14 @@ from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat import commands, queries, requests
 from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand
 from chainchat.chat.modes import AFTER_HELLO
+from chainchat.chat.modes.mode import date_of
 from chainchat.chat.outcomes import Accepted, AllAccepted, Refused, Result
 from chainchat.chat.queries import Page, Query
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import EVERYBODY
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
+from chainchat.sessions.delivery import DAY
 from chainchat.sessions.entrance import Entrance
 from chainchat.sessions.explanations import described, explanation
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
@@ -294,17 +296,22 @@ class Handler:
     def _ask(self, tag: str, query: Query) -> None:
         """Ask the tail page after page, no faster than the client reads the answer."""
         mode = self._client.mode
-        count = 0
+        shows_days = mode.day(0) is not None  # programs get whole times
+        count, day = 0, -1
 
         def show(page: Page) -> None:
             self._client.when_writable(lambda: write(page))
 
         def write(page: Page) -> None:
-            nonlocal count
+            nonlocal count, day
             lines = [mode.item(tag, name) for name in page.names]
             viewer = self._client.name
-            lines += [mode.message_item(tag, message, viewer) for message in page.messages]
-            count += len(lines)
+            count += len(lines) + len(page.messages)
+            for message in page.messages:
+                if shows_days and message.time // DAY != day:
+                    day = message.time // DAY
+                    lines.append(mode.item(tag, date_of(message.time)))
+                lines.append(mode.message_item(tag, message, viewer))
             self._sessions.limits.read(self._client.account, len(lines))
             self.replies.add(reply, *lines)
             more = page.more

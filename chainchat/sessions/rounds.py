@@ -1,17 +1,16 @@
 """Rounds: whose turn it is among the sessions that have something to do.
 
-In its turn, a session does one piece of work of bounded size, then goes to the end of its queue if
-it has more. So nobody waits longer than one round, whatever the others send or ask.
+In its turn, a session does one bounded piece of work, then goes to the end of its queue if it has
+more. So nobody waits longer than one round.
 
-There are four queues. Every turn of the node serves the clients that say or ask something, and
-after them programs that say much at once. The other two queues can wait: newcomers go first; then
-whoever reads on from the log or reads a long answer, and people who say much at once. Both together
-get a share of the node's time (``budget.PATIENT_SHARE``): a thousand clients that come back at once
-are let in at a pace that leaves the others alone.
+Every turn of the node serves the queue of clients that say or ask something, then that of programs
+that say much at once. The other two can wait: newcomers; then whoever reads on from the log or
+reads a long answer, and people who say much at once. Both together get a share of the node's time
+(``budget.PATIENT_SHARE``): a thousand clients that come back at once leave the others alone.
 
-A client that has sent more than its ``pace`` allows rests, outside all queues; so does one whose
-account may say no more for now, except for lines that overtake. Resting clients are woken one by
-one, so a hundred of them together are no faster than a few.
+A client that exceeds its ``pace`` rests, outside all queues; so does one whose account may say no
+more for now, except for lines that overtake. Resting clients are woken one by one, so a hundred of
+them together are no faster than a few.
 """
 
 import heapq
@@ -28,7 +27,7 @@ WAKE_SECONDS = 0.01
 
 
 FORGOTTEN_RESTS = 100
-"""Ended rests of departed sessions that may stay in the heap before it is swept."""
+"""Ended rests of departed sessions in the heap before it is swept."""
 
 
 class Rounds:
@@ -54,7 +53,9 @@ class Rounds:
 
     def speaks(self, session: Attendee, *, first: bool = False) -> None:
         """Queue a session that has lines to hear; ``first``: before all others."""
-        _put(self._speaking, session, first=first)
+        self._speaking[session] = None
+        if first:
+            self._speaking.move_to_end(session, last=False)
         self._wake()
 
     def says_much(self, session: Attendee, *, first: bool = False) -> None:
@@ -114,8 +115,9 @@ class Rounds:
     def serve_speaking(self, share: Slice) -> None:
         """Serve one round, or as much of it as there is time for."""
         for queue in (self._speaking, self._saying_much):
-            self._serve(queue, share, lambda session: session.hear())
-        if self.somebody_speaks:
+            if queue:
+                self._serve(queue, share, lambda session: session.hear())
+        if self._speaking or self._saying_much:
             self._wake()
 
     def serve_patient(self, share: Slice) -> None:

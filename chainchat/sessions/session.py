@@ -1,22 +1,23 @@
 """A session: one client's connection, from its greeting to its end.
 
 Its ``Hearing`` turns lines into requests, a ``Handler`` carries them out, and its ``Delivery``
-pushes messages to the client. All modes share this code; a session asks its mode (``chat.modes``)
-wherever modes differ.
+pushes messages. It asks its mode (``chat.modes``) wherever modes differ.
 
-An event from the socket, a timer or the log is only noted. The session works when its turn comes
-(see ``rounds``): ``hear`` carries out some lines, ``go_on`` does one piece of what can wait, and
-``flush`` writes octets and closes the connection.
+An event from the socket, a timer or the log is only noted. In its turn (see ``rounds``), ``hear``
+carries out some lines, ``go_on`` does one piece of what can wait, and ``flush`` writes octets and
+closes the connection.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
+from chainchat import __version__
 from chainchat.chat import commands
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes import FIRST
 from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code
 from chainchat.node.interfaces import Clock, Timer
+from chainchat.node.status import DRAINED
 from chainchat.sessions.delivery import Delivery
 from chainchat.sessions.explanations import how_to_log_in, unanswered
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
@@ -27,14 +28,14 @@ from chainchat.sessions.sessions import Sessions
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
 """Octets read at once from the socket of a person, and of a program.
 
-Nothing is pushed to a client while more than this is unsent.
+Nothing is pushed to a client while more is unsent.
 """
 
 LOGIN_SECONDS = 60.0
 """Time that a connection has for its login."""
 
 PROBE_SECONDS = 9.0
-"""Time for a client's machine to acknowledge a probe, when somebody else wants the name."""
+"""For a client's machine to acknowledge a probe, when somebody else wants the name."""
 
 _NO_LINES: list[str] = []
 """Shared by all clients that have nothing to be written; never added to."""
@@ -44,11 +45,9 @@ class Session:
     """One client.
 
     Attributes:
-        id: the session's id, empty before the login.
+        id: empty before the login.
         account: number of its account, 0 before the login.
-        name: the account's name.
-        mode: the mode.
-        notices: True if the client wants to see others come and go.
+        notices: the client wants to see others come and go.
         is_open: False when nothing can be written any more.
         is_full: True while too much is unsent.
         delivery: pushes its messages; None before the login, and for clients that want no pushes.
@@ -124,8 +123,10 @@ class Session:
         self._greeted = True
         self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
         position = self._node.me.position
-        self.tell("", f"chainchat: node {position} of chain {self._server_info.chain}")
-        if self._node.readiness.serving:
+        self.tell(
+            "", f"chainchat {__version__}: node {position} of chain {self._server_info.chain}"
+        )
+        if self._node.readiness.serving and not self._server_info.drained():
             everybody = self._server_info.guard.open_to_all
             for text in how_to_log_in(everybody=everybody, encrypted=self._connection.encrypted):
                 self.tell("", text)
@@ -136,7 +137,6 @@ class Session:
 
         Args:
             data: the octets without telnet commands.
-            octets: how many octets came.
             commands: how many telnet commands were among them.
         """
         if self._hearing.taking:
@@ -238,10 +238,11 @@ class Session:
             if self.id:
                 self._sessions.rounds.waits(self)
 
-    def drop_typed_ahead(self, secrets: Collection[bytes] = ()) -> None:
+    def turned_away(self) -> None:
         """See ``Client``."""
-        if self.mode.asks:
-            self._hearing.drop(secrets)
+        unread = self._connection.unread()  # before anybody can have read the answer
+        self._write_gathered()
+        self._hearing.drop_typed_ahead(self._written, unread)
 
     def answer_telnet(self, answer: bytes) -> None:
         """Answer telnet negotiation, with octets that telnet does not show."""
@@ -406,14 +407,14 @@ class Session:
 
     def shut_down(self) -> None:
         """See ``Attendee``."""
-        self._say_goodbye("this node stops")
+        self.sent_elsewhere("this node stops")
 
     def dropped_out(self) -> None:
         """See ``Attendee``."""
-        self._say_goodbye("the chain goes on without this node")
+        self.sent_elsewhere("the chain goes on without this node")
 
-    def _say_goodbye(self, why: str) -> None:
-        """List the requests without an answer, say where to go, and close."""
+    def sent_elsewhere(self, why: str) -> None:
+        """See ``Attendee``."""
         if self._closing:
             return
         unconfirmed = self._hearing.handler.unconfirmed()
@@ -438,6 +439,8 @@ class Session:
             return
         if not readiness.serving:
             self._turn_away(readiness.reason)
+        elif not self.id and self._server_info.drained():
+            self._turn_away(DRAINED)
         elif readiness.reason:
             text = readiness.reason
             if not readiness.confirms:

@@ -1,12 +1,13 @@
 """All sessions of a node.
 
-A message is rendered once per kind of session, not once per receiver, and each socket is written
-once per turn. A turn visits only the sessions that it concerns.
+A message is rendered once per kind of session, and each socket is written once per turn. A turn
+visits only the sessions that it concerns.
 """
 
 from collections import Counter, OrderedDict, deque
 
 from chainchat.chat import commands
+from chainchat.chat.commands import UNANNOUNCED, is_announced
 from chainchat.chat.outcomes import Event, Held, Joined, Left, Outcome
 from chainchat.node.budget import HEAR_SECONDS, PATIENT_SECONDS, TELL_SECONDS, Slice
 from chainchat.node.interfaces import Clock
@@ -24,20 +25,15 @@ from chainchat.sessions.rounds import Rounds
 class Sessions:
     """The sessions of one node; its ``Audience``.
 
-    A turn of the node calls it three times. In ``hear``, sessions carry out lines, or read on from
-    the log. Then the node applies entries and answers come in, and ``happened`` notes what to say.
-    ``flush`` writes: replies first, then the turn's messages to all sessions that have the earlier
-    ones, then notices. Each step is done in slices; the next turn goes on with what is left, in the
-    same order for each session.
+    In ``hear``, sessions carry out lines, or read on from the log. Then the node applies entries
+    and answers come in, and ``happened`` notes what to say. ``flush`` writes: replies first, then
+    the turn's messages, then notices. Each step is done in slices; the next turn goes on with what
+    is left, in the same order for each session.
 
     Attributes:
-        node: the node.
         connections: every connection, logged in or not, the oldest first.
-        rounds: whose turn it is.
-        limits: what clients may do.
-        news: the newest messages, on their way to the sessions that have the earlier ones.
+        news: the newest messages, on their way.
         contests: refused logins that wait to hear about the holder of their name.
-        marks: the read marks.
     """
 
     def __init__(self, node: Node, clock: Clock, limits: Limits | None = None) -> None:
@@ -72,10 +68,10 @@ class Sessions:
             for one in self._sessions.values()
         )
 
-    def new_session(self) -> str:
-        """A session id that is unique for ever."""
+    def new_session(self, *, announced: bool = True) -> str:
+        """A session id that is unique for ever; ``announced``: others are told of it."""
         self._counter += 1
-        return f"{self.node.me.origin}.{self._counter}"
+        return f"{self.node.me.origin}.{self._counter}{'' if announced else UNANNOUNCED}"
 
     def enter(self, session: Attendee) -> None:
         """Note that the session ``session.id`` lives here."""
@@ -138,9 +134,11 @@ class Sessions:
     def _note(self, event: Event) -> None:
         match event:
             case Joined():
-                self._announcements.joined(event.name)
+                if is_announced(event.session):
+                    self._announcements.joined(event.name)
             case Left():
-                self._announcements.left(event.name)
+                if is_announced(event.session):
+                    self._announcements.left(event.name)
                 session = self._sessions.pop(event.session, None)
                 if session is not None:
                     session.ended(event.reason, event.by)

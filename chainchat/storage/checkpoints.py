@@ -1,8 +1,8 @@
 """Checkpoints in SQLite: records of the state, each at one of two places.
 
-A checkpoint is written in parts, and the process may die in between. So a record never replaces its
-version in the newest finished checkpoint, but the one before: the two have neighbouring rows. A row
-names its checkpoint, and does not count if that is later than the newest finished one.
+A checkpoint is written in parts, and the process may die in between. So a record replaces the
+version before that in the newest finished checkpoint: the two have neighbouring rows. A row names
+its checkpoint, and does not count if that is later than the newest finished one.
 """
 
 import sqlite3
@@ -31,7 +31,7 @@ AsWritten = Callable[[bytes, str], bytes]
 
 
 class Checkpoints:
-    """The two tables. The caller makes the transactions.
+    """The two tables; the caller makes the transactions.
 
     Attributes:
         begun: the entry of the newest checkpoint, finished or not; 0 without one.
@@ -44,7 +44,7 @@ class Checkpoints:
         self._odd: set[int] = set()
         """Keys of the records whose newest version is at the second place."""
         self._gone: set[int] = set()
-        """Keys of records that the finished checkpoint no longer has; their rows can go."""
+        """Keys that the finished checkpoint no longer has; their rows can go."""
         self._going: set[int] = set()
         """The same for the checkpoint that was begun."""
         row = database.execute("SELECT begun, seq FROM checkpoint").fetchone()

@@ -1,12 +1,9 @@
 """Makes sure that data is on the disk, even after a failed sync.
 
 When a sync fails, the system says so once. From then on its cache returns what was written as if it
-were on the disk: to this process, to the next one, and to the next sync, which has nothing left to
-write and succeeds. So nothing written since the last successful sync can be believed, and no reader
-can tell what that is.
-
-Therefore a life begins by writing again, octet by octet, all that the life before may have written
-without a sync, and syncs it (*written again*).
+were on the disk: to this process, to the next one, and to the next sync, which succeeds. So a life
+begins by writing again, octet by octet, all that the life before may have written without a sync,
+and syncs it (*written again*).
 """
 
 import os
@@ -22,7 +19,7 @@ ROOM = 256 << 10
 
 
 def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE) -> None:
-    """Write a file, or its first ``octets``, to the disk as it reads now, if the file exists.
+    """Write a file, or its first ``octets``, to the disk as it reads now, if it exists.
 
     Dying in between does no harm: each octet overwrites itself.
 

@@ -1,7 +1,6 @@
 """The message index: which messages concern a reader, newest at the end.
 
-Ids and senders are flat arrays, 16 octets a message: adding one costs next to nothing, and a whole
-run is written and read as it is.
+Ids and senders are flat arrays, 16 octets a message, written and read as they are.
 """
 
 from array import array
@@ -11,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 SKIPPED = 1_000
-"""Messages of one sender that are skipped at once, so that who said most of all reads as fast."""
+"""Of one sender, at once, so that who said most of all reads as fast."""
 
 
 class Indexed(NamedTuple):
@@ -90,8 +89,8 @@ class Index:
             if run is None:
                 run = self.runs[reader] = Run()
             known = bisect_right(ids, run.ids[-1]) if run.ids else 0
-            run.ids.extend(ids[known:])
-            run.senders.extend([sender] * (len(ids) - known))
+            run.ids.fromlist([*ids[known:]])
+            run.senders.extend(array("q", (sender,)) * (len(ids) - known))
 
     def cut(self, after: int) -> None:
         """Remove the messages above ``after``."""

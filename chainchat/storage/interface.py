@@ -1,7 +1,6 @@
 """The data of a node: the log, the message index, checkpoints and membership's record.
 
-``Storage`` is the interface, with two implementations that pass the same contract test:
-``sqlite.SQLiteStorage`` on a disk, and ``memory.MemoryStorage`` for the simulator.
+``sqlite.SQLiteStorage`` and ``memory.MemoryStorage`` pass the same contract test.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +34,7 @@ class LockedError(StorageError):
 
 
 class Checkpoint(NamedTuple):
-    """The application's state as of entry ``seq``: a head, besides any number of records."""
+    """The application's state as of entry ``seq``: a head, and any number of records."""
 
     seq: int
     head: bytes
@@ -82,8 +81,8 @@ class Storage(Log, Protocol):
     def index(self, indexed: Iterable[Indexed]) -> None:
         """Add messages to the index, in the order of their ids; queries see them at once.
 
-        They reach the disk with the next checkpoint: every start applies, and so indexes, the
-        entries after a checkpoint again. Known messages change nothing.
+        They reach the disk with the next checkpoint, since every start indexes the entries after a
+        checkpoint again. Known messages change nothing.
         """
 
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
@@ -114,8 +113,7 @@ class Storage(Log, Protocol):
     def write_records(self, records: Sequence[Record]) -> bool:
         """Write some of the records changed since the last checkpoint, and a part of the index.
 
-        Returns:
-            True if more of the index remains: call again, if need be without records.
+        Returns True if more of the index remains: call again, if need be without records.
         """
 
     def finish_checkpoint(self, head: bytes) -> None:

@@ -1,8 +1,7 @@
 """Copies a long write-ahead log in a thread, no faster than the disk takes it.
 
-SQLite copies as fast as the system's cache takes pages, then syncs all of them at once. Sixty
-megabytes keep a disk busy for half a second, and the syncs of the log wait. Here the sync comes in
-pieces, with pauses that leave the disk to the log.
+SQLite would sync all pages at once: sixty megabytes keep a disk busy for half a second, and the
+syncs of the log wait. Here the sync comes in pieces, with pauses that leave the disk to the log.
 """
 
 import ctypes
@@ -22,7 +21,7 @@ PIECE_OCTETS = 1 << 20
 """Octets given to the disk at a time."""
 
 LONGEST_PAUSE_SECONDS = 0.02
-"""A pause is as long as the piece before took, but no longer than this."""
+"""A pause is as long as the piece before took, up to this."""
 
 WHOLE = 0b111
 """For ``sync_file_range``: wait for writes under way, write the rest, wait for that."""
@@ -56,9 +55,9 @@ class LongCopy:
         """Begin.
 
         Args:
-            file: ``database``, opened for writing. It must stay open as long as this process has a
-                connection to the database: closing any descriptor of a file releases all locks
-                that the process holds on it, SQLite's too.
+            file: ``database``, opened for writing; open as long as this process has a connection to
+                the database, since closing any descriptor of a file releases all locks of the
+                process on it, SQLite's too.
             before: pages of the log that the database has.
             little: pages that may be left.
         """

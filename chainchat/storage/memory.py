@@ -46,7 +46,7 @@ class MemoryStorage:
         place = place_of(seq + 1, self._log)
         return self._log[place - 1].seq if place else 0
 
-    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+    def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
         begin, end = place_of(after + 1, self._log), place_of(up_to + 1, self._log)
         return fitting(self._log[begin:end], octets)
 

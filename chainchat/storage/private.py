@@ -40,7 +40,7 @@ def touch_private(path: Path) -> None:
 
 
 def narrowed(folder: Path) -> list[str]:
-    """Keep others from a data folder and its files; the names of those that others could reach.
+    """Keep others from a data folder and its files; returns those they could reach.
 
     Raises:
         OSError: a mode cannot be changed.

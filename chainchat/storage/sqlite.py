@@ -1,8 +1,8 @@
 """Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
 
-A row of the log is a batch: the entries of one ``append``, or a part of them if they are large. So
-a commit writes one row, however many entries it holds. The message index is in memory since the
-newest checkpoint, and in runs on disk before.
+A row of the log is a batch: the entries of one ``append``, or a part of them if they are large, so
+a commit writes one row. The message index since the newest checkpoint is in memory, the rest in
+runs on disk.
 """
 
 import sqlite3
@@ -42,9 +42,9 @@ DATABASE = "chainchat.sqlite"
 
 APPLICATION_ID = 0x63686174
 SCHEMA_VERSION = 7
-"""A version whose log or checkpoints an older chainchat would misread has a new number."""
+"""A new number where an older chainchat would misread the log or checkpoints."""
 READ_TOO = (6,)
-"""Older versions that this one reads as they are: it only adds to what they have."""
+"""Older versions that this one only adds to."""
 SCHEMA = (
     """
 CREATE TABLE log (
@@ -60,7 +60,7 @@ CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB 
 )
 
 CACHED_BATCHES = 16
-"""Decoded batches kept in memory; a reader of history mostly stays within one."""
+"""Decoded batches in memory; a reader of history mostly stays within one."""
 
 ROW_OCTETS = 64_000
 """Octets of entries in a row of the log, by ``size``: a reader decodes whole rows."""
@@ -205,7 +205,7 @@ class SQLiteStorage:
             self._database.execute("PRAGMA synchronous = FULL")
 
     def _as_written(self, stored: bytes, what: str) -> bytes:
-        """The data that ``checked`` was given; never believe anything else from a disk."""
+        """What ``checked`` was given; never believe anything else from a disk."""
         data = unchecked(stored)
         if data is None:
             raise StorageError(f"{self}: {what} are not what was written")
@@ -236,7 +236,6 @@ class SQLiteStorage:
         else:
             with self._transaction():
                 self._database.executemany("INSERT INTO log VALUES (?, ?, ?)", rows)
-        self._wal.wrote(sum(len(octets) for _, _, octets in rows))
         self._committed = committed
         self._last = entries[-1].id
 
@@ -248,7 +247,6 @@ class SQLiteStorage:
     def write_committed(self, seq: int) -> None:
         self._check_well()
         self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
-        self._wal.wrote(0)
         self._committed = seq
 
     def id_of(self, seq: int) -> EntryId | None:
@@ -267,7 +265,7 @@ class SQLiteStorage:
         [entry] = self.entries([seq])
         return seq if entry.seq == seq else entry.first - 1
 
-    def read(self, after: int, up_to: int, octets: int) -> list[Entry]:
+    def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
         found: list[Entry] = []
         room = octets
         while after < min(up_to, self._last.seq) and (room > 0 or not found):
@@ -476,10 +474,7 @@ def _contiguous(batch: Sequence[Entry]) -> bool:
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    start, room = 0, ROW_OCTETS
-    for place, entry in enumerate(entries):
-        room -= size(entry)
-        if room < 0 and place > start:
-            yield entries[start:place]
-            start, room = place, ROW_OCTETS - size(entry)
-    yield entries[start:]
+    while entries:
+        row = fitting(entries, ROW_OCTETS)
+        yield row
+        entries = entries[len(row) :]

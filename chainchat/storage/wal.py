@@ -1,14 +1,15 @@
 """SQLite's write-ahead log: copied into the database in small pieces, or by a thread.
 
-By itself, SQLite copies the whole log inside a commit once it has some pages. That is quick unless
-another process, such as a backup tool, holds a read transaction: when it ends, the next commit
-copies hundreds of megabytes, for a second or more. So here the log is copied between two turns, or
-by a thread (``long_copy``) that delays no write.
+SQLite itself copies the whole log inside a commit once it has some pages. When another process,
+such as a backup tool, ends a long read transaction, that is hundreds of megabytes, a second or
+more. So here the log is copied between two turns, or by a thread (``long_copy``) that delays no
+write.
 """
 
 import os
 import re
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,9 +23,9 @@ FRAME = PAGE + 24
 """Octets of a page of the database, and of one in the write-ahead log."""
 
 PAGES = 500
-"""Pages in the log that are worth copying: some 4 ms, in which nobody is answered.
+"""Pages worth copying: some 4 ms, in which nobody is answered.
 
-A log of this size is written over, and syncing it takes half as long as while it grows.
+A log of this size is written over, and synced in half the time of one that grows.
 """
 
 MUCH = 1_000
@@ -32,9 +33,6 @@ MUCH = 1_000
 
 RETRY_SECONDS = 0.5
 """How long a reader that was in the way is left alone."""
-
-LOOK_SECONDS = 0.1
-"""Between two looks at the length of the file."""
 
 KEPT_OCTETS = 4 << 20
 """A longer file shrinks each time SQLite starts again at its beginning."""
@@ -45,8 +43,14 @@ SHRUNK_OCTETS = 8 << 20
 NAMED_OCTETS = 64_000_000
 """A log of this length is reported, and again at each doubling."""
 
+_STATE = struct.Struct("=16xI76xI")
+"""The beginning of the ``-shm`` file: pages in the log, and how many of them are copied.
+
+See "WAL-Index Format" in SQLite's description of its WAL-mode file format.
+"""
+
 READ_LOCKS = range(123, 128)
-"""The octets of the ``-shm`` file whose locks keep the log from being copied or started again.
+"""The octets of the ``-shm`` file whose locks keep the log from being copied or restarted.
 
 See "WAL Locks" in SQLite's description of its WAL-mode file format.
 """
@@ -65,8 +69,8 @@ def leave_copying(connection: sqlite3.Connection) -> None:
 class Keeper:
     """Keeps SQLite from copying and removing the log when the last connection closes.
 
-    After a failed sync it must not: the next sync of the database would succeed without the lost
-    pages, and the log, which has them, would be gone. So the last connection may not write.
+    After a failed sync, the next sync of the database would succeed without the lost pages, and the
+    log, which has them, would be gone. So the last connection may not write.
     """
 
     def __init__(self, database: Path) -> None:
@@ -96,7 +100,7 @@ class WriteAheadLog:
         """Care for the write-ahead log of ``database``.
 
         Args:
-            writer: the connection that writes; leaves the copying to this object from now on.
+            writer: the connection that writes; it leaves the copying to this object.
             clock: monotonic seconds.
             pages: see PAGES.
             much: see MUCH.
@@ -113,23 +117,18 @@ class WriteAheadLog:
         self._copier.execute("PRAGMA synchronous = FULL")
         leave_copying(self._copier)
         self._copier.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
-        self._length = self._measure()
-        """Octets of the file, when last measured."""
-        self._copied = 0
-        """Pages of the log that were copied."""
-        self._uncopied = self._length // FRAME
-        """Pages of the log that were not; estimated since the last copying."""
-        self._next_look = self._left_alone_until = 0.0
+        # Open as long as SQLite is, whose locks a close would release: see ``LongCopy``.
+        self._shared_file = os.open(self._shared, os.O_RDONLY)
+        self._left_alone_until = 0.0
         self._pages = pages
         self._much = much
         self._named = self._report_at = named
         self._long_copy: LongCopy | None = None
-        self._at_start = 0
-        """Pages that were not copied when the long copy began."""
 
-    def wrote(self, octets: int) -> None:
-        """Note that a transaction wrote so many octets, and some pages around them."""
-        self._uncopied += octets // PAGE + 3
+    def state(self) -> Copied:
+        """How many pages of the log are copied, and how many are not."""
+        pages, copied = _STATE.unpack(os.pread(self._shared_file, _STATE.size, 0))
+        return Copied(copied, pages - copied)
 
     def care(self) -> str:
         """Copy what is due, or start a thread that does; returns a line for the operator.
@@ -144,23 +143,17 @@ class WriteAheadLog:
             if self._long_copy.alive:
                 return ""
             report = self._end_of_long_copy(self._long_copy, now)
-        if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
-            self._note_growth()
-        if self._uncopied >= self._pages and now >= self._left_alone_until:
-            if self._uncopied > self._much:
+        copied, uncopied = self.state()
+        if uncopied >= self._pages and now >= self._left_alone_until:
+            if uncopied > self._much:
                 self._writer.execute("PRAGMA journal_size_limit = -1")  # see _begins_anew
-                self._at_start = self._uncopied
-                self._long_copy = LongCopy(
-                    self._database, self._database_file, self._copied, self._pages
-                )
+                self._long_copy = LongCopy(self._database, self._database_file, copied, self._pages)
             else:
-                length = self._measure()
-                self._take(copy(self._copier), length, now, meanwhile=0)
+                self._take(copy(self._copier), now)
         return report
 
     def stop(self) -> bool:
-        """Stop the thread, if there is one; True if it met no error, not even by being stopped."""
+        """Stop the thread, if any; True if it met no error, not even by being stopped."""
         return self._long_copy is None or self._long_copy.stop()
 
     def close(self) -> None:
@@ -168,46 +161,30 @@ class WriteAheadLog:
         self.stop()
         self._copier.close()
         os.close(self._database_file)
+        os.close(self._shared_file)
 
-    def _take(self, copied: Copied, length: int, now: float, meanwhile: int) -> None:
-        """Note how much is copied; ``meanwhile``: pages that were written during the copying."""
-        self._length, self._copied = length, copied.pages
-        self._uncopied = copied.uncopied + meanwhile
-        if not self._uncopied:
-            self._begins_anew()
-        if copied.uncopied:
+    def _take(self, outcome: Copied, now: float) -> None:
+        """Act on the outcome of a copying: leave alone whoever reads what is not copied."""
+        if outcome.uncopied:
             self._left_alone_until = now + RETRY_SECONDS
+        if not self.state().uncopied:
+            self._begins_anew()
 
     def _begins_anew(self) -> None:
         """All is copied: SQLite writes the log over, and the next commit shortens a long file."""
-        self._copied = 0
-        if self._length > KEPT_OCTETS:
-            limit = max(self._length - SHRUNK_OCTETS, KEPT_OCTETS)
+        length = self._file.stat().st_size
+        if length > KEPT_OCTETS:
+            limit = max(length - SHRUNK_OCTETS, KEPT_OCTETS)
             self._writer.execute(f"PRAGMA journal_size_limit = {limit}")
 
     def _end_of_long_copy(self, long_copy: LongCopy, now: float) -> str:
         self._long_copy = None
-        meanwhile = self._uncopied - self._at_start
-        self._take(long_copy.outcome(), self._length, now, meanwhile)
-        self._note_growth()
+        self._take(long_copy.outcome(), now)
         return self._reported()
-
-    def _measure(self) -> int:
-        try:
-            return self._file.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def _note_growth(self) -> None:
-        """A file that has grown ends with the newest page: count all of it as in use."""
-        length = self._measure()
-        if length > self._length:
-            self._length = length
-            self._uncopied = max(self._uncopied, length // FRAME - self._copied)
 
     def _reported(self) -> str:
         """Name who keeps a long log from being copied; mostly empty."""
-        uncopied = self._uncopied * FRAME
+        uncopied = self.state().uncopied * FRAME
         if uncopied < self._named // 2:
             self._report_at = self._named
         if uncopied < self._report_at:

@@ -51,11 +51,6 @@ def new_certificate(
 
     Args:
         names: DNS names and IP addresses; the first one is the subject, too.
-        chain: the chain's name.
-        key: the node's.
-        authority: the CA.
-        authority_key: the CA's key.
-        now: the wall clock.
     """
     names = list(names)
     subject = _name(chain, names[0].partition(".")[0])

@@ -30,9 +30,7 @@ class ChainTLS:
 
         Args:
             reactor: Twisted's.
-            chain: the chain's name.
             names: by position, the host that ``chain.ini`` names, and its address.
-            credentials: of this node.
             expiry: is told about the certificates of the others.
             check_dates: False to accept certificates before and after their time.
         """
@@ -55,8 +53,8 @@ class ChainTLS:
     def objection(self, transport: Any, member: Member) -> str:
         """Why the other side of a connection cannot be ``member``; empty if it can.
 
-        OpenSSL has verified the certificate itself by now. Twisted's own check of names is not
-        used: it lets pass what it does not understand.
+        OpenSSL has verified the certificate itself by now. Twisted's own check of names lets pass
+        what it does not understand.
         """
         try:
             shown = certificate(transport)

@@ -20,10 +20,7 @@ NO_CHECK_TIME = 0x200000
 class Creator:
     """Begins TLS on a connection, with the newest context.
 
-    A factory keeps its creator for ever; so new certificates come in here.
-
-    Attributes:
-        context: for the next connection. Those that there are keep theirs.
+    A factory keeps its creator for ever; new certificates come in here.
     """
 
     def __init__(self, context: SSL.Context) -> None:
@@ -40,7 +37,6 @@ def between_nodes(credentials: Credentials, *, check_dates: bool) -> SSL.Context
     """For both ends of a link: TLS 1.3, and both show a certificate of a CA that is trusted.
 
     Args:
-        credentials: of this node.
         check_dates: False to accept certificates before and after their time.
     """
     context = _context(credentials, SSL.TLS1_3_VERSION)
@@ -62,7 +58,7 @@ def for_clients(credentials: Credentials) -> SSL.Context:
 def _context(credentials: Credentials, least: int) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(least)
-    # Nothing is resumed: each connection proves anew who is there.
+    # Nothing is resumed: each connection proves again who is there.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
@@ -75,7 +71,7 @@ def _context(credentials: Credentials, least: int) -> SSL.Context:
 
 
 def _verified(connection: SSL.Connection, shown: X509, number: int, _: int, accepted: int) -> bool:
-    """Note for the log why OpenSSL refuses a certificate; its own error says only that it does."""
+    """Note why OpenSSL refuses a certificate; its own error says only that it does."""
     if not accepted:
         layer = connection.get_app_data()
         try:

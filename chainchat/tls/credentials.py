@@ -1,4 +1,4 @@
-"""Certificates and keys, read from their files and looked at before anything relies on them."""
+"""Certificates and keys, read from their files and looked at before use."""
 
 import stat
 from collections.abc import Sequence
@@ -36,9 +36,7 @@ class Credentials(Struct, frozen=True):
     """What one side of a connection shows, and whom it trusts.
 
     Attributes:
-        certificates: its own, then intermediates.
-        key: of its own certificate.
-        authorities: the CAs that it trusts; none if it asks nobody for a certificate.
+        authorities: the CAs that it trusts; none if it asks for no certificate.
     """
 
     certificates: tuple[Certificate, ...]
@@ -60,8 +58,7 @@ def load(certificate: Path, key: Path, ca: Path | None = None) -> Credentials:
     """Read a certificate and its key, and the CAs to trust.
 
     Raises:
-        CredentialsError: a file cannot be used, others can read the key, or the two do not belong
-            together.
+        CredentialsError: a file cannot be used, others can read the key, or the two do not fit.
     """
     certificates = read_certificates(certificate)
     refuse_open_key(key)

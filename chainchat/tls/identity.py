@@ -28,14 +28,12 @@ def identity(position: str, chain: str) -> str:
 def objection(certificate: Certificate, position: str, chain: str, hosts: Sequence[str]) -> str:
     """Why this is not the certificate of a position at its host; empty if it is.
 
-    It has to name the position, or any member could take the place of another one. It has to name
-    the host, because refusals there will be taken as proofs of death. Whatever cannot be understood
-    is no proof of anything.
+    It has to name the position, or any member could take the place of another; and the host,
+    because refusals there will be taken as proofs of death.
 
     Args:
         certificate: of a CA that is trusted.
         position: what its holder says it is.
-        chain: the chain's name.
         hosts: names and addresses for the host where its holder says it is; one is enough.
     """
     name = identity(position, chain)

@@ -1,7 +1,7 @@
 """The layers of a connection, with and without TLS.
 
-Under TLS they are: the protocol, ``Encrypted`` (TLS itself), ``Below``, which writes at once what
-TLS gives it, and the TCP connection.
+Under TLS: the protocol, ``Encrypted`` (TLS itself), ``Below``, which writes at once, and the TCP
+connection.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from chainchat.farewell import Farewell
 from chainchat.node.interfaces import Clock
 from chainchat.sockets import Outlet, Writer
+from chainchat.tls.handshakes import Handshakes
 
 HANDSHAKE = b"\x16"
 """The first octet of whoever begins with TLS (RFC 8446, section 5.1)."""
@@ -39,7 +40,6 @@ class Below(ProtocolWrapper):
     """What ``Encrypted`` takes for its transport: it writes records to the socket at once.
 
     Attributes:
-        outlet: to the socket.
         full: see ``writer``.
     """
 
@@ -48,6 +48,8 @@ class Below(ProtocolWrapper):
     full: Callable[[bool], object] | None = None
     _begun = False
     _farewell: Farewell | None = None
+    _shaken = False
+    """True once TLS is agreed on."""
 
     def makeConnection(self, transport: Any) -> None:
         self.outlet = Outlet(transport, self._filled)
@@ -62,10 +64,19 @@ class Below(ProtocolWrapper):
             return
         if not self._begun:
             self._begun = True
-            if not self.factory.dials and data[:1] != HANDSHAKE:
+            if self.factory.handshakes is not None and data[:1] != HANDSHAKE:
                 self._refuse()
                 return
+        if self._shaken or self.factory.handshakes is None:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+        else:
+            self.factory.handshakes.take(self, data)
+
+    def shake_hands(self, data: bytes) -> None:
+        """See ``Shaking``."""
         super().dataReceived(data)  # type: ignore[no-untyped-call]
+        handle = self.wrappedProtocol.getHandle()
+        self._shaken = handle.get_peer_finished() is not None
 
     def _refuse(self) -> None:
         protocol: Secured = self.wrappedProtocol.wrappedProtocol
@@ -157,7 +168,7 @@ def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
 
 
 class EncryptedFactory(TLSMemoryBIOFactory):
-    """Makes the layer of TLS. It does not gather what is written, as Twisted's own would."""
+    """Makes the layer of TLS, without Twisted's gathering of what is written."""
 
     protocol = Encrypted
 
@@ -168,10 +179,17 @@ class BelowFactory(WrappingFactory):
     noisy = False
     protocol = Below
 
-    def __init__(self, layer: EncryptedFactory, clock: Clock, *, dials: bool) -> None:
+    def __init__(
+        self, layer: EncryptedFactory, clock: Clock, handshakes: Handshakes | None
+    ) -> None:
+        """``handshakes``: None if this side connects."""
         super().__init__(layer)  # type: ignore[no-untyped-call]
         self.clock = clock
-        self.dials = dials
+        self.handshakes = handshakes
+
+    def stopFactory(self) -> None:
+        if self.handshakes is not None:
+            self.handshakes.stop()
 
 
 def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProtocolFactory:
@@ -184,7 +202,8 @@ def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProt
         dials: True if this side connects.
     """
     layer = EncryptedFactory(creator, dials, factory, clock=reactor)
-    return cast(IProtocolFactory, BelowFactory(layer, reactor, dials=dials))
+    handshakes = None if dials else Handshakes(reactor)
+    return cast(IProtocolFactory, BelowFactory(layer, reactor, handshakes))
 
 
 def tcp(transport: Any) -> Any:

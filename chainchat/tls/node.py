@@ -37,11 +37,6 @@ class NodeCredentials(Struct, frozen=True):
 def read(settings: Settings, position: str, address: str) -> NodeCredentials:
     """Read the files that a position needs.
 
-    Args:
-        settings: of the chain.
-        position: the node's.
-        address: of its host.
-
     Raises:
         CredentialsError: a file is not there or cannot be used, or is not for this node.
     """
@@ -97,7 +92,6 @@ class NodeTLS:
     Attributes:
         chain: for the links; None without TLS between nodes.
         clients: begins TLS with clients; None if they get none.
-        expiry: what expires soon.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import json
 
 from chainchat.node.interfaces import Clock, Timer
+from chainchat.node.status import DRAINED
 from chainchat.web import metrics, page
 from chainchat.web.limits import SECONDS_APART
 from chainchat.web.metrics import CONTENT_TYPE, Sources
@@ -32,7 +33,7 @@ READERS_OF_TEXT = ("curl", "wget", "httpie", "fetch", "xh")
 
 
 class Fresh:
-    """Something that is made anew if the last one is too old."""
+    """Something that is made again when the last one is too old."""
 
     def __init__(self, make: Callable[[], bytes], clock: Clock) -> None:
         self._make = make
@@ -120,6 +121,8 @@ class WebDesk:
         readiness = self._sources.node().readiness
         if not readiness.serving:
             return text(readiness.reason or "this node takes no clients", 503)
+        if self._sources.drained():
+            return text(DRAINED, 503)
         confirms = readiness.confirms or not readiness.reason
         if "confirms" in query.split("&") and not confirms:
             return text(readiness.reason, 503)

@@ -45,6 +45,7 @@ class Sources(Struct, frozen=True):
         admission: of clients.
         links: positions that are linked, with the lane.
         most_files: that this process may open.
+        drained: True while no client is let in.
     """
 
     report: Callable[[], Report]
@@ -53,6 +54,7 @@ class Sources(Struct, frozen=True):
     admission: Admission
     links: Callable[[], list[tuple[str, str]]]
     most_files: int
+    drained: Callable[[], bool]
 
 
 class NodeCollector(Collector):
@@ -205,6 +207,10 @@ def _of_disk(report: Report) -> Iterator[Metric]:
     yield files
     if disk.free is not None:
         yield _one("disk_free_bytes", "Free on the disk of this node", disk.free)
+    left = _gauge("disk_left_seconds", "Until the disk is low, at the rate of the last hour")
+    if disk.left is not None:
+        left.add_metric([], disk.left)
+    yield left
     yield _one("disk_stop_bytes", "With less, nothing new is taken; 0: never", disk.stop)
     expires = _gauge(
         "certificate_expiry_seconds", "When a certificate expires, as Unix time", "whose"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from chainchat.node.space import in_hours
 from chainchat.report import Report, ReportedChange
 from chainchat.web import charts, drawing
 from chainchat.web.markup import Child, Element, tag, written
@@ -195,6 +196,8 @@ def _disk(report: Report) -> Iterator[Child]:
     state = State.WEAK if state is State.WELL and disk.note else state
     words = {State.DOWN: "nearly full", State.WEAK: "filling up"}.get(state, "room enough")
     yield _row("Free disk", free, state, words)
+    if disk.left is not None and state is not State.DOWN:
+        yield _row("Full at this rate", f"in {in_hours(disk.left)}", *_soon(disk.left))
     for kind, size in disk.files.items():
         yield _row(kind.capitalize(), octets(size))
     behind = report.applied - report.checkpoint
@@ -205,6 +208,10 @@ def _disk(report: Report) -> Iterator[Child]:
         words = {State.DOWN: "expired", State.WEAK: "renew it"}.get(state, "valid")
         name = certificate.whose[:1].upper() + certificate.whose[1:]
         yield _row(name, f"until {certificate.expires[:10]}", state, words)
+
+
+def _soon(left: float) -> tuple[State, str]:
+    return (State.WEAK, "make room") if left < DAY_SECONDS else (State.WELL, "")
 
 
 def _row(name: str, value: str, state: State | None = None, words: str = "") -> Element:
@@ -337,7 +344,8 @@ def plain(view: View) -> str:
     if report.writes_paused >= 1:
         lines.append(f"writes have stood still for {report.writes_paused:.0f} s")
     if report.disk.free is not None:
-        lines.append(f"free disk {octets(report.disk.free)}")
+        left = "" if report.disk.left is None else f", full in {in_hours(report.disk.left)}"
+        lines.append(f"free disk {octets(report.disk.free)}{left}")
     lines += [f"{each.whose} expires {each.expires[:10]}" for each in report.certificates]
     lines += [*report.warnings]
     if report.changes:

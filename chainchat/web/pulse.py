@@ -60,7 +60,8 @@ class Heart:
         before = now if self._before is None else self._before
         moved = max(now[0] - before[0], 0)
         self._beats.append(Beat(moved, now[1] - before[1], now[2] - before[2]))
-        self._before = now if report.serving else None  # what a learner copies is no news
+        member = report.serving or report.drained
+        self._before = now if member else None  # what a learner copies is no news
         self._count += 1
         if self._count % POINT_SECONDS == 0:
             self._points.append(_together(self._beats))

@@ -39,7 +39,6 @@ HEADERS = {
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    "Server": "chainchat",
     "X-Content-Type-Options": "nosniff",
 }
 """Of every answer."""

@@ -56,6 +56,8 @@ def listed(positions: tuple[str, ...]) -> str:
 
 def headline(report: Report) -> Headline:
     """How the chain is, as this node sees it."""
+    if report.drained:
+        return Headline(State.WEAK, "Drained", _sentence(report.reason))
     if not report.serving:
         return _outside(report)
     if not report.confirms:
@@ -132,6 +134,8 @@ def places(report: Report) -> tuple[Place, ...]:
 def _own_state(report: Report) -> tuple[State, str]:
     if report.position in report.low:
         return State.DOWN, "disk nearly full"
+    if report.drained:
+        return State.WEAK, "drained"
     if not report.serving:
         return State.WEAK, "takes no clients"
     if not report.confirms:

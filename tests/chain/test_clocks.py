@@ -43,7 +43,6 @@ def test_a_machine_without_a_wall_clock_finds_nothing():
 
 
 def met(*, asked=10.0, their=910.0, now=10.02):
-    """Clocks here, after a first answer from another node."""
     clocks = Clocks()
     assert clocks.heard(X, ClockReading(their), now, asked)
     return clocks

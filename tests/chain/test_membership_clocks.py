@@ -51,7 +51,6 @@ def confirmed(node, wall, now, position="tail"):
 
 
 def goes_on_alone(node, wall, now):
-    """True if the node goes on alone when the other dies."""
     wall.now = now
     die(node, "tail", now)
     return node.configuration.positions == ("head",)
@@ -84,7 +83,6 @@ def test_the_second_goes_on_if_no_clock_has_jumped(second):
 
 
 def doubts(node, wall, now):
-    """The beginning of what a node reports of clocks that jumped."""
     wall.now = now
     texts = [report.text for report in of_kind(node.tick(now), Report)]
     return [text.split(":")[0].split(" of the others")[0] for text in texts if "paused" in text]
@@ -109,7 +107,6 @@ def test_a_tail_does_not_answer_by_what_was_proved_before_the_wall_clock_jumped(
 
 
 def clocks_of(node, position, their, now):
-    """A member pings, with its clock."""
     ping = Ping(node.configuration.member(position), 1, 1, ClockReading(their, NOON))
     return list(node.receive(position, ping, now))
 

@@ -35,7 +35,6 @@ TWO_FIRST = ("head", "middle")
 
 
 def wedged(position, *positions, incarnation=2, vote=None):
-    """The second life of a member."""
     me = member(position, incarnation)
     return life(me, Record(me.id, incarnation, THREE, configuration(1, *positions or THREE), vote))
 

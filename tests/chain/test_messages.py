@@ -234,7 +234,6 @@ def chain_of_two(position):
 
 
 def sent(replica):
-    """What one turn sends, with a disk that takes everything."""
     return [effect.message for effect in replica.turn(LARGEST) if isinstance(effect, Send)]
 
 

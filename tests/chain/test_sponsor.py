@@ -23,13 +23,11 @@ def at_the_end(log, *learners):
 
 
 def asks(sponsor, last, learner=ME, full=frozenset(), go_on=lambda: False):
-    """The answers to a question, in one turn."""
     sponsor.asked(learner.position, Fetch(EPOCH, learner, last))
     return [(send.to, send.message) for send in sponsor.turn(set(full), go_on=go_on)]
 
 
 def pieces(count):
-    """A ``go_on`` with time for so many pieces of work."""
     left = iter([True] * (count - 1))
     return lambda: next(left, False)
 

@@ -28,7 +28,6 @@ class Stored:
         return self.head[:DIGEST_OCTETS]
 
     def restored(self, state):
-        """The state, stored and restored."""
         self.write(state.snapshot())
         return self.again()
 
@@ -47,7 +46,6 @@ class Log:
             self.open(*origins)
 
     def open(self, *origins):
-        """The first entry of an epoch."""
         return self.state.apply(self.next, "", 0, self.time, Origins(origins))
 
     @property

@@ -34,11 +34,11 @@ def filtered(*pieces):
     return b"".join(data for data, _ in results), b"".join(answer for _, answer in results)
 
 
-def split(*pieces, limit=20):
+def split(*pieces, limit=20, typed=False):
     splitter = LineSplitter(limit)
     lines = []
     for piece in pieces:
-        splitter.add(piece)
+        splitter.add(piece, typed=typed)
         lines += splitter.cut()
     return lines
 
@@ -51,7 +51,6 @@ def octets(data):
 
 
 def octets_kept(step):
-    """The octets that a step remembers."""
     values = [getattr(step, name) for name in step.__slots__]
     return sum(len(value) for value in values if isinstance(value, bytes | bytearray))
 
@@ -144,6 +143,25 @@ def test_no_feed_is_answered_with_more_than_came(data):
 def test_lines_end_in_lf_crlf_or_crnul(received, lines):
     assert split(received) == lines
     assert split(*octets(received)) == lines
+
+
+@pytest.mark.parametrize(
+    ("received", "lines"),
+    [
+        (b"a\rb\r", [b"a", b"b"]),
+        (b"a\r\nb\r\0c\nd\r", [b"a", b"b", b"c", b"d"]),
+        (b"a\r\r\nb\n", [b"a", b"", b"b"]),
+        (b"\0a\0b\0\n\0", [b"ab"]),
+        (b"a", []),
+    ],
+)
+def test_of_people_a_cr_alone_ends_a_line_and_a_nul_is_nothing(received, lines):
+    assert split(received, typed=True) == lines
+    assert split(*octets(received), typed=True) == lines
+
+
+def test_what_a_program_says_with_its_hello_is_not_cut_at_a_cr():
+    assert split(b"/Hello x\na\rb\n\0\n", typed=True) == [b"/Hello x", b"a\rb", b"\0"]
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r\0"])

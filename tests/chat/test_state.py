@@ -61,7 +61,7 @@ def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, checksum=1, clie
 
 def test_a_login_with_a_new_name_makes_an_account(log):
     outcome = log.apply(Login("a.1.1", "Alice", "", b""))
-    assert outcome == Outcome((Accepted(2),), [Joined(2, "Alice")])
+    assert outcome == Outcome((Accepted(2),), [Joined(2, "Alice", "a.1.1")])
     assert log.state.names() == log.state.present() == ["Alice"]
     assert log.state.account_of("a.1.1").seen == 2
 
@@ -70,7 +70,7 @@ def test_a_login_with_a_known_name_in_any_case_is_the_same_account(log):
     log.login("Alice", "a.1.1")
     log.apply(End("a.1.1", 0))
     outcome = log.apply(Login("a.1.2", "aLICE", "", b""))
-    assert outcome.events == [Joined(2, "Alice")]
+    assert outcome.events == [Joined(2, "Alice", "a.1.2")]
 
 
 def test_a_name_that_is_on_is_refused_in_any_case(log):
@@ -128,7 +128,7 @@ def test_a_resume_moves_the_session_and_ends_the_old_one(log):
     log.login("alice", "a.1.1", b"t")
     outcome = log.apply(Resume("b.1.1", "ALICE", "bot", b"t"), THERE)
     assert outcome == Outcome(
-        (Accepted(3),), [Left(2, "alice", "a.1.1", "moved"), Joined(2, "alice")]
+        (Accepted(3),), [Left(2, "alice", "a.1.1", "moved"), Joined(2, "alice", "b.1.1")]
     )
     assert log.state.account_of("a.1.1") is None
 
@@ -732,7 +732,6 @@ LOW_BOUNDS = Bounds(
 
 
 def _holder(log, session):
-    """Number, name and password of the account of ``session``."""
     account = log.state.account_of(session)
     return (0, "", 0) if account is None else (account.number, account.name, account.secret)
 

@@ -1,7 +1,7 @@
 """A room for tests of the client: as many nodes as wanted, one state, no disk, no chain.
 
-It speaks machine mode with the server's own grammar, and behaves as docs/protocol.md says.
-Connections are objects without I/O; `Server` puts them on sockets, in a thread of its own.
+Machine mode with the server's own grammar, as docs/protocol.md says. Connections are objects
+without I/O; `Server` puts them on sockets, in a thread of its own.
 """
 
 import asyncio
@@ -105,6 +105,7 @@ class Connection:
         self._client = ""
         self._name = ""
         self._quiet = False
+        self._holds = False  # replies keep the order of the requests
         self._refused_from: int | None = None
 
     def line(self, text: str) -> None:
@@ -138,14 +139,26 @@ class Connection:
         self._carry_out(tag, request)
 
     def _carry_out(self, tag: str, request: Request) -> None:
+        if not isinstance(request, Chain | Ping) and (
+            self._holds or (isinstance(request, Say) and self.room.holding)
+        ):
+            self._holds = True
+            self.room.held.append(lambda: self._carry_out_late(tag, request))
+        else:
+            self._carry_out_now(tag, request)
+
+    def _carry_out_late(self, tag: str, request: Request) -> None:
+        self._holds = False
+        if not self.closed:
+            self._carry_out_now(tag, request)
+
+    def _carry_out_now(self, tag: str, request: Request) -> None:
         room = self.room
         match request:
             case Login():
                 self._log_in(tag, request)
             case Resume():
                 self._resume(tag, request)
-            case Say() if room.holding:
-                room.held.append(lambda: self._say(tag, request))
             case Say():
                 self._say(tag, request)
             case Acknowledge(id=identifier):
@@ -190,10 +203,15 @@ class Connection:
         high = self.room.high
         mark = self.room.marks.setdefault(login.name, high)
         reply = self._voice.logged_in(
-            tag, login.name, token, high=high, mark=mark, missed=0, number=self.room.next_number
+            tag, login.name, token, high=high, mark=mark, missed=0, number=self._number(login.name)
         )
         self.line(reply)
         self._attach(login.name, mark, quiet=login.quiet)
+
+    def _number(self, name: str) -> int:
+        """The lowest number that a new SEND of this program can have."""
+        known = self.room.results.get((name, self._client), {})
+        return max(known) + 1 if known else self.room.next_number
 
     def _resume(self, tag: str, resume: Resume) -> None:
         if self.room.tokens.get(resume.name) != resume.token:
@@ -202,7 +220,7 @@ class Connection:
             ghost.line("NOTE moved :this session was resumed elsewhere")
             ghost.close()
         token = self.room.new_token(resume.name)
-        self.line(self._voice.resumed(tag, token, self.room.high, self.room.next_number))
+        self.line(self._voice.resumed(tag, token, self.room.high, self._number(resume.name)))
         self._attach(resume.name, resume.after, quiet=False)
 
     def _attach(self, name: str, after: int, *, quiet: bool) -> None:

@@ -1,6 +1,5 @@
 """What a person is shown when the connection breaks: one line, if another node is found soon."""
 
-import datetime
 from random import Random
 
 import pytest
@@ -22,7 +21,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def conversation(engine: Engine) -> Conversation:
-    return Conversation(engine, lambda: datetime.datetime.now(datetime.UTC), notices=True)
+    return Conversation(engine, notices=True)
 
 
 def on(node: str) -> events.Connected:
@@ -105,7 +104,7 @@ def test_names_are_asked_for_when_one_is_begun_and_one_question_at_a_time(
     conversation.refresh(1000.0)
     conversation.seek("b.e")
     conversation.seek("other")
-    assert online.take_bytes() == b"@r2 LIST (?i:b\\.e)\n"
+    assert online.take_bytes() == b"@r2 LIST b\\.e\n"
     conversation.names = {"B.ernd", "carl"}
     assert conversation.seeking
     assert shown(conversation, events.Listed(2, "LIST", ("b.ea",))) == []

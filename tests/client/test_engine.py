@@ -504,7 +504,7 @@ def test_what_is_pushed_while_a_gap_is_filled_is_held_within_bounds_and_never_mi
     script.log_in()
     newest = 1010 + 3 * MOST_HELD
     script.says(push(1001, 990), *(push(n, n - 1) for n in range(1010, newest + 1)))
-    assert len(script.engine._inbox._held) == MOST_HELD
+    assert len(script.engine._receiving._inbox._held) == MOST_HELD
     while asked := script.written():
         [line] = asked
         after = int(line.split()[2])
@@ -571,7 +571,10 @@ def test_a_break_is_resumed_after_the_last_message_seen() -> None:
     assert script.written()[-1] == f"@resume RESUME alice {TOKEN} after=1001"
     script.happened()
     script.says("+OK @resume high=1005", push(1001, 990), push(1004, 1001))
-    assert script.happened() == [events.LoggedIn("alice", 1005, resumed=True), arrived(1004)]
+    assert script.happened() == [
+        events.LoggedIn("alice", 1005, resumed=True, after=1001),
+        arrived(1004),
+    ]
 
 
 def test_a_break_before_any_message_is_resumed_after_the_read_mark() -> None:

@@ -5,43 +5,32 @@ import contextlib
 import fcntl
 import json
 import os
-import pty
-import re
+import shlex
 import signal
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
-import pexpect.fdpexpect
-import pyte
 import pytest
 from fake_room import Server
 from patience import DEADLINE
+from screens import at, command, environment
 
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import Acknowledge
 
 ROOT = Path(__file__).parents[2]
-COLOUR = re.compile(rb"\x1b\[[0-9;]*(?<=[\[;])(3[0-9]|4[0-9]|9[0-7]|10[0-7])[;m]")
-ROWS, COLUMNS = 24, 80
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
         yield running
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "chainchat.client", *arguments]
-
-
-def environment(**changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    return {**kept, "PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8", "TERM": "xterm", **changes}
 
 
 def run(*arguments: str, text: str = "", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -73,10 +62,6 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-
-
-def at(port: int) -> tuple[str, str]:
-    return ("--connect", f"127.0.0.1:{port}")
 
 
 # --- pipes ---------------------------------------------------------------------------
@@ -124,14 +109,14 @@ def test_verbs_are_answered_in_their_place(server: Server) -> None:
         "| epoch 3   head -> [tail]   committed 1006",
         ". you are on tail, the tail",
     ]
-    assert ended.returncode == 1  # one was refused
+    assert ended.returncode == 3  # one was refused
 
 
 def test_a_mistake_is_told_and_spoils_the_exit_status(server: Server) -> None:
     ended = run("--name", "alice", *at(server.listen()), text="/lst\nhi\n")
     assert "-ERR 500 there is no /lst" in ended.stdout
     assert "+OK 1003" in ended.stdout
-    assert ended.returncode == 1
+    assert ended.returncode == 3
 
 
 def test_what_is_said_by_others_is_printed_and_acknowledged(server: Server) -> None:
@@ -203,9 +188,9 @@ def test_what_is_printed_at_the_end_waits_for_a_slow_reader(server: Server) -> N
 
 def test_an_endless_line_is_refused_and_the_next_is_said(server: Server) -> None:
     ended = run("--name", "alice", *at(server.listen()), text="x" * 1_000_000 + "\nhi\n")
-    assert "-ERR 502 too long: a line here has at most 1024 octets" in ended.stdout
+    assert "-ERR 502 too long: a line has at most 1024 octets" in ended.stdout
     assert [m.text for m in server.room.messages] == ["hi"]
-    assert ended.returncode == 1
+    assert ended.returncode == 3
 
 
 def test_why_lines_have_to_wait_is_printed(server: Server) -> None:
@@ -339,7 +324,7 @@ def test_a_deleted_account_ends_it(server: Server) -> None:
         assert process.stdout
         server.wait(lambda: "alice" in server.room.online)
         server.do(server.room.online["alice"]._delete, "alice")
-        assert process.wait(DEADLINE) == 1
+        assert process.wait(DEADLINE) == 3
         assert process.stdout.read().splitlines()[-1] == "* the account alice was deleted"
 
 
@@ -348,7 +333,7 @@ def test_a_name_in_use_is_told(server: Server) -> None:
     with running("--name", "alice", *at(port)):
         server.wait(lambda: "alice" in server.room.online)
         ended = run("--name", "alice", *at(port))
-        assert (ended.returncode, ended.stdout) == (1, "-ERR 433 alice is in use\n")
+        assert (ended.returncode, ended.stdout) == (75, "-ERR 433 alice is in use\n")
 
 
 # --- one-shots -----------------------------------------------------------------------
@@ -370,7 +355,7 @@ def test_send_says_each_line_of_its_text(server: Server) -> None:
 def test_send_that_is_refused_fails(server: Server) -> None:
     server.room.judge = lambda say: Code.NO_SUCH_ACCOUNT
     ended = run("--name", "alarm", *at(server.listen()), "--send", "fire!", "--to", "bob")
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == "chainchat-client: not sent: 521 for a test\n"
 
 
@@ -378,7 +363,7 @@ def test_send_that_gets_no_answer_fails_after_its_timeout(server: Server) -> Non
     server.room.holding = True
     ended = run("--name", "alarm", *at(server.listen()), "--send", "fire!", "--timeout", "0.5")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("chainchat-client: not acknowledged: 1")
+    assert ended.stderr.startswith("chainchat-client: not confirmed, perhaps said: 1 line")
 
 
 def test_send_waits_for_a_name_in_use(server: Server) -> None:
@@ -398,7 +383,7 @@ def test_send_without_a_server_says_why_it_failed(server: Server) -> None:
     port = server.listen()
     server.kill(port)
     ended = run("--name", "alarm", *at(port), "--send", "fire!", "--timeout", "0.3")
-    assert ended.returncode == 1
+    assert ended.returncode == 75
     assert ended.stderr == (
         "chainchat-client: not logged in within 0.3 seconds:"
         f" 127.0.0.1:{port}: connection refused\n"
@@ -411,7 +396,7 @@ def test_send_without_a_server_says_why_it_failed(server: Server) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "required: --name"),
+        ([], "where to?"),
         (["--name", "two words"], "--name: 'two words': a name has 1 to 32"),
         (["--name", "a", "--connect", "nowhere"], "'nowhere' is not HOST:PORT"),
         (["--name", "a", "--connect", "h:99999"], "'h:99999' is not HOST:PORT"),
@@ -422,7 +407,7 @@ def test_send_without_a_server_says_why_it_failed(server: Server) -> None:
         (["--name", "a", "--connect", "h:1", "--send", " "], "--send needs a text"),
         (["--name", "a", "--connect", "h:1", "--send", "\x1b[0m"], "U+001B is a control"),
         (["--name", "a", "--connect", "h:1", "--send", "x", "--follow"], "exclude each other"),
-        (["--colour"], "--name"),
+        (["--colour"], "unrecognized arguments: --colour"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(
@@ -456,196 +441,120 @@ def test_the_script_of_the_checkout_runs_it() -> None:
     assert ended.stdout.startswith("chainchat-client ")
 
 
-# --- a terminal ----------------------------------------------------------------------
+# --- scripts that must not lose or double anything -----------------------------------
 
 
-class Screen:
-    """A client in a terminal that is really there."""
-
-    def __init__(self, *arguments: str, **changes: str) -> None:
-        master, slave = pty.openpty()
-        termios.tcsetwinsize(slave, (ROWS, COLUMNS))
-        self.process = subprocess.Popen(
-            command(*arguments),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment(**changes),
-            start_new_session=True,
-        )
-        os.close(slave)
-        self.terminal = pexpect.fdpexpect.fdspawn(master, timeout=DEADLINE)
-        self.received = b""
-        self._screen = pyte.Screen(COLUMNS, ROWS)
-        self._screen.write_process_input = self.terminal.send
-        self._stream = pyte.ByteStream(self._screen)
-
-    def __enter__(self) -> "Screen":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.process.kill()
-        self.process.wait(DEADLINE)
-        self.terminal.close()
-
-    def type(self, text: str) -> None:
-        self.terminal.send(text)
-
-    @property
-    def rows(self) -> list[str]:
-        """What stands on the screen, without empty rows."""
-        return [row.rstrip() for row in self._screen.display if row.strip()]
-
-    def colour(self, text: str) -> str:
-        """That of the row that shows ``text``."""
-        [y] = [y for y, row in enumerate(self._screen.display) if row.rstrip() == text]
-        colour: str = self._screen.buffer[y][0].fg
-        return colour
-
-    def shows(self, condition: Callable[[list[str]], bool]) -> list[str]:
-        """Wait until the screen is as it should be; its rows."""
-        deadline = time.monotonic() + DEADLINE
-        while not condition(self.rows):
-            assert time.monotonic() < deadline, "\n".join(self.rows)
-            self.read(0.2)
-        return self.rows
-
-    def is_online(self) -> None:
-        """Wait until the client is logged in, has an input line, and knows the chain."""
-        self.shows(lambda rows: "alice>" in rows and "epoch 3" in rows[-1])
-
-    def read(self, timeout: float) -> bool:
-        """Show what has come; whether the terminal is still open."""
-        with contextlib.suppress(pexpect.TIMEOUT):
-            try:
-                data = self.terminal.read_nonblocking(65536, timeout)
-            except (pexpect.EOF, OSError):
-                return False
-            self.received += data
-            self._stream.feed(data)
-        return True
-
-    def ends(self) -> int:
-        """Wait for the end of the process; its exit status."""
-        deadline = time.monotonic() + DEADLINE
-        while self.read(0.2):
-            assert time.monotonic() < deadline, "\n".join(self.rows)
-        return self.process.wait(DEADLINE)
+def test_send_reads_the_standard_input(server: Server) -> None:
+    ended = run("--name", "cron", *at(server.listen()), "--send", "-", text="one\r\n\n\ttwo\n")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [message.text for message in server.room.messages] == ["one", " two"]
 
 
-def test_the_input_line_stays_whole_when_a_message_arrives(server: Server) -> None:
-    with Screen("--name", "alice", *at(server.listen("head"))) as screen:
-        screen.is_online()
-        screen.type("half a li")
-        screen.shows(lambda rows: "alice> half a li" in rows)
-        server.do(server.room.say, "bob", "do I disturb?")
-        rows = screen.shows(lambda rows: "#1003 12:03 bob: do I disturb?" in rows)
-        rows = screen.shows(lambda rows: "alice> half a li" in rows)
-        assert rows.index("#1003 12:03 bob: do I disturb?") < rows.index("alice> half a li")
-        screen.type("ne\r")
-        screen.shows(lambda rows: any(row.endswith("alice: half a line ✓") for row in rows))
-        assert server.room.messages[-1].text == "half a line"
+def test_an_alert_is_one_line_that_fits(server: Server) -> None:
+    text = "disk\x1b[31m full\n\n  on db1 \u20ac" + "x" * 5000
+    ended = run("--name", "cron", *at(server.listen()), "--send", "-", "--alert", text=text)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    [message] = server.room.messages
+    assert message.text.startswith("disk\ufffd[31m full / on db1 \u20acxxx")
+    assert message.text.endswith("x\u2026")
+    assert len(message.text.encode()) <= 900
 
 
-def test_what_is_typed_appears_while_it_catches_up(server: Server) -> None:
-    with Screen("--name", "alice", *at(server.listen("head"))) as screen:
-        screen.is_online()
-        server.do(lambda: [server.room.say("bob", f"message {n}") for n in range(10_000)])
-        server.do(server.room.say, "bob", "the last")
-        screen.shows(lambda rows: any("message" in row for row in rows))
-        screen.type("half a li")
-        rows = screen.shows(lambda rows: "alice> half a li" in rows)
-        assert not any("the last" in row for row in rows)
-        rows = screen.shows(lambda rows: any("the last" in row for row in rows))
-        screen.shows(lambda rows: "alice> half a li" in rows)
-        assert screen.received.count(b"half a li") > 2  # never echoed by the terminal itself
+def test_a_named_send_that_is_repeated_says_nothing_twice(server: Server) -> None:
+    first = run("--name", "cron", *at(server.listen()), "--send", "a\nb", "--id", "backup 7")
+    server.room.next_number = 5000  # other programs were forgotten since
+    again = run("--name", "cron", *at(server.listen()), "--send", "a\nb", "--id", "backup 7")
+    assert (first.returncode, again.returncode) == (0, 0)
+    assert first.stdout == again.stdout == "1003\n1006\n"
+    other = run("--name", "cron", *at(server.listen()), "--send", "c", "--id", "backup 8")
+    assert other.stdout == "1009\n"
+    assert [message.text for message in server.room.messages] == ["a", "b", "c"]
 
 
-def test_a_line_is_pending_above_the_input_until_it_is_acknowledged(server: Server) -> None:
-    server.room.holding = True
-    with Screen("--name", "alice", *at(server.listen())) as screen:
-        screen.is_online()
-        screen.type(">> bob: quick\r")
-        screen.shows(lambda rows: "… >> bob: quick" in rows and "1 pending" in rows[-1])
-        server.do(server.room.release)
-        screen.shows(lambda rows: any("you >> bob: quick ✓" in row for row in rows))
-        screen.shows(lambda rows: "… >> bob: quick" not in rows and "alice>" in rows)
+@pytest.mark.parametrize(
+    ("judgement", "status"), [(Code.NO_SUCH_ACCOUNT, 3), (Code.DISK_NEARLY_FULL, 1)]
+)
+def test_the_exit_status_tells_what_was_said(server: Server, judgement: Code, status: int) -> None:
+    server.room.judge = lambda say: judgement
+    ended = run("--name", "cron", *at(server.listen()), "--send", "x", "--timeout", "1")
+    assert ended.returncode == status
+    assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("stops", [False, True])
-def test_that_another_node_was_found_is_one_faint_line(server: Server, stops: bool) -> None:
-    first, second = server.listen("head"), server.listen("tail")
-    with Screen("--name", "alice", *at(first), *at(second)) as screen:
-        screen.is_online()
-        before = [row for row in screen.rows if row.startswith("* ")]
-        if stops:
-            connection = server.room.online["alice"]
-            server.do(connection.line, "NOTE closing :this node stops; go on at somewhere else")
-        server.kill(first)
-        screen.shows(lambda rows: "on tail" in rows[-1])
-        screen.type("hi\r")
-        screen.shows(lambda rows: any("alice: hi ✓" in row for row in rows))
-        why = "this node stops" if stops else "the server closed the connection"
-        found = f"* head: {why}; now on tail"
-        *now, day = [row for row in screen.rows if row.startswith("* ")]
-        assert (now, day) == ([*before, found], day)
-        assert screen.colour(found) == "brightblack"
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "<&-", ">&- <&- 2>&-"])
+def test_what_is_said_is_said_whatever_becomes_of_the_output(
+    server: Server, redirection: str
+) -> None:
+    started = shlex.join(command("--name", "cron", *at(server.listen()), "--send", "x"))
+    ended = subprocess.run(
+        ["sh", "-c", f"{started} {redirection}"],
+        stderr=subprocess.PIPE,
+        env=environment(),
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.returncode == 0
+    assert b"a bug" not in ended.stderr
+    assert [message.text for message in server.room.messages] == ["x"]
 
 
-def test_leaving_with_an_unconfirmed_line_names_it(server: Server) -> None:
-    server.room.holding = True
-    with Screen("--name", "alice", *at(server.listen())) as screen:
-        screen.is_online()
-        screen.type("hi\r")
-        screen.shows(lambda rows: "… hi" in rows and "alice>" in rows)
-        screen.type("\x03")
-        assert screen.ends() == 130
-        assert screen.rows[-2:] == ["* 1 of your lines was not confirmed:", "|   hi"]
+def test_a_full_output_of_a_pipe_is_told_in_one_line(server: Server) -> None:
+    started = shlex.join(command("--name", "cron", *at(server.listen())))
+    ended = subprocess.run(
+        ["sh", "-c", f"echo hi | {started} >/dev/full"],
+        capture_output=True,
+        env=environment(),
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == b"chainchat-client: No space left on device\n"
 
 
-def test_logging_out_ends_it_well(server: Server) -> None:
-    with Screen("--name", "alice", *at(server.listen())) as screen:
-        screen.is_online()
-        screen.type("/quit\r")
-        assert screen.ends() == 0
-        assert screen.rows[-1] == "* logged out"
+# --- contrib -------------------------------------------------------------------------
 
 
-def test_names_and_verbs_are_completed(server: Server) -> None:
-    server.room.marks["benedict"] = 0
-    with Screen("--name", "alice", *at(server.listen())) as screen:
-        screen.is_online()
-        screen.type(">> be\t")
-        screen.shows(lambda rows: "alice> >> benedict:" in rows)
+def posted(port: int, path: str, body: bytes, **headers: str) -> int:
+    """Post something; the status of the answer."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
-def test_colours_are_used_unless_the_environment_says_no(server: Server) -> None:
-    port = server.listen()
-    received = []
-    for changes in ({}, {"NO_COLOR": "1"}):
-        with Screen("--name", "alice", *at(port), **changes) as screen:
-            screen.is_online()
-            screen.type("hi\r")
-            screen.shows(lambda rows: any("alice: hi ✓" in row for row in rows))
-            screen.type("/quit\r")
-            screen.ends()
-            received.append(screen.received)
-    assert [bool(COLOUR.search(data)) for data in received] == [True, False]
-
-
-def test_without_utf8_everything_is_ascii(server: Server) -> None:
-    with Screen("--name", "alice", *at(server.listen()), LC_ALL="C") as screen:
-        screen.is_online()
-        server.do(server.room.say, "bob", "näh …")
-        screen.shows(lambda rows: "#1003 12:03 bob: n?h ?" in rows)
-        screen.type("hi\r")
-        screen.shows(lambda rows: any("alice: hi ok" in row for row in rows))
-        assert screen.received.isascii()
-
-
-def test_a_dumb_terminal_gets_plain_lines(server: Server) -> None:
-    with Screen("--name", "alice", *at(server.listen()), TERM="dumb") as screen:
-        screen.shows(lambda rows: any("you are alice" in row for row in rows))
-        screen.type("hi\n")
-        screen.shows(lambda rows: "+OK 1003" in rows)
-        assert b"\x1b" not in screen.received
+def test_a_webhook_says_each_alert_once(server: Server) -> None:
+    alerts = [
+        {
+            "status": "firing",
+            "labels": {"alertname": "DiskFull", "instance": "db1"},
+            "annotations": {"summary": "98 %"},
+        },
+        {"status": "resolved", "labels": {"alertname": "Down"}},
+    ]
+    options = ["--", "--name", "alarm", *at(server.listen())]
+    with subprocess.Popen(
+        [sys.executable, ROOT / "contrib" / "webhook", "--listen", "127.0.0.1:0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        text=True,
+    ) as receiver:
+        try:
+            assert receiver.stdout is not None
+            port = int(receiver.stdout.readline().rpartition(":")[2])
+            for _ in range(2):
+                body = json.dumps({"alerts": alerts}).encode()
+                assert posted(port, "/alertmanager", body) == 200
+            for key in ({}, {}, {"Idempotency-Key": "7"}, {"Idempotency-Key": "7"}):
+                assert posted(port, "/say", b"the backup\nis done", **key) == 200
+            assert posted(port, "/alertmanager", b"[]") == 400
+            assert posted(port, "/elsewhere", b"x") == 404
+        finally:
+            receiver.kill()
+    assert [message.text for message in server.room.messages] == [
+        "FIRING DiskFull db1 98 %",
+        "RESOLVED Down",
+        *["the backup / is done"] * 3,
+    ]

@@ -149,9 +149,9 @@ async def test_a_program_that_holds_gets_no_more_and_acknowledges_nothing_until_
             pieces, turn = len(engine.readings), engine.turns.count
             await until(lambda turn=turn: engine.turns.count > turn + 100)  # type: ignore[misc]
             assert len(engine.readings) == pieces
-            assert engine._inbox._handed_over < heard[-1]
+            assert engine._receiving._inbox._handed_over < heard[-1]
             connection.shown()
-            assert engine._inbox._handed_over == heard[-1]
+            assert engine._receiving._inbox._handed_over == heard[-1]
         running.cancel()
     assert len(heard) < 20_000
 

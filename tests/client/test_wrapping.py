@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from chainchat.client.wrapping import INDENT, NARROWEST, wrapped
+from chainchat.client import wrapping
+from chainchat.client.wrapping import INDENT, NARROWEST
+
+
+def wrapped(line, columns):
+    """The rows, of pieces cut anywhere."""
+    pieces = [("", line[: len(line) // 3]), ("class:name", line[len(line) // 3 :])]
+    return "\n".join("".join(text for _, text in row) for row in wrapping.wrapped(pieces, columns))
 
 
 @pytest.mark.parametrize("line", ["", "#1 14:03 bob: hi", "x" * 40, "\u4f60" * 20])

@@ -21,6 +21,7 @@ from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
 from chainchat.report import report
+from chainchat.sessions.drain import Drain
 
 PASSWORD = "k7qdp-93mfh-x2pwc"
 
@@ -51,13 +52,19 @@ class Room:
         self.house = House()
         self.reloads, self.invitations = ["[limits] per-address: 64 -> 8"], []
         self.logged = []
-        self.sources = sources(self.house, data)
+        self.drain = Drain(self.house.clock, lambda: self.house.sessions)
+        self.stops, self.level = [], "info"
+        self.sources = replace(sources(self.house, data), drained=lambda: self.drain.drained)
         office = Office(
             node=lambda: self.house.node,
             report=lambda: report(self.sources),
             reload=self._reload,
             new_invitation=self._new_invitation,
             audit=Audit("solo", self.house.clock.seconds),
+            drain=self.drain.begin,
+            undrain=self.drain.end,
+            stop=lambda: self.stops.append(True),
+            log_level=self._log_level,
         )
         self.desk = Desk(office)
         self.factory = ControlFactory(self.desk, reactor)
@@ -77,6 +84,12 @@ class Room:
             raise self.reloads
         return self.reloads
 
+    def _log_level(self, level):
+        if level == "loud":
+            raise RefusedError(Code.BAD_ARGUMENTS, "the levels are …")
+        self.level = level or self.level
+        return self.level
+
     def _new_invitation(self, reset):
         if self.invitations:
             return self.invitations.pop()
@@ -90,7 +103,6 @@ class Room:
         self._turns.start(0.001)
 
     def stand_still(self):
-        """Give it none."""
         self._turns.stop()
 
     def has(self, *names, password=True):

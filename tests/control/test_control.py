@@ -38,7 +38,6 @@ def room(tmp_path):
 
 
 def value(lines):
-    """What the only line of an answer has."""
     [line] = lines
     assert line.startswith("+OK @1 "), line
     return json.loads(line.removeprefix("+OK @1 "))
@@ -57,7 +56,7 @@ def items(lines):
 async def test_status_tells_what_chain_shows_as_data(room):
     room.has("alice")
     found = value(await room.ask("@1 status"))
-    assert found["shown"][-1] == "you are on solo, the only node"
+    assert found["shown"][-1] == f"you are on solo, the only node, chainchat {__version__}"
     told = {
         "version": __version__,
         "chain": "lab",
@@ -160,6 +159,12 @@ async def test_help_lists_all_commands_or_tells_of_one(room):
         "operator NAME [on|off]",
         "invite NAME [reset]",
         "kick NAME",
+        "may-stop",
+        "drain [SECONDS]",
+        "undrain",
+        "stop",
+        "export AFTER [NAME]",
+        "log-level [LEVEL]",
         "reload",
         "help [COMMAND]",
     ]

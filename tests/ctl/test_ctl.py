@@ -33,7 +33,6 @@ def folder(tmp_path, monkeypatch):
 
 
 def data_of(folder, position):
-    """Its data folder, made."""
     data = folder / "var" / position
     data.mkdir(parents=True, exist_ok=True)
     return data
@@ -117,7 +116,7 @@ def test_where_none_is_the_folders_looked_for_are_named(folder, capsys):
 
 
 def test_a_position_that_is_elsewhere_or_unknown_is_told(folder, capsys):
-    status, _, error = run(capsys, "-p", "head", "status")
+    status, _, error = run(capsys, "-p", "head", "accounts")
     assert (status, error) == (
         UNREACHABLE,
         f"chainchatctl: {folder}/var/head is not on this machine: ask where head runs "
@@ -150,7 +149,7 @@ def test_a_node_that_does_not_run_is_told(folder, capsys, stale):
 def test_a_path_that_is_too_long_is_told(folder, capsys):
     text = (folder / "chain.ini").read_text().replace("[head]", f"[head]\ndata = {'x' * 120}")
     (folder / "chain.ini").write_text(text)
-    status, _, error = run(capsys, "-p", "head", "status")
+    status, _, error = run(capsys, "-p", "head", "accounts")
     assert status == UNREACHABLE
     assert "and the system takes" in error
 
@@ -244,6 +243,18 @@ def test_who_has_to_wait_is_told_once_and_waits(folder):
 
 
 ANSWERS = {
+    "may-stop": {"position": "head", "may": False, "reason": "middle is away"},
+    "drain": {"position": "head", "drained": True, "left": 2},
+    "undrain": {"position": "head", "drained": False, "left": 0},
+    "stop": {"position": "head", "stopping": True},
+    "log-level": {"level": "warn"},
+    "export": {
+        "id": 7,
+        "time": "2026-11-22T11:03:07Z",
+        "from": "alice",
+        "to": "*",
+        "text": "hello",
+    },
     "status": {
         "position": "head",
         "chain": "lab",
@@ -254,6 +265,12 @@ ANSWERS = {
         "confirms": False,
         "since": "2026-11-22T11:04:07Z",
         "clients": 3,
+        "drained": False,
+        "last": 9,
+        "committed": 7,
+        "applied": 7,
+        "disk": {"free": 12_400_000_000, "hours_left": 72.0, "files": {"database": 80_000}},
+        "certificates": [{"whose": "this node's", "expires": "2036-11-28T00:00:00Z"}],
     },
     "accounts": {"name": "alice", "role": "operator", "protected": True, "on": False},
     "operator": {"name": "alice", "role": "user"},
@@ -268,7 +285,16 @@ SHOWN = {
         "epoch 1   [head]   committed 7",
         "you are on head, the only node",
         "not confirming since 2026-11-22T11:04:07Z, 3 clients",
+        "log: 9 last, 7 committed, 7 applied here",
+        "disk: 12.4 GB free, 3 days left at the present rate, 80.0 kB used",
+        "certificate: this node's expires 2036-11-28T00:00:00Z",
     ],
+    "may-stop": ["head may not stop: middle is away"],
+    "drain": ["head takes no clients; 2 are left"],
+    "undrain": ["head takes clients"],
+    "stop": ["head stops"],
+    "log-level": ["warn"],
+    "export": ["#7 2026-11-22T11:03:07Z alice to *: hello"],
     "accounts": ["alice                            operator  away  with a password"],
     "operator": ["alice is no operator any more"],
     "invite": [
@@ -290,8 +316,9 @@ def test_it_knows_all_that_a_node_understands():
     assert list(VERBS) == list(node_verbs.VERBS)
     for name, verb in VERBS.items():
         choices = f"[{'|'.join(verb.choices)}]" if verb.choices else ""
-        form = " ".join(filter(None, [name, *verb.arguments, choices]))
-        if name != "help":  # where --help tells the rest
+        optional = (f"[{word}]" for word in verb.optional)
+        form = " ".join(filter(None, [name, *verb.arguments, *optional, choices]))
+        if name not in ("help", "export"):  # where --help tells the rest
             assert node_verbs.VERBS[name].form == form
 
 

@@ -1,8 +1,7 @@
 """What an abuse is: something that a client, or a disturbed neighbour, does to the nodes.
 
-``abuses`` has all that are known. What is done runs in a process of its own, an ``Abuser``, which
-stands back where processors are short, as abusers have machines of their own. Tests do it in small,
-benchmarks in large.
+``abuses`` has all that are known. An ``Abuser`` does it in a process of its own, which stands back
+where processors are short. Tests do it in small, benchmarks in large.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +22,7 @@ class Scene:
 
     Attributes:
         addresses: of all servers, from the head.
-        size: how large it is done: messages, accounts, connections, whatever the row says.
-        tally: what is counted meanwhile.
+        size: how large it is done: messages, accounts, connections.
         cluster: the nodes, for what is done to their processes and files.
     """
 
@@ -35,26 +33,21 @@ class Scene:
 
     @property
     def everywhere(self) -> Sequence[Address]:
-        """All servers."""
         return self.addresses
 
     @property
     def head(self) -> Sequence[Address]:
-        """The head alone."""
         return self.addresses[:1]
 
     @property
     def middle(self) -> Sequence[Address]:
-        """The second alone."""
         return self.addresses[:2][-1:]
 
     @property
     def tail(self) -> Sequence[Address]:
-        """The tail alone."""
         return self.addresses[-1:]
 
     def node(self, position: str) -> Node:
-        """The node at a position."""
         assert self.cluster is not None
         return self.cluster[position]
 
@@ -67,20 +60,18 @@ class Abuse:
     """One row.
 
     Attributes:
-        name: of the row.
         what: what is done, in a line.
         act: does it, until ``SystemExit``.
         prepare: what has to be there first.
-        many: whether it takes a hundred clients, more or less; else one, or a few.
+        many: it takes a hundred clients, more or less; else one, or a few.
         size, small: how large it is done in benchmarks, and in tests.
         memory: megabytes that a node may grow by meanwhile.
-        bound: what bounds them.
         settings: lines of the section [clients] of chain.ini.
         limits: lines of the section [limits].
-        files: descriptors that a node may have; 0: as many as it likes.
+        files: descriptors that a node may have; 0: no limit.
         rest: seconds that benchmarks wait after the start: until then some limits do not hold.
-        full: whether newcomers are turned away by design meanwhile.
-        departs: whether nodes go and come by design.
+        full: newcomers are turned away by design meanwhile.
+        departs: nodes go and come by design.
     """
 
     name: str
@@ -108,13 +99,11 @@ class Abuse:
         return cluster
 
     def be_prepared(self, cluster: Cluster, size: int) -> None:
-        """Bring about what has to be there first."""
         if self.prepare is not None:
             self.prepare(scene(cluster, size))
 
 
 def scene(cluster: Cluster, size: int) -> Scene:
-    """With all nodes of a cluster."""
     addresses = [node.address for node in cluster.nodes.values()]
     return Scene(addresses, size, new_tally(), cluster)
 

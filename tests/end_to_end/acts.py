@@ -50,9 +50,7 @@ def flood(place: str, line: bytes, first: bytes = b"", count: int = 0, **options
 
     Args:
         place: where; a property of the scene.
-        line: what is said.
-        first: what is said before.
-        count: by how many; 0: by as many as the scene is large.
+        count: by how many; 0: as many as the scene is large.
         options: of the ``Flood``.
     """
 
@@ -99,12 +97,10 @@ def octets(scene: Scene) -> None:
 
 
 def accounts(scene: Scene) -> None:
-    """The same ones for every row that shares a chain."""
     make_accounts(scene.everywhere, [f"account-of-somebody-{i}" for i in range(scene.size)])
 
 
 def history(scene: Scene) -> None:
-    """So many messages."""
     say_many(scene.head[0], scene.size, MESSAGE, name=f"writer{time.time_ns()}")
 
 
@@ -122,7 +118,7 @@ def missed_by(names: Sequence[str]) -> Act:
 
 
 def come_to_read(name: bytes, count: int) -> Act:
-    """So many log in at a node, read for a while, vanish; again at the next node."""
+    """So many log in at a node, read for a while, vanish; again at the next."""
 
     def act(scene: Scene) -> None:
         for turn in range(10**9):
@@ -154,7 +150,7 @@ def resume(scene: Scene) -> None:
 
 
 def client_ids(sends: int, programs: int = 20) -> Act:
-    """A new client ID each time, of one of these accounts, until they are as many as the scene."""
+    """A new client ID each time, of these accounts, until they are as many as the scene."""
     says = b"".join(b"@%d SEND %d * :x\n" % (number, number) for number in range(1, sends + 1))
     hello = b"/hello chainchat/1 client=c{own}-{}\n"
 
@@ -173,7 +169,6 @@ def client_ids(sends: int, programs: int = 20) -> Act:
 
 
 def crowd(scene: Scene) -> Flood:
-    """Many who are on and idle."""
     return Flood(scene.tally, scene.everywhere, once(b"idler{own}-{}\n"), count=scene.size)
 
 
@@ -246,6 +241,7 @@ def second_process(scene: Scene) -> None:
     for old, new in (
         (f"client-port = {head.client_port}\n", f"client-port = {client_port}\n"),
         (f"chain-port = {head.chain_port}\n", f"chain-port = {chain_port}\n"),
+        (f"tls-port = {head.tls_port}\n", "tls-port = none\n"),
         ("data = var/head\n", "data = var/second\n"),
     ):
         text = text.replace(old, new)

@@ -1,7 +1,6 @@
 """Cables between nodes, which can be cut, frozen and mended, one direction at a time if wished.
 
-A cable is a TCP proxy: the node at its near end dials its port, and it dials the node at the far
-end. All of them run in one thread.
+A cable is a TCP proxy between two nodes; all run in one thread.
 """
 
 import asyncio
@@ -20,7 +19,6 @@ class Cable:
     """The connection between two nodes.
 
     Attributes:
-        port: of the near end.
         recorded: everything that went through, by way, while ``Cables.recording``.
     """
 
@@ -39,7 +37,6 @@ class Cable:
     # --- for tests
 
     def cut(self) -> None:
-        """Break every connection, and let none come to be."""
         self._cables.run(self._cut())
 
     def freeze(self, *ways: str) -> None:
@@ -77,7 +74,6 @@ class Cable:
             way.set()
 
     async def listen(self) -> None:
-        """Open the near end."""
         self._server = await asyncio.start_server(self._accept, HOST, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -151,7 +147,6 @@ class Cables:
         return cable.port
 
     def between(self, one: str, other: str) -> Cable:
-        """The cable between two nodes."""
         return self._cables[frozenset((one, other))]
 
     def lose(self, *ways: Way) -> None:
@@ -168,7 +163,6 @@ class Cables:
         return "there" if way[0] == self._near[frozenset(way)] else "back"
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the thread, and wait for it."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE)
 
     def close(self) -> None:

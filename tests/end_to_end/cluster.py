@@ -20,7 +20,7 @@ from typing import Self
 
 from cables import Cable, Cables
 from networks import Networks
-from talking import DEADLINE, HOST, Caller, Program, family_of, until
+from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, family_of, until
 
 import chainchat
 
@@ -60,8 +60,8 @@ def copy_data(data: Path, to: Path) -> Path:
 def free_ports(count: int) -> list[int]:
     """Ports that nobody has at the moment.
 
-    They lie below those that the kernel gives to outgoing connections: a node's port must not be
-    taken by some client's connection while the node is down.
+    Below those that the kernel gives to outgoing connections, which might take a node's port while
+    the node is down.
     """
     held: list[socket.socket] = []
     with contextlib.ExitStack() as stack:
@@ -77,18 +77,14 @@ class Node:
     """One position: its files, its ports, and its process while there is one.
 
     Attributes:
-        position: its name in chain.ini.
         config: the chain.ini that it is started with.
         host: the address that it listens on.
         launcher: what its command line begins with, if it is to run somewhere else.
-        client_port: where people reach it.
-        tls_port: where people reach it with TLS; 0: nowhere.
-        chain_port: where the other nodes do.
-        web_port: where browsers do; 0: nowhere.
-        data: its data folder.
-        log: everything that its processes have written, one after another.
+        tls_port: for people with TLS; 0: none.
+        web_port: for browsers; 0: none.
+        log: what its processes have written, one after another.
         environment: what its processes have besides the environment of the tests.
-        process: the newest one; None if there was none yet.
+        process: the newest one, if any.
     """
 
     def __init__(self, folder: Path, position: str, client_port: int, chain_port: int) -> None:
@@ -110,23 +106,26 @@ class Node:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where people reach it."""
         return self.host, self.client_port
 
     @property
     def tls_address(self) -> tuple[str, int]:
-        """Where people reach it with TLS."""
         return self.host, self.tls_port
 
     @property
+    def named(self) -> str:
+        """What the others name when they send somebody here."""
+        host, port = SECURED[self.address][0] if self.address in SECURED else self.address
+        return place(host, port)
+
+    @property
     def pid(self) -> int:
-        """Of the running process."""
         assert self.process is not None
         return self.process.pid
 
     @property
     def running(self) -> bool:
-        """Whether its process runs, be it paused."""
+        """True if its process runs, be it paused."""
         return self.process is not None and self.process.poll() is None
 
     def start(self, *options: str, typed: str = "", pass_fds: Sequence[int] = ()) -> None:
@@ -164,7 +163,6 @@ class Node:
         self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
         self.signal(signal.SIGCONT)
 
     def signal(self, number: int) -> None:
@@ -182,7 +180,6 @@ class Node:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def last_words(self) -> str:
-        """The end of its log."""
         return "\n".join(self.log_text().splitlines()[-LOG_LINES:])
 
     def chain(self) -> dict[str, str] | None:
@@ -233,14 +230,13 @@ class Cluster:
             suspect_after: seconds, as in chain.ini.
             rejoin_pause: the same; none, because tests kill the same nodes over and over.
             clients: lines of the section [clients].
-            limits: lines of the section [limits]; none for those that nodes have by themselves.
-            sections: further sections of chain.ini.
-            cabled: let the nodes reach each other through ``cables``, which can be cut.
+            limits: lines of the section [limits].
+            cabled: the nodes reach each other through ``cables``, which can be cut.
             host: of all nodes.
-            networks: let every node have a machine of its own.
+            networks: a machine of its own for every node.
             chain: further lines of the section [chain].
             tls: between the nodes, and for clients on a port of their own.
-            web: give every node a web port.
+            web: a web port for every node.
         """
         self.folder = folder
         self._founding = tuple(positions)
@@ -320,6 +316,17 @@ class Cluster:
         """For people: whom to trust."""
         return ssl.create_default_context(cafile=self.folder / "tls/ca.crt")
 
+    def secure_clients(self) -> None:
+        """Let all who call come with TLS, and set a password; the others, who can do neither, not.
+
+        Programs that are started find the password in their environment.
+        """
+        trust = self.trust
+        for node in self.nodes.values():
+            if node.tls_port:
+                SECURED[node.address] = node.tls_address, trust
+        os.environ["CHAINCHAT_PASSWORD"] = PASSWORD
+
     # --- the nodes
 
     def start(self, *positions: str) -> Self:
@@ -356,11 +363,9 @@ class Cluster:
 
     @property
     def running(self) -> list[Node]:
-        """The nodes whose processes run."""
         return [node for node in self.nodes.values() if node.running]
 
     def others(self, position: str) -> list[Node]:
-        """All nodes but the one at ``position``."""
         return [node for name, node in self.nodes.items() if name != position]
 
     def wait_until_it_serves(self, *positions: str, within: float = DEADLINE) -> dict[str, str]:
@@ -424,7 +429,6 @@ class Cluster:
         return int(self.wait_until_it_serves()["epoch"])
 
     def cable(self, one: str, other: str) -> Cable:
-        """The cable between two nodes."""
         assert self.cables is not None
         return self.cables.between(one, other)
 
@@ -463,7 +467,6 @@ def last_words(clusters: Iterable[Cluster]) -> Iterable[tuple[str, str]]:
 
 
 def wait_for_log(node: Node, text: str, within: float = DEADLINE) -> None:
-    """Wait until a node has logged ``text``."""
     until(lambda: text in node.log_text(), lambda: f"{node} never logs {text!r}", within)
 
 
@@ -505,5 +508,4 @@ def waits_for(node: Node, *positions: str) -> None:
 
 
 def catches_up_with(node: Node, *positions: str) -> None:
-    """Wait until a node copies what this chain has."""
     wait_for_refusal(node, f"this node is catching up with the chain ({', '.join(positions)})")

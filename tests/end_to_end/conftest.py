@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import talking
 from cluster import Cluster, last_words
 from libraries import NoCompilerError, make_library
 from networks import Networks, NotPermittedError
+
+PLAIN = "plain"
+"""The marker of tests that make no sense with TLS and a password for each account."""
 
 NewCluster = Callable[..., Cluster]
 
@@ -33,16 +37,43 @@ def looked_over(clusters: list[Cluster]) -> None:
     assert not complaints, "\n".join(complaints)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    reason = f"{PLAIN}(reason): runs without TLS and passwords of its own, even with --tls"
+    config.addinivalue_line("markers", reason)
+
+
+def is_secured(request: pytest.FixtureRequest) -> bool:
+    """True if chains and their clients have TLS, and each account a password."""
+    plain = request.node.get_closest_marker(PLAIN) is not None
+    return bool(request.config.getoption("--tls")) and not plain
+
+
+@pytest.fixture(autouse=True)
+def clients_come_with_tls(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """With ``--tls``: people and programs, and each account has a password."""
+    secured = dict(talking.SECURED)
+    if not is_secured(request):
+        talking.SECURED.clear()
+        monkeypatch.delenv("CHAINCHAT_PASSWORD", raising=False)
+    yield
+    talking.SECURED.clear()
+    talking.SECURED.update(secured)
+
+
 @pytest.fixture
-def new_cluster(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[NewCluster]:
+def new_cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NewCluster]:
     """Makes clusters for one test."""
     made: list[Cluster] = []
 
     def make(*arguments: Any, **options: Any) -> Cluster:
         folder = tmp_path / f"cluster{len(made) + 1}"
         folder.mkdir()
-        options.setdefault("tls", pytestconfig.getoption("--tls"))
+        options.setdefault("tls", is_secured(request))
         made.append(Cluster(folder, *arguments, **options))
+        if options["tls"] and is_secured(request):
+            made[-1].secure_clients()
         return made[-1]
 
     yield make
@@ -51,11 +82,13 @@ def new_cluster(tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[NewClus
 
 @pytest.fixture(scope="module")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Cluster]:
     """A chain of three, shared by the tests of a module: their names must not clash."""
     folder = tmp_path_factory.mktemp("cluster")
-    shared = Cluster(folder, tls=pytestconfig.getoption("--tls"))
+    shared = Cluster(folder, tls=is_secured(request))
+    if is_secured(request):
+        shared.secure_clients()
     shared.start()
     yield shared
     shared.stop()

@@ -6,13 +6,10 @@ from cluster import Cluster, Node, copy_data, free_ports
 
 
 def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> Node:
-    """Another server with the data of a stopped one, at other ports; its process is to start.
+    """Another server with the data of a stopped one, at other ports; not started.
 
     Args:
-        cluster: with the original.
-        position: of the original.
-        folder: for the copy.
-        host: the address that the copy has, and knows of; the original's if there is none.
+        host: the address that the copy has, and knows of; by default the original's.
     """
     original = cluster[position]
     client_port, chain_port = free_ports(2)
@@ -21,6 +18,7 @@ def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> No
     text = original.config.read_text()
     text = text.replace(f"client-port = {original.client_port}", f"client-port = {client_port}")
     text = text.replace(f"chain-port = {original.chain_port}", f"chain-port = {chain_port}")
+    text = text.replace(f"tls-port = {original.tls_port}\n", "tls-port = none\n")
     text = text.replace(
         f"[{position}]\nhost = {original.host}", f"[{position}]\nhost = {node.host}"
     )

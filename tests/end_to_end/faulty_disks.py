@@ -26,7 +26,6 @@ class FaultyDisk:
         """A disk that is well.
 
         Args:
-            node: whose it is.
             library: made of ``faulty_disk.c``.
             folder: for what the library needs.
         """
@@ -51,7 +50,6 @@ class FaultyDisk:
         self._order(FOR_EVER, 0, milliseconds, ending)
 
     def is_well(self) -> None:
-        """Let all syncs succeed again, at their usual speed."""
         self.control.unlink(missing_ok=True)
 
     def _order(self, first: int, count: int, delay: int, ending: str) -> None:

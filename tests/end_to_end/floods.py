@@ -1,8 +1,8 @@
 """What abusers are made of: connections that say something over and over, as fast as it is taken.
 
-A *script* is what one connection says, piece by piece; it says the next piece when the one before
-has gone out. After the last piece the connection is kept and read, or, if asked, hung up on and
-made again. Who is hung up on by the server calls again in a while, as a script in a loop would.
+A *script* is what one connection says, piece by piece, as each goes out. After the last piece the
+connection is kept and read, or, if asked, hung up on and made again. Who is hung up on by the
+server calls again in a while.
 """
 
 import contextlib
@@ -39,12 +39,10 @@ SENT, HEARD, OPENED, CLOSED = range(4)
 
 
 def new_tally() -> Any:
-    """Octets sent and heard, connections opened, and closed by the server."""
     return shared(4)
 
 
 def over_and_over(line: bytes) -> bytes:
-    """A block of whole lines."""
     return line * max(1, BLOCK // len(line))
 
 
@@ -133,7 +131,7 @@ class _Stream:
             self.close(refused=True)
 
     def read(self) -> bool:
-        """Whether there is more to come: who is told that the name is still held calls again."""
+        """True if there is more to come: who is told that the name is still held calls again."""
         assert self.socket is not None
         data = self.socket.recv(READ_OCTETS)
         self.flood.tally[HEARD] += len(data)
@@ -184,12 +182,10 @@ class Flood:
         Args:
             tally: what is counted; see ``new_tally``.
             addresses: where to connect; one after the other.
-            script: what each says.
-            count: how many there are.
-            reads: whether they read what they are told.
-            again: whether they hang up at the end of the script, and begin again.
-            loops: whether, when the server has hung up at its end, they begin again at once, each
-                time with another number.
+            reads: they read what they are told.
+            again: they hang up at the end of the script, and begin again.
+            loops: when the server has hung up at its end, they begin again at once, each time with
+                another number.
             most: the number with which nobody begins again.
             source: the address that they come from, if it matters.
             buffer: octets that the kernel may take for each; 0: its own rule.

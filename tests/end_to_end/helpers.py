@@ -28,8 +28,7 @@ class Helper:
         """Prepare.
 
         Args:
-            act: what it does. When it is to end, ``SystemExit`` is raised within.
-            arguments: of the function.
+            act: what it does; ``SystemExit`` raised within ends it.
             nice: how far it stands back where processors are short.
         """
         self._process = _processes.Process(
@@ -45,12 +44,11 @@ class Helper:
 
     @property
     def running(self) -> bool:
-        """Whether it has not come to its end."""
+        """True if it has not come to its end."""
         return self._process.is_alive()
 
     @property
     def pid(self) -> int:
-        """Of its process."""
         pid = self._process.pid
         assert pid is not None
         return pid
@@ -63,7 +61,6 @@ class Helper:
             self._process.join(ENDS_WITHIN)
 
     def wait(self, within: float = DEADLINE) -> None:
-        """Wait until it has done its work."""
         self._process.join(within)
         assert not self.running, f"a helper is not done within {within:g} s"
         assert self._process.exitcode == 0, f"a helper failed: status {self._process.exitcode}"

@@ -1,8 +1,8 @@
 """Programs that keep talking whatever happens to the nodes, and the judge of what came of it.
 
 The programs are the bundled client's engine. Each says numbered texts to everybody, some unanswered
-at a time, and records what it was told: every acknowledgement and every message delivered. In the
-end ``check`` holds the records against what the nodes have on their disks (``chronicle``).
+at a time, and records every acknowledgement and every message delivered. ``check`` holds the
+records against what the nodes have on their disks (``chronicle``).
 """
 
 import asyncio
@@ -38,10 +38,8 @@ class Record:
     """What one program said and was told.
 
     Attributes:
-        name: its account.
         sends: by text, in the order in which they were said.
         answers: how many of them were acknowledged.
-        delivered: what came from others.
         refused: what it was told about texts that were refused.
         gaps: holes that it noticed in what was pushed: there should be none.
         ended: why it ended before its time, if it did.
@@ -58,7 +56,6 @@ class Record:
     longest_wait: float = 0.0
 
     def say(self, text: str, node: str = "") -> None:
-        """It says this now."""
         number = len(self.sends) + 1
         client = f"load-{self.name}"
         self.sends[text] = Send(self.name, client, number, text, node, time.monotonic())
@@ -71,12 +68,10 @@ class Record:
 
     @property
     def sent(self) -> list[str]:
-        """The texts, in the order in which they were said."""
         return list(self.sends)
 
     @property
     def acknowledged(self) -> list[tuple[int, str]]:
-        """Id and text of what was acknowledged, in that order."""
         return [(send.id, text) for text, send in self.sends.items() if send.id is not None]
 
     @property
@@ -92,7 +87,6 @@ class Impatient(Random):
     """Draws short waits: a test does not wait as long for the next attempt as a person may."""
 
     def uniform(self, a: float, b: float) -> float:
-        """At most ``LONGEST_WAIT``."""
         return super().uniform(a, min(b, LONGEST_WAIT))
 
 
@@ -170,7 +164,6 @@ class Load:
 
         Args:
             nodes: where to connect; the programs begin at different ones.
-            programs: how many.
             name: what their accounts' names begin with.
             listeners: how many of them are told what the others say.
             pause: seconds between an answer and the next text; 0: as fast as the chain can.
@@ -189,12 +182,10 @@ class Load:
 
     @property
     def records(self) -> list[Record]:
-        """What came of it so far."""
         return [program.record for program in self._programs]
 
     @property
     def acknowledged(self) -> int:
-        """How many texts were acknowledged so far."""
         return sum(record.answers for record in self.records)
 
     def __enter__(self) -> Self:
@@ -305,7 +296,6 @@ def settle(cluster: Cluster, *loads: Load) -> list[Record]:
 
 
 def check(records: Sequence[Record], histories: Mapping[str, Log]) -> None:
-    """Hold what the programs were told against what every node has."""
     found = chronicle(records, histories).violations()
     found += [complaint for record in records for complaint in record.complaints]
     assert not found, "\n".join(found)

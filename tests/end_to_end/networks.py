@@ -1,13 +1,12 @@
 """A machine of its own for every node: network namespaces on a switch, and packets that get lost.
 
 Each node has a namespace with one address. One more is *outside*: there the switch is, and there
-the clients are, which reach every node whatever the nodes lose of each other. Who enters a
-``Networks`` is outside, with all threads and processes started meanwhile.
+the clients are. Who enters a ``Networks`` is outside, with all threads and processes started
+meanwhile.
 
 A packet is lost as in a broken cable: nobody refuses it, nobody is told. Its sender is made to
-believe in a wrong hardware address of its receiver, so it leaves the one machine, passes the switch
-and reaches nobody. All hardware addresses are given by hand: nothing has to be found out, so
-nothing can be found missing, and an attempt to reach a machine ends with its time and no sooner.
+believe in a wrong hardware address of its receiver. All hardware addresses are given by hand:
+nothing has to be found out, so an attempt to reach a machine ends with its time and no sooner.
 """
 
 import atexit
@@ -112,7 +111,6 @@ class Networks:
         self._made.append(place)
 
     def _ip(self, place: str, *commands: str) -> None:
-        """Let ``ip`` do this in a namespace."""
         _run("-n", self._name(place), "-batch", "-", typed="\n".join(commands))
 
     def _name(self, place: str) -> str:
@@ -166,44 +164,36 @@ class Networks:
     # --- what is lost
 
     def silence(self, position: str) -> None:
-        """Lose everything between this node and the others."""
         self.mute(position)
         self.deafen(position)
 
     def mute(self, position: str) -> None:
-        """Lose everything that this node sends to the others."""
         self.lose(*((position, other) for other in self._others(position)))
 
     def deafen(self, position: str) -> None:
-        """Lose everything that the others send to this node."""
         self.lose(*((other, position) for other in self._others(position)))
 
     def part(self, one: str, other: str) -> None:
-        """Lose everything between these two."""
         self.lose((one, other), (other, one))
 
     def shatter(self) -> None:
-        """Lose everything between any two."""
         self.lose(*itertools.permutations(self.hosts, 2))
 
     def heal(self) -> None:
-        """Lose nothing any more."""
         self.carry(*itertools.permutations(self.hosts, 2))
 
     def lose(self, *ways: Way) -> None:
-        """Lose everything that these senders send to these receivers."""
         for sender, receiver in ways:
             self._point(sender, receiver, HARDWARE.format(NOBODY))
 
     def carry(self, *ways: Way) -> None:
-        """Lose nothing of that any more."""
         for sender, receiver in ways:
             self._point(sender, receiver, self._hardware[receiver])
 
     def has_unsent(self, sender: str, receiver: str) -> bool:
-        """Whether the kernel of ``sender`` still wants to send there, for a process or a dead one.
+        """True if the kernel of ``sender`` still wants to send there, for a process or a dead one.
 
-        It would, as soon as nothing is lost any more, what the process said before it died.
+        It would, as soon as nothing is lost any more.
         """
         command = [*self.launcher(sender), "cat", "/proc/net/tcp"]
         table = subprocess.run(command, check=True, capture_output=True, text=True).stdout

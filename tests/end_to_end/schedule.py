@@ -2,8 +2,7 @@
 
 A ``Schedule`` draws one ``Blow`` after another: faults that begin within moments of each other, and
 overlap. The same seed, with the same kinds of faults, gives the same blows. ``stage`` does them.
-All of it is within what the chain promises to survive: no disk of the only one who has something is
-taken away, and no clock stands still unnoticed while a refusal counts as a death.
+All of it is within what the chain promises to survive.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,11 +53,10 @@ class Fault:
         who: the positions that it happens to.
         at: seconds after the beginning of the blow.
         lasts: seconds.
-        amount: of a disk that is slow: milliseconds; of a clock that is set: seconds; of what comes
-            and goes: seconds between two changes. A disk that fails, or a clock that stands still:
-            more than 0 if it loses what was not synced, or takes the wall clock with it. Of who is
-            left behind: whether it runs, is paused, and if so whether its clock of timeouts stands
-            still, and its wall clock too.
+        amount: of a slow disk: milliseconds; of a clock that is set: seconds; of what comes and
+            goes: seconds between two changes. A disk that fails, or a clock that stands still: more
+            than 0 if it loses what was not synced, or takes the wall clock with it. Of who is left
+            behind: whether it runs, is paused, and which of its clocks stand still.
     """
 
     kind: str

@@ -1,45 +1,20 @@
 """Passwords as people and programs use them with real nodes, and where they must not be found."""
 
-import base64
 import shutil
 from pathlib import Path
 
 import pexpect
 import pyte
-import scramp
 from cluster import Node
-from talking import DEADLINE, HOST, Program, until
-
-from chainchat.chat.scram import ITERATIONS, salted, verifier_of
+from talking import DEADLINE, HOST, Program, secret_words, until
 
 ROWS, COLUMNS = 30, 120
 
 
-def words(secret: str) -> str:
-    """The arguments of a SECRET that sets this password."""
-    salt = b"0123456789abcdef"
-    verifier = verifier_of(salted(secret, salt, ITERATIONS), salt, ITERATIONS)
-    keys = (verifier.salt, verifier.stored, verifier.server)
-    s, stored, server = (base64.b64encode(octets).decode() for octets in keys)
-    return f"i={ITERATIONS} s={s} stored={stored} server={server}"
-
-
 def protect(node: Node, name: str, secret: str) -> None:
-    """Give an account its first password."""
     with Program(node.address, name=name) as program:
-        assert program.ask(f"SECRET {words(secret)}") == "+OK"
+        assert program.ask(f"SECRET {secret_words(secret)}") == "+OK"
         program.ask("LOGOUT")
-
-
-def prove(program: Program, name: str, secret: str) -> str:
-    """Prove a password; the answer to PROVE."""
-    client = scramp.ScramClient(["SCRAM-SHA-256"], name, secret)
-    reply = program.ask(f"AUTH {name} SCRAM-SHA-256 :{client.get_client_first()}")
-    client.set_server_first(reply.removeprefix("+OK challenge :"))
-    reply = program.ask(f"PROVE :{client.get_client_final()}")
-    if reply.startswith("+OK :"):
-        client.set_server_final(reply.removeprefix("+OK :"))
-    return reply
 
 
 class Screen:
@@ -64,7 +39,6 @@ class Screen:
         self._child.close(force=True)
 
     def press(self, keys: str) -> None:
-        """Press keys."""
         self._child.send(keys)
 
     def lines(self) -> list[str]:
@@ -99,7 +73,6 @@ def by(client: str, node: Node) -> list[str]:
 
 
 def holding(folder: Path, secret: str) -> list[Path]:
-    """The files below ``folder`` that hold this text in any place."""
     encoded = secret.encode()
     files = (path for path in folder.rglob("*") if path.is_file())
     return [path for path in files if encoded in path.read_bytes()]

@@ -1,7 +1,7 @@
 """Does to a running chain what a ``Schedule`` says, and brings everything back.
 
-Each kind of fault is a generator: it does something, yields the seconds to wait, does something
-else, and so on, until all that it did is over. ``Stage.play`` runs those of a blow side by side.
+Each kind of fault is a generator: it does something, yields the seconds to wait, and so on, until
+all that it did is over. ``Stage.play`` runs those of a blow side by side.
 """
 
 import contextlib
@@ -178,13 +178,11 @@ class Stage:
             self._ended.discard(position)
 
     def _kill(self, fault: Fault) -> Steps:
-        """They are gone, and come back."""
         ended = self._end(fault.who)
         yield fault.lasts
         self._start(ended)
 
     def _stop(self, fault: Fault) -> Steps:
-        """They are stopped politely."""
         ended = self._end(fault.who, Node.stop)
         yield fault.lasts
         self._start(ended)
@@ -224,7 +222,7 @@ class Stage:
         self._start(ended)
 
     def _still_speak(self, ended: Iterable[str], to: str) -> bool:
-        """Whether the kernels of dead processes would still say to it what those decided."""
+        """True if the kernels of dead processes would still say to it what those decided."""
         if self._networks is None:
             return False
         return any(self._networks.has_unsent(position, to) for position in ended)
@@ -421,7 +419,7 @@ class Stage:
         return False
 
     def _is_left_out(self, position: str) -> bool:
-        """Whether all members of the newest chain of the others say that it is none of them."""
+        """True if all members of the newest chain of the others say that it is none of them."""
         others = [node for node in self._cluster.others(position) if node.running]
         words = {node.position: node.chain() for node in others}
         seen = {p: each for p, each in words.items() if each is not None}
@@ -458,7 +456,7 @@ class Stage:
 
 
 def _listens(node: Node) -> bool:
-    """Whether its chain port takes connections."""
+    """True if its chain port takes connections."""
     try:
         socket.create_connection((node.host, node.chain_port), DEADLINE).close()
     except OSError:

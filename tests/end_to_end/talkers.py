@@ -1,7 +1,7 @@
 """Programs that try to find out whether the chain is one: they repeat themselves, and read.
 
-They talk to each node by itself, over plain sockets, whatever happens to it, and keep what they
-were told for the ``chronicle``.
+They talk to each node by itself, over plain sockets, and keep what they were told for the
+``chronicle``.
 """
 
 import re
@@ -61,7 +61,6 @@ class Talker(threading.Thread):
         return not self._stopping.wait(self._random.uniform(0.0, 2 * PAUSE))
 
     def complain(self) -> None:
-        """Raise what went wrong."""
         if self._error is not None:
             raise self._error
 
@@ -135,11 +134,7 @@ class Repeater(Talker):
 
 
 class Reader(Talker):
-    """Reads at one node, as a program and as a person.
-
-    Attributes:
-        reads: what it was shown.
-    """
+    """Reads at one node, as a program and as a person."""
 
     def __init__(self, name: str, node: Node, seed: int) -> None:
         super().__init__(name, [node], seed)

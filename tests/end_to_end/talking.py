@@ -1,8 +1,9 @@
 """Those who talk to nodes, over real sockets, one line after another: people and programs.
 
-They wait for what they expect, with a deadline; what else has come meanwhile is told if it fails.
+They wait for what they expect, with a deadline; a failure tells what else came.
 """
 
+import base64
 import contextlib
 import os
 import re
@@ -12,8 +13,12 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Self
 
+import scramp
+
+from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.client.wire import Note, Push, parse_line, parse_message
 
 HOST = "::1" if os.environ.get("CHAINCHAT_TEST_IPV6") else "127.0.0.1"
@@ -27,6 +32,20 @@ LONGEST_LOOK = 5.0
 
 PAUSE = 0.02
 """Seconds between two looks at a condition."""
+
+
+SECURED: dict[tuple[str, int], tuple[tuple[str, int], ssl.SSLContext]] = {}
+"""By the address of a port without TLS: the one with, and whom to trust there.
+
+Who calls at such an address comes with TLS, and every account gets a password: ``--tls``.
+"""
+
+PASSWORD = "correct horse battery"
+"""Of all those accounts."""
+
+_QUESTION = re.compile(
+    rb"\r\* (?:password of \S+|your (?:new )?password|the same again) [^\r\n]*: $"
+)
 
 
 def until(condition: Callable[[], bool], what: Callable[[], str], within: float = DEADLINE) -> None:
@@ -51,8 +70,7 @@ class Caller:
     """A TCP connection, read line by line.
 
     Attributes:
-        socket: of the connection.
-        heard: every line so far.
+        protects: whether this is about accounts with the one ``PASSWORD``.
     """
 
     def __init__(
@@ -66,11 +84,13 @@ class Caller:
         """Connect.
 
         Args:
-            address: of a node.
             within: seconds that anything may take, if not said otherwise.
             receive_buffer: how many octets the kernel may take that nobody reads; 0: its own rule.
-            tls: whom to trust; None: no TLS.
+            tls: whom to trust; None: no TLS, unless the address is ``SECURED``.
         """
+        self.protects = tls is None and address in SECURED
+        if self.protects:
+            address, tls = SECURED[address]
         self.within = within
         self.socket = socket.socket(family_of(address[0]))
         self.socket.settimeout(within)
@@ -88,6 +108,7 @@ class Caller:
         self._buffer = b""
         self._lines: deque[str] = deque()
         self._ended = False
+        self._asked = False
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +117,6 @@ class Caller:
         self.close()
 
     def close(self) -> None:
-        """Hang up."""
         self.socket.close()
 
     def reset(self) -> None:
@@ -105,11 +125,9 @@ class Caller:
         self.socket.close()
 
     def write(self, data: bytes | str) -> None:
-        """Send octets as they are."""
         self.socket.sendall(data.encode() if isinstance(data, str) else data)
 
     def say(self, *lines: str) -> None:
-        """Type lines."""
         self.write("".join(f"{line}\r\n" for line in lines))
 
     def hear(self, pattern: str, within: float | None = None) -> re.Match[str]:
@@ -168,11 +186,14 @@ class Caller:
                 raise TimeoutError
         try:
             data = self.socket.recv(1 << 16)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):
             data = b""
         self._ended = not data
         *lines, self._buffer = (self._buffer + data).split(b"\r\n")
         self._lines += [line.decode(errors="backslashreplace") for line in lines]
+        if self.protects and _QUESTION.search(self._buffer):
+            self._buffer, self._asked = b"", True
+            self.say(PASSWORD)
 
 
 class Person(Caller):
@@ -184,9 +205,19 @@ class Person(Caller):
             try:
                 self.hear(r"^\* Type your name")
                 self.welcome = self.ask(name)
+                if self.protects and not self._asked and self.welcome.startswith("+OK"):
+                    self._protect()
             except BaseException:
                 self.close()
                 raise
+
+    def _protect(self) -> None:
+        """Set the password, unless there is one; what comes meanwhile is heard later."""
+        seen = len(self.heard)
+        self.say("/password")
+        *passed, _ = self.lines_to(r"^\+OK your password is set$")
+        del self.heard[seen:]
+        self._lines.extendleft(reversed(passed))
 
     def ask(self, line: str) -> str:
         """Type a line; its answer: the ``+OK`` or ``-ERR`` line."""
@@ -194,10 +225,11 @@ class Person(Caller):
         return self.hear(r"^(\+OK|-ERR) ").string
 
     def listed(self, line: str) -> list[str]:
-        """Type a line; the lines of the list that answers it, without the mark."""
+        """Type a line; the lines of the list that answers it, without the mark and the days."""
         self.say(line)
         lines = self.lines_to(r"^\. ")
-        return [line.removeprefix("| ") for line in lines if line.startswith("| ")]
+        items = [line.removeprefix("| ") for line in lines if line.startswith("| ")]
+        return [item for item in items if not re.fullmatch(r"\d{4}-\d\d-\d\d", item)]
 
 
 class Program(Caller):
@@ -205,8 +237,6 @@ class Program(Caller):
 
     Attributes:
         greeting: the words of the answer to ``/hello``.
-        pushes: those not taken yet.
-        notes: those not taken yet.
     """
 
     def __init__(
@@ -216,19 +246,27 @@ class Program(Caller):
         self.pushes: deque[Push] = deque()
         self.notes: deque[Note] = deque()
         self._tag = 0
+        self._proved = False
         try:
             self.say(f"/hello chainchat/1 client={client}")
             self.greeting = _words(self.hear(r"^\+OK @- (.*)")[1])
             if name:
                 words = self.words(f"LOGIN {name}")
                 self.token, self.high = words["session"], int(words["high"])
+                if self.protects and not self._proved:
+                    self.ask(f"SECRET {secret_words(PASSWORD)}")
         except BaseException:
             self.close()
             raise
 
     def ask(self, request: str) -> str:
         """Ask; the reply without the tag."""
-        return self.ask_all([request])[0]
+        [reply] = self.ask_all([request])
+        if self.protects and request.startswith("LOGIN ") and reply.startswith("-ERR 513"):
+            self._proved = True
+            if prove(self, request.split()[1], PASSWORD).startswith("+OK"):
+                [reply] = self.ask_all([request])
+        return reply
 
     def words(self, request: str) -> dict[str, str]:
         """Ask for something that is granted; the words of the reply."""
@@ -306,6 +344,27 @@ class Program(Caller):
                 self.notes.append(note)
                 return None
         return line
+
+
+def prove(program: Program, name: str, secret: str) -> str:
+    """Prove a password; the answer to PROVE."""
+    client = scramp.ScramClient(["SCRAM-SHA-256"], name, secret)
+    reply = program.ask(f"AUTH {name} SCRAM-SHA-256 :{client.get_client_first()}")
+    client.set_server_first(reply.removeprefix("+OK challenge :"))
+    reply = program.ask(f"PROVE :{client.get_client_final()}")
+    if reply.startswith("+OK :"):
+        client.set_server_final(reply.removeprefix("+OK :"))
+    return reply
+
+
+@cache
+def secret_words(secret: str) -> str:
+    """The arguments of a SECRET that sets this password."""
+    salt = b"0123456789abcdef"
+    verifier = verifier_of(salted(secret, salt, ITERATIONS), salt, ITERATIONS)
+    keys = (verifier.salt, verifier.stored, verifier.server)
+    s, stored, server = (base64.b64encode(octets).decode() for octets in keys)
+    return f"i={ITERATIONS} s={s} stored={stored} server={server}"
 
 
 def _words(text: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pexpect
 import pyte
 from cluster import Cluster, Node, environment
 from talking import DEADLINE, until
+from two_screens import TwoScreens
 
 ROWS, COLUMNS = 24, 140
 
@@ -24,16 +25,14 @@ class Terminal:
         """Start the client, and let it connect.
 
         Args:
-            cluster: the chain.
-            name: of the account.
             node: where to connect first.
-            rows: of the terminal.
-            columns: of the terminal.
         """
         self.rows, self.columns = rows, columns
         arguments = [*MODULE, "--name", name]
         first = ["--connect", f"{node.address[0]}:{node.client_port}"]
         kept = {key: value for key, value in environment().items() if key != "NO_COLOR"}
+        state = str(cluster.folder / "client-state")
+        kept = {"XDG_STATE_HOME": state, "XDG_CONFIG_HOME": state, **kept, "TZ": "UTC"}
         self._child = pexpect.spawn(
             sys.executable,
             [*arguments, *first, "--config", str(cluster.folder / "chain.ini")],
@@ -41,7 +40,7 @@ class Terminal:
             dimensions=(rows, columns),
             timeout=DEADLINE,
         )
-        self._screen = pyte.HistoryScreen(columns, rows, history=1000)
+        self._screen = TwoScreens(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
 
     def __enter__(self) -> "Terminal":
@@ -51,37 +50,30 @@ class Terminal:
         self._child.close(force=True)
 
     def type(self, line: str) -> None:
-        """Type a line, and Enter."""
         self._child.send(line + "\r")
 
     def press(self, keys: str) -> None:
-        """Press keys."""
         self._child.send(keys)
 
     def lines(self) -> list[str]:
-        """What the screen shows, and what has scrolled away above it."""
         self._draw()
-        above = [self._text(row) for row in self._screen.history.top]
-        return [line.rstrip() for line in (*above, *self._screen.display) if line.strip()]
+        return [line.rstrip() for line in self._screen.display if line.strip()]
 
     def notices(self) -> list[str]:
-        """The lines that begin ``* ``."""
         return [line for line in self.lines() if line.startswith("* ")]
 
     def colour(self, text: str) -> str:
         """That of the line that shows ``text``."""
-        buffer = self._screen.buffer
-        rows = [*self._screen.history.top, *(buffer[y] for y in range(self.rows))]
+        rows = [self._screen.buffer[y] for y in range(self.rows)]
         [row] = [row for row in rows if self._text(row).rstrip() == text]
         colour: str = row[0].fg
         return colour
 
     def picture(self) -> list[list[tuple[str, str, bool]]]:
-        """What ``lines`` gives: each as runs of text, with the colour, and whether it is bold."""
+        """All rows, each as runs of text, with the colour, and whether it is bold."""
         self._draw()
-        rows = [*self._screen.history.top, *(self._screen.buffer[y] for y in range(self.rows))]
-        written = (row for row in rows if self._text(row).strip())
-        return [_runs([row[x] for x in range(self.columns)]) for row in written]
+        rows = [self._screen.buffer[y] for y in range(self.rows)]
+        return [_runs([row[x] for x in range(self.columns)]) for row in rows]
 
     def _text(self, row: Mapping[int, pyte.screens.Char]) -> str:
         return "".join(row[x].data for x in range(self.columns))

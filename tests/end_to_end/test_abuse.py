@@ -37,18 +37,15 @@ class Wards:
         self._users = 0
 
     def cluster(self) -> Cluster:
-        """One in epoch 1."""
         if self._cluster is None:
             self._cluster = self._make().start()
         return self._cluster
 
     def names(self) -> str:
-        """What nobody's name began with before."""
         self._users += 1
         return f"user{self._users}x"
 
     def give_up(self) -> None:
-        """Something has happened to it."""
         if self._cluster is not None:
             self._cluster.close()
         self._cluster = None
@@ -86,7 +83,6 @@ def cluster_of(wards: Wards, new_cluster: NewCluster) -> Iterator[Callable[[Abus
 
 
 def _whole(cluster: Cluster) -> bool:
-    """Whether nothing has happened to it."""
     chains = [node.chain() for node in cluster.nodes.values()]
     return all(chain is not None and chain["epoch"] == "1" for chain in chains)
 

@@ -4,6 +4,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+import pytest
 from cluster import Cluster, Node, wait_for_log
 from conftest import NewCluster
 from msgspec import msgpack
@@ -13,6 +14,10 @@ from twisted.protocols.amp import AmpBox, parseString
 
 from chainchat.chain.configuration import Member
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
+
+pytestmark = pytest.mark.plain(
+    "strangers speak with the chain port, which hears none of it under TLS"
+)
 
 POSITIONS = ("head", "middle", "tail")
 
@@ -44,7 +49,6 @@ def claim(node: Node, position: str, host: str, port: int) -> AmpBox:
 
 
 def refusals(node: Node) -> list[str]:
-    """The objections of a node, from its log."""
     lines = node.log_text().splitlines()
     return [line.partition(" refused: ")[2] for line in lines if " refused: " in line]
 

@@ -18,6 +18,10 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.messages import EntryId, Forward, Ping, encode
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
+pytestmark = pytest.mark.plain(
+    "strangers speak with the chain port, which hears none of it under TLS"
+)
+
 LIMIT = 5  # connections per node of the chain with few
 
 
@@ -58,8 +62,6 @@ CONTROL = "that line holds the control character"
         (b"\xc0\xaf", "-ERR 503 that line is not UTF-8"),
         (b"\xed\xa0\x80", "-ERR 503 that line is not UTF-8"),
         (b"\x1b[2Jgone", f"-ERR 504 {CONTROL} U+001B"),
-        (b"a\x00b", f"-ERR 504 {CONTROL} U+0000"),
-        (b"a\rb", f"-ERR 504 {CONTROL} U+000D"),
         (b"\x7f", f"-ERR 504 {CONTROL} U+007F"),
         ("\x9b2J".encode(), f"-ERR 504 {CONTROL} U+009B"),
         ("\u202egnp.exe".encode(), f"-ERR 504 {CONTROL} U+202E"),
@@ -113,7 +115,7 @@ def test_a_bad_login_gets_its_answer(cluster: Cluster, line: str, answer: str) -
         person.ask("/logout")
 
 
-@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0", b"\r"])
 def test_the_longest_line_and_one_longer(cluster: Cluster, end: bytes) -> None:
     with Person(cluster["head"].address, "alice") as person:
         person.write(b"x" * 1024 + end)
@@ -186,7 +188,7 @@ def test_telnet_negotiation_split_byte_by_byte(cluster: Cluster) -> None:
         (b"@1 PING PONG", "-ERR 501 @1 the right form is @1 PING"),
         (b"@1 SEND 1 * :caf\xe9", "-ERR 503 @1 that line is not UTF-8"),
         (b"@1 SEND 1 * :\x1b[2J", f"-ERR 504 @1 {CONTROL} U+001B"),
-        (b"@1 SEND 1 * :" + b"x" * 1100, "-ERR 502 @- a line has at most 1024 octets"),
+        (b"@1 SEND 1 * :" + b"x" * 1200, "-ERR 502 @- a line has at most 1120 octets"),
         (b"\xfe\xfe\xfe", "-ERR 503 @- "),
         (b"@1 SINCE 99999999999999999999", "-ERR 501 @1 the right form is"),
         (b"@1 LIST " + b"(" * 500, "-ERR 531 @1 "),
@@ -206,13 +208,13 @@ def test_random_octets_to_the_client_port(cluster: Cluster) -> None:
     dice = random.Random(1)
     for position in ("head", "middle", "tail", "head", "middle", "tail"):
         with Caller(cluster[position].address) as caller:
-            for _ in range(4):  # some thirty lines, which a newcomer may send
+            for _ in range(2):  # some thirty lines, which a newcomer may send
                 caller.write(dice.randbytes(2_000))
-            caller.write(
-                b"\xff\xf0\n" * 2 + b"/help last\n"
-            )  # ends a subnegotiation, if there is one
-            answers = [line for line in caller.lines_to(r"^\. ") if "-ERR" in line]
-            assert answers
+            caller.write(b"\xff\xf0\n" * 2)  # ends a subnegotiation, if there is one
+            caller.hear("^-ERR")
+            caller.calm(0.3)  # until then it may drop what comes
+            caller.say("/help last")
+            caller.hear(r"^\. ")
         with Caller(cluster[position].address) as caller:
             caller.say("/hello chainchat/1 client=random", "@1 LOGIN random")
             caller.hear(r"^\+OK @1 ")
@@ -237,7 +239,7 @@ def test_connections_past_the_limit_are_refused(tmp_path_factory: pytest.TempPat
         deadline = time.monotonic() + DEADLINE
         while True:
             with Caller(few["head"].address) as again:
-                if "chainchat: node head" in again.hear(r"^(\*|-ERR)").string:
+                if ": node head" in again.hear(r"^(\*|-ERR)").string:
                     break
             assert time.monotonic() < deadline, "the place is not free again"
         for person in people:
@@ -282,7 +284,6 @@ class Stranger:
 
 
 def identity_like(cluster: Cluster, node: Node) -> Introduction:
-    """What a node of this very chain would say."""
     member = Member("middle", "0" * 16, 1, HOST, node.chain_port, node.client_port)
     return Introduction(PROTOCOL_VERSION, "test", tuple(cluster.nodes), 1.0, member)
 

@@ -42,14 +42,12 @@ def control(
 
 
 def asked(cluster: Cluster, *arguments: str) -> list[dict[str, Any]]:
-    """What a command that is done answers, line by line."""
     done = control(cluster, "--json", *arguments)
     assert (done.returncode, done.stderr) == (DONE, ""), done
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def audit(node: Node) -> list[str]:
-    """What a node has written down."""
     return re.findall(r": audit: (.*)", node.log_text())
 
 

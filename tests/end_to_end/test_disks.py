@@ -1,7 +1,7 @@
 """Disks that fail under real nodes: full, corrupt, torn, set back, read-only.
 
-Whatever a disk does, its node leaves loudly before it acknowledges what it could not keep, the
-others go on with everything that was acknowledged, and the node rejoins when its disk is mended.
+The node leaves loudly before it acknowledges what it could not keep, the others go on with
+everything that was acknowledged, and the node rejoins when its disk is mended.
 """
 
 import contextlib
@@ -124,7 +124,6 @@ def lose_page(node: Node, content: str) -> None:
 
 
 def lose_header(node: Node) -> str:
-    """What the node says of it."""
     lose_page(node, "SQLite format 3")
     return f"{node.data}/chainchat.sqlite: file is not a database"
 

@@ -6,7 +6,7 @@ With TLS between them, and without.
 import itertools
 import re
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import pytest
 from cluster import Cluster, wait_for_change, wait_for_log
@@ -22,10 +22,17 @@ PAUSE = 0.1
 """Seconds that a program waits after each answer: a machine that is busy starts nodes slowly."""
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "TLS"])
+@pytest.fixture(params=[False, True], ids=["plain", "TLS and passwords"])
 def new_cluster(request: pytest.FixtureRequest, new_cluster: NewCluster) -> NewCluster:
     """Makes clusters for one test."""
-    return partial(new_cluster, tls=request.param)
+
+    def make(*arguments: Any, **options: Any) -> Cluster:
+        cluster: Cluster = new_cluster(*arguments, tls=request.param, **options)
+        if request.param:
+            cluster.secure_clients()
+        return cluster
+
+    return make
 
 
 def only_notices(person: Person) -> None:
@@ -127,7 +134,6 @@ def test_people_talk_on_while_nodes_die(
 
 
 def only_notices_but_lists(person: Person) -> None:
-    """As ``only_notices``, for somebody who has asked for a list."""
     person.heard = [line for line in person.heard if not re.match(r"[|.] ", line)]
     only_notices(person)
 

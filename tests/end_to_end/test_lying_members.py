@@ -31,6 +31,10 @@ from chainchat.chain.messages import (
 )
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
+pytestmark = pytest.mark.plain(
+    "strangers speak with the chain port, which hears none of it under TLS"
+)
+
 NESTED = b"\x91" * 50_000
 
 MEGABYTES = 60
@@ -140,7 +144,6 @@ def test_what_is_to_come_fills_no_memory(cluster: Cluster) -> None:
 
 
 def seconds_of_work(node: Node) -> float:
-    """Of the processor, that it has had so far."""
     fields = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from cluster import Cluster
-from talking import HOST, Caller, Person, Program
+from talking import Caller, Person, Program
 
-from chainchat.addresses import place
 from chainchat.chat.bounds import USUAL_BOUNDS
 
 _counter = itertools.count(1)
@@ -22,14 +21,13 @@ def names() -> Iterator[str]:
 
 
 def id_of(reply: str) -> int:
-    """The id of an accepted SEND."""
     found = re.fullmatch(r"\+OK id=(\d+)( again)?", reply)
     assert found, reply
     return int(found[1])
 
 
 def test_hello_tells_what_a_program_needs(cluster: Cluster) -> None:
-    nodes = ",".join(place(HOST, node.client_port) for node in cluster.nodes.values())
+    nodes = ",".join(node.named for node in cluster.nodes.values())
     for position, node in cluster.nodes.items():
         with Program(node.address) as program:
             assert program.greeting.pop("sessions").isdigit()

@@ -1,7 +1,7 @@
 """Networks that lose packets without a word to anybody: silent machines, one-way and split ones.
 
-Every node is on a machine of its own (``networks``), with programs and a person who talk to it. In
-the end, what they were told is held against what every node has.
+Every node is on a machine of its own (``networks``), with programs and a person who talk to it;
+what they were told is held against what every node has.
 """
 
 import contextlib
@@ -66,7 +66,6 @@ class Crowd:
         return [self.loads[position].acknowledged for position in positions]
 
     def say_in_the_dark(self, *positions: str) -> None:
-        """Say something at each of these nodes."""
         for position in positions:
             self.people[position].say(f"{DARK} at {position}")
 
@@ -85,7 +84,6 @@ class Crowd:
         assert (unconfirmed in heard[-2]) == (not self.confirmed(position)), heard
 
     def confirmed(self, position: str) -> list[int]:
-        """The ids of what somebody has said there."""
         answers = (re.match(r"\+OK (\d+)$", line) for line in self.people[position].heard)
         return [int(answer[1]) for answer in answers if answer]
 
@@ -127,7 +125,6 @@ def nobody_is_dead(cluster: Cluster) -> None:
 
 
 def who_has(text: str, found: dict[str, History]) -> list[str]:
-    """The nodes that have this."""
     return [p for p, history in found.items() if text in [one.text for one in history.said]]
 
 
@@ -367,7 +364,7 @@ def test_three_that_lose_each_other_wait_for_the_network(
     confirmed = crowd.acknowledged(*POSITIONS)
     crowd.people["tail"].calm(CALM)
     assert crowd.acknowledged(*POSITIONS) == confirmed
-    # They do not wait for TCP, which tries old connections ever more seldom.
+    # They do not wait for TCP, which tries old connections ever more rarely.
     for node in cluster.nodes.values():
         for other in cluster.others(node.position):
             wait_for_log(node, f"lost {other}")

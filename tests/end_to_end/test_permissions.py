@@ -30,17 +30,15 @@ FILES = {
 
 
 def mode(path: Path) -> int:
-    """The permissions of a file."""
     return stat.S_IMODE(path.lstat().st_mode)
 
 
 def with_umask(umask: int, command: list[str]) -> list[str]:
-    """A command line that runs another with this umask."""
     return ["sh", "-c", f'umask {umask:03o} && exec "$@"', "sh", *command]
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone."""
+    """True if a process is gone."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -93,20 +91,17 @@ class Daemon:
         )
 
     def start(self, *options: str, umask: int = 0o022, python: list[str] | None = None) -> None:
-        """Start it, and wait until it serves."""
         done = self.run(*options, umask=umask, python=python)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         serves(self.folder, self.client_port)
 
     @property
     def pid(self) -> int | None:
-        """Of its process, if there is one."""
         path = self.folder / "only.pid"
         return int(path.read_text()) if path.exists() else None
 
     @property
     def log(self) -> str:
-        """What it has logged."""
         return (self.folder / "only.log").read_text()
 
     def stop(self) -> None:
@@ -117,7 +112,6 @@ class Daemon:
         until(lambda: ended(pid), lambda: "it does not stop")
 
     def kill(self) -> None:
-        """End it, if it runs."""
         pid = self.pid
         if pid is not None and not ended(pid):
             os.kill(pid, signal.SIGKILL)

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import pytest
 from cluster import Cluster, refusal, waits_for
 from load import Load, check, histories, settle
-from talking import HOST, Person, Program
+from talking import Person, Program
 
-from chainchat.addresses import place
 from chainchat.node.budget import USUAL_PACE
 
 NewCluster = Callable[..., Cluster]
@@ -212,6 +211,6 @@ def test_a_restarted_node_alone_says_whom_it_waits_for(new_cluster: NewCluster) 
     node = cluster["middle"]
     node.start()
     waits_for(node, "head", "tail")
-    elsewhere = " or ".join(place(HOST, o.client_port) for o in cluster.others("middle"))
+    elsewhere = " or ".join(other.named for other in cluster.others("middle"))
     assert refusal(node).endswith(f"; try {elsewhere}")
     cluster.start("head", "tail")

@@ -15,6 +15,10 @@ from chainchat.addresses import place
 from chainchat.chain.configuration import Member
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
+pytestmark = pytest.mark.plain(
+    "strangers speak with the chain port, which hears none of it under TLS"
+)
+
 CALM = 2.5
 """Seconds for which nothing may happen: the second process has tried more than once by then."""
 
@@ -27,6 +31,7 @@ def second(cluster: Cluster, position: str, folder: Path, *, with_data: bool = F
     text = first.config.read_text()
     text = text.replace(f"client-port = {first.client_port}", f"client-port = {client_port}")
     text = text.replace(f"chain-port = {first.chain_port}", f"chain-port = {chain_port}")
+    text = text.replace(f"tls-port = {first.tls_port}\n", "tls-port = none\n")
     node.config.write_text(text)
     if with_data:
         copy_data(first.data, node.data)

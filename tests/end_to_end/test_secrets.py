@@ -1,6 +1,7 @@
 """Passwords with real nodes: on the screens of real clients, across nodes, deaths and restarts."""
 
 import random
+import re
 import socket
 import statistics
 import subprocess
@@ -13,11 +14,13 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, Node, environment
 from helpers import Helper
-from secrets_kept import Screen, by, holding, protect, prove, words
-from talking import DEADLINE, Person, Program, until
+from secrets_kept import Screen, by, holding, protect
+from talking import DEADLINE, HOST, Person, Program, prove, secret_words, until
 from terminals import MODULE, Terminal
 
 from chainchat.chat.refusals import Code
+
+pytestmark = pytest.mark.plain("the tests choose the passwords, and show them on terminals")
 
 NewCluster = Callable[..., Cluster]
 
@@ -125,6 +128,39 @@ def test_the_bundled_client_shows_and_keeps_no_password(
         terminal.end()
 
 
+@pytest.mark.parametrize(
+    ("secret", "more", "answer"),
+    [
+        (SECRET, 1, r"\+OK \d+"),
+        (OTHER, 1, r"-ERR 512 wrong password"),
+        (OTHER, 2_000, r"-ERR 512 wrong password"),  # more than the server has read by then
+    ],
+    ids=["right", "wrong", "wrong, and much more"],
+)
+def test_a_script_types_its_password_ahead(  # noqa: PLR0917 - a table
+    cluster: Cluster, names: Iterator[str], nc: str, secret: str, more: int, answer: str
+) -> None:
+    alice, bob = next(names), next(names)
+    protect(cluster["head"], alice, SECRET)
+    with Program(cluster["tail"].address, name=bob) as witness:
+        witness.ask("WHO")
+        lines = [alice, secret, *[f"hello-{alice}"] * more]
+        done = subprocess.run(
+            [nc, "-N", HOST, str(cluster["middle"].client_port)],
+            input="".join(f"{line}\n" for line in lines),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert re.search(answer, done.stdout), done.stdout
+        said = witness.since("SINCE 0")
+        heard = [push.message.text for push in said if push.message.sender == alice]
+        assert heard == ([lines[2]] if secret == SECRET else [])
+        assert f"hello-{alice}" not in witness.listed("LIST")
+
+
 def test_a_script_has_its_password_from_a_file_or_the_environment(
     cluster: Cluster, names: Iterator[str], tmp_path: Path
 ) -> None:
@@ -147,9 +183,9 @@ def test_a_script_has_its_password_from_a_file_or_the_environment(
     assert says("--password-file", str(file)).returncode == 0
     assert says(CHAINCHAT_PASSWORD=SECRET).returncode == 0
     wrong = says(CHAINCHAT_PASSWORD=OTHER)
-    assert (wrong.returncode, wrong.stderr) == (1, "chainchat-client: wrong password: try again\n")
+    assert (wrong.returncode, wrong.stderr) == (3, "chainchat-client: wrong password: try again\n")
     none = says()
-    assert (none.returncode, none.stdout) == (1, "")
+    assert (none.returncode, none.stdout) == (3, "")
     assert none.stderr == (
         f"chainchat-client: {alice} has a password: give it with --password-file FILE, or in "
         "CHAINCHAT_PASSWORD\n"
@@ -173,7 +209,7 @@ def test_a_password_changed_at_another_node_between_proof_and_login_counts(
     ):
         assert prove(here, alice, SECRET).startswith("+OK")
         assert prove(there, alice, SECRET).startswith("+OK")
-        assert there.ask(f"SECRET {words(OTHER)}") == "+OK"
+        assert there.ask(f"SECRET {secret_words(OTHER)}") == "+OK"
         assert here.ask(f"LOGIN {alice}").startswith(f"-ERR {Code.PASSWORD_CHANGED}")
         assert there.ask(f"LOGIN {alice}").startswith("+OK")
 
@@ -245,7 +281,6 @@ def test_no_password_is_left_anywhere(new_cluster: NewCluster, names: Iterator[s
 
 
 def too_many(node: Node, name: str) -> bool:
-    """Whether one more guess is refused unlooked at."""
     with Program(node.address) as program:
         return prove(program, name, OTHER).startswith(f"-ERR {Code.TOO_MANY_ATTEMPTS}")
 

@@ -1,8 +1,6 @@
 """Trouble of every kind with real processes, and whether what came of it was one chain.
 
-``bin/test --soak MINUTES`` says for how long; a failure names its seed, and ``--soak-seed SEED``
-draws the same trouble again. What everybody was told, and every disk, is the ``chronicle``'s to
-judge.
+See ``docs/testing.md``, "Soak". The ``chronicle`` judges what everybody was told, and every disk.
 """
 
 import contextlib
@@ -79,11 +77,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 
 class Round:
-    """One chain, and all who talk to it.
-
-    Attributes:
-        blows: how many there were.
-    """
+    """One chain, and all who talk to it."""
 
     def __init__(
         self,
@@ -142,7 +136,6 @@ class Round:
 
     @property
     def reads(self) -> int:
-        """How many had an answer."""
         return sum(len(reader.reads) for reader in self._readers)
 
     def play(self, ends: float) -> None:

@@ -14,8 +14,6 @@ import pytest
 from cluster import Cluster, environment, twistd, wait_for_log
 from talking import DEADLINE, HOST, Caller, Person, Program, until
 
-from chainchat.addresses import place
-
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
 
@@ -61,7 +59,7 @@ def test_the_order_of_the_start_does_not_matter(
         line = greeted(cluster[waiting].address)[-1]
         assert line.startswith(f"-ERR 421 the chain is not founded yet: waiting for {order[2]}; ")
         for other in cluster.others(waiting):
-            assert place(HOST, other.client_port) in line
+            assert other.named in line
     cluster[order[2]].start()
     words = cluster.wait_until_it_serves(*POSITIONS)
     assert (words["epoch"], words["members"]) == ("1", "head,middle,tail")
@@ -92,14 +90,13 @@ def daemons(new_cluster: NewCluster) -> Iterator[Cluster]:
 
 
 def daemon_pid(cluster: Cluster, position: str) -> int | None:
-    """What a pid file says."""
     path = cluster.folder / f"{position}.pid"
     text = path.read_text() if path.exists() else ""
     return int(text) if text.strip().isdigit() else None
 
 
 def is_node(pid: int, cluster: Cluster) -> bool:
-    """Whether this process is one of this cluster's nodes."""
+    """True if this process is one of this cluster's nodes."""
     command = subprocess.run(
         ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
     ).stdout
@@ -294,7 +291,7 @@ def test_a_polite_stop_tells_people_where_to_go(
 ) -> None:
     cluster = new_cluster().start()
     node = cluster["middle"]
-    head, tail = (place(HOST, other.client_port) for other in cluster.others("middle"))
+    head, tail = (other.named for other in cluster.others("middle"))
     with (
         Person(node.address, "alice") as alice,
         Program(node.address, name="bob") as bob,

@@ -62,7 +62,6 @@ def test_the_library_stops_the_clocks_that_it_is_told_to(library: Path, tmp_path
 
 
 def texts(node: Node) -> list[str]:
-    """What was said, as a node shows it."""
     with Person(node.address, f"reader-{node}") as reader:
         return [line.rpartition("alice: ")[2] for line in reader.listed("/last 500")]
 

@@ -22,7 +22,6 @@ def names() -> Iterator[list[str]]:
 
 
 def missed(line: str) -> int:
-    """How many messages a login was told of."""
     found = re.search(r"you missed (\d+) message", line)
     return int(found[1]) if found else 0
 

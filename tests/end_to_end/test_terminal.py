@@ -49,8 +49,8 @@ def test_people_talk_through_two_terminals(cluster: Cluster) -> None:
     ):
         alice.see(r"\+OK you are alice, on head")
         bob.see(r"\+OK you are bob, on tail")
-        alice.see(r"^on head · role head · epoch 1$")
-        bob.see(r"^on tail · role tail · epoch 1$")
+        alice.see(r"^on head, first of 3 · 2 here · epoch 1$")
+        bob.see(r"^on tail, third of 3 · 2 here · epoch 1$")
         alice.type("hello bob: ä€")
         bob.see(r"^#\d+ \d\d:\d\d alice: hello bob: ä€$")
         alice.see(r"^#\d+ \d\d:\d\d alice: hello bob: ä€ ✓$")
@@ -75,11 +75,11 @@ def test_people_talk_through_two_terminals(cluster: Cluster) -> None:
 def test_a_line_is_pending_until_the_chain_has_it(new_cluster: NewCluster) -> None:
     cluster = new_cluster(suspect_after=3.0).start()
     with Terminal(cluster, "alice", cluster["head"]) as alice:
-        alice.see(r"^on head · role head")
+        alice.see(r"^on head, first of 3")
         cluster["tail"].pause()
         alice.type("is anybody there?")
         alice.see(r"^… is anybody there\?$")
-        alice.see(r"· 1 pending$")
+        alice.see(r"· 1 pending( ·|$)")
         assert not [line for line in alice.lines() if line.endswith("✓")]
         alice.see(r"^#\d+ \d\d:\d\d alice: is anybody there\? ✓$")  # without the tail
         until(
@@ -99,7 +99,7 @@ def test_a_client_whose_node_ends_goes_on_at_another(
         Terminal(cluster, "alice", cluster["middle"]) as alice,
         Person(cluster["tail"].address, "bob") as bob,
     ):
-        alice.see(r"^on middle · role middle")
+        alice.see(r"^on middle, second of 3")
         alice.type("before")
         bob.hear("alice: before")
         alice.see(r"^#\d+ \d\d:\d\d alice: before ✓$")
@@ -110,7 +110,7 @@ def test_a_client_whose_node_ends_goes_on_at_another(
         alice.see(r"^#\d+ \d\d:\d\d alice: said meanwhile ✓$")
         bob.ask("after")
         alice.see(r"^#\d+ \d\d:\d\d bob: after$")
-        alice.see(r"^on (head|tail) · role (head|tail) · epoch 2$")
+        alice.see(r"^on (head|tail), (first|second) of 2 · without middle · .*epoch 2$")
         shown = [line for line in alice.lines() if "said meanwhile" in line]
         assert len(shown) == 1, shown
         assert sum("said meanwhile" in line for line in bob.heard) == 1
@@ -155,8 +155,22 @@ def test_send_says_it_once_and_prints_the_id(cluster: Cluster, at: At) -> None:
         ended = client("--name", "cron", *at("middle"), "--send", "psst", "--to", "listener")
         assert listener.hear("cron >> you: psst").string.startswith(f"#{ended.stdout.strip()} ")
         ended = client("--name", "cron", *at("middle"), "--send", "x", "--to", "nobody-at-all")
-        assert (ended.returncode, ended.stdout) == (1, "")
+        assert (ended.returncode, ended.stdout) == (3, "")
         assert "not sent: 521" in ended.stderr
+
+
+def test_a_send_with_a_name_is_said_once_by_whichever_node(cluster: Cluster, at: At) -> None:
+    named = ("--name", "pager", "--id", "incident 7", "--send")
+    first = client(*named, "db1 is down\nfor a minute", *at("head"))
+    again = client(*named, "-", *at("tail"), text="db1 is down\nfor a minute\n")
+    assert (first.returncode, first.stderr, again.returncode) == (0, "", 0)
+    assert again.stdout == first.stdout
+    other = client(*named, "something else", *at("tail"))
+    assert (other.returncode, other.stdout) == (3, "")
+    assert "552" in other.stderr
+    with Person(cluster["middle"].address, "reader") as reader:
+        said = [line for line in reader.listed("/last 500") if " pager: " in line]
+        assert [line.rpartition("pager: ")[2] for line in said] == ["db1 is down", "for a minute"]
 
 
 def test_send_finds_the_nodes_in_chain_ini(cluster: Cluster) -> None:
@@ -170,8 +184,9 @@ def test_send_waits_for_a_chain_that_is_down_but_not_for_ever(new_cluster: NewCl
     cluster = new_cluster(("head", "tail"))
     config = str(cluster.folder / "chain.ini")
     ended = client("--name", "cron", "--config", config, "--send", "x", "--timeout", "1")
-    assert ended.returncode == 1
+    assert ended.returncode == 75
     assert "not logged in within 1 seconds" in ended.stderr
+    assert ended.stderr.count("connection refused") == 1
     with subprocess.Popen(
         [sys.executable, *MODULE, "--name", "cron", "--config", config, "--send", "x"],
         stdout=subprocess.PIPE,
@@ -200,4 +215,4 @@ def test_a_deleted_account_ends_the_script(cluster: Cluster, at: At) -> None:
             culprit.ask("/delete victim yes")
         out, _ = following.communicate(timeout=DEADLINE)
     assert "* the account victim was deleted by culprit" in out
-    assert following.returncode == 1
+    assert following.returncode == 3

@@ -30,6 +30,8 @@ from chainchat.peers.boxes import boxed
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.tls.credentials import Credentials
 
+pytestmark = pytest.mark.plain("each test chooses who speaks TLS")
+
 NewCluster = Callable[..., Cluster]
 
 SECRET = "the-quick-brown-fox-knows-a-secret"

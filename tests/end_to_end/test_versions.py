@@ -27,7 +27,6 @@ def other_release(folder: Path, newest: int, oldest: int) -> Path:
 
 
 def restart_as(node: Node, release: Path) -> None:
-    """Stop a node, and start it as another release."""
     node.stop()
     node.environment["PYTHONPATH"] = str(release)
     node.start()

@@ -104,12 +104,10 @@ def cluster(shared_memory: None, library: Path, new_cluster: NewCluster) -> Clus
 
 
 def clock_file(node: Node) -> Path:
-    """What drives the clock of a node."""
     return node.log.with_suffix(".clock")
 
 
 def set_clocks(cluster: Cluster, positions: Iterable[str], ahead: int) -> None:
-    """Set the clocks of these nodes."""
     for position in positions:
         set_clock(clock_file(cluster[position]), ahead)
 

@@ -1,9 +1,9 @@
 """Ordinary users, who each say a line ten times a second, and how long they wait for the answers.
 
-They are people in human mode, in a process of their own. A line is said when its time has come,
-whether or not those before it were answered, and the wait counts from that time: a node that
-stands still for two seconds costs each of them twenty lines that waited, not one. Who is hung up
-on calls the next node, logs in, and says again what has no answer.
+People in human mode, in a process of their own. A line is said when its time has come, whether or
+not those before it were answered, and the wait counts from that time: a node that stands still for
+two seconds costs each of them twenty waits. Who is hung up on calls the next node, logs in, and
+says again what has no answer.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Speech:
         answer: the answer to a line; its group, if there is any, is a refusal.
         closing: a line after which the server hangs up.
         leave: what to say in the end.
-        then: what is in a line after which more has to be said to be in, and that.
+        then: what is in a line after which more has to be said, and that.
     """
 
     login: Callable[[str], bytes]
@@ -93,7 +93,6 @@ class Waits:
 
     @property
     def longest(self) -> float:
-        """Of all."""
         return max(self.seconds)
 
 
@@ -114,9 +113,7 @@ class Users:
         Args:
             addresses: the nodes; the users begin at one after the other.
             name: what their names begin with.
-            count: how many.
             pause: seconds between two lines of one.
-            speech: the server's words.
         """
         self._counts = shared(3)
         self._here, there = pipe()
@@ -147,21 +144,17 @@ class Users:
 
     @property
     def answered(self) -> int:
-        """Lines that have their answer, so far."""
         return int(self._counts[ANSWERED])
 
     @property
     def dropped(self) -> int:
-        """How many times somebody was hung up on, so far."""
         return int(self._counts[DROPPED])
 
     @property
     def refused(self) -> int:
-        """Lines that were answered with a refusal, so far."""
         return int(self._counts[REFUSED])
 
     def wait_for(self, more: int, within: float = DEADLINE) -> None:
-        """Wait until so many more lines have their answers."""
         goal = self.answered + more
         until(lambda: self.answered >= goal, lambda: f"{self.answered} of {goal} answered", within)
 
@@ -280,7 +273,6 @@ class _User(asyncio.Protocol):
         self._again: asyncio.Task[None] | None = None
 
     def lines(self) -> Iterable[Line]:
-        """When each line was due and when it was answered."""
         yield from self._answered
         yield from ((due, None) for due, _ in self.unanswered)
 
@@ -307,7 +299,6 @@ class _User(asyncio.Protocol):
             due += pause
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say who it is."""
         self._transport = transport
         self._rest = b""
         self._transport.write(self._speech.login(self._name))

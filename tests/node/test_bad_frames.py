@@ -1,7 +1,7 @@
 """What no node sends: the sender is named and cut off, and the others go on as before.
 
-Seeded and bounded: each run makes some hundred frames of every kind, with numbers, names and octets
-at and beyond the bounds, and gives them to the nodes of a chain as if from each other.
+Each run makes some hundred seeded frames of every kind, at and beyond the bounds, and gives them to
+the nodes of a chain as if from each other.
 """
 
 import contextlib
@@ -82,7 +82,6 @@ class Liar:
         return Configuration(self.number(), members, self.text(), self.identity())
 
     def identity(self):
-        """Mostly the chain's."""
         mine = self.house["head"].configuration.identity
         return mine if self.random.random() < 0.7 else self.number()
 
@@ -100,7 +99,6 @@ class Liar:
         return EntryId(self.number(), self.number(), self.octets())
 
     def held(self):
-        """The name of an entry of the chain."""
         disk = self.house.disks["head"]
         return disk.id_of(self.random.randint(0, disk.last.seq))
 
@@ -246,7 +244,6 @@ def house():
 
 
 def bad(message):
-    """What ``decode`` says of it."""
     with pytest.raises(BadMessageError) as caught:
         decode(*encode(message))
     return str(caught.value)

@@ -19,14 +19,14 @@ class Disk:
         """The log's line after each change."""
         said = []
         for self.free in free:
-            said.append(self.space.look())
+            said.append(self.space.look(0.0))
         return said
 
     def low(self, *free):
         """True or False for low, after each change."""
         states = []
         for self.free in free:
-            self.space.look()
+            self.space.look(0.0)
             states.append(self.space.low)
         return states
 
@@ -68,7 +68,7 @@ def test_people_are_shown_what_is_free_while_it_is_not_plenty():
 
 def test_with_no_bound_a_disk_is_never_low_nor_looked_at():
     space = Space(lambda: 1 // 0, 0)
-    assert (space.look(), space.low, space.note) == ("", False, "")
+    assert (space.look(0.0), space.low, space.note) == ("", False, "")
 
 
 def test_what_is_free_is_what_the_file_system_says(tmp_path):
@@ -78,3 +78,44 @@ def test_what_is_free_is_what_the_file_system_says(tmp_path):
 def test_a_folder_that_is_gone_is_an_error_of_the_disk(tmp_path):
     with pytest.raises(StorageError, match="/gone: No such file or directory"):
         free_octets(tmp_path / "gone")
+
+
+# --- how long it lasts -------------------------------------------------------------------
+
+
+def fills(free, per_minute, minutes):
+    """A disk that is looked at every second, as it fills."""
+    disk = Disk(100)
+    for second in range(minutes * 60 + 1):
+        disk.free = free - per_minute * second / 60
+        disk.space.look(float(second))
+    return disk.space
+
+
+def test_a_disk_that_fills_tells_how_long_it_lasts_at_this_rate():
+    space = fills(1_600, 10, 60)
+    assert space.left == pytest.approx((1_000 - 100) / 10 * 60)
+    assert space.note == ""
+    assert fills(1_590, 10, 60).note == "free disk: 990 MB, full in 1.5 hours"
+
+
+def test_after_a_few_minutes_nothing_is_foretold():
+    assert fills(1_600, 10, 4).left is None
+    assert fills(1_600, 10, 5).left is not None
+
+
+def test_a_disk_that_does_not_fill_lasts():
+    assert fills(1_600, 0, 60).left is None
+    assert fills(1_600, -10, 60).left is None
+
+
+def test_what_is_months_ahead_is_not_told():
+    assert fills(10_000_000, 0.001, 60).left is None
+
+
+def test_the_last_hour_counts():
+    disk = Disk(100)
+    for minute in range(240):
+        disk.free = 10_000 - (minute if minute < 120 else 120 + 10 * (minute - 120))
+        disk.space.look(minute * 60.0)
+    assert disk.space.left == pytest.approx((disk.free - 100) / 10 * 60, rel=0.01)

@@ -15,14 +15,12 @@ HERE = "a.1"
 
 
 def holding(log):
-    """A storage with this log."""
     storage = MemoryStorage()
     storage.append(list(log))
     return storage
 
 
 def entries(count):
-    """A log of so many entries."""
     return chained(EntryId(), _unnamed(count))
 
 
@@ -38,7 +36,6 @@ def _unnamed(count):
 
 
 def machine(storage):
-    """A state machine that makes checkpoints often, and writes them slowly."""
     return StateMachine(storage, CheckpointPace(checkpoint_entries=10, records_at_once=1))
 
 

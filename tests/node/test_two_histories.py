@@ -1,8 +1,7 @@
 """Two chains that had the same epoch, because an assumption failed: nodes stop, loudly.
 
-A machine whose clocks stood still during a pause is hard to make, so the tests make what it sees:
-the others take it for dead, go on, and die; it wakes, finds their ports refused, and believes that
-they confirmed it a moment ago.
+The tests make what a machine whose clocks stood still sees: the others take it for dead, go on, and
+die; it wakes, finds their ports refused, and believes that they confirmed it a moment ago.
 """
 
 import random
@@ -30,7 +29,6 @@ class StoppingHouse(House):
         self.critical.append(str(error))
 
     def bury(self):
-        """The nodes that stopped are dead."""
         stopped = [position for position, node in self.nodes.items() if not node.running]
         self.kill(*stopped)
         return stopped

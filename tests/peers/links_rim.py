@@ -212,7 +212,6 @@ class Dialler(Talkers):
 
 @contextmanager
 def open_rim():
-    """A rim that closes after the test."""
     rim = Rim()
     yield rim
     pytest_twisted.blockon(ensureDeferred(rim.close()))

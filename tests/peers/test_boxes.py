@@ -47,7 +47,6 @@ class Listening(amp.AMP):
 
 
 def as_box(found):
-    """A frame as a box."""
     if isinstance(found, tuple):
         return {b"_command": found[0].encode(), b"body": found[1]}
     return found

@@ -117,7 +117,6 @@ class Attempts(MemoryReactorClock):
         return self.connectors
 
     def end(self, outcome):
-        """Give the newest attempt its outcome."""
         _, _, factory, _, _ = self.tcpClients[-1]
         factory.clientConnectionFailed(self.connectors[-1], outcome)
 

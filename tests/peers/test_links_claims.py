@@ -12,7 +12,6 @@ from twisted.protocols import amp
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack, Ping
 from chainchat.peers.claims import Verdict, judge
-from chainchat.peers.complaints import MOST, PERIOD, Complaints
 from chainchat.peers.dialling import Dialling
 from chainchat.peers.hello import DialsItselfError, Hello, Introduction, RefusedHelloError
 from chainchat.peers.link import Link
@@ -37,7 +36,6 @@ def pair(rim):
 
 
 def head(rim, *, port=None, node_id="id-head", incarnation=1, **changed):
-    """A head's introduction, where the tail's chain.ini has it, or elsewhere."""
     at = rim.settings["head"].chain_port if port is None else port
     known = introduction("head", incarnation, at, **changed)
     return replace(known, member=replace(known.member, id=node_id))
@@ -444,23 +442,6 @@ async def test_what_a_stranger_chooses_makes_no_further_lines_in_the_log(alone, 
         with pytest.raises(RefusedHelloError):
             await alone.dial("tail", as_=introduction("head", version=100 + n))
     assert len(logged) == 3
-
-
-def test_complaints_are_told_once_a_minute_for_each_host_and_kind():
-    complaints = Complaints()
-    assert complaints.is_news("a", "kind", 0.0)
-    assert not complaints.is_news("a", "kind", PERIOD - 1)
-    assert complaints.is_news("b", "kind", PERIOD - 1)
-    assert complaints.is_news("a", "other", PERIOD - 1)
-    assert complaints.is_news("a", "kind", PERIOD)
-
-
-def test_complaints_are_bounded_whatever_hosts_there_are():
-    complaints = Complaints()
-    told = sum(complaints.is_news(f"host-{n}", "kind", 0.0) for n in range(10 * MOST))
-    assert told == len(complaints._told) == MOST
-    assert complaints.is_news("another", "kind", PERIOD)
-    assert len(complaints._told) == 1
 
 
 @pytest_twisted.ensureDeferred

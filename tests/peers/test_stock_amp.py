@@ -96,7 +96,6 @@ class StockFactory(Factory):
         return self.made[-1]
 
     def on(self, lane):
-        """The connection dialled for a lane."""
         return next((each for each in self.made if lane in each.hellos), None)
 
 

@@ -54,10 +54,8 @@ class Scene:
     """What of a story is drawn.
 
     Attributes:
-        story: its name.
-        title: over the picture.
         begins: the command with which it begins.
-        without: the kinds of messages that are left out.
+        without: the kinds of messages left out.
     """
 
     story: str
@@ -82,13 +80,11 @@ class Life:
     parts: list[tuple[float, float, bool]] = field(default_factory=list)
 
     def turn(self, y: float, *, alive: bool) -> None:
-        """It dies here, or starts."""
         self.parts.append((self.since, y, self.alive))
         self.since, self.alive = y, alive
 
 
 def draw(scene: Scene) -> str:
-    """The picture of a scene."""
     return _Sequence(scene).written()
 
 
@@ -213,12 +209,10 @@ def _is_drawn(event: Said | Noted | Told, scene: Scene) -> bool:
 
 
 def _is_shown(noted: Noted) -> bool:
-    """Whether it is what ``show`` has given."""
     return "; durable " in noted.text
 
 
 def shorter(text: str) -> str:
-    """What a picture has room for."""
     for pattern, place in SHORTER:
         text = pattern.sub(place, text)
     return text

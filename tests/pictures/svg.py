@@ -19,8 +19,6 @@ class Drawing:
         """An empty sheet.
 
         Args:
-            width: of the sheet.
-            height: of the sheet.
             title: what it shows, for who cannot see it.
         """
         self._root = ElementTree.Element(
@@ -78,11 +76,9 @@ class Drawing:
         self._add("polygon", points=points, fill=stroke)
 
     def path(self, d: str, *, stroke: str = "none", fill: str = "none", thick: float = 1) -> None:
-        """Any outline, in SVG's own words."""
         self._add("path", d=d, stroke=stroke, fill=fill, stroke_width=thick)
 
     def disc(self, x: float, y: float, radius: float, *, fill: str) -> None:
-        """A filled circle."""
         self._add("circle", cx=x, cy=y, r=radius, fill=fill)
 
     def text(
@@ -116,11 +112,9 @@ class Drawing:
         )
 
     def written(self) -> str:
-        """The drawing as SVG."""
         ElementTree.indent(self._root, " ")
         return ElementTree.tostring(self._root, "unicode") + "\n"
 
 
 def number(value: float) -> str:
-    """As short as it can be, and the same everywhere."""
     return f"{value:.1f}".rstrip("0").rstrip(".")

@@ -13,13 +13,14 @@ from tempfile import TemporaryDirectory
 
 from tests.pictures.svg import MONO, SANS, number
 
-sys.path.append(str(Path(__file__).parents[1] / "end_to_end"))
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "end_to_end")]
 
 from cluster import Cluster
 from talking import until
 from terminals import Terminal
 
 ROWS, COLUMNS = 18, 90
+CHAIN_KEY = "\x1bOQ"  # F2
 LETTER, LINE, SIDE, TOP = 8.4, 19, 18, 58
 SECONDS = 3.5
 """How long each picture of the screen is shown."""
@@ -43,19 +44,13 @@ Screen = Sequence[Sequence[tuple[str, str, bool]]]
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of the screen.
-
-    Attributes:
-        caption: what has just happened.
-        screen: what it shows.
-    """
+    """One picture of the screen."""
 
     caption: str
     screen: Screen
 
     @property
     def text(self) -> str:
-        """All rows, as they can be read."""
         return "\n".join("".join(text for text, _, _ in row).rstrip() for row in self.screen)
 
 
@@ -67,7 +62,8 @@ def record() -> list[Frame]:
         cluster.wait_until_it_serves()
         alice = stack.enter_context(Terminal(cluster, "alice", cluster["head"], ROWS, COLUMNS))
         alice.see(r"\+OK you are alice")
-        alice.see(r"on head · role")
+        alice.see(r"on head, first of 3")
+        alice.press(CHAIN_KEY)
         bob = stack.enter_context(Terminal(cluster, "bob", cluster["tail"], ROWS, COLUMNS))
         alice.see("bob has joined")
         return list(_talk(cluster, alice, bob))
@@ -141,17 +137,12 @@ def draw(frames: Sequence[Frame]) -> str:
             f'<text class="c" x="{number(width / 2)}" y="29" text-anchor="middle">'
             f"{escape(frame.caption)}</text>"
         )
-        written += [_row(TOP + LINE * _place(y, row), row) for y, row in enumerate(frame.screen)]
+        written += [_row(TOP + LINE * y, row) for y, row in enumerate(frame.screen)]
         written.append(
             f'<rect x="{SIDE}" y="{number(height - 24)}" rx="2" height="4" fill="#58a6ff" '
             f'width="{number((n + 1) / len(frames) * (width - 2 * SIDE))}"/></g>'
         )
     return "\n".join((*written, "</svg>")) + "\n"
-
-
-def _place(y: int, row: Sequence[tuple[str, str, bool]]) -> int:
-    """The line of the picture: what tells the state of things stands at the bottom."""
-    return ROWS - 1 if "".join(text for text, _, _ in row).startswith("on ") else y
 
 
 def _row(y: float, row: Sequence[tuple[str, str, bool]]) -> str:
@@ -170,5 +161,4 @@ def _row(y: float, row: Sequence[tuple[str, str, bool]]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text for XML."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -7,8 +7,8 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.complaints import PERIOD
 from chainchat.sessions.admission import (
-    COMPLAINT_PAUSE,
     FORGIVING_SECONDS,
     Admission,
     reserve,
@@ -162,7 +162,7 @@ def test_the_log_says_why_once_a_minute_and_how_often(logged):
     door = Door()
     door.knock(*[HERE] * 3)
     door.knock(*[HERE] * 1_000)
-    door.clock.advance(COMPLAINT_PAUSE - 1)
+    door.clock.advance(PERIOD - 1)
     door.knock(HERE)
     assert logged == ["refusing clients: 10.0.0.1 has 3 connections already"]
     door.clock.advance(1)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import scramp
 from sessions_house import HELLO, one
+from typists import ASKS, OTHER, SECRET, SHOWS, Typist, operator, person, protected, question
 
 from chainchat.chat.accounts import Role
 from chainchat.chat.commands import Grant, Kick, SetSecret
@@ -15,57 +16,7 @@ from chainchat.config import NewAccounts, Plaintext
 from chainchat.sessions.guard import FAILURE_SECONDS
 from chainchat.sessions.pace import Rate
 
-ASKS, SHOWS = b"\xff\xfb\x01", b"\xff\xfc\x01"
 DO, DONT = b"\xff\xfd\x01", b"\xff\xfe\x01"
-SECRET, OTHER = "correct horse", "battery staple"
-
-
-class Typist:
-    """A person whose answers may have no line ending of the server's before them."""
-
-    def __init__(self, client):
-        self.client = client
-
-    def __getattr__(self, name):
-        return getattr(self.client, name)
-
-    def types(self, *lines, after=0.0):
-        """What the node writes when these lines were typed."""
-        self.client.sends(*lines)
-        house = self.client.house
-        house.clock.advance(0)
-        house.clock.advance(after)
-        house.holds_the_chain_still()
-        data, self.connection.data = self.connection.data, b""
-        return data
-
-
-def person(house, *lines):
-    typist = Typist(house.client())
-    typist.types(*lines)
-    return typist
-
-
-def question(name):
-    text = f"* password of {name} (some clients, like nc, show it; an empty line goes back): "
-    return ASKS + b"\r" + text.encode()
-
-
-def protected(house, name, secret=SECRET):
-    """An account with a password, and nobody on."""
-    typist = person(house, name, "/password", secret)
-    assert b"+OK your password is set\r\n" in typist.types(secret)
-    typist.types("/logout")
-    return house.node.state.account_named(name)
-
-
-def operator(house, name="root"):
-    """An operator's connection."""
-    protected(house, name)
-    house.node.submit(Grant("", name, Role.OPERATOR))
-    typist = person(house, name)
-    assert b"+OK you are root" in typist.types(SECRET)
-    return typist
 
 
 def rules(house, **changed):
@@ -120,72 +71,6 @@ def test_every_line_is_the_password_even_one_that_looks_like_something_else(hous
     assert b"+OK you are alice" in typist.types("/chain -- 8")
 
 
-NOT_READ = b"* what you typed before this answer is not read\r\n"
-
-
-def is_in_the_log(house, text):
-    return any(
-        text.encode() in entry.command
-        for entry in house.storage.read(0, house.storage.last.seq, 1 << 20)
-    )
-
-
-def test_what_was_typed_ahead_of_a_refused_password_is_not_read(house):
-    protected(house, "alice")
-    typist = person(house)
-    typist.types()
-    said = typist.types("alice", "hunter2", "hunter2", "hunter3", after=1)
-    assert said.endswith(b"-ERR 512 wrong password: try again\r\n" + NOT_READ)
-    assert not is_in_the_log(house, "hunter")
-    assert typist.types("alice") == question("alice")
-
-
-def test_a_line_that_had_begun_before_the_answer_is_not_read_either(house):
-    protected(house, "alice")
-    typist = person(house, "alice", OTHER)
-    typist.session.received(b"hunt", 0, 0)
-    assert typist.types(after=1).endswith(b"try again\r\n")
-    assert typist.types("er2") == b""
-    assert not is_in_the_log(house, "hunt")
-    assert not is_in_the_log(house, "er2")
-    assert typist.types("alice") == question("alice")
-
-
-def test_who_has_typed_too_much_ahead_is_told_and_has_to_connect_again(house):
-    protected(house, "alice")
-    typist = person(house, "alice")
-    assert NOT_READ in typist.types(OTHER, *["x" * 1000] * 4, after=1)
-    assert typist.connection.closed
-
-
-@pytest.mark.parametrize("wrong", ["no name", "bob", "\x1b[Abob"])
-def test_what_was_typed_ahead_of_a_refused_name_is_not_read(house, wrong):
-    house.client("bob")
-    typist = person(house)
-    typist.types()
-    said = typist.types(wrong, "hunter2", "hunter2", after=30)
-    assert said.count(b"-ERR") == 1
-    assert said.endswith(NOT_READ)
-    assert not is_in_the_log(house, "hunter2")
-
-
-def test_a_password_that_is_typed_twice_is_not_said(house):
-    protected(house, "alice")
-    typist = person(house)
-    typist.types()
-    assert NOT_READ in typist.types("alice", SECRET, SECRET, "hello")
-    assert not is_in_the_log(house, SECRET)
-    assert is_in_the_log(house, "hello")
-
-
-@pytest.mark.parametrize("answers", [[OTHER, "hunter222", "hunter222"], ["", "hunter222"]])
-def test_what_was_typed_ahead_of_a_change_that_was_not_made_is_not_said(house, answers):
-    protected(house, "alice")
-    typist = person(house, "alice", SECRET)
-    assert NOT_READ in typist.types("/password", *answers, after=1)
-    assert not is_in_the_log(house, "hunter222")
-
-
 def test_telnet_that_agrees_shows_nothing_and_is_told_when_to_show_again(house):
     protected(house, "alice")
     typist = person(house, "alice")
@@ -228,7 +113,7 @@ def test_nobody_learns_at_the_password_whether_somebody_is_on(house):
 def test_a_password_that_nobody_had_time_to_check_is_no_attempt(house, monkeypatch):
     protected(house, "alice")
 
-    def refuse(work, done):
+    def refuse(work, done, failed):
         raise RefusedError(Code.TOO_MANY_ATTEMPTS, "too many passwords wait to be checked")
 
     with monkeypatch.context() as busy:
@@ -238,6 +123,26 @@ def test_a_password_that_nobody_had_time_to_check_is_no_attempt(house, monkeypat
             assert b"-ERR 435 too many passwords wait" in typist.types(OTHER)
             typist.session.lost()
     assert b"+OK you are alice" in person(house, "alice").types(SECRET)
+
+
+def test_a_password_that_could_not_be_hashed_is_refused_and_is_no_attempt(house):
+    protected(house, "alice")
+    house.hashing.broken = True
+    typist = person(house)
+    for _ in range(25):
+        assert b"-ERR 435 broken" in typist.types("alice", SECRET)
+    house.hashing.broken = False
+    assert b"+OK you are alice" in typist.types("alice", SECRET)
+
+
+def test_who_would_wait_for_ever_because_of_a_mistake_of_ours_is_hung_up_on(house, monkeypatch):
+    protected(house, "alice")
+    typist = person(house, "alice")
+    monkeypatch.setattr("chainchat.chat.scram.admits", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        typist.types(SECRET)
+    typist.types()
+    assert typist.connection.closed
 
 
 def test_the_end_of_input_at_a_question_is_an_empty_line(house):
@@ -680,6 +585,41 @@ def test_an_operator_makes_operators_and_kicks(house):
     assert b"-ERR 515" in bob.types("/kick eve")
 
 
+def test_no_other_program_does_what_operators_do(house):
+    operator(house)
+    eve = house.program("eve")
+    eve.reads()
+    for verb in ("INVITE bob", "RESET root", "OPERATOR eve on", "KICK root", "OPERATOR root off"):
+        assert one(eve.says(f"@1 {verb}")) == "-ERR 515 @1 only operators may do that"
+        assert one(house.client(HELLO).says(f"@1 {verb}")[-1:]) == "-ERR 510 @1 log in first"
+    assert not house.node.state.account_named("eve").role
+    assert house.node.state.account_named("root").session
+
+
+def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied(house):
+    protected(house, "root")
+    house.node.submit(Grant("", "root", Role.OPERATOR))
+    client = house.client(HELLO)
+    proof(client, "root", SECRET)
+    client.says("@l LOGIN root quiet")
+    house.node.submit(Grant("", "root", Role.USER))  # not applied yet
+    house.client("eve")
+    client.sends("@1 KICK eve", "@2 OPERATOR eve on", "@3 RESET eve")
+    assert [line[:8] for line in client.reads(1)] == ["-ERR 515"] * 3
+    assert house.node.state.account_named("eve").session
+
+
+def test_a_program_is_shown_no_password_where_others_can_read_it(house):
+    protected(house, "root")
+    house.node.submit(Grant("", "root", Role.OPERATOR))
+    client = house.client(HELLO)
+    proof(client, "root", SECRET)
+    client.says("@l LOGIN root quiet")
+    rules(house, plaintext=Plaintext.REFUSE)
+    assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not typed here")
+    assert house.node.state.account_named("bob") is None
+
+
 def test_programs_of_operators_do_what_operators_type(house):
     operator(house).types("/logout")
     root = house.client(HELLO)
@@ -699,13 +639,6 @@ def test_programs_of_operators_do_what_operators_type(house):
     assert bob.types().endswith(b"* root ended your session\r\n")
     secret = one(root.says("@7 RESET bob")).removeprefix("+OK @7 password=")
     assert b"* choose a password for bob" in person(house, "bob").types(secret)
-
-
-@pytest.mark.parametrize("line", ["INVITE eve", "RESET root", "OPERATOR root off", "KICK root"])
-def test_programs_of_users_do_not(house, line):
-    operator(house)
-    client = house.client(HELLO, "@1 LOGIN bob")
-    assert client.says(f"@2 {line}")[-1] == "-ERR 515 @2 only operators may do that"
 
 
 def test_nobody_becomes_an_operator_without_a_password(house):

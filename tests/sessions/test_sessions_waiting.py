@@ -5,6 +5,7 @@ import re
 import pytest
 from sessions_house import HELLO
 
+from chainchat import __version__
 from chainchat.chat.lines import TOO_LONG
 from chainchat.node.budget import PATIENT_SECONDS
 from chainchat.sessions.explanations import LISTED
@@ -22,7 +23,8 @@ def pair(house):
 
 # --- what the node answers by itself -----------------------------------------------------
 
-PING_AND_CHAIN = ["+OK @p", "+OK @c epoch=1 members=solo node=solo role=only committed=2"]
+CHAIN = "+OK @c epoch=1 members=solo node=solo role=only"
+PING_AND_CHAIN = ["+OK @p", f"{CHAIN} committed=2 version={__version__}"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,8 @@ def test_while_the_chain_cannot_confirm_people_are_shown_chain_and_help_at_once(
     alice.sends(waiting, "/chain", "/help who", "/help nonsense", "then this")
     assert [line.split("  ")[0] for line in alice.reads_at_once()] == [
         "| epoch 1", "| the chain cannot confirm: waiting for other",
-        ". you are on solo, the only node", "| /who", "|", ". /help lists everything",
+        f". you are on solo, the only node, chainchat {__version__}",
+        "| /who", "|", ". /help lists everything",
         "-ERR 500 there is no /nonsense: type /help to see what there is (to say a line that begins"
         " with /, double it: //)",
     ]  # fmt: skip
@@ -105,7 +108,7 @@ def test_what_people_have_asked_of_the_node_is_answered_when_the_chain_is_found_
         "* the chain cannot confirm: waiting for other. What you say is not confirmed yet.",
         "| /who", "|", ". /help lists everything",
         "| epoch 1", "| the chain cannot confirm: waiting for other",
-        ". you are on solo, the only node",
+        f". you are on solo, the only node, chainchat {__version__}",
     ]  # fmt: skip
     assert alice.reads() == ["+OK 4", "| alice", "| bob", ". 2 accounts", "+OK 5"]
 

@@ -1,7 +1,6 @@
 """Storms: random clients, faults and orders at one node, of which nothing may stop it.
 
-A ``Storm`` is one random sequence, the same for the same seed. What it finds, it shows as the list
-of its steps.
+A ``Storm`` is one random sequence, the same for the same seed; a failure shows its steps.
 """
 
 import base64
@@ -43,7 +42,6 @@ FINAL = re.compile(rb"(?:\+OK|-ERR \d+|\.) @([a-z]+\d+)(?=[ \r])")
 
 
 def quickly_salted(password, salt, iterations):
-    """In place of PBKDF2."""
     return hashlib.sha256(password.encode() + salt + b"%d" % iterations).digest()
 
 
@@ -53,7 +51,7 @@ class LimitedHashing:
     def __init__(self):
         self.waiting = []
 
-    def start(self, work, done):
+    def start(self, work, done, failed):
         if len(self.waiting) >= MOST_WAITING:
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, "too many")
         self.waiting.append(lambda: done(work()))
@@ -82,7 +80,6 @@ class Stranger:
 
     @property
     def is_asked(self):
-        """True if the next line that it types is an answer."""
         entrance = self.session._hearing.handler.entrance
         return entrance.asking and not self.session._hearing
 
@@ -320,7 +317,7 @@ class Storm:
         self.note("hashing is full")
         with suppress(RefusedError):
             while True:
-                self.hashing.start(lambda: None, lambda _: None)
+                self.hashing.start(lambda: None, lambda _: None, lambda _: None)
 
     def changes_rules(self):
         new, plaintext = self.random.choice([*NewAccounts]), self.random.choice([*Plaintext])

@@ -1,8 +1,6 @@
 """A deterministic simulator: the product's own classes, a virtual clock, and seeded trouble.
 
-``python -m tests.simulation SEED`` replays one seed and prints what happened; ``--planted BUG``
-does it with a bug planted, ``--crowd`` with a crowd, ``--files`` on the product's own disks,
-``--histories`` with two chains, and ``--strangers`` with the product's own links.
+``docs/testing.md`` tells of it; ``python -m tests.simulation --help`` lists its options.
 
 - ``clock``, ``disk``, ``network``, ``world``: what nodes live in;
 - ``sqlite_disk``, ``pages``: the product's own disks, and what is left of them without power;
@@ -15,6 +13,6 @@ does it with a bug planted, ``--crowd`` with a crowd, ``--files`` on the product
 - ``checks``, ``configurations``: what must hold;
 - ``scenario``: one run;
 - ``strangers``, ``wires``: runs with the product's own links, and what connects them;
-- ``planted``, ``planted_log``, ``planted_reads``, ``planted_storage``, ``planted_links``: bugs
-  that have to be caught.
+- ``planted``, ``planted_log``, ``planted_reads``, ``planted_storage``, ``planted_links``: bugs that
+  have to be caught.
 """

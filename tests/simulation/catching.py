@@ -34,10 +34,10 @@ CAUGHT_LAST = {
     "copies_inside_commits": 21,
     "leaves_side_files_without_names": 17,
 }
-"""Of bugs that few seeds catch, one that has caught it: it is tried first.
+"""Of bugs that few seeds catch, one that has: it is tried first.
 
-Whatever changes what is drawn at random makes other runs of all seeds. Then the others are tried,
-which takes minutes; the standing test names those that catch.
+When what is drawn at random changes, trying the others takes minutes; the standing test names those
+that catch.
 """
 
 CAUGHT = (InvariantError, DivergenceError, StateMismatchError)

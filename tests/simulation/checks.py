@@ -20,7 +20,6 @@ class InvariantError(AssertionError):
 
 
 def require(world: World, fact: bool, otherwise: str) -> None:
-    """Raise an InvariantError unless ``fact`` holds."""
     if not fact:
         raise InvariantError(f"at {world.clock.now:.4f} s: {otherwise}")
 
@@ -77,7 +76,7 @@ class Checks:
             self._require(not confirmed, f"{host.position} cuts {entry}, which was confirmed")
 
     def keeps_everything(self, host: Host) -> bool:
-        """Whether the disk of ``host`` has all that was ever applied anywhere."""
+        """True if the disk of ``host`` has all that was ever applied anywhere."""
         if not self._committed:
             return True
         newest = self._committed[-1]
@@ -118,7 +117,7 @@ class Checks:
     # --- at the end
 
     def settled(self) -> bool:
-        """Whether nothing is left to be done, as far as can be seen from outside."""
+        """True if nothing is left to be done, as far as can be seen from outside."""
         members = self._world.newest_configuration()
         nodes = [self._world.hosts[position].node for position in members.positions]
         whole = len(nodes) == len(self._world.founding)
@@ -204,23 +203,18 @@ class Checks:
 
 
 def sent_in_time(text: str, id_: int, told_before: int) -> tuple[bool, str]:
-    """Whether a message came after all that anybody had been told of when it was first sent.
+    """True if a message came after all that anybody had been told of when it was first sent.
 
     If not, also how it is wrong. With ``read_in_time``, this is linearizability: let sends take
-    effect in the order of their ids, and each read just after the newest that it shows. Whatever
-    ended before something else began stands before that then.
+    effect in the order of their ids, and each read just after the newest that it shows.
     """
     return id_ > told_before, f"{text!r} became {id_}, but was sent when {told_before} was known"
 
 
 def read_in_time(read: Read, ids: Sequence[int]) -> tuple[bool, str]:
-    """Whether a read showed the newest messages as of some moment while it went on.
+    """True if a read showed the newest messages as of some moment while it went on.
 
-    If not, also how it is wrong.
-
-    Args:
-        read: what was shown, and what had been told before.
-        ids: of all messages, in order.
+    If not, also how it is wrong. ``ids``: of all messages, in order.
     """
     newest = read.shown[-1] if read.shown else 0
     if newest < read.told_before:

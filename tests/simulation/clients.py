@@ -29,7 +29,7 @@ class Read:
     Attributes:
         told_before: the newest id that anybody had been told of when it began.
         shown: the ids that it showed.
-        about: whose it was, where and when, for whoever looks for it in a trace.
+        about: whose it was, where and when, for the trace.
     """
 
     told_before: int
@@ -45,7 +45,6 @@ class Records:
         acknowledged: the id of each text that was acknowledged.
         sent: by text, the newest id that anybody had been told of when it was first sent.
         newest_told: the newest id that anybody was told of, by an acknowledgement or a read.
-        reads: those that were answered.
         marks: by account, the newest read mark that was acknowledged.
         on_acknowledged: called with text, id and node of each acknowledgement.
     """
@@ -58,19 +57,17 @@ class Records:
     on_acknowledged: list[Callable[[str, int, Node], None]] = field(default_factory=list)
 
     def told(self, newest: int) -> None:
-        """Somebody was told of this id."""
         self.newest_told = max(self.newest_told, newest)
 
 
 class Client:
     """Says things to everybody, one at a time or some at once.
 
-    A program resumes and sends again what was not answered; a person logs in anew, says it once,
-    and leaves it to the node that took it. Some programs take another client ID for each run, which
-    begins when nothing is left to be sent again.
+    A program resumes and sends again what was not answered; a person logs in again, says it once,
+    and leaves it to the node that took it. Some programs take another client ID for each run.
 
     Attributes:
-        logged_in: whether it has a session, as far as it was told.
+        logged_in: it has a session, as far as it was told.
     """
 
     def __init__(

@@ -62,8 +62,8 @@ class HostClock:
     """The monotonic clock of one host: ``rate`` of its seconds to one of the world's.
 
     Attributes:
-        stalled_until: true time until which the host stands still. If that began in the middle of
-            something, the rest of it is done then, and what it reads on this clock is of then.
+        stalled_until: true time until which the host stands still; what it was in the middle of is
+            done then, and reads the clock of then.
         worked: seconds of true time for which it has worked in what it does just now.
         frozen: seconds of true time for which this clock stood still in all.
     """
@@ -74,8 +74,6 @@ class HostClock:
         """A clock.
 
         Args:
-            world: true time.
-            rate: how fast it runs.
             deliver: runs a call on the host, or keeps it until the host runs again.
         """
         self.stalled_until = 0.0
@@ -86,7 +84,6 @@ class HostClock:
         self._deliver = deliver
 
     def true(self) -> float:
-        """True time, as of what it does just now."""
         return max(self._world.now, self.stalled_until) + self.worked
 
     def seconds(self) -> float:

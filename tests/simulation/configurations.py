@@ -16,10 +16,7 @@ class ConfigurationChecks:
         """Begin to watch.
 
         Args:
-            world: what to watch.
-            checks: know what was applied.
-            watch_votes: whether a vote that is forgotten is a failure by itself. It breaks a rule,
-                but does no harm yet.
+            watch_votes: a forgotten vote is a failure by itself, though it does no harm yet.
         """
         self._world = world
         self._checks = checks
@@ -100,8 +97,8 @@ class ConfigurationChecks:
     def _one_chain(self, at_work: list[tuple[str, Configuration]]) -> None:
         """No two configurations can confirm anything at the same time.
 
-        One that can has all its members at work in it. That some of them cannot reach each other
-        just now does not count: they may in the next moment.
+        One that can has all its members at work in it, whether or not they reach each other just
+        now.
         """
         able: list[Configuration] = []
         for _, configuration in at_work:

@@ -1,8 +1,8 @@
 """Runs with a crowd: many clients with sessions, a backlog, and work that takes time.
 
-In most of them nothing goes wrong but what clients do, and then nobody may be taken for dead. In
-others a node dies, and all its clients come to the others at once; in others all kinds of things
-go wrong, and then what must hold is what always must.
+In most, nothing goes wrong but what clients do, and nobody may be taken for dead. In others a node
+dies, and all its clients come to the others at once; in others all kinds of things go wrong, and
+what must hold is what always must.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,8 @@ SLOWNESS = 3.0
 
 SAID_AT_ONCE = 4
 """What bounds a piece of work, or the work that is not sliced, is as much smaller as prices are
-higher. So are the limits and the pace of each node, see ``run_crowd``."""
+higher, as are the limits and the pace of each node, see ``run_crowd``.
+"""
 
 
 class Crowd:
@@ -65,7 +66,6 @@ class Crowd:
 
     @property
     def epoch(self) -> int:
-        """The newest that is on any disk."""
         return self.world.newest_configuration().epoch
 
     def expects(self, changes: int) -> None:
@@ -119,7 +119,6 @@ class Crowd:
     # --- what they do
 
     def come_back(self, position: str = "") -> None:
-        """All who were away come to one node, within a moment."""
         position = position or self._random.choice(self.world.positions)
         for guest in self.away:
             self.world.later(self._random.uniform(0.0, 0.1), guest.come, position)
@@ -152,7 +151,6 @@ class Crowd:
         self.world.later(0.3 if guest.person else 0.02, self._flood, guest)
 
     def ask(self) -> None:
-        """All ask at once, for all that there is."""
         self.come_back()
         for guest in self.away:
             self.world.later(1.0 + self._random.random(), self._ask, guest)
@@ -181,7 +179,7 @@ class Crowd:
     # --- what must hold
 
     def settled(self) -> bool:
-        """Whether everybody has everything."""
+        """True if everybody has everything."""
         node = self.world.hosts[self.world.newest_configuration().head].node
         if node is None:
             return False

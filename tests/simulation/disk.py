@@ -1,7 +1,6 @@
 """Disks: they survive their process, and do what disks do to a process that trusts them.
 
-Most are in memory. What is here and not in ``MemoryDisk`` is common to them and to those of
-``sqlite_disk``, which are the product's own, on files.
+What is not in ``MemoryDisk`` is common to those of ``sqlite_disk``, the product's own, on files.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +36,7 @@ class Machine(Protocol):
         """The process may die here, or stand still."""
 
     def stands_still(self) -> bool:
-        """Whether it stands still in a write that came before this one."""
+        """True if it stands still in a write that came before this one."""
 
     def when_it_goes_on(self, call: Callable[[], Any]) -> None:
         """Do it when it stands still no more; never, if the process dies before."""
@@ -98,7 +97,6 @@ class Disk:
         self._write("end of a checkpoint", partial(super().finish_checkpoint, head))
 
     def _write(self, what: str, write: Callable[[], Any]) -> Any:
-        """Write, unless the process dies just before."""
         self.machine.before_write(f"{what} write")
         return write()
 
@@ -106,7 +104,6 @@ class Disk:
 
     @property
     def record(self) -> Record | None:
-        """Membership's record."""
         stored = self.read_record()
         return None if stored is None else msgpack.decode(stored, type=Record)
 
@@ -123,7 +120,7 @@ class Disk:
 
     @property
     def lacks(self) -> bool:
-        """Whether it has not been given again what it lost."""
+        """True if it has not been given again what it lost."""
         return self.last.seq < self.once_held
 
     def takes_the_place_of(self, lost: "Disk") -> None:

@@ -79,7 +79,6 @@ class Faults:
         self._world.later(self._random.choice((0.1, 1.0, 3.0)), self._mishaps.revive, host)
 
     def _pause(self) -> None:
-        """For a moment, or longer than is bearable."""
         self._world.pause(self._host(), self._random.choice((0.2, 0.7, 1.5, 2.5)))
 
     def _stall(self) -> None:
@@ -87,7 +86,6 @@ class Faults:
         self._host().stalling = self._random.choice((0.2, 0.7, 1.2, 3.0))
 
     def _storm(self) -> None:
-        """A partition, and just when somebody is suspected for it, deaths."""
         self._partition()
         self._world.later(self._random.uniform(0.9, 1.6), self._unless_calm, self._kill)
 

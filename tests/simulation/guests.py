@@ -46,7 +46,6 @@ class House:
     Attributes:
         server_info: what the sessions have in common.
         sessions: of the living nodes, by position.
-        guests: all of them.
     """
 
     def __init__(self, world: World, records: Records, said_at_once: int) -> None:
@@ -102,7 +101,6 @@ class Wire:
     # --- for the session
 
     def work(self, seconds: float) -> None:
-        """The node works for this client."""
         self._house.world.work(self.host, seconds)
 
     def write(self, data: bytes) -> int:
@@ -137,12 +135,10 @@ class Wire:
     # --- for the guest
 
     def say(self, lines: Sequence[str]) -> None:
-        """Send some lines."""
         self._lines += [line.encode() for line in lines]
         self._on_host(self._read)
 
     def end(self) -> None:
-        """The connection is over."""
         if self.open:
             self.open = False
             self._on_host(self._session.lost)
@@ -216,7 +212,6 @@ class Guest:
 
     @property
     def host(self) -> Host | None:
-        """Where it is."""
         return self._wire.host if self._wire is not None else None
 
     def come(self, position: str = "") -> None:
@@ -243,12 +238,10 @@ class Guest:
             self.was_left()
 
     def go_away(self) -> None:
-        """Leave, and stay away."""
         self._away = True
         self._end()
 
     def was_left(self) -> None:
-        """The connection ended, and it comes back."""
         self._end()
         if not self._away:
             self._come_again(self._world.random.expovariate(20.0))
@@ -276,7 +269,6 @@ class Guest:
     # --- what it does
 
     def forget(self) -> None:
-        """It was started anew, and knows nothing but its token."""
         self._seen = 0
 
     def says(self, count: int) -> None:

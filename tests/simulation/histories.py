@@ -1,8 +1,8 @@
 """Runs in which an assumption fails, and two chains confirm different entries under the same names.
 
 The rules cannot prevent that: a machine stands still with all its clocks, and when it wakes, those
-who went on without it are dead. What they can do is to make it loud, and to keep the two histories
-apart: neither passes for the other, and what a node knows to be committed never leaves its log.
+who went on without it are dead. They make it loud, and keep the two histories apart: neither passes
+for the other, and what a node knows to be committed never leaves its log.
 """
 
 from collections import Counter, defaultdict
@@ -154,7 +154,6 @@ class TwoHistories:
         self.acknowledged += 1
 
     def _pause_writing(self) -> None:
-        """Until each has noted what it knows to be committed."""
         self._writing = False
         self._run(0.3 * SUSPECT_AFTER)
         self._writing = True

@@ -1,8 +1,8 @@
 """An adversary who reads the messages of membership, and strikes just around them.
 
-Random faults hardly ever hit the millisecond in which a vote is on its way. This one does little
-else. It stays within what networks and machines do: a lane of a connection stays in order until it
-breaks, and a process may die, or stand still, at any moment.
+Random faults hardly ever hit the millisecond in which a vote is on its way. It stays within what
+networks and machines do: a lane stays in order until it breaks, and a process may die, or stand
+still, at any moment.
 """
 
 from collections.abc import Callable
@@ -74,7 +74,6 @@ class Meddler:
         self._world.network.slow(position, other, self._random.uniform(0.1, 2.0), lanes)
 
     def _hold(self, position: str, other: str) -> None:
-        """Nothing arrives that way for a while."""
         network = self._world.network
         network.block([(position, other)])
         self._world.later(self._random.uniform(0.2, 2.0), network.unblock, [(position, other)])

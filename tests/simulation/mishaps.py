@@ -1,7 +1,7 @@
 """What happens to the disks of the dead, within what the chain promises to survive.
 
 Every mishap leaves another disk that has all that was ever applied, and that counts: a member's of
-the newest configuration. And there is an operator, who does what ``docs/operations.md`` says.
+the newest configuration. An operator does what ``docs/operations.md`` says.
 """
 
 from chainchat.chain.messages import EntryId
@@ -74,7 +74,7 @@ class Mishaps:
             host.newest_disk, host.disk = host.disk, backup.copy(host.disk)
 
     def _others_keep_everything(self, host: Host, end: EntryId) -> bool:
-        """Whether another member of the newest configuration has all that was ever applied.
+        """True if another member of the newest configuration has all that was ever applied.
 
         And the entry ``end``, too.
         """
@@ -89,11 +89,11 @@ class Mishaps:
         )
 
     def _may_restore(self, host: Host, backup: Disk) -> bool:
-        """Whether nobody can go back with it to the configuration of that day.
+        """True if nobody can go back with it to the configuration of that day.
 
-        So all the others have to know the newest. And if it was the only member on that day, it
-        goes on alone until it meets the others, which the operations manual warns of. What was cut
-        off its log since then must not come back either: a member stops at the sight of that.
+        So all the others have to know the newest. If it was the only member on that day, it goes on
+        alone until it meets the others. What was cut off its log since then must not come back
+        either: a member stops at the sight of that.
         """
         newest = self._world.newest_configuration()
         others = [other.disk.record for other in self._world.hosts.values() if other is not host]

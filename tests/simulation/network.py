@@ -1,7 +1,7 @@
 """The network of a world: connections, in order until they break, and ways that carry nothing.
 
-Its ends are machines, by name. A process on one of them says which position it is: mostly that of
-the same name, but whoever has a copied disk says the same as its original, and can take its link.
+Its ends are machines, by name. A process says which position it is; whoever has a copied disk says
+the same as its original, and can take its link.
 """
 
 from collections.abc import Callable, Iterable
@@ -36,8 +36,6 @@ class Connection:
     """What connects two nodes: FIFO on each lane in each direction, until it breaks.
 
     Attributes:
-        ends: the two machines.
-        open: whether it carries anything.
         draining: ends at which still arrives what the other one had sent before it died.
         due: when the newest message arrives, by receiver and lane.
         held: what waits for a blocked way, by receiver.
@@ -89,18 +87,15 @@ class Network:
         """Which machine is linked at one as a position, if it is not the one of that name."""
 
     def soon(self) -> float:
-        """A message's delay."""
         return self._world.random.expovariate(1 / self.delay)
 
     # --- connections
 
     @property
     def connections(self) -> list[Connection]:
-        """Those that are open."""
         return list(self._connections.values())
 
     def between(self, one: str, other: str) -> Connection | None:
-        """The connection of two nodes, if there is one."""
         return self._connections.get(frozenset((one, other)))
 
     def link(self, name: str, position: str) -> Connection | None:
@@ -179,7 +174,7 @@ class Network:
     def end(self, connection: Connection, *, dead: str = "") -> None:
         """It ends, and each side learns of it; what was on its way is lost.
 
-        If that is because a process died, what it had sent may be in the other's hands already.
+        If a process died, what it had sent may be in the other's hands already.
         """
         connection.open = False
         pair = frozenset(connection.ends)
@@ -302,7 +297,6 @@ class Network:
     # --- ways
 
     def block(self, ways: Iterable[Way]) -> None:
-        """Nothing arrives on these ways for now."""
         self.blocked.update(ways)
 
     def unblock(self, ways: Iterable[Way] | None = None) -> None:

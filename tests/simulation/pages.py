@@ -1,8 +1,8 @@
 """What the system keeps of files in its memory, and what of that is on the disk.
 
-SQLite writes through a file system of this module (a VFS, in its words), which lies over its usual
-one; so does whoever uses ``System`` in the place of the module ``os``. All goes to real files, as
-ever. Beside that it is known what each sync has put on the disk; so a machine can lose its power.
+SQLite writes through a file system of this module (a VFS), which lies over its usual one; so does
+whoever uses ``System`` in the place of the module ``os``. All goes to real files; beside that it is
+known what each sync has put on the disk, so a machine can lose its power.
 """
 
 import _sqlite3
@@ -39,10 +39,8 @@ class Pages:
     sync writes it.
 
     Attributes:
-        failing: whether the next sync fails.
         fails_in: how the name of the file ends whose sync that is.
-        stuck: whether every sync fails, because the process is about to die.
-        failed: whether a sync has failed.
+        stuck: every sync fails, because the process is about to die.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,11 +55,9 @@ class Pages:
     # --- what the process does
 
     def wrote(self, name: str, offset: int, data: bytes) -> None:
-        """It is in the system's memory."""
         self._unsynced.setdefault(name, []).append(Written(offset, data))
 
     def truncated(self, name: str, length: int) -> None:
-        """Likewise."""
         self._unsynced.setdefault(name, []).append(Truncated(length))
 
     def sync(self, name: str) -> bool:
@@ -80,12 +76,10 @@ class Pages:
         self._on_disk[name] = bytearray((self.folder / name).read_bytes())
 
     def sync_names(self) -> None:
-        """The files are in the folder, also on the disk."""
         self._named = {path.name for path in self.folder.iterdir()}
 
     @property
     def seen(self) -> set[str]:
-        """The files all of whose writes are seen here."""
         return {*self._unsynced, *self._on_disk}
 
     # --- what happens to it
@@ -217,11 +211,7 @@ def _library() -> ctypes.CDLL:
 
 
 class FileSystem:
-    """The usual one of SQLite, in which what is written to some folders is seen.
-
-    Attributes:
-        watched: these folders.
-    """
+    """The usual one of SQLite, in which what is written to some folders is seen."""
 
     def __init__(self) -> None:
         self.watched: dict[Path, Pages] = {}

@@ -1,12 +1,10 @@
 """Planted bugs: the simulator has to catch each of them, or it proves nothing.
 
-Each is a subclass of a class of the product, or a function, put in its place for a run. None has a
-constructor of its own: what those take may change, and then it would be a bug of the past. Those in
-the log and the chat are in ``planted_log``, those in what tails answer and lend in
-``planted_reads``, those in the storage in ``planted_storage``, those at the chain port in
-``planted_links``. Those in membership are here. Bugs of replication are bad copies of classes of
-``chain``, never of the node that carries out effects. There is at least one for each row of the
-table in ``docs/membership.md`` that says what a rule is for.
+Each is a subclass of a class of the product, or a function, put in its place for a run; none has a
+constructor of its own, which would age. Those of membership are here; those in the log and the chat
+are in ``planted_log``, in what tails answer and lend in ``planted_reads``, in the storage in
+``planted_storage``, at the chain port in ``planted_links``. Bugs of replication are bad copies of
+classes of ``chain``. Each rule of ``docs/membership.md`` has one at least.
 """
 
 from collections.abc import Iterator
@@ -80,9 +78,9 @@ class VotesOnHearsay(Membership):
 class ForgetsVotes(Membership):
     """A vote does not survive a restart.
 
-    Nothing is lost by that alone, as long as a restarted member votes for nothing but a resume,
-    which lists its present life and needs the vote of everybody, also of whoever the forgotten vote
-    was for. So it is the rule itself that is watched here.
+    Nothing is lost by that alone, since a restarted member votes for nothing but a resume, which
+    needs the vote of everybody, also of whoever the forgotten vote was for. So the rule itself is
+    watched.
     """
 
     def tick(self, now: float):

@@ -34,8 +34,8 @@ class AcknowledgesBeforePersisting(Replica):
 class RepliesBeforeTheTail(Replica):
     """The head takes for committed what its own disk has."""
 
-    def _forward(self) -> Iterator[Effect]:
-        yield from super()._forward()
+    def _forward(self, successor: str) -> Iterator[Effect]:
+        yield from super()._forward(successor)
         if self.configuration.head == self._position:
             self._commit(self.durable)
 
@@ -173,7 +173,7 @@ class IgnoresDigests(Replica):
 class IgnoresIdentities(Replica):
     """The number of an epoch is enough to name a configuration, as if no two chains could have it.
 
-    Digests keep two histories apart all the same. So it is the rule itself that is watched here.
+    Digests keep two histories apart all the same. So the rule itself is watched.
     """
 
     also = {"chainchat.chain.configuration.Configuration.is_another": lambda *_: False}

@@ -59,7 +59,6 @@ class Summary:
 
 
 def founding(seed: int) -> tuple[str, ...]:
-    """The positions that found the chain of a run."""
     return ("head", "middle", "tail")[: (3, 3, 3, 3, 3, 3, 2, 1)[seed % 8]]
 
 
@@ -71,7 +70,7 @@ def opening(seed: int) -> str:
 
 
 def refusal_is_death(seed: int) -> bool:
-    """Whether a refused connection proves a death in this run."""
+    """True if a refused connection proves a death in this run."""
     story = STORIES.get(opening(seed))
     if story is None or story.refusals == "may prove nothing":
         return seed // 3 % 4 != 0
@@ -79,7 +78,7 @@ def refusal_is_death(seed: int) -> bool:
 
 
 def on_files(seed: int) -> bool:
-    """Whether the disks of this run are the product's own, on files."""
+    """True if the disks of this run are the product's own, on files."""
     return seed % FILES_EACH == FILES_EACH - 1
 
 
@@ -93,10 +92,9 @@ def run(
     """Run one seed.
 
     Args:
-        seed: decides everything.
         trace: takes the lines of a readable trace.
         watch_votes: see ``ConfigurationChecks``.
-        files: whether the disks are on files whatever the seed says.
+        files: the disks are on files whatever the seed says.
 
     Raises:
         InvariantError: a promise was broken.

@@ -1,14 +1,10 @@
 """Stories as text: the commands of a story, and how a stage plays them.
 
-A story is a file of ``tests/stories``: a comment that says what happens, then commands, one on a
-line. The lines below a command that begin with four spaces are the trace that it has to give when
-nothing else happens; see ``tests/stories``. The simulator plays the same commands as the opening of
-many runs, and lets the seed decide what the commands leave open: a time (``0.1..0.4``), an order
-(``any order``), a branch (``either``, ``or``, ``end``).
-
-``head``, ``middle`` and ``tail`` are the members in the order of the chain, ``spare`` is no member.
-Times are seconds; a silent node is suspected after one. The commands are those
-of the handlers below.
+``docs/testing.md``, "Write a story", tells of both. A story is a file of ``tests/stories``:
+comments, commands, and, behind four spaces, the trace that each command has to give when nothing
+else happens. The simulator plays the same commands as the opening of many runs, and lets the seed
+decide what they leave open: a time (``0.1..0.4``), an order (``any order``), a branch (``either``,
+``or``, ``end``). The commands are those of the handlers below.
 """
 
 import re
@@ -56,7 +52,6 @@ class Script:
 
     Attributes:
         name: of its file, without the suffix.
-        lines: all of them.
     """
 
     name: str
@@ -64,7 +59,6 @@ class Script:
 
     @classmethod
     def load(cls, name: str) -> "Script":
-        """The story of this name."""
         return cls.parse(name, (FOLDER / f"{name}.txt").read_text("utf-8"))
 
     @classmethod
@@ -80,22 +74,18 @@ class Script:
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """Those of all lines that have one."""
         return tuple(line.command for line in self.lines if line.command)
 
     @property
     def spares(self) -> tuple[str, ...]:
-        """The nodes that are there and found nothing."""
         return tuple(self.commands[0].partition(" with ")[2].split())
 
     @property
     def at_once(self) -> bool:
-        """True for a story that begins before the chain is founded."""
         return self.commands[0].startswith("found ")
 
     @property
     def founding(self) -> tuple[str, ...]:
-        """The nodes that found the chain, in their order."""
         return tuple(self.commands[0].partition(" with ")[0].split()[1:])
 
     @property
@@ -105,7 +95,6 @@ class Script:
         return said[0].removeprefix("refusals ") if said else "prove"
 
     def __call__(self, stage: Stage) -> Plot:
-        """Play it."""
         return Play(self, stage).run()
 
 
@@ -114,9 +103,9 @@ class Play:
     """One performance of a story.
 
     Attributes:
-        cast: who plays whom: a position by the name that the story gives it.
+        cast: a position by the name that the story gives it.
         moments: what ``remember`` has noted, true time.
-        ended: whether something that was awaited did not come.
+        ended: something that was awaited did not come.
         epoch: what ``remember the epoch`` has noted.
     """
 
@@ -128,7 +117,6 @@ class Play:
     epoch: int = 0
 
     def __post_init__(self) -> None:
-        """At first everybody plays the position of the same name."""
         names = (*("head", "middle", "tail"), *self.script.spares)
         self.cast = dict(zip(names, (*self.stage.members, *self.stage.spares), strict=False))
 
@@ -150,7 +138,6 @@ class Play:
         raise StoryError(f"{self.script.name}.txt:{number + 1}: nobody knows what it is: {command}")
 
     def who(self, names: str) -> list[str]:
-        """The positions that a list of names stands for."""
         return [self.cast[name] for name in names.split()]
 
     def time(self, text: str) -> float:
@@ -279,7 +266,6 @@ def _found(play: Play, _: re.Match[str]) -> None:
 
 @command(r"chain NAMES")
 def _chain(play: Play, _: re.Match[str]) -> Plot:
-    """The same, and the story begins when they serve."""
     play.stage.found()
     yield from _until_serving(play)
     yield from play.stage.until_it_begins()

@@ -1,4 +1,4 @@
-"""Disks with the product's own storage, on files: here that has to hold what it promises.
+"""Disks with the product's own storage, on files.
 
 A machine may lose its power when its process dies. Then only what was synced is there for sure, and
 a disk has to keep all that it has said to be on it: the log, the record, and what was cut.
@@ -35,7 +35,6 @@ class Cabinet:
         root: the folder of all their folders.
         watched: the pages of each folder in use.
         clock: virtual seconds.
-        disks: all there ever were.
     """
 
     def __init__(self, root: Path, watched: dict[Path, Pages]) -> None:
@@ -47,15 +46,12 @@ class Cabinet:
         self._folders = count(1)
 
     def new_disk(self, machine: Machine) -> "SQLiteDisk":
-        """An empty one."""
         return SQLiteDisk(machine, self, Pages(self.new_folder()))
 
     def now(self) -> float:
-        """See ``clock``."""
         return self.clock()
 
     def new_folder(self) -> Path:
-        """An empty one."""
         folder = self.root / f"data-{next(self._folders)}"
         folder.mkdir()
         return folder
@@ -179,7 +175,6 @@ class SQLiteDisk(Disk, Reopened):
         return written
 
     def _note(self) -> None:
-        """What it says now to be on it."""
         self._last, self._committed = self.storage.last, self.storage.committed
         self._records = [self.storage.read_record()]
 

@@ -1,7 +1,6 @@
 """Where a story is played: what it can wait for, and what it can do.
 
-It sees only what is sent and written, and does only what networks and machines do: it holds back
-one direction of a connection, kills, pauses.
+It sees only what is sent and written, and does only what networks and machines do.
 """
 
 from collections.abc import Callable, Generator
@@ -92,7 +91,6 @@ class Stage:
     """Plays one story, as soon as three members are at work, or from the beginning.
 
     Attributes:
-        random: the world's.
         mishaps: for the disks of the dead.
         over: when the story ended; None before.
     """
@@ -104,9 +102,7 @@ class Stage:
 
         Args:
             world: what the story happens to.
-            mishaps: of its disks.
-            story: what is played.
-            at_once: whether it begins before the founding.
+            at_once: it begins before the founding.
         """
         self.random = world.random
         self.mishaps = mishaps
@@ -141,14 +137,12 @@ class Stage:
 
     @property
     def whole(self) -> bool:
-        """Whether three members are at work."""
         members = self._world.newest_configuration().positions
         nodes = [self._world.hosts[position].node for position in members]
         return len(members) == 3 and all(node is not None and takes_part(node) for node in nodes)
 
     @property
     def epoch(self) -> int:
-        """The newest that is on any disk."""
         return self._world.newest_configuration().epoch
 
     # --- how it goes on
@@ -225,14 +219,13 @@ class Stage:
         yield from ()
 
     def say_that(self, text: str) -> None:
-        """A word to whoever reads the trace."""
         self._world.note(text)
 
     def found(self) -> None:
         """Start the founders: here somebody else does."""
 
     def is_serving(self) -> bool:
-        """Whether the chain is there: here the story begins no sooner."""
+        """True if the chain is there: here the story begins no sooner."""
         return True
 
     def say(self, person: str, text: str, at: str) -> None:
@@ -242,7 +235,6 @@ class Stage:
         """Somebody reads the newest messages: here others do all the time."""
 
     def is_answered(self, person: str) -> bool:
-        """Whether somebody knows how the last request came out."""
         return person != ""
 
     def show(self) -> None:
@@ -255,16 +247,13 @@ class Stage:
     # --- what it can do
 
     def require(self, fact: bool, otherwise: str) -> None:
-        """What the chain promises at this point."""
         require(self._world, fact, otherwise)
 
     @property
     def now(self) -> float:
-        """True time, seconds."""
         return self._world.clock.now
 
     def moment(self, least: float, most: float) -> float:
-        """Some seconds."""
         return self.random.uniform(least, most)
 
     def hold(self, sender: str, to: str) -> None:
@@ -273,22 +262,18 @@ class Stage:
         self._world.network.block([(sender, to)])
 
     def cut(self, one: str, other: str) -> None:
-        """Nothing arrives either way."""
         self.hold(one, other)
         self.hold(other, one)
 
     def let(self, sender: str, to: str) -> None:
-        """What was held back on this way arrives."""
         self._world.note(f"what {sender} sent to {to} arrives")
         self._world.network.unblock([(sender, to)])
 
     def mend(self, one: str, other: str) -> None:
-        """They hear each other again."""
         self.let(one, other)
         self.let(other, one)
 
     def heal(self) -> None:
-        """Everybody hears everybody."""
         self._world.note("the network heals")
         self._world.network.unblock()
 
@@ -300,7 +285,6 @@ class Stage:
             self._world.network.end(connection)
 
     def pause(self, position: str, seconds: float) -> None:
-        """It stands still."""
         self._world.pause(self._world.hosts[position], seconds)
 
     def freeze(self, position: str, seconds: float, *, wall: bool = False) -> None:
@@ -308,12 +292,10 @@ class Stage:
         self._world.freeze(self._world.hosts[position], seconds, wall=wall)
 
     def kill(self, *positions: str) -> None:
-        """All at once."""
         for position in positions:
             self._world.kill(self._world.hosts[position])
 
     def start(self, *positions: str) -> None:
-        """They start again, one sooner than the other."""
         for position in positions:
             self._world.later(self.moment(0.0, 0.1), self._start, self._world.hosts[position])
 
@@ -341,12 +323,10 @@ class Stage:
         self.take_links(name, *at)
 
     def take_links(self, name: str, *at: str) -> None:
-        """A copy takes the link of its original at these machines."""
         for other in at:
             self._world.network.take_link(name, other)
 
     def kill_copy(self, name: str) -> None:
-        """It is found, and stopped."""
         self._world.kill(self._world.machine(name))
 
     def set_back(self, position: str) -> None:
@@ -354,7 +334,6 @@ class Stage:
         self.mishaps.set_back(self._world.hosts[position])
 
     def back_up(self, *positions: str) -> None:
-        """Their folders are copied."""
         for position in positions:
             self.mishaps.back_up(self._world.hosts[position])
 
@@ -363,7 +342,6 @@ class Stage:
         self.mishaps.lie(self._world.hosts[position])
 
     def restore(self, position: str) -> None:
-        """It gets an old backup."""
         self.mishaps.restore(self._world.hosts[position])
 
     def replace_disk(self, position: str) -> None:

@@ -1,8 +1,7 @@
 """The stories with which runs begin: orders of events that chance would hardly find.
 
-Each is an order in which a chain that lacks one of the rules of membership does harm, or something
-has to come off within a time. While the rule is kept, most of them end early. What they tell is in
-``tests/stories``, with the trace that each gives when nothing else happens.
+In each, a chain that lacks one of the rules of membership does harm, or something has to come off
+within a time. While the rule is kept, most end early.
 """
 
 from tests.simulation.script import Script

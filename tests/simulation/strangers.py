@@ -1,13 +1,11 @@
 """Runs with the product's own links, and strangers who say what nodes say.
 
-Elsewhere in the simulator a network stands in for the chain port. Here each node has its ``Links``,
-over connections in memory, and strangers connect to them. A stranger says the Hello of a member, of
-a newer life of it, or of another disk, on any lane, and goes, or stays silent. Nothing of that may
-end a link that works, change the chain, or keep two members apart.
+Each node has its ``Links``, over connections in memory, and strangers connect to them. A stranger
+says the Hello of a member, of a newer life of it, or of another disk, on any lane, and goes, or
+stays silent. That may not end a link that works, change the chain, or keep two members apart.
 
-In some of the runs nothing else goes wrong. In the others connections break, ways are cut for a
-while, and nodes die: then strangers may take the place of the silent, and afterwards all must be as
-before.
+In some runs nothing else goes wrong. In the others connections break, ways are cut and nodes die:
+then strangers may take the place of the silent, and afterwards all must be as before.
 """
 
 import random
@@ -65,16 +63,12 @@ class WatchedNode(Node):
         self.process.linked(position)
         super().linked(position, member, its)
 
-    def _log(self, text: str, *, alarm: bool = False) -> None:
+    def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         self.process.world.note(f"{self.me.position}: {text}")
 
 
 class Process:
-    """A node with its links, on a disk that outlives it: what ``service`` puts together.
-
-    Attributes:
-        alive: whether it runs.
-    """
+    """A node with its links, on a disk that outlives it: what ``service`` puts together."""
 
     machine: Machine
     node: WatchedNode
@@ -233,28 +227,24 @@ class StrangersWorld:
     # --- watching
 
     def note(self, text: str) -> None:
-        """A line of the readable trace."""
         if self._trace is not None:
             self._trace(f"{self.clock.now:9.4f}  {text}")
 
     def require(self, fact: bool, otherwise: str) -> None:
-        """Raise an InvariantError unless ``fact`` holds."""
         if not fact:
             raise InvariantError(f"at {self.clock.now:.4f} s: {otherwise}")
 
     def is_stranger(self, machine: Machine) -> bool:
-        """Whether it is where the strangers are."""
         return machine is self._elsewhere
 
     def cut_until(self, one: str, other: str) -> float:
-        """When the network between two last lost something."""
         if self.wires.is_cut(HOSTS[one], HOSTS[other]):
             return self.clock.now
         return self._cut_until.get((one, other), -SUSPECT_AFTER)
 
     @property
     def whole(self) -> bool:
-        """Whether all are at work in one chain, linked with each other on both standing lanes."""
+        """True if all are at work in one chain, linked with each other on both standing lanes."""
         nodes = [process.node for process in self.processes.values() if process.alive]
         if len(nodes) < len(POSITIONS) or not all(takes_part(node) for node in nodes):
             return False
@@ -269,13 +259,11 @@ class StrangersWorld:
     # --- what goes on
 
     def run(self, seconds: float) -> None:
-        """Let virtual time pass."""
         until = self.clock.now + seconds
         while self.clock.now < until and self.clock.step():
             pass
 
     def later(self, seconds: float, call: Callable[..., object], *args: object) -> None:
-        """Call it in virtual time."""
         self.clock.after(seconds, partial(call, *args))
 
     def talk(self, position: str) -> None:

@@ -45,7 +45,6 @@ def summaries(run_seed: Run, option: str, seeds: int, at_once: int = 1) -> list[
 
 
 def events_of(results: list[Summary]) -> Counter[str]:
-    """How many of these runs have reached each event."""
     return Counter(event for result in results for event in result.events)
 
 

@@ -1,9 +1,8 @@
 """Connections in memory, for the product's own links: what two kernels do, in virtual time.
 
-A machine is the reactor of the process on it: it has a clock, and it connects. What is written
-arrives in order, after a delay, until one end closes or its process dies. Then the other end hears
-of it, behind what was on its way. A port where nobody listens refuses. On a way that is cut,
-nothing arrives for now.
+A machine is the reactor of the process on it. What is written arrives in order, after a delay,
+until one end closes or its process dies; then the other end hears of it, behind what was on its
+way. A port where nobody listens refuses. On a way that is cut, nothing arrives for now.
 """
 
 import random
@@ -27,7 +26,6 @@ class Wires:
     """The network between some machines.
 
     Attributes:
-        clock: true time.
         cut: pairs of hosts, sender first, between which nothing arrives for now.
         ends: every end of a connection that is open.
     """
@@ -41,11 +39,9 @@ class Wires:
         self._ports: dict[Address, tuple[Machine, Factory]] = {}
 
     def listen(self, machine: "Machine", port: int, factory: Factory) -> None:
-        """Open a port, which closes when the process dies."""
         self._ports[machine.host, port] = machine, factory
 
     def is_cut(self, one: str, other: str) -> bool:
-        """Whether either of the two ways carries nothing."""
         return bool(self.cut.intersection(((one, other), (other, one))))
 
     def connect(self, dialler: "Machine", place: Address, factory: Any, timeout: float) -> None:
@@ -125,12 +121,7 @@ class Attempt:
 
 
 class Machine(HostClock):
-    """A process with its clock, and the ways that lead away from it: what is used of a reactor.
-
-    Attributes:
-        alive: whether the process lives.
-        host: its address.
-    """
+    """A process with its clock, and the ways that lead away from it: what is used of a reactor."""
 
     def __init__(self, wires: Wires, host: str) -> None:
         super().__init__(wires.clock, 1.0, self._run)
@@ -159,9 +150,6 @@ class End:
     """One end of a connection: what is used of a transport.
 
     Attributes:
-        machine: whose it is.
-        other: the other end.
-        protocol: what hears here.
         open: False when this end hears no more.
         ended_at: when it was closed here.
     """
@@ -224,7 +212,6 @@ class End:
     # --- for the other end
 
     def comes(self, do: Callable[[], None]) -> None:
-        """Something is on its way here."""
         now = self._wires.clock.now
         self._due = max(self._due, now + self._chance.expovariate(1 / DELAY))
         self._wires.clock.after(self._due - now, partial(self._arrives, do))

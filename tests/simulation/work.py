@@ -1,8 +1,8 @@
 """What a node's work costs, in a world in which nothing else takes time.
 
-While a host works, its clock goes on, and nobody else's. So a node that does too much in a turn is
-silent for as long, as it would be in life. The prices are about twenty times those of a real
-machine: a few hundred messages matter, and a run stays short.
+While a host works, its clock goes on, and nobody else's: a node that does too much in a turn is
+silent for as long. The prices are about twenty times those of a real machine: a few hundred
+messages matter, and a run stays short.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,7 +57,6 @@ def price(message: Message) -> float:
 
 
 def span(entries: Sequence[Entry]) -> int:
-    """How many sequence numbers entries take."""
     return sum(entry.span for entry in entries)
 
 

@@ -1,8 +1,7 @@
 """The world that nodes live in: hosts with disks and clocks, and the network between them.
 
-A world is made from a seed; the same seed makes the same run. Nodes are the product's ``Node``
-with the product's replica, membership and chat state; only the clock, the network and the disk are
-of this package. What goes wrong is in ``faults``, ``meddler`` and the stories.
+The same seed makes the same run. Nodes are the product's ``Node``; only the clock, the network and
+the disk are of this package. What goes wrong is in ``faults``, ``meddler`` and the stories.
 """
 
 import random
@@ -33,8 +32,9 @@ from tests.simulation.work import PricedDisk
 
 SUSPECT_AFTER = 1.0
 LONGEST_PAUSE = 2.0
-"""Seconds that a position waits before it joins after it fell out repeatedly: less than the calm
-in which the chain has to become whole, and long enough to matter in the time of trouble.
+"""Seconds that a position waits before it joins after it fell out repeatedly.
+
+Less than the calm in which the chain has to become whole, and long enough to matter.
 """
 
 WALL_START = 1_800_000_000_000
@@ -83,8 +83,8 @@ class Host:
         slowness: what its work costs, in multiples of the usual prices.
         wall_offset: of its wall clock, milliseconds.
         wall_most: the largest that it ever had.
-        paused: whether it does nothing for now.
-        busy: whether that is because it is still at work on what it did last.
+        paused: it does nothing for now.
+        busy: that is because it is still at work on what it did last.
         kept: what is to run when it is not paused any more.
         dying: probability that the process dies at the next crash point.
         stalling: seconds for which it is to stand still in its next write.
@@ -170,10 +170,10 @@ class World:
     """Hosts and the network between them.
 
     Attributes:
-        calm: whether nothing goes wrong any more.
+        calm: nothing goes wrong any more.
         refusal_is_death: as in ``chain.ini``.
-        priced: whether work takes time, see ``work``.
-        written: whether anything was written to a disk; for the checks, which set it back.
+        priced: work takes time, see ``work``.
+        written: anything was written to a disk; for the checks, which set it back.
         events: what was reached, by the names in ``EVENTS``.
         on_record: called after a record was written, with the host, the old and the new one.
         on_applied: called when a node has applied entries.
@@ -203,12 +203,10 @@ class World:
         """A world in which nothing runs yet.
 
         Args:
-            seed: decides everything.
             founding: positions in founding order.
             spares: the other positions.
-            node_class: of the nodes.
             trace: takes the lines of a readable trace.
-            priced: whether work takes time, see ``work``.
+            priced: work takes time, see ``work``.
             refusal_is_death: as in ``chain.ini``.
             free_departures: see ``Departures``.
             new_disk: makes an empty disk, for a machine.
@@ -260,12 +258,10 @@ class World:
         return host
 
     def machine(self, name: str) -> Host:
-        """The machine at an address."""
         return self.hosts.get(name) or self.copies[name]
 
     @property
     def machines(self) -> list[Host]:
-        """All, with those that have a copied disk."""
         return [*self.hosts.values(), *self.copies.values()]
 
     def copy(self, position: str) -> Host:
@@ -278,12 +274,10 @@ class World:
         return host
 
     def remove_copies(self) -> None:
-        """Whoever has started them finds out."""
         for host in self.copies.values():
             self.kill(host)
 
     def note(self, text: str) -> None:
-        """A line of the readable trace."""
         if self._trace is not None:
             said = text.replace(self._hidden, "") if self._hidden else text
             self._trace(f"{self.clock.now:9.4f}  {said}")
@@ -302,7 +296,6 @@ class World:
                 check()
 
     def later(self, delay: float, function: Callable[..., object], *args: object) -> None:
-        """Call it in virtual time."""
         self.clock.after(delay, partial(function, *args))
 
     def on_host(self, name: str, call: Callable[[], Any]) -> None:
@@ -432,10 +425,7 @@ class World:
     def freeze(self, host: Host, seconds: float, *, wall: bool) -> None:
         """A hypervisor stops the machine, with the clock that timeouts follow.
 
-        Args:
-            host: the machine.
-            seconds: of true time.
-            wall: whether its wall clock stands still as well, and is not set when it wakes.
+        ``seconds`` of true time; ``wall``: its wall clock stands still as well.
         """
         if (host.paused and not host.busy) or host.node is None:
             return
@@ -489,7 +479,6 @@ class World:
         host.newest_disk = None
 
     def newest_configuration(self) -> Configuration:
-        """The newest that is on any disk."""
         records = [host.disk.record for host in self.hosts.values()]
         known = [record.configuration for record in records if record is not None]
         return max(known, key=lambda configuration: configuration.epoch, default=Configuration())
@@ -500,19 +489,18 @@ class TracedNode(Node):
 
     world: World
 
-    def _log(self, text: str, *, alarm: bool = False) -> None:
+    def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         self.world.note(f"{self.me.host}: {text}")
         if "the state as of entry" in text:
             raise DivergenceError(text)
-        for words, event in EVENTS.items():
+        for words, reached in EVENTS.items():
             if words in text:
-                self.world.events[event] += 1
+                self.world.events[reached] += 1
         for told in self.world.on_log:
             told(text)
 
     @property
     def host(self) -> Host:
-        """The machine that it runs on."""
         return self.world.machine(self.me.host)
 
     def _perform(self, effect: Effect) -> None:

@@ -39,7 +39,6 @@ class Machine:
         self.storage = SQLiteStorage(self.pages.folder, **self._limits)
 
     def limit(self, **limits):
-        """Open it with other tunables from now on."""
         self.storage.close()
         self._limits = limits
         self.open()

@@ -21,6 +21,7 @@ from chainchat.storage.wal import (
     FRAME,
     KEPT_OCTETS,
     MUCH,
+    PAGE,
     PAGES,
     RETRY_SECONDS,
     SHRUNK_OCTETS,
@@ -30,6 +31,7 @@ from chainchat.storage.wal import (
 )
 
 ROW = 100_000
+HEADER = 32
 MUCH_HERE, NAMED_HERE = 600, 4_000_000
 
 READER = """import sqlite3, sys
@@ -58,7 +60,6 @@ class Database:
         """Write so much, a row at a time, with some care after each."""
         for _ in range(octets // ROW):
             self.writer.execute("INSERT INTO rows VALUES (?)", (bytes(ROW),))
-            self.log.wrote(ROW)
             self.care()
 
     def care(self):
@@ -74,16 +75,13 @@ class Database:
             self.care()
 
     def let_it_copy(self):
-        """Wait for the thread, if there is one."""
         if self.log._long_copy is not None:
             self.log._long_copy._thread.join(DEADLINE)
 
     def length(self):
-        """Octets of the log."""
         return log_of(self.path).stat().st_size
 
     def uncopied(self):
-        """Pages that are in the log alone, as SQLite has it."""
         _, pages, copied = self.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return pages - copied
 
@@ -136,12 +134,17 @@ def test_with_care_the_log_is_written_over_and_over(database):
     assert database.said == []
 
 
-def test_what_was_written_without_a_word_is_noticed_by_the_length(database):
-    for _ in range(50):
+def test_what_is_not_copied_is_counted_as_sqlite_counts_it(database):
+    for rows in range(1, 4):
         database.writer.execute("INSERT INTO rows VALUES (?)", (bytes(ROW),))
-    database.care()
-    database.care_until(lambda: database.log._uncopied == 0)
-    assert database.uncopied() == 0
+        copied, uncopied = database.log.state()
+        assert copied == 0
+        assert FRAME * uncopied == database.length() - HEADER
+        assert uncopied >= rows * ROW // PAGE
+    assert database.uncopied() == 0  # it copies, to tell
+    assert database.log.state() == (uncopied, 0)
+    database.writer.execute("INSERT INTO rows VALUES ('another writing of the log')")
+    assert database.log.state() == (0, 1)
 
 
 def test_a_reader_that_keeps_it_growing_is_named_at_each_doubling(database, reader):
@@ -162,7 +165,7 @@ def test_when_the_reader_lets_go_a_thread_copies_and_the_log_can_be_written_mean
     lets_go(reader)
     database.care_until(lambda: database.log._long_copy is not None)
     database.writer.execute("INSERT INTO rows VALUES ('meanwhile')")
-    database.care_until(lambda: database.log._uncopied < PAGES)
+    database.care_until(lambda: database.log.state().uncopied < PAGES)
     assert database.uncopied() < PAGES
     assert database.writer.execute("SELECT count(*) FROM rows").fetchone() == (121,)
 
@@ -218,7 +221,8 @@ def test_the_log_is_kept_until_what_a_thread_has_copied_is_synced(database, read
     database.writer.execute("INSERT INTO rows VALUES ('meanwhile')")
     assert database.log_name() == name
     may_end.set()
-    database.care_until(lambda: database.log._uncopied == 0)
+    database.care_until(lambda: database.log._long_copy is None)
+    database.write(PAGES * FRAME)
     database.writer.execute("INSERT INTO rows VALUES ('afterwards')")
     assert database.log_name() != name
 
@@ -252,7 +256,7 @@ def sync_error(_):
 def test_what_cannot_be_copied_stops_the_node(tmp_path, monkeypatch, octets, broken, error):
     storage = SQLiteStorage(tmp_path)
     monkeypatch.setattr(*broken, error)
-    storage._wal.wrote(octets)
+    storage.append([Entry(1, 1, "id.1", 1, 1_000, bytes(octets))])
     with pytest.raises(StorageError, match="disk I/O error"):
         until_it_fails(storage)
     monkeypatch.undo()
@@ -271,4 +275,30 @@ def test_a_storage_with_care_stays_small(tmp_path):
         storage.append([Entry(seq, 1, "id.1", seq, 1_000, bytes(50_000))])
         storage.care()
     assert (tmp_path / f"{DATABASE}-wal").stat().st_size < 2 * PAGES * FRAME
+    storage.close()
+
+
+def test_a_checkpoint_is_copied_in_small_pieces_too(tmp_path, monkeypatch):
+    pieces = []
+
+    def counted(connection):
+        copied = long_copy.copy(connection)
+        pieces.append(copied.pages)
+        return copied
+
+    monkeypatch.setattr(wal, "copy", counted)
+    storage = SQLiteStorage(tmp_path)
+    for seq in (1, 2):  # the second one writes next to the records of the first, one on each page
+        storage.append([Entry(seq, 1, "id.1", seq, 1_000, b"")])
+        storage.care()
+        storage.begin_checkpoint(seq)
+        for part in range(60 if seq == 1 else 20):
+            step = 2 * seq - 1
+            keys = range(64 * part * step, 64 * (part + 1) * step, step)
+            storage.write_records([(key, bytes(1_300)) for key in keys])
+            storage.care()
+        storage.finish_checkpoint(b"")
+        storage.care()
+    assert sum(pieces) > 60 * 64 // 3
+    assert max(pieces) < PAGES + 3 * 64
     storage.close()

@@ -68,12 +68,7 @@ class StoryWorld(World):
     """A world of even chances, whose notes are the story's trace."""
 
     def __init__(self, script: Script, tell: Callable[[str], None]) -> None:
-        """A world for one story.
-
-        Args:
-            script: the story.
-            tell: takes what happens.
-        """
+        """A world for one story; ``tell`` takes what happens."""
         self._tell = tell
         super().__init__(
             0,
@@ -99,7 +94,6 @@ class StoryWorld(World):
         return step
 
     def _sending(self, sender: str, to: str, message: Message) -> None:
-        """All but what is said all the time."""
         if not isinstance(message, Ping | Pong):
             held = "  (held back)" if (sender, to) in self.network.blocked else ""
             self.note(f"{sender} → {to}  {words(message)}{held}")
@@ -135,13 +129,7 @@ class Person:
     """Somebody who talks, at one node."""
 
     def __init__(self, name: str, node: Node, note: Callable[[str], None]) -> None:
-        """Log in.
-
-        Args:
-            name: of the account.
-            node: where.
-            note: takes what the person is told.
-        """
+        """Log in as ``name`` at ``node``; ``note`` takes what the person is told."""
         self.node = node
         self.name = name
         self.waiting = 1
@@ -182,7 +170,6 @@ class Person:
         self._note(f"{self.node.me.host} tells {self.name}: {said}")
 
     def read(self) -> None:
-        """Ask for the newest messages."""
         self.waiting += 1
         self.node.ask(Recent(self._account, 5), self._shown)
 
@@ -196,11 +183,7 @@ class TextStage(Stage):
     """Plays one story by itself, and keeps its trace by lines of the story."""
 
     def __init__(self, script: Script) -> None:
-        """Set it up.
-
-        Args:
-            script: the story.
-        """
+        """Set it up."""
         self.trace: dict[int, list[str]] = {}
         self._line = 0
         self._began = 0.0
@@ -250,7 +233,6 @@ class TextStage(Stage):
             self.world.start(self.world.hosts[position])
 
     def is_serving(self) -> bool:
-        """Whether every node that runs serves."""
         nodes = [host.node for host in self.world.hosts.values() if host.node is not None]
         return bool(nodes) and all(node.readiness.serving for node in nodes)
 
@@ -311,5 +293,4 @@ def marks(node: Node) -> tuple[int, int, int]:
 
 
 def play(script: Script) -> tuple[Line, ...]:
-    """A story with the trace that it gives now."""
     return TextStage(script).play()

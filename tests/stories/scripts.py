@@ -9,12 +9,10 @@ NAMES = tuple(sorted(path.stem for path in FOLDER.glob("*.txt")))
 
 
 def told(name: str) -> str:
-    """The file of a story."""
     return (FOLDER / f"{name}.txt").read_text("utf-8")
 
 
 def retold(name: str) -> str:
-    """The same file, with the trace that the story gives now."""
     lines = play(Script.load(name))
     texts = (text for line in lines for text in (line.text, *(TRACE + t for t in line.trace)))
     return "".join(f"{text.rstrip()}\n" for text in texts)
@@ -27,5 +25,4 @@ def difference(name: str) -> str:
 
 
 def renew(name: str) -> None:
-    """Write the trace that the story gives now into its file."""
     (FOLDER / f"{name}.txt").write_text(retold(name), "utf-8")

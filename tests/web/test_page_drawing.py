@@ -25,12 +25,10 @@ each = pytest.mark.parametrize("report", EVERY.values(), ids=EVERY.keys())
 
 
 def chain(report, **pulse):
-    """The drawing of the chain, to be looked into."""
     return drawing.chain(view(report, **pulse), tall=False)
 
 
 def texts(element):
-    """Everything that is written in a drawing or a page."""
     return " ".join(" ".join(element.itertext()).split())
 
 
@@ -39,7 +37,6 @@ def classes(element):
 
 
 def read(report, part):
-    """A part of the page, as somebody reads it."""
     html = page.parts(view(report))[part]
     return texts(ElementTree.fromstring(f"<p>{html}</p>"))
 
@@ -94,6 +91,13 @@ def test_a_certificate_that_expires_is_in_the_headline_of_a_chain_that_is_well()
     warned = replace(WELL, warnings=("this node's certificate expires in 3 days",))
     assert headline(warned).state is State.WEAK
     assert headline(warned).detail == "This node's certificate expires in 3 days."
+
+
+def test_a_drained_node_says_so():
+    drained = replace(WELL, drained=True, serving=False, reason="this node is drained")
+    assert headline(drained).words == "Drained"
+    assert headline(drained).detail == "This node is drained."
+    assert places(drained)[0].said == "drained"
 
 
 def test_the_tab_of_a_browser_says_it_too():
@@ -239,6 +243,13 @@ def test_the_disk_and_certificates_are_told_with_a_word():
     assert "The CA until 2026-11-20 expired" in read(past, "disk")
     low = replace(FULL, low=("head",))
     assert "nearly full" in read(low, "disk")
+
+
+def test_a_disk_that_fills_says_how_long_it_lasts():
+    filling = replace(WELL, disk=replace(WELL.disk, left=2 * 3_600.0))
+    assert "Full at this rate in 2.0 hours make room" in read(filling, "disk")
+    assert "full in 2.0 hours" in page.plain(view(filling))
+    assert "Full" not in read(WELL, "disk")
 
 
 def test_a_clock_that_is_behind_is_a_warning():

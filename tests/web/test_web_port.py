@@ -8,7 +8,7 @@ import pytest_twisted
 from tcp import a_moment, until
 from web_room import Room
 
-from chainchat.node.status import Readiness
+from chainchat.node.status import DRAINED, Readiness
 from chainchat.web.hosts import is_ours
 from chainchat.web.limits import IDLE_SECONDS, LIFE_SECONDS, MOST_CONNECTIONS, MOST_WATCHERS
 
@@ -105,6 +105,14 @@ async def test_a_node_that_waits_is_healthy_but_not_ready_and_says_why(room):
     for path in ("/readyz", "/readyz?confirms"):
         ready = await room.get(path)
         assert (ready.status, ready.body) == (503, f"{reason}\n")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_drained_node_is_not_ready(room):
+    room.drained = True
+    ready = await room.get("/readyz")
+    assert (ready.status, ready.body) == (503, f"{DRAINED}\n")
+    assert (await room.get("/healthz")).status == 200
 
 
 @pytest_twisted.ensureDeferred
@@ -258,6 +266,16 @@ async def test_a_watcher_hears_every_second_even_if_nothing_is_new(room):
         room.clock.advance(1)
         await a_moment(0.01)
     await until(lambda: len(watcher.events) == 4)
+    assert not watcher.closed
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_watcher_may_stay(room):
+    watcher = await room.watch()
+    for _ in range(int(LIFE_SECONDS) + 1):
+        room.clock.advance(1)
+        await a_moment(0.002)
+    await until(lambda: len(watcher.events) > LIFE_SECONDS)
     assert not watcher.closed
 
 

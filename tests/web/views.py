@@ -18,7 +18,6 @@ FOUNDED = ReportedChange(
 
 
 def peer(position, **changes):
-    """Another node, which is well."""
     usual = Peer(position, position, linked=True, away=False, silent=0.1, low=False, progress="")
     return replace(usual, **changes)
 
@@ -36,6 +35,7 @@ WELL = Report(
     founding=("head", "middle", "tail"),
     role="head",
     serving=True,
+    drained=False,
     confirms=True,
     reason="",
     since="2026-11-22T11:03:01Z",
@@ -56,7 +56,7 @@ WELL = Report(
     clients=12,
     connections=14,
     peers=(peer("middle"), peer("tail")),
-    disk=Disk(77_600_000_000, 100_000_000, {"database": 1_640_000}, ""),
+    disk=Disk(77_600_000_000, 100_000_000, None, {"database": 1_640_000}, ""),
     certificates=(Certificate("this node's certificate", "2027-11-22T11:03:00Z", 31_535_700),),
     changes=(FOUNDED,),
     warnings=(),
@@ -107,6 +107,7 @@ LEARNER = replace(
     position="tail",
     role="learner",
     serving=False,
+    drained=False,
     confirms=False,
     reason="this node is catching up with the chain (head, middle)",
     progress="copied 900 entries from middle, 142 to go",
@@ -131,5 +132,4 @@ PAGES = {
 
 
 def view(report, **pulse):
-    """A page of this report."""
     return View(report, Pulse(**pulse), PAGES)

@@ -43,7 +43,6 @@ class Browser(Protocol):
 
     @property
     def events(self):
-        """The data of all events so far."""
         lines = [x for x in self.body.splitlines() if x.startswith("data: ")]
         return [json.loads(line.removeprefix("data: ")) for line in lines]
 
@@ -55,7 +54,8 @@ class Room:
         self.house = House()
         self.clock = self.house.clock
         self.drawn = 0
-        sources = metrics_sources(self.house, data)
+        self.drained = False
+        sources = metrics_sources(self.house, data, drained=lambda: self.drained)
         self.sources = replace(sources, report=lambda: self._report(sources))
         own = NodeSettings(
             "solo", "10.1.2.3", 1, 2, data, web_port=1, web_url="https://chat.example.org/solo/"

@@ -1,10 +1,9 @@
 """The clocks of all machines: whether one stood still, and the time.
 
-A confirmation grows old (``evidence``) by a clock that runs on while a machine sleeps. But a
-hypervisor can stop a machine with all its clocks. Afterwards hours-old evidence looks fresh there,
-and the others may have gone on without it. A clock that was set since shows this, and so do the
-clocks of others: the difference of two running clocks does not jump. Whoever finds a jump cannot
-always say which clock stood still, and need not: to hold nothing for proved does no harm.
+A hypervisor can stop a machine with all its clocks; afterwards hours-old evidence looks fresh
+there. A clock that was set since shows this, and so do the clocks of others: the difference of two
+running clocks does not jump. Whoever finds a jump need not know which clock stood still: to hold
+nothing for proved does no harm.
 
 A node believes only what says "paused", never the opposite. Until a jump is found, harm can be
 done; ``refusal-is-death = no`` is for those who cannot accept that.
@@ -21,14 +20,14 @@ DRIFT = 0.14
 """How much faster one clock may run than another."""
 
 GRAIN = 0.005
-"""Seconds by which a difference may be wrong, since clocks are read one after the other."""
+"""Seconds between the readings of two clocks, at most."""
 
 MOST_AHEAD = 60_000
-"""Milliseconds by which an entry's time may be ahead of what most clocks say."""
+"""Milliseconds of an entry's time ahead of what most clocks say."""
 
 
 class Difference(Struct):
-    """How far one clock is ahead of another: an interval in seconds, narrowed by every comparison.
+    """How far one clock is ahead of another: seconds, an interval that comparisons narrow.
 
     ``at``: when they were last compared, by the first clock.
     """
@@ -57,12 +56,12 @@ class Clocks:
         self._others: dict[Life, Difference] = {}
         """This machine's monotonic clock less another's."""
         self._walls: dict[Life, tuple[int, float]] = {}
-        """Another's wall clock, and when this node heard of it, by its monotonic clock."""
+        """Another's wall clock, and when this node heard of it."""
 
     # --- whether one stood still
 
     def look(self, now: float, wall: int) -> bool:
-        """Compare this machine's own clocks (seconds, UTC milliseconds); False after a jump."""
+        """Compare this machine's own clocks; False after a jump."""
         ahead = wall / 1000 - now
         if not wall:
             return True
@@ -73,8 +72,8 @@ class Clocks:
     def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
         """Compare with another's clocks; False if one of the two machines stood still.
 
-        ``asked``: when this node asked for the message; None if the message came unasked, perhaps
-        long after it was sent.
+        ``asked``: when this node asked for the message; None if it came unasked, perhaps long after
+        it was sent.
         """
         if reading.wall:
             self._walls[life] = reading.wall, now
@@ -96,7 +95,7 @@ class Clocks:
     # --- what time it is
 
     def _told(self, lives: Iterable[Life], now: float, wall: int) -> list[int]:
-        """The clocks of this node and of those heard among ``lives``, now, in order."""
+        """The clocks heard among ``lives``, and this one, now, in order."""
         told = [wall]
         for life in lives:
             if life in self._walls:
@@ -106,14 +105,14 @@ class Clocks:
         return told
 
     def time(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """The time that an entry may have: at most MOST_AHEAD of what most clocks say."""
+        """The time for an entry: at most MOST_AHEAD of what most clocks say."""
         told = self._told(others, now, wall)
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 
     def ahead(self, others: Iterable[Life], now: float, wall: int) -> int:
         """Milliseconds by which this clock is ahead of most (or behind: < 0); 0 within MOST_AHEAD.
 
-        If only two clocks differ, nobody can tell which is wrong.
+        Of two clocks, nobody can tell which is wrong.
         """
         told = self._told(others, now, wall)
         middle = len(told) // 2

@@ -1,7 +1,6 @@
 """The decision: the proposer's durable write of the next configuration, once all have voted.
 
-- *all vote*: a decision takes the vote of every member of the next configuration that is a member
-  of the present one.
+- *all vote*: every member of the next configuration that is a member of the present one has voted.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +9,7 @@ from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Excluded, Report, Send
 from chainchat.chain.membership.pinging import Pinging
 from chainchat.chain.membership.seals import Patience
-from chainchat.chain.membership.state import Decision
+from chainchat.chain.membership.state import Output
 from chainchat.chain.messages import Decided, Vote
 from chainchat.chain.record import Status
 
@@ -27,7 +26,7 @@ class Deciding(Pinging):
             if member.position in base and member.position != vote.proposer.position
         }
 
-    def _decide(self, now: float) -> Iterator[Decision]:
+    def _decide(self, now: float) -> Iterator[Output]:
         """Write the record, which is the decision; only then tell anybody."""
         assert self._proposal is not None
         configuration = self._proposal.configuration
@@ -37,7 +36,7 @@ class Deciding(Pinging):
             yield Send(position, Decided(configuration))
         yield from self._greet(now)
 
-    def _adopt(self, configuration: Configuration) -> Iterator[Decision]:
+    def _adopt(self, configuration: Configuration) -> Iterator[Output]:
         """Make a decided configuration durable, and drop what belonged to the one before."""
         was_member = self.status in (Status.ACTIVE, Status.WEDGED)
         left_out = set(self.configuration.positions) - set(configuration.positions)
@@ -60,7 +59,7 @@ class Deciding(Pinging):
         if was_member and self.status is Status.LEARNER:
             yield Excluded()
 
-    def _note_departures(self, left_out: Iterable[str]) -> Iterator[Decision]:
+    def _note_departures(self, left_out: Iterable[str]) -> Iterator[Output]:
         """A position that falls out again and again waits before it joins again."""
         now = self._busy or 0.0
         for position in sorted(left_out):

@@ -1,11 +1,10 @@
 """How long a position that keeps falling out of the chain waits before it joins again.
 
-Every departure and every join stops writes for a moment. A node that comes and goes every second (a
-bad cable, a supervisor that restarts what dies again) would stop them for a fifth of the time. The
-first departures cost nothing, as when an operator restarts one node after the other; after each
-further one within ten minutes the position waits twice as long.
+Every departure and every join stops writes for a moment; a node that comes and goes every second
+would stop them for a fifth of the time. The first departures cost nothing, as when an operator
+restarts one node after the other; after each further one the position waits twice as long.
 
-Every member counts what it adopts in its own life, so a new head knows what the old head knew.
+Every member counts what it adopts, so a new head knows what the old head knew.
 """
 
 from collections import deque
@@ -14,23 +13,23 @@ WINDOW = 600.0
 """Seconds for which a departure counts."""
 
 FREE = 2
-"""Departures within the window after which a position still joins at once."""
+"""After so many, a position still joins at once."""
 
 FIRST_PAUSE = 4.0
-"""Seconds that a position waits after the next departure; doubles after each further one."""
+"""Seconds after the next departure; doubles after each further one."""
 
 LONGEST_PAUSE = 60.0
-"""Seconds that a position waits at most, unless ``chain.ini`` says otherwise."""
+"""Seconds at most, unless ``chain.ini`` says otherwise."""
 
 REMEMBERED = 32
-"""Departures remembered for each position: far more than lead to the longest pause."""
+"""Of each position: far more than lead to the longest pause."""
 
 
 class Departures:
     """The departures of the last ten minutes, by position."""
 
     def __init__(self, longest_pause: float = LONGEST_PAUSE, free: int = FREE) -> None:
-        """No departures yet; for the arguments see the constants above."""
+        """See the constants above."""
         self._longest_pause = longest_pause
         self._free = free
         self._left: dict[str, deque[float]] = {}

@@ -1,11 +1,11 @@
 """One node's evidence of the lives and deaths of others: rules 1 to 3 of membership.
 
-A refused connection proves that a process is dead; silence is only a suspicion. With a proof, the
-survivors can leave the dead node out when they count a majority, but only while the proof is
-*fresh*: the dead node had just confirmed that it was not trying to exclude this one.
+A refused connection proves that a process is dead; silence is only a suspicion. Survivors can leave
+a proved dead node out of a majority, but only while the proof is *fresh*: the dead node had just
+confirmed that it was not trying to exclude this one.
 
-``timing.FRESH`` makes the two fit: whoever holds a fresh confirmation of another was heard by it so
-recently that the other cannot have taken it for silent yet.
+``timing.FRESH``: whoever holds a fresh confirmation of another was heard by it so recently that the
+other cannot have taken it for silent yet.
 """
 
 from msgspec import Struct
@@ -20,8 +20,7 @@ class Known(Struct):
     Attributes:
         heard: when its last ping was processed here, monotonic seconds.
         fresh: when this node sent the newest ping that the life confirmed.
-        dead: True once its death is proved.
-        clean: True once its death is proved while a confirmation is fresh; stays True.
+        clean: its death was proved while a confirmation was fresh; stays True.
     """
 
     heard: float
@@ -39,10 +38,10 @@ class Evidence:
         """No evidence yet.
 
         Args:
-            first_nonce: one less than the nonce of the first ping; random, so that an answer to an
-                earlier life never passes for an answer to this one.
-            refusal_is_death: False if no death may be *clean*. Then nothing rests on a clock that
-                may have stood still: neither the count of members nor the lease of reads.
+            first_nonce: one less than the first ping's; random, so that an answer to another life
+                never passes for one to this one.
+            refusal_is_death: False if no death may be *clean*: then nothing rests on a clock that
+                may have stood still.
         """
         self.refusal_is_death = refusal_is_death
         self._timing = timing
@@ -69,7 +68,7 @@ class Evidence:
         return self._nonce
 
     def sent(self, nonce: int) -> float | None:
-        """The time of the ping with this nonce; None if that was too long ago, or never."""
+        """The time of that ping; None if too long ago, or never."""
         return self._pings.get(nonce)
 
     @property
@@ -98,7 +97,7 @@ class Evidence:
             known.clean = True
 
     def is_fresh(self, life: Life, now: float) -> bool:
-        """True if ``life`` confirmed so recently that it cannot have excluded this node since."""
+        """True if ``life`` confirmed too recently to have excluded this node since."""
         known = self._known.get(life)
         return (
             known is not None and known.fresh is not None and now - known.fresh < self._timing.fresh
@@ -121,7 +120,7 @@ class Evidence:
         return now - self.meet(life, now).heard >= self._timing.suspect_after
 
     def stood_still(self, seconds: float, now: float) -> None:
-        """This node was paused for ``seconds``: do not blame others for what it did not hear."""
+        """This node was paused: do not blame others for what it did not hear."""
         for known in self._known.values():
             known.heard = min(now, known.heard + seconds)
 
@@ -130,7 +129,7 @@ class Evidence:
         return self.is_dead(life) or self.is_silent(life, now)
 
     def reason(self, life: Life, now: float) -> str:
-        """Why ``life`` may be excluded, for the log."""
+        """Why, for the log."""
         if self.is_dead(life):
             return "its process is dead"
         return f"silent for {now - self.meet(life, now).heard:.2f} s"
@@ -142,12 +141,12 @@ class Evidence:
         self._known = {life: known for life, known in self._known.items() if life in lives}
 
     def lose_confirmations(self) -> None:
-        """This node is no active member: its confirmations count for nothing."""
+        """This node is no active member: nothing confirms it."""
         for known in self._known.values():
             known.fresh = None
             known.clean = False
 
     def doubt(self) -> None:
-        """A clock stood still: this node's pings may be much older than they seem."""
+        """A clock stood still: pings may be older than they seem."""
         self.lose_confirmations()
         self._pings = {}

@@ -1,8 +1,7 @@
 """Two histories: a chain has one, and whoever finds another says so.
 
-An entry's name covers all entries before it, and a configuration has an identity. So two nodes find
-out whether they belong together: on each new connection, with the first Pong in each configuration,
-and before a resume.
+An entry's name covers all entries before it, and a configuration has an identity. Nodes compare
+them on each new connection, with the first Pong in each configuration, and before a resume.
 
 - *one history*: nobody votes for a resume with a node of which neither log is part of the other;
   and members that committed different entries part.
@@ -13,13 +12,13 @@ from collections.abc import Iterator
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Distrust, Report
-from chainchat.chain.membership.state import Decision, State
+from chainchat.chain.membership.state import Output, State
 from chainchat.chain.messages import EntryId, Held, Pong
 from chainchat.chain.record import was_set_back
 
 
 class Histories(State):
-    """Compares what this node holds with what others say that they hold."""
+    """Compares what this node and others hold."""
 
     @property
     def held(self) -> Held:
@@ -27,7 +26,7 @@ class Histories(State):
         configuration = self.configuration
         return Held(configuration.epoch, configuration.identity, self.own.committed)
 
-    def _compare_held(self, sender: str, its: Held) -> Iterator[Decision]:
+    def _compare_held(self, sender: str, its: Held) -> Iterator[Output]:
         """*one history*: find out if a newly linked node is of another chain."""
         if self.configuration.is_another(its.epoch, its.identity):
             yield from self.complain(
@@ -45,10 +44,10 @@ class Histories(State):
         known = theirs.seq <= self.own.committed.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
-    def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Decision]:
+    def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Output]:
         """*one history*: of two nodes, the one that knows more to be committed can tell.
 
-        Done once on each link in each configuration: later entries are checked as they come.
+        Once on each link in each configuration: later entries are checked as they come.
         """
         if (sender, pong.member.life) in self._compared:
             return
@@ -75,7 +74,7 @@ class Histories(State):
         """*one history*: True if a log that ends with ``last`` is no part of this one."""
         return not last.is_beyond(self.own.last) and self.own.id_of(last.seq) != last
 
-    def _apart(self, position: str, last: EntryId) -> str:
+    def _alarm_about(self, position: str, last: EntryId) -> str:
         held = self.own.id_of(last.seq)
         has = f" and has {held}" if held is not None else ""
         return (
@@ -85,7 +84,7 @@ class Histories(State):
 
     def apart(self, position: str, theirs: EntryId) -> Iterator[Report]:
         """``position`` has another entry in the place of one of this log's."""
-        yield from self.complain(self._apart(position, theirs))
+        yield from self.complain(self._alarm_about(position, theirs))
 
     # --- disks that were set back
 
@@ -95,7 +94,7 @@ class Histories(State):
         voted = vote is not None and vote.configuration == configuration
         return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
 
-    def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Decision]:
+    def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Output]:
         """*not set back*: the same for another's disk, for an alarm at both nodes.
 
         A node that answers after this configuration was decided has voted for it before.

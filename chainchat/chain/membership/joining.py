@@ -1,8 +1,7 @@
 """How a learner joins: the head proposes it, and the tail sends it the rest (rule 10).
 
-The tail takes no entries for a moment, ``sealed``, until the learner has all that the tail has;
-then the tail votes. If that takes too long the tail declines, and the chain goes on without the
-learner.
+The tail takes no entries (*sealed*) until the learner has all that the tail has, then votes. If
+that takes too long, it declines, and the chain goes on without the learner.
 """
 
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.deciding import Deciding
 from chainchat.chain.membership.proposals import extended
 from chainchat.chain.membership.seals import Sealing
-from chainchat.chain.membership.state import Decision, Seal
+from chainchat.chain.membership.state import Output, Seal
 from chainchat.chain.messages import Declined, Vote
 from chainchat.chain.record import Status
 
@@ -37,7 +36,7 @@ class Joining(Deciding):
         return extended(base, free, asked, self._turned_down)
 
     def _withdraw(self, now: float) -> None:
-        """Give up a join that takes too long: the tail may wait for another learner."""
+        """Give up a join that takes too long, for another learner."""
         if (
             self._proposal is not None
             and change(self.configuration, self._proposal.configuration) is Change.JOIN
@@ -45,7 +44,7 @@ class Joining(Deciding):
         ):
             self._give_up(self._proposal, now)
 
-    def _was_declined(self, declined: Declined, now: float) -> Iterator[Decision]:
+    def _was_declined(self, declined: Declined, now: float) -> Iterator[Output]:
         newcomer = declined.vote.configuration.members[-1].position
         self._give_up(declined.vote, now, declined.sealed)
         if declined.reason:
@@ -56,24 +55,21 @@ class Joining(Deciding):
             )
 
     def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
-        """Do not propose this join for now, and later prefer another learner's.
-
-        ``sealed``: seconds for which writes had to wait.
-        """
+        """For now; later, prefer another learner. ``sealed``: seconds for which writes waited."""
         self._proposal = None
         self._may_join_at = now + self._patience.pause(sealed)
         self._turned_down = join.configuration.members[-1]
 
     # --- the tail
 
-    def _seal(self, vote: Vote, now: float) -> Iterator[Decision]:
+    def _seal(self, vote: Vote, now: float) -> Iterator[Output]:
         """Take no entries until the learner has everything; then vote, in ``synced``."""
         since = now if self._sealing is None else self._sealing.since
         seconds = self._patience.seconds(vote.configuration.tail)
         self._sealing = Sealing(vote, since, seconds)
         yield Seal(self._sealing.learner)
 
-    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Decision]:
+    def _unseal(self, sealing: Sealing, now: float) -> Iterator[Output]:
         """The learner took too long: go on without it, and wait longer next time."""
         self._patience.grows(sealing.learner.position)
         self._sealing = None

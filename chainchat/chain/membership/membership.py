@@ -8,14 +8,8 @@ proposer's own durable write of it is the decision. There are four changes:
 - *resume*: the members' present lives take the place of earlier ones, after a restart;
 - *found*: a resume from nothing, by the founding positions.
 
-A plain majority could not let the last of three nodes go on, and a plain timeout could not stop two
-halves of a network from both going on. Here the survivors leave the dead out of the count if their
-death is proved and fresh (``evidence``); the silent stay in the count.
-
-The inputs are generators of effects. The node completes each effect before it asks for the next, so
-a record is on disk (``Save``) before any message that depends on it.
-
-``Membership`` has a file for each of its parts; each uses only those before it:
+The inputs are generators of effects: a record is on disk (``Save``) before any message that depends
+on it. ``Membership`` has a file for each of its parts; each uses only those before it:
 
 - ``state``: what a life holds and knows, and what follows from it.
 - ``histories``: whether another node is of the same chain: *one history*, *not set back*.
@@ -27,12 +21,11 @@ a record is on disk (``Save``) before any message that depends on it.
 - this file: every input, and two invariants:
 
 *source*: a life is dead, or replaced by its later life, only if this node dialled the member's own
-address and was refused or answered there. What is said on a connection that came in proves nothing,
-nor does a refusal where this node never reached the member.
+address and was refused or answered there.
 
 *newest*: a node never goes back to an older configuration.
 
-Each part states its invariants; a comment with the name marks where one is kept.
+A comment with an invariant's name marks where it is kept.
 """
 
 from collections.abc import Iterator
@@ -40,7 +33,7 @@ from collections.abc import Iterator
 from chainchat.chain.configuration import Address, Configuration, Member
 from chainchat.chain.effects import Report, Send
 from chainchat.chain.membership.proposing import Proposing
-from chainchat.chain.membership.state import Copy, Decision, OwnLog, Seal
+from chainchat.chain.membership.state import Copy, Output, OwnLog, Seal
 from chainchat.chain.messages import (
     Abort,
     Decided,
@@ -54,7 +47,7 @@ from chainchat.chain.messages import (
 )
 from chainchat.chain.record import Status
 
-__all__ = ["Copy", "Decision", "Membership", "OwnLog", "Received", "Seal"]
+__all__ = ["Copy", "Membership", "Output", "OwnLog", "Received", "Seal"]
 
 Received = Ping | Pong | Propose | Voted | Decided | Abort | Declined
 """Messages about configurations."""
@@ -65,8 +58,8 @@ class Membership(Proposing):
 
     # --- time and connections
 
-    def tick(self, now: float) -> Iterator[Decision]:
-        """Every tenth of ``suspect_after``: ping everybody, and repeat what may have got lost."""
+    def tick(self, now: float) -> Iterator[Output]:
+        """Every tenth of ``suspect_after``: ping everybody, repeat what may be lost."""
         self._notice_pause(now)
         if self._began is None:
             self._began = now
@@ -83,11 +76,11 @@ class Membership(Proposing):
 
     def linked(
         self, position: str, member: Member, now: float, its: Held | None = None
-    ) -> Iterator[Decision]:
+    ) -> Iterator[Output]:
         """A new connection, whose other end says that it is ``member``; this proves nothing.
 
-        ``its``: what the other end says that it holds. This node reports a difference now, and acts
-        on the first Pong.
+        ``its``: what the other end says that it holds. A difference is reported now, and acted on
+        with the first Pong.
         """
         self._notice_pause(now)
         self._presence.linked(position, member)
@@ -98,7 +91,7 @@ class Membership(Proposing):
 
     def reached(
         self, position: str, address: Address, member: Member, now: float
-    ) -> Iterator[Decision]:
+    ) -> Iterator[Output]:
         """*source*: this node dialled ``address``, and ``member``, at ``position``, answered.
 
         A later life or another disk at a member's own address proves the member dead, if this node
@@ -114,11 +107,11 @@ class Membership(Proposing):
         yield from self._release(position, address, member)
         yield from self._act(now)
 
-    def _release(self, position: str, address: Address, member: Member) -> Iterator[Decision]:
+    def _release(self, position: str, address: Address, member: Member) -> Iterator[Output]:
         """At the founding: drop a vote for a proposer whose disk is gone.
 
-        If that proposer had decided, nothing can have been confirmed without this node, which holds
-        its vote. And any other node that heard of the decision tells this one.
+        If that proposer had decided, nothing was confirmed without this node's vote, and any node
+        that heard of the decision tells this one.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.FOUNDING:
@@ -130,19 +123,18 @@ class Membership(Proposing):
             yield self._save(vote=None)
 
     def unlinked(self, position: str) -> None:
-        """The connection ended, which by itself proves nothing."""
+        """The connection ended, which proves nothing."""
         self._presence.unlinked(position)
         if position not in {*self.founding, *self._known, *self.configuration.positions}:
             self._presence.forget(position)
             self._whereabouts.forget(position)
 
-    def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Decision]:
+    def refused(self, position: str, host: str, port: int, now: float) -> Iterator[Output]:
         """A port that may be ``position``'s refused a connection.
 
         *source*: the member is dead if the port is its own address, this node has reached exactly
-        that life there, and their connection ended. Anywhere else a refusal proves nothing: a
-        caller may have only claimed to be ``position``, each machine may find itself at that
-        address, or a firewall may refuse what never reached anybody.
+        that life there, and their connection ended. Anywhere else a caller may have only claimed to
+        be ``position``, or a firewall may refuse what never reached anybody.
         """
         self._notice_pause(now)
         self._presence.refused(position)
@@ -161,7 +153,7 @@ class Membership(Proposing):
 
     # --- messages
 
-    def receive(self, sender: str, message: Received, now: float) -> Iterator[Decision]:
+    def receive(self, sender: str, message: Received, now: float) -> Iterator[Output]:
         """Take in a message from the node connected as ``sender``."""
         self._notice_pause(now)
         match message:
@@ -186,7 +178,7 @@ class Membership(Proposing):
                 if self._proposal == message.vote:
                     yield from self._was_declined(message, now)
 
-    def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Decision]:
+    def _answered(self, sender: str, pong: Pong, now: float) -> Iterator[Output]:
         self._presence.answered(sender, pong)
         to_me = pong.answers == self.me.life and self._is_of_interest(sender, pong.member)
         if to_me:
@@ -199,7 +191,7 @@ class Membership(Proposing):
         yield from self._learn(pong.configuration, now)
         yield from self._act(now)
 
-    def _learn(self, configuration: Configuration, now: float) -> Iterator[Decision]:
+    def _learn(self, configuration: Configuration, now: float) -> Iterator[Output]:
         """*newest*: go on to a configuration that was decided."""
         mine = self.configuration
         if configuration.epoch == mine.epoch and configuration != mine:
@@ -218,7 +210,7 @@ class Membership(Proposing):
             yield from self._greet(now)
             yield from self._act(now)
 
-    def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Decision]:
+    def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Output]:
         """Tail: the learner for which the tail is sealed has the whole log on its disk."""
         self._notice_pause(now)
         sealing = self._sealing

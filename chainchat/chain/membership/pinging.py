@@ -1,6 +1,6 @@
 """Pings: who lives, who confirms this node, and what time it is (rules 1 and 13).
 
-- *tried*: a node that has tried to exclude a life confirms that life no more, whatever the outcome.
+- *tried*: a node that has tried to exclude a life never confirms that life again.
 - *no pause*: once a clock is found to have stood still, earlier proofs count for nothing.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from chainchat.chain.configuration import Life, Member
 from chainchat.chain.effects import Report, Send
 from chainchat.chain.membership.histories import Histories
-from chainchat.chain.membership.state import Decision
+from chainchat.chain.membership.state import Output
 from chainchat.chain.messages import ClockReading, Ping, Pong
 from chainchat.chain.record import Status
 
@@ -28,7 +28,7 @@ class Pinging(Histories):
         epoch, identity = self.configuration.epoch, self.configuration.identity
         return Send(position, Ping(self.me, nonce, epoch, clocks, identity))
 
-    def _greet(self, now: float) -> Iterator[Decision]:
+    def _greet(self, now: float) -> Iterator[Output]:
         """Ask new members at once: before they confirm, no proof of their death is fresh."""
         for member in self.configuration.members:
             if member.life != self.me.life:
@@ -88,18 +88,17 @@ class Pinging(Histories):
     # --- pauses and clocks
 
     def _notice_pause(self, now: float) -> None:
-        """Before any judgement: find out if this node itself was paused since the last input.
+        """Before any judgement: find out if this node was paused since the last input.
 
-        A node ticks, so the time between two inputs is short. Messages that waited in its sockets
-        may come before the tick. If the pause also stopped the clock of the timeouts, the wall
-        clock may tell.
+        A node ticks, so inputs are close together. If the pause also stopped the clock of the
+        timeouts, the wall clock may tell.
         """
         if not self.clocks.look(now, self._wall()):
             self._doubt("this machine's clocks do not agree: it was paused, or one was set")
         self._excuse_silence(now)
 
     def _excuse_silence(self, now: float) -> None:
-        """Do not count as silence what this node missed during its own pause."""
+        """What this node missed during its own pause is nobody's silence."""
         before, self._busy = self._busy, now
         if before is not None:
             missed = now - before - self._timing.pause
@@ -117,7 +116,7 @@ class Pinging(Histories):
         self.evidence.doubt()
         self._doubts = why
 
-    def _tell_of_clocks(self, now: float) -> Iterator[Decision]:
+    def _tell_of_clocks(self, now: float) -> Iterator[Output]:
         if self._doubts:
             yield Report(f"{self._doubts}; what was known of the others is asked for again")
             self._doubts = ""
@@ -138,7 +137,7 @@ class Pinging(Histories):
         return f"this machine's clock is {abs(ahead):.1f} s {how} those of the others"
 
     def time(self, now: float) -> int:
-        """The time for an entry of this head, UTC milliseconds: not far ahead of most clocks."""
+        """For an entry of this head, UTC milliseconds: not far ahead of most clocks."""
         return self.clocks.time(self._other_lives, now, self._wall())
 
     @property

@@ -1,7 +1,7 @@
 """Presence: the newest from each position, member or not.
 
-Presence tells whom to ask, whom to let in and what to show to people; ``evidence``, which is about
-lives and not positions, tells whom to exclude.
+It tells whom to ask, whom to let in and what to show to people; ``evidence``, of lives and not
+positions, tells whom to exclude.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ class Presence:
     # --- what it comes to
 
     def link(self, position: str) -> Member | None:
-        """Whom the other end of the connection claims to be, if there is one."""
+        """Whom the other end of the connection claims to be."""
         return self._links.get(position)
 
     def is_heard(self, position: str, now: float) -> bool:
@@ -81,5 +81,5 @@ class Presence:
         return self._pinged.keys()
 
     def has_met(self, positions: Iterable[str]) -> bool:
-        """True if each position has answered or refused: what it knows is known here."""
+        """True if each position has answered or refused."""
         return self._met.issuperset(positions)

@@ -1,7 +1,4 @@
-"""Proposals for the next configuration; ``proposing`` says when a node may make one.
-
-Each function gives the next configuration, or None without a reason for one.
-"""
+"""Proposals for the next configuration, or None; ``proposing`` says when one may be made."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -12,7 +9,7 @@ from chainchat.chain.messages import Pong
 
 
 def shrunk(base: Configuration, me: Member, evidence: Evidence, now: float) -> Configuration | None:
-    """The chain without those who may be excluded, if ``me`` is the one to propose it (rule 4)."""
+    """The chain without those who may be excluded, if ``me`` is to propose it (rule 4)."""
     out = [m for m in base.members if m != me and evidence.may_exclude(m.life, now)]
     stay = tuple(member for member in base.members if member not in out)
     if not out or stay[0].life != me.life:
@@ -37,8 +34,7 @@ def resumed(
 ) -> Configuration | None:
     """The members' present lives, if all are there and some are new (rules 0 and 11).
 
-    Only the first of them proposes. ``pongs`` are recent; ``replaces`` judges lives that are not
-    the members themselves.
+    Only the first of them proposes. ``pongs`` are recent.
     """
     positions = base.positions or founding
     if positions[0] != me.position:
@@ -75,7 +71,7 @@ def extended(
 
     Args:
         asked: learners proposed already; whether they have caught up may change with every batch.
-        last_choice: to be taken only if there is no other.
+        last_choice: taken only if there is no other.
     """
     newcomers = [
         pong.member

@@ -1,6 +1,6 @@
 """The proposer: finds out which configuration should be next, and asks for the votes.
 
-- *tried*: once a node asks to exclude a life, it confirms that life no more.
+- *tried*: once a node asks to exclude a life, it never confirms that life again.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Report, Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.proposals import resumed, shrunk
-from chainchat.chain.membership.state import Copy, Decision
+from chainchat.chain.membership.state import Copy, Output
 from chainchat.chain.membership.voting import Voting
 from chainchat.chain.messages import Abort, Decided, Propose, Vote, Voted
 from chainchat.chain.record import Status
@@ -20,8 +20,8 @@ from chainchat.chain.record import Status
 class Proposing(Voting):
     """Proposes what is this node's to propose, and counts the votes."""
 
-    def _act(self, now: float) -> Iterator[Decision]:
-        """Propose what is this node's to propose now, or complete what a dead proposer began."""
+    def _act(self, now: float) -> Iterator[Output]:
+        """Propose what is this node's to propose, or complete what a dead proposer began."""
         if self._older:
             return
         yield from self._complete(now)
@@ -45,12 +45,12 @@ class Proposing(Voting):
         assert self._proposal is not None
         yield from self._canvass(self._proposal, now)
 
-    def _complete(self, now: float) -> Iterator[Decision]:
+    def _complete(self, now: float) -> Iterator[Output]:
         """Adopt what this node voted for, if nobody else can have seen it fail (rule 8).
 
-        The proposer died without excluding this node, and there is no other voter. So either the
-        proposer had decided before it died, or nobody will ever decide otherwise. A resume of three
-        has another voter: there, this node waits for the answer.
+        The proposer died without excluding this node, and there is no other voter: it had decided,
+        or nobody will ever decide otherwise. A resume of three has another voter: there, this node
+        waits.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.ACTIVE:
@@ -95,16 +95,16 @@ class Proposing(Voting):
     def _has_looked_around(self, now: float) -> bool:
         """True once the others had their chance to say that they have gone on.
 
-        A sole member needs no other vote. If its data are old, the others know more, and any of
-        them may be the chain by now, even a spare.
+        A sole member needs no other vote. If its data are old, any of the others may be the chain
+        by now, even a spare.
         """
         late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})
 
     # --- the votes
 
-    def _canvass(self, proposal: Vote, now: float) -> Iterator[Decision]:
-        """Ask for the missing votes; decide at once if none is missing."""
+    def _canvass(self, proposal: Vote, now: float) -> Iterator[Output]:
+        """Ask for the missing votes; decide if none is missing."""
         if self._electors(proposal) <= self._voters:
             if change(self.configuration, proposal.configuration) is Change.JOIN:
                 yield from self._seal(proposal, now)  # a chain of one is its own tail
@@ -115,7 +115,7 @@ class Proposing(Voting):
             if position in self._electors(proposal) - self._voters:
                 yield Send(position, Propose(self.configuration, proposal, self._whole))
 
-    def _count(self, sender: str, voted: Voted, now: float) -> Iterator[Decision]:
+    def _count(self, sender: str, voted: Voted, now: float) -> Iterator[Output]:
         if voted.vote != self._proposal:
             # A voter waits for an answer, even from a later life that knows nothing of the vote.
             if self.configuration.epoch >= voted.vote.configuration.epoch:
@@ -136,7 +136,7 @@ class Proposing(Voting):
             yield Copy(sender)
             return
         if kind is Change.RESUME and self._is_apart(voted.last):
-            yield from self.complain(self._apart(sender, voted.last))
+            yield from self.complain(self._alarm_about(sender, voted.last))
             return
         if kind is Change.RESUME and self._whole.is_beyond(voted.last):
             return  # it copies, and then votes again

@@ -1,7 +1,7 @@
 """How long a tail takes no entries, to let a learner in (rule 10).
 
-Nobody can write while the tail is sealed, so a seal lasts only a moment. A learner whose disk needs
-longer to write would never get in, so each seal for it is twice as long as the one before.
+Nobody can write meanwhile, so a seal is short; each seal for a learner is twice as long as the one
+before, or a slow disk would never get in.
 """
 
 from msgspec import Struct
@@ -12,7 +12,7 @@ from chainchat.chain.timing import JOIN_PAUSE_PER_SEAL, Timing
 
 
 class Sealing(Struct, frozen=True):
-    """A tail takes no entries, because of ``vote``, to let a learner in.
+    """A tail takes no entries, because of ``vote``.
 
     Attributes:
         since: monotonic seconds.
@@ -46,7 +46,7 @@ class Patience:
         return self._seconds.get(position, self._timing.first_seal)
 
     def grows(self, position: str) -> None:
-        """The learner took too long: wait twice as long next time."""
+        """It took too long: wait twice as long next time."""
         twice = 2 * self.seconds(position)
         self._seconds[position] = min(twice, self._timing.longest_seal)
 

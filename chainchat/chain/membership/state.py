@@ -1,6 +1,6 @@
 """The membership state of one life of a node, and what follows from it.
 
-The constructor names every variable, grouped by the part of ``Membership`` that it serves most.
+Every variable, grouped by the part of ``Membership`` that it serves most.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ class Copy(Struct, frozen=True):
     source: str
 
 
-Decision = Save | Send | Report | Excluded | Distrust | Seal | Copy
+Output = Save | Send | Report | Excluded | Distrust | Seal | Copy
 """Effects, and messages to other parts of the engine."""
 
 
@@ -78,7 +78,6 @@ class State:
     """The membership state of one life of one node.
 
     Attributes:
-        record: as on disk.
         founding: positions in founding order, as ``chain.ini`` or the record has them.
     """
 
@@ -96,7 +95,7 @@ class State:
         """The state of a life that begins.
 
         Args:
-            me: this life; its incarnation is in ``record`` and on disk already.
+            me: its incarnation is in ``record`` and on disk already.
             wall: UTC milliseconds, as at ``now`` of an input.
             first_nonce: see ``Evidence``.
             new_identity: chooses the identity of a configuration, at random.
@@ -127,7 +126,7 @@ class State:
         self._older = False
         """*not set back*: True if this disk was set back."""
         self._first_ping = self.evidence.newest_nonce + 1
-        """This ping and later ones were sent by this life in the present configuration."""
+        """This ping and later ones are of this life and the present configuration."""
 
         # pinging
         self._began: float | None = None  # when the first tick came
@@ -139,7 +138,7 @@ class State:
         self._lives_of: Configuration | None = None
         """The other members' lives, and the configuration that they are of."""
         self._tried: set[Life] = set()
-        """*tried*: the lives that this node has tried to exclude."""
+        """*tried*: whom this node has tried to exclude."""
 
         # proposing
         self._proposal: Vote | None = None
@@ -147,7 +146,7 @@ class State:
         self._ballots = 0
         self._voters: set[str] = set()
         self._whole = EntryId()
-        """The last entry that anybody can have heard of, when this node proposes a resume."""
+        """When this node proposes a resume: the last entry that anybody can have heard of."""
 
         # voting
         self._unreached: tuple[Vote, float] | None = None
@@ -160,7 +159,7 @@ class State:
         self._patience = Patience(self._timing)
         self._may_join_at = 0.0  # when a join may be proposed again
         self._turned_down: Member | None = None
-        """The learner whose join failed last: others go before it."""
+        """The learner whose join failed last: others go first."""
         self._declines: dict[str, str] = {}
         """By position, why a learner was not let in; of this configuration."""
 
@@ -180,8 +179,7 @@ class State:
     def active(self) -> bool:
         """True while this node takes part in the chain: a member, neither *locked* nor sealed.
 
-        A head that proposes to resume writes nothing: nobody could confirm an entry, and the others
-        must hold the last entry of its log.
+        A head that proposes a resume writes nothing: the others must hold its log's last entry.
         """
         locked = self.record.vote is not None or self.resuming
         return self.status is Status.ACTIVE and not locked and self.sealed is None
@@ -235,7 +233,7 @@ class State:
         return self._older
 
     def learners(self, now: float) -> dict[str, str]:
-        """By position, how far each learner has come, or why it is not let in; for people."""
+        """By position, how far each learner has come, or why it waits; for people."""
         members = self.configuration.positions
         told = {
             position: self._departures.reason(position, now)
@@ -247,7 +245,7 @@ class State:
         return {position: text for position, text in told.items() if text}
 
     def low(self, now: float) -> tuple[str, ...]:
-        """Positions of the chain whose disks are nearly full, as this member heard."""
+        """Positions of the chain whose disks are nearly full."""
         told = {p: pong.member for p, pong in self._presence.pongs(now).items() if pong.low}
         if self.own.low:
             told[self.me.position] = self.me
@@ -255,7 +253,7 @@ class State:
         return tuple(m.position for m in members if m == told.get(m.position))
 
     def is_other_chain(self, position: str) -> bool:
-        """True if ``position`` has another configuration of the present epoch: another chain's."""
+        """True if ``position`` has another configuration of this epoch."""
         pong, mine = self._presence.pong(position), self.configuration
         if pong is None or pong.configuration.epoch != mine.epoch:
             return False

@@ -11,7 +11,7 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Send
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.joining import Joining
-from chainchat.chain.membership.state import Copy, Decision
+from chainchat.chain.membership.state import Copy, Output
 from chainchat.chain.membership.whereabouts import UNREACHED
 from chainchat.chain.messages import Decided, Declined, Propose, Vote, Voted
 from chainchat.chain.record import Status
@@ -20,7 +20,7 @@ from chainchat.chain.record import Status
 class Voting(Joining):
     """Considers what others propose."""
 
-    def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Decision]:
+    def _consider(self, sender: str, proposal: Propose, now: float) -> Iterator[Output]:
         """Vote, if the proposal is based on the configuration here and there is no objection."""
         vote, held = proposal.vote, self.record.vote
         if self._older or sender != vote.proposer.position:
@@ -39,7 +39,7 @@ class Voting(Joining):
                 return
         kind = change(self.configuration, vote.configuration)
         if kind is Change.RESUME and self._is_apart(proposal.last):
-            yield from self.complain(self._apart(sender, proposal.last))
+            yield from self.complain(self._alarm_about(sender, proposal.last))
             return
         refusal = self._objection(vote, kind, now)
         if refusal and kind is Change.JOIN:
@@ -55,12 +55,12 @@ class Voting(Joining):
             yield from self._vote(vote)
             yield from self._copy_for_resume(proposal)
 
-    def _copy_for_resume(self, proposal: Propose) -> Iterator[Decision]:
+    def _copy_for_resume(self, proposal: Propose) -> Iterator[Output]:
         """Copy the end of the log, if this disk lost it: a chain resumes only with whole logs.
 
         Otherwise the members that have the end could die before this node has it. The copy comes
-        down the chain, like everything (*prefix*): if the resume is given up, a tail that held more
-        than its predecessor would commit alone what no other disk may have.
+        down the chain (*prefix*): if the resume is given up, a tail that held more than its
+        predecessor would commit alone what no other disk may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
@@ -69,15 +69,15 @@ class Voting(Joining):
 
     # --- the vote
 
-    def _vote(self, vote: Vote) -> Iterator[Decision]:
+    def _vote(self, vote: Vote) -> Iterator[Output]:
         """Vote: now this node is *locked*, and its own proposal is never decided."""
         self._proposal = self._sealing = None
         self._tried |= set(self.configuration.lives) - set(vote.configuration.lives)  # *tried*
         yield self._save(vote=vote)
         yield from self._send_vote(vote)
 
-    def _send_vote(self, vote: Vote) -> Iterator[Decision]:
-        """*source*: send the vote to the proposer or its later life, but to no copy of its disk.
+    def _send_vote(self, vote: Vote) -> Iterator[Output]:
+        """*source*: to the proposer or its later life, but to no copy of its disk.
 
         A copy would say in good faith that it decided nothing.
         """
@@ -85,7 +85,6 @@ class Voting(Joining):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
     def _speaks_for(self, proposer: Member) -> bool:
-        """*source*: True if ``proposer``, or a later life of it, is linked at its position."""
         linked = self._presence.link(proposer.position)
         # Without a connection nothing is sent.
         return linked is None or self._whereabouts.is_later_life(proposer, linked)
@@ -93,7 +92,7 @@ class Voting(Joining):
     # --- the judgement
 
     def _objection(self, vote: Vote, kind: Change | None, now: float) -> str:
-        """Why this node cannot vote for the proposal; empty if it can."""
+        """Why this node cannot vote for this; empty if it can."""
         proposed, base = vote.configuration, self.configuration
         if self.me not in proposed.members:
             return "it does not list this life of this node"
@@ -135,7 +134,7 @@ class Voting(Joining):
         return ""
 
     def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
-        """Why ``new`` cannot take the place of ``old`` in a resume; empty if it can."""
+        """Why ``new`` cannot take the place of ``old`` in a resume."""
         objection = self._whereabouts.objection(old, new)
         if objection or new.life == self.me.life:
             return objection
@@ -147,7 +146,7 @@ class Voting(Joining):
         return ""
 
     def _waits_too_long_for(self, vote: Vote, now: float) -> bool:
-        """True if an unreached life has delayed this vote for ``suspect_after`` seconds."""
+        """True if an unreached life has delayed this vote for ``suspect_after``."""
         if self._unreached is None or self._unreached[0] != vote:
             self._unreached = vote, now
         return now - self._unreached[1] > self._timing.suspect_after

@@ -1,8 +1,8 @@
 """Whereabouts: who answers at the addresses that this node dials.
 
-*source*: anybody can claim to be any life at any address, and a disk can be copied. So the only
-evidence of lives is who *answered* when this life dialled an address; and a member's later life is
-only who answers where the member is.
+*source*: anybody can claim to be any life at any address, and a disk can be copied. So evidence is
+only who *answered* when this life dialled; and a member's later life is only who answers where the
+member is.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from chainchat.chain.configuration import Address, Life, Member
 
 MOST_ADDRESSES = 8
-"""Addresses remembered for each position, which is dialled at two or three."""
+"""Remembered for each position, which is dialled at two or three."""
 
 UNREACHED = "was not reached by this node yet"
-"""The end of an objection that may be gone in a moment."""
+"""The end of an objection that may soon be gone."""
 
 
 class Whereabouts:
@@ -34,7 +34,7 @@ class Whereabouts:
         return before
 
     def forget(self, position: str) -> None:
-        """Forget a position that nobody knows, since its connection ended."""
+        """Forget a position that nobody knows."""
         self._reached.pop(position, None)
 
     def is_at_home(self, member: Member) -> bool:
@@ -44,8 +44,8 @@ class Whereabouts:
     def objection(self, old: Member, new: Member) -> str:
         """Why ``new`` cannot be a later life of the member ``old`` (rule 11); empty if it can.
 
-        ``new`` must answer where ``old`` was. Anywhere else, ``new`` may be a copy of the disk of
-        ``old``, which goes on or is about to; neither silence nor a refusal tells.
+        Anywhere but where ``old`` was, ``new`` may be a copy of its disk, which goes on or is about
+        to.
         """
         position = old.position
         if new.id != old.id:

@@ -1,13 +1,11 @@
 """Human mode: what people type and see, as ``docs/protocol.md`` specifies it.
 
-Plain text is said to everybody, ``>> name: text`` to one account, and ``/verb`` is a command. Every
-line shown begins with one of the server's marks, so nothing that a user writes can pass for the
-server's word.
+Every line shown begins with one of the server's marks, so nothing that a user writes can pass for
+the server's word.
 """
 
 # ruff: noqa: ARG002 - a mode's methods take what either mode needs
 
-import datetime
 import difflib
 import re
 import unicodedata
@@ -18,8 +16,8 @@ from itertools import takewhile
 from msgspec import Struct
 
 from chainchat.chat.blanks import without_padding
-from chainchat.chat.lines import Line
-from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode, drawn
+from chainchat.chat.lines import TOO_LONG, Line
+from chainchat.chat.modes.mode import NO_TAG, ChainView, ChatMessage, Mode, date_of, drawn
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     CLIENT_ID,
@@ -51,9 +49,9 @@ _VERSION = f"{_FAMILY}1"
 _PROTOCOL = re.compile(r"[a-z]+/\d+", re.ASCII)
 _PRIVATE = ">>"
 _ASKING = re.compile(r"/password\b", re.IGNORECASE)
+_ASKING_OCTETS = re.compile(_ASKING.pattern.encode(), re.IGNORECASE)
 _MINUTE, _DAY = 60_000, 86_400_000  # in milliseconds
 _MINUTES_OF_DAY = _DAY // _MINUTE
-_EPOCH = datetime.date(1970, 1, 1)
 # --- what there is, and what /help says about it -----------------------------------------
 
 
@@ -89,7 +87,7 @@ _TOPICS = {
             "/list e     begins with e",
             "/list .a    has an a in the second place",
             "/list .*i   has an i somewhere",
-            "Case matters; to ignore it, begin with (?i): /list (?i)al",
+            "Case does not matter, as in names.",
         ),
     ),
     "last": _Topic(
@@ -167,7 +165,7 @@ def _unknown(word: str) -> RefusedError:
 
 # --- what people type --------------------------------------------------------------------
 
-# A reader turns what follows a verb into a request, or into None if it does not fit the form.
+# A reader turns what follows a verb into a request, or None if it does not fit.
 
 
 def _list(rest: str) -> Request | None:
@@ -367,7 +365,7 @@ class Human(Mode):
             line = line.strip()
         if line.startswith("/") and not line.startswith("//"):
             return "", _verb(line, logged_in=logged_in)
-        # Even behind spaces: a slip of the space bar must not tell everybody.
+        # Even behind spaces: a slip must not tell everybody.
         private = line.lstrip().startswith(_PRIVATE)
         if not logged_in:
             if private or line.startswith("//"):
@@ -412,6 +410,17 @@ class Human(Mode):
         """``+OK the password of bob, to choose another with, shown only this once: …``."""
         use = "to choose another with" if once else "until it is changed"
         return f"+OK the password of {name}, {use}, shown only this once: {password}"
+
+    def precedes_secret(self, line: Line, *, logged_in: bool) -> bool:
+        """True of ``/password``; before the login, of whatever may stand for a name.
+
+        Not of a line that is too long: it may be HTTP's, which the next line shows (``is_http``).
+        """
+        if line is TOO_LONG:
+            return False
+        if logged_in:
+            return _ASKING_OCTETS.match(line) is not None
+        return line.lstrip()[:1] != b"/"
 
     def without_secrets(self, lines: Sequence[str], *, logged_in: bool) -> list[str]:
         """The lines up to the first one that asks for a password; before the login none."""
@@ -482,7 +491,7 @@ class Human(Mode):
 
     def day(self, time: int) -> str:
         """``* 2026-11-21``."""
-        return f"* {_EPOCH + datetime.timedelta(days=time // _DAY)}"
+        return f"* {date_of(time)}"
 
     def notice(self, code: str, text: str, **values: str) -> str:
         """``* bob is here``."""

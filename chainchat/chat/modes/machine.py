@@ -49,7 +49,7 @@ LARGEST = 2**63 - 1
 """The largest number or id in a request: fits a signed 64-bit integer, so any database."""
 
 READ_AT_ONCE = 32
-"""Lines that are read as SENDs together. If one is none, each is looked at alone."""
+"""Lines read as SENDs together; if one is none, each is looked at alone."""
 
 _TAG = r"[A-Za-z0-9_-]{1,32}"
 _TAGGED = re.compile(rf"@({_TAG})(?: +([^ ]+)(?: +(.*))?)? *")
@@ -64,8 +64,8 @@ _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 # --- what a client says --------------------------------------------------------------
 
-# A reader turns what follows a verb into a request, or into None if it does not fit the form.
-# `parse` adds the tag to the RefusedError that a reader raises.
+# A reader turns what follows a verb into a request, or None if it does not fit. `parse` adds the
+# tag to the RefusedError that a reader raises.
 
 
 def _whole_number(word: str) -> int | None:
@@ -313,8 +313,7 @@ class Machine(Mode):
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
         """The requests of the first lines, while they are valid SENDs.
 
-        Most lines of programs are SENDs, many at a time: read together, each costs a fraction of a
-        ``parse``. ``parse`` has to look at the first line that is anything else.
+        Most lines of programs are: read together, each costs a fraction of a ``parse``.
         """
         sends = []
         with suppress(RefusedError):
@@ -391,13 +390,14 @@ class Machine(Mode):
     def chain(self, tag: str, view: ChainView) -> Sequence[str]:
         """``+OK @1 epoch=3 members=head,tail node=tail role=tail committed=1042``.
 
-        With ``away=`` if a node is away.
+        With ``away=`` if a node is away, and ``version=`` last.
         """
         role = view.role.replace(" ", "-")  # the reason for no role can be a sentence
         away = f" away={','.join(view.away)}" if view.away else ""
+        version = f" version={view.version}" if view.version else ""
         return [
             f"+OK @{tag} epoch={view.epoch} members={','.join(view.members)} node={view.node}"
-            f" role={role} committed={view.committed}{away}"
+            f" role={role} committed={view.committed}{away}{version}"
         ]
 
     def help(self, tag: str, verb: str) -> Sequence[str]:

@@ -1,9 +1,10 @@
 """The interface of all modes: how a session hears and speaks.
 
 A mode is a grammar without state: ``parse`` turns a line into a request, the other methods turn
-outcomes into lines (without line endings; one line, unless they return a list).
+outcomes into lines (without endings; one, unless they return a list).
 """
 
+import datetime
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,20 +14,19 @@ from chainchat.chat.lines import Line
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import Request, Say
 
+_EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
+
 NO_TAG = "-"
 """In place of a tag where a line has none."""
 
 
 class ChatMessage(Struct, frozen=True):
-    """A message as it is shown.
+    """A message as shown.
 
     Attributes:
-        id: its sequence number.
-        previous: id of the previous message pushable to the viewer, 0 if there is none.
+        previous: id of the previous message pushable to the viewer, 0 without one.
         time: UTC milliseconds since 1970.
-        sender: the sender's name.
         to: the recipient's name, ``*`` for a broadcast.
-        text: what was said.
     """
 
     id: int
@@ -41,14 +41,12 @@ class ChainView(Struct, frozen=True):
     """What ``/chain`` shows: a node's own view of its chain.
 
     Attributes:
-        epoch: of the configuration.
         members: positions in chain order.
         node: the position of the node that answers.
-        role: its role: ``head``, ``middle``, ``tail``, ``only`` (a chain of one), or why it has
-            none.
+        role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
-        notes: further lines for people: lag, clock, progress of a catch-up.
+        version: of chainchat; empty if it is not told.
     """
 
     epoch: int
@@ -58,20 +56,25 @@ class ChainView(Struct, frozen=True):
     committed: int
     away: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    version: str = ""
+
+
+def date_of(time: int) -> str:
+    """``2026-11-21``: the UTC day of a time in milliseconds since 1970."""
+    return (_EPOCH + datetime.timedelta(milliseconds=time)).isoformat()[:10]
 
 
 class Mode(Protocol):
     """One of the grammars.
 
     Attributes:
-        same_to_all: True if a broadcast is the same line for everybody.
-        pipelines: True if clients send many requests before they read an answer, and tell the
-            answers apart by tags. Then an answer need not wait for those of earlier requests.
-        acknowledges: True if clients say themselves what they have read. Else the read mark
-            follows what the client's machine has acknowledged.
-        counts_missed: missed messages that a login counts, at most; 0: it does not count them.
-        asks: True if clients are asked for passwords, in lines that are no requests. Else they
-            prove beforehand that they know them.
+        same_to_all: a broadcast is the same line for everybody.
+        pipelines: clients tell answers apart by tags, so an answer need not wait for earlier ones.
+        acknowledges: clients say what they have read. Else the read mark follows what the client's
+            machine has acknowledged.
+        counts_missed: missed messages that a login counts, at most.
+        asks: clients are asked for passwords, in lines that are no requests. Else they prove
+            beforehand that they know them.
     """
 
     same_to_all: bool
@@ -87,8 +90,7 @@ class Mode(Protocol):
             node: the position of the node that answers.
             max_line: octets of a client's line, at most.
             nodes: ``host:port`` of every node, for the client to reconnect to.
-            sessions: the sessions at this node, the client's own included: if the node dies, so
-                many have to find another.
+            sessions: at this node, the client's own included.
         """
 
     def parse(self, line: str, *, logged_in: bool) -> tuple[str, Request]:
@@ -103,23 +105,19 @@ class Mode(Protocol):
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
         """The tags and requests of the first lines, while they say something.
 
-        They become one command. Every other line is for ``parse``; so is the first line, if looking
-        at it here gains nothing.
+        They become one command. Every other line is for ``parse``.
         """
 
     def tag_of(self, line: Line) -> str:
         """The tag for the answer to an unreadable line; NO_TAG if it has none."""
 
     def may_be_answered_at_once(self, line: bytes) -> bool:
-        """A quick look: True if the node may answer the line by itself.
-
-        So few of the many lines that can wait behind each other have to be parsed out of turn.
-        """
+        """A quick look: True if the node may answer the line by itself."""
 
     def logged_in(
         self, tag: str, name: str, token: str, *, high: int, mark: int, missed: int, number: int
     ) -> str:
-        """A LOGIN was done; the ``missed`` messages after the read mark follow as pushes.
+        """A LOGIN was done; the ``missed`` messages after the read mark follow.
 
         ``number``: the lowest that a new SEND of this program can have.
         """
@@ -136,15 +134,24 @@ class Mode(Protocol):
     def invited(self, tag: str, name: str, password: str, *, once: bool) -> str:
         """The account ``name`` has this password now; ``once``: only to choose another."""
 
+    def precedes_secret(
+        self,
+        line: Line,  # noqa: ARG002 - a mode's methods take what any mode needs
+        *,
+        logged_in: bool,  # noqa: ARG002
+    ) -> bool:
+        """True if what was typed behind this line, which was refused, may be a password."""
+        return False
+
     def without_secrets(
         self,
         lines: Sequence[str],  # noqa: ARG002 - a mode's methods take what any mode needs
         *,
         logged_in: bool,  # noqa: ARG002
     ) -> list[str]:
-        """Those of a client's lines that can be shown, which nobody has heard yet.
+        """Those of a client's unheard lines that can be shown; by default all.
 
-        What may be a password, a token or a part of a proof is left out; by default all is.
+        What may be a password, a token or a part of a proof is left out.
         """
         return []
 
@@ -217,8 +224,9 @@ def drawn(view: ChainView) -> list[str]:
     outside = [position for position in view.away if position not in view.members]
     if outside:
         drawing += f"   away: {', '.join(outside)}"
+    version = f", chainchat {view.version}" if view.version else ""
     return [
         f"epoch {view.epoch}   {drawing}   committed {view.committed}",
         *view.notes,
-        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}",
+        f"you are on {view.node}, {_ROLES.get(view.role, view.role)}{version}",
     ]

@@ -1,0 +1,50 @@
+"""Complaints about strangers: few are logged, whatever strangers do, and the rest is counted."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from math import inf
+from typing import Generic, TypeVar
+
+PERIOD = 60.0
+"""Seconds between two lines about the same."""
+
+Subject = TypeVar("Subject", bound=Hashable)
+
+
+class Complaints(Generic[Subject]):
+    """Complaints of one kind, by what they are about.
+
+    A stranger must not choose any part of that: every complaint would be new.
+    """
+
+    def __init__(self, clock: Callable[[], float], most: int) -> None:
+        """Begin with none.
+
+        Args:
+            clock: monotonic seconds.
+            most: lines in one period, and what is remembered.
+        """
+        self._clock = clock
+        self._most = most
+        self._told: OrderedDict[Subject, tuple[float, int]] = OrderedDict()
+        """When a line was logged last, and how many complaints came since; oldest line first."""
+
+    def count(self, about: Subject) -> int:
+        """Count a complaint.
+
+        Returns:
+            0 if no line about it is due; else how many came since the last line, this one included.
+        """
+        now = self._clock()
+        last, untold = self._told.get(about, (-inf, 0))
+        if now - last < PERIOD:
+            self._told[about] = last, untold + 1
+            return 0
+        if about not in self._told and len(self._told) >= self._most:
+            oldest = next(iter(self._told))
+            if now - self._told[oldest][0] < PERIOD:
+                return 0
+            del self._told[oldest]
+        self._told[about] = now, 0
+        self._told.move_to_end(about)
+        return untold + 1

@@ -1,0 +1,42 @@
+"""Whether the chain would go on without a node: what ``may-stop`` answers."""
+
+from chainchat.chain.membership.changes import may_shrink
+from chainchat.node.status import NodeStatus
+
+NO_MEMBERS = ("learner",)
+"""Standings of a node that the chain does not need."""
+
+
+def objection(status: NodeStatus, *, refusal_is_death: bool) -> str:
+    """Why the chain would not go on if this node's process ended, and what to do; mostly empty.
+
+    The rule by which the others splice a member out decides (``may_shrink``), as if this node's
+    port refused connections, which is what an ended process leaves.
+
+    Args:
+        status: the chain as this node sees it now.
+        refusal_is_death: see ``Settings``.
+    """
+    me, members = status.node, status.configuration.members
+    others = [member for member in members if member.position != me]
+    if status.standing in NO_MEMBERS:
+        return ""
+    if not status.readiness.serving or (status.readiness.reason and not status.readiness.confirms):
+        return f"{status.readiness.reason or 'the chain does not serve'}: mend this first"
+    if not others:
+        return f"{me} is the only member, and nobody else could go on: start another node first"
+    away = [member.position for member in others if member.position in status.silent]
+    if away:
+        return f"{', '.join(away)} is away: wait until it is back, or the chain goes on without it"
+    own = [member.life for member in members if member.position == me]
+    if not may_shrink(
+        status.configuration,
+        [member.life for member in others],
+        own if refusal_is_death else (),
+    ):
+        rest = ", ".join(member.position for member in others)
+        return (
+            f"with refusal-is-death = no, {rest} would wait for {me}: "
+            "start another node first, or force one to go on alone afterwards"
+        )
+    return ""

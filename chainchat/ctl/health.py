@@ -1,0 +1,308 @@
+"""``chainchatctl status``: how a node is, or all of chain.ini, in words and as an exit status.
+
+A node on this machine is asked at its control socket. Of a node elsewhere, its client port tells
+epoch, members and role, as it tells everybody who asks before the login.
+"""
+
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from chainchat import config
+from chainchat.addresses import place
+from chainchat.ctl.asking import Connection, UnreachableError, tell_to_wait
+from chainchat.ctl.tables import aligned, size, span
+
+WELL, DEGRADED, DOWN = 0, 1, 2
+"""Exit statuses: all is well; the chain confirms, and something is wrong; it does not confirm."""
+
+PATIENCE = 3.0
+"""Seconds for a node elsewhere to answer."""
+
+POLL_SECONDS = 0.2
+"""How often ``--wait`` asks."""
+
+MEMBERS = ("head", "middle", "tail", "only")
+"""The roles of members."""
+
+GOALS = ("serving", "member", "full")
+
+_ANSWER = re.compile(r"(?:\+OK|-ERR (?P<code>\d+)) @?\S+ (?P<rest>.*)")
+_QUESTION = b"/hello chainchat/1 client=chainchatctl\r\n@1 CHAIN\r\n"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one node has answered.
+
+    Attributes:
+        position: the node's.
+        report: the status that it told; of a node elsewhere, the part that it tells everybody.
+            Empty without an answer.
+        error: why there is no answer.
+    """
+
+    position: str
+    report: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def confirms(self) -> bool:
+        """True if the chain confirms, as this node sees it."""
+        return bool(self.report.get("confirms"))
+
+    @property
+    def state(self) -> str:
+        """In a word or two, for a table."""
+        if not self.report:
+            return "down"
+        if self.report["drained"]:
+            return "drained"
+        if not self.report["serving"]:
+            return "not serving"
+        return "serving" if self.confirms else "not confirming"
+
+    def troubles(self, founding: int) -> Iterator[str]:
+        """What is not well at this node, for people; ``founding``: how many the chain can have."""
+        report = self.report
+        if not report:
+            yield self.error
+            return
+        if report["reason"]:
+            yield report["reason"]
+        for position in report["away"]:
+            yield f"{position} is away"
+        members = report["members"]
+        if len(members) < founding:
+            yield f"the chain has {len(members)} of {founding} members: {', '.join(members)}"
+        for position in report.get("low", ()):
+            yield f"the disk of {position} is nearly full"
+        yield from report.get("warnings", ())
+
+
+def seen(settings: config.Settings, position: str) -> Seen:
+    """Ask one node, at its control socket if its data are here, else at its client port."""
+    node = settings.nodes[position]
+    try:
+        if _is_here(node):
+            return Seen(position, _asked_here(node))
+        return Seen(position, _asked_elsewhere(settings, node))
+    except UnreachableError as error:
+        return Seen(position, error=str(error))
+
+
+def _is_here(node: config.NodeSettings) -> bool:
+    try:
+        return node.data.is_dir()
+    except PermissionError:
+        return True
+
+
+def _asked_here(node: config.NodeSettings) -> dict[str, Any]:
+    connection = Connection(node)
+    try:
+        [report] = connection.ask("status", tell_to_wait)
+    finally:
+        connection.close()
+    return dict(report)
+
+
+def _asked_elsewhere(settings: config.Settings, node: config.NodeSettings) -> dict[str, Any]:
+    port = node.client_port or node.tls_port
+    where = place(node.client_host, port)
+    try:
+        with socket.create_connection((node.client_host, port), PATIENCE) as plain:
+            plain.settimeout(PATIENCE)
+            talking = plain if node.client_port else _encrypted(settings, node, plain)
+            with talking, talking.makefile("rb") as lines:
+                talking.sendall(_QUESTION)
+                return _heard(node, [line.decode(errors="replace") for line in _until_told(lines)])
+    except (OSError, ssl.SSLError) as error:
+        raise UnreachableError(
+            f"{node.data} is not on this machine, and {where} does not answer: {error}"
+        ) from None
+
+
+def _encrypted(
+    settings: config.Settings, node: config.NodeSettings, plain: socket.socket
+) -> socket.socket:
+    ca = settings.tls.ca if settings.tls.ca.exists() else None
+    return ssl.create_default_context(cafile=ca).wrap_socket(
+        plain, server_hostname=node.client_host
+    )
+
+
+def _until_told(lines: Any) -> Iterator[bytes]:
+    for line in lines:
+        yield line
+        if line.startswith((b"+OK @1 ", b"-ERR ")):
+            return
+
+
+def _heard(node: config.NodeSettings, lines: list[str]) -> dict[str, Any]:
+    """What a status would say, as far as the answer to CHAIN does."""
+    found = _ANSWER.fullmatch(lines[-1].rstrip("\r\n")) if lines else None
+    if found is None:
+        raise UnreachableError(f"{node.client_host} answers, but not as chainchat")
+    told = dict(word.split("=", 1) for word in found["rest"].split() if "=" in word)
+    if found["code"] or "epoch" not in told:  # it takes no clients, and says why
+        return {
+            "position": node.position,
+            **dict.fromkeys(("role", "epoch", "committed", "version"), None),
+            "serving": False,
+            "drained": "is drained" in found["rest"],
+            "confirms": False,
+            "reason": found["rest"].partition("; try ")[0],
+            "away": [],
+            "members": [],
+        }
+    waiting = any(line.startswith("* waiting ") for line in lines)
+    return {
+        "position": told["node"],
+        "role": told["role"],
+        "epoch": int(told["epoch"]),
+        "committed": int(told["committed"]),
+        "version": told.get("version"),
+        "serving": True,
+        "drained": False,
+        "confirms": not waiting,
+        "reason": "the chain cannot confirm, or something has to wait" if waiting else "",
+        "away": list(filter(None, told.get("away", "").split(","))),
+        "members": told["members"].split(","),
+    }
+
+
+# --- judging
+
+
+def judged(found: list[Seen], founding: int) -> tuple[int, list[str]]:
+    """An exit status, and the troubles for people, each with the position that tells it."""
+    troubles = [f"{one.position}: {text}" for one in found for text in _troubles(one, founding)]
+    if not any(one.confirms for one in found):
+        return DOWN, troubles
+    return (DEGRADED if troubles else WELL), troubles
+
+
+def _troubles(one: Seen, founding: int) -> Iterator[str]:
+    seen: set[str] = set()
+    for text in one.troubles(founding):
+        if text not in seen:
+            seen.add(text)
+            yield text
+
+
+def reached(goal: str, one: Seen, founding: int) -> bool:
+    """True if a node is what ``--wait`` waits for."""
+    report = one.report
+    if not report:
+        return False
+    if goal == "serving":
+        return report["serving"] and one.confirms
+    if goal == "member":
+        return report["role"] in MEMBERS and one.confirms
+    return one.confirms and len(report["members"]) == founding and not report["away"]
+
+
+# --- showing
+
+COLUMNS = ("NODE", "ROLE", "STATE", "EPOCH", "COMMITTED", "IN FLIGHT", "CLIENTS", "FREE", "VERSION")
+
+
+def _row(one: Seen) -> tuple[str, ...]:
+    report = one.report
+
+    def cell(key: str) -> str:
+        value = report.get(key)
+        return "-" if value is None else str(value)
+
+    free = (report.get("disk") or {}).get("free")
+    return (
+        one.position,
+        cell("role"),
+        one.state,
+        *(cell(key) for key in ("epoch", "committed", "in_flight", "clients")),
+        "-" if free is None else size(free),
+        cell("version"),
+    )
+
+
+def table(found: list[Seen], founding: int) -> Iterator[str]:
+    """All nodes, for people."""
+    status, troubles = judged(found, founding)
+    yield from aligned([COLUMNS, *map(_row, found)])
+    yield from troubles
+    yield ("the chain is well", "the chain is degraded", "the chain is down")[status]
+
+
+def described(report: dict[str, Any]) -> Iterator[str]:
+    """One node, for people."""
+    yield "{position} of {chain}, chainchat {version}, started {started}".format(**report)
+    yield from report["shown"]
+    state = Seen(report["position"], report).state
+    yield "{0} since {since}, {clients} clients".format(state, **report)
+    yield "log: {last} last, {committed} committed, {applied} applied here".format(**report)
+    disk = report["disk"]
+    if disk["free"] is not None:
+        hours = disk.get("hours_left")
+        left = f", {span(hours * 3600)} left at the present rate" if hours is not None else ""
+        yield f"disk: {size(disk['free'])} free{left}, {size(sum(disk['files'].values()))} used"
+    for certificate in report["certificates"]:
+        yield "certificate: {whose} expires {expires}".format(**certificate)
+
+
+# --- the command
+
+
+def status(settings: config.Settings, positions: list[str], *, as_json: bool) -> int:
+    """Ask these nodes, and show what they answer. The exit status."""
+    found = [seen(settings, position) for position in positions]
+    _show(settings, found, as_json=as_json)
+    return judged(found, len(settings.founding))[0]
+
+
+def wait(
+    settings: config.Settings,
+    positions: list[str],
+    goal: str,
+    timeout: float,
+    *,
+    as_json: bool,
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Ask until all of these nodes are what ``goal`` says; show what they answer then.
+
+    Raises:
+        UnreachableError: it took too long.
+    """
+    end = clock() + timeout
+    founding = len(settings.founding)
+    while True:
+        found = [seen(settings, position) for position in positions]
+        late = [one for one in found if not reached(goal, one, founding)]
+        if not late:
+            _show(settings, found, as_json=as_json)
+            return judged(found, founding)[0]
+        if clock() >= end:
+            whys = [next(iter(one.troubles(founding)), one.state) for one in late]
+            texts = [f"{one.position}: {why}" for one, why in zip(late, whys, strict=True)]
+            raise UnreachableError(f"not {goal} within {timeout:g} s: {'; '.join(texts)}")
+        time.sleep(POLL_SECONDS)
+
+
+def _show(settings: config.Settings, found: list[Seen], *, as_json: bool) -> None:
+    if as_json:
+        for one in found:
+            print(json.dumps(one.report or {"position": one.position, "error": one.error}))
+    elif len(found) == 1:
+        if found[0].error:
+            raise UnreachableError(found[0].error)
+        for line in described(found[0].report) if "shown" in found[0].report else table(found, 0):
+            print(line)
+    else:
+        for line in table(found, len(settings.founding)):
+            print(line)

@@ -1,0 +1,38 @@
+"""Tells a service manager how a node is: ``sd_notify(3)``, a datagram to ``NOTIFY_SOCKET``."""
+
+import os
+import socket
+from contextlib import suppress
+
+
+class Manager:
+    """The service manager that started this process, if there is one that wants to be told."""
+
+    def __init__(self) -> None:
+        path = os.environ.pop("NOTIFY_SOCKET", "")  # no child of this process speaks for it
+        self._address = f"\0{path[1:]}" if path.startswith("@") else path
+        self._status = ""
+
+    def __bool__(self) -> bool:
+        return bool(self._address)
+
+    def ready(self) -> None:
+        """The ports listen. The node may still wait for others, and must live for that."""
+        self._tell("READY=1")
+
+    def status(self, text: str) -> None:
+        """How the node is, for people; told again only if it is new."""
+        if text != self._status:
+            self._status = text
+            self._tell(f"STATUS={text}")
+
+    def stopping(self) -> None:
+        """The node ends."""
+        self._tell("STOPPING=1")
+
+    def _tell(self, text: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out, suppress(OSError):
+            out.setblocking(False)
+            out.sendto(text.encode(), self._address)

@@ -1,0 +1,62 @@
+"""Handshakes that strangers begin, in a share of a node's time: each takes nearly a millisecond."""
+
+from collections import deque
+from typing import Any, Protocol
+
+from chainchat.node.budget import HANDSHAKE_SHARE, Slice
+from chainchat.node.interfaces import Clock
+from chainchat.node.share import Share
+
+
+class Shaking(Protocol):
+    """A connection that has not agreed on TLS.
+
+    Attributes:
+        connected: false once it has ended.
+        transport: the TCP connection.
+    """
+
+    connected: int
+    transport: Any
+
+    def shake_hands(self, data: bytes) -> None:
+        """Go on with the handshake."""
+
+
+class Handshakes:
+    """The handshakes at one port, one step after another."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._share = Share(clock, self._go_on, HANDSHAKE_SHARE)
+        self._waiting: deque[tuple[Shaking, bytes]] = deque()
+        self._stopped = False
+
+    def take(self, connection: Shaking, data: bytes) -> None:
+        """Go on with a handshake, now or in its turn; until then the connection reads no more."""
+        if self._stopped or (self._share.is_due and not self._waiting):
+            self._step(connection, data)
+            return
+        connection.transport.pauseProducing()
+        self._waiting.append((connection, data))
+        self._share.wake_when_due()
+
+    def stop(self) -> None:
+        """Make nobody wait any more: the port is closed."""
+        self._waiting.clear()
+        self._share.stop()
+        self._stopped = True
+
+    def _go_on(self) -> None:
+        while self._waiting and self._share.is_due:
+            connection, data = self._waiting.popleft()
+            if connection.connected:
+                connection.transport.resumeProducing()
+                self._step(connection, data)
+        if self._waiting:
+            self._share.wake_when_due()
+
+    def _step(self, connection: Shaking, data: bytes) -> None:
+        work = Slice(self._clock.seconds, 0.0)
+        connection.shake_hands(data)
+        self._share.took(work)

@@ -1,0 +1,158 @@
+"""The client in a terminal of its own, and what its screen shows."""
+
+import os
+import pty
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pexpect.fdpexpect
+import pyte
+from patience import DEADLINE
+from two_screens import TwoScreens
+
+ROOT = Path(__file__).parents[2]
+ROWS, COLUMNS = 24, 80
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "chainchat.client", *arguments]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "LC_ALL": "C.UTF-8",
+        "TERM": "xterm",
+        "TZ": "UTC",
+        **changes,
+    }
+
+
+def at(port: int) -> tuple[str, str]:
+    return ("--connect", f"127.0.0.1:{port}")
+
+
+class Screen:
+    """A client in a terminal that is really there."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        state: Path | None = None,
+        size: tuple[int, int] = (ROWS, COLUMNS),
+        shell: bool = False,
+        **changes: str,
+    ) -> None:
+        """Start the client.
+
+        Args:
+            arguments: of its command line.
+            state: the folder in which it remembers things; None: an empty one.
+            size: rows and columns of the window.
+            shell: True to start it from a shell, which goes on with it after a line.
+            changes: to the environment.
+        """
+        started = command(*arguments)
+        if shell:
+            script = 'set -m; "$@"; echo suspended; read -r _; fg'
+            started = ["bash", "-c", script, "bash", *started]
+        self._folder = tempfile.TemporaryDirectory()
+        base = str(state or self._folder.name)
+        changes = {"XDG_STATE_HOME": base, "XDG_CONFIG_HOME": base, **changes}
+        self._master, slave = pty.openpty()
+        master = self._master
+        self.size(*size, slave)
+        self.process = subprocess.Popen(
+            started,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment(**changes),
+            start_new_session=True,
+        )
+        self._slave = slave
+        self.terminal = pexpect.fdpexpect.fdspawn(master, timeout=DEADLINE)
+        self.received = b""
+        self._screen = TwoScreens(size[1], size[0])
+        self._screen.write_process_input = self.terminal.send
+        self._stream = pyte.ByteStream(self._screen)
+
+    def __enter__(self) -> "Screen":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.kill()
+        self.process.wait(DEADLINE)
+        self.terminal.close()
+        os.close(self._slave)
+        self._folder.cleanup()
+
+    def size(self, rows: int, columns: int, slave: int | None = None) -> None:
+        """Change the size of the window."""
+        termios.tcsetwinsize(self._master if slave is None else slave, (rows, columns))
+        if slave is None:
+            self._screen.resize(rows, columns)
+
+    def type(self, text: str) -> None:
+        self.terminal.send(text)
+
+    @property
+    def rows(self) -> list[str]:
+        """What stands on the screen, without empty rows."""
+        return [row.rstrip() for row in self._screen.display if row.strip()]
+
+    def colour(self, text: str) -> str:
+        """That of the row that shows ``text``."""
+        [y] = [y for y, row in enumerate(self._screen.display) if row.rstrip() == text]
+        colour: str = self._screen.buffer[y][0].fg
+        return colour
+
+    def shows(self, condition: Callable[[list[str]], bool]) -> list[str]:
+        """Wait until the screen is as it should be; its rows."""
+        deadline = time.monotonic() + DEADLINE
+        while not condition(self.rows):
+            assert time.monotonic() < deadline, "\n".join(self.rows)
+            self.read(0.2)
+        return self.rows
+
+    def is_online(self) -> None:
+        """Wait until the client is logged in, has an input line, and knows the chain."""
+        self.shows(lambda rows: "alice>" in rows and "epoch 3" in rows[-1])
+
+    def read(self, timeout: float) -> bool:
+        """Show what has come; whether something had."""
+        try:
+            data = self.terminal.read_nonblocking(65536, timeout)
+        except (pexpect.TIMEOUT, pexpect.EOF, OSError):
+            return False
+        self.received += data
+        self._stream.feed(data)
+        return True
+
+    @property
+    def mode(self) -> list[Any]:
+        """How the terminal is set."""
+        return termios.tcgetattr(self._slave)
+
+    @property
+    def is_full(self) -> bool:
+        """True while a program has the whole screen."""
+        return self._screen.first is not None
+
+    def ends(self) -> int:
+        """Wait for the end of the process; its exit status."""
+        deadline = time.monotonic() + DEADLINE
+        while self.process.poll() is None:
+            self.read(0.05)
+            assert time.monotonic() < deadline, "\n".join(self.rows)
+        while self.read(0.05):
+            pass
+        return self.process.returncode

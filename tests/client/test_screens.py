@@ -1,0 +1,446 @@
+"""The client in a terminal, against a fake room on 127.0.0.1: what a person sees and types."""
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from fake_room import Server
+from screens import Screen, at
+
+COLOUR = re.compile(rb"\x1b\[[0-9;]*(?<=[\[;])(3[0-9]|4[0-9]|9[0-7]|10[0-7])[;m]")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as running:
+        yield running
+
+
+def test_the_input_line_stays_whole_when_a_message_arrives(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen("head"))) as screen:
+        screen.is_online()
+        screen.type("half a li")
+        screen.shows(lambda rows: "alice> half a li" in rows)
+        server.do(server.room.say, "bob", "do I disturb?")
+        rows = screen.shows(lambda rows: "#1003 12:03 bob: do I disturb?" in rows)
+        rows = screen.shows(lambda rows: "alice> half a li" in rows)
+        assert rows.index("#1003 12:03 bob: do I disturb?") < rows.index("alice> half a li")
+        screen.type("ne\r")
+        screen.shows(lambda rows: any(row.endswith("alice: half a line ✓") for row in rows))
+        assert server.room.messages[-1].text == "half a line"
+
+
+def test_what_is_typed_appears_while_it_catches_up(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen("head"))) as screen:
+        screen.is_online()
+        server.do(lambda: [server.room.say("bob", f"message {n}") for n in range(10_000)])
+        server.do(server.room.say, "bob", "the last")
+        screen.shows(lambda rows: any("message" in row for row in rows))
+        screen.type("half a li")
+        rows = screen.shows(lambda rows: "alice> half a li" in rows)
+        assert not any("the last" in row for row in rows)
+        rows = screen.shows(lambda rows: any("the last" in row for row in rows))
+        screen.shows(lambda rows: "alice> half a li" in rows)
+
+
+def test_a_line_is_pending_above_the_input_until_it_is_acknowledged(server: Server) -> None:
+    server.room.holding = True
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.type(">> bob: quick\r")
+        screen.shows(lambda rows: "… >> bob: quick" in rows and "1 pending" in rows[-1])
+        server.do(server.room.release)
+        screen.shows(lambda rows: any("you >> bob: quick ✓" in row for row in rows))
+        screen.shows(lambda rows: "… >> bob: quick" not in rows and "alice>" in rows)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_that_another_node_was_found_is_one_faint_line(server: Server, stops: bool) -> None:
+    first, second = server.listen("head"), server.listen("tail")
+    with Screen("--name", "alice", *at(first), *at(second)) as screen:
+        screen.is_online()
+        before = [row for row in screen.rows if row.startswith("* ")]
+        if stops:
+            connection = server.room.online["alice"]
+            server.do(connection.line, "NOTE closing :this node stops; go on at somewhere else")
+        server.kill(first)
+        screen.shows(lambda rows: "on tail" in rows[-1])
+        screen.type("hi\r")
+        screen.shows(lambda rows: any("alice: hi ✓" in row for row in rows))
+        why = "this node stops" if stops else "the server closed the connection"
+        found = f"* head: {why}; now on tail"
+        assert [row for row in screen.rows if row.startswith("* ")] == [*before, found]
+        assert screen.colour(found) == "brightblack"
+
+
+def test_leaving_with_an_unconfirmed_line_names_it(server: Server) -> None:
+    server.room.holding = True
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.type("hi\r")
+        screen.shows(lambda rows: "… hi" in rows and "alice>" in rows)
+        screen.type("\x03")
+        assert screen.ends() == 130
+        assert screen.rows[-2:] == [
+            "* 1 of your lines was not confirmed; the next start says it:",
+            "|   hi",
+        ]
+
+
+def test_logging_out_ends_it_well(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.type("/quit\r")
+        assert screen.ends() == 0
+        assert screen.rows[-1] == "* logged out"
+
+
+def test_names_and_verbs_are_completed(server: Server) -> None:
+    server.room.marks["benedict"] = 0
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.type(">> be\t")
+        screen.shows(lambda rows: "alice> >> benedict:" in rows)
+
+
+def test_colours_are_used_unless_the_environment_says_no(server: Server) -> None:
+    port = server.listen()
+    received = []
+    for changes in ({}, {"NO_COLOR": "1"}):
+        with Screen("--name", "alice", *at(port), **changes) as screen:
+            screen.is_online()
+            screen.type("hi\r")
+            screen.shows(lambda rows: any("alice: hi ✓" in row for row in rows))
+            screen.type("/quit\r")
+            screen.ends()
+            received.append(screen.received)
+    assert [bool(COLOUR.search(data)) for data in received] == [True, False]
+
+
+def test_without_utf8_everything_is_ascii(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen()), LC_ALL="C") as screen:
+        screen.is_online()
+        server.do(server.room.say, "bob", "näh …")
+        screen.shows(lambda rows: "#1003 12:03 bob: n?h ?" in rows)
+        screen.type("hi\r")
+        screen.shows(lambda rows: any("alice: hi ok" in row for row in rows))
+        assert screen.received.isascii()
+
+
+def test_a_dumb_terminal_gets_plain_lines(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen()), TERM="dumb") as screen:
+        screen.shows(lambda rows: any("you are alice" in row for row in rows))
+        screen.type("hi\n")
+        screen.shows(lambda rows: "+OK 1003" in rows)
+        assert b"\x1b" not in screen.received
+
+
+# --- resizing, pasting, leaving ------------------------------------------------------
+
+
+def test_resizing_leaves_nothing_stale(server: Server) -> None:
+    random = Random(7)
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        for number in range(12):
+            server.do(server.room.say, "bob", f"a line of some length, number {number}")
+        screen.type("half a line")
+        for _ in range(12):
+            rows, columns = random.randint(6, 30), random.randint(30, 100)
+            screen.size(rows, columns)
+            screen.read(0.05)
+        screen.size(10, 100)
+        screen.shows(
+            lambda rows: (
+                rows[-9:-2]
+                == [
+                    f"#{1018 + 3 * n} 12:03 bob: a line of some length, number {n + 5}"
+                    for n in range(7)
+                ]
+                and rows[-2] == "alice> half a line"
+                and "on tail" in rows[-1]
+            )
+        )
+        assert len(screen.rows) <= 10
+
+
+def test_many_pasted_lines_are_asked_about_once(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.type("\x1b[200~one\r\ntwo\x1b[201~")
+        screen.shows(lambda rows: "two" in " ".join(rows))
+        screen.type("\r")
+        screen.shows(lambda rows: any(row.endswith("alice: two ✓") for row in rows))
+        screen.type("begun \x1b[200~" + "".join(f"line {n}\n" for n in range(9)) + "\x1b[201~")
+        screen.shows(lambda rows: "say 9 lines? (Enter: yes, Esc: no)" in rows)
+        screen.type("\x1b")
+        screen.shows(lambda rows: "alice>" in rows)
+        assert [m.text for m in server.room.messages] == ["one", "two"]
+        screen.type("\x1b[200~" + "".join(f"line {n}\n" for n in range(9)) + "\x1b[201~\r")
+        screen.shows(lambda rows: any(row.endswith("alice: line 8 ✓") for row in rows))
+        assert [m.text for m in server.room.messages][2:] == [f"line {n}" for n in range(9)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_gives_the_terminal_back(
+    server: Server, number: signal.Signals
+) -> None:
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        before = screen.mode
+        screen.is_online()
+        assert screen.mode != before
+        screen.process.send_signal(number)
+        assert screen.ends() == 128 + number
+        assert screen.mode == before
+        assert not screen.is_full
+
+
+def test_it_can_be_suspended_and_goes_on(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen()), shell=True) as screen:
+        screen.is_online()
+        screen.type("half a li\x1a")
+        screen.shows(lambda rows: any("suspended" in row for row in rows))
+        assert not screen.is_full
+        server.do(server.room.say, "bob", "are you there?")
+        screen.type("\r")
+        screen.shows(
+            lambda rows: "alice> half a li" in rows and "#1003 12:03 bob: are you there?" in rows
+        )
+
+
+# --- what survives -------------------------------------------------------------------
+
+
+def test_what_was_pending_when_it_was_killed_is_said_by_the_next_start_once(
+    server: Server, tmp_path: Path
+) -> None:
+    random = Random(3)
+    port = server.listen()
+    said = []
+    for run in range(6):
+        server.do(setattr, server.room, "holding", run % 2 == 0)
+        with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+            screen.is_online()
+            for number in range(4):
+                said.append(f"run {run}, line {number}")
+                screen.type(f"{said[-1]}\r")
+            screen.shows(lambda rows: any(said[-1] in row for row in rows))
+            if random.random() < 0.5:
+                server.do(server.room.release)
+            screen.process.kill()
+            screen.process.wait()
+    server.do(server.room.release)
+    with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+        screen.is_online()
+        server.wait(lambda: len(server.room.messages) >= len(said))
+        screen.shows(lambda rows: "pending" not in rows[-1])
+    assert [message.text for message in server.room.messages] == said
+
+
+def test_a_restarted_client_resumes_at_once_and_says_what_it_sends_again(
+    server: Server, tmp_path: Path
+) -> None:
+    port = server.listen()
+    server.room.holding = True
+    with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+        screen.is_online()
+        screen.type("hi\r")
+        screen.shows(lambda rows: "… hi" in rows)
+        server.wait(lambda: bool(server.room.held))
+        screen.process.kill()
+        screen.process.wait()
+    with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+        screen.shows(lambda rows: "* 1 line of before, not confirmed then, sent again" in rows)
+        server.do(server.room.release)
+        screen.shows(lambda rows: any(row.endswith("alice: hi ✓") for row in rows))
+    assert [type(r).__name__ for r in server.room.requests].count("Login") == 1
+    assert len(server.room.messages) == 1
+
+
+def test_one_account_is_in_a_room_once_on_a_machine(server: Server, tmp_path: Path) -> None:
+    port = server.listen()
+    with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+        screen.is_online()
+        with Screen("--name", "alice", *at(port), state=tmp_path) as second:
+            assert second.ends() == 2
+            assert "alice is in this room already" in " ".join(second.rows)
+
+
+# --- coming back, searching ----------------------------------------------------------
+
+
+def test_somebody_new_sees_the_last_twenty(server: Server) -> None:
+    for number in range(60):
+        server.room.say("bob", f"message {number}")
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        rows = screen.shows(lambda rows: any("message 59" in row for row in rows))
+        shown = [row for row in rows if "bob: message" in row]
+        assert shown == [f"#{1003 + 3 * n} 12:03 bob: message {n}" for n in range(40, 60)]
+
+
+def test_who_comes_back_is_told_what_they_missed_and_sees_the_newest(server: Server) -> None:
+    server.room.say("bob", "before")
+    server.room.marks["alice"] = server.room.high
+    for number in range(214):
+        server.room.say("bob", f"message {number}")
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.shows(lambda rows: "* you missed 214 messages since Sunday 12:03" in rows)
+        assert any(row.endswith("bob: message 213") for row in screen.rows)
+        screen.type("\x1b[5~" * 40)  # PageUp
+        rows = screen.shows(lambda rows: any(row.endswith("bob: message 0") for row in rows))
+        place = next(n for n, row in enumerate(rows) if row.endswith("bob: message 0"))
+        assert rows[place - 1].startswith("─── new ───")
+        screen.type("\x1b")
+        screen.shows(lambda rows: any(row.endswith("bob: message 213") for row in rows))
+
+
+def test_what_was_said_is_searched_as_one_types(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        for number in range(300):
+            server.do(server.room.say, "bob", f"message {number} {'needle' * (number in (5, 100))}")
+        screen.shows(lambda rows: any("message 299" in row for row in rows))
+        screen.type("\x12needle")
+        screen.shows(lambda rows: any("message 100 needle" in row for row in rows))
+        screen.type("\x12")
+        screen.shows(lambda rows: any("message 5 needle" in row for row in rows))
+        screen.type("\x1b")
+        screen.shows(lambda rows: "alice>" in rows and any("message 299" in row for row in rows))
+
+
+def test_lines_stand_in_the_order_of_their_ids(server: Server) -> None:
+    server.room.holding = True
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.type("mine\r")
+        server.wait(lambda: bool(server.room.held))
+        connection = server.room.online["alice"]
+        server.do(connection.line, "MSG 1010 0 2026-11-22T12:03:07.120Z bob * :later")
+        screen.shows(lambda rows: any("later" in row for row in rows))
+        server.do(server.room.release)
+        rows = screen.shows(lambda rows: any("mine ✓" in row for row in rows))
+        ids = [row.partition(" ")[0] for row in rows if row.startswith("#")]
+        assert ids == ["#1003", "#1010"]
+
+
+# --- under load ----------------------------------------------------------------------
+
+
+def test_typing_stands_whole_at_50_keys_a_second_under_100_messages_a_second(
+    server: Server,
+) -> None:
+    random = Random(11)
+    alphabet = "abc äß€ xyz"
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        typed, said = "", []
+        for tick in range(150):
+            server.do(server.room.say, "bob", f"message {tick}")
+            server.do(server.room.say, "carl", f"message {tick}")
+            match random.random():
+                case chance if chance < 0.06 and typed.strip():
+                    screen.type("\r")
+                    said.append(typed)
+                    typed = ""
+                case chance if chance < 0.12 and typed:
+                    screen.type("\x7f")
+                    typed = typed[:-1]
+                case _:
+                    key = random.choice(alphabet)
+                    screen.type(key)
+                    typed += key
+            screen.read(0.02)
+        shown = f"alice> {typed}".rstrip()
+        screen.shows(lambda rows: len(rows) > 1 and rows[-2].rstrip() == shown)
+        mine = [m.text for m in server.room.messages if m.sender == "alice"]
+        assert mine == said
+        rows = screen.shows(lambda rows: any("message 149" in row for row in rows))
+        ids = [int(row[1:5]) for row in rows if row.startswith("#")]
+        assert ids == list(range(ids[0], ids[-1] + 1, 3))
+        assert [row for row in rows if not row.startswith("#")][-2:] == rows[-2:]
+
+
+# --- what is typed again, what is chosen ---------------------------------------------
+
+
+def test_lines_of_earlier_runs_are_in_the_history_for_their_owner_alone(
+    server: Server, tmp_path: Path
+) -> None:
+    port = server.listen()
+    with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+        screen.is_online()
+        screen.type("said before\r")
+        screen.shows(lambda rows: any(row.endswith("said before ✓") for row in rows))
+        screen.type("/quit\r")
+        assert screen.ends() == 0
+    assert (tmp_path / "chainchat" / "history").stat().st_mode & 0o777 == 0o600
+    with Screen("--name", "alice", *at(port), state=tmp_path) as screen:
+        screen.is_online()
+        screen.type("\x1b[A\x1b[A")
+        screen.shows(lambda rows: "alice> said before" in rows)
+
+
+def test_what_is_chosen_stands_in_a_file(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "chainchat"
+    folder.mkdir()
+    log = tmp_path / "log"
+    (folder / "client.toml").write_text(
+        f'name = "alice"\nnodes = ["127.0.0.1:{server.listen()}"]\nlog = "{log}"\nbell = "all"\n'
+    )
+    with Screen(state=tmp_path) as screen:
+        screen.is_online()
+        rung = screen.received.count(b"\x07")
+        server.do(server.room.say, "bob", "anything")
+        screen.shows(lambda rows: "#1003 12:03 bob: anything" in rows)
+        assert screen.received.count(b"\x07") > rung
+        assert "2026-11-22 12:03:07 #1003 bob: anything" in log.read_text()
+    (folder / "client.toml").write_text('bel = "all"\n')
+    with Screen(state=tmp_path) as screen:
+        assert screen.ends() == 2
+        assert "unknown field `bel`" in " ".join(screen.rows)
+
+
+def test_a_key_shows_the_chain_and_takes_it_away(server: Server) -> None:
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.type("\x1bOQ")  # F2
+        rows = screen.shows(lambda rows: "you are here" in " ".join(rows))
+        assert rows[0].split() == ["head", "→", "tail"]
+        screen.type("\x1bOQ")
+        screen.shows(lambda rows: "you are here" not in " ".join(rows))
+
+
+def test_no_paste_breaks_the_screen(server: Server) -> None:
+    random = Random(5)
+    pieces = [
+        "text",
+        " ",
+        "\r",
+        "\n",
+        "\r\n",
+        "\x1b",
+        "\x1b[2J",
+        "\x07",
+        "\x00",
+        "\t",
+        "ä€",
+        "\x7f",
+    ]
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        for _ in range(25):
+            paste = "".join(random.choices(pieces, k=random.randint(0, 40)))
+            screen.type(f"\x1b[200~{paste}\x1b[201~")
+            screen.type(random.choice(["\r", "x\x03", "\x1b", "\r\r"]))
+            screen.read(0.02)
+        screen.type("\x1b")
+        screen.read(0.3)
+        screen.type("\rthe end\r")
+        rows = screen.shows(lambda rows: any(row.endswith("alice: the end ✓") for row in rows))
+        assert rows[-2] == "alice>"
+        assert rows[-1].startswith("on tail")
+        assert not any("\x1b" in message.text for message in server.room.messages)
