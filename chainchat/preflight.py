@@ -246,11 +246,19 @@ def probe_ports(
             ) from None
 
 
-def borrowed_ports(node: config.NodeSettings) -> list[str]:
-    """What is to be told of ports that the system gives to outgoing connections, too."""
+def borrowed_ports(
+    node: config.NodeSettings, lent: Path = LENT_PORTS, reserved: Path = RESERVED_PORTS
+) -> list[str]:
+    """What is to be told of ports that the system gives to outgoing connections, too.
+
+    Args:
+        node: whose ports.
+        lent: where the system tells the first and the last such port.
+        reserved: where it tells which of them it does not give away.
+    """
     try:
-        first, last = map(int, LENT_PORTS.read_text().split())
-        kept = RESERVED_PORTS.read_text().strip()
+        first, last = map(int, lent.read_text().split())
+        kept = reserved.read_text().strip()
     except (OSError, ValueError):  # no Linux, or no /proc
         return []
     ports = {

@@ -137,17 +137,13 @@ def test_of_several_addresses_of_a_name_every_node_chooses_the_same(tmp_path, mo
 @pytest.mark.parametrize(
     ("port", "told"), [(32_767, 0), (32_768, 1), (40_000, 0), (40_001, 1), (45_000, 0), (60_999, 1)]
 )
-def test_a_port_that_any_outgoing_connection_may_have_is_warned_of(
-    tmp_path, monkeypatch, port, told
-):
+def test_a_port_that_any_outgoing_connection_may_have_is_warned_of(tmp_path, port, told):
     lent, reserved = tmp_path / "lent", tmp_path / "reserved"
     lent.write_text("32768\t60999\n")
     reserved.write_text("40000,44000-45000\n")
-    monkeypatch.setattr(preflight, "LENT_PORTS", lent)
-    monkeypatch.setattr(preflight, "RESERVED_PORTS", reserved)
     head = settings(tmp_path, f"[head]\nchain-port = {port}\n[tail]\n").nodes["head"]
-    warnings = preflight.borrowed_ports(head)
+    warnings = preflight.borrowed_ports(head, lent, reserved)
     assert len(warnings) == told
     assert all(text.startswith(f"chain-port = {port} is among those") for text in warnings)
     lent.unlink()  # no /proc
-    assert preflight.borrowed_ports(head) == []
+    assert preflight.borrowed_ports(head, lent, reserved) == []

@@ -109,6 +109,7 @@ def test_operations_explains_every_key_of_chain_ini_and_no_other():
         "accounts": config.ACCOUNTS_KEYS,
         "storage": config.STORAGE_KEYS,
         "tls": config.TLS_KEYS,
+        "log": config.LOG_KEYS,
         "POSITION": config.NODE_KEYS,
     }
     assert sorted(explained) == sorted(

@@ -23,6 +23,7 @@ from networks import Networks
 from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, family_of, until
 
 import chainchat
+from chainchat.addresses import place
 
 SOURCES = Path(chainchat.__file__).parent.parent
 """Where the chainchat under test is: the nodes run the same."""
