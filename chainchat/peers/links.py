@@ -73,6 +73,8 @@ class Links:
             self.clock.seconds, MOST_COMPLAINTS
         )
         """By host and kind."""
+        self._differences: dict[str, tuple[str, ...]] = {}
+        """By linked position: the settings that it has otherwise than this node."""
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._table = Table()
         self._directory = Directory(me.member.position, nodes, self._member)
@@ -85,6 +87,11 @@ class Links:
     def lanes(self) -> list[tuple[str, str]]:
         """Position and lane of each link."""
         return list(self._table.linked)
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """The settings that linked nodes have otherwise, for an operator."""
+        return tuple(text for told in self._differences.values() for text in told)
 
     @property
     def introduction(self) -> Introduction:
@@ -130,6 +137,7 @@ class Links:
         self._admission.stop()
         self._dialling.stop()
         self._table.close_all()
+        self._differences = {}
         self._first_fetch = {}
 
     # --- the node's network
@@ -249,6 +257,9 @@ class Links:
         self._directory.meet(member)
         me = self._me.member.position
         log.info("{me}: linked with {peer}", me=me, peer=position, event="linked")
+        self._differences[position] = self._me.differences(link.peer)
+        for told in self._differences[position]:
+            self.complain(link.address, told, told.partition(" is ")[0])
         if rival is not None:
             self._table.close(position, MEMBERSHIP)
             receiver.unlinked(position)
@@ -334,6 +345,7 @@ class Links:
         if link.lane == MEMBERSHIP:
             self._dialling.membership_lanes.begin_later(position)
         if link.lane == CHAIN:
+            self._differences.pop(position, None)
             self._table.close(position, MEMBERSHIP)
             me = self._me.member.position
             log.info("{me}: lost {peer}", me=me, peer=position, event="lost")

@@ -14,6 +14,8 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
+from chainchat.farewell import Farewell
+from chainchat.node.interfaces import Clock
 from chainchat.sockets import Outlet, Writer
 from chainchat.tls.handshakes import Handshakes
 
@@ -46,6 +48,7 @@ class Below(ProtocolWrapper):
     full: Callable[[bool], object] | None = None
     _begun = False
     _gathered: list[bytes] | None = None
+    _farewell: Farewell | None = None
     _shaken = False
     """True once TLS is agreed on."""
 
@@ -70,12 +73,13 @@ class Below(ProtocolWrapper):
             self.outlet.write(b"".join(gathered))
 
     def dataReceived(self, data: bytes) -> None:
+        if self._farewell is not None:
+            self._farewell.drain(data)
+            return
         if not self._begun:
             self._begun = True
             if self.factory.handshakes is not None and data[:1] != HANDSHAKE:
-                protocol: Secured = self.wrappedProtocol.wrappedProtocol
-                self.outlet.write(protocol.spoke_without_tls())
-                self.loseConnection()
+                self._refuse()
                 return
         if self._shaken or self.factory.handshakes is None:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
@@ -88,6 +92,13 @@ class Below(ProtocolWrapper):
         handle = self.wrappedProtocol.getHandle()
         self._shaken = handle.get_peer_finished() is not None
 
+    def _refuse(self) -> None:
+        protocol: Secured = self.wrappedProtocol.wrappedProtocol
+        self.outlet.write(protocol.spoke_without_tls())
+        self._farewell = Farewell(tcp(self), self.outlet, self.factory.clock)
+        self._farewell.begin()
+        self._farewell.sent()  # a line is, at once
+
     def loseConnection(self) -> None:
         if self.connected and not self.disconnecting:
             self.disconnecting = 1
@@ -95,6 +106,8 @@ class Below(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected, self.full = 0, None
+        if self._farewell is not None:
+            self._farewell.over()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def _filled(self, full: bool) -> None:
@@ -182,9 +195,12 @@ class BelowFactory(WrappingFactory):
     noisy = False
     protocol = Below
 
-    def __init__(self, layer: EncryptedFactory, handshakes: Handshakes | None) -> None:
+    def __init__(
+        self, layer: EncryptedFactory, clock: Clock, handshakes: Handshakes | None
+    ) -> None:
         """``handshakes``: None if this side connects."""
         super().__init__(layer)  # type: ignore[no-untyped-call]
+        self.clock = clock
         self.handshakes = handshakes
 
     def stopFactory(self) -> None:
@@ -203,7 +219,7 @@ def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProt
     """
     layer = EncryptedFactory(creator, dials, factory, clock=reactor)
     handshakes = None if dials else Handshakes(reactor)
-    return cast(IProtocolFactory, BelowFactory(layer, handshakes))
+    return cast(IProtocolFactory, BelowFactory(layer, reactor, handshakes))
 
 
 def tcp(transport: Any) -> Any:

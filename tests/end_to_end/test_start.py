@@ -323,8 +323,8 @@ def test_a_polite_stop_tells_people_where_to_go(
     ("host", "why"),
     [
         ("0.0.0.0", "0.0.0.0 is every address of the machine that looks at it"),
-        ("224.0.0.1", "a multicast address is no machine's"),
-        ("255.255.255.255", "a broadcast address is no machine's"),
+        ("224.0.0.1", "224.0.0.1 is a multicast address, which is no machine's"),
+        ("255.255.255.255", "255.255.255.255 is a broadcast address, which is no machine's"),
     ],
 )
 def test_an_address_that_names_no_machine_keeps_a_node_from_starting(

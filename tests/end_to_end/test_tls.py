@@ -23,6 +23,7 @@ from msgspec import msgpack
 from talking import HOST, Person, Program, until
 from twisted.protocols.amp import AmpBox
 
+from chainchat.addresses import place
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack, encode
 from chainchat.peers.boxes import boxed
@@ -348,8 +349,8 @@ def test_the_bundled_client_verifies_the_node_and_the_host(cluster: Cluster) -> 
     node, ca = cluster["tail"], str(cluster.folder / "tls/ca.crt")
     name = ("--name", "bundled", "--send", "hello")
     for options in (
-        ("--connect", f"tls://{HOST}:{node.tls_port}"),
-        ("--connect", f"{HOST}:{node.tls_port}", "--tls"),
+        ("--connect", f"tls://{place(HOST, node.tls_port)}"),
+        ("--connect", place(HOST, node.tls_port), "--tls"),
         ("--config", str(node.config), "--tls"),
     ):
         done = run_client(*name, *options, "--ca", ca)
@@ -489,6 +490,6 @@ def test_without_a_plain_port_there_is_tls_only(new_cluster: NewCluster) -> None
     tail.start()
     wait_for_log(tail, "serving in epoch 1 (tail)")
     with Program(tail.tls_address, name="robot", tls=cluster.trust) as program:
-        assert program.greeting["nodes"] == f"{HOST}:{tail.tls_port}"
+        assert program.greeting["nodes"] == place(HOST, tail.tls_port)
     with pytest.raises(ConnectionRefusedError):
         Person(tail.address)
