@@ -110,7 +110,6 @@ def test_operations_explains_every_key_of_chain_ini_and_no_other():
         "storage": config.STORAGE_KEYS,
         "log": config.LOG_KEYS,
         "tls": config.TLS_KEYS,
-        "log": config.LOG_KEYS,
         "POSITION": config.NODE_KEYS,
     }
     assert sorted(explained) == sorted(
