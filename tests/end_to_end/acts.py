@@ -40,7 +40,8 @@ COSTLY = b"/list " + b"(.*){9}" * 144 + b"\n"
 
 MESSAGE = b"something that was said while others were away, of a hundred octets in all" + b"." * 26
 
-GUARDED = [f"guarded{number}" for number in range(100)]
+GUARDED = 100
+"""Accounts whose passwords are guessed."""
 """Names with a password."""
 
 RETRY = 0.2
@@ -105,12 +106,16 @@ def accounts(scene: Scene) -> None:
     make_accounts(scene.everywhere, [f"account-of-somebody-{i}" for i in range(scene.size)])
 
 
-def guarded(scene: Scene) -> None:
-    """Accounts with passwords."""
-    for name in GUARDED:
-        with Program(scene.head[0], name=f"{name} quiet") as program:
-            program.ask(f"SECRET {secret_words('correct horse')}")
-            program.ask("LOGOUT finished")
+def guarded(sources: int) -> Act:
+    """Make accounts with passwords, for guesses from so many addresses."""
+
+    def prepare(scene: Scene) -> None:
+        for number in range(GUARDED):
+            with Program(scene.head[0], name=f"guarded{sources}-{number} quiet") as program:
+                program.ask(f"SECRET {secret_words('correct horse')}")
+                program.ask("LOGOUT finished")
+
+    return prepare
 
 
 def guesses(sources: int) -> Act:
@@ -125,7 +130,8 @@ def guesses(sources: int) -> Act:
                 connection.bind((source, 0))
                 connection.connect(scene.middle[0])
                 while connection.recv(READ_OCTETS):
-                    connection.sendall(f"{lot.choice(GUARDED)}\nwrong guess\n".encode())
+                    name = f"guarded{sources}-{lot.randrange(GUARDED)}"
+                    connection.sendall(f"{name}\nwrong guess\n".encode())
                     time.sleep(0.05)
 
     def act(scene: Scene) -> None:

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from cluster import wait_for_log
+from cluster import Node, wait_for_log
 from conftest import NewCluster
-from talking import Caller, Person, until
+from talking import Caller, until
 
 from chainchat.farewell import DRAIN_SECONDS
 
@@ -50,11 +50,25 @@ def test_who_calls_a_node_that_waits_reads_for_whom(
         assert "-ERR 421 the chain is not founded yet: waiting for head, tail" in heard
 
 
+def alone(node: Node, name: str) -> Caller:
+    """Somebody on the only connection, once nobody else has it."""
+    callers: list[Caller] = []
+
+    def is_in() -> bool:
+        callers.append(Caller(node.address))
+        return callers[-1].hear(r"^(-ERR 422|\* Type your name)")[1] != "-ERR 422"
+
+    until(is_in, lambda: "somebody else has the only connection")
+    callers[-1].say(name)
+    callers[-1].hear(r"^\+OK ")
+    return callers[-1]
+
+
 def test_who_calls_a_full_node_reads_that_it_is_full(
     new_cluster: NewCluster, typed: Callable[[tuple[str, int]], list[str]]
 ) -> None:
     cluster = new_cluster(("head",), clients="max-connections = 1").start()
-    with Person(cluster["head"].address, "alice"):
+    with alone(cluster["head"], "alice"):
         for heard in typed(cluster["head"].address):
             assert heard.startswith("-ERR 422 this node has 1 connections already")
     cluster.stop()
