@@ -52,16 +52,21 @@ def test_who_calls_a_node_that_waits_reads_for_whom(
 
 def alone(node: Node, name: str) -> Caller:
     """Somebody on the only connection, once nobody else has it."""
-    callers: list[Caller] = []
+    inside: list[Caller] = []
 
     def is_in() -> bool:
-        callers.append(Caller(node.address))
-        return callers[-1].hear(r"^(-ERR 422|\* Type your name)")[1] != "-ERR 422"
+        caller = Caller(node.address)
+        if caller.hear(r"^(-ERR 422|\* Type your name)")[1] == "-ERR 422":
+            caller.close()
+            return False
+        inside.append(caller)
+        return True
 
     until(is_in, lambda: "somebody else has the only connection")
-    callers[-1].say(name)
-    callers[-1].hear(r"^\+OK ")
-    return callers[-1]
+    [caller] = inside
+    caller.say(name)
+    caller.hear(r"^\+OK ")
+    return caller
 
 
 def test_who_calls_a_full_node_reads_that_it_is_full(
