@@ -612,12 +612,17 @@ def test_no_other_program_does_what_operators_do(house):
     assert house.node.state.account_named("root").session
 
 
-def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied(house):
+def operators_program(house):
     protected(house, "root")
     house.node.submit(Grant("", "root", Role.OPERATOR))
     client = house.client(HELLO)
     proof(client, "root", SECRET)
     client.says("@l LOGIN root quiet")
+    return client
+
+
+def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied(house):
+    client = operators_program(house)
     house.node.submit(Grant("", "root", Role.USER))  # not applied yet
     house.client("eve")
     client.sends("@1 KICK eve", "@2 OPERATOR eve on", "@3 RESET eve")
@@ -626,11 +631,7 @@ def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied
 
 
 def test_a_program_is_shown_no_password_where_others_can_read_it(house):
-    protected(house, "root")
-    house.node.submit(Grant("", "root", Role.OPERATOR))
-    client = house.client(HELLO)
-    proof(client, "root", SECRET)
-    client.says("@l LOGIN root quiet")
+    client = operators_program(house)
     rules(house, plaintext=Plaintext.REFUSE)
     assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not typed here")
     assert house.node.state.account_named("bob") is None
