@@ -1,10 +1,10 @@
 """The web port of a node: what listens, and the links to the pages of the others."""
 
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
+from chainchat.addresses import is_loopback, place
 from chainchat.config import NodeSettings, Settings
 from chainchat.sessions.listener import ClientPort
 from chainchat.web.desk import WebDesk
@@ -56,12 +56,9 @@ def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:
             found[position] = node.web_url
         elif node.web_port and (same_machine or not _is_local(node.web_host)):
             name = node.host if node.web_host in EVERYWHERE else node.web_host
-            found[position] = f"http://{f'[{name}]' if ':' in name else name}:{node.web_port}/"
+            found[position] = f"http://{place(name, node.web_port)}/"
     return found
 
 
 def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost" or is_loopback(host)
