@@ -113,7 +113,7 @@ class Engine:
             applied=lambda: self.replica.applied,
         )
         self.learner = Learner(me, log, Timing(settings.suspect_after), limits)
-        self.sponsor = Sponsor(log, limits)
+        self.sponsor = Sponsor(log, limits, lambda: self.committed)
         self.membership = Membership(
             me,
             record,
@@ -178,9 +178,14 @@ class Engine:
 
     # --- inputs from connections
 
-    def linked(self, position: str, member: Member, its: Held | None = None) -> Iterator[Effect]:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
-        self.replica.linked(position)
+    def linked(
+        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+    ) -> Iterator[Effect]:
+        """A new connection, whose other end says that it is ``member``, and what it holds.
+
+        ``older``: see ``Replica.linked``.
+        """
+        self.replica.linked(position, older=older)
         self.reads.linked(position)
         self.due = True
         yield from self._deliver(self.membership.linked(position, member, self._now(), its))

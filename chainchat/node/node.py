@@ -242,9 +242,14 @@ class Node:
         """The newest configuration and committed entry, for new connections."""
         return self._engine.held
 
-    def linked(self, position: str, member: Member, its: Held | None = None) -> None:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
-        self._act_on(lambda: self._engine.linked(position, member, its))
+    def linked(
+        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+    ) -> None:
+        """A new connection, whose other end says that it is ``member``, and what it holds.
+
+        ``older``: see ``Replica.linked``.
+        """
+        self._act_on(lambda: self._engine.linked(position, member, its, older=older))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -436,14 +441,16 @@ class Node:
 
     def _perform(self, effect: effects.Effect) -> None:
         match effect:
-            case effects.Persist():
-                self.turn_clock.part("chain")
-                self._storage.append(effect.entries, effect.committed)
-                self.turn_clock.synced()
-                self.tally.batches.add(len(effect.entries))
-                self._has_written = True
             case effects.Send():
                 self._network.send(effect.to, effect.message)
+            case effects.Write():
+                self._storage.append(effect.entries, effect.committed)
+                self.tally.batches.add(len(effect.entries))
+                self._has_written = True
+            case effects.Sync():
+                self.turn_clock.part("chain")
+                self._storage.sync()
+                self.turn_clock.synced()
             case effects.Apply():
                 self._apply(effect.entries)
             case effects.Answered():

@@ -9,7 +9,7 @@ from chainchat.chain.messages import Held
 from chainchat.config import Settings, is_position
 from chainchat.peers.directory import COPIED
 
-PROTOCOL_VERSION = 6
+PROTOCOL_VERSION = 7
 """The protocol between nodes that this release speaks."""
 
 OLDEST_VERSION = 6
@@ -18,6 +18,9 @@ OLDEST_VERSION = 6
 From a release to the next one, all nodes must still understand each other, and apply every entry
 alike. So what is new in a version is said only to a node that speaks this version.
 """
+
+SYNCED_VERSION = 7
+"""From here on, entries are forwarded before they are synced."""
 
 LONGEST_SETTING = 32
 """Letters of a setting of another node that are shown."""
@@ -86,6 +89,11 @@ class Introduction(Struct, frozen=True):
         """The versions of the protocol, for people: ``7``, or ``6 to 7``."""
         oldest = self.oldest or self.version
         return str(self.version) if oldest == self.version else f"{oldest} to {self.version}"
+
+    @property
+    def is_older(self) -> bool:
+        """True of a node that knows nothing of ``Forward.synced``."""
+        return self.version < SYNCED_VERSION
 
     def _speaks_with(self, other: "Introduction") -> bool:
         oldest = max(each.oldest or each.version for each in (self, other))

@@ -1,4 +1,7 @@
-"""Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
+"""Storage in one SQLite file with a write-ahead log, locked against a second process.
+
+A commit writes, and ``sync`` syncs (see ``wal``): entries are forwarded in between. All else is
+synced at once.
 
 A row of the log is a batch: the entries of one ``append``, or a part of them if they are large, so
 a commit writes one row. The message index since the newest checkpoint is in memory, the rest in
@@ -138,6 +141,7 @@ class SQLiteStorage:
         try:
             self._prepare()
             self._wal = wal.WriteAheadLog(self._path, self._database, pages=pages, much=much)
+            self._wal.sync()
             sync_folder(self._path.parent)  # where the database is new, or its write-ahead log
         except BaseException:
             self._database.close()
@@ -148,10 +152,10 @@ class SQLiteStorage:
         if not new:
             self._check_owner()
         self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
         wal.leave_copying(self._database)
         if new:
-            with self._transaction():
+            with self._written_later():
                 for statement in filter(str.strip, SCHEMA.split(";")):
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -182,8 +186,8 @@ class SQLiteStorage:
             raise StorageError(self.failure)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """A transaction: on disk when the block ends, undone if it raises."""
+    def _written_later(self) -> Iterator[None]:
+        """A transaction: written when the block ends, undone if it raises; the next sync syncs it."""
         self._check_well()
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -195,14 +199,11 @@ class SQLiteStorage:
             raise
 
     @contextmanager
-    def _written_later(self) -> Iterator[None]:
-        """A transaction that reaches the disk at the latest with the next one, which syncs."""
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        try:
-            with self._transaction():
-                yield
-        finally:
-            self._database.execute("PRAGMA synchronous = FULL")
+    def _transaction(self) -> Iterator[None]:
+        """The same, and on disk when the block ends."""
+        with self._written_later():
+            yield
+        self._wal.sync()
 
     def _as_written(self, stored: bytes, what: str) -> bytes:
         """What ``checked`` was given; never believe anything else from a disk."""
@@ -234,10 +235,15 @@ class SQLiteStorage:
         if len(rows) == 1:
             self._database.execute("INSERT INTO log VALUES (?, ?, ?)", rows[0])
         else:
-            with self._transaction():
+            with self._written_later():
                 self._database.executemany("INSERT INTO log VALUES (?, ?, ?)", rows)
         self._committed = committed
         self._last = entries[-1].id
+
+    @_loudly
+    def sync(self) -> None:
+        self._check_well()
+        self._wal.sync()
 
     @property
     def committed(self) -> int:
@@ -245,8 +251,8 @@ class SQLiteStorage:
 
     @_loudly
     def write_committed(self, seq: int) -> None:
-        self._check_well()
-        self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
+        with self._transaction():
+            self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
         self._committed = seq
 
     def id_of(self, seq: int) -> EntryId | None:
@@ -355,8 +361,8 @@ class SQLiteStorage:
 
     @_loudly
     def write_record(self, record: bytes) -> None:
-        self._check_well()
-        self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
+        with self._transaction():
+            self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
 
     # --- the index
 

@@ -43,8 +43,10 @@ class Receiver:
         self.reach = {}
         self.held = Held()
         self.held_by = {}
+        self.older = set()
 
-    def linked(self, position, member, its):
+    def linked(self, position, member, its, *, older):
+        (self.older.add if older else self.older.discard)(position)
         self.held_by[position] = its
         self.heard.append(("linked", position, member.incarnation))
 

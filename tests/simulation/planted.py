@@ -436,7 +436,10 @@ FILES = "files"
 PLANTED: dict[str, tuple[Any, str | None]] = {
     bug.__name__: (bug, story)
     for bug, story in (
-        (planted_log.AcknowledgesBeforePersisting, None),
+        (planted_log.TellsBeforeItWrites, None),
+        (planted_log.TellsBeforeItSyncs, None),
+        (planted_log.CommitsWithoutTheWord, None),
+        (planted_log.PassesTheWordOn, None),
         (planted_log.RepliesBeforeTheTail, None),
         (planted_log.AppliesBeforeCommit, None),
         (planted_log.ResumesOneTooLate, None),

@@ -75,18 +75,44 @@ def checkpoint(storage, seq):
     storage.finish_checkpoint(b"head")
 
 
-def test_what_is_appended_is_on_the_disk(machine):
+def test_what_is_appended_and_synced_is_on_the_disk(machine):
     for seq in range(1, 4):
         machine.storage.append(entries(seq, seq), committed=seq - 1)
+        machine.storage.sync()
         machine.ends(power=True)
         assert machine.storage.read(0, 9, MUCH) == entries(1, seq)
         assert machine.storage.committed == seq - 1
 
 
-def test_what_is_appended_in_several_rows_is_on_the_disk(machine):
+def test_what_is_appended_in_several_rows_and_synced_is_on_the_disk(machine):
     machine.storage.append(entries(1, 100))
+    machine.storage.sync()
     machine.ends(power=True)
     assert machine.storage.last.seq == 100
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_what_is_appended_outlives_the_process_and_not_a_loss_of_power(machine, count):
+    machine.storage.append(entries(1, 1))
+    machine.storage.sync()
+    machine.storage.append(entries(2, 1 + count), committed=1)
+    machine.ends(power=False)
+    assert (machine.storage.last.seq, machine.storage.committed) == (1 + count, 1)
+    machine.storage.append(entries(2 + count, 1 + 2 * count), committed=1 + count)
+    machine.ends(power=True)
+    assert (machine.storage.last.seq, machine.storage.committed) == (1 + count, 1)
+
+
+def test_appending_syncs_nothing_and_a_sync_syncs_the_log_once(machine):
+    """The trace of what the system is asked for, in order."""
+    for seq in range(1, 4):
+        before = len(machine.pages.trace)
+        machine.storage.append(entries(seq, seq))
+        written = machine.pages.trace[before:]
+        machine.storage.sync()
+        assert {name for _, name in written} == {"chainchat.sqlite-wal"}
+        assert {what for what, _ in written} == {"write"}
+        assert machine.pages.trace[before + len(written) :] == [("sync", "chainchat.sqlite-wal")]
 
 
 @pytest.mark.parametrize("write", ["append", "write_record", "write_committed"])
@@ -99,6 +125,7 @@ def test_after_a_checkpoint_all_is_on_the_disk_as_before(machine, write):
     match write:
         case "append":
             storage.append(entries(3, 3))
+            storage.sync()
         case "write_record":
             storage.write_record(b"a vote")
         case "write_committed":
