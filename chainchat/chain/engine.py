@@ -312,7 +312,7 @@ class Engine:
         """Hand out committed entries, in order, while ``go_on()``."""
         for apply in self.replica.apply(go_on):
             yield apply
-            while self._barriers and self._barriers[0][0] <= self.replica.settled:
+            while self._barriers and self._barriers[0][0] <= self.replica.own.settled:
                 self.reads.passed(self._barriers.popleft()[1])
 
     def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:

@@ -125,8 +125,8 @@ class Forward(Struct, frozen=True):
         previous: the entry before, which the successor must hold.
         entries: contiguous; may be empty.
         committed: up to where, as the predecessor knows.
-        synced: up to where the disks of the predecessor and of all before it have the log. None from
-            a node of protocol 6, which forwards only what they have.
+        synced: up to where the disks of the predecessor and of all before it have the log. None
+            from a node of protocol 6, which forwards only what they have.
     """
 
     epoch: Number

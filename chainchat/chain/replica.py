@@ -4,9 +4,9 @@ A replica notes its inputs (``submit``, ``receive``, ``linked``, ``adopt``) and 
 next ``turn``, a generator of effects: all that arrives between two turns is one batch. ``apply``
 then applies what is committed, in slices: during a long replay, the node must answer pings.
 
-**Write, forward, sync, then tell.** What stands after ``yield Write(...)`` in this file happens when
-the entries are written, and what stands after ``yield Sync()``, when they are on the disk. The
-disks of all members sync an entry at the same time, and not one after the other.
+**Write, forward, sync, then tell.** What stands after ``yield Write(...)`` in this file happens
+when the entries are written, and what stands after ``yield Sync()``, when they are on the disk. So
+the disks of all members sync an entry at the same time, and not one after the other.
 
 Invariants; a comment with the name marks where each is kept:
 
@@ -15,21 +15,20 @@ Invariants; a comment with the name marks where each is kept:
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
 - *written*: a node forwards only what this life has written, even if the disk has not synced it.
-- *synced*: a node applies an entry, or tells anybody of it, only when every member's disk has synced
-  it. Each Forward says up to where the sender and all before it have (``Forward.synced``): the least
-  of what its own disk and its predecessor's word say. The tail commits the least of that word and
-  its own. The word begins anew with each epoch and each connection. And a tail commits nothing
-  before it holds an entry of this epoch.
+- *synced*: a node applies an entry, or tells anybody of it, only when every member's disk has
+  synced it. Each Forward gives the sender's word, up to where its disk and all before it have: the
+  least of its own disk and its predecessor's word. The tail commits the least of its own disk and
+  that word. A word counts in one epoch, on one connection. And a tail commits nothing before it
+  holds an entry of this epoch.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
 from chainchat.chain.limits import USUAL, Limits
-from chainchat.chain.log import FRAME_ENTRIES, MAX_COMMAND, Log, fitting, place_of, size
+from chainchat.chain.log import FRAME_ENTRIES, Log, fitting, place_of, size
 from chainchat.chain.messages import (
     Ack,
     Entry,
@@ -40,6 +39,7 @@ from chainchat.chain.messages import (
     Submit,
     digest_after,
 )
+from chainchat.chain.requests import OwnRequests
 
 
 class DivergenceError(Exception):
@@ -50,6 +50,7 @@ class Replica:
     """The replication state of one life of one node; the marks are those of ``log``.
 
     Attributes:
+        own: the requests of this origin.
         configuration: the one in force here.
         active: True while this node takes part in the configuration; otherwise it has no turns.
         opened: an entry of this epoch is applied; then so is all that was committed before.
@@ -85,7 +86,7 @@ class Replica:
         self._is_head = self._is_tail = False
         self._predecessor: str | None = None
         self._successor: str | None = None
-        self._origin = origin
+        self.own = OwnRequests(origin)
         self._log = log
         self._limits = limits
         self._opening = opening
@@ -96,15 +97,6 @@ class Replica:
         newest = log.read(log.last.seq - 1, log.last.seq, 1) if log.last.seq else []
         if newest:
             self.time = newest[0].time
-
-        self._pending_octets = 0
-        self._pending: deque[Submission] = deque()
-        """This origin's requests that are not applied yet, in order."""
-        self._unoffered: list[Submission] = []
-        """The last of ``_pending``, not sent to this head yet."""
-        self._numbered = 0
-        self._asked = self._settled = 0
-        """Sequence numbers requested here, and applied."""
 
         self._requests: list[tuple[str, Submission]] = []
         """Head: requests without a sequence number, with their origins."""
@@ -128,34 +120,9 @@ class Replica:
 
     # --- inputs
 
-    @property
-    def pending(self) -> int:
-        """Sequence numbers that this origin requested and that are not applied yet."""
-        return self._asked - self._settled
-
-    @property
-    def settled(self) -> int:
-        """The number of this origin's newest applied request."""
-        return self._pending[0].number - 1 if self._pending else self._numbered
-
-    @property
-    def pending_octets(self) -> int:
-        """Octets of the commands that are not applied yet."""
-        return self._pending_octets
-
     def submit(self, command: bytes, span: int = 1) -> int:
-        """Take in a request, and offer it to each new head until it is applied.
-
-        Returns the number that its entry will carry with this origin.
-        """
-        assert len(command) <= MAX_COMMAND
-        self._numbered += 1
-        self._asked += span
-        self._pending_octets += len(command)
-        request = Submission(self._numbered, command, span)
-        self._pending.append(request)
-        self._unoffered.append(request)
-        return self._numbered
+        """See ``OwnRequests.submit``."""
+        return self.own.submit(command, span)
 
     def adopt(self, configuration: Configuration) -> None:
         """Go on in another configuration, once ``active``.
@@ -172,7 +139,7 @@ class Replica:
         applied = self._id_of(self.applied)
         self.opened = applied is not None and applied.epoch == configuration.epoch
         self._requests = []
-        self._offer_again()
+        self.own.offer_again()
         self._forwarded = self._ahead = None
         self._synced_before = self._told_synced = 0
         self._acknowledged = -1
@@ -206,7 +173,7 @@ class Replica:
             self._synced_before = 0
             self._acknowledged = -1
         if position == self.configuration.head:
-            self._offer_again()
+            self.own.offer_again()
 
     def unlinked(self, position: str) -> None:
         """Send nothing until ``position`` is linked again."""
@@ -306,7 +273,7 @@ class Replica:
         """True if the next turn numbers requests."""
         if self._requests:
             return True
-        return bool(self._unoffered) and self.active and self._is_head
+        return bool(self.own.unoffered) and self.active and self._is_head
 
     def turn(self, now: int) -> Iterator[Effect]:
         """Act on the inputs since the last turn.
@@ -315,7 +282,7 @@ class Replica:
         """
         if not self.active:
             return
-        if self._unoffered:
+        if self.own.unoffered:
             yield from self._offer()
         if self._requests:
             self._number(now)
@@ -334,24 +301,12 @@ class Replica:
             yield from self._acknowledge(self._predecessor)
 
     def _offer(self) -> Iterator[Effect]:
-        head, configuration = self.configuration.head, self.configuration
-        if head in self._unreachable or head in self._full:
-            return
-        first = self._pending[0].number if self._pending else self._numbered + 1
-        requests = [request for request in self._unoffered if request.number >= first]
-        self._unoffered = []
+        head = self.configuration.head
         if self._is_head:
-            self._requests.extend((self._origin, request) for request in requests)
-            return
-        while requests and head not in self._full:
-            batch = tuple(fitting(requests, FRAME_ENTRIES))
-            requests = requests[len(batch) :]
-            submit = Submit(configuration.epoch, self._origin, batch, configuration.identity)
-            yield Send(head, submit)
-        self._unoffered = requests + self._unoffered
-
-    def _offer_again(self) -> None:
-        self._unoffered = list(self._pending)
+            self._requests.extend((self.own.origin, request) for request in self.own.offer())
+        elif head not in self._unreachable and head not in self._full:
+            for submit in self.own.frames(self.configuration, self._full):
+                yield Send(head, submit)
 
     def _number(self, now: int) -> None:
         requests, self._requests = self._requests, []
@@ -452,8 +407,8 @@ class Replica:
             self._check_marks()
             self.opened = entries[-1].epoch == self.configuration.epoch
             for entry in entries:
-                if entry.origin == self._origin:
-                    self._settle(entry.number)
+                if entry.origin == self.own.origin:
+                    self.own.settle(entry.number)
             yield Apply(entries)
             if self.applied == self.committed or not go_on():
                 break
@@ -462,21 +417,6 @@ class Replica:
         self._forget()
         if len(self._recent) > self._limits.recent_entries and not self._taken:
             self._recent = []
-
-    def _settle(self, number: int) -> None:
-        """An entry of this origin is applied.
-
-        One out of order has no effect (see ``chat.state``): its request stays pending.
-        """
-        if not self._pending:
-            return
-        first = self._pending[0].number
-        if number == first:
-            settled = self._pending.popleft()
-            self._settled += settled.span
-            self._pending_octets -= len(settled.command)
-        elif number > first:
-            self._offer_again()
 
     def _check_marks(self) -> None:
         """As drawn in ``log``; ``_forward`` checks *forwarded*."""

@@ -142,7 +142,7 @@ class Node:
             new_identity=new_identity,
         )
         self._read_share = Share(clock, self.wake, READ_SHARE)
-        self._pending = Pending(self._engine.replica, pending_limits)
+        self._pending = Pending(self._engine.replica.own, pending_limits)
         self._askers: dict[int, Callable[[Page], None]] = {}
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
@@ -177,7 +177,7 @@ class Node:
     @property
     def pending(self) -> int:
         """Sequence numbers requested here and not applied yet."""
-        return self._engine.replica.pending
+        return self._engine.replica.own.pending
 
     @property
     def congested(self) -> bool:

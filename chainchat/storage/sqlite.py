@@ -187,7 +187,7 @@ class SQLiteStorage:
 
     @contextmanager
     def _written_later(self) -> Iterator[None]:
-        """A transaction: written when the block ends, undone if it raises; the next sync syncs it."""
+        """A transaction: written when the block ends, undone if it raises. The next sync counts."""
         self._check_well()
         self._database.execute("BEGIN IMMEDIATE")
         try:

@@ -1,8 +1,8 @@
-"""SQLite's write-ahead log: synced when the storage says so, and copied into the database in pieces.
+"""SQLite's write-ahead log: when it is synced, and how it is copied into the database.
 
-A commit only writes; a frame that a loss of power tears ends the log when it is read again, since
-SQLite's checksums go on from frame to frame. So ``sync`` makes durable all that was committed, and
-work can be done in between.
+A commit only writes; ``sync`` makes durable what was committed, and work is done in between. After
+a loss of power, SQLite reads the log up to the first page that is torn or lost, as its checksums
+go on from page to page.
 
 SQLite itself copies the whole log inside a commit once it has some pages. When another process,
 such as a backup tool, ends a long read transaction, that is hundreds of megabytes, a second or

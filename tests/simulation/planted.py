@@ -26,6 +26,7 @@ from chainchat.chain.messages import Abort, Ping, Vote
 from chainchat.chain.reads import Reads
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica
+from chainchat.chain.requests import OwnRequests
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import Slice
@@ -526,6 +527,7 @@ PLACES = {
     Membership: "chainchat.chain.engine.Membership",
     Reads: "chainchat.chain.engine.Reads",
     Replica: "chainchat.chain.engine.Replica",
+    OwnRequests: "chainchat.chain.replica.OwnRequests",
     Slice: "chainchat.node.node.Slice",
     ChatState: "chainchat.node.state_machine.ChatState",
     Programs: "chainchat.chat.state.Programs",

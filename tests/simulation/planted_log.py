@@ -9,6 +9,7 @@ from chainchat.chain.effects import Apply, Effect, Sync, Write
 from chainchat.chain.engine import Engine
 from chainchat.chain.messages import Ack, Forward, Holding
 from chainchat.chain.replica import DivergenceError, Replica
+from chainchat.chain.requests import OwnRequests
 from chainchat.chat import commands
 from chainchat.chat.outcomes import Outcome
 from chainchat.chat.programs import Programs
@@ -91,15 +92,14 @@ class ResumesOneTooLate(Replica):
             self._forwarded = skipped.id
 
 
-class ForgetsToSubmitAgain(Replica):
+class ForgetsToSubmitAgain(OwnRequests):
     """What was on its way to the head in one configuration is not submitted in the next."""
 
-    def adopt(self, configuration):
-        super().adopt(configuration)
-        self._unoffered = []
+    def offer_again(self) -> None:
+        self.unoffered = []
 
-    def _settle(self, number: int) -> None:
-        self._pending = deque(request for request in self._pending if request.number != number)
+    def settle(self, number: int) -> None:
+        self._kept = deque(request for request in self._kept if request.number != number)
 
 
 class NoDeduplicationOfOrigins(ChatState):
