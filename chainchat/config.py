@@ -24,6 +24,8 @@ MOST_POSITIONS = 3
 FIRST_CLIENT_PORT = 7001
 FIRST_CHAIN_PORT = 7101
 LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
+LEAST_KEPT = 10_000_000
+"""Octets that ``keep`` names at least: less would hardly hold a checkpoint."""
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls", "log")
 """Sections that are something else."""
@@ -131,6 +133,9 @@ class Settings:
         send_rate: messages of one account a second, per node; 0: no limit.
         send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
+        keep_days: the age at which messages are removed; 0: never.
+        keep_octets: how much is kept at most, about; 0: as much as there is room for.
+        keep_unread: true to keep what an account has not seen, however old it is.
         accounts: who makes accounts, and where passwords may be typed.
         refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
@@ -161,6 +166,9 @@ class Settings:
     accounts: AccountRules = AccountRules()
     chain_tls: bool = False
     check_dates: bool = True
+    keep_days: int = 0
+    keep_octets: int = 0
+    keep_unread: bool = True
     log_format: LogFormat = LogFormat.TEXT
     values: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
 
@@ -198,6 +206,7 @@ def load(path: Path) -> Settings:
     accounts = _Section(path, parser, "accounts", ACCOUNTS_KEYS)
     storage = _Section(path, parser, "storage", STORAGE_KEYS)
     tls = _Section(path, parser, "tls", TLS_KEYS)
+    keep_days, keep_octets = storage.take("keep", KEEP, (0, 0))
     log = _Section(path, parser, "log", LOG_KEYS)
     chain.must_exist("name and founding are required")
     name = chain.take("name", CLUSTER_NAME)
@@ -224,6 +233,9 @@ def load(path: Path) -> Settings:
             plaintext=accounts.take("plaintext", PLAINTEXT, Plaintext.AUTO),
         ),
         stop=storage.take("stop", OCTETS, 100_000_000),
+        keep_days=keep_days,
+        keep_octets=keep_octets,
+        keep_unread=storage.take("keep-unread", YES_OR_NO, True),
         nodes=_nodes(path, parser, founding),
         tls=_tls_files(tls),
         chain_tls=tls.take("chain", YES_OR_NO, False),
@@ -341,6 +353,20 @@ def _octets(text: str) -> int:
     return int(size[1]) * UNITS[size[2]]
 
 
+def _keep(text: str) -> tuple[int, int]:
+    """Days and octets; 0 for what is not named."""
+    days = octets = 0
+    for part in text.split(","):
+        age = re.fullmatch(r" *([1-9][0-9]{0,4}) *days? *", part)
+        if age and not days:
+            days = int(age[1])
+        elif not age and not octets and _octets(part.strip()) >= LEAST_KEPT:
+            octets = _octets(part.strip())
+        else:
+            raise ValueError(text)
+    return days, octets
+
+
 def _port_or_none(text: str) -> int:
     return 0 if text == "none" else PORT.read(text)
 
@@ -378,6 +404,7 @@ URL = _matching(
 FILE = _matching(r".+", "the path of a file; %p in it stands for the position")
 FOLDER = _matching(r".+", "the path of a folder")
 NETWORKS = _Kind(_networks, "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1")
+KEEP = _Kind(_keep, "an age, a size of 10 MB or more, or both, as in 90 days, 10 GB")
 OCTETS = _Kind(_octets, "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 GB")
 
 EXEMPT = _networks("127.0.0.0/8 ::1")
@@ -389,7 +416,7 @@ LIMITS_KEYS = (
     *("send-rate", "send-burst"),
 )
 ACCOUNTS_KEYS = ("new", "delete-others", "plaintext")
-STORAGE_KEYS = ("stop",)
+STORAGE_KEYS = ("stop", "keep", "keep-unread")
 LOG_KEYS = ("format",)
 TLS_KEYS = (
     *("ca", "certificate", "key", "chain", "check-dates"),

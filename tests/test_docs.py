@@ -106,6 +106,7 @@ def test_operations_explains_every_key_of_chain_ini_and_no_other():
         "limits": config.LIMITS_KEYS,
         "accounts": config.ACCOUNTS_KEYS,
         "storage": config.STORAGE_KEYS,
+        "log": config.LOG_KEYS,
         "tls": config.TLS_KEYS,
         "POSITION": config.NODE_KEYS,
     }

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from chainchat.chat.outcomes import NOTHING_REMOVED, Removed
 from chainchat.chat.records import Digest, Record
 
 
@@ -14,6 +15,7 @@ class Head(Struct, array_like=True):
         newest: see ``AccountRecords``.
         room: likewise.
         salting: see ``ChatState``.
+        removed: likewise.
     """
 
     applied: int
@@ -22,6 +24,7 @@ class Head(Struct, array_like=True):
     newest: int
     room: int
     salting: bytes = b""
+    removed: Removed = NOTHING_REMOVED
 
 
 class Snapshot:

@@ -9,7 +9,7 @@ from chainchat.chain.messages import Held
 from chainchat.config import is_position
 from chainchat.peers.directory import COPIED
 
-PROTOCOL_VERSION = 6
+PROTOCOL_VERSION = 7
 
 
 class Introduction(Struct, frozen=True):

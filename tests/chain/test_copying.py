@@ -500,7 +500,9 @@ def test_it_counts_what_it_copied():
 
 def progress(now, *, last=2_000, copied=2_000):
     """The progress of a learner that has copied since second 10 from a source of 2,500 entries."""
-    learner = Learner(ME, SimpleNamespace(last=EntryId(3, last)), Timing(SUSPECT_AFTER))
+    learner = Learner(
+        ME, SimpleNamespace(last=EntryId(3, last), staged=None), Timing(SUSPECT_AFTER)
+    )
     learner.source, learner.began, learner.end = "tail", 10.0, EntryId(3, 2_500)
     learner.copied_entries, learner.copied_octets = copied, 3_200 * copied
     return learner.progress(now)
