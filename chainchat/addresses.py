@@ -1,26 +1,34 @@
-"""The addresses that name one machine, the same one to everybody, and whose an address is.
+"""Addresses: those that name one machine, the same one to everybody; whose one is; how one reads.
 
 A refused connection proves that a node is dead; where every machine finds itself, or none does, it
 would prove deaths that did not happen.
 """
 
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 _NO_MACHINE = {
-    "0.0.0.0 is every address of the machine that looks at it": IPv4Network("0.0.0.0/8"),
-    "a multicast address is no machine's": IPv4Network("224.0.0.0/4"),
-    "a broadcast address is no machine's": IPv4Network("255.255.255.255/32"),
-    "a reserved address is no machine's": IPv4Network("240.0.0.0/4"),
+    "is every address of the machine that looks at it": ("0.0.0.0/8", "::/128"),
+    "is a multicast address, which is no machine's": ("224.0.0.0/4", "ff00::/8"),
+    "is a broadcast address, which is no machine's": ("255.255.255.255/32",),
+    "is a reserved address, which is no machine's": ("240.0.0.0/4",),
+    "is link-local: another machine may have it on the next link": ("169.254.0.0/16", "fe80::/10"),
+    "is an IPv4 address in the form of IPv6: write it as in 10.0.0.1": ("::ffff:0:0/96",),
 }
+_NETWORKS = [(ip_network(text), why) for why, texts in _NO_MACHINE.items() for text in texts]
 
 
 def objection_to(host: str) -> str:
     """Why no node can be at the address ``host``; empty if one can."""
     try:
-        address = IPv4Address(host)
-    except AddressValueError:
-        return "it is no IPv4 address"
-    return next((why for why, network in _NO_MACHINE.items() if address in network), "")
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return "it is no IP address"
+    for network, why in _NETWORKS:
+        if address in network:
+            return f"{address} {why}"
+    if host != str(address):  # two ways to write one address would be two places
+        return f"this address is written {address}"
+    return ""
 
 
 SITE_BITS = 64
@@ -46,6 +54,14 @@ def site_of(host: str) -> str:
 def is_loopback(host: str) -> bool:
     """True if each machine finds itself at this address."""
     try:
-        return IPv4Address(host).is_loopback
-    except AddressValueError:
+        address = ip_address(host)
+    except ValueError:
         return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def place(host: str, port: int) -> str:
+    """A host and a port in one word, as in ``10.0.0.1:7001`` or ``[::1]:7001`` (RFC 3986)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

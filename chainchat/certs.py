@@ -23,7 +23,7 @@ from chainchat.tls.credentials import (
     read_key,
     utc_now,
 )
-from chainchat.tls.identity import identity, is_address, names, objection
+from chainchat.tls.identity import canonical, identity, is_address, names, objection
 
 ABOUT = """\
 Makes what [tls] of chain.ini needs: a CA for this chain, and for each position a folder with its
@@ -147,7 +147,9 @@ class Workshop:
         for file in ("node.key", "node.crt", "ca.crt"):
             _set_aside(folder / file)
         own = new_key()
-        wanted = dict.fromkeys((*self._names(position), *_others(there), *self._client_names))
+        wanted = dict.fromkeys(
+            map(canonical, (*self._names(position), *_others(there), *self._client_names))
+        )
         made = new_certificate(
             wanted,
             chain=self._settings.name,
@@ -161,16 +163,17 @@ class Workshop:
         _write(path, pem(made))
         print(f"{path}: made, {_described(made, self._now)}; copy {folder} to its machine")
 
-    def _names(self, position: str) -> tuple[str, str]:
-        settings = self._settings
-        return identity(position, settings.name), settings.nodes[position].host
+    def _names(self, position: str) -> tuple[str, ...]:
+        node = self._settings.nodes[position]
+        return identity(position, self._settings.name), node.host, node.client_host
 
     def _is_stale(self, position: str, authority: Certificate, wanted: Sequence[str]) -> bool:
         """Tell whether a certificate that is there fits, or why not; ``wanted``: clients' names."""
         path = self._certificate(position)
         there = read_certificates(path)[0]
+        _, host, *client_hosts = map(canonical, self._names(position))
+        wanted = [*client_hosts, *map(canonical, wanted)]
         missing = [name for name in wanted if name not in names(there)]
-        _, host = self._names(position)
         problem = objection(there, position, self._settings.name, [host])
         if problem:
             problem = problem.replace("shows", "is", 1)

@@ -5,6 +5,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from chainchat.addresses import place
 from chainchat.config import ConfigError, NodeSettings, Settings
 from chainchat.sessions.admission import reserve
 from chainchat.sessions.limits import ClientLimits
@@ -68,8 +69,8 @@ def _rate(times: int, seconds: float) -> Rate | None:
     return Rate(times / seconds, times) if times else None
 
 
-def client_addresses(own: NodeSettings) -> str:
+def ports_shown(own: NodeSettings) -> str:
     """Where clients find a node, for the log."""
-    plain = [f"{own.host}:{own.client_port}"] if own.client_port else []
-    secure = [f"{own.host}:{own.tls_port} with TLS"] if own.tls_port else []
+    plain = [place(own.client_host, own.client_port)] if own.client_port else []
+    secure = [f"{place(own.client_host, own.tls_port)} with TLS"] if own.tls_port else []
     return ", ".join(plain + secure)

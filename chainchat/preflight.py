@@ -6,15 +6,14 @@ import pwd
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
 from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
-from chainchat.addresses import objection_to
 from chainchat.control_socket import objection_to as objection_to_path
+from chainchat.resolving import web_address
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
 from chainchat.storage.lock import DataLock
@@ -25,59 +24,9 @@ FIRST_PASSED = 3
 """The first file that a service manager passes to a process (``sd_listen_fds(3)``)."""
 
 
-def addresses(settings: config.Settings) -> dict[str, str]:
-    """The address of every node, resolved once.
-
-    Raises:
-        ConfigError: a name is unknown; or some nodes are on loopback, where the others cannot reach
-            them.
-    """
-    addresses = {p: _address(settings, node) for p, node in settings.nodes.items()}
-    local = [p for p, address in addresses.items() if ip_address(address).is_loopback]
-    if local and len(local) < len(addresses):
-        node = settings.nodes[local[0]]
-        raise config.ConfigError(
-            f"{settings.path}: [{node.position}] host = {node.host} is this machine to itself "
-            f"({addresses[node.position]}), but other nodes are elsewhere; name the address that "
-            "the others reach it by"
-        )
-    return addresses
-
-
-def _address(settings: config.Settings, node: config.NodeSettings) -> str:
-    try:
-        found = socket.getaddrinfo(node.host, None, socket.AF_INET, socket.SOCK_STREAM)
-    except OSError as error:
-        raise config.ConfigError(
-            f"{settings.path}: [{node.position}] host = {node.host}: {error.strerror}; "
-            "name a host or an IPv4 address"
-        ) from None
-    address = str(found[0][4][0])
-    unusable = objection_to(address)
-    if unusable:
-        raise config.ConfigError(
-            f"{settings.path}: [{node.position}] host = {node.host}: {unusable}; name the address "
-            "that the others reach this node by"
-        )
-    return address
-
-
-def web_address(settings: config.Settings, node: config.NodeSettings) -> str:
-    """The address on which the web port listens; empty without one.
-
-    Raises:
-        ConfigError: its name is unknown.
-    """
-    if not node.web_port:
-        return ""
-    try:
-        found = socket.getaddrinfo(node.web_host, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise config.ConfigError(
-            f"{settings.path}: [{node.position}] web-host = {node.web_host}: {error.strerror}; "
-            "name a host or an address of this machine"
-        ) from None
-    return str(found[0][4][0])
+LENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+"""Where Linux tells which ports it gives to outgoing connections, and which of them it keeps."""
 
 
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
@@ -266,34 +215,75 @@ def _listens(number: int, port: int) -> bool:
         return False
 
 
-def probe_ports(settings: config.Settings, node: config.NodeSettings, host: str) -> None:
-    """Check that the node's ports are free.
+def probe_ports(
+    settings: config.Settings, node: config.NodeSettings, host: str, client_host: str
+) -> None:
+    """Check that the node's ports are free, at the addresses of its hosts.
 
     Raises:
         ConfigError: one is not; names the key to change.
     """
     ports = {
-        "chain-port": (host, node.chain_port),
-        "client-port": (host, node.client_port),
-        "tls-port": (host, node.tls_port),
-        "web-port": (web_address(settings, node), node.web_port),
+        "chain-port": (host, node.chain_port, node.chain_host_key),
+        "client-port": (client_host, node.client_port, node.client_host_key),
+        "tls-port": (client_host, node.tls_port, node.client_host_key),
+        "web-port": (web_address(settings, node), node.web_port, "web-host"),
     }
-    for key, (address, port) in ports.items():
+    for key, (address, port, host_key) in ports.items():
         if not port:
             continue
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, port))
-            except OSError as error:
-                advice = f"stop what uses it or choose another {key}"
-                if error.errno == errno.EADDRNOTAVAIL:
-                    name = "web-host" if key == "web-port" else "host"
-                    advice = f"choose a {name} of this machine"
-                elif error.errno == errno.EACCES:
-                    advice = f"start as root with twistd --uid USER, or choose another {key}"
-                raise config.ConfigError(
-                    f"{settings.path}: [{node.position}] {key} = {port}: "
-                    f"cannot listen on {address}: {error.strerror}; {advice}"
-                ) from None
+        try:
+            _bind(address, port)
+        except OSError as error:
+            advice = f"stop what uses it or choose another {key}"
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                advice = f"choose a {host_key} of this machine"
+            elif error.errno == errno.EACCES:
+                advice = f"start as root with twistd --uid USER, or choose another {key}"
+            raise config.ConfigError(
+                f"{settings.path}: [{node.position}] {key} = {port}: cannot listen on {address}: "
+                f"{error.strerror}; {advice}"
+            ) from None
+
+
+def borrowed_ports(
+    node: config.NodeSettings, lent: Path = LENT_PORTS, reserved: Path = RESERVED_PORTS
+) -> list[str]:
+    """What is to be told of ports that the system gives to outgoing connections, too.
+
+    Args:
+        node: whose ports.
+        lent: where the system tells the first and the last such port.
+        reserved: where it tells which of them it does not give away.
+    """
+    try:
+        first, last = map(int, lent.read_text().split())
+        kept = reserved.read_text().strip()
+    except (OSError, ValueError):  # no Linux, or no /proc
+        return []
+    ports = {
+        "chain-port": node.chain_port,
+        "client-port": node.client_port,
+        "tls-port": node.tls_port,
+        "web-port": node.web_port,
+    }
+    return [
+        f"{key} = {port} is among those that the system gives to outgoing connections ({first} to "
+        f"{last}): one of them may have it when this node starts again; choose another, or name it "
+        "in net.ipv4.ip_local_reserved_ports"
+        for key, port in ports.items()
+        if first <= port <= last and not _is_listed(port, kept)
+    ]
+
+
+def _is_listed(port: int, ranges: str) -> bool:
+    """True if a port is in a list such as ``8080,9000-9100``."""
+    pairs = (text.partition("-") for text in ranges.split(",") if text)
+    return any(int(first) <= port <= int(last or first) for first, _, last in pairs)
+
+
+def _bind(address: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((address, port))

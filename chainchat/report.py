@@ -293,7 +293,11 @@ def _disk(sources: Sources, seen: NodeStatus) -> Disk:
 
 def _certificates(sources: Sources, now: int) -> tuple[Certificate, ...]:
     return tuple(
-        Certificate(whose, f"{expires:%Y-%m-%dT%H:%M:%SZ}", round(expires.timestamp() - now / 1000))
+        Certificate(
+            whose,
+            shown_time(int(expires.timestamp() * 1000)),
+            round(expires.timestamp() - now / 1000),
+        )
         for whose, expires in sources.expires().items()
     )
 

@@ -19,6 +19,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from chainchat import __version__, config, preflight
+from chainchat.addresses import place
 from chainchat.alone import gone_on_alone
 from chainchat.audit import Audit
 from chainchat.chain.configuration import IDENTITY_BITS, Member
@@ -28,10 +29,11 @@ from chainchat.chain.messages import Message
 from chainchat.chat import scram
 from chainchat.chat.accounts import Role
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.client_ports import NotYet, client_addresses, client_limits
+from chainchat.client_ports import NotYet, client_limits, ports_shown
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
+from chainchat.farewell import DRAIN_SECONDS
 from chainchat.logs import LEVELS, Logs
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
@@ -41,10 +43,11 @@ from chainchat.node.state_machine import StateMismatchError
 from chainchat.node.status import DRAINED
 from chainchat.node.tally import Tally
 from chainchat.notify import Manager
-from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
+from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
 from chainchat.process import collect_garbage_rarely, raise_file_limit
 from chainchat.report import Report, Sources, report
+from chainchat.resolving import chain_addresses, client_addresses, web_address
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.drain import Drain
 from chainchat.sessions.guard import Guard
@@ -179,13 +182,18 @@ class NodeService(Service):
 
     def _listen(self) -> None:
         settings, own = self._settings, self._own
-        addresses = preflight.addresses(settings)
-        self._nodes = {p: replace(n, host=addresses[p]) for p, n in settings.nodes.items()}
-        host = self._nodes[own.position].host
+        hosts, client_hosts = chain_addresses(settings), client_addresses(settings)
+        self._nodes = {
+            p: replace(node, host=hosts[p], client_host=client_hosts[p])
+            for p, node in settings.nodes.items()
+        }
+        host, client_host = hosts[own.position], client_hosts[own.position]
+        for warning in preflight.borrowed_ports(own):
+            log.warn("{position}: {warning}", position=own.position, warning=warning)
         not_yet = NotYet("chain port")
         self._chain_port = self._reactor.listenTCP(own.chain_port, not_yet, interface=host)
         self._client_ports = {
-            number: ClientPort(number, NotYet(name), 1024, host, self._reactor)
+            number: ClientPort(number, NotYet(name), 1024, client_host, self._reactor)
             for name, number in (("client port", own.client_port), ("tls port", own.tls_port))
             if number
         }
@@ -194,7 +202,7 @@ class NodeService(Service):
         if own.web_port:
             from chainchat.web.port import WebPort  # noqa: PLC0415 - only for who has one
 
-            address = preflight.web_address(settings, own)
+            address = web_address(settings, own)
             self._web = WebPort(self._reactor, settings, own, address)
 
     def _open(self) -> None:
@@ -208,7 +216,7 @@ class NodeService(Service):
         self._storage = SQLiteStorage(own.data)
         self._audit = Audit(own.position, self._reactor.seconds)
         self._hashing = ThreadedHashing(self._reactor)
-        tls = f"{settings.nodes[own.position].host}:{own.tls_port}" if own.tls_port else ""
+        tls = place(own.client_host, own.tls_port) if own.tls_port else ""
         self._guard = Guard(settings.accounts, self._hashing, self._reactor.seconds, tls=tls)
         self._begin_life()
         self._admission = Admission(
@@ -304,7 +312,7 @@ class NodeService(Service):
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
 
     def _new_invitation(self, reset: bool) -> Deferred[Invitation]:
-        """A password that a node makes up, as for ``/invite``; hashed beside the reactor's thread.
+        """A password that a node makes up, as for ``/invite``; hashed in another thread.
 
         Raises:
             RefusedError: 435, too many are being hashed.
@@ -395,15 +403,7 @@ class NodeService(Service):
             record = gone_on_alone(record, me, self._fenced, founding, identity)
             self._storage.write_record(msgpack.encode(record))
             self._fenced = None
-        self._introduction = Introduction(
-            PROTOCOL_VERSION,
-            settings.name,
-            settings.founding,
-            settings.suspect_after,
-            me,
-            settings.refusal_is_death,
-            settings.chain_tls,
-        )
+        self._introduction = introduction(settings, me)
         self._node = Node(
             me,
             record,
@@ -426,7 +426,7 @@ class NodeService(Service):
             space=Space(lambda: free_octets(own.data), settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,
-            warnings=lambda: self._tls.expiry.warnings,
+            warnings=lambda: (*self._tls.expiry.warnings, *self._links.differences),
             tally=self._tally,
         )
         self._sessions = Sessions(self._node, self._reactor, self._limits)
@@ -436,7 +436,7 @@ class NodeService(Service):
             incarnation=record.incarnation,
             id=record.id,
             last=self._storage.last.seq,
-            client=client_addresses(self._nodes[own.position]),
+            client=ports_shown(self._nodes[own.position]),
             event="life",
         )
 
@@ -463,11 +463,13 @@ class NodeService(Service):
         """Each port for clients, and the factory for it."""
         nodes, named = self._nodes, self._settings.nodes
         if self._own.client_port:
-            plain = {p: f"{n.host}:{n.client_port}" for p, n in nodes.items() if n.client_port}
+            plain = {
+                p: place(n.client_host, n.client_port) for p, n in nodes.items() if n.client_port
+            }
             yield self._own.client_port, self._client_factory(plain)
         if self._tls.clients is not None:
             # Names rather than addresses: clients look for them in the certificates.
-            secure = {p: f"{n.host}:{n.tls_port}" for p, n in named.items() if n.tls_port}
+            secure = {p: place(n.client_host, n.tls_port) for p, n in named.items() if n.tls_port}
             factory = self._client_factory(secure)
             layered = encrypted(factory, self._tls.clients, self._reactor, dials=False)
             yield self._own.tls_port, layered
@@ -528,6 +530,9 @@ class NodeService(Service):
             yield task.deferLater(self._reactor, 0.01)
         for session in sessions:
             session.shut_down()
+        deadline = self._reactor.seconds() + DRAIN_SECONDS
+        while self._reactor.seconds() < deadline and self._admission.admitted:
+            yield task.deferLater(self._reactor, 0.01)  # what they were told, they may read
         self._sessions.stop()
         self._desk.life_ended()
         self._control.close()

@@ -32,6 +32,9 @@ class Transport(Protocol):
     def abortConnection(self) -> None:
         """End the connection at once."""
 
+    def pauseProducing(self) -> None:
+        """Read no more."""
+
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """Ask ``producer`` for more when there is room."""
 

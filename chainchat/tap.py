@@ -14,6 +14,7 @@ from twisted.python import usage
 
 from chainchat import config, preflight
 from chainchat.logs import Logs, handle_signals
+from chainchat.resolving import chain_addresses, client_addresses
 from chainchat.service import NodeService
 from chainchat.storage.interface import StorageError
 from chainchat.tls.credentials import CredentialsError
@@ -75,10 +76,11 @@ class Options(usage.Options):
             self.user = self._chosen_user()
             preflight.check_control(self.settings, self.node)
             preflight.check_data(self.node.data, self.user)
-            address = preflight.addresses(self.settings)[self.node.position]
+            address = chain_addresses(self.settings)[self.node.position]
+            for_clients = client_addresses(self.settings)[self.node.position]
             self.user.does(read, self.settings, self.node.position, address)
             preflight.refuse_passed_port(self.settings, self.node)
-            preflight.probe_ports(self.settings, self.node, address)
+            preflight.probe_ports(self.settings, self.node, address, for_clients)
         except (config.ConfigError, CredentialsError, StorageError) as error:
             raise SystemExit(f"chainchat: {error}") from None
         self.fenced = self._confirmed_fenced()

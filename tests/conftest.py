@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--tls", action="store_true", help="run the chains of end-to-end tests with TLS"
     )
+    group.addoption("--ipv6", action="store_true", help="run the chains of end-to-end tests on ::1")
     group.addoption(
         "--soak", type=float, default=2.0, metavar="MINUTES", help="run the soak test so long"
     )
@@ -35,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "reactor: the test uses the reactor of this process")
     let_children_be_interrupted()
+    if config.getoption("--ipv6"):
+        os.environ["CHAINCHAT_TEST_IPV6"] = "1"  # the helpers of end-to-end tests look there
 
 
 def let_children_be_interrupted() -> None:

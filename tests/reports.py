@@ -39,4 +39,4 @@ def metrics_sources(house, data, **changes):
         "most_files": 1_024,
         "drained": lambda: False,
     }
-    return metrics.Sources(**{**given, **changes})
+    return metrics.Shown(**{**given, **changes})

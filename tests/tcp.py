@@ -26,21 +26,25 @@ async def a_moment(seconds: float = 0.05) -> None:
     await deferLater(reactor, seconds)
 
 
-class Talker(Protocol):
-    """One end of a connection that a test holds in its hands."""
+class Reader(Protocol):
+    """One end of a connection, which keeps all that comes."""
 
     def __init__(self) -> None:
         self.data = b""
         self.closed = False
-
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
-        self.factory.made.append(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         self.data += data
 
     def connectionLost(self, reason: object = None) -> None:  # noqa: N802 - Twisted's name
         self.closed = True
+
+
+class Talker(Reader):
+    """One that a test holds in its hands."""
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        self.factory.made.append(self)
 
 
 class Talkers(Factory):

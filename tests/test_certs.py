@@ -73,6 +73,18 @@ def test_certificates_name_position_and_host_and_last_ten_years_from_1970(folder
     assert timedelta(days=3_640) < left < timedelta(days=3_660)
 
 
+def test_a_host_of_its_own_for_clients_is_named_too(folder, capsys):
+    path = Path("chain.ini")
+    path.write_text(LEAST.replace("host = 10.0.0.1", "host = 10.0.0.1\nclient-host = FD00:0::1"))
+    assert main([]) == 0
+    [made] = read_certificates(folder / "head/node.crt")
+    assert names(made) == ("head.lab.chainchat", "10.0.0.1", "fd00::1")
+    assert main([]) == 0
+    path.write_text(LEAST.replace("host = 10.0.0.1", "host = 10.0.0.1\nclient-host = fd00::2"))
+    assert main([]) == 1
+    assert "does not name fd00::2; --renew head makes another" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("purpose", ["sslserver", "sslclient"])
 def test_openssl_verifies_them_strictly_for_both_ends(folder, skip_or_fail, purpose):
     if shutil.which("openssl") is None:

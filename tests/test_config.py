@@ -46,7 +46,10 @@ LINE = "a whole number from 64 to 16384"
 CONNECTIONS = "a whole number from 1 to 1000000"
 NETWORKS = "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1"
 OCTETS = "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 GB"
-NODE_KEYS = "host, client-port, tls-port, chain-port, data, web-port, web-host, web-url"
+NODE_KEYS = (
+    "host, client-host, chain-host, client-port, tls-port, chain-port, data, "
+    "web-port, web-host, web-url"
+)
 
 
 def write(folder: Path, text: str | bytes) -> Path:

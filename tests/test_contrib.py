@@ -14,14 +14,18 @@ MOST_EXPOSED = 20
 """Tenths, as ``systemd-analyze security`` counts."""
 
 
-def tool(name):
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
+@pytest.fixture
+def tool(skip_or_fail):
+    def where(name):
+        found = shutil.which(name)
+        if found is None:
+            skip_or_fail(f"{name} is not installed")
+        return found
+
+    return where
 
 
-def test_the_unit_is_hardened():
+def test_the_unit_is_hardened(tool):
     done = subprocess.run(
         [
             *(tool("systemd-analyze"), "security", "--offline=yes", "--no-pager"),
@@ -35,7 +39,7 @@ def test_the_unit_is_hardened():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_systemd_understands_the_unit():
+def test_systemd_understands_the_unit(tool):
     done = subprocess.run(
         [tool("systemd-analyze"), "verify", str(UNIT)],
         capture_output=True,
@@ -54,7 +58,7 @@ def test_the_unit_runs_programs_that_are_installed():
     assert "chainchatctl" in scripts
 
 
-def test_logrotate_understands_its_file(tmp_path):
+def test_logrotate_understands_its_file(tool, tmp_path):
     text = (ROOT / "contrib" / "logrotate" / "chainchat").read_text()
     own = tmp_path / "chainchat"
     own.write_text(re.sub(r"^ *su .*\n", "", text, flags=re.M))

@@ -8,6 +8,8 @@ import pytest
 from chainchat import config
 from chainchat.chat.refusals import Code
 from chainchat.logs import OTHER
+from chainchat.peers.hello import OLDEST_VERSION, PROTOCOL_VERSION
+from chainchat.storage.sqlite import READ_TOO, SCHEMA_VERSION
 from tests.simulation.planted import PLANTED
 from tests.simulation.script import Script
 from tests.stories.scripts import NAMES
@@ -113,6 +115,14 @@ def test_operations_explains_every_key_of_chain_ini_and_no_other():
     assert sorted(explained) == sorted(
         (name, key) for name, keys in sections.items() for key in keys
     )
+
+
+def test_operations_tells_which_versions_this_release_goes_together_with():
+    text = (ROOT / "docs" / "operations.md").read_text()
+    [(spoken, read)] = re.findall(r"^\| unreleased \| (.+) \| (.+) \|$", text, re.MULTILINE)
+    protocols = range(OLDEST_VERSION, PROTOCOL_VERSION + 1)
+    assert spoken == ", ".join(map(str, protocols))
+    assert read == ", ".join(map(str, sorted({*READ_TOO, SCHEMA_VERSION})))
 
 
 def test_the_protocol_explains_every_error_code_and_no_other():

@@ -185,11 +185,14 @@ class Learner:
         if self._replacing and staged is not None:
             return Send(self.source, self._rest_of(staged))
         last = self._held if self._agreed else self._candidate
-        return Send(self.source, Fetch(self._epoch, self._me, last, self._identity))
+        return Send(self.source, self._fetch(last))
+
+    def _fetch(self, last: EntryId, *, staged: bool = False) -> Fetch:
+        return Fetch(self._epoch, self._me, last, self._identity, staged, takes_offers=True)
 
     def _rest_of(self, staged: Staged) -> Fetch | FetchRows:
         if staged.complete:
-            return Fetch(self._epoch, self._me, staged.end, self._identity, staged=True)
+            return self._fetch(staged.end, staged=True)
         checkpoint = staged.offered.checkpoint
         return FetchRows(self._epoch, self._me, checkpoint, staged.place, self._identity)
 
@@ -423,7 +426,7 @@ class Sponsor:
         for asker, fetch in list(self._waiting.items()):
             if not may_lend(fetch.learner):
                 continue
-            offer = self._offer_for(fetch) if offers else None
+            offer = self._offer_for(fetch) if offers and fetch.takes_offers else None
             if offer is not None:
                 del self._waiting[asker]
                 self._lent[asker] = now

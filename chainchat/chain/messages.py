@@ -303,7 +303,10 @@ class Declined(Struct, frozen=True):
 class Fetch(Struct, frozen=True):
     """Learner to tail: send what follows my last entry, if you hold that.
 
-    ``staged``: True if the entries go with a checkpoint that the learner has copied: offer none.
+    Attributes:
+        staged: the entries go with a checkpoint that the learner has copied: offer another one only
+            if the log begins later now.
+        takes_offers: the learner knows what an Offer is. Older releases leave this out.
     """
 
     epoch: Number
@@ -311,6 +314,7 @@ class Fetch(Struct, frozen=True):
     last: EntryId
     identity: Number = 0
     staged: bool = False
+    takes_offers: bool = False
 
 
 class Differs(Struct, frozen=True):

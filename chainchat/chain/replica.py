@@ -395,10 +395,7 @@ class Replica:
 
     def _commit(self, seq: int) -> None:
         """*committed*: the tail's disk, so every member's, has the log up to ``seq``."""
-        seq = min(seq, self.durable)
-        if seq > self.committed:
-            self.committed = seq
-            self._check_marks()
+        self.committed = max(self.committed, min(seq, self.durable))
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:

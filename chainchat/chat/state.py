@@ -138,7 +138,7 @@ class ChatState:
         origins = dict(sorted(self.origins.items()))
         newest, room = self._records.newest, self._records.room
         head = Head(self.applied, self.time, origins, newest, room, self.salting, self.removed)
-        return msgpack.encode(head)
+        return head.encoded()
 
     def image(self) -> bytes:
         """The whole state as octets; equal states give equal octets."""
@@ -362,7 +362,7 @@ class ChatState:
         """*seen by all*: nothing goes that somebody has still to see, unless it is to go anyway."""
         most = self.applied if command.unread else min(self.seen_by_all() + 1, self.applied)
         before = min(command.before, most)
-        if before > self.removed.before:
+        if before > max(self.removed.before, 1):
             self.removed = Removed(before, command.days)
 
     def _delete(self, command: commands.Delete, events: list[Event]) -> None:

@@ -284,8 +284,12 @@ def _nodes(
     except ConfigError as error:
         parser.error(str(error))
     nodes = settings.nodes.values()
-    plain = [Address(n.host, n.client_port) for n in nodes if n.client_port and not options.tls]
-    found = connect + (plain or [Address(n.host, n.tls_port, True) for n in nodes if n.tls_port])
+    plain = [
+        Address(n.client_host, n.client_port) for n in nodes if n.client_port and not options.tls
+    ]
+    found = connect + (
+        plain or [Address(n.client_host, n.tls_port, True) for n in nodes if n.tls_port]
+    )
     if not found:
         parser.error(f"--tls: no node of {path} has a tls-port")
     return found

@@ -255,6 +255,8 @@ def parse_address(text: str, *, tls: bool = False) -> Address:
     """
     tls = tls or text.strip().startswith(TLS_SCHEME)
     host, _, port = text.strip().removeprefix(TLS_SCHEME).rpartition(":")
+    if ":" in host and not (host[0] == "[" and host[-1] == "]"):
+        raise ValueError(f"{text!r} is not HOST:PORT, like 127.0.0.1:7001 or [::1]:7001")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"{text!r} is not HOST:PORT, like 127.0.0.1:7001")

@@ -29,7 +29,7 @@ class Office(Struct, frozen=True):
         report: everything that operators see of it.
         reload: reads chain.ini again and tells what came of it, a line each. Raises RefusedError
             (541) if that cannot be done; then nothing has changed.
-        new_invitation: makes a password, beside the reactor's thread; True to reset one. Raises
+        new_invitation: makes a password, in another thread; True to reset one. Raises
             RefusedError (435) if too many are being made.
         audit: writes down who did what.
         drain: lets nobody in, and sends the clients elsewhere within some seconds; True when they

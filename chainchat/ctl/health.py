@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainchat import config
+from chainchat.addresses import place
 from chainchat.ctl.asking import Connection, UnreachableError, tell_to_wait
 from chainchat.ctl.tables import aligned, size, span
 
@@ -113,9 +114,9 @@ def _asked_here(node: config.NodeSettings) -> dict[str, Any]:
 
 def _asked_elsewhere(settings: config.Settings, node: config.NodeSettings) -> dict[str, Any]:
     port = node.client_port or node.tls_port
-    where = f"{node.host}:{port}"
+    where = place(node.client_host, port)
     try:
-        with socket.create_connection((node.host, port), PATIENCE) as plain:
+        with socket.create_connection((node.client_host, port), PATIENCE) as plain:
             plain.settimeout(PATIENCE)
             talking = plain if node.client_port else _encrypted(settings, node, plain)
             with talking, talking.makefile("rb") as lines:
@@ -131,7 +132,9 @@ def _encrypted(
     settings: config.Settings, node: config.NodeSettings, plain: socket.socket
 ) -> socket.socket:
     ca = settings.tls.ca if settings.tls.ca.exists() else None
-    return ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=node.host)
+    return ssl.create_default_context(cafile=ca).wrap_socket(
+        plain, server_hostname=node.client_host
+    )
 
 
 def _until_told(lines: Any) -> Iterator[bytes]:
@@ -145,7 +148,7 @@ def _heard(node: config.NodeSettings, lines: list[str]) -> dict[str, Any]:
     """What a status would say, as far as the answer to CHAIN does."""
     found = _ANSWER.fullmatch(lines[-1].rstrip("\r\n")) if lines else None
     if found is None:
-        raise UnreachableError(f"{node.host} answers, but not as chainchat")
+        raise UnreachableError(f"{node.client_host} answers, but not as chainchat")
     told = dict(word.split("=", 1) for word in found["rest"].split() if "=" in word)
     if found["code"] or "epoch" not in told:  # it takes no clients, and says why
         return {
@@ -245,8 +248,8 @@ def described(report: dict[str, Any]) -> Iterator[str]:
     yield "log: {last} last, {committed} committed, {applied} applied here".format(**report)
     disk = report["disk"]
     if disk["free"] is not None:
-        hours = disk.get("hours_left")
-        left = f", {span(hours * 3600)} left at the present rate" if hours is not None else ""
+        seconds = disk["left"]
+        left = f", {span(seconds)} left at the present rate" if seconds is not None else ""
         yield f"disk: {size(disk['free'])} free{left}, {size(sum(disk['files'].values()))} used"
     for certificate in report["certificates"]:
         yield "certificate: {whose} expires {expires}".format(**certificate)

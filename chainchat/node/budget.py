@@ -50,6 +50,10 @@ LONG_TURN_SECONDS = 0.05
 """A longer turn, the disk's sync aside, is logged."""
 
 
+LONG_SYNC_SECONDS = 0.5
+"""Longer writes of one turn to the disk are logged: ``suspect_after`` is mostly some seconds."""
+
+
 class CheckpointPace(Struct, frozen=True):
     """How often checkpoints are written, and how fast.
 
@@ -142,6 +146,11 @@ class TurnClock:
         total = self._ended - began - self._syncing
         self.longest = max(self.longest, total)
         self._tally.turns.add(total)
+        if self._syncing > LONG_SYNC_SECONDS:
+            self._tell(
+                f"a write to the disk took {self._syncing:.2f} s: the disk is slow, or another "
+                "process has locked the database"
+            )
         if total > LONG_TURN_SECONDS:
             self.long_turns += 1
             self._tell(f"a turn took {total:.2f} s: {self._named_parts(began)}")

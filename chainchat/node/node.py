@@ -253,6 +253,11 @@ class Node:
         """The newest configuration and committed entry, for new connections."""
         return self._engine.held
 
+    @property
+    def has_removed(self) -> bool:
+        """True if the log asks for messages to be removed: older releases cannot follow it."""
+        return self.state.removed.before > 0
+
     def linked(self, position: str, member: Member, its: Held | None = None) -> None:
         """A new connection, whose other end says that it is ``member``, and what it holds."""
         self._act_on(lambda: self._engine.linked(position, member, its))

@@ -8,7 +8,6 @@ of a connection.
 from collections.abc import Callable
 from typing import cast
 
-from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError as PortRefusedError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
@@ -16,6 +15,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from chainchat.node.interfaces import Timer
+from chainchat.peers.endpoint import endpoint_of
 from chainchat.peers.interfaces import Reactor
 from chainchat.sockets import Transport
 
@@ -94,7 +94,7 @@ class Detector:
     def _try(self, target: Target, pause: float) -> None:
         self._timers.pop(target, None)
         _, host, port = target
-        endpoint = endpoints.TCP4ClientEndpoint(self._reactor, host, port, CONNECT_SECONDS)
+        endpoint = endpoint_of(self._reactor, host, port, CONNECT_SECONDS)
         attempt = endpoint.connect(cast(IProtocolFactory, ProbeFactory()))
         self._attempts[target] = attempt
 

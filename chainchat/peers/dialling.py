@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable
 
-from twisted.internet import endpoints
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.python.failure import Failure
@@ -11,6 +10,7 @@ from twisted.python.failure import Failure
 from chainchat.chain.configuration import Address
 from chainchat.node.interfaces import Timer
 from chainchat.peers.directory import Directory
+from chainchat.peers.endpoint import endpoint_of
 from chainchat.peers.interfaces import Reactor
 from chainchat.peers.lanes import CHAIN, LOOK, MEMBERSHIP
 from chainchat.peers.link import LinkFactory, Owner
@@ -135,9 +135,7 @@ class Dialling:
         if (position, lane) in self._attempts:
             return
         host, port = place = place or self._directory.dialled[position]
-        endpoint = endpoints.TCP4ClientEndpoint(
-            self._reactor, host, port, timeout=self._tunables.connect
-        )
+        endpoint = endpoint_of(self._reactor, host, port, self._tunables.connect)
         factory = LinkFactory(self._owner, position, lane, place, key)
         attempt = endpoint.connect(self._owner.secured(factory, dials=True))
         self._attempts[position, lane] = attempt

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
+from chainchat.addresses import place
 from chainchat.chain.configuration import Address, Member
 from chainchat.config import NodeSettings
 
@@ -85,7 +86,7 @@ class Directory:
 
 def shown(address: Address) -> str:
     """For people."""
-    return f"{address[0]}:{address[1]}"
+    return place(*address)
 
 
 def _same_place(one: Member, other: Member) -> bool:

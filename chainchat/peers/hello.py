@@ -6,23 +6,43 @@ from twisted.protocols import amp
 from chainchat.addresses import is_loopback, objection_to
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Held
-from chainchat.config import is_position
+from chainchat.config import Settings, is_position
 from chainchat.peers.directory import COPIED
 
 PROTOCOL_VERSION = 7
+"""The protocol between nodes that this release speaks. By version, what came:
+
+7. Old messages are removed, and learners are offered a checkpoint (if their Fetch takes one).
+"""
+
+OLDEST_VERSION = 6
+"""The oldest protocol that this release speaks, too, with nodes that are not upgraded yet.
+
+From a release to the next one, all nodes must still understand each other, and apply every entry
+alike. So what is new in a version is said only to a node that speaks this version.
+"""
+
+REMOVING_VERSION = 7
+"""The oldest protocol in a chain that removes old messages: an older node would keep them, and go
+on with another state."""
+
+LONGEST_SETTING = 32
+"""Letters of a setting of another node that are shown."""
 
 
 class Introduction(Struct, frozen=True):
     """What a node says of itself on a new connection.
 
     Attributes:
-        version: of the protocol between nodes.
+        version: of the protocol between nodes, the newest that the node speaks.
         founding: positions in founding order.
         suspect_after: seconds; the same everywhere.
         member: this life of the node.
         refusal_is_death: a refused connection proves a death; the same everywhere.
         tls: the nodes speak TLS with each other; the same everywhere.
         held: the log of the node at this moment.
+        oldest: the oldest version that the node speaks; 0: only ``version``.
+        settings: what had better be the same everywhere, as chain.ini names it.
     """
 
     version: int
@@ -33,11 +53,14 @@ class Introduction(Struct, frozen=True):
     refusal_is_death: bool = True
     tls: bool = False
     held: Held = Held()
+    oldest: int = 0
+    settings: dict[str, str] = {}
 
     def objection(self, other: "Introduction") -> str:
         """Why ``other`` cannot be in a chain with this node; empty if it can."""
+        if not self._speaks_with(other):
+            return f"speaks protocol version {other.spoken}, not {self.spoken}"
         for what, mine, its in (
-            ("speaks protocol version", self.version, other.version),
             ("belongs to the chain", self.chain, other.chain),
             ("has the founding order", " ".join(self.founding), " ".join(other.founding)),
             ("has suspect-after", self.suspect_after, other.suspect_after),
@@ -65,9 +88,50 @@ class Introduction(Struct, frozen=True):
             return f"is another {other.member.position}"
         return ""
 
+    @property
+    def spoken(self) -> str:
+        """The versions of the protocol, for people: ``7``, or ``6 to 7``."""
+        oldest = self.oldest or self.version
+        return str(self.version) if oldest == self.version else f"{oldest} to {self.version}"
+
+    def _speaks_with(self, other: "Introduction") -> bool:
+        oldest = max(each.oldest or each.version for each in (self, other))
+        return oldest <= min(self.version, other.version)
+
+    def differences(self, other: "Introduction") -> tuple[str, ...]:
+        """The settings that ``other`` has otherwise, and can be in a chain all the same."""
+        told = []
+        for key, mine in self.settings.items():
+            its = other.settings.get(key, mine)
+            if its != mine:
+                shown = "".join(char if char.isprintable() else "?" for char in its)
+                told.append(
+                    f"{key} is {shown[:LONGEST_SETTING]} at {other.member.position}, and {mine} "
+                    "here: make every chain.ini the same"
+                )
+        return tuple(told)
+
 
 def _word(setting: bool) -> str:
     return "yes" if setting else "no"
+
+
+def introduction(settings: Settings, me: Member) -> Introduction:
+    """What a life of a node says of itself, before it holds anything."""
+    return Introduction(
+        PROTOCOL_VERSION,
+        settings.name,
+        settings.founding,
+        settings.suspect_after,
+        me,
+        settings.refusal_is_death,
+        settings.chain_tls,
+        oldest=REMOVING_VERSION if settings.removes else OLDEST_VERSION,
+        settings={
+            "[clients] max-line": str(settings.max_line),
+            "[chain] rejoin-pause": f"{settings.rejoin_pause:g}",
+        },
+    )
 
 
 class RefusedHelloError(Exception):

@@ -21,6 +21,7 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from chainchat.addresses import place
 from chainchat.chain.configuration import Address, Member
 from chainchat.chain.messages import (
     KINDS,
@@ -34,6 +35,7 @@ from chainchat.chain.messages import (
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED
+from chainchat.peers.endpoint import is_to_itself
 from chainchat.peers.hello import Hello, Introduction, Refused, RefusedHelloError
 from chainchat.peers.lanes import CHAIN, LANES, LOOK
 from chainchat.peers.tunables import Tunables
@@ -144,7 +146,7 @@ class Link(Protocol, amp.CommandLocator):
     def address(self) -> str:
         """The other end, for the log."""
         peer = self.transport.getPeer()
-        return f"{peer.host}:{peer.port}"
+        return place(peer.host, peer.port)
 
     # --- the connection
 
@@ -152,6 +154,9 @@ class Link(Protocol, amp.CommandLocator):
         self._commands.startReceivingBoxes(self)
         self._owner.opened(self)
         self._outlet = writer(self.transport, self._filled)
+        if is_to_itself(tcp(self.transport)):
+            self.close()
+            return
         self.transport.setTcpNoDelay(True)
         me, tunables = self._owner.introduction, self._owner.tunables
         handle = tcp(self.transport).getHandle()

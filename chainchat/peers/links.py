@@ -31,7 +31,7 @@ from chainchat.peers.admission import Admission
 from chainchat.peers.detector import Detector
 from chainchat.peers.dialling import Dialling
 from chainchat.peers.directory import Directory
-from chainchat.peers.hello import Introduction
+from chainchat.peers.hello import REMOVING_VERSION, Introduction
 from chainchat.peers.interfaces import Reactor, Receiver
 from chainchat.peers.lanes import CHAIN, COPY, LOOK, MEMBERSHIP, lane_of
 from chainchat.peers.link import ALARM, Link, LinkFactory
@@ -73,6 +73,8 @@ class Links:
             self.clock.seconds, MOST_COMPLAINTS
         )
         """By host and kind."""
+        self._differences: dict[str, tuple[str, ...]] = {}
+        """By linked position: the settings that it has otherwise than this node."""
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._table = Table()
         self._directory = Directory(me.member.position, nodes, self._member)
@@ -87,9 +89,18 @@ class Links:
         return list(self._table.linked)
 
     @property
+    def differences(self) -> tuple[str, ...]:
+        """The settings that linked nodes have otherwise, for an operator."""
+        return tuple(text for told in self._differences.values() for text in told)
+
+    @property
     def introduction(self) -> Introduction:
         """See ``Owner``."""
-        return self._me if self._receiver is None else replace(self._me, held=self._receiver.held)
+        me, node = self._me, self._receiver
+        if node is None:
+            return me
+        oldest = max(me.oldest, REMOVING_VERSION) if node.has_removed else me.oldest
+        return replace(me, held=node.held, oldest=oldest)
 
     def factory(self) -> IProtocolFactory:
         """The factory for the listening port."""
@@ -130,6 +141,7 @@ class Links:
         self._admission.stop()
         self._dialling.stop()
         self._table.close_all()
+        self._differences = {}
         self._first_fetch = {}
 
     # --- the node's network
@@ -184,7 +196,7 @@ class Links:
 
     def objection(self, peer: Introduction, link: Link) -> str:
         """See ``Owner``."""
-        unfit = self._me.objection(peer)
+        unfit = self.introduction.objection(peer)
         if not unfit and self._tls is not None:
             unfit = self._tls.objection(link.transport, peer.member)
         return unfit or self._directory.copied_from(peer.member, self._table.members())
@@ -249,6 +261,9 @@ class Links:
         self._directory.meet(member)
         me = self._me.member.position
         log.info("{me}: linked with {peer}", me=me, peer=position, event="linked")
+        self._differences[position] = self._me.differences(link.peer)
+        for told in self._differences[position]:
+            self.complain(link.address, told, told.partition(" is ")[0])
         if rival is not None:
             self._table.close(position, MEMBERSHIP)
             receiver.unlinked(position)
@@ -334,6 +349,7 @@ class Links:
         if link.lane == MEMBERSHIP:
             self._dialling.membership_lanes.begin_later(position)
         if link.lane == CHAIN:
+            self._differences.pop(position, None)
             self._table.close(position, MEMBERSHIP)
             me = self._me.member.position
             log.info("{me}: lost {peer}", me=me, peer=position, event="lost")

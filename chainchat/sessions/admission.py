@@ -33,15 +33,18 @@ moment, and /proc.
 FILES_PER_POSITION = 9
 """Per other node at worst: three lanes, each with an old one closing; a dial, a look, a probe."""
 
-FILES_OF_THE_REFUSED = 2 * ACCEPTS_PER_TURN
-"""A refused connection stays open until the next turn."""
+MOST_AGREEING = 2 * ACCEPTS_PER_TURN
+"""Refused connections that may agree on TLS at the same time, to be told why."""
+
+MOST_FAREWELLS = 24
+"""Refused connections that were told why, and may read it before they are closed."""
 
 log = Logger()
 
 
 def reserve(positions: int) -> int:
     """Open files that a node keeps from its clients."""
-    return OWN_FILES + FILES_PER_POSITION * positions + FILES_OF_THE_REFUSED
+    return OWN_FILES + FILES_PER_POSITION * positions + MOST_AGREEING + MOST_FAREWELLS
 
 
 class Admission:

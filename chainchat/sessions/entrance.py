@@ -12,7 +12,12 @@ from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
-from chainchat.sessions.explanations import explanation, name_held, removed_notice
+from chainchat.sessions.explanations import (
+    TOOK_NOTHING,
+    explanation,
+    name_held,
+    removed_notice,
+)
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
@@ -279,6 +284,8 @@ class Entrance:
         if isinstance(request, requests.Resume):
             client.attach(account, mark, quiet=False)
             return [mode.resumed(tag, token, high, number), *notices]
+        if self._sessions.has_taken_nothing(account.number) and mode.asks:
+            client.tell("", TOOK_NOTHING)
         client.attach(account, mark, quiet=request.quiet)
         missed, most = 0, mode.counts_missed
         if most:

@@ -87,6 +87,13 @@ def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
     return [first, f"{second[:1].upper()}{second[1:]}."] if second else [first]
 
 
+TOOK_NOTHING = (
+    "your last connection here ended because nothing was taken from it any more: if you stopped "
+    "your terminal (Ctrl-S), Ctrl-Q goes on"
+)
+"""What somebody is told who comes back."""
+
+
 def name_held(name: str, silent: int | None) -> str:
     """The refusal of a name; ``silent``: seconds of silence of its connection, None if unknown."""
     taken = f"the name {name} is in use"

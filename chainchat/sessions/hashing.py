@@ -1,6 +1,7 @@
-"""Hashes passwords beside the reactor's thread, which must not wait twenty milliseconds."""
+"""Hashes passwords in threads of their own: the reactor's must not wait twenty milliseconds."""
 
 from collections.abc import Callable
+from time import monotonic, sleep
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.threads import deferToThreadPool
@@ -12,11 +13,11 @@ from chainchat.chat.refusals import Code, RefusedError
 
 T = TypeVar("T")
 
-THREADS = 2
-"""Hashing gives Python's lock away, so it takes processors, and no turns."""
+THREADS = 1
+"""More would take processors from the turns, though hashing gives Python's lock away."""
 
 MOST_WAITING = 16
-"""Hashes begun and not done: a third of a second's work. More are refused."""
+"""Hashes begun and not done: two thirds of a second, with the rests. More are refused."""
 
 BUSY_SECONDS = 2
 """How long who was refused is told to wait."""
@@ -74,7 +75,7 @@ class ThreadedHashing:
             log.failure("a password could not be hashed", failure, event="bug")
             failed(RefusedError(Code.TOO_MANY_ATTEMPTS, NOT_HASHED))
 
-        deferred = deferToThreadPool(self._reactor, self._pool, work)
+        deferred = deferToThreadPool(self._reactor, self._pool, _spaced(work))
         deferred.addBoth(over).addCallbacks(done, refuse)
         deferred.addErrback(
             lambda failure: log.failure("after a password was hashed", failure, event="bug")
@@ -84,3 +85,16 @@ class ThreadedHashing:
         """End the threads."""
         if self._pool.started:
             self._pool.stop()
+
+
+def _spaced(work: Callable[[], T]) -> Callable[[], T]:
+    """The work, and then as long a rest: so hashes never take a whole processor."""
+
+    def spaced() -> T:
+        began = monotonic()
+        try:
+            return work()
+        finally:
+            sleep(monotonic() - began)
+
+    return spaced

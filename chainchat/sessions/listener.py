@@ -19,10 +19,11 @@ from zope.interface import implementer
 from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.farewell import DRAIN_SECONDS, Farewell, Farewells
 from chainchat.node.budget import ACCEPT_SHARE, Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.share import Share
-from chainchat.sessions.admission import ACCEPTS_PER_TURN, FILES_OF_THE_REFUSED, Admission
+from chainchat.sessions.admission import ACCEPTS_PER_TURN, MOST_AGREEING, MOST_FAREWELLS, Admission
 from chainchat.sessions.session import Session
 from chainchat.tls.layers import Encrypted, tcp, writer
 
@@ -47,9 +48,6 @@ SEND_OCTETS = 64 * 1024
 By default megabytes, and the answer to a line would stand behind all of them.
 """
 
-DRAIN_OCTETS = 256 * 1024
-"""Octets of input that are read and dropped after the last word to a client."""
-
 
 class Patience(Struct, frozen=True):
     """How long a port waits for its clients, in seconds.
@@ -57,13 +55,12 @@ class Patience(Struct, frozen=True):
     Attributes:
         handshake: for a client to agree on TLS.
         refused: the same, if it is told only that there are too many.
-        drain: after the last word. Closing a socket with unread octets resets the connection, and
-            the client's machine may then discard a refusal.
+        drain: after the last word; see ``farewell``.
     """
 
     handshake: float = 10.0
     refused: float = 2.0
-    drain: float = 1.0
+    drain: float = DRAIN_SECONDS
 
 
 USUAL_PATIENCE = Patience()
@@ -86,8 +83,8 @@ class ClientProtocol(Protocol):
         self._session: Session | None = None
         self._held = False
         self._owner = owner
-        self._input_ended = self._closing = False
-        self._drained = 0
+        self._input_ended = False
+        self._farewell: Farewell | None = None
         self._deadline: Timer | None = None
 
     # --- from the socket
@@ -113,10 +110,8 @@ class ClientProtocol(Protocol):
         self._session.opened()
 
     def dataReceived(self, data: bytes) -> None:
-        if self._closing:
-            self._drained += len(data)
-            if self._drained > DRAIN_OCTETS:
-                self.transport.pauseProducing()
+        if self._farewell is not None:
+            self._farewell.drain(data)
             return
         if self._session is None:
             return
@@ -131,21 +126,22 @@ class ClientProtocol(Protocol):
 
     def readConnectionLost(self) -> None:
         self._input_ended = True
-        if self._closing:
-            self.transport.loseConnection()
+        if self._farewell is not None:
+            self._farewell.input_ended()
         elif self._session is not None:
             self._session.input_ended()
 
     def writeConnectionLost(self) -> None:
-        if self._closing:  # everything is sent
-            end = self._outlet.close
-            self._deadline = self.factory.clock.callLater(self.factory.patience.drain, end)
+        if self._farewell is not None:
+            self._farewell.sent()
         else:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.admission.leave(self._owner)
         self._stop_deadline()
+        if self._farewell is not None:
+            self._farewell.over()
         if self._session is not None:
             self._session.lost()
 
@@ -170,12 +166,11 @@ class ClientProtocol(Protocol):
 
     def close(self) -> None:
         """See ``Connection``."""
-        if self._input_ended:
-            self._outlet.close()
-            return
         self.hold(held=False)
-        self._closing = True
-        self._outlet.half_close()
+        self._farewell = Farewell(
+            self.transport, self._outlet, self.factory.clock, self.factory.patience.drain
+        )
+        self._farewell.begin(input_ended=self._input_ended)
 
     def hold(self, *, held: bool) -> None:
         """See ``Connection``."""
@@ -282,13 +277,14 @@ def _line(code: Code, text: str) -> bytes:
     return f"{FIRST.refused('', code, text)}\r\n".encode()
 
 
-@implementer(IHandshakeListener)
+@implementer(IHalfCloseableProtocol, IHandshakeListener)
 class RefusedProtocol(Protocol):
     """A refused connection: told why, and closed."""
 
     factory: "ClientFactory"
     transport: Any
     _deadline: Timer | None = None
+    _farewell: Farewell | None = None
 
     def __init__(self, refusal: RefusedError) -> None:
         self._refusal = refusal
@@ -303,17 +299,38 @@ class RefusedProtocol(Protocol):
             self.transport.abortConnection()
 
     def handshakeCompleted(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._refuse()
 
     def _refuse(self) -> None:
-        self.transport.write(_line(self._refusal.code, self._refusal.text))
-        self.transport.loseConnection()
+        outlet = writer(self.transport, lambda _: None)
+        outlet.write(_line(self._refusal.code, self._refusal.text))
+        self.factory.farewells.begins(self, outlet.close)
+        patience = self.factory.patience
+        self._farewell = Farewell(self.transport, outlet, self.factory.clock, patience.drain)
+        self._farewell.begin()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._farewell is not None:
+            self._farewell.drain(data)
+
+    def readConnectionLost(self) -> None:
+        if self._farewell is not None:
+            self._farewell.input_ended()
+
+    def writeConnectionLost(self) -> None:
+        if self._farewell is not None:
+            self._farewell.sent()
 
     def spoke_without_tls(self) -> bytes:
         """See ``Secured``."""
         return _line(Code.NOTHING_READ, NO_TLS)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.farewells.over(self)
+        if self._farewell is not None:
+            self._farewell.over()
         if self._deadline is not None:
             self.factory.refused -= 1
             if self._deadline.active():
@@ -325,7 +342,10 @@ class ClientFactory(Factory):
 
     Attributes:
         admission: decides which connections may stay.
-        refused: refused connections that agree on TLS, to be told why.
+        clock: the reactor.
+        patience: with clients.
+        refused: refused connections that agree on TLS, or did, to be told why.
+        farewells: of connections that were told why they are refused.
     """
 
     noisy = False
@@ -342,11 +362,12 @@ class ClientFactory(Factory):
         self.clock = clock
         self.patience = patience
         self.refused = 0
+        self.farewells = Farewells(MOST_FAREWELLS)
         self._new_session = new_session
 
     def listens_to_refused(self) -> bool:
         """Count one more connection that is told why it is refused. False if there are enough."""
-        if self.refused >= FILES_OF_THE_REFUSED:
+        if self.refused >= MOST_AGREEING:
             return False
         self.refused += 1
         return True

@@ -32,7 +32,7 @@ class Ask(Struct, frozen=True):
 
 
 class Hash(Struct, frozen=True):
-    """Do slow work beside the reactor's thread; gives what it returned."""
+    """Do slow work in another thread; gives what it returned."""
 
     work: Callable[[], Any]
 

@@ -170,6 +170,8 @@ class Session:
     def lost(self) -> None:
         """Note that the connection is gone."""
         self.is_open = False
+        if self.is_full and self.id:
+            self._sessions.took_nothing(self.account)
         self._deliver_no_more()
         self._sessions.connections.pop(self, None)
         self._sessions.leave(self)

@@ -21,6 +21,9 @@ from chainchat.sessions.news import News
 from chainchat.sessions.read_marks import ReadMarks
 from chainchat.sessions.rounds import Rounds
 
+MOST_REMEMBERED = 1000
+"""Accounts of which a node remembers that their last connection took nothing."""
+
 
 class Sessions:
     """The sessions of one node; its ``Audience``.
@@ -45,6 +48,8 @@ class Sessions:
         self._sessions: dict[str, Attendee] = {}
         self._counter = 0
         self._unflushed: OrderedDict[Attendee, None] = OrderedDict()
+        self._took_nothing: OrderedDict[int, None] = OrderedDict()
+        """Accounts whose last connection here ended while it took nothing."""
         self._uninformed: deque[Attendee] = deque()
         """Sessions that do not know the node's readiness yet."""
         self._without_room: dict[Attendee, None] = {}
@@ -72,6 +77,16 @@ class Sessions:
         """A session id that is unique for ever; ``announced``: others are told of it."""
         self._counter += 1
         return f"{self.node.me.origin}.{self._counter}{'' if announced else UNANNOUNCED}"
+
+    def took_nothing(self, account: int) -> None:
+        """Note that a connection ended while it took nothing: its machine stood, or its reader."""
+        self._took_nothing[account] = None
+        if len(self._took_nothing) > MOST_REMEMBERED:
+            self._took_nothing.popitem(last=False)
+
+    def has_taken_nothing(self, account: int) -> bool:
+        """True, once, after ``took_nothing``."""
+        return bool(self._took_nothing) and self._took_nothing.pop(account, "") is None
 
     def enter(self, session: Attendee) -> None:
         """Note that the session ``session.id`` lives here."""

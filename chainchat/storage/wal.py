@@ -127,8 +127,11 @@ class WriteAheadLog:
 
     def state(self) -> Copied:
         """How many pages of the log are copied, and how many are not."""
-        pages, copied = _STATE.unpack(os.pread(self._shared_file, _STATE.size, 0))
+        pages, copied = self._counts()
         return Copied(copied, pages - copied)
+
+    def _counts(self) -> tuple[int, int]:
+        return _STATE.unpack(os.pread(self._shared_file, _STATE.size, 0))
 
     def care(self) -> str:
         """Copy what is due, or start a thread that does; returns a line for the operator.
@@ -143,9 +146,9 @@ class WriteAheadLog:
             if self._long_copy.alive:
                 return ""
             report = self._end_of_long_copy(self._long_copy, now)
-        copied, uncopied = self.state()
-        if uncopied >= self._pages and now >= self._left_alone_until:
-            if uncopied > self._much:
+        pages, copied = self._counts()
+        if pages - copied >= self._pages and now >= self._left_alone_until:
+            if pages - copied > self._much:
                 self._writer.execute("PRAGMA journal_size_limit = -1")  # see _begins_anew
                 self._long_copy = LongCopy(self._database, self._database_file, copied, self._pages)
             else:

@@ -85,6 +85,11 @@ def is_address(host: str) -> bool:
     return True
 
 
+def canonical(host: str) -> str:
+    """A host as a certificate names it: each address in one way only."""
+    return str(ip_address(host)) if is_address(host) else host
+
+
 def _names_one(pattern: CertificatePattern) -> bool:
     """False for a wildcard: it would be the certificate of every position."""
     return not (isinstance(pattern, DNSPattern) and b"*" in pattern.pattern)

@@ -14,6 +14,8 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
+from chainchat.farewell import Farewell
+from chainchat.node.interfaces import Clock
 from chainchat.sockets import Outlet, Writer
 from chainchat.tls.handshakes import Handshakes
 
@@ -45,6 +47,8 @@ class Below(ProtocolWrapper):
     outlet: Outlet
     full: Callable[[bool], object] | None = None
     _begun = False
+    _gathered: list[bytes] | None = None
+    _farewell: Farewell | None = None
     _shaken = False
     """True once TLS is agreed on."""
 
@@ -53,15 +57,29 @@ class Below(ProtocolWrapper):
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def write(self, data: bytes) -> None:
-        self.outlet.write(data)
+        if self._gathered is None:
+            self.outlet.write(data)
+        else:
+            self._gathered.append(data)
+
+    def gather(self) -> None:
+        """Keep what TLS gives until ``write_gathered``: it gives long writes piece by piece."""
+        self._gathered = []
+
+    def write_gathered(self) -> None:
+        """Write it to the socket at once, so that it arrives together."""
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self.outlet.write(b"".join(gathered))
 
     def dataReceived(self, data: bytes) -> None:
+        if self._farewell is not None:
+            self._farewell.drain(data)
+            return
         if not self._begun:
             self._begun = True
             if self.factory.handshakes is not None and data[:1] != HANDSHAKE:
-                protocol: Secured = self.wrappedProtocol.wrappedProtocol
-                self.outlet.write(protocol.spoke_without_tls())
-                self.loseConnection()
+                self._refuse()
                 return
         if self._shaken or self.factory.handshakes is None:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
@@ -74,6 +92,13 @@ class Below(ProtocolWrapper):
         handle = self.wrappedProtocol.getHandle()
         self._shaken = handle.get_peer_finished() is not None
 
+    def _refuse(self) -> None:
+        protocol: Secured = self.wrappedProtocol.wrappedProtocol
+        self.outlet.write(protocol.spoke_without_tls())
+        self._farewell = Farewell(tcp(self), self.outlet, self.factory.clock)
+        self._farewell.begin()
+        self._farewell.sent()  # a line is, at once
+
     def loseConnection(self) -> None:
         if self.connected and not self.disconnecting:
             self.disconnecting = 1
@@ -81,6 +106,8 @@ class Below(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected, self.full = 0, None
+        if self._farewell is not None:
+            self._farewell.over()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def _filled(self, full: bool) -> None:
@@ -127,7 +154,9 @@ class EncryptedOutlet:
 
     def write(self, data: bytes) -> None:
         """See ``Writer``."""
+        self._below.gather()
         self._transport.write(data)
+        self._below.write_gathered()
 
     def close(self) -> None:
         """See ``Writer``. Does not wait until the other side says that it has closed, too."""
@@ -166,9 +195,12 @@ class BelowFactory(WrappingFactory):
     noisy = False
     protocol = Below
 
-    def __init__(self, layer: EncryptedFactory, handshakes: Handshakes | None) -> None:
+    def __init__(
+        self, layer: EncryptedFactory, clock: Clock, handshakes: Handshakes | None
+    ) -> None:
         """``handshakes``: None if this side connects."""
         super().__init__(layer)  # type: ignore[no-untyped-call]
+        self.clock = clock
         self.handshakes = handshakes
 
     def stopFactory(self) -> None:
@@ -187,7 +219,7 @@ def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProt
     """
     layer = EncryptedFactory(creator, dials, factory, clock=reactor)
     handshakes = None if dials else Handshakes(reactor)
-    return cast(IProtocolFactory, BelowFactory(layer, handshakes))
+    return cast(IProtocolFactory, BelowFactory(layer, reactor, handshakes))
 
 
 def tcp(transport: Any) -> Any:

@@ -13,7 +13,7 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.status import DRAINED
 from chainchat.web import metrics, page
 from chainchat.web.limits import SECONDS_APART
-from chainchat.web.metrics import CONTENT_TYPE, Sources
+from chainchat.web.metrics import CONTENT_TYPE, Shown
 from chainchat.web.pulse import Heart
 from chainchat.web.site import JSON, Answer, Asked, Watcher, event, text
 from chainchat.web.view import View
@@ -52,9 +52,9 @@ class Fresh:
 class WebDesk:
     """Answers each request at once; a ``Desk``."""
 
-    def __init__(self, sources: Sources, pages: dict[str, str], clock: Clock) -> None:
+    def __init__(self, shown: Shown, pages: dict[str, str], clock: Clock) -> None:
         """``pages``: where the pages of the nodes are, by position."""
-        self._sources = sources
+        self._shown = shown
         self._pages = pages
         self._clock = clock
         self._heart = Heart()
@@ -62,9 +62,9 @@ class WebDesk:
         self._known: page.Parts = {}
         """What all watchers have."""
         self._beat_call: Timer | None = None
-        self._registry = metrics.registry(sources, lambda: len(self._watchers))
+        self._registry = metrics.registry(shown, lambda: len(self._watchers))
         self._metrics = Fresh(lambda: metrics.rendered(self._registry), clock)
-        self._status = Fresh(lambda: json.encode(sources.report()), clock)
+        self._status = Fresh(lambda: json.encode(shown.report()), clock)
         self._page = Fresh(lambda: page.document(self._view()), clock)
         self._text = Fresh(lambda: page.plain(self._view()).encode(), clock)
         here = Path(__file__).parent
@@ -80,12 +80,12 @@ class WebDesk:
             self._beat_call.cancel()
 
     def _view(self) -> View:
-        return View(self._sources.report(), self._heart.pulse, self._pages)
+        return View(self._shown.report(), self._heart.pulse, self._pages)
 
     def _beat(self) -> None:
         self._beat_call = self._clock.callLater(BEAT_SECONDS, self._beat)
-        report = self._sources.report()
-        self._heart.beat(report, self._sources.node().tally)
+        report = self._shown.report()
+        self._heart.beat(report, self._shown.node().tally)
         if self._watchers:
             self._tell(View(report, self._heart.pulse, self._pages))
 
@@ -95,7 +95,7 @@ class WebDesk:
         """See ``Desk``."""
         match asked.path:
             case "/":
-                return self._shown(asked)
+                return self._page_for(asked)
             case "/healthz":
                 return text("ok")
             case "/readyz":
@@ -110,7 +110,7 @@ class WebDesk:
                 there = "/ /metrics /healthz /readyz /readyz?confirms /status.json"
                 return text(f"there is no such page; there are: {there}", 404)
 
-    def _shown(self, asked: Asked) -> Answer:
+    def _page_for(self, asked: Asked) -> Answer:
         vary = (("Vary", "Accept, User-Agent"),)
         if takes_text(asked):
             return Answer(200, "text/plain; charset=utf-8", self._text.get(), vary)
@@ -118,10 +118,10 @@ class WebDesk:
 
     def _ready(self, query: str) -> Answer:
         """A load balancer sends clients only to nodes that take them."""
-        readiness = self._sources.node().readiness
+        readiness = self._shown.node().readiness
         if not readiness.serving:
             return text(readiness.reason or "this node takes no clients", 503)
-        if self._sources.drained():
+        if self._shown.drained():
             return text(DRAINED, 503)
         confirms = readiness.confirms or not readiness.reason
         if "confirms" in query.split("&") and not confirms:

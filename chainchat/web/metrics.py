@@ -35,8 +35,8 @@ ROLES = ("head", "middle", "tail", "only", "learner", "wedged", "founding", "act
 KINDS = ("found", "resume", "shrink", "join", "other")
 
 
-class Sources(Struct, frozen=True):
-    """Where the metrics come from.
+class Shown(Struct, frozen=True):
+    """What the web port shows of a node, and where it comes from.
 
     Attributes:
         report: everything that operators see of the node.
@@ -60,13 +60,13 @@ class Sources(Struct, frozen=True):
 class NodeCollector(Collector):
     """All metrics of a node, as of the moment when they are asked for."""
 
-    def __init__(self, sources: Sources, watchers: Callable[[], int]) -> None:
-        self._sources = sources
+    def __init__(self, shown: Shown, watchers: Callable[[], int]) -> None:
+        self._shown = shown
         self._watchers = watchers
 
     def collect(self) -> Iterator[Metric]:
         """Yield each metric."""
-        report, node = self._sources.report(), self._sources.node()
+        report, node = self._shown.report(), self._shown.node()
         yield from _of_configuration(report, node)
         yield from _of_log(report)
         yield from _of_work(node)
@@ -76,7 +76,7 @@ class NodeCollector(Collector):
         yield from self._of_process(report, node)
 
     def _of_links(self, report: Report) -> Iterator[Metric]:
-        linked = set(self._sources.links())
+        linked = set(self._shown.links())
         lanes = _gauge("link", "1 if this node has such a connection with another", "peer", "lane")
         for peer in report.peers:
             for lane in ("chain", "membership", "copy"):
@@ -93,7 +93,7 @@ class NodeCollector(Collector):
         yield from (silence, away, low)
 
     def _of_clients(self, node: Node) -> Iterator[Metric]:
-        sources, sessions = self._sources, self._sources.sessions()
+        shown, sessions = self._shown, self._shown.sessions()
         kinds = sessions.kinds()
         by_kind = _gauge("sessions", "Sessions at this node", "mode", "transport")
         for mode in ("human", "machine"):
@@ -101,7 +101,7 @@ class NodeCollector(Collector):
                 by_kind.add_metric([mode, transport], kinds[mode, transport])
         yield by_kind
         yield _one(
-            "connections", "Connections of clients, logged in or not", sources.admission.admitted
+            "connections", "Connections of clients, logged in or not", shown.admission.admitted
         )
         behind = max(sessions.count - sessions.news.live, 0)
         yield _one("sessions_behind", "Sessions that read on from the log, as slow ones do", behind)
@@ -120,7 +120,7 @@ class NodeCollector(Collector):
             refused.add_metric([str(int(code))], times)
         yield refused
         turned_away = _counter("refused_connections", "Connections that were refused", "code")
-        for reason, times in sorted(sources.admission.refused.items()):
+        for reason, times in sorted(shown.admission.refused.items()):
             turned_away.add_metric([str(int(reason))], times)
         yield turned_away
         yield _one("accounts", "Accounts of the chat", len(node.state.accounts))
@@ -135,7 +135,7 @@ class NodeCollector(Collector):
         )
         yield _count("lives", "Lives that this process began", node.tally.lives)
         yield _one("open_files", "Open files of this process", open_files())
-        yield _one("open_files_limit", "Files that it may open", self._sources.most_files)
+        yield _one("open_files_limit", "Files that it may open", self._shown.most_files)
         yield _one(
             "clock_behind_seconds", "This clock behind the newest message", report.clock_behind
         )
@@ -261,13 +261,13 @@ def open_files() -> int:
         return 0
 
 
-def registry(sources: Sources, watchers: Callable[[], int]) -> CollectorRegistry:
+def registry(shown: Shown, watchers: Callable[[], int]) -> CollectorRegistry:
     """A registry with the metrics of a node, and nothing else.
 
     ``watchers``: how many browsers watch the page.
     """
     made = CollectorRegistry(auto_describe=False)
-    made.register(NodeCollector(sources, watchers))
+    made.register(NodeCollector(shown, watchers))
     return made
 
 

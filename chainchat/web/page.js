@@ -30,7 +30,7 @@ function unheard() {
   if (since === null) {
     since = new Date();
     const time = since.toTimeString().slice(0, 8);
-    lost.textContent = `No answer from this node since ${time}: below is what it showed last.`;
+    lost.textContent = `No answer from this node since ${time}. Below is what it showed before.`;
     lost.hidden = false;
     document.documentElement.classList.add("stale");
     document.title = `✕ ${document.title.slice(2)}`;

@@ -281,8 +281,8 @@ def _body(report: Report, made: Parts) -> Iterator[Child]:
     yield tag(
         "header",
         tag("p", tag("b", report.chain), f" seen from {report.position}", class_="chain-name"),
-        part("div", "headline", role="status"),
         tag("p", "", id="lost", role="alert", hidden="hidden"),
+        part("div", "headline", role="status"),
     )
     yield tag(
         "main",

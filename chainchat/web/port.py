@@ -1,19 +1,19 @@
 """The web port of a node: what listens, and the links to the pages of the others."""
 
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
+from chainchat.addresses import is_loopback, place
 from chainchat.config import NodeSettings, Settings
 from chainchat.sessions.listener import ClientPort
 from chainchat.web.desk import WebDesk
 from chainchat.web.hosts import names_of
 from chainchat.web.limits import MOST_CONNECTIONS
-from chainchat.web.metrics import Sources
+from chainchat.web.metrics import Shown
 from chainchat.web.site import WebFactory
 
-EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - what is shown of it, is the node's host
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - only compared with
 
 
 class WebPort:
@@ -31,9 +31,9 @@ class WebPort:
         self._port = ClientPort(own.web_port, self._factory, MOST_CONNECTIONS, address, reactor)
         self._port.startListening()
 
-    def open(self, **sources: Any) -> None:
-        """Answer from now on; for ``sources`` see ``Sources``."""
-        self._desk = WebDesk(Sources(**sources), self._pages, self._reactor)
+    def open(self, **shown: Any) -> None:
+        """Answer from now on; for ``shown`` see ``Shown``."""
+        self._desk = WebDesk(Shown(**shown), self._pages, self._reactor)
         self._factory.desk = self._desk
         self._desk.start()
 
@@ -56,12 +56,9 @@ def pages(settings: Settings, own: NodeSettings) -> dict[str, str]:
             found[position] = node.web_url
         elif node.web_port and (same_machine or not _is_local(node.web_host)):
             name = node.host if node.web_host in EVERYWHERE else node.web_host
-            found[position] = f"http://{f'[{name}]' if ':' in name else name}:{node.web_port}/"
+            found[position] = f"http://{place(name, node.web_port)}/"
     return found
 
 
 def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return host == "localhost" or is_loopback(host)

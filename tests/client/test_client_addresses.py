@@ -19,7 +19,9 @@ def test_an_address_has_host_port_and_perhaps_tls(text: str, address: Address) -
     assert parse_address(text, tls=True) == address._replace(tls=True)
 
 
-@pytest.mark.parametrize("text", ["", "a", "a:", ":1", "tls://", "tls://a", "http://a:1x", "a:0"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "a:", ":1", "tls://", "tls://a", "http://a:1x", "a:0", "::1:7001"]
+)
 def test_anything_else_is_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT"):
         parse_address(text)

@@ -6,10 +6,10 @@ import pytest_twisted
 from msgspec.structs import replace
 from reports import sources
 from sessions_house import House
-from tcp import reactor, until
+from tcp import Reader, reactor, until
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
@@ -26,17 +26,8 @@ from chainchat.sessions.drain import Drain
 PASSWORD = "k7qdp-93mfh-x2pwc"
 
 
-class Asker(Protocol):
+class Asker(Reader):
     """One end of a connection to the socket."""
-
-    def __init__(self):
-        self.data, self.closed = b"", False
-
-    def dataReceived(self, data):
-        self.data += data
-
-    def connectionLost(self, reason=None):
-        self.closed = True
 
     @property
     def lines(self):

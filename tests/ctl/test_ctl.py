@@ -269,7 +269,7 @@ ANSWERS = {
         "last": 9,
         "committed": 7,
         "applied": 7,
-        "disk": {"free": 12_400_000_000, "hours_left": 72.0, "files": {"database": 80_000}},
+        "disk": {"free": 12_400_000_000, "left": 259_200.0, "files": {"database": 80_000}},
         "certificates": [{"whose": "this node's", "expires": "2036-11-28T00:00:00Z"}],
     },
     "accounts": {"name": "alice", "role": "operator", "protected": True, "on": False},

@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +28,7 @@ from floods import (
     over_and_over,
     say_many,
 )
-from talking import DEADLINE
+from talking import DEADLINE, Program, secret_words
 
 from chainchat.storage.sqlite import DATABASE
 
@@ -37,6 +39,10 @@ COSTLY = b"/list " + b"(.*){9}" * 144 + b"\n"
 """A question within the longest line; its groups are 1,297 captures."""
 
 MESSAGE = b"something that was said while others were away, of a hundred octets in all" + b"." * 26
+
+GUARDED = 100
+"""Accounts whose passwords are guessed."""
+"""Names with a password."""
 
 RETRY = 0.2
 """Seconds after which a login is tried again."""
@@ -98,6 +104,47 @@ def octets(scene: Scene) -> None:
 
 def accounts(scene: Scene) -> None:
     make_accounts(scene.everywhere, [f"account-of-somebody-{i}" for i in range(scene.size)])
+
+
+def guarded(sources: int) -> Act:
+    """Make accounts with passwords, for guesses from so many addresses."""
+
+    def prepare(scene: Scene) -> None:
+        for number in range(GUARDED):
+            with Program(scene.head[0], name=f"guarded{sources}-{number} quiet") as program:
+                program.ask(f"SECRET {secret_words('correct horse')}")
+                program.ask("LOGOUT finished")
+
+    return prepare
+
+
+def guesses(sources: int) -> Act:
+    """Type wrong passwords on as many connections as the scene is large, from so many addresses."""
+
+    def guess(scene: Scene, number: int) -> None:
+        lot = random.Random(number)
+        while True:
+            source = f"127.0.{lot.randrange(sources)}.2"
+            with contextlib.suppress(OSError), socket.socket() as connection:
+                connection.settimeout(DEADLINE)
+                connection.bind((source, 0))
+                connection.connect(scene.middle[0])
+                while connection.recv(READ_OCTETS):
+                    name = f"guarded{sources}-{lot.randrange(GUARDED)}"
+                    connection.sendall(f"{name}\nwrong guess\n".encode())
+                    time.sleep(0.05)
+
+    def act(scene: Scene) -> None:
+        many = [
+            threading.Thread(target=guess, args=(scene, number), daemon=True)
+            for number in range(scene.size)
+        ]
+        for each in many:
+            each.start()
+        for each in many:
+            each.join()
+
+    return act
 
 
 def history(scene: Scene) -> None:

@@ -20,9 +20,10 @@ from typing import Self
 
 from cables import Cable, Cables
 from networks import Networks
-from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, until
+from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, family_of, until
 
 import chainchat
+from chainchat.addresses import place
 
 SOURCES = Path(chainchat.__file__).parent.parent
 """Where the chainchat under test is: the nodes run the same."""
@@ -66,7 +67,7 @@ def free_ports(count: int) -> list[int]:
     held: list[socket.socket] = []
     with contextlib.ExitStack() as stack:
         while len(held) < count:
-            attempt = stack.enter_context(socket.socket())
+            attempt = stack.enter_context(socket.socket(family_of(HOST)))
             with contextlib.suppress(OSError):
                 attempt.bind((HOST, random.randrange(10_000, 32_000)))
                 held.append(attempt)
@@ -116,7 +117,7 @@ class Node:
     def named(self) -> str:
         """What the others name when they send somebody here."""
         host, port = SECURED[self.address][0] if self.address in SECURED else self.address
-        return f"{host}:{port}"
+        return place(host, port)
 
     @property
     def pid(self) -> int:
@@ -216,6 +217,7 @@ class Cluster:
         sections: str = "",
         cabled: bool = False,
         networks: Networks | None = None,
+        host: str = HOST,
         chain: str = "",
         tls: bool = False,
         web: bool = False,
@@ -231,6 +233,7 @@ class Cluster:
             clients: lines of the section [clients].
             limits: lines of the section [limits].
             cabled: the nodes reach each other through ``cables``, which can be cut.
+            host: of all nodes.
             networks: a machine of its own for every node.
             chain: further lines of the section [chain].
             tls: between the nodes, and for clients on a port of their own.
@@ -245,6 +248,8 @@ class Cluster:
             position: Node(folder, position, *ports[2 * i : 2 * i + 2])
             for i, position in enumerate(known)
         }
+        for node in self.nodes.values():
+            node.host = host
         if networks is not None:
             for position, node in self.nodes.items():
                 node.host = networks.hosts[position]

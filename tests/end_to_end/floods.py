@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from helpers import shared
+from talking import family_of
 
 Address = tuple[str, int]
 Script = Callable[[int], Iterator[bytes]]
@@ -81,12 +82,12 @@ class _Stream:
         self.pieces = flood.script(self.number)
         self.finished = False
         self.unsent = memoryview(b"")
-        self.socket = socket.socket()
+        address = flood.addresses[self.number % len(flood.addresses)]
+        self.socket = socket.socket(family_of(address[0]))
         self.socket.setblocking(False)
         if flood.buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, flood.buffer)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        address = flood.addresses[self.number % len(flood.addresses)]
         try:
             if flood.source:
                 self.socket.setsockopt(socket.IPPROTO_IP, NO_PORT_YET, 1)

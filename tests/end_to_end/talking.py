@@ -5,6 +5,7 @@ They wait for what they expect, with a deadline; a failure tells what else came.
 
 import base64
 import contextlib
+import os
 import re
 import select
 import socket
@@ -20,7 +21,8 @@ import scramp
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.client.wire import Note, Push, parse_line, parse_message
 
-HOST = "127.0.0.1"
+HOST = "::1" if os.environ.get("CHAINCHAT_TEST_IPV6") else "127.0.0.1"
+"""Where nodes are; pytest's option ``--ipv6`` chooses."""
 
 DEADLINE = 60.0
 """Seconds that anything may take."""
@@ -59,6 +61,11 @@ def until(condition: Callable[[], bool], what: Callable[[], str], within: float 
         time.sleep(PAUSE)
 
 
+def family_of(host: str) -> socket.AddressFamily:
+    """The kind of sockets that connect to an address."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 class Caller:
     """A TCP connection, read line by line.
 
@@ -85,7 +92,7 @@ class Caller:
         if self.protects:
             address, tls = SECURED[address]
         self.within = within
-        self.socket = socket.socket()
+        self.socket = socket.socket(family_of(address[0]))
         self.socket.settimeout(within)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

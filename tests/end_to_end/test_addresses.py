@@ -23,10 +23,14 @@ POSITIONS = ("head", "middle", "tail")
 
 NO_MACHINES = {
     "0.0.0.0": "0.0.0.0 is every address of the machine that looks at it",
-    "::": "it is no IPv4 address",
-    "224.0.0.1": "a multicast address is no machine's",
-    "255.255.255.255": "a broadcast address is no machine's",
-    "240.0.0.1": "a reserved address is no machine's",
+    "::": ":: is every address of the machine that looks at it",
+    "somewhere": "it is no IP address",
+    "224.0.0.1": "224.0.0.1 is a multicast address, which is no machine's",
+    "ff02::1": "ff02::1 is a multicast address, which is no machine's",
+    "255.255.255.255": "255.255.255.255 is a broadcast address, which is no machine's",
+    "240.0.0.1": "240.0.0.1 is a reserved address, which is no machine's",
+    "fe80::1%eth0": "fe80::1 is link-local: another machine may have it on the next link",
+    "0:0::1": "this address is written ::1",
 }
 
 

@@ -22,7 +22,7 @@ NewCluster = Callable[..., Cluster]
 
 PASSWORD = "correct horse battery"
 POSITIONS = ("head", "middle", "tail")
-DONE, REFUSED, UNREACHABLE = 0, 1, 2
+DONE, REFUSED, UNREACHABLE, DOWN = 0, 1, 2, 2
 
 
 def control(
@@ -205,10 +205,12 @@ def test_status_tells_of_the_chain_and_of_what_it_lacks(new_cluster: NewCluster)
 
     def waits() -> bool:
         done = control(cluster, "-p", "head", "--json", "status")
-        return done.returncode == DONE and not json.loads(done.stdout)["serving"]
+        return json.loads(done.stdout).get("serving") is False
 
     until(waits, lambda: "head does not wait")
-    [status] = asked(cluster, "-p", "head", "status")
+    done = control(cluster, "-p", "head", "--json", "status")
+    status = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (DOWN, "")
     assert "waiting to be taken back" in status["reason"]
     refused = control(cluster, "-p", "head", "kick", "alice")
     assert (refused.returncode, "try another node" in refused.stderr) == (REFUSED, True)

@@ -111,7 +111,7 @@ def test_a_node_of_it_serves(served: tuple[str, int]) -> None:
         assert alice.ask("hello").startswith("+OK ")
         alice.say("/chain")
         alice.hear(r"^\| epoch 1   \[head\]   committed \d+$")
-        alice.hear(r"^\. you are on head, the only node$")
+        alice.hear(r"^\. you are on head, the only node, chainchat [0-9.]+$")
 
 
 def test_its_client_sends(installed: Path, served: tuple[str, int], tmp_path: Path) -> None:

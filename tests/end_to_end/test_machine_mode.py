@@ -8,6 +8,7 @@ import pytest
 from cluster import Cluster
 from talking import Caller, Person, Program
 
+from chainchat import __version__
 from chainchat.chat.bounds import USUAL_BOUNDS
 
 _counter = itertools.count(1)
@@ -45,6 +46,7 @@ def test_chain_and_ping_need_no_login(cluster: Cluster) -> None:
                 "members": "head,middle,tail",
                 "node": position,
                 "role": position,
+                "version": __version__,
             }
 
 

@@ -11,6 +11,7 @@ from msgspec import msgpack, structs
 from talking import HOST, Person, until
 from twisted.protocols.amp import AmpBox
 
+from chainchat.addresses import place
 from chainchat.chain.configuration import Member
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
@@ -56,7 +57,7 @@ def test_a_second_process_of_a_position_is_refused_and_told(
     other = second(cluster, position, tmp_path)
     other.start()
     try:
-        said = f"it is a second {position}: {position} is linked from {HOST}:{at}"
+        said = f"it is a second {position}: {position} is linked from {place(HOST, at)}"
         wait_for_log(other, f"refuses this node: {'middle' if position == 'head' else 'head'}: ")
         assert said in other.log_text()
         with Person(cluster["tail"].address, "alice") as person:

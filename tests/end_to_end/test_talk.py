@@ -11,6 +11,8 @@ import pytest
 from cluster import Cluster
 from talking import DEADLINE, HOST, Caller, Person, Program, until
 
+from chainchat import __version__
+
 _counter = itertools.count(1)
 
 
@@ -240,7 +242,7 @@ def test_chain_draws_the_chain_from_where_one_is(cluster: Cluster) -> None:
             person.say("/chain")
             lines = [line for line in person.lines_to(r"^\. ") if line[0] != "*"]
             assert re.fullmatch(rf"\| epoch 1   {re.escape(drawn)}   committed \d+", lines[0])
-            assert lines[-1] == f". you are on {position}, {role}"
+            assert lines[-1] == f". you are on {position}, {role}, chainchat {__version__}"
 
 
 def test_help_tells_what_there_is(cluster: Cluster, names: Iterator[str]) -> None:

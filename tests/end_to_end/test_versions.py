@@ -12,16 +12,17 @@ from talking import Person, until
 from chainchat.peers.hello import PROTOCOL_VERSION
 
 
-def other_release(folder: Path, protocol_version: int) -> Path:
-    """The sources of a release that speaks this version of the protocol between nodes."""
+def other_release(folder: Path, newest: int, oldest: int) -> Path:
+    """The sources of a release that speaks these versions of the protocol between nodes."""
     shutil.copytree(SOURCES / "chainchat", folder / "chainchat")
     plugins = Path("twisted", "plugins")
     (folder / plugins).mkdir(parents=True)
     shutil.copy(SOURCES / plugins / "chainchat_plugin.py", folder / plugins)
     hello = folder / "chainchat" / "peers" / "hello.py"
     text = hello.read_text()
-    changed = re.sub(r"PROTOCOL_VERSION = \d+", f"PROTOCOL_VERSION = {protocol_version}", text)
-    hello.write_text(changed)
+    text = re.sub(r"PROTOCOL_VERSION = \d+", f"PROTOCOL_VERSION = {newest}", text)
+    text = re.sub(r"OLDEST_VERSION = \d+", f"OLDEST_VERSION = {oldest}", text)
+    hello.write_text(text)
     return folder
 
 
@@ -47,7 +48,7 @@ def test_another_protocol_is_refused_in_words_at_both_ends_and_the_chain_goes_on
 ) -> None:
     newer = PROTOCOL_VERSION + 1
     tail = cluster["tail"]
-    restart_as(tail, other_release(tmp_path, newer))
+    restart_as(tail, other_release(tmp_path, newer, newer))
     objection = f"it speaks protocol version {newer}, not {PROTOCOL_VERSION}"
     back = f"it speaks protocol version {PROTOCOL_VERSION}, not {newer}"
     wait_for_log(cluster["head"], f" refuses this node: tail: {back}")
@@ -65,10 +66,11 @@ def test_another_protocol_is_refused_in_words_at_both_ends_and_the_chain_goes_on
     cluster.stop()
 
 
-def test_another_release_of_the_same_protocol_takes_its_place_one_after_another(
-    cluster: Cluster, tmp_path: Path
+@pytest.mark.parametrize("newest", [PROTOCOL_VERSION, PROTOCOL_VERSION + 1])
+def test_a_release_that_speaks_this_protocol_too_takes_its_place_one_after_another(
+    cluster: Cluster, tmp_path: Path, newest: int
 ) -> None:
-    release = other_release(tmp_path, PROTOCOL_VERSION)
+    release = other_release(tmp_path, newest, PROTOCOL_VERSION)
     for node in cluster.nodes.values():
         restart_as(node, release)
         cluster.wait_until_it_serves()
@@ -77,4 +79,6 @@ def test_another_release_of_the_same_protocol_takes_its_place_one_after_another(
         said = [line for line in person.listed("/last 10") if "alice: from" in line]
         assert [line.rpartition(" ")[2] for line in said] == list(cluster.nodes)
         person.ask("/logout")
+    restart_as(cluster["tail"], SOURCES)  # the way back
+    assert cluster.wait_until_it_serves()["members"] == "head,middle,tail"
     cluster.stop()

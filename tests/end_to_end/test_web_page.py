@@ -4,7 +4,7 @@ import re
 import shutil
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from cluster import Cluster
@@ -12,6 +12,7 @@ from talking import Program, until
 
 pytest.importorskip("playwright", reason="the test extras have playwright")
 
+from playwright.sync_api import TimeoutError as TakesTooLong
 from playwright.sync_api import expect, sync_playwright
 
 DESK = {"viewport": {"width": 1280, "height": 900}}
@@ -82,8 +83,13 @@ def test_the_page_follows_a_chain_that_loses_a_node_and_takes_it_back(chain, bro
         expect(page.locator("#chain svg.wide .node")).to_have_count(3)
         with Program(chain["head"].address, "alice") as program:
             program.words("LOGIN alice")
-            program.words("SEND 1 * :hello")
-            page.wait_for_selector(".entry", state="attached")
+            for number in range(1, 30):  # what travels is drawn for a second
+                program.words(f"SEND {number} * :hello")
+                with suppress(TakesTooLong):
+                    page.wait_for_selector(".entry", state="attached", timeout=1_500)
+                    break
+            else:
+                pytest.fail("no entry was seen to travel")
         chain["tail"].kill()
         expect(headline(page)).to_have_text(" Running without tail")
         expect(page.locator("#nodes")).to_contain_text("away")

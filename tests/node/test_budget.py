@@ -38,18 +38,25 @@ def turn(clock, work, *, follows=False, **parts):
 def test_a_long_turn_is_told_with_its_longest_parts_and_the_sync_apart():
     work, told = Work(), []
     clock = TurnClock(work, told.append)
-    turn(clock, work, hearing=0.02, chain=0.01, applying=0.2, telling=0.03, sync=0.5)
+    turn(clock, work, hearing=0.02, chain=0.01, applying=0.2, telling=0.03, sync=0.4)
     assert told == [
-        "a turn took 0.26 s: applying 0.200 s, telling 0.030 s, hearing 0.020 s; sync 0.500 s"
+        "a turn took 0.26 s: applying 0.200 s, telling 0.030 s, hearing 0.020 s; sync 0.400 s"
     ]
     assert clock.long_turns == 1
     assert round(clock.longest, 6) == 0.26
 
 
-def test_the_disks_sync_makes_no_turn_long():
+def test_the_disks_sync_makes_no_turn_long_and_is_told_if_it_is_long_itself():
     work, told = Work(), []
-    turn(TurnClock(work, told.append), work, chain=0.01, sync=10.0)
+    clock = TurnClock(work, told.append)
+    turn(clock, work, chain=0.01, sync=0.4)
     assert told == []
+    turn(clock, work, chain=0.01, sync=10.0)
+    assert told == [
+        "a write to the disk took 10.00 s: the disk is slow, or another process has locked the "
+        "database"
+    ]
+    assert clock.long_turns == 0
 
 
 def test_the_time_between_two_turns_that_follow_each_other_belongs_to_the_second():

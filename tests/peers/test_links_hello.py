@@ -11,8 +11,16 @@ from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack, encode
+from chainchat.config import load
+from chainchat.peers import hello
 from chainchat.peers.boxes import boxed
-from chainchat.peers.hello import PROTOCOL_VERSION, Hello, RefusedHelloError
+from chainchat.peers.hello import (
+    OLDEST_VERSION,
+    PROTOCOL_VERSION,
+    REMOVING_VERSION,
+    Hello,
+    RefusedHelloError,
+)
 from chainchat.peers.links import Links
 
 pytestmark = pytest.mark.reactor
@@ -46,6 +54,76 @@ async def test_whoever_does_not_belong_to_the_chain_is_refused(alone, logged, ch
     assert not linked(alone, "tail", "head")
 
 
+NEXT = PROTOCOL_VERSION + 1
+
+
+@pytest.mark.parametrize(
+    ("version", "oldest"), [(PROTOCOL_VERSION, 0), (NEXT, PROTOCOL_VERSION), (NEXT + 1, 1)]
+)
+@pytest_twisted.ensureDeferred
+async def test_who_speaks_a_newer_protocol_and_this_one_too_is_linked(alone, version, oldest):
+    await alone.dial("tail", as_=introduction("head", version=version, oldest=oldest))
+    await until(lambda: linked(alone, "tail", "head"))
+
+
+@pytest.mark.parametrize(
+    ("version", "oldest", "spoken"),
+    [(NEXT, 0, f"{NEXT}"), (NEXT + 1, NEXT, f"{NEXT} to {NEXT + 1}"), (1, 2, "2 to 1")],
+)
+@pytest_twisted.ensureDeferred
+async def test_who_does_not_speak_this_protocol_any_more_is_told_what_is_spoken_here(
+    alone, version, oldest, spoken
+):
+    objection = f"it speaks protocol version {spoken}, not {PROTOCOL_VERSION}"
+    with pytest.raises(RefusedHelloError, match=objection):
+        await alone.dial("tail", as_=introduction("head", version=version, oldest=oldest))
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_speaks_an_older_protocol_is_linked_until_old_messages_were_removed(alone):
+    older = REMOVING_VERSION - 1
+    alone.links["tail"].start(introduction("tail", oldest=older), alone.receivers["tail"])
+    client = await alone.dial("tail", as_=introduction("head", version=older))
+    await until(lambda: linked(alone, "tail", "head"))
+    client.transport.abortConnection()
+    await until(lambda: ("unlinked", "head") in alone.heard("tail"))
+    alone.receivers["tail"].has_removed = True
+    objection = f"it speaks protocol version {older}, not {REMOVING_VERSION}"
+    with pytest.raises(RefusedHelloError, match=objection):
+        await alone.dial("tail", as_=introduction("head", version=older))
+
+
+@pytest.mark.parametrize(
+    ("storage", "oldest"),
+    [
+        ("", OLDEST_VERSION),
+        ("[storage]\nkeep = 9 days\n", REMOVING_VERSION),
+        ("[storage]\nkeep = 1 GB\n", REMOVING_VERSION),
+    ],
+)
+def test_who_is_to_remove_old_messages_speaks_with_no_older_protocol(tmp_path, storage, oldest):
+    file = tmp_path / "chain.ini"
+    file.write_text(f"[chain]\nname = test\nfounding = head\n[head]\n{storage}")
+    assert hello.introduction(load(file), introduction("head").member).oldest == oldest
+
+
+@pytest_twisted.ensureDeferred
+async def test_settings_that_differ_are_told_and_keep_nobody_apart(rim, logged):
+    rim.listen("head")
+    rim.listen("tail")
+    rim.start("tail", settings={"max-line": "2048", "stop": "1", "odd": "x\n" * 100})
+    rim.start("head", settings={"max-line": "1024", "stop": "1", "odd": "y"})
+    await until(lambda: linked(rim, "head", "tail") and linked(rim, "tail", "head"))
+    same = "here: make every chain.ini the same"
+    shown = ("x?" * 100)[:32]
+    told = (f"max-line is 2048 at tail, and 1024 {same}", f"odd is {shown} at tail, and y {same}")
+    assert rim.links["head"].differences == told
+    complaints = [line.split(" ", 2)[2] for line in logged if line.startswith("head: 127")]
+    assert complaints == [*told]
+    rim.links["tail"].stop()
+    await until(lambda: not rim.links["head"].differences)
+
+
 @pytest_twisted.ensureDeferred
 async def test_another_node_at_ones_own_position_is_refused(alone, logged):
     other = introduction("tail", 7)
@@ -65,11 +143,14 @@ async def test_a_copy_of_ones_own_data_is_an_alarm(alone, logged):
     ("host", "why"),
     [
         ("0.0.0.0", "0.0.0.0 is every address of the machine that looks at it"),
-        ("224.0.0.1", "a multicast address is no machine's"),
-        ("255.255.255.255", "a broadcast address is no machine's"),
-        ("241.1.1.1", "a reserved address is no machine's"),
-        ("::", "it is no IPv4 address"),
-        ("somewhere", "it is no IPv4 address"),
+        ("224.0.0.1", "is a multicast address, which is no machine's"),
+        ("255.255.255.255", "is a broadcast address, which is no machine's"),
+        ("241.1.1.1", "is a reserved address, which is no machine's"),
+        ("::", ":: is every address of the machine that looks at it"),
+        ("somewhere", "it is no IP address"),
+        ("fe80::1", "is link-local"),
+        ("169.254.1.1", "is link-local"),
+        ("0:0::1", "this address is written ::1"),
         ("10.0.0.1", "one of them is loopback"),
     ],
 )

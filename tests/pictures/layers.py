@@ -21,6 +21,7 @@ ABOUT = {
     "client": "the bundled client",
     "control": "the control socket: the operator",
     "ctl": "chainchatctl, which asks there",
+    "config": "chain.ini, typed",
     "web": "the web port: page, metrics, health",
 }
 COLUMNS = {

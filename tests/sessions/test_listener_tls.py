@@ -9,7 +9,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IHandshakeListener
 from zope.interface import implementer
 
-from chainchat.sessions.admission import FILES_OF_THE_REFUSED, Admission
+from chainchat.sessions.admission import MOST_AGREEING, Admission
 from chainchat.sessions.limits import ClientLimits, Limits
 from chainchat.sessions.listener import ClientFactory, Patience
 from chainchat.tls.contexts import Creator, between_nodes, for_clients
@@ -201,7 +201,7 @@ async def test_a_few_of_the_refused_are_told_why():
         told = await house.dial()
         await until(lambda: told.closed)
         assert told.data.startswith(b"-ERR 422 this node has 1 connections already")
-        dumb = [await house.dial(tls=False) for _ in range(FILES_OF_THE_REFUSED + 3)]
+        dumb = [await house.dial(tls=False) for _ in range(MOST_AGREEING + 3)]
         await until(lambda: sum(each.closed for each in dumb) >= 3)
         await until(lambda: all(each.closed for each in dumb))
         assert {each.data for each in dumb} == {b""}

@@ -514,6 +514,22 @@ def test_an_invitation_admits_to_choose_a_password_and_nothing_else(house):
     assert b"-ERR 512" in again.types(secret, after=1)
 
 
+def test_of_two_who_have_an_invitation_one_chooses_the_password(house):
+    secret = invited(operator(house).types("/invite bob"))
+    first, second = person(house, "bob", secret), person(house, "bob", secret)
+    program = house.client(HELLO)
+    assert proof(program, "bob", secret).startswith("+OK")
+    first.types(OTHER)
+    second.types("staple battery")
+    assert b"+OK you are bob" in first.types(OTHER)
+    assert b"-ERR 434" in second.types("staple battery")
+    assert one(program.says(f"@1 SECRET {words('staple battery')}")).startswith("-ERR 434")
+    assert one(program.says("@2 LOGIN bob")).startswith("-ERR 434")
+    first.types("/logout")
+    for wrong in ("staple battery", secret):
+        assert b"-ERR 512" in person(house, "bob").types(wrong, after=1)
+
+
 def test_who_chose_no_password_after_an_invitation_is_asked_again(house):
     secret = invited(operator(house).types("/invite bob"))
     bob = person(house, "bob", secret)
@@ -596,12 +612,17 @@ def test_no_other_program_does_what_operators_do(house):
     assert house.node.state.account_named("root").session
 
 
-def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied(house):
+def operators_program(house):
     protected(house, "root")
     house.node.submit(Grant("", "root", Role.OPERATOR))
     client = house.client(HELLO)
     proof(client, "root", SECRET)
     client.says("@l LOGIN root quiet")
+    return client
+
+
+def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied(house):
+    client = operators_program(house)
     house.node.submit(Grant("", "root", Role.USER))  # not applied yet
     house.client("eve")
     client.sends("@1 KICK eve", "@2 OPERATOR eve on", "@3 RESET eve")
@@ -610,11 +631,7 @@ def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied
 
 
 def test_a_program_is_shown_no_password_where_others_can_read_it(house):
-    protected(house, "root")
-    house.node.submit(Grant("", "root", Role.OPERATOR))
-    client = house.client(HELLO)
-    proof(client, "root", SECRET)
-    client.says("@l LOGIN root quiet")
+    client = operators_program(house)
     rules(house, plaintext=Plaintext.REFUSE)
     assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not typed here")
     assert house.node.state.account_named("bob") is None

@@ -883,6 +883,18 @@ def test_others_who_come_and_go_are_announced_to_who_wants_it(house):
     assert quiet.reads() == []
 
 
+def test_whoever_stopped_reading_is_told_why_they_were_cut_when_they_come_back(house):
+    alice = house.client("alice")
+    alice.session.output_full(full=True)
+    alice.session.lost()
+    told, welcome = house.client().says("alice")[-2:]
+    assert "if you stopped your terminal (Ctrl-S), Ctrl-Q goes on" in told
+    assert welcome.startswith("+OK you are alice")
+    again = house.client("bob")
+    again.session.lost()
+    assert "Ctrl-S" not in " ".join(house.client().says("bob"))
+
+
 def test_nobody_is_told_of_a_session_that_is_told_nothing(house):
     alice = house.client("alice")
     for _ in range(2):

@@ -120,6 +120,9 @@ class Wire:
     def expect(self, octets: int) -> None:
         self._at_once = octets
 
+    def unread(self) -> int:
+        return sum(len(line) + 1 for line in self._lines)
+
     def silent(self) -> float | None:
         return 0.0
 

@@ -203,6 +203,9 @@ class End:
     def getHandle(self) -> Options:  # noqa: N802 - Twisted's name
         return Options()
 
+    def getHost(self) -> IPv4Address:  # noqa: N802 - Twisted's name
+        return IPv4Address("TCP", self.machine.host, 1)
+
     def getPeer(self) -> IPv4Address:  # noqa: N802 - Twisted's name
         return IPv4Address("TCP", self.other.machine.host, 0)
 

@@ -6,10 +6,9 @@ import pytest_twisted
 from msgspec.structs import replace
 from reports import metrics_sources
 from sessions_house import House
-from tcp import HERE, reactor, until
+from tcp import HERE, Reader, reactor, until
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol
 
 from chainchat.config import NodeSettings
 from chainchat.web.desk import WebDesk
@@ -17,17 +16,8 @@ from chainchat.web.hosts import names_of
 from chainchat.web.site import WebFactory
 
 
-class Browser(Protocol):
+class Browser(Reader):
     """One connection, that reads until it is told not to."""
-
-    def __init__(self):
-        self.data, self.closed = b"", False
-
-    def dataReceived(self, data):
-        self.data += data
-
-    def connectionLost(self, reason=None):
-        self.closed = True
 
     @property
     def status(self):

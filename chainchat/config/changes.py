@@ -1,0 +1,43 @@
+"""Changes of chain.ini while a node runs, and which of them the node can take."""
+
+from dataclasses import dataclass, replace
+
+from chainchat.config.keys import RELOADABLE
+from chainchat.config.sections import shown
+from chainchat.config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A key whose value in the file is another one; None where the file leaves it out."""
+
+    section: str
+    key: str
+    before: str | None
+    after: str | None
+
+    @property
+    def needs_restart(self) -> bool:
+        """True if a running node cannot take the new value."""
+        return (self.section, self.key) not in RELOADABLE
+
+    def __str__(self) -> str:
+        before, after = (
+            "(default)" if value is None else shown(value) for value in (self.before, self.after)
+        )
+        return f"[{shown(self.section)}] {self.key}: {before} -> {after}"
+
+
+def changes(old: Settings, new: Settings) -> list[Change]:
+    """What a file says otherwise than before, in the order of its sections."""
+    keys = dict.fromkeys((*old.values, *new.values))
+    pairs = [(key, old.values.get(key), new.values.get(key)) for key in keys]
+    return [Change(*key, before, after) for key, before, after in pairs if before != after]
+
+
+def reloaded(old: Settings, new: Settings) -> Settings:
+    """The old settings, with the new value of every key that a running node can take."""
+    values = {key: value for key, value in old.values.items() if key not in RELOADABLE}
+    values |= {key: value for key, value in new.values.items() if key in RELOADABLE}
+    taken = {attribute: getattr(new, attribute) for attribute in RELOADABLE.values()}
+    return replace(old, values=values, **taken)
