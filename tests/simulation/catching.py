@@ -42,6 +42,7 @@ CAUGHT_LAST = {
     "WaitsForDeadProposers": 524,
     "believes_what_was_read": 94,
     "copies_inside_commits": 21,
+    "installs_half": 26,
     "leaves_side_files_without_names": 17,
 }
 """Of bugs that few seeds catch, one that has: it is tried first.
