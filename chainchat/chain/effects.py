@@ -6,13 +6,15 @@ must be true before a node says or does anything:
 - ``Write`` before any ``Send`` of those entries (*written*);
 - ``Sync`` before any ``Apply`` of them, and any ``Send`` that says that they are here (*synced*);
 - ``Save`` before any ``Send`` of that vote or configuration (*one vote*, *newest*);
-- ``Cut`` before the ``Write`` of what takes its place.
+- ``Cut`` before the ``Write`` of what takes its place;
+- ``StageRows`` and ``StageEntries`` before the ``Install`` that lets them count.
 """
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from chainchat.chain.checkpoints import Offered, Row
 from chainchat.chain.messages import Entry, EntryId, Message
 from chainchat.chain.record import Record
 
@@ -50,6 +52,41 @@ class Cut(Struct, frozen=True):
 
     after: int
     end: EntryId
+
+
+class Stage(Struct, frozen=True):
+    """Begin to copy a checkpoint, beside the node's own data."""
+
+    offered: Offered
+
+
+class StageRows(Struct, frozen=True):
+    """Take in the next rows of that checkpoint; ``complete``: these are the last."""
+
+    rows: tuple[Row, ...]
+    complete: bool
+
+
+class StageEntries(Struct, frozen=True):
+    """Take in the next entries of the log that goes with that checkpoint."""
+
+    entries: tuple[Entry, ...]
+
+
+class Install(Struct, frozen=True):
+    """Check what was copied; let it take the place of the node's data, and begin a new life.
+
+    If its digest is wrong, do as for ``Unstage``.
+    """
+
+    source: str
+
+
+class Unstage(Struct, frozen=True):
+    """Throw away what was copied, and distrust ``source``, which lent it."""
+
+    source: str
+    reason: str
 
 
 class Save(Struct, frozen=True):
@@ -124,6 +161,11 @@ Effect = (
     | Sync
     | Mark
     | Cut
+    | Stage
+    | StageRows
+    | StageEntries
+    | Install
+    | Unstage
     | Save
     | Send
     | Distrust

@@ -28,7 +28,14 @@ from itertools import pairwise
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
 from chainchat.chain.limits import USUAL, Limits
-from chainchat.chain.log import FRAME_ENTRIES, Log, fitting, place_of, size
+from chainchat.chain.log import (
+    FRAME_ENTRIES,
+    DivergenceError,
+    Log,
+    fitting,
+    place_of,
+    size,
+)
 from chainchat.chain.messages import (
     Ack,
     Entry,
@@ -40,10 +47,6 @@ from chainchat.chain.messages import (
     digest_after,
 )
 from chainchat.chain.requests import OwnRequests
-
-
-class DivergenceError(Exception):
-    """Two members of one configuration hold different logs: a disk or the code is at fault."""
 
 
 class Replica:
@@ -231,13 +234,21 @@ class Replica:
             self._ahead = last
             return
         held = self._id_of(last.seq)
-        if held != last:
+        if held != last or last.seq < self._log.beginning.seq:
             has = f" and has {held}" if held is not None else ""
+            begins = f", begins after {self._log.beginning}" if self._log.beginning.seq else ""
             raise DivergenceError(
                 f"the log of {successor} ends with {last}, which this log does not hold: "
-                f"it ends with {self.last}{has}"
+                f"it ends with {self.last}{begins}{has}"
             )
         self._forwarded = last
+
+    @property
+    def held_by_all(self) -> int:
+        """The entry up to which no member can lack anything of this log."""
+        if self._successor is None:
+            return self.applied
+        return min(self.applied, self._forwarded.seq) if self._forwarded is not None else 0
 
     # --- outside the chain
 

@@ -10,7 +10,11 @@ from chainchat.config import Settings, is_position
 from chainchat.peers.directory import COPIED
 
 PROTOCOL_VERSION = 7
-"""The protocol between nodes that this release speaks."""
+"""The protocol between nodes that this release speaks. By version, what came:
+
+7. Old messages are removed, and learners are offered a checkpoint (if their Fetch takes one).
+   Entries are forwarded before they are synced, and Forward says what is.
+"""
 
 OLDEST_VERSION = 6
 """The oldest protocol that this release speaks, too, with nodes that are not upgraded yet.
@@ -21,6 +25,10 @@ alike. So what is new in a version is said only to a node that speaks this versi
 
 SYNCED_VERSION = 7
 """From here on, entries are forwarded before they are synced."""
+
+REMOVING_VERSION = 7
+"""The oldest protocol in a chain that removes old messages: an older node would keep them, and go
+on with another state."""
 
 LONGEST_SETTING = 32
 """Letters of a setting of another node that are shown."""
@@ -127,7 +135,7 @@ def introduction(settings: Settings, me: Member) -> Introduction:
         me,
         settings.refusal_is_death,
         settings.chain_tls,
-        oldest=OLDEST_VERSION,
+        oldest=REMOVING_VERSION if settings.removes else OLDEST_VERSION,
         settings={
             "[clients] max-line": str(settings.max_line),
             "[chain] rejoin-pause": f"{settings.rejoin_pause:g}",

@@ -28,6 +28,10 @@ class Receiver(Protocol):
     def held(self) -> Held:
         """The newest configuration and committed entry, for new connections."""
 
+    @property
+    def has_removed(self) -> bool:
+        """True if old messages were removed: older releases cannot follow this log."""
+
     def linked(self, position: str, member: Member, its: Held, *, older: bool) -> None:
         """A link with ``member``, which says that it holds ``its``."""
 

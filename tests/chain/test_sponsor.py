@@ -7,7 +7,7 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.copying import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import FRAME_ENTRIES, size
-from chainchat.chain.messages import Copied, Differs, EntryId, Fetch
+from chainchat.chain.messages import Copied, Differs, EntryId, Fetch, Offer
 
 EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
@@ -236,3 +236,15 @@ def test_one_whose_log_differs_is_not_nearby():
     sponsor = Sponsor(log_of(1, 1))
     asks(sponsor, EntryId(2, 2))
     assert sponsor.nearby() == frozenset()
+
+
+@pytest.mark.parametrize(("knows", "answer"), [(True, Offer), (False, Copied)])
+def test_a_checkpoint_is_offered_to_who_knows_what_an_offer_is(knows, answer):
+    log = log_of(*[1] * 30)
+    log.begin_checkpoint(20)
+    log.write_committed(20)
+    log.finish_checkpoint(b"head")
+    sponsor = Sponsor(log, Limits(checkpoint_worth=10))
+    sponsor.asked("newcomer", Fetch(EPOCH, ME, EntryId(), takes_offers=knows))
+    [sent] = sponsor.turn(set())
+    assert type(sent.message) is answer

@@ -147,11 +147,11 @@ def test_so_it_is_while_they_are_too_long(house):
     assert not middle.congested
     middle.submit(long)
     assert middle.congested
-    assert middle.own.pending < USUAL_PENDING.requests
+    assert middle.pending < USUAL_PENDING.requests
     assert (middle.room_for(0), middle.room_for(USUAL_PENDING.share)) == (USUAL_PENDING.share, 0)
     house.slow.clear()
     house.run()
-    assert (middle.congested, middle.own.pending) == (False, 0)
+    assert (middle.congested, middle.pending) == (False, 0)
 
 
 def test_a_node_that_was_stopped_does_nothing_more():

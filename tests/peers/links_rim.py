@@ -42,6 +42,7 @@ class Receiver:
         self.members = {}
         self.reach = {}
         self.held = Held()
+        self.has_removed = False
         self.held_by = {}
         self.older = set()
 

@@ -11,7 +11,8 @@ from typing import Any, Protocol, Self
 
 from msgspec import msgpack
 
-from chainchat.chain.messages import Entry
+from chainchat.chain.checkpoints import Offered
+from chainchat.chain.messages import Entry, Row
 from chainchat.chain.record import Record
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage
@@ -51,6 +52,9 @@ class Machine(Protocol):
 
     def cuts(self, entries: Sequence[Entry]) -> None:
         """These entries are about to leave the log."""
+
+    def begins_later(self, how: str) -> None:
+        """The log is about to begin later than it did, ``how``."""
 
 
 class Disk:
@@ -96,6 +100,27 @@ class Disk:
         path: Path | None = self._write("cut", partial(super().cut, after))
         self.machine.before_write("write, after a cut")
         return path
+
+    def remove(self, up_to: int) -> bool:
+        self.machine.begins_later("removes entries")
+        more: bool = self._write("removal", partial(super().remove, up_to))
+        self.machine.after_write("removal")
+        return more
+
+    def stage(self, offered: Offered) -> None:
+        self._write("beginning of a copied checkpoint", partial(super().stage, offered))
+
+    def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
+        write = partial(super().stage_rows, rows, complete=complete)
+        self._write("part of a copied checkpoint", write)
+
+    def stage_entries(self, entries: Sequence[Entry]) -> None:
+        self._write("part of a copied log", partial(super().stage_entries, entries))
+
+    def install(self) -> None:
+        self.machine.begins_later("installs a checkpoint")
+        self._write("installed checkpoint", super().install)
+        self.machine.after_write("installed checkpoint")
 
     def write_records(self, records: Sequence[tuple[int, bytes]]) -> bool:
         write = partial(super().write_records, records)
@@ -201,4 +226,7 @@ class MemoryDisk(Disk, MemoryStorage):
         backup._checkpointed = self._checkpointed
         backup._begun, backup._begun_records = self._begun, dict(self._begun_records)
         backup._index = deepcopy(self._index)
+        backup._beginning = self._beginning
+        backup._staged, backup._staged_rows = self._staged, list(self._staged_rows)
+        backup._staged_log = list(self._staged_log)
         return backup

@@ -7,8 +7,9 @@ from msgspec import structs
 
 from chainchat.chain.effects import Apply, Effect, Sync, Write
 from chainchat.chain.engine import Engine
+from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Ack, Forward, Holding
-from chainchat.chain.replica import DivergenceError, Replica
+from chainchat.chain.replica import Replica
 from chainchat.chain.requests import OwnRequests
 from chainchat.chat import commands
 from chainchat.chat.outcomes import Outcome

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
-from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.checkpoints import Offered
+from chainchat.chain.messages import Entry, EntryId, Row
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
 from tests.simulation.checks import InvariantError
@@ -107,6 +108,21 @@ class Reopened:
 
     def cut(self, after: int) -> Path | None:
         return self.storage.cut(after)
+
+    def remove(self, up_to: int) -> bool:
+        return self.storage.remove(up_to)
+
+    def stage(self, offered: Offered) -> None:
+        self.storage.stage(offered)
+
+    def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
+        self.storage.stage_rows(rows, complete=complete)
+
+    def stage_entries(self, entries: Sequence[Entry]) -> None:
+        self.storage.stage_entries(entries)
+
+    def install(self) -> None:
+        self.storage.install()
 
     def write_records(self, records: Sequence[tuple[int, bytes]]) -> bool:
         return self.storage.write_records(records)

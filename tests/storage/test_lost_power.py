@@ -180,8 +180,10 @@ def test_whenever_the_write_ahead_log_is_written_over_the_database_has_what_it_h
             assert machine.storage.read(0, 99, MUCH) == entries(1, seq)
 
 
-def test_what_a_thread_copies_is_on_the_disk_before_the_log_is_written_over(machine):
-    machine.limit(pages=4, much=5)
+@pytest.mark.parametrize("much", [5, 6])
+def test_what_a_thread_copies_is_on_the_disk_before_the_log_is_written_over(machine, much):
+    """Also what it copies after SQLite has begun the log anew, while the thread ended."""
+    machine.limit(pages=4, much=much)
     for seq in range(1, 60):
         machine.storage.append(entries(seq, seq))
         machine.storage.care()
