@@ -151,6 +151,7 @@ class Node:
             self._state_machine,
             storage,
             submit=lambda command: self._submit(command, None),
+            tell=partial(self._log, event="unread"),
         )
         self._read_share = Share(clock, self.wake, READ_SHARE)
         self._pending = Pending(self._engine.replica, pending_limits)
