@@ -222,6 +222,11 @@ class Node:
         return self._watch.status(self.readiness, self._wall())
 
     @property
+    def first(self) -> int:
+        """The oldest number in the log here."""
+        return self._storage.beginning.seq + 1
+
+    @property
     def checkpointed(self) -> int:
         """The entry of the newest checkpoint: a start applies those after it."""
         return self._state_machine.checkpointed
