@@ -17,7 +17,7 @@ Invariants, named where they are kept:
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from operator import lt
+from operator import attrgetter, lt
 
 from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
@@ -48,6 +48,8 @@ from chainchat.chat.records import ACCOUNTS_SLOT, DIGEST_OCTETS, SLOTS, Digest, 
 from chainchat.chat.refusals import Code
 from chainchat.chat.rights import RefusedAtApplyError
 from chainchat.chat.snapshots import Head, Snapshot
+
+_seen = attrgetter("seen")
 
 
 class ChatState:
@@ -351,12 +353,17 @@ class ChatState:
             self._records.changing(account)
             account.seen = seen
 
-    def seen_by_all(self) -> int:
-        """The id up to which every account has seen its messages.
+    def furthest_behind(self) -> Account | None:
+        """The account that has seen least; None if there is no account.
 
         Takes as long as there are accounts: 50 ms for a million.
         """
-        return min((account.seen for account in self.accounts.values()), default=self.applied)
+        return min(self.accounts.values(), key=_seen, default=None)
+
+    def seen_by_all(self) -> int:
+        """The id up to which every account has seen its messages; takes as long."""
+        behind = self.furthest_behind()
+        return self.applied if behind is None else behind.seen
 
     def _forget(self, command: commands.Forget) -> None:
         """*seen by all*: nothing goes that somebody has still to see, unless it is to go anyway."""

@@ -151,6 +151,7 @@ class Node:
             self._state_machine,
             storage,
             submit=lambda command: self._submit(command, None),
+            tell=partial(self._log, event="unread"),
         )
         self._read_share = Share(clock, self.wake, READ_SHARE)
         self._pending = Pending(self._engine.replica.own, pending_limits)
@@ -219,6 +220,11 @@ class Node:
     def status(self) -> NodeStatus:
         """The chain as it looks from here, now."""
         return self._watch.status(self.readiness, self._wall())
+
+    @property
+    def first(self) -> int:
+        """The oldest number in the log here."""
+        return self._storage.beginning.seq + 1
 
     @property
     def checkpointed(self) -> int:

@@ -51,14 +51,19 @@ class Retention:
         engine: Engine,
         machine: StateMachine,
         storage: Storage,
+        *,
         submit: Callable[[commands.AnyCommand], None],
+        tell: Callable[[str], None],
     ) -> None:
-        """``submit`` takes a command for the chain."""
+        """``submit`` takes a command for the chain, ``tell`` a line for the log."""
         self._keep = keep
         self._engine = engine
         self._machine = machine
         self._storage = storage
         self._submit = submit
+        self._tell = tell
+        self._waits_for = 0
+        """The account, last told of, that keeps old messages from going."""
         self._next_look = self._next_unread = 0.0
         self._went = 0.0
         """When messages went last, as far as this life knows."""
@@ -87,13 +92,25 @@ class Retention:
         enough = self._keep.at_least if now - self._went < self._keep.at_last else 1
         if more < enough or now < self._next_unread:
             return
-        if self._keep.unread:
-            seen = self._machine.state.seen_by_all() + 1
-            if seen - max(self._machine.state.removed.before, 1) < enough:
-                self._next_unread = now + 60 * self._keep.look_seconds
-                return
+        if self._keep.unread and self._somebody_has_to_see(enough):
+            self._next_unread = now + 60 * self._keep.look_seconds
+            return
         self._went = now
         self._submit(commands.Forget(before, not self._keep.unread, days))
+
+    def _somebody_has_to_see(self, enough: int) -> bool:
+        """True if an account keeps so many messages from going, which operators are told."""
+        state = self._machine.state
+        behind = state.furthest_behind()
+        if behind is None or behind.seen + 1 - max(state.removed.before, 1) >= enough:
+            return False
+        if behind.number != self._waits_for:
+            self._waits_for = behind.number
+            self._tell(
+                f"old messages stay: {behind.name} has seen none after {behind.seen}; delete the "
+                "account, or set keep-unread = no"
+            )
+        return True
 
     def _by_age(self, time: int) -> int:
         """The id of the first message that is young enough, of those that are applied."""

@@ -93,8 +93,11 @@ def test_what_an_account_has_not_seen_stays():
     held["head"].submit(login)
     held.run()
     alice = held["head"].state.account_named("alice")
-    old_ones_gone(held)
+    with lines_logged() as lines:
+        old_ones_gone(held)
     assert held["head"].state.removed.before <= alice.seen + 1 < 20
+    stays = f"head: old messages stay: alice has seen none after {alice.seen}; "
+    assert [line.startswith(stays) for _, line in lines if "messages stay" in line] == [True]
     held["head"].submit(commands.Seen(((alice.number, 30),)))
     held.run()
     days_pass(held, 0)
