@@ -23,7 +23,6 @@ Invariants; a comment with the name marks where each is kept:
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
@@ -302,8 +301,9 @@ class Replica:
             if self._successor not in self._older:
                 yield from self._forward()
             yield from self._sync()
-        yield from self._forward()
-        yield from self._tell_synced()
+        if self._successor is not None:
+            yield from self._forward()
+            yield from self._tell_synced()
         if self._is_tail and self.last.epoch == self.configuration.epoch:
             self._commit(self._end_that_can_be_applied_soon)
         if self._predecessor is not None and (
@@ -431,8 +431,7 @@ class Replica:
 
     def _check_marks(self) -> None:
         """As drawn in ``log``; ``_forward`` checks *forwarded*."""
-        marks = self.applied, self.committed, self.synced, self.written, self.last.seq
-        assert all(low <= high for low, high in pairwise(marks))
+        assert self.applied <= self.committed <= self.synced <= self.written <= self.last.seq
 
     # --- the log, newest part in memory
 
