@@ -7,7 +7,7 @@ import pytest
 
 from chainchat import config
 from chainchat.chat.refusals import Code
-from chainchat.logs import OTHER
+from chainchat.logs.logs import OTHER
 from chainchat.peers.hello import OLDEST_VERSION, PROTOCOL_VERSION
 from chainchat.storage.sqlite import READ_TOO, SCHEMA_VERSION
 from tests.simulation.planted import PLANTED

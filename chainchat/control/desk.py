@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from chainchat.audit import Audit
 from chainchat.chat.accounts import Verifier
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.outcomes import Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.logs.audit import Audit
 from chainchat.node.node import Node
-from chainchat.report import Report
+from chainchat.node.report import Report
 
 
 class Invitation(Struct, frozen=True):

@@ -20,7 +20,7 @@ from chainchat.chat.requests import checked_name
 from chainchat.control.desk import Desk
 from chainchat.control.stopping import objection
 from chainchat.node.history import NOBODY
-from chainchat.report import Report, shown_time
+from chainchat.node.report import Report, shown_time
 
 PAGE_ACCOUNTS = PAGE_MESSAGES = 100
 """Accounts, or messages, in a page."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chainchat import config
-from chainchat.control_socket import objection_to, socket_of
+from chainchat.network.control_socket import objection_to, socket_of
 
 PATIENCE = 3.0
 """Seconds without an answer before somebody at the terminal is told."""

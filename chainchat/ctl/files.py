@@ -130,7 +130,7 @@ def _from_node(node: config.NodeSettings, after: int, name: str) -> Iterator[dic
 
 def _from_data(path: Path | None, after: int, name: str) -> Iterator[dict[str, Any]]:
     from chainchat import offline  # noqa: PLC0415 - as above
-    from chainchat.report import shown_time  # noqa: PLC0415
+    from chainchat.node.report import shown_time  # noqa: PLC0415
 
     assert path is not None
     try:

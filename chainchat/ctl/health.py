@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainchat import config
-from chainchat.addresses import place
 from chainchat.ctl.asking import Connection, UnreachableError, tell_to_wait
 from chainchat.ctl.tables import aligned, size, span
+from chainchat.network.addresses import place
 
 WELL, DEGRADED, DOWN = 0, 1, 2
 """Exit statuses: all is well; the chain confirms, and something is wrong; it does not confirm."""

@@ -14,10 +14,10 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
+from chainchat.network.sockets import Transport
 from chainchat.node.interfaces import Timer
 from chainchat.peers.endpoint import endpoint_of
 from chainchat.peers.interfaces import Reactor
-from chainchat.sockets import Transport
 
 Target = tuple[str, str, int]
 """The port to try: position, host, port."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from chainchat.addresses import place
 from chainchat.chain.configuration import Address, Member
 from chainchat.config import NodeSettings
+from chainchat.network.addresses import place
 
 COPIED = "has a copy of the data of "
 """The beginning of an objection that is an alarm at both ends."""

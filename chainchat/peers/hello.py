@@ -3,10 +3,10 @@
 from msgspec import Struct
 from twisted.protocols import amp
 
-from chainchat.addresses import is_loopback, objection_to
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Held
 from chainchat.config import Settings, is_position
+from chainchat.network.addresses import is_loopback, objection_to
 from chainchat.peers.directory import COPIED
 
 PROTOCOL_VERSION = 6

@@ -21,7 +21,6 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chainchat.addresses import place
 from chainchat.chain.configuration import Address, Member
 from chainchat.chain.messages import (
     KINDS,
@@ -32,6 +31,7 @@ from chainchat.chain.messages import (
     encode,
     speaker,
 )
+from chainchat.network.addresses import place
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED

@@ -24,8 +24,8 @@ from twisted.logger import Logger
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Fetch, Message
-from chainchat.complaints import Complaints
 from chainchat.config import NodeSettings
+from chainchat.logs.complaints import Complaints
 from chainchat.node.interfaces import Clock
 from chainchat.peers.admission import Admission
 from chainchat.peers.detector import Detector

@@ -10,7 +10,7 @@ from math import ceil
 from twisted.logger import Logger
 
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.complaints import Complaints
+from chainchat.logs.complaints import Complaints
 from chainchat.sessions.limits import Limits
 
 ACCEPTS_PER_TURN = 4

@@ -6,11 +6,11 @@ One for all lives of a node. The rules travel in the commands that it submits (`
 import secrets
 from collections.abc import Callable
 
-from chainchat.addresses import is_loopback
 from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import SALT_OCTETS
 from chainchat.config import AccountRules, NewAccounts, Plaintext
+from chainchat.network.addresses import is_loopback
 from chainchat.sessions.hashing import Hashing
 from chainchat.sessions.throttle import Throttle
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from chainchat.audit import Audit
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import Mode
 from chainchat.chat.refusals import Code
+from chainchat.logs.audit import Audit
 from chainchat.sessions.guard import Guard
 
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from chainchat.addresses import site_of
 from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.refusals import Code
 from chainchat.config import Network
+from chainchat.network.addresses import site_of
 from chainchat.sessions.buckets import Buckets
 from chainchat.sessions.pace import Rate
 

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.farewell import DRAIN_SECONDS, Farewell, Farewells
+from chainchat.network.farewell import DRAIN_SECONDS, Farewell, Farewells
 from chainchat.node.budget import ACCEPT_SHARE, Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.share import Share

@@ -10,8 +10,8 @@ which changes nothing about passwords that are hard to guess.
 from collections.abc import Callable
 from math import ceil
 
-from chainchat.addresses import site_of
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.network.addresses import site_of
 from chainchat.sessions.buckets import Buckets
 from chainchat.sessions.pace import Rate
 

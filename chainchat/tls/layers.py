@@ -14,9 +14,9 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
-from chainchat.farewell import Farewell
+from chainchat.network.farewell import Farewell
+from chainchat.network.sockets import Outlet, Writer
 from chainchat.node.interfaces import Clock
-from chainchat.sockets import Outlet, Writer
 from chainchat.tls.handshakes import Handshakes
 
 HANDSHAKE = b"\x16"

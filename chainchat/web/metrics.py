@@ -24,8 +24,8 @@ from prometheus_client.registry import Collector
 
 import twisted
 from chainchat.node.node import Node
+from chainchat.node.report import Report
 from chainchat.node.tally import Distribution
-from chainchat.report import Report
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.sessions import Sessions
 

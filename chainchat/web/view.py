@@ -4,7 +4,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from chainchat.report import Peer, Report
+from chainchat.node.report import Peer, Report
 from chainchat.web.pulse import Pulse
 
 

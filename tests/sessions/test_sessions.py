@@ -7,13 +7,13 @@ import pytest
 from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, Hashing, House, one
 
 from chainchat import __version__
-from chainchat.audit import Audit
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.queries import GIVEN_UP, Accounts
 from chainchat.config import AccountRules
+from chainchat.logs.audit import Audit
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
 from chainchat.sessions.guard import Guard

@@ -18,10 +18,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from chainchat import __version__, config, preflight
-from chainchat.addresses import place
-from chainchat.alone import gone_on_alone
-from chainchat.audit import Audit
+from chainchat import __version__, config
 from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
@@ -29,24 +26,28 @@ from chainchat.chain.replica import DivergenceError
 from chainchat.chat import scram
 from chainchat.chat.accounts import Role
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.client_ports import NotYet, client_limits, ports_shown
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
-from chainchat.control_socket import socket_of
-from chainchat.farewell import DRAIN_SECONDS
-from chainchat.logs import LEVELS, Logs
+from chainchat.logs.audit import Audit
+from chainchat.logs.logs import LEVELS, Logs
+from chainchat.network.addresses import place
+from chainchat.network.control_socket import socket_of
+from chainchat.network.farewell import DRAIN_SECONDS
+from chainchat.network.resolving import chain_addresses, client_addresses, web_address
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
+from chainchat.node.report import Report, Sources, report
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
 from chainchat.node.status import DRAINED
 from chainchat.node.tally import Tally
-from chainchat.notify import Manager
 from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
-from chainchat.process import collect_garbage_rarely, raise_file_limit
-from chainchat.report import Report, Sources, report
-from chainchat.resolving import chain_addresses, client_addresses, web_address
+from chainchat.service import preflight
+from chainchat.service.alone import gone_on_alone
+from chainchat.service.client_ports import NotYet, client_limits, ports_shown
+from chainchat.service.notify import Manager
+from chainchat.service.process import collect_garbage_rarely, raise_file_limit
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.drain import Drain
 from chainchat.sessions.guard import Guard

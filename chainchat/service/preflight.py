@@ -12,8 +12,8 @@ from typing import NamedTuple
 from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
-from chainchat.control_socket import objection_to as objection_to_path
-from chainchat.resolving import web_address
+from chainchat.network.control_socket import objection_to as objection_to_path
+from chainchat.network.resolving import web_address
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
 from chainchat.storage.lock import DataLock

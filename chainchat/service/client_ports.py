@@ -5,8 +5,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from chainchat.addresses import place
 from chainchat.config import ConfigError, NodeSettings, Settings
+from chainchat.network.addresses import place
 from chainchat.sessions.admission import reserve
 from chainchat.sessions.limits import ClientLimits
 from chainchat.sessions.pace import Rate

@@ -20,10 +20,10 @@ from chainchat.chain.messages import UNDECODABLE, Entry, decode_entries
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.chat.modes.mode import ChatMessage
-from chainchat.control_socket import socket_of
+from chainchat.network.control_socket import socket_of
 from chainchat.node.history import NOBODY
+from chainchat.node.report import shown_time
 from chainchat.node.state_machine import StateMachine
-from chainchat.report import shown_time
 from chainchat.storage.checksums import unchecked
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import (
