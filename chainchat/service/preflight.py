@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from twisted.logger import Logger
 from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
@@ -17,16 +18,20 @@ from chainchat.network.resolving import web_address
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
 from chainchat.storage.lock import DataLock
-from chainchat.storage.private import user_name
+from chainchat.storage.private import narrowed, user_name
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 FIRST_PASSED = 3
 """The first file that a service manager passes to a process (``sd_listen_fds(3)``)."""
 
-
 LENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 """Where Linux tells which ports it gives to outgoing connections, and which of them it keeps."""
+
+LOG_MODE = 0o640
+"""The permissions of a log file: a group may be given it to read."""
+
+log = Logger()
 
 
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
@@ -40,10 +45,6 @@ def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
         raise config.ConfigError(
             f"{settings.path}: [{node.position}] data = {node.data}: {objection}"
         )
-
-
-LOG_MODE = 0o640
-"""The permissions of a log file: a group may be given it to read."""
 
 
 class User(NamedTuple):
@@ -146,6 +147,19 @@ def keep_log_private(log: Path, user: User) -> None:
             os.close(file)
     except OSError as error:
         raise SystemExit(f"chainchat: {log}: {error.strerror}") from None
+
+
+def keep_data_private(node: config.NodeSettings) -> None:
+    """Take from others what an older version, or a copy, left open; log what that was."""
+    data, text = node.data, ""
+    try:
+        if names := narrowed(data):
+            text = f"others could reach {', '.join(names)}: now only their owner can"
+    except OSError as error:
+        text = f"others cannot be kept from these data: {error.strerror}"
+    if text:
+        values = {"position": node.position, "data": data, "text": text}
+        log.warn("{position}: {data}: {text}", event="permissions", **values)
 
 
 def check_folder_free(pidfile: Path) -> None:
