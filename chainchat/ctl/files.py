@@ -79,7 +79,7 @@ def inspected(path: Path) -> dict[str, Any]:
     Raises:
         UnreachableError: it cannot be read.
     """
-    from chainchat import offline  # noqa: PLC0415 - it knows what a node knows, and loads as long
+    from chainchat.ctl import offline  # noqa: PLC0415 - it knows what a node knows, and loads as long
 
     try:
         return offline.inspected(path)
@@ -129,7 +129,7 @@ def _from_node(node: config.NodeSettings, after: int, name: str) -> Iterator[dic
 
 
 def _from_data(path: Path | None, after: int, name: str) -> Iterator[dict[str, Any]]:
-    from chainchat import offline  # noqa: PLC0415 - as above
+    from chainchat.ctl import offline  # noqa: PLC0415 - as above
     from chainchat.node.report import shown_time  # noqa: PLC0415
 
     assert path is not None
