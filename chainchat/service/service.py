@@ -356,7 +356,7 @@ class NodeService(Service):
     def _end_life(self) -> None:
         """Tell the clients that the chain goes on without this node; begin again as a learner."""
         for session in list(self._sessions.connections):
-            session.dropped_out()
+            session.sent_elsewhere("the chain goes on without this node")
         self._sessions.stop()
         self._links.stop()
         self._desk.life_ended()
@@ -426,7 +426,7 @@ class NodeService(Service):
         ):
             yield task.deferLater(self._reactor, 0.01)
         for session in sessions:
-            session.shut_down()
+            session.sent_elsewhere("this node stops")
         deadline = self._reactor.seconds() + DRAIN_SECONDS
         while self._reactor.seconds() < deadline and self._admission.admitted:
             yield task.deferLater(self._reactor, 0.01)  # what they were told, they may read

@@ -10,7 +10,7 @@ from chainchat.chat.lines import Line
 from chainchat.chat.lookalikes import is_servers_word
 from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.node.interfaces import Clock
+from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
@@ -18,6 +18,9 @@ from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
 from chainchat.sessions.replies import Reply
 from chainchat.sessions.sessions import Sessions
+
+LOGIN_SECONDS = 60.0
+"""Time that a connection has for its login."""
 
 
 class Entrance:
@@ -31,6 +34,7 @@ class Entrance:
         "_client",
         "_clock",
         "_connection",
+        "_deadline",
         "_guard",
         "_handler",
         "_node",
@@ -65,6 +69,23 @@ class Entrance:
         """Made when they are needed, like the next: most clients have none."""
         self._procedures: Procedures | None = None
         self.program = ""
+        self._deadline: Timer | None = None
+
+    def begin(self) -> None:
+        """Let the time for the login run."""
+        self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
+
+    def _took_too_long(self) -> None:
+        if self._client.id:  # the chain has not answered the login yet
+            self.begin()
+        else:
+            text = f"no login within {int(LOGIN_SECONDS)} seconds"
+            self._client.close_with(Code.LOGIN_TIMEOUT, text)
+
+    def _met_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
         """Begin a request that is about accounts.
@@ -137,6 +158,7 @@ class Entrance:
 
     def stop(self) -> None:
         """Go on with nothing: the connection is gone."""
+        self._met_deadline()
         if self._procedures is not None:
             self._procedures.stop()
 
@@ -269,6 +291,7 @@ class Entrance:
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
     ) -> str:
         """Attach the session to its account; returns the reply."""
+        self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)
         assert account is not None

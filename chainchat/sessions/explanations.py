@@ -144,3 +144,24 @@ def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str
 
 def _addressed(saying: commands.Saying) -> str:
     return saying.text if saying.to == EVERYBODY else f">> {saying.to}: {saying.text}"
+
+
+def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]] | None:
+    """The notice for whoever's session an entry ended, with its code and values; None without one.
+
+    Args:
+        reason: see ``outcomes.Left``.
+        name: of the account.
+        by: who did it; empty for a node's owner.
+    """
+    match reason:
+        case "moved":
+            return "moved", "this session goes on elsewhere", {}
+        case "deleted" if by != name:
+            return "deleted", f"the account {name} was deleted by {by}", {"by": by}
+        case "kicked":
+            return "kicked", f"{by or 'an operator'} ended your session", {"by": by}
+        case "reset":
+            text = f"{by or 'an operator'} has given {name} another password"
+            return "kicked", text, {"by": by}
+    return None

@@ -115,12 +115,6 @@ class Attendee(Protocol):
     def sent_elsewhere(self, why: str) -> None:
         """List the requests without an answer, say why and where to go, and close."""
 
-    def shut_down(self) -> None:
-        """Say goodbye and close, because the node stops."""
-
-    def dropped_out(self) -> None:
-        """Say goodbye and close, because the chain went on without this node."""
-
 
 class Client(Attendee, Protocol):
     """The session, as its ``Hearing`` and its ``Handler`` see it.
