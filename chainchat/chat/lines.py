@@ -163,7 +163,6 @@ class LineSplitter:
         self._begun += data[end:][: self.limit + 1 - len(self._begun)]
 
     def _is_hello(self, data: bytes) -> bool:
-        """True if a program begins, which may have sent more lines already."""
         return (self.complete or self._begun or data)[:6].lower() == b"/hello"
 
     def _typed(self, data: bytes) -> bytes:

@@ -62,7 +62,6 @@ class SortedNames:
             yield from part
 
     def _places(self, name: str) -> Iterator[tuple[int, int]]:
-        """Yield part and index of the names with the key of ``name``."""
         key = self._key_of(name)
         for place in range(bisect_left(self._firsts, key), len(self._parts)):
             part = self._parts[place]

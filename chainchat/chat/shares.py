@@ -57,7 +57,6 @@ class Shares:
             self._clear_out(step)
 
     def _clear_out(self, step: int) -> None:
-        """Or the heap would grow for ever."""
         listed = {account for account in self._listed[step] if self._steps.get(account) == step}
         heap = [(self._used[account], account) for account in listed]
         heapify(heap)

@@ -404,7 +404,6 @@ class ChatState:
         return operator.name
 
     def _end_all(self, account: Account, reason: str, events: list[Event], by: str) -> None:
-        """End the account's session and its token."""
         if account.session:
             self._detach(account, reason, events, by)
         self._records.changing(account)

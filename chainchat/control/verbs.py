@@ -101,7 +101,6 @@ async def _accounts(desk: Desk, _: Words) -> Pages:
 
 
 def _pages_of_accounts(desk: Desk) -> Pages:
-    """All accounts, as this node knows them when their page is made."""
     after = ""
     while page := desk.node.state.accounts_after(after, PAGE_ACCOUNTS):
         yield [
@@ -149,7 +148,6 @@ async def _export(desk: Desk, words: Words) -> Pages:
 
 
 def _pages_of_messages(desk: Desk, account: int, after: int) -> Pages:
-    """What was said after an id, to everybody, and from or to the account."""
     while page := [
         exported(one) for one in desk.node.history.oldest(account, after, PAGE_MESSAGES)
     ]:

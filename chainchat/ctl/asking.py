@@ -139,7 +139,6 @@ class Connection:
             pass
 
     def _wait(self, told_to_wait: Callable[[], None], patience: float) -> None:
-        """Wait for the first octet of the answer."""
         self._socket.settimeout(patience)
         try:
             self._socket.recv(1, socket.MSG_PEEK)

@@ -74,7 +74,6 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _in_use(data: Path) -> bool:
-    """True if a node runs on this data."""
     with socket.socket(socket.AF_UNIX) as caller:
         caller.setblocking(False)
         try:

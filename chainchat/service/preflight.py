@@ -221,7 +221,6 @@ def refuse_passed_port(settings: config.Settings, node: config.NodeSettings) -> 
 
 
 def _listens(number: int, port: int) -> bool:
-    """True if an open file of this process listens on a port."""
     try:
         with socket.socket(fileno=os.dup(number)) as passed:
             return bool(passed.getsockname()[1:2] == (port,))
@@ -291,7 +290,6 @@ def borrowed_ports(
 
 
 def _is_listed(port: int, ranges: str) -> bool:
-    """True if a port is in a list such as ``8080,9000-9100``."""
     pairs = (text.partition("-") for text in ranges.split(",") if text)
     return any(int(first) <= port <= int(last or first) for first, _, last in pairs)
 

@@ -162,7 +162,6 @@ class NodeService(Service):
             self._keep_told()
 
     def _keep_told(self) -> None:
-        """Tell the service manager how this node is, once a second."""
         self._manager.status(
             f"drained: {DRAINED}" if self._drain.drained else self._node.status.line
         )

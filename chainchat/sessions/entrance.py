@@ -345,5 +345,4 @@ class Entrance:
 
 
 def _hashed(text: str) -> bytes:
-    """SHA-256, or nothing for an empty text."""
     return hashlib.sha256(text.encode()).digest() if text else b""

@@ -267,7 +267,6 @@ class Hearing:
 
     @property
     def _held_up(self) -> bool:
-        """True until the client has read, or has its answer."""
         waits = self.handler.replies.holding_later and not self.handler.entrance.asking
         return self._client.is_full or waits
 
@@ -279,7 +278,6 @@ class Hearing:
         return self._held_up or self._room_left <= 0 or self._may_say <= 0
 
     def _slow_down(self) -> None:
-        """Wait until the account may say some messages more."""
         self._slowed = True
         limits = self._sessions.limits
         self._sessions.rounds.rests(self._client, limits.wait(self._client.account))

@@ -150,7 +150,6 @@ class ClientProtocol(Protocol):
             self._deadline.cancel()
 
     def spoke_without_tls(self) -> bytes:
-        """See ``Secured``."""
         return _line(Code.NOTHING_READ, NO_TLS)
 
     def _filled(self, full: bool) -> None:
@@ -160,12 +159,10 @@ class ClientProtocol(Protocol):
     # --- for the session
 
     def write(self, data: bytes) -> int:
-        """See ``Connection``."""
         self._outlet.write(data)
         return self._outlet.written
 
     def close(self) -> None:
-        """See ``Connection``."""
         self.hold(held=False)
         self._farewell = Farewell(
             self.transport, self._outlet, self.factory.clock, self.factory.patience.drain
@@ -173,26 +170,21 @@ class ClientProtocol(Protocol):
         self._farewell.begin(input_ended=self._input_ended)
 
     def hold(self, *, held: bool) -> None:
-        """See ``Connection``."""
         if held != self._held:
             self._held = held
             (self.transport.pauseProducing if held else self.transport.resumeProducing)()
 
     def expect(self, octets: int) -> None:
-        """See ``Connection``."""
         self._tcp.bufferSize = self._outlet.most = octets
 
     def conceal(self) -> bytes:
-        """See ``Connection``."""
         return self._telnet.conceal()
 
     def reveal(self) -> bytes:
-        """See ``Connection``."""
         return self._telnet.reveal()
 
     @property
     def conceals(self) -> bool:
-        """See ``Connection``."""
         return self._telnet.conceals
 
     def acknowledged(self) -> int | None:
@@ -200,14 +192,12 @@ class ClientProtocol(Protocol):
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
 
     def unread(self) -> int:
-        """See ``Connection``."""
         octets = array("i", [0])
         with suppress(AttributeError, OSError):
             ioctl(self._tcp.getHandle(), FIONREAD, octets)
         return octets[0]
 
     def silent(self) -> float | None:
-        """See ``Connection``."""
         acknowledged = self._told_by_the_kernel("<I", LAST_ACK_OFFSET)
         sent = self._told_by_the_kernel("<I", LAST_DATA_OFFSET)
         if acknowledged is None or sent is None:
@@ -224,12 +214,10 @@ class ClientProtocol(Protocol):
         return number
 
     def probe(self, *, probing: bool) -> None:
-        """See ``Connection``."""
         with suppress(OSError):
             _keep_alive(self._tcp.getHandle(), PROBING if probing else PATIENT)
 
     def abort(self) -> None:
-        """See ``Connection``."""
         self.transport.abortConnection()
 
 
@@ -324,7 +312,6 @@ class RefusedProtocol(Protocol):
             self._farewell.sent()
 
     def spoke_without_tls(self) -> bytes:
-        """See ``Secured``."""
         return _line(Code.NOTHING_READ, NO_TLS)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -48,7 +48,6 @@ class Issue(Struct):
 
     @property
     def _days(self) -> set[int]:
-        """UTC days of the first and last broadcast, which are in order of time."""
         return {one.time // DAY for one in (*self.broadcasts[:1], *self.broadcasts[-1:])}
 
     def lines_for(self, delivery: Delivery) -> list[str] | None:
@@ -223,7 +222,6 @@ class News:
 def _rendered(
     delivery: Delivery, issues: Sequence[Issue], said: Sequence[Said]
 ) -> tuple[bytes, int]:
-    """The issues as octets for ``delivery``, and the day of the last message."""
     lines = [issue.lines_for(delivery) for issue in issues]
     if None in lines:
         return render(delivery, said)

@@ -247,7 +247,6 @@ class Passwords:
     # --- what they share
 
     def _set(self, account: Account, verifier: Verifier | None) -> Steps:
-        """Set or remove the password of ``account`` by the log."""
         checked = self.checked(account)
         session, number, name = self._client.id, account.number, account.name
         result = yield Submit(commands.SetSecret(session, number, name, checked, verifier))

@@ -98,7 +98,6 @@ class Reading:
         return moved
 
     def _has_seen(self, octets: int) -> bool:
-        """Note as seen what was pushed up to this octet."""
         before = self.seen
         seen = bisect_right(self._pushes, octets, key=lambda push: push[0])
         if seen:

@@ -152,7 +152,6 @@ class Rounds:
             self._rest_timer = self._clock.callLater(seconds, self._rested)
 
     def _rested(self) -> None:
-        """Wake the first that still rests."""
         while self._ends and self._ends[0][0] <= self._clock.seconds():
             _, number, session = heapq.heappop(self._ends)
             if self._resting.get(session) == number:

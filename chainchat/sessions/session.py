@@ -279,7 +279,6 @@ class Session:
         return self._catch_up()
 
     def _catch_up(self) -> bool:
-        """Push a page from the log. True if there may be more."""
         delivery = self.delivery
         if delivery is None or delivery.live or self._asked or not self._node.running:
             return False
@@ -304,7 +303,6 @@ class Session:
         self._hearing.queue(first=True)
 
     def _finished(self) -> bool:
-        """True if the client sends no more and has everything."""
         if not self._input_ended or not self._greeted:
             return False
         if self._awaits_answer and not self._hearing:

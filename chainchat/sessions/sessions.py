@@ -130,7 +130,6 @@ class Sessions:
     # --- the node's audience
 
     def hear(self) -> bool:
-        """See ``Audience``."""
         speaks = self.rounds.somebody_speaks
         if speaks:
             self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
@@ -140,7 +139,6 @@ class Sessions:
         return speaks or waits
 
     def happened(self, outcome: Outcome) -> None:
-        """See ``Audience``."""
         if outcome.said:
             self.news.add(outcome.said)
         for event in outcome.events:
@@ -165,7 +163,6 @@ class Sessions:
                 self.contests.told(event.session, event.silent)
 
     def flush(self) -> bool:
-        """See ``Audience``."""
         waiting = self._unflushed or self._uninformed or self.marks.due
         if not waiting and not self.news.waiting and not self._announcements.waiting:
             return False
@@ -187,7 +184,6 @@ class Sessions:
                 break
 
     def readiness_changed(self) -> None:
-        """See ``Audience``."""
         self._uninformed = deque(self.connections)
         self.node.wake()
 
@@ -202,7 +198,6 @@ class Sessions:
             self.node.wake()
 
     def room_again(self) -> None:
-        """See ``Audience``."""
         waiting, self._without_room = self._without_room, {}
         for session in reversed(waiting):  # each goes before the others
             session.has_room()

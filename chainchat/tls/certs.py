@@ -217,14 +217,12 @@ def _described(certificate: Certificate, now: datetime) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner can read."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(os.open(path, flags, OWNERS_FILE), "wb") as file:
         file.write(data)
 
 
 def _set_aside(path: Path) -> None:
-    """Give a file a number, so that another one can take its name."""
     if path.exists():
         number = next(n for n in range(1, 10**6) if not path.with_name(f"{path.name}.{n}").exists())
         path.rename(path.with_name(f"{path.name}.{number}"))

@@ -87,7 +87,6 @@ class Below(ProtocolWrapper):
             self.factory.handshakes.take(self, data)
 
     def shake_hands(self, data: bytes) -> None:
-        """See ``Shaking``."""
         super().dataReceived(data)  # type: ignore[no-untyped-call]
         handle = self.wrappedProtocol.getHandle()
         self._shaken = handle.get_peer_finished() is not None
@@ -133,14 +132,12 @@ class EncryptedOutlet:
     """The ``Writer`` of a connection under TLS."""
 
     def __init__(self, transport: Encrypted, full: Callable[[bool], object]) -> None:
-        """See ``writer``."""
         self._transport: Any = transport
         self._below = cast(Below, transport.transport)
         self._below.full = full
 
     @property
     def most(self) -> int:
-        """See ``Writer``."""
         return self._below.outlet.most
 
     @most.setter
@@ -153,7 +150,6 @@ class EncryptedOutlet:
         return self._below.outlet.written
 
     def write(self, data: bytes) -> None:
-        """See ``Writer``."""
         self._below.gather()
         self._transport.write(data)
         self._below.write_gathered()

@@ -117,7 +117,6 @@ class WebDesk:
         return Answer(200, HTML, self._page.get(), vary)
 
     def _ready(self, query: str) -> Answer:
-        """A load balancer sends clients only to nodes that take them."""
         readiness = self._shown.node().readiness
         if not readiness.serving:
             return text(readiness.reason or "this node takes no clients", 503)

@@ -107,7 +107,6 @@ def mark(state: State, x: float, y: float) -> Element:
 
 
 def _bar(view: View) -> Element:
-    """How much of the log a learner has."""
     report = view.report
     part = report.last / max(report.last + report.missing, 1)
     width = WIDE - 40

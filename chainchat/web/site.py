@@ -168,7 +168,6 @@ class EventStream:
         self._factory.desk.leave(self)
 
     def tell(self, data: bytes) -> bool:
-        """See ``Watcher``."""
         if self._full:
             self.close()
             return False
@@ -176,7 +175,6 @@ class EventStream:
         return True
 
     def close(self) -> None:
-        """See ``Watcher``."""
         self._request.channel.transport.abortConnection()
 
     # --- for the transport
