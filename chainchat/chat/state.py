@@ -7,7 +7,7 @@ exception is a bug and must stop the node.
 Invariants, named where they are kept:
 
 - *once per origin*: an origin numbers its requests 1, 2, 3 … and submits them again when the chain
-  has changed; each is applied once, in that order. A number out of turn has no effect.
+has changed; each is applied once, in that order. A number out of turn has no effect.
 - *living origins*: only a member's life has sessions. Entries of a departed origin have no effect.
 - *one session*: an account has at most one session, a session one account.
 - *once per program*: see ``saying``.

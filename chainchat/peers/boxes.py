@@ -94,9 +94,7 @@ class BoxReader:
         self._rest = data[start:]
 
     def _read_pair(self, data: bytes, start: int) -> int:
-        """Read the pair or the end at ``start``; where the next begins, ``start`` if it is not
-        whole.
-        """
+        """Read a pair or the end; where the next begins, or ``start`` if it is cut off."""
         key = start + _LENGTH.size
         if key > len(data):
             return start

@@ -20,8 +20,7 @@ def judge(claimant: Member, holder: Member, rightful: Address | None, *, heard: 
     """Judge a claim.
 
     No two processes listen at one address. So if two claim the same, one of them ended without a
-    word,
-    or lies. Only a sign of life from the holder, or none, tells which.
+    word, or lies. Only a sign of life from the holder, or none, tells which.
 
     Args:
         rightful: the member's address in the configuration, or else in ``chain.ini``; None if

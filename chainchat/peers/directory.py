@@ -22,7 +22,7 @@ class Directory:
     def __init__(
         self, me: str, nodes: Mapping[str, NodeSettings], member: Callable[[str], Member | None]
     ) -> None:
-        """Know only ``nodes``; ``member`` gives the one at a position in the newest configuration."""
+        """Know only ``nodes``; ``member`` gives the newest configuration's at a position."""
         self.configured = {p: (n.host, n.chain_port) for p, n in nodes.items() if p != me}
         self.dialled = dict(self.configured)
         self.announced: dict[str, Member] = {}
@@ -49,7 +49,7 @@ class Directory:
         return member.address == self.rightful(member.position)
 
     def places(self, position: str) -> set[Address]:
-        """The addresses at which a refusal proves a death: where it was linked, and is configured."""
+        """The addresses at which a refusal proves a death: linked last, and configured."""
         known = self.announced.get(position), self._member(position)
         places = {member.address for member in known if member is not None}
         return places or {self.dialled[position]}

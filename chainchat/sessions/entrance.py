@@ -209,7 +209,7 @@ class Entrance:
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """True if nobody logs in to ``account`` without a password; None: there is none.
+        """True if nobody logs in to ``account`` (None: there is none) without a password.
 
         Where accounts are not made by logging in, nobody is told which exist.
         """
@@ -269,8 +269,8 @@ class Entrance:
         """Judge a login that makes an account, as far as this node knows.
 
         Returns:
-            True if the account counts for the client's address; the code with which to refuse it if
-                it is new, 0 for none.
+            True if the account counts for the client's address; the code of the refusal, 0 for
+                none.
         """
         state = self._node.state
         if not self._guard.open_to_all:

@@ -72,10 +72,7 @@ def explanation(code: Code, about: str) -> str:
 
 
 def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
-    """What a newcomer is told; ``everybody``: whether they may make accounts.
-
-    The second line, if there is one, says what they cannot rely on.
-    """
+    """What a newcomer is told, and cannot rely on; ``everybody`` may make accounts."""
     how = "a new name makes a new account" if everybody else "accounts are made by invitation"
     first = f"Type your name to log in; {how}. Times are UTC. /help tells more."
     off = [] if encrypted else ["nothing is encrypted here"]
@@ -147,7 +144,7 @@ def _addressed(saying: commands.Saying) -> str:
 
 
 def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]] | None:
-    """The notice for whoever's session an entry ended, with its code and values; None without one.
+    """The notice for whoever's session an entry ended: code, text, values; None without one.
 
     Args:
         reason: see ``outcomes.Left``.

@@ -37,10 +37,7 @@ MOST_COMMANDS = 512
 """Telnet commands in one read of the socket; no telnet sends more."""
 
 RECEIVE_OCTETS = 64 * 1024
-"""Octets that the kernel keeps for one client until they are read.
-
-By default megabytes, and it stalls to join them if they came one by one.
-"""
+"""Octets that the kernel keeps for one client until they are read; by default megabytes."""
 
 SEND_OCTETS = 64 * 1024
 """Octets that the kernel keeps for one client until they are acknowledged.
@@ -331,8 +328,8 @@ class ClientFactory(Factory):
         admission: decides which connections may stay.
         clock: the reactor.
         patience: with clients.
-        refused: refused connections that agree on TLS, or did, to be told why.
-        farewells: of connections that were told why they are refused.
+        refused: refused connections that agree on TLS, to be told why.
+        farewells: of connections that were told why.
     """
 
     noisy = False
@@ -374,8 +371,7 @@ class ClientFactory(Factory):
 class ClientPort(Port):
     """A listening port that accepts connections in a share of the node's time.
 
-    Some hundreds a second at least; others wait in the kernel's queue. Twisted's own port accepts
-    all that are there in each turn.
+    Some hundreds a second at least. Twisted's own port accepts all that are there in each turn.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

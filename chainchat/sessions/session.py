@@ -35,11 +35,11 @@ class Session:
 
     Attributes:
         id: empty before the login.
-        account: number of its account, 0 before the login.
+        account: 0 before the login.
         notices: the client wants to see others come and go.
         is_open: False when nothing can be written any more.
         is_full: True while too much is unsent.
-        delivery: pushes its messages; None before the login, and for clients that want no pushes.
+        delivery: None before the login, and for clients that want no pushes.
     """
 
     __slots__ = (  # there can be thousands

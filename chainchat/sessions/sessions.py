@@ -1,6 +1,6 @@
 """All sessions of a node.
 
-A message is rendered once per kind of session, and each socket is written once per turn. A turn
+A message is rendered once per kind of session, each socket is written once per turn, and a turn
 visits only the sessions that it concerns.
 """
 
@@ -28,14 +28,12 @@ MOST_REMEMBERED = 1000
 class Sessions:
     """The sessions of one node; its ``Audience``.
 
-    In ``hear``, sessions carry out lines, or read on from the log. Then the node applies entries
-    and answers come in, and ``happened`` notes what to say. ``flush`` writes: replies first, then
-    the turn's messages, then notices. Each step is done in slices; the next turn goes on with what
-    is left, in the same order for each session.
+    In ``hear``, sessions carry out lines, or read on from the log. Then the node applies entries,
+    and ``happened`` notes what to say. ``flush`` writes: replies first, then the turn's messages,
+    then notices. Each step is done in slices; the next turn goes on with what is left.
 
     Attributes:
         connections: every connection, logged in or not, the oldest first.
-        news: the newest messages, on their way.
         contests: refused logins that wait to hear about the holder of their name.
     """
 
