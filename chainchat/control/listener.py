@@ -228,10 +228,7 @@ class ControlFactory(Factory):
         return conversation
 
     def close(self) -> None:
-        """End all conversations, as far as they got.
-
-        But one that has asked for the end of the process ends with that.
-        """
+        """End all conversations, except one that has asked for the end of the process."""
         for conversation in [*self.conversations]:
             if not conversation.stopping:
                 conversation.transport.loseConnection()

@@ -1,7 +1,6 @@
 """The control commands: a table of verbs, each with its form, and a coroutine that carries it out.
 
-A verb's value becomes one line, as JSON, or pages of such lines if it is a list. Nothing may take
-long in one turn: a page is short, and the next waits until the client has taken it.
+A verb's value becomes one line, as JSON, or pages of such lines if it is a list.
 """
 
 import difflib
@@ -41,10 +40,9 @@ class Verb(Struct, frozen=True):
     Attributes:
         form: how it is written.
         about: what it does, for people.
-        least: words after the verb, at least.
-        most: likewise, at most.
+        least, most: words after the verb.
         carry_out: does it; returns a value, or pages.
-        changes: True if it changes something, and belongs in the audit.
+        changes: True if it belongs in the audit.
     """
 
     form: str

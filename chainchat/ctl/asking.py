@@ -103,8 +103,7 @@ class Connection:
 
         Args:
             command: verb and arguments.
-            told_to_wait: called once if the answer takes long.
-            patience: what is long, in seconds.
+            told_to_wait: called once if the answer takes longer than ``patience`` seconds.
 
         Raises:
             RefusedError: the node says no.

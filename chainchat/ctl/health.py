@@ -1,7 +1,6 @@
 """``chainchatctl status``: how a node is, or all of chain.ini, in words and as an exit status.
 
-A node on this machine is asked at its control socket. Of a node elsewhere, its client port tells
-epoch, members and role, as it tells everybody who asks before the login.
+A node elsewhere is asked at its client port, and tells what it tells everybody before the login.
 """
 
 import json
@@ -41,9 +40,7 @@ class Seen:
     """What one node has answered.
 
     Attributes:
-        position: the node's.
-        report: the status that it told; of a node elsewhere, the part that it tells everybody.
-            Empty without an answer.
+        report: the status that it told; empty without an answer.
         error: why there is no answer.
     """
 

@@ -171,8 +171,8 @@ def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
 
     Args:
         transport: of the protocol; only the socket of a TCP connection is written to directly.
-        full: called with True when more than ``most`` octets stand unsent, and with False when all
-            are sent.
+        full: called with True when more than ``most`` octets stand unsent, with False when all are
+            sent.
     """
     if isinstance(transport, Encrypted):
         return EncryptedOutlet(transport, full)
@@ -209,8 +209,7 @@ def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProt
 
     Args:
         factory: makes the protocols, each a ``Secured`` and an ``IHandshakeListener``.
-        creator: makes the ``OpenSSL.SSL.Connection`` of each; see Twisted's ``CertificateOptions``.
-        reactor: Twisted's.
+        creator: makes the ``OpenSSL.SSL.Connection`` of each.
         dials: True if this side connects.
     """
     layer = EncryptedFactory(creator, dials, factory, clock=reactor)

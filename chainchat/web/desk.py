@@ -1,7 +1,6 @@
 """What the web port answers, and whom it tells what is new.
 
-Whatever costs something is made at most once a second, for all who ask. The page is drawn once a
-second while somebody watches, and only what has changed is sent.
+Whatever costs something is made at most once a second, for all who ask.
 """
 
 from collections.abc import Callable

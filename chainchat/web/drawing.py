@@ -1,7 +1,6 @@
 """The chain, drawn: its nodes, their links, and what moves between them.
 
-Two drawings show the same, one beside the other on a wide screen and one below the other on a
-narrow one. A drawing is a function of what it shows: no clock, and nothing kept.
+Two drawings show the same, for wide and for narrow screens.
 """
 
 from typing import NamedTuple
