@@ -1,8 +1,8 @@
 """Chain replication in one process: three nodes count together, one dies, the others count on.
 
 The protocol is ``chainchat.chain``. Here is what it needs of the world: a disk, a clock, wires and
-an application, which are some lists, a number, a queue and a counter. Run: python
-examples/counter.py
+an application, which are some lists, a number, a queue and a counter.
+Run: python examples/counter.py
 """
 
 from collections import deque

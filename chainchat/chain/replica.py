@@ -9,8 +9,8 @@ entries are on disk.
 
 Invariants; a comment with the name marks where each is kept:
 
-- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry of several
-  sequence numbers is taken, skipped, forwarded and applied as a whole.
+- *contiguous*: the log holds 1, 2, 3 …; a replica takes exactly the next entry. An entry of
+  several sequence numbers is taken, skipped, forwarded and applied as a whole.
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
 - *durable*: a node forwards, acknowledges and applies only what its disk has.
