@@ -19,9 +19,9 @@ from twisted.logger import Logger
 
 from chainchat import __version__, config
 from chainchat.chain.configuration import IDENTITY_BITS, Member
+from chainchat.chain.log import DivergenceError
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
-from chainchat.chain.replica import DivergenceError
 from chainchat.chat.accounts import Role
 from chainchat.control.desk import Desk, Office
 from chainchat.control.listener import ControlFactory, listen
@@ -34,6 +34,7 @@ from chainchat.network.resolving import chain_addresses, client_addresses, web_a
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.report import Report, Sources, report
+from chainchat.node.retention import Keep
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
 from chainchat.node.status import DRAINED
@@ -335,6 +336,7 @@ class NodeService(Service):
             fail=self._fail,
             excluded=self._end_life,
             work=time.monotonic,
+            keep=Keep(settings.keep_days, settings.keep_octets, unread=settings.keep_unread),
             space=Space(lambda: free_octets(own.data), settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,

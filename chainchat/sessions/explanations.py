@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
+from chainchat.chat.modes.mode import Mode
+from chainchat.chat.outcomes import Removed
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
 
@@ -162,3 +164,8 @@ def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]
             text = f"{by or 'an operator'} has given {name} another password"
             return "kicked", text, {"by": by}
     return None
+
+
+def removed_notice(mode: Mode, removed: Removed) -> str:
+    """The notice that older messages are gone."""
+    return mode.notice("removed", str(removed), before=str(removed.before))
