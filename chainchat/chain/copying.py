@@ -60,13 +60,10 @@ class Replace(Struct, frozen=True):
 
 
 class Take(Struct, frozen=True):
-    """Append the next entries; on disk before the next effect.
-
-    ``committed``: they may be applied.
-    """
+    """Append the next entries, perhaps none; those up to ``committed`` may be applied."""
 
     entries: tuple[Entry, ...]
-    committed: bool
+    committed: int
 
 
 Output = Send | Cut | Take | Apart | Replace | StageRows | StageEntries | Install | Unstage
@@ -104,6 +101,8 @@ class Learner:
         """The parts of an answer that have come so far."""
         self._replacing = False
         """True while a checkpoint is copied."""
+        self._known_committed = self._told_committed = 0
+        """By the source's word, and up to where it was given to ``Take``."""
 
     @property
     def caught_up(self) -> bool:
@@ -143,6 +142,7 @@ class Learner:
         self.frozen = self._agreed = self._replacing = False
         self._candidate = self._log.last
         self._parts = []
+        self._known_committed = self._told_committed = 0
         self.end = EntryId()
         self.copied_entries = self.copied_octets = 0
         self.began = now
@@ -166,8 +166,9 @@ class Learner:
 
     def _take(self) -> Iterator[Take]:
         entries, self._parts = tuple(self._parts), []
-        if entries:
-            yield Take(entries, self._committed)
+        if entries or self._known_committed > self._told_committed:
+            self._told_committed = self._known_committed
+            yield Take(entries, self._known_committed)
             self.copied_entries += len(entries)
             self.copied_octets += sum(map(size, entries))
 
@@ -315,6 +316,9 @@ class Learner:
             raise BadMessageError("an answer without an end")
         self.end = message.end
         self._parts += message.entries
+        if self._committed:
+            end = self._held.seq if message.committed is None else message.committed
+            self._known_committed = max(self._known_committed, end)
         self._asked_at = now
         if message.more:
             return
@@ -351,14 +355,19 @@ class Sponsor:
         busy: True if another turn can send more at once.
     """
 
-    def __init__(self, log: Log, limits: Limits = USUAL) -> None:
+    def __init__(
+        self, log: Log, limits: Limits = USUAL, committed: Callable[[], int] = lambda: 0
+    ) -> None:
+        """``committed``: how far the log is known to be committed."""
         self.sealed: Member | None = None
         self.busy = False
         self._log = log
         self._limits = limits
+        self._committed = committed
         self._waiting: dict[str, Fetch] = {}
         self._answering: dict[str, Answering | AnsweringRows] = {}
         self._newest: dict[Member, int] = {}
+        self._told_committed: dict[Member, int] = {}
         self._needs: dict[str, int] = {}
         """By position, the entry after which a learner needs the log."""
         self._lent: dict[str, float] = {}
@@ -370,6 +379,7 @@ class Sponsor:
         self._waiting = {}
         self._answering = {}
         self._newest = {}
+        self._told_committed = {}
         self._needs = {}
         self._lent = {}
 
@@ -492,7 +502,8 @@ class Sponsor:
     def _has_news_for(self, fetch: Fetch) -> bool:
         new = fetch.learner not in self._newest  # tell it that its entry is common
         self._newest[fetch.learner] = fetch.last.seq
-        return new or fetch.last != self._log.last or fetch.learner == self.sealed
+        more = self._committed() > self._told_committed.get(fetch.learner, 0)
+        return new or more or fetch.last != self._log.last or fetch.learner == self.sealed
 
     def _next_part(self, position: str) -> Copied | Rows:
         answering, end = self._answering[position], self._log.last
@@ -507,7 +518,8 @@ class Sponsor:
         if not more:
             del self._answering[position]
         sealed = fetch.learner == self.sealed
-        return Copied(fetch.epoch, previous, entries, end, sealed, more, fetch.identity)
+        committed = self._told_committed[fetch.learner] = self._committed()
+        return Copied(fetch.epoch, previous, entries, end, sealed, more, fetch.identity, committed)
 
     def _next_rows(self, position: str, answering: AnsweringRows) -> Rows:
         fetch, after, offered = answering.fetch, answering.sent, self._log.offered()

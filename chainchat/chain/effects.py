@@ -3,9 +3,10 @@
 The node completes each effect before it asks the ``engine`` for the next, so their order says what
 must be true before a node says or does anything:
 
-- ``Persist`` before any ``Send`` or ``Apply`` of those entries (*durable*);
+- ``Write`` before any ``Send`` of those entries (*written*);
+- ``Sync`` before any ``Apply`` of them, and any ``Send`` that says that they are here (*synced*);
 - ``Save`` before any ``Send`` of that vote or configuration (*one vote*, *newest*);
-- ``Cut`` before the ``Persist`` of what takes its place;
+- ``Cut`` before the ``Write`` of what takes its place;
 - ``StageRows`` and ``StageEntries`` before the ``Install`` that lets them count.
 """
 
@@ -20,14 +21,19 @@ from chainchat.chain.record import Record
 # --- to the disk
 
 
-class Persist(Struct, frozen=True):
-    """Append the next entries to the log; on disk before the next effect.
+class Write(Struct, frozen=True):
+    """Append the next entries to the log; ``Sync`` follows in the same turn.
 
+    They must outlive the process before the next effect, but not yet a loss of power.
     ``committed``, written with them, says how far the log is known to be committed.
     """
 
     entries: tuple[Entry, ...]
     committed: int = 0
+
+
+class Sync(Struct, frozen=True):
+    """Have all that was written on the disk before the next effect."""
 
 
 class Mark(Struct, frozen=True):
@@ -151,7 +157,8 @@ class Excluded(Struct, frozen=True):
 
 
 Effect = (
-    Persist
+    Write
+    | Sync
     | Mark
     | Cut
     | Stage

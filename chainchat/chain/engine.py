@@ -130,7 +130,7 @@ class Engine:
             applied=lambda: self.replica.applied,
         )
         self.learner = Learner(me, log, Timing(settings.suspect_after), limits)
-        self.sponsor = Sponsor(log, limits)
+        self.sponsor = Sponsor(log, limits, lambda: self.committed)
         self.membership = Membership(
             me,
             record,
@@ -195,9 +195,14 @@ class Engine:
 
     # --- inputs from connections
 
-    def linked(self, position: str, member: Member, its: Held | None = None) -> Iterator[Effect]:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
-        self.replica.linked(position)
+    def linked(
+        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+    ) -> Iterator[Effect]:
+        """A new connection, whose other end says that it is ``member``, and what it holds.
+
+        ``older``: see ``Replica.linked``.
+        """
+        self.replica.linked(position, older=older)
         self.reads.linked(position)
         self.due = True
         yield from self._deliver(self.membership.linked(position, member, self._now(), its))
@@ -334,7 +339,7 @@ class Engine:
         """Hand out committed entries, in order, while ``go_on()``."""
         for apply in self.replica.apply(go_on):
             yield apply
-            while self._barriers and self._barriers[0][0] <= self.replica.settled:
+            while self._barriers and self._barriers[0][0] <= self.replica.own.settled:
                 self.reads.passed(self._barriers.popleft()[1])
 
     def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:

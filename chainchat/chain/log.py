@@ -6,18 +6,19 @@ fits in a frame, and where two logs part.
 Each node has five marks on its log, which are sequence numbers::
 
     1   2   3   4   5   6   7   8   9
-            |       |       |       |
-            |       |       |       last: numbered by this head, or forwarded to here
-            |       |       durable: on this disk
+            |       |       |   |   |
+            |       |       |   |   last: numbered by this head, or forwarded to here
+            |       |       |   written: in the log, and safe from a death of the process
+            |       |       synced: on this disk, and safe from a loss of power
             |       committed: on every member's disk, as far as known here
             applied: handed to the application
 
-    applied <= committed <= durable <= last
-    forwarded <= durable, where forwarded is the last entry sent to the successor
+    applied <= committed <= synced <= written <= last
+    forwarded <= written, where forwarded is the last entry sent to the successor
 
 The replica keeps the marks, and asserts their order where it moves one. So no node tells anybody
-what could still be lost (applied <= committed), counts as committed what its disk lacks, or
-forwards what it could forget.
+what could still be lost (applied <= committed), counts as committed what its disk could lose, or
+forwards what it could forget while it lives. Outside a turn, synced and written are equal.
 
 A log may have lost its beginning: the entries that the application needs no more. The first entry
 then follows ``beginning``, whose digest still stands for all that is gone. Below it, a log cannot
@@ -51,11 +52,11 @@ class DivergenceError(Exception):
 
 
 class Log(Protocol):
-    """The durable log as the protocol reads it; writing is an effect."""
+    """The log as the protocol reads it; writing is an effect."""
 
     @property
     def last(self) -> EntryId:
-        """The newest entry on disk, ``EntryId()`` if none."""
+        """The newest entry written, ``EntryId()`` if none."""
 
     @property
     def beginning(self) -> EntryId:

@@ -122,12 +122,14 @@ class Submit(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True):
-    """Predecessor to successor: the next entries, all on the predecessor's disk.
+    """Predecessor to successor: the next entries, which the predecessor has written.
 
     Attributes:
         previous: the entry before, which the successor must hold.
         entries: contiguous; may be empty.
         committed: up to where, as the predecessor knows.
+        synced: up to where the disks of the predecessor and of all before it have the log. None
+            from a node of protocol 6, which forwards only what they have.
     """
 
     epoch: Number
@@ -135,6 +137,7 @@ class Forward(Struct, frozen=True):
     entries: tuple[Entry, ...]
     committed: Number
     identity: Number = 0
+    synced: Number | None = None
 
 
 class Ack(Struct, frozen=True):
@@ -149,7 +152,7 @@ class Ack(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """Successor to predecessor: the last entry on my disk; send what follows.
+    """Successor to predecessor: the last entry of my log; send what follows.
 
     Sent in a new configuration, on a new connection, and after a refused Forward.
     """
@@ -332,7 +335,7 @@ class Differs(Struct, frozen=True):
 
 
 class Copied(Struct, frozen=True):
-    """Tail to learner: committed entries.
+    """Tail to learner: entries on the tail's disk.
 
     Attributes:
         previous: the entry before ``entries``, which the learner holds.
@@ -340,6 +343,8 @@ class Copied(Struct, frozen=True):
         end: the tail's last entry, to measure progress by.
         sealed: the tail takes no entries until the learner has these on disk.
         more: another part of the same answer follows.
+        committed: up to where they are; no more may be applied. None from a node of protocol 6,
+            which lends only what is.
     """
 
     epoch: Number
@@ -349,6 +354,7 @@ class Copied(Struct, frozen=True):
     sealed: bool
     more: bool = False
     identity: Number = 0
+    committed: Number | None = None
 
 
 class Synced(Struct, frozen=True):

@@ -154,7 +154,7 @@ class Node:
             tell=partial(self._log, event="unread"),
         )
         self._read_share = Share(clock, self.wake, READ_SHARE)
-        self._pending = Pending(self._engine.replica, pending_limits)
+        self._pending = Pending(self._engine.replica.own, pending_limits)
         self._askers: dict[int, Callable[[Page], None]] = {}
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
@@ -189,7 +189,7 @@ class Node:
     @property
     def pending(self) -> int:
         """Sequence numbers requested here and not applied yet."""
-        return self._engine.replica.pending
+        return self._engine.replica.own.pending
 
     @property
     def congested(self) -> bool:
@@ -264,9 +264,14 @@ class Node:
         """True if the log asks for messages to be removed: older releases cannot follow it."""
         return self.state.removed.before > 0
 
-    def linked(self, position: str, member: Member, its: Held | None = None) -> None:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
-        self._act_on(lambda: self._engine.linked(position, member, its))
+    def linked(
+        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+    ) -> None:
+        """A new connection, whose other end says that it is ``member``, and what it holds.
+
+        ``older``: see ``Replica.linked``.
+        """
+        self._act_on(lambda: self._engine.linked(position, member, its, older=older))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -466,14 +471,16 @@ class Node:
 
     def _perform(self, effect: effects.Effect) -> None:
         match effect:
-            case effects.Persist():
-                self.turn_clock.part("chain")
-                self._storage.append(effect.entries, effect.committed)
-                self.turn_clock.synced()
-                self.tally.batches.add(len(effect.entries))
-                self._has_written = True
             case effects.Send():
                 self._network.send(effect.to, effect.message)
+            case effects.Write():
+                self._storage.append(effect.entries, effect.committed)
+                self.tally.batches.add(len(effect.entries))
+                self._has_written = True
+            case effects.Sync():
+                self.turn_clock.part("chain")
+                self._storage.sync()
+                self.turn_clock.synced()
             case effects.Apply():
                 self._apply(effect.entries)
             case effects.Answered():

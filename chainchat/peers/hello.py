@@ -13,6 +13,7 @@ PROTOCOL_VERSION = 7
 """The protocol between nodes that this release speaks. By version, what came:
 
 7. Old messages are removed, and learners are offered a checkpoint (if their Fetch takes one).
+   Entries are forwarded before they are synced, and Forward says what is.
 """
 
 OLDEST_VERSION = 6
@@ -21,6 +22,9 @@ OLDEST_VERSION = 6
 From a release to the next one, all nodes must still understand each other, and apply every entry
 alike. So what is new in a version is said only to a node that speaks this version.
 """
+
+SYNCED_VERSION = 7
+"""From here on, entries are forwarded before they are synced."""
 
 REMOVING_VERSION = 7
 """The oldest protocol in a chain that removes old messages: an older node would keep them, and go
@@ -93,6 +97,11 @@ class Introduction(Struct, frozen=True):
         """The versions of the protocol, for people: ``7``, or ``6 to 7``."""
         oldest = self.oldest or self.version
         return str(self.version) if oldest == self.version else f"{oldest} to {self.version}"
+
+    @property
+    def is_older(self) -> bool:
+        """True of a node that knows nothing of ``Forward.synced``."""
+        return self.version < SYNCED_VERSION
 
     def _speaks_with(self, other: "Introduction") -> bool:
         oldest = max(each.oldest or each.version for each in (self, other))

@@ -32,7 +32,7 @@ class Receiver(Protocol):
     def has_removed(self) -> bool:
         """True if old messages were removed: older releases cannot follow this log."""
 
-    def linked(self, position: str, member: Member, its: Held) -> None:
+    def linked(self, position: str, member: Member, its: Held, *, older: bool) -> None:
         """A link with ``member``, which says that it holds ``its``."""
 
     def unlinked(self, position: str) -> None:

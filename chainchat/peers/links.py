@@ -267,7 +267,7 @@ class Links:
         if rival is not None:
             self._table.close(position, MEMBERSHIP)
             receiver.unlinked(position)
-        receiver.linked(position, member, link.peer.held)
+        receiver.linked(position, member, link.peer.held, older=link.peer.is_older)
         self._dialling.membership_lanes.begin(position)
         self._looked_at(link)
         if link.place != member.address:

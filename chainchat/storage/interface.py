@@ -53,7 +53,10 @@ class Storage(Log, Protocol):
         """The highest number given to ``append`` or ``write_committed``; 0 on a new disk."""
 
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
-        """Append the next entries, and note what is committed; on disk when this returns."""
+        """Append the next entries, and note what is committed: written, but not yet synced."""
+
+    def sync(self) -> None:
+        """Return when all that was written is on the disk."""
 
     def write_committed(self, seq: int) -> None:
         """Note that the log is committed up to ``seq``, or further; on disk when this returns.

@@ -77,6 +77,9 @@ class MemoryStorage:
             self._log.append(entry)
         self._committed = max(self._committed, committed)
 
+    def sync(self) -> None:
+        pass
+
     def cut(self, after: int) -> Path | None:
         if after >= self.last.seq:
             return None

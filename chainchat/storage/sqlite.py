@@ -1,4 +1,7 @@
-"""Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
+"""Storage in one SQLite file with a write-ahead log, locked against a second process.
+
+A commit writes, and ``sync`` syncs (see ``wal``): entries are forwarded in between. All else is
+synced at once.
 
 A row of the log is a batch: the entries of one ``append``, or a part of them if they are large, so
 a commit writes one row. The message index since the newest checkpoint is in memory, the rest in
@@ -149,6 +152,7 @@ class SQLiteStorage:
         try:
             self._prepare()
             self._wal = wal.WriteAheadLog(self._path, self._database, pages=pages, much=much)
+            self._wal.sync()
             sync_folder(self._path.parent)  # where the database is new, or its write-ahead log
         except BaseException:
             self._database.close()
@@ -161,10 +165,10 @@ class SQLiteStorage:
         else:
             self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
         self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
         wal.leave_copying(self._database)
         if self._value("PRAGMA user_version") != SCHEMA_VERSION:
-            with self._transaction():
+            with self._written_later():
                 self._create((SCHEMA if new else "") + ADDED)
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -201,8 +205,8 @@ class SQLiteStorage:
             raise StorageError(self.failure)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """A transaction: on disk when the block ends, undone if it raises."""
+    def _written_later(self) -> Iterator[None]:
+        """A transaction: written when the block ends, undone if it raises. The next sync counts."""
         self._check_well()
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -214,14 +218,11 @@ class SQLiteStorage:
             raise
 
     @contextmanager
-    def _written_later(self) -> Iterator[None]:
-        """A transaction that reaches the disk at the latest with the next one, which syncs."""
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        try:
-            with self._transaction():
-                yield
-        finally:
-            self._database.execute("PRAGMA synchronous = FULL")
+    def _transaction(self) -> Iterator[None]:
+        """The same, and on disk when the block ends."""
+        with self._written_later():
+            yield
+        self._wal.sync()
 
     def _as_written(self, stored: bytes, what: str) -> bytes:
         """What ``checked`` was given; never believe anything else from a disk."""
@@ -250,10 +251,15 @@ class SQLiteStorage:
         if len(rows) == 1:
             self._database.execute("INSERT INTO log VALUES (?, ?, ?)", rows[0])
         else:
-            with self._transaction():
+            with self._written_later():
                 self._database.executemany("INSERT INTO log VALUES (?, ?, ?)", rows)
         self._committed = committed
         self._last = entries[-1].id
+
+    @_loudly
+    def sync(self) -> None:
+        self._check_well()
+        self._wal.sync()
 
     @property
     def committed(self) -> int:
@@ -261,8 +267,8 @@ class SQLiteStorage:
 
     @_loudly
     def write_committed(self, seq: int) -> None:
-        self._check_well()
-        self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
+        with self._transaction():
+            self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
         self._committed = seq
 
     @property
@@ -482,8 +488,8 @@ class SQLiteStorage:
 
     @_loudly
     def write_record(self, record: bytes) -> None:
-        self._check_well()
-        self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
+        with self._transaction():
+            self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
 
     # --- the index
 

@@ -259,19 +259,38 @@ def test_what_it_takes_is_committed_unless_the_source_has_not_said_so():
         log = log_of()
         learner = learner_with(log)
         list(learner.begin("tail", EPOCH, 0.0, committed=committed))
-        copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False)
+        copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False, committed=1)
         _, take = carry_out(log, learner.copied("tail", copied, 0.0))
-        assert take == Take(entries(1, 1), committed)
+        assert take == Take(entries(1, 1), int(committed))
+
+
+def test_it_takes_the_word_that_more_is_committed_without_entries():
+    log = log_of(1, 1)
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    told = []
+    for committed in (1, 1, 2):
+        copied = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), False, committed=committed)
+        told += [e for e in learner.copied("tail", copied, 0.0) if isinstance(e, Take)]
+    assert told == [Take((), 1), Take((), 2)]
+
+
+def test_a_tail_of_protocol_6_lends_only_what_is_committed():
+    log = log_of()
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False, committed=None)
+    assert Take(entries(1, 1), 2) in carry_out(log, learner.copied("tail", copied, 0.0))
 
 
 def test_it_asks_on_and_then_writes_what_came():
     log = log_of()
     learner = learner_with(log)
     list(learner.begin("tail", EPOCH, 0.0))
-    copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 5), False)
+    copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 5), False, committed=1)
     ask, take = carry_out(log, learner.copied("tail", copied, 0))
     assert ask == Send("tail", asking(EntryId(1, 2)))
-    assert take == Take(entries(1, 1), committed=True)
+    assert take == Take(entries(1, 1), committed=1)
     assert everything(log) == entries(1, 1)
 
 
@@ -280,7 +299,8 @@ def in_parts(*lengths):
     parts, last = [], EntryId()
     for length in lengths:
         part = entries(*[1] * length, after=last.seq)
-        parts.append(Copied(EPOCH, last, part, EntryId(1, sum(lengths)), False, True))
+        end = EntryId(1, sum(lengths))
+        parts.append(Copied(EPOCH, last, part, end, False, True, committed=part[0].seq))
         last = part[-1].id
     return [*parts[:-1], replace(parts[-1], more=False)]
 
@@ -293,7 +313,7 @@ def test_it_writes_an_answer_that_comes_in_parts_in_one_go():
     assert carry_out(log, learner.copied("tail", first, 0.0)) == []
     assert carry_out(log, learner.copied("tail", second, 0.0)) == []
     ask, take = carry_out(log, learner.copied("tail", third, 0.0))
-    assert take == Take(entries(*[1] * 5), committed=True)
+    assert take == Take(entries(*[1] * 5), committed=4)
     assert ask == Send("tail", asking(EntryId(1, 5)))
 
 
@@ -306,7 +326,7 @@ def test_when_a_part_is_lost_it_keeps_what_it_has_and_asks_for_what_follows():
     carry_out(log, learner.copied("tail", third, 0.0))
     assert everything(log) == ()
     took, asked = carry_out(log, learner.tick(SUSPECT_AFTER))
-    assert took == Take(entries(1, 1), committed=True)
+    assert took == Take(entries(1, 1), committed=1)
     assert asked == Send("tail", asking(EntryId(1, 2)))
     for part in (third, first, second, third):
         carry_out(log, learner.copied("tail", part, SUSPECT_AFTER))
@@ -430,7 +450,7 @@ def test_it_says_that_it_has_all_only_when_the_tail_is_sealed_and_all_is_there()
     assert effects[0] == Send("tail", asking(EntryId(1, 2)))
     _, _, effects = taught(log_of(), end=EntryId(1, 2), sealed=True)
     assert effects == [
-        Take(entries(1, 1), True),
+        Take(entries(1, 1), 2),
         Send("tail", Synced(EPOCH, ME, EntryId(1, 2))),
     ]
 

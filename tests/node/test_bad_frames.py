@@ -151,6 +151,7 @@ class Liar:
             "epoch": self.number,
             "seq": self.number,
             "committed": self.committed if kind is Pong else self.number,
+            "synced": lambda: self.random.choice((None, self.number())),
             "number": self.number,
             "nonce": self.number,
             "voted": self.number,

@@ -29,7 +29,6 @@ WITH_RETENTION = 40
 SEEDS_TO_CATCH = 1_000
 
 CAUGHT_LAST = {
-    "AcknowledgesBeforePersisting": 240,
     "BelievesWhatIsSaid": 115,
     "CutsBeforeItKeeps": 163,
     "ForgetsByTheClock": 93,

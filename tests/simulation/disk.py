@@ -23,7 +23,9 @@ EVERYTHING = 1 << 40
 LOSABLE = ("log", "note of what is committed")
 """What a disk that lies can lose, as long as it has written nothing else since."""
 
-FAILING = (*LOSABLE, "record")
+SYNC = "sync of the log"
+
+FAILING = (SYNC, "note of what is committed", "record")
 """What it can fail to write."""
 
 
@@ -41,6 +43,9 @@ class Machine(Protocol):
 
     def when_it_goes_on(self, call: Callable[[], Any]) -> None:
         """Do it when it stands still no more; never, if the process dies before."""
+
+    def loses_power(self) -> bool:
+        """True if a death of the process, just now, takes with it what was not synced."""
 
     def wrote(self, before: Record | None, after: Record) -> None:
         """Membership's record was replaced."""
@@ -72,6 +77,10 @@ class Disk:
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         self._write("log", partial(super().append, entries, committed))
         self.machine.after_write("log")
+
+    def sync(self) -> None:
+        self._write(SYNC, super().sync)
+        self.machine.after_write(SYNC)
 
     def write_committed(self, seq: int) -> None:
         self._write("note of what is committed", partial(super().write_committed, seq))
@@ -164,6 +173,8 @@ class MemoryDisk(Disk, MemoryStorage):
         super().__init__()
         self.machine = machine
         self.failing = False
+        self._synced: tuple[int, int] | None = None
+        """The log's length and what was noted as committed, before what was not synced since."""
         self._transactions: list[tuple[int, int]] = []
         """What a disk that lies can lose.
 
@@ -178,11 +189,18 @@ class MemoryDisk(Disk, MemoryStorage):
             raise StorageError("the disk failed on fsync")
         before = len(self._log), self._committed
         written = write()
-        self._transactions = [*self._transactions, before] if what in LOSABLE else []
+        self._synced = (self._synced or before) if what == "log" else None
+        if what != SYNC:
+            self._transactions = [*self._transactions, before] if what in LOSABLE else []
         return written
 
     def crash(self) -> None:
         """Of the index, only what was written with a checkpoint is on disk."""
+        if self._synced is not None and self.machine.loses_power():
+            length, self._committed = self._synced
+            del self._log[length:]
+            self._transactions = []
+        self._synced = None
         self.abandon_checkpoint()
         self._index.cut(self._finished)
 

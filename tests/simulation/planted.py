@@ -26,6 +26,7 @@ from chainchat.chain.messages import Abort, Ping, Vote
 from chainchat.chain.reads import Reads
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica
+from chainchat.chain.requests import OwnRequests
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import Slice
@@ -446,7 +447,10 @@ FILES = "files"
 PLANTED: dict[str, tuple[Any, str | None]] = {
     bug.__name__: (bug, story)
     for bug, story in (
-        (planted_log.AcknowledgesBeforePersisting, None),
+        (planted_log.TellsBeforeItWrites, None),
+        (planted_log.TellsBeforeItSyncs, None),
+        (planted_log.CommitsWithoutTheWord, None),
+        (planted_log.PassesTheWordOn, None),
         (planted_log.RepliesBeforeTheTail, None),
         (planted_log.AppliesBeforeCommit, None),
         (planted_log.ResumesOneTooLate, None),
@@ -537,6 +541,7 @@ PLACES = {
     Membership: "chainchat.chain.engine.Membership",
     Reads: "chainchat.chain.engine.Reads",
     Replica: "chainchat.chain.engine.Replica",
+    OwnRequests: "chainchat.chain.replica.OwnRequests",
     Slice: "chainchat.node.node.Slice",
     ChatState: "chainchat.node.state_machine.ChatState",
     Programs: "chainchat.chat.state.Programs",

@@ -97,6 +97,9 @@ class Reopened:
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         self.storage.append(entries, committed)
 
+    def sync(self) -> None:
+        self.storage.sync()
+
     def write_committed(self, seq: int) -> None:
         self.storage.write_committed(seq)
 
@@ -140,7 +143,9 @@ class SQLiteDisk(Disk, Reopened):
         self._cut: list[Entry] = []
         """The entries that were cut, or were to be when the process died."""
         self._last, self._committed = EntryId(), 0
-        """The end of the log that it has said to hold, and what it was told is committed."""
+        """The end of the log that it has said to be synced, and what it was told is committed."""
+        self._written = EntryId()
+        """The end that it has said to be written: only a loss of power may take it."""
         self._records: list[bytes | None] = [None]
         """The record that it has said to hold, and those that it has begun to write since."""
         cabinet.disks.append(self)
@@ -187,10 +192,14 @@ class SQLiteDisk(Disk, Reopened):
             raise
         written = write()
         _require(not self._pages.failed, "a sync has failed, and the process goes on")
-        self._note()
+        if what == "log":
+            self._written = self.storage.last
+        else:
+            self._note()
         return written
 
     def _note(self) -> None:
+        self._written = self.storage.last
         self._last, self._committed = self.storage.last, self.storage.committed
         self._records = [self.storage.read_record()]
 
@@ -205,6 +214,7 @@ class SQLiteDisk(Disk, Reopened):
             pages = before.lose_power(folder, self._chance)
         else:
             pages = before.move(folder)
+            self._last = self._written
         closed = self.storage
         self._open(pages)
         closed.close()

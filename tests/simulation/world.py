@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
-from chainchat.chain.effects import Effect, Persist
+from chainchat.chain.effects import Effect, Write
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.membership.departures import FREE
 from chainchat.chain.membership.settings import ChainSettings
@@ -156,6 +156,9 @@ class Machine:
 
     def when_it_goes_on(self, call: Callable[[], Any]) -> None:
         self._world.outward(self._host, call)
+
+    def loses_power(self) -> bool:
+        return self._world.random.random() < 0.5
 
     def wrote(self, before: Record | None, after: Record) -> None:
         for told in self._world.on_record:
@@ -517,7 +520,7 @@ class TracedNode(Node):
         return self.world.machine(self.me.host)
 
     def _perform(self, effect: Effect) -> None:
-        if isinstance(effect, Persist) and self.configuration.head == self.me.position:
+        if isinstance(effect, Write) and self.configuration.head == self.me.position:
             for told in self.world.on_numbered:
                 told(self, effect.entries)
         super()._perform(effect)
