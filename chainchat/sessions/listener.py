@@ -172,6 +172,11 @@ class ClientProtocol(Protocol):
         )
         self._farewell.begin(input_ended=self._input_ended)
 
+    def wait_for_reader(self) -> None:
+        """See ``Connection``."""
+        with suppress(OSError):
+            _keep_alive(self._tcp.getHandle(), STOPPED)
+
     def hold(self, *, held: bool) -> None:
         """See ``Connection``."""
         if held != self._held:
@@ -251,6 +256,9 @@ class KeepAlive(NamedTuple):
 
 PATIENT = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=120)
 """Notices within two minutes."""
+
+STOPPED = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=180)
+"""The reader is stopped, and told so behind all that they have not read."""
 
 PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
 """Somebody else wants the name. A client that acknowledges keeps it, even if it reads nothing."""
