@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from fcntl import ioctl
-from termios import FIONREAD
+from termios import FIONREAD, TIOCOUTQ
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -84,6 +84,7 @@ class ClientProtocol(Protocol):
         self._held = False
         self._owner = owner
         self._input_ended = False
+        self._waits_for_reader = False
         self._farewell: Farewell | None = None
         self._deadline: Timer | None = None
 
@@ -170,10 +171,14 @@ class ClientProtocol(Protocol):
         self._farewell = Farewell(
             self.transport, self._outlet, self.factory.clock, self.factory.patience.drain
         )
-        self._farewell.begin(input_ended=self._input_ended)
+        if self._waits_for_reader and not self._input_ended:
+            self._farewell.begin_when_taken(lambda: not self._told_by_ioctl(TIOCOUTQ))
+        else:
+            self._farewell.begin(input_ended=self._input_ended)
 
     def wait_for_reader(self) -> None:
         """See ``Connection``."""
+        self._waits_for_reader = True
         with suppress(OSError):
             _keep_alive(self._tcp.getHandle(), STOPPED)
 
@@ -206,9 +211,12 @@ class ClientProtocol(Protocol):
 
     def unread(self) -> int:
         """See ``Connection``."""
+        return self._told_by_ioctl(FIONREAD)
+
+    def _told_by_ioctl(self, request: int) -> int:
         octets = array("i", [0])
         with suppress(AttributeError, OSError):
-            ioctl(self._tcp.getHandle(), FIONREAD, octets)
+            ioctl(self._tcp.getHandle(), request, octets)
         return octets[0]
 
     def silent(self) -> float | None:

@@ -1,7 +1,9 @@
 """People who have stopped their terminal: told why their session ends, where they will read it."""
 
 import pytest
+from twisted.internet.task import Clock
 
+from chainchat.farewell import LOOK_SECONDS, SHOW_SECONDS, Farewell
 from chainchat.sessions.explanations import STOPPED, TOOK_NOTHING
 from chainchat.sessions.read_marks import STOPPED_SECONDS
 
@@ -36,20 +38,24 @@ def test_the_next_login_tells_it_too(house, pair):
     assert f"* {TOOK_NOTHING}" in house.client().says("bob")
 
 
-@pytest.mark.parametrize("stopped", ["never", "before"])
-def test_whoever_takes_something_now_and_then_has_not_stopped(house, pair, stopped):
+def test_whoever_takes_something_now_and_then_has_not_stopped(house, pair):
     _, bob = pair
     bob.connection.silence = 0.0
-    if stopped == "before":  # and has taken all since
-        for _ in range(2):
-            house.clock.advance(STOPPED_SECONDS - 10)
-            bob.connection.acked = bob.connection.written
-            house.clock.advance(STOPPED_SECONDS - 10)
-            pair[0].says("again")
-    else:
-        for second in range(int(3 * STOPPED_SECONDS)):
-            bob.connection.acked += second % 90 == 0
-            house.clock.advance(1)
+    for second in range(int(3 * STOPPED_SECONDS)):
+        bob.connection.acked += second % 90 == 0
+        house.clock.advance(1)
+    assert not bob.connection.closed
+
+
+def test_a_time_in_which_there_was_nothing_to_take_does_not_count(house, pair):
+    alice, bob = pair
+    bob.connection.silence = 0.0
+    bob.connection.acked = bob.connection.written
+    for _ in range(int(2 * STOPPED_SECONDS)):
+        house.clock.advance(1)
+    alice.says("again")
+    house.clock.advance(1)
+    house.clock.advance(1)
     assert not bob.connection.closed
 
 
@@ -61,3 +67,35 @@ def test_an_answer_that_does_not_end_can_be_stopped_too(house):
         alice.connection.silence = second / 2
         house.clock.advance(1)
     assert alice.connection.closed
+
+
+class Writer:
+    """Notes when nothing follows."""
+
+    half_closed = False
+
+    def half_close(self):
+        self.half_closed = True
+
+
+def test_the_end_follows_the_reason_only_when_a_reader_could_show_it():
+    clock, writer, taken = Clock(), Writer(), []
+    farewell = Farewell(None, writer, clock)
+    farewell.begin_when_taken(lambda: bool(taken))
+    clock.pump([LOOK_SECONDS] * 30)
+    assert not writer.half_closed
+    taken.append("all")
+    clock.pump([LOOK_SECONDS, SHOW_SECONDS / 2])
+    assert not writer.half_closed
+    clock.advance(SHOW_SECONDS / 2)
+    assert writer.half_closed
+    assert not clock.getDelayedCalls()
+
+
+def test_nobody_waits_for_a_reader_who_has_gone():
+    clock = Clock()
+    farewell = Farewell(None, Writer(), clock)
+    farewell.begin_when_taken(lambda: False)
+    clock.advance(LOOK_SECONDS)
+    farewell.over()
+    assert not clock.getDelayedCalls()
