@@ -316,19 +316,26 @@ class Conversation:
         return chain((f"| {name}" for name in event.items), (f". {count} {kind}",))
 
     def _history(self, request: int, messages: tuple[events.MessageArrived, ...]) -> list[str]:
-        wanted, ids = self._last.pop(request, (0, 0))
+        if request not in self._last:
+            return []  # of a search that was stopped
+        wanted, ids = self._last.pop(request)
         if len(messages) < wanted and ids:
             self._look_back(wanted, 4 * ids)
             return []
+        shown = min(wanted, len(messages))
+        lines = self.listed(messages[-wanted:])
+        return [*lines, f". {shown} message{'' if shown == 1 else 's'}"]
+
+    def listed(self, messages: Iterable[events.MessageArrived]) -> list[str]:
+        """Messages as lines of a list, with their days."""
         lines = []
         day = ""
-        for message in messages[-wanted:]:
+        for message in messages:
             if (its_day := self._local(message.time).date().isoformat()) != day:
                 day = its_day
                 lines.append(f"| {day}")
             lines.append(f"| {self._shown(message)}")
-        shown = min(wanted, len(messages))
-        return [*lines, f". {shown} message{'' if shown == 1 else 's'}"]
+        return lines
 
     def _answered(self, event: events.Answered) -> list[str]:
         self._answers_us(event.request, event.verb)

@@ -93,7 +93,7 @@ class Keyboard:
         if self._is_searching():
             self._stop_searching()
         self._room.edited()
-        self._room.view.stop_searching()
+        self._room.stop_searching()
         self._room.view.to_end()
 
     def _paste(self, event: KeyPressEvent) -> None:
@@ -113,7 +113,10 @@ class Keyboard:
         event.app.layout.focus(self._face.searched)
 
     def _again(self, older: int) -> None:
-        self._room.find(self._face.searched.text, again=older)
+        found = self._room.find(self._face.searched.text, again=older)
+        if not found and older > 0:
+            self._room.look_back()
+            self._face.flush()
 
     def _stop_searching(self) -> None:
         self._face.app.layout.focus(self._face.input)

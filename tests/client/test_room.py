@@ -22,6 +22,7 @@ class Face:
 
     def __init__(self, **settings: object) -> None:
         self.now = 0.0
+        self.page = 0  # the last request for messages
         self.engine = Engine("alice", "c7f3", [ADDRESS, OTHER], Random(1))
         self.logged: list[str] = []
         self.room = Room(
@@ -224,7 +225,78 @@ def test_what_was_said_is_searched(face: Face) -> None:
     face.rows(height=8)
     assert face.types("/search Message 7") == []
     assert "#17 12:03 bob: message 7" in face.rows(height=8)
-    assert face.types("/search nowhere") == ["* nothing here holds nowhere"]
+    assert "#17 12:03 bob: message 7" in face.rows(height=8)
+
+
+@pytest.fixture
+def looking_back(face: Face, monkeypatch: pytest.MonkeyPatch) -> Face:
+    """A room in which nothing that is loaded holds ``needle``."""
+    request = face.engine.request
+
+    def noted(verb: str, *arguments: str | int) -> int:
+        number = request(verb, *arguments)
+        if verb == "SINCE":
+            face.page = number
+        return number
+
+    monkeypatch.setattr(face.engine, "request", noted)
+    face.log_in()
+    face.hear(said(20_000, "loaded"))
+    assert face.types("/search needle") == []
+    return face
+
+
+def listed(face: Face, *messages: MessageArrived) -> list[str]:
+    """What is shown when the last page is answered with these."""
+    before = len(face.room.transcript.entries)
+    face.hear(events.HistoryListed(face.page, messages))
+    return [entry.text for entry in face.room.transcript.entries[before:]]
+
+
+def test_what_is_not_loaded_is_searched_at_the_server_and_shown_among_its_neighbours(
+    looking_back: Face,
+) -> None:
+    assert "searched back to where it is loaded: Esc stops" in looking_back.status()
+    around = [said(19_600 + n, f"text {n}" if n != 3 else "a Needle") for n in range(7)]
+    assert listed(looking_back, *around) == [
+        "| 2026-11-22",
+        "| #19601 12:03 bob: text 1",
+        "| #19602 12:03 bob: text 2",
+        "| #19603 12:03 bob: a Needle",
+        "| #19604 12:03 bob: text 4",
+        "| #19605 12:03 bob: text 5",
+        ". Ctrl-R, or /search, looks for an older one",
+    ]
+    assert "Esc stops" not in looking_back.status()
+    assert looking_back.types("/search") == []
+    assert listed(looking_back, said(19_550, "no")) == []
+    assert "searched back to #19550 of 2026-11-22 12:03: Esc stops" in looking_back.status()
+
+
+def test_a_search_says_how_far_back_it_has_looked_when_it_is_stopped_or_has_seen_all(
+    looking_back: Face,
+) -> None:
+    listed(looking_back, said(19_550, "no"))
+    looking_back.room.stop_searching()
+    stopped = looking_back.room.transcript.entries[-1].text
+    assert stopped == "* searched back to #19550 of 2026-11-22 12:03; Ctrl-R goes on"
+    assert listed(looking_back, said(19_500, "too late")) == []
+    looking_back.types("/search needle")
+    told: list[str] = []
+    while not told:
+        looking_back.now += 1
+        looking_back.room.refresh()
+        told = listed(looking_back)
+    assert told == [
+        "* nothing older holds needle: searched back to #19550 of 2026-11-22 12:03",
+    ]
+
+
+def test_a_refused_search_says_why_and_how_far_it_came(looking_back: Face) -> None:
+    looking_back.hear(events.RequestRefused(looking_back.page, "SINCE", 461, "the tail is lost"))
+    told = [entry.text for entry in looking_back.room.transcript.entries[-2:]]
+    assert told[0] == "* the tail is lost"
+    assert told[1] == "* searched back to where it is loaded; Ctrl-R goes on"
 
 
 def test_octets_are_counted_near_the_limit_which_is_that_of_nc(face: Face) -> None:

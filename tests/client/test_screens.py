@@ -312,6 +312,22 @@ def test_what_was_said_is_searched_as_one_types(server: Server) -> None:
         screen.shows(lambda rows: "alice>" in rows and any("message 299" in row for row in rows))
 
 
+def test_what_was_said_before_is_searched_at_the_server(server: Server) -> None:
+    for number in range(2_000):
+        server.room.say("bob", f"message {number} {'needle' * (number in (5, 100))}")
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        screen.shows(lambda rows: any("message 1999" in row for row in rows))
+        screen.type("\x12needle")
+        for begins in (
+            "| #1303 12:03 bob: message 100",
+            "| #1018 12:03 bob: message 5 n",
+            "* nothing older holds needle",
+        ):
+            screen.type("\x12")
+            screen.shows(lambda rows, begins=begins: any(r.startswith(begins) for r in rows))
+
+
 def test_lines_stand_in_the_order_of_their_ids(server: Server) -> None:
     server.room.holding = True
     with Screen("--name", "alice", *at(server.listen())) as screen:
