@@ -44,6 +44,9 @@ FOR_NO_LOG = "+OK the password of"
 MOST_NAMES = 10_000
 """Accounts that are remembered for completion."""
 
+LONGEST_QUOTED = 100
+"""Characters of a refused line that are shown with the refusal."""
+
 IDS_PER_MESSAGE = 4
 """Ids that ``/last`` looks back for each message: logins and others' mail have ids, too."""
 
@@ -233,7 +236,7 @@ class Conversation:
                 return self._sent(event)
             case events.SendRefused(to=to, text=text, code=code, reason=reason):
                 what = text if to == EVERYBODY else f">> {to}: {text}"
-                return [f"-ERR {code} {reason} (not said: {what})"]
+                return [f"-ERR {code} {reason} (not said: {_beginning(what)})"]
             case events.SendDelayed(text=text):
                 return [f"* not said yet: {text}; trying again"]
             case events.Listed():
@@ -431,6 +434,11 @@ class Conversation:
         if lines:
             where += f", {lines} unconfirmed line{'' if lines == 1 else 's'} sent there"
         return f"* {trouble}; {where}" if trouble else f"* {where}"
+
+
+def _beginning(text: str) -> str:
+    """``text``, or its beginning: the whole of it is in the history."""
+    return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]} ..."
 
 
 def milliseconds(time: str) -> int:

@@ -7,11 +7,11 @@ from chainchat.client.searching import Searching
 from chainchat.client.settings import ABOUT, Settings, SettingsError
 from chainchat.client.view import View
 
-HELP = (
-    "| /search [text]          look for what was said (also Ctrl-R); alone: for an older one",
-    "| /ignore [name]          show nothing of somebody; again: show them",
-    "| /set [what value]       see or change what this client does",
-)
+HELP = {
+    "/search": "| /search [text]          look for what was said (Ctrl-R); alone: further back",
+    "/ignore": "| /ignore [name]          show nothing of somebody; again: show them",
+    "/set": "| /set [what value]       see or change what this client does",
+}
 """What the client itself knows, besides the verbs of the room."""
 
 
@@ -49,7 +49,9 @@ class OwnVerbs:
                 return self._ignore(words)
             case "/help", []:
                 *lines, end = self._screen.conversation.typed(line)
-                return [*lines, *HELP, end]
+                return [*lines, *HELP.values(), end]
+            case "/help", [verb] if own := HELP.get(f"/{verb.lower().removeprefix('/')}"):
+                return [own, ". /help lists everything"]
         return None
 
     def _search(self, text: str) -> list[str]:

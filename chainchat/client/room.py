@@ -380,11 +380,11 @@ class Room:
         else:
             bad = bool(stand.trouble())
             here = len(self.conversation.here)
-            lag = f"lag {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
+            lag = f"answers take {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
             reading = "reading what you missed" if self._missed is not None else ""
             searching = self.searching.progress()
             parts = [stand.place(), stand.trouble(), searching, reading, *told, lag]
-            parts += [f"{here} here" if here else "", f"epoch {stand.chain.get('epoch', '?')}"]
+            parts += [f"{here} here" if here else "", "F2 draws the chain" if stand.members else ""]
         line = standing.fitted([harmless(self._glyphs.fit(p)) for p in parts], dot, columns)
         return [("class:status.warning" if bad else "class:status", line)]
 
@@ -401,7 +401,7 @@ class Room:
         if not self.panel:
             return []
         rule = self._looks.rule("", columns, "class:faint")
-        return [*standing.drawn(self.standing, self._glyphs), rule]
+        return [*standing.drawn(self.standing, self._glyphs, columns), rule]
 
     def near_limit(self, text: str) -> str:
         """``987 of 1024 octets`` while ``text`` nears what the server takes; else empty."""

@@ -86,7 +86,10 @@ class Searching:
 
     def progress(self) -> str:
         """For the status line; empty while the servers are not asked."""
-        return f"searched back to {self._reached()}: Esc stops" if self._back.active else ""
+        if not self._back.active:
+            return ""
+        oldest = self._back.reached
+        return f"searching{f' before {self._time(oldest)}' if oldest else ''}, Esc stops"
 
     def _said_nothing(self) -> list[str]:
         if self._back.reached is None:
@@ -97,5 +100,7 @@ class Searching:
         oldest = self._back.reached
         if oldest is None:
             return "where it is loaded"
-        moment = self._transcript.local(milliseconds(oldest.time))
-        return f"#{oldest.id} of {moment:%Y-%m-%d %H:%M}"
+        return f"#{oldest.id} of {self._time(oldest)}"
+
+    def _time(self, message: events.MessageArrived) -> str:
+        return f"{self._transcript.local(milliseconds(message.time)):%Y-%m-%d %H:%M}"

@@ -125,7 +125,7 @@ class Screen:
 
     def is_online(self) -> None:
         """Wait until the client is logged in, has an input line, and knows the chain."""
-        self.shows(lambda rows: "alice>" in rows and "epoch 3" in rows[-1])
+        self.shows(lambda rows: "alice>" in rows and "servers" in rows[-1])
 
     def read(self, timeout: float) -> bool:
         """Show what has come; whether something had."""

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from chainchat.client import events
+from chainchat.client.conversation import LONGEST_QUOTED
 from chainchat.client.engine import Engine
 from chainchat.client.events import MessageArrived
 from chainchat.client.looks import NAME_COLOURS, Glyphs, name_style
@@ -140,9 +141,9 @@ def test_names_have_colours_of_their_own_in_any_case() -> None:
 
 def test_the_status_line_says_where_one_is_and_who_is_missing(face: Face) -> None:
     face.log_in()
-    assert face.status() == "on head, first of 3 · epoch 3"
+    assert face.status() == "on head, first of 3 servers · F2 draws the chain"
     face.chain("head,tail")
-    assert face.status() == "on head, first of 2 · without middle · epoch 3"
+    assert face.status() == "on head, first of 2 servers · without middle · F2 draws the chain"
     face.chain("head")
     assert face.status().startswith("on head, the only one left · without middle and tail")
     face.hear(events.Notice("waiting", {"for": "tail"}, "the chain cannot confirm"))
@@ -165,6 +166,21 @@ def test_offline_it_tells_the_state_of_every_node_and_when_the_next_is_tried(fac
     assert face.status(60) == "offline · head: connection refused · next try in 4 s"
 
 
+def test_offline_servers_without_a_known_name_are_counted(face: Face) -> None:
+    face.log_in()
+    for port in (7001, 7002, 7003):
+        refused = "connection refused"
+        face.hear(events.ConnectionLost("127.0.0.1", port, refused, 5.0))
+    assert face.room.standing.troubles() == ["head and 2 more: connection refused"]
+
+
+def test_of_a_long_line_that_is_refused_the_beginning_is_shown(face: Face) -> None:
+    face.log_in()
+    face.hear(events.SendRefused(1, "*", "x" * 1_100, 502, "too long"))
+    assert "".join(face.rows()[-2:]).count("x") == LONGEST_QUOTED
+    assert face.rows()[-1].endswith("x ...)")
+
+
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_nothing_is_cut_in_the_middle_of_the_status_line(face: Face, columns: int) -> None:
     face.log_in()
@@ -184,6 +200,13 @@ def test_the_chain_is_drawn_with_what_each_member_does(face: Face) -> None:
     assert "numbers what is said" in drawn[1]
     assert drawn[2].strip() == "you are here"
     assert "confirmed up to #9" in drawn[3]
+    narrow = [text(row) for row in face.room.panel_rows(40)]
+    assert narrow[:3] == [
+        "head   numbers what is said, you are here",
+        "middle passes it on",
+        "tail   confirms, answers",
+    ]
+    assert max(map(len, narrow[3:])) <= 40
 
 
 def test_in_a_busy_room_nobody_is_told_who_comes_and_goes_unless_they_want(face: Face) -> None:
@@ -211,6 +234,7 @@ def test_in_a_busy_room_nobody_is_told_who_comes_and_goes_unless_they_want(face:
         ("/set bell", "-ERR 501 type /set, what to set, and the value: /set bell off"),
         ("/search", "-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"),
         ("/ignore a b", "-ERR 501 type /ignore and one name"),
+        ("/help set", ". /help lists everything"),
         ("/help", ". for more about a verb, type /help and the verb: /help list"),
     ],
 )
@@ -256,7 +280,7 @@ def listed(face: Face, *messages: MessageArrived) -> list[str]:
 def test_what_is_not_loaded_is_searched_at_the_server_and_shown_among_its_neighbours(
     looking_back: Face,
 ) -> None:
-    assert "searched back to where it is loaded: Esc stops" in looking_back.status()
+    assert "searching, Esc stops" in looking_back.status()
     around = [said(19_600 + n, f"text {n}" if n != 3 else "a Needle") for n in range(7)]
     assert listed(looking_back, *around) == [
         "| 2026-11-22",
@@ -270,7 +294,7 @@ def test_what_is_not_loaded_is_searched_at_the_server_and_shown_among_its_neighb
     assert "Esc stops" not in looking_back.status()
     assert looking_back.types("/search") == []
     assert listed(looking_back, said(19_550, "no")) == []
-    assert "searched back to #19550 of 2026-11-22 12:03: Esc stops" in looking_back.status()
+    assert "searching before 2026-11-22 12:03, Esc stops" in looking_back.status()
 
 
 def test_a_search_says_how_far_back_it_has_looked_when_it_is_stopped_or_has_seen_all(
