@@ -187,8 +187,14 @@ class Room:
         return self.searching.find(text, self._size, again=again)
 
     def look_back(self) -> None:
-        """Search what is older than what is loaded."""
-        self._show(self.searching.look_back())
+        """Search what is older than what is loaded; the status line tells if there is no more."""
+        self.searching.look_back()
+
+    @property
+    def search_prompt(self) -> str:
+        """Stands before what is searched for."""
+        failed = " (not loaded; Ctrl-R: further back)" if self.searching.failed else ""
+        return f"search{failed}: "
 
     def stop_searching(self) -> None:
         """Mark nothing any more, and ask the servers for no more of it."""

@@ -12,7 +12,11 @@ from chainchat.client.wire import harmless
 
 
 class Searching:
-    """What Ctrl-R and ``/search`` do. Lines to show are returned."""
+    """What Ctrl-R and ``/search`` do. Lines to show are returned.
+
+    Attributes:
+        failed: True if the last ``find`` found nothing that is loaded.
+    """
 
     def __init__(
         self,
@@ -34,6 +38,7 @@ class Searching:
             clock: monotonic seconds.
             ignored: names in lower case, of whom the servers' messages are not found.
         """
+        self.failed = False
         self._engine = engine
         self._conversation = conversation
         self._transcript = transcript
@@ -46,7 +51,8 @@ class Searching:
         """Search what is loaded; see ``View.search``. ``size``: columns and rows of the screen."""
         if self._back.active and text != self._back.wanted:
             self._back.stop()
-        return self._view.search(text, *size, again=again)
+        self.failed = not self._view.search(text, *size, again=again) and text != ""
+        return not self.failed
 
     def look_back(self) -> list[str]:
         """Search what is older than what is loaded, for the text of the last ``find``."""
@@ -59,6 +65,7 @@ class Searching:
 
     def stop(self) -> list[str]:
         """Ask the servers no more."""
+        self.failed = False
         if not self._back.active:
             return []
         self._back.stop()
@@ -85,10 +92,13 @@ class Searching:
         return None
 
     def progress(self) -> str:
-        """For the status line; empty while the servers are not asked."""
-        if not self._back.active:
+        """For the status line; mostly empty."""
+        back = self._back
+        if back.ended and self.failed and back.wanted == self._view.looking_for:
+            return "nothing older"
+        if not back.active:
             return ""
-        oldest = self._back.reached
+        oldest = back.reached
         return f"searching{f' before {self._time(oldest)}' if oldest else ''}, Esc stops"
 
     def _said_nothing(self) -> list[str]:

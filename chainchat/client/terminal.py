@@ -145,7 +145,9 @@ class Terminal:
         prompt = BeforeInput(lambda: self.room.prompt)
         hidden = ConditionalProcessor(PasswordProcessor(), secret)
         typed = BufferControl(self.input, input_processors=[hidden, prompt])
-        found = BufferControl(self.searched, input_processors=[BeforeInput("search: ")])
+        found = BufferControl(
+            self.searched, input_processors=[BeforeInput(lambda: self.room.search_prompt)]
+        )
         is_searching = has_focus(self.searched)
         height = Dimension(min=1, max=MOST_INPUT_ROWS)
         rows = HSplit(

@@ -258,14 +258,19 @@ def test_what_was_said_before_is_searched_at_the_server(server: Server) -> None:
     with Screen("--name", "alice", *at(server.listen())) as screen:
         screen.is_online()
         screen.shows(lambda rows: any("message 1999" in row for row in rows))
+        prompt = "search (not loaded; Ctrl-R: further back)"
         screen.type("\x12needle")
         for begins in (
             "| #1303 12:03 bob: message 100",
             "| #1018 12:03 bob: message 5 n",
             "* nothing older holds needle",
         ):
+            screen.shows(lambda rows: rows[-2] == f"{prompt}: needle")
             screen.type("\x12")
             screen.shows(lambda rows, begins=begins: any(r.startswith(begins) for r in rows))
+        screen.shows(lambda rows: "nothing older" in rows[-1])
+        screen.type("\r\x12message 7")  # instead of what was searched for before
+        screen.shows(lambda rows: rows[-2] == f"{prompt}: message 7")
 
 
 def test_lines_stand_in_the_order_of_their_ids(server: Server) -> None:
