@@ -327,14 +327,13 @@ class Conversation:
             self._look_back(wanted, 4 * ids)
             return []
         shown = min(wanted, len(messages))
+        removed = [f"* {self._removed}"] if self._removed and shown < wanted else []
         lines = self.listed(messages[-wanted:])
-        return [*lines, f". {shown} message{'' if shown == 1 else 's'}"]
+        return [*removed, *lines, f". {shown} message{'' if shown == 1 else 's'}"]
 
     def listed(self, messages: Iterable[events.MessageArrived]) -> list[str]:
         """Messages as lines of a list, with their days."""
         lines = []
-        if self._removed and len(messages) < wanted:
-            lines.append(f"* {self._removed}")
         day = ""
         for message in messages:
             if (its_day := self._local(message.time).date().isoformat()) != day:
