@@ -934,7 +934,7 @@ def test_a_folder_of_each_older_version_is_read(data, schema):
         assert (machine.state.applied, storage.last.seq, storage.committed) == (50, 63, 63)
         for applied in storage.read(50, 63, MUCH):
             machine.apply(applied)
-        assert machine.state.names() == ["alice", "bob"]
+        assert names(machine.state) == ["alice", "bob"]
         bobs = machine.state.account_named("bob").number
         shown = [message.text for message in machine.history.oldest(bobs, 0, 100)]
         assert shown == [f"message {number}" for number in range(60)]
@@ -1043,6 +1043,8 @@ import resource, sys
 from pathlib import Path
 from chainchat.chain.messages import Entry
 from chainchat.storage.interface import Indexed, StorageError
+from tests.chat.applied import names
+from tests.chat.applied import names
 from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
 storage = SQLiteStorage(Path(sys.argv[1]))
