@@ -24,6 +24,7 @@ from chainchat.storage.checksums import checked
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.memory import MemoryStorage
 from chainchat.storage.sqlite import DATABASE, READ_TOO, SCHEMA_VERSION, SQLiteStorage
+from tests.chat.applied import names
 
 deterministic = settings(derandomize=True, max_examples=60, deadline=None)
 
@@ -1043,8 +1044,6 @@ import resource, sys
 from pathlib import Path
 from chainchat.chain.messages import Entry
 from chainchat.storage.interface import Indexed, StorageError
-from tests.chat.applied import names
-from tests.chat.applied import names
 from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
 
 storage = SQLiteStorage(Path(sys.argv[1]))
