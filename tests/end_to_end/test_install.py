@@ -14,6 +14,8 @@ import pytest
 from cluster import SOURCES, free_ports
 from talking import DEADLINE, HOST, Person, until
 
+from chainchat.addresses import place
+
 ROOT = Path(__file__).parent.parent.parent
 BUILD_WITHIN = 120
 
@@ -69,7 +71,7 @@ def served(installed: Path, tmp_path: Path) -> Iterator[tuple[str, int]]:
     client_port, chain_port = free_ports(2)
     (tmp_path / "chain.ini").write_text(
         "[chain]\nname = test\nfounding = head\n"
-        f"[head]\nclient-port = {client_port}\nchain-port = {chain_port}\n"
+        f"[head]\nhost = {HOST}\nclient-port = {client_port}\nchain-port = {chain_port}\n"
     )
     with (tmp_path / "out").open("wb") as output:
         process = subprocess.Popen(
@@ -117,7 +119,7 @@ def test_a_node_of_it_serves(served: tuple[str, int]) -> None:
 def test_its_client_sends(installed: Path, served: tuple[str, int], tmp_path: Path) -> None:
     client = str(installed / "chainchat-client")
     with Person(served, "alice") as alice:
-        connect = f"{served[0]}:{served[1]}"
+        connect = place(*served)
         command = [client, "--name", "cron", "--connect", connect, "--send", "hello"]
         number = run(command, tmp_path).strip()
         assert alice.hear("cron: hello").string.startswith(f"#{number} ")

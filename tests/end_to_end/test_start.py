@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, environment, twistd, wait_for_log
-from talking import DEADLINE, HOST, Caller, Person, Program, until
+from talking import DEADLINE, HOST, Caller, Person, Program, family_of, until
 
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
@@ -204,7 +204,7 @@ def test_a_taken_port_is_named_with_its_section_and_key(
     cluster = new_cluster()
     node = cluster["middle"]
     port = node.client_port if key == "client-port" else node.chain_port
-    with socket.create_server((HOST, port)):
+    with socket.create_server((HOST, port), family=family_of(HOST)):
         ended = run(cluster.folder, *foreground, "chainchat", "--position", "middle")
     line = refusal(ended)
     assert line.startswith(f"{cluster.folder}/chain.ini: [middle] {key} = {port}: cannot listen")
