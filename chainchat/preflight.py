@@ -88,6 +88,7 @@ def check_data(data: Path, user: User) -> None:
     """
     try:
         if not data.is_dir():
+            _refuse_what_is_no_folder(data)
             _make_data(data, user)
         owner = data.stat().st_uid
         if user.uid not in (0, owner):
@@ -99,6 +100,17 @@ def check_data(data: Path, user: User) -> None:
     except OSError as error:
         raise StorageError(f"{data}: {error.strerror}") from None
     user.does(_try_data, data)
+
+
+def _refuse_what_is_no_folder(data: Path) -> None:
+    """Refuse a file, or a link to nowhere, where a folder is to be made."""
+    found = next(path for path in (data, *data.parents) if os.path.lexists(path))
+    if found.is_dir():
+        return
+    why = "is no folder"
+    if not found.exists():
+        why = f"leads to {found.readlink()}, which is not there: is its disk not mounted?"
+    raise StorageError(f"{data}: {why}" if found == data else f"{data}: {found} {why}")
 
 
 def _make_data(data: Path, user: User) -> None:
@@ -129,8 +141,12 @@ def keep_log_private(log: Path, user: User) -> None:
     Raises:
         SystemExit: it cannot be written.
     """
+    if log.is_char_device() and log.samefile(os.devnull):
+        return
     if log.exists() and not log.is_file():
-        return  # a terminal or a pipe
+        raise SystemExit(
+            f"chainchat: {log} is no file: name one with twistd --logfile=FILE, or run twistd -n"
+        )
     given_away = user != User.chosen()
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
     try:
@@ -170,6 +186,18 @@ def check_folder_free(pidfile: Path) -> None:
             f"each chain in a folder of its own, or name other files: twistd --pidfile=FILE "
             "--logfile=FILE chainchat …"
         )
+
+
+def remove_stale(pidfile: Path) -> None:
+    """Remove a pid file of a process that is gone; twistd would look whether it lives.
+
+    Raises:
+        SystemExit: it cannot be removed.
+    """
+    try:
+        pidfile.unlink(missing_ok=True)
+    except OSError as error:
+        raise SystemExit(f"chainchat: {pidfile}: {error.strerror}") from None
 
 
 def check_writable(pidfile: Path) -> None:

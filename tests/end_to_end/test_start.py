@@ -171,6 +171,20 @@ def test_after_a_kill_a_daemon_starts_again(daemons: Cluster) -> None:
     assert daemon_pid(daemons, "middle") != pid
 
 
+def test_a_daemon_serves_whose_standard_files_were_closed(daemons: Cluster) -> None:
+    for position in POSITIONS:
+        command = [*twistd(), "chainchat", "--position", position]
+        script = 'exec "$@" <&- >&- 2>&-'
+        subprocess.run(
+            ["sh", "-c", script, "sh", *command],
+            cwd=daemons.folder,
+            env=environment(),
+            timeout=DEADLINE,
+            check=True,
+        )
+    wait_for_daemons(daemons)
+
+
 # --- refused
 
 
