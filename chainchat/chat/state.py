@@ -10,13 +10,13 @@ Invariants, named where they are kept:
   has changed; each is applied once, in that order. A number out of turn has no effect.
 - *living origins*: only a member's life has sessions. Entries of a departed origin have no effect.
 - *one session*: an account has at most one session, a session one account.
-- *once per program*: a SEND number is applied once. Repeated, it gives the same result, or is
-  refused if the result is forgotten (see ``programs``).
+- *once per program*: see ``saying``.
+- *seen by all*: no message is removed that some account has not seen, unless operators want it so.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from operator import lt
+from operator import attrgetter
 
 from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
@@ -24,27 +24,30 @@ from msgspec.structs import replace
 from chainchat.chat import commands, rights
 from chainchat.chat.accounts import Account, AccountRecords, Verifier
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
-from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
+from chainchat.chat.commands import UNKNOWN, AnyCommand, origin_of
 from chainchat.chat.lookalikes import LookAlikes
 from chainchat.chat.names import SortedNames
 from chainchat.chat.outcomes import (
     NO_EFFECT,
+    NOTHING_REMOVED,
     Accepted,
-    AllAccepted,
     Event,
     Held,
     Joined,
     Left,
     Outcome,
     Refused,
+    Removed,
     Result,
-    Said,
 )
-from chainchat.chat.programs import Program, Programs
+from chainchat.chat.programs import Programs
 from chainchat.chat.records import ACCOUNTS_SLOT, DIGEST_OCTETS, SLOTS, Digest, Record
 from chainchat.chat.refusals import Code
 from chainchat.chat.rights import RefusedAtApplyError
+from chainchat.chat.saying import Sayings
 from chainchat.chat.snapshots import Head, Snapshot
+
+_seen = attrgetter("seen")
 
 
 class ChatState:
@@ -58,6 +61,7 @@ class ChatState:
         origins: the living origins, each with its highest applied number.
         accounts: by number.
         salting: the secret that the salts of unknown names are made from; empty until needed.
+        removed: the messages that nobody is shown any more; the log may lose their entries.
     """
 
     def __init__(self, bounds: Bounds = USUAL_BOUNDS) -> None:
@@ -67,6 +71,7 @@ class ChatState:
         self.origins: dict[str, int] = {}
         self.accounts: dict[int, Account] = {}
         self.salting = b""
+        self.removed = NOTHING_REMOVED
         self._names: dict[str, int] = {}
         self._roll = SortedNames()
         """The keys of ``_names``."""
@@ -79,6 +84,7 @@ class ChatState:
         """By origin."""
         self._records = AccountRecords(bounds)
         self._programs = Programs(bounds, self._outdate)
+        self._sayings = Sayings(self.accounts, self._programs, self._find)
         self._digest = Digest()
         self._bounds = bounds
 
@@ -132,7 +138,8 @@ class ChatState:
     def _head(self) -> bytes:
         origins = dict(sorted(self.origins.items()))
         newest, room = self._records.newest, self._records.room
-        return msgpack.encode(Head(self.applied, self.time, origins, newest, room, self.salting))
+        head = Head(self.applied, self.time, origins, newest, room, self.salting, self.removed)
+        return head.encoded()
 
     def image(self) -> bytes:
         """The whole state as octets; equal states give equal octets."""
@@ -153,6 +160,7 @@ class ChatState:
         decoded = msgpack.decode(head, type=Head)
         state.applied, state.time = decoded.applied, decoded.time
         state.origins, state.salting = decoded.origins, decoded.salting
+        state.removed = decoded.removed
         state._records.newest, state._records.room = decoded.newest, decoded.room
         for key, data in state._digested(records):
             seq, slot = divmod(key, SLOTS)
@@ -191,7 +199,7 @@ class ChatState:
         if origin and not self._in_turn(origin, number):
             return NO_EFFECT
         if isinstance(command, commands.Say):
-            return self._say(command, seq, time)
+            return self._sayings.apply(command, self._sessions.get(command.session), seq, time)
         events: list[Event] = []
         try:
             result: Result = self._dispatch(command, seq, events)
@@ -236,6 +244,8 @@ class ChatState:
                 self.salting = self.salting or command.secret
             case commands.Origins():
                 self._set_origins(command, events)
+            case commands.Forget():
+                self._forget(command)
             case commands.Held():
                 events.append(Held(command.session, command.silent))
             case commands.Nothing():
@@ -342,6 +352,25 @@ class ChatState:
             self._records.changing(account)
             account.seen = seen
 
+    def furthest_behind(self) -> Account | None:
+        """The account that has seen least; None if there is no account.
+
+        Takes as long as there are accounts: 50 ms for a million.
+        """
+        return min(self.accounts.values(), key=_seen, default=None)
+
+    def seen_by_all(self) -> int:
+        """The id up to which every account has seen its messages; takes as long."""
+        behind = self.furthest_behind()
+        return self.applied if behind is None else behind.seen
+
+    def _forget(self, command: commands.Forget) -> None:
+        """*seen by all*: nothing goes that somebody has still to see, unless it is to go anyway."""
+        most = self.applied if command.unread else min(self.seen_by_all() + 1, self.applied)
+        before = min(command.before, most)
+        if before > max(self.removed.before, 1):
+            self.removed = Removed(before, command.days)
+
     def _delete(self, command: commands.Delete, events: list[Event]) -> None:
         deleter = self._holder(command.session)
         account = self._find(command.account, command.name)
@@ -406,7 +435,6 @@ class ChatState:
         return operator.name
 
     def _end_all(self, account: Account, reason: str, events: list[Event], by: str) -> None:
-        """End the account's session and its token."""
         if account.session:
             self._detach(account, reason, events, by)
         self._records.changing(account)
@@ -414,57 +442,9 @@ class ChatState:
 
     # --- saying, once
 
-    def _say(self, say: commands.Say, seq: int, time: int) -> Outcome:
-        account, sayings = self._sessions.get(say.session), say.sayings
-        if account is None:
-            return Outcome([Refused(Code.SESSION_ENDED) for _ in sayings])
-        ids = range(seq - len(sayings) + 1, seq + 1)
-        to_all = {saying.recipient for saying in sayings} == {TO_EVERYBODY}
-        if not say.client:
-            return _said_to_all(say, ids, time) if to_all else self._say_each(say, ids, time)
-        numbers = [saying.number for saying in sayings]
-        known = self._programs.find(account, say.client)
-        highest = self.accounts[account].outdated if known is None else known.highest
-        if (known is None or not known.numbers) and max(numbers) <= highest:  # *never again*
-            return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in sayings])
-        program = self._programs.use(account, say.client, seq, highest)
-        remembered = len(program.numbers)
-        if to_all and highest < numbers[0] and _ascend(numbers):
-            outcome = _said_to_all(say, ids, time)
-            program.remember(numbers, [saying.checksum for saying in sayings], [*ids])
-        else:
-            outcome = self._say_each(say, ids, time, program)
-        self._programs.said(program, remembered)
-        return outcome
-
-    def _say_each(
-        self, say: commands.Say, ids: range, time: int, program: Program | None = None
-    ) -> Outcome:
-        results: list[Result] = []
-        heard: list[Said] = []
-        for id_, saying in zip(ids, say.sayings, strict=True):
-            if program is not None and saying.number <= program.highest:  # *once per program*
-                results.append(_answer(program, saying))
-                continue
-            recipient = self._recipient(saying)
-            if recipient is None:
-                result: Result = Refused(Code.NO_SUCH_ACCOUNT, saying.to)
-            else:
-                heard.append(Said(id_, time, say.account, say.sender, *recipient, saying.text))
-                result = Accepted(id_)
-            results.append(result)
-            if program is not None:
-                value = id_ if isinstance(result, Accepted) else -result.code
-                program.remember([saying.number], [saying.checksum], [value])
-        return Outcome(results, said=heard)
-
     def next_number(self, account: int, client: str) -> int:
         """The lowest number that a new SEND of this program can have."""
-        return self._highest(account, client) + 1
-
-    def _highest(self, account: int, client: str) -> int:
-        program = self._programs.find(account, client)
-        return self.accounts[account].outdated if program is None else program.highest
+        return self._sayings.highest(account, client) + 1
 
     def _outdate(self, number: int, highest: int) -> None:
         """Note that a forgotten program's numbers must not be used again."""
@@ -472,40 +452,6 @@ class ChatState:
         if account.outdated < highest:
             self._records.changing(account)
             account.outdated = highest
-
-    def _recipient(self, saying: commands.Saying) -> tuple[int, str] | None:
-        """Number and name of the account; None if there is none."""
-        if saying.recipient == TO_EVERYBODY:
-            return TO_EVERYBODY, saying.to
-        account = self._find(saying.recipient, saying.to)
-        return None if account is None else (account.number, account.name)
-
-
-def _ascend(numbers: list[int]) -> bool:
-    return len(numbers) == 1 or all(map(lt, numbers, numbers[1:]))
-
-
-def _said_to_all(say: commands.Say, ids: range, time: int) -> Outcome:
-    """New messages to everybody, as nearly all are: a hundred thousand a second."""
-    account, sender = say.account, say.sender
-    heard = [
-        Said(id_, time, account, sender, TO_EVERYBODY, saying.to, saying.text)
-        for id_, saying in zip(ids, say.sayings, strict=True)
-    ]
-    return Outcome(AllAccepted(ids), said=heard)
-
-
-def _answer(program: Program, saying: commands.Saying) -> Result:
-    """The answer to a SEND whose number is not new."""
-    found = program.find(saying.number)
-    if found is None:
-        return Refused(Code.NUMBER_FORGOTTEN)
-    checksum, value = found
-    if checksum != saying.checksum:
-        return Refused(Code.NUMBER_REUSED)
-    if value > 0:
-        return Accepted(value, again=True)
-    return Refused(Code(-value), saying.to, again=True)
 
 
 def _key(name: str) -> str:

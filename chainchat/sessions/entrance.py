@@ -10,14 +10,22 @@ from chainchat.chat.lines import Line
 from chainchat.chat.lookalikes import is_servers_word
 from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.node.interfaces import Clock
+from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.status import nearly_full
-from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held
+from chainchat.sessions.explanations import (
+    TOOK_NOTHING,
+    explanation,
+    name_held,
+    removed_notice,
+)
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
 from chainchat.sessions.replies import Reply
 from chainchat.sessions.sessions import Sessions
+
+LOGIN_SECONDS = 60.0
+"""Time that a connection has for its login."""
 
 
 class Entrance:
@@ -31,6 +39,7 @@ class Entrance:
         "_client",
         "_clock",
         "_connection",
+        "_deadline",
         "_guard",
         "_handler",
         "_node",
@@ -65,6 +74,23 @@ class Entrance:
         """Made when they are needed, like the next: most clients have none."""
         self._procedures: Procedures | None = None
         self.program = ""
+        self._deadline: Timer | None = None
+
+    def begin(self) -> None:
+        """Let the time for the login run."""
+        self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
+
+    def _took_too_long(self) -> None:
+        if self._client.id:  # the chain has not answered the login yet
+            self.begin()
+        else:
+            text = f"no login within {int(LOGIN_SECONDS)} seconds"
+            self._client.close_with(Code.LOGIN_TIMEOUT, text)
+
+    def _met_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
         """Begin a request that is about accounts.
@@ -137,6 +163,7 @@ class Entrance:
 
     def stop(self) -> None:
         """Go on with nothing: the connection is gone."""
+        self._met_deadline()
         if self._procedures is not None:
             self._procedures.stop()
 
@@ -187,7 +214,7 @@ class Entrance:
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """True if nobody logs in to ``account`` without a password; None: there is none.
+        """True if nobody logs in to ``account`` (None: there is none) without a password.
 
         Where accounts are not made by logging in, nobody is told which exist.
         """
@@ -231,7 +258,7 @@ class Entrance:
             if counted and (holder is None or result != Accepted(holder.number)):
                 self._sessions.limits.not_new(client.address)
             if isinstance(result, Accepted):
-                self._replies.complete(reply, self._logged_in(tag, request, token, result.id))
+                self._replies.complete(reply, *self._logged_in(tag, request, token, result.id))
                 return
             client.id = ""
             if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
@@ -247,8 +274,8 @@ class Entrance:
         """Judge a login that makes an account, as far as this node knows.
 
         Returns:
-            True if the account counts for the client's address; the code with which to refuse it if
-                it is new, 0 for none.
+            True if the account counts for the client's address; the code of the refusal, 0 for
+                none.
         """
         state = self._node.state
         if not self._guard.open_to_all:
@@ -267,25 +294,29 @@ class Entrance:
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
-    ) -> str:
-        """Attach the session to its account; returns the reply."""
+    ) -> list[str]:
+        """Attach the session to its account; returns the reply, perhaps with a notice."""
+        self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)
         assert account is not None
+        removed, mode = self._node.state.removed, client.mode
         number = self._node.state.next_number(account.number, self.program)
+        mark = min(request.after, high) if isinstance(request, requests.Resume) else account.seen
+        notices = [removed_notice(mode, removed)] if removed.concerns(mark) else []
         if isinstance(request, requests.Resume):
-            client.attach(account, min(request.after, high), quiet=False)
-            return client.mode.resumed(tag, token, high, number)
-        mark = account.seen
-        if self._sessions.has_taken_nothing(account.number) and client.mode.asks:
+            client.attach(account, mark, quiet=False)
+            return [mode.resumed(tag, token, high, number), *notices]
+        if self._sessions.has_taken_nothing(account.number) and mode.asks:
             client.tell("", TOOK_NOTHING)
         client.attach(account, mark, quiet=request.quiet)
-        missed, most = 0, client.mode.counts_missed
+        missed, most = 0, mode.counts_missed
         if most:
             missed = self._node.history.count_missed(account.number, mark, most + 1)
-        return client.mode.logged_in(
+        line = mode.logged_in(
             tag, account.name, token, high=high, mark=mark, missed=missed, number=number
         )
+        return [line, *([] if request.quiet else notices)]
 
     def _log_out(self, tag: str, *, finished: bool) -> None:
         reply = self._replies.reserve(holds_later=True)
@@ -322,5 +353,4 @@ class Entrance:
 
 
 def _hashed(text: str) -> bytes:
-    """SHA-256, or nothing for an empty text."""
     return hashlib.sha256(text.encode()).digest() if text else b""

@@ -126,7 +126,6 @@ def read_key(path: Path) -> PrivateKey:
 
 
 def _public(key: object) -> bytes:
-    """A public key, to be compared."""
     octets: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
     return octets
 

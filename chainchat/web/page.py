@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from chainchat.node.report import Report, ReportedChange
 from chainchat.node.space import in_hours
-from chainchat.report import Report, ReportedChange
 from chainchat.web import charts, drawing
 from chainchat.web.markup import Child, Element, tag, written
 from chainchat.web.pulse import POINT_SECONDS, POINTS
@@ -200,6 +200,8 @@ def _disk(report: Report) -> Iterator[Child]:
         yield _row("Full at this rate", f"in {in_hours(disk.left)}", *_soon(disk.left))
     for kind, size in disk.files.items():
         yield _row(kind.capitalize(), octets(size))
+    if report.removed:
+        yield _row("Removed", f"messages before {report.removed:,}")
     behind = report.applied - report.checkpoint
     yield _row("Since the last checkpoint", f"{behind:,} entries")
     for certificate in report.certificates:

@@ -15,10 +15,10 @@ from threading import Thread
 import pytest
 
 from chainchat.control import verbs as node_verbs
-from chainchat.control_socket import socket_of
 from chainchat.ctl import asking
 from chainchat.ctl.__main__ import DONE, REFUSED, UNREACHABLE, main
 from chainchat.ctl.verbs import VERBS
+from chainchat.network.control_socket import socket_of
 
 DEADLINE = 60.0
 
@@ -266,6 +266,8 @@ ANSWERS = {
         "since": "2026-11-22T11:04:07Z",
         "clients": 3,
         "drained": False,
+        "first": 5,
+        "removed": 6,
         "last": 9,
         "committed": 7,
         "applied": 7,
@@ -286,6 +288,7 @@ SHOWN = {
         "you are on head, the only node",
         "not confirming since 2026-11-22T11:04:07Z, 3 clients",
         "log: 9 last, 7 committed, 7 applied here",
+        "removed: messages before 6; the log here begins with 5",
         "disk: 12.4 GB free, 3 days left at the present rate, 80.0 kB used",
         "certificate: this node's expires 2036-11-28T00:00:00Z",
     ],

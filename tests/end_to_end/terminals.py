@@ -11,7 +11,7 @@ from cluster import Cluster, Node, environment
 from talking import DEADLINE, until
 from two_screens import TwoScreens
 
-from chainchat.addresses import place
+from chainchat.network.addresses import place
 
 ROWS, COLUMNS = 24, 140
 

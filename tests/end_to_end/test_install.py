@@ -14,7 +14,7 @@ import pytest
 from cluster import SOURCES, free_ports
 from talking import DEADLINE, HOST, Person, until
 
-from chainchat.addresses import place
+from chainchat.network.addresses import place
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD_WITHIN = 120

@@ -18,8 +18,8 @@ from secrets_kept import Screen, by, holding, protect
 from talking import DEADLINE, HOST, Person, Program, prove, secret_words, until
 from terminals import MODULE, Terminal
 
-from chainchat.addresses import place
 from chainchat.chat.refusals import Code
+from chainchat.network.addresses import place
 
 pytestmark = pytest.mark.plain("the tests choose the passwords, and show them on terminals")
 

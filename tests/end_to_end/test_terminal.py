@@ -11,7 +11,7 @@ from cluster import Cluster, environment
 from talking import DEADLINE, Person, until
 from terminals import MODULE, Terminal
 
-from chainchat.addresses import place
+from chainchat.network.addresses import place
 
 NewCluster = Callable[..., Cluster]
 

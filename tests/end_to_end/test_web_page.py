@@ -10,7 +10,7 @@ import pytest
 from cluster import Cluster
 from talking import HOST, Program, until
 
-from chainchat.addresses import place
+from chainchat.network.addresses import place
 
 pytest.importorskip("playwright", reason="the test extras have playwright")
 

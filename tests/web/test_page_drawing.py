@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from views import AWAY, FULL, LEARNER, LEARNS, WELL, WITHOUT, peer, view
 
-from chainchat.report import Certificate
+from chainchat.node.report import Certificate
 from chainchat.web import charts, drawing, page
 from chainchat.web.markup import tag, written
 from chainchat.web.view import State, headline, places
@@ -243,6 +243,11 @@ def test_the_disk_and_certificates_are_told_with_a_word():
     assert "The CA until 2026-11-20 expired" in read(past, "disk")
     low = replace(FULL, low=("head",))
     assert "nearly full" in read(low, "disk")
+
+
+def test_messages_that_were_removed_are_told_of():
+    assert "Removed messages before 1,042" in read(replace(WELL, removed=1_042), "disk")
+    assert "Removed" not in read(WELL, "disk")
 
 
 def test_a_disk_that_fills_says_how_long_it_lasts():

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from chainchat.report import Certificate, Disk, Peer, Report, ReportedChange
+from chainchat.node.report import Certificate, Disk, Peer, Report, ReportedChange
 from chainchat.web.pulse import Pulse
 from chainchat.web.view import View
 
@@ -47,6 +47,8 @@ WELL = Report(
     committed=1_042,
     applied=1_042,
     checkpoint=1_000,
+    first=1,
+    removed=0,
     in_flight=0,
     clock_behind=0.0,
     writes_paused=0.0,

@@ -1,0 +1,105 @@
+"""The log of a node: as text or as JSON lines, at a level, into a file that others may move away.
+
+Each kind of line has a word that stays the same, whatever its text says: the keyword ``event`` of
+the call that logs it. JSON lines have it; docs/reference.md lists all of them.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import (
+    FileLogObserver,
+    FilteringLogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    eventAsText,
+    formatEventAsClassicLogText,
+    formatTime,
+)
+from twisted.python.logfile import LogFile
+
+from chainchat.config import LogFormat
+
+LEVELS = tuple(level.name for level in LogLevel.iterconstants())
+"""From ``debug`` to ``critical``."""
+
+OTHER = "twisted"
+"""The word for what this project does not log itself."""
+
+
+class Logs:
+    """Where this process logs, how, and how much.
+
+    Attributes:
+        name: of the log file; empty for standard output.
+        form: of its lines.
+    """
+
+    def __init__(self) -> None:
+        self._threshold = LogLevelFilterPredicate(defaultLogLevel=LogLevel.info)
+        self._level = "info"
+        self.name = ""
+        self.form = LogFormat.TEXT
+        self._file: LogFile | None = None
+
+    @property
+    def level(self) -> str:
+        """Less is not logged."""
+        return self._level
+
+    @level.setter
+    def level(self, level: str) -> None:
+        """Raises ValueError for a level that does not exist."""
+        self._threshold.setLogLevelForNamespace("", LogLevel.levelWithName(level))
+        self._level = level
+
+    def observer(self) -> FilteringLogObserver:
+        """Open the log."""
+        out: Any = sys.stdout
+        if self.name:
+            out = self._file = LogFile.fromFullPath(self.name)
+        formatted = as_json if self.form is LogFormat.JSON else formatEventAsClassicLogText
+        written: Any = FileLogObserver(out, formatted)
+        threshold: Any = self._threshold  # zope's interfaces are no types
+        return FilteringLogObserver(written, [threshold])
+
+    def renew(self) -> None:
+        """Open the file again if somebody has moved it away; else move it away."""
+        file = self._file
+        if file is None:
+            return
+        try:
+            moved = not os.path.samestat(os.stat(file.path), os.fstat(file._file.fileno()))
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            file.reopen()
+        else:
+            file.rotate()
+
+
+def as_json(event: LogEvent) -> str:
+    """An event as a line of JSON: ``time``, ``level``, ``event``, ``text``, mostly ``position``."""
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    position = next((event[key] for key in ("position", "node", "me") if key in event), None)
+    if position is not None:
+        text = text.removeprefix(f"{position}: ")
+    shown = {
+        "time": formatTime(event.get("log_time")),
+        "level": event["log_level"].name if "log_level" in event else "info",
+        "event": event.get("event", OTHER),
+        **({"position": position} if position is not None else {}),
+        "text": text,
+    }
+    return json.dumps(shown, ensure_ascii=False) + "\n"
+
+
+def handle_signals(renew: Callable[[], Any]) -> None:
+    """Let SIGUSR1 renew the log, and SIGUSR2 do nothing: by default either ends a process."""
+    signal.signal(signal.SIGUSR1, lambda *_: renew())
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)

@@ -1,0 +1,91 @@
+"""The end of a connection after words: half-close, drain, close.
+
+Closing a socket with unread octets resets the connection, and the other machine may then discard
+what it was sent, such as the reason of a refusal.
+"""
+
+from collections.abc import Callable
+
+from chainchat.network.sockets import Transport, Writer
+from chainchat.node.interfaces import Clock, Timer
+
+DRAIN_SECONDS = 1.0
+"""Time that the other side has to close, once everything is sent."""
+
+DRAIN_OCTETS = 256 * 1024
+"""Octets of input that are read and dropped until then."""
+
+
+class Farewell:
+    """The end of one connection.
+
+    The protocol hands on its ``dataReceived``, ``readConnectionLost``, ``writeConnectionLost`` and
+    ``connectionLost``.
+    """
+
+    def __init__(
+        self, transport: Transport, writer: Writer, clock: Clock, seconds: float = DRAIN_SECONDS
+    ) -> None:
+        """Do nothing yet.
+
+        Args:
+            transport: of the connection.
+            writer: to it.
+            clock: the reactor.
+            seconds: that the other side has to close, once everything is sent.
+        """
+        self._transport = transport
+        self._writer = writer
+        self._clock = clock
+        self._seconds = seconds
+        self._drained = 0
+        self._deadline: Timer | None = None
+
+    def begin(self, *, input_ended: bool = False) -> None:
+        """Say that nothing follows what was written; ``input_ended``: the other side has, too."""
+        if input_ended:
+            self._writer.close()
+        else:
+            self._writer.half_close()
+
+    def drain(self, data: bytes) -> None:
+        """Drop what the other side still says; stop reading if that is too much."""
+        self._drained += len(data)
+        if self._drained > DRAIN_OCTETS:
+            self._transport.pauseProducing()
+
+    def sent(self) -> None:
+        """Give the other side its time to close: everything is sent."""
+        self._deadline = self._clock.callLater(self._seconds, self._writer.close)
+
+    def input_ended(self) -> None:
+        """Close: the other side says no more."""
+        self._transport.loseConnection()
+
+    def over(self) -> None:
+        """Note that the connection is closed."""
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+
+class Farewells:
+    """The farewells of connections that were refused; of too many, the oldest ends at once."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: dict[object, Callable[[], object]] = {}
+        """By protocol, the oldest first: what closes the connection."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begins(self, protocol: object, close: Callable[[], object]) -> None:
+        """Count a farewell; ``close`` closes its connection at once."""
+        if len(self._open) >= self._most:
+            oldest = next(iter(self._open))
+            self._open.pop(oldest)()
+        self._open[protocol] = close
+
+    def over(self, protocol: object) -> None:
+        """Count a farewell no more."""
+        self._open.pop(protocol, None)

@@ -1,0 +1,182 @@
+"""Writing to a socket at once.
+
+A Twisted transport sends in the reactor's next round, after two system calls that ask when the
+socket takes something; nearly always it would have at once.
+"""
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.tcp import Connection
+from zope.interface import implementer
+
+FULL_OCTETS = 64 * 1024
+"""Octets that may stand unsent before a connection is full; the same as Twisted's."""
+
+
+class Transport(Protocol):
+    """The parts used of Twisted's ``ITCPTransport``, ``IConsumer`` and ``ISystemHandle``."""
+
+    def write(self, data: bytes) -> None:
+        """Send octets in the next round of the reactor, or later."""
+
+    def loseConnection(self) -> None:
+        """End the connection when all is sent."""
+
+    def loseWriteConnection(self) -> None:
+        """End this direction when all is sent, then call the protocol's ``writeConnectionLost``."""
+
+    def abortConnection(self) -> None:
+        """End the connection at once."""
+
+    def pauseProducing(self) -> None:
+        """Read no more."""
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:
+        """Ask ``producer`` for more when there is room."""
+
+    def unregisterProducer(self) -> None:
+        """Ask no producer any more."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Send small segments at once."""
+
+    def getHandle(self) -> socket.socket:
+        """The socket."""
+
+    def getPeer(self) -> IPv4Address:
+        """The address of the other end."""
+
+
+class Writer(Protocol):
+    """All writing to one connection, in order.
+
+    Attributes:
+        most: octets that may stand unsent before the connection is full.
+        written: octets handed to the socket so far, sent or not; the kernel counts in the same.
+    """
+
+    most: int
+
+    @property
+    def written(self) -> int:
+        """See above."""
+
+    def write(self, data: bytes) -> None:
+        """Send what the socket takes now, and the rest as soon as it takes more."""
+
+    def close(self) -> None:
+        """Close when all is sent."""
+
+    def half_close(self) -> None:
+        """Say that this was all; call ``writeConnectionLost`` of the protocol when it is sent."""
+
+
+@implementer(IPullProducer, IPushProducer)
+class Outlet:
+    """The ``Writer`` of a TCP connection.
+
+    A transport asks a pull producer for more when all is sent. So the outlet knows whether anything
+    stands before its next octets, without a look into the transport.
+    """
+
+    def __init__(self, transport: Transport, full: Callable[[bool], object]) -> None:
+        """Take over all writing to a new connection; only plain TCP is written to directly.
+
+        ``full`` is called with True when more than ``most`` octets stand unsent, and with False
+        when all are sent.
+        """
+        self.most = FULL_OCTETS
+        self.written = 0
+        self._transport = transport
+        self._tell_full = full
+        self._full = False
+        plain = isinstance(transport, Connection)
+        self._socket = transport.getHandle() if plain else None
+        self._at_once = plain
+        """True if nothing stands unsent."""
+        self._by_transport = not plain
+        """True if the transport keeps whatever the socket does not take."""
+        self._waiting: list[bytes] = []
+        """For the transport, when it has sent everything else."""
+        self._unsent = 0
+        """Octets that the transport was given last, and those that wait."""
+        self._when_sent: Callable[[], object] | None = None
+        transport.registerProducer(self, not plain)
+
+    def write(self, data: bytes) -> None:
+        self.written += len(data)
+        if self._at_once:
+            assert self._socket is not None
+            try:
+                sent = self._socket.send(data)
+            except OSError:  # full, or broken: the transport will find out and act
+                sent = 0
+            if sent == len(data):
+                return
+            self._at_once = False
+            self._give(data[sent:])
+        elif self._by_transport:
+            self._transport.write(data)
+        else:
+            self._waiting.append(data)
+            self._unsent += len(data)
+        if self._unsent > self.most:
+            self.pauseProducing()
+
+    def close(self) -> None:
+        self._finish()
+        self._transport.loseConnection()
+
+    def half_close(self) -> None:
+        self._finish()
+        self._transport.loseWriteConnection()
+
+    def when_sent(self, call: Callable[[], object]) -> None:
+        """Call ``call`` when nothing stands unsent; not if the connection ends before."""
+        if self._at_once:
+            call()
+        else:
+            self._when_sent = call
+
+    def _finish(self) -> None:
+        if not self._by_transport:
+            self._give(b"".join(self._waiting))
+        self.stopProducing()
+        self._transport.unregisterProducer()
+
+    def _give(self, data: bytes) -> None:
+        self._waiting.clear()
+        self._unsent = len(data)
+        self._transport.write(data)
+
+    # --- for the transport
+
+    def pauseProducing(self) -> None:
+        """The connection is full."""
+        if not self._full:
+            self._full = True
+            self._tell_full(True)
+
+    def resumeProducing(self) -> None:
+        """The transport has sent everything."""
+        if self._waiting:
+            self._give(b"".join(self._waiting))
+            return
+        self._unsent = 0
+        self._at_once = not self._by_transport
+        if self._full:
+            self._full = False
+            self._tell_full(False)
+        if self._when_sent is not None:
+            call, self._when_sent = self._when_sent, None
+            call()
+
+    def stopProducing(self) -> None:
+        """The connection ended, or is about to."""
+        self._at_once, self._by_transport = False, True
+        self._waiting.clear()
+        self._unsent = 0

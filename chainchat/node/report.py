@@ -1,0 +1,321 @@
+"""The report of a node: everything that operators see of it from outside, in one document.
+
+``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show it. It holds no
+message and no account's name.
+"""
+
+import datetime
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from chainchat import __version__
+from chainchat.chat.modes.mode import drawn
+from chainchat.node.node import Node
+from chainchat.node.space import free_octets
+from chainchat.node.status import DRAINED, NodeStatus
+from chainchat.node.tally import NotedChange
+from chainchat.storage.interface import StorageError
+from chainchat.storage.sizes import sizes
+
+
+class Peer(Struct, frozen=True):
+    """Another node, as this one sees it.
+
+    Attributes:
+        role: ``head``, ``middle`` or ``tail``; outside the chain ``learner``, ``left out``
+            (it was a founder) or ``spare``.
+        linked: True if the two nodes are connected.
+        away: True if it should take part, and this node does not hear it.
+        silent: seconds since this node last heard a ping from there; None if it never has.
+        low: True if its disk is nearly full.
+        progress: of a learner, or why it is not let in, for people.
+    """
+
+    position: str
+    role: str
+    linked: bool
+    away: bool
+    silent: float | None
+    low: bool
+    progress: str
+
+
+class Disk(Struct, frozen=True):
+    """The disk of a node, in octets.
+
+    Attributes:
+        free: None if the system cannot tell.
+        stop: with less, nothing new is taken; 0: never.
+        left: seconds until it is low, at the present rate; None if it does not fill.
+        files: what the node's data take, by kind.
+        note: how little is free, for people; mostly empty.
+    """
+
+    free: int | None
+    stop: int
+    left: float | None
+    files: dict[str, int]
+    note: str
+
+
+class Certificate(Struct, frozen=True):
+    """A certificate: whose it is, when it expires, and the seconds until then."""
+
+    whose: str
+    expires: str
+    left: float
+
+
+class ReportedChange(Struct, frozen=True):
+    """A change of configuration.
+
+    Attributes:
+        time: when this node knew its outcome.
+        kind: ``found``, ``resume``, ``shrink``, ``join`` or ``other``.
+        members: positions in chain order, from then on.
+        why: its reason, and who saw it.
+        outcome: how long writes stood still, for people.
+        paused: the same in seconds; None if this node cannot tell.
+    """
+
+    time: str
+    kind: str
+    epoch: int
+    members: tuple[str, ...]
+    why: str
+    outcome: str
+    paused: float | None
+
+
+class Report(Struct, frozen=True):
+    """A node, and the chain as it looks from there.
+
+    Attributes:
+        incarnation: of its present life.
+        epoch: of the newest configuration that it knows.
+        members: positions in chain order.
+        founding: positions that the chain began with, as chain.ini has them: it gets no longer.
+        role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
+        serving: True if it takes clients: it is a member, and not drained.
+        drained: True if ``chainchatctl drain`` keeps clients out.
+        confirms: True if the chain confirms what is said.
+        reason: what is wrong, for people; empty if nothing is.
+        since: since when these three are as they are.
+        waiting_for: positions that keep the chain from answering.
+        away: positions that this node does not hear.
+        low: positions whose disks are nearly full.
+        first: the oldest number in the log here.
+        removed: messages below this id were removed; 0: none were.
+        last: the newest number in the log here.
+        durable: the newest on the disk here.
+        committed: the newest that is on every member's disk.
+        applied: the newest that the state here contains.
+        checkpoint: the newest that a checkpoint here contains.
+        in_flight: numbers in the log here that are not known to be committed.
+        clock_behind: seconds that this machine's clock is behind the newest message.
+        writes_paused: seconds since writes stand still.
+        learners: how far each other learner has come, by position.
+        progress: of this node's own learning, for people; mostly empty.
+        missing: entries that it still has to copy.
+        connections: of clients, logged in or not.
+        peers: the other nodes, those of the chain first.
+        changes: of configuration, the newest first.
+        warnings: what else an operator should know.
+        shown: the lines of ``/chain``.
+    """
+
+    version: str
+    chain: str
+    position: str
+    id: str
+    incarnation: int
+    now: str
+    started: str
+    epoch: int
+    members: tuple[str, ...]
+    founding: tuple[str, ...]
+    role: str
+    serving: bool
+    drained: bool
+    confirms: bool
+    reason: str
+    since: str
+    waiting_for: tuple[str, ...]
+    away: tuple[str, ...]
+    low: tuple[str, ...]
+    first: int
+    removed: int
+    last: int
+    durable: int
+    committed: int
+    applied: int
+    checkpoint: int
+    in_flight: int
+    clock_behind: float
+    writes_paused: float
+    learners: dict[str, str]
+    progress: str
+    missing: int
+    clients: int
+    connections: int
+    peers: tuple[Peer, ...]
+    disk: Disk
+    certificates: tuple[Certificate, ...]
+    changes: tuple[ReportedChange, ...]
+    warnings: tuple[str, ...]
+    shown: tuple[str, ...]
+
+
+class Sources(Struct, frozen=True):
+    """Where a report comes from.
+
+    Attributes:
+        started: when the process began, UTC milliseconds.
+        founding: see ``Report``.
+        stop: octets of free disk below which nothing new is taken; 0: off.
+        node: the present life of the node.
+        clients: how many sessions there are.
+        connections: of clients, logged in or not.
+        links: positions that are linked, with the lane.
+        expires: when certificates expire, by whose they are.
+        wall: UTC milliseconds.
+        drained: True while no client is let in.
+    """
+
+    chain: str
+    started: int
+    founding: tuple[str, ...]
+    positions: tuple[str, ...]
+    data: Path
+    stop: int
+    node: Callable[[], Node]
+    clients: Callable[[], int]
+    connections: Callable[[], int]
+    links: Callable[[], list[tuple[str, str]]]
+    expires: Callable[[], Mapping[str, datetime.datetime]]
+    wall: Callable[[], int]
+    drained: Callable[[], bool] = lambda: False
+
+
+def report(sources: Sources) -> Report:
+    """The report as of now."""
+    node = sources.node()
+    seen, now = node.status, sources.wall()
+    readiness, marks = seen.readiness, seen.marks
+    return Report(
+        version=__version__,
+        chain=sources.chain,
+        position=seen.node,
+        id=node.me.id,
+        incarnation=node.me.incarnation,
+        now=shown_time(now),
+        started=shown_time(sources.started),
+        epoch=seen.configuration.epoch,
+        members=seen.configuration.positions,
+        founding=sources.founding,
+        role=seen.standing,
+        serving=readiness.serving and not sources.drained(),
+        drained=sources.drained(),
+        confirms=readiness.serving and (readiness.confirms or not readiness.reason),
+        reason=readiness.reason or (DRAINED if sources.drained() else ""),
+        since=shown_time(node.readiness_since),
+        waiting_for=readiness.waiting_for,
+        away=seen.silent,
+        low=readiness.low,
+        first=node.first,
+        removed=node.state.removed.before,
+        last=marks.last,
+        durable=marks.durable,
+        committed=seen.committed,
+        applied=marks.applied,
+        checkpoint=node.checkpointed,
+        in_flight=max(0, seen.in_flight),
+        clock_behind=max(0.0, round(seen.clock_behind, 3)),
+        writes_paused=round(seen.writes_paused, 3),
+        learners=dict(seen.learners),
+        progress=seen.progress,
+        missing=seen.missing,
+        clients=sources.clients(),
+        connections=sources.connections(),
+        peers=_peers(sources, seen),
+        disk=_disk(sources, seen),
+        certificates=_certificates(sources, now),
+        changes=tuple(_reported(change) for change in reversed(node.tally.changes)),
+        warnings=seen.warnings,
+        shown=tuple(drawn(seen.view)),
+    )
+
+
+def shown_time(milliseconds: int) -> str:
+    """``2026-11-22T11:03:07Z``; ``milliseconds``: UTC."""
+    moment = datetime.datetime.fromtimestamp(milliseconds // 1000, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _peers(sources: Sources, seen: NodeStatus) -> tuple[Peer, ...]:
+    linked = {position for position, _ in sources.links()}
+    members = seen.configuration.positions
+    others = (*members, *sources.positions, *seen.learners, *sorted(linked))
+    return tuple(
+        Peer(
+            position=position,
+            role=_role(sources, seen, position),
+            linked=position in linked,
+            away=position in seen.silent,
+            silent=_rounded(seen.silences.get(position)),
+            low=position in seen.readiness.low,
+            progress=seen.learners.get(position, ""),
+        )
+        for position in dict.fromkeys(others)
+        if position != seen.node
+    )
+
+
+def _role(sources: Sources, seen: NodeStatus, position: str) -> str:
+    configuration = seen.configuration
+    role = configuration.role(position) if configuration.members else None
+    if role is not None:
+        return role.value
+    if position in seen.learners:
+        return "learner"
+    return "left out" if position in sources.founding else "spare"
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _disk(sources: Sources, seen: NodeStatus) -> Disk:
+    free: int | None = None
+    files: dict[str, int] = {}
+    with suppress(StorageError):  # the node itself notices, and stops
+        free = free_octets(sources.data)
+        files = sizes(sources.data)
+    return Disk(free, sources.stop, _rounded(seen.disk_left), files, seen.disk)
+
+
+def _certificates(sources: Sources, now: int) -> tuple[Certificate, ...]:
+    return tuple(
+        Certificate(
+            whose,
+            shown_time(int(expires.timestamp() * 1000)),
+            round(expires.timestamp() - now / 1000),
+        )
+        for whose, expires in sources.expires().items()
+    )
+
+
+def _reported(noted: NotedChange) -> ReportedChange:
+    change = noted.change
+    return ReportedChange(
+        time=shown_time(noted.time),
+        kind=change.kind,
+        epoch=change.new.epoch,
+        members=change.new.positions,
+        why=change.new.why,
+        outcome=change.outcome,
+        paused=_rounded(change.paused),
+    )
