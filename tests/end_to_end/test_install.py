@@ -1,5 +1,6 @@
 """The wheel, installed elsewhere, is all that a node and a client need."""
 
+import json
 import os
 import re
 import site
@@ -67,7 +68,10 @@ def twistd(scripts: Path) -> list[str]:
 
 @pytest.fixture
 def served(installed: Path, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """The address of a chain of one node, run from the wheel."""
+    """The address of a chain of one node, run from the wheel as a container runs it."""
+    containerfile = (ROOT / "contrib" / "container" / "Containerfile").read_text()
+    [entry] = re.findall(r"^ENTRYPOINT (.*)", containerfile, re.MULTILINE)
+    _, *arguments = json.loads(entry.replace("/etc/chainchat/chain.ini", "chain.ini"))
     client_port, chain_port = free_ports(2)
     (tmp_path / "chain.ini").write_text(
         "[chain]\nname = test\nfounding = head\n"
@@ -75,7 +79,7 @@ def served(installed: Path, tmp_path: Path) -> Iterator[tuple[str, int]]:
     )
     with (tmp_path / "out").open("wb") as output:
         process = subprocess.Popen(
-            [*twistd(installed), "-n", "chainchat", "--position", "head"],
+            [*twistd(installed), *arguments, "--position", "head"],
             cwd=tmp_path,
             env=clean_environment(),
             stdout=output,
