@@ -72,6 +72,7 @@ class Options(usage.Options):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the node can reload
         handle_signals(lambda: reactor.callFromThread(logs.renew))
         try:
+            preflight.check_system()
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()
             self.user = self._chosen_user()

@@ -4,6 +4,8 @@ import errno
 import os
 import pwd
 import socket
+import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +34,19 @@ LOG_MODE = 0o640
 """The permissions of a log file: a group may be given it to read."""
 
 log = Logger()
+
+
+def check_system() -> None:
+    """Check that this system has what a node cannot do without.
+
+    Raises:
+        ConfigError: no clock goes on while the machine sleeps.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME") and sys.platform != "darwin":
+        raise config.ConfigError(
+            f"a node needs Linux or macOS: no clock of this system ({sys.platform}) goes on while "
+            "the machine sleeps, so a node that wakes would believe what is long past"
+        )
 
 
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:

@@ -1,13 +1,17 @@
 """What is looked at before a start: each that cannot be ends it in one line."""
 
 import os
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from chainchat.config import ConfigError
 from chainchat.service.preflight import (
     User,
     check_data,
+    check_system,
     keep_log_private,
     remove_stale,
 )
@@ -55,3 +59,13 @@ def test_a_file_in_the_place_of_a_folder_is_told(tmp_path):
     (tmp_path / "var").touch()
     with pytest.raises(StorageError, match=r"/var/head: .*/var is no folder$"):
         check_data(tmp_path / "var" / "head", ME)
+
+
+def test_a_system_without_a_clock_that_goes_on_in_sleep_is_refused(monkeypatch):
+    check_system()
+    monkeypatch.delattr(time, "CLOCK_BOOTTIME")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    check_system()
+    monkeypatch.setattr(sys, "platform", "freebsd14")
+    with pytest.raises(ConfigError, match=r"^a node needs Linux or macOS: no clock of this "):
+        check_system()
