@@ -19,9 +19,10 @@ from msgspec.structs import replace
 from chainchat.chain import engine
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Save, Send
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Copy
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong
+from chainchat.chain.messages import ClockReading, Ping, Pong
 from chainchat.chain.record import Record, Status
 
 SUSPECT_AFTER = 10.0

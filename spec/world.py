@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Send
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Copy
-from chainchat.chain.messages import EntryId, Ping, Pong
+from chainchat.chain.messages import Ping, Pong
 from chainchat.chain.record import Record
 from spec.process import SUSPECT_AFTER, Adopted, Disk, Facts, HarmError, Process, Told
 from spec.table import Table

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
-from chainchat.chain.messages import Entry, digest_after
+from chainchat.chain.entries import Entry, digest_after
 from chainchat.chat.outcomes import Said
 
 EVERYBODY = "*"

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from chainchat.chain.messages import Entry, digest_after
+from chainchat.chain.entries import Entry, digest_after
 from chainchat.storage.memory import MemoryStorage
 
 

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Excluded, Report, Save, Send
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Copy, Membership, Seal
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import EntryId, Ping, Pong, Propose, Vote
+from chainchat.chain.messages import Ping, Pong, Propose, Vote
 from chainchat.chain.record import Record, Status
 
 SUSPECT_AFTER = 1.0

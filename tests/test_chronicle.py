@@ -6,7 +6,7 @@ import pytest
 from chronicle import SHOWN, Adopted, Chronicle, Delivered, Log, Message, Read, Send
 from logs_made_up import chained
 
-from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.chat.outcomes import Said
 
 POSITIONS = ("head", "middle", "tail")

@@ -9,7 +9,7 @@ from chainchat import config
 from chainchat.chat.refusals import Code
 from chainchat.logs.logs import OTHER
 from chainchat.peers.hello import OLDEST_VERSION, PROTOCOL_VERSION
-from chainchat.storage.sqlite import READ_TOO, SCHEMA_VERSION
+from chainchat.storage.schema import READ_TOO, SCHEMA_VERSION
 from tests.simulation.planted import PLANTED
 from tests.simulation.script import Script
 from tests.stories.scripts import NAMES

@@ -7,7 +7,8 @@ checkpoint, and only the entries that its source still has (``copying``).
 
 from msgspec import Struct
 
-from chainchat.chain.messages import START, EntryId, Place, Row
+from chainchat.chain.entries import EntryId
+from chainchat.chain.messages import START, Place, Row
 
 __all__ = ["INDEX", "RECORDS", "START", "Offered", "Place", "Row", "Staged"]
 

@@ -19,6 +19,7 @@ from msgspec import Struct
 from chainchat.chain.checkpoints import Offered, Staged
 from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Cut, Install, Send, StageEntries, StageRows, Unstage
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import (
     DivergenceError,
@@ -31,8 +32,6 @@ from chainchat.chain.messages import (
     BadMessageError,
     Copied,
     Differs,
-    Entry,
-    EntryId,
     Fetch,
     FetchRows,
     Offer,

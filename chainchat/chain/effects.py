@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chainchat.chain.checkpoints import Offered, Row
-from chainchat.chain.messages import Entry, EntryId, Message
+from chainchat.chain.entries import Entry, EntryId
+from chainchat.chain.messages import Message
 from chainchat.chain.record import Record
 
 # --- to the disk

@@ -40,6 +40,7 @@ from chainchat.chain.effects import (
     Send,
     Stage,
 )
+from chainchat.chain.entries import EntryId
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import DivergenceError, Log
@@ -52,7 +53,6 @@ from chainchat.chain.messages import (
     Copied,
     Decided,
     Differs,
-    EntryId,
     Fetch,
     FetchRows,
     Held,

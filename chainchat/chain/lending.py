@@ -12,9 +12,10 @@ from msgspec import Struct
 from chainchat.chain.checkpoints import Place
 from chainchat.chain.configuration import MOST, Member
 from chainchat.chain.effects import Send
+from chainchat.chain.entries import EntryId
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import FRAME_ENTRIES, Log, newest_not_after, older_than, size
-from chainchat.chain.messages import Copied, Differs, EntryId, Fetch, FetchRows, Offer, Rows
+from chainchat.chain.messages import Copied, Differs, Fetch, FetchRows, Offer, Rows
 
 
 class Answering(Struct):

@@ -31,7 +31,8 @@ from operator import attrgetter
 from typing import Protocol, TypeVar
 
 from chainchat.chain.checkpoints import Offered, Place, Row, Staged
-from chainchat.chain.messages import MAX_FRAME, Entry, EntryId, Submission
+from chainchat.chain.entries import Entry, EntryId, Submission
+from chainchat.chain.messages import MAX_FRAME
 
 FRAME_ENTRIES = 48_000
 """Octets of entries in one frame, by ``size``; leaves room for other fields."""

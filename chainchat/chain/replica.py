@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
+from chainchat.chain.entries import Entry, EntryId, Submission, digest_after
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import (
     FRAME_ENTRIES,
@@ -35,16 +36,7 @@ from chainchat.chain.log import (
     place_of,
     size,
 )
-from chainchat.chain.messages import (
-    Ack,
-    Entry,
-    EntryId,
-    Forward,
-    Holding,
-    Submission,
-    Submit,
-    digest_after,
-)
+from chainchat.chain.messages import Ack, Forward, Holding, Submit
 from chainchat.chain.requests import OwnRequests
 
 

@@ -4,8 +4,9 @@ from collections import deque
 from collections.abc import Iterator
 
 from chainchat.chain.configuration import Configuration
+from chainchat.chain.entries import Submission
 from chainchat.chain.log import FRAME_ENTRIES, MAX_COMMAND, fitting
-from chainchat.chain.messages import Submission, Submit
+from chainchat.chain.messages import Submit
 
 
 class OwnRequests:

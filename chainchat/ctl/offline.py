@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import msgpack
 
-from chainchat.chain.messages import UNDECODABLE, Entry, decode_entries
+from chainchat.chain.entries import UNDECODABLE, Entry, decode_entries
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.chat.modes.mode import ChatMessage
@@ -25,13 +25,8 @@ from chainchat.node.report import shown_time
 from chainchat.node.state_machine import StateMachine
 from chainchat.storage.checksums import unchecked
 from chainchat.storage.interface import StorageError
-from chainchat.storage.sqlite import (
-    APPLICATION_ID,
-    DATABASE,
-    READ_TOO,
-    SCHEMA_VERSION,
-    SQLiteStorage,
-)
+from chainchat.storage.schema import APPLICATION_ID, READ_TOO, SCHEMA_VERSION
+from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 from chainchat.storage.wal import log_of
 
 NEWEST = 3

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from operator import neg
 
-from chainchat.chain.messages import Entry
+from chainchat.chain.entries import Entry
 from chainchat.chat import commands
 from chainchat.chat.modes.mode import ChatMessage
 from chainchat.storage.interface import Storage

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import msgpack
 from msgspec.structs import replace
 
-from chainchat.chain.messages import UNDECODABLE
+from chainchat.chain.entries import UNDECODABLE
 from chainchat.chain.record import Record
 from chainchat.storage.interface import Storage, StorageError
 

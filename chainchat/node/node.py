@@ -19,16 +19,10 @@ from chainchat.chain import effects
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.early import ChainMessage
 from chainchat.chain.engine import Engine
+from chainchat.chain.entries import UNDECODABLE, Entry
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import (
-    UNDECODABLE,
-    BadMessageError,
-    Entry,
-    Held,
-    Message,
-    StateDigest,
-)
+from chainchat.chain.messages import BadMessageError, Held, Message, StateDigest
 from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
 from chainchat.chat import commands, queries

@@ -5,7 +5,8 @@ from itertools import groupby, islice
 from operator import attrgetter
 from typing import NamedTuple
 
-from chainchat.chain.messages import UNDECODABLE, BadMessageError, Entry
+from chainchat.chain.entries import UNDECODABLE, Entry
+from chainchat.chain.messages import BadMessageError
 from chainchat.chat import commands, queries
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.outcomes import AllAccepted, Outcome

@@ -21,15 +21,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chain.configuration import Address, Member
-from chainchat.chain.messages import (
-    KINDS,
-    UNDECODABLE,
-    BadMessageError,
-    Message,
-    decode,
-    encode,
-    speaker,
-)
+from chainchat.chain.entries import UNDECODABLE
+from chainchat.chain.messages import KINDS, BadMessageError, Message, decode, encode, speaker
 from chainchat.network.addresses import place
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import msgpack
 
-from chainchat.chain.messages import UNDECODABLE, Entry
+from chainchat.chain.entries import UNDECODABLE, Entry
 from chainchat.storage.durable import sync, sync_folder
 from chainchat.storage.private import open_private
 

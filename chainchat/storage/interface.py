@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from chainchat.chain.checkpoints import Offered, Row
+from chainchat.chain.entries import Entry
 from chainchat.chain.log import Log
-from chainchat.chain.messages import Entry
 from chainchat.storage.index import Indexed
 
 __all__ = [

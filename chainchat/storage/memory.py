@@ -6,8 +6,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Place, Row, Staged
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.chain.log import fitting, place_of, size
-from chainchat.chain.messages import Entry, EntryId
 from chainchat.storage.index import Index, Run, first_of, last_of
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, Record, StorageError
 

@@ -12,27 +12,20 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Place, Row, Staged
+from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, encode_entries
 from chainchat.chain.log import fitting, place_of, size
-from chainchat.chain.messages import (
-    UNDECODABLE,
-    Entry,
-    EntryId,
-    decode_entries,
-    encode_entries,
-)
-from chainchat.storage import checkpoints, staging, trimming, wal
+from chainchat.storage import schema, wal
+from chainchat.storage.batches import Batches, divided, encoded
 from chainchat.storage.checkpoints import Checkpoints
 from chainchat.storage.checksums import checked, unchecked
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.durable import sync_folder, write_again
-from chainchat.storage.index import Index, Run, first_of, last_of
+from chainchat.storage.indexing import MessageIndex
 from chainchat.storage.interface import (
-    EVERY_READER,
     Checkpoint,
     Indexed,
     Record,
@@ -46,44 +39,11 @@ from chainchat.storage.trimming import Trimming
 DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""
 
-APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 8
-"""A new number where an older chainchat would misread the log or checkpoints."""
-READ_TOO = (6, 7)
-"""Older versions that this one only adds to."""
-SCHEMA = (
-    """
-CREATE TABLE log (
-    last INTEGER PRIMARY KEY, committed INTEGER NOT NULL, entries BLOB NOT NULL
-);
-CREATE TABLE messages (
-    reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
-) WITHOUT ROWID;
-CREATE TABLE committed (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER NOT NULL);
-CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL);
-"""
-    + checkpoints.SCHEMA
-)
-ADDED = trimming.SCHEMA + staging.SCHEMA
-"""What this version has and older ones lack."""
-
-CACHED_BATCHES = 16
-"""Decoded batches in memory; a reader of history mostly stays within one."""
-
-ROW_OCTETS = 64_000
-"""Octets of entries in a row of the log, by ``size``: a reader decodes whole rows."""
-
-RUN_MESSAGES = 1_000
-"""Messages in a row of the index."""
-
 OLDEST_ROWS = 4_000
 """Rows of the log whose sizes are looked at to find what is to go: some milliseconds."""
 
 ROW_OVERHEAD = 40
 """Octets of a row of a checkpoint on its way, besides its data."""
-
-READERS_AT_ONCE = 64
-"""Readers whose messages are written with one part of a checkpoint."""
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")
@@ -126,11 +86,6 @@ class SQLiteStorage:
         self.failure = ""
         self._path = data / DATABASE
         self._lock = DataLock(data)
-        self._index = Index()
-        """Messages since the newest checkpoint, finished or not."""
-        self._unwritten = Index()
-        """Messages of the unfinished checkpoint that are not on disk yet."""
-        self._batches: dict[int, tuple[Entry, ...]] = {}
         try:
             self._open(pages, much)
         except StorageError:
@@ -159,27 +114,17 @@ class SQLiteStorage:
             raise
 
     def _prepare(self) -> None:
-        new = not self._value("SELECT count(*) FROM sqlite_master")
-        if not new:
-            self._check_owner()
-        else:
-            self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
-        self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         wal.leave_copying(self._database)
-        if self._value("PRAGMA user_version") != SCHEMA_VERSION:
+        if schema.prepare(self._database, str(self)):
             with self._written_later():
-                self._create((SCHEMA if new else "") + ADDED)
-                self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                schema.create(self._database)
         self._checkpoints = Checkpoints(self._database, self._as_written)
-        self._trimming = Trimming(self._database, self._batch)
+        self._batches = Batches(self._database, self._as_written, str(self))
+        self._index = MessageIndex(self._database, self._as_written)
+        self._trimming = Trimming(self._database, self._batches.ending_with)
         self._staging = Staging(self._database, self._as_written)
         self._read_ends()
-
-    def _create(self, schema: str) -> None:
-        for statement in filter(str.strip, schema.split(";")):
-            self._database.execute(statement)
 
     def _read_ends(self) -> None:
         self._last = self._end()
@@ -187,17 +132,6 @@ class SQLiteStorage:
             self._value("SELECT seq FROM committed"),
             self._value("SELECT committed FROM log ORDER BY last DESC LIMIT 1"),
         )
-
-    def _check_owner(self) -> None:
-        """Refuse a foreign file before anything in it is changed."""
-        if self._value("PRAGMA application_id") != APPLICATION_ID:
-            raise StorageError(f"{self}: a database, but not one of chainchat's")
-        version = self._value("PRAGMA user_version")
-        if version != SCHEMA_VERSION and version not in READ_TOO:
-            raise StorageError(
-                f"{self}: written by another version of chainchat (schema {version}, "
-                f"this one knows {SCHEMA_VERSION})"
-            )
 
     def _check_well(self) -> None:
         """Raise StorageError after a failure: write nothing on top of what may be lost."""
@@ -247,7 +181,7 @@ class SQLiteStorage:
         self._check_well()
         assert entries[0].first == self._last.seq + 1
         committed = max(self._committed, committed)
-        rows = [(part[-1].seq, committed, _encoded(part)) for part in _rows(entries)]
+        rows = [(part[-1].seq, committed, encoded(part)) for part in divided(entries)]
         if len(rows) == 1:
             self._database.execute("INSERT INTO log VALUES (?, ?, ?)", rows[0])
         else:
@@ -337,13 +271,13 @@ class SQLiteStorage:
                     (after, self._committed, checked(encode_entries(kept))),
                 )
         self._index.cut(after)
-        self._batches.clear()
+        self._batches.forget()
         self._last = self._end()
         return side_file
 
     def _end(self) -> EntryId:
         last = self._value("SELECT max(last) FROM log")
-        return self._batch(last)[-1].id if last else self.beginning
+        return self._batches.ending_with(last)[-1].id if last else self.beginning
 
     def _entries_after(self, after: int) -> Iterator[Entry]:
         while after < self._last.seq:
@@ -353,25 +287,9 @@ class SQLiteStorage:
 
     @_loudly
     def _batch_with(self, seq: int) -> tuple[Entry, ...]:
-        last = self._value("SELECT min(last) FROM log WHERE last >= ?", seq)
-        batch = self._batch(last) if last else ()
-        if not batch or batch[0].first > seq:
+        batch = self._batches.with_entry(seq)
+        if not batch:
             raise StorageError(f"{self}: entry {seq} is missing from the log")
-        return batch
-
-    @_loudly
-    def _batch(self, last: int) -> tuple[Entry, ...]:
-        """The batch that ends with entry ``last``, contiguous."""
-        batch = self._batches.pop(last, None)
-        if batch is None:
-            row = self._database.execute("SELECT entries FROM log WHERE last = ?", (last,))
-            what = f"the entries up to {last}"
-            batch = decode_entries(self._as_written(row.fetchone()[0], what))
-            if not _contiguous(batch) or batch[-1].seq != last:
-                raise StorageError(f"{self}: {what} are not what was written")
-            if len(self._batches) >= CACHED_BATCHES:
-                del self._batches[next(iter(self._batches))]
-        self._batches[last] = batch
         return batch
 
     # --- the beginning of the log
@@ -383,7 +301,7 @@ class SQLiteStorage:
             raise StorageError(f"{self}: entries after {needed} are needed, and are not removed")
         with self._written_later():
             more = self._trimming.remove(up_to)
-        self._batches.clear()
+        self._batches.forget()
         return more
 
     @_loudly
@@ -459,7 +377,7 @@ class SQLiteStorage:
 
     @_loudly
     def stage_entries(self, entries: Sequence[Entry]) -> None:
-        parts = [(part[-1].seq, 0, _encoded(part)) for part in _rows(entries)]
+        parts = [(part[-1].seq, 0, encoded(part)) for part in divided(entries)]
         with self._written_later():
             self._staging.add_log(parts, entries[-1].id)
 
@@ -475,8 +393,8 @@ class SQLiteStorage:
             self._trimming.begin_after(self._staging.install())
         self._checkpoints = Checkpoints(self._database, self._as_written)
         self._trimming.reload()
-        self._index, self._unwritten = Index(), Index()
-        self._batches.clear()
+        self._index.forget()
+        self._batches.forget()
         self._read_ends()
 
     # --- membership's record
@@ -498,38 +416,11 @@ class SQLiteStorage:
 
     @_loudly
     def ids_after(self, reader: int, after: int, limit: int, *, unless_sender: int) -> list[int]:
-        def ids(reader: int) -> Iterator[int]:
-            for run in self._runs("last > ? ORDER BY last", reader, after):
-                yield from run.after(after, unless_sender)
-            yield from self._unwritten.of(reader).after(after, unless_sender)
-            yield from self._index.of(reader).after(after, unless_sender)
-
-        return first_of(limit, ids(reader), ids(EVERY_READER))
+        return self._index.ids_after(reader, after, limit, unless_sender)
 
     @_loudly
     def ids_before(self, reader: int, before: int, limit: int, *, unless_sender: int) -> list[int]:
-        def ids(reader: int) -> Iterator[int]:
-            yield from self._index.of(reader).before(before, unless_sender)
-            yield from self._unwritten.of(reader).before(before, unless_sender)
-            for run in self._runs("last >= ? ORDER BY last LIMIT 1", reader, before):
-                yield from run.before(before, unless_sender)
-            for run in self._runs("last < ? ORDER BY last DESC", reader, before):
-                yield from run.before(before, unless_sender)
-
-        return last_of(limit, ids(reader), ids(EVERY_READER))
-
-    def _runs(self, condition: str, reader: int, limit: int) -> Iterator[Run]:
-        query = f"SELECT run FROM messages WHERE reader = ? AND {condition}"  # noqa: S608 - constants
-        for (run,) in self._database.execute(query, (reader, limit)):
-            yield Run(self._as_written(run, "the messages of the index"))
-
-    def _write_index(self, readers: Sequence[int]) -> None:
-        for reader in readers:
-            parts = [
-                (reader, part.ids[-1], checked(bytes(part)))
-                for part in self._unwritten.of(reader).parts(RUN_MESSAGES)
-            ]
-            self._database.executemany("INSERT INTO messages VALUES (?, ?, ?)", parts)
+        return self._index.ids_before(reader, before, limit, unless_sender)
 
     # --- checkpoints
 
@@ -555,29 +446,24 @@ class SQLiteStorage:
         if self._checkpoints.begun == self._checkpoints.finished:
             return
         with self._transaction():
-            finished = (self._checkpoints.finished,)
-            self._database.execute("DELETE FROM messages WHERE last > ?", finished)
+            self._index.abandon(self._checkpoints.finished)
             self._checkpoints.abandon()
-        self._index, self._unwritten = Index(), Index()
 
     def begin_checkpoint(self, seq: int) -> None:
         assert self._checkpoints.begun == self._checkpoints.finished < seq
         self._checkpoints.begun = seq
-        self._index, self._unwritten = Index(), self._index
+        self._index.begin_checkpoint()
 
     @_loudly
     def write_records(self, records: Sequence[Record]) -> bool:
-        readers = list(islice(self._unwritten.runs, READERS_AT_ONCE))
         with self._written_later():
             self._checkpoints.write(records)
-            self._write_index(readers)
-        for reader in readers:
-            del self._unwritten.runs[reader]
-        return bool(self._unwritten.runs)
+            readers = self._index.write_part()
+        return self._index.written(readers)
 
     @_loudly
     def finish_checkpoint(self, head: bytes) -> None:
-        assert not self._unwritten.runs
+        assert not self._index.is_unwritten
         with self._written_later():
             self._checkpoints.finish(head, self._digest_of(self._checkpoints.begun))
 
@@ -606,20 +492,3 @@ class SQLiteStorage:
         if keeper is not None:
             keeper.close()
         self._lock.release()
-
-
-def _encoded(entries: Sequence[Entry]) -> bytes:
-    return checked(encode_entries(tuple(entries)))
-
-
-def _contiguous(batch: Sequence[Entry]) -> bool:
-    return bool(batch) and all(
-        entry.seq + 1 == following.first for entry, following in pairwise(batch)
-    )
-
-
-def _rows(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    while entries:
-        row = fitting(entries, ROW_OCTETS)
-        yield row
-        entries = entries[len(row) :]

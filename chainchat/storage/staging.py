@@ -13,7 +13,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Row, Staged
-from chainchat.chain.messages import EntryId
+from chainchat.chain.entries import EntryId
 from chainchat.storage.checksums import checked
 from chainchat.storage.trimming import GONE
 

@@ -9,7 +9,7 @@ What is free beyond that leaves the file, a few pages at a time, in a database m
 import sqlite3
 from collections.abc import Callable
 
-from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.entries import Entry, EntryId
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS beginning (

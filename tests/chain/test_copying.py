@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from chainchat.chain.configuration import Member
 from chainchat.chain.copying import Apart, Learner, Take
 from chainchat.chain.effects import Cut, Send
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import USUAL
 from chainchat.chain.log import newest_not_after, size
-from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced
+from chainchat.chain.messages import Copied, Differs, Fetch, Synced
 from chainchat.chain.timing import Timing
 from chainchat.storage.memory import MemoryStorage
 

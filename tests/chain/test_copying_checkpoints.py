@@ -8,18 +8,11 @@ from chainchat.chain.checkpoints import RECORDS, START, Row
 from chainchat.chain.configuration import Member
 from chainchat.chain.copying import Learner, Replace, Take
 from chainchat.chain.effects import Cut, Install, Send, StageEntries, StageRows, Unstage
+from chainchat.chain.entries import EntryId
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import DivergenceError
-from chainchat.chain.messages import (
-    Copied,
-    Differs,
-    EntryId,
-    Fetch,
-    FetchRows,
-    Offer,
-    Rows,
-)
+from chainchat.chain.messages import Copied, Differs, Fetch, FetchRows, Offer, Rows
 from chainchat.chain.timing import Timing
 from chainchat.storage.memory import MemoryStorage
 

@@ -22,16 +22,8 @@ from membership_house import (
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Excluded, Report, Save, Send
-from chainchat.chain.messages import (
-    Abort,
-    ClockReading,
-    Decided,
-    EntryId,
-    Ping,
-    Pong,
-    Propose,
-    Voted,
-)
+from chainchat.chain.entries import EntryId
+from chainchat.chain.messages import Abort, ClockReading, Decided, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Record, Status
 
 # --- founding (rule 0) -------------------------------------------------------------------

@@ -14,9 +14,10 @@ from membership_house import (
 )
 
 from chainchat.chain.effects import Report
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Membership
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import ClockReading, EntryId, Ping, Pong, Propose
+from chainchat.chain.messages import ClockReading, Ping, Pong, Propose
 from chainchat.chain.record import Record
 
 NOON = 1_800_000_000_000

@@ -21,8 +21,9 @@ from membership_house import (
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Report, Save, Send
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Seal
-from chainchat.chain.messages import Abort, Declined, EntryId, Ping, Pong, Propose, Voted
+from chainchat.chain.messages import Abort, Declined, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Record, Status
 
 TWO = ("head", "middle")

@@ -20,17 +20,8 @@ from membership_house import (
 from msgspec.structs import replace
 
 from chainchat.chain.effects import Distrust, Report, Send
-from chainchat.chain.messages import (
-    Abort,
-    ClockReading,
-    Decided,
-    EntryId,
-    Held,
-    Ping,
-    Pong,
-    Propose,
-    Voted,
-)
+from chainchat.chain.entries import EntryId
+from chainchat.chain.messages import Abort, ClockReading, Decided, Held, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Record
 
 

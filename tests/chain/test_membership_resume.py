@@ -25,9 +25,10 @@ from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Report, Save
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Copy, Membership
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import Abort, Decided, EntryId, Held, Ping, Pong, Propose, Vote, Voted
+from chainchat.chain.messages import Abort, Decided, Held, Ping, Pong, Propose, Vote, Voted
 from chainchat.chain.record import Record, Status
 
 TWO = ("head", "tail")

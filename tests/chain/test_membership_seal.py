@@ -14,9 +14,10 @@ from membership_house import (
 )
 
 from chainchat.chain.effects import Send
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.membership import Seal
 from chainchat.chain.membership.seals import Sealing
-from chainchat.chain.messages import Declined, EntryId, Voted
+from chainchat.chain.messages import Declined, Voted
 
 TWO = ("head", "middle")
 NEWCOMER, LATER = member("tail", 2), member("tail", 3)

@@ -22,7 +22,8 @@ from membership_house import (
 from msgspec.structs import replace
 
 from chainchat.chain.effects import Report, Save, Send
-from chainchat.chain.messages import Abort, Decided, EntryId, Propose, Voted
+from chainchat.chain.entries import EntryId
+from chainchat.chain.messages import Abort, Decided, Propose, Voted
 from chainchat.chain.record import Record, Status
 
 # --- proof of death (rule 2) -------------------------------------------------------------

@@ -9,27 +9,29 @@ from msgspec.structs import replace
 
 from chainchat.chain.configuration import MAX_MEMBERS, MOST, Configuration, Member
 from chainchat.chain.effects import Send
+from chainchat.chain.entries import (
+    DIGEST_OCTETS,
+    MAX_SPAN,
+    Entry,
+    EntryId,
+    Submission,
+    decode_entries,
+    encode_entries,
+)
 from chainchat.chain.log import ENTRY_OVERHEAD, FRAME_ENTRIES, MAX_COMMAND, fitting, size
 from chainchat.chain.messages import (
-    DIGEST_OCTETS,
     KINDS,
     MAX_FRAME,
-    MAX_SPAN,
     BadMessageError,
     ClockReading,
     Copied,
     Declined,
-    Entry,
-    EntryId,
     Forward,
     Ping,
-    Submission,
     Submit,
     Vote,
     decode,
-    decode_entries,
     encode,
-    encode_entries,
 )
 from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage

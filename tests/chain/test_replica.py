@@ -4,9 +4,10 @@ import pytest
 from replica_chain import NOW, THREE, Chain, opening
 
 from chainchat.chain.effects import Distrust, Send, Sync, Write
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import FRAME_ENTRIES, DivergenceError, fitting, size
-from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
+from chainchat.chain.messages import Ack, Forward, Holding, Submit
 from chainchat.chain.replica import Replica
 
 

@@ -10,8 +10,9 @@ from replica_chain import NOW, THREE, Chain, as_long_as_it_takes, opening
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Send, Sync, Write
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.chain.limits import USUAL
-from chainchat.chain.messages import Ack, Entry, EntryId, Holding
+from chainchat.chain.messages import Ack, Holding
 from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage
 

@@ -4,10 +4,11 @@ import pytest
 from logs_made_up import entries, everything, log_of
 
 from chainchat.chain.configuration import Member
+from chainchat.chain.entries import EntryId
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import FRAME_ENTRIES, size
-from chainchat.chain.messages import Copied, Differs, EntryId, Fetch, Offer
+from chainchat.chain.messages import Copied, Differs, Fetch, Offer
 
 EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)

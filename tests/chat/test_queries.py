@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainchat.chain.messages import MAX_FRAME, Answer, Entry, encode
+from chainchat.chain.entries import Entry
+from chainchat.chain.messages import MAX_FRAME, Answer, encode
 from chainchat.chat import commands, queries
 from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying
 from chainchat.chat.modes.mode import ChatMessage

@@ -15,7 +15,8 @@ from talking import DEADLINE, HOST, Caller, Person, Program
 from twisted.protocols.amp import AmpBox
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.messages import EntryId, Forward, Ping, encode
+from chainchat.chain.entries import EntryId
+from chainchat.chain.messages import Forward, Ping, encode
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
 pytestmark = pytest.mark.plain(

@@ -147,7 +147,7 @@ def test_slow_disks_only_make_a_chain_slow(
 PARTLY_COPIED = """
 import sqlite3, sys
 from pathlib import Path
-from chainchat.chain.messages import Entry
+from chainchat.chain.entries import Entry
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 

@@ -15,17 +15,15 @@ from talking import HOST, Person, until
 from twisted.protocols.amp import AmpBox
 
 from chainchat.chain.configuration import MOST, Configuration, Member
+from chainchat.chain.entries import Entry, EntryId, Submission
 from chainchat.chain.messages import (
     Copied,
     Decided,
-    Entry,
-    EntryId,
     Forward,
     Holding,
     Message,
     Ping,
     Pong,
-    Submission,
     Submit,
     encode,
 )

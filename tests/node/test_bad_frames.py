@@ -15,25 +15,21 @@ from node_house import founded
 from chainchat.chain.configuration import MOST, Configuration, Member
 from chainchat.chain.early import MOST_OCTETS, OVERHEAD, EarlyMessages
 from chainchat.chain.engine import MOST_AHEAD
+from chainchat.chain.entries import DIGEST_OCTETS, MAX_SPAN, Entry, EntryId, Submission
 from chainchat.chain.messages import (
-    DIGEST_OCTETS,
     KINDS,
-    MAX_SPAN,
     START,
     Ack,
     BadMessageError,
     ClockReading,
     Copied,
     Decided,
-    Entry,
-    EntryId,
     Forward,
     Holding,
     Ping,
     Pong,
     Read,
     Row,
-    Submission,
     Submit,
     Vote,
     decode,

@@ -5,7 +5,8 @@ from membership_house import active, member
 from node_house import STOP, THREE, founded
 from sessions_house import House
 
-from chainchat.chain.messages import EntryId, Ping, Pong
+from chainchat.chain.entries import EntryId
+from chainchat.chain.messages import Ping, Pong
 
 FULL = "nearly full: nothing new is taken until there is room; what was said can be read"
 

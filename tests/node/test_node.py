@@ -10,19 +10,17 @@ from node_house import SUSPECT_AFTER, THREE, House, founded, lines_logged
 from taking_part import takes_part
 
 from chainchat.chain.configuration import Member
+from chainchat.chain.entries import Entry, EntryId, Submission
 from chainchat.chain.messages import (
     Ack,
     Answer,
     Copied,
     Decided,
-    Entry,
-    EntryId,
     Fetch,
     Forward,
     Pong,
     Read,
     StateDigest,
-    Submission,
     Submit,
     Synced,
 )

@@ -4,7 +4,7 @@ import pytest
 from logs_made_up import chained
 from msgspec.structs import replace
 
-from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying
 from chainchat.node.budget import CheckpointPace

@@ -10,19 +10,8 @@ from tcp import HERE, Talkers, a_moment, closed_port, reactor, until
 from twisted.internet.defer import ensureDeferred, maybeDeferred
 from twisted.internet.error import ConnectionLost
 
-from chainchat.chain.messages import (
-    Ack,
-    Copied,
-    Entry,
-    EntryId,
-    Fetch,
-    Forward,
-    Held,
-    Ping,
-    Submission,
-    Submit,
-    encode,
-)
+from chainchat.chain.entries import Entry, EntryId, Submission
+from chainchat.chain.messages import Ack, Copied, Fetch, Forward, Held, Ping, Submit, encode
 from chainchat.peers.boxes import boxed
 from chainchat.peers.detector import LAST_PAUSE
 from chainchat.peers.hello import NotLinkedError, RefusedHelloError

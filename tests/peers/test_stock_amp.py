@@ -10,16 +10,8 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.protocols import amp
 
-from chainchat.chain.messages import (
-    Ack,
-    Entry,
-    EntryId,
-    Forward,
-    Submission,
-    Submit,
-    decode,
-    encode,
-)
+from chainchat.chain.entries import Entry, EntryId, Submission
+from chainchat.chain.messages import Ack, Forward, Submit, decode, encode
 
 pytestmark = pytest.mark.reactor
 

@@ -3,8 +3,8 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 
+from chainchat.chain.entries import Entry
 from chainchat.chain.membership.clocks import MOST_AHEAD
-from chainchat.chain.messages import Entry
 from chainchat.chat import commands
 from chainchat.chat.modes.mode import ChatMessage
 from chainchat.node.node import Node

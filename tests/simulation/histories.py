@@ -11,8 +11,9 @@ from functools import partial
 from itertools import pairwise
 
 from chainchat.chain.configuration import Configuration
+from chainchat.chain.entries import Content, Entry
 from chainchat.chain.log import DivergenceError
-from chainchat.chain.messages import Content, Entry, Message, Ping, Pong
+from chainchat.chain.messages import Message, Ping, Pong
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.node.node import Node

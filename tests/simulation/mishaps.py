@@ -4,7 +4,7 @@ Every mishap leaves another disk that has all that was ever applied, and that co
 the newest configuration. An operator does what ``docs/operations.md`` says.
 """
 
-from chainchat.chain.messages import EntryId
+from chainchat.chain.entries import EntryId
 from tests.simulation.checks import Checks
 from tests.simulation.disk import Disk
 from tests.simulation.world import Host, World

@@ -8,8 +8,8 @@ break and their processes die in the middle of it.
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
+from chainchat.chain.entries import Entry
 from chainchat.chain.limits import Limits
-from chainchat.chain.messages import Entry
 from chainchat.node.budget import CheckpointPace
 from chainchat.node.node import Node
 from chainchat.node.retention import Keep

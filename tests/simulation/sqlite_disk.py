@@ -15,7 +15,8 @@ from typing import Any, Self
 from unittest.mock import patch
 
 from chainchat.chain.checkpoints import Offered
-from chainchat.chain.messages import Entry, EntryId, Row
+from chainchat.chain.entries import Entry, EntryId
+from chainchat.chain.messages import Row
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
 from tests.simulation.checks import InvariantError
@@ -66,7 +67,7 @@ def cabinet() -> Iterator[Cabinet]:
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=parent))).resolve()
         stack.enter_context(files.in_use())
-        for module in ("durable", "cuts", "long_copy"):
+        for module in ("durable", "long_copy"):
             system = System(files.watched)
             stack.enter_context(patch(f"chainchat.storage.{module}.os", system))
         made = Cabinet(root, files.watched)

@@ -8,7 +8,8 @@ messages matter, and a run stays short.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from chainchat.chain.messages import Answer, Entry, Forward, Message
+from chainchat.chain.entries import Entry
+from chainchat.chain.messages import Answer, Forward, Message
 from chainchat.storage.interface import Indexed
 from tests.simulation.disk import Disk
 

@@ -13,10 +13,11 @@ from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.effects import Effect, Write
+from chainchat.chain.entries import Entry
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.membership.departures import FREE
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import Entry, Message
+from chainchat.chain.messages import Message
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand

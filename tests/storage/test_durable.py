@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chainchat.chain.messages import Entry
+from chainchat.chain.entries import Entry
 from chainchat.storage import durable
 from chainchat.storage.durable import (
     ROOM,

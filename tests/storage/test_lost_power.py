@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.storage.interface import Indexed, StorageError
 from chainchat.storage.sqlite import SQLiteStorage
 from tests.simulation.pages import FileSystem, Pages, System
@@ -60,7 +60,6 @@ def machine(tmp_path):
     with (
         files.in_use(),
         patch("chainchat.storage.durable.os", system),
-        patch("chainchat.storage.cuts.os", system),
         patch("chainchat.storage.long_copy.os", system),
     ):
         machine = Machine(tmp_path.resolve(), files)

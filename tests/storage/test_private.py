@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from chainchat.chain.messages import Entry
+from chainchat.chain.entries import Entry
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.private import narrowed, open_private
 from chainchat.storage.sqlite import SQLiteStorage

@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from logs_made_up import chained
 from msgspec.structs import replace
 
+from chainchat.chain.entries import Entry, EntryId, encode_entries
 from chainchat.chain.log import fitting, size
-from chainchat.chain.messages import Entry, EntryId, encode_entries
 from chainchat.chat.commands import Say, Saying, encode
 from chainchat.node.state_machine import StateMachine
 from chainchat.storage.checksums import checked
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.memory import MemoryStorage
-from chainchat.storage.sqlite import DATABASE, READ_TOO, SCHEMA_VERSION, SQLiteStorage
+from chainchat.storage.schema import READ_TOO, SCHEMA_VERSION
+from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 from tests.chat.applied import names
 
 deterministic = settings(derandomize=True, max_examples=60, deadline=None)
@@ -611,7 +612,7 @@ def test_a_checkpoint_belongs_to_one_log(storage):
         other = chained(EntryId(), entries(1, 3) + entries(4, 4, epoch=2))
         update = "UPDATE log SET entries = ?"
         storage._database.execute(update, (checked(encode_entries(other)),))
-        storage._batches.clear()
+        storage._batches.forget()
         storage._last = storage._end()
     with pytest.raises(StorageError, match="is of another log"):
         storage.newest_checkpoint()
@@ -673,8 +674,8 @@ def test_a_checkpoint_lets_go_of_the_index_that_it_has_written(data):
     storage.append(entries(1, 6))
     storage.index(rows((ALICE, 2, BOB), (EVERY_READER, 3, BOB)))
     checkpoint(storage, 3)
-    assert not storage._index.runs
-    assert not storage._unwritten.runs
+    assert not storage._index._newest.runs
+    assert not storage._index._unwritten.runs
     storage.index(rows((ALICE, 5, BOB)))
     checkpoint(storage, 6)
     assert storage._database.execute("SELECT count(*) FROM messages").fetchone() == (3,)
@@ -1008,9 +1009,10 @@ def test_a_read_only_file_is_refused(unprivileged):
 FILL = """
 import resource, sys
 from pathlib import Path
-from chainchat.chain.messages import Entry
+from chainchat.chain.entries import Entry
 from chainchat.storage.interface import StorageError
-from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
+from chainchat.storage.schema import SCHEMA_VERSION
+from chainchat.storage.sqlite import SQLiteStorage
 
 storage = SQLiteStorage(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
@@ -1042,9 +1044,10 @@ def test_what_a_full_disk_does_not_take_is_refused_and_never_seen_again(data):
 ROLL_BACK = """
 import resource, sys
 from pathlib import Path
-from chainchat.chain.messages import Entry
+from chainchat.chain.entries import Entry
 from chainchat.storage.interface import Indexed, StorageError
-from chainchat.storage.sqlite import SCHEMA_VERSION, SQLiteStorage
+from chainchat.storage.schema import SCHEMA_VERSION
+from chainchat.storage.sqlite import SQLiteStorage
 
 storage = SQLiteStorage(Path(sys.argv[1]))
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)

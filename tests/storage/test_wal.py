@@ -13,7 +13,7 @@ import pytest
 from patience import DEADLINE
 from twisted.internet.task import Clock
 
-from chainchat.chain.messages import Entry
+from chainchat.chain.entries import Entry
 from chainchat.storage import long_copy, wal
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage

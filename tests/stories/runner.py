@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.effects import Effect, Sync, Write
-from chainchat.chain.messages import Entry, Held, Message, Ping, Pong
+from chainchat.chain.entries import Entry
+from chainchat.chain.messages import Held, Message, Ping, Pong
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chat import commands
 from chainchat.chat.commands import TO_EVERYBODY

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from chainchat.chain.configuration import Configuration
+from chainchat.chain.entries import Entry, EntryId
 from chainchat.chain.messages import (
     Abort,
     Ack,
@@ -12,8 +13,6 @@ from chainchat.chain.messages import (
     Decided,
     Declined,
     Differs,
-    Entry,
-    EntryId,
     Fetch,
     Forward,
     Holding,

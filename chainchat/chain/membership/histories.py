@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Distrust, Report
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.state import Output, State
-from chainchat.chain.messages import EntryId, Held, Pong
+from chainchat.chain.messages import Held, Pong
 from chainchat.chain.record import was_set_back
 
 

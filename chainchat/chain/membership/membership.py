@@ -32,19 +32,10 @@ from collections.abc import Iterator
 
 from chainchat.chain.configuration import Address, Configuration, Member
 from chainchat.chain.effects import Report, Send
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.proposing import Proposing
 from chainchat.chain.membership.state import Copy, Output, OwnLog, Seal
-from chainchat.chain.messages import (
-    Abort,
-    Decided,
-    Declined,
-    EntryId,
-    Held,
-    Ping,
-    Pong,
-    Propose,
-    Voted,
-)
+from chainchat.chain.messages import Abort, Decided, Declined, Held, Ping, Pong, Propose, Voted
 from chainchat.chain.record import Status
 
 __all__ = ["Copy", "Membership", "Output", "OwnLog", "Received", "Seal"]

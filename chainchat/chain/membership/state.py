@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Life, Member
 from chainchat.chain.effects import Distrust, Excluded, Report, Save, Send
+from chainchat.chain.entries import EntryId
 from chainchat.chain.membership.changes import Change, change
 from chainchat.chain.membership.clocks import Clocks
 from chainchat.chain.membership.departures import Departures
@@ -19,7 +20,7 @@ from chainchat.chain.membership.presence import Presence
 from chainchat.chain.membership.seals import Patience, Sealing
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.membership.whereabouts import Whereabouts
-from chainchat.chain.messages import EntryId, Vote
+from chainchat.chain.messages import Vote
 from chainchat.chain.record import Record, Status
 from chainchat.chain.timing import Timing
 

@@ -12,7 +12,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.messages import Entry, digest_after
+from chainchat.chain.entries import Entry, digest_after
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.node.budget import CheckpointPace

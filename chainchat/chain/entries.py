@@ -1,0 +1,128 @@
+"""The entries of the log, and the names of logs.
+
+*named by its content*: an entry carries a digest of itself and of the entry before, hence of all
+before. Two logs that share an entry's name are equal up to that entry.
+"""
+
+from hashlib import blake2b
+from typing import Annotated
+
+from msgspec import DecodeError, Meta, Struct, msgpack
+
+from chainchat.chain.configuration import Number
+
+MAX_SPAN = 512
+"""Sequence numbers of one entry."""
+
+Span = Annotated[int, Meta(ge=1, le=MAX_SPAN)]
+
+DIGEST_OCTETS = 16
+
+Digest = Annotated[bytes, Meta(max_length=DIGEST_OCTETS)]
+"""Empty before the first entry."""
+
+
+class EntryId(Struct, frozen=True, array_like=True):
+    """The name of an entry, and so of the log that ends with the entry: ``digest`` covers all."""
+
+    epoch: Number = 0
+    seq: Number = 0
+    digest: Digest = b""
+
+    def is_beyond(self, other: "EntryId") -> bool:
+        """True if a log that ends here is longer: a later epoch wins, then a higher seq.
+
+        In one chain, the longer log contains the other.
+        """
+        return (self.epoch, self.seq) > (other.epoch, other.seq)
+
+    def __str__(self) -> str:
+        if not self.seq:
+            return "no entry"
+        return f"entry {self.seq} of epoch {self.epoch} ({self.digest.hex()[:8]})"
+
+
+class Entry(Struct, frozen=True, array_like=True, gc=False):
+    """One entry of the log.
+
+    It occupies ``span`` consecutive sequence numbers, one for each message in it; ``seq`` is the
+    last.
+
+    Attributes:
+        seq: contiguous from 1, given out only by the head.
+        epoch: in which the head numbered the entry.
+        origin: the life whose client made the request (``Member.origin``).
+        number: of the request at its origin, contiguous from 1.
+        time: UTC milliseconds of the head; never less than the previous entry's.
+        command: what to apply; the chain does not look inside.
+        digest: of all these fields and of the previous entry (``digest_after``).
+    """
+
+    seq: Number
+    epoch: Number
+    origin: Annotated[str, Meta(max_length=128)]
+    number: Number
+    time: Number
+    command: bytes
+    span: Span = 1
+    digest: Digest = b""
+
+    @property
+    def id(self) -> EntryId:
+        """The entry's name."""
+        return EntryId(self.epoch, self.seq, self.digest)
+
+    @property
+    def content(self) -> "Content":
+        """All fields but the digest."""
+        return (
+            self.seq,
+            self.epoch,
+            self.origin,
+            self.number,
+            self.time,
+            self.command,
+            self.span,
+        )
+
+    @property
+    def first(self) -> int:
+        """The first sequence number of the entry."""
+        return self.seq - self.span + 1
+
+
+class Submission(Struct, frozen=True, array_like=True, gc=False):
+    """A request on its way to the head."""
+
+    number: Number
+    command: bytes
+    span: Span = 1
+
+
+Content = tuple[int, int, str, int, int, bytes, int]
+"""An entry without its digest: seq, epoch, origin, number, time, command, span."""
+
+UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+"""Raised by msgspec for octets that are no message."""
+
+_encoder = msgpack.Encoder()
+_decoder = msgpack.Decoder(tuple[Entry, ...])
+
+
+def digest_after(previous: bytes, content: Content) -> bytes:
+    """*named by its content*: the digest of an entry that follows one with ``previous``."""
+    return blake2b(previous + _encoder.encode(content), digest_size=DIGEST_OCTETS).digest()
+
+
+def encode_entries(entries: tuple[Entry, ...]) -> bytes:
+    """One batch of entries, as the log stores them."""
+    return _encoder.encode(entries)
+
+
+def decode_entries(data: bytes) -> tuple[Entry, ...]:
+    """Reverse ``encode_entries``.
+
+    Raises:
+        UNDECODABLE: the data is corrupt.
+    """
+    return _decoder.decode(data)

@@ -1,0 +1,72 @@
+"""The tables of a node's database, and which versions of them this release reads."""
+
+import sqlite3
+
+from chainchat.storage import checkpoints, staging, trimming
+from chainchat.storage.interface import StorageError
+
+APPLICATION_ID = 0x63686174
+SCHEMA_VERSION = 8
+"""A new number where an older chainchat would misread the log or checkpoints."""
+READ_TOO = (6, 7)
+"""Older versions that this one only adds to."""
+SCHEMA = (
+    """
+CREATE TABLE log (
+    last INTEGER PRIMARY KEY, committed INTEGER NOT NULL, entries BLOB NOT NULL
+);
+CREATE TABLE messages (
+    reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
+) WITHOUT ROWID;
+CREATE TABLE committed (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER NOT NULL);
+CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL);
+"""
+    + checkpoints.SCHEMA
+)
+ADDED = trimming.SCHEMA + staging.SCHEMA
+"""What this version has and older ones lack."""
+
+
+def prepare(database: sqlite3.Connection, name: str) -> bool:
+    """Make ready a database, new or not; returns True if it lacks tables of this version.
+
+    Raises:
+        StorageError: a foreign file, or one that this release does not read; it is unchanged.
+    """
+    if is_new(database):
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
+    else:
+        _check_owner(database, name)
+    database.execute("PRAGMA journal_mode = WAL")
+    return _pragma(database, "user_version") != SCHEMA_VERSION
+
+
+def create(database: sqlite3.Connection) -> None:
+    """Create the tables that are missing; within the caller's transaction."""
+    missing = (SCHEMA if is_new(database) else "") + ADDED
+    for statement in filter(str.strip, missing.split(";")):
+        database.execute(statement)
+    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def is_new(database: sqlite3.Connection) -> bool:
+    """True if there are no tables."""
+    found: int = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return not found
+
+
+def _pragma(database: sqlite3.Connection, name: str) -> int:
+    value: int = database.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+def _check_owner(database: sqlite3.Connection, name: str) -> None:
+    if _pragma(database, "application_id") != APPLICATION_ID:
+        raise StorageError(f"{name}: a database, but not one of chainchat's")
+    version = _pragma(database, "user_version")
+    if version != SCHEMA_VERSION and version not in READ_TOO:
+        raise StorageError(
+            f"{name}: written by another version of chainchat (schema {version}, "
+            f"this one knows {SCHEMA_VERSION})"
+        )
