@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from msgspec import msgpack
-from msgspec.structs import replace as structs_replace
 from twisted.application.service import Service
 from twisted.internet import task
 from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
@@ -26,14 +25,14 @@ from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
 from chainchat.chain.replica import DivergenceError
-from chainchat.chat import scram
 from chainchat.chat.accounts import Role
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.client_ports import NotYet, client_limits, ports_shown
-from chainchat.control.desk import Desk, Invitation, Office
+from chainchat.control.desk import Desk, Office
 from chainchat.control.listener import ControlFactory, listen
 from chainchat.control_socket import socket_of
 from chainchat.farewell import DRAIN_SECONDS
+from chainchat.invitations import invitation
 from chainchat.logs import LEVELS, Logs
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
@@ -216,7 +215,13 @@ class NodeService(Service):
         self._audit = Audit(own.position, self._reactor.seconds)
         self._hashing = ThreadedHashing(self._reactor)
         tls = place(own.client_host, own.tls_port) if own.tls_port else ""
-        self._guard = Guard(settings.accounts, self._hashing, self._reactor.seconds, tls=tls)
+        self._guard = Guard(
+            settings.accounts,
+            self._hashing,
+            self._reactor.seconds,
+            tls=tls,
+            positions=self._nodes,
+        )
         self._begin_life()
         self._admission = Admission(
             self._limits, self._reactor.seconds, lambda: self._node.configuration.epoch
@@ -237,7 +242,7 @@ class NodeService(Service):
             node=lambda: self._node,
             report=self._report,
             reload=self._reload_on_order,
-            new_invitation=self._new_invitation,
+            new_invitation=lambda name, reset: invitation(self._guard, self._node, name, reset),
             audit=self._audit,
             drain=self._drain.begin,
             undrain=self._drain.end,
@@ -309,23 +314,6 @@ class NodeService(Service):
             return self._reloaded()
         except (config.ConfigError, CredentialsError) as error:
             raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
-
-    def _new_invitation(self, reset: bool) -> Deferred[Invitation]:
-        """A password that a node makes up, as for ``/invite``; hashed in another thread.
-
-        Raises:
-            RefusedError: 435, too many are being hashed.
-        """
-        password, once = self._guard.new_one_time(), self._guard.admits_once(reset=reset)
-        salt, iterations = self._guard.new_salt(), scram.ITERATIONS
-        made: Deferred[Invitation] = Deferred()
-
-        def done(salted: bytes) -> None:
-            verifier = scram.verifier_of(salted, salt, iterations)
-            made.callback(Invitation(password, structs_replace(verifier, once=once)))
-
-        self._hashing.start(lambda: scram.salted(password, salt, iterations), done, made.errback)
-        return made
 
     def _keep_private(self) -> None:
         """Keep others from data that an older version, or a copy, left open."""

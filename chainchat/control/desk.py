@@ -29,8 +29,9 @@ class Office(Struct, frozen=True):
         report: everything that operators see of it.
         reload: reads chain.ini again and tells what came of it, a line each. Raises RefusedError
             (541) if that cannot be done; then nothing has changed.
-        new_invitation: makes a password, in another thread; True to reset one. Raises
-            RefusedError (435) if too many are being made.
+        new_invitation: makes a password for an account, in another thread; True to reset one.
+            Raises RefusedError if too many are being made (435), or nobody new may have this name
+            (524).
         audit: writes down who did what.
         drain: lets nobody in, and sends the clients elsewhere within some seconds; True when they
             are gone, False if that was ended meanwhile.
@@ -44,7 +45,7 @@ class Office(Struct, frozen=True):
     node: Callable[[], Node]
     report: Callable[[], Report]
     reload: Callable[[], list[str]]
-    new_invitation: Callable[[bool], Deferred[Invitation]]
+    new_invitation: Callable[[str, bool], Deferred[Invitation]]
     audit: Audit
     drain: Callable[[float], Deferred[bool]]
     undrain: Callable[[], None]

@@ -83,7 +83,7 @@ class Passwords:
         Raises:
             RefusedError: 507, it must not be typed here.
         """
-        self._check_typing()
+        self._check_readable("; or log in with chainchat-client")
         return self._log_in(login)
 
     def _log_in(self, login: requests.Login) -> Procedure:
@@ -106,7 +106,7 @@ class Passwords:
         Raises:
             RefusedError: 507, it must not be typed here.
         """
-        self._check_typing()
+        self._check_readable()
         return self._change(request)
 
     def _change(self, request: requests.ChangePassword) -> Procedure:
@@ -173,8 +173,9 @@ class Passwords:
             return 0, scram.decoy(secret, name)
         return account.number, account.verifier
 
-    def _check_typing(self) -> None:
-        self._guard.check_typing(self._connection.address, encrypted=self._connection.encrypted)
+    def _check_readable(self, otherwise: str = "") -> None:
+        address, encrypted = self._connection.address, self._connection.encrypted
+        self._guard.check_readable(address, encrypted=encrypted, otherwise=otherwise)
 
     # --- programs
 
@@ -217,6 +218,8 @@ class Passwords:
             raise RefusedError(Code.PASSWORD_NEEDED, "AUTH and PROVE have to come first")
         if request.verifier is None:
             self._check_removal()
+        else:
+            self._check_readable()
         yield from self._set(account, request.verifier)
         return [self._client.mode.done(tag, "")]
 
@@ -226,7 +229,9 @@ class Passwords:
         """Make an account, or ``reset`` its password; the operator is shown it, once."""
         if self._own_account().role is not Role.OPERATOR:
             raise RefusedError(Code.OPERATORS_ONLY, explanation(Code.OPERATORS_ONLY, ""))
-        self._check_typing()
+        self._check_readable()
+        if not reset and self._state().account_named(name) is None and self._guard.reserves(name):
+            raise RefusedError(Code.SERVERS_WORD, explanation(Code.SERVERS_WORD, name))
         return self._invite(tag, name, self._client.id, reset=reset)
 
     def _invite(self, tag: str, name: str, session: str, *, reset: bool) -> Procedure:
@@ -236,7 +241,8 @@ class Passwords:
         """
         password, once = self._guard.new_one_time(), self._guard.admits_once(reset=reset)
         verifier = replace((yield from self._verifier_of(password)), once=once)
-        result = yield Submit(commands.Invite(session, name, verifier, reset))
+        invite = commands.Invite(session, name, verifier, reset, refuse_alike=True)
+        result = yield Submit(invite)
         if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:
             how = "/password reset" if self._client.mode.asks else "RESET"
             text = f"there is an account {result.about}: {how} {result.about} is for it"

@@ -8,8 +8,8 @@ import scramp
 from sessions_house import HELLO, one
 from typists import ASKS, OTHER, SECRET, SHOWS, Typist, operator, person, protected, question
 
-from chainchat.chat.accounts import Role
-from chainchat.chat.commands import Grant, Kick, SetSecret
+from chainchat.chat.accounts import Role, Verifier
+from chainchat.chat.commands import Grant, Invite, Kick, SetSecret
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.config import NewAccounts, Plaintext
@@ -475,6 +475,7 @@ def test_where_accounts_are_made_by_invitation_people_delete_only_themselves(hou
 
 @pytest.mark.parametrize("mode", [NewAccounts.INVITED, NewAccounts.CLOSED])
 def test_where_accounts_are_made_by_invitation_no_name_is_new_to_strangers(house, mode):
+    protected(house, "alice")
     rules(house, new=mode)
     typist = Typist(house.client())
     assert b"* Type your name to log in; accounts are made by invitation." in typist.types()
@@ -483,6 +484,9 @@ def test_where_accounts_are_made_by_invitation_no_name_is_new_to_strangers(house
     assert typist.types(SECRET, after=1) == text
     client = house.client(HELLO)
     assert one(client.says("@1 LOGIN nobody")[-1:]).startswith("-ERR 513 @1 ")
+    for name in ("alice", "nobody"):
+        text = f"-ERR 532 @2 this token does not resume {name}; log in"
+        assert client.says(f"@2 RESUME {name} TOKEN after=0") == [text]
     assert house.node.state.account_named("nobody") is None
 
 
@@ -633,7 +637,7 @@ def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied
 def test_a_program_is_shown_no_password_where_others_can_read_it(house):
     client = operators_program(house)
     rules(house, plaintext=Plaintext.REFUSE)
-    assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not typed here")
+    assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not taken here")
     assert house.node.state.account_named("bob") is None
 
 
@@ -656,6 +660,16 @@ def test_programs_of_operators_do_what_operators_type(house):
     assert bob.types().endswith(b"* root ended your session\r\n")
     secret = one(root.says("@7 RESET bob")).removeprefix("+OK @7 password=")
     assert b"* choose a password for bob" in person(house, "bob").types(secret)
+
+
+def test_nobody_new_is_invited_under_a_name_that_deceives(house):
+    root = operator(house)
+    for name in ("server", "solo", "S.0lo"):
+        assert root.types(f"/invite {name}").startswith(b"-ERR 524 nobody can be named ")
+    assert root.types("/invite r00t").startswith(b"-ERR 523 root has an account already")
+    house.node.submit(Invite("", "system", Verifier(b"salt", 4096, b"", b"")))  # as was possible
+    assert b"+OK the password of system, " in root.types("/password reset system")
+    assert not house.node.state.account_named("r00t")
 
 
 def test_nobody_becomes_an_operator_without_a_password(house):
@@ -693,9 +707,12 @@ def test_a_password_is_typed_where_others_cannot_read_it(  # noqa: PLR0917 - a t
     if taken:
         assert said == question("alice")
     else:
-        place = f"over TLS only, at {tls}" if tls else "are not typed here"
+        place = f"over TLS only, at {tls}" if tls else "are not taken here"
         assert said.startswith(b"-ERR 507 passwords are ")
         assert place in said.decode()
     client = house.client(HELLO)
     client.connection.address, client.connection.encrypted = address, encrypted
     assert proof(client, "alice", SECRET).startswith("+OK")  # nothing to read
+    said = one(client.says(f"@s SECRET {words(OTHER)}"))
+    assert said == "+OK @s" if taken else said.startswith("-ERR 507 @s passwords are ")
+    assert one(client.says("@n SECRET none")) == "+OK @n"
