@@ -351,6 +351,7 @@ class NodeService(Service):
         found = config.load(old.path)
         new = config.reloaded(old, found)
         credentials = read(new, own, self._nodes[own].host)
+        self._tls.check(credentials, check_dates=new.check_dates)
         limits = client_limits(new, self._files, own)
         changes = config.changes(old, found)
         self._settings = new

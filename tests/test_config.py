@@ -500,6 +500,12 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path):
     assert str(caught.value) == f"{tmp_path}: this is a folder; name the chain.ini in it"
 
 
+def test_nobody_waits_for_the_other_end_of_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "chain.ini")
+    with pytest.raises(ConfigError, match="cannot be read: it is a pipe or a device, and no file$"):
+        load(tmp_path / "chain.ini")
+
+
 def test_a_file_below_a_file_cannot_be_read(tmp_path):
     path = write(tmp_path, LEAST) / "chain.ini"
     with pytest.raises(ConfigError) as caught:

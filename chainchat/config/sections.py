@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from chainchat.config.keys import guess
 from chainchat.config.kinds import FILE, FOLDER, Kind
+from chainchat.ordinary_files import read_ordinary
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ def read(path: Path) -> str:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_ordinary(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except IsADirectoryError:

@@ -3,6 +3,7 @@
 import pytest
 from certificates import HERE, Authority, written
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec.structs import replace
 
 from chainchat import config
 from chainchat.tls.credentials import CredentialsError
@@ -43,6 +44,28 @@ def test_a_renewal_is_told_once_and_nothing_if_nothing_is_new(settings):
     assert tls.renew(read(settings, "head", HERE), check_dates=True) == []
     [line] = tls.renew(shows(settings, AUTHORITY.of("head")), check_dates=True)
     assert line.startswith("reloaded: the certificate CN=test, valid from 20")
+
+
+@pytest.mark.parametrize("days", [(-20, -10), (10, 20)])
+def test_a_new_certificate_that_is_not_valid_today_is_no_better(settings, days):
+    tls = NodeTLS(None, settings, shows(settings, AUTHORITY.of("head")), {"head": HERE})
+    bad = shows(settings, AUTHORITY.made(AUTHORITY.names("head"), days=days))
+    with pytest.raises(CredentialsError, match=r"CN=test, valid from \S+ to \S+: not valid today$"):
+        tls.check(bad, check_dates=True)
+    tls.check(bad, check_dates=False)
+    NodeTLS(None, settings, bad, {"head": HERE}).check(bad, check_dates=True)  # nothing new
+
+
+def test_a_ca_is_replaced_by_way_of_both(settings):
+    old, new = AUTHORITY.of("head"), Authority().of("head")
+    tls = NodeTLS(None, settings, shows(settings, old), {"head": HERE})
+    with pytest.raises(CredentialsError, match="none of the CAs that are trusted now is in the"):
+        tls.check(shows(settings, new), check_dates=True)
+    both = replace(old, authorities=old.authorities + new.authorities)
+    for step in (both, replace(new, authorities=both.authorities), new):
+        found = shows(settings, step)
+        tls.check(found, check_dates=True)
+        assert tls.renew(found, check_dates=True)
 
 
 def test_without_dates_nothing_between_nodes_is_warned_of(settings):
