@@ -502,7 +502,7 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path):
 
 def test_nobody_waits_for_the_other_end_of_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "chain.ini")
-    with pytest.raises(ConfigError, match="cannot be read: it is a pipe or a device, and no file$"):
+    with pytest.raises(ConfigError, match=r"cannot be read: it is a pipe or a device"):
         load(tmp_path / "chain.ini")
 
 
