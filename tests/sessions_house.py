@@ -93,7 +93,7 @@ class Hashing:
     def __init__(self):
         self.held, self.waiting, self.broken = False, [], False
 
-    def start(self, work, done, failed):
+    def start(self, work, done, failed, **_):
         if self.broken:
             self.waiting.append(lambda: failed(RefusedError(Code.TOO_MANY_ATTEMPTS, "broken")))
         else:

@@ -149,17 +149,21 @@ class Passwords:
 
     def _check_typed(self, name: str, line: bytes) -> Steps:
         """Check a typed password; takes as long for a name that there is not."""
-        self._begin_attempt(name)
+        yield from self._begin_attempt(name)
         number, verifier = self._verifier_for(name, b"")
         try:
             password = scram.prepared(clean(line))
         except (ValueError, RefusedError):
             password = ""
         salt, iterations = verifier.salt, verifier.iterations
+        throttle, address = self._guard.throttle, self._connection.address
+        known = throttle.knows(name, address)
+        rest = 1.0 if known else throttle.rest
         try:
-            salted = yield Hash(lambda: scram.salted(password, salt, iterations))
+            salted = yield Hash(lambda: scram.salted(password, salt, iterations), known, rest)
         except RefusedError:  # for want of room
-            self._guard.throttle.undone(name, self._connection.address)
+            throttle.undone(name, address)
+            yield Wait(FAILURE_SECONDS)
             raise
         if not number or not scram.admits(verifier, salted):
             yield from self._fail(name)
@@ -200,7 +204,7 @@ class Passwords:
         if self._exchange is None:
             raise RefusedError(Code.BROKEN_EXCHANGE, "AUTH has to come first")
         (name, number, exchange), self._exchange = self._exchange, None
-        self._begin_attempt(name)
+        yield from self._begin_attempt(name)
         try:
             signature = exchange.signature(request.final)
         except scram.BrokenExchangeError as error:
@@ -278,12 +282,13 @@ class Passwords:
             raise RefusedError(Code.PASSWORD_CHANGED, explanation(Code.PASSWORD_CHANGED, name))
         return account
 
-    def _begin_attempt(self, name: str) -> None:
+    def _begin_attempt(self, name: str) -> Steps:
         address = self._connection.address
         try:
             self._guard.throttle.begin(name, address)
         except RefusedError as refusal:
             self._audit.refused(f"login of {name}", address, refusal.code)
+            yield Wait(FAILURE_SECONDS)  # or who guesses would try again at once
             raise
 
     def _succeed(self, name: str, number: int, verifier: Verifier) -> None:
@@ -294,6 +299,7 @@ class Passwords:
     def _fail(self, name: str) -> Steps:
         """Let who does not know a password wait; close the connection after a few."""
         self._failures += 1
+        self._guard.throttle.failed()
         what, address = f"login of {name}", self._connection.address
         self._audit.refused(what, address, Code.WRONG_PASSWORD)
         yield Wait(FAILURE_SECONDS)

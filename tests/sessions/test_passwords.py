@@ -113,14 +113,15 @@ def test_nobody_learns_at_the_password_whether_somebody_is_on(house):
 def test_a_password_that_nobody_had_time_to_check_is_no_attempt(house, monkeypatch):
     protected(house, "alice")
 
-    def refuse(work, done, failed):
+    def refuse(work, done, failed, **_):
         raise RefusedError(Code.TOO_MANY_ATTEMPTS, "too many passwords wait to be checked")
 
     with monkeypatch.context() as busy:
         busy.setattr(house.hashing, "start", refuse)
         for _ in range(25):
             typist = person(house, "alice")
-            assert b"-ERR 435 too many passwords wait" in typist.types(OTHER)
+            assert typist.types(OTHER, after=FAILURE_SECONDS - 0.1) == b""
+            assert b"-ERR 435 too many passwords wait" in typist.types(after=0.2)
             typist.session.lost()
     assert b"+OK you are alice" in person(house, "alice").types(SECRET)
 
@@ -130,9 +131,23 @@ def test_a_password_that_could_not_be_hashed_is_refused_and_is_no_attempt(house)
     house.hashing.broken = True
     typist = person(house)
     for _ in range(25):
-        assert b"-ERR 435 broken" in typist.types("alice", SECRET)
+        assert b"-ERR 435 broken" in typist.types("alice", SECRET, after=1)
     house.hashing.broken = False
     assert b"+OK you are alice" in typist.types("alice", SECRET)
+
+
+def test_who_has_tried_too_often_does_not_learn_so_at_once(house):
+    protected(house, "alice")
+    for number in range(11):  # one more is admitted meanwhile
+        typist = person(house, "alice")
+        typist.connection.address = f"10.0.0.{number}"
+        assert b"-ERR 512" in typist.types(OTHER, after=1)
+        typist.session.lost()
+    typist = person(house, "alice")
+    typist.connection.address = "10.0.0.99"
+    assert typist.types(OTHER, after=FAILURE_SECONDS - 0.1) == b""
+    assert b"-ERR 435 too many attempts: wait " in typist.types(after=0.2)
+    assert b"+OK you are alice" in person(house, "alice").types(SECRET)  # where she was before
 
 
 def test_who_would_wait_for_ever_because_of_a_mistake_of_ours_is_hung_up_on(house, monkeypatch):
