@@ -262,6 +262,7 @@ class Passwords:
         session, number, name = self._client.id, account.number, account.name
         result = yield Submit(commands.SetSecret(session, number, name, checked, verifier))
         self._checked = number, _check_result(result)
+        self._guard.throttle.met(name, self._connection.address)
 
     def _check_removal(self) -> None:
         if not self._guard.open_to_all:

@@ -76,6 +76,10 @@ class Throttle:
         self._wrong -= self._wrong / MEMORY
         self._of_account.forget(self._whose(name, host))
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
+        self.met(name, host)
+
+    def met(self, name: str, host: str) -> None:
+        """Know that whoever is ``name`` was at the address ``host``."""
         pair = _pair(name, host)
         self._known.pop(pair, None)
         self._known[pair] = None
