@@ -311,7 +311,7 @@ class Passwords:
     def _wrong(self) -> str:
         if self._failures >= MOST_FAILURES:
             return f"wrong password, {self._failures} times: connect again"
-        if self._guard.open_to_all:
+        if self._guard.open_to_all or self._client.id:
             return "wrong password: try again"
         return "wrong password, or no such account: accounts are made by invitation"
 

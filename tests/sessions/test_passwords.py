@@ -479,6 +479,14 @@ def test_in_an_open_room_everybody_deletes_everybody_unless_the_operator_says_no
     assert typist.types("/delete bob yes") == b"+OK bob is deleted\r\n"
 
 
+def test_who_is_in_is_not_told_of_accounts_when_the_old_password_is_wrong(house):
+    typist = person(house, "alice", "/password", SECRET, SECRET)
+    typist.types()
+    rules(house, new=NewAccounts.INVITED)
+    typist.types("/password")
+    assert typist.types(OTHER, after=1) == b"-ERR 512 wrong password: try again\r\n"
+
+
 @pytest.mark.parametrize("mode", [NewAccounts.INVITED, NewAccounts.CLOSED])
 def test_where_accounts_are_made_by_invitation_people_delete_only_themselves(house, mode):
     house.client("bob")
