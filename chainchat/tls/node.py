@@ -19,7 +19,7 @@ from chainchat.tls.credentials import (
     utc_now,
 )
 from chainchat.tls.expiry import Expiry
-from chainchat.tls.identity import objection
+from chainchat.tls.identity import another_position, objection
 
 
 class NodeCredentials(Struct, frozen=True):
@@ -52,6 +52,9 @@ def read(settings: Settings, position: str, address: str) -> NodeCredentials:
         _try(files.certificate, lambda: between_nodes(chain, check_dates=settings.check_dates))
     if own.tls_port:
         clients = load(files.client_certificate, files.client_key)
+        other = another_position(clients.own, position, settings.name)
+        if other:
+            raise CredentialsError(f"{files.client_certificate}: is the certificate of {other}")
         _try(files.client_certificate, lambda: for_clients(clients))
     return NodeCredentials(chain, clients)
 

@@ -3,6 +3,7 @@
 import pytest
 from certificates import HERE, Authority, written
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509 import DNSName
 from msgspec.structs import replace
 
 from chainchat import config
@@ -36,6 +37,20 @@ def test_what_openssl_does_not_take_is_told_before_the_start(settings):
     weak = rsa.generate_private_key(65_537, 1_024)
     with pytest.raises(CredentialsError, match=r"node.crt: OpenSSL does not take it: ee key"):
         shows(settings, AUTHORITY.made(AUTHORITY.names("head"), key=weak))
+
+
+def test_clients_are_not_shown_the_certificate_of_another_position(settings):
+    plain = settings.path.read_text().replace("chain = yes", "chain = no")
+    settings.path.write_text(plain)
+    settings = config.load(settings.path)
+    with pytest.raises(CredentialsError, match=r"node.crt: is the certificate of tail.test.chain"):
+        shows(settings, AUTHORITY.of("tail"))
+    assert shows(settings, AUTHORITY.of("head")).chain is None
+    anywhere = [DNSName("chat.example.org"), DNSName("*.example.org")]
+    assert shows(settings, AUTHORITY.made(anywhere)).clients
+    assert shows(
+        settings, AUTHORITY.made(AUTHORITY.names("tail") + AUTHORITY.names("head"))
+    ).clients
 
 
 def test_a_renewal_is_told_once_and_nothing_if_nothing_is_new(settings):
