@@ -107,6 +107,8 @@ class Report(Struct, frozen=True):
         waiting_for: positions that keep the chain from answering.
         away: positions that this node does not hear.
         low: positions whose disks are nearly full.
+        first: the oldest number in the log here.
+        removed: messages below this id were removed; 0: none were.
         last: the newest number in the log here.
         durable: the newest on the disk here.
         committed: the newest that is on every member's disk.
@@ -144,6 +146,8 @@ class Report(Struct, frozen=True):
     waiting_for: tuple[str, ...]
     away: tuple[str, ...]
     low: tuple[str, ...]
+    first: int
+    removed: int
     last: int
     durable: int
     committed: int
@@ -221,6 +225,8 @@ def report(sources: Sources) -> Report:
         waiting_for=readiness.waiting_for,
         away=seen.silent,
         low=readiness.low,
+        first=node.first,
+        removed=node.state.removed.before,
         last=marks.last,
         durable=marks.durable,
         committed=seen.committed,

@@ -22,9 +22,9 @@ from chainchat.addresses import place
 from chainchat.alone import gone_on_alone
 from chainchat.audit import Audit
 from chainchat.chain.configuration import IDENTITY_BITS, Member
+from chainchat.chain.log import DivergenceError
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
-from chainchat.chain.replica import DivergenceError
 from chainchat.chat.accounts import Role
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.client_ports import NotYet, client_limits, ports_shown
@@ -36,6 +36,7 @@ from chainchat.invitations import invitation
 from chainchat.logs import LEVELS, Logs
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
+from chainchat.node.retention import Keep
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
 from chainchat.node.status import DRAINED
@@ -410,6 +411,7 @@ class NodeService(Service):
             fail=self._fail,
             excluded=self._end_life,
             work=time.monotonic,
+            keep=Keep(settings.keep_days, settings.keep_octets, unread=settings.keep_unread),
             space=Space(lambda: free_octets(own.data), settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,

@@ -10,7 +10,7 @@ from itertools import permutations
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.early import ChainMessage
-from chainchat.chain.effects import Apply, Persist, Report, Send
+from chainchat.chain.effects import Apply, Report, Send, Write
 from chainchat.chain.engine import Engine
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.record import Record
@@ -33,7 +33,7 @@ class Node:
         """Complete each effect before the engine is asked for the next one."""
         for effect in effects:
             match effect:
-                case Persist(entries):
+                case Write(entries):
                     self.disk.append(entries)
                 case Send(to, message):
                     wires.append((self.name, to, message))

@@ -59,6 +59,7 @@ class Log:
     progress = ""
     low = False
     committed = EntryId()
+    beginning = EntryId()
 
     def __init__(self, entries: Entries) -> None:
         self.entries = entries

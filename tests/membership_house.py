@@ -40,6 +40,7 @@ class OwnLog:
     nearby: frozenset[Member] = frozenset()
     low: bool = False
     committed: EntryId = field(default_factory=EntryId)
+    beginning: EntryId = field(default_factory=EntryId)
 
     def id_of(self, seq):
         """As if all entries were of one epoch."""

@@ -367,7 +367,7 @@ MISTAKES = [
     (
         "[head]",
         "[storage]\nstopp = 1 GB\n[head]",
-        "[storage] stopp is unknown (is stop meant?); allowed: stop",
+        "[storage] stopp is unknown (is stop meant?); allowed: stop, keep, keep-unread",
     ),
     *(
         (

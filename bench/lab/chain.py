@@ -31,14 +31,17 @@ class Chain:
 
     name = "chainchat"
 
-    def __init__(self, folder: Path, clients: str = "", *, tls: bool = False) -> None:
+    def __init__(
+        self, folder: Path, clients: str = "", *, sections: str = "", tls: bool = False
+    ) -> None:
         """Prepare.
 
         Args:
             folder: an empty one.
             clients: lines of the section [clients] of chain.ini.
+            sections: further sections.
         """
-        self.cluster = Cluster(folder, ROLES, clients=clients, tls=tls)
+        self.cluster = Cluster(folder, ROLES, clients=clients, sections=sections, tls=tls)
         self._names = 0
 
     def __enter__(self) -> Self:

@@ -1,9 +1,11 @@
 """Redis: a primary and two replicas that sync each append, and publish/subscribe."""
 
+from collections import deque
 from collections.abc import Sequence
 
 from lab.connections import PATIENCE, Greeting, connected, hear
 from lab.peers import ROOM, LineWriter, Listener, Peer, addresses, until
+from lab.processes import ServerError
 
 PLAIN = ("--bind", "127.0.0.1", "--save", "")
 
@@ -89,3 +91,42 @@ class Replicated(Peer):
             LineWriter(self._addresses[0], GREETING, request, lines=3, last=b":2")
             for _ in range(count)
         ]
+
+
+class Windows(Replicated):
+    """The same, with one WAIT for all messages that are in flight on a connection."""
+
+    name = "Redis, a WAIT per window"
+
+    def writers(self, count: int, text: bytes) -> Sequence["WindowWriter"]:
+        """Connections to the primary."""
+        return [WindowWriter(self._addresses[0], text) for _ in range(count)]
+
+
+class WindowWriter:
+    """Writes a window of messages, waits for it, and counts all of them at once."""
+
+    greeting = GREETING
+
+    def __init__(self, address: tuple[str, int], text: bytes) -> None:
+        self.address = address
+        self._request = command(b"XADD", ROOM, b"*", b"text", text)
+        self._windows: deque[int] = deque()
+        self._rest = b""
+
+    def requests(self, count: int) -> bytes:
+        """A window of so many, and the WAIT."""
+        self._windows.append(count)
+        return self._request * count + command(b"WAIT", b"2", b"0")
+
+    def acknowledged(self, data: bytes) -> int:
+        """Each answer to a WAIT acknowledges its window."""
+        heard = self._rest + data
+        whole = heard[: heard.rfind(b"\n") + 1]
+        self._rest = heard[len(whole) :]
+        if whole.startswith(b"-") or b"\n-" in whole:
+            raise ServerError(f"refused: {heard[-500:]!r}")
+        waits = whole.count(b"\n:2\r") + whole.startswith(b":2\r")
+        if waits != whole.count(b"\n:") + whole.startswith(b":"):
+            raise ServerError(f"not on both replicas: {heard[-500:]!r}")
+        return sum(self._windows.popleft() for _ in range(waits))

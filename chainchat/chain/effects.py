@@ -3,29 +3,37 @@
 The node completes each effect before it asks the ``engine`` for the next, so their order says what
 must be true before a node says or does anything:
 
-- ``Persist`` before any ``Send`` or ``Apply`` of those entries (*durable*);
+- ``Write`` before any ``Send`` of those entries (*written*);
+- ``Sync`` before any ``Apply`` of them, and any ``Send`` that says that they are here (*synced*);
 - ``Save`` before any ``Send`` of that vote or configuration (*one vote*, *newest*);
-- ``Cut`` before the ``Persist`` of what takes its place.
+- ``Cut`` before the ``Write`` of what takes its place;
+- ``StageRows`` and ``StageEntries`` before the ``Install`` that lets them count.
 """
 
 from collections.abc import Sequence
 
 from msgspec import Struct
 
+from chainchat.chain.checkpoints import Offered, Row
 from chainchat.chain.messages import Entry, EntryId, Message
 from chainchat.chain.record import Record
 
 # --- to the disk
 
 
-class Persist(Struct, frozen=True):
-    """Append the next entries to the log; on disk before the next effect.
+class Write(Struct, frozen=True):
+    """Append the next entries to the log; ``Sync`` follows in the same turn.
 
+    They must outlive the process before the next effect, but not yet a loss of power.
     ``committed``, written with them, says how far the log is known to be committed.
     """
 
     entries: tuple[Entry, ...]
     committed: int = 0
+
+
+class Sync(Struct, frozen=True):
+    """Have all that was written on the disk before the next effect."""
 
 
 class Mark(Struct, frozen=True):
@@ -44,6 +52,41 @@ class Cut(Struct, frozen=True):
 
     after: int
     end: EntryId
+
+
+class Stage(Struct, frozen=True):
+    """Begin to copy a checkpoint, beside the node's own data."""
+
+    offered: Offered
+
+
+class StageRows(Struct, frozen=True):
+    """Take in the next rows of that checkpoint; ``complete``: these are the last."""
+
+    rows: tuple[Row, ...]
+    complete: bool
+
+
+class StageEntries(Struct, frozen=True):
+    """Take in the next entries of the log that goes with that checkpoint."""
+
+    entries: tuple[Entry, ...]
+
+
+class Install(Struct, frozen=True):
+    """Check what was copied; let it take the place of the node's data, and begin a new life.
+
+    If its digest is wrong, do as for ``Unstage``.
+    """
+
+    source: str
+
+
+class Unstage(Struct, frozen=True):
+    """Throw away what was copied, and distrust ``source``, which lent it."""
+
+    source: str
+    reason: str
 
 
 class Save(Struct, frozen=True):
@@ -114,9 +157,15 @@ class Excluded(Struct, frozen=True):
 
 
 Effect = (
-    Persist
+    Write
+    | Sync
     | Mark
     | Cut
+    | Stage
+    | StageRows
+    | StageEntries
+    | Install
+    | Unstage
     | Save
     | Send
     | Distrust

@@ -11,7 +11,9 @@ the chain. The rules that take more than one part are here:
 - *lease*: the tail answers, and lends its log, only while no other chain can have begun, and after
   it has applied an entry of its epoch.
 - *who may copy*: a learner copies from the tail; before a resume, a member copies from another.
-- *kept*: a node never cuts out of its log what it knows to be committed.
+- *kept*: a node never cuts out of its log what it knows to be committed. It may remove the log's
+  beginning, once the application needs that no more.
+- *needed*: it removes nothing that a member may lack or a learner is copying.
 
 Messages have two doors: ``note`` for those of the log, which are many, and which the next ``turn``
 handles as one batch; ``receive`` for those about configurations and copying, at once.
@@ -23,11 +25,23 @@ from itertools import chain
 
 from chainchat.chain import copying
 from chainchat.chain.configuration import Address, Configuration, Member, Role
-from chainchat.chain.copying import Apart, Learner, Sponsor, Take
+from chainchat.chain.copying import Apart, Learner, Replace, Sponsor, Take
 from chainchat.chain.early import ChainMessage, EarlyMessages
-from chainchat.chain.effects import Apply, Compare, Cut, Distrust, Effect, Excluded, Mark, Send
+from chainchat.chain.effects import (
+    Apply,
+    Compare,
+    Cut,
+    Distrust,
+    Effect,
+    Excluded,
+    Install,
+    Mark,
+    Report,
+    Send,
+    Stage,
+)
 from chainchat.chain.limits import USUAL, Limits
-from chainchat.chain.log import Log
+from chainchat.chain.log import DivergenceError, Log
 from chainchat.chain.membership import membership
 from chainchat.chain.membership.membership import Copy, Membership, Seal
 from chainchat.chain.membership.settings import ChainSettings
@@ -39,21 +53,24 @@ from chainchat.chain.messages import (
     Differs,
     EntryId,
     Fetch,
+    FetchRows,
     Held,
+    Offer,
     Pong,
     Read,
+    Rows,
     StateDigest,
     Synced,
 )
 from chainchat.chain.reads import Barrier, Reads
 from chainchat.chain.record import Record, Status
-from chainchat.chain.replica import DivergenceError, Replica
+from chainchat.chain.replica import Replica
 from chainchat.chain.timing import Timing
 
 MOST_AHEAD = 2**24
 """Epochs so far above this node's are refused: no chain gets there."""
 
-Immediate = Fetch | Differs | Copied | Synced | membership.Received
+Immediate = Fetch | FetchRows | Differs | Copied | Offer | Rows | Synced | membership.Received
 """Messages about configurations and copying, for ``Engine.receive``."""
 
 TOGETHER = 0.001
@@ -113,7 +130,7 @@ class Engine:
             applied=lambda: self.replica.applied,
         )
         self.learner = Learner(me, log, Timing(settings.suspect_after), limits)
-        self.sponsor = Sponsor(log, limits)
+        self.sponsor = Sponsor(log, limits, lambda: self.committed)
         self.membership = Membership(
             me,
             record,
@@ -178,9 +195,14 @@ class Engine:
 
     # --- inputs from connections
 
-    def linked(self, position: str, member: Member, its: Held | None = None) -> Iterator[Effect]:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
-        self.replica.linked(position)
+    def linked(
+        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+    ) -> Iterator[Effect]:
+        """A new connection, whose other end says that it is ``member``, and what it holds.
+
+        ``older``: see ``Replica.linked``.
+        """
+        self.replica.linked(position, older=older)
         self.reads.linked(position)
         self.due = True
         yield from self._deliver(self.membership.linked(position, member, self._now(), its))
@@ -261,13 +283,17 @@ class Engine:
         """
         now = self._now()
         match message:
-            case Fetch():
+            case Fetch() | FetchRows():
                 self._asked_to_lend(sender, message)
                 return
             case Differs():
                 effects: Iterator[_Output] = self.learner.differs(sender, message, now)
             case Copied():
                 effects = self.learner.copied(sender, message, now)
+            case Offer():
+                effects = self.learner.offered(sender, message, now)
+            case Rows():
+                effects = self.learner.rows(sender, message, now)
             case Synced():
                 if self._is_of_another_chain(sender, message):
                     return
@@ -282,7 +308,9 @@ class Engine:
         if epoch > self.configuration.epoch + MOST_AHEAD:
             raise BadMessageError(f"an epoch far ahead, {epoch}")
 
-    def _is_of_another_chain(self, sender: str, message: ChainMessage | Fetch | Synced) -> bool:
+    def _is_of_another_chain(
+        self, sender: str, message: ChainMessage | Fetch | FetchRows | Synced
+    ) -> bool:
         """True for this epoch's number in another configuration: neither chain serves the other."""
         if not self.configuration.is_another(message.epoch, message.identity):
             return False
@@ -303,11 +331,15 @@ class Engine:
             effects = chain(said, effects)
         return effects
 
+    def next_time(self) -> int:
+        """The time that an entry would get here now, UTC milliseconds."""
+        return max(self.replica.time, self.membership.time(self._now()))
+
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
         """Hand out committed entries, in order, while ``go_on()``."""
         for apply in self.replica.apply(go_on):
             yield apply
-            while self._barriers and self._barriers[0][0] <= self.replica.settled:
+            while self._barriers and self._barriers[0][0] <= self.replica.own.settled:
                 self.reads.passed(self._barriers.popleft()[1])
 
     def answer(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
@@ -320,7 +352,26 @@ class Engine:
 
     def lend(self, go_on: Callable[[], bool]) -> Iterator[Effect]:
         """Send learners parts of the log, while ``go_on()``."""
-        return self.sponsor.turn(self._copy_full, self._may_lend, go_on)
+        offers = not self.membership.resuming
+        return self.sponsor.turn(
+            self._copy_full, self._may_lend, go_on, offers=offers, now=self._clock()
+        )
+
+    @property
+    def lends_checkpoint(self) -> bool:
+        """True while a learner copies the newest checkpoint: begin no other, which would end it."""
+        return self.sponsor.lends_checkpoint(self._clock())
+
+    def removable(self, up_to: int) -> int:
+        """*needed*: how far the log may lose its beginning, up to ``up_to``; 0: not at all now."""
+        membership = self.membership
+        if membership.resuming or membership.record.vote is not None:
+            return 0
+        if membership.status is Status.ACTIVE and self.active:
+            up_to = min(up_to, self.replica.held_by_all, self.sponsor.needed_after())
+        elif membership.status is not Status.LEARNER:
+            return 0
+        return min(up_to, self._log.committed)
 
     # --- clocks
 
@@ -353,11 +404,13 @@ class Engine:
                     self.due = True
                 case Apart():
                     yield from self.membership.apart(effect.source, effect.theirs)
+                case Replace():
+                    yield from self._replace_log(effect)
                 case Cut():
                     self._require_uncommitted(effect)
                     yield effect
                     self.replica.cut()
-                case Excluded():
+                case Excluded() | Install():
                     yield effect
                     return
                 case _:
@@ -404,11 +457,40 @@ class Engine:
             source, epoch, self._clock(), committed=committed, identity=identity
         )
 
-    def _asked_to_lend(self, sender: str, fetch: Fetch) -> None:
+    def _replace_log(self, replace: Replace) -> Iterator[Effect]:
+        """*kept*: copy a checkpoint in place of this log, unless that lacks what was committed.
+
+        If this log ends before the other begins, nobody can tell any more: the operator is told,
+        and what was not committed here goes to a side file.
+        """
+        log, offered = self._log, replace.offered
+        beginning, last = offered.beginning, log.last
+        if not replace.common and beginning.seq <= self.committed:
+            held = log.id_of(beginning.seq)
+            if held != beginning:
+                raise DivergenceError(
+                    f"entries up to {self.committed} were committed here, but the log of "
+                    f"{replace.source}, which begins after {beginning}, does not go on from them: "
+                    f"this one has {held} there, and ends with {last}. Nothing was changed"
+                )
+        elif not replace.common:
+            yield Report(
+                f"this log ends with {last}, before that of {replace.source} begins, after "
+                f"{beginning}: nobody can tell any more whether the two were one. A checkpoint "
+                "takes its place",
+                alarm=True,
+            )
+            after = log.end_before(self.committed)
+            if after < last.seq:
+                yield Cut(after, beginning)
+                self.replica.cut()
+        yield Stage(offered)
+
+    def _asked_to_lend(self, sender: str, fetch: Fetch | FetchRows) -> None:
         if self.membership.is_other_chain(sender) or self._is_of_another_chain(sender, fetch):
             return
         if fetch.epoch == self.configuration.epoch:
-            self.sponsor.asked(sender, fetch)
+            self.sponsor.asked(sender, fetch, self._clock())
             self.due = True
 
     def _may_lend(self, learner: Member) -> bool:
@@ -463,6 +545,10 @@ class _OwnLog:
         newest = self._engine._log.id_of(self._engine.committed)
         assert newest is not None
         return newest
+
+    @property
+    def beginning(self) -> EntryId:
+        return self._engine._log.beginning
 
     def id_of(self, seq: int) -> EntryId | None:
         return self._engine._log.id_of(seq)

@@ -13,6 +13,9 @@ class Limits(Struct, frozen=True):
         copied_octets: the same for copied entries, by ``log.size``.
         near_entries: a learner that lacks no more has caught up: writes can wait for the rest.
         answer_octets: of entries in one answer to a learner, by ``log.size``.
+        checkpoint_worth: a learner that lacks more sequence numbers is offered a checkpoint.
+        checkpoint_patience: seconds for which a checkpoint is kept for a learner that copies it and
+            says nothing.
     """
 
     apply_octets: int = 32_000
@@ -21,6 +24,8 @@ class Limits(Struct, frozen=True):
     copied_octets: int = 8_000_000
     near_entries: int = 1_000
     answer_octets: int = 1_000_000
+    checkpoint_worth: int = 40_000
+    checkpoint_patience: float = 10.0
 
 
 USUAL = Limits()

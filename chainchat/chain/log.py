@@ -6,18 +6,23 @@ fits in a frame, and where two logs part.
 Each node has five marks on its log, which are sequence numbers::
 
     1   2   3   4   5   6   7   8   9
-            |       |       |       |
-            |       |       |       last: numbered by this head, or forwarded to here
-            |       |       durable: on this disk
+            |       |       |   |   |
+            |       |       |   |   last: numbered by this head, or forwarded to here
+            |       |       |   written: in the log, and safe from a death of the process
+            |       |       synced: on this disk, and safe from a loss of power
             |       committed: on every member's disk, as far as known here
             applied: handed to the application
 
-    applied <= committed <= durable <= last
-    forwarded <= durable, where forwarded is the last entry sent to the successor
+    applied <= committed <= synced <= written <= last
+    forwarded <= written, where forwarded is the last entry sent to the successor
 
 The replica keeps the marks, and asserts their order where it moves one. So no node tells anybody
-what could still be lost (applied <= committed), counts as committed what its disk lacks, or
-forwards what it could forget.
+what could still be lost (applied <= committed), counts as committed what its disk could lose, or
+forwards what it could forget while it lives. Outside a turn, synced and written are equal.
+
+A log may have lost its beginning: the entries that the application needs no more. The first entry
+then follows ``beginning``, whose digest still stands for all that is gone. Below it, a log cannot
+tell which entries another one has in common with it: ``id_of`` gives None.
 """
 
 from bisect import bisect_left
@@ -25,6 +30,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
+from chainchat.chain.checkpoints import Offered, Place, Row, Staged
 from chainchat.chain.messages import MAX_FRAME, Entry, EntryId, Submission
 
 FRAME_ENTRIES = 48_000
@@ -41,25 +47,49 @@ MAX_COMMAND = FRAME_ENTRIES - ENTRY_OVERHEAD
 _seq = attrgetter("seq")
 
 
+class DivergenceError(Exception):
+    """Two logs that must agree do not: a disk or the code is at fault."""
+
+
 class Log(Protocol):
-    """The durable log as the protocol reads it; writing is an effect."""
+    """The log as the protocol reads it; writing is an effect."""
 
     @property
     def last(self) -> EntryId:
-        """The newest entry on disk, ``EntryId()`` if none."""
+        """The newest entry written, ``EntryId()`` if none."""
+
+    @property
+    def beginning(self) -> EntryId:
+        """The entry before the log's first; ``EntryId()`` while nothing is removed."""
 
     @property
     def committed(self) -> int:
         """How far the disk says that the log is committed."""
 
+    @property
+    def staged(self) -> Staged | None:
+        """How far a copy of a checkpoint has come; None while none is copied."""
+
+    def offered(self) -> Offered | None:
+        """The newest finished checkpoint, if there is one."""
+
+    def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
+        """The rows of that checkpoint after a place that fit in ``octets``, but at least one.
+
+        And True if no more follow.
+        """
+
     def id_of(self, seq: int) -> EntryId | None:
         """Name the entry that occupies ``seq``.
 
-        ``EntryId()`` for seq 0; None if the log does not reach ``seq``.
+        ``EntryId()`` for seq 0; None if the log does not reach ``seq``, or begins after it.
         """
 
     def end_before(self, seq: int) -> int:
-        """The end of the newest entry up to ``seq``; 0 if none."""
+        """The newest sequence number of an entry up to ``seq``, which is not before the beginning.
+
+        0 if there is none.
+        """
 
     def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
         """The entries from ``after + 1`` to ``up_to`` that fit in ``octets``, but at least one.
@@ -94,12 +124,14 @@ def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
 # --- where two logs part
 
 
-def newest_not_after(log: Log, limit: EntryId) -> EntryId:
+def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
     """The newest entry with a seq and an epoch no greater than those of ``limit``.
 
-    Epochs never fall along a log, so bisection finds the entry.
+    Epochs never fall along a log, so bisection finds the entry. None if it is before the beginning.
     """
-    low, high = 0, min(limit.seq, log.last.seq)
+    if log.beginning.is_beyond(limit) or log.beginning.seq > limit.seq:
+        return None
+    low, high = log.beginning.seq, min(limit.seq, log.last.seq)
     while low < high:
         middle = (low + high + 1) // 2
         here = log.id_of(middle)
@@ -110,10 +142,12 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId:
 
 def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
     """Earlier entries of the log, each about twice as far back as the one before."""
-    found, back = [], 1
-    while back < newest.seq:
+    found, back, least = [], 1, log.beginning.seq
+    while newest.seq - back > least:
         found.append(_held_at(log, log.end_before(newest.seq - back)))
         back *= 2
+    if newest.seq > least:
+        found.append(log.beginning)
     return tuple(dict.fromkeys(entry for entry in found if entry.seq))
 
 

@@ -18,6 +18,9 @@ from chainchat.chain.configuration import MOST, Configuration, Member, Name, Num
 MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds 65,535."""
 
+StoredKey = Annotated[int, Meta(ge=-1, le=2**62)]
+"""A key of a stored row."""
+
 MAX_SPAN = 512
 """Sequence numbers of one entry."""
 
@@ -119,12 +122,14 @@ class Submit(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True):
-    """Predecessor to successor: the next entries, all on the predecessor's disk.
+    """Predecessor to successor: the next entries, which the predecessor has written.
 
     Attributes:
         previous: the entry before, which the successor must hold.
         entries: contiguous; may be empty.
         committed: up to where, as the predecessor knows.
+        synced: up to where the disks of the predecessor and of all before it have the log. None
+            from a node of protocol 6, which forwards only what they have.
     """
 
     epoch: Number
@@ -132,6 +137,7 @@ class Forward(Struct, frozen=True):
     entries: tuple[Entry, ...]
     committed: Number
     identity: Number = 0
+    synced: Number | None = None
 
 
 class Ack(Struct, frozen=True):
@@ -146,7 +152,7 @@ class Ack(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """Successor to predecessor: the last entry on my disk; send what follows.
+    """Successor to predecessor: the last entry of my log; send what follows.
 
     Sent in a new configuration, on a new connection, and after a refused Forward.
     """
@@ -298,12 +304,20 @@ class Declined(Struct, frozen=True):
 
 
 class Fetch(Struct, frozen=True):
-    """Learner to tail: send what follows my last entry, if you hold that."""
+    """Learner to tail: send what follows my last entry, if you hold that.
+
+    Attributes:
+        staged: the entries go with a checkpoint that the learner has copied: offer another one only
+            if the log begins later now.
+        takes_offers: the learner knows what an Offer is. Older releases leave this out.
+    """
 
     epoch: Number
     learner: Member
     last: EntryId
     identity: Number = 0
+    staged: bool = False
+    takes_offers: bool = False
 
 
 class Differs(Struct, frozen=True):
@@ -321,7 +335,7 @@ class Differs(Struct, frozen=True):
 
 
 class Copied(Struct, frozen=True):
-    """Tail to learner: committed entries.
+    """Tail to learner: entries on the tail's disk.
 
     Attributes:
         previous: the entry before ``entries``, which the learner holds.
@@ -329,6 +343,8 @@ class Copied(Struct, frozen=True):
         end: the tail's last entry, to measure progress by.
         sealed: the tail takes no entries until the learner has these on disk.
         more: another part of the same answer follows.
+        committed: up to where they are; no more may be applied. None from a node of protocol 6,
+            which lends only what is.
     """
 
     epoch: Number
@@ -338,6 +354,7 @@ class Copied(Struct, frozen=True):
     sealed: bool
     more: bool = False
     identity: Number = 0
+    committed: Number | None = None
 
 
 class Synced(Struct, frozen=True):
@@ -346,6 +363,76 @@ class Synced(Struct, frozen=True):
     epoch: Number
     learner: Member
     last: EntryId
+    identity: Number = 0
+
+
+Place = tuple[Number, StoredKey, StoredKey]
+"""Table, key and second key of a row of a checkpoint; rows are ordered by them."""
+
+START: Place = (0, -1, -1)
+"""The place before the first row."""
+
+
+class Row(Struct, frozen=True, array_like=True, gc=False):
+    """A row of a checkpoint: its place, and octets into which the chain does not look."""
+
+    table: Number
+    key: StoredKey
+    second: StoredKey
+    data: bytes
+
+    @property
+    def place(self) -> Place:
+        """See ``Place``."""
+        return self.table, self.key, self.second
+
+
+class Offer(Struct, frozen=True):
+    """Tail to learner: copy this checkpoint, and my log from its beginning.
+
+    Attributes:
+        checkpoint: the entry as of which it is.
+        beginning: the entry before the first one of the tail's log.
+        head: begins with a digest of all rows, which the learner checks.
+        common: the tail holds the learner's last entry.
+    """
+
+    epoch: Number
+    checkpoint: EntryId
+    beginning: EntryId
+    head: bytes
+    common: bool
+    identity: Number = 0
+
+
+class FetchRows(Struct, frozen=True):
+    """Learner to tail: send the rows of this checkpoint that stand after a place."""
+
+    epoch: Number
+    learner: Member
+    checkpoint: EntryId
+    after: Place
+    identity: Number = 0
+
+
+class Rows(Struct, frozen=True):
+    """Tail to learner: the next rows of a checkpoint.
+
+    Attributes:
+        after: the place that the learner asked about.
+        rows: in order.
+        complete: these are the last.
+        more: another part of the same answer follows.
+        gone: the tail has this checkpoint no more.
+    """
+
+    epoch: Number
+    checkpoint: EntryId
+    after: Place
+    rows: tuple[Row, ...]
+    complete: bool
+    more: bool = False
+    gone: bool = False
     identity: Number = 0
 
 
@@ -368,6 +455,9 @@ Message = (
     | Differs
     | Copied
     | Synced
+    | Offer
+    | FetchRows
+    | Rows
 )  # fmt: skip - about the log, then about configurations, then about copying
 
 KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in get_args(Message)}
@@ -404,7 +494,7 @@ def speaker(message: Message) -> Member | None:
             return message.vote.proposer
         case Voted():
             return message.voter
-        case Fetch() | Synced():
+        case Fetch() | FetchRows() | Synced():
             return message.learner
         case _:
             return None

@@ -4,8 +4,9 @@ A replica notes its inputs (``submit``, ``receive``, ``linked``, ``adopt``) and 
 next ``turn``, a generator of effects: all that arrives between two turns is one batch. ``apply``
 then applies what is committed, in slices: during a long replay, the node must answer pings.
 
-**Persist, then send.** What stands after ``yield Persist(...)`` in this file happens when the
-entries are on disk.
+**Write, forward, sync, then tell.** What stands after ``yield Write(...)`` in this file happens
+when the entries are written, and what stands after ``yield Sync()``, when they are on the disk. So
+the disks of all members sync an entry at the same time, and not one after the other.
 
 Invariants; a comment with the name marks where each is kept:
 
@@ -13,19 +14,28 @@ Invariants; a comment with the name marks where each is kept:
   several sequence numbers is taken, skipped, forwarded and applied as a whole.
 - *prefix*: in a configuration, a successor's log is a prefix of its predecessor's (paper, "Update
   Propagation Invariant").
-- *durable*: a node forwards, acknowledges and applies only what its disk has.
-- *committed*: a node applies an entry, or tells anybody of it, only when every member's disk has
-  it. A tail knows this once it holds an entry of this epoch, which came through every other member;
-  before that, a restarted disk in between may lack the end of its log.
+- *written*: a node forwards only what this life has written, even if the disk has not synced it.
+- *synced*: a node applies an entry, or tells anybody of it, only when every member's disk has
+  synced it. Each Forward gives the sender's word, up to where its disk and all before it have: the
+  least of its own disk and its predecessor's word. The tail commits the least of its own disk and
+  that word. A word counts in one epoch, on one connection. And a tail commits nothing before it
+  holds an entry of this epoch.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 from chainchat.chain.configuration import Configuration
-from chainchat.chain.effects import Apply, Distrust, Effect, Persist, Send
+from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
 from chainchat.chain.limits import USUAL, Limits
-from chainchat.chain.log import FRAME_ENTRIES, MAX_COMMAND, Log, fitting, place_of, size
+from chainchat.chain.log import (
+    FRAME_ENTRIES,
+    DivergenceError,
+    Log,
+    fitting,
+    place_of,
+    size,
+)
 from chainchat.chain.messages import (
     Ack,
     Entry,
@@ -36,16 +46,14 @@ from chainchat.chain.messages import (
     Submit,
     digest_after,
 )
-
-
-class DivergenceError(Exception):
-    """Two members of one configuration hold different logs: a disk or the code is at fault."""
+from chainchat.chain.requests import OwnRequests
 
 
 class Replica:
     """The replication state of one life of one node; the marks are those of ``log``.
 
     Attributes:
+        own: the requests of this origin.
         configuration: the one in force here.
         active: True while this node takes part in the configuration; otherwise it has no turns.
         opened: an entry of this epoch is applied; then so is all that was committed before.
@@ -72,7 +80,7 @@ class Replica:
         self.configuration = Configuration()
         self.active = False
         self.last = log.last
-        self.durable = log.last.seq
+        self.written = self.synced = log.last.seq
         self.committed = applied
         self.applied = applied
         self.opened = False
@@ -81,7 +89,7 @@ class Replica:
         self._is_head = self._is_tail = False
         self._predecessor: str | None = None
         self._successor: str | None = None
-        self._origin = origin
+        self.own = OwnRequests(origin)
         self._log = log
         self._limits = limits
         self._opening = opening
@@ -93,65 +101,36 @@ class Replica:
         if newest:
             self.time = newest[0].time
 
-        self._pending_octets = 0
-        self._pending: deque[Submission] = deque()
-        """This origin's requests that are not applied yet, in order."""
-        self._unoffered: list[Submission] = []
-        """The last of ``_pending``, not sent to this head yet."""
-        self._numbered = 0
-        self._asked = self._settled = 0
-        """Sequence numbers requested here, and applied."""
-
         self._requests: list[tuple[str, Submission]] = []
         """Head: requests without a sequence number, with their origins."""
         self._taken: list[Entry] = []
-        """The last of ``_recent``, not on disk yet."""
+        """The last of ``_recent``, not written yet."""
         self._ahead: EntryId | None = None
         """The successor's last entry, if this node lacks it; the head has it too."""
         self._forwarded: EntryId | None = None
         """The last entry sent to the successor; None until it says what it holds."""
+        self._synced_before = 0
+        """The predecessor's word: what its disk and all before it have synced."""
+        self._told_synced = 0
+        """The word that this node gave its successor."""
         self._acknowledged = -1
         """Acknowledged to the predecessor; -1 on a new connection."""
         self._tell_holding = False
         self._full: set[str] = set()
         self._unreachable: set[str] = set()
+        self._older: set[str] = set()
         self._check_marks()
 
     # --- inputs
 
-    @property
-    def pending(self) -> int:
-        """Sequence numbers that this origin requested and that are not applied yet."""
-        return self._asked - self._settled
-
-    @property
-    def settled(self) -> int:
-        """The number of this origin's newest applied request."""
-        return self._pending[0].number - 1 if self._pending else self._numbered
-
-    @property
-    def pending_octets(self) -> int:
-        """Octets of the commands that are not applied yet."""
-        return self._pending_octets
-
     def submit(self, command: bytes, span: int = 1) -> int:
-        """Take in a request, and offer it to each new head until it is applied.
-
-        Returns the number that its entry will carry with this origin.
-        """
-        assert len(command) <= MAX_COMMAND
-        self._numbered += 1
-        self._asked += span
-        self._pending_octets += len(command)
-        request = Submission(self._numbered, command, span)
-        self._pending.append(request)
-        self._unoffered.append(request)
-        return self._numbered
+        """See ``OwnRequests.submit``."""
+        return self.own.submit(command, span)
 
     def adopt(self, configuration: Configuration) -> None:
         """Go on in another configuration, once ``active``.
 
-        Entries taken but not persisted are dropped: their origins submit them again.
+        Entries taken but not written are dropped: their origins submit them again.
         """
         self.configuration = configuration
         self._is_head = configuration.head == self._position
@@ -163,8 +142,9 @@ class Replica:
         applied = self._id_of(self.applied)
         self.opened = applied is not None and applied.epoch == configuration.epoch
         self._requests = []
-        self._offer_again()
+        self.own.offer_again()
         self._forwarded = self._ahead = None
+        self._synced_before = self._told_synced = 0
         self._acknowledged = -1
         self._tell_holding = True
         if self._is_head and self.last.epoch < configuration.epoch:
@@ -178,19 +158,25 @@ class Replica:
         self.last = self._log.last
         self._check_marks()
 
-    def linked(self, position: str) -> None:
-        """A new connection; frames on the last one may be lost."""
+    def linked(self, position: str, *, older: bool = False) -> None:
+        """A new connection; frames on the last one may be lost.
+
+        ``older``: the node there speaks protocol 6, and takes whatever it is sent for synced.
+        """
+        (self._older.add if older else self._older.discard)(position)
         self._unreachable.discard(position)
         self._full.discard(position)
         if not self.configuration.members:
             return
         if position == self._successor:
             self._forwarded = self._ahead = None
+            self._told_synced = 0
         if position == self._predecessor:
             self._tell_holding = True
+            self._synced_before = 0
             self._acknowledged = -1
         if position == self.configuration.head:
-            self._offer_again()
+            self.own.offer_again()
 
     def unlinked(self, position: str) -> None:
         """Send nothing until ``position`` is linked again."""
@@ -233,7 +219,10 @@ class Replica:
             if entries[known].first != held + 1:
                 raise DivergenceError(f"{entries[known].id} begins within what this log holds")
             self._extend(entries[known:])
-        self._commit(min(forward.committed, self.durable))
+        end = entries[-1].seq if entries else forward.previous.seq
+        synced = end if forward.synced is None else forward.synced
+        self._synced_before = max(self._synced_before, synced)
+        self._commit(forward.committed)
 
     def _go_on_after(self, last: EntryId, successor: str) -> None:
         """*prefix*: go on after the successor's last entry, which must be one of this log's.
@@ -245,31 +234,37 @@ class Replica:
             self._ahead = last
             return
         held = self._id_of(last.seq)
-        if held != last:
+        if held != last or last.seq < self._log.beginning.seq:
             has = f" and has {held}" if held is not None else ""
+            begins = f", begins after {self._log.beginning}" if self._log.beginning.seq else ""
             raise DivergenceError(
                 f"the log of {successor} ends with {last}, which this log does not hold: "
-                f"it ends with {self.last}{has}"
+                f"it ends with {self.last}{begins}{has}"
             )
         self._forwarded = last
 
+    @property
+    def held_by_all(self) -> int:
+        """The entry up to which no member can lack anything of this log."""
+        if self._successor is None:
+            return self.applied
+        return min(self.applied, self._forwarded.seq) if self._forwarded is not None else 0
+
     # --- outside the chain
 
-    def copy(self, entries: tuple[Entry, ...], *, committed: bool) -> Iterator[Effect]:
-        """Append entries of another node's log; ``apply`` applies them if they are committed.
+    def copy(self, entries: tuple[Entry, ...], *, committed: int) -> Iterator[Effect]:
+        """Append entries of another node's log; those up to ``committed`` may be applied.
 
-        They follow what is on disk: entries that a locked member took and did not persist are
+        They follow what is on disk: entries that a locked member took and did not write are
         dropped, as the copied ones may include them.
         """
         assert not self.active
         self._drop_taken()
-        self._extend(entries)
-        self._taken = []
-        yield Persist(entries, self.committed)
-        self.durable = self.last.seq
-        self._check_marks()
-        if committed:
-            self._commit(self.durable)
+        if entries:
+            self._extend(entries)
+            yield from self._write()
+            yield from self._sync()
+        self._commit(committed)
         self._copied += sum(map(size, entries))
         if self._copied > self._limits.copied_octets:  # copied faster than applied
             self._recent, self._copied = [], 0
@@ -278,7 +273,7 @@ class Replica:
     def cut(self) -> None:
         """Go on from the log's new end, not before ``applied``."""
         self.last = self._log.last
-        self.durable = self.last.seq
+        self.written = self.synced = self.last.seq
         self._check_marks()
         self._recent = []
 
@@ -289,7 +284,7 @@ class Replica:
         """True if the next turn numbers requests."""
         if self._requests:
             return True
-        return bool(self._unoffered) and self.active and self._is_head
+        return bool(self.own.unoffered) and self.active and self._is_head
 
     def turn(self, now: int) -> Iterator[Effect]:
         """Act on the inputs since the last turn.
@@ -298,48 +293,31 @@ class Replica:
         """
         if not self.active:
             return
-        if self._unoffered:
+        if self.own.unoffered:
             yield from self._offer()
         if self._requests:
             self._number(now)
         if self._taken:
-            entries, self._taken = tuple(self._taken), []
-            yield Persist(entries, self.committed)
-            self.durable = entries[-1].seq  # *durable*: all that follows reads this
-            self._check_marks()
-            if self._ahead is not None and self._successor is not None:
-                try:
-                    self._go_on_after(self._ahead, self._successor)
-                except DivergenceError as error:
-                    yield Distrust(self._successor, f"ALARM: {error}")
-        if self._successor is not None:
-            yield from self._forward(self._successor)
+            yield from self._write()
+            if self._successor not in self._older:
+                yield from self._forward()
+            yield from self._sync()
+        yield from self._forward()
+        yield from self._tell_synced()
         if self._is_tail and self.last.epoch == self.configuration.epoch:
-            self._commit(self._end_that_can_be_applied_soon)  # *committed*
+            self._commit(self._end_that_can_be_applied_soon)
         if self._predecessor is not None and (
             self._tell_holding or self.committed > self._acknowledged
         ):
             yield from self._acknowledge(self._predecessor)
 
     def _offer(self) -> Iterator[Effect]:
-        head, configuration = self.configuration.head, self.configuration
-        if head in self._unreachable or head in self._full:
-            return
-        first = self._pending[0].number if self._pending else self._numbered + 1
-        requests = [request for request in self._unoffered if request.number >= first]
-        self._unoffered = []
+        head = self.configuration.head
         if self._is_head:
-            self._requests.extend((self._origin, request) for request in requests)
-            return
-        while requests and head not in self._full:
-            batch = tuple(fitting(requests, FRAME_ENTRIES))
-            requests = requests[len(batch) :]
-            submit = Submit(configuration.epoch, self._origin, batch, configuration.identity)
-            yield Send(head, submit)
-        self._unoffered = requests + self._unoffered
-
-    def _offer_again(self) -> None:
-        self._unoffered = list(self._pending)
+            self._requests.extend((self.own.origin, request) for request in self.own.offer())
+        elif head not in self._unreachable and head not in self._full:
+            for submit in self.own.frames(self.configuration, self._full):
+                yield Send(head, submit)
 
     def _number(self, now: int) -> None:
         requests, self._requests = self._requests, []
@@ -364,32 +342,61 @@ class Replica:
         self._recent += entries
         self._taken += entries
 
-    def _forward(self, successor: str) -> Iterator[Effect]:
-        epoch, identity = self.configuration.epoch, self.configuration.identity
-        while (
-            self._forwarded is not None
-            and self._forwarded.seq < self.durable
-            and successor not in self._full
-            and successor not in self._unreachable
-        ):
-            previous = self._forwarded
-            entries = self._entries(previous.seq, self.durable, FRAME_ENTRIES)
+    def _write(self) -> Iterator[Effect]:
+        entries, self._taken = tuple(self._taken), []
+        yield Write(entries, self.committed)
+        self.written = entries[-1].seq  # *written*: ``_forward`` reads this
+        self._check_marks()
+        if self._ahead is not None and self._successor is not None:
+            try:
+                self._go_on_after(self._ahead, self._successor)
+            except DivergenceError as error:
+                yield Distrust(self._successor, f"ALARM: {error}")
+
+    def _sync(self) -> Iterator[Effect]:
+        yield Sync()
+        self.synced = self.written  # *synced*: all that is told or applied is below this
+
+    def _forward(self) -> Iterator[Effect]:
+        """*written*: send the successor all that it lacks."""
+        while (sent := self._sent) is not None and sent.seq < self.written:
+            entries = self._entries(sent.seq, self.written, FRAME_ENTRIES)
+            yield self._forward_of(sent, tuple(entries))
             self._forwarded = entries[-1].id
-            assert self._forwarded.seq <= self.durable
-            yield Send(
-                successor,
-                Forward(epoch, previous, tuple(entries), self.committed, identity),
-            )
+            assert self._forwarded.seq <= self.written
+
+    def _tell_synced(self) -> Iterator[Effect]:
+        """Give the successor this node's word, if no entries have carried it."""
+        if self._synced_here > self._told_synced and (sent := self._sent) is not None:
+            yield self._forward_of(sent, ())
+
+    def _forward_of(self, previous: EntryId, entries: tuple[Entry, ...]) -> Send:
+        assert self._successor is not None
+        epoch, identity = self.configuration.epoch, self.configuration.identity
+        self._told_synced = synced = self._synced_here
+        forward = Forward(epoch, previous, entries, self.committed, identity, synced)
+        return Send(self._successor, forward)
+
+    @property
+    def _sent(self) -> EntryId | None:
+        """The last entry sent to the successor; None if nothing can be sent now."""
+        blocked = self._successor in self._full or self._successor in self._unreachable
+        return None if blocked else self._forwarded
+
+    @property
+    def _synced_here(self) -> int:
+        """*synced*: the least of what this disk has synced and all before it."""
+        return self.synced if self._is_head else min(self.synced, self._synced_before)
 
     def _commit(self, seq: int) -> None:
-        """*committed*: the tail's disk, so every member's, has the log up to ``seq``."""
-        self.committed = max(self.committed, min(seq, self.durable))
+        """Every member's disk has the log up to ``seq``, this one too, if ``seq`` is not above."""
+        self.committed = max(self.committed, min(seq, self.synced))
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:
-        """The end of this disk's log, or earlier at a tail that applies slowly."""
-        most = self.applied + self._limits.unapplied
-        return self.durable if self.durable <= most else self._log.end_before(most)
+        """What all disks have, or less at a tail that applies slowly."""
+        end, most = self._synced_here, self.applied + self._limits.unapplied
+        return end if end <= most else self._log.end_before(most)
 
     def _acknowledge(self, predecessor: str) -> Iterator[Effect]:
         """Tell the predecessor where this log ends, if in doubt, and what is committed."""
@@ -398,7 +405,7 @@ class Replica:
         epoch, identity = self.configuration.epoch, self.configuration.identity
         if self._tell_holding:
             self._tell_holding = False
-            yield Send(predecessor, Holding(epoch, self._known_id(self.durable), identity))
+            yield Send(predecessor, Holding(epoch, self._known_id(self.written), identity))
         if self.committed > self._acknowledged:
             self._acknowledged = self.committed
             yield Send(predecessor, Ack(epoch, self.committed, identity))
@@ -411,8 +418,8 @@ class Replica:
             self._check_marks()
             self.opened = entries[-1].epoch == self.configuration.epoch
             for entry in entries:
-                if entry.origin == self._origin:
-                    self._settle(entry.number)
+                if entry.origin == self.own.origin:
+                    self.own.settle(entry.number)
             yield Apply(entries)
             if self.applied == self.committed or not go_on():
                 break
@@ -422,24 +429,10 @@ class Replica:
         if len(self._recent) > self._limits.recent_entries and not self._taken:
             self._recent = []
 
-    def _settle(self, number: int) -> None:
-        """An entry of this origin is applied.
-
-        One out of order has no effect (see ``chat.state``): its request stays pending.
-        """
-        if not self._pending:
-            return
-        first = self._pending[0].number
-        if number == first:
-            settled = self._pending.popleft()
-            self._settled += settled.span
-            self._pending_octets -= len(settled.command)
-        elif number > first:
-            self._offer_again()
-
     def _check_marks(self) -> None:
         """As drawn in ``log``; ``_forward`` checks *forwarded*."""
-        assert self.applied <= self.committed <= self.durable <= self.last.seq
+        marks = self.applied, self.committed, self.synced, self.written, self.last.seq
+        assert all(low <= high for low, high in pairwise(marks))
 
     # --- the log, newest part in memory
 

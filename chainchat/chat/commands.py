@@ -210,6 +210,20 @@ class Held(Command, frozen=True, array_like=True, tag="held", gc=False):
     silent: int
 
 
+class Forget(Command, frozen=True, array_like=True, tag="forget", gc=False):
+    """Remove the messages below the id ``before``: the head has found that they are to go.
+
+    Attributes:
+        before: messages from here on stay.
+        unread: True to remove what some account has not seen, too.
+        days: the age at which messages go; 0: they went because they took too much room.
+    """
+
+    before: int
+    unread: bool = False
+    days: int = 0
+
+
 class Nothing(Command, frozen=True, array_like=True, tag="nothing", gc=False):
     """Change nothing: shows that the chain still commits."""
 
@@ -229,6 +243,7 @@ AnyCommand = (
     | Grant
     | Kick
     | Salting
+    | Forget
     | Nothing
 )
 

@@ -44,6 +44,28 @@ class Said(Struct, frozen=True, gc=False):
     text: str
 
 
+class Removed(Struct, frozen=True, array_like=True):
+    """The messages that are gone: those below the id ``before``.
+
+    ``days``: the age at which the last of them went; 0: they took too much room.
+    """
+
+    before: int = 0
+    days: int = 0
+
+    def concerns(self, after: int) -> bool:
+        """True if messages above the id ``after`` may be among them."""
+        return after + 1 < self.before
+
+    def __str__(self) -> str:
+        days = "1 day" if self.days == 1 else f"{self.days} days"
+        why = f"after {days}" if self.days else "to make room"
+        return f"messages before {self.before} were removed {why}"
+
+
+NOTHING_REMOVED = Removed()
+
+
 class Joined(Struct, frozen=True):
     """An account got a session."""
 

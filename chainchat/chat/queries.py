@@ -11,9 +11,11 @@ from typing import Protocol
 
 import re2
 from msgspec import Struct, msgpack
+from msgspec.structs import replace
 
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import ChatMessage
+from chainchat.chat.outcomes import Removed
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 
@@ -86,12 +88,14 @@ class Page(Struct, frozen=True):
     Attributes:
         more: the query for the next page, None if this is the last.
         refused: why the answer ends here; this page is the last.
+        removed: set if messages that were asked for may be gone.
     """
 
     names: tuple[str, ...] = ()
     messages: tuple[ChatMessage, ...] = ()
     more: Query | None = None
     refused: Code | None = None
+    removed: Removed | None = None
 
 
 GIVEN_UP = Page(refused=Code.TAIL_LOST)
@@ -111,8 +115,8 @@ class Budget(Protocol):
 class Messages(Protocol):
     """The messages, read one by one."""
 
-    def before_newest(self, account: int, count: int) -> int:
-        """The id after which the newest ``count`` begin."""
+    def before_newest(self, account: int, count: int) -> tuple[int, int]:
+        """The id after which the newest ``count`` begin, and how many there are."""
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
         """Yield the oldest above ``after``, oldest first."""
@@ -159,14 +163,22 @@ def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -
             names = [account.name for account in state.present_after(query.after, PAGE_NAMES)]
             full = len(names) == PAGE_NAMES
             return Page(tuple(names), more=Present(names[-1]) if full else None)
-        case Later(account, after, count):
-            found = messages.oldest(account, after, min(count, PAGE_MESSAGES))
-            page, ends = _taken(found, count, budget)
-            more = Later(account, page[-1].id, count - len(page)) if not ends else None
-            return Page(messages=tuple(page), more=more)
+        case Later(after=after):
+            page = _later(query, messages, budget)
+            gone = state.removed.concerns(after)
+            return replace(page, removed=state.removed) if gone else page
         case Recent(account, count):  # *in order*: first find where they begin
-            later = Later(account, messages.before_newest(account, count), count)
-            return answer(later, state, messages, budget)
+            after, found = messages.before_newest(account, count)
+            page = _later(Later(account, after, count), messages, budget)
+            gone = found < count and state.removed.before > 0
+            return replace(page, removed=state.removed) if gone else page
+
+
+def _later(query: Later, messages: Messages, budget: Budget) -> Page:
+    found = messages.oldest(query.account, query.after, min(query.count, PAGE_MESSAGES))
+    page, ends = _taken(found, query.count, budget)
+    more = None if ends else Later(query.account, page[-1].id, query.count - len(page))
+    return Page(messages=tuple(page), more=more)
 
 
 def _taken(

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
-from msgspec import Struct
+from msgspec import Struct, msgpack
+from msgspec.structs import astuple
 
+from chainchat.chat.outcomes import NOTHING_REMOVED, Removed
 from chainchat.chat.records import Digest, Record
 
 
@@ -14,6 +16,7 @@ class Head(Struct, array_like=True):
         newest: see ``AccountRecords``.
         room: likewise.
         salting: see ``ChatState``.
+        removed: likewise.
     """
 
     applied: int
@@ -22,6 +25,16 @@ class Head(Struct, array_like=True):
     newest: int
     room: int
     salting: bytes = b""
+    removed: Removed = NOTHING_REMOVED
+
+    def encoded(self) -> bytes:
+        """The head as octets.
+
+        ``removed`` is left out while it says nothing: an older release, which knows no removals,
+        then has the same digest of the same state.
+        """
+        fields = astuple(self)
+        return msgpack.encode(fields if self.removed.before else fields[:-1])
 
 
 class Snapshot:

@@ -95,6 +95,7 @@ class Conversation:
         self._welcomed = False
         self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
         self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
+        self._removed = ""  # what the server says of messages that are gone
         self._status_due = 0.0
         self._who_is_stale = False
         self._sought = ""  # what the names begin with that were asked for last
@@ -321,6 +322,8 @@ class Conversation:
             self._look_back(wanted, 4 * ids)
             return []
         lines = []
+        if self._removed and len(messages) < wanted:
+            lines.append(f"* {self._removed}")
         day = ""
         for message in messages[-wanted:]:
             if (its_day := self._local(message.time).date().isoformat()) != day:
@@ -373,6 +376,9 @@ class Conversation:
                 return [f"* {event.text}"]
             case "slowed":
                 return [f"* {event.text}"]
+            case "removed":
+                known, self._removed = self._removed == event.text, event.text
+                return [] if known or self._last else [f"* {event.text}"]
             case "closing":
                 self._note_trouble(f"{self.node}: {event.text.partition(';')[0]}")
         return []  # a newer server's

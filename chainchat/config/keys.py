@@ -11,7 +11,7 @@ LIMITS_KEYS = (
     *("send-rate", "send-burst"),
 )
 ACCOUNTS_KEYS = ("new", "delete-others", "plaintext")
-STORAGE_KEYS = ("stop",)
+STORAGE_KEYS = ("stop", "keep", "keep-unread")
 TLS_KEYS = (
     *("ca", "certificate", "key", "chain", "check-dates"),
     *("client-certificate", "client-key"),

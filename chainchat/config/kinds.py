@@ -13,6 +13,8 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 
 MOST_POSITIONS = 3
+LEAST_KEPT = 10_000_000
+"""Octets that ``keep`` names at least: less would hardly hold a checkpoint."""
 UNITS = {"": 1, "kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 NO_POSITIONS = ("chain", "clients", "limits", "accounts", "storage", "tls", "log")
 """Sections that are something else."""
@@ -79,6 +81,20 @@ def _octets(text: str) -> int:
     return int(size[1]) * UNITS[size[2]]
 
 
+def _keep(text: str) -> tuple[int, int]:
+    """Days and octets; 0 for what is not named."""
+    days = octets = 0
+    for part in text.split(","):
+        age = re.fullmatch(r" *([1-9][0-9]{0,4}) *days? *", part)
+        if age and not days:
+            days = int(age[1])
+        elif not age and not octets and _octets(part.strip()) >= LEAST_KEPT:
+            octets = _octets(part.strip())
+        else:
+            raise ValueError(text)
+    return days, octets
+
+
 def _host(text: str) -> str:
     if not re.fullmatch(r"[^\s,]+", text) or not text.isprintable():
         raise ValueError(text)
@@ -124,6 +140,7 @@ FOLDER = _matching(r".+", "the path of a folder")
 NETWORKS = Kind(
     read_networks, "addresses and networks between spaces, as in 127.0.0.0/8 10.1.2.3 ::1"
 )
+KEEP = Kind(_keep, "an age, a size of 10 MB or more, or both, as in 90 days, 10 GB")
 OCTETS = Kind(_octets, "a size as in 0 (off), 4096 (octets), 64 kB, 100 MB or 2 GB")
 
 

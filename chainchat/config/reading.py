@@ -40,6 +40,7 @@ def load(path: Path) -> Settings:
     storage = Section(path, parser, "storage", keys.STORAGE_KEYS)
     tls = Section(path, parser, "tls", keys.TLS_KEYS)
     log = Section(path, parser, "log", keys.LOG_KEYS)
+    keep_days, keep_octets = storage.take("keep", kinds.KEEP, (0, 0))
     chain.must_exist("name and founding are required")
     name = chain.take("name", kinds.CLUSTER_NAME)
     founding = chain.take("founding", kinds.FOUNDING)
@@ -65,6 +66,9 @@ def load(path: Path) -> Settings:
             plaintext=accounts.take("plaintext", kinds.PLAINTEXT, Plaintext.AUTO),
         ),
         stop=storage.take("stop", kinds.OCTETS, 100_000_000),
+        keep_days=keep_days,
+        keep_octets=keep_octets,
+        keep_unread=storage.take("keep-unread", kinds.YES_OR_NO, True),
         nodes=_nodes(path, parser, founding),
         tls=_tls_files(tls),
         chain_tls=tls.take("chain", kinds.YES_OR_NO, False),

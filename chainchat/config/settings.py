@@ -122,6 +122,9 @@ class Settings:
         send_rate: messages of one account a second, per node; 0: no limit.
         send_burst: messages of one account at once.
         stop: octets of free disk below which the node takes nothing new; 0: off.
+        keep_days: the age at which messages are removed; 0: never.
+        keep_octets: how much is kept at most, about; 0: as much as there is room for.
+        keep_unread: true to keep what an account has not seen, however old it is.
         accounts: who makes accounts, and where passwords may be typed.
         refusal_is_death: a refused connection proves that a process is dead.
         nodes: the founding positions first, the others in the order of the file.
@@ -152,5 +155,13 @@ class Settings:
     accounts: AccountRules = AccountRules()
     chain_tls: bool = False
     check_dates: bool = True
+    keep_days: int = 0
+    keep_octets: int = 0
+    keep_unread: bool = True
     log_format: LogFormat = LogFormat.TEXT
     values: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
+
+    @property
+    def removes(self) -> bool:
+        """True if old messages are removed."""
+        return bool(self.keep_days or self.keep_octets)

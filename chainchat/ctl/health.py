@@ -246,6 +246,10 @@ def described(report: dict[str, Any]) -> Iterator[str]:
     state = Seen(report["position"], report).state
     yield "{0} since {since}, {clients} clients".format(state, **report)
     yield "log: {last} last, {committed} committed, {applied} applied here".format(**report)
+    if report.get("removed"):  # an older release does not tell
+        yield "removed: messages before {removed}; the log here begins with {first}".format(
+            **report
+        )
     disk = report["disk"]
     if disk["free"] is not None:
         seconds = disk["left"]

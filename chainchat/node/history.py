@@ -1,6 +1,8 @@
 """Chat messages out of the log, found through the index."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from operator import neg
 
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
@@ -23,38 +25,52 @@ KNOWN_GAPS = 256
 class History:
     """Reads messages for one reader at a time, as ``chat.queries.Messages`` and for delivery."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, beginning: Callable[[], int] = int) -> None:
+        """``beginning``: the id of the first message that was not removed."""
         self._storage = storage
+        self._beginning = beginning
         self._gaps: dict[int, tuple[int, int]] = {}
         """By account, two ids between which no message is pushed to it."""
 
     def missed(self, account: int, after: int, count: int) -> list[ChatMessage]:
         """The oldest messages above ``after`` that are pushed to the account: all but its own."""
+        after = max(after, self._gone)
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=account)
         return list(self._messages(account, after, ids))
 
     def count_missed(self, account: int, after: int, most: int) -> int:
         """Count such messages, up to ``most``."""
+        after = max(after, self._gone)
         return len(self._storage.ids_after(account, after, most, unless_sender=account))
 
     def oldest(self, account: int, after: int, count: int) -> Iterator[ChatMessage]:
         """The oldest messages above ``after`` from or to the account, read as they are taken."""
+        after = max(after, self._gone)
         ids = self._storage.ids_after(account, after, min(count, MAX_READ), unless_sender=NOBODY)
         return self._messages(account, after, ids)
 
-    def before_newest(self, account: int, count: int) -> int:
-        """The id after which the account's newest ``count`` messages begin."""
-        limit = min(count, MAX_READ)
+    @property
+    def _gone(self) -> int:
+        """The id up to which no message is shown: those that this node's log still has neither."""
+        return max(self._beginning() - 1, self._storage.beginning.seq)
+
+    def before_newest(self, account: int, count: int) -> tuple[int, int]:
+        """The id after which the account's newest ``count`` messages begin; how many there are."""
+        limit, gone = min(count, MAX_READ), self._gone
         ids = self._storage.ids_before(account, NO_MORE, limit, unless_sender=NOBODY)
-        return ids[-1] - 1 if ids else 0
+        kept = ids[: bisect_left(ids, -gone, key=neg)]
+        return (kept[-1] - 1 if kept else gone), len(kept)
 
     def previous(self, account: int, before: int) -> int:
-        """Id of the newest message below ``before`` pushed to the account; 0 without one."""
+        """Id of the newest message below ``before`` pushed to the account; 0 without one.
+
+        0 also if that was removed.
+        """
         previous, end = self._gaps.get(account, (0, 0))
-        if previous < before <= end:
-            return previous
-        ids = self._storage.ids_before(account, before, 1, unless_sender=account)
-        return ids[0] if ids else 0
+        if not previous < before <= end:
+            ids = self._storage.ids_before(account, before, 1, unless_sender=account)
+            previous = ids[0] if ids else 0
+        return previous if previous > self._gone else 0
 
     def _note_gap(self, account: int, previous: int, end: int) -> None:
         """Nothing between ``previous`` and ``end`` is pushed to the account.

@@ -50,6 +50,7 @@ from chainchat.node.budget import (
 )
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
 from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replied
+from chainchat.node.retention import EVERYTHING, Keep, Retention
 from chainchat.node.share import Share
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
@@ -89,6 +90,7 @@ class Node:
         pending_limits: PendingLimits = USUAL_PENDING,
         work: WorkClock | None = None,
         space: Space = PLENTY,
+        keep: Keep = EVERYTHING,
         first_nonce: int = 0,
         warnings: Callable[[], tuple[str, ...]] = tuple,
         tally: Tally | None = None,
@@ -113,6 +115,8 @@ class Node:
         self._carrying_out = False
         self._has_written = False
         """True if the storage may need care."""
+        self._makes_room = True
+        """True if the next turn may remove some of the log's beginning."""
         self._state_machine = StateMachine(storage, pace, bounds)
         self.state = self._state_machine.state
         self.history = self._state_machine.history
@@ -141,8 +145,16 @@ class Node:
             first_nonce=first_nonce,
             new_identity=new_identity,
         )
+        self._retention = Retention(
+            keep,
+            self._engine,
+            self._state_machine,
+            storage,
+            submit=lambda command: self._submit(command, None),
+            tell=partial(self._log, event="unread"),
+        )
         self._read_share = Share(clock, self.wake, READ_SHARE)
-        self._pending = Pending(self._engine.replica, pending_limits)
+        self._pending = Pending(self._engine.replica.own, pending_limits)
         self._askers: dict[int, Callable[[Page], None]] = {}
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
@@ -177,7 +189,7 @@ class Node:
     @property
     def pending(self) -> int:
         """Sequence numbers requested here and not applied yet."""
-        return self._engine.replica.pending
+        return self._engine.replica.own.pending
 
     @property
     def congested(self) -> bool:
@@ -208,6 +220,11 @@ class Node:
     def status(self) -> NodeStatus:
         """The chain as it looks from here, now."""
         return self._watch.status(self.readiness, self._wall())
+
+    @property
+    def first(self) -> int:
+        """The oldest number in the log here."""
+        return self._storage.beginning.seq + 1
 
     @property
     def checkpointed(self) -> int:
@@ -242,9 +259,19 @@ class Node:
         """The newest configuration and committed entry, for new connections."""
         return self._engine.held
 
-    def linked(self, position: str, member: Member, its: Held | None = None) -> None:
-        """A new connection, whose other end says that it is ``member``, and what it holds."""
-        self._act_on(lambda: self._engine.linked(position, member, its))
+    @property
+    def has_removed(self) -> bool:
+        """True if the log asks for messages to be removed: older releases cannot follow it."""
+        return self.state.removed.before > 0
+
+    def linked(
+        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+    ) -> None:
+        """A new connection, whose other end says that it is ``member``, and what it holds.
+
+        ``older``: see ``Replica.linked``.
+        """
+        self._act_on(lambda: self._engine.linked(position, member, its, older=older))
 
     def unlinked(self, position: str) -> None:
         """The connection with ``position`` ended."""
@@ -324,6 +351,12 @@ class Node:
             clock.part("checkpoint")
             if self._state_machine.checkpointing:
                 self.wake()
+        if self._makes_room:
+            self._makes_room = self._retention.make_room()
+            self._has_written = True
+            clock.part("making room")
+            if self._makes_room:
+                self.wake()
         if self._has_written:
             self._care_for_storage()
         if engine.due or engine.busy:
@@ -377,6 +410,8 @@ class Node:
         self._watch.tick(idle=self._pending.idle)
         self._guarded(self._watch.look_at_disk)
         self._has_written = True  # a record was written, or a thread is done
+        self._makes_room = True
+        self._noted(self._retention.look, self._clock.seconds(), self._engine.next_time)
         self._act_on(self._engine.tick)
         self._watch.tell_progress()
         self.wake()
@@ -436,14 +471,16 @@ class Node:
 
     def _perform(self, effect: effects.Effect) -> None:
         match effect:
-            case effects.Persist():
-                self.turn_clock.part("chain")
-                self._storage.append(effect.entries, effect.committed)
-                self.turn_clock.synced()
-                self.tally.batches.add(len(effect.entries))
-                self._has_written = True
             case effects.Send():
                 self._network.send(effect.to, effect.message)
+            case effects.Write():
+                self._storage.append(effect.entries, effect.committed)
+                self.tally.batches.add(len(effect.entries))
+                self._has_written = True
+            case effects.Sync():
+                self.turn_clock.part("chain")
+                self._storage.sync()
+                self.turn_clock.synced()
             case effects.Apply():
                 self._apply(effect.entries)
             case effects.Answered():
@@ -460,14 +497,24 @@ class Node:
                 self._compare(effect)
             case effects.Cut():
                 self._cut(effect.after)
+            case effects.Stage():
+                self._storage.stage(effect.offered)
+            case effects.StageRows():
+                self._storage.stage_rows(effect.rows, complete=effect.complete)
+                self._has_written = True
+            case effects.StageEntries():
+                self._storage.stage_entries(effect.entries)
+                self._has_written = True
+            case effects.Install():
+                self._install(effect.source)
+            case effects.Unstage():
+                self._unstage(effect)
             case effects.Mark():
                 self._storage.write_committed(effect.seq)
             case effects.Excluded():
                 text = "the chain goes on without this node; it begins again, as a learner"
                 self._log(text, event="excluded")
-                self._watch.look_at_configuration()
-                self.stop()
-                self._excluded()
+                self._begin_anew()
 
     def _evaluate(self, query: bytes) -> bytes:
         return self._state_machine.evaluate(query, Slice(self._work, PAGE_SECONDS))
@@ -492,6 +539,27 @@ class Node:
         lost = f"{last - after} entries after {after} are not in the chain's log"
         self._log(f"{lost}; they are now in {path}", event="cut", alarm=True)
 
+    def _begin_anew(self) -> None:
+        self._watch.look_at_configuration()
+        self.stop()
+        self._excluded()
+
+    def _install(self, source: str) -> None:
+        flaw = self._state_machine.staged_flaw()
+        if flaw:
+            self._unstage(effects.Unstage(source, f"ALARM: {flaw}"))
+            return
+        staged = self._storage.staged
+        assert staged is not None
+        self._storage.install()
+        text = f"goes on from the checkpoint as of {staged.offered.checkpoint} of {source}"
+        self._log(f"{text}, with the log after {self._storage.beginning}", event="installed")
+        self._begin_anew()
+
+    def _unstage(self, effect: effects.Unstage) -> None:
+        self._storage.abandon_staged()
+        self._network.distrust(effect.source, effect.reason)
+
     def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         if text.startswith("ALARM"):
             event = "alarm"
@@ -510,7 +578,7 @@ class Node:
                 audience.happened(outcome)
             if entry.origin == own and outcome.results:
                 self._pending.answered(entry.number, outcome.results)
-            if self._state_machine.checkpoint_is_due:
+            if self._state_machine.checkpoint_is_due and not self._engine.lends_checkpoint:
                 self._state_machine.begin_checkpoint()
         self.tally.applied += len(entries)
         self.tally.said += said

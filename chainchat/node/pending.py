@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from chainchat.chain.replica import Replica
+from chainchat.chain.requests import OwnRequests
 from chainchat.chat.outcomes import Result
 
 Replied = Callable[[Sequence[Result]], None]
@@ -49,10 +49,10 @@ class Pending:
         answered_turns: of each turn whose requests were answered: when it began.
     """
 
-    def __init__(self, replica: Replica, limits: PendingLimits = USUAL_PENDING) -> None:
-        """``replica`` counts the requests on their way."""
+    def __init__(self, requests: OwnRequests, limits: PendingLimits = USUAL_PENDING) -> None:
+        """``requests``: those on their way."""
         self.congested = self.untimed = self.awaited = False
-        self._replica = replica
+        self._requests = requests
         self._limits = limits
         self._repliers: dict[int, Replied] = {}
         self._newest = 0
@@ -65,7 +65,7 @@ class Pending:
 
         ``patient``: of somebody who says much at once, and can wait.
         """
-        limits, pending = self._limits, self._replica.pending
+        limits, pending = self._limits, self._requests.pending
         if patient:
             self.awaited = self.awaited or pending >= limits.patient
             return max(0, limits.patient - pending)
@@ -75,8 +75,8 @@ class Pending:
     def submitted(self, number: int, replied: Replied | None) -> None:
         """Note a request; ``replied`` takes its results."""
         self._newest, self.untimed = number, True
-        replica, limits = self._replica, self._limits
-        if replica.pending > limits.requests or replica.pending_octets > limits.octets:
+        requests, limits = self._requests, self._limits
+        if requests.pending > limits.requests or requests.octets > limits.octets:
             self.congested = True
         if replied is not None:
             self._repliers[number] = replied
@@ -96,11 +96,11 @@ class Pending:
 
     def has_room_again(self) -> bool:
         """End the congestion, or the wait of the patient, if there is room; True if so."""
-        replica, limits = self._replica, self._limits
+        own, limits = self._requests, self._limits
         waited = self.congested, self.awaited
-        requests, octets = replica.pending / limits.requests, replica.pending_octets / limits.octets
+        requests, octets = own.pending / limits.requests, own.octets / limits.octets
         self.congested = self.congested and max(requests, octets) >= limits.again
-        self.awaited = self.awaited and replica.pending > limits.patient // 2
+        self.awaited = self.awaited and own.pending > limits.patient // 2
         return waited != (self.congested, self.awaited)
 
     @property

@@ -10,7 +10,7 @@ from chainchat.chat import commands, queries
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.outcomes import AllAccepted, Outcome
 from chainchat.chat.queries import Page
-from chainchat.chat.records import DIGEST_OCTETS
+from chainchat.chat.records import DIGEST_OCTETS, Digest
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.snapshots import Snapshot
 from chainchat.chat.state import ChatState
@@ -53,9 +53,11 @@ class StateMachine:
         """
         storage.abandon_checkpoint()
         self.state = _restored(storage, bounds)
-        self.history = History(storage)
+        self.history = History(storage, lambda: self.state.removed.before)
         self._storage = storage
         self._pace = pace
+        self._covered = self.state.applied
+        """The entry of the newest finished checkpoint."""
         self._due_at = self._multiple_after(self.state.applied)
         self._snapshot: Snapshot | None = None
         self.checkpointed = self.state.applied
@@ -77,6 +79,8 @@ class StateMachine:
         outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
         if outcome.said:
             self._storage.index(_indexed(outcome))
+        elif self.state.removed.before - 1 > self._covered:  # what no checkpoint covers must stay
+            self._due_at = min(self._due_at, self.state.applied)
         return outcome
 
     # --- checkpoints
@@ -85,6 +89,11 @@ class StateMachine:
     def checkpoint_is_due(self) -> bool:
         """True if a checkpoint should begin now."""
         return self.state.applied >= self._due_at and self._snapshot is None
+
+    @property
+    def needless(self) -> int:
+        """The entry up to which neither this state nor a start on this disk needs the log."""
+        return min(self.state.removed.before - 1, self._covered)
 
     def _multiple_after(self, seq: int) -> int:
         entries = self._pace.checkpoint_entries
@@ -126,9 +135,22 @@ class StateMachine:
         self.checkpointed = snapshot.seq
         entry = self._storage.id_of(snapshot.seq)
         assert entry is not None
+        self._covered = snapshot.seq
         self._own = StateAsOf(snapshot.seq, head[:DIGEST_OCTETS] + entry.digest)
         self._compare()
         return self._own
+
+    def staged_flaw(self) -> str:
+        """Why a copied checkpoint cannot be believed; empty if its digest fits."""
+        staged = self._storage.staged
+        assert staged is not None
+        head, seq = staged.offered.head, staged.offered.checkpoint.seq
+        digest = Digest()
+        for key, data in self._storage.staged_records():
+            digest.put(key, data)
+        if digest.with_head(head[DIGEST_OCTETS:]) != head[:DIGEST_OCTETS]:
+            return f"the checkpoint as of entry {seq} is not what its digest was made of"
+        return ""
 
     def compare(self, seq: int, digest: bytes, sender: str) -> None:
         """Compare digests, now or when this node has its own.

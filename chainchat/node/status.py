@@ -168,7 +168,7 @@ def status(
         writes_paused=writes_paused,
         change=change,
         warnings=warnings,
-        marks=Marks(replica.last.seq, replica.durable, replica.applied),
+        marks=Marks(replica.last.seq, replica.synced, replica.applied),
         missing=max(missing, 0),
         silences=membership.silences(now),
     )

@@ -72,7 +72,7 @@ class Watch:
     def readiness(self, *, overdue: bool) -> Readiness:
         """The node's readiness; ``overdue``: a request has waited too long."""
         engine, now = self._engine, self._clock.seconds()
-        replay = self._replay.look(engine.replica.applied, engine.replica.durable, now)
+        replay = self._replay.look(engine.replica.applied, engine.replica.synced, now)
         return readiness(engine.membership, now, overdue=overdue, replay=replay)
 
     def look_at_configuration(self) -> None:

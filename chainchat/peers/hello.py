@@ -9,8 +9,12 @@ from chainchat.chain.messages import Held
 from chainchat.config import Settings, is_position
 from chainchat.peers.directory import COPIED
 
-PROTOCOL_VERSION = 6
-"""The protocol between nodes that this release speaks."""
+PROTOCOL_VERSION = 7
+"""The protocol between nodes that this release speaks. By version, what came:
+
+7. Old messages are removed, and learners are offered a checkpoint (if their Fetch takes one).
+   Entries are forwarded before they are synced, and Forward says what is.
+"""
 
 OLDEST_VERSION = 6
 """The oldest protocol that this release speaks, too, with nodes that are not upgraded yet.
@@ -18,6 +22,13 @@ OLDEST_VERSION = 6
 From a release to the next one, all nodes must still understand each other, and apply every entry
 alike. So what is new in a version is said only to a node that speaks this version.
 """
+
+SYNCED_VERSION = 7
+"""From here on, entries are forwarded before they are synced."""
+
+REMOVING_VERSION = 7
+"""The oldest protocol in a chain that removes old messages: an older node would keep them, and go
+on with another state."""
 
 LONGEST_SETTING = 32
 """Letters of a setting of another node that are shown."""
@@ -87,6 +98,11 @@ class Introduction(Struct, frozen=True):
         oldest = self.oldest or self.version
         return str(self.version) if oldest == self.version else f"{oldest} to {self.version}"
 
+    @property
+    def is_older(self) -> bool:
+        """True of a node that knows nothing of ``Forward.synced``."""
+        return self.version < SYNCED_VERSION
+
     def _speaks_with(self, other: "Introduction") -> bool:
         oldest = max(each.oldest or each.version for each in (self, other))
         return oldest <= min(self.version, other.version)
@@ -119,7 +135,7 @@ def introduction(settings: Settings, me: Member) -> Introduction:
         me,
         settings.refusal_is_death,
         settings.chain_tls,
-        oldest=OLDEST_VERSION,
+        oldest=REMOVING_VERSION if settings.removes else OLDEST_VERSION,
         settings={
             "[clients] max-line": str(settings.max_line),
             "[chain] rejoin-pause": f"{settings.rejoin_pause:g}",

@@ -28,7 +28,11 @@ class Receiver(Protocol):
     def held(self) -> Held:
         """The newest configuration and committed entry, for new connections."""
 
-    def linked(self, position: str, member: Member, its: Held) -> None:
+    @property
+    def has_removed(self) -> bool:
+        """True if old messages were removed: older releases cannot follow this log."""
+
+    def linked(self, position: str, member: Member, its: Held, *, older: bool) -> None:
         """A link with ``member``, which says that it holds ``its``."""
 
     def unlinked(self, position: str) -> None:

@@ -31,7 +31,7 @@ from chainchat.peers.admission import Admission
 from chainchat.peers.detector import Detector
 from chainchat.peers.dialling import Dialling
 from chainchat.peers.directory import Directory
-from chainchat.peers.hello import Introduction
+from chainchat.peers.hello import REMOVING_VERSION, Introduction
 from chainchat.peers.interfaces import Reactor, Receiver
 from chainchat.peers.lanes import CHAIN, COPY, LOOK, MEMBERSHIP, lane_of
 from chainchat.peers.link import ALARM, Link, LinkFactory
@@ -96,7 +96,11 @@ class Links:
     @property
     def introduction(self) -> Introduction:
         """See ``Owner``."""
-        return self._me if self._receiver is None else replace(self._me, held=self._receiver.held)
+        me, node = self._me, self._receiver
+        if node is None:
+            return me
+        oldest = max(me.oldest, REMOVING_VERSION) if node.has_removed else me.oldest
+        return replace(me, held=node.held, oldest=oldest)
 
     def factory(self) -> IProtocolFactory:
         """The factory for the listening port."""
@@ -192,7 +196,7 @@ class Links:
 
     def objection(self, peer: Introduction, link: Link) -> str:
         """See ``Owner``."""
-        unfit = self._me.objection(peer)
+        unfit = self.introduction.objection(peer)
         if not unfit and self._tls is not None:
             unfit = self._tls.objection(link.transport, peer.member)
         return unfit or self._directory.copied_from(peer.member, self._table.members())
@@ -263,7 +267,7 @@ class Links:
         if rival is not None:
             self._table.close(position, MEMBERSHIP)
             receiver.unlinked(position)
-        receiver.linked(position, member, link.peer.held)
+        receiver.linked(position, member, link.peer.held, older=link.peer.is_older)
         self._dialling.membership_lanes.begin(position)
         self._looked_at(link)
         if link.place != member.address:

@@ -11,7 +11,12 @@ from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
-from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held
+from chainchat.sessions.explanations import (
+    TOOK_NOTHING,
+    explanation,
+    name_held,
+    removed_notice,
+)
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting
@@ -230,7 +235,7 @@ class Entrance:
             if counted and (holder is None or result != Accepted(holder.number)):
                 self._sessions.limits.not_new(client.address)
             if isinstance(result, Accepted):
-                self._replies.complete(reply, self._logged_in(tag, request, token, result.id))
+                self._replies.complete(reply, *self._logged_in(tag, request, token, result.id))
                 return
             client.id = ""
             if result.code is Code.NO_SUCH_ACCOUNT and not self._guard.open_to_all:
@@ -268,25 +273,28 @@ class Entrance:
 
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
-    ) -> str:
-        """Attach the session to its account; returns the reply."""
+    ) -> list[str]:
+        """Attach the session to its account; returns the reply, perhaps with a notice."""
         client = self._client
         account = self._node.state.account_of(client.id)
         assert account is not None
+        removed, mode = self._node.state.removed, client.mode
         number = self._node.state.next_number(account.number, self.program)
+        mark = min(request.after, high) if isinstance(request, requests.Resume) else account.seen
+        notices = [removed_notice(mode, removed)] if removed.concerns(mark) else []
         if isinstance(request, requests.Resume):
-            client.attach(account, min(request.after, high), quiet=False)
-            return client.mode.resumed(tag, token, high, number)
-        mark = account.seen
-        if self._sessions.has_taken_nothing(account.number) and client.mode.asks:
+            client.attach(account, mark, quiet=False)
+            return [mode.resumed(tag, token, high, number), *notices]
+        if self._sessions.has_taken_nothing(account.number) and mode.asks:
             client.tell("", TOOK_NOTHING)
         client.attach(account, mark, quiet=request.quiet)
-        missed, most = 0, client.mode.counts_missed
+        missed, most = 0, mode.counts_missed
         if most:
             missed = self._node.history.count_missed(account.number, mark, most + 1)
-        return client.mode.logged_in(
+        line = mode.logged_in(
             tag, account.name, token, high=high, mark=mark, missed=missed, number=number
         )
+        return [line, *([] if request.quiet else notices)]
 
     def _log_out(self, tag: str, *, finished: bool) -> None:
         reply = self._replies.reserve(holds_later=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
+from chainchat.chat.modes.mode import Mode
+from chainchat.chat.outcomes import Removed
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
 
@@ -144,3 +146,8 @@ def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str
 
 def _addressed(saying: commands.Saying) -> str:
     return saying.text if saying.to == EVERYBODY else f">> {saying.to}: {saying.text}"
+
+
+def removed_notice(mode: Mode, removed: Removed) -> str:
+    """The notice that older messages are gone."""
+    return mode.notice("removed", str(removed), before=str(removed.before))

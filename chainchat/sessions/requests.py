@@ -23,7 +23,7 @@ from chainchat.node.interfaces import Clock
 from chainchat.node.status import nearly_full
 from chainchat.sessions.delivery import DAY
 from chainchat.sessions.entrance import Entrance
-from chainchat.sessions.explanations import described, explanation
+from chainchat.sessions.explanations import described, explanation, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.replies import Replies, Reply
 from chainchat.sessions.sessions import Sessions
@@ -306,7 +306,9 @@ class Handler:
             nonlocal count, day
             lines = [mode.item(tag, name) for name in page.names]
             viewer = self._client.name
-            count += len(lines) + len(page.messages)
+            if page.removed is not None:
+                lines.append(removed_notice(mode, page.removed))
+            count += len(page.names) + len(page.messages)
             for message in page.messages:
                 if shows_days and message.time // DAY != day:
                     day = message.time // DAY

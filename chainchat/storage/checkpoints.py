@@ -64,18 +64,28 @@ class Checkpoints:
         """The newest finished checkpoint's records, by key; to be read before the next write."""
         self._odd.clear()
         self._gone.clear()
-        rows = self._database.execute("SELECT place, seq, data FROM records ORDER BY place")
-        for key, versions in groupby(rows, lambda row: row[0] // 2):
-            finished = [(seq, place, data) for place, seq, data in versions if seq <= self.finished]
-            if not finished:
-                continue
-            _, place, data = max(finished)
+        for key, place, data in self._newest():
             if place % 2:
                 self._odd.add(key)
             if data:
-                yield key, self._as_written(data, "the octets of the checkpoint")
+                yield key, data
             else:
                 self._gone.add(key)
+
+    def records_after(self, after: int) -> Iterator[Record]:
+        """Those whose keys are above ``after``; another checkpoint may have begun since."""
+        return ((key, data) for key, _, data in self._newest(after + 1) if data)
+
+    def _newest(self, first: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """Key, place and data of the finished checkpoint's records, from the key ``first`` on."""
+        query = "SELECT place, seq, data FROM records WHERE place >= ? ORDER BY place"
+        rows = self._database.execute(query, (2 * first,))
+        for key, versions in groupby(rows, lambda row: row[0] // 2):
+            finished = [(seq, place, data) for place, seq, data in versions if seq <= self.finished]
+            if finished:
+                _, place, data = max(finished)
+                written = self._as_written(data, "the octets of the checkpoint") if data else b""
+                yield key, place, written
 
     def abandon(self) -> None:
         """Delete what was begun and not finished."""

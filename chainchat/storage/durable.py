@@ -43,6 +43,15 @@ def write_again(path: Path, octets: int | None = None, *, at_once: int = AT_ONCE
         os.close(file)
 
 
+def sync_data(file: int) -> None:
+    """Sync the content of an open file, and its length, but no times.
+
+    Raises:
+        OSError: the sync failed.
+    """
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(file)
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder of data and its parents, on disk under their names.
 

@@ -46,6 +46,12 @@ class Run:
             part.senders = self.senders[start : start + length]
             yield part
 
+    def cut(self, after: int) -> None:
+        """Remove the messages above ``after``."""
+        end = bisect_right(self.ids, after)
+        del self.ids[end:]
+        del self.senders[end:]
+
     def after(self, after: int, unless_sender: int) -> Iterator[int]:
         """Ids above ``after``, oldest first, except one sender's."""
         start, length = bisect_right(self.ids, after), len(self.ids)
@@ -95,9 +101,14 @@ class Index:
     def cut(self, after: int) -> None:
         """Remove the messages above ``after``."""
         for run in self.runs.values():
-            end = bisect_right(run.ids, after)
-            del run.ids[end:]
-            del run.senders[end:]
+            run.cut(after)
+
+    def forget(self, up_to: int) -> None:
+        """Remove the messages up to ``up_to``."""
+        for run in self.runs.values():
+            end = bisect_right(run.ids, up_to)
+            del run.ids[:end]
+            del run.senders[:end]
 
     def of(self, reader: int) -> Run:
         """The run of one reader."""

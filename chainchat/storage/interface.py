@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from chainchat.chain.checkpoints import Offered, Row
 from chainchat.chain.log import Log
 from chainchat.chain.messages import Entry
 from chainchat.storage.index import Indexed
@@ -52,7 +53,10 @@ class Storage(Log, Protocol):
         """The highest number given to ``append`` or ``write_committed``; 0 on a new disk."""
 
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
-        """Append the next entries, and note what is committed; on disk when this returns."""
+        """Append the next entries, and note what is committed: written, but not yet synced."""
+
+    def sync(self) -> None:
+        """Return when all that was written is on the disk."""
 
     def write_committed(self, seq: int) -> None:
         """Note that the log is committed up to ``seq``, or further; on disk when this returns.
@@ -70,6 +74,52 @@ class Storage(Log, Protocol):
 
         Raises:
             StorageError: some of them are committed, or applied in the newest checkpoint.
+        """
+
+    # --- the beginning of the log
+
+    def remove(self, up_to: int) -> bool:
+        """Remove a slice of the oldest entries, none above ``up_to``; the newest always stays.
+
+        What is stored together goes together: some entries up to ``up_to`` may stay.
+
+        Returns:
+            True if there may be more to remove.
+
+        Raises:
+            StorageError: the newest checkpoint, or what is known to be committed, ends before.
+        """
+
+    def tidy(self) -> bool:
+        """Do a slice of what removals leave behind: the index, free space; True if more is left."""
+
+    def octets(self) -> int:
+        """Octets of all that is stored."""
+
+    def end_of_oldest(self, octets: int) -> int:
+        """The sequence number up to which entries would go to free ``octets``, or many of them."""
+
+    # --- a checkpoint that is copied from another node
+
+    def stage(self, offered: Offered) -> None:
+        """Begin to copy a checkpoint beside these data; one that was begun is thrown away."""
+
+    def abandon_staged(self) -> None:
+        """Throw the copied checkpoint away."""
+
+    def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
+        """Take in its next rows; ``complete``: these are the last."""
+
+    def stage_entries(self, entries: Sequence[Entry]) -> None:
+        """Take in the next entries of the log that goes with it."""
+
+    def staged_records(self) -> Iterator[Record]:
+        """The records that were copied, by key."""
+
+    def install(self) -> None:
+        """Let what was copied take the place of these data, at once; on disk when this returns.
+
+        Membership's record stays. From here on this is a storage as if opened anew.
         """
 
     def read_record(self) -> bytes | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
 
+from chainchat.storage.durable import sync_data
+
 ROUNDS = 100
 """How often it copies again what was written during the copying."""
 
@@ -48,21 +50,25 @@ class LongCopy:
     """A thread that copies until little is left, or a reader is in the way.
 
     *kept until synced*: SQLite writes the log over once all of it is copied, unless somebody reads
-    it. What is copied here is not on the disk yet, so a connection reads the log until it is.
+    it. What is copied here is not on the disk yet, so a connection reads the log until it is. That
+    connection also keeps the copy from passing what the log had when it began, and the log is
+    synced then: the database never has what a loss of power takes from the log.
     """
 
-    def __init__(self, database: Path, file: int, before: int, little: int) -> None:
+    def __init__(self, database: Path, file: int, log: int, before: int, little: int) -> None:
         """Begin.
 
         Args:
             file: ``database``, opened for writing; open as long as this process has a connection to
                 the database, since closing any descriptor of a file releases all locks of the
                 process on it, SQLite's too.
+            log: the file of its write-ahead log, opened for writing.
             before: pages of the log that the database has.
             little: pages that may be left.
         """
         self._database = database
         self._file = file
+        self._log = log
         self._before = before
         self._little = little
         self._stopping = Event()
@@ -111,6 +117,7 @@ class LongCopy:
 
     def _round(self) -> Copied:
         with self._kept():
+            sync_data(self._log)
             copied = copy(self._copier)
             if copied.pages > self._before:
                 self._sync()

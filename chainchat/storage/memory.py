@@ -3,10 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from chainchat.chain.log import fitting, place_of
+from msgspec.structs import replace
+
+from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Place, Row, Staged
+from chainchat.chain.log import fitting, place_of, size
 from chainchat.chain.messages import Entry, EntryId
-from chainchat.storage.index import Index, first_of, last_of
+from chainchat.storage.index import Index, Run, first_of, last_of
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, Record, StorageError
+
+REMOVED_AT_ONCE = 64
+"""Entries in a slice of a removal."""
 
 
 class MemoryStorage:
@@ -25,6 +31,10 @@ class MemoryStorage:
         self._checkpointed: EntryId | None = None
         """The entry of the newest finished checkpoint."""
         self._committed = 0
+        self._beginning = EntryId()
+        self._staged: Staged | None = None
+        self._staged_rows: list[Row] = []
+        self._staged_log: list[Entry] = []
 
     @property
     def committed(self) -> int:
@@ -35,26 +45,40 @@ class MemoryStorage:
 
     @property
     def last(self) -> EntryId:
-        return self._log[-1].id if self._log else EntryId()
+        return self._log[-1].id if self._log else self._beginning
+
+    @property
+    def beginning(self) -> EntryId:
+        return self._beginning
 
     def id_of(self, seq: int) -> EntryId | None:
         if seq == 0:
             return EntryId()
+        if seq <= self._beginning.seq:
+            return self._beginning if seq == self._beginning.seq else None
         return self._log[place_of(seq, self._log)].id if seq <= self.last.seq else None
 
     def end_before(self, seq: int) -> int:
         place = place_of(seq + 1, self._log)
-        return self._log[place - 1].seq if place else 0
+        return self._log[place - 1].seq if place else self._beginning.seq
 
     def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
+        self._require(after + 1)
         begin, end = place_of(after + 1, self._log), place_of(up_to + 1, self._log)
         return fitting(self._log[begin:end], octets)
+
+    def _require(self, seq: int) -> None:
+        if seq <= self._beginning.seq:
+            raise StorageError(f"entry {seq} is missing from the log")
 
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         for entry in entries:
             assert entry.first == self.last.seq + 1
             self._log.append(entry)
         self._committed = max(self._committed, committed)
+
+    def sync(self) -> None:
+        pass
 
     def cut(self, after: int) -> Path | None:
         if after >= self.last.seq:
@@ -68,6 +92,101 @@ class MemoryStorage:
         del self._log[kept:]
         self._index.cut(after)
         return Path("cuts")
+
+    def remove(self, up_to: int) -> bool:
+        needed = min(self._finished, self._committed)
+        if up_to > needed:
+            raise StorageError(f"entries after {needed} are needed, and are not removed")
+        gone = min(place_of(up_to + 1, self._log), len(self._log) - 1, REMOVED_AT_ONCE)
+        if gone <= 0:
+            return False
+        self._beginning = self._log[gone - 1].id
+        del self._log[:gone]
+        self._index.forget(self._beginning.seq)
+        return gone == REMOVED_AT_ONCE
+
+    def tidy(self) -> bool:
+        return False
+
+    def octets(self) -> int:
+        return sum(map(size, self._log))
+
+    def end_of_oldest(self, octets: int) -> int:
+        end = self._beginning.seq
+        for entry in self._log:
+            if octets <= 0:
+                break
+            end, octets = entry.seq, octets - size(entry)
+        return end
+
+    # --- a checkpoint for others, or from another
+
+    def offered(self) -> Offered | None:
+        checkpoint = self.newest_checkpoint()
+        if checkpoint is None or self._checkpointed is None:
+            return None
+        return Offered(self._checkpointed, self._beginning, checkpoint.head)
+
+    def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
+        rows: list[Row] = []
+        for row in self._all_rows():
+            if row.place <= after:
+                continue
+            octets -= len(row.data)
+            if octets < 0 and rows:
+                return rows, False
+            rows.append(row)
+        return rows, True
+
+    def _all_rows(self) -> Iterator[Row]:
+        for key, data in sorted(self._records.items()):
+            yield Row(RECORDS, key, 0, data)
+        for reader, run in sorted(self._index.runs.items()):
+            part = Run(bytes(run))
+            part.cut(self._finished)
+            if part.ids:
+                yield Row(INDEX, reader, part.ids[-1], bytes(part))
+
+    @property
+    def staged(self) -> Staged | None:
+        return self._staged
+
+    def stage(self, offered: Offered) -> None:
+        self._staged = Staged(offered, end=offered.beginning)
+        self._staged_rows, self._staged_log = [], []
+
+    def abandon_staged(self) -> None:
+        self._staged = None
+
+    def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
+        assert self._staged is not None
+        self._staged_rows += rows
+        place = rows[-1].place if rows else self._staged.place
+        self._staged = replace(self._staged, place=place, complete=complete)
+
+    def stage_entries(self, entries: Sequence[Entry]) -> None:
+        assert self._staged is not None
+        assert entries[0].first == self._staged.end.seq + 1
+        self._staged_log += entries
+        self._staged = replace(self._staged, end=entries[-1].id)
+
+    def staged_records(self) -> Iterator[Record]:
+        return ((row.key, row.data) for row in self._staged_rows if row.table == RECORDS)
+
+    def install(self) -> None:
+        assert self._staged is not None
+        offered, self._staged = self._staged.offered, None
+        self._log, self._beginning = self._staged_log, offered.beginning
+        self._records = {row.key: row.data for row in self._staged_rows if row.table == RECORDS}
+        self._index = Index()
+        for row in self._staged_rows:
+            if row.table == INDEX:
+                self._index.runs[row.key] = Run(row.data)
+        self._begun_records = {}
+        self._begun = self._committed = offered.checkpoint.seq
+        self._checkpoint = Checkpoint(self._begun, offered.head)
+        self._checkpointed = offered.checkpoint
+        self._staged_rows, self._staged_log = [], []
 
     def read_record(self) -> bytes | None:
         return self._record
@@ -87,7 +206,9 @@ class MemoryStorage:
         return last_of(limit, *(run.before(before, unless_sender) for run in runs))
 
     def entries(self, seqs: Iterable[int]) -> Iterator[Entry]:
-        return (self._log[place_of(seq, self._log)] for seq in seqs)
+        for seq in seqs:
+            self._require(seq)
+            yield self._log[place_of(seq, self._log)]
 
     def newest_checkpoint(self) -> Checkpoint | None:
         if self._checkpoint is not None and self.id_of(self._checkpoint.seq) != self._checkpointed:

@@ -1,4 +1,7 @@
-"""Storage in one SQLite file (WAL, ``synchronous=FULL``), locked against a second process.
+"""Storage in one SQLite file with a write-ahead log, locked against a second process.
+
+A commit writes, and ``sync`` syncs (see ``wal``): entries are forwarded in between. All else is
+synced at once.
 
 A row of the log is a batch: the entries of one ``append``, or a part of them if they are large, so
 a commit writes one row. The message index since the newest checkpoint is in memory, the rest in
@@ -13,6 +16,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Place, Row, Staged
 from chainchat.chain.log import fitting, place_of, size
 from chainchat.chain.messages import (
     UNDECODABLE,
@@ -21,7 +25,7 @@ from chainchat.chain.messages import (
     decode_entries,
     encode_entries,
 )
-from chainchat.storage import checkpoints, wal
+from chainchat.storage import checkpoints, staging, trimming, wal
 from chainchat.storage.checkpoints import Checkpoints
 from chainchat.storage.checksums import checked, unchecked
 from chainchat.storage.cuts import write_side_file
@@ -36,14 +40,16 @@ from chainchat.storage.interface import (
 )
 from chainchat.storage.lock import DataLock
 from chainchat.storage.private import touch_private
+from chainchat.storage.staging import Staging
+from chainchat.storage.trimming import Trimming
 
 DATABASE = "chainchat.sqlite"
 """The file in a node's data folder."""
 
 APPLICATION_ID = 0x63686174
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """A new number where an older chainchat would misread the log or checkpoints."""
-READ_TOO = (6,)
+READ_TOO = (6, 7)
 """Older versions that this one only adds to."""
 SCHEMA = (
     """
@@ -58,6 +64,8 @@ CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB 
 """
     + checkpoints.SCHEMA
 )
+ADDED = trimming.SCHEMA + staging.SCHEMA
+"""What this version has and older ones lack."""
 
 CACHED_BATCHES = 16
 """Decoded batches in memory; a reader of history mostly stays within one."""
@@ -67,6 +75,12 @@ ROW_OCTETS = 64_000
 
 RUN_MESSAGES = 1_000
 """Messages in a row of the index."""
+
+OLDEST_ROWS = 4_000
+"""Rows of the log whose sizes are looked at to find what is to go: some milliseconds."""
+
+ROW_OVERHEAD = 40
+"""Octets of a row of a checkpoint on its way, besides its data."""
 
 READERS_AT_ONCE = 64
 """Readers whose messages are written with one part of a checkpoint."""
@@ -138,6 +152,7 @@ class SQLiteStorage:
         try:
             self._prepare()
             self._wal = wal.WriteAheadLog(self._path, self._database, pages=pages, much=much)
+            self._wal.sync()
             sync_folder(self._path.parent)  # where the database is new, or its write-ahead log
         except BaseException:
             self._database.close()
@@ -147,18 +162,26 @@ class SQLiteStorage:
         new = not self._value("SELECT count(*) FROM sqlite_master")
         if not new:
             self._check_owner()
+        else:
+            self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table
         self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
         wal.leave_copying(self._database)
-        if new:
-            with self._transaction():
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    self._database.execute(statement)
+        if self._value("PRAGMA user_version") != SCHEMA_VERSION:
+            with self._written_later():
+                self._create((SCHEMA if new else "") + ADDED)
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif self._value("PRAGMA user_version") != SCHEMA_VERSION:
-            self._database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._checkpoints = Checkpoints(self._database, self._as_written)
+        self._trimming = Trimming(self._database, self._batch)
+        self._staging = Staging(self._database, self._as_written)
+        self._read_ends()
+
+    def _create(self, schema: str) -> None:
+        for statement in filter(str.strip, schema.split(";")):
+            self._database.execute(statement)
+
+    def _read_ends(self) -> None:
         self._last = self._end()
         self._committed = max(
             self._value("SELECT seq FROM committed"),
@@ -182,8 +205,8 @@ class SQLiteStorage:
             raise StorageError(self.failure)
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """A transaction: on disk when the block ends, undone if it raises."""
+    def _written_later(self) -> Iterator[None]:
+        """A transaction: written when the block ends, undone if it raises. The next sync counts."""
         self._check_well()
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -195,14 +218,11 @@ class SQLiteStorage:
             raise
 
     @contextmanager
-    def _written_later(self) -> Iterator[None]:
-        """A transaction that reaches the disk at the latest with the next one, which syncs."""
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        try:
-            with self._transaction():
-                yield
-        finally:
-            self._database.execute("PRAGMA synchronous = FULL")
+    def _transaction(self) -> Iterator[None]:
+        """The same, and on disk when the block ends."""
+        with self._written_later():
+            yield
+        self._wal.sync()
 
     def _as_written(self, stored: bytes, what: str) -> bytes:
         """What ``checked`` was given; never believe anything else from a disk."""
@@ -227,17 +247,19 @@ class SQLiteStorage:
         self._check_well()
         assert entries[0].first == self._last.seq + 1
         committed = max(self._committed, committed)
-        rows = [
-            (part[-1].seq, committed, checked(encode_entries(tuple(part))))
-            for part in _rows(entries)
-        ]
+        rows = [(part[-1].seq, committed, _encoded(part)) for part in _rows(entries)]
         if len(rows) == 1:
             self._database.execute("INSERT INTO log VALUES (?, ?, ?)", rows[0])
         else:
-            with self._transaction():
+            with self._written_later():
                 self._database.executemany("INSERT INTO log VALUES (?, ?, ?)", rows)
         self._committed = committed
         self._last = entries[-1].id
+
+    @_loudly
+    def sync(self) -> None:
+        self._check_well()
+        self._wal.sync()
 
     @property
     def committed(self) -> int:
@@ -245,22 +267,28 @@ class SQLiteStorage:
 
     @_loudly
     def write_committed(self, seq: int) -> None:
-        self._check_well()
-        self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
+        with self._transaction():
+            self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
         self._committed = seq
+
+    @property
+    def beginning(self) -> EntryId:
+        return self._trimming.beginning
 
     def id_of(self, seq: int) -> EntryId | None:
         if seq == 0:
             return EntryId()
         if seq == self._last.seq:
             return self._last
-        if seq > self._last.seq:
+        if seq == self.beginning.seq:
+            return self.beginning
+        if not self.beginning.seq < seq < self._last.seq:
             return None
         [entry] = self.entries([seq])
         return entry.id
 
     def end_before(self, seq: int) -> int:
-        if not 0 < seq < self._last.seq:
+        if not self.beginning.seq < seq < self._last.seq:
             return min(seq, self._last.seq)
         [entry] = self.entries([seq])
         return seq if entry.seq == seq else entry.first - 1
@@ -315,7 +343,7 @@ class SQLiteStorage:
 
     def _end(self) -> EntryId:
         last = self._value("SELECT max(last) FROM log")
-        return self._batch(last)[-1].id if last else EntryId()
+        return self._batch(last)[-1].id if last else self.beginning
 
     def _entries_after(self, after: int) -> Iterator[Entry]:
         while after < self._last.seq:
@@ -346,6 +374,111 @@ class SQLiteStorage:
         self._batches[last] = batch
         return batch
 
+    # --- the beginning of the log
+
+    @_loudly
+    def remove(self, up_to: int) -> bool:
+        needed = min(self._checkpoints.finished, self._committed)
+        if up_to > needed:
+            raise StorageError(f"{self}: entries after {needed} are needed, and are not removed")
+        with self._written_later():
+            more = self._trimming.remove(up_to)
+        self._batches.clear()
+        return more
+
+    @_loudly
+    def tidy(self) -> bool:
+        if self._trimming.due:
+            with self._written_later():
+                self._trimming.step()
+        return self._trimming.due
+
+    @_loudly
+    def octets(self) -> int:
+        return self._trimming.octets()
+
+    @_loudly
+    def end_of_oldest(self, octets: int) -> int:
+        return self._trimming.end_of_oldest(octets, OLDEST_ROWS)
+
+    # --- a checkpoint for others, or from another
+
+    @_loudly
+    def offered(self) -> Offered | None:
+        found = self.newest_checkpoint()
+        if found is None:
+            return None
+        entry = self.id_of(found.seq)
+        assert entry is not None
+        return Offered(entry, self.beginning, found.head)
+
+    @_loudly
+    def rows(self, after: Place, octets: int) -> tuple[list[Row], bool]:
+        rows: list[Row] = []
+        for row in self._rows_after(after):
+            octets -= len(row.data) + ROW_OVERHEAD
+            if octets < 0 and rows:
+                return rows, False
+            rows.append(row)
+        return rows, True
+
+    def _rows_after(self, after: Place) -> Iterator[Row]:
+        table, key, second = after
+        if table == RECORDS:
+            for record, data in self._checkpoints.records_after(key):
+                yield Row(RECORDS, record, 0, data)
+            key, second = -1, -1
+        query = (
+            "SELECT reader, last, run FROM messages WHERE (reader, last) > (?, ?) "
+            "AND last > ? AND last <= ? ORDER BY reader, last"
+        )
+        ends = self.beginning.seq, self._checkpoints.finished
+        for reader, last, run in self._database.execute(query, (key, second, *ends)):
+            yield Row(INDEX, reader, last, self._as_written(run, "the messages of the index"))
+
+    @property
+    def staged(self) -> Staged | None:
+        return self._staging.staged
+
+    @_loudly
+    def stage(self, offered: Offered) -> None:
+        with self._written_later():
+            self._staging.begin(offered)
+        self._trimming.reload()
+
+    @_loudly
+    def abandon_staged(self) -> None:
+        with self._written_later():
+            self._staging.abandon()
+        self._trimming.reload()
+
+    @_loudly
+    def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
+        with self._written_later():
+            self._staging.add_rows(rows, complete=complete)
+
+    @_loudly
+    def stage_entries(self, entries: Sequence[Entry]) -> None:
+        parts = [(part[-1].seq, 0, _encoded(part)) for part in _rows(entries)]
+        with self._written_later():
+            self._staging.add_log(parts, entries[-1].id)
+
+    def staged_records(self) -> Iterator[Record]:
+        try:
+            yield from self._staging.records()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self}: {error}") from error
+
+    @_loudly
+    def install(self) -> None:
+        with self._transaction():
+            self._trimming.begin_after(self._staging.install())
+        self._checkpoints = Checkpoints(self._database, self._as_written)
+        self._trimming.reload()
+        self._index, self._unwritten = Index(), Index()
+        self._batches.clear()
+        self._read_ends()
+
     # --- membership's record
 
     @_loudly
@@ -355,8 +488,8 @@ class SQLiteStorage:
 
     @_loudly
     def write_record(self, record: bytes) -> None:
-        self._check_well()
-        self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
+        with self._transaction():
+            self._database.execute("REPLACE INTO membership VALUES (1, ?)", (checked(record),))
 
     # --- the index
 
@@ -465,6 +598,10 @@ class SQLiteStorage:
         if keeper is not None:
             keeper.close()
         self._lock.release()
+
+
+def _encoded(entries: Sequence[Entry]) -> bytes:
+    return checked(encode_entries(tuple(entries)))
 
 
 def _contiguous(batch: Sequence[Entry]) -> bool:

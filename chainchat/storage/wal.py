@@ -1,4 +1,8 @@
-"""SQLite's write-ahead log: copied into the database in small pieces, or by a thread.
+"""SQLite's write-ahead log: when it is synced, and how it is copied into the database.
+
+A commit only writes; ``sync`` makes durable what was committed, and work is done in between. After
+a loss of power, SQLite reads the log up to the first page that is torn or lost, as its checksums
+go on from page to page.
 
 SQLite itself copies the whole log inside a commit once it has some pages. When another process,
 such as a backup tool, ends a long read transaction, that is hundreds of megabytes, a second or
@@ -16,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from chainchat.storage.durable import sync_data
 from chainchat.storage.long_copy import Copied, LongCopy, copy
 
 PAGE = 4_096
@@ -119,6 +124,7 @@ class WriteAheadLog:
         self._copier.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
         # Open as long as SQLite is, whose locks a close would release: see ``LongCopy``.
         self._shared_file = os.open(self._shared, os.O_RDONLY)
+        self._log_file = os.open(self._file, os.O_RDWR)
         self._left_alone_until = 0.0
         self._pages = pages
         self._much = much
@@ -132,6 +138,14 @@ class WriteAheadLog:
 
     def _counts(self) -> tuple[int, int]:
         return _STATE.unpack(os.pread(self._shared_file, _STATE.size, 0))
+
+    def sync(self) -> None:
+        """Return when all that was committed is on the disk.
+
+        Raises:
+            OSError: the sync failed.
+        """
+        sync_data(self._log_file)
 
     def care(self) -> str:
         """Copy what is due, or start a thread that does; returns a line for the operator.
@@ -150,7 +164,9 @@ class WriteAheadLog:
         if pages - copied >= self._pages and now >= self._left_alone_until:
             if pages - copied > self._much:
                 self._writer.execute("PRAGMA journal_size_limit = -1")  # see _begins_anew
-                self._long_copy = LongCopy(self._database, self._database_file, copied, self._pages)
+                self._long_copy = LongCopy(
+                    self._database, self._database_file, self._log_file, copied, self._pages
+                )
             else:
                 self._take(copy(self._copier), now)
         return report
@@ -163,8 +179,8 @@ class WriteAheadLog:
         """Close the database, after the writer has; the thread leaves its copy unfinished."""
         self.stop()
         self._copier.close()
-        os.close(self._database_file)
-        os.close(self._shared_file)
+        for file in (self._database_file, self._shared_file, self._log_file):
+            os.close(file)
 
     def _take(self, outcome: Copied, now: float) -> None:
         """Act on the outcome of a copying: leave alone whoever reads what is not copied."""

@@ -200,6 +200,8 @@ def _disk(report: Report) -> Iterator[Child]:
         yield _row("Full at this rate", f"in {in_hours(disk.left)}", *_soon(disk.left))
     for kind, size in disk.files.items():
         yield _row(kind.capitalize(), octets(size))
+    if report.removed:
+        yield _row("Removed", f"messages before {report.removed:,}")
     behind = report.applied - report.checkpoint
     yield _row("Since the last checkpoint", f"{behind:,} entries")
     for certificate in report.certificates:

@@ -6,7 +6,7 @@
 from collections import defaultdict, deque
 
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.effects import Apply, Persist, Send
+from chainchat.chain.effects import Apply, Send, Sync, Write
 from chainchat.chain.limits import USUAL
 from chainchat.chain.replica import Replica
 from chainchat.storage.memory import MemoryStorage
@@ -69,9 +69,11 @@ class Chain:
 
     def carry_out(self, position, effect):
         match effect:
-            case Persist():
-                self.trace.append(f"{position}: Persist")
+            case Write():
+                self.trace.append(f"{position}: Write")
                 self.logs[position].append(effect.entries, effect.committed)
+            case Sync():
+                self.trace.append(f"{position}: Sync")
             case Apply():
                 self.trace.append(f"{position}: Apply")
                 self.applied[position] += effect.entries
@@ -84,7 +86,7 @@ class Chain:
     def copy(self, position, entries):
         """Let a locked replica copy what its predecessor holds, before a resume."""
         if entries:
-            for effect in self.replicas[position].copy(tuple(entries), committed=False):
+            for effect in self.replicas[position].copy(tuple(entries), committed=0):
                 self.carry_out(position, effect)
 
     def deliver(self, sender, to):

@@ -24,6 +24,10 @@ EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
 
 
+def asking(last, epoch=EPOCH, **values):
+    return Fetch(epoch, ME, last, takes_offers=True, **values)
+
+
 def learner_with(log):
     return Learner(ME, log, Timing(SUSPECT_AFTER))
 
@@ -243,10 +247,10 @@ def test_whatever_two_logs_have_in_common_the_learner_ends_with_the_others(both,
 def test_a_learner_asks_what_comes_after_its_last_entry():
     learner = learner_with(log_of(1, 1, 2))
     [ask] = learner.begin("tail", EPOCH, 0.0)
-    assert ask == Send("tail", Fetch(EPOCH, ME, EntryId(2, 3)))
+    assert ask == Send("tail", asking(EntryId(2, 3)))
     assert list(learner.begin("tail", EPOCH, 1.0)) == []  # it is asking already
     assert list(learner.begin("tail", EPOCH + 1, 1.0)) == [
-        Send("tail", Fetch(EPOCH + 1, ME, EntryId(2, 3)))
+        Send("tail", asking(EntryId(2, 3), EPOCH + 1))
     ]
 
 
@@ -255,19 +259,38 @@ def test_what_it_takes_is_committed_unless_the_source_has_not_said_so():
         log = log_of()
         learner = learner_with(log)
         list(learner.begin("tail", EPOCH, 0.0, committed=committed))
-        copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False)
+        copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False, committed=1)
         _, take = carry_out(log, learner.copied("tail", copied, 0.0))
-        assert take == Take(entries(1, 1), committed)
+        assert take == Take(entries(1, 1), int(committed))
+
+
+def test_it_takes_the_word_that_more_is_committed_without_entries():
+    log = log_of(1, 1)
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    told = []
+    for committed in (1, 1, 2):
+        copied = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), False, committed=committed)
+        told += [e for e in learner.copied("tail", copied, 0.0) if isinstance(e, Take)]
+    assert told == [Take((), 1), Take((), 2)]
+
+
+def test_a_tail_of_protocol_6_lends_only_what_is_committed():
+    log = log_of()
+    learner = learner_with(log)
+    list(learner.begin("tail", EPOCH, 0.0))
+    copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False, committed=None)
+    assert Take(entries(1, 1), 2) in carry_out(log, learner.copied("tail", copied, 0.0))
 
 
 def test_it_asks_on_and_then_writes_what_came():
     log = log_of()
     learner = learner_with(log)
     list(learner.begin("tail", EPOCH, 0.0))
-    copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 5), False)
+    copied = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 5), False, committed=1)
     ask, take = carry_out(log, learner.copied("tail", copied, 0))
-    assert ask == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
-    assert take == Take(entries(1, 1), committed=True)
+    assert ask == Send("tail", asking(EntryId(1, 2)))
+    assert take == Take(entries(1, 1), committed=1)
     assert everything(log) == entries(1, 1)
 
 
@@ -276,7 +299,8 @@ def in_parts(*lengths):
     parts, last = [], EntryId()
     for length in lengths:
         part = entries(*[1] * length, after=last.seq)
-        parts.append(Copied(EPOCH, last, part, EntryId(1, sum(lengths)), False, True))
+        end = EntryId(1, sum(lengths))
+        parts.append(Copied(EPOCH, last, part, end, False, True, committed=part[0].seq))
         last = part[-1].id
     return [*parts[:-1], replace(parts[-1], more=False)]
 
@@ -289,8 +313,8 @@ def test_it_writes_an_answer_that_comes_in_parts_in_one_go():
     assert carry_out(log, learner.copied("tail", first, 0.0)) == []
     assert carry_out(log, learner.copied("tail", second, 0.0)) == []
     ask, take = carry_out(log, learner.copied("tail", third, 0.0))
-    assert take == Take(entries(*[1] * 5), committed=True)
-    assert ask == Send("tail", Fetch(EPOCH, ME, EntryId(1, 5)))
+    assert take == Take(entries(*[1] * 5), committed=4)
+    assert ask == Send("tail", asking(EntryId(1, 5)))
 
 
 def test_when_a_part_is_lost_it_keeps_what_it_has_and_asks_for_what_follows():
@@ -302,8 +326,8 @@ def test_when_a_part_is_lost_it_keeps_what_it_has_and_asks_for_what_follows():
     carry_out(log, learner.copied("tail", third, 0.0))
     assert everything(log) == ()
     took, asked = carry_out(log, learner.tick(SUSPECT_AFTER))
-    assert took == Take(entries(1, 1), committed=True)
-    assert asked == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    assert took == Take(entries(1, 1), committed=1)
+    assert asked == Send("tail", asking(EntryId(1, 2)))
     for part in (third, first, second, third):
         carry_out(log, learner.copied("tail", part, SUSPECT_AFTER))
     assert everything(log) == entries(*[1] * 5)
@@ -354,7 +378,7 @@ def test_before_a_resume_another_history_is_told_and_nothing_is_cut():
 def test_answers_of_another_configuration_are_not_believed():
     learner = learner_with(log_of())
     [ask] = learner.begin("tail", EPOCH, 0.0, identity=7)
-    assert ask.message == Fetch(EPOCH, ME, EntryId(), 7)
+    assert ask.message == asking(EntryId(), identity=7)
     other = Copied(EPOCH, EntryId(), entries(1, 1), EntryId(1, 2), False, identity=8)
     assert list(learner.copied("tail", other, 0.0)) == []
     assert list(learner.copied("tail", replace(other, identity=7), 0.0)) != []
@@ -421,12 +445,12 @@ def test_an_answer_to_an_earlier_question_does_not_make_an_entry_common(previous
 
 def test_it_says_that_it_has_all_only_when_the_tail_is_sealed_and_all_is_there():
     _, _, effects = taught(log_of(), end=EntryId(1, 2), sealed=False)
-    assert effects[0] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    assert effects[0] == Send("tail", asking(EntryId(1, 2)))
     _, _, effects = taught(log_of(), end=EntryId(1, 3), sealed=True)
-    assert effects[0] == Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))
+    assert effects[0] == Send("tail", asking(EntryId(1, 2)))
     _, _, effects = taught(log_of(), end=EntryId(1, 2), sealed=True)
     assert effects == [
-        Take(entries(1, 1), True),
+        Take(entries(1, 1), 2),
         Send("tail", Synced(EPOCH, ME, EntryId(1, 2))),
     ]
 
@@ -461,7 +485,7 @@ def test_it_asks_again_after_half_of_suspect_after_without_an_answer():
 def test_it_goes_on_if_nothing_became_of_its_word():
     log = log_of()
     learner, _, _ = taught(log, end=EntryId(1, 2), sealed=True)
-    assert list(learner.tick(2.1)) == [Send("tail", Fetch(EPOCH, ME, EntryId(1, 2)))]
+    assert list(learner.tick(2.1)) == [Send("tail", asking(EntryId(1, 2)))]
     more = Copied(EPOCH, EntryId(1, 2), entries(1, after=2), EntryId(1, 3), False)
     carry_out(log, learner.copied("tail", more, 2.2))
     assert everything(log) == entries(1, 1, 1)
@@ -500,7 +524,9 @@ def test_it_counts_what_it_copied():
 
 def progress(now, *, last=2_000, copied=2_000):
     """The progress of a learner that has copied since second 10 from a source of 2,500 entries."""
-    learner = Learner(ME, SimpleNamespace(last=EntryId(3, last)), Timing(SUSPECT_AFTER))
+    learner = Learner(
+        ME, SimpleNamespace(last=EntryId(3, last), staged=None), Timing(SUSPECT_AFTER)
+    )
     learner.source, learner.began, learner.end = "tail", 10.0, EntryId(3, 2_500)
     learner.copied_entries, learner.copied_octets = copied, 3_200 * copied
     return learner.progress(now)

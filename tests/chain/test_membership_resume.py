@@ -27,7 +27,7 @@ from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Report, Save
 from chainchat.chain.membership.membership import Copy, Membership
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import Abort, Decided, EntryId, Ping, Pong, Propose, Vote, Voted
+from chainchat.chain.messages import Abort, Decided, EntryId, Held, Ping, Pong, Propose, Vote, Voted
 from chainchat.chain.record import Record, Status
 
 TWO = ("head", "tail")
@@ -546,6 +546,29 @@ def test_nobody_votes_for_one_with_another_history():
     assert said == [Report(APART.format("head"), alarm=True)]
     assert node.record.vote is None
     assert of_kind(node.receive("head", replace(apart, last=MINE), 0.2), Voted) != []
+
+
+def test_nobody_votes_for_one_whose_log_ends_before_its_own_begins():
+    node = wedged("tail", *TWO)
+    node.own.last, node.own.beginning = EntryId(1, 9), EntryId(1, 7)
+    vote = vote_for(configuration(2, *TWO, head=2, tail=2), member("head", 2))
+    reach(node, member("head", 2))
+    early = Propose(node.configuration, vote, EntryId(1, 6))
+    [told] = node.receive("head", early, 0.1)
+    assert told.alarm
+    assert "ends with entry 6 of epoch 1 (), before this one begins" in told.text
+    assert node.record.vote is None
+    assert of_kind(node.receive("head", replace(early, last=EntryId(1, 7)), 0.2), Voted) != []
+
+
+def test_what_is_committed_before_the_beginning_of_a_log_is_no_other_history():
+    node = active("head", *TWO)
+    node.own.last = node.own.committed = EntryId(1, 9)
+    node.own.beginning = EntryId(1, 7)
+    for committed, alarms in ((EntryId(1, 6, b"any"), 0), (EntryId(1, 8, b"another"), 1)):
+        held = Held(1, node.configuration.identity, committed)
+        told = node.linked("tail", member("tail"), 0.1, held)
+        assert sum("two histories" in report.text for report in of_kind(told, Report)) == alarms
 
 
 def test_who_finds_that_it_cannot_copy_from_a_member_says_so_once():

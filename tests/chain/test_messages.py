@@ -101,7 +101,7 @@ st.register_type_strategy(
 def test_there_are_the_kinds_of_the_chain_of_membership_and_of_catching_up():
     chain = {"Submit", "Forward", "Ack", "Holding", "Read", "Answer", "StateDigest"}
     membership = {"Ping", "Pong", "Propose", "Voted", "Decided", "Abort", "Declined"}
-    catching_up = {"Fetch", "Differs", "Copied", "Synced"}
+    catching_up = {"Fetch", "Differs", "Copied", "Synced", "Offer", "FetchRows", "Rows"}
     assert KINDS.keys() == chain | membership | catching_up
 
 

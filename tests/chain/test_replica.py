@@ -1,13 +1,13 @@
-"""The replica: what it persists, sends and applies, and in which order."""
+"""The replica: what it writes, syncs, sends and applies, and in which order."""
 
 import pytest
 from replica_chain import NOW, THREE, Chain, opening
 
-from chainchat.chain.effects import Distrust, Persist, Send
+from chainchat.chain.effects import Distrust, Send, Sync, Write
 from chainchat.chain.limits import USUAL, Limits
-from chainchat.chain.log import FRAME_ENTRIES, fitting, size
+from chainchat.chain.log import FRAME_ENTRIES, DivergenceError, fitting, size
 from chainchat.chain.messages import Ack, Entry, EntryId, Forward, Holding, Submit
-from chainchat.chain.replica import DivergenceError, Replica
+from chainchat.chain.replica import Replica
 
 
 @pytest.fixture
@@ -21,16 +21,21 @@ def chain():
 # --- the way of an entry -----------------------------------------------------------------
 
 
-def test_an_entry_is_persisted_then_forwarded_and_applied_once_every_disk_has_it(chain):
+def test_an_entry_is_forwarded_before_it_is_synced_and_applied_once_every_disk_has_it(chain):
     chain["tail"].submit(b"hello")
     chain.settle()
     assert chain.trace == [
         "tail: Submit to head",
-        "head: Persist",
+        "head: Write",
         "head: Forward to middle",
-        "middle: Persist",
+        "head: Sync",
+        "head: Forward to middle",
+        "middle: Write",
         "middle: Forward to tail",
-        "tail: Persist",
+        "middle: Sync",
+        "middle: Forward to tail",
+        "tail: Write",
+        "tail: Sync",
         "tail: Ack to middle",
         "tail: Apply",
         "middle: Ack to head",
@@ -49,26 +54,29 @@ def test_what_comes_between_two_turns_moves_as_one_batch(chain):
     chain.trace.clear()
     chain.settle()
     assert chain.trace[:4] == [
-        "head: Persist",
+        "head: Write",
         "head: Forward to middle",
-        "middle: Persist",
-        "middle: Forward to tail",
+        "head: Sync",
+        "head: Forward to middle",
     ]
-    assert len(chain.trace) == 10
+    assert len(chain.trace) == 15
     assert len(chain.applied["tail"]) == 101
 
 
-def test_nothing_counts_as_durable_while_persisting_is_not_complete(chain):
+def test_nothing_counts_as_synced_before_the_sync_is_complete(chain):
     head = chain["head"]
     opening = head.last
     head.submit(b"hello")
     turn = head.turn(NOW)
-    persist = next(turn)
-    assert isinstance(persist, Persist)
-    assert (head.last.seq, head.durable, head.committed) == (2, 1, 1)
-    chain.logs["head"].append(persist.entries)
-    assert next(turn) == Send("middle", Forward(1, opening, persist.entries, 1))
-    assert head.durable == 2
+    write = next(turn)
+    assert isinstance(write, Write)
+    assert (head.last.seq, head.written, head.synced, head.committed) == (2, 1, 1, 1)
+    chain.logs["head"].append(write.entries)
+    assert next(turn) == Send("middle", Forward(1, opening, write.entries, 1, synced=1))
+    assert next(turn) == Sync()
+    assert (head.written, head.synced) == (2, 1)
+    assert next(turn) == Send("middle", Forward(1, head.last, (), 1, synced=2))
+    assert (head.synced, head.committed) == (2, 1)
 
 
 def test_nothing_is_applied_before_the_tail_has_it(chain):
@@ -77,19 +85,123 @@ def test_nothing_is_applied_before_the_tail_has_it(chain):
         chain.turn("head", "middle")
         chain.deliver("head", "middle")
     assert [chain[p].committed for p in THREE] == [1, 1, 1]
-    assert chain.trace == [
-        "head: Persist",
-        "head: Forward to middle",
-        "middle: Persist",
-        "middle: Forward to tail",
-    ]
+    assert not [line for line in chain.trace if line.startswith("tail") or "Apply" in line]
+
+
+# --- the word that every disk before has synced ------------------------------------------
+
+
+def synced(entry_after, *entries, word):
+    return Forward(1, entry_after, entries, 1, synced=word)
+
+
+def entry_of(forwards):
+    [entry] = [entry for forward in forwards for entry in forward.entries]
+    return entry
+
+
+def test_the_tail_commits_no_more_than_the_least_of_its_disk_and_its_predecessors_word(chain):
+    tail, before = chain["tail"], chain["tail"].last
+    chain["head"].submit(b"hello")
+    entry = entry_of(chain.turn("head"))
+    for word, committed in ((1, 1), (9, 2)):
+        tail.receive("middle", synced(before, entry, word=word))
+        chain.turn("tail")
+        assert (tail.synced, tail.committed) == (2, committed)
+
+
+def test_a_word_ahead_of_the_entries_does_not_commit_them_before_this_disk_has_them(chain):
+    tail = chain["tail"]
+    tail.receive("middle", synced(tail.last, word=9))
+    chain.turn("tail")
+    assert (tail.committed, chain.trace) == (1, [])
+
+
+def test_a_member_gives_the_least_of_its_disk_and_its_predecessors_word(chain):
+    middle, before = chain["middle"], chain["middle"].last
+    chain["head"].submit(b"one")
+    entry = entry_of(chain.turn("head"))
+    middle.receive("head", synced(before, entry, word=1))
+    assert [forward.synced for forward in chain.turn("middle")] == [1]
+    middle.receive("head", synced(entry.id, word=2))
+    assert chain.turn("middle") == [Forward(1, entry.id, (), 1, synced=2)]
+    assert chain.turn("middle") == []
+
+
+def test_a_word_rides_on_entries_that_go_the_same_way(chain):
+    head, middle = chain["head"], chain["middle"]
+    head.submit(b"one")
+    chain.turn("head")
+    chain.deliver("head", "middle")
+    chain.turn("middle")
+    head.submit(b"two")
+    entries, word = chain.turn("head")
+    middle.receive("head", entries)
+    [forward] = chain.turn("middle")
+    assert (entries.synced, word.synced) == (2, 3)
+    assert (len(forward.entries), forward.synced) == (1, 2)
+
+
+@pytest.mark.parametrize("anew", ["connection", "epoch"])
+def test_a_word_begins_anew_with_each_connection_and_epoch(chain, anew):
+    chain.settle()
+    middle = chain["middle"]
+    assert middle._synced_here == 1
+    if anew == "connection":
+        middle.linked("head")
+    else:
+        chain.adopt(*THREE)
+    assert middle._synced_here == 0
+    chain["head"].submit(b"hello")
+    chain["head"].linked("middle")
+    chain["tail"].linked("middle")
+    middle.linked("tail")
+    chain.settle()
+    assert chain["tail"].committed == chain["head"].last.seq
+
+
+def test_a_word_waits_while_the_connection_is_full(chain):
+    middle, before = chain["middle"], chain["middle"].last
+    middle.full("tail", full=True)
+    chain["head"].submit(b"hello")
+    for forward in chain.turn("head"):
+        middle.receive("head", forward)
+    assert chain.turn("middle") == []
+    middle.full("tail", full=False)
+    entry = chain["head"].last
+    [forward] = chain.turn("middle")
+    assert (forward.previous, forward.entries[0].id, forward.synced) == (before, entry, 2)
+
+
+def test_a_node_of_protocol_6_gets_only_what_is_synced(chain):
+    head = chain["head"]
+    head.linked("middle", older=True)
+    head.receive("middle", Holding(1, head.last))
+    chain.turn("head")
+    chain.trace.clear()
+    head.submit(b"hello")
+    [forward] = chain.turn("head")
+    assert chain.trace == ["head: Write", "head: Sync", "head: Forward to middle"]
+    assert forward.synced == 2
+
+
+def test_what_a_node_of_protocol_6_forwards_is_synced_there_and_before(chain):
+    tail = chain["tail"]
+    chain["head"].submit(b"hello")
+    entry = entry_of(chain.turn("head"))
+    tail.receive("middle", Forward(1, tail.last, (entry,), 1))
+    chain.turn("tail")
+    assert tail.committed == 2
+
+
+# --- chains of other lengths -------------------------------------------------------------
 
 
 def test_a_chain_of_one_sends_nothing():
     alone = Chain("head")
     alone["head"].submit(b"hello")
     assert alone.turn("head") == []
-    assert alone.trace == ["head: Persist", "head: Apply"]
+    assert alone.trace == ["head: Write", "head: Sync", "head: Apply"]
     assert alone.commands("head") == [b"opening 1", b"hello"]
 
 
@@ -99,7 +211,7 @@ def test_a_chain_of_two_has_a_head_and_a_tail():
     two["tail"].submit(b"two")
     two.settle()
     assert two.commands("head") == two.commands("tail") == [b"opening 1", b"one", b"two"]
-    assert [two[p].pending for p in ("head", "tail")] == [0, 0]
+    assert [two[p].own.pending for p in ("head", "tail")] == [0, 0]
 
 
 def test_a_replica_that_takes_no_part_has_no_effects(chain):
@@ -141,7 +253,7 @@ def test_requests_lost_on_the_way_to_the_head_are_submitted_again_in_order(chain
     chain["tail"].submit(b"three")
     chain.settle()
     assert chain.commands("head") == [b"opening 1", b"one", b"two", b"three"]
-    assert chain["tail"].pending == 0
+    assert chain["tail"].own.pending == 0
 
 
 def test_requests_that_were_not_lost_but_submitted_again_do_no_harm(chain):
@@ -152,7 +264,7 @@ def test_requests_that_were_not_lost_but_submitted_again_do_no_harm(chain):
     chain.settle()
     assert [entry.command for entry in chain.applied["head"]][1:] == [b"one", b"one"]
     assert chain.commands("head") == [b"opening 1", b"one"]
-    assert chain["tail"].pending == 0
+    assert chain["tail"].own.pending == 0
 
 
 def test_nothing_is_sent_to_whom_there_is_no_connection(chain):
@@ -193,15 +305,15 @@ def test_requests_wait_while_the_connection_with_the_head_is_paused(chain):
 
 def test_entries_held_already_are_skipped(chain):
     chain["head"].submit(b"one")
-    [first] = chain.turn("head")
+    first, _ = chain.turn("head")
     chain["head"].submit(b"two")
-    [second] = chain.turn("head")
+    second, _ = chain.turn("head")
     chain["middle"].receive("head", first)
     chain.turn("middle")
-    both = Forward(1, first.previous, first.entries + second.entries, 1)
+    both = Forward(1, first.previous, first.entries + second.entries, 1, synced=1)
     chain["middle"].receive("head", both)
     chain["middle"].receive("head", both)
-    assert next(chain["middle"].turn(NOW)) == Persist(second.entries, committed=1)
+    assert next(chain["middle"].turn(NOW)) == Write(second.entries, committed=1)
 
 
 ANOTHER = bytes(16)
@@ -323,15 +435,15 @@ def test_an_entry_takes_as_many_sequence_numbers_as_its_request_asked_for(chain)
 def test_what_is_pending_is_counted_in_sequence_numbers(chain):
     chain["tail"].submit(b"three", 3)
     chain["tail"].submit(b"one")
-    assert chain["tail"].pending == 4
+    assert chain["tail"].own.pending == 4
     chain.settle()
-    assert chain["tail"].pending == 0
+    assert chain["tail"].own.pending == 0
 
 
 def test_such_an_entry_is_skipped_as_a_whole_when_it_is_held_already(chain):
     chain["head"].submit(b"three", 3)
     chain.turn("head")
-    [forward] = chain.wires["head", "middle"]
+    forward, _ = chain.wires["head", "middle"]
     chain.deliver("head", "middle")
     chain["middle"].receive("head", forward)
     chain["head"].submit(b"two", 2)
@@ -365,10 +477,10 @@ def test_a_tail_commits_only_so_far_ahead_of_what_it_has_applied():
     for effect in only.turn(NOW):
         chain.carry_out("only", effect)
     before = only.applied
-    assert (only.durable, only.committed) == (before + 4 * span, before + 2 * span)
+    assert (only.synced, only.committed) == (before + 4 * span, before + 2 * span)
     chain.settle()
-    assert only.applied == only.committed == only.durable
-    assert only.pending == 0
+    assert only.applied == only.committed == only.synced
+    assert only.own.pending == 0
 
 
 # --- memory --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from replica_chain import NOW, THREE, Chain, as_long_as_it_takes, opening
 
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.effects import Persist, Send
+from chainchat.chain.effects import Send, Sync, Write
 from chainchat.chain.limits import USUAL
 from chainchat.chain.messages import Ack, Entry, EntryId, Holding
 from chainchat.chain.replica import Replica
@@ -50,7 +50,7 @@ def test_whoever_goes_the_others_lose_nothing_and_keep_the_order(gone, rounds):
         commands = chain.commands(position)
         assert [c for c in commands if c in said[rest[0]]] == said[rest[0]]
         assert [c for c in commands if c in said[rest[1]]] == said[rest[1]]
-        assert chain[position].pending == 0
+        assert chain[position].own.pending == 0
 
 
 def test_a_new_tails_log_is_committed_as_it_stands(chain):
@@ -85,7 +85,7 @@ def test_a_replica_on_an_old_log_applies_what_comes_after_its_checkpoint(chain):
     again.active = True
     persist = next(turn := again.turn(NOW))
     chain.logs["tail"].append(persist.entries)
-    assert list(turn) == []
+    assert list(turn) == [Sync()]
     [apply] = again.apply(as_long_as_it_takes)
     assert [entry.command for entry in apply.entries] == [b"two", b"three", b"opening 2"]
 
@@ -141,9 +141,9 @@ def learner_on(*epochs, applied=0):
 
 def copied(replica, log, entries):
     """Let it copy committed entries, which are then on its disk and not yet applied."""
-    effects = replica.copy(entries, committed=True)
+    effects = replica.copy(entries, committed=entries[-1].seq)
     log.append(next(effects).entries)
-    assert list(effects) == []
+    assert list(effects) == [Sync()]
 
 
 def some(*epochs, after=0):
@@ -152,23 +152,27 @@ def some(*epochs, after=0):
 
 def test_what_a_learner_copies_is_applied_once_it_is_on_its_disk():
     replica, log = learner_on(1, 1)
-    effects = replica.copy(some(1, 2, after=2), committed=True)
-    assert next(effects) == Persist(some(1, 2, after=2))
-    assert (replica.durable, replica.applied) == (2, 0)
+    effects = replica.copy(some(1, 2, after=2), committed=4)
+    assert next(effects) == Write(some(1, 2, after=2))
+    assert (replica.synced, replica.applied) == (2, 0)
     log.append(some(1, 2, after=2))
+    assert next(effects) == Sync()
+    assert (replica.synced, replica.committed) == (2, 0)
     assert list(effects) == []
     applied = replica.apply(as_long_as_it_takes)
     assert [list(apply.entries) for apply in applied] == [list(some(1, 1, 1, 2))]
-    assert (replica.last, replica.durable, replica.committed) == (EntryId(2, 4), 4, 4)
+    assert (replica.last, replica.synced, replica.committed) == (EntryId(2, 4), 4, 4)
     assert replica.time == NOW + 4
 
 
-def test_what_may_not_be_committed_is_copied_but_not_applied():
+def test_no_more_of_what_is_copied_counts_as_committed_than_the_source_says():
     replica, log = learner_on(1)
-    effects = replica.copy(some(1, after=1), committed=False)
+    effects = replica.copy(some(1, 1, after=1), committed=2)
     log.append(next(effects).entries)
-    assert list(effects) == []
-    assert (replica.durable, replica.committed, replica.applied) == (2, 0, 0)
+    assert list(effects) == [Sync()]
+    assert (replica.synced, replica.committed, replica.applied) == (3, 2, 0)
+    assert list(replica.copy((), committed=9)) == []
+    assert (replica.synced, replica.committed, replica.applied) == (3, 3, 0)
 
 
 def test_what_was_taken_and_is_not_on_disk_is_copied_again(chain):
@@ -179,9 +183,7 @@ def test_what_was_taken_and_is_not_on_disk_is_copied_again(chain):
     assert middle.last.seq == log.last.seq + 1
     middle.active = False  # it votes for a resume, and has to have the end of the head's log first
     missing = list(chain.logs["head"].entries([middle.last.seq]))
-    assert next(middle.copy(tuple(missing), committed=False)) == Persist(
-        tuple(missing), committed=1
-    )
+    assert next(middle.copy(tuple(missing), committed=0)) == Write(tuple(missing), committed=1)
 
 
 def test_who_drops_what_it_had_taken_says_what_it_holds(chain):
@@ -191,7 +193,7 @@ def test_who_drops_what_it_had_taken_says_what_it_holds(chain):
     chain.deliver("head", "middle")
     middle, log = chain["middle"], chain.logs["middle"]
     middle.active = False
-    effects = middle.copy((next(chain.logs["head"].entries([log.last.seq + 1])),), committed=False)
+    effects = middle.copy((next(chain.logs["head"].entries([log.last.seq + 1])),), committed=0)
     for effect in effects:
         chain.carry_out("middle", effect)
     middle.active = True
@@ -201,37 +203,37 @@ def test_who_drops_what_it_had_taken_says_what_it_holds(chain):
 
 
 @pytest.mark.parametrize("copied", [1, 2])
-def test_a_locked_member_copies_in_place_of_what_it_has_taken_but_not_persisted(chain, copied):
+def test_a_locked_member_copies_in_place_of_what_it_has_taken_but_not_written(chain, copied):
     for command in (b"one", b"two"):
         chain["head"].submit(command)
     chain.turn("head")
     chain.deliver("head", "middle")
     chain["middle"].active = False
     chain.copy("middle", chain.logs["head"].read(1, 1 + copied, 1 << 62))
-    assert (chain["middle"].durable, chain["middle"].committed) == (1 + copied, 1)
+    assert (chain["middle"].synced, chain["middle"].committed) == (1 + copied, 1)
     chain["middle"].active = True  # what it copied for was given up
     chain.settle()
     assert chain.commands("tail") == [b"opening 1", b"one", b"two"]
-    assert chain["head"].pending == 0
+    assert chain["head"].own.pending == 0
 
 
 def test_only_the_exact_next_entries_can_be_copied():
     replica, _ = learner_on(1, 1)
     with pytest.raises(AssertionError):
-        next(replica.copy(some(1, after=3), committed=True))
+        next(replica.copy(some(1, after=3), committed=9))
 
 
 def test_who_takes_part_copies_nothing():
     replica = Chain("head")["head"]
     with pytest.raises(AssertionError):
-        next(replica.copy(some(1), committed=True))
+        next(replica.copy(some(1), committed=9))
 
 
 def test_after_a_cut_it_goes_on_from_the_logs_new_end():
     replica, log = learner_on(1, 1, 1, applied=1)
     log.cut(1)
     replica.cut()
-    assert (replica.last, replica.durable, replica.applied) == (EntryId(1, 1), 1, 1)
+    assert (replica.last, replica.synced, replica.applied) == (EntryId(1, 1), 1, 1)
     copied(replica, log, some(2, after=1))
     applied = replica.apply(as_long_as_it_takes)
     assert [list(apply.entries) for apply in applied] == [list(some(2, after=1))]
@@ -276,7 +278,7 @@ def test_a_cut_never_reaches_what_was_applied():
 
 def test_a_learner_that_joins_goes_on_where_it_copied_to():
     replica, log = learner_on(1)
-    effects = replica.copy(some(1, after=1), committed=True)
+    effects = replica.copy(some(1, after=1), committed=9)
     log.append(next(effects).entries)
     list(effects)
     list(replica.apply(as_long_as_it_takes))
@@ -341,7 +343,7 @@ def test_whatever_happens_logs_are_prefixes_and_nothing_is_lost_or_turned_around
     check(chain)
     for position in chain.members:
         assert chain.applied[position] == chain.applied[chain.members[0]]
-        assert chain[position].pending == 0
+        assert chain[position].own.pending == 0
         own = [c for c in chain.commands(position) if c.startswith(position.encode())]
         assert own == [b"%s %d" % (position.encode(), n + 1) for n in range(numbers[position])]
         assert chain.commands(position).count(b"opening %d" % chain.epoch) == 1

@@ -7,10 +7,14 @@ from chainchat.chain.configuration import Member
 from chainchat.chain.copying import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import FRAME_ENTRIES, size
-from chainchat.chain.messages import Copied, Differs, EntryId, Fetch
+from chainchat.chain.messages import Copied, Differs, EntryId, Fetch, Offer
 
 EPOCH = 9
 ME, OTHER = Member("newcomer", "id-new", 3), Member("other", "id-other", 1)
+
+
+def copied(*fields, committed=0):
+    return Copied(*fields, committed=committed)
 
 
 def at_the_end(log, *learners):
@@ -18,7 +22,7 @@ def at_the_end(log, *learners):
     sponsor = Sponsor(log)
     for learner in learners:
         [(_, answer)] = asks(sponsor, log.last, learner)
-        assert answer == Copied(EPOCH, log.last, (), log.last, False)
+        assert answer == copied(EPOCH, log.last, (), log.last, False)
     return sponsor
 
 
@@ -33,7 +37,7 @@ def pieces(count):
 
 
 def test_a_question_from_within_the_log_is_answered_with_what_comes_after():
-    answer = Copied(EPOCH, EntryId(1, 1), entries(1, 2, after=1), EntryId(2, 3), False)
+    answer = copied(EPOCH, EntryId(1, 1), entries(1, 2, after=1), EntryId(2, 3), False)
     assert asks(Sponsor(log_of(1, 1, 2)), EntryId(1, 1)) == [("newcomer", answer)]
 
 
@@ -54,7 +58,7 @@ def test_an_entry_that_the_log_does_not_have_is_answered_with_what_may_be_common
 
 def test_the_first_question_of_each_life_is_answered_at_once_even_from_the_end():
     sponsor = Sponsor(log_of(1, 1))
-    empty = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), False)
+    empty = copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), False)
     assert asks(sponsor, EntryId(1, 2)) == [("newcomer", empty)]
     assert asks(sponsor, EntryId(1, 2)) == []
     later = Member("newcomer", "id-new", 4)
@@ -81,8 +85,20 @@ def test_a_question_from_the_end_waits_until_there_is_more():
     assert list(sponsor.turn(set())) == []
     log.append(entries(1, after=2))
     [answer] = sponsor.turn(set())
-    assert answer.message == Copied(EPOCH, EntryId(1, 2), entries(1, after=2), EntryId(1, 3), False)
+    assert answer.message == copied(EPOCH, EntryId(1, 2), entries(1, after=2), EntryId(1, 3), False)
     assert list(sponsor.turn(set())) == []
+
+
+def test_a_learner_at_the_end_is_told_once_that_more_is_committed():
+    log = log_of(1, 1)
+    committed = [1]
+    sponsor = Sponsor(log, committed=lambda: committed[0])
+    assert [answer.committed for _, answer in asks(sponsor, log.last)] == [1]
+    assert asks(sponsor, log.last) == []
+    committed[0] = 2
+    [told] = sponsor.turn(set())
+    assert told.message == copied(EPOCH, log.last, (), log.last, False, committed=2)
+    assert asks(sponsor, log.last) == []
 
 
 def test_a_question_that_is_repeated_is_answered_once():
@@ -97,7 +113,7 @@ def test_when_it_is_sealed_the_learner_it_is_sealed_for_is_told_and_no_other():
     sponsor = at_the_end(log_of(1, 1), OTHER)
     sponsor.sealed = ME
     assert asks(sponsor, EntryId(1, 2), OTHER) == []
-    answer = Copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), True)
+    answer = copied(EPOCH, EntryId(1, 2), (), EntryId(1, 2), True)
     assert asks(sponsor, EntryId(1, 2)) == [("newcomer", answer)]
     assert asks(Sponsor(log_of(1, 1)), EntryId(1, 1), OTHER)[0][1].sealed is False
 
@@ -107,7 +123,7 @@ def test_a_learner_that_waits_is_told_when_it_is_sealed():
     assert asks(sponsor, EntryId(1, 1)) == []
     sponsor.sealed = ME
     [answer] = sponsor.turn(set())
-    assert answer.message == Copied(EPOCH, EntryId(1, 1), (), EntryId(1, 1), True)
+    assert answer.message == copied(EPOCH, EntryId(1, 1), (), EntryId(1, 1), True)
 
 
 def test_nothing_goes_to_whom_too_much_stands_unsent():
@@ -220,3 +236,15 @@ def test_one_whose_log_differs_is_not_nearby():
     sponsor = Sponsor(log_of(1, 1))
     asks(sponsor, EntryId(2, 2))
     assert sponsor.nearby() == frozenset()
+
+
+@pytest.mark.parametrize(("knows", "answer"), [(True, Offer), (False, Copied)])
+def test_a_checkpoint_is_offered_to_who_knows_what_an_offer_is(knows, answer):
+    log = log_of(*[1] * 30)
+    log.begin_checkpoint(20)
+    log.write_committed(20)
+    log.finish_checkpoint(b"head")
+    sponsor = Sponsor(log, Limits(checkpoint_worth=10))
+    sponsor.asked("newcomer", Fetch(EPOCH, ME, EntryId(), takes_offers=knows))
+    [sent] = sponsor.turn(set())
+    assert type(sent.message) is answer

@@ -545,8 +545,8 @@ def test_each_message_names_the_one_pushed_before_it_and_own_ones_do_not_count()
     everything = list(talk.history.oldest(ALICE, 0, 10))
     assert [(m.id, m.previous) for m in everything] == [(1, 0), (2, 1), (3, 1), (4, 3), (6, 3)]
     assert list(talk.history.oldest(ALICE, 3, 10)) == everything[-2:]
-    assert talk.history.before_newest(ALICE, 2) == 3
-    assert talk.history.before_newest(ALICE, 10) == 0
+    assert talk.history.before_newest(ALICE, 2) == (3, 2)
+    assert talk.history.before_newest(ALICE, 10) == (0, 5)
     assert list(talk.history.oldest(ALICE, 3, 2)) == everything[-2:]
     assert [(m.id, m.previous) for m in talk.history.missed(ALICE, 1, 10)] == [(3, 1), (6, 3)]
 
@@ -567,4 +567,4 @@ def test_messages_of_one_entry_are_found_one_by_one():
         (2, 0, "a"), (3, 2, "b"), (4, 3, "c"), (5, 4, "hi"),
     ]  # fmt: skip
     assert [(m.id, m.text) for m in talk.history.oldest(7, 2, 1)] == [(3, "b")]
-    assert talk.history.before_newest(7, 3) == 2
+    assert talk.history.before_newest(7, 3) == (2, 3)

@@ -18,6 +18,7 @@ from chainchat.chat.commands import (
     UNKNOWN,
     Delete,
     End,
+    Forget,
     Grant,
     Invite,
     Kick,
@@ -491,6 +492,14 @@ def test_programs_that_were_restored_take_no_more_memory(log):
     records = list(snapshot.records)
     restored = ChatState.restored(snapshot.head(), iter(records))
     assert octets(restored._programs) < 1.1 * octets(log.state._programs)
+
+
+def test_until_something_is_removed_an_older_release_has_the_same_head_of_a_snapshot(log):
+    log.login("alice", "a.1.1")
+    log.apply(Forget(1))
+    assert len(msgpack.decode(log.state._head())) == 6
+    log.apply(Forget(2, unread=True))
+    assert len(msgpack.decode(log.state._head())) == 7
 
 
 def in_all(log):

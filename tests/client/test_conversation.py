@@ -140,3 +140,30 @@ def test_a_long_list_is_made_into_lines_one_by_one(
 def test_why_a_line_has_to_wait_is_told(conversation: Conversation) -> None:
     delayed = events.SendDelayed(1, 453, "the disk is nearly full")
     assert shown(conversation, delayed) == ["* not said yet: the disk is nearly full; trying again"]
+
+
+GONE = "messages before 1042 were removed after 90 days"
+REMOVED = events.Notice("removed", {"before": "1042"}, GONE)
+MESSAGE = events.MessageArrived(1042, "2026-11-22T11:03:07.120Z", "bob", "*", "hi")
+
+
+def test_that_messages_are_gone_is_said_once(conversation: Conversation) -> None:
+    assert shown(conversation, LOGGED_IN, REMOVED, REMOVED)[1:] == [f"* {GONE}"]
+    later = events.Notice("removed", {"before": "2042"}, GONE.replace("1042", "2042"))
+    assert shown(conversation, REMOVED, later) == [f"* {later.text}"]
+
+
+def test_who_asks_for_messages_that_are_gone_is_told_each_time(conversation: Conversation) -> None:
+    shown(conversation, LOGGED_IN, REMOVED)
+    for _ in range(2):
+        conversation.typed("/last 3")
+        [request] = conversation._last
+        assert shown(conversation, REMOVED) == []  # the answer will say so
+        lines = shown(conversation, events.HistoryListed(request, (MESSAGE,)))
+        assert lines[0] == f"* {GONE}"
+        assert lines[-1] == ". 1 message"
+    conversation.typed("/last 1")
+    [request] = conversation._last
+    lines = shown(conversation, events.HistoryListed(request, (MESSAGE,)))
+    assert lines[-1] == ". 1 message"
+    assert f"* {GONE}" not in lines

@@ -11,42 +11,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cluster import SOURCES, Cluster, Node, environment, free_ports, twistd, wait_for_log
+from commands import CTL, ctl, run, told
 from talking import DEADLINE, Person, Program, until
 
 from chainchat import __version__
 
 NewCluster = Callable[..., Cluster]
 
-CTL = [sys.executable, "-m", "chainchat.ctl"]
 WELL, DEGRADED, DOWN = 0, 1, 2
-
-
-def ctl(cluster: Cluster, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run chainchatctl to its end, in the folder of chain.ini."""
-    return run(cluster.folder, *CTL, *words)
-
-
-def run(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(word) for word in command],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-
-
-def told(cluster: Cluster, *words: str | Path) -> list[dict[str, Any]]:
-    """The lines of JSON that a command answers."""
-    done = ctl(cluster, "--json", *words)
-    assert done.stdout, done
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def say(node: Node, name: str, *lines: str) -> None:

@@ -9,7 +9,7 @@ from cluster import SOURCES, Cluster, Node, refusal, wait_for_log
 from conftest import NewCluster
 from talking import Person, until
 
-from chainchat.peers.hello import PROTOCOL_VERSION
+from chainchat.peers.hello import OLDEST_VERSION, PROTOCOL_VERSION
 
 
 def other_release(folder: Path, newest: int, oldest: int) -> Path:
@@ -49,8 +49,9 @@ def test_another_protocol_is_refused_in_words_at_both_ends_and_the_chain_goes_on
     newer = PROTOCOL_VERSION + 1
     tail = cluster["tail"]
     restart_as(tail, other_release(tmp_path, newer, newer))
-    objection = f"it speaks protocol version {newer}, not {PROTOCOL_VERSION}"
-    back = f"it speaks protocol version {PROTOCOL_VERSION}, not {newer}"
+    ours = f"{OLDEST_VERSION} to {PROTOCOL_VERSION}"
+    objection = f"it speaks protocol version {newer}, not {ours}"
+    back = f"it speaks protocol version {ours}, not {newer}"
     wait_for_log(cluster["head"], f" refuses this node: tail: {back}")
     wait_for_log(tail, f" refused: {back}")
     cluster.wait_until_it_serves("head", "middle")

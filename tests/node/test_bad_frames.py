@@ -19,6 +19,7 @@ from chainchat.chain.messages import (
     DIGEST_OCTETS,
     KINDS,
     MAX_SPAN,
+    START,
     Ack,
     BadMessageError,
     ClockReading,
@@ -31,6 +32,7 @@ from chainchat.chain.messages import (
     Ping,
     Pong,
     Read,
+    Row,
     Submission,
     Submit,
     Vote,
@@ -123,6 +125,9 @@ class Liar:
             return (Entry(last.seq + span, epoch, self.text(), 1, 1, self.octets(), span),)
         return tuple(self.entry() for _ in range(self.random.choice((0, 1, 3))))
 
+    def place(self):
+        return self.random.choice((START, (0, self.number(), 0), (1, 5, self.number())))
+
     def requests(self):
         return tuple(
             Submission(self.number(), self.octets(), self.random.choice((0, 1, 2, MOST)))
@@ -146,6 +151,7 @@ class Liar:
             "epoch": self.number,
             "seq": self.number,
             "committed": self.committed if kind is Pong else self.number,
+            "synced": lambda: self.random.choice((None, self.number())),
             "number": self.number,
             "nonce": self.number,
             "voted": self.number,
@@ -167,6 +173,11 @@ class Liar:
             "configuration": self.configuration,
             "base": self.configuration,
             "vote": self.vote,
+            "checkpoint": self.entry_id,
+            "beginning": self.entry_id,
+            "head": self.octets,
+            "after": self.place,
+            "rows": lambda: tuple(Row(*self.place(), self.octets()) for _ in range(3)),
             "sealed": lambda: self.random.choice((True, False, 0.5, -1.0, float("inf"))),
         }
         values = {}

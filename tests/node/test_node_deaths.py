@@ -7,9 +7,9 @@ from msgspec import msgpack
 from node_house import SUSPECT_AFTER, THREE, founded
 from twisted.logger import LogLevel
 
+from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Copied
 from chainchat.chain.record import forced_alone
-from chainchat.chain.replica import DivergenceError
 from chainchat.node.lives import begin_life
 from chainchat.storage.memory import MemoryStorage
 

@@ -13,7 +13,7 @@ from node_house import PORTS, SUSPECT_AFTER, House, lines_logged
 from twisted.logger import LogLevel
 
 from chainchat.chain.configuration import IDENTITY_BITS
-from chainchat.chain.replica import DivergenceError
+from chainchat.chain.log import DivergenceError
 
 
 class StoppingHouse(House):

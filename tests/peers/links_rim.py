@@ -42,9 +42,12 @@ class Receiver:
         self.members = {}
         self.reach = {}
         self.held = Held()
+        self.has_removed = False
         self.held_by = {}
+        self.older = set()
 
-    def linked(self, position, member, its):
+    def linked(self, position, member, its, *, older):
+        (self.older.add if older else self.older.discard)(position)
         self.held_by[position] = its
         self.heard.append(("linked", position, member.incarnation))
 

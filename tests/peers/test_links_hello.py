@@ -11,8 +11,16 @@ from twisted.protocols import amp
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack, encode
+from chainchat.config import load
+from chainchat.peers import hello
 from chainchat.peers.boxes import boxed
-from chainchat.peers.hello import PROTOCOL_VERSION, Hello, RefusedHelloError
+from chainchat.peers.hello import (
+    OLDEST_VERSION,
+    PROTOCOL_VERSION,
+    REMOVING_VERSION,
+    Hello,
+    RefusedHelloError,
+)
 from chainchat.peers.links import Links
 
 pytestmark = pytest.mark.reactor
@@ -69,6 +77,34 @@ async def test_who_does_not_speak_this_protocol_any_more_is_told_what_is_spoken_
     objection = f"it speaks protocol version {spoken}, not {PROTOCOL_VERSION}"
     with pytest.raises(RefusedHelloError, match=objection):
         await alone.dial("tail", as_=introduction("head", version=version, oldest=oldest))
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_speaks_an_older_protocol_is_linked_until_old_messages_were_removed(alone):
+    older = REMOVING_VERSION - 1
+    alone.links["tail"].start(introduction("tail", oldest=older), alone.receivers["tail"])
+    client = await alone.dial("tail", as_=introduction("head", version=older))
+    await until(lambda: linked(alone, "tail", "head"))
+    client.transport.abortConnection()
+    await until(lambda: ("unlinked", "head") in alone.heard("tail"))
+    alone.receivers["tail"].has_removed = True
+    objection = f"it speaks protocol version {older}, not {REMOVING_VERSION}"
+    with pytest.raises(RefusedHelloError, match=objection):
+        await alone.dial("tail", as_=introduction("head", version=older))
+
+
+@pytest.mark.parametrize(
+    ("storage", "oldest"),
+    [
+        ("", OLDEST_VERSION),
+        ("[storage]\nkeep = 9 days\n", REMOVING_VERSION),
+        ("[storage]\nkeep = 1 GB\n", REMOVING_VERSION),
+    ],
+)
+def test_who_is_to_remove_old_messages_speaks_with_no_older_protocol(tmp_path, storage, oldest):
+    file = tmp_path / "chain.ini"
+    file.write_text(f"[chain]\nname = test\nfounding = head\n[head]\n{storage}")
+    assert hello.introduction(load(file), introduction("head").member).oldest == oldest
 
 
 @pytest_twisted.ensureDeferred

@@ -6,9 +6,9 @@ from tests.pictures.trace import Noted, Said, Told, events
 STORY, SAID = "message", "say alice at middle: is anybody here?"
 WIDTH, HEIGHT = 840, 382
 BOXES = {"head": 50, "middle": 340, "tail": 630}
-WIDE, TOP, BOTTOM = 160, 146, 268
-ROWS = {"Submit": 32, "Forward": 67, "Ack": 102}
-"""How far below the top of the boxes the arrows of each kind are."""
+WIDE, TOP, BOTTOM = 160, 146, 274
+ROWS = {"Submit": 26, "Forward": 54, "word": 82, "Ack": 110}
+"""How far below the top of the boxes the arrows of each kind are; a word is an empty Forward."""
 
 
 def draw() -> str:
@@ -19,9 +19,9 @@ def draw() -> str:
     for name, x in BOXES.items():
         hue = HUES[name]
         drawing.box(x, TOP, WIDE, BOTTOM - TOP, fill=TINTS[name], stroke=hue, radius=9, thick=1.5)
-        drawing.text(x + WIDE / 2, TOP + 67, name, size=18, fill=hue, anchor="middle", bold=True)
-        drawing.line(x + WIDE / 2, BOTTOM, x + WIDE / 2, 293, stroke=hue, thick=1.5)
-        drawing.disk(x + WIDE / 2, 306, stroke=hue)
+        drawing.text(x + WIDE / 2, TOP + 72, name, size=18, fill=hue, anchor="middle", bold=True)
+        drawing.line(x + WIDE / 2, BOTTOM, x + WIDE / 2, 297, stroke=hue, thick=1.5)
+        drawing.disk(x + WIDE / 2, 310, stroke=hue)
     centre = BOXES["middle"] + WIDE / 2
     drawing.text(centre, 98, "alice", size=14, anchor="middle", bold=True)
     drawing.arrow(centre - 22, 106, centre - 22, TOP - 3)
@@ -31,8 +31,8 @@ def draw() -> str:
         _draw(drawing, number, event, centre)
     drawing.text(
         WIDTH / 2, HEIGHT - 17,
-        "Nobody forwards or acknowledges what is not on its own disk: "
-        "at 8 the message is on all three.",
+        "All disks sync at the same time. A word follows the message when a disk, and all "
+        "before it, have.",
         size=12, fill=FAINT, anchor="middle",
     )  # fmt: skip
     return drawing.written()
@@ -60,10 +60,11 @@ def _draw(drawing: Drawing, number: int, event: Said | Noted, centre: float) -> 
         way = 1 if BOXES[event.to] > BOXES[event.sender] else -1
         start = BOXES[event.sender] + (WIDE if way > 0 else 0)
         end = BOXES[event.to] + (0 if way > 0 else WIDE)
-        y = TOP + ROWS[event.kind]
+        kind = "word" if event.content.endswith(" synced") else event.kind
+        y = TOP + ROWS[kind]
         drawing.arrow(start + 3 * way, y, end - 3 * way, y, stroke=PROTOCOL, thick=1.6)
         middle = (start + end) / 2
-        name = f"Ack {event.content}" if event.kind == "Ack" else event.kind
+        name = f"Ack {event.content}" if kind == "Ack" else kind
         drawing.text(middle + 10, y - 8, name, size=12.5, fill=PROTOCOL, anchor="middle")
         _step(drawing, middle - 42, y - 13, number)
     elif event.text.startswith("tells"):
@@ -73,8 +74,8 @@ def _draw(drawing: Drawing, number: int, event: Said | Noted, centre: float) -> 
         drawing.text(centre + 56, 130, answer, size=13, mono=True, bold=True)
     else:
         x = BOXES[event.node] + WIDE / 2
-        _step(drawing, x - 30, 306, number)
-        drawing.text(x + 20, 310, event.text.split()[0], size=12, fill=HUES[event.node])
+        _step(drawing, x - 30, 310, number)
+        drawing.text(x + 20, 314, event.text.split()[0], size=12, fill=HUES[event.node])
 
 
 def _step(drawing: Drawing, x: float, y: float, number: int) -> None:

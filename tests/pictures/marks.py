@@ -7,37 +7,37 @@ from tests.pictures.trace import Noted, events
 
 STORY = "marks"
 LEFT, CELL, TOP, STEP = 118, 78, 96, 104
-SHOWN = re.compile(r".*; durable (\d+), committed (\d+), applied (\d+)")
+SHOWN = re.compile(r".*; synced (\d+), committed (\d+), applied (\d+)")
 
 
 def draw() -> str:
     """The picture."""
     logs, contents = _logs(), _contents()
-    longest = max(durable for durable, _, _ in logs.values())
+    longest = max(synced for synced, _, _ in logs.values())
     width, height = LEFT + CELL * longest + 92, TOP + STEP * len(logs) + 40
     drawing = Drawing(width, height, "The marks of a log")
     drawing.text(24, 32, "What each node knows of its log", size=15, bold=True)
     drawing.text(24, 51, f"drawn from tests/stories/{STORY}.txt", size=11, fill=FAINT)
-    for number, (name, (durable, committed, applied)) in enumerate(logs.items()):
+    for number, (name, (synced, committed, applied)) in enumerate(logs.items()):
         y = TOP + STEP * number
         drawing.text(LEFT - 20, y + 25, name, size=15, fill=HUES[name], anchor="end", bold=True)
         for seq in range(1, longest + 1):
-            _cell(drawing, name, seq, y, contents[seq], durable=durable, committed=committed)
-        _mark(drawing, y, durable, "durable", 0)
+            _cell(drawing, name, seq, y, contents[seq], synced=synced, committed=committed)
+        _mark(drawing, y, synced, "synced", 0)
         _mark(drawing, y, committed, "committed", 1)
         _mark(drawing, y, applied, "applied", 2)
     drawing.text(
-        24, height - 20, "On each node applied ≤ committed ≤ durable; down the chain durable "
+        24, height - 20, "On each node applied ≤ committed ≤ synced; down the chain synced "
         "shrinks, and committed grows.", size=12, fill=FAINT,
     )  # fmt: skip
     return drawing.written()
 
 
 def _cell(
-    drawing: Drawing, name: str, seq: int, y: float, said: str, *, durable: int, committed: int
+    drawing: Drawing, name: str, seq: int, y: float, said: str, *, synced: int, committed: int
 ) -> None:
     x = LEFT + CELL * (seq - 1)
-    if seq > durable:
+    if seq > synced:
         drawing.box(x + 2, y, CELL - 4, 38, stroke=FRAME, dash="4 4")
         return
     known = seq <= committed
@@ -62,8 +62,8 @@ def _logs() -> dict[str, tuple[int, int, int]]:
     for event in events(STORY):
         shown = SHOWN.fullmatch(event.text) if isinstance(event, Noted) else None
         if shown is not None and isinstance(event, Noted):
-            durable, committed, applied = map(int, shown.groups())
-            found[event.node] = (durable, committed, applied)
+            synced, committed, applied = map(int, shown.groups())
+            found[event.node] = (synced, committed, applied)
     return found
 
 

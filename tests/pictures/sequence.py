@@ -209,7 +209,7 @@ def _is_drawn(event: Said | Noted | Told, scene: Scene) -> bool:
 
 
 def _is_shown(noted: Noted) -> bool:
-    return "; durable " in noted.text
+    return "; synced " in noted.text
 
 
 def shorter(text: str) -> str:

@@ -8,6 +8,7 @@ from tests.simulation.catching import first_catch
 from tests.simulation.crowds import run_crowd
 from tests.simulation.histories import run_two_histories
 from tests.simulation.planted import PLANTED, planted
+from tests.simulation.retained import run_retained
 from tests.simulation.scenario import run
 from tests.simulation.strangers import run_strangers
 
@@ -17,6 +18,7 @@ parser.add_argument("--planted", metavar="BUG", choices=PLANTED, help="with this
 parser.add_argument("--crowd", action="store_true", help="with a crowd of clients")
 parser.add_argument("--histories", action="store_true", help="with two chains that part")
 parser.add_argument("--strangers", action="store_true", help="with strangers at real links")
+parser.add_argument("--retained", action="store_true", help="with old messages that go")
 parser.add_argument("--files", action="store_true", help="on the product's own disks")
 arguments = parser.parse_args()
 if not arguments.seed:
@@ -34,6 +36,7 @@ kinds = {
     "crowd": run_crowd,
     "histories": run_two_histories,
     "strangers": run_strangers,
+    "retained": run_retained,
     "files": partial(run, files=True),
 }
 chosen = next((kinds[kind] for kind in kinds if getattr(arguments, kind)), run)

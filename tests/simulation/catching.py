@@ -4,22 +4,31 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
 
-from chainchat.chain.replica import DivergenceError
+from chainchat.chain.log import DivergenceError
 from chainchat.node.state_machine import StateMismatchError
 from tests.simulation.checks import InvariantError
 from tests.simulation.crowds import run_crowd
 from tests.simulation.histories import run_two_histories
-from tests.simulation.planted import CROWD, FILES, HISTORIES, PLANTED, STRANGERS, planted
+from tests.simulation.planted import (
+    CROWD,
+    FILES,
+    HISTORIES,
+    PLANTED,
+    RETAINED,
+    STRANGERS,
+    planted,
+)
+from tests.simulation.retained import run_retained
 from tests.simulation.scenario import Summary, opening, run
 from tests.simulation.strangers import run_strangers
 
 CROWDS = 20
 TWO_HISTORIES = 100
 WITH_STRANGERS = 60
+WITH_RETENTION = 40
 SEEDS_TO_CATCH = 1_000
 
 CAUGHT_LAST = {
-    "AcknowledgesBeforePersisting": 240,
     "BelievesWhatIsSaid": 115,
     "CutsBeforeItKeeps": 163,
     "ForgetsByTheClock": 93,
@@ -32,6 +41,7 @@ CAUGHT_LAST = {
     "WaitsForDeadProposers": 524,
     "believes_what_was_read": 94,
     "copies_inside_commits": 21,
+    "installs_half": 26,
     "leaves_side_files_without_names": 17,
 }
 """Of bugs that few seeds catch, one that has: it is tried first.
@@ -71,6 +81,8 @@ def _search(name: str) -> Search:
         return run_two_histories, range(TWO_HISTORIES), "--histories"
     if story == STRANGERS:
         return run_strangers, range(WITH_STRANGERS), "--strangers"
+    if story == RETAINED:
+        return run_retained, range(WITH_RETENTION), "--retained"
     if story == FILES:
         return partial(run, files=True), range(SEEDS_TO_CATCH), "--files"
     # Bugs are to be caught by the harm that they do, not by a vote that is forgotten.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from chainchat.chain.membership.clocks import MOST_AHEAD
 from chainchat.chain.messages import Entry
 from chainchat.chat import commands
+from chainchat.chat.modes.mode import ChatMessage
 from chainchat.node.node import Node
 from tests.simulation.clients import READ_MESSAGES, Client, Read, Records
 from tests.simulation.world import Host, World
@@ -172,12 +173,7 @@ class Checks:
             self._require(few, f"{node.me.position} remembers {known} programs of an account")
 
     def _messages(self, node: Node) -> None:
-        shown = list(node.history.oldest(-5, 0, 1_000))
-        while shown and len(shown) % 1_000 == 0:
-            more = list(node.history.oldest(-5, shown[-1].id, 1_000))
-            if not more:
-                break
-            shown += more
+        shown = everything_shown(node)
         self.shown = {message.text: message.id for message in shown}
         self._require(len(self.shown) == len(shown), "a message is there twice")
         for text, seq in self._records.acknowledged.items():
@@ -200,6 +196,17 @@ class Checks:
             self._require(*sent_in_time(text, id_, self._records.sent[text]))
         for read in self._records.reads:
             self._require(*read_in_time(read, ids))
+
+
+def everything_shown(node: Node) -> list[ChatMessage]:
+    """All broadcasts that a node has, oldest first."""
+    shown = list(node.history.oldest(-5, 0, 1_000))
+    while shown and len(shown) % 1_000 == 0:
+        more = list(node.history.oldest(-5, shown[-1].id, 1_000))
+        if not more:
+            break
+        shown += more
+    return shown
 
 
 def sent_in_time(text: str, id_: int, told_before: int) -> tuple[bool, str]:

@@ -11,7 +11,8 @@ from typing import Any, Protocol, Self
 
 from msgspec import msgpack
 
-from chainchat.chain.messages import Entry
+from chainchat.chain.checkpoints import Offered
+from chainchat.chain.messages import Entry, Row
 from chainchat.chain.record import Record
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage
@@ -22,7 +23,9 @@ EVERYTHING = 1 << 40
 LOSABLE = ("log", "note of what is committed")
 """What a disk that lies can lose, as long as it has written nothing else since."""
 
-FAILING = (*LOSABLE, "record")
+SYNC = "sync of the log"
+
+FAILING = (SYNC, "note of what is committed", "record")
 """What it can fail to write."""
 
 
@@ -41,11 +44,17 @@ class Machine(Protocol):
     def when_it_goes_on(self, call: Callable[[], Any]) -> None:
         """Do it when it stands still no more; never, if the process dies before."""
 
+    def loses_power(self) -> bool:
+        """True if a death of the process, just now, takes with it what was not synced."""
+
     def wrote(self, before: Record | None, after: Record) -> None:
         """Membership's record was replaced."""
 
     def cuts(self, entries: Sequence[Entry]) -> None:
         """These entries are about to leave the log."""
+
+    def begins_later(self, how: str) -> None:
+        """The log is about to begin later than it did, ``how``."""
 
 
 class Disk:
@@ -69,6 +78,10 @@ class Disk:
         self._write("log", partial(super().append, entries, committed))
         self.machine.after_write("log")
 
+    def sync(self) -> None:
+        self._write(SYNC, super().sync)
+        self.machine.after_write(SYNC)
+
     def write_committed(self, seq: int) -> None:
         self._write("note of what is committed", partial(super().write_committed, seq))
         self.machine.after_write("note of what is committed")
@@ -87,6 +100,27 @@ class Disk:
         path: Path | None = self._write("cut", partial(super().cut, after))
         self.machine.before_write("write, after a cut")
         return path
+
+    def remove(self, up_to: int) -> bool:
+        self.machine.begins_later("removes entries")
+        more: bool = self._write("removal", partial(super().remove, up_to))
+        self.machine.after_write("removal")
+        return more
+
+    def stage(self, offered: Offered) -> None:
+        self._write("beginning of a copied checkpoint", partial(super().stage, offered))
+
+    def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
+        write = partial(super().stage_rows, rows, complete=complete)
+        self._write("part of a copied checkpoint", write)
+
+    def stage_entries(self, entries: Sequence[Entry]) -> None:
+        self._write("part of a copied log", partial(super().stage_entries, entries))
+
+    def install(self) -> None:
+        self.machine.begins_later("installs a checkpoint")
+        self._write("installed checkpoint", super().install)
+        self.machine.after_write("installed checkpoint")
 
     def write_records(self, records: Sequence[tuple[int, bytes]]) -> bool:
         write = partial(super().write_records, records)
@@ -139,6 +173,8 @@ class MemoryDisk(Disk, MemoryStorage):
         super().__init__()
         self.machine = machine
         self.failing = False
+        self._synced: tuple[int, int] | None = None
+        """The log's length and what was noted as committed, before what was not synced since."""
         self._transactions: list[tuple[int, int]] = []
         """What a disk that lies can lose.
 
@@ -153,11 +189,18 @@ class MemoryDisk(Disk, MemoryStorage):
             raise StorageError("the disk failed on fsync")
         before = len(self._log), self._committed
         written = write()
-        self._transactions = [*self._transactions, before] if what in LOSABLE else []
+        self._synced = (self._synced or before) if what == "log" else None
+        if what != SYNC:
+            self._transactions = [*self._transactions, before] if what in LOSABLE else []
         return written
 
     def crash(self) -> None:
         """Of the index, only what was written with a checkpoint is on disk."""
+        if self._synced is not None and self.machine.loses_power():
+            length, self._committed = self._synced
+            del self._log[length:]
+            self._transactions = []
+        self._synced = None
         self.abandon_checkpoint()
         self._index.cut(self._finished)
 
@@ -183,4 +226,7 @@ class MemoryDisk(Disk, MemoryStorage):
         backup._checkpointed = self._checkpointed
         backup._begun, backup._begun_records = self._begun, dict(self._begun_records)
         backup._index = deepcopy(self._index)
+        backup._beginning = self._beginning
+        backup._staged, backup._staged_rows = self._staged, list(self._staged_rows)
+        backup._staged_log = list(self._staged_log)
         return backup

@@ -11,9 +11,9 @@ from functools import partial
 from itertools import pairwise
 
 from chainchat.chain.configuration import Configuration
+from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Content, Entry, Message, Ping, Pong
 from chainchat.chain.record import Record
-from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.node.node import Node
 from tests.simulation import scenario

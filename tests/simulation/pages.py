@@ -40,6 +40,7 @@ class Pages:
 
     Attributes:
         fails_in: how the name of the file ends whose sync that is.
+        trace: each write and sync, with the name of the file.
         stuck: every sync fails, because the process is about to die.
     """
 
@@ -48,6 +49,7 @@ class Pages:
         self.folder = folder
         self.failing = self.stuck = self.failed = False
         self.fails_in = ""
+        self.trace: list[tuple[str, str]] = []
         self._on_disk = {path.name: bytearray(path.read_bytes()) for path in folder.iterdir()}
         self._unsynced: dict[str, list[Written | Truncated]] = {}
         self._named = set(self._on_disk)
@@ -55,6 +57,7 @@ class Pages:
     # --- what the process does
 
     def wrote(self, name: str, offset: int, data: bytes) -> None:
+        self.trace.append(("write", name))
         self._unsynced.setdefault(name, []).append(Written(offset, data))
 
     def truncated(self, name: str, length: int) -> None:
@@ -62,6 +65,7 @@ class Pages:
 
     def sync(self, name: str) -> bool:
         """What was written to a file since its last sync is on the disk, unless that fails."""
+        self.trace.append(("sync", name))
         if self.stuck:  # it never comes to that
             return False
         unsynced = self._unsynced.pop(name, [])
@@ -146,6 +150,8 @@ class System:
                 pages.sync_whole(name)
             elif not pages.sync(name):
                 raise OSError(5, "Input/output error")
+
+    fdatasync = fsync
 
     def _found(self, file: int) -> Iterator[tuple[Pages, str]]:
         for pages in self._watched.values():

@@ -26,14 +26,22 @@ from chainchat.chain.messages import Abort, Ping, Vote
 from chainchat.chain.reads import Reads
 from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica
+from chainchat.chain.requests import OwnRequests
 from chainchat.chat.programs import Programs
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import Slice
+from chainchat.node.state_machine import StateMachine
 from chainchat.peers.admission import Admission
 from chainchat.peers.dialling import Dialling
 from chainchat.storage.sqlite import SQLiteStorage
 from chainchat.storage.wal import WriteAheadLog
-from tests.simulation import planted_links, planted_log, planted_reads, planted_storage
+from tests.simulation import (
+    planted_links,
+    planted_log,
+    planted_reads,
+    planted_retention,
+    planted_storage,
+)
 
 
 class BelievesStaleProofs(Evidence):
@@ -430,13 +438,19 @@ HISTORIES = "histories"
 STRANGERS = "strangers"
 """In place of a story: it takes a run with strangers at the chain ports."""
 
+RETAINED = "retained"
+"""In place of a story: it takes runs in which old messages go."""
+
 FILES = "files"
 """In place of a story: it takes runs on the product's own disks."""
 
 PLANTED: dict[str, tuple[Any, str | None]] = {
     bug.__name__: (bug, story)
     for bug, story in (
-        (planted_log.AcknowledgesBeforePersisting, None),
+        (planted_log.TellsBeforeItWrites, None),
+        (planted_log.TellsBeforeItSyncs, None),
+        (planted_log.CommitsWithoutTheWord, None),
+        (planted_log.PassesTheWordOn, None),
         (planted_log.RepliesBeforeTheTail, None),
         (planted_log.AppliesBeforeCommit, None),
         (planted_log.ResumesOneTooLate, None),
@@ -462,6 +476,10 @@ PLANTED: dict[str, tuple[Any, str | None]] = {
         (planted_storage.believes_what_was_read, FILES),
         (planted_storage.leaves_side_files_without_names, FILES),
         (planted_storage.copies_inside_commits, FILES),
+        (planted_retention.RemovesWhatNoCheckpointCovers, RETAINED),
+        (planted_retention.RemovesUnread, RETAINED),
+        (planted_retention.TakesAnyCheckpoint, RETAINED),
+        (planted_retention.installs_half, RETAINED),
         (planted_links.TakesTheNewestConnection, STRANGERS),
         (planted_links.NeverDialsAgain, STRANGERS),
         (BelievesStaleProofs, None),
@@ -523,9 +541,12 @@ PLACES = {
     Membership: "chainchat.chain.engine.Membership",
     Reads: "chainchat.chain.engine.Reads",
     Replica: "chainchat.chain.engine.Replica",
+    OwnRequests: "chainchat.chain.replica.OwnRequests",
     Slice: "chainchat.node.node.Slice",
     ChatState: "chainchat.node.state_machine.ChatState",
     Programs: "chainchat.chat.state.Programs",
+    StateMachine: "chainchat.node.node.StateMachine",
+    planted_retention.installs_half: "chainchat.storage.memory.MemoryStorage.install",
     SQLiteStorage: "tests.simulation.sqlite_disk.SQLiteStorage",
     WriteAheadLog: "chainchat.storage.wal.WriteAheadLog",
     half_is_enough: "chainchat.chain.membership.proposals.may_shrink",

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 
 from msgspec import structs
 
-from chainchat.chain.effects import Apply, Effect, Persist
+from chainchat.chain.effects import Apply, Effect, Sync, Write
 from chainchat.chain.engine import Engine
+from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import Ack, Forward, Holding
-from chainchat.chain.replica import DivergenceError, Replica
+from chainchat.chain.replica import Replica
+from chainchat.chain.requests import OwnRequests
 from chainchat.chat import commands
 from chainchat.chat.outcomes import Outcome
 from chainchat.chat.programs import Programs
@@ -18,33 +20,62 @@ MONTH = 30 * 24 * 3_600_000
 """Milliseconds."""
 
 
-class AcknowledgesBeforePersisting(Replica):
-    """Sends and applies first, and writes to its disk afterwards."""
+class TellsBeforeItWrites(Replica):
+    """Sends and applies first, and writes afterwards."""
 
     def turn(self, now: int) -> Iterator[Effect]:
         late = []
         for effect in super().turn(now):
-            if isinstance(effect, Persist):
+            if isinstance(effect, Write | Sync):
                 late.append(effect)
             else:
                 yield effect
         yield from late
 
 
+class TellsBeforeItSyncs(Replica):
+    """Writes, tells what it has, and syncs afterwards."""
+
+    def turn(self, now: int) -> Iterator[Effect]:
+        late = []
+        for effect in super().turn(now):
+            if isinstance(effect, Sync):
+                late.append(effect)
+            else:
+                yield effect
+        yield from late
+
+
+class CommitsWithoutTheWord(Replica):
+    """A tail takes for committed what its own disk has, though those before it may still sync."""
+
+    @property
+    def _synced_here(self) -> int:
+        return self.synced
+
+
+class PassesTheWordOn(Replica):
+    """A member gives its predecessor's word for its own, and looks at its own disk no more."""
+
+    @property
+    def _synced_here(self) -> int:
+        return self.synced if self._is_head or self._is_tail else self._synced_before
+
+
 class RepliesBeforeTheTail(Replica):
     """The head takes for committed what its own disk has."""
 
-    def _forward(self, successor: str) -> Iterator[Effect]:
-        yield from super()._forward(successor)
-        if self.configuration.head == self._position:
-            self._commit(self.durable)
+    def _sync(self) -> Iterator[Effect]:
+        yield from super()._sync()
+        if self._is_head:
+            self._commit(self.synced)
 
 
 class AppliesBeforeCommit(Replica):
     """Every member applies what its own disk has."""
 
     def apply(self, go_on: Callable[[], bool]) -> Iterator[Apply]:
-        committed, self.committed = self.committed, self.durable
+        committed, self.committed = self.committed, self.synced
         yield from super().apply(go_on)
         self.committed = committed
 
@@ -57,20 +88,19 @@ class ResumesOneTooLate(Replica):
 
     def _go_on_after(self, last, successor):
         super()._go_on_after(last, successor)
-        if self._forwarded is not None and self._forwarded.seq < self.durable:
-            skipped = self._entries(self._forwarded.seq, self.durable, octets=1)[0]
+        if self._forwarded is not None and self._forwarded.seq < self.synced:
+            skipped = self._entries(self._forwarded.seq, self.synced, octets=1)[0]
             self._forwarded = skipped.id
 
 
-class ForgetsToSubmitAgain(Replica):
+class ForgetsToSubmitAgain(OwnRequests):
     """What was on its way to the head in one configuration is not submitted in the next."""
 
-    def adopt(self, configuration):
-        super().adopt(configuration)
-        self._unoffered = []
+    def offer_again(self) -> None:
+        self.unoffered = []
 
-    def _settle(self, number: int) -> None:
-        self._pending = deque(request for request in self._pending if request.number != number)
+    def settle(self, number: int) -> None:
+        self._kept = deque(request for request in self._kept if request.number != number)
 
 
 class NoDeduplicationOfOrigins(ChatState):
@@ -129,7 +159,7 @@ class DropsEarlyMessages(Engine):
 
 
 class CopiesOnTopOfWhatItTook(Replica):
-    """A locked member keeps what it has taken and not persisted: what it copies does not follow."""
+    """A locked member keeps what it has taken and not written: what it copies does not follow."""
 
     def copy(self, entries, *, committed):
         if entries[0].first != self.last.seq + 1:
@@ -140,9 +170,9 @@ class CopiesOnTopOfWhatItTook(Replica):
 class NeverTellsHolding(Replica):
     """Goes on after a new connection as if nothing had been lost on the old one."""
 
-    def linked(self, position: str) -> None:
+    def linked(self, position: str, *, older: bool = False) -> None:
         forwarded, told = self._forwarded, self._tell_holding
-        super().linked(position)
+        super().linked(position, older=older)
         self._forwarded, self._tell_holding = forwarded, told
 
     def receive(self, sender, message) -> None:
@@ -192,7 +222,7 @@ class NotesNothingAsCommitted(Replica):
 
     def _without_marks(self, effects):
         for effect in effects:
-            marked = isinstance(effect, Persist)
+            marked = isinstance(effect, Write)
             yield structs.replace(effect, committed=0) if marked else effect
 
 

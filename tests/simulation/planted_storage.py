@@ -1,11 +1,9 @@
 """Planted bugs in the storage on files; see ``planted``. Only runs on such disks can catch them."""
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import patch
 
-from chainchat.chain.messages import Entry
 from chainchat.storage.checksums import checked
 from chainchat.storage.cuts import write_side_file
 from chainchat.storage.sqlite import SQLiteStorage
@@ -13,12 +11,10 @@ from chainchat.storage.wal import WriteAheadLog
 
 
 class SyncsEntriesLater(SQLiteStorage):
-    """What is appended is on disk when something else is written, and not before."""
+    """Entries are on disk when something else is synced, and not before."""
 
-    def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
-        self._database.execute("PRAGMA synchronous = NORMAL")
-        super().append(entries, committed)
-        self._database.execute("PRAGMA synchronous = FULL")
+    def sync(self) -> None:
+        pass
 
 
 class SyncsRecordsLater(SQLiteStorage):

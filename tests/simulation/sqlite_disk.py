@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
-from chainchat.chain.messages import Entry, EntryId
+from chainchat.chain.checkpoints import Offered
+from chainchat.chain.messages import Entry, EntryId, Row
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
 from tests.simulation.checks import InvariantError
@@ -96,6 +97,9 @@ class Reopened:
     def append(self, entries: Sequence[Entry], committed: int = 0) -> None:
         self.storage.append(entries, committed)
 
+    def sync(self) -> None:
+        self.storage.sync()
+
     def write_committed(self, seq: int) -> None:
         self.storage.write_committed(seq)
 
@@ -104,6 +108,21 @@ class Reopened:
 
     def cut(self, after: int) -> Path | None:
         return self.storage.cut(after)
+
+    def remove(self, up_to: int) -> bool:
+        return self.storage.remove(up_to)
+
+    def stage(self, offered: Offered) -> None:
+        self.storage.stage(offered)
+
+    def stage_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
+        self.storage.stage_rows(rows, complete=complete)
+
+    def stage_entries(self, entries: Sequence[Entry]) -> None:
+        self.storage.stage_entries(entries)
+
+    def install(self) -> None:
+        self.storage.install()
 
     def write_records(self, records: Sequence[tuple[int, bytes]]) -> bool:
         return self.storage.write_records(records)
@@ -124,7 +143,9 @@ class SQLiteDisk(Disk, Reopened):
         self._cut: list[Entry] = []
         """The entries that were cut, or were to be when the process died."""
         self._last, self._committed = EntryId(), 0
-        """The end of the log that it has said to hold, and what it was told is committed."""
+        """The end of the log that it has said to be synced, and what it was told is committed."""
+        self._written = EntryId()
+        """The end that it has said to be written: only a loss of power may take it."""
         self._records: list[bytes | None] = [None]
         """The record that it has said to hold, and those that it has begun to write since."""
         cabinet.disks.append(self)
@@ -171,10 +192,14 @@ class SQLiteDisk(Disk, Reopened):
             raise
         written = write()
         _require(not self._pages.failed, "a sync has failed, and the process goes on")
-        self._note()
+        if what == "log":
+            self._written = self.storage.last
+        else:
+            self._note()
         return written
 
     def _note(self) -> None:
+        self._written = self.storage.last
         self._last, self._committed = self.storage.last, self.storage.committed
         self._records = [self.storage.read_record()]
 
@@ -189,6 +214,7 @@ class SQLiteDisk(Disk, Reopened):
             pages = before.lose_power(folder, self._chance)
         else:
             pages = before.move(folder)
+            self._last = self._written
         closed = self.storage
         self._open(pages)
         closed.close()

@@ -59,9 +59,11 @@ class WatchedNode(Node):
 
     process: "Process"
 
-    def linked(self, position: str, member: Member, its: Held | None = None) -> None:
+    def linked(
+        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+    ) -> None:
         self.process.linked(position)
-        super().linked(position, member, its)
+        super().linked(position, member, its, older=older)
 
     def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         self.process.world.note(f"{self.me.position}: {text}")

@@ -11,10 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.catching import CROWDS, TWO_HISTORIES, WITH_STRANGERS, first_catch
+from tests.simulation.catching import (
+    CROWDS,
+    TWO_HISTORIES,
+    WITH_RETENTION,
+    WITH_STRANGERS,
+    first_catch,
+)
 from tests.simulation.crowds import KINDS, run_crowd
 from tests.simulation.histories import run_two_histories
 from tests.simulation.planted import PLANTED
+from tests.simulation.retained import run_retained
 from tests.simulation.scenario import Summary, run
 from tests.simulation.strangers import run_strangers
 from tests.simulation.world import EVENTS
@@ -81,6 +88,14 @@ def test_strangers_end_no_link_that_works(pytestconfig):
     assert reached["a stranger in the place of the silent"] > seeds / 4
 
 
+def test_old_messages_go_and_who_lacks_them_joins(pytestconfig):
+    seeds = max(WITH_RETENTION, pytestconfig.getoption("--simulate", 0) // 30)
+    reached = events_of(summaries(run_retained, "--retained", seeds))
+    assert reached["log that lost its beginning"] > seeds / 2
+    assert reached["installed checkpoint"] > seeds / 2
+    assert reached["log that ends before the other begins"] > seeds / 6
+
+
 def test_every_planted_bug_is_caught(capsys):
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         caught = dict(zip(PLANTED, pool.map(first_catch, PLANTED), strict=True))
@@ -98,9 +113,10 @@ def test_every_planted_bug_is_caught(capsys):
         (partial(run, files=True), range(3), "--files"),
         (run_two_histories, range(3), "--histories"),
         (run_strangers, range(3), "--strangers"),
+        (run_retained, range(3), "--retained"),
         (run_crowd, range(len(KINDS)), "--crowd"),
     ],
-    ids=("usual", "files", "histories", "strangers", "crowd"),
+    ids=("usual", "files", "histories", "strangers", "retained", "crowd"),
 )
 def test_a_seed_replays_to_the_same_trace(run_seed, seeds, option):
     """Also in another process, where sets of strings have another order."""

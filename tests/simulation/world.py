@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any
 
 from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
-from chainchat.chain.effects import Effect, Persist
+from chainchat.chain.effects import Effect, Write
+from chainchat.chain.log import DivergenceError
 from chainchat.chain.membership.departures import FREE
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Entry, Message
 from chainchat.chain.record import Record
-from chainchat.chain.replica import DivergenceError
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.node.lives import begin_life
@@ -157,6 +157,9 @@ class Machine:
     def when_it_goes_on(self, call: Callable[[], Any]) -> None:
         self._world.outward(self._host, call)
 
+    def loses_power(self) -> bool:
+        return self._world.random.random() < 0.5
+
     def wrote(self, before: Record | None, after: Record) -> None:
         for told in self._world.on_record:
             told(self._host, before, after)
@@ -164,6 +167,10 @@ class Machine:
     def cuts(self, entries: Sequence[Entry]) -> None:
         for told in self._world.on_cut:
             told(self._host, entries)
+
+    def begins_later(self, how: str) -> None:
+        for told in self._world.on_beginning:
+            told(self._host, how)
 
 
 class World:
@@ -179,6 +186,7 @@ class World:
         on_applied: called when a node has applied entries.
         on_numbered: called with a head and the entries that it is about to write.
         on_cut: called with the entries that are about to leave the log of a host.
+        on_beginning: called when a host's log is about to begin later, and how that comes.
         on_start: called when a process is about to start.
         on_death: called when a process has died.
         on_log: called with each line that a node logs.
@@ -234,6 +242,7 @@ class World:
         self.on_applied: list[Callable[[Node, Sequence[Entry]], None]] = []
         self.on_numbered: list[Callable[[Node, Sequence[Entry]], None]] = []
         self.on_cut: list[Callable[[Host, Sequence[Entry]], None]] = []
+        self.on_beginning: list[Callable[[Host, str], None]] = []
         self.on_start: list[Callable[[Host], None]] = []
         self.on_death: list[Callable[[Host], None]] = []
         self.on_log: list[Callable[[str], None]] = []
@@ -344,7 +353,21 @@ class World:
             host.disk.crash()
             return
         self._lives.add((record.id, record.incarnation))
-        host.node = node = self._node_class(
+        try:
+            host.node = node = self._new_node(host, record)
+        except StorageError as error:
+            raise DivergenceError(f"{host.name} cannot start any more: {error}") from error
+        self.note(f"{host.name} starts as {node.me.origin}")
+        for told in self.on_start:
+            told(host)
+        node.start()
+        self._be_busy(host)
+        for other in self.positions:
+            if host.name in self.hosts and other != host.position:
+                self.later(self.network.soon(), self.network.dial, host.name, other)
+
+    def _new_node(self, host: Host, record: Record) -> "TracedNode":
+        node = self._node_class(
             Member(host.position, record.id, record.incarnation, host.name, PORT),
             record,
             PricedDisk(host.disk, partial(self.work, host)) if self.priced else host.disk,
@@ -359,14 +382,7 @@ class World:
             **self._options,
         )
         node.world = self
-        self.note(f"{host.name} starts as {node.me.origin}")
-        for told in self.on_start:
-            told(host)
-        node.start()
-        self._be_busy(host)
-        for other in self.positions:
-            if host.name in self.hosts and other != host.position:
-                self.later(self.network.soon(), self.network.dial, host.name, other)
+        return node
 
     def _step(self, host: Host) -> int:
         """How far to count the next life: at random, so that a backup's lives are its own."""
@@ -504,7 +520,7 @@ class TracedNode(Node):
         return self.world.machine(self.me.host)
 
     def _perform(self, effect: Effect) -> None:
-        if isinstance(effect, Persist) and self.configuration.head == self.me.position:
+        if isinstance(effect, Write) and self.configuration.head == self.me.position:
             for told in self.world.on_numbered:
                 told(self, effect.entries)
         super()._perform(effect)

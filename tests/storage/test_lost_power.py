@@ -75,18 +75,47 @@ def checkpoint(storage, seq):
     storage.finish_checkpoint(b"head")
 
 
-def test_what_is_appended_is_on_the_disk(machine):
+def test_what_is_appended_and_synced_is_on_the_disk(machine):
     for seq in range(1, 4):
         machine.storage.append(entries(seq, seq), committed=seq - 1)
+        machine.storage.sync()
         machine.ends(power=True)
         assert machine.storage.read(0, 9, MUCH) == entries(1, seq)
         assert machine.storage.committed == seq - 1
 
 
-def test_what_is_appended_in_several_rows_is_on_the_disk(machine):
+def test_what_is_appended_in_several_rows_and_synced_is_on_the_disk(machine):
     machine.storage.append(entries(1, 100))
+    machine.storage.sync()
     machine.ends(power=True)
     assert machine.storage.last.seq == 100
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_what_is_appended_outlives_the_process_and_a_loss_of_power_takes_all_or_nothing(
+    machine, count
+):
+    machine.storage.append(entries(1, 1))
+    machine.storage.sync()
+    machine.storage.append(entries(2, 1 + count), committed=1)
+    machine.ends(power=False)
+    assert (machine.storage.last.seq, machine.storage.committed) == (1 + count, 1)
+    machine.storage.append(entries(2 + count, 1 + 2 * count), committed=1 + count)
+    machine.ends(power=True)
+    end = machine.storage.last.seq, machine.storage.committed
+    assert end in ((1 + count, 1), (1 + 2 * count, 1 + count))
+
+
+def test_appending_syncs_nothing_and_a_sync_syncs_the_log_once(machine):
+    """The trace of what the system is asked for, in order."""
+    for seq in range(1, 4):
+        before = len(machine.pages.trace)
+        machine.storage.append(entries(seq, seq))
+        written = machine.pages.trace[before:]
+        machine.storage.sync()
+        assert {name for _, name in written} == {"chainchat.sqlite-wal"}
+        assert {what for what, _ in written} == {"write"}
+        assert machine.pages.trace[before + len(written) :] == [("sync", "chainchat.sqlite-wal")]
 
 
 @pytest.mark.parametrize("write", ["append", "write_record", "write_committed"])
@@ -99,6 +128,7 @@ def test_after_a_checkpoint_all_is_on_the_disk_as_before(machine, write):
     match write:
         case "append":
             storage.append(entries(3, 3))
+            storage.sync()
         case "write_record":
             storage.write_record(b"a vote")
         case "write_committed":
@@ -150,8 +180,10 @@ def test_whenever_the_write_ahead_log_is_written_over_the_database_has_what_it_h
             assert machine.storage.read(0, 99, MUCH) == entries(1, seq)
 
 
-def test_what_a_thread_copies_is_on_the_disk_before_the_log_is_written_over(machine):
-    machine.limit(pages=4, much=5)
+@pytest.mark.parametrize("much", [5, 6])
+def test_what_a_thread_copies_is_on_the_disk_before_the_log_is_written_over(machine, much):
+    """Also what it copies after SQLite has begun the log anew, while the thread ended."""
+    machine.limit(pages=4, much=much)
     for seq in range(1, 60):
         machine.storage.append(entries(seq, seq))
         machine.storage.care()
@@ -167,8 +199,9 @@ def test_what_a_thread_copies_is_on_the_disk_before_the_log_is_written_over(mach
 def test_what_a_life_reads_is_on_the_disk_though_the_sync_of_the_one_before_failed(machine, closed):
     machine.storage.append(entries(1, 1))
     machine.pages.failing = True
+    machine.storage.append(entries(2, 2))
     with pytest.raises(StorageError):
-        machine.storage.append(entries(2, 2))
+        machine.storage.sync()
     if closed:
         machine.storage.close()
         machine.open()
@@ -177,6 +210,7 @@ def test_what_a_life_reads_is_on_the_disk_though_the_sync_of_the_one_before_fail
     assert machine.storage.last.seq in (1, 2)
     last = machine.storage.last
     machine.storage.append(entries(last.seq + 1, last.seq + 1))
+    machine.storage.sync()
     machine.ends(power=True)
     assert machine.storage.read(0, 9, MUCH) == entries(1, last.seq + 1)
 
@@ -201,8 +235,9 @@ def test_after_a_failed_sync_nothing_is_copied_any_more_nor_is_the_log_removed(m
     machine.storage.append(entries(1, 1))
     database = (folder / "chainchat.sqlite").read_bytes()
     machine.pages.failing = True
+    machine.storage.append(entries(2, 2))
     with pytest.raises(StorageError):
-        machine.storage.append(entries(2, 2))
+        machine.storage.sync()
     machine.storage.close()
     assert (folder / "chainchat.sqlite").read_bytes() == database
     assert (folder / "chainchat.sqlite-wal").stat().st_size

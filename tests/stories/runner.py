@@ -8,7 +8,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Configuration, Member
-from chainchat.chain.effects import Effect, Persist
+from chainchat.chain.effects import Effect, Sync, Write
 from chainchat.chain.messages import Entry, Held, Message, Ping, Pong
 from chainchat.chain.record import Record, forced_alone
 from chainchat.chat import commands
@@ -110,15 +110,19 @@ class StoryWorld(World):
 class StoryNode(TracedNode):
     """A node that tells whom it is linked with."""
 
-    def linked(self, position: str, member: Member, its: Held | None = None) -> None:
+    def linked(
+        self, position: str, member: Member, its: Held | None = None, *, older: bool = False
+    ) -> None:
         epoch = its.epoch if its is not None else 0
         self.world.note(f"{position} → {self.me.host}  HELLO life {member.origin}, epoch {epoch}")
-        super().linked(position, member, its)
+        super().linked(position, member, its, older=older)
 
     def _perform(self, effect: Effect) -> None:
         super()._perform(effect)
-        if isinstance(effect, Persist):
+        if isinstance(effect, Write):
             self.world.note(f"{self.me.host} writes {entries_of(effect.entries)}")
+        if isinstance(effect, Sync):
+            self.world.note(f"{self.me.host} syncs {self._engine.last}")
 
     def _apply(self, entries: Sequence[Entry]) -> None:
         self.world.note(f"{self.me.host} applies {entries_of(entries)}")
@@ -279,17 +283,17 @@ def _held(host: Host) -> str:
     newest = chain(record.configuration if record else Configuration())
     node = host.node
     if node is None:
-        return f"off; {newest}; durable {host.disk.last.seq}"
+        return f"off; {newest}; synced {host.disk.last.seq}"
     role = node.configuration.role(node.me.position)
     does = role.value if role is not None and takes_part(node) else node.readiness.reason
-    durable, committed, applied = marks(node)
-    return f"{does}; {newest}; durable {durable}, committed {committed}, applied {applied}"
+    synced, committed, applied = marks(node)
+    return f"{does}; {newest}; synced {synced}, committed {committed}, applied {applied}"
 
 
 def marks(node: Node) -> tuple[int, int, int]:
     """Up to where its log is on its disk, known to be committed, and applied."""
     replica = node._engine.replica
-    return replica.durable, replica.committed, replica.applied
+    return replica.synced, replica.committed, replica.applied
 
 
 def play(script: Script) -> tuple[Line, ...]:

@@ -61,6 +61,8 @@ def _content(message: Message) -> str:
         case Submit():
             return ", ".join(content(request.command) for request in message.requests)
         case Forward():
+            if not message.entries:
+                return f"{message.synced} synced"
             return f"{entries_of(message.entries)}; {message.committed} committed"
         case Ack():
             return str(message.seq)

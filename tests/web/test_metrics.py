@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reports import metrics_sources
 from sessions_house import House
 
+from chainchat.chat.commands import Forget
 from chainchat.chat.refusals import Code
 from chainchat.node.tally import Distribution
 from chainchat.web import metrics
@@ -168,6 +169,14 @@ def test_a_checkpoint_grows_old_by_entries(house, scraped):
     before = scraped["checkpoint_age_entries"]
     house.client("alice", "one")
     assert scraped["checkpoint_age_entries"] > before
+
+
+def test_what_was_removed_is_told(house, scraped):
+    assert (scraped["removed_before"], scraped["log_first"]) == (0, 1)
+    house.client("alice", "one")
+    house.node.submit(Forget(3, unread=True))
+    house.clock.advance(0)
+    assert scraped["removed_before"] == 3
 
 
 def test_open_files_are_counted(scraped, tmp_path):

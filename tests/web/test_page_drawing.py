@@ -245,6 +245,11 @@ def test_the_disk_and_certificates_are_told_with_a_word():
     assert "nearly full" in read(low, "disk")
 
 
+def test_messages_that_were_removed_are_told_of():
+    assert "Removed messages before 1,042" in read(replace(WELL, removed=1_042), "disk")
+    assert "Removed" not in read(WELL, "disk")
+
+
 def test_a_disk_that_fills_says_how_long_it_lasts():
     filling = replace(WELL, disk=replace(WELL.disk, left=2 * 3_600.0))
     assert "Full at this rate in 2.0 hours make room" in read(filling, "disk")

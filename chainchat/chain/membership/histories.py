@@ -40,8 +40,11 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """The entry committed here in the place of ``theirs``; ``theirs`` if nobody can tell."""
-        known = theirs.seq <= self.own.committed.seq
+        """The entry committed here in the place of ``theirs``; ``theirs`` if nobody can tell.
+
+        What this log has removed, it cannot compare: who lacks that much copies a checkpoint.
+        """
+        known = self.own.beginning.seq <= theirs.seq <= self.own.committed.seq or not theirs.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Output]:
@@ -72,11 +75,19 @@ class Histories(State):
 
     def _is_apart(self, last: EntryId) -> bool:
         """*one history*: True if a log that ends with ``last`` is no part of this one."""
-        return not last.is_beyond(self.own.last) and self.own.id_of(last.seq) != last
+        if last.is_beyond(self.own.last):
+            return False
+        return last.seq < self.own.beginning.seq or self.own.id_of(last.seq) != last
 
     def _alarm_about(self, position: str, last: EntryId) -> str:
         held = self.own.id_of(last.seq)
         has = f" and has {held}" if held is not None else ""
+        if last.seq < self.own.beginning.seq:
+            return (
+                f"ALARM: the log of {position} ends with {last}, before this one begins, after "
+                f"{self.own.beginning}: nobody can tell any more whether the two were one. Give "
+                f"{position} an empty folder of data, and it copies a checkpoint"
+            )
         return (
             f"ALARM: {position} has another history than this node: its log has {last}, "
             f"this one ends with {self.own.last}{has}. They cannot be in one chain"

@@ -54,8 +54,12 @@ class OwnLog(Protocol):
     def committed(self) -> EntryId:
         """The newest entry that this node knows to be committed."""
 
-    def id_of(self, seq: int) -> EntryId | None:
+    @property
+    def beginning(self) -> EntryId:
         """See ``Log``."""
+
+    def id_of(self, seq: int) -> EntryId | None:
+        """Likewise."""
 
     @property
     def caught_up(self) -> bool:

@@ -1,0 +1,154 @@
+"""Retention: which messages go, and how the room that they took becomes free.
+
+The head finds what is older, or more, than operators want to keep. It submits a ``Forget`` command,
+which every node applies alike: from then on nobody is shown those messages. Then each node removes
+their entries from its own log, in slices, as soon as a checkpoint covers them and no other node can
+need them (``Engine.removable``).
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from chainchat.chain.engine import Engine
+from chainchat.chat import commands
+from chainchat.node.state_machine import StateMachine
+from chainchat.storage.interface import Storage
+
+DAY = 86_400_000
+"""Milliseconds."""
+
+
+class Keep(Struct, frozen=True):
+    """What operators want to keep.
+
+    Attributes:
+        days: how old messages get; 0: as old as they like.
+        octets: how much is stored, about; 0: as much as there is room for.
+        unread: True to keep what an account has not seen, however old it is.
+        look_seconds: between two looks.
+        at_least: sequence numbers that go at once, unless the last ones went ``at_last`` ago.
+        at_last: seconds.
+    """
+
+    days: int = 0
+    octets: int = 0
+    unread: bool = True
+    look_seconds: float = 10.0
+    at_least: int = 1_000
+    at_last: float = 3_600.0
+
+
+EVERYTHING = Keep()
+
+
+class Retention:
+    """The retention of one life of one node."""
+
+    def __init__(
+        self,
+        keep: Keep,
+        engine: Engine,
+        machine: StateMachine,
+        storage: Storage,
+        *,
+        submit: Callable[[commands.AnyCommand], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        """``submit`` takes a command for the chain, ``tell`` a line for the log."""
+        self._keep = keep
+        self._engine = engine
+        self._machine = machine
+        self._storage = storage
+        self._submit = submit
+        self._tell = tell
+        self._waits_for = 0
+        """The account, last told of, that keeps old messages from going."""
+        self._next_look = self._next_unread = 0.0
+        self._went = 0.0
+        """When messages went last, as far as this life knows."""
+        self._removed_up_to = 0
+        """No whole row of the log is left up to here."""
+
+    # --- the head: what is to go
+
+    def look(self, now: float, time: Callable[[], int]) -> None:
+        """Have the chain forget what is to go, if this is the head.
+
+        Args:
+            now: monotonic seconds.
+            time: the time that the next entry would have, UTC milliseconds.
+        """
+        if not (self._keep.days or self._keep.octets) or now < self._next_look:
+            return
+        self._next_look = now + self._keep.look_seconds
+        engine = self._engine
+        if engine.active and engine.configuration.head == engine.me.position:
+            self._forget(now, time())
+
+    def _forget(self, now: float, time: int) -> None:
+        before, days = max((self._by_age(time), self._keep.days), (self._by_size(), 0))
+        more = before - max(self._machine.state.removed.before, 1)
+        enough = self._keep.at_least if now - self._went < self._keep.at_last else 1
+        if more < enough or now < self._next_unread:
+            return
+        if self._keep.unread and self._somebody_has_to_see(enough):
+            self._next_unread = now + 60 * self._keep.look_seconds
+            return
+        self._went = now
+        self._submit(commands.Forget(before, not self._keep.unread, days))
+
+    def _somebody_has_to_see(self, enough: int) -> bool:
+        """True if an account keeps so many messages from going, which operators are told."""
+        state = self._machine.state
+        behind = state.furthest_behind()
+        if behind is None or behind.seen + 1 - max(state.removed.before, 1) >= enough:
+            return False
+        if behind.number != self._waits_for:
+            self._waits_for = behind.number
+            self._tell(
+                f"old messages stay: {behind.name} has seen none after {behind.seen}; delete the "
+                "account, or set keep-unread = no"
+            )
+        return True
+
+    def _by_age(self, time: int) -> int:
+        """The id of the first message that is young enough, of those that are applied."""
+        if not self._keep.days:
+            return 0
+        oldest, storage = time - self._keep.days * DAY, self._storage
+        low, high = storage.beginning.seq, self._machine.state.applied
+        while low < high:  # times never fall along the log
+            middle = (low + high + 1) // 2
+            [entry] = storage.entries([middle])
+            low, high = (entry.seq, high) if entry.time < oldest else (low, entry.first - 1)
+        return min(low, self._machine.state.applied) + 1
+
+    def _by_size(self) -> int:
+        """The id of the first message that stays if the oldest make room.
+
+        As long as earlier ones are still being removed, nobody knows how much more has to go.
+        """
+        if not self._keep.octets or self.busy:
+            return 0
+        excess = self._storage.octets() - self._keep.octets
+        end = self._storage.end_of_oldest(excess) if excess > 0 else 0
+        return min(end, self._machine.state.applied) + 1 if end else 0
+
+    # --- every node: making room
+
+    @property
+    def busy(self) -> bool:
+        """True while entries are to be removed."""
+        return self._removed_up_to < self._machine.needless
+
+    def make_room(self) -> bool:
+        """Remove a slice of what nobody needs; True if another turn can remove more."""
+        machine = self._machine
+        if self._removed_up_to < machine.needless:
+            up_to = self._engine.removable(machine.needless)
+            if up_to > max(self._removed_up_to, self._storage.beginning.seq):
+                if self._storage.remove(up_to):
+                    return True
+                self._removed_up_to = up_to
+        return self._storage.tidy()

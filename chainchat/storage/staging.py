@@ -1,0 +1,129 @@
+"""A checkpoint that is copied from another node, beside the node's own data in SQLite.
+
+It is copied into tables of its own. ``install`` lets them take the place of the node's, by their
+names and in one transaction, so a node has all of its old data or all of the new. The old tables
+get other names and are emptied later (``trimming``).
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+
+from msgspec import msgpack
+from msgspec.structs import replace
+
+from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Row, Staged
+from chainchat.chain.messages import EntryId
+from chainchat.storage.checksums import checked
+from chainchat.storage.trimming import GONE
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS staged (only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL);
+"""
+
+TABLES = """
+CREATE TABLE staged_log (
+    last INTEGER PRIMARY KEY, committed INTEGER NOT NULL, entries BLOB NOT NULL
+);
+CREATE TABLE staged_records (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE TABLE staged_messages (
+    reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
+) WITHOUT ROWID;
+"""
+
+NAMES = ("log", "records", "messages")
+
+LogRow = tuple[int, int, bytes]
+
+
+class Staging:
+    """The tables of a copied checkpoint. The caller makes the transactions.
+
+    Attributes:
+        staged: how far the copying has come; None while nothing is copied.
+    """
+
+    def __init__(
+        self, database: sqlite3.Connection, as_written: Callable[[bytes, str], bytes]
+    ) -> None:
+        self._database = database
+        self._as_written = as_written
+        self.reload()
+
+    def reload(self) -> None:
+        """Read how far the copying has come."""
+        row = self._database.execute("SELECT note FROM staged").fetchone()
+        self.staged: Staged | None = None
+        if row is not None:
+            note = self._as_written(row[0], "the octets of a copied checkpoint")
+            self.staged = msgpack.decode(note, type=Staged)
+
+    def begin(self, offered: Offered) -> None:
+        """Begin with a checkpoint; what was copied of another is thrown away."""
+        self.abandon()
+        for statement in filter(str.strip, TABLES.split(";")):
+            self._database.execute(statement)
+        self._note(Staged(offered, end=offered.beginning))
+
+    def abandon(self) -> None:
+        """Throw away what was copied."""
+        if self.staged is not None:
+            self._set_aside("staged_")
+            self._database.execute("DELETE FROM staged")
+            self.staged = None
+
+    def _set_aside(self, prefix: str) -> None:
+        names = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
+        number = next(n for n in count(1) if f"{GONE}{n}_log" not in names)
+        for name in NAMES:
+            self._database.execute(f"ALTER TABLE {prefix}{name} RENAME TO {GONE}{number}_{name}")
+
+    def _note(self, staged: Staged) -> None:
+        self._database.execute(
+            "REPLACE INTO staged VALUES (1, ?)", (checked(msgpack.encode(staged)),)
+        )
+        self.staged = staged
+
+    def add_rows(self, rows: Sequence[Row], *, complete: bool) -> None:
+        """Take in the next rows of the checkpoint; ``complete``: these are the last."""
+        assert self.staged is not None
+        seq = self.staged.offered.checkpoint.seq
+        records = [(2 * row.key, seq, checked(row.data)) for row in rows if row.table == RECORDS]
+        runs = [(row.key, row.second, checked(row.data)) for row in rows if row.table == INDEX]
+        self._database.executemany("INSERT INTO staged_records VALUES (?, ?, ?)", records)
+        self._database.executemany("INSERT INTO staged_messages VALUES (?, ?, ?)", runs)
+        place = rows[-1].place if rows else self.staged.place
+        self._note(replace(self.staged, place=place, complete=complete))
+
+    def add_log(self, rows: Sequence[LogRow], end: EntryId) -> None:
+        """Take in the next rows of the log, the last of which ends with ``end``."""
+        assert self.staged is not None
+        self._database.executemany("INSERT INTO staged_log VALUES (?, ?, ?)", rows)
+        self._note(replace(self.staged, end=end))
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """The records of the copied checkpoint, by key."""
+        rows = self._database.execute("SELECT place, data FROM staged_records ORDER BY place")
+        for place, data in rows:
+            yield place // 2, self._as_written(data, "the octets of a copied checkpoint")
+
+    def install(self) -> EntryId:
+        """Let the copied tables take the place of the node's; returns the new beginning.
+
+        The caller notes the beginning in the same transaction.
+        """
+        staged = self.staged
+        assert staged is not None
+        offered = staged.offered
+        self._set_aside("")
+        for name in NAMES:
+            self._database.execute(f"ALTER TABLE staged_{name} RENAME TO {name}")
+        seq, digest = offered.checkpoint.seq, offered.checkpoint.digest
+        self._database.execute(
+            "REPLACE INTO checkpoint VALUES (1, ?, ?, ?, ?)",
+            (seq, seq, digest, checked(offered.head)),
+        )
+        self._database.execute("REPLACE INTO committed VALUES (1, ?)", (seq,))
+        self._database.execute("DELETE FROM staged")
+        self.staged = None
+        return offered.beginning

@@ -1,0 +1,233 @@
+"""Copying a checkpoint: who is offered one, in which order it is copied, what is refused."""
+
+import pytest
+from logs_made_up import chained, entries, everything
+from msgspec.structs import replace
+
+from chainchat.chain.checkpoints import RECORDS, START, Row
+from chainchat.chain.configuration import Member
+from chainchat.chain.copying import Learner, Replace, Sponsor, Take
+from chainchat.chain.effects import Install, Send, StageEntries, StageRows, Unstage
+from chainchat.chain.limits import Limits
+from chainchat.chain.log import DivergenceError
+from chainchat.chain.messages import (
+    Copied,
+    Differs,
+    EntryId,
+    Fetch,
+    FetchRows,
+    Offer,
+    Rows,
+)
+from chainchat.chain.timing import Timing
+from chainchat.storage.memory import MemoryStorage
+
+EPOCH = 9
+ME = Member("newcomer", "id-new", 3)
+LIMITS = Limits(checkpoint_worth=10)
+
+
+def log_of(count, *, salt=b"x"):
+    log = MemoryStorage()
+    log.append(chained(EntryId(), entries(*[1] * count, command=salt)))
+    return log
+
+
+def lender(count=40, checkpoint=30, beginning=20):
+    """A log that has a checkpoint, and has lost its beginning."""
+    log = log_of(count)
+    log.write_committed(count)
+    log.begin_checkpoint(checkpoint)
+    log.write_records([(1, b"one"), (2, b"two")])
+    log.finish_checkpoint(b"head")
+    log.remove(beginning)
+    return log
+
+
+class Pair:
+    """A learner and its source; ``lost``: kinds of messages that do not arrive."""
+
+    def __init__(self, mine, its):
+        self.mine, self.sponsor = mine, Sponsor(its, LIMITS)
+        self.lost = ()
+        self.done = []
+        self.asked = []
+        self.restart()
+
+    def restart(self):
+        """A new life of the learner, which asks again."""
+        self.learner = Learner(ME, self.mine, Timing(4.0), LIMITS)
+        self._carry_out(self.learner.begin("tail", EPOCH, 0.0))
+
+    def run(self, **options):
+        """Exchange questions and answers until nothing is left to say, or the copy is there."""
+        while answers := list(self.sponsor.turn(set(), **options)):
+            for answer in answers:
+                self.hear(answer.message)
+            if isinstance(self.done[-1], Install):
+                return  # a new life begins
+
+    def hear(self, message):
+        if isinstance(message, self.lost):
+            return
+        step = {
+            Copied: self.learner.copied,
+            Differs: self.learner.differs,
+            Offer: self.learner.offered,
+            Rows: self.learner.rows,
+        }[type(message)]
+        self._carry_out(step("tail", message, 0.0))
+
+    def _carry_out(self, effects):
+        for effect in effects:
+            self.done.append(effect)
+            match effect:
+                case Take():
+                    self.mine.append(effect.entries)
+                case Replace():
+                    self.mine.stage(effect.offered)
+                case StageRows():
+                    self.mine.stage_rows(effect.rows, complete=effect.complete)
+                case StageEntries():
+                    self.mine.stage_entries(effect.entries)
+                case Install():
+                    self.mine.install()
+                case Unstage():
+                    self.mine.abandon_staged()
+                case Send(_, Fetch() | FetchRows()):
+                    self.asked.append(effect.message)
+                    self.sponsor.asked("newcomer", effect.message)
+
+    def kinds(self):
+        return [type(effect).__name__ for effect in self.done if not isinstance(effect, Send)]
+
+
+def test_an_empty_disk_copies_the_checkpoint_and_the_log_from_its_beginning():
+    its = lender()
+    pair = Pair(MemoryStorage(), its)
+    pair.run()
+    assert pair.kinds() == ["Replace", "StageRows", "StageEntries", "Install"]
+    assert pair.mine.beginning == its.beginning
+    assert everything_kept(pair.mine) == everything_kept(its)
+    assert dict(pair.mine.records()) == {1: b"one", 2: b"two"}
+    assert pair.mine.committed == 30
+
+
+def everything_kept(log):
+    return tuple(log.read(log.beginning.seq, log.last.seq, 1 << 40))
+
+
+@pytest.mark.parametrize(
+    ("held", "offered"),
+    [
+        (0, True),  # an empty disk
+        (19, True),  # it ends before the other begins
+        (20, False),  # the entries suffice, and are fewer than the checkpoint's worth
+        (40, False),
+    ],
+)
+def test_who_lacks_little_of_what_is_there_copies_entries(held, offered):
+    pair = Pair(log_of(held) if held else MemoryStorage(), lender(checkpoint=29))
+    pair.sponsor._limits = Limits(checkpoint_worth=25)
+    pair.run()
+    assert ("Replace" in pair.kinds()) == offered
+    assert everything_kept(pair.mine)[-10:] == everything_kept(pair.sponsor._log)[-10:]
+
+
+def test_who_lacks_much_is_offered_a_checkpoint_though_the_log_is_whole():
+    pair = Pair(log_of(5), lender(beginning=0))
+    pair.run()
+    assert "Install" in pair.kinds()
+    assert everything(pair.mine) == everything(pair.sponsor._log)
+
+
+def test_before_a_resume_nobody_is_offered_a_checkpoint():
+    pair = Pair(log_of(5), lender(beginning=0))
+    pair.run(offers=False)
+    assert "Replace" not in pair.kinds()
+    assert everything(pair.mine) == everything(pair.sponsor._log)
+
+
+def test_a_new_life_goes_on_with_what_was_copied():
+    pair = Pair(MemoryStorage(), lender())
+    pair.lost = (Copied,)
+    pair.run()
+    assert pair.mine.staged.complete
+    pair.lost = ()
+    pair.restart()
+    pair.done.clear()
+    pair.run()
+    assert pair.kinds() == ["StageEntries", "Install"]
+
+
+def test_a_checkpoint_that_is_gone_meanwhile_is_not_gone_on_with():
+    its = lender()
+    pair = Pair(MemoryStorage(), its)
+    pair.lost = (Copied,)
+    pair.run()
+    its.begin_checkpoint(35)
+    its.finish_checkpoint(b"another head")
+    its.remove(34)
+    pair.lost = ()
+    pair.restart()
+    pair.run()
+    assert pair.mine.newest_checkpoint().head == b"another head"
+    assert pair.mine.beginning == its.beginning
+
+
+def test_rows_of_another_checkpoint_than_the_one_that_is_copied_are_asked_for_no_more():
+    its = lender()
+    pair = Pair(MemoryStorage(), its)
+    pair.lost = (Rows,)
+    pair.run()
+    its.begin_checkpoint(35)
+    its.finish_checkpoint(b"another head")
+    pair.lost = ()
+    pair.sponsor.asked("newcomer", pair.asked[-1])
+    pair.run()
+    assert pair.mine.newest_checkpoint().head == b"another head"
+
+
+def test_a_log_that_does_not_lead_to_the_entry_of_the_checkpoint_is_thrown_away():
+    its = lender()
+    pair = Pair(MemoryStorage(), its)
+    its._checkpointed = replace(its.id_of(30), digest=b"another")
+    offer = Offer(EPOCH, its._checkpointed, its.beginning, b"head", True)
+    pair.hear(offer)
+    pair.hear(Rows(EPOCH, its._checkpointed, START, (Row(RECORDS, 1, 0, b"one"),), complete=True))
+    pair.hear(Copied(EPOCH, its.beginning, everything_kept(its), its.last, False))
+    assert isinstance(pair.done[-1], Unstage)
+    assert "is not the one that its checkpoint is of" in pair.done[-1].reason
+    assert pair.mine.staged is None
+
+
+def test_a_copied_log_that_lacks_what_was_committed_here_stops_the_node():
+    its = lender(beginning=0)
+    mine = log_of(25, salt=b"y")
+    mine.write_committed(25)
+    pair = Pair(mine, its)
+    offered = its.offered()
+    mine.stage(offered)
+    pair.restart()
+    pair.hear(Offer(EPOCH, offered.checkpoint, offered.beginning, offered.head, False))
+    pair.hear(Rows(EPOCH, offered.checkpoint, START, (), complete=True))
+    with pytest.raises(DivergenceError, match="Nothing was changed"):
+        pair.hear(Copied(EPOCH, offered.beginning, everything(its), its.last, False))
+
+
+def test_a_tail_keeps_the_checkpoint_and_the_log_that_it_lends():
+    its = lender()
+    sponsor = Sponsor(its, LIMITS)
+    assert not sponsor.lends_checkpoint(0.0)
+    sponsor.asked("newcomer", Fetch(EPOCH, ME, EntryId(), takes_offers=True), 1.0)
+    [offer] = sponsor.turn(set(), now=1.0)
+    assert sponsor.lends_checkpoint(1.0)
+    assert sponsor.needed_after() == 20
+    sponsor.asked("newcomer", FetchRows(EPOCH, ME, offer.message.checkpoint, START), 5.0)
+    assert sponsor.lends_checkpoint(14.0)
+    assert not sponsor.lends_checkpoint(15.0)  # it says nothing any more
+    sponsor.asked("newcomer", Fetch(EPOCH, ME, its.id_of(25), staged=True, takes_offers=True))
+    assert not sponsor.lends_checkpoint(5.0)
+    assert sponsor.needed_after() == 25
+    sponsor.forget("newcomer")
+    assert sponsor.needed_after() > its.last.seq

@@ -1,0 +1,160 @@
+"""Old messages go while people write; who was away, or has lost its disk, copies a checkpoint."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from itertools import count
+from pathlib import Path
+from threading import Event, Thread
+from typing import Self
+
+from cluster import Cluster, Node
+from commands import ctl, told
+from talking import Program, until
+
+NewCluster = Callable[..., Cluster]
+
+STORAGE = "[storage]\nkeep = 10 MB\nkeep-unread = no\n"
+
+AT_ONCE = 64
+"""Messages that are said in one piece."""
+
+LINE = "x" * 900
+"""10 MB, the least that can be kept, are some ten thousand of these."""
+
+MUCH = 30_000
+"""Messages: three times as many."""
+
+MOST_FILES = 24_000_000
+"""Octets of a node's data when old messages are gone, with the write-ahead log and free pages."""
+
+
+class Writer(Thread):
+    """A program that says one line after another, from ``with`` on.
+
+    Attributes:
+        ids: of what was acknowledged, in order.
+        pace: seconds between two pieces.
+    """
+
+    def __init__(self, node: Node, name: str) -> None:
+        super().__init__()
+        self._program = Program(node.address, name, name)
+        self._over = Event()
+        self.pace = 0.0
+        self.ids: list[int] = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self.join()
+        self._program.close()
+
+    def run(self) -> None:
+        numbers = count(1)
+        while not self._over.wait(self.pace):
+            sends = [f"SEND {next(numbers)} * :{LINE}" for _ in range(AT_ONCE)]
+            self.ids += [int(reply.rpartition("id=")[2]) for reply in self._program.ask_all(sends)]
+
+
+def octets(node: Node) -> int:
+    return sum(path.stat().st_size for path in node.data.glob("chainchat.sqlite*"))
+
+
+def beginning(node: Node) -> int:
+    """The number of the first entry in a node's log."""
+    return rows(node, "SELECT coalesce((SELECT seq FROM beginning), 0)") + 1
+
+
+def copied(node: Node) -> int:
+    """Rows of the log that goes with a checkpoint which the node is copying."""
+    return rows(node, "SELECT count(*) FROM staged_log")
+
+
+def rows(node: Node, query: str) -> int:
+    """A number in a node's data; 0 while the data are not there."""
+    uri = f"{(node.data / 'chainchat.sqlite').as_uri()}?mode=ro"
+    with suppress(sqlite3.Error), closing(sqlite3.connect(uri, uri=True)) as database:
+        return int(database.execute(query).fetchone()[0])
+    return 0
+
+
+def is_copying(node: Node) -> None:
+    until(lambda: copied(node), lambda: f"{node} copies no checkpoint")
+
+
+def ends_agree(cluster: Cluster) -> None:
+    """Wait until all nodes hold the same newest entry, whose digest names all before it."""
+    ends: set[tuple[int, str]] = set()
+
+    def agree() -> bool:
+        ends.clear()
+        for node in cluster.nodes.values():
+            [found] = told(cluster, "inspect", node.data)
+            ends.add((found["end"], found["digest"]))
+        return len(ends) == 1
+
+    until(agree, lambda: f"the logs end differently: {ends}")
+
+
+def test_old_messages_go_under_writing_and_who_lacks_them_copies_a_checkpoint(
+    new_cluster: NewCluster, tmp_path: Path
+) -> None:
+    cluster = new_cluster().start()
+    head, middle, tail = cluster.nodes.values()
+    with Writer(head, "early") as early:
+        until(lambda: len(early.ids) > 1_000, lambda: "nothing is confirmed")
+        cluster.kill("tail")
+        away = rows(tail, "SELECT max(last) FROM log")
+        until(lambda: len(early.ids) > MUCH, lambda: f"{len(early.ids)} said")
+    cluster.stop()
+    assert octets(middle) > MOST_FILES
+    head.config.write_text(head.config.read_text() + STORAGE)
+    cluster.start("head", "middle")
+    with Writer(head, "late") as writer:
+        writer.pace = 0.05
+        for node in (head, middle):
+            until(lambda at=node: beginning(at) > away, lambda at=node: f"{at} removes nothing")
+            until(lambda at=node: octets(at) < MOST_FILES, lambda at=node: f"{octets(at)} at {at}")
+
+        # Who was away for longer than the log reaches, and dies while it copies.
+        tail.start()
+        is_copying(tail)
+        tail.kill()
+        assert copied(tail)
+        tail.start()
+        assert cluster.members() == ["head", "middle", "tail"]
+        assert "nobody can tell any more whether the two were one" in tail.log_text()
+
+        # An empty disk, whose lender dies in the middle of it.
+        cluster.kill("tail")
+        cluster.wait_until_it_serves("head", "middle")
+        shutil.rmtree(tail.data)
+        tail.start()
+        is_copying(tail)
+        middle.kill()
+        assert cluster.members() == ["head", "tail"]
+        cluster.bring_back("middle")
+        [made] = told(cluster, "-p", "tail", "backup", tmp_path / "backup.sqlite")
+        assert made
+    said = early.ids + writer.ids
+    assert said == sorted(set(said))
+    with Program(tail.address, "reader", "reader") as reader:
+        kept = [push.message.id for push in reader.since("SINCE 0")]
+        note = reader.note("removed")
+    before = int(note.words["before"])
+    assert note.text == f"messages before {before} were removed to make room"
+    assert kept == [id_ for id_ in said if id_ >= before]
+    ends_agree(cluster)
+    cluster.stop()
+    for data in (tail.data, tmp_path / "backup.sqlite"):
+        assert told(cluster, "inspect", data)[0]["begin"] > away
+        lines = ctl(cluster, "export", data).stdout.splitlines()
+        exported = [json.loads(line)["id"] for line in lines]
+        assert exported == [id_ for id_ in said if exported[0] <= id_ <= exported[-1]]
+        assert exported[0] > away
