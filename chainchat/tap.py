@@ -12,10 +12,11 @@ from twisted.application.service import Service
 from twisted.internet import reactor as installed_reactor
 from twisted.python import usage
 
-from chainchat import config, preflight
-from chainchat.logs import Logs, handle_signals
-from chainchat.resolving import chain_addresses, client_addresses
-from chainchat.service import NodeService
+from chainchat import config
+from chainchat.logs.logs import Logs, handle_signals
+from chainchat.network.resolving import chain_addresses, client_addresses
+from chainchat.service import preflight
+from chainchat.service.service import NodeService
 from chainchat.storage.interface import StorageError
 from chainchat.tls.credentials import CredentialsError
 from chainchat.tls.node import read

@@ -2,7 +2,7 @@
 
 from sessions_house import STOP, TIME
 
-from chainchat.report import Sources, report
+from chainchat.node.report import Sources, report
 from chainchat.sessions.admission import Admission
 from chainchat.web import metrics
 

@@ -6,12 +6,12 @@
 from msgspec.structs import replace
 from twisted.internet.task import Clock
 
-from chainchat.audit import Audit
 from chainchat.chain.configuration import Member
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chat.lines import TOO_LONG, TelnetFilter
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.config import AccountRules
+from chainchat.logs.audit import Audit
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
 from chainchat.node.space import Space

@@ -7,7 +7,7 @@ import pytest
 
 from chainchat import config
 from chainchat.chat.refusals import Code
-from chainchat.logs import OTHER
+from chainchat.logs.logs import OTHER
 from chainchat.peers.hello import OLDEST_VERSION, PROTOCOL_VERSION
 from chainchat.storage.sqlite import READ_TOO, SCHEMA_VERSION
 from tests.simulation.planted import PLANTED
@@ -53,7 +53,7 @@ def test_every_word_of_the_log_is_listed():
     sources = "".join(path.read_text() for path in ROOT.glob("chainchat/**/*.py"))
     words = {*re.findall(r'\bevent="([a-z]+)"', sources), OTHER}
     words |= {*re.findall(r'event="(\w+)" if \w+ else "(\w+)"', sources)[0]}
-    rows = re.findall(r"^\| (`[^|]+) \|", section("docs/operations.md", "Words of the log"), re.M)
+    rows = re.findall(r"^\| (`[^|]+) \|", section("docs/reference.md", "Words of the log"), re.M)
     listed = [word for row in rows for word in re.findall(r"`(\w+)`", row)]
     assert listed == sorted(words)
 
@@ -98,9 +98,9 @@ def test_the_first_pages_are_short(document, most):
     assert len((ROOT / document).read_text("utf-8").splitlines()) <= most
 
 
-def test_operations_explains_every_key_of_chain_ini_and_no_other():
+def test_the_reference_explains_every_key_of_chain_ini_and_no_other():
     explained = re.findall(
-        r"^\| `\[(\w+)\] ([\w-]+)`", section("docs/operations.md", "chain.ini"), re.M
+        r"^\| `\[(\w+)\] ([\w-]+)`", section("docs/reference.md", "chain.ini"), re.M
     )
     sections = {
         "chain": config.CHAIN_KEYS,

@@ -52,7 +52,7 @@ class Apart(Struct, frozen=True):
 
 
 class Replace(Struct, frozen=True):
-    """Copy a checkpoint, in place of this log; ``common``: the source holds all of this log."""
+    """Copy a checkpoint, in place of this log; ``common``: the source's goes on from this one."""
 
     source: str
     offered: Offered
@@ -231,7 +231,17 @@ class Learner:
             return
         offered = Offered(message.checkpoint, message.beginning, message.head)
         staged = self._log.staged
-        if staged is None or staged.offered != offered:
+        same = staged is not None and staged.offered == offered
+        if self._replacing and same:
+            return  # an answer to an earlier question
+        if self._replacing:  # what was copied ends before the source's log begins now
+            self._replacing = False
+            self._candidate = self._log.last
+            yield self._ask(now)
+            return
+        if message.common and self._candidate != self._log.last:
+            yield Cut(self._candidate.seq, message.checkpoint)
+        if not same:
             yield Replace(sender, offered, message.common)
         self._replacing = True
         yield self._ask(now)
@@ -464,6 +474,8 @@ class Sponsor:
         log, last = self._log, fetch.last
         common = self._holds(last)
         too_old = not common and newest_not_after(log, last) is None
+        if not (common or too_old):
+            return None  # the learner finds the last common entry first
         lacks_much = log.last.seq - last.seq > self._limits.checkpoint_worth and not fetch.staged
         offered = log.offered() if too_old or lacks_much else None
         if offered is None:

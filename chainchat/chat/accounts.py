@@ -44,7 +44,7 @@ class Account(Struct, array_like=True, gc=False):
         number: id of the entry that created it.
         name: as first written.
         seen: the read mark: messages up to this id were seen.
-        session: the session that holds it, empty if away.
+        session: empty if away.
         token: SHA-256 of the token that may resume, or empty.
         record: number of the account that its record began with.
         outdated: the highest SEND number of all its forgotten programs.
@@ -71,8 +71,8 @@ class Account(Struct, array_like=True, gc=False):
 class _Plain(Struct, array_like=True, gc=False):
     """A user without a password, in the form that accounts had before there were passwords.
 
-    A record of an older version stays as it is until one of its accounts changes, and a node that
-    has just copied the log must have the same octets.
+    A record of an older version stays as it is until one of its accounts changes: nodes that copy
+    the log must have the same octets.
     """
 
     number: int
@@ -91,8 +91,7 @@ _decoder = msgpack.Decoder(list[Account])
 class AccountRecords:
     """All accounts, in records of some that were created one after the other.
 
-    While a snapshot is written, the old version of each account that changes before its record is
-    written is kept.
+    While a snapshot is written, the old version of each changing account is kept.
 
     Attributes:
         newest: number of the account that the newest record began with.

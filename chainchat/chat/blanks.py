@@ -1,7 +1,4 @@
-"""Blanks in a text: enough of them would begin a row of somebody's screen.
-
-There the text could pass for the server's words, whose marks stand where rows begin.
-"""
+"""Blanks in a text: enough of them would begin another row of somebody's screen."""
 
 import re
 

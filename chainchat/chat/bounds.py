@@ -13,9 +13,9 @@ class Bounds(Struct, frozen=True):
         accounts: in all; a login that would make one more is refused.
         programs: client IDs of one account whose SENDs are remembered.
         known_programs: those whose highest number is known; includes the former.
-        sends: results kept of each program, at least. No node takes more of its SENDs at a time.
+        sends: results kept of each program, at least.
         program_cost: of a client ID: 1,200 octets of memory. Each of its SENDs costs 1: 20 octets.
-        cost: of all programs. Beyond it, the account that costs most has to forget.
+        cost: of all programs; beyond it, the account that costs most has to forget.
         cost_step: costs are compared in such steps.
         accounts_in_record: about 3 KB of them, which fits in a page of SQLite.
         sends_in_record: when a program says more, only its newest record is written again.

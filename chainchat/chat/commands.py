@@ -1,18 +1,17 @@
 """Commands: the changes of the chat, as they travel through the log.
 
 A command is a frozen record, encoded as a MessagePack array. It holds everything that its effect
-depends on, what its origin's settings allow too, so that every node applies it alike.
+depends on, so that every node applies it alike.
 
 Fields that many commands share:
 
-- session: the session's id, ``origin.counter``; unique for ever, and names its origin.
-- account: an account's number, the id of the log entry that created it. A name can be given
-  again, a number cannot.
+- session: ``origin.counter``; unique for ever, and names its origin. Operators' commands have none
+if the node's owner gave them.
+- account: the id of the log entry that created it. A name can be given again, a number cannot.
 - checked: the id of the entry that set the verifier against which the origin has checked a password
-  or a proof; 0 for none. If another verifier counts by now, the command is refused.
+or a proof; 0 for none. If another verifier counts by now, the command is refused.
 
-Commands of operators have the session of one, or none: then the node's owner gave it. Fields that
-an older version did not write have defaults, which mean what that version did.
+Fields that an older version did not write have defaults, which mean what that version did.
 """
 
 from msgspec import Struct, msgpack
@@ -43,10 +42,10 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
         client: the program's id, empty for a person.
         token: SHA-256 of the token by which a program may resume; empty for a person.
         checked: see above.
-        refuse_new: the ``Code`` with which to refuse to make an account, by the settings of the
-            origin; 0: make it.
-        refuse_alike: make no account whose name looks like another's (``lookalikes``); False in the
-            entries of versions that had no such rule.
+        refuse_new: the ``Code`` with which to refuse to make an account; 0: make it.
+        refuse_alike: make no account whose name looks like another's (``lookalikes``); False in
+            entries
+            of versions without that rule.
     """
 
     session: str

@@ -7,8 +7,7 @@ Three steps follow each other, and know nothing of each other::
     for line in line_splitter.cut():              # bytes, or TOO_LONG
         text = clean(line)                        # str, or RefusedError
 
-The octets may be cut anywhere, even inside a telnet command or between CR and LF: every step gives
-the same as if all had come together. What a step remembers is bounded, whatever the peer sends.
+The octets may be cut anywhere. What a step remembers is bounded, whatever the peer sends.
 """
 
 import re
@@ -29,12 +28,10 @@ _SB = b"\xfa"
 _SE = b"\xf0"
 _ECHO = b"\x01"  # RFC 857
 
-# We refuse each option offered or asked for. This also answers Ctrl-C: telnet sends IP and DO
-# TIMING-MARK, and shows nothing until it has our WONT TIMING-MARK. WONT and DONT say that an option
-# is off, as it is: answering them could go back and forth for ever. The exception is ECHO, while a
-# password is typed: we offer to show what is typed, and do not. Then DO ECHO is the answer to our
-# offer (RFC 1143), and answering that would show it again. One that comes too late is refused like
-# any other.
+# Each option offered or asked for is refused. This also answers Ctrl-C: telnet sends IP and DO
+# TIMING-MARK, and shows nothing until it has WONT TIMING-MARK. WONT and DONT are not answered, or
+# they could go back and forth for ever. While a password is typed, DO ECHO is the answer to our
+# offer (RFC 1143), and answering it would show the password.
 _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
@@ -66,8 +63,7 @@ class TelnetFilter:
         """Take the next octets received.
 
         Returns:
-            The octets without commands; and the answers, three octets for each command that asks
-            for one.
+            The octets without commands; and the answers to the commands that ask for one.
         """
         if IAC not in data and not self._held and not self._in_subnegotiation:
             return data, b""
@@ -120,8 +116,7 @@ class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
     Where people type, a CR alone ends a line too, and a NUL is nothing: some terminals send no LF,
-    and some clients keep their connections alive with NULs. Of a program, both are octets of their
-    line (and refused later, by ``clean``): what it passes on must not become a request.
+    and some clients send NULs to stay connected. Of a program, both are octets of their line.
 
     Lines are cut only when asked for, so taking data in costs next to nothing.
 
@@ -163,7 +158,6 @@ class LineSplitter:
         self._begun += data[end:][: self.limit + 1 - len(self._begun)]
 
     def _is_hello(self, data: bytes) -> bool:
-        """True if a program begins, which may have sent more lines already."""
         return (self.complete or self._begun or data)[:6].lower() == b"/hello"
 
     def _typed(self, data: bytes) -> bytes:
@@ -279,6 +273,6 @@ def is_http(line: str) -> bool:
     """True if a line is HTTP: a request line or a Host header.
 
     Ask before the login: a web page can make a browser send a request whose *body* is lines of
-    chat. The Host header comes before every body, even if the request line was too long.
+    chat.
     """
     return _HTTP.match(line) is not None

@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 class SortedNames:
     """Distinct strings in the order of their keys: by default, of themselves.
 
-    In parts, so a new string moves only those in its part. Keys are computed when asked for: a name
-    takes eight octets.
+    In parts, so a new string moves only those in its part. Keys are computed when asked for.
     """
 
     def __init__(
@@ -62,7 +61,6 @@ class SortedNames:
             yield from part
 
     def _places(self, name: str) -> Iterator[tuple[int, int]]:
-        """Yield part and index of the names with the key of ``name``."""
         key = self._key_of(name)
         for place in range(bisect_left(self._firsts, key), len(self._parts)):
             part = self._parts[place]

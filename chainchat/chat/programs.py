@@ -5,9 +5,8 @@ so every node forgets the same without a clock.
 
 *never again*: what is forgotten is not done again. A program's SENDs are forgotten in three steps:
 first the results of its oldest numbers; then all but its highest number; then the program itself,
-while its account keeps the highest number of all that were forgotten. A number that is not above
-what is known may have been done before, and is refused. So an unknown program has to number above
-its account's.
+while its account keeps the highest number of all. A number that is not above what is known may have
+been done before, and is refused.
 """
 
 from array import array
@@ -26,8 +25,8 @@ NEVER = -1
 class Program:
     """What is remembered of one program's SENDs.
 
-    The newest stand in flat arrays: objects would have left the processor's caches when their turn
-    comes to be forgotten. The records that they are stored in reuse their slots.
+    The newest stand in flat arrays: objects would have left the processor's caches before they are
+    forgotten.
 
     Attributes:
         born: sequence number of the entry that first used it.

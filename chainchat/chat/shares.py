@@ -9,9 +9,8 @@ FEW = 16
 class Shares:
     """What each account takes, in steps, and when it was last used.
 
-    Within a step, the account used least recently gives first. Only what was taken and when
-    decides, so every node finds the same account. Using an account costs only a look, unless it
-    changes its step.
+    Within a step, the account used least recently gives first, so every node finds the same one.
+    Using an account costs only a look, unless it changes its step.
     """
 
     def __init__(self, step: int) -> None:
@@ -57,7 +56,6 @@ class Shares:
             self._clear_out(step)
 
     def _clear_out(self, step: int) -> None:
-        """Or the heap would grow for ever."""
         listed = {account for account in self._listed[step] if self._steps.get(account) == step}
         heap = [(self._used[account], account) for account in listed]
         heapify(heap)

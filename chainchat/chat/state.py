@@ -10,14 +10,13 @@ Invariants, named where they are kept:
   has changed; each is applied once, in that order. A number out of turn has no effect.
 - *living origins*: only a member's life has sessions. Entries of a departed origin have no effect.
 - *one session*: an account has at most one session, a session one account.
-- *once per program*: a SEND number is applied once. Repeated, it gives the same result, or is
-  refused if the result is forgotten (see ``programs``).
+- *once per program*: see ``saying``.
 - *seen by all*: no message is removed that some account has not seen, unless operators want it so.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from operator import attrgetter, lt
+from operator import attrgetter
 
 from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
@@ -25,14 +24,13 @@ from msgspec.structs import replace
 from chainchat.chat import commands, rights
 from chainchat.chat.accounts import Account, AccountRecords, Verifier
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
-from chainchat.chat.commands import TO_EVERYBODY, UNKNOWN, AnyCommand, origin_of
+from chainchat.chat.commands import UNKNOWN, AnyCommand, origin_of
 from chainchat.chat.lookalikes import LookAlikes
 from chainchat.chat.names import SortedNames
 from chainchat.chat.outcomes import (
     NO_EFFECT,
     NOTHING_REMOVED,
     Accepted,
-    AllAccepted,
     Event,
     Held,
     Joined,
@@ -41,12 +39,12 @@ from chainchat.chat.outcomes import (
     Refused,
     Removed,
     Result,
-    Said,
 )
-from chainchat.chat.programs import Program, Programs
+from chainchat.chat.programs import Programs
 from chainchat.chat.records import ACCOUNTS_SLOT, DIGEST_OCTETS, SLOTS, Digest, Record
 from chainchat.chat.refusals import Code
 from chainchat.chat.rights import RefusedAtApplyError
+from chainchat.chat.saying import Sayings
 from chainchat.chat.snapshots import Head, Snapshot
 
 _seen = attrgetter("seen")
@@ -86,6 +84,7 @@ class ChatState:
         """By origin."""
         self._records = AccountRecords(bounds)
         self._programs = Programs(bounds, self._outdate)
+        self._sayings = Sayings(self.accounts, self._programs, self._find)
         self._digest = Digest()
         self._bounds = bounds
 
@@ -200,7 +199,7 @@ class ChatState:
         if origin and not self._in_turn(origin, number):
             return NO_EFFECT
         if isinstance(command, commands.Say):
-            return self._say(command, seq, time)
+            return self._sayings.apply(command, self._sessions.get(command.session), seq, time)
         events: list[Event] = []
         try:
             result: Result = self._dispatch(command, seq, events)
@@ -433,7 +432,6 @@ class ChatState:
         return operator.name
 
     def _end_all(self, account: Account, reason: str, events: list[Event], by: str) -> None:
-        """End the account's session and its token."""
         if account.session:
             self._detach(account, reason, events, by)
         self._records.changing(account)
@@ -441,57 +439,9 @@ class ChatState:
 
     # --- saying, once
 
-    def _say(self, say: commands.Say, seq: int, time: int) -> Outcome:
-        account, sayings = self._sessions.get(say.session), say.sayings
-        if account is None:
-            return Outcome([Refused(Code.SESSION_ENDED) for _ in sayings])
-        ids = range(seq - len(sayings) + 1, seq + 1)
-        to_all = {saying.recipient for saying in sayings} == {TO_EVERYBODY}
-        if not say.client:
-            return _said_to_all(say, ids, time) if to_all else self._say_each(say, ids, time)
-        numbers = [saying.number for saying in sayings]
-        known = self._programs.find(account, say.client)
-        highest = self.accounts[account].outdated if known is None else known.highest
-        if (known is None or not known.numbers) and max(numbers) <= highest:  # *never again*
-            return Outcome([Refused(Code.NUMBER_FORGOTTEN) for _ in sayings])
-        program = self._programs.use(account, say.client, seq, highest)
-        remembered = len(program.numbers)
-        if to_all and highest < numbers[0] and _ascend(numbers):
-            outcome = _said_to_all(say, ids, time)
-            program.remember(numbers, [saying.checksum for saying in sayings], [*ids])
-        else:
-            outcome = self._say_each(say, ids, time, program)
-        self._programs.said(program, remembered)
-        return outcome
-
-    def _say_each(
-        self, say: commands.Say, ids: range, time: int, program: Program | None = None
-    ) -> Outcome:
-        results: list[Result] = []
-        heard: list[Said] = []
-        for id_, saying in zip(ids, say.sayings, strict=True):
-            if program is not None and saying.number <= program.highest:  # *once per program*
-                results.append(_answer(program, saying))
-                continue
-            recipient = self._recipient(saying)
-            if recipient is None:
-                result: Result = Refused(Code.NO_SUCH_ACCOUNT, saying.to)
-            else:
-                heard.append(Said(id_, time, say.account, say.sender, *recipient, saying.text))
-                result = Accepted(id_)
-            results.append(result)
-            if program is not None:
-                value = id_ if isinstance(result, Accepted) else -result.code
-                program.remember([saying.number], [saying.checksum], [value])
-        return Outcome(results, said=heard)
-
     def next_number(self, account: int, client: str) -> int:
         """The lowest number that a new SEND of this program can have."""
-        return self._highest(account, client) + 1
-
-    def _highest(self, account: int, client: str) -> int:
-        program = self._programs.find(account, client)
-        return self.accounts[account].outdated if program is None else program.highest
+        return self._sayings.highest(account, client) + 1
 
     def _outdate(self, number: int, highest: int) -> None:
         """Note that a forgotten program's numbers must not be used again."""
@@ -499,40 +449,6 @@ class ChatState:
         if account.outdated < highest:
             self._records.changing(account)
             account.outdated = highest
-
-    def _recipient(self, saying: commands.Saying) -> tuple[int, str] | None:
-        """Number and name of the account; None if there is none."""
-        if saying.recipient == TO_EVERYBODY:
-            return TO_EVERYBODY, saying.to
-        account = self._find(saying.recipient, saying.to)
-        return None if account is None else (account.number, account.name)
-
-
-def _ascend(numbers: list[int]) -> bool:
-    return len(numbers) == 1 or all(map(lt, numbers, numbers[1:]))
-
-
-def _said_to_all(say: commands.Say, ids: range, time: int) -> Outcome:
-    """New messages to everybody, as nearly all are: a hundred thousand a second."""
-    account, sender = say.account, say.sender
-    heard = [
-        Said(id_, time, account, sender, TO_EVERYBODY, saying.to, saying.text)
-        for id_, saying in zip(ids, say.sayings, strict=True)
-    ]
-    return Outcome(AllAccepted(ids), said=heard)
-
-
-def _answer(program: Program, saying: commands.Saying) -> Result:
-    """The answer to a SEND whose number is not new."""
-    found = program.find(saying.number)
-    if found is None:
-        return Refused(Code.NUMBER_FORGOTTEN)
-    checksum, value = found
-    if checksum != saying.checksum:
-        return Refused(Code.NUMBER_REUSED)
-    if value > 0:
-        return Accepted(value, again=True)
-    return Refused(Code(-value), saying.to, again=True)
 
 
 def _key(name: str) -> str:

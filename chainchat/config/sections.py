@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from chainchat.config.keys import guess
 from chainchat.config.kinds import FILE, FOLDER, Kind
-from chainchat.ordinary_files import read_ordinary
+from chainchat.config.ordinary_files import read_ordinary
 
 T = TypeVar("T")
 

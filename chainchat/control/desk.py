@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 
-from chainchat.audit import Audit
 from chainchat.chat.accounts import Verifier
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.outcomes import Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.logs.audit import Audit
 from chainchat.node.node import Node
-from chainchat.report import Report
+from chainchat.node.report import Report
 
 
 class Invitation(Struct, frozen=True):
@@ -26,19 +26,18 @@ class Office(Struct, frozen=True):
 
     Attributes:
         node: the present life of the node.
-        report: everything that operators see of it.
-        reload: reads chain.ini again and tells what came of it, a line each. Raises RefusedError
-            (541) if that cannot be done; then nothing has changed.
+        reload: reads chain.ini again and tells what came of it, a line each; RefusedError (541):
+            nothing has changed.
         new_invitation: makes a password for an account, in another thread; True to reset one.
-            Raises RefusedError if too many are being made (435), or nobody new may have this name
-            (524).
-        audit: writes down who did what.
+            RefusedError: too many are being made (435), or nobody new may have this name (524).
         drain: lets nobody in, and sends the clients elsewhere within some seconds; True when they
-            are gone, False if that was ended meanwhile.
+            are
+            gone, False if that was ended.
         undrain: lets clients in again.
         stop: begins the polite end of the process.
-        log_level: chooses how much is logged, unless it is given nothing; tells the level. Raises
-            RefusedError (501) for one that does not exist.
+        log_level: chooses how much is logged, unless it is given nothing; tells the level.
+            RefusedError
+            (501): there is no such level.
         refusal_is_death: see ``Settings``.
     """
 
@@ -73,8 +72,8 @@ class Desk:
             explain: what a refusal means, for people.
 
         Raises:
-            RefusedError: by this node, which is no member (421); by the chain; or the outcome
-                will not be known here (431).
+            RefusedError: this node is no member (421); the chain says no; the outcome will not be
+                known (431).
         """
         node = self.node
         if not node.readiness.serving:

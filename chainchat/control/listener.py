@@ -91,7 +91,6 @@ class Conversation(Protocol):
     # --- one line after the other
 
     def _next(self) -> None:
-        """Begin with the next line, in a turn of its own."""
         self._busy = bool(self._lines)
         if not self._lines:
             self._rest()
@@ -171,7 +170,6 @@ class Conversation(Protocol):
         self._say(iter([f"{line}\n"]))
 
     def _shown(self, value: Struct | Pages) -> Iterator[str]:
-        """The lines of an answer, those of a page together."""
         if isinstance(value, Struct):
             yield f"+OK @{self._tag} {json.encode(value).decode()}\n"
             return
@@ -230,10 +228,7 @@ class ControlFactory(Factory):
         return conversation
 
     def close(self) -> None:
-        """End all conversations, as far as they got.
-
-        But one that has asked for the end of the process ends with that.
-        """
+        """End all conversations, except one that has asked for the end of the process."""
         for conversation in [*self.conversations]:
             if not conversation.stopping:
                 conversation.transport.loseConnection()

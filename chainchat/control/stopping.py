@@ -11,7 +11,7 @@ def objection(status: NodeStatus, *, refusal_is_death: bool) -> str:
     """Why the chain would not go on if this node's process ended, and what to do; mostly empty.
 
     The rule by which the others splice a member out decides (``may_shrink``), as if this node's
-    port refused connections, which is what an ended process leaves.
+    port refused connections.
 
     Args:
         status: the chain as this node sees it now.

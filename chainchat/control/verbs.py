@@ -1,7 +1,6 @@
 """The control commands: a table of verbs, each with its form, and a coroutine that carries it out.
 
-A verb's value becomes one line, as JSON, or pages of such lines if it is a list. Nothing may take
-long in one turn: a page is short, and the next waits until the client has taken it.
+A verb's value becomes one line, as JSON, or pages of such lines if it is a list.
 """
 
 import difflib
@@ -20,7 +19,7 @@ from chainchat.chat.requests import checked_name
 from chainchat.control.desk import Desk
 from chainchat.control.stopping import objection
 from chainchat.node.history import NOBODY
-from chainchat.report import Report, shown_time
+from chainchat.node.report import Report, shown_time
 
 PAGE_ACCOUNTS = PAGE_MESSAGES = 100
 """Accounts, or messages, in a page."""
@@ -41,10 +40,9 @@ class Verb(Struct, frozen=True):
     Attributes:
         form: how it is written.
         about: what it does, for people.
-        least: words after the verb, at least.
-        most: likewise, at most.
+        least, most: words after the verb.
         carry_out: does it; returns a value, or pages.
-        changes: True if it changes something, and belongs in the audit.
+        changes: True if it belongs in the audit.
     """
 
     form: str
@@ -101,7 +99,6 @@ async def _accounts(desk: Desk, _: Words) -> Pages:
 
 
 def _pages_of_accounts(desk: Desk) -> Pages:
-    """All accounts, as this node knows them when their page is made."""
     after = ""
     while page := desk.node.state.accounts_after(after, PAGE_ACCOUNTS):
         yield [
@@ -149,7 +146,6 @@ async def _export(desk: Desk, words: Words) -> Pages:
 
 
 def _pages_of_messages(desk: Desk, account: int, after: int) -> Pages:
-    """What was said after an id, to everybody, and from or to the account."""
     while page := [
         exported(one) for one in desk.node.history.oldest(account, after, PAGE_MESSAGES)
     ]:

@@ -33,7 +33,6 @@ exit status:
 
 
 def _common() -> argparse.ArgumentParser:
-    """The options that may come before the verb or after it."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     common.add_argument("--position", "-p", help="the node; not needed if one alone is here")
     common.add_argument("--config", "-c", help="the file that describes the chain (chain.ini)")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chainchat import config
-from chainchat.control_socket import objection_to, socket_of
+from chainchat.network.control_socket import objection_to, socket_of
 
 PATIENCE = 3.0
 """Seconds without an answer before somebody at the terminal is told."""
@@ -103,8 +103,7 @@ class Connection:
 
         Args:
             command: verb and arguments.
-            told_to_wait: called once if the answer takes long.
-            patience: what is long, in seconds.
+            told_to_wait: called once if the answer takes longer than ``patience`` seconds.
 
         Raises:
             RefusedError: the node says no.
@@ -139,7 +138,6 @@ class Connection:
             pass
 
     def _wait(self, told_to_wait: Callable[[], None], patience: float) -> None:
-        """Wait for the first octet of the answer."""
         self._socket.settimeout(patience)
         try:
             self._socket.recv(1, socket.MSG_PEEK)

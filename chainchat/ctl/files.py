@@ -1,7 +1,7 @@
 """``chainchatctl backup``, ``inspect`` and ``export``: data on this machine's disks.
 
-A backup is made here rather than in the node: so it costs the node nothing, and may go wherever
-whoever asks may write, while a node's service unit lets it write to its data alone.
+A backup is made here rather than in the node: it costs the node nothing, and may go wherever
+whoever asks may write.
 """
 
 import json
@@ -79,7 +79,7 @@ def inspected(path: Path) -> dict[str, Any]:
     Raises:
         UnreachableError: it cannot be read.
     """
-    from chainchat import offline  # noqa: PLC0415 - it knows what a node knows, and loads as long
+    from chainchat.ctl import offline  # noqa: PLC0415 - it knows what a node knows, and loads as long
 
     try:
         return offline.inspected(path)
@@ -107,7 +107,7 @@ def export(node: config.NodeSettings | None, path: Path | None, after: int, name
     """Write messages as JSON lines: what was said to everybody, and from or to ``name``.
 
     Args:
-        node: that runs and is asked, if no ``path`` is given.
+        node: asked, if no ``path`` is given.
         path: a data folder, or a backup.
         after: only messages above this id.
         name: an account; empty for none.
@@ -129,8 +129,8 @@ def _from_node(node: config.NodeSettings, after: int, name: str) -> Iterator[dic
 
 
 def _from_data(path: Path | None, after: int, name: str) -> Iterator[dict[str, Any]]:
-    from chainchat import offline  # noqa: PLC0415 - as above
-    from chainchat.report import shown_time  # noqa: PLC0415
+    from chainchat.ctl import offline  # noqa: PLC0415 - as above
+    from chainchat.node.report import shown_time  # noqa: PLC0415
 
     assert path is not None
     try:

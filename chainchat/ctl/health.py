@@ -1,7 +1,6 @@
 """``chainchatctl status``: how a node is, or all of chain.ini, in words and as an exit status.
 
-A node on this machine is asked at its control socket. Of a node elsewhere, its client port tells
-epoch, members and role, as it tells everybody who asks before the login.
+A node elsewhere is asked at its client port, and tells what it tells everybody before the login.
 """
 
 import json
@@ -14,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainchat import config
-from chainchat.addresses import place
 from chainchat.ctl.asking import Connection, UnreachableError, tell_to_wait
 from chainchat.ctl.tables import aligned, size, span
+from chainchat.network.addresses import place
 
 WELL, DEGRADED, DOWN = 0, 1, 2
 """Exit statuses: all is well; the chain confirms, and something is wrong; it does not confirm."""
@@ -41,9 +40,7 @@ class Seen:
     """What one node has answered.
 
     Attributes:
-        position: the node's.
-        report: the status that it told; of a node elsewhere, the part that it tells everybody.
-            Empty without an answer.
+        report: the status that it told; empty without an answer.
         error: why there is no answer.
     """
 

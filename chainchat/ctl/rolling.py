@@ -1,7 +1,6 @@
 """``bin/rolling-restart``: restarts one node after the other, and never two at once.
 
-For each node: ask if the chain goes on without it, drain it, restart it, wait until it is a member
-again. Whatever does not go well ends the whole.
+For each node: ask if the chain goes on without it, drain it, restart it, wait until it is a member.
 """
 
 import argparse

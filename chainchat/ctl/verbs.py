@@ -19,7 +19,6 @@ class Verb:
     """A verb.
 
     Attributes:
-        about: what it does.
         show: the lines that show one line of its answer.
         arguments: names of what follows, as ``argparse`` shows them.
         optional: names of what may follow then.

@@ -1,23 +1,18 @@
-"""Admission to the chain port: which connections, having said who they are, become links.
+"""Admission to the chain port: which connections become links.
 
 Anybody can claim to be any node, so a claim alone never ends a link that works:
 
-- *A position that this side dials* is linked only on connections that this side made. An incoming
-  claim to be that position is a hint to dial at once, at the address known here. From any other
-  address the claim is refused: a second process, or different ``chain.ini`` files. A node that
-  nobody dials *knocks* like that, ever more rarely, to learn why.
-- *A position that dials this side*, and is linked already (``claims``): a claim from the same
-  address starts a trial. The new connection wins if the old one ends, or stays silent while it
-  should have pinged more than once. A restarted node wins quickly: its system ends the old
-  connection, or resets it at the next ping. A claim from another address wins if the position
-  belongs there, by the configuration or else by ``chain.ini``, and the holder of the link is
-  elsewhere; or if the holder was silent for ``suspect_after``. Else it is a second process.
-- *The membership lane* is opened by the node that dialled the chain lane, with the key from the
-  answer there.
-- *The copy lane*: a newer connection replaces an older one of the same node. A process at another
-  address is refused while the position is linked.
-- *A copy of a member's data* (its id, but neither where the configuration nor where ``chain.ini``
-  has it) is refused, with an alarm at both ends, whichever of the two connects first.
+- *A position that this side dials* is linked only on connections that this side made. Its claim
+on another one is a hint to dial, and from another address refused. A node that nobody dials
+*knocks* like that, ever more rarely, to learn why.
+- *A position that dials this side*, and is linked (``claims``): a claim from the same address
+  starts
+a trial, which the new connection wins if the old one ends or stays silent. A claim from another
+address wins if the position belongs there, by the configuration or else by ``chain.ini``, and the
+holder is elsewhere; or if the holder was silent for ``suspect_after``.
+- *The membership lane* is opened by the node that dialled the chain lane, with the key from there.
+- *The copy lane*: a newer connection replaces an older one of the same node.
+- *A copy of a member's data* (its id, at a wrong address) is refused, with an alarm at both ends.
 
 Silent strangers share a few connections, and so do positions that nobody here knows.
 """
@@ -64,10 +59,7 @@ class Admission:
         self._trials.stop()
 
     def opened(self, link: Link) -> None:
-        """Note a new connection; close the oldest stranger if there are too many.
-
-        Under TLS, those without a trusted certificate go first.
-        """
+        """Note a new connection; close the oldest stranger of too many, the untrusted first."""
         self._strangers[link] = None
         if len(self._strangers) > self._owner.tunables.most_strangers:
             oldest = next(iter(self._strangers))
@@ -76,7 +68,7 @@ class Admission:
             oldest.close()
 
     def introduced(self, link: Link) -> None:
-        """The connection is no stranger any more."""
+        """Count the connection as a stranger no more."""
         self._strangers.pop(link, None)
 
     def lost(self, link: Link) -> None:
@@ -105,7 +97,6 @@ class Admission:
         return self._claim(link)
 
     def _dial_back(self, member: Member, held_by: Member | None) -> Deferred[None]:
-        """Take a claim to be a node that this side dials as a hint to dial, and refuse it."""
         position = member.position
         if held_by is not None and held_by.address != member.address:
             return _refused(_second(held_by))
@@ -142,7 +133,6 @@ class Admission:
         return succeed(None)
 
     def _after_trial(self, taken: bool, link: Link, holder: Link) -> Deferred[None]:
-        """Refuse the claim if the holder spoke during the trial, else let it win."""
         if not taken:
             return _refused(f"{_second(holder.member)}, at the same address")
         current = self._table.chain(link.member.position)

@@ -1,9 +1,8 @@
 """AMP's wire format: boxes written and read, a whole read of the socket at a time.
 
 A box is a run of pairs, key and value, each behind its length in two octets; an empty key ends the
-box. Nearly every box between nodes is a *frame*, one message of ``chain.messages``: an AMP command
-of the message's name, with the one argument ``body`` and no answer. AMP's own reader takes eight
-times as long for a frame.
+box. Nearly every box between nodes is a *frame*: a command named like the message, with the one
+argument ``body`` and no answer. AMP's own reader takes eight times as long for a frame.
 
 Source: the documentation of ``twisted.protocols.amp``.
 """
@@ -16,7 +15,6 @@ from twisted.protocols.amp import COMMAND, AmpBox
 from chainchat.chain.messages import KINDS
 
 BODY = b"body"
-"""The argument of a frame: the encoded message."""
 
 LONGEST_KEY = 255
 """Octets."""
@@ -25,10 +23,8 @@ MOST_OCTETS = 262_144
 """Octets of a box: no node sends a longer one."""
 
 END = b"\0\0"
-"""An empty key."""
 
 Frame = tuple[str, bytes]
-"""Kind and body of a message."""
 
 _LENGTH = Struct("!H")
 """The length of a key or of a value."""
@@ -55,7 +51,7 @@ def boxed(kind: str, body: bytes) -> bytes:
     """The frame of one message.
 
     Raises:
-        struct.error: the body is longer than a value of AMP may be, 65,535 octets.
+        struct.error: the body is longer than AMP allows, 65,535 octets.
     """
     return b"".join((_BEGINNINGS[kind], _LENGTH.pack(len(body)), body, END))
 
@@ -67,12 +63,11 @@ class BoxReader:
         self._rest = b""
         """The beginning of a frame or a pair."""
         self._box = AmpBox()
-        """The pairs of a box that has not ended yet."""
         self._octets = 0
-        """Of these pairs."""
+        """Of the pairs in ``_box``."""
 
     def read(self, data: bytes) -> Iterator[Frame | AmpBox]:
-        """Yield each box that ends in ``data``: as a frame, if it has no other keys.
+        """Yield each box that ends in ``data``.
 
         A caller that stops before the last box must not read on.
         """
@@ -99,10 +94,7 @@ class BoxReader:
         self._rest = data[start:]
 
     def _read_pair(self, data: bytes, start: int) -> int:
-        """Read the pair, or the end of a box, at ``start``.
-
-        Returns where the next one begins: at ``start`` if this one is not whole.
-        """
+        """Read a pair or the end; where the next begins, or ``start`` if it is cut off."""
         key = start + _LENGTH.size
         if key > len(data):
             return start

@@ -19,13 +19,12 @@ class Verdict(Enum):
 def judge(claimant: Member, holder: Member, rightful: Address | None, *, heard: bool) -> Verdict:
     """Judge a claim.
 
-    No two processes listen at one address. So if two claim the same address, either one of them
-    ended without a word (its machine lost power, or its cable was pulled), or one of them lies.
-    Only a sign of life from the holder, or none, tells which.
+    No two processes listen at one address. So if two claim the same, one of them ended without a
+    word, or lies. Only a sign of life from the holder, or none, tells which.
 
     Args:
-        rightful: where the position should be: the member's address in the configuration, or else
-            in ``chain.ini``; None if unknown.
+        rightful: the member's address in the configuration, or else in ``chain.ini``; None if
+            unknown.
         heard: something came from the holder in the last ``suspect_after`` seconds.
     """
     if claimant.address == holder.address:

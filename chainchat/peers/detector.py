@@ -1,8 +1,7 @@
 """The failure detector: a process is dead if its port refuses connections (rule 2 of membership).
 
-A dead process's kernel closes its connections, then its port, and refuses new ones. Neither a pause
-nor a partition does that, so only a refusal counts: not a time-out, an unreachable host, or the end
-of a connection.
+A dead process's kernel closes its port. Neither a pause nor a partition does, so only a refusal
+counts: not a time-out, an unreachable host, or the end of a connection.
 """
 
 from collections.abc import Callable
@@ -14,13 +13,13 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
+from chainchat.network.sockets import Transport
 from chainchat.node.interfaces import Timer
 from chainchat.peers.endpoint import endpoint_of
 from chainchat.peers.interfaces import Reactor
-from chainchat.sockets import Transport
 
 Target = tuple[str, str, int]
-"""The port to try: position, host, port."""
+"""Position, host, port."""
 
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.2
 """Seconds between two attempts: at first, and at most; each pause is twice the one before."""
@@ -58,7 +57,7 @@ class Detector:
 
         Args:
             refused: called with position, host and port of a refusal.
-            matters: True while that node at that host and port is of interest.
+            matters: True while that node there is of interest.
         """
         self._reactor = reactor
         self._refused = refused
@@ -67,13 +66,13 @@ class Detector:
         self._timers: dict[Target, Timer] = {}
 
     def watch(self, position: str, host: str, port: int) -> None:
-        """Try the port of a node whose connection ended, again and again."""
+        """Try the port of a node, again and again."""
         target = position, host, port
         if target not in self._attempts and target not in self._timers:
             self._try(target, FIRST_PAUSE)
 
     def ignore(self, position: str) -> None:
-        """Stop watching a position: it is linked again."""
+        """Stop watching a position."""
         for target in [*self._attempts, *self._timers]:
             if target[0] == position:
                 self._give_up(target)

@@ -22,12 +22,11 @@ class Dialling:
     """Dialling for one node.
 
     Attributes:
-        looks: linked positions whose own addresses are dialled, to see who answers there.
+        looks: linked positions whose addresses are dialled, to see who answers there.
         membership_lanes: linked positions whose membership lane is still to be opened.
     """
 
     def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
-        """Dial nobody yet; ``owner`` owns the links."""
         clock, tunables = owner.clock, owner.tunables
         first = tunables.first_redial
         self.looks = Retries(clock, self._look, first=first, last=tunables.last_look)
@@ -82,15 +81,12 @@ class Dialling:
             self._attempt(position, self._tunables.first_redial)
 
     def dial_now(self, position: str) -> None:
-        """Dial without a pause: something hints that the node is there."""
+        """Dial without a pause."""
         self._rare.pop(position, None)
         self.dial(position)
 
     def redial(self, position: str, pause: float = 0.0, *, rarely: bool = False) -> None:
-        """Dial again after about ``pause`` seconds.
-
-        If ``rarely``, or if this side does not dial, the pause grows each time instead.
-        """
+        """Dial again after about ``pause`` seconds, or ever more rarely."""
         if not self._alive or position not in self._directory.dialled:
             return
         scheduled = self._timers.get(position)
@@ -129,7 +125,7 @@ class Dialling:
         """Make one attempt, unless one for this lane is under way.
 
         Args:
-            place: by default the address in ``chain.ini``, or what the node said of itself.
+            place: by default the address known.
             key: of the chain lane, for a membership lane.
         """
         if (position, lane) in self._attempts:
@@ -156,7 +152,6 @@ class Dialling:
             self.connect(position, CHAIN, lambda: self.redial(position, pause))
 
     def _look(self, position: str) -> bool:
-        """Dial the address that a linked node says it has, until somebody answers."""
         member = self._table.member(position)
         if member is None:
             return False
@@ -164,7 +159,6 @@ class Dialling:
         return True
 
     def _open_membership_lane(self, position: str) -> bool:
-        """Open the lane, if this side dialled the chain lane."""
         link = self._table.chain(position)
         if link is None or link.dialled is None or (position, MEMBERSHIP) in self._table.linked:
             return False

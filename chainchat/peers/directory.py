@@ -1,10 +1,10 @@
-"""The directory: where positions are, as far as this node knows."""
+"""Where positions are, as far as this node knows."""
 
 from collections.abc import Callable, Iterable, Mapping
 
-from chainchat.addresses import place
 from chainchat.chain.configuration import Address, Member
 from chainchat.config import NodeSettings
+from chainchat.network.addresses import place
 
 COPIED = "has a copy of the data of "
 """The beginning of an objection that is an alarm at both ends."""
@@ -22,10 +22,7 @@ class Directory:
     def __init__(
         self, me: str, nodes: Mapping[str, NodeSettings], member: Callable[[str], Member | None]
     ) -> None:
-        """Know only ``nodes``, those of ``chain.ini``.
-
-        ``member`` gives the member at a position in the newest configuration.
-        """
+        """Know only ``nodes``; ``member`` gives the newest configuration's at a position."""
         self.configured = {p: (n.host, n.chain_port) for p, n in nodes.items() if p != me}
         self.dialled = dict(self.configured)
         self.announced: dict[str, Member] = {}
@@ -33,12 +30,12 @@ class Directory:
         self._member = member
 
     def meet(self, member: Member) -> None:
-        """Note what a node says of itself, whether ``chain.ini`` has it or not."""
+        """Note what a node says of itself."""
         self.announced[member.position] = member
         self.dialled.setdefault(member.position, member.address)
 
     def forget(self, position: str) -> None:
-        """Forget an unknown position without connection."""
+        """Forget an unknown position."""
         self.dialled.pop(position, None)
         self.announced.pop(position, None)
 
@@ -52,21 +49,13 @@ class Directory:
         return member.address == self.rightful(member.position)
 
     def places(self, position: str) -> set[Address]:
-        """The addresses at which a refusal proves the death of a position.
-
-        That of the node last linked as this position, and that of the configuration, which differ
-        if somebody else has claimed the position since.
-        """
+        """The addresses at which a refusal proves a death: linked last, and configured."""
         known = self.announced.get(position), self._member(position)
         places = {member.address for member in known if member is not None}
         return places or {self.dialled[position]}
 
     def copied_from(self, member: Member, linked: Iterable[Member]) -> str:
-        """Why ``member`` must have a copy of another node's data; empty if it need not.
-
-        A member belongs where the configuration has it, or where ``chain.ini`` has it: an
-        operator's word that it has moved.
-        """
+        """Why ``member`` must have a copy of another node's data; empty if it need not."""
         members = (self._member(position) for position in [*self.dialled, self._me])
         for other in (*members, *linked):
             if other is None or other.id != member.id:
@@ -77,7 +66,6 @@ class Directory:
         return ""
 
     def _is_at_home(self, member: Member, other: Member) -> bool:
-        """True if ``member`` is where its position should be, and ``other`` is not."""
         if member.position != other.position and not self.is_rightful(member):
             return False
         moved = member.address == self.configured.get(member.position)

@@ -3,10 +3,10 @@
 from msgspec import Struct
 from twisted.protocols import amp
 
-from chainchat.addresses import is_loopback, objection_to
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Held
 from chainchat.config import Settings, is_position
+from chainchat.network.addresses import is_loopback, objection_to
 from chainchat.peers.directory import COPIED
 
 PROTOCOL_VERSION = 7
@@ -17,10 +17,10 @@ PROTOCOL_VERSION = 7
 """
 
 OLDEST_VERSION = 6
-"""The oldest protocol that this release speaks, too, with nodes that are not upgraded yet.
+"""The oldest protocol that this release speaks.
 
-From a release to the next one, all nodes must still understand each other, and apply every entry
-alike. So what is new in a version is said only to a node that speaks this version.
+Nodes of neighbouring releases must understand each other and apply every entry alike, so what is
+new in a version is said only to a node that speaks it.
 """
 
 SYNCED_VERSION = 7
@@ -38,12 +38,12 @@ class Introduction(Struct, frozen=True):
     """What a node says of itself on a new connection.
 
     Attributes:
-        version: of the protocol between nodes, the newest that the node speaks.
+        version: of the protocol, the newest that the node speaks.
         founding: positions in founding order.
-        suspect_after: seconds; the same everywhere.
+        suspect_after: seconds; the same everywhere, like the next two.
+        refusal_is_death: a refused connection proves a death.
+        tls: the nodes speak TLS with each other.
         member: this life of the node.
-        refusal_is_death: a refused connection proves a death; the same everywhere.
-        tls: the nodes speak TLS with each other; the same everywhere.
         held: the log of the node at this moment.
         oldest: the oldest version that the node speaks; 0: only ``version``.
         settings: what had better be the same everywhere, as chain.ini names it.
@@ -108,7 +108,7 @@ class Introduction(Struct, frozen=True):
         return oldest <= min(self.version, other.version)
 
     def differences(self, other: "Introduction") -> tuple[str, ...]:
-        """The settings that ``other`` has otherwise, and can be in a chain all the same."""
+        """The settings that differ without harm."""
         told = []
         for key, mine in self.settings.items():
             its = other.settings.get(key, mine)
@@ -126,7 +126,7 @@ def _word(setting: bool) -> str:
 
 
 def introduction(settings: Settings, me: Member) -> Introduction:
-    """What a life of a node says of itself, before it holds anything."""
+    """What a life says of itself, before it holds anything."""
     return Introduction(
         PROTOCOL_VERSION,
         settings.name,
@@ -144,21 +144,21 @@ def introduction(settings: Settings, me: Member) -> Introduction:
 
 
 class RefusedHelloError(Exception):
-    """Raised by a node that does not accept the other one; says why."""
+    """Refuses the other node; says why."""
 
 
 class DialsItselfError(Exception):
-    """Raised by a node that dials the other one itself; the connection is a hint to dial now."""
+    """Refuses a node that this one dials itself: a hint to dial now."""
 
 
 class NotLinkedError(Exception):
-    """Raised for a membership lane without its chain lane."""
+    """Refuses a membership lane without its chain lane."""
 
 
 class Hello(amp.Command):
     """The first command on a connection, answered with the receiver's own introduction.
 
-    The answer on a chain lane has a key, without which no membership lane can be opened.
+    On a chain lane, the answer has the key that opens the membership lane.
     """
 
     arguments = [
@@ -175,11 +175,7 @@ class Hello(amp.Command):
 
 
 class Refused(amp.Command):
-    """The last command on a connection, without an answer: why the sender refuses the other side.
-
-    From the side that dialled, if the answer to its Hello does not fit; and from whoever meets a
-    node with TLS that has none, or the other way round.
-    """
+    """The last command on a connection, without an answer: why the sender refuses it."""
 
     arguments = [(b"reason", amp.String())]
     requiresAnswer = False  # noqa: N815 - Twisted's name

@@ -1,4 +1,4 @@
-"""The edges of the chain port: what it needs of the reactor and of the node."""
+"""What the chain port needs of the reactor and of the node."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from chainchat.node.interfaces import Clock
 
 
 class Reactor(Clock, Protocol):
-    """The part of the reactor that the chain port uses: time, and connections."""
+    """Time, and connections."""
 
     def connectTCP(  # noqa: N802 - Twisted's name
         self,
@@ -18,7 +18,7 @@ class Reactor(Clock, Protocol):
         timeout: float = 30,
         bindAddress: tuple[str, int] | None = None,  # noqa: N803 - Twisted's name
     ) -> object:
-        """Connect; ``factory`` makes the protocol, and hears of a failure."""
+        """Connect; ``factory`` makes the protocol."""
 
 
 class Receiver(Protocol):
@@ -39,10 +39,10 @@ class Receiver(Protocol):
         """The link ended."""
 
     def reached(self, position: str, host: str, port: int, member: Member) -> None:
-        """``member`` answered where this side dialled ``position``."""
+        """``member`` answered where this side dialled."""
 
     def refused(self, position: str, host: str, port: int) -> None:
-        """Nobody listens any more at an address where ``position`` is, or was."""
+        """Nobody listens any more at an address of ``position``."""
 
     def member(self, position: str) -> Member | None:
         """The member at ``position`` in the newest configuration."""

@@ -1,4 +1,4 @@
-"""The lanes: several connections of one pair of nodes, so that nothing small stands behind bulk.
+"""The lanes: up to three connections of two nodes, so that nothing small stands behind bulk.
 
 Nothing relies on an order between lanes: messages name their configuration or epoch.
 """

@@ -1,8 +1,7 @@
 """A link: one AMP connection with another node.
 
-After a Hello and its answer, every message of ``chain.messages`` is an AMP command of its own name,
-with the one argument ``body`` and no answer. Twisted's ``BoxDispatcher`` asks and answers the
-Hellos; ``peers.boxes`` reads and writes boxes.
+After a Hello and its answer, every message of ``chain.messages`` is an AMP command of its own name.
+Twisted's ``BoxDispatcher`` does the Hellos; ``peers.boxes`` reads and writes boxes.
 """
 
 import math
@@ -21,7 +20,6 @@ from twisted.protocols import amp
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from chainchat.addresses import place
 from chainchat.chain.configuration import Address, Member
 from chainchat.chain.messages import (
     KINDS,
@@ -32,6 +30,7 @@ from chainchat.chain.messages import (
     encode,
     speaker,
 )
+from chainchat.network.addresses import place
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED
@@ -74,16 +73,15 @@ class Owner(typing.Protocol):
         """Why a node that introduces itself so cannot be linked; empty if it can."""
 
     def secured(self, factory: "LinkFactory", *, dials: bool) -> IProtocolFactory:
-        """The factory, with TLS below its links if the chain has TLS."""
+        """The factory, with TLS below it if the chain has TLS."""
 
     def admit(self, link: "Link") -> Deferred[None]:
-        """Decide whether an incoming connection that has said who it is may be linked.
+        """Decide whether an incoming connection may be linked.
 
         The result fires if it may, and fails with one of the errors of ``Hello`` if not.
         """
 
-    def introduced(self, link: "Link") -> None:
-        """Both ends of a connection know each other."""
+    def introduced(self, link: "Link") -> None: ...
 
     def deliver(self, link: "Link", message: Message) -> None:
         """Take in a message."""
@@ -107,10 +105,10 @@ class Link(Protocol, amp.CommandLocator):
         place: the address that this side dialled.
         lane: one of ``lanes``; empty until the dialling side says which.
         key: shared by a chain lane and its membership lane.
-        peer: what the other end says of itself; None before its Hello.
+        peer: the other end's Hello.
         heard: when something last came, monotonic seconds.
         refused: one side has refused the other in words.
-        trusted: the other end has shown a certificate of a CA that is trusted.
+        trusted: the other end has shown a trusted certificate.
         displaces: the link that this one replaces.
     """
 
@@ -256,7 +254,6 @@ class Link(Protocol, amp.CommandLocator):
         return failure
 
     def _told(self, objection: str) -> str:
-        """An objection, as the other side is told it."""
         return f"{self._owner.introduction.member.position}: it {objection}"
 
     def _turn_away(self, objection: str) -> None:
@@ -322,7 +319,6 @@ class Link(Protocol, amp.CommandLocator):
         self._owner.deliver(self, message)
 
     def _box_received(self, box: amp.AmpBox) -> None:
-        """Keep boxes from the dispatcher for which it would log a traceback."""
         name = box.get(amp.COMMAND, b"").decode("ascii", "replace")
         if name in KINDS:
             self._frame_received(name, box.get(BODY, b""))
@@ -342,7 +338,6 @@ class Link(Protocol, amp.CommandLocator):
         )
 
     def _is_answer(self, box: amp.AmpBox) -> bool:
-        """True for an answer to this side's Hello with all the keys that the dispatcher needs."""
         tag = box.get(amp.ANSWER, box.get(amp.ERROR))
         whole = amp.ANSWER in box or {amp.ERROR_CODE, amp.ERROR_DESCRIPTION} <= box.keys()
         if tag is None or tag != self._asked or not whole:
@@ -364,7 +359,6 @@ class Link(Protocol, amp.CommandLocator):
     # --- TLS
 
     def spoke_without_tls(self) -> bytes:
-        """See ``Secured``."""
         self._open = False
         self._complain(failures.PLAIN)
         return self._refusal(failures.ENCRYPTED)
@@ -375,7 +369,6 @@ class Link(Protocol, amp.CommandLocator):
         return octets
 
     def _tls_ended(self, reason: Failure) -> None:
-        """Log why, if the two sides did not agree on TLS, or one broke it."""
         what = self.transport.distrust or failures.in_words(reason)
         self.refused = self.refused or bool(what)
         if not what and self.dialled is not None and not self.trusted:
@@ -409,10 +402,7 @@ class Link(Protocol, amp.CommandLocator):
 
 
 def _limit_silence(handle: socket.socket, suspect_after: float, suspicions: int) -> None:
-    """Let the system end a connection whose other end acknowledges nothing. This proves no death.
-
-    Also after a long silence: something in between may have forgotten both ends.
-    """
+    """Let the system end a connection whose other end acknowledges nothing."""
     options = {
         "TCP_USER_TIMEOUT": int(suspicions * suspect_after * 1_000),
         "TCP_KEEPIDLE": math.ceil(suspect_after),

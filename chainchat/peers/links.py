@@ -1,17 +1,12 @@
-"""The links: AMP connections with the other nodes.
+"""The links: AMP connections with the other nodes, up to three lanes for each pair.
 
-Up to three lanes connect each pair of nodes, so that bulk never stands in front of a ping. The
-earlier node in the founding order (a newcomer dials everybody) keeps the *chain* lane open, and
-opens the *membership* lane for messages about configurations; without it, they go on the chain
-lane. A node opens the *copy* lane to copy another's log. ``admission`` says which incoming
-connections become links.
+The earlier node in the founding order (a newcomer dials everybody) keeps the *chain* lane open, and
+opens the *membership* lane; without it, its messages go on the chain lane. A node opens the *copy*
+lane to copy another's log. ``admission`` says which incoming connections become links.
 
 *Whoever is linked is looked at*: this side dials the address that the other end says it has, and
 tells the node who answers there. Only this answer is evidence of who is where (*source* in
 ``chain.membership``).
-
-A node that was refused in words tries again ever more rarely. An unknown position is forgotten with
-its last connection.
 """
 
 from collections.abc import Iterable
@@ -24,8 +19,8 @@ from twisted.logger import Logger
 
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Fetch, Message
-from chainchat.complaints import Complaints
 from chainchat.config import NodeSettings
+from chainchat.logs.complaints import Complaints
 from chainchat.node.interfaces import Clock
 from chainchat.peers.admission import Admission
 from chainchat.peers.detector import Detector
@@ -74,7 +69,7 @@ class Links:
         )
         """By host and kind."""
         self._differences: dict[str, tuple[str, ...]] = {}
-        """By linked position: the settings that it has otherwise than this node."""
+        """The settings that linked positions have otherwise."""
         self._detector = Detector(reactor, self._refused, self._may_be_at)
         self._table = Table()
         self._directory = Directory(me.member.position, nodes, self._member)
@@ -95,7 +90,6 @@ class Links:
 
     @property
     def introduction(self) -> Introduction:
-        """See ``Owner``."""
         me, node = self._me, self._receiver
         if node is None:
             return me
@@ -107,7 +101,6 @@ class Links:
         return self.secured(LinkFactory(self), dials=False)
 
     def secured(self, factory: LinkFactory, *, dials: bool) -> IProtocolFactory:
-        """See ``Owner``."""
         if self._tls is not None:
             return self._tls.secured(factory, dials=dials)
         return cast(IProtocolFactory, factory)
@@ -147,7 +140,6 @@ class Links:
     # --- the node's network
 
     def send(self, to: str, message: Message) -> None:
-        """See ``Network``."""
         lane = lane_of(message)
         link = self._table.linked.get((to, lane))
         if link is None and lane == MEMBERSHIP:
@@ -159,7 +151,6 @@ class Links:
             self._dialling.connect(to, COPY)
 
     def distrust(self, position: str, reason: str) -> None:
-        """See ``Network``."""
         for lane in (CHAIN, MEMBERSHIP, COPY):
             link = self._table.linked.get((position, lane))
             if link is not None:
@@ -168,13 +159,11 @@ class Links:
     # --- deaths
 
     def _watch(self, position: str) -> None:
-        """Try the ports at which a position may be."""
         if position in self._directory.dialled and self._receiver is not None:
             for host, port in sorted(self._unlinked_places(position)):
                 self._detector.watch(position, host, port)
 
     def _may_be_at(self, position: str, host: str, port: int) -> bool:
-        """True if that port is still to be tried; the configuration may have changed."""
         return self._receiver is not None and (host, port) in self._unlinked_places(position)
 
     def _unlinked_places(self, position: str) -> set[tuple[str, int]]:
@@ -189,24 +178,21 @@ class Links:
     # --- links come
 
     def opened(self, link: Link) -> None:
-        """See ``Owner``."""
         self._table.every.add(link)
         if link.dialled is None:
             self._admission.opened(link)
 
     def objection(self, peer: Introduction, link: Link) -> str:
-        """See ``Owner``."""
         unfit = self.introduction.objection(peer)
         if not unfit and self._tls is not None:
             unfit = self._tls.objection(link.transport, peer.member)
         return unfit or self._directory.copied_from(peer.member, self._table.members())
 
     def admit(self, link: Link) -> Deferred[None]:
-        """See ``Owner``."""
         return self._admission.admit(link)
 
     def introduced(self, link: Link) -> None:
-        """See ``Owner``. There is one link for each pair and lane."""
+        """There is one link for each pair and lane."""
         self._admission.introduced(link)
         if self._tls is not None:
             self._warn_of_expiry(link, self._tls)
@@ -302,7 +288,6 @@ class Links:
         return len(linked | {position}) <= self.tunables.most_newcomers
 
     def _forget_newcomer(self, position: str) -> None:
-        """Forget an unknown position with its last connection; it will dial again."""
         if self._is_known(position) or any(position == p for p, _ in self._table.linked):
             return
         self._detector.ignore(position)
@@ -313,7 +298,7 @@ class Links:
     # --- links speak, and go
 
     def deliver(self, link: Link, message: Message) -> None:
-        """See ``Owner``. A message on a replaced link is dropped: its sender says it again."""
+        """A message on a replaced link is dropped: its sender says it again."""
         position = link.member.position
         if self._table.linked.get((position, link.lane)) is link and self._receiver is not None:
             if link.lane == MEMBERSHIP:  # the pings go here, and the chain lane may be quiet
@@ -321,7 +306,6 @@ class Links:
             self._receiver.receive(position, message)
 
     def filled(self, link: Link, *, full: bool) -> None:
-        """See ``Owner``."""
         if self._receiver is not None and self._table.counts(link):
             if link.lane == COPY:
                 self._receiver.copy_full(link.member.position, full=full)
@@ -329,7 +313,6 @@ class Links:
                 self._receiver.full(link.member.position, full=full)
 
     def lost(self, link: Link) -> None:
-        """See ``Owner``."""
         of_this_life = link in self._table.every
         self._table.every.discard(link)
         if self._receiver is None or not of_this_life:
@@ -359,7 +342,7 @@ class Links:
                 self._dialling.redial(position, self.tunables.first_redial)
 
     def complain(self, address: str, what: str, kind: str, *, alarm: bool = False) -> None:
-        """See ``Owner``. Logs each kind once a minute for each host."""
+        """Log each kind once a minute for each host."""
         host = address.rpartition(":")[0]
         if self._complaints.count((host, kind)):
             log.warn(

@@ -13,8 +13,9 @@ class Retries:
     ) -> None:
         """Nothing to try yet.
 
-        ``attempt`` returns False if nothing is left to try; ``first`` and ``last`` are the shortest
-        and longest pause, in seconds.
+        Args:
+            attempt: returns False if nothing is left to try.
+            first, last: the shortest and the longest pause, in seconds.
         """
         self._clock = clock
         self._attempt = attempt
@@ -30,7 +31,7 @@ class Retries:
         self._try(position, self._first)
 
     def begin_later(self, position: str) -> None:
-        """Begin after the longest pause: an earlier success did not last."""
+        """Begin after the longest pause."""
         self.end(position)
         self._timers[position] = self._clock.callLater(self._last, self.begin, position)
 

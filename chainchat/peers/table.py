@@ -1,4 +1,4 @@
-"""The table of links: which connection counts for each position and lane."""
+"""Which connection counts for each position and lane."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from chainchat.peers.link import Link
 
 
 class Table:
-    """All connections with other nodes in one life of this node.
+    """All connections in one life of this node.
 
     Attributes:
         linked: those that count, by position and lane.
@@ -38,7 +38,7 @@ class Table:
         return link.peer is not None and self.linked.get((link.member.position, link.lane)) is link
 
     def is_dialled(self, position: str, lane: str) -> bool:
-        """True if this side dialled such a connection, linked yet or not."""
+        """True if this side dialled such a connection."""
         return any((link.dialled, link.lane) == (position, lane) for link in self.every)
 
     def is_beside(self, link: Link) -> bool:

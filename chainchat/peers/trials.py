@@ -7,16 +7,16 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.peers.link import Link
 
 LOOKS = 5
-"""During a trial; a pause of this node may let the first come too early."""
+"""Looks of a trial; a pause of this node may let the first come too early."""
 
 
 class Trial(Struct, eq=False):
-    """A connection that claims the place of another one.
+    """A connection that claims the place of another.
 
     Attributes:
         since: when the claim came, monotonic seconds.
         pause: seconds between two looks.
-        decided: fires with True if the claimant wins, else with False.
+        decided: fires with True if the claimant wins.
     """
 
     claimant: Link
@@ -47,7 +47,7 @@ class Trials:
         return trial.decided
 
     def lost(self, link: Link) -> None:
-        """A connection ended: drop its claim, and let claims against it win."""
+        """A connection ended: drop its claim, let claims against it win."""
         self._end(link)
         for trial in [trial for trial in self._trials.values() if trial.holder is link]:
             self._end(trial.claimant)

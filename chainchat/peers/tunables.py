@@ -8,18 +8,15 @@ class Tunables(Struct, frozen=True, kw_only=True):
 
     Attributes:
         hello: for a new connection to say who it is.
-        connect: for an attempt to connect: long enough for one packet to be lost.
-        first_redial: before a node is dialled again, the first time.
-        last_redial: the same, at most.
-        first_rare: before dialling a node again that refused this one in words, or dials it.
-        last_rare: the same, at most.
-        last_look: before the address of a linked position is dialled again, at most; at first
-            ``first_redial``.
+        connect: for an attempt to connect; one packet may be lost.
+        first_redial, last_redial: before a node is dialled again.
+        first_rare, last_rare: the same of a node that refused this one, or dials it.
+        last_look: before the address of a linked position is dialled again, at most.
         trial: fraction of ``suspect_after`` for which a link may be silent while another claims its
-            place; in ``suspect_after``, its other end pings ten times.
+            place.
         silent_suspicions: multiple of ``suspect_after`` after which a connection that acknowledges
             nothing is replaced: TCP retries rarely.
-        most_strangers: incoming connections that are not linked yet; the oldest of more is closed.
+        most_strangers: incoming connections that are not linked yet.
         most_newcomers: linked positions that neither ``chain.ini`` nor the configuration names.
     """
 

@@ -1,7 +1,6 @@
 """Admission to the client port: bounds on all connections, on one address, and on open files.
 
-The greediest empties a common pot, so each address gets a share and connects no faster than it may.
-Clients never get the files that the node needs for its disk, its log and the other nodes.
+Each address gets a share, and clients never get the files that the node needs for itself.
 """
 
 from collections.abc import Callable
@@ -10,14 +9,14 @@ from math import ceil
 from twisted.logger import Logger
 
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.complaints import Complaints
+from chainchat.logs.complaints import Complaints
 from chainchat.sessions.limits import Limits
 
 ACCEPTS_PER_TURN = 4
 """Connections accepted before the reactor goes on with other work."""
 
 FORGIVING_SECONDS = 30.0
-"""How long an address has no limit after a start or a change of epoch.
+"""Seconds for which an address has no limit after a start or a change of epoch.
 
 The clients of a dead node come here at once, a whole office behind one address.
 """
@@ -25,13 +24,12 @@ The clients of a dead node come here at once, a whole office behind one address.
 OWN_FILES = 58
 """Files that a node has open besides connections, and some to spare.
 
-Standard input and output, the log, the reactor's own, two ports, the control socket with eight who
-ask there, the lock, the database with its two companions, twice, the files that SQLite makes for a
-moment, and /proc.
+Standard input and output, log, reactor, two ports, the control socket with eight who ask there, the
+lock, the database with its companions, twice, SQLite's passing files, /proc.
 """
 
 FILES_PER_POSITION = 9
-"""Per other node at worst: three lanes, each with an old one closing; a dial, a look, a probe."""
+"""Per other node: three lanes, each with an old one closing; a dial, a look, a probe."""
 
 MOST_AGREEING = 2 * ACCEPTS_PER_TURN
 """Refused connections that may agree on TLS at the same time, to be told why."""
@@ -51,7 +49,7 @@ class Admission:
     """Counts the clients of one node.
 
     Attributes:
-        admitted: how many clients there are.
+        admitted: how many there are.
         refused: how many were refused since the start, by reason.
     """
 

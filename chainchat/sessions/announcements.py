@@ -77,7 +77,6 @@ class Announcements:
 
 
 def _announcements(came: list[str], went: list[str], viewer: str) -> list[tuple[str, str, str]]:
-    """(code, text, name) of each line, without the viewer's own name."""
     return _about("joined", "has joined", came, viewer) + _about("left", "has left", went, viewer)
 
 

@@ -1,7 +1,7 @@
 """Token buckets, one for each of many keys, in bounded memory.
 
-A bucket is one number, as in ``pace``. A bucket that is full again is like one that was never used:
-the older of the table's two generations is dropped when everything in it is full.
+A bucket is one number, as in ``pace``. The older of the table's two generations is dropped when
+everything in it is full again.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Buckets(Generic[Key]):
 
         Args:
             clock: monotonic seconds.
-            most: keys of one generation. With more, the older generation is forgotten early.
+            most: keys of one generation; beyond it, the older one is forgotten early.
         """
         self._clock = clock
         self._most = most

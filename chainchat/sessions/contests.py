@@ -1,12 +1,16 @@
-"""Refused logins that wait to hear whether the holder of their name is alive.
+"""A name that two want: is the one who holds it alive?
 
-The node of the holder's session sees the refusal in the log, and says there how long the connection
-was silent (``commands.Held``).
+The holder's node sees the refused login in the log, says how long the holder's connection was
+silent (``commands.Held``), and probes it. The refused login waits to hear that.
 """
 
 from collections.abc import Callable
 
 from chainchat.node.interfaces import Clock, Timer
+from chainchat.sessions.interfaces import Connection
+
+PROBE_SECONDS = 9.0
+"""For the holder's machine to acknowledge a probe."""
 
 HELD_SECONDS = 0.5
 """How long a refused login waits to hear."""
@@ -43,3 +47,36 @@ class Contests:
             if timer.active():
                 timer.cancel()
         self._timers, self._waiting = {}, {}
+
+
+class Probe:
+    """Drops a connection whose machine is dead, and so frees the name that it holds."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._timer: Timer | None = None
+
+    def begin(self) -> int:
+        """Probe; the seconds for which the machine was silent, -1 if unknown: then do nothing."""
+        silent = self._connection.silent()
+        if silent is None:
+            return -1
+        if self._timer is None:
+            self._connection.probe(probing=True)
+            self._timer = self._clock.callLater(PROBE_SECONDS, self._over)
+        return int(silent)
+
+    def _over(self) -> None:
+        """Drop the connection if the machine has acknowledged nothing since the probe."""
+        self._timer = None
+        silent = self._connection.silent()
+        if silent is not None and silent >= PROBE_SECONDS - 1:
+            self._connection.abort()
+        else:
+            self._connection.probe(probing=False)
+
+    def stop(self) -> None:
+        """Probe no more: the connection is gone."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()

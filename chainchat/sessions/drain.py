@@ -1,7 +1,6 @@
 """Empties a node before it is stopped: no new clients, and those it has go on to other nodes.
 
-The clients go one after the other, spread over some seconds, so that the other nodes are not
-stormed. Each has what it said answered first, as when the node stops.
+They go spread over some seconds, each after the answers to what it said.
 """
 
 from collections.abc import Callable
@@ -22,7 +21,7 @@ REASON = "this node is drained, to be stopped"
 
 
 class Drain:
-    """Whether a node is drained, or on its way there.
+    """True or on its way: a node is drained.
 
     Attributes:
         drained: True from ``begin`` to ``end``: no client is let in.
@@ -44,7 +43,7 @@ class Drain:
         """Let nobody in, and send those who are here elsewhere, spread over ``seconds``.
 
         Returns:
-            True when nobody is left, or all have been told; False if ``end`` came first.
+            True when all are gone or have been told; False if ``end`` came first.
         """
         self.drained = True
         self._stop_calls()

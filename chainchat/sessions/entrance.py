@@ -9,7 +9,7 @@ from chainchat.chat.commands import UNKNOWN, AnyCommand
 from chainchat.chat.lines import Line
 from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.node.interfaces import Clock
+from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.status import nearly_full
 from chainchat.sessions.explanations import (
     TOOK_NOTHING,
@@ -23,6 +23,9 @@ from chainchat.sessions.procedures import Procedure, Procedures, Submitting
 from chainchat.sessions.replies import Reply
 from chainchat.sessions.sessions import Sessions
 
+LOGIN_SECONDS = 60.0
+"""Time that a connection has for its login."""
+
 
 class Entrance:
     """Carries out one client's requests about accounts.
@@ -35,6 +38,7 @@ class Entrance:
         "_client",
         "_clock",
         "_connection",
+        "_deadline",
         "_guard",
         "_handler",
         "_node",
@@ -69,6 +73,23 @@ class Entrance:
         """Made when they are needed, like the next: most clients have none."""
         self._procedures: Procedures | None = None
         self.program = ""
+        self._deadline: Timer | None = None
+
+    def begin(self) -> None:
+        """Let the time for the login run."""
+        self._deadline = self._clock.callLater(LOGIN_SECONDS, self._took_too_long)
+
+    def _took_too_long(self) -> None:
+        if self._client.id:  # the chain has not answered the login yet
+            self.begin()
+        else:
+            text = f"no login within {int(LOGIN_SECONDS)} seconds"
+            self._client.close_with(Code.LOGIN_TIMEOUT, text)
+
+    def _met_deadline(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
 
     def carry_out(self, tag: str, request: requests.Request) -> None:
         """Begin a request that is about accounts.
@@ -141,6 +162,7 @@ class Entrance:
 
     def stop(self) -> None:
         """Go on with nothing: the connection is gone."""
+        self._met_deadline()
         if self._procedures is not None:
             self._procedures.stop()
 
@@ -191,7 +213,7 @@ class Entrance:
         self.enter(self._replies.reserve(holds_later=True), tag, request, checked)
 
     def _needs_password(self, account: Account | None) -> bool:
-        """True if nobody logs in to ``account`` without a password; None: there is none.
+        """True if nobody logs in to ``account`` (None: there is none) without a password.
 
         Where accounts are not made by logging in, nobody is told which exist.
         """
@@ -253,8 +275,8 @@ class Entrance:
         """Judge a login that makes an account, as far as this node knows.
 
         Returns:
-            True if the account counts for the client's address; the code with which to refuse it if
-                it is new, 0 for none.
+            True if the account counts for the client's address; the code of the refusal, 0 for
+                none.
         """
         state = self._node.state
         if not self._guard.open_to_all:
@@ -275,6 +297,7 @@ class Entrance:
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
     ) -> list[str]:
         """Attach the session to its account; returns the reply, perhaps with a notice."""
+        self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)
         assert account is not None
@@ -331,5 +354,4 @@ class Entrance:
 
 
 def _hashed(text: str) -> bytes:
-    """SHA-256, or nothing for an empty text."""
     return hashlib.sha256(text.encode()).digest() if text else b""

@@ -74,10 +74,7 @@ def explanation(code: Code, about: str) -> str:
 
 
 def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
-    """What a newcomer is told; ``everybody``: whether they may make accounts.
-
-    The second line, if there is one, says what they cannot rely on.
-    """
+    """What a newcomer is told, and cannot rely on; ``everybody`` may make accounts."""
     how = "a new name makes a new account" if everybody else "accounts are made by invitation"
     first = f"Type your name to log in; {how}. Times are UTC. /help tells more."
     off = [] if encrypted else ["nothing is encrypted here"]
@@ -146,6 +143,27 @@ def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str
 
 def _addressed(saying: commands.Saying) -> str:
     return saying.text if saying.to == EVERYBODY else f">> {saying.to}: {saying.text}"
+
+
+def why_ended(reason: str, name: str, by: str) -> tuple[str, str, dict[str, str]] | None:
+    """The notice for whoever's session an entry ended: code, text, values; None without one.
+
+    Args:
+        reason: see ``outcomes.Left``.
+        name: of the account.
+        by: who did it; empty for a node's owner.
+    """
+    match reason:
+        case "moved":
+            return "moved", "this session goes on elsewhere", {}
+        case "deleted" if by != name:
+            return "deleted", f"the account {name} was deleted by {by}", {"by": by}
+        case "kicked":
+            return "kicked", f"{by or 'an operator'} ended your session", {"by": by}
+        case "reset":
+            text = f"{by or 'an operator'} has given {name} another password"
+            return "kicked", text, {"by": by}
+    return None
 
 
 def removed_notice(mode: Mode, removed: Removed) -> str:

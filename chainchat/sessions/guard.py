@@ -1,4 +1,4 @@
-"""What a node asks of those who want in: its rules for accounts, and its patience with guesses.
+"""A node's rules for accounts, and its patience with guesses.
 
 One for all lives of a node. The rules travel in the commands that it submits (``chat.commands``).
 """
@@ -6,12 +6,12 @@ One for all lives of a node. The rules travel in the commands that it submits (`
 import secrets
 from collections.abc import Callable, Iterable
 
-from chainchat.addresses import is_loopback
 from chainchat.chat.lookalikes import is_servers_word
 from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import SALT_OCTETS
 from chainchat.config import AccountRules, NewAccounts, Plaintext
+from chainchat.network.addresses import is_loopback
 from chainchat.sessions.hashing import Hashing
 from chainchat.sessions.throttle import Throttle
 
@@ -29,7 +29,7 @@ class Guard:
     """The guard of one node.
 
     Attributes:
-        rules: they may be replaced at any time.
+        rules: replaceable at any time.
         tls: ``HOST:PORT`` where this node speaks TLS with clients; empty if nowhere.
         positions: of ``chain.ini``; nobody new is named like one.
         random: makes this many random octets.

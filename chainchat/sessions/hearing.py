@@ -1,9 +1,8 @@
 """Hearing: the lines of one client, from its socket to its requests.
 
 Lines wait in an ``InputQueue`` for the client's turn, then become requests for its ``Handler``, in
-order, except those that may overtake. A client that exceeds its ``pace`` rests; one whose account
-exceeds its ``limits`` waits, as it does for room for its requests. What cannot be heard now stays
-in the socket.
+order, except those that may overtake. Who exceeds the ``pace`` rests; whose account exceeds its
+``limits``, or has no room for requests, waits. The rest stays in the socket.
 """
 
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
 
 
 ROOM_FOR_TAGS = 96
-"""Octets by which a program's line may be longer: for all that stands before the text of a SEND."""
+"""Octets by which a program's line may be longer: for what stands before the text of a SEND."""
 
 
 class Hearing:
@@ -145,8 +144,8 @@ class Hearing:
         """Drop what was typed before an answer could be read, for it may be a password.
 
         That is what was read, and what comes until the client's machine has acknowledged the
-        answer; where that cannot be told, what was read alone. If more stands in the socket, the
-        connection ends, since nobody can tell where it ends.
+        answer. If more stands in the socket, the connection ends, since nobody can tell where it
+        ends.
 
         Args:
             answered: where the answer ends, in octets, as ``Connection.write`` counts.
@@ -267,7 +266,6 @@ class Hearing:
 
     @property
     def _held_up(self) -> bool:
-        """True until the client has read, or has its answer."""
         waits = self.handler.replies.holding_later and not self.handler.entrance.asking
         return self._client.is_full or waits
 
@@ -279,7 +277,6 @@ class Hearing:
         return self._held_up or self._room_left <= 0 or self._may_say <= 0
 
     def _slow_down(self) -> None:
-        """Wait until the account may say some messages more."""
         self._slowed = True
         limits = self._sessions.limits
         self._sessions.rounds.rests(self._client, limits.wait(self._client.account))
@@ -314,10 +311,7 @@ class Hearing:
     # --- one line
 
     def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
-        """Carry out one line, or refuse it.
-
-        ``said`` gathers consecutive messages of a person, to submit them as one command.
-        """
+        """Carry out one line, or refuse it; ``said`` gathers a person's consecutive messages."""
         tag = ""
         if self.handler.entrance.asking:
             self.handler.entrance.answer(line)

@@ -1,17 +1,14 @@
-"""The interfaces of a session, and what it needs of the world.
-
-``Client``: its requests are carried out. ``Attendee``: it shares its node with others.
-"""
+"""The interfaces of a session, and what it needs of the world."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from chainchat.audit import Audit
 from chainchat.chat.accounts import Account
 from chainchat.chat.modes.mode import Mode
 from chainchat.chat.refusals import Code
+from chainchat.logs.audit import Audit
 from chainchat.sessions.guard import Guard
 
 
@@ -20,10 +17,8 @@ class ServerInfo(Struct, frozen=True):
 
     Attributes:
         max_line: octets in a client's line, at most.
-        addresses: ``host:port`` of every node, by position: for clients with TLS, or for those
-            without.
+        addresses: ``host:port`` of every node, by position, for clients with TLS or without.
         new_token: makes the token of a session.
-        audit: writes down who came in, and who changed what.
         said_at_once: messages of one client in one command, at most.
         drained: True while the node lets nobody in.
     """
@@ -115,18 +110,12 @@ class Attendee(Protocol):
     def sent_elsewhere(self, why: str) -> None:
         """List the requests without an answer, say why and where to go, and close."""
 
-    def shut_down(self) -> None:
-        """Say goodbye and close, because the node stops."""
-
-    def dropped_out(self) -> None:
-        """Say goodbye and close, because the chain went on without this node."""
-
 
 class Client(Attendee, Protocol):
     """The session, as its ``Hearing`` and its ``Handler`` see it.
 
     Attributes:
-        notices: True if the client wants to see others come and go.
+        notices: the client wants to see others come and go.
         is_open: False when nothing can be written any more.
         is_full: True while too much is unsent.
     """
@@ -158,7 +147,7 @@ class Client(Attendee, Protocol):
     def turned_away(self) -> None:
         """Note that a person was refused a login, or what asks for a password.
 
-        What they typed before they could read that is dropped: it may be a password.
+        What they have typed ahead is dropped: it may be a password.
         """
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
@@ -223,7 +212,4 @@ class Connection(Protocol):
         """True while the client does not show what is typed."""
 
     def acknowledged(self) -> int | None:
-        """How many octets the client's machine has acknowledged; None if unknown.
-
-        Under TLS these are octets of TLS, handshake and all.
-        """
+        """How many octets the client's machine has acknowledged, TLS included; None if unknown."""

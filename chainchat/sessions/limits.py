@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from chainchat.addresses import site_of
 from chainchat.chat.bounds import USUAL_BOUNDS
 from chainchat.chat.refusals import Code
 from chainchat.config import Network
+from chainchat.network.addresses import site_of
 from chainchat.sessions.buckets import Buckets
 from chainchat.sessions.pace import Rate
 
@@ -31,11 +31,11 @@ class ClientLimits(Struct, frozen=True):
 
     Attributes:
         per_address: connections of one IPv4 address, or of one IPv6 /64.
-        exempt: networks whose addresses have no limit of their own.
+        exempt: networks without limits of their own.
         files: open files that clients may have.
         connecting: new connections of one address.
         new_accounts: accounts that one address may make.
-        most_accounts: accounts in all, beyond which this node makes no more.
+        most_accounts: accounts in all.
     """
 
     connections: int
@@ -57,7 +57,7 @@ class Limits:
     """The limits in force at one node.
 
     Attributes:
-        current: the limits; others may take their place at any time.
+        current: the limits; replaceable at any time.
         connected: new connections, by address.
     """
 
@@ -96,10 +96,7 @@ class Limits:
     # --- who makes an account
 
     def new_account(self, address: str, there_are: int) -> Code | None:
-        """Count an account that is to be made, or tell why it must not be.
-
-        ``there_are``: so many accounts already.
-        """
+        """Count an account that is to be made, or tell why not; ``there_are``: so many already."""
         limits = self.current
         if there_are >= limits.most_accounts:
             return Code.TOO_MANY_ACCOUNTS

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from chainchat.chat.lines import IAC, TelnetFilter
 from chainchat.chat.modes import FIRST
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.farewell import DRAIN_SECONDS, Farewell, Farewells
+from chainchat.network.farewell import DRAIN_SECONDS, Farewell, Farewells
 from chainchat.node.budget import ACCEPT_SHARE, Slice
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.share import Share
@@ -37,10 +37,7 @@ MOST_COMMANDS = 512
 """Telnet commands in one read of the socket; no telnet sends more."""
 
 RECEIVE_OCTETS = 64 * 1024
-"""Octets that the kernel keeps for one client until they are read.
-
-By default megabytes, and it stalls to join them if they came one by one.
-"""
+"""Octets that the kernel keeps for one client until they are read; by default megabytes."""
 
 SEND_OCTETS = 64 * 1024
 """Octets that the kernel keeps for one client until they are acknowledged.
@@ -150,7 +147,6 @@ class ClientProtocol(Protocol):
             self._deadline.cancel()
 
     def spoke_without_tls(self) -> bytes:
-        """See ``Secured``."""
         return _line(Code.NOTHING_READ, NO_TLS)
 
     def _filled(self, full: bool) -> None:
@@ -160,12 +156,10 @@ class ClientProtocol(Protocol):
     # --- for the session
 
     def write(self, data: bytes) -> int:
-        """See ``Connection``."""
         self._outlet.write(data)
         return self._outlet.written
 
     def close(self) -> None:
-        """See ``Connection``."""
         self.hold(held=False)
         self._farewell = Farewell(
             self.transport, self._outlet, self.factory.clock, self.factory.patience.drain
@@ -173,26 +167,21 @@ class ClientProtocol(Protocol):
         self._farewell.begin(input_ended=self._input_ended)
 
     def hold(self, *, held: bool) -> None:
-        """See ``Connection``."""
         if held != self._held:
             self._held = held
             (self.transport.pauseProducing if held else self.transport.resumeProducing)()
 
     def expect(self, octets: int) -> None:
-        """See ``Connection``."""
         self._tcp.bufferSize = self._outlet.most = octets
 
     def conceal(self) -> bytes:
-        """See ``Connection``."""
         return self._telnet.conceal()
 
     def reveal(self) -> bytes:
-        """See ``Connection``."""
         return self._telnet.reveal()
 
     @property
     def conceals(self) -> bool:
-        """See ``Connection``."""
         return self._telnet.conceals
 
     def acknowledged(self) -> int | None:
@@ -200,14 +189,12 @@ class ClientProtocol(Protocol):
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
 
     def unread(self) -> int:
-        """See ``Connection``."""
         octets = array("i", [0])
         with suppress(AttributeError, OSError):
             ioctl(self._tcp.getHandle(), FIONREAD, octets)
         return octets[0]
 
     def silent(self) -> float | None:
-        """See ``Connection``."""
         acknowledged = self._told_by_the_kernel("<I", LAST_ACK_OFFSET)
         sent = self._told_by_the_kernel("<I", LAST_DATA_OFFSET)
         if acknowledged is None or sent is None:
@@ -224,12 +211,10 @@ class ClientProtocol(Protocol):
         return number
 
     def probe(self, *, probing: bool) -> None:
-        """See ``Connection``."""
         with suppress(OSError):
             _keep_alive(self._tcp.getHandle(), PROBING if probing else PATIENT)
 
     def abort(self) -> None:
-        """See ``Connection``."""
         self.transport.abortConnection()
 
 
@@ -324,7 +309,6 @@ class RefusedProtocol(Protocol):
             self._farewell.sent()
 
     def spoke_without_tls(self) -> bytes:
-        """See ``Secured``."""
         return _line(Code.NOTHING_READ, NO_TLS)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -344,8 +328,8 @@ class ClientFactory(Factory):
         admission: decides which connections may stay.
         clock: the reactor.
         patience: with clients.
-        refused: refused connections that agree on TLS, or did, to be told why.
-        farewells: of connections that were told why they are refused.
+        refused: refused connections that agree on TLS, to be told why.
+        farewells: of connections that were told why.
     """
 
     noisy = False
@@ -387,8 +371,7 @@ class ClientFactory(Factory):
 class ClientPort(Port):
     """A listening port that accepts connections in a share of the node's time.
 
-    Some hundreds a second at least; others wait in the kernel's queue. Twisted's own port accepts
-    all that are there in each turn.
+    Some hundreds a second at least. Twisted's own port accepts all that are there in each turn.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

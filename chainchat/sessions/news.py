@@ -1,8 +1,8 @@
 """The newest messages, on their way to every session that has the earlier ones.
 
 The messages of a turn make one *issue*. Each live delivery is pushed every issue that concerns it,
-in order; deliveries that look alike share one rendering. A broadcast to thousands is pushed in
-slices. A session that falls too far behind reads on from the log.
+in order and in slices; deliveries that look alike share one rendering. A session that falls too far
+behind reads on from the log.
 """
 
 from collections import deque
@@ -32,8 +32,7 @@ class Issue(Struct):
 
     Attributes:
         private: messages to one account, by account.
-        unlike: senders of broadcasts and recipients of private messages, who are pushed something
-            else than nearly all others.
+        unlike: senders of broadcasts and recipients of private messages.
         rendered: ready renderings (octets, day, id of the newest), by what deliveries look like.
         lines: the broadcasts, by mode, for modes that say them in the same words to everybody.
     """
@@ -48,7 +47,6 @@ class Issue(Struct):
 
     @property
     def _days(self) -> set[int]:
-        """UTC days of the first and last broadcast, which are in order of time."""
         return {one.time // DAY for one in (*self.broadcasts[:1], *self.broadcasts[-1:])}
 
     def lines_for(self, delivery: Delivery) -> list[str] | None:
@@ -223,7 +221,6 @@ class News:
 def _rendered(
     delivery: Delivery, issues: Sequence[Issue], said: Sequence[Said]
 ) -> tuple[bytes, int]:
-    """The issues as octets for ``delivery``, and the day of the last message."""
     lines = [issue.lines_for(delivery) for issue in issues]
     if None in lines:
         return render(delivery, said)

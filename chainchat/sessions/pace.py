@@ -1,7 +1,7 @@
 """The pace of one client: how much it may send at once, and per second in the long run.
 
-The rest waits in its own socket. Prices are in *units*: a line is one, so is a telnet command;
-octets and reads of the socket cost a fraction. A program's SENDs are free: the answers limit them.
+Prices are in *units*: a line is one, so is a telnet command; octets and reads of the socket cost a
+fraction. A program's SENDs are free: the answers limit them.
 
 One number per client: the time at which it will have paid for all it has sent (the *generic cell
 rate algorithm*, a token bucket without tokens).

@@ -1,7 +1,6 @@
 """The passwords of one client: typed by a person, proved by a program, set, and reset.
 
-No procedure shows, keeps or logs a password: what a person types goes into ``scram.salted``, and
-only a verifier comes out.
+None is shown, kept or logged: typed ones go into ``scram.salted``, which gives a verifier.
 """
 
 import base64
@@ -239,10 +238,7 @@ class Passwords:
         return self._invite(tag, name, self._client.id, reset=reset)
 
     def _invite(self, tag: str, name: str, session: str, *, reset: bool) -> Procedure:
-        """See ``invite``; ``session``: the operator's, even if it has ended since.
-
-        Without one, the command would be an order of the node's owner.
-        """
+        """See ``invite``; ``session``: the operator's, even if it has ended since."""
         password, once = self._guard.new_one_time(), self._guard.admits_once(reset=reset)
         verifier = replace((yield from self._verifier_of(password)), once=once)
         invite = commands.Invite(session, name, verifier, reset, refuse_alike=True)
@@ -257,7 +253,6 @@ class Passwords:
     # --- what they share
 
     def _set(self, account: Account, verifier: Verifier | None) -> Steps:
-        """Set or remove the password of ``account`` by the log."""
         checked = self.checked(account)
         session, number, name = self._client.id, account.number, account.name
         result = yield Submit(commands.SetSecret(session, number, name, checked, verifier))

@@ -1,7 +1,7 @@
 """Requests that take several steps: a person is asked, a password is hashed, a command applied.
 
-A procedure is a generator. It yields each step, gets back what came of it, and returns the lines of
-its reply; a RefusedError becomes the reply as well. If the connection ends, it never goes on.
+A procedure is a generator: it yields each step, gets back what came of it, and returns the lines of
+its reply, or raises a RefusedError. If the connection ends, it never goes on.
 """
 
 import hmac
@@ -93,8 +93,7 @@ class Procedures:
     """Runs the procedures of one client, one at a time: later requests wait for the reply.
 
     Attributes:
-        running: True from the beginning of a procedure to its end, or to the command that it
-            submits last.
+        running: True from the beginning of a procedure to its last submitted command.
     """
 
     __slots__ = (

@@ -29,10 +29,7 @@ SETTLED_SECONDS = 3.0
 """What a machine acknowledged this long before its last sign of life has been shown there."""
 
 REMEMBERED_PUSHES = 64
-"""Ends of pushes remembered until they are seen; beyond this, every other one is forgotten.
-
-Each takes over 100 octets, and nobody sees them while the person is away.
-"""
+"""Ends of pushes remembered until they are seen; of more, every other one is forgotten."""
 
 
 _NEVER = (0, float("-inf"))
@@ -71,7 +68,8 @@ class Reading:
 
         Args:
             acknowledged: octets that the machine has acknowledged. None if unknown: then the octets
-                written before the previous action count.
+                written
+                before the previous action count.
             written: octets written so far.
         """
         octets = self._written_before if acknowledged is None else acknowledged
@@ -98,7 +96,6 @@ class Reading:
         return moved
 
     def _has_seen(self, octets: int) -> bool:
-        """Note as seen what was pushed up to this octet."""
         before = self.seen
         seen = bisect_right(self._pushes, octets, key=lambda push: push[0])
         if seen:
@@ -111,8 +108,8 @@ class ReadMarks:
     """The read marks of one node's accounts, on their way into the log.
 
     Attributes:
-        acknowledged: by account whose mark a program moved: what to call when it has moved.
-        due: people to look at in this turn: they may have seen more than their mark says.
+        acknowledged: what to call when a program's mark has moved, by account.
+        due: people to look at in this turn.
     """
 
     def __init__(self, node: Node, clock: Clock) -> None:

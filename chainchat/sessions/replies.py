@@ -13,9 +13,9 @@ class Reply(Struct, eq=False):
 
     Attributes:
         lines: known and not said yet.
-        complete: True if no more lines will come.
-        start: called with the reply when all earlier ones are complete; None once it has begun.
-        holds_later: True if later requests wait for this reply.
+        complete: no more lines will come.
+        start: called when all earlier replies are complete; None once it has begun.
+        holds_later: later requests wait for this reply.
         make: makes the whole reply when its turn comes, if the node answers by itself.
         command: the submitted command, until the chain confirms it.
     """

@@ -1,8 +1,7 @@
 """Carries out one client's requests, and answers them in order.
 
-Changes go through the chain, pipelined. The tail answers reads: a read starts when all earlier
-requests are answered, and later requests wait for it, so a client always reads what it has written.
-What the node knows by itself may be answered out of order.
+Changes go through the chain, pipelined. The tail answers reads: a read waits for the answers to all
+earlier requests, and later requests wait for it, so a client reads what it has written.
 """
 
 from bisect import bisect_right
@@ -58,8 +57,8 @@ class Handler:
 
     Attributes:
         replies: the replies still owed. A login, a read or a deletion holds back later requests.
-        entrance: carries out those that are about accounts.
-        on_their_way: how many messages, logins and deletions were submitted and have no answer yet.
+        entrance: carries out those about accounts.
+        on_their_way: messages, logins and deletions that were submitted and have no answer.
     """
 
     __slots__ = (  # there can be thousands
@@ -181,7 +180,7 @@ class Handler:
         """True if a request does not wait for the earlier ones.
 
         In a mode that pipelines, tags say which reply is which. In another mode the request waits,
-        except while the chain cannot confirm: then the client asks to see why.
+        except while the chain cannot confirm.
         """
         stuck = self._node.readiness.reason != ""
         return isinstance(request, ANSWERED_HERE) and (self._client.mode.pipelines or stuck)
@@ -217,7 +216,7 @@ class Handler:
     def send(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
         """Submit messages that came together, with their tags, in as few commands as possible.
 
-        A message that the node refuses itself is left out and answered in its turn.
+        A message that the node refuses itself is answered in its turn.
         """
         self._sessions.limits.said(self._client.account, len(sends))
         low = self._node.readiness.low

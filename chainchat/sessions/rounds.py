@@ -1,16 +1,13 @@
 """Rounds: whose turn it is among the sessions that have something to do.
 
-In its turn, a session does one bounded piece of work, then goes to the end of its queue if it has
-more. So nobody waits longer than one round.
+In its turn, a session does one bounded piece of work, then goes to the end of its queue.
 
-Every turn of the node serves the queue of clients that say or ask something, then that of programs
-that say much at once. The other two can wait: newcomers; then whoever reads on from the log or
-reads a long answer, and people who say much at once. Both together get a share of the node's time
-(``budget.PATIENT_SHARE``): a thousand clients that come back at once leave the others alone.
+Every turn of the node serves the clients that say or ask something, then programs that say much at
+once. The other two queues get a share of the node's time (``budget.PATIENT_SHARE``): newcomers;
+then whoever reads on from the log or reads a long answer, and people who say much at once.
 
 A client that exceeds its ``pace`` rests, outside all queues; so does one whose account may say no
-more for now, except for lines that overtake. Resting clients are woken one by one, so a hundred of
-them together are no faster than a few.
+more for now. Resting clients are woken one by one, so a hundred are no faster than a few.
 """
 
 import heapq
@@ -152,7 +149,6 @@ class Rounds:
             self._rest_timer = self._clock.callLater(seconds, self._rested)
 
     def _rested(self) -> None:
-        """Wake the first that still rests."""
         while self._ends and self._ends[0][0] <= self._clock.seconds():
             _, number, session = heapq.heappop(self._ends)
             if self._resting.get(session) == number:

@@ -1,11 +1,8 @@
 """A session: one client's connection, from its greeting to its end.
 
-Its ``Hearing`` turns lines into requests, a ``Handler`` carries them out, and its ``Delivery``
-pushes messages. It asks its mode (``chat.modes``) wherever modes differ.
-
-An event from the socket, a timer or the log is only noted. In its turn (see ``rounds``), ``hear``
-carries out some lines, ``go_on`` does one piece of what can wait, and ``flush`` writes octets and
-closes the connection.
+Its ``Hearing`` turns lines into requests, a ``Handler`` carries them out, its ``Delivery`` pushes
+messages. Events are only noted; ``hear``, ``go_on`` and ``flush`` act on them in its turn (see
+``rounds``).
 """
 
 from collections.abc import Callable, Sequence
@@ -16,29 +13,21 @@ from chainchat.chat.accounts import Account
 from chainchat.chat.modes import FIRST
 from chainchat.chat.modes.mode import Mode, drawn
 from chainchat.chat.refusals import Code
-from chainchat.node.interfaces import Clock, Timer
+from chainchat.node.interfaces import Clock
 from chainchat.node.status import DRAINED
+from chainchat.sessions.contests import Probe
 from chainchat.sessions.delivery import Delivery
-from chainchat.sessions.explanations import how_to_log_in, unanswered
+from chainchat.sessions.explanations import how_to_log_in, unanswered, why_ended
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
 from chainchat.sessions.read_marks import Reading
 from chainchat.sessions.sessions import Sessions
 
 PERSON_READ, PROGRAM_READ = 16 * 1024, 64 * 1024
-"""Octets read at once from the socket of a person, and of a program.
-
-Nothing is pushed to a client while more is unsent.
-"""
-
-LOGIN_SECONDS = 60.0
-"""Time that a connection has for its login."""
-
-PROBE_SECONDS = 9.0
-"""For a client's machine to acknowledge a probe, when somebody else wants the name."""
+"""Octets read at once from the socket of each; while more is unsent, nothing is pushed."""
 
 _NO_LINES: list[str] = []
-"""Shared by all clients that have nothing to be written; never added to."""
+"""Shared by all clients with nothing to write; never added to."""
 
 
 class Session:
@@ -46,11 +35,11 @@ class Session:
 
     Attributes:
         id: empty before the login.
-        account: number of its account, 0 before the login.
+        account: 0 before the login.
         notices: the client wants to see others come and go.
         is_open: False when nothing can be written any more.
         is_full: True while too much is unsent.
-        delivery: pushes its messages; None before the login, and for clients that want no pushes.
+        delivery: None before the login, and for clients that want no pushes.
     """
 
     __slots__ = (  # there can be thousands
@@ -61,10 +50,9 @@ class Session:
         "_greeted",
         "_hearing",
         "_input_ended",
-        "_login_timer",
         "_node",
         "_out",
-        "_probing",
+        "_probe",
         "_reading",
         "_server_info",
         "_sessions",
@@ -108,8 +96,7 @@ class Session:
         self._told_waiting = False
         self._asked = False
         """True from a question until what it was asked for is done: pushes wait."""
-        self._login_timer: Timer | None = None
-        self._probing: Timer | None = None
+        self._probe: Probe | None = None
 
     # --- the connection's events
 
@@ -121,7 +108,7 @@ class Session:
 
     def _greet(self) -> None:
         self._greeted = True
-        self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
+        self._hearing.handler.entrance.begin()
         position = self._node.me.position
         self.tell(
             "", f"chainchat {__version__}: node {position} of chain {self._server_info.chain}"
@@ -176,49 +163,36 @@ class Session:
         self._sessions.connections.pop(self, None)
         self._sessions.leave(self)
         self._hearing.handler.entrance.stop()
-        for timer in (self._login_timer, self._probing):
-            if timer is not None and timer.active():
-                timer.cancel()
+        if self._probe is not None:
+            self._probe.stop()
         if self.id:
             self._sessions.submit(self.account, commands.End(self.id, self.seen))
-
-    def _login_took_too_long(self) -> None:
-        if self.id:  # the chain has not answered the login yet
-            self._login_timer = self._clock.callLater(LOGIN_SECONDS, self._login_took_too_long)
-            return
-        seconds = int(LOGIN_SECONDS)
-        self.close_with(Code.LOGIN_TIMEOUT, f"no login within {seconds} seconds")
-
-    def _stop_login_timer(self) -> None:
-        timer, self._login_timer = self._login_timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
 
     # --- writing
 
     def say(self, lines: Sequence[str]) -> None:
-        """See ``Client``."""
         if not self._out:
             self._out = []
         self._out += lines
         self._sessions.unflushed(self)
 
     @property
+    def address(self) -> str:
+        return self._connection.address
+
+    @property
     def encrypted(self) -> bool:
-        """See ``Attendee``."""
         return self._connection.encrypted
 
     @property
     def takes_notices(self) -> bool:
-        """See ``Attendee``. A client that does not read, or is asked, gets no notices."""
+        """A client that does not read, or is asked, gets no notices."""
         return self.notices and not self.is_full and not self._asked
 
     def tell(self, code: str, text: str, **values: str) -> None:
-        """See ``Attendee``."""
         self.say([self.mode.notice(code, text, **values)])
 
     def ask(self, question: str) -> None:
-        """See ``Client``."""
         self._asked = True
         if self.delivery is not None:
             self._sessions.news.no_more_live(self.delivery)
@@ -228,12 +202,10 @@ class Session:
         self._sessions.unflushed(self)  # the answer may be here
 
     def answered(self) -> None:
-        """See ``Client``."""
         if self._connection.conceals:
             self._write(b"\r\n")
 
     def asked_all(self) -> None:
-        """See ``Client``."""
         if self._asked:
             self._asked = False
             self._write(self._connection.reveal())
@@ -241,7 +213,6 @@ class Session:
                 self._sessions.rounds.waits(self)
 
     def turned_away(self) -> None:
-        """See ``Client``."""
         unread = self._connection.unread()  # before anybody can have read the answer
         self._write_gathered()
         self._hearing.drop_typed_ahead(self._written, unread)
@@ -251,13 +222,12 @@ class Session:
         self._write(answer)
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
-        """See ``Client``."""
         assert self._when_writable is None
         self._when_writable = go_on
         self._sessions.rounds.waits(self)
 
     def push(self, data: bytes, newest: int) -> None:
-        """See ``Attendee``. Earlier replies are written first."""
+        """Earlier replies are written first."""
         if self._out:
             self._write_gathered()
         self._write(data)
@@ -268,12 +238,10 @@ class Session:
             self._sessions.unflushed(self)
 
     def lacks_nothing(self) -> None:
-        """See ``Attendee``."""
         if self._input_ended:
             self._sessions.unflushed(self)
 
     def fell_behind(self) -> None:
-        """See ``Attendee``."""
         self._sessions.rounds.waits(self)
 
     def _write_gathered(self) -> None:
@@ -289,15 +257,12 @@ class Session:
     # --- its turn
 
     def hear(self) -> bool:
-        """See ``Attendee``."""
         return self._hearing.hear()
 
     def rested(self) -> None:
-        """See ``Attendee``."""
         self._hearing.rested()
 
     def go_on(self) -> bool:
-        """See ``Attendee``."""
         if not self.is_open or self._closing:
             return False
         if not self._greeted:
@@ -314,7 +279,6 @@ class Session:
         return self._catch_up()
 
     def _catch_up(self) -> bool:
-        """Push a page from the log. True if there may be more."""
         delivery = self.delivery
         if delivery is None or delivery.live or self._asked or not self._node.running:
             return False
@@ -326,7 +290,6 @@ class Session:
         return False
 
     def flush(self) -> None:
-        """See ``Attendee``."""
         if not self.is_open:
             return
         self._write_gathered()
@@ -337,11 +300,9 @@ class Session:
             self._hearing.queue()
 
     def has_room(self) -> None:
-        """See ``Attendee``."""
         self._hearing.queue(first=True)
 
     def _finished(self) -> bool:
-        """True if the client sends no more and has everything."""
         if not self._input_ended or not self._greeted:
             return False
         if self._awaits_answer and not self._hearing:
@@ -355,7 +316,6 @@ class Session:
     # --- ends
 
     def close(self) -> None:
-        """See ``Client``."""
         self._closing = True
         self._hearing.stop()
         self._deliver_no_more()
@@ -367,39 +327,26 @@ class Session:
             self._sessions.news.no_more_live(delivery)
 
     def close_with(self, code: Code, text: str) -> None:
-        """See ``Client``."""
         self._node.tally.refused[code] += 1
         self.say([self.mode.refused("-", code, text)])
         self.close()
 
     def ended(self, reason: str, by: str) -> None:
-        """See ``Attendee``."""
-        match reason:
-            case "moved":
-                self.tell("moved", "this session goes on elsewhere")
-            case "deleted" if by != self.name:
-                self.tell("deleted", f"the account {self.name} was deleted by {by}", by=by)
-            case "kicked":
-                self.tell("kicked", f"{by or 'an operator'} ended your session", by=by)
-            case "reset":
-                text = f"{by or 'an operator'} has given {self.name} another password"
-                self.tell("kicked", text, by=by)
-            case "lost":
-                text = "the chain took this node for dead and ended your session; log in again"
-                self.say([self.mode.refused("-", Code.SESSION_ENDED, text)])
-            case _:
-                pass
+        if reason == "lost":
+            text = "the chain took this node for dead and ended your session; log in again"
+            self.say([self.mode.refused("-", Code.SESSION_ENDED, text)])
+        elif told := why_ended(reason, self.name, by):
+            code, text, values = told
+            self.tell(code, text, **values)
         self.id = ""
         self.close()
 
     def take_no_more(self) -> None:
-        """See ``Attendee``."""
         self._note_seen()
         self._hearing.take_no_more()
 
     @property
     def busy(self) -> bool:
-        """See ``Attendee``."""
         return bool(self._hearing or (self._hearing.handler.replies and not self._awaits_answer))
 
     @property
@@ -407,16 +354,7 @@ class Session:
         """True if the person was asked something and has not answered."""
         return self._hearing.handler.entrance.asking
 
-    def shut_down(self) -> None:
-        """See ``Attendee``."""
-        self.sent_elsewhere("this node stops")
-
-    def dropped_out(self) -> None:
-        """See ``Attendee``."""
-        self.sent_elsewhere("the chain goes on without this node")
-
     def sent_elsewhere(self, why: str) -> None:
-        """See ``Attendee``."""
         if self._closing:
             return
         unconfirmed = self._hearing.handler.unconfirmed()
@@ -435,7 +373,6 @@ class Session:
     # --- the node's readiness
 
     def readiness_changed(self) -> None:
-        """See ``Attendee``."""
         readiness = self._node.readiness
         if self._closing or not self._greeted:
             return
@@ -466,10 +403,8 @@ class Session:
     # --- the account, and its read mark
 
     def attach(self, account: Account, after: int, *, quiet: bool) -> None:
-        """See ``Client``."""
         # The state's own strings, not copies: there can be thousands of sessions.
         self.account, self.name, self.id = account.number, account.name, account.session
-        self._stop_login_timer()
         if not self.is_open:
             return
         self._sessions.enter(self)
@@ -483,13 +418,7 @@ class Session:
             self._sessions.rounds.waits(self)
 
     @property
-    def address(self) -> str:
-        """See ``Client``."""
-        return self._connection.address
-
-    @property
     def seen(self) -> int:
-        """See ``Client``."""
         return 0 if self._reading is None else self._reading.seen
 
     def _note_seen(self) -> None:
@@ -500,7 +429,6 @@ class Session:
             self._sessions.marks.move(self.account, reading.seen)
 
     def look(self) -> bool:
-        """See ``Attendee``."""
         reading = self._reading
         if reading is None or not self.is_open:
             return False
@@ -511,22 +439,8 @@ class Session:
                 self._sessions.marks.move(self.account, reading.seen)
         return reading.may_have_seen_more
 
-    # --- somebody else wants its name
-
     def contested(self) -> None:
-        """See ``Attendee``: say how long this connection was silent, and probe it."""
-        silent = self._connection.silent()
-        seconds = -1 if silent is None else int(silent)
-        self._node.submit(commands.Held(self.id, seconds))
-        if self._probing is None and silent is not None:
-            self._connection.probe(probing=True)
-            self._probing = self._clock.callLater(PROBE_SECONDS, self._probed)
-
-    def _probed(self) -> None:
-        """Free the name if the client's machine acknowledged nothing since the probe."""
-        self._probing = None
-        silent = self._connection.silent()
-        if silent is not None and silent >= PROBE_SECONDS - 1:
-            self._connection.abort()
-        else:
-            self._connection.probe(probing=False)
+        """Say how long this connection was silent, and probe it."""
+        if self._probe is None:
+            self._probe = Probe(self._connection, self._clock)
+        self._node.submit(commands.Held(self.id, self._probe.begin()))

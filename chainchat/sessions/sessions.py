@@ -1,6 +1,6 @@
 """All sessions of a node.
 
-A message is rendered once per kind of session, and each socket is written once per turn. A turn
+A message is rendered once per kind of session, each socket is written once per turn, and a turn
 visits only the sessions that it concerns.
 """
 
@@ -28,14 +28,12 @@ MOST_REMEMBERED = 1000
 class Sessions:
     """The sessions of one node; its ``Audience``.
 
-    In ``hear``, sessions carry out lines, or read on from the log. Then the node applies entries
-    and answers come in, and ``happened`` notes what to say. ``flush`` writes: replies first, then
-    the turn's messages, then notices. Each step is done in slices; the next turn goes on with what
-    is left, in the same order for each session.
+    In ``hear``, sessions carry out lines, or read on from the log. Then the node applies entries,
+    and ``happened`` notes what to say. ``flush`` writes: replies first, then the turn's messages,
+    then notices. Each step is done in slices; the next turn goes on with what is left.
 
     Attributes:
         connections: every connection, logged in or not, the oldest first.
-        news: the newest messages, on their way.
         contests: refused logins that wait to hear about the holder of their name.
     """
 
@@ -130,7 +128,6 @@ class Sessions:
     # --- the node's audience
 
     def hear(self) -> bool:
-        """See ``Audience``."""
         speaks = self.rounds.somebody_speaks
         if speaks:
             self.rounds.serve_speaking(self.node.slice(HEAR_SECONDS))
@@ -140,7 +137,6 @@ class Sessions:
         return speaks or waits
 
     def happened(self, outcome: Outcome) -> None:
-        """See ``Audience``."""
         if outcome.said:
             self.news.add(outcome.said)
         for event in outcome.events:
@@ -165,7 +161,6 @@ class Sessions:
                 self.contests.told(event.session, event.silent)
 
     def flush(self) -> bool:
-        """See ``Audience``."""
         waiting = self._unflushed or self._uninformed or self.marks.due
         if not waiting and not self.news.waiting and not self._announcements.waiting:
             return False
@@ -187,7 +182,6 @@ class Sessions:
                 break
 
     def readiness_changed(self) -> None:
-        """See ``Audience``."""
         self._uninformed = deque(self.connections)
         self.node.wake()
 
@@ -202,7 +196,6 @@ class Sessions:
             self.node.wake()
 
     def room_again(self) -> None:
-        """See ``Audience``."""
         waiting, self._without_room = self._without_room, {}
         for session in reversed(waiting):  # each goes before the others
             session.has_room()

@@ -2,17 +2,14 @@
 
 Nobody is ever locked out, since a lock-out would be a weapon: whoever has logged in to an account
 counts for themselves at that account, from the address where they were. Each attempt counts as soon
-as it begins, so many at once gain nothing; one that succeeds is taken back.
-
-A node counts for itself, and forgets at its restart: three nodes admit three times as many guesses,
-which changes nothing about passwords that are hard to guess.
+as it begins, so many at once gain nothing. A node counts for itself, and forgets at its restart.
 """
 
 from collections.abc import Callable
 from math import ceil
 
-from chainchat.addresses import site_of
 from chainchat.chat.refusals import Code, RefusedError
+from chainchat.network.addresses import site_of
 from chainchat.sessions.buckets import Buckets
 from chainchat.sessions.pace import Rate
 

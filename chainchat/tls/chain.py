@@ -29,7 +29,6 @@ class ChainTLS:
         """Take the first credentials.
 
         Args:
-            reactor: Twisted's.
             names: by position, the host that ``chain.ini`` names, and its address.
             expiry: is told about the certificates of the others.
             check_dates: False to accept certificates before and after their time.

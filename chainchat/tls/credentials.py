@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 from msgspec import Struct
 
-from chainchat.ordinary_files import read_ordinary
+from chainchat.config.ordinary_files import read_ordinary
 
 PrivateKey = (
     rsa.RSAPrivateKey
@@ -133,7 +133,6 @@ def read_key(path: Path) -> PrivateKey:
 
 
 def _public(key: object) -> bytes:
-    """A public key, to be compared."""
     octets: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
     return octets
 

@@ -34,7 +34,7 @@ def objection(certificate: Certificate, position: str, chain: str, hosts: Sequen
     Args:
         certificate: of a CA that is trusted.
         position: what its holder says it is.
-        hosts: names and addresses for the host where its holder says it is; one is enough.
+        hosts: names and addresses of its host; one is enough.
     """
     name = identity(position, chain)
     try:

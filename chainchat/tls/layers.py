@@ -14,9 +14,9 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
-from chainchat.farewell import Farewell
+from chainchat.network.farewell import Farewell
+from chainchat.network.sockets import Outlet, Writer
 from chainchat.node.interfaces import Clock
-from chainchat.sockets import Outlet, Writer
 from chainchat.tls.handshakes import Handshakes
 
 HANDSHAKE = b"\x16"
@@ -87,7 +87,6 @@ class Below(ProtocolWrapper):
             self.factory.handshakes.take(self, data)
 
     def shake_hands(self, data: bytes) -> None:
-        """See ``Shaking``."""
         super().dataReceived(data)  # type: ignore[no-untyped-call]
         handle = self.wrappedProtocol.getHandle()
         self._shaken = handle.get_peer_finished() is not None
@@ -133,14 +132,12 @@ class EncryptedOutlet:
     """The ``Writer`` of a connection under TLS."""
 
     def __init__(self, transport: Encrypted, full: Callable[[bool], object]) -> None:
-        """See ``writer``."""
         self._transport: Any = transport
         self._below = cast(Below, transport.transport)
         self._below.full = full
 
     @property
     def most(self) -> int:
-        """See ``Writer``."""
         return self._below.outlet.most
 
     @most.setter
@@ -153,7 +150,6 @@ class EncryptedOutlet:
         return self._below.outlet.written
 
     def write(self, data: bytes) -> None:
-        """See ``Writer``."""
         self._below.gather()
         self._transport.write(data)
         self._below.write_gathered()
@@ -175,8 +171,8 @@ def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
 
     Args:
         transport: of the protocol; only the socket of a TCP connection is written to directly.
-        full: called with True when more than ``most`` octets stand unsent, and with False when all
-            are sent.
+        full: called with True when more than ``most`` octets stand unsent, with False when all are
+            sent.
     """
     if isinstance(transport, Encrypted):
         return EncryptedOutlet(transport, full)
@@ -213,8 +209,7 @@ def encrypted(factory: Any, creator: Any, reactor: Any, *, dials: bool) -> IProt
 
     Args:
         factory: makes the protocols, each a ``Secured`` and an ``IHandshakeListener``.
-        creator: makes the ``OpenSSL.SSL.Connection`` of each; see Twisted's ``CertificateOptions``.
-        reactor: Twisted's.
+        creator: makes the ``OpenSSL.SSL.Connection`` of each.
         dials: True if this side connects.
     """
     layer = EncryptedFactory(creator, dials, factory, clock=reactor)

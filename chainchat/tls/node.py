@@ -60,7 +60,6 @@ def read(settings: Settings, position: str, address: str) -> NodeCredentials:
 
 
 def _try(path: Path, context: Callable[[], object]) -> None:
-    """Refuse what OpenSSL refuses, such as keys that are too short."""
     try:
         context()
     except SSL.Error as error:

@@ -1,7 +1,6 @@
 """What the web port answers, and whom it tells what is new.
 
-Whatever costs something is made at most once a second, for all who ask. The page is drawn once a
-second while somebody watches, and only what has changed is sent.
+Whatever costs something is made at most once a second, for all who ask.
 """
 
 from collections.abc import Callable
@@ -117,7 +116,6 @@ class WebDesk:
         return Answer(200, HTML, self._page.get(), vary)
 
     def _ready(self, query: str) -> Answer:
-        """A load balancer sends clients only to nodes that take them."""
         readiness = self._shown.node().readiness
         if not readiness.serving:
             return text(readiness.reason or "this node takes no clients", 503)

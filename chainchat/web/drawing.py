@@ -1,7 +1,6 @@
 """The chain, drawn: its nodes, their links, and what moves between them.
 
-Two drawings show the same, one beside the other on a wide screen and one below the other on a
-narrow one. A drawing is a function of what it shows: no clock, and nothing kept.
+Two drawings show the same, for wide and for narrow screens.
 """
 
 from typing import NamedTuple
@@ -107,7 +106,6 @@ def mark(state: State, x: float, y: float) -> Element:
 
 
 def _bar(view: View) -> Element:
-    """How much of the log a learner has."""
     report = view.report
     part = report.last / max(report.last + report.missing, 1)
     width = WIDE - 40

@@ -26,7 +26,7 @@ def is_ours(host: str | None, names: Collection[str], address: str) -> bool:
     """True if a request is meant for this node.
 
     Args:
-        host: as the request has it. Only ancient programs leave it out, and no browser.
+        host: as the request has it. Only ancient programs leave it out.
         names: of this node.
         address: of this side of the connection.
     """

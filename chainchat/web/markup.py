@@ -13,8 +13,9 @@ def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Ele
     Args:
         kind: such as ``p`` or ``svg``.
         children: elements and texts, in order.
-        attributes: ``class_`` stands for ``class``, and ``aria_label`` for ``aria-label``. Those
-            that are None or empty are left out.
+        attributes: ``class_`` stands for ``class``, ``aria_label`` for ``aria-label``; empty ones
+            are
+            left out.
     """
     given = {
         key.rstrip("_").replace("_", "-"): value if isinstance(value, str) else number(value)

@@ -1,8 +1,7 @@
 """The metrics of a node, in Prometheus' format.
 
-Nothing is counted here: whoever asks gets what the parts of the node have counted anyway. Every
-metric begins with ``chainchat_``; seconds and octets ("bytes") are the only units. No label has a
-value that clients choose.
+Nothing is counted here. Seconds and octets ("bytes") are the only units; no label has a value that
+clients choose.
 """
 
 import os
@@ -24,8 +23,8 @@ from prometheus_client.registry import Collector
 
 import twisted
 from chainchat.node.node import Node
+from chainchat.node.report import Report
 from chainchat.node.tally import Distribution
-from chainchat.report import Report
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.sessions import Sessions
 
@@ -39,7 +38,6 @@ class Shown(Struct, frozen=True):
     """What the web port shows of a node, and where it comes from.
 
     Attributes:
-        report: everything that operators see of the node.
         node: the present life of the node.
         sessions: of that life.
         admission: of clients.

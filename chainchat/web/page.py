@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from chainchat.node.report import Report, ReportedChange
 from chainchat.node.space import in_hours
-from chainchat.report import Report, ReportedChange
 from chainchat.web import charts, drawing
 from chainchat.web.markup import Child, Element, tag, written
 from chainchat.web.pulse import POINT_SECONDS, POINTS

@@ -4,8 +4,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from chainchat.addresses import is_loopback, place
 from chainchat.config import NodeSettings, Settings
+from chainchat.network.addresses import is_loopback, place
 from chainchat.sessions.listener import ClientPort
 from chainchat.web.desk import WebDesk
 from chainchat.web.hosts import names_of

@@ -4,8 +4,8 @@ from collections import deque
 
 from msgspec import Struct
 
+from chainchat.node.report import Report
 from chainchat.node.tally import Tally
-from chainchat.report import Report
 
 POINTS = 60
 POINT_SECONDS = 5

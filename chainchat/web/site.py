@@ -1,7 +1,6 @@
 """HTTP for strangers: few connections, small requests, and one answer each.
 
-Each connection has one request, and ends with the answer, unless it watches. What an answer costs
-is bounded by whoever gives it. A request has no body.
+What an answer costs is bounded by whoever gives it. A request has no body.
 """
 
 import json
@@ -168,7 +167,6 @@ class EventStream:
         self._factory.desk.leave(self)
 
     def tell(self, data: bytes) -> bool:
-        """See ``Watcher``."""
         if self._full:
             self.close()
             return False
@@ -176,7 +174,6 @@ class EventStream:
         return True
 
     def close(self) -> None:
-        """See ``Watcher``."""
         self._request.channel.transport.abortConnection()
 
     # --- for the transport
@@ -242,7 +239,6 @@ class WebFactory(Factory):
     """Makes a channel for each connection; closes those that are too many.
 
     Attributes:
-        clock: the reactor.
         desk: gives the answers; set before the first connection is accepted.
         names: of this node, by which it may be asked.
         connections: that are open.

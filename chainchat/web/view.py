@@ -4,7 +4,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from chainchat.report import Peer, Report
+from chainchat.node.report import Peer, Report
 from chainchat.web.pulse import Pulse
 
 
@@ -12,9 +12,8 @@ class View(Struct, frozen=True):
     """Everything on the page of a node, at one moment.
 
     Attributes:
-        report: of the node.
         pulse: of the chain, as this node feels it.
-        pages: of all nodes that have one: their addresses, by position.
+        pages: addresses of all nodes that have one, by position.
     """
 
     report: Report
@@ -106,7 +105,6 @@ class Place(Struct, frozen=True):
     """A node on the page.
 
     Attributes:
-        position: its own.
         role: in the chain, or why it has none.
         state: how it is.
         said: the same in words.

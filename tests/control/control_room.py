@@ -14,13 +14,13 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent, globalLogPublisher
 
-from chainchat.audit import Audit
 from chainchat.chat import scram
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.control.desk import Desk, Invitation, Office
 from chainchat.control.listener import ControlFactory, listen
-from chainchat.control_socket import socket_of
-from chainchat.report import report
+from chainchat.logs.audit import Audit
+from chainchat.network.control_socket import socket_of
+from chainchat.node.report import report
 from chainchat.sessions.drain import Drain
 
 PASSWORD = "k7qdp-93mfh-x2pwc"

@@ -25,7 +25,7 @@ from chainchat.control.listener import (
     listen,
 )
 from chainchat.control.verbs import PAGE_ACCOUNTS
-from chainchat.control_socket import LONGEST, objection_to, socket_of
+from chainchat.network.control_socket import LONGEST, objection_to, socket_of
 
 pytestmark = pytest.mark.reactor
 

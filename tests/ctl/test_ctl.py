@@ -15,10 +15,10 @@ from threading import Thread
 import pytest
 
 from chainchat.control import verbs as node_verbs
-from chainchat.control_socket import socket_of
 from chainchat.ctl import asking
 from chainchat.ctl.__main__ import DONE, REFUSED, UNREACHABLE, main
 from chainchat.ctl.verbs import VERBS
+from chainchat.network.control_socket import socket_of
 
 DEADLINE = 60.0
 

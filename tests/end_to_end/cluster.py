@@ -23,7 +23,7 @@ from networks import Networks
 from talking import DEADLINE, HOST, PASSWORD, SECURED, Caller, Program, family_of, until
 
 import chainchat
-from chainchat.addresses import place
+from chainchat.network.addresses import place
 
 SOURCES = Path(chainchat.__file__).parent.parent
 """Where the chainchat under test is: the nodes run the same."""
@@ -54,7 +54,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 def make_certificates(config: Path, *options: str) -> None:
     """Run ``chainchat-certs`` beside a chain.ini."""
-    command = [sys.executable, "-m", "chainchat.certs", "--config", str(config), *options]
+    command = [sys.executable, "-m", "chainchat.tls.certs", "--config", str(config), *options]
     subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
 
 

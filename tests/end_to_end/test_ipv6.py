@@ -12,7 +12,7 @@ from cluster import Cluster, environment, wait_for_log
 from load import Load, settle
 from talking import Person, Program
 
-from chainchat.addresses import place
+from chainchat.network.addresses import place
 
 LOOPBACK = "::1"
 

@@ -14,7 +14,7 @@ from cluster import Node, wait_for_log
 from conftest import NewCluster
 from talking import Caller, until
 
-from chainchat.farewell import DRAIN_SECONDS
+from chainchat.network.farewell import DRAIN_SECONDS
 
 TIMES = 20
 

@@ -11,8 +11,8 @@ from msgspec import msgpack, structs
 from talking import HOST, Person, until
 from twisted.protocols.amp import AmpBox
 
-from chainchat.addresses import place
 from chainchat.chain.configuration import Member
+from chainchat.network.addresses import place
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 
 pytestmark = pytest.mark.plain(

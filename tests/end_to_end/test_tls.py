@@ -23,9 +23,9 @@ from msgspec import msgpack
 from talking import HOST, Person, Program, until
 from twisted.protocols.amp import AmpBox
 
-from chainchat.addresses import place
 from chainchat.chain.configuration import Member
 from chainchat.chain.messages import Ack, encode
+from chainchat.network.addresses import place
 from chainchat.peers.boxes import boxed
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.tls.credentials import Credentials

@@ -9,10 +9,12 @@ ROOT = Path(__file__).parents[2] / "chainchat"
 WIDE, HIGH, DOWN, ACROSS, TOP = 226, 58, 96, 262, 80
 
 ABOUT = {
-    "tap": "puts a node together, for twistd",
+    "tap": "the options for twistd",
+    "service": "puts a node together, starts, stops",
     "peers": "the chain port: AMP over TCP",
     "sessions": "the client port: telnet, nc, programs",
-    "status": "how it is, for operators",
+    "logs": "what a node writes into its log",
+    "network": "addresses, sockets, last words",
     "node": "a node at work: carries effects out",
     "tls": "TLS, between nodes and for clients",
     "storage": "what a node keeps: SQLite",
@@ -26,19 +28,19 @@ ABOUT = {
 }
 COLUMNS = {
     "tap": 0.5,
-    "node": 0.5,
-    "sessions": 1,
+    "service": 0.5,
     "web": 1,
-    "tls": 1,
-    "chat": 1,
     "peers": 0,
+    "sessions": 1,
+    "tls": 0,
+    "logs": 1,
+    "network": 1,
+    "node": 0,
     "storage": 0,
     "chain": 0,
+    "config": 1,
 }
 """Where they stand; the others stand in the last column."""
-
-WITH_TAP = ("service", "preflight", "alone", "client_ports")
-"""The modules that put a node together; drawn as ``tap``."""
 
 PAINTS = {"chain": TINTS["head"], "chat": TINTS["tail"], "client": TINTS["spare"]}
 
@@ -79,7 +81,6 @@ def _uses() -> dict[str, set[str]]:
     uses: dict[str, set[str]] = {name: set() for name in sorted(names)}
     for path in sorted(ROOT.rglob("*.py")):
         name = path.relative_to(ROOT).parts[0].removesuffix(".py")
-        name = "tap" if name in WITH_TAP else name
         if name in names:
             uses[name] |= (_imported(path) & names) - {name}
     return uses

@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.complaints import PERIOD
+from chainchat.logs.complaints import PERIOD
 from chainchat.sessions.admission import (
     FORGIVING_SECONDS,
     Admission,

@@ -158,7 +158,7 @@ def test_what_a_stopping_node_has_not_said_for_its_limits_is_listed(house):
     alice.reads()
     alice.says(*sends(1, 21))
     alice.session.take_no_more()
-    alice.session.shut_down()
+    alice.session.sent_elsewhere("this node stops")
     assert alice.reads_at_once()[0] == "NOTE undone :not done: @21 SEND 21 * :21"
 
 

@@ -188,7 +188,7 @@ def test_a_stopping_node_does_not_wait_for_an_answer_and_shows_no_line_that_may_
     typist = person(house, "alice")
     assert not typist.session.busy
     typist.session.received(SECRET.encode() + b"\n", 0, 0)
-    typist.session.shut_down()
+    typist.session.sent_elsewhere("this node stops")
     said = typist.connection.data
     assert b"this node stops" in said
     assert SECRET.encode() not in said
@@ -197,7 +197,7 @@ def test_a_stopping_node_does_not_wait_for_an_answer_and_shows_no_line_that_may_
 def test_what_follows_slash_password_is_shown_to_nobody(house):
     typist = person(house, "alice")
     typist.sends("hello", "/password", SECRET, SECRET)
-    typist.session.shut_down()
+    typist.session.sent_elsewhere("this node stops")
     said = typist.connection.data
     assert b"* not done: hello\r\n* not done: /password\r\n" in said
     assert SECRET.encode() not in said
@@ -423,7 +423,7 @@ def test_of_lines_that_prove_something_a_stopping_node_shows_no_more_than_the_ve
     client = house.program("alice")
     lines = (f"@1 SECRET {words(SECRET)}", "@2 PROVE :c=x", "@3 RESUME alice TOKEN after=0")
     client.sends("@0 LIST a", *lines)
-    client.session.shut_down()
+    client.session.sent_elsewhere("this node stops")
     said = client.connection.read()
     undone = [line.partition("not done: ")[2] for line in said if "not done" in line]
     assert undone == ["@0 LIST a", "@1 SECRET", "@2 PROVE", "@3 RESUME"]

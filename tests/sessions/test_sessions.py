@@ -7,15 +7,17 @@ import pytest
 from sessions_house import DAY_SECONDS, HELLO, STOP, Connection, Hashing, House, one
 
 from chainchat import __version__
-from chainchat.audit import Audit
 from chainchat.chain.log import MAX_COMMAND
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import Login, Nothing
 from chainchat.chat.lines import TOO_LONG
 from chainchat.chat.queries import GIVEN_UP, Accounts
 from chainchat.config import AccountRules
+from chainchat.logs.audit import Audit
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.sessions.announcements import NAMED_AT_ONCE, NOTICE_PAUSE
+from chainchat.sessions.contests import PROBE_SECONDS
+from chainchat.sessions.entrance import LOGIN_SECONDS
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hearing import (
     HEARD_AT_ONCE,
@@ -26,7 +28,7 @@ from chainchat.sessions.hearing import (
 from chainchat.sessions.interfaces import ServerInfo
 from chainchat.sessions.pace import NEWCOMER, PERSON
 from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
-from chainchat.sessions.session import LOGIN_SECONDS, PROBE_SECONDS, Session
+from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 
 # --- greeting and login ------------------------------------------------------------------
@@ -146,6 +148,12 @@ def test_nobody_stays_without_a_login(house):
     assert silent.reads(LOGIN_SECONDS) == refused.reads() == ["-ERR 423 no login within 60 seconds"]
     assert silent.connection.closed
     assert (alice.reads(), alice.connection.closed) == ([], False)
+
+
+def test_the_time_for_a_login_ends_with_it(house):
+    house.client("alice").reads()
+    due = [call.getTime() - house.clock.seconds() for call in house.clock.getDelayedCalls()]
+    assert LOGIN_SECONDS not in due
 
 
 # --- lines that are no requests ----------------------------------------------------------
@@ -461,7 +469,7 @@ def test_when_the_node_stops_what_was_read_is_answered_and_nothing_more_is_read(
     assert alice.reads() == ["+OK 4", "| alice", "| bob", ". 2 accounts", "+OK 5"]
     assert not alice.session.busy
     assert alice.connection.held
-    alice.session.shut_down()
+    alice.session.sent_elsewhere("this node stops")
     assert alice.reads() == ["* this node stops; go on at 10.0.0.2:7001"]
     assert alice.connection.closed
     assert house.node.state.applied == 5

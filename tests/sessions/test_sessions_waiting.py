@@ -131,7 +131,7 @@ def test_who_is_at_a_node_that_drops_out_is_told_what_was_not_confirmed_and_what
     alice, _ = pair
     alice.sends("hello", ">> BOB: psst", "/delete bob yes", "later", "/who", "", b"\x1b", TOO_LONG)
     house.holds_the_chain_still()
-    alice.session.dropped_out()
+    alice.session.sent_elsewhere("the chain goes on without this node")
     assert alice.reads_at_once() == [
         f"{MAYBE} said: hello",
         f"{MAYBE} said: >> bob: psst",
@@ -148,7 +148,7 @@ def test_a_login_that_was_not_confirmed_is_named(house):
     alice.reads()
     alice.sends("alice", "hello")
     house.holds_the_chain_still()
-    alice.session.dropped_out()
+    alice.session.sent_elsewhere("the chain goes on without this node")
     assert alice.reads_at_once() == [
         f"{MAYBE} done: the login as alice",
         "* not done: hello",
@@ -160,7 +160,7 @@ def test_of_much_that_was_not_confirmed_the_first_is_listed_and_the_rest_counted
     alice, _ = pair
     alice.sends(*(f"line {n}" for n in range(LISTED + 3)), "/who", "a", "b")
     house.holds_the_chain_still()
-    alice.session.dropped_out()
+    alice.session.sent_elsewhere("the chain goes on without this node")
     assert alice.reads_at_once() == [
         *(f"{MAYBE} said: line {n}" for n in range(LISTED)),
         "* and 5 more, not confirmed or not done",
@@ -173,7 +173,7 @@ def test_a_program_is_told_in_notices_of_its_own(house):
     alice.reads()
     alice.sends("@1 SEND 1 * :hi", "@2 WHO", "@3 SEND 2 * :ho")
     house.holds_the_chain_still()
-    alice.session.dropped_out()
+    alice.session.sent_elsewhere("the chain goes on without this node")
     assert alice.reads_at_once() == [
         "NOTE waiting :not confirmed, it may or may not have been said: hi",
         "NOTE undone :not done: @3 SEND 2 * :ho",
@@ -188,7 +188,7 @@ def test_what_a_stopping_node_could_not_have_confirmed_is_listed_too(house, pair
     house.holds_the_chain_still()
     alice.session.take_no_more()
     house.holds_the_chain_still()
-    alice.session.shut_down()
+    alice.session.sent_elsewhere("this node stops")
     assert alice.reads_at_once() == [
         f"{MAYBE} said: hello",
         "* this node stops; go on at 10.0.0.2:7001",

@@ -405,7 +405,7 @@ class Storm:
 
     def shuts_down(self):
         for session in [*self.house.sessions.connections]:
-            session.shut_down()
+            session.sent_elsewhere("this node stops")
         for _ in range(3):
             self.house.clock.advance(1)
             self.hashes()

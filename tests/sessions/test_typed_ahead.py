@@ -161,7 +161,7 @@ def test_a_stopping_node_does_not_show_the_password_once_more(house):
     protected(house, "alice")
     alice = person(house, "alice", SECRET)
     alice.sends("hello", SECRET)
-    alice.session.shut_down()
+    alice.session.sent_elsewhere("this node stops")
     assert b"not done: hello" in alice.connection.data
     assert SECRET.encode() not in alice.connection.data
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from chainchat.audit import Audit
 from chainchat.chat.lines import Line
 from chainchat.chat.requests import Say
 from chainchat.config import AccountRules
+from chainchat.logs.audit import Audit
 from chainchat.node.node import Node
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hashing import ThreadedHashing

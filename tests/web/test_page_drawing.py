@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from views import AWAY, FULL, LEARNER, LEARNS, WELL, WITHOUT, peer, view
 
-from chainchat.report import Certificate
+from chainchat.node.report import Certificate
 from chainchat.web import charts, drawing, page
 from chainchat.web.markup import tag, written
 from chainchat.web.view import State, headline, places

@@ -2,8 +2,9 @@
 
 import pytest
 
-from chainchat import config, preflight
-from chainchat.client_ports import client_limits
+from chainchat import config
+from chainchat.service import preflight
+from chainchat.service.client_ports import client_limits
 from chainchat.web.hosts import names_of
 from chainchat.web.limits import FILES
 from chainchat.web.port import pages

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from chainchat.report import Certificate, Disk, Peer, Report, ReportedChange
+from chainchat.node.report import Certificate, Disk, Peer, Report, ReportedChange
 from chainchat.web.pulse import Pulse
 from chainchat.web.view import View
 

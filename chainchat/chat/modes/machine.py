@@ -69,7 +69,6 @@ _EPOCH = datetime.datetime(1970, 1, 1)  # UTC, like every time here
 
 
 def _whole_number(word: str) -> int | None:
-    """The number that ``word`` writes in decimal, if it is from 0 to LARGEST."""
     number = int(word) if _NUMBER.fullmatch(word) else LARGEST + 1
     return number if number <= LARGEST else None
 
@@ -165,8 +164,6 @@ def _list(rest: str) -> Request | None:
 
 
 def _of_one(make: Callable[[str], Request]) -> Callable[[str], Request | None]:
-    """The reader of a verb that is followed by one name."""
-
     def read(rest: str) -> Request | None:
         match rest.split():
             case [name]:

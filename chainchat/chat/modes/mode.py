@@ -69,12 +69,11 @@ class Mode(Protocol):
 
     Attributes:
         same_to_all: a broadcast is the same line for everybody.
-        pipelines: clients tell answers apart by tags, so an answer need not wait for earlier ones.
-        acknowledges: clients say what they have read. Else the read mark follows what the client's
-            machine has acknowledged.
+        pipelines: clients tell answers apart by tags.
+        acknowledges: clients say what they have read; else what their machine has acknowledged
+            counts.
         counts_missed: missed messages that a login counts, at most.
-        asks: clients are asked for passwords, in lines that are no requests. Else they prove
-            beforehand that they know them.
+        asks: clients are asked for passwords; else they prove beforehand that they know them.
     """
 
     same_to_all: bool
@@ -89,7 +88,7 @@ class Mode(Protocol):
         Args:
             node: the position of the node that answers.
             max_line: octets of a client's line, at most.
-            nodes: ``host:port`` of every node, for the client to reconnect to.
+            nodes: ``host:port`` of every node.
             sessions: at this node, the client's own included.
         """
 

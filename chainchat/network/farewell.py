@@ -6,8 +6,8 @@ what it was sent, such as the reason of a refusal.
 
 from collections.abc import Callable
 
+from chainchat.network.sockets import Transport, Writer
 from chainchat.node.interfaces import Clock, Timer
-from chainchat.sockets import Transport, Writer
 
 DRAIN_SECONDS = 1.0
 """Time that the other side has to close, once everything is sent."""

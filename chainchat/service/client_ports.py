@@ -1,19 +1,29 @@
 """The ports for clients: what they are named, and how much may come through them."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import ILoggingContext
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from chainchat.addresses import place
 from chainchat.config import ConfigError, NodeSettings, Settings
+from chainchat.network.addresses import place
 from chainchat.sessions.admission import reserve
 from chainchat.sessions.limits import ClientLimits
+from chainchat.sessions.listener import ClientFactory, ClientPort
 from chainchat.sessions.pace import Rate
+from chainchat.tls.contexts import Creator
+from chainchat.tls.layers import encrypted
 from chainchat.web.limits import FILES
 
 NEW_ACCOUNTS_SECONDS = 600.0
 """Time for which the accounts that an address makes are counted."""
+
+QUEUE = 1_024
+"""Connections that wait in a port to be accepted, at most."""
 
 log = Logger()
 
@@ -30,6 +40,55 @@ class NotYet(Factory):
     def logPrefix(self) -> str:
         """See ``ILoggingContext``."""
         return self._name
+
+
+class ClientPorts:
+    """The port without TLS and the one with it, of which a node has one or both."""
+
+    def __init__(self, reactor: Any, own: NodeSettings, host: str) -> None:
+        """Take the ports. Connections wait in them until ``open``.
+
+        Raises:
+            CannotListenError: somebody else has one.
+        """
+        self._reactor = reactor
+        self._own = own
+        self._ports = {
+            number: ClientPort(number, NotYet(name), QUEUE, host, reactor)
+            for name, number in (("client port", own.client_port), ("tls port", own.tls_port))
+            if number
+        }
+        for port in self._ports.values():
+            port.startListening()
+
+    def open(
+        self,
+        factory: Callable[[dict[str, str]], ClientFactory],
+        resolved: Mapping[str, NodeSettings],
+        named: Mapping[str, NodeSettings],
+        tls: Creator | None,
+    ) -> None:
+        """Accept connections.
+
+        Args:
+            factory: makes the factory of a port, of where clients find each node, by position.
+            resolved: the nodes, with addresses for hosts.
+            named: the nodes as chain.ini has them. Clients look for these names in certificates.
+            tls: begins TLS; None without a port for it.
+        """
+        if self._own.client_port:
+            plain = {
+                p: place(n.client_host, n.client_port) for p, n in resolved.items() if n.client_port
+            }
+            self._ports[self._own.client_port].factory = factory(plain)
+        if tls is not None:
+            secure = {p: place(n.client_host, n.tls_port) for p, n in named.items() if n.tls_port}
+            layered: Any = encrypted(factory(secure), tls, self._reactor, dials=False)
+            self._ports[self._own.tls_port].factory = layered
+
+    def stop(self) -> Deferred[Any]:
+        """Accept no more."""
+        return DeferredList([maybeDeferred(port.stopListening) for port in self._ports.values()])
 
 
 def client_limits(settings: Settings, files: int, position: str) -> ClientLimits:

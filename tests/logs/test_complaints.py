@@ -3,7 +3,7 @@
 import pytest
 from twisted.internet.task import Clock
 
-from chainchat.complaints import PERIOD, Complaints
+from chainchat.logs.complaints import PERIOD, Complaints
 
 MOST = 8
 

@@ -3,8 +3,8 @@
 import socket
 from ipaddress import ip_address
 
-from chainchat.addresses import is_loopback, objection_to
 from chainchat.config import ConfigError, NodeSettings, Settings
+from chainchat.network.addresses import is_loopback, objection_to
 
 
 def chain_addresses(settings: Settings) -> dict[str, str]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from chainchat import preflight
-from chainchat.addresses import is_loopback, objection_to, place, site_of
 from chainchat.config import ConfigError, load
-from chainchat.resolving import chain_addresses, client_addresses
+from chainchat.network.addresses import is_loopback, objection_to, place, site_of
+from chainchat.network.resolving import chain_addresses, client_addresses
+from chainchat.service import preflight
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from chainchat.sockets import Outlet
+from chainchat.network.sockets import Outlet
 from chainchat.tls.contexts import Creator, between_nodes
 from chainchat.tls.layers import encrypted, tcp, writer
 

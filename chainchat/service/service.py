@@ -17,50 +17,49 @@ from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from chainchat import __version__, config, preflight
-from chainchat.addresses import place
-from chainchat.alone import gone_on_alone
-from chainchat.audit import Audit
+from chainchat import __version__, config
 from chainchat.chain.configuration import IDENTITY_BITS, Member
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import Message
 from chainchat.chat.accounts import Role
-from chainchat.chat.refusals import Code, RefusedError
-from chainchat.client_ports import NotYet, client_limits, ports_shown
 from chainchat.control.desk import Desk, Office
 from chainchat.control.listener import ControlFactory, listen
-from chainchat.control_socket import socket_of
-from chainchat.farewell import DRAIN_SECONDS
-from chainchat.invitations import invitation
-from chainchat.logs import LEVELS, Logs
+from chainchat.logs.audit import Audit
+from chainchat.logs.logs import Logs
+from chainchat.network.addresses import place
+from chainchat.network.control_socket import socket_of
+from chainchat.network.farewell import DRAIN_SECONDS
+from chainchat.network.resolving import chain_addresses, client_addresses, web_address
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
+from chainchat.node.report import Report, Sources, report
 from chainchat.node.retention import Keep
 from chainchat.node.space import Space, free_octets
 from chainchat.node.state_machine import StateMismatchError
 from chainchat.node.status import DRAINED
 from chainchat.node.tally import Tally
-from chainchat.notify import Manager
 from chainchat.peers.hello import introduction
 from chainchat.peers.links import Links
-from chainchat.process import collect_garbage_rarely, raise_file_limit
-from chainchat.report import Report, Sources, report
-from chainchat.resolving import chain_addresses, client_addresses, web_address
+from chainchat.service import preflight
+from chainchat.service.alone import gone_on_alone
+from chainchat.service.client_ports import ClientPorts, NotYet, client_limits, ports_shown
+from chainchat.service.invitations import invitation
+from chainchat.service.notify import Manager
+from chainchat.service.orders import Orders
+from chainchat.service.process import collect_garbage_rarely, raise_file_limit, utc_milliseconds
 from chainchat.sessions.admission import Admission
 from chainchat.sessions.drain import Drain
 from chainchat.sessions.guard import Guard
 from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.interfaces import Attendee, ServerInfo
 from chainchat.sessions.limits import Limits
-from chainchat.sessions.listener import ClientFactory, ClientPort, ClientProtocol
+from chainchat.sessions.listener import ClientFactory, ClientProtocol
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
 from chainchat.storage.interface import StorageError
-from chainchat.storage.private import narrowed
 from chainchat.storage.sqlite import SQLiteStorage
 from chainchat.tls.credentials import CredentialsError
-from chainchat.tls.layers import encrypted
 from chainchat.tls.node import NodeTLS, read
 
 if TYPE_CHECKING:
@@ -68,6 +67,9 @@ if TYPE_CHECKING:
 
 STOP_SECONDS = 1.0
 """Time for a stopping node to answer what it has taken."""
+
+ANSWER_SECONDS = 0.1
+"""Time to answer whoever orders a stop, before it begins."""
 
 INCARNATION_STEP = 1_000
 """The most that a life's number grows: see ``begin_life``."""
@@ -162,7 +164,6 @@ class NodeService(Service):
             self._keep_told()
 
     def _keep_told(self) -> None:
-        """Tell the service manager how this node is, once a second."""
         self._manager.status(
             f"drained: {DRAINED}" if self._drain.drained else self._node.status.line
         )
@@ -189,15 +190,9 @@ class NodeService(Service):
         host, client_host = hosts[own.position], client_hosts[own.position]
         for warning in preflight.borrowed_ports(own):
             log.warn("{position}: {warning}", position=own.position, warning=warning)
-        not_yet = NotYet("chain port")
-        self._chain_port = self._reactor.listenTCP(own.chain_port, not_yet, interface=host)
-        self._client_ports = {
-            number: ClientPort(number, NotYet(name), 1024, client_host, self._reactor)
-            for name, number in (("client port", own.client_port), ("tls port", own.tls_port))
-            if number
-        }
-        for port in self._client_ports.values():
-            port.startListening()
+        chain = NotYet("chain port")
+        self._chain_port = self._reactor.listenTCP(own.chain_port, chain, interface=host)
+        self._client_ports = ClientPorts(self._reactor, own, client_host)
         if own.web_port:
             from chainchat.web.port import WebPort  # noqa: PLC0415 - only for who has one
 
@@ -211,7 +206,7 @@ class NodeService(Service):
         addresses = {p: node.host for p, node in self._nodes.items()}
         credentials = read(settings, own.position, addresses[own.position])
         self._tls = NodeTLS(self._reactor, settings, credentials, addresses)
-        self._keep_private()
+        preflight.keep_data_private(own)
         self._storage = SQLiteStorage(own.data)
         self._audit = Audit(own.position, self._reactor.seconds)
         self._hashing = ThreadedHashing(self._reactor)
@@ -223,55 +218,50 @@ class NodeService(Service):
             tls=tls,
             positions=self._nodes,
         )
+        self._orders = Orders(
+            settings,
+            own.position,
+            logs=self._logs,
+            files=self._files,
+            limits=self._limits,
+            guard=self._guard,
+            tls=self._tls,
+            host=addresses[own.position],
+            links=lambda: self._links,
+        )
         self._begin_life()
         self._admission = Admission(
             self._limits, self._reactor.seconds, lambda: self._node.configuration.epoch
         )
         self._links = Links(self._reactor, self._introduction, self._nodes, tls=self._tls.chain)
         self._chain_port.factory = self._links.factory()
-        for number, factory in self._client_factories():
-            self._client_ports[number].factory = factory
+        contexts = self._tls.clients
+        self._client_ports.open(self._client_factory, self._nodes, settings.nodes, contexts)
         self._control_socket()
         self._open_web()
         self._node.start()
         self._links.start(self._introduction, self._node, self._node.configuration.members)
         self._warn_daily()
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
+        signal.signal(
+            signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._orders.reload_or_log)
+        )
 
     def _control_socket(self) -> None:
         office = Office(
             node=lambda: self._node,
             report=self._report,
-            reload=self._reload_on_order,
+            reload=self._orders.reload,
             new_invitation=lambda name, reset: invitation(self._guard, self._node, name, reset),
             audit=self._audit,
             drain=self._drain.begin,
             undrain=self._drain.end,
-            stop=self._stop_soon,
-            log_level=self._log_level,
+            stop=lambda: self._reactor.callLater(ANSWER_SECONDS, self._reactor.stop),
+            log_level=self._orders.log_level,
             refusal_is_death=self._settings.refusal_is_death,
         )
         self._desk = Desk(office)
         self._control = ControlFactory(self._desk, self._reactor)
-        path = socket_of(self._own.data)
-        self._control_port = listen(path, self._control, self._reactor)
-
-    def _stop_soon(self) -> None:
-        """End politely, once the one who asked for it is answered."""
-        self._reactor.callLater(0.1, self._reactor.stop)
-
-    def _log_level(self, level: str) -> str:
-        """Choose how much is logged, unless ``level`` is empty; the level.
-
-        Raises:
-            RefusedError: 501, there is no such level.
-        """
-        if level:
-            if level not in LEVELS:
-                known = ", ".join(LEVELS)
-                raise RefusedError(Code.BAD_ARGUMENTS, f"the levels are {known}")
-            self._logs.level = level
-        return self._logs.level
+        self._control_port = listen(socket_of(self._own.data), self._control, self._reactor)
 
     def _open_web(self) -> None:
         if self._web is None:
@@ -287,14 +277,15 @@ class NodeService(Service):
         )
 
     def _report(self) -> Report:
+        settings = self._orders.settings
         return report(
             Sources(
-                chain=self._settings.name,
+                chain=settings.name,
                 started=self._started,
-                founding=self._settings.founding,
-                positions=tuple(self._settings.nodes),
+                founding=settings.founding,
+                positions=tuple(settings.nodes),
                 data=self._own.data,
-                stop=self._settings.stop,
+                stop=settings.stop,
                 node=lambda: self._node,
                 clients=lambda: self._sessions.count,
                 connections=lambda: self._admission.admitted,
@@ -304,66 +295,6 @@ class NodeService(Service):
                 drained=lambda: self._drain.drained,
             )
         )
-
-    def _reload_on_order(self) -> list[str]:
-        """The same as ``reload``, for who asks on the control socket.
-
-        Raises:
-            RefusedError: 541, a file cannot be used; nothing has changed.
-        """
-        try:
-            return self._reloaded()
-        except (config.ConfigError, CredentialsError) as error:
-            raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
-
-    def _keep_private(self) -> None:
-        """Keep others from data that an older version, or a copy, left open."""
-        data = self._own.data
-        try:
-            names = ", ".join(narrowed(data))
-            text = f"others could reach {names}: now only their owner can" if names else ""
-        except OSError as error:
-            text = f"others cannot be kept from these data: {error.strerror}"
-        if text:
-            position = self._own.position
-            values = {"position": position, "data": data, "text": text}
-            log.warn("{position}: {data}: {text}", event="permissions", **values)
-
-    def reload(self) -> list[str]:
-        """Read chain.ini and the files of TLS again, and take what a running node can take.
-
-        A file that cannot be used changes nothing.
-
-        Returns:
-            What is new, and what needs a restart, for an operator; logged, too.
-        """
-        try:
-            return self._reloaded()
-        except (config.ConfigError, CredentialsError) as error:
-            return self._logged([f"nothing is reloaded: {error}"])
-
-    def _logged(self, lines: list[str]) -> list[str]:
-        for line in lines:
-            log.info("{position}: {line}", position=self._own.position, line=line, event="reload")
-        return lines
-
-    def _reloaded(self) -> list[str]:
-        own, old = self._own.position, self._settings
-        found = config.load(old.path)
-        new = config.reloaded(old, found)
-        credentials = read(new, own, self._nodes[own].host)
-        self._tls.check(credentials, check_dates=new.check_dates)
-        limits = client_limits(new, self._files, own)
-        changes = config.changes(old, found)
-        self._settings = new
-        self._limits.current = limits
-        self._guard.rules = new.accounts
-        lines = [f"reloaded: {each}" for each in changes if not each.needs_restart]
-        lines += self._tls.renew(credentials, check_dates=new.check_dates)
-        self._links.dial_again()
-        lines += [f"needs a restart: {each}" for each in changes if each.needs_restart]
-        lines += self._tls.expiry.warnings
-        return self._logged(lines or ["reloaded: nothing has changed"])
 
     def _warn_daily(self) -> None:
         for warning in self._tls.expiry.warnings:
@@ -376,7 +307,7 @@ class NodeService(Service):
         return known is not None and known.role is Role.OPERATOR
 
     def _begin_life(self) -> None:
-        settings, own = self._settings, self._own
+        settings, own = self._orders.settings, self._own
         step = 1 + secrets.randbelow(INCARNATION_STEP)
         record = begin_life(self._storage, lambda: secrets.token_hex(8), step)
         me = Member(
@@ -432,7 +363,7 @@ class NodeService(Service):
     def _end_life(self) -> None:
         """Tell the clients that the chain goes on without this node; begin again as a learner."""
         for session in list(self._sessions.connections):
-            session.dropped_out()
+            session.sent_elsewhere("the chain goes on without this node")
         self._sessions.stop()
         self._links.stop()
         self._desk.life_ended()
@@ -447,21 +378,6 @@ class NodeService(Service):
     def distrust(self, position: str, reason: str) -> None:
         """See ``Network``."""
         self._links.distrust(position, reason)
-
-    def _client_factories(self) -> Iterator[tuple[int, Any]]:  # as Twisted types no factory
-        """Each port for clients, and the factory for it."""
-        nodes, named = self._nodes, self._settings.nodes
-        if self._own.client_port:
-            plain = {
-                p: place(n.client_host, n.client_port) for p, n in nodes.items() if n.client_port
-            }
-            yield self._own.client_port, self._client_factory(plain)
-        if self._tls.clients is not None:
-            # Names rather than addresses: clients look for them in the certificates.
-            secure = {p: place(n.client_host, n.tls_port) for p, n in named.items() if n.tls_port}
-            factory = self._client_factory(secure)
-            layered = encrypted(factory, self._tls.clients, self._reactor, dials=False)
-            yield self._own.tls_port, layered
 
     def _client_factory(self, addresses: dict[str, str]) -> ClientFactory:
         """A factory for clients; ``addresses``: where they find each node, by position."""
@@ -504,8 +420,7 @@ class NodeService(Service):
             self._telling.cancel()
         self._drain.stop()
         self._daily.cancel()
-        for port in self._client_ports.values():
-            yield maybeDeferred(port.stopListening)
+        yield self._client_ports.stop()
         if self._web is not None:
             yield self._web.stop()
         sessions = list(self._sessions.connections)
@@ -518,7 +433,7 @@ class NodeService(Service):
         ):
             yield task.deferLater(self._reactor, 0.01)
         for session in sessions:
-            session.shut_down()
+            session.sent_elsewhere("this node stops")
         deadline = self._reactor.seconds() + DRAIN_SECONDS
         while self._reactor.seconds() < deadline and self._admission.admitted:
             yield task.deferLater(self._reactor, 0.01)  # what they were told, they may read
@@ -535,11 +450,6 @@ class NodeService(Service):
 
     def _unfinished(self, sessions: list[Attendee]) -> bool:
         return self._node.pending > 0 or any(session.busy for session in sessions)
-
-
-def utc_milliseconds() -> int:
-    """The wall clock."""
-    return time.time_ns() // 1_000_000
 
 
 def new_identity() -> int:

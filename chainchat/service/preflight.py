@@ -9,24 +9,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from twisted.logger import Logger
 from twisted.python.util import runAsEffectiveUser
 
 from chainchat import config
-from chainchat.control_socket import objection_to as objection_to_path
-from chainchat.resolving import web_address
+from chainchat.network.control_socket import objection_to as objection_to_path
+from chainchat.network.resolving import web_address
 from chainchat.storage.durable import make_folder, try_room
 from chainchat.storage.interface import StorageError
 from chainchat.storage.lock import DataLock
-from chainchat.storage.private import user_name
+from chainchat.storage.private import narrowed, user_name
 from chainchat.storage.sqlite import DATABASE, SQLiteStorage
 
 FIRST_PASSED = 3
 """The first file that a service manager passes to a process (``sd_listen_fds(3)``)."""
 
-
 LENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 RESERVED_PORTS = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 """Where Linux tells which ports it gives to outgoing connections, and which of them it keeps."""
+
+LOG_MODE = 0o640
+"""The permissions of a log file: a group may be given it to read."""
+
+log = Logger()
 
 
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
@@ -40,10 +45,6 @@ def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
         raise config.ConfigError(
             f"{settings.path}: [{node.position}] data = {node.data}: {objection}"
         )
-
-
-LOG_MODE = 0o640
-"""The permissions of a log file: a group may be given it to read."""
 
 
 class User(NamedTuple):
@@ -148,6 +149,19 @@ def keep_log_private(log: Path, user: User) -> None:
         raise SystemExit(f"chainchat: {log}: {error.strerror}") from None
 
 
+def keep_data_private(node: config.NodeSettings) -> None:
+    """Take from others what an older version, or a copy, left open; log what that was."""
+    data, text = node.data, ""
+    try:
+        if names := narrowed(data):
+            text = f"others could reach {', '.join(names)}: now only their owner can"
+    except OSError as error:
+        text = f"others cannot be kept from these data: {error.strerror}"
+    if text:
+        values = {"position": node.position, "data": data, "text": text}
+        log.warn("{position}: {data}: {text}", event="permissions", **values)
+
+
 def check_folder_free(pidfile: Path) -> None:
     """Check that the process that a pid file of this folder names is not a node.
 
@@ -207,7 +221,6 @@ def refuse_passed_port(settings: config.Settings, node: config.NodeSettings) -> 
 
 
 def _listens(number: int, port: int) -> bool:
-    """True if an open file of this process listens on a port."""
     try:
         with socket.socket(fileno=os.dup(number)) as passed:
             return bool(passed.getsockname()[1:2] == (port,))
@@ -277,7 +290,6 @@ def borrowed_ports(
 
 
 def _is_listed(port: int, ranges: str) -> bool:
-    """True if a port is in a list such as ``8080,9000-9100``."""
     pairs = (text.partition("-") for text in ranges.split(",") if text)
     return any(int(first) <= port <= int(last or first) for first, _, last in pairs)
 

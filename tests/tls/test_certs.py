@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chainchat import config
-from chainchat.certs import main
+from chainchat.tls.certs import main
 from chainchat.tls.credentials import read_certificates
 from chainchat.tls.identity import names
 from chainchat.tls.node import read

@@ -1,8 +1,9 @@
-"""The process of a node: its limit of open files, its garbage collection."""
+"""The process of a node: its limit of open files, its garbage collection, its wall clock."""
 
 import gc
 import resource
 import sys
+import time
 from contextlib import suppress
 
 
@@ -23,3 +24,8 @@ def collect_garbage_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+
+
+def utc_milliseconds() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000

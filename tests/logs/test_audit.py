@@ -4,7 +4,6 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
-from chainchat.audit import Audit
 from chainchat.chat.accounts import Role, Verifier
 from chainchat.chat.commands import (
     UNKNOWN,
@@ -21,7 +20,8 @@ from chainchat.chat.commands import (
 )
 from chainchat.chat.outcomes import Accepted, Refused
 from chainchat.chat.refusals import Code
-from chainchat.complaints import PERIOD
+from chainchat.logs.audit import Audit
+from chainchat.logs.complaints import PERIOD
 
 VERIFIER = Verifier(b"a salt", 4096, b"stored key", b"server key")
 TOKEN = b"token's digest"

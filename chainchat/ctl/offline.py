@@ -1,8 +1,7 @@
 """What ``chainchatctl`` reads in data that no node needs for it: ``inspect`` and ``export``.
 
-The data are opened for reading alone, and nothing beside them is made or changed: SQLite would do
-both to a write-ahead log that a killed node has left. So such data are copied, and the copy is
-opened.
+Nothing beside the data is made or changed. SQLite would do both to a write-ahead log that a killed
+node has left, so such data are copied, and the copy is opened.
 """
 
 import shutil
@@ -20,10 +19,10 @@ from chainchat.chain.messages import UNDECODABLE, Entry, decode_entries
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.chat.modes.mode import ChatMessage
-from chainchat.control_socket import socket_of
+from chainchat.network.control_socket import socket_of
 from chainchat.node.history import NOBODY
+from chainchat.node.report import shown_time
 from chainchat.node.state_machine import StateMachine
-from chainchat.report import shown_time
 from chainchat.storage.checksums import unchecked
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import (
@@ -74,7 +73,6 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def _in_use(data: Path) -> bool:
-    """True if a node runs on this data."""
     with socket.socket(socket.AF_UNIX) as caller:
         caller.setblocking(False)
         try:
@@ -196,8 +194,8 @@ def _read(stored: bytes, what: str) -> bytes:
 def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
     """The messages above an id to everybody, and from or to an account.
 
-    They are read in a copy, on which the whole log is applied, as a node does that goes on from
-    these data. Its end may hold messages that nobody was told to be committed.
+    They are read in a copy, on which the whole log is applied; its end may hold messages that
+    nobody was told to be committed.
 
     Args:
         path: a data folder, or a backup.

@@ -20,7 +20,7 @@ from chainchat.config import (
     reloaded,
 )
 
-SHIPPED = Path(__file__).parent.parent / "chain.ini"
+SHIPPED = Path(__file__).parents[2] / "chain.ini"
 
 LEAST = """\
 [chain]

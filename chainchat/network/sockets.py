@@ -108,7 +108,6 @@ class Outlet:
         transport.registerProducer(self, not plain)
 
     def write(self, data: bytes) -> None:
-        """See ``Writer``."""
         self.written += len(data)
         if self._at_once:
             assert self._socket is not None
@@ -129,12 +128,10 @@ class Outlet:
             self.pauseProducing()
 
     def close(self) -> None:
-        """See ``Writer``."""
         self._finish()
         self._transport.loseConnection()
 
     def half_close(self) -> None:
-        """See ``Writer``."""
         self._finish()
         self._transport.loseWriteConnection()
 
@@ -146,7 +143,6 @@ class Outlet:
             self._when_sent = call
 
     def _finish(self) -> None:
-        """Hand everything to the transport, which may then be told to close."""
         if not self._by_transport:
             self._give(b"".join(self._waiting))
         self.stopProducing()

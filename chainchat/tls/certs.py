@@ -43,9 +43,6 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
-    Args:
-        arguments: those of the command line; None: this process's own.
-
     Returns:
         The exit status: 0 all is as chain.ini wants it; 1 something is not; 2 wrong options.
     """
@@ -71,11 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Workshop:
-    """The folder in which certificates are made.
-
-    ``ca.key``, ``ca.crt``, and a folder for each position, with ``node.key``, ``node.crt`` and a
-    copy of ``ca.crt``.
-    """
+    """The folder in which certificates are made: the CA, and a folder for each position."""
 
     def __init__(
         self, settings: config.Settings, folder: Path, client_names: Sequence[str]
@@ -87,11 +80,7 @@ class Workshop:
         self._now = utc_now()
 
     def make(self, renewed: Sequence[str]) -> int:
-        """Make what is missing, and new certificates for the positions ``renewed``.
-
-        With ``renewed``, the names that clients use are for these positions. Returns the exit
-        status.
-        """
+        """Make what is missing, and new certificates for ``renewed``; the exit status."""
         os.umask(0o077)
         self._folder.mkdir(mode=OWNERS_FOLDER, parents=True, exist_ok=True)
         authority, key = self._authority()
@@ -202,10 +191,7 @@ def _signer(path: Path, key: PrivateKey | None) -> Certificate:
 
 
 def _others(certificates: Sequence[Certificate]) -> tuple[str, ...]:
-    """The names of a certificate that clients use: kept when it is renewed.
-
-    An address may be that of a host that the node has left.
-    """
+    """The names of a certificate that clients use: kept when it is renewed."""
     found = names(certificates[0]) if certificates else ()
     return tuple(n for n in found if not is_address(n) and not n.endswith(".chainchat"))
 
@@ -217,14 +203,12 @@ def _described(certificate: Certificate, now: datetime) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner can read."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(os.open(path, flags, OWNERS_FILE), "wb") as file:
         file.write(data)
 
 
 def _set_aside(path: Path) -> None:
-    """Give a file a number, so that another one can take its name."""
     if path.exists():
         number = next(n for n in range(1, 10**6) if not path.with_name(f"{path.name}.{n}").exists())
         path.rename(path.with_name(f"{path.name}.{number}"))

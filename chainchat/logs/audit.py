@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from chainchat.addresses import site_of
 from chainchat.chat import commands
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.refusals import Code
-from chainchat.complaints import Complaints
+from chainchat.logs.complaints import Complaints
+from chainchat.network.addresses import site_of
 
 MOST_ADDRESSES = 1_024
 """Addresses whose refusals are told in one minute."""

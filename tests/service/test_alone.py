@@ -2,7 +2,7 @@
 
 import pytest
 
-from chainchat.alone import forced_epoch
+from chainchat.service.alone import forced_epoch
 
 pytestmark = pytest.mark.reactor
 

@@ -1,0 +1,1 @@
+"""What a node writes into its log, how, and for whom."""

@@ -1,0 +1,1 @@
+"""A node as a service of the operating system: checked, put together, started and stopped."""

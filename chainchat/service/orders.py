@@ -1,0 +1,113 @@
+"""What the owner of a running node orders: new settings, how much is logged."""
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from chainchat import config
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.logs.logs import LEVELS, Logs
+from chainchat.peers.links import Links
+from chainchat.service.client_ports import client_limits
+from chainchat.sessions.guard import Guard
+from chainchat.sessions.limits import Limits
+from chainchat.tls.credentials import CredentialsError
+from chainchat.tls.node import NodeTLS, read
+
+log = Logger()
+
+
+class Orders:
+    """Carries them out.
+
+    Attributes:
+        settings: those in force since the last reload.
+    """
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        position: str,
+        *,
+        logs: Logs,
+        files: int,
+        limits: Limits,
+        guard: Guard,
+        tls: NodeTLS,
+        host: str,
+        links: Callable[[], Links],
+    ) -> None:
+        """Change nothing yet.
+
+        Args:
+            settings: with which the node started.
+            files: that this process may open.
+            host: the address of this node, which its certificate names.
+            links: with the other nodes, which new certificates may allow.
+        """
+        self.settings = settings
+        self._position = position
+        self._logs = logs
+        self._files = files
+        self._limits = limits
+        self._guard = guard
+        self._tls = tls
+        self._host = host
+        self._links = links
+
+    def reload(self) -> list[str]:
+        """Read chain.ini and the files of TLS again, and take what a running node can take.
+
+        Returns:
+            What is new, and what needs a restart, for an operator; logged, too.
+
+        Raises:
+            RefusedError: 541, a file cannot be used; nothing has changed.
+        """
+        try:
+            return self._reloaded()
+        except (config.ConfigError, CredentialsError) as error:
+            raise RefusedError(Code.NOT_RELOADED, f"nothing has changed: {error}") from None
+
+    def reload_or_log(self) -> None:
+        """The same for a signal, which gets no answer: log why nothing has changed."""
+        try:
+            self._reloaded()
+        except (config.ConfigError, CredentialsError) as error:
+            self._logged([f"nothing is reloaded: {error}"])
+
+    def _reloaded(self) -> list[str]:
+        old = self.settings
+        found = config.load(old.path)
+        new = config.reloaded(old, found)
+        credentials = read(new, self._position, self._host)
+        self._tls.check(credentials, check_dates=new.check_dates)
+        limits = client_limits(new, self._files, self._position)
+        changes = config.changes(old, found)
+        self.settings = new
+        self._limits.current = limits
+        self._guard.rules = new.accounts
+        lines = [f"reloaded: {each}" for each in changes if not each.needs_restart]
+        lines += self._tls.renew(credentials, check_dates=new.check_dates)
+        self._links().dial_again()
+        lines += [f"needs a restart: {each}" for each in changes if each.needs_restart]
+        lines += self._tls.expiry.warnings
+        return self._logged(lines or ["reloaded: nothing has changed"])
+
+    def _logged(self, lines: list[str]) -> list[str]:
+        for line in lines:
+            log.info("{position}: {line}", position=self._position, line=line, event="reload")
+        return lines
+
+    def log_level(self, level: str) -> str:
+        """Choose how much is logged, unless ``level`` is empty; the level.
+
+        Raises:
+            RefusedError: 501, there is no such level.
+        """
+        if level:
+            if level not in LEVELS:
+                known = ", ".join(LEVELS)
+                raise RefusedError(Code.BAD_ARGUMENTS, f"the levels are {known}")
+            self._logs.level = level
+        return self._logs.level
