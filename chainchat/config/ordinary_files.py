@@ -8,25 +8,34 @@ import os
 import stat
 from pathlib import Path
 
-MOST_OCTETS = 4_000_000
-"""Octets of a file; all CAs of a system together have a tenth."""
+MOST_OCTETS = 1_000_000
+"""Octets of a file; all CAs of a system together have a third."""
+
+
+class NotOrdinaryError(OSError):
+    """There is no file that can be read at once; ``strerror`` says what there is."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(0, what)
 
 
 def read_ordinary(path: Path) -> bytes:
     """The octets of a file.
 
     Raises:
-        OSError: it is not there, cannot be read, or is no ordinary file.
+        NotOrdinaryError: it is a pipe or a device, or too long.
+        OSError: it is not there, or cannot be read.
         ValueError: the path has a NUL.
     """
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(file, "rb") as opened:
-        found = os.fstat(file)
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(0, "Is a directory", str(path))
+    with open(path, "rb", opener=_without_waiting) as file:
+        found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(0, "it is a pipe or a device, and no file", str(path))
-        octets = opened.read(MOST_OCTETS + 1)
-    if len(octets) > MOST_OCTETS:
-        raise OSError(0, f"it has more than {MOST_OCTETS} octets", str(path))
-    return octets
+            raise NotOrdinaryError("this is a pipe or a device; name a file")
+        if found.st_size > MOST_OCTETS:
+            raise NotOrdinaryError(f"{found.st_size} octets; allowed: {MOST_OCTETS}")
+        return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a pipe, do not wait for whoever writes."""
+    return os.open(path, flags | os.O_NONBLOCK)

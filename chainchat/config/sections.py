@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from chainchat.config.keys import guess
 from chainchat.config.kinds import FILE, FOLDER, Kind
-from chainchat.config.ordinary_files import read_ordinary
+from chainchat.config.ordinary_files import NotOrdinaryError, read_ordinary
 
 T = TypeVar("T")
+
 
 LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
 
@@ -67,11 +68,19 @@ class Section:
 
     def folder(self, key: str, default: str) -> Path:
         """A folder that a key names, relative to the folder of the file."""
-        return Path(os.path.abspath(self._path.parent / self.take(key, FOLDER, default)))
+        return self._path_of(key, self.take(key, FOLDER, default))
 
     def file(self, key: str, default: str) -> Path:
         """A file that a key names, relative to the folder of the chain.ini."""
-        return Path(os.path.abspath(self._path.parent / self.take(key, FILE, default)))
+        return self._path_of(key, self.take(key, FILE, default))
+
+    def _path_of(self, key: str, text: str) -> Path:
+        try:
+            os.fsencode(text)
+        except UnicodeEncodeError:
+            hint = "set LC_ALL=C.UTF-8"
+            raise self.error(f"{key} = {shown(text)}: no path in this locale; {hint}") from None
+        return Path(os.path.abspath(self._path.parent / text))
 
     def error(self, problem: str) -> ConfigError:
         """A mistake in this section."""
@@ -90,6 +99,8 @@ def read(path: Path) -> str:
         raise ConfigError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: this is a folder; name the chain.ini in it") from None
+    except NotOrdinaryError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}: line {line} is not UTF-8") from None

@@ -65,8 +65,8 @@ def test_a_key_that_others_can_read_is_refused(folder, mode):
         ("node.crt", None, "node.crt: No such file or directory"),
         ("ca.crt", None, "ca.crt: No such file or directory"),
         ("node.key", None, "node.key: No such file or directory"),
-        ("node.crt", "mkfifo", "node.crt: it is a pipe or a device, and no file"),
-        ("node.crt", "/dev/zero", "node.crt: it is a pipe or a device, and no file"),
+        ("node.crt", "mkfifo", "node.crt: this is a pipe or a device; name a file"),
+        ("node.crt", "/dev/zero", "node.crt: this is a pipe or a device; name a file"),
     ],
 )
 def test_a_file_that_is_none_is_told(folder, file, octets, said):
