@@ -6,6 +6,7 @@ stands there, and if nobody was answered from the past: what had ended before so
 before it. ``violations`` says whatever is not so.
 """
 
+import sys
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -107,10 +108,12 @@ class Log:
     Attributes:
         entries: from the first on.
         said: what became of them when applied.
+        committed: up to which entry the node knew the log to be committed.
     """
 
     entries: list[Entry] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
+    committed: int = sys.maxsize
 
 
 @dataclass
@@ -161,28 +164,35 @@ class Chronicle:
                 )
 
     def _two_logs(self) -> Iterator[str]:
-        """Each log is whole, and a beginning of the longest; a shorter one was stopped first."""
-        where, longest = self._longest
+        """Each log is whole, and a beginning of the newest; a shorter one was stopped first.
+
+        What its node did not know to be committed may end otherwise, if it was stopped just then.
+        """
+        where, newest = self._newest
         for position, log in self.logs.items():
             yield from _not_whole(position, log.entries)
-            for mine, its in zip(log.entries, longest.entries, strict=False):
-                if mine != its:
+            for mine, its in zip(log.entries, newest.entries, strict=False):
+                if mine != its and mine.seq <= log.committed:
                     why = ": that epoch had two heads" if mine.epoch == its.epoch else ""
                     yield (
                         f"two logs: {position} has {mine.id}, where {where} has {its.id}, "
-                        f"which goes on to {longest.entries[-1].id}{why}"
+                        f"which goes on to {newest.entries[-1].id}{why}"
                     )
                     break
 
     @property
-    def _longest(self) -> tuple[str, Log]:
-        if not self.logs:
-            return "", Log()
-        return max(self.logs.items(), key=lambda item: len(item[1].entries))
+    def _newest(self) -> tuple[str, Log]:
+        """The log with the newest epoch; of several, the longest."""
+
+        def end(item: tuple[str, Log]) -> tuple[int, int]:
+            entries = item[1].entries
+            return (entries[-1].epoch, len(entries)) if entries else (0, 0)
+
+        return max(self.logs.items(), key=end, default=("", Log()))
 
     @property
     def _heard_by_all(self) -> list[Said]:
-        return [said for said in self._longest[1].said if said.to == EVERYBODY]
+        return [said for said in self._newest[1].said if said.to == EVERYBODY]
 
     # --- what was said
 
@@ -290,7 +300,7 @@ class Chronicle:
                     f"a stale read: {read} came to {read.newest}; but {known[1]} was known "
                     f"{read.began - known[0]:.3f} s before it began, from {known[2]}"
                 )
-        places = {(said.sender, said.text): said.id for said in self._longest[1].said}
+        places = {(said.sender, said.text): said.id for said in self._newest[1].said}
         first: dict[tuple[str, str], Send] = {}
         for send in self.sends:
             earliest = first.setdefault((send.program, send.text), send)

@@ -96,7 +96,7 @@ class Hashing:
     def __init__(self):
         self.held, self.waiting, self.broken = False, [], False
 
-    def start(self, work, done, failed):
+    def start(self, work, done, failed, **_):
         if self.broken:
             self.waiting.append(lambda: failed(RefusedError(Code.TOO_MANY_ATTEMPTS, "broken")))
         else:
@@ -150,7 +150,7 @@ class House:
         self.sessions = Sessions(self.node, self.clock, self.limits)
         addresses = {"solo": "10.0.0.1:7001", "other": "10.0.0.2:7001"}
         self.hashing = Hashing()
-        self.guard = Guard(AccountRules(), self.hashing, self.clock.seconds)
+        self.guard = Guard(AccountRules(), self.hashing, self.clock.seconds, positions=addresses)
         audit = Audit("solo", self.clock.seconds)
         self.server_info = ServerInfo("lab", MAX_LINE, addresses, self.new_token, self.guard, audit)
         if not founding:

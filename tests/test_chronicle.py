@@ -188,8 +188,21 @@ def test_two_ends_of_two_epochs():
     chronicle = good()
     chronicle.logs["tail"] = log(*SAID, epoch=2)
     found = chronicle.violations()
-    assert found[0].startswith("two logs: tail has entry 1 of epoch 2 (")
+    assert found[0].startswith("two logs: head has entry 1 of epoch 1 (")
+    assert "where tail has entry 1 of epoch 2 (" in found[0]
     assert "two heads" not in found[0]
+
+
+def test_the_end_of_a_log_that_is_not_committed_may_be_another_one():
+    chronicle = good()
+    for position, epoch in (("head", 1), ("middle", 2), ("tail", 2)):
+        entries = chronicle.logs[position].entries
+        entries += chained(entries[-1].id, [Entry(5, epoch, "x.1", 5, 1_000, b"")])
+    assert wrong(chronicle) == ["two logs"]
+    chronicle.logs["head"].committed = 5
+    assert wrong(chronicle) == ["two logs"]
+    chronicle.logs["head"].committed = 4
+    assert not chronicle.violations()
 
 
 def test_a_digest_that_is_not_that_of_the_content():

@@ -136,12 +136,14 @@ class Invite(Command, frozen=True, array_like=True, tag="invite", gc=False):
 
     Attributes:
         reset: for an existing account, whose password, session and token it replaces or ends.
+        refuse_alike: see ``Login``.
     """
 
     session: str
     name: str
     verifier: Verifier
     reset: bool = False
+    refuse_alike: bool = False
 
 
 class Grant(Command, frozen=True, array_like=True, tag="grant", gc=False):

@@ -258,19 +258,16 @@ class ChatState:
             events.append(Held(account.session))
             raise RefusedAtApplyError(Code.NAME_IN_USE, account.name)
         if account is None:
-            if command.refuse_alike:
-                self._check_unlike(command.name)
-            account = self._new_account(seq, command.name)
+            account = self._new_account(seq, command)
         self._records.changing(account)
         account.token = command.token
         self._attach(account, command.session, events)
 
-    def _check_unlike(self, name: str) -> None:
-        alike = self.account_like(name)
+    def _new_account(self, seq: int, command: commands.Login | commands.Invite) -> Account:
+        name = command.name
+        alike = self.account_like(name) if command.refuse_alike else None
         if alike is not None:
             raise RefusedAtApplyError(Code.NAME_LOOKS_ALIKE, alike.name)
-
-    def _new_account(self, seq: int, name: str) -> Account:
         if len(self.accounts) >= self._bounds.accounts:
             raise RefusedAtApplyError(Code.TOO_MANY_ACCOUNTS, name)
         account = self.accounts[seq] = Account(seq, name, seen=seq)
@@ -395,7 +392,7 @@ class ChatState:
         account = self.account_named(command.name)
         rights.check_invitation(account, command)
         if account is None:
-            account = self._new_account(seq, command.name)
+            account = self._new_account(seq, command)
         self._end_all(account, "reset", events, by)
         self._give(account, replace(command.verifier, set_by=seq))
 

@@ -12,7 +12,7 @@ from chainchat.client.events import Event, PasswordChanged, PasswordNeeded, Pass
 from chainchat.client.proof import Key, Keys, Proof, new_key, words_of
 from chainchat.client.wire import ProtocolError, Refusal
 
-WRONG, NEEDED = 512, 513
+TLS_ONLY, WRONG, NEEDED = 507, 512, 513
 
 GIVE_IT = "give it with --password-file FILE, or in CHAINCHAT_PASSWORD"
 """Said where nobody can be asked."""
@@ -142,6 +142,8 @@ class Passwords:
         if self._changing:
             self._changing, self._new, self._password = False, None, ""
             return PasswordRefused(refusal.code, refusal.text)
+        if refusal.code == TLS_ONLY:  # the new one; whatever the person types
+            return refusal
         if refusal.code == WRONG:
             self._password = ""
             self._keys.forget()

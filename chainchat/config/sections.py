@@ -3,17 +3,15 @@
 import configparser
 import difflib
 import os
-import stat
 from pathlib import Path
 from typing import TypeVar
 
 from chainchat.config.keys import guess
 from chainchat.config.kinds import FILE, FOLDER, Kind
+from chainchat.config.ordinary_files import NotOrdinaryError, read_ordinary
 
 T = TypeVar("T")
 
-MOST_OCTETS = 1_000_000
-"""Of a chain.ini: a running node reads it, too, and is busy meanwhile."""
 
 LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
 
@@ -96,28 +94,19 @@ def read(path: Path) -> str:
         ConfigError: it cannot be read.
     """
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):  # it may never end, or not be there at a reload
-                raise ConfigError(f"{path}: this is a pipe or a device; name a file")
-            if found.st_size > MOST_OCTETS:
-                raise ConfigError(f"{path}: {found.st_size} octets; allowed: {MOST_OCTETS}")
-            return file.read().decode("utf-8-sig")
+        return read_ordinary(path).decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: this is a folder; name the chain.ini in it") from None
+    except NotOrdinaryError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}: line {line} is not UTF-8") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; of a pipe, do not wait for whoever writes."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def parse(path: Path, text: str) -> configparser.RawConfigParser:

@@ -28,8 +28,8 @@ class Office(Struct, frozen=True):
         node: the present life of the node.
         reload: reads chain.ini again and tells what came of it, a line each; RefusedError (541):
             nothing has changed.
-        new_invitation: makes a password, in another thread; True to reset one. RefusedError (435):
-            too many are being made.
+        new_invitation: makes a password for an account, in another thread; True to reset one.
+            RefusedError: too many are being made (435), or nobody new may have this name (524).
         drain: lets nobody in, and sends the clients elsewhere within some seconds; True when they
             are
             gone, False if that was ended.
@@ -44,7 +44,7 @@ class Office(Struct, frozen=True):
     node: Callable[[], Node]
     report: Callable[[], Report]
     reload: Callable[[], list[str]]
-    new_invitation: Callable[[bool], Deferred[Invitation]]
+    new_invitation: Callable[[str, bool], Deferred[Invitation]]
     audit: Audit
     drain: Callable[[float], Deferred[bool]]
     undrain: Callable[[], None]

@@ -238,11 +238,17 @@ async def _invite(desk: Desk, words: Words) -> Invited:
         if refused.code is Code.NAME_IN_USE:
             about = refused.about
             return f"{about} is somebody's already; for a new password: invite {about} reset"
+        if refused.code is Code.NAME_LOOKS_ALIKE:
+            about = refused.about
+            return (
+                f"{about} has an account already, and the two names look alike: choose a name that "
+                "nobody takes for theirs"
+            )
         return _no_account(refused)
 
     checked_name(name)
-    invitation = await desk.office.new_invitation(bool(rest))
-    invite = commands.Invite("", name, invitation.verifier, reset=bool(rest))
+    invitation = await desk.office.new_invitation(name, bool(rest))
+    invite = commands.Invite("", name, invitation.verifier, bool(rest), refuse_alike=True)
     await desk.commit(invite, explain)
     return Invited(name, invitation.password, invitation.verifier.once)
 

@@ -1,20 +1,15 @@
-"""What the owner of a running node orders: new settings, an invitation, how much is logged."""
+"""What the owner of a running node orders: new settings, how much is logged."""
 
 from collections.abc import Callable
 
-from msgspec.structs import replace
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from chainchat import config
-from chainchat.chat import scram
 from chainchat.chat.refusals import Code, RefusedError
-from chainchat.control.desk import Invitation
 from chainchat.logs.logs import LEVELS, Logs
 from chainchat.peers.links import Links
 from chainchat.service.client_ports import client_limits
 from chainchat.sessions.guard import Guard
-from chainchat.sessions.hashing import ThreadedHashing
 from chainchat.sessions.limits import Limits
 from chainchat.tls.credentials import CredentialsError
 from chainchat.tls.node import NodeTLS, read
@@ -38,7 +33,6 @@ class Orders:
         files: int,
         limits: Limits,
         guard: Guard,
-        hashing: ThreadedHashing,
         tls: NodeTLS,
         host: str,
         links: Callable[[], Links],
@@ -57,7 +51,6 @@ class Orders:
         self._files = files
         self._limits = limits
         self._guard = guard
-        self._hashing = hashing
         self._tls = tls
         self._host = host
         self._links = links
@@ -88,6 +81,7 @@ class Orders:
         found = config.load(old.path)
         new = config.reloaded(old, found)
         credentials = read(new, self._position, self._host)
+        self._tls.check(credentials, check_dates=new.check_dates)
         limits = client_limits(new, self._files, self._position)
         changes = config.changes(old, found)
         self.settings = new
@@ -104,23 +98,6 @@ class Orders:
         for line in lines:
             log.info("{position}: {line}", position=self._position, line=line, event="reload")
         return lines
-
-    def new_invitation(self, reset: bool) -> Deferred[Invitation]:
-        """A password that a node makes up, as for ``/invite``; hashed in another thread.
-
-        Raises:
-            RefusedError: 435, too many are being hashed.
-        """
-        password, once = self._guard.new_one_time(), self._guard.admits_once(reset=reset)
-        salt, iterations = self._guard.new_salt(), scram.ITERATIONS
-        made: Deferred[Invitation] = Deferred()
-
-        def done(salted: bytes) -> None:
-            verifier = scram.verifier_of(salted, salt, iterations)
-            made.callback(Invitation(password, replace(verifier, once=once)))
-
-        self._hashing.start(lambda: scram.salted(password, salt, iterations), done, made.errback)
-        return made
 
     def log_level(self, level: str) -> str:
         """Choose how much is logged, unless ``level`` is empty; the level.

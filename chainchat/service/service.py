@@ -44,6 +44,7 @@ from chainchat.peers.links import Links
 from chainchat.service import preflight
 from chainchat.service.alone import gone_on_alone
 from chainchat.service.client_ports import ClientPorts, NotYet, client_limits, ports_shown
+from chainchat.service.invitations import invitation
 from chainchat.service.notify import Manager
 from chainchat.service.orders import Orders
 from chainchat.service.process import collect_garbage_rarely, raise_file_limit, utc_milliseconds
@@ -210,7 +211,13 @@ class NodeService(Service):
         self._audit = Audit(own.position, self._reactor.seconds)
         self._hashing = ThreadedHashing(self._reactor)
         tls = place(own.client_host, own.tls_port) if own.tls_port else ""
-        self._guard = Guard(settings.accounts, self._hashing, self._reactor.seconds, tls=tls)
+        self._guard = Guard(
+            settings.accounts,
+            self._hashing,
+            self._reactor.seconds,
+            tls=tls,
+            positions=self._nodes,
+        )
         self._orders = Orders(
             settings,
             own.position,
@@ -218,7 +225,6 @@ class NodeService(Service):
             files=self._files,
             limits=self._limits,
             guard=self._guard,
-            hashing=self._hashing,
             tls=self._tls,
             host=addresses[own.position],
             links=lambda: self._links,
@@ -245,7 +251,7 @@ class NodeService(Service):
             node=lambda: self._node,
             report=self._report,
             reload=self._orders.reload,
-            new_invitation=self._orders.new_invitation,
+            new_invitation=lambda name, reset: invitation(self._guard, self._node, name, reset),
             audit=self._audit,
             drain=self._drain.begin,
             undrain=self._drain.end,

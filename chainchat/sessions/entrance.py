@@ -7,7 +7,6 @@ from chainchat.chat import commands, requests
 from chainchat.chat.accounts import Account, Role
 from chainchat.chat.commands import UNKNOWN, AnyCommand
 from chainchat.chat.lines import Line
-from chainchat.chat.lookalikes import is_servers_word
 from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.interfaces import Clock, Timer
@@ -261,6 +260,8 @@ class Entrance:
                 self._replies.complete(reply, *self._logged_in(tag, request, token, result.id))
                 return
             client.id = ""
+            if result.code is Code.NO_SUCH_ACCOUNT and not self._guard.open_to_all:
+                result = Refused(Code.BAD_TOKEN, name)  # nobody learns who exists
             if result.code is Code.NAME_IN_USE and holder is not None and holder.session:
                 self._sessions.contests.ask(
                     holder.session, lambda silent: refuse(self._held(tag, result, silent))
@@ -282,7 +283,7 @@ class Entrance:
             return False, Code.BY_INVITATION
         if state.account_named(name) is not None:
             return False, 0
-        if is_servers_word(name, self._server_info.addresses):
+        if self._guard.reserves(name):
             return False, Code.SERVERS_WORD
         code = self._sessions.limits.new_account(self._client.address, len(state.accounts))
         return code is None, code or 0

@@ -34,13 +34,13 @@ def explanation(code: Code, about: str) -> str:
             )
         case Code.NAME_LOOKS_ALIKE:
             return (
-                f"{about} has an account already, and the two names look alike; log in as {about} "
-                "if that is you, or with a name that nobody takes for theirs"
+                f"{about} has an account already, and the two names look alike: choose a name that "
+                f"nobody takes for theirs, or log in as {about} if that is you"
             )
         case Code.SERVERS_WORD:
             return (
-                f"nobody can be named {about}, since others would take it for the server; log in "
-                "with another name"
+                f"nobody can be named {about}, since others would take it for the server: choose "
+                "another name"
             )
         case Code.PASSWORD_CHANGED:
             return f"the password of {about} was changed meanwhile; log in with the new one"

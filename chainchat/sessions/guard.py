@@ -4,8 +4,9 @@ One for all lives of a node. The rules travel in the commands that it submits (`
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from chainchat.chat.lookalikes import is_servers_word
 from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import SALT_OCTETS
@@ -30,6 +31,7 @@ class Guard:
     Attributes:
         rules: replaceable at any time.
         tls: ``HOST:PORT`` where this node speaks TLS with clients; empty if nowhere.
+        positions: of ``chain.ini``; nobody new is named like one.
         random: makes this many random octets.
     """
 
@@ -40,18 +42,24 @@ class Guard:
         clock: Callable[[], float],
         *,
         tls: str = "",
+        positions: Iterable[str] = (),
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.rules = rules
         self.throttle = Throttle(clock)
         self.hashing = hashing
         self.tls = tls
+        self.positions = tuple(positions)
         self.random = random
 
     @property
     def open_to_all(self) -> bool:
         """True if a login with a new name makes an account."""
         return self.rules.new is NewAccounts.OPEN
+
+    def reserves(self, name: str) -> bool:
+        """True if no new account may have this name, which looks like the server's own."""
+        return is_servers_word(name, self.positions)
 
     def new_one_time(self) -> str:
         """A password that is handed to the owner of an account."""
@@ -65,8 +73,13 @@ class Guard:
         """The salt of a new password."""
         return self.random(SALT_OCTETS)
 
-    def check_typing(self, host: str, *, encrypted: bool) -> None:
-        """Check that a password may be typed on a connection from ``host``.
+    def check_readable(self, host: str, *, encrypted: bool, otherwise: str = "") -> None:
+        """Check that a password, or a verifier, may pass on a connection from ``host``.
+
+        Who has read a verifier and hears a proof can log in from then on (RFC 5802, section 9).
+
+        Args:
+            otherwise: what else may be done.
 
         Raises:
             RefusedError: 507, with the place where it may.
@@ -79,5 +92,5 @@ class Guard:
         if self.tls:
             text = f"passwords are taken over TLS only, at {self.tls}"
         else:
-            text = "passwords are not typed here, where others can read them"
-        raise RefusedError(Code.TLS_ONLY, f"{text}; or log in with chainchat-client")
+            text = "passwords are not taken here, where others can read them"
+        raise RefusedError(Code.TLS_ONLY, f"{text}{otherwise}")

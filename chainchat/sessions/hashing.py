@@ -1,9 +1,12 @@
-"""Hashes passwords in threads of their own: the reactor's must not wait twenty milliseconds."""
+"""Hashes passwords in a thread of their own: the reactor's must not wait twenty milliseconds."""
 
+from collections import deque
 from collections.abc import Callable
-from time import monotonic, sleep
+from functools import partial
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
+from msgspec import Struct
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,66 +38,113 @@ class Hashing(Protocol):
         work: Callable[[], T],
         done: Callable[[T], None],
         failed: Callable[[RefusedError], None],
+        *,
+        first: bool = False,
+        rest: float = 1.0,
     ) -> None:
         """Do ``work``; then call ``done`` with what it returned, or ``failed`` with a refusal.
+
+        Args:
+            first: before all work that is not.
+            rest: how long nothing is done afterwards, as a multiple of the time for the work.
 
         Raises:
             RefusedError: 435, too much waits already.
         """
 
 
+class Job(Struct, frozen=True):
+    """Work that waits; see ``Hashing``."""
+
+    work: Callable[[], Any]
+    done: Callable[[Any], None]
+    failed: Callable[[RefusedError], None]
+    rest: float
+
+
 class ThreadedHashing:
-    """Hashing in a few threads, which begin when they are needed."""
+    """Hashing in a thread, which begins when it is needed."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(0, THREADS, "passwords")
-        self._waiting = 0
+        self._first: deque[Job] = deque()
+        self._others: deque[Job] = deque()
+        self._busy = False
+        """True while something is hashed."""
+        self._rests_until = 0.0
+        self._alarm: Any = None
+        """The end of the rest, if something waits for it."""
 
     def start(
         self,
         work: Callable[[], T],
         done: Callable[[T], None],
         failed: Callable[[RefusedError], None],
+        *,
+        first: bool = False,
+        rest: float = 1.0,
     ) -> None:
         """See ``Hashing``; the reactor's thread calls ``done`` or ``failed``."""
-        if self._waiting >= MOST_WAITING:
+        if len(self._first) + len(self._others) + self._busy >= MOST_WAITING:
             text = f"too many passwords wait to be checked: wait {BUSY_SECONDS} seconds"
-            raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
+            refusal = RefusedError(Code.TOO_MANY_ATTEMPTS, text)
+            if not (first and self._others):
+                raise refusal
+            self._others.pop().failed(refusal)
+        job = Job(work, done, failed, rest)
+        (self._first if first else self._others).append(job)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin the next job, or wait until it is time."""
+        jobs = self._first or self._others
+        if self._busy or not jobs or self._alarm is not None:
+            return
+        rests = self._rests_until - self._reactor.seconds()
+        if rests > 0:
+            self._alarm = self._reactor.callLater(rests, self._rested)
+            return
         if not self._pool.started:
             # However the process ends: it would wait for these threads for ever.
             self._reactor.addSystemEventTrigger("during", "shutdown", self.stop)
             self._pool.start()
-        self._waiting += 1
-
-        def over(result: Any) -> Any:
-            self._waiting -= 1
-            return result
-
-        def refuse(failure: Failure) -> None:
-            log.failure("a password could not be hashed", failure, event="bug")
-            failed(RefusedError(Code.TOO_MANY_ATTEMPTS, NOT_HASHED))
-
-        deferred = deferToThreadPool(self._reactor, self._pool, _spaced(work))
-        deferred.addBoth(over).addCallbacks(done, refuse)
+        self._busy = True
+        job = jobs.popleft()
+        deferred = deferToThreadPool(self._reactor, self._pool, _timed, job.work)
+        deferred.addCallbacks(lambda found: self._done(job, *found), partial(self._failed, job))
         deferred.addErrback(
             lambda failure: log.failure("after a password was hashed", failure, event="bug")
         )
+        deferred.addBoth(lambda _: self._go_on())
+
+    def _rested(self) -> None:
+        self._alarm = None
+        self._go_on()
+
+    def _done(self, job: Job, value: object, seconds: float) -> None:
+        self._busy = False
+        # So hashes never take a whole processor.
+        self._rests_until = self._reactor.seconds() + job.rest * seconds
+        job.done(value)
+
+    def _failed(self, job: Job, failure: Failure) -> None:
+        self._busy = False
+        log.failure("a password could not be hashed", failure, event="bug")
+        job.failed(RefusedError(Code.TOO_MANY_ATTEMPTS, NOT_HASHED))
 
     def stop(self) -> None:
-        """End the threads."""
+        """End the thread, and what waits for it."""
+        self._first.clear()
+        self._others.clear()
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
         if self._pool.started:
             self._pool.stop()
 
 
-def _spaced(work: Callable[[], T]) -> Callable[[], T]:
-    """The work, and then as long a rest: so hashes never take a whole processor."""
-
-    def spaced() -> T:
-        began = monotonic()
-        try:
-            return work()
-        finally:
-            sleep(monotonic() - began)
-
-    return spaced
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What the work returns, and how many seconds it has taken."""
+    began = monotonic()
+    value = work()
+    return value, monotonic() - began

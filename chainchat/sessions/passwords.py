@@ -82,7 +82,7 @@ class Passwords:
         Raises:
             RefusedError: 507, it must not be typed here.
         """
-        self._check_typing()
+        self._check_readable("; or log in with chainchat-client")
         return self._log_in(login)
 
     def _log_in(self, login: requests.Login) -> Procedure:
@@ -105,7 +105,7 @@ class Passwords:
         Raises:
             RefusedError: 507, it must not be typed here.
         """
-        self._check_typing()
+        self._check_readable()
         return self._change(request)
 
     def _change(self, request: requests.ChangePassword) -> Procedure:
@@ -148,17 +148,21 @@ class Passwords:
 
     def _check_typed(self, name: str, line: bytes) -> Steps:
         """Check a typed password; takes as long for a name that there is not."""
-        self._begin_attempt(name)
+        yield from self._begin_attempt(name)
         number, verifier = self._verifier_for(name, b"")
         try:
             password = scram.prepared(clean(line))
         except (ValueError, RefusedError):
             password = ""
         salt, iterations = verifier.salt, verifier.iterations
+        throttle, address = self._guard.throttle, self._connection.address
+        known = throttle.knows(name, address)
+        rest = 1.0 if known else throttle.rest
         try:
-            salted = yield Hash(lambda: scram.salted(password, salt, iterations))
+            salted = yield Hash(lambda: scram.salted(password, salt, iterations), known, rest)
         except RefusedError:  # for want of room
-            self._guard.throttle.undone(name, self._connection.address)
+            throttle.undone(name, address)
+            yield Wait(FAILURE_SECONDS)
             raise
         if not number or not scram.admits(verifier, salted):
             yield from self._fail(name)
@@ -172,8 +176,9 @@ class Passwords:
             return 0, scram.decoy(secret, name)
         return account.number, account.verifier
 
-    def _check_typing(self) -> None:
-        self._guard.check_typing(self._connection.address, encrypted=self._connection.encrypted)
+    def _check_readable(self, otherwise: str = "") -> None:
+        address, encrypted = self._connection.address, self._connection.encrypted
+        self._guard.check_readable(address, encrypted=encrypted, otherwise=otherwise)
 
     # --- programs
 
@@ -198,7 +203,7 @@ class Passwords:
         if self._exchange is None:
             raise RefusedError(Code.BROKEN_EXCHANGE, "AUTH has to come first")
         (name, number, exchange), self._exchange = self._exchange, None
-        self._begin_attempt(name)
+        yield from self._begin_attempt(name)
         try:
             signature = exchange.signature(request.final)
         except scram.BrokenExchangeError as error:
@@ -216,6 +221,8 @@ class Passwords:
             raise RefusedError(Code.PASSWORD_NEEDED, "AUTH and PROVE have to come first")
         if request.verifier is None:
             self._check_removal()
+        else:
+            self._check_readable()
         yield from self._set(account, request.verifier)
         return [self._client.mode.done(tag, "")]
 
@@ -225,14 +232,17 @@ class Passwords:
         """Make an account, or ``reset`` its password; the operator is shown it, once."""
         if self._own_account().role is not Role.OPERATOR:
             raise RefusedError(Code.OPERATORS_ONLY, explanation(Code.OPERATORS_ONLY, ""))
-        self._check_typing()
+        self._check_readable()
+        if not reset and self._state().account_named(name) is None and self._guard.reserves(name):
+            raise RefusedError(Code.SERVERS_WORD, explanation(Code.SERVERS_WORD, name))
         return self._invite(tag, name, self._client.id, reset=reset)
 
     def _invite(self, tag: str, name: str, session: str, *, reset: bool) -> Procedure:
         """See ``invite``; ``session``: the operator's, even if it has ended since."""
         password, once = self._guard.new_one_time(), self._guard.admits_once(reset=reset)
         verifier = replace((yield from self._verifier_of(password)), once=once)
-        result = yield Submit(commands.Invite(session, name, verifier, reset))
+        invite = commands.Invite(session, name, verifier, reset, refuse_alike=True)
+        result = yield Submit(invite)
         if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:
             how = "/password reset" if self._client.mode.asks else "RESET"
             text = f"there is an account {result.about}: {how} {result.about} is for it"
@@ -247,6 +257,7 @@ class Passwords:
         session, number, name = self._client.id, account.number, account.name
         result = yield Submit(commands.SetSecret(session, number, name, checked, verifier))
         self._checked = number, _check_result(result)
+        self._guard.throttle.met(name, self._connection.address)
 
     def _check_removal(self) -> None:
         if not self._guard.open_to_all:
@@ -267,12 +278,13 @@ class Passwords:
             raise RefusedError(Code.PASSWORD_CHANGED, explanation(Code.PASSWORD_CHANGED, name))
         return account
 
-    def _begin_attempt(self, name: str) -> None:
+    def _begin_attempt(self, name: str) -> Steps:
         address = self._connection.address
         try:
             self._guard.throttle.begin(name, address)
         except RefusedError as refusal:
             self._audit.refused(f"login of {name}", address, refusal.code)
+            yield Wait(FAILURE_SECONDS)  # or who guesses would try again at once
             raise
 
     def _succeed(self, name: str, number: int, verifier: Verifier) -> None:
@@ -283,6 +295,7 @@ class Passwords:
     def _fail(self, name: str) -> Steps:
         """Let who does not know a password wait; close the connection after a few."""
         self._failures += 1
+        self._guard.throttle.failed()
         what, address = f"login of {name}", self._connection.address
         self._audit.refused(what, address, Code.WRONG_PASSWORD)
         yield Wait(FAILURE_SECONDS)
@@ -293,7 +306,7 @@ class Passwords:
     def _wrong(self) -> str:
         if self._failures >= MOST_FAILURES:
             return f"wrong password, {self._failures} times: connect again"
-        if self._guard.open_to_all:
+        if self._guard.open_to_all or self._client.id:
             return "wrong password: try again"
         return "wrong password, or no such account: accounts are made by invitation"
 

@@ -32,9 +32,11 @@ class Ask(Struct, frozen=True):
 
 
 class Hash(Struct, frozen=True):
-    """Do slow work in another thread; gives what it returned."""
+    """Do slow work in another thread; gives what it returned. See ``Hashing``."""
 
     work: Callable[[], Any]
+    first: bool = False
+    rest: float = 1.0
 
 
 class Submit(Struct, frozen=True):
@@ -195,9 +197,9 @@ class Procedures:
                     self._asked = True
                     self._answered = gave
                     self._client.ask(question)
-                case Hash(work):
+                case Hash(work, first, rest):
                     try:
-                        self._hashing.start(work, gave, refused)
+                        self._hashing.start(work, gave, refused, first=first, rest=rest)
                     except RefusedError as busy:
                         refused(busy)
                 case Submit(command):

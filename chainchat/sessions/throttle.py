@@ -1,7 +1,8 @@
 """Slows down who guesses passwords: per account, and per address.
 
-Nobody is ever locked out, since a lock-out would be a weapon. Each attempt counts as soon as it
-begins, so many at once gain nothing. A node counts for itself, and forgets at its restart.
+Nobody is ever locked out, since a lock-out would be a weapon: whoever has logged in to an account
+counts for themselves at that account, from the address where they were. Each attempt counts as soon
+as it begins, so many at once gain nothing. A node counts for itself, and forgets at its restart.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,13 @@ OF_ACCOUNT = Rate(per_second=0.1, at_once=10)
 OF_ADDRESS = Rate(per_second=20 / 60, at_once=20)
 
 MOST_REMEMBERED = 10_000
-"""Accounts, and addresses, of one generation (``buckets``)."""
+"""Accounts, and addresses, of one generation (``buckets``); and who was where."""
+
+MEMORY = 16
+"""About so many of the last attempts say how many are wrong at present."""
+
+MOST_REST = 7.0
+"""How many times as long a check's rest is as the check, while all are wrong."""
 
 
 class Throttle:
@@ -24,7 +31,22 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float], most: int = MOST_REMEMBERED) -> None:
         self._of_account: Buckets[str] = Buckets(clock, most)
+        """By name; by name and address of those who are known there."""
         self._of_address: Buckets[str] = Buckets(clock, most)
+        self._most = most
+        self._known: dict[str, None] = {}
+        """Names and addresses of successes, the newest last."""
+        self._wrong = 0.0
+        """The part of the last attempts that were wrong."""
+
+    def knows(self, name: str, host: str) -> bool:
+        """True if somebody has logged in as ``name`` from the address ``host``."""
+        return _pair(name, host) in self._known
+
+    @property
+    def rest(self) -> float:
+        """How long to rest after a check, in units of its time: longer while many are wrong."""
+        return 1.0 + (MOST_REST - 1.0) * self._wrong
 
     def begin(self, name: str, host: str) -> None:
         """Count an attempt to log in as ``name`` from the address ``host``.
@@ -32,21 +54,44 @@ class Throttle:
         Raises:
             RefusedError: 435, with the seconds to wait.
         """
-        account, address = name.lower(), site_of(host)
-        of_account = self._of_account.wait(account, OF_ACCOUNT)
-        wait = max(of_account, self._of_address.wait(address, OF_ADDRESS))
+        whose = self._whose(name, host)
+        wait = self._of_account.wait(whose, OF_ACCOUNT)
+        if not self.knows(name, host):
+            wait = max(wait, self._of_address.wait(site_of(host), OF_ADDRESS))
         if wait > 0:
             text = f"too many attempts: wait {ceil(wait)} seconds"
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, text)
-        self._of_account.take(account, OF_ACCOUNT)
-        self._of_address.take(address, OF_ADDRESS)
+        self._of_account.take(whose, OF_ACCOUNT)
+        self._of_address.take(site_of(host), OF_ADDRESS)
+
+    def _whose(self, name: str, host: str) -> str:
+        """The key of the bucket that an attempt at an account is taken from."""
+        return _pair(name, host) if self.knows(name, host) else name.lower()
 
     def succeeded(self, name: str, host: str) -> None:
-        """Take back an attempt, and all others at this account."""
-        self._of_account.forget(name.lower())
+        """Take back an attempt, and all others of the same bucket; know who was where."""
+        self._wrong -= self._wrong / MEMORY
+        self._of_account.forget(self._whose(name, host))
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
+        self.met(name, host)
+
+    def met(self, name: str, host: str) -> None:
+        """Know that whoever is ``name`` was at the address ``host``."""
+        pair = _pair(name, host)
+        self._known.pop(pair, None)
+        self._known[pair] = None
+        if len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
+
+    def failed(self) -> None:
+        """Note that an attempt was wrong."""
+        self._wrong += (1 - self._wrong) / MEMORY
 
     def undone(self, name: str, host: str) -> None:
         """Take back an attempt that could not be looked at."""
-        self._of_account.take(name.lower(), OF_ACCOUNT, -1)
+        self._of_account.take(self._whose(name, host), OF_ACCOUNT, -1)
         self._of_address.take(site_of(host), OF_ADDRESS, -1)
+
+
+def _pair(name: str, host: str) -> str:
+    return f"{name.lower()} {site_of(host)}"

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 from msgspec import Struct
 
+from chainchat.config.ordinary_files import read_ordinary
+
 PrivateKey = (
     rsa.RSAPrivateKey
     | ec.EllipticCurvePrivateKey
@@ -47,6 +49,11 @@ class Credentials(Struct, frozen=True):
     def own(self) -> Certificate:
         """Its own certificate."""
         return self.certificates[0]
+
+    @property
+    def begins(self) -> datetime:
+        """When the last of the certificates that it needs begins to be valid."""
+        return max(certificate.not_valid_before_utc for certificate in self.certificates)
 
     @property
     def expires(self) -> datetime:
@@ -101,7 +108,7 @@ def refuse_open_key(path: Path) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_ordinary(path)
     except OSError as error:
         raise CredentialsError(f"{path}: {error.strerror}") from None
 

@@ -55,6 +55,16 @@ def objection(certificate: Certificate, position: str, chain: str, hosts: Sequen
     return ""
 
 
+def another_position(certificate: Certificate, position: str, chain: str) -> str:
+    """The name of another position of the chain, if the certificate is of such and not of this."""
+    try:
+        own, known = identity(position, chain).lower(), names(certificate)
+    except ValueError:
+        return ""  # which is for the clients to judge
+    of_chain = [name for name in known if name.lower().endswith(own.removeprefix(position))]
+    return "" if own in map(str.lower, of_chain) else "".join(of_chain[:1])
+
+
 def names(certificate: Certificate) -> tuple[str, ...]:
     """The names and addresses in a certificate.
 

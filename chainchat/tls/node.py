@@ -1,6 +1,6 @@
 """TLS of one node: its credentials, for the other nodes and for clients, and what expires."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from chainchat.tls.credentials import (
     utc_now,
 )
 from chainchat.tls.expiry import Expiry
-from chainchat.tls.identity import objection
+from chainchat.tls.identity import another_position, objection
 
 
 class NodeCredentials(Struct, frozen=True):
@@ -52,6 +52,9 @@ def read(settings: Settings, position: str, address: str) -> NodeCredentials:
         _try(files.certificate, lambda: between_nodes(chain, check_dates=settings.check_dates))
     if own.tls_port:
         clients = load(files.client_certificate, files.client_key)
+        other = another_position(clients.own, position, settings.name)
+        if other:
+            raise CredentialsError(f"{files.client_certificate}: is the certificate of {other}")
         _try(files.client_certificate, lambda: for_clients(clients))
     return NodeCredentials(chain, clients)
 
@@ -73,16 +76,15 @@ def _is_trusted(credentials: Credentials) -> bool:
     return any(is_signed_by(credentials.certificates[-1], each) for each in credentials.authorities)
 
 
-def _news(old: Credentials | None, new: Credentials | None) -> str:
-    """What differs between two credentials; empty if nothing does."""
+def _news(old: Credentials | None, new: Credentials | None) -> Iterator[str]:
+    """What differs between two credentials."""
     if old is None or new is None:
-        return ""
-    if (old.certificates, old.authorities) == (new.certificates, new.authorities):
-        return ""
-    if old.certificates == new.certificates:
+        return
+    if old.certificates != new.certificates:
+        yield f"the certificate {described(new.certificates)}"
+    if old.authorities != new.authorities:
         shown = "; ".join(described([each]) for each in new.authorities)
-        return f"the CAs that this node trusts: {shown}"
-    return f"the certificate {described(new.certificates)}"
+        yield f"the CAs that this node trusts: {shown}"
 
 
 class NodeTLS:
@@ -119,6 +121,27 @@ class NodeTLS:
             self.clients = Creator(for_clients(credentials.clients))
         self._note(credentials, check_dates=settings.check_dates)
 
+    def check(self, credentials: NodeCredentials, *, check_dates: bool) -> None:
+        """Check that new credentials are no worse than those that serve.
+
+        Raises:
+            CredentialsError: a new certificate is not valid now, or no CA is trusted any more that
+                the other nodes trust.
+        """
+        old, new = self._credentials, credentials
+        for before, after in (old.chain, new.chain), (old.clients, new.clients):
+            if before is None or after is None:
+                continue
+            is_new = before.certificates != after.certificates
+            if is_new and check_dates and not after.begins <= utc_now() <= after.expires:
+                text = f"the certificate {described(after.certificates)}: not valid today"
+                raise CredentialsError(text)
+            if before.authorities and not set(before.authorities) & set(after.authorities):
+                raise CredentialsError(
+                    "none of the CAs that are trusted now is in the new ca file: until all servers "
+                    "trust both, put both into it; or restart all servers"
+                )
+
     def renew(self, credentials: NodeCredentials, *, check_dates: bool) -> list[str]:
         """Take new credentials, for the connections to come.
 
@@ -132,7 +155,7 @@ class NodeTLS:
             self.clients.context = for_clients(credentials.clients)
         self._note(credentials, check_dates=check_dates)
         pairs = (old.chain, credentials.chain), (old.clients, credentials.clients)
-        return list(dict.fromkeys(f"reloaded: {news}" for pair in pairs if (news := _news(*pair))))
+        return list(dict.fromkeys(f"reloaded: {news}" for pair in pairs for news in _news(*pair)))
 
     def _note(self, credentials: NodeCredentials, *, check_dates: bool) -> None:
         chain, clients = credentials.chain, credentials.clients

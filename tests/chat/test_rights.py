@@ -216,6 +216,16 @@ def test_an_invitation_that_waits_can_be_made_again_and_no_other(log):
     assert log.result(Invite("", "alice", once)) == Refused(Code.NAME_IN_USE, "alice")
 
 
+def test_nobody_new_is_invited_whose_name_looks_like_anothers(log):
+    once = Verifier(b"salt", 4096, b"stored", b"server", once=True)
+    for name in ("AL1CE", "a.lice"):
+        invite = Invite("", name, once, refuse_alike=True)
+        assert log.result(invite) == Refused(Code.NAME_LOOKS_ALIKE, "alice")
+    assert log.result(Invite("", "al1ce", once)) == Accepted(log.state.applied)  # as an old log has
+    again = Invite("", "al1ce", once, refuse_alike=True)
+    assert log.result(again) == Accepted(log.state.applied)
+
+
 def test_a_reset_replaces_the_password_and_ends_session_and_token(log):
     protected(log)
     outcome = log.apply(Invite("", "alice", OTHER, reset=True))

@@ -81,7 +81,7 @@ class Room:
         self.level = level or self.level
         return self.level
 
-    def _new_invitation(self, reset):
+    def _new_invitation(self, name, reset):
         if self.invitations:
             return self.invitations.pop()
         salted = scram.salted(PASSWORD, b"salt", 1)

@@ -248,6 +248,14 @@ async def test_while_too_many_passwords_are_hashed_an_invitation_is_refused(room
 
 
 @pytest_twisted.ensureDeferred
+async def test_nobody_new_is_invited_whose_name_looks_like_anothers(room):
+    room.has("alice")
+    [line] = await room.ask("@1 invite AL1CE")
+    assert line.startswith("-ERR 523 @1 alice has an account already")
+    assert room.house.node.state.account_named("al1ce") is None
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_kick_ends_the_session(room):
     [alice] = room.has("alice")
     assert value(await room.ask("@1 kick ALICE")) == {"name": "ALICE"}

@@ -52,6 +52,12 @@ def environment(**changes: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, **changes}
 
 
+def make_certificates(config: Path, *options: str) -> None:
+    """Run ``chainchat-certs`` beside a chain.ini."""
+    command = [sys.executable, "-m", "chainchat.tls.certs", "--config", str(config), *options]
+    subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
+
+
 def copy_data(data: Path, to: Path) -> Path:
     """Copy a data folder, but for the socket of a process that was killed; returns ``to``."""
     without = shutil.ignore_patterns("control")
@@ -243,13 +249,15 @@ class Cluster:
         self._founding = tuple(positions)
         self._spares = tuple(spares)
         known = (*positions, *spares)
-        ports = free_ports(2 * len(known))
+        ports = free_ports(4 * len(known))
         self.nodes = {
-            position: Node(folder, position, *ports[2 * i : 2 * i + 2])
+            position: Node(folder, position, *ports[4 * i : 4 * i + 2])
             for i, position in enumerate(known)
         }
-        for node in self.nodes.values():
+        for i, node in enumerate(self.nodes.values()):
             node.host = host
+            node.tls_port = ports[4 * i + 2] if tls else 0
+            node.web_port = ports[4 * i + 3] if web else 0
         if networks is not None:
             for position, node in self.nodes.items():
                 node.host = networks.hosts[position]
@@ -261,11 +269,6 @@ class Cluster:
         )
         if tls:
             self._head += "[tls]\nchain = yes\n"
-            for node, port in zip(self.nodes.values(), free_ports(len(known)), strict=True):
-                node.tls_port = port
-        if web:
-            for node, port in zip(self.nodes.values(), free_ports(len(known)), strict=True):
-                node.web_port = port
         self.cables = Cables() if cabled else None
         self._write_configs()
         if tls:
@@ -309,9 +312,7 @@ class Cluster:
 
     def make_certificates(self, *options: str) -> None:
         """Run ``chainchat-certs`` in the folder of the chain."""
-        config = next(iter(self.nodes.values())).config
-        command = [sys.executable, "-m", "chainchat.tls.certs", "--config", str(config), *options]
-        subprocess.run(command, env=environment(), check=True, stdout=subprocess.DEVNULL)
+        make_certificates(next(iter(self.nodes.values())).config, *options)
 
     @property
     def trust(self) -> ssl.SSLContext:

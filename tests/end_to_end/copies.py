@@ -1,15 +1,17 @@
 """Copies of a node's disk, in another server."""
 
+import shutil
 from pathlib import Path
 
-from cluster import Cluster, Node, copy_data, free_ports
+from cluster import Cluster, Node, copy_data, free_ports, make_certificates
 
 
 def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> Node:
     """Another server with the data of a stopped one, at other ports; not started.
 
     Args:
-        host: the address that the copy has, and knows of; by default the original's.
+        host: the address that the copy has, and knows of, and has a certificate for; by default
+            the original's.
     """
     original = cluster[position]
     client_port, chain_port = free_ports(2)
@@ -24,4 +26,8 @@ def copy_of(cluster: Cluster, position: str, folder: Path, host: str = "") -> No
     )
     node.config.write_text(text)
     copy_data(original.data, node.data)
+    if original.tls_port:
+        shutil.copytree(original.config.parent / "tls", folder / "tls")
+        if node.host != original.host:
+            make_certificates(node.config, "--renew", position)
     return node

@@ -264,6 +264,7 @@ class History(Log):
         super().__init__()
         storage = SQLiteStorage(node.data)
         try:
+            self.committed = storage.committed
             read = 0
             while read < storage.last.seq:
                 self.entries += storage.read(read, storage.last.seq, READ_OCTETS)

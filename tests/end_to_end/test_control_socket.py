@@ -60,6 +60,7 @@ def names() -> Iterator[str]:
 # --- people
 
 
+@pytest.mark.plain("it matters who has a password")
 def test_the_first_operator_of_a_living_chain(cluster: Cluster, names: Iterator[str]) -> None:
     alice, bob = next(names), next(names)
     protect(cluster["tail"], alice, PASSWORD)
@@ -146,6 +147,7 @@ def test_in_a_closed_room_the_password_stays_as_with_invite(new_cluster: NewClus
     cluster.stop()
 
 
+@pytest.mark.plain("it matters who has a password")
 def test_accounts_are_listed_by_every_node_alike(cluster: Cluster, names: Iterator[str]) -> None:
     alice, bob = next(names), next(names)
     protect(cluster["head"], bob, PASSWORD)
@@ -338,6 +340,7 @@ def test_from_a_checkout(cluster: Cluster) -> None:
     assert (done.returncode, done.stderr) == (DONE, "")
 
 
+@pytest.mark.plain("it matters who has a password")
 def test_whoever_logs_in_is_written_down(cluster: Cluster, names: Iterator[str]) -> None:
     alice = next(names)
     with Person(cluster["head"].address, alice) as person:

@@ -49,6 +49,7 @@ def test_any_of_them_dies_and_comes_back(new_cluster: Callable[..., Cluster], tl
     cluster.stop()
 
 
+@pytest.mark.plain("the addresses with TLS are told in the same way")
 def test_what_is_told_of_addresses_can_be_dialled(new_cluster: Callable[..., Cluster]) -> None:
     cluster = new_cluster().start()
     nodes = list(cluster.nodes.values())

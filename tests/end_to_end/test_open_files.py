@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from cluster import Cluster, wait_for_log
 from talking import Caller, Person
 
@@ -14,6 +15,7 @@ CALLERS = 300
 """More than that."""
 
 
+@pytest.mark.plain("with TLS, few of so many who are refused read why")
 def test_clients_leave_a_node_the_files_that_it_needs(new_cluster: Callable[..., Cluster]) -> None:
     cluster = new_cluster()
     node, room = cluster["head"], FILES - reserve(3)

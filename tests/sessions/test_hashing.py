@@ -1,9 +1,12 @@
 """Passwords are hashed by threads of their own, a bounded number at a time."""
 
 import threading
+import time
+from time import monotonic
 
 import pytest
 import pytest_twisted
+from tcp import until
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
@@ -49,6 +52,41 @@ async def test_more_than_a_few_that_wait_are_refused_until_some_are_done(hashing
     last = Deferred()
     hashing.start(int, last.callback, last.errback)
     assert await last == 0
+
+
+def held(hashing):
+    """Keep the thread until the event that this returns is set."""
+    go_on = threading.Event()
+    hashing.start(go_on.wait, lambda _: None, lambda _: None)
+    return go_on
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_is_first_comes_before_all_others_and_takes_a_place_from_them(hashing):
+    go_on, order, refused = held(hashing), [], []
+    for number in range(MOST_WAITING - 1):
+        hashing.start(lambda number=number: number, order.append, refused.append)
+    hashing.start(lambda: "known", order.append, refused.append, first=True)
+    hashing.start(lambda: "too", order.append, refused.append, first=True)
+    assert [refusal.code for refusal in refused] == [Code.TOO_MANY_ATTEMPTS] * 2
+    go_on.set()
+    await until(lambda: len(order) == MOST_WAITING - 1)
+    assert order == ["known", "too", *range(MOST_WAITING - 3)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_after_each_the_thread_rests_in_proportion_to_the_work(hashing):
+    times, done = [], Deferred()
+
+    def work():
+        times.append(monotonic())
+        time.sleep(0.02)
+        times.append(monotonic())
+
+    hashing.start(work, lambda _: None, done.errback, rest=5.0)
+    hashing.start(work, done.callback, done.errback)
+    await done
+    assert times[2] - times[1] >= 5 * 0.02
 
 
 @pytest_twisted.ensureDeferred

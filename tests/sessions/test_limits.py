@@ -231,16 +231,16 @@ def test_an_account_that_is_in_the_log_already_logs_in_though_this_node_does_not
 )
 def test_no_account_is_called_what_the_server_says(house, name):
     assert login(house, name) == (
-        f"-ERR 524 nobody can be named {name}, since others would take it for the server; log in "
-        "with another name"
+        f"-ERR 524 nobody can be named {name}, since others would take it for the server: choose "
+        "another name"
     )
 
 
 def test_no_new_account_looks_like_another(house):
     login(house, "alice")
     assert login(house, "AL1CE") == (
-        "-ERR 523 alice has an account already, and the two names look alike; log in as alice if "
-        "that is you, or with a name that nobody takes for theirs"
+        "-ERR 523 alice has an account already, and the two names look alike: choose a name that "
+        "nobody takes for theirs, or log in as alice if that is you"
     )
     assert login(house, "alicia") == (
         "+OK you are alicia: type to talk to everybody, /help for all else"

@@ -8,8 +8,8 @@ import scramp
 from sessions_house import HELLO, one
 from typists import ASKS, OTHER, SECRET, SHOWS, Typist, operator, person, protected, question
 
-from chainchat.chat.accounts import Role
-from chainchat.chat.commands import Grant, Kick, SetSecret
+from chainchat.chat.accounts import Role, Verifier
+from chainchat.chat.commands import Grant, Invite, Kick, SetSecret
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.config import NewAccounts, Plaintext
@@ -114,14 +114,15 @@ def test_nobody_learns_at_the_password_whether_somebody_is_on(house):
 def test_a_password_that_nobody_had_time_to_check_is_no_attempt(house, monkeypatch):
     protected(house, "alice")
 
-    def refuse(work, done, failed):
+    def refuse(work, done, failed, **_):
         raise RefusedError(Code.TOO_MANY_ATTEMPTS, "too many passwords wait to be checked")
 
     with monkeypatch.context() as busy:
         busy.setattr(house.hashing, "start", refuse)
         for _ in range(25):
             typist = person(house, "alice")
-            assert b"-ERR 435 too many passwords wait" in typist.types(OTHER)
+            assert typist.types(OTHER, after=FAILURE_SECONDS - 0.1) == b""
+            assert b"-ERR 435 too many passwords wait" in typist.types(after=0.2)
             typist.session.lost()
     assert b"+OK you are alice" in person(house, "alice").types(SECRET)
 
@@ -131,9 +132,23 @@ def test_a_password_that_could_not_be_hashed_is_refused_and_is_no_attempt(house)
     house.hashing.broken = True
     typist = person(house)
     for _ in range(25):
-        assert b"-ERR 435 broken" in typist.types("alice", SECRET)
+        assert b"-ERR 435 broken" in typist.types("alice", SECRET, after=1)
     house.hashing.broken = False
     assert b"+OK you are alice" in typist.types("alice", SECRET)
+
+
+def test_who_has_tried_too_often_does_not_learn_so_at_once(house):
+    protected(house, "alice")
+    for number in range(11):  # one more is admitted meanwhile
+        typist = person(house, "alice")
+        typist.connection.address = f"10.0.0.{number}"
+        assert b"-ERR 512" in typist.types(OTHER, after=1)
+        typist.session.lost()
+    typist = person(house, "alice")
+    typist.connection.address = "10.0.0.99"
+    assert typist.types(OTHER, after=FAILURE_SECONDS - 0.1) == b""
+    assert b"-ERR 435 too many attempts: wait " in typist.types(after=0.2)
+    assert b"+OK you are alice" in person(house, "alice").types(SECRET)  # where she was before
 
 
 def test_who_would_wait_for_ever_because_of_a_mistake_of_ours_is_hung_up_on(house, monkeypatch):
@@ -465,6 +480,14 @@ def test_in_an_open_room_everybody_deletes_everybody_unless_the_operator_says_no
     assert typist.types("/delete bob yes") == b"+OK bob is deleted\r\n"
 
 
+def test_who_is_in_is_not_told_of_accounts_when_the_old_password_is_wrong(house):
+    typist = person(house, "alice", "/password", SECRET, SECRET)
+    typist.types()
+    rules(house, new=NewAccounts.INVITED)
+    typist.types("/password")
+    assert typist.types(OTHER, after=1) == b"-ERR 512 wrong password: try again\r\n"
+
+
 @pytest.mark.parametrize("mode", [NewAccounts.INVITED, NewAccounts.CLOSED])
 def test_where_accounts_are_made_by_invitation_people_delete_only_themselves(house, mode):
     house.client("bob")
@@ -476,6 +499,7 @@ def test_where_accounts_are_made_by_invitation_people_delete_only_themselves(hou
 
 @pytest.mark.parametrize("mode", [NewAccounts.INVITED, NewAccounts.CLOSED])
 def test_where_accounts_are_made_by_invitation_no_name_is_new_to_strangers(house, mode):
+    protected(house, "alice")
     rules(house, new=mode)
     typist = Typist(house.client())
     assert b"* Type your name to log in; accounts are made by invitation." in typist.types()
@@ -484,6 +508,9 @@ def test_where_accounts_are_made_by_invitation_no_name_is_new_to_strangers(house
     assert typist.types(SECRET, after=1) == text
     client = house.client(HELLO)
     assert one(client.says("@1 LOGIN nobody")[-1:]).startswith("-ERR 513 @1 ")
+    for name in ("alice", "nobody"):
+        text = f"-ERR 532 @2 this token does not resume {name}; log in"
+        assert client.says(f"@2 RESUME {name} TOKEN after=0") == [text]
     assert house.node.state.account_named("nobody") is None
 
 
@@ -634,7 +661,7 @@ def test_an_operator_whose_role_is_taken_meanwhile_is_refused_when_it_is_applied
 def test_a_program_is_shown_no_password_where_others_can_read_it(house):
     client = operators_program(house)
     rules(house, plaintext=Plaintext.REFUSE)
-    assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not typed here")
+    assert one(client.says("@1 INVITE bob")).startswith("-ERR 507 @1 passwords are not taken here")
     assert house.node.state.account_named("bob") is None
 
 
@@ -657,6 +684,16 @@ def test_programs_of_operators_do_what_operators_type(house):
     assert bob.types().endswith(b"* root ended your session\r\n")
     secret = one(root.says("@7 RESET bob")).removeprefix("+OK @7 password=")
     assert b"* choose a password for bob" in person(house, "bob").types(secret)
+
+
+def test_nobody_new_is_invited_under_a_name_that_deceives(house):
+    root = operator(house)
+    for name in ("server", "solo", "S.0lo"):
+        assert root.types(f"/invite {name}").startswith(b"-ERR 524 nobody can be named ")
+    assert root.types("/invite r00t").startswith(b"-ERR 523 root has an account already")
+    house.node.submit(Invite("", "system", Verifier(b"salt", 4096, b"", b"")))  # as was possible
+    assert b"+OK the password of system, " in root.types("/password reset system")
+    assert not house.node.state.account_named("r00t")
 
 
 def test_nobody_becomes_an_operator_without_a_password(house):
@@ -694,9 +731,12 @@ def test_a_password_is_typed_where_others_cannot_read_it(  # noqa: PLR0917 - a t
     if taken:
         assert said == question("alice")
     else:
-        place = f"over TLS only, at {tls}" if tls else "are not typed here"
+        place = f"over TLS only, at {tls}" if tls else "are not taken here"
         assert said.startswith(b"-ERR 507 passwords are ")
         assert place in said.decode()
     client = house.client(HELLO)
     client.connection.address, client.connection.encrypted = address, encrypted
     assert proof(client, "alice", SECRET).startswith("+OK")  # nothing to read
+    said = one(client.says(f"@s SECRET {words(OTHER)}"))
+    assert said == "+OK @s" if taken else said.startswith("-ERR 507 @s passwords are ")
+    assert one(client.says("@n SECRET none")) == "+OK @n"

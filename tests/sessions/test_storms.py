@@ -51,7 +51,7 @@ class LimitedHashing:
     def __init__(self):
         self.waiting = []
 
-    def start(self, work, done, failed):
+    def start(self, work, done, failed, **_):
         if len(self.waiting) >= MOST_WAITING:
             raise RefusedError(Code.TOO_MANY_ATTEMPTS, "too many")
         self.waiting.append(lambda: done(work()))

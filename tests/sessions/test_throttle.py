@@ -4,7 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from chainchat.chat.refusals import RefusedError
-from chainchat.sessions.throttle import Throttle
+from chainchat.sessions.throttle import MOST_REST, Throttle
 
 
 @pytest.fixture
@@ -72,6 +72,54 @@ def test_a_success_forgives_the_account_and_not_the_address(guesses):
     guesses.succeeded("alice", "10.0.0.1")
     assert admitted(guesses, "alice", "10.0.0.1") == 10
     assert admitted(guesses, "bob", "10.0.0.1") == 1
+
+
+def test_who_was_there_before_is_not_locked_out_by_those_who_guess(guesses, clock):
+    guesses.begin("alice", "10.0.0.1")
+    guesses.succeeded("alice", "10.0.0.1")
+    for host in range(20):
+        admitted(guesses, "alice", f"10.0.9.{host}")
+    assert not admitted(guesses, "alice", "10.0.0.2", 1)
+    assert admitted(guesses, "Alice", "10.0.0.1", 1)  # and may mistype
+    assert admitted(guesses, "alice", "10.0.0.1") == 9
+    assert not admitted(guesses, "alice", "10.0.0.1", 1)  # no more than others
+
+
+def test_nor_by_those_who_guess_from_the_same_address(guesses):
+    guesses.begin("alice", "10.0.0.1")
+    guesses.succeeded("alice", "10.0.0.1")
+    assert sum(admitted(guesses, f"bob{n}", "10.0.0.1", 1) for n in range(30)) == 20
+    assert admitted(guesses, "alice", "10.0.0.1", 1)
+
+
+def test_a_success_of_who_was_there_before_admits_no_more_guesses_of_others(guesses):
+    guesses.begin("alice", "10.0.0.1")
+    guesses.succeeded("alice", "10.0.0.1")
+    assert admitted(guesses, "alice", "10.0.0.2") == 10
+    guesses.begin("alice", "10.0.0.1")
+    guesses.succeeded("alice", "10.0.0.1")
+    assert not admitted(guesses, "alice", "10.0.0.3", 1)
+
+
+def test_of_those_who_were_there_the_newest_are_known(clock):
+    guesses = Throttle(clock.seconds, most=3)
+    for n in range(5):
+        guesses.succeeded(f"user{n}", "10.0.0.1")
+    guesses.succeeded("user2", "10.0.0.1")
+    guesses.succeeded("user5", "10.0.0.1")
+    assert [n for n in range(6) if guesses.knows(f"user{n}", "10.0.0.1")] == [2, 4, 5]
+
+
+def test_the_more_are_wrong_the_longer_is_the_rest(guesses):
+    assert guesses.rest == 1.0
+    guesses.failed()
+    assert guesses.rest < 1.5
+    for _ in range(100):
+        guesses.failed()
+    assert guesses.rest == pytest.approx(MOST_REST, rel=0.01)
+    for _ in range(100):
+        guesses.succeeded("alice", "10.0.0.1")
+    assert guesses.rest == pytest.approx(1.0, rel=0.01)
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_goes_first(clock):

@@ -1,5 +1,7 @@
 """Certificates and keys from files: whatever is wrong with one is told in one line."""
 
+import os
+
 import pytest
 from certificates import Authority, written
 from cryptography.hazmat.primitives.asymmetric import x25519
@@ -63,11 +65,19 @@ def test_a_key_that_others_can_read_is_refused(folder, mode):
         ("node.crt", None, "node.crt: No such file or directory"),
         ("ca.crt", None, "ca.crt: No such file or directory"),
         ("node.key", None, "node.key: No such file or directory"),
+        ("node.crt", "mkfifo", "node.crt: this is a pipe or a device; name a file"),
+        ("node.crt", "/dev/zero", "node.crt: this is a pipe or a device; name a file"),
     ],
 )
 def test_a_file_that_is_none_is_told(folder, file, octets, said):
     if octets is None:
         (folder / file).unlink()
+    elif octets == "mkfifo":
+        (folder / file).unlink()
+        os.mkfifo(folder / file)
+    elif octets == "/dev/zero":
+        (folder / file).unlink()
+        (folder / file).symlink_to(octets)
     else:
         (folder / file).write_bytes(octets)
     assert problem(folder) == said
