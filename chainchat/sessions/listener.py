@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import sys
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
@@ -215,7 +216,9 @@ class ClientProtocol(Protocol):
         return min(acknowledged, sent) / 1_000
 
     def _told_by_the_kernel(self, form: str, offset: int) -> int | None:
-        """A number of Linux's ``struct tcp_info``; None elsewhere."""
+        """A number of Linux's ``struct tcp_info``; None elsewhere, where it is another."""
+        if sys.platform != "linux":
+            return None
         try:
             info = self._tcp.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
             number: int = struct.unpack_from(form, info, offset)[0]

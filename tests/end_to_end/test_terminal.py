@@ -11,6 +11,8 @@ from cluster import Cluster, environment
 from talking import DEADLINE, Person, until
 from terminals import MODULE, Terminal
 
+from chainchat.network.addresses import place
+
 NewCluster = Callable[..., Cluster]
 
 
@@ -30,8 +32,7 @@ def client(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def at(cluster: Cluster) -> Iterator[Callable[[str], tuple[str, str]]]:
     def option(position: str) -> tuple[str, str]:
-        host, port = cluster[position].address
-        return "--connect", f"{host}:{port}"
+        return "--connect", place(*cluster[position].address)
 
     return option
 
