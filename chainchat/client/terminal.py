@@ -20,7 +20,8 @@ from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.input import create_input
+from prompt_toolkit.input import Input, create_input
+from prompt_toolkit.input.vt100 import Vt100Input
 from prompt_toolkit.layout import (
     BufferControl,
     CompletionsMenu,
@@ -52,6 +53,7 @@ from chainchat.client.history import History
 from chainchat.client.kept_memory import KeptMemory
 from chainchat.client.keys import Keyboard
 from chainchat.client.looks import STYLES, Glyphs, Pieces, name_styles
+from chainchat.client.pasting import PasteParser
 from chainchat.client.room import Alert, Log, Room
 from chainchat.client.settings import Settings
 
@@ -128,7 +130,7 @@ class Terminal:
             style=Style.from_dict({**STYLES, **name_styles(few=self._has_few_colours())}),
             color_depth=self._depth,
             full_screen=True,
-            input=create_input(sys.stdin),
+            input=_keyboard(),
             output=self._output,
             max_render_postpone_time=None,
             after_render=lambda _: self._drawn(),
@@ -365,6 +367,13 @@ def _rows(make: Callable[[int], list[Pieces]]) -> ConditionalContainer:
 
     window = Window(FormattedTextControl(text), height=lambda: Dimension.exact(len(rows)))
     return ConditionalContainer(window, Condition(fresh))
+
+
+def _keyboard() -> Input:
+    keyboard = create_input(sys.stdin)
+    if isinstance(keyboard, Vt100Input):
+        keyboard.vt100_parser = PasteParser(keyboard.vt100_parser.feed_key_callback)
+    return keyboard
 
 
 def _keep_out_of_collections() -> None:

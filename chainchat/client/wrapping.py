@@ -4,7 +4,7 @@ A terminal would go on at the beginning of its next row, where only the client's
 stand: somebody's text could pass for a line of the server.
 """
 
-from prompt_toolkit.utils import get_cwidth
+from wcwidth import wcwidth
 
 INDENT = "    "
 """Stands before each row but the first of a line."""
@@ -35,7 +35,7 @@ def _fitting(line: str, begin: int, room: int) -> int:
     """How many characters of ``line`` from ``begin`` on take no more than ``room`` columns."""
     width = 0
     for place in range(begin, len(line)):
-        width += get_cwidth(line[place])
+        width += max(0, wcwidth(line[place]))
         if width > room:
             return place - begin
     return len(line) - begin
