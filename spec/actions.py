@@ -60,8 +60,10 @@ def _alone(model: Model, draft: Draft, a: int) -> Iterator[Action]:
     name, facts = model.slots, draft.facts(a)
     yield Action(f"{name[a]} ticks", Draft.step, (a, "tick"))
     successor = draft.successor(a)
-    if successor is not None and draft.facts(successor).entries != facts.entries:
+    if successor is not None and draft.lacks(successor, facts):
         yield Action(f"{name[a]} forwards to {name[successor]}", Draft.forward, (a,))
+    if len(facts.synced) < len(facts.entries):
+        yield Action(f"{name[a]} syncs", Draft.step, (a, "sync"))
     if facts.status is Status.LEARNER:
         tail = draft.linked_at(a, facts.held.tail)
         if tail is not None and draft.are_linked(a, tail) and draft.facts(tail).held == facts.held:
@@ -144,6 +146,15 @@ def dies(draft: Draft, a: int, lost: int = 0) -> bool:
     return True
 
 
+def loses_power(draft: Draft, a: int) -> bool:
+    """A machine loses its power, and what its disk has not synced."""
+    if draft.up[a] is None:
+        return False
+    facts, disk = draft.facts(a), draft.end(a)
+    draft.disks[a] = replace(disk, entries=disk.entries[: len(facts.synced)])
+    return True
+
+
 def starts(draft: Draft, a: int) -> bool:
     """A process starts on its disk; a copy, on what the disk of its original is then."""
     disk, ahead = draft.disks[a], 1
@@ -205,6 +216,7 @@ def is_called(draft: Draft, a: int, b: int) -> bool:
 TROUBLES: dict[str, Callable[..., bool | None]] = {
     "{a} dies": dies,
     "{a} dies and loses an entry": partial(dies, lost=1),
+    "{a} loses power": loses_power,
     "{a} starts": starts,
     "{a} starts on its disk of the first day": is_set_back,
     "{a} writes": writes,

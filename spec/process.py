@@ -1,7 +1,8 @@
 """One process: the product's ``Membership``, with the least that it needs around it.
 
 The log, the forwarding of entries and the copying of logs are stand-ins of a few lines, which take
-a whole log at once.
+a whole log at once. Where power may be lost, entries that are written or taken are synced when the
+next input comes, and the product's ``Replica.word`` says up to where all disks have them.
 
 Each process has a clock of its own, which moves only when ``suspect_after`` passes, as a whole: a
 moment is now, or at least ``suspect_after`` ago.
@@ -10,7 +11,7 @@ moment is now, or at least ``suspect_after`` ago.
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,7 +55,12 @@ class Told(Struct, frozen=True):
 
 
 class Log:
-    """Stands in for the log."""
+    """Stands in for the log.
+
+    Attributes:
+        synced: how many of the entries are on the disk.
+        word: how many the disks before have, as the predecessor says.
+    """
 
     progress = ""
     low = False
@@ -63,6 +69,8 @@ class Log:
 
     def __init__(self, entries: Entries) -> None:
         self.entries = entries
+        self.synced = len(entries)
+        self.word = 0
         self.caught_up = False
         self.nearby: frozenset[Member] = frozenset()
 
@@ -91,6 +99,15 @@ def is_prefix(short: Entries, long: Entries) -> bool:
     return long[: len(short)] == short
 
 
+class Marks(Struct, frozen=True):
+    """Stands in for the replica, as far as ``Replica.word`` asks."""
+
+    synced: int
+    _synced_before: int
+    _is_head: bool
+    _is_tail: bool
+
+
 class Facts(NamedTuple):
     """What the search asks of a process.
 
@@ -98,6 +115,8 @@ class Facts(NamedTuple):
         status: what the life is to that.
         active: it takes part in the chain.
         holds: the same, as a set.
+        synced: of these, what is on the disk.
+        word: how many its disk and all before it have.
         answers: it is a tail that answers reads by its lease.
         lends: a learner may copy from it (``Engine._may_lend``).
         lends_for_resume: the same, for a member before a resume.
@@ -110,6 +129,8 @@ class Facts(NamedTuple):
     active: bool
     entries: Entries
     holds: frozenset[EntryId]
+    synced: frozenset[EntryId]
+    word: int
     answers: bool
     lends: bool
     lends_for_resume: bool
@@ -127,8 +148,11 @@ class Process:
         *,
         identity: int,
         refusal_is_death: bool,
+        powerless: bool,
     ) -> None:
+        """``powerless``: power may be lost."""
         self.now = 1000.0
+        self.powerless = powerless
         self.log = Log(disk.entries)
         self.membership = engine.Membership(  # by that name, so that a planted bug takes its place
             me,
@@ -163,27 +187,44 @@ class Process:
             membership.active,
             self.log.entries,
             frozenset(self.log.entries),
+            frozenset(self.log.entries[: self.log.synced]),
+            self._word,
             lease and status is Status.ACTIVE and membership.sealed is None,
             at_tail and free and (lease or not membership.evidence.refusal_is_death),
             membership.lends_for_resume,
             membership.sealed,
         )
 
+    @property
+    def _word(self) -> int:
+        """By the product's rule, up to where this disk and all before it have the log."""
+        configuration, me = self.membership.configuration, self.membership.me.position
+        if not configuration.members or not self.powerless:
+            return len(self.log.entries)
+        head, tail = configuration.head == me, configuration.tail == me
+        marks = Marks(self.log.synced, self.log.word, head, tail)
+        word: int = cast(Any, engine.Replica.word).fget(marks)
+        return word
+
     # --- inputs
 
     def run(self, name: str, *arguments: Any) -> tuple[Any, ...]:
         """Carry out an input; gives what it says to the world, in order."""
         said: list[Any] = []
+        self.log.synced = len(self.log.entries)
         for effect in getattr(self, name)(*arguments):
             match effect:
                 case Save(record) if record.configuration.members:
                     said.append(Adopted(record.configuration))
                     self.log.nearby, self.log.caught_up = frozenset(), False
+                    self.log.word = 0
                 case Send(_, Ping()):
                     pass  # the search decides who hears whom, see ``Draft.ask``
                 case Send() | Copy() | Excluded():
                     said.append(effect)
         said += self._follow()
+        if not self.powerless:
+            self.log.synced = len(self.log.entries)
         self._forget()
         return tuple(dict.fromkeys(said))
 
@@ -205,7 +246,11 @@ class Process:
         if configuration.head == me and not self._opened:
             self.log.entries += (next_entry(self.log.last, configuration, "opening"),)
         if configuration.tail == me and self._opened:
-            yield Told(self.log.entries)
+            yield Told(self.log.entries[: min(self.log.synced, self._word)])
+
+    def sync(self) -> Iterable[Any]:
+        """The sync is complete that each input begins with."""
+        return ()
 
     def tick(self) -> Iterable[Any]:
         """A tenth of ``suspect_after`` is over."""
@@ -224,12 +269,19 @@ class Process:
 
     def linked(self, other: Member) -> Iterable[Any]:
         """A connection is there."""
+        self._begin_word_anew(other.position)
         return self.membership.linked(other.position, other, self.now)
 
     def unlinked(self, position: str) -> Iterable[Any]:
         """A connection ended."""
+        self._begin_word_anew(position)
         self.membership.unlinked(position)
         return ()
+
+    def _begin_word_anew(self, position: str) -> None:
+        configuration, me = self.membership.configuration, self.membership.me.position
+        if configuration.members and position == configuration.predecessor(me):
+            self.log.word = 0
 
     def reached(self, other: Member) -> Iterable[Any]:
         """``other`` answered at its address."""
@@ -262,8 +314,9 @@ class Process:
         self.log.entries += (entry,)
         return ()
 
-    def take(self, entries: Entries) -> Iterable[Any]:
-        """Member: the predecessor forwards what this log lacks."""
+    def take(self, entries: Entries, word: int) -> Iterable[Any]:
+        """Member: the predecessor forwards what this log lacks, and gives its word."""
+        self.log.word = max(self.log.word, word) if self.powerless else 0
         if is_prefix(self.log.entries, entries):
             self.log.entries = entries
         elif not is_prefix(entries, self.log.entries):
@@ -273,6 +326,7 @@ class Process:
     def copy(self, entries: Entries) -> Iterable[Any]:
         """Learner: the log is the tail's now."""
         self.log.entries, self.log.caught_up = entries, True
+        self.log.synced = len(entries)
         return ()
 
     def lend(self, learner: Member) -> Iterable[Any]:
@@ -284,4 +338,5 @@ class Process:
         """Take what another's log has beyond this one, before a resume."""
         if is_prefix(self.log.entries, entries):
             self.log.entries = entries
+            self.log.synced = len(entries)
         return ()

@@ -78,6 +78,12 @@ WORLDS: dict[str, Bounds] = {
     "a learner joins": Bounds(("? writes",), members="AB"),
     "the head loses an entry": Bounds(("A writes", "A dies and loses an entry, A starts")),
     "two lose an entry": Bounds(first=LOST),
+    "the power fails": Bounds(
+        ("A writes", "? loses power", "? loses power"), epochs=1, heals=False, powerless=True
+    ),
+    "the power fails and comes back": Bounds(
+        ("A writes", "? loses power, ? starts"), chain="AB", powerless=True
+    ),
     "a resume is given up": Bounds(
         ("A dies, A starts",), first=("A writes", "A dies", "A starts"), epochs=1
     ),
@@ -150,6 +156,8 @@ BUGS: dict[str, tuple[int, str]] = {
     "ResumesWithoutActiveVotes": (11, "two miss each other, then one dies"),
     "CopiesPastItsPredecessor": (11, "a resume is given up"),
     "TakesCopiesForMembers": (11, "a disk is copied"),
+    "CommitsWithoutTheWord": (12, "the power fails"),
+    "PassesTheWordOn": (12, "the power fails"),
     "WorksWithoutLease": (13, "the tail is cut off"),
     "ProvesDeathsAllTheSame": (14, "a machine stands still"),
     "ReadsByTheLeaseAllTheSame": (14, "the tail's machine stands still"),

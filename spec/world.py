@@ -36,6 +36,7 @@ class Bounds(Struct, frozen=True):
         refusal_is_death: see ``Evidence``.
         heals: the chain has to get whole again, if all goes well from some state.
         helped: those that are down start again before that; else those that are up have to go on.
+        powerless: power may be lost: what is written is synced when the next input comes.
         torn: an assumption of the rules does not hold, so that there may be two chains, neither of
             which serves the other (rule 7).
     """
@@ -50,6 +51,7 @@ class Bounds(Struct, frozen=True):
     refusal_is_death: bool = True
     heals: bool = True
     helped: bool = True
+    powerless: bool = False
     torn: bool = False
 
 
@@ -125,6 +127,8 @@ class Model:
         for a, b in pairs * 2:
             draft.ask(a, b)
         for a in there:
+            if self.bounds.powerless:
+                draft.step(a, "sync")
             draft.forward(a)
         return draft.world()
 
@@ -243,6 +247,7 @@ class Draft:
             tuple(bounds.chain),
             identity=100 * incarnation + slot + 1,
             refusal_is_death=bounds.refusal_is_death,
+            powerless=bounds.powerless,
         )
         self.disks[slot] = None
         self.up[slot] = self.table.number(process)
@@ -324,11 +329,17 @@ class Draft:
         to = self.linked_at(slot, facts.held.successor(facts.me.position))
         return to if facts.active and to is not None and self.are_linked(slot, to) else None
 
+    def lacks(self, successor: int, facts: Facts) -> bool:
+        """True if a successor has not all the entries, or not the word, of a member."""
+        process = self.process(successor)
+        told = process.log.word if process.powerless else facts.word
+        return self.facts(successor).entries != facts.entries or told < facts.word
+
     def forward(self, slot: int) -> None:
         """A member sends its successor its log, which takes what follows on its own."""
         to, facts = self.successor(slot), self.facts(slot)
         if to is not None and self.facts(to).active and self.facts(to).held == facts.held:
-            self.step(to, "take", facts.entries)
+            self.step(to, "take", facts.entries, facts.word)
 
     def learn(self, slot: int, tail: int) -> None:
         """A learner copies all that the tail has; what it has beyond that is cut."""
@@ -375,6 +386,8 @@ def check(model: Model, world: World) -> None:
         lacks = not world.told <= facts.holds
         if facts.active and facts.held == newest and lacks:
             raise HarmError("a member of the newest configuration lacks what was acknowledged")
+        if facts.active and facts.held == newest and not world.told <= facts.synced:
+            raise HarmError("what was acknowledged is not on the disk of every member")
         if facts.answers and lacks:
             raise HarmError("a tail answers by its lease, and lacks what was acknowledged")
         members = [up.get(member) for member in facts.held.members]

@@ -394,7 +394,7 @@ class Offer(Struct, frozen=True):
         checkpoint: the entry as of which it is.
         beginning: the entry before the first one of the tail's log.
         head: begins with a digest of all rows, which the learner checks.
-        common: the tail holds the learner's last entry.
+        common: the tail holds the entry that the learner has named.
     """
 
     epoch: Number

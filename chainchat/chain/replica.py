@@ -23,7 +23,6 @@ Invariants; a comment with the name marks where each is kept:
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 
 from chainchat.chain.configuration import Configuration
 from chainchat.chain.effects import Apply, Distrust, Effect, Send, Sync, Write
@@ -280,6 +279,11 @@ class Replica:
     # --- the turn
 
     @property
+    def word(self) -> int:
+        """*synced*: up to where this disk and all before it have the log."""
+        return self.synced if self._is_head else min(self.synced, self._synced_before)
+
+    @property
     def needs_time(self) -> bool:
         """True if the next turn numbers requests."""
         if self._requests:
@@ -302,8 +306,9 @@ class Replica:
             if self._successor not in self._older:
                 yield from self._forward()
             yield from self._sync()
-        yield from self._forward()
-        yield from self._tell_synced()
+        if self._successor is not None:
+            yield from self._forward()
+            yield from self._tell_synced()
         if self._is_tail and self.last.epoch == self.configuration.epoch:
             self._commit(self._end_that_can_be_applied_soon)
         if self._predecessor is not None and (
@@ -367,13 +372,13 @@ class Replica:
 
     def _tell_synced(self) -> Iterator[Effect]:
         """Give the successor this node's word, if no entries have carried it."""
-        if self._synced_here > self._told_synced and (sent := self._sent) is not None:
+        if self.word > self._told_synced and (sent := self._sent) is not None:
             yield self._forward_of(sent, ())
 
     def _forward_of(self, previous: EntryId, entries: tuple[Entry, ...]) -> Send:
         assert self._successor is not None
         epoch, identity = self.configuration.epoch, self.configuration.identity
-        self._told_synced = synced = self._synced_here
+        self._told_synced = synced = self.word
         forward = Forward(epoch, previous, entries, self.committed, identity, synced)
         return Send(self._successor, forward)
 
@@ -383,11 +388,6 @@ class Replica:
         blocked = self._successor in self._full or self._successor in self._unreachable
         return None if blocked else self._forwarded
 
-    @property
-    def _synced_here(self) -> int:
-        """*synced*: the least of what this disk has synced and all before it."""
-        return self.synced if self._is_head else min(self.synced, self._synced_before)
-
     def _commit(self, seq: int) -> None:
         """Every member's disk has the log up to ``seq``, this one too, if ``seq`` is not above."""
         self.committed = max(self.committed, min(seq, self.synced))
@@ -395,7 +395,7 @@ class Replica:
     @property
     def _end_that_can_be_applied_soon(self) -> int:
         """What all disks have, or less at a tail that applies slowly."""
-        end, most = self._synced_here, self.applied + self._limits.unapplied
+        end, most = self.word, self.applied + self._limits.unapplied
         return end if end <= most else self._log.end_before(most)
 
     def _acknowledge(self, predecessor: str) -> Iterator[Effect]:
@@ -431,8 +431,7 @@ class Replica:
 
     def _check_marks(self) -> None:
         """As drawn in ``log``; ``_forward`` checks *forwarded*."""
-        marks = self.applied, self.committed, self.synced, self.written, self.last.seq
-        assert all(low <= high for low, high in pairwise(marks))
+        assert self.applied <= self.committed <= self.synced <= self.written <= self.last.seq
 
     # --- the log, newest part in memory
 

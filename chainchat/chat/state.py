@@ -105,14 +105,6 @@ class ChatState:
         number = self._sessions.get(session)
         return None if number is None else self.accounts[number]
 
-    def names(self) -> list[str]:
-        """The names of all accounts, sorted regardless of case."""
-        return [account.name for account in self.accounts_after("", len(self._names))]
-
-    def present(self) -> list[str]:
-        """The names of the accounts that are on, sorted regardless of case."""
-        return [account.name for account in self.present_after("", len(self._sessions))]
-
     def accounts_after(self, name: str, count: int) -> list[Account]:
         """The first ``count`` accounts whose names come after ``name``, regardless of case."""
         later = islice(self._roll.after(name.lower()), count)
@@ -359,14 +351,10 @@ class ChatState:
         """
         return min(self.accounts.values(), key=_seen, default=None)
 
-    def seen_by_all(self) -> int:
-        """The id up to which every account has seen its messages; takes as long."""
-        behind = self.furthest_behind()
-        return self.applied if behind is None else behind.seen
-
     def _forget(self, command: commands.Forget) -> None:
         """*seen by all*: nothing goes that somebody has still to see, unless it is to go anyway."""
-        most = self.applied if command.unread else min(self.seen_by_all() + 1, self.applied)
+        behind = None if command.unread else self.furthest_behind()
+        most = self.applied if behind is None else min(behind.seen + 1, self.applied)
         before = min(command.before, most)
         if before > max(self.removed.before, 1):
             self.removed = Removed(before, command.days)

@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from chainchat.chain.checkpoints import RECORDS, START, Row
 from chainchat.chain.configuration import Member
-from chainchat.chain.copying import Learner, Replace, Sponsor, Take
-from chainchat.chain.effects import Install, Send, StageEntries, StageRows, Unstage
+from chainchat.chain.copying import Learner, Replace, Take
+from chainchat.chain.effects import Cut, Install, Send, StageEntries, StageRows, Unstage
+from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import (
@@ -82,6 +83,8 @@ class Pair:
         for effect in effects:
             self.done.append(effect)
             match effect:
+                case Cut():
+                    self.mine.cut(effect.after)
                 case Take():
                     self.mine.append(effect.entries)
                 case Replace():
@@ -139,6 +142,35 @@ def test_who_lacks_much_is_offered_a_checkpoint_though_the_log_is_whole():
     pair.run()
     assert "Install" in pair.kinds()
     assert everything(pair.mine) == everything(pair.sponsor._log)
+
+
+def test_what_a_learner_has_beyond_the_last_common_entry_goes_to_a_side_file_first():
+    mine = log_of(22)
+    more = chained(mine.last, entries(*[1] * 5, after=22, command=b"never confirmed"))
+    mine.append(more)
+    mine.write_committed(15)
+    pair = Pair(mine, lender(checkpoint=38, beginning=20))
+    pair.run()
+    assert pair.kinds()[:2] == ["Cut", "Replace"]
+    assert pair.done[-1] == Install("tail")
+    assert mine.cuts == list(more)
+
+
+def test_who_is_offered_another_checkpoint_meanwhile_says_again_what_it_holds():
+    its = lender()
+    pair = Pair(MemoryStorage(), its)
+    pair.lost = (Copied,)
+    pair.run()
+    its.begin_checkpoint(35)
+    its.finish_checkpoint(b"another head")
+    its.remove(34)
+    pair.asked.clear()
+    pair.lost = ()
+    pair.sponsor.asked("newcomer", pair.learner._ask(0.0).message)
+    pair.run()
+    first, *_ = pair.asked
+    assert first == Fetch(EPOCH, ME, EntryId(), takes_offers=True)
+    assert pair.mine.newest_checkpoint().head == b"another head"
 
 
 def test_before_a_resume_nobody_is_offered_a_checkpoint():

@@ -146,12 +146,12 @@ def test_a_word_rides_on_entries_that_go_the_same_way(chain):
 def test_a_word_begins_anew_with_each_connection_and_epoch(chain, anew):
     chain.settle()
     middle = chain["middle"]
-    assert middle._synced_here == 1
+    assert middle.word == 1
     if anew == "connection":
         middle.linked("head")
     else:
         chain.adopt(*THREE)
-    assert middle._synced_here == 0
+    assert middle.word == 0
     chain["head"].submit(b"hello")
     chain["head"].linked("middle")
     chain["tail"].linked("middle")

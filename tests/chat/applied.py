@@ -10,6 +10,16 @@ HERE, THERE = "a.1", "b.1"
 START = 1_000
 
 
+def names(state):
+    """The names of all accounts, sorted regardless of case."""
+    return [account.name for account in state.accounts_after("", len(state.accounts))]
+
+
+def present(state):
+    """The names of those who are on, likewise."""
+    return [account.name for account in state.present_after("", len(state.accounts))]
+
+
 class Stored:
     """The newest records of a state's snapshots, as storage keeps them."""
 

@@ -23,6 +23,7 @@ from chainchat.chat.commands import (
 )
 from chainchat.chat.outcomes import Accepted, Left, Refused
 from chainchat.chat.refusals import Code
+from tests.chat.applied import names
 
 VERIFIER = Verifier(b"salt", 4096, b"stored", b"server")
 OTHER = Verifier(b"pepper", 8192, b"else", b"where")
@@ -102,7 +103,7 @@ def test_a_password_removed_or_an_account_deleted_meanwhile_counts(log):
 def test_a_login_that_may_not_make_an_account_makes_none(log):
     login = Login("b.1.1", "bob", "", b"", refuse_new=Code.BY_INVITATION)
     assert log.result(login, THERE) == Refused(Code.BY_INVITATION, "bob")
-    assert log.state.names() == ["alice"]
+    assert names(log.state) == ["alice"]
 
 
 def test_a_login_of_an_older_version_means_what_it_did():

@@ -38,6 +38,7 @@ from chainchat.chat.names import SortedNames
 from chainchat.chat.outcomes import NO_EFFECT, Accepted, Held, Joined, Left, Outcome, Refused, Said
 from chainchat.chat.refusals import Code
 from chainchat.chat.state import ChatState
+from tests.chat.applied import names, present
 
 deterministic = settings(derandomize=True, max_examples=150, deadline=None)
 
@@ -63,7 +64,7 @@ def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, checksum=1, clie
 def test_a_login_with_a_new_name_makes_an_account(log):
     outcome = log.apply(Login("a.1.1", "Alice", "", b""))
     assert outcome == Outcome((Accepted(2),), [Joined(2, "Alice", "a.1.1")])
-    assert log.state.names() == log.state.present() == ["Alice"]
+    assert names(log.state) == present(log.state) == ["Alice"]
     assert log.state.account_of("a.1.1").seen == 2
 
 
@@ -86,7 +87,7 @@ def test_a_session_that_ends_leaves_the_account(log):
     log.login("alice", "a.1.1")
     outcome = log.apply(End("a.1.1", 0))
     assert outcome.events == [Left(2, "alice", "a.1.1", "ended")]
-    assert (log.state.names(), log.state.present()) == (["alice"], [])
+    assert (names(log.state), present(log.state)) == (["alice"], [])
 
 
 @pytest.mark.parametrize(
@@ -101,12 +102,12 @@ def test_a_session_that_ends_leaves_the_account(log):
 )
 def test_a_session_that_is_not_there_can_do_nothing(log, command):
     log.login("alice", "a.1.1")
-    before = log.state.accounts[2], log.state.present()
+    before = log.state.accounts[2], present(log.state)
     outcome = log.apply(command)
     assert [*outcome.results] == [Refused(Code.SESSION_ENDED)]
     assert not outcome.events
     assert not outcome.said
-    assert (log.state.accounts[2], log.state.present()) == before
+    assert (log.state.accounts[2], present(log.state)) == before
 
 
 def test_a_late_end_does_not_end_the_newer_session(log):
@@ -119,7 +120,7 @@ def test_a_late_end_does_not_end_the_newer_session(log):
 def test_names_are_sorted_without_regard_to_case(log):
     for number, name in enumerate(("bob", "Alice", "carol", "Bill")):
         log.login(name, f"a.1.{number}")
-    assert log.state.names() == log.state.present() == ["Alice", "Bill", "bob", "carol"]
+    assert names(log.state) == present(log.state) == ["Alice", "Bill", "bob", "carol"]
 
 
 # --- tokens ------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ def test_a_resume_needs_the_token_of_that_account(log, name, token):
     log.login("person", "a.1.2", b"")
     refused = Outcome((Refused(Code.BAD_TOKEN, name),), [])
     assert log.apply(Resume("a.1.3", name, "bot", token)) == refused
-    assert log.state.present() == ["alice", "person"]
+    assert present(log.state) == ["alice", "person"]
 
 
 @pytest.mark.parametrize(
@@ -185,14 +186,14 @@ def test_what_an_origin_submits_again_has_no_effect(log):
 
 def test_a_number_beyond_the_next_has_no_effect(log):
     assert log.state.apply(log.next, HERE, 2, START, Login("a.1.1", "x", "", b"")) == NO_EFFECT
-    assert log.state.names() == []
+    assert names(log.state) == []
     assert log.state.applied == 2
     assert log.result(Nothing()) == Accepted(3)
 
 
 def test_an_origin_that_is_not_a_member_has_no_effect(log):
     assert log.state.apply(log.next, "c.1", 1, START, Login("c.1.1", "x", "", b"")) == NO_EFFECT
-    assert log.state.names() == []
+    assert names(log.state) == []
 
 
 def test_a_new_epoch_ends_the_sessions_of_those_who_are_gone(log):
@@ -200,7 +201,7 @@ def test_a_new_epoch_ends_the_sessions_of_those_who_are_gone(log):
     log.login("bob", "b.1.1", b"t")
     outcome = log.open(HERE, "b.2")
     assert outcome.events == [Left(3, "bob", "b.1.1", "lost")]
-    assert log.state.present() == ["alice"]
+    assert present(log.state) == ["alice"]
     assert log.state.apply(log.next, THERE, 2, START, Nothing()) == NO_EFFECT
 
 
@@ -237,13 +238,13 @@ def test_anyone_can_delete_any_account_and_its_session_ends(log):
     log.login("bob", "b.1.1")
     outcome = log.apply(Delete("a.1.1", 3, "bob"))
     assert outcome.events == [Left(3, "bob", "b.1.1", "deleted", by="alice")]
-    assert log.state.names() == ["alice"]
+    assert names(log.state) == ["alice"]
 
 
 def test_an_account_can_delete_itself(log):
     log.login("alice", "a.1.1")
     assert log.result(Delete("a.1.1", 2, "alice")) == Accepted(3)
-    assert log.state.names() == log.state.present() == []
+    assert names(log.state) == present(log.state) == []
 
 
 def test_a_recreated_name_is_a_new_account(log):
@@ -264,7 +265,7 @@ def test_a_deletion_by_number_never_meets_the_next_of_that_name(log):
     log.apply(Delete("a.1.1", old, "bob"))
     log.login("bob", "b.1.2")
     assert log.result(Delete("a.1.1", old, "bob")) == Refused(Code.NO_SUCH_ACCOUNT, "bob")
-    assert log.state.present() == ["alice", "bob"]
+    assert present(log.state) == ["alice", "bob"]
 
 
 def test_a_deletion_of_somebody_unknown_to_the_origin_goes_by_name(log):
@@ -711,7 +712,7 @@ def test_no_entries_are_a_bug_and_the_same_give_the_same_image(drawn):
     assert follow(one, entries) == follow(other, entries)
     assert one.image() == other.image()
     on = [account.name for account in one.accounts.values() if account.session]
-    assert one.present() == sorted(on, key=str.lower)
+    assert present(one) == sorted(on, key=str.lower)
 
 
 @given(steps, st.integers(0, 40))
@@ -750,7 +751,7 @@ def busy(chosen, count=150):
     log = Log(HERE, THERE, bounds=LOW_BOUNDS)
     yield "", 0, START, Origins((HERE, THERE))
     for opened in range(1, count + 1):
-        on = sorted(log.state.account_named(name).session for name in log.state.present())
+        on = sorted(log.state.account_named(name).session for name in present(log.state))
         session = chosen.choice(on) if on else "a.1.0"
         name, origin = chosen.choice("abcdefghij"), chosen.choice((HERE, THERE))
         commands = [Login(f"{origin}.{opened}", name, "bot", b"t")] * 3

@@ -34,6 +34,7 @@ from chainchat.node.lives import begin_life
 from chainchat.node.pending import USUAL_PENDING
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage
+from tests.chat.applied import present
 
 NESTED = b"\x81\xa1x" + b"\x91" * 30_000
 BAD_TEXT = b"\x81\xa2id\xa2\xff\xfe"
@@ -111,7 +112,7 @@ def test_a_question_is_answered_by_the_tail(house):
     answers = []
     house["head"].ask(queries.Present(), answers.append)
     house.run()
-    assert answers == [queries.Page(names=tuple(house["tail"].state.present()))]
+    assert answers == [queries.Page(names=tuple(present(house["tail"].state)))]
 
 
 def test_what_is_submitted_before_there_is_a_chain_is_not_lost():

@@ -15,6 +15,7 @@ from chainchat.chat.scram import ITERATIONS, salted, verifier_of
 from chainchat.config import NewAccounts, Plaintext
 from chainchat.sessions.guard import FAILURE_SECONDS
 from chainchat.sessions.pace import Rate
+from tests.chat.applied import present
 
 DO, DONT = b"\xff\xfd\x01", b"\xff\xfe\x01"
 
@@ -234,7 +235,7 @@ def test_a_connection_that_ended_drops_the_result(house):
     typist.session.lost()
     house.hashing.go_on()
     house.clock.advance(0)
-    assert house.node.state.present() == []
+    assert present(house.node.state) == []
     assert house.sessions.count == 0
 
 

@@ -30,6 +30,7 @@ from chainchat.sessions.pace import NEWCOMER, PERSON
 from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
+from tests.chat.applied import names, present
 
 # --- greeting and login ------------------------------------------------------------------
 
@@ -188,7 +189,7 @@ def test_a_web_browser_is_told_and_the_connection_closed(house):
         "-ERR 505 this is a chat, not a web server: use telnet or nc"
     ]
     assert browser.connection.closed
-    assert house.node.state.names() == []
+    assert names(house.node.state) == []
 
 
 def test_empty_lines_are_ignored(house):
@@ -410,13 +411,13 @@ def test_who_deletes_oneself_is_answered_and_the_connection_closed(pair):
 def test_whoever_leaves_is_answered_first(house, pair):
     assert pair[0].says("bye", "/quit", "too late") == ["+OK 4", "+OK goodbye"]
     assert pair[0].connection.closed
-    assert house.node.state.present() == ["bob"]
+    assert present(house.node.state) == ["bob"]
 
 
 def test_a_connection_that_is_lost_frees_the_name(house, pair):
     pair[0].session.lost()
     house.clock.advance(0)
-    assert house.node.state.present() == ["bob"]
+    assert present(house.node.state) == ["bob"]
 
 
 def test_the_end_of_the_input_is_taken_when_a_read_was_answered(house):

@@ -50,7 +50,7 @@ class CommitsWithoutTheWord(Replica):
     """A tail takes for committed what its own disk has, though those before it may still sync."""
 
     @property
-    def _synced_here(self) -> int:
+    def word(self) -> int:
         return self.synced
 
 
@@ -58,7 +58,7 @@ class PassesTheWordOn(Replica):
     """A member gives its predecessor's word for its own, and looks at its own disk no more."""
 
     @property
-    def _synced_here(self) -> int:
+    def word(self) -> int:
         return self.synced if self._is_head or self._is_tail else self._synced_before
 
 

@@ -69,6 +69,11 @@ class RetentionChecks(Checks):
         text = f"{node.me.position} removes up to {state.removed.before} what somebody has not seen"
         self._require(seen or not self._keep.unread, text)
 
+    def _acknowledged(self, text: str, seq: int, node: Node) -> None:
+        """A repeated message may be acknowledged again when it was removed."""
+        if seq >= node.state.removed.before:
+            super()._acknowledged(text, seq, node)
+
     def _cut(self, host: Host, entries: Sequence[Entry]) -> None:
         """What leaves a log for a side file was never confirmed, or the chain has removed it."""
         beginning = max(other.disk.beginning.seq for other in self._world.hosts.values())

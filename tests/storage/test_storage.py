@@ -24,6 +24,7 @@ from chainchat.storage.checksums import checked
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
 from chainchat.storage.memory import MemoryStorage
 from chainchat.storage.sqlite import DATABASE, READ_TOO, SCHEMA_VERSION, SQLiteStorage
+from tests.chat.applied import names
 
 deterministic = settings(derandomize=True, max_examples=60, deadline=None)
 
@@ -934,7 +935,7 @@ def test_a_folder_of_each_older_version_is_read(data, schema):
         assert (machine.state.applied, storage.last.seq, storage.committed) == (50, 63, 63)
         for applied in storage.read(50, 63, MUCH):
             machine.apply(applied)
-        assert machine.state.names() == ["alice", "bob"]
+        assert names(machine.state) == ["alice", "bob"]
         bobs = machine.state.account_named("bob").number
         shown = [message.text for message in machine.history.oldest(bobs, 0, 100)]
         assert shown == [f"message {number}" for number in range(60)]
