@@ -40,8 +40,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A fuzz test takes a ``seed``."""
-    if "seed" in metafunc.fixturenames:
+    """A fuzz test takes a ``seed``, and has no seeds of its own."""
+    own = any("seed" in mark.args for mark in metafunc.definition.iter_markers("parametrize"))
+    if "seed" in metafunc.fixturenames and not own:
         first = metafunc.config.getoption("--fuzz-seed")
         metafunc.parametrize("seed", range(first, first + metafunc.config.getoption("--fuzz")))
 
