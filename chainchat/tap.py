@@ -72,6 +72,7 @@ class Options(usage.Options):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the node can reload
         handle_signals(lambda: reactor.callFromThread(logs.renew))
         try:
+            preflight.check_system()
             self.settings = config.load(Path(self["config"]))
             self.node = self._chosen_node()
             self.user = self._chosen_user()
@@ -130,11 +131,11 @@ class Options(usage.Options):
         if twistd.get("pidfile") == "twistd.pid":
             twistd["pidfile"] = f"{self.node.position}.pid"
             preflight.check_folder_free(Path(twistd["pidfile"]))
-            Path(twistd["pidfile"]).unlink(missing_ok=True)
+            preflight.remove_stale(Path(twistd["pidfile"]))
         elif twistd.get("pidfile"):
             pidfile = Path(twistd["pidfile"])
             if pidfile.is_file() and pidfile.read_bytes().strip().isdigit():
-                pidfile.unlink()  # any other file may not be ours
+                preflight.remove_stale(pidfile)  # any other file may not be ours
         if not any(twistd.get(option) for option in ("nodaemon", "logfile", "syslog")):
             twistd["logfile"] = f"{self.node.position}.log"
         if twistd.get("logfile") not in (None, "-"):

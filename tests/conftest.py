@@ -26,11 +26,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--ipv6", action="store_true", help="run the chains of end-to-end tests on ::1")
     group.addoption(
+        "--fuzz", type=int, default=1, metavar="N", help="run fuzz tests of the client N times"
+    )
+    group.addoption(
+        "--fuzz-seed", type=int, default=1, metavar="SEED", help="begin fuzz tests with this seed"
+    )
+    group.addoption(
         "--soak", type=float, default=2.0, metavar="MINUTES", help="run the soak test so long"
     )
     group.addoption(
         "--soak-seed", type=int, metavar="SEED", help="begin the soak test with this seed"
     )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A fuzz test takes a ``seed``."""
+    if "seed" in metafunc.fixturenames:
+        first = metafunc.config.getoption("--fuzz-seed")
+        metafunc.parametrize("seed", range(first, first + metafunc.config.getoption("--fuzz")))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -38,7 +38,7 @@ class Connection:
         self.data, self.written = b"", 0
         self.closed = self.held = False
         self.acked = self.silence = None
-        self.probed = self.aborted = False
+        self.probed = self.aborted = self.waits_for_reader = False
         self.on_write = lambda: None
         self.encrypted = False
         self.in_the_socket = 0
@@ -77,6 +77,9 @@ class Connection:
 
     def probe(self, *, probing):
         self.probed = probing
+
+    def wait_for_reader(self):
+        self.waits_for_reader = True
 
     def abort(self):
         self.aborted = True

@@ -12,21 +12,19 @@ and the tail's log from its beginning, beside its own data, which the whole then
 What was copied stays over a restart, and is gone on with if the tail still has the same checkpoint.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from msgspec import Struct
 
-from chainchat.chain.checkpoints import Offered, Place, Staged
-from chainchat.chain.configuration import MOST, Member
+from chainchat.chain.checkpoints import Offered, Staged
+from chainchat.chain.configuration import Member
 from chainchat.chain.effects import Cut, Install, Send, StageEntries, StageRows, Unstage
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import (
-    FRAME_ENTRIES,
     DivergenceError,
     Log,
     newest_common,
     newest_not_after,
-    older_than,
     size,
 )
 from chainchat.chain.messages import (
@@ -329,208 +327,3 @@ class Learner:
         yield from self._take()
         if self.frozen:
             yield Send(sender, Synced(self._epoch, self._me, self._log.last, self._identity))
-
-
-class Answering(Struct):
-    """Sent up to an entry, with ``room`` for more octets."""
-
-    fetch: Fetch
-    sent: EntryId
-    room: int
-
-
-class AnsweringRows(Struct):
-    """The same for rows of a checkpoint, sent up to a place."""
-
-    fetch: FetchRows
-    sent: Place
-    room: int
-
-
-class Sponsor:
-    """A node that lends its log to learners: the tail.
-
-    Attributes:
-        sealed: the learner for which this tail takes no entries.
-        busy: True if another turn can send more at once.
-    """
-
-    def __init__(
-        self, log: Log, limits: Limits = USUAL, committed: Callable[[], int] = lambda: 0
-    ) -> None:
-        """``committed``: how far the log is known to be committed."""
-        self.sealed: Member | None = None
-        self.busy = False
-        self._log = log
-        self._limits = limits
-        self._committed = committed
-        self._waiting: dict[str, Fetch] = {}
-        self._answering: dict[str, Answering | AnsweringRows] = {}
-        self._newest: dict[Member, int] = {}
-        self._told_committed: dict[Member, int] = {}
-        self._needs: dict[str, int] = {}
-        """By position, the entry after which a learner needs the log."""
-        self._lent: dict[str, float] = {}
-        """When learners that copy the checkpoint last asked; monotonic seconds."""
-
-    def adopt(self) -> None:
-        """Forget all questions: in a new configuration, learners ask again."""
-        self.sealed = None
-        self._waiting = {}
-        self._answering = {}
-        self._newest = {}
-        self._told_committed = {}
-        self._needs = {}
-        self._lent = {}
-
-    def nearby(self) -> frozenset[Member]:
-        """Learners that lacked no more than a batch when they last asked."""
-        end, near = self._log.last.seq, self._limits.near_entries
-        return frozenset(m for m, seq in self._newest.items() if end - seq <= near)
-
-    def lends_checkpoint(self, now: float) -> bool:
-        """True while a learner copies the newest checkpoint: keep it."""
-        patience = self._limits.checkpoint_patience
-        return any(now - asked < patience for asked in self._lent.values())
-
-    def needed_after(self) -> int:
-        """The entry after which learners need the log; a large number if none copies it."""
-        beginning = self._log.beginning.seq
-        return beginning if self._lent else min(self._needs.values(), default=MOST)
-
-    def asked(self, sender: str, fetch: Fetch | FetchRows, now: float = 0.0) -> None:
-        """Take in a learner's question, for the next turn."""
-        self._answering.pop(sender, None)
-        if isinstance(fetch, FetchRows):
-            self._lent[sender] = now
-            room = self._limits.answer_octets
-            self._answering[sender] = AnsweringRows(fetch, fetch.after, room)
-        else:
-            self._lent.pop(sender, None)
-            self._needs[sender] = fetch.last.seq
-            self._waiting[sender] = fetch
-
-    def forget(self, position: str) -> None:
-        """Forget a learner whose connection ended."""
-        for asked in (self._waiting, self._answering, self._needs, self._lent):
-            asked.pop(position, None)
-        self._newest = {m: seq for m, seq in self._newest.items() if m.position != position}
-
-    @property
-    def has_learners(self) -> bool:
-        """True if a learner waits for an answer, or the rest of one."""
-        return bool(self._waiting or self._answering)
-
-    def turn(
-        self,
-        full: set[str],
-        may_lend: Callable[[Member], bool] = lambda _: True,
-        go_on: Callable[[], bool] = lambda: False,
-        *,
-        offers: bool = True,
-        now: float = 0.0,
-    ) -> Iterator[Send]:
-        """Answer what can be answered now, at least one part; learners take turns.
-
-        Args:
-            full: positions with too many unsent octets.
-            may_lend: where False, the question waits, and the rest of an answer is dropped.
-            go_on: True while there is time for another part.
-            offers: True if learners may be offered a checkpoint; before a resume, none is.
-            now: monotonic seconds.
-        """
-        self.busy = False
-        if not self._waiting and not self._answering:  # nearly always
-            return
-        self._answering = {p: a for p, a in self._answering.items() if may_lend(a.fetch.learner)}
-        for asker, fetch in list(self._waiting.items()):
-            if not may_lend(fetch.learner):
-                continue
-            offer = self._offer_for(fetch) if offers and fetch.takes_offers else None
-            if offer is not None:
-                del self._waiting[asker]
-                self._lent[asker] = now
-                yield Send(asker, offer)
-            elif not self._holds(fetch.last):
-                del self._waiting[asker]
-                yield Send(asker, self._difference(fetch))
-            elif self._has_news_for(fetch):
-                del self._waiting[asker]
-                self._answering[asker] = Answering(fetch, fetch.last, self._limits.answer_octets)
-        while (position := self._next_in_round(full)) is not None:
-            yield Send(position, self._next_part(position))
-            if position in self._answering:
-                self._answering[position] = self._answering.pop(position)  # to the end of the line
-            if not go_on():
-                break
-        self.busy = self._next_in_round(full) is not None
-
-    def _holds(self, entry: EntryId) -> bool:
-        """True if this log goes on after ``entry``."""
-        return entry.seq >= self._log.beginning.seq and self._log.id_of(entry.seq) == entry
-
-    def _offer_for(self, fetch: Fetch) -> Offer | None:
-        """The checkpoint, for who lacks much of the log, or what this node has of it no more."""
-        log, last = self._log, fetch.last
-        common = self._holds(last)
-        too_old = not common and newest_not_after(log, last) is None
-        if not (common or too_old):
-            return None  # the learner finds the last common entry first
-        lacks_much = log.last.seq - last.seq > self._limits.checkpoint_worth and not fetch.staged
-        offered = log.offered() if too_old or lacks_much else None
-        if offered is None:
-            return None
-        checkpoint, beginning = offered.checkpoint, offered.beginning
-        lacks = checkpoint.seq - last.seq
-        worth = lacks > self._limits.checkpoint_worth and 2 * lacks > checkpoint.seq - beginning.seq
-        if not (too_old or worth):
-            return None
-        common = common or not last.seq
-        return Offer(fetch.epoch, checkpoint, beginning, offered.head, common, fetch.identity)
-
-    def _difference(self, fetch: Fetch) -> Differs:
-        newest, last = newest_not_after(self._log, fetch.last), fetch.last
-        if newest is None:
-            return Differs(fetch.epoch, self._log.beginning, fetch.identity)
-        same_place = (newest.epoch, newest.seq) == (last.epoch, last.seq)
-        older = older_than(self._log, newest) if same_place else ()  # two chains had that epoch
-        return Differs(fetch.epoch, newest, fetch.identity, older)
-
-    def _next_in_round(self, full: set[str]) -> str | None:
-        return next((position for position in self._answering if position not in full), None)
-
-    def _has_news_for(self, fetch: Fetch) -> bool:
-        new = fetch.learner not in self._newest  # tell it that its entry is common
-        self._newest[fetch.learner] = fetch.last.seq
-        more = self._committed() > self._told_committed.get(fetch.learner, 0)
-        return new or more or fetch.last != self._log.last or fetch.learner == self.sealed
-
-    def _next_part(self, position: str) -> Copied | Rows:
-        answering, end = self._answering[position], self._log.last
-        if isinstance(answering, AnsweringRows):
-            return self._next_rows(position, answering)
-        fetch, previous = answering.fetch, answering.sent
-        entries = tuple(self._log.read(previous.seq, end.seq, FRAME_ENTRIES))
-        if entries:
-            answering.sent = entries[-1].id
-            answering.room -= sum(map(size, entries))
-        more = answering.sent != end and answering.room > 0
-        if not more:
-            del self._answering[position]
-        sealed = fetch.learner == self.sealed
-        committed = self._told_committed[fetch.learner] = self._committed()
-        return Copied(fetch.epoch, previous, entries, end, sealed, more, fetch.identity, committed)
-
-    def _next_rows(self, position: str, answering: AnsweringRows) -> Rows:
-        fetch, after, offered = answering.fetch, answering.sent, self._log.offered()
-        asked = fetch.epoch, fetch.checkpoint, after
-        if offered is None or offered.checkpoint != fetch.checkpoint:
-            del self._answering[position]
-            return Rows(*asked, (), complete=False, gone=True, identity=fetch.identity)
-        rows, complete = self._log.rows(after, FRAME_ENTRIES)
-        answering.sent = rows[-1].place if rows else after
-        answering.room -= sum(len(row.data) for row in rows)
-        more = not complete and answering.room > 0
-        if not more:
-            del self._answering[position]
-        return Rows(*asked, tuple(rows), complete, more, identity=fetch.identity)

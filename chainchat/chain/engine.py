@@ -25,7 +25,7 @@ from itertools import chain
 
 from chainchat.chain import copying
 from chainchat.chain.configuration import Address, Configuration, Member, Role
-from chainchat.chain.copying import Apart, Learner, Replace, Sponsor, Take
+from chainchat.chain.copying import Apart, Learner, Replace, Take
 from chainchat.chain.early import ChainMessage, EarlyMessages
 from chainchat.chain.effects import (
     Apply,
@@ -40,6 +40,7 @@ from chainchat.chain.effects import (
     Send,
     Stage,
 )
+from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import DivergenceError, Log
 from chainchat.chain.membership import membership

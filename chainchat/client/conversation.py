@@ -44,6 +44,9 @@ FOR_NO_LOG = "+OK the password of"
 MOST_NAMES = 10_000
 """Accounts that are remembered for completion."""
 
+LONGEST_QUOTED = 100
+"""Characters of a refused line that are shown with the refusal."""
+
 IDS_PER_MESSAGE = 4
 """Ids that ``/last`` looks back for each message: logins and others' mail have ids, too."""
 
@@ -234,7 +237,7 @@ class Conversation:
                 return self._sent(event)
             case events.SendRefused(to=to, text=text, code=code, reason=reason):
                 what = text if to == EVERYBODY else f">> {to}: {text}"
-                return [f"-ERR {code} {reason} (not said: {what})"]
+                return [f"-ERR {code} {reason} (not said: {_beginning(what)})"]
             case events.SendDelayed(text=text):
                 return [f"* not said yet: {text}; trying again"]
             case events.Listed():
@@ -317,21 +320,27 @@ class Conversation:
         return chain((f"| {name}" for name in event.items), (f". {count} {kind}",))
 
     def _history(self, request: int, messages: tuple[events.MessageArrived, ...]) -> list[str]:
-        wanted, ids = self._last.pop(request, (0, 0))
+        if request not in self._last:
+            return []  # of a search that was stopped
+        wanted, ids = self._last.pop(request)
         if len(messages) < wanted and ids:
             self._look_back(wanted, 4 * ids)
             return []
+        shown = min(wanted, len(messages))
+        removed = [f"* {self._removed}"] if self._removed and shown < wanted else []
+        lines = self.listed(messages[-wanted:])
+        return [*removed, *lines, f". {shown} message{'' if shown == 1 else 's'}"]
+
+    def listed(self, messages: Iterable[events.MessageArrived]) -> list[str]:
+        """Messages as lines of a list, with their days."""
         lines = []
-        if self._removed and len(messages) < wanted:
-            lines.append(f"* {self._removed}")
         day = ""
-        for message in messages[-wanted:]:
+        for message in messages:
             if (its_day := self._local(message.time).date().isoformat()) != day:
                 day = its_day
                 lines.append(f"| {day}")
             lines.append(f"| {self._shown(message)}")
-        shown = min(wanted, len(messages))
-        return [*lines, f". {shown} message{'' if shown == 1 else 's'}"]
+        return lines
 
     def _answered(self, event: events.Answered) -> list[str]:
         self._answers_us(event.request, event.verb)
@@ -430,6 +439,11 @@ class Conversation:
         if lines:
             where += f", {lines} unconfirmed line{'' if lines == 1 else 's'} sent there"
         return f"* {trouble}; {where}" if trouble else f"* {where}"
+
+
+def _beginning(text: str) -> str:
+    """``text``, or its beginning: the whole of it is in the history."""
+    return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]} ..."
 
 
 def milliseconds(time: str) -> int:

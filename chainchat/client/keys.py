@@ -45,6 +45,8 @@ class Keyboard:
     def __init__(self, face: Face) -> None:
         self._face = face
         self._room = face.room
+        self._recalled = ""  # what was searched for last; what is typed replaces it
+        face.searched.on_text_insert += lambda _: self._replace_recalled()
 
     def bindings(self) -> KeyBindings:
         """The table of keys."""
@@ -93,7 +95,7 @@ class Keyboard:
         if self._is_searching():
             self._stop_searching()
         self._room.edited()
-        self._room.view.stop_searching()
+        self._room.stop_searching()
         self._room.view.to_end()
 
     def _paste(self, event: KeyPressEvent) -> None:
@@ -110,10 +112,22 @@ class Keyboard:
         self._face.searched.cursor_position = len(wanted)
         if wanted:
             self._again(1)
+        self._recalled = wanted
         event.app.layout.focus(self._face.searched)
 
+    def _replace_recalled(self) -> None:
+        recalled, self._recalled = self._recalled, ""
+        searched = self._face.searched
+        if recalled and searched.text.startswith(recalled):
+            searched.text = searched.text.removeprefix(recalled)
+            searched.cursor_position = len(searched.text)
+
     def _again(self, older: int) -> None:
-        self._room.find(self._face.searched.text, again=older)
+        self._recalled = ""
+        found = self._room.find(self._face.searched.text, again=older)
+        if not found and older > 0:
+            self._room.look_back()
+            self._face.flush()
 
     def _stop_searching(self) -> None:
         self._face.app.layout.focus(self._face.input)

@@ -81,7 +81,7 @@ class Looks:
         if not entry.is_message:
             return self.notice(entry.text)
         fit = self._glyphs.fit
-        text = fit(harmless(without_padding(entry.text)))
+        text = fit(harmless(without_padding(entry.text))).rstrip()
         if entry.to == EVERYBODY:
             who = [(name_style(entry.sender), fit(entry.sender)), ("", ":")]
         else:

@@ -17,7 +17,9 @@ from chainchat.client.conversation import FOR_NO_LOG, Conversation, milliseconds
 from chainchat.client.engine import Engine
 from chainchat.client.looks import Glyphs, Looks, Pieces
 from chainchat.client.missed import Missed
-from chainchat.client.settings import ABOUT, Settings, SettingsError
+from chainchat.client.own_verbs import OwnVerbs
+from chainchat.client.searching import Searching
+from chainchat.client.settings import Settings
 from chainchat.client.standing import Counts, Standing
 from chainchat.client.transcript import Entry, Transcript
 from chainchat.client.view import View
@@ -39,13 +41,6 @@ NEAR_LIMIT = 0.8
 WELL = 0.5
 """Seconds of lag that nobody needs to know of."""
 
-HELP = (
-    "| /search text            look for what was said (also Ctrl-R)",
-    "| /ignore [name]          show nothing of somebody; again: show them",
-    "| /set [what value]       see or change what this client does",
-)
-"""What the client itself knows, besides the verbs of the room."""
-
 
 class Alert(Enum):
     """What may call the person back to the screen."""
@@ -65,6 +60,7 @@ class Room:
         transcript: what was said and told.
         view: the part of it that is shown.
         conversation: makes requests of lines, and lines of events.
+        searching: looks for what was said.
         pending: lines that are not confirmed, by number.
         panel: True while the chain is shown.
         alert: the loudest of what has happened since the terminal looked.
@@ -103,6 +99,16 @@ class Room:
         self._looks = Looks(engine.name, glyphs, self._time_of_day)
         self.view = View(self.transcript, self._looks)
         self.conversation = Conversation(engine, notices=True, asks=True, zone=self._zone)
+        self._ignored = {name.lower() for name in settings.ignore}
+        self.searching = Searching(
+            engine,
+            self.conversation,
+            self.transcript,
+            self.view,
+            clock=clock,
+            ignored=self._ignored,
+        )
+        self._own = OwnVerbs(self, settings, self._ignored)
         self.standing = Standing()
         self.pending: dict[int, str] = {}
         self.panel = False
@@ -113,7 +119,6 @@ class Room:
         self._first = True
         self._unread = self._mentions = 0
         self._asked_about = ""  # a paste of many lines
-        self._ignored = {name.lower() for name in settings.ignore}
         self._offline_since = 0.0
         self._chain_asked = 0.0
         self._size = 80, 20  # columns and rows that were drawn last
@@ -163,7 +168,8 @@ class Room:
         """Carry out what was typed, or pasted: several lines."""
         self.view.to_end()
         for line in text.splitlines():
-            own = self._own_verb(line)
+            own = self._own.answer(line)
+            self._rezone()
             self._show(self.conversation.typed(line) if own is None else own)
 
     def leave(self) -> None:
@@ -171,62 +177,29 @@ class Room:
         self.leaving = True
         self.typed("/logout")
 
-    def _own_verb(self, line: str) -> list[str] | None:
-        """The answer to a verb of the client itself; None: it is none."""
-        word, _, rest = line.partition(" ")
-        match word.lower(), rest.split():
-            case "/search", [_, *_]:
-                found = self.find(rest.strip())  # Ctrl-R goes on from there
-                return [] if found else [f"* nothing here holds {rest.strip()}"]
-            case "/search", []:
-                return ["-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"]
-            case "/set", words:
-                return self._set(words)
-            case "/notices", ["on" | "off" as joins]:
-                self.settings.joins = joins
-            case "/ignore", words:
-                return self._ignore(words)
-            case "/help", []:
-                *lines, end = self.conversation.typed(line)
-                return [*lines, *HELP, end]
-        return None
-
-    def _set(self, words: list[str]) -> list[str]:
-        match words:
-            case []:
-                shown = [f"| {key:<8}{getattr(self.settings, key):<9}{ABOUT[key]}" for key in ABOUT]
-                return [*shown, ". /set and one of them, and a value, changes it until you leave"]
-            case [key, value]:
-                try:
-                    self.settings.changed(key.lower(), value)
-                except SettingsError as error:
-                    return [f"-ERR 501 {error}"]
-                self._rezone()
-                return [f"+OK {key.lower()} is {value.lower()} until you leave"]
-        return ["-ERR 501 type /set, what to set, and the value: /set bell off"]
-
     def _rezone(self) -> None:
         if self.settings.utc != self._utc:
             self._utc = self.settings.utc
             self.transcript.zone = self.conversation.zone = self._zone
 
-    def _ignore(self, words: list[str]) -> list[str]:
-        match words:
-            case []:
-                names = sorted(self._ignored)
-                count = f"{len(names)} name{'' if len(names) == 1 else 's'} ignored"
-                return [*(f"| {name}" for name in names), f". {count}"]
-            case [name] if name.lower() in self._ignored:
-                self._ignored.discard(name.lower())
-                return [f"+OK {name} is shown again"]
-            case [name]:
-                self._ignored.add(name.lower())
-                return [f"+OK nothing is shown of {name} until you leave; /ignore {name} ends that"]
-        return ["-ERR 501 type /ignore and one name"]
-
     def find(self, text: str, *, again: int = 0) -> bool:
-        """Search; see ``View.search``."""
-        return self.view.search(text, *self._size, again=again)
+        """Search what is loaded; see ``View.search``."""
+        return self.searching.find(text, self._size, again=again)
+
+    def look_back(self) -> None:
+        """Search what is older than what is loaded; the status line tells if there is no more."""
+        self.searching.look_back()
+
+    @property
+    def search_prompt(self) -> str:
+        """Stands before what is searched for."""
+        failed = " (not loaded; Ctrl-R: further back)" if self.searching.failed else ""
+        return f"search{failed}: "
+
+    def stop_searching(self) -> None:
+        """Mark nothing any more, and ask the servers for no more of it."""
+        self._show(self.searching.stop())
+        self.view.stop_searching()
 
     def saw(self) -> None:
         """A key was pressed: the person is there."""
@@ -250,6 +223,10 @@ class Room:
             case events.HistoryListed(request=request) if request == self._look:
                 self._looked_back(event)
                 return
+            case events.HistoryListed() | events.RequestRefused():
+                if (told := self.searching.heard(event)) is not None:
+                    self._show(told)
+                    return
             case events.SendRefused(number=number):
                 self.pending.pop(number, None)
         self._note_standing(event)
@@ -390,6 +367,7 @@ class Room:
             self.conversation.refresh_soon()
         if self.conversation.refresh(self._clock()):
             self._chain_asked = self._clock()
+        self.searching.go_on()
 
     def status(self, columns: int, *, typed: str = "") -> Pieces:
         """The status line; ``typed``: what stands in the input line."""
@@ -408,10 +386,11 @@ class Room:
         else:
             bad = bool(stand.trouble())
             here = len(self.conversation.here)
-            lag = f"lag {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
+            lag = f"answers take {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
             reading = "reading what you missed" if self._missed is not None else ""
-            parts = [stand.place(), stand.trouble(), reading, *told, lag]
-            parts += [f"{here} here" if here else "", f"epoch {stand.chain.get('epoch', '?')}"]
+            searching = self.searching.progress()
+            parts = [stand.place(), stand.trouble(), searching, reading, *told, lag]
+            parts += [f"{here} here" if here else "", "F2 draws the chain" if stand.members else ""]
         line = standing.fitted([harmless(self._glyphs.fit(p)) for p in parts], dot, columns)
         return [("class:status.warning" if bad else "class:status", line)]
 
@@ -428,7 +407,7 @@ class Room:
         if not self.panel:
             return []
         rule = self._looks.rule("", columns, "class:faint")
-        return [*standing.drawn(self.standing, self._glyphs), rule]
+        return [*standing.drawn(self.standing, self._glyphs, columns), rule]
 
     def near_limit(self, text: str) -> str:
         """``987 of 1024 octets`` while ``text`` nears what the server takes; else empty."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chainchat.client.looks import Glyphs, Pieces
+from chainchat.client.wrapping import wrapped
 
 LONG_AWAY = 60.0
 """Seconds offline after which somebody is told what they missed."""
@@ -76,15 +77,16 @@ class Standing:
         return list(dict.fromkeys(left + unreached))
 
     def place(self) -> str:
-        """``on middle, second of 3``."""
+        """``on middle, second of 3 servers``."""
         members = self.members
         if self.node not in members:
             return f"on {self.node}"
+        servers = f"{len(members)} servers"
         if len(members) == 1:
             return f"on {self.node}, the only one left" if self.away else f"on {self.node}"
         place = members.index(self.node)
         ordinal = ORDINALS[place] if place < len(ORDINALS) else f"{place + 1}th"
-        return f"on {self.node}, {ordinal} of {len(members)}"
+        return f"on {self.node}, {ordinal} of {servers}"
 
     def trouble(self) -> str:
         """``they wait for tail``, ``without head``; empty if all is well."""
@@ -95,10 +97,18 @@ class Standing:
 
     def troubles(self) -> list[str]:
         """What is wrong, and with which nodes."""
-        by_state: dict[str, list[str]] = {}
+        by_state: dict[str, list[tuple[str, int]]] = {}
         for address, state in self._states.items():
-            by_state.setdefault(state, []).append(self.name_of(*address))
-        return [f"{', '.join(names)}: {state}" for state, names in by_state.items()]
+            by_state.setdefault(state, []).append(address)
+        return [f"{self._listed(found)}: {state}" for state, found in by_state.items()]
+
+    def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
+        """``head and 2 more``: nodes, those without a known name by number if they are several."""
+        names = [self._names[address] for address in addresses if address in self._names]
+        nameless = len(addresses) - len(names)
+        if nameless <= 1:
+            return ", ".join(self.name_of(*address) for address in addresses)
+        return f"{', '.join(names)} and {nameless} more" if names else f"{nameless} servers"
 
     def offline(self, now: float) -> list[str]:
         """The states of all nodes, and when the next one is tried."""
@@ -106,8 +116,11 @@ class Standing:
         return [*self.troubles(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
 
 
-def drawn(stand: Standing, glyphs: Glyphs) -> list[Pieces]:
-    """The chain as a small picture: who is in it, in which order, where the client is."""
+def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
+    """The chain as a small picture: who is in it, in which order, where the client is.
+
+    From left to right, or from top to bottom where there is no room for that.
+    """
     members = stand.members
     if not members:
         return [[("class:faint", "the chain: not known yet")]]
@@ -124,19 +137,26 @@ def drawn(stand: Standing, glyphs: Glyphs) -> list[Pieces]:
     ]
     widths = [max(map(len, column)) for column in words]
     gap = f" {glyphs.arrow} "
-    rows = []
-    for row in range(3):
-        between = gap if row == 0 else " " * len(gap)
-        line = between.join(
-            column[row].center(width) for column, width in zip(words, widths, strict=True)
-        )
-        rows.append([("" if row == 0 else "class:faint", line.rstrip())])
+    rows: list[Pieces] = []
+    if sum(widths) + len(gap) * (len(words) - 1) > columns:
+        longest = max(map(len, members))
+        rows += [
+            [("", f"{name:<{longest}} "), ("class:faint", ", ".join(filter(None, more)))]
+            for name, *more in words
+        ]
+    else:
+        for row in range(3):
+            between = gap if row == 0 else " " * len(gap)
+            line = between.join(
+                column[row].center(width) for column, width in zip(words, widths, strict=True)
+            )
+            rows.append([("" if row == 0 else "class:faint", line.rstrip())])
     told = [f"epoch {stand.chain.get('epoch', '?')}"]
     told.append(f"confirmed up to #{stand.chain.get('committed', '?')}")
     told.append(f"answers take {stand.lag * 1000:.0f} ms")
     if trouble := stand.trouble():
         told.append(trouble)
-    return [*rows, [("class:faint", f" {glyphs.dot} ".join(told))]]
+    return [*rows, *wrapped([("class:faint", f" {glyphs.dot} ".join(told))], columns)]
 
 
 class Counts(Struct):

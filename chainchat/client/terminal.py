@@ -8,6 +8,7 @@ because nothing above the input line could be drawn anew after the window's size
 
 import asyncio
 import contextlib
+import gc
 import locale
 import os
 import signal
@@ -60,8 +61,8 @@ NAMES_WITHIN = 1.0
 REFRESH_EVERY = 0.5
 """Seconds."""
 
-REDRAW_EVERY = 0.02
-"""Seconds between two drawings of the screen, at least."""
+REDRAW_EVERY = 0.03
+"""Seconds between two drawings for what was heard, at least; keys are shown at once."""
 
 ESCAPE_WITHIN = 0.05
 """Seconds after which an Esc is the key, and no beginning of another."""
@@ -106,6 +107,8 @@ class Terminal:
         self._exit_status = 0
         self._title = ""
         self._heard_something = asyncio.Event()
+        self._drawn_at = 0.0
+        self._redrawing: asyncio.TimerHandle | None = None
         self._output = create_output(sys.stdout)
         self._depth = _depth(settings)
         asking = self.room.conversation.asking
@@ -127,7 +130,7 @@ class Terminal:
             full_screen=True,
             input=create_input(sys.stdin),
             output=self._output,
-            min_redraw_interval=REDRAW_EVERY,
+            max_render_postpone_time=None,
             after_render=lambda _: self._drawn(),
         )
         self.app.key_processor.before_key_press += lambda _: self.room.saw()
@@ -142,7 +145,9 @@ class Terminal:
         prompt = BeforeInput(lambda: self.room.prompt)
         hidden = ConditionalProcessor(PasswordProcessor(), secret)
         typed = BufferControl(self.input, input_processors=[hidden, prompt])
-        found = BufferControl(self.searched, input_processors=[BeforeInput("search: ")])
+        found = BufferControl(
+            self.searched, input_processors=[BeforeInput(lambda: self.room.search_prompt)]
+        )
         is_searching = has_focus(self.searched)
         height = Dimension(min=1, max=MOST_INPUT_ROWS)
         rows = HSplit(
@@ -167,6 +172,7 @@ class Terminal:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.leave_at_once, 128 + number)
+        _keep_out_of_collections()
         try:
             await self.app.run_async(handle_sigint=False)
         finally:
@@ -282,16 +288,29 @@ class Terminal:
         self.room.heard(event)
         self._keep_working()
         self._heard_something.set()
-        self.app.invalidate()
 
     def _keep_working(self) -> None:
         """Take a long list into the transcript, a piece at a time."""
         if self.room.work():
             asyncio.get_running_loop().call_soon(self._keep_working)
+        self._redraw_soon()
+
+    def _redraw_soon(self) -> None:
+        """Draw when it is time; a key's own drawing may be sooner."""
+        if self._redrawing is None:
+            loop = asyncio.get_running_loop()
+            self._redrawing = loop.call_at(self._drawn_at + REDRAW_EVERY, self._redraw)
+
+    def _redraw(self) -> None:
+        self._redrawing = None
         self.app.invalidate()
 
     def _drawn(self) -> None:
         """The screen shows all that was heard: it counts as seen."""
+        self._drawn_at = asyncio.get_running_loop().time()
+        if self._redrawing is not None:
+            self._redrawing.cancel()
+            self._redrawing = None
         self._connection.shown()
         self._call()
         title = self.room.title()
@@ -346,6 +365,12 @@ def _rows(make: Callable[[int], list[Pieces]]) -> ConditionalContainer:
 
     window = Window(FormattedTextControl(text), height=lambda: Dimension.exact(len(rows)))
     return ConditionalContainer(window, Condition(fresh))
+
+
+def _keep_out_of_collections() -> None:
+    """Let the collector of garbage pass over all that is there: some 20 ms each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _depth(settings: Settings) -> ColorDepth | None:

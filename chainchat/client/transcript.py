@@ -142,14 +142,13 @@ class Transcript:
         return next((p for p in range(place, end) if self.entries[p] is entry), None)
 
     def found(self, text: str, place: int, *, newer: bool = False) -> int | None:
-        """The next place from ``place``, itself excluded, whose entry holds ``text``."""
-        wanted = text.casefold()
+        """The next place from ``place``, itself excluded, whose message holds ``text``."""
         places: Iterable[int] = range(place + 1, len(self.entries))
         if not newer:
             places = range(min(place, len(self.entries)) - 1, -1, -1)
         for candidate in places:
             entry = self.entries[candidate]
-            if wanted in entry.text.casefold() or wanted == entry.sender.casefold():
+            if entry.is_message and matches(text, entry.sender, entry.text):
                 return candidate
         return None
 
@@ -162,3 +161,9 @@ class Transcript:
         """The first message with a higher id."""
         place = bisect_right(self.entries, identifier, key=_id)
         return next((entry for entry in self.entries[place:] if entry.is_message), None)
+
+
+def matches(wanted: str, sender: str, text: str) -> bool:
+    """True if ``text`` holds what is wanted, in any case, or ``sender`` is."""
+    wanted = wanted.casefold()
+    return wanted in text.casefold() or wanted == sender.casefold()

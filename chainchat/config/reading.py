@@ -85,13 +85,14 @@ def _nodes(
 ) -> dict[str, NodeSettings]:
     others = (name for name in parser.sections() if name not in {*kinds.NO_POSITIONS, *founding})
     nodes: dict[str, NodeSettings] = {}
+    taken: dict[object, str] = {}
     for order, position in enumerate((*founding, *others)):
         section = Section(path, parser, position, keys.NODE_KEYS)
         founder = position in founding
         if founder:
             section.must_exist("founding names this position")
         nodes[position] = _node(section, position, order if founder else None)
-        _refuse_clashes(section, nodes)
+        _refuse_clashes(section, nodes[position], taken)
     return nodes
 
 
@@ -138,14 +139,12 @@ def _node(section: Section, position: str, order: int | None) -> NodeSettings:
     return node
 
 
-def _refuse_clashes(section: Section, nodes: dict[str, NodeSettings]) -> None:
-    """Refuse the newest node if it claims something twice, or what an earlier node has."""
-    taken: dict[object, str] = {}
-    for node in nodes.values():
-        for key, value, claim in _claims(node):
-            if claim in taken:
-                raise section.error(f"{key} = {value} is what {taken[claim]} has; choose another")
-            taken[claim] = f"[{node.position}] {key}"
+def _refuse_clashes(section: Section, node: NodeSettings, taken: dict[object, str]) -> None:
+    """Refuse a node that claims something twice, or what an earlier node has taken."""
+    for key, value, claim in _claims(node):
+        if claim in taken:
+            raise section.error(f"{key} = {value} is what {taken[claim]} has; choose another")
+        taken[claim] = f"[{node.position}] {key}"
 
 
 def _claims(node: NodeSettings) -> Iterator[tuple[str, object, object]]:

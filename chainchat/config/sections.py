@@ -3,6 +3,7 @@
 import configparser
 import difflib
 import os
+import stat
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,6 +11,9 @@ from chainchat.config.keys import guess
 from chainchat.config.kinds import FILE, FOLDER, Kind
 
 T = TypeVar("T")
+
+MOST_OCTETS = 1_000_000
+"""Of a chain.ini: a running node reads it, too, and is busy meanwhile."""
 
 LONGEST_SHOWN = 60  # characters of a bad value that are repeated in an error
 
@@ -66,11 +70,19 @@ class Section:
 
     def folder(self, key: str, default: str) -> Path:
         """A folder that a key names, relative to the folder of the file."""
-        return Path(os.path.abspath(self._path.parent / self.take(key, FOLDER, default)))
+        return self._path_of(key, self.take(key, FOLDER, default))
 
     def file(self, key: str, default: str) -> Path:
         """A file that a key names, relative to the folder of the chain.ini."""
-        return Path(os.path.abspath(self._path.parent / self.take(key, FILE, default)))
+        return self._path_of(key, self.take(key, FILE, default))
+
+    def _path_of(self, key: str, text: str) -> Path:
+        try:
+            os.fsencode(text)
+        except UnicodeEncodeError:
+            hint = "set LC_ALL=C.UTF-8"
+            raise self.error(f"{key} = {shown(text)}: no path in this locale; {hint}") from None
+        return Path(os.path.abspath(self._path.parent / text))
 
     def error(self, problem: str) -> ConfigError:
         """A mistake in this section."""
@@ -84,7 +96,13 @@ def read(path: Path) -> str:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with open(path, "rb", opener=_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):  # it may never end, or not be there at a reload
+                raise ConfigError(f"{path}: this is a pipe or a device; name a file")
+            if found.st_size > MOST_OCTETS:
+                raise ConfigError(f"{path}: {found.st_size} octets; allowed: {MOST_OCTETS}")
+            return file.read().decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -95,6 +113,11 @@ def read(path: Path) -> str:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; of a pipe, do not wait for whoever writes."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def parse(path: Path, text: str) -> configparser.RawConfigParser:

@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,7 +157,7 @@ class Conversation(Protocol):
 
     def _peer(self) -> str:
         """Who is at the other end: ``uid 1000``, where the system tells."""
-        if not hasattr(socket, "SO_PEERCRED"):
+        if sys.platform != "linux":
             return "the owner"
         form = struct.Struct("3i")
         handle = self.transport.getHandle()

@@ -12,6 +12,15 @@ from chainchat.node.interfaces import Clock, Timer
 DRAIN_SECONDS = 1.0
 """Time that the other side has to close, once everything is sent."""
 
+LOOK_SECONDS = 1.0
+"""Between two looks whether a stopped reader goes on."""
+
+SHOW_SECONDS = 3.0
+"""For a reader to show what its machine has taken.
+
+Telnet finds the end first, and drops what it has not shown.
+"""
+
 DRAIN_OCTETS = 256 * 1024
 """Octets of input that are read and dropped until then."""
 
@@ -47,6 +56,13 @@ class Farewell:
             self._writer.close()
         else:
             self._writer.half_close()
+
+    def begin_when_taken(self, taken: Callable[[], bool]) -> None:
+        """Begin when the other machine has ``taken`` everything, and could show it."""
+        if taken():
+            self._deadline = self._clock.callLater(SHOW_SECONDS, self.begin)
+        else:
+            self._deadline = self._clock.callLater(LOOK_SECONDS, self.begin_when_taken, taken)
 
     def drain(self, data: bytes) -> None:
         """Drop what the other side still says; stop reading if that is too much."""

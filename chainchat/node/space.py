@@ -89,9 +89,9 @@ class Space:
         Raises:
             StorageError: the disk is not there.
         """
+        free = self._free()
         if not self._stop:
             return ""
-        free = self._free()
         self._filling.note(free, now)
         self.left = self._filling.seconds_to(self._stop)
         was_low, was_warned = self.low, self._warned

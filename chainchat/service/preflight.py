@@ -4,6 +4,8 @@ import errno
 import os
 import pwd
 import socket
+import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +34,19 @@ LOG_MODE = 0o640
 """The permissions of a log file: a group may be given it to read."""
 
 log = Logger()
+
+
+def check_system() -> None:
+    """Check that this system has what a node cannot do without.
+
+    Raises:
+        ConfigError: no clock goes on while the machine sleeps.
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME") and sys.platform != "darwin":
+        raise config.ConfigError(
+            f"a node needs Linux or macOS: no clock of this system ({sys.platform}) goes on while "
+            "the machine sleeps, so a node that wakes would believe what is long past"
+        )
 
 
 def check_control(settings: config.Settings, node: config.NodeSettings) -> None:
@@ -89,6 +104,7 @@ def check_data(data: Path, user: User) -> None:
     """
     try:
         if not data.is_dir():
+            _refuse_what_is_no_folder(data)
             _make_data(data, user)
         owner = data.stat().st_uid
         if user.uid not in (0, owner):
@@ -100,6 +116,17 @@ def check_data(data: Path, user: User) -> None:
     except OSError as error:
         raise StorageError(f"{data}: {error.strerror}") from None
     user.does(_try_data, data)
+
+
+def _refuse_what_is_no_folder(data: Path) -> None:
+    """Refuse a file, or a link to nowhere, where a folder is to be made."""
+    found = next(path for path in (data, *data.parents) if os.path.lexists(path))
+    if found.is_dir():
+        return
+    why = "is no folder"
+    if not found.exists():
+        why = f"leads to {found.readlink()}, which is not there: is its disk not mounted?"
+    raise StorageError(f"{data}: {why}" if found == data else f"{data}: {found} {why}")
 
 
 def _make_data(data: Path, user: User) -> None:
@@ -130,8 +157,12 @@ def keep_log_private(log: Path, user: User) -> None:
     Raises:
         SystemExit: it cannot be written.
     """
+    if log.is_char_device() and log.samefile(os.devnull):
+        return
     if log.exists() and not log.is_file():
-        return  # a terminal or a pipe
+        raise SystemExit(
+            f"chainchat: {log} is no file: name one with twistd --logfile=FILE, or run twistd -n"
+        )
     given_away = user != User.chosen()
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
     try:
@@ -184,6 +215,18 @@ def check_folder_free(pidfile: Path) -> None:
             f"each chain in a folder of its own, or name other files: twistd --pidfile=FILE "
             "--logfile=FILE chainchat …"
         )
+
+
+def remove_stale(pidfile: Path) -> None:
+    """Remove a pid file of a process that is gone; twistd would look whether it lives.
+
+    Raises:
+        SystemExit: it cannot be removed.
+    """
+    try:
+        pidfile.unlink(missing_ok=True)
+    except OSError as error:
+        raise SystemExit(f"chainchat: {pidfile}: {error.strerror}") from None
 
 
 def check_writable(pidfile: Path) -> None:

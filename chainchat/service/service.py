@@ -337,7 +337,7 @@ class NodeService(Service):
             excluded=self._end_life,
             work=time.monotonic,
             keep=Keep(settings.keep_days, settings.keep_octets, unread=settings.keep_unread),
-            space=Space(lambda: free_octets(own.data), settings.stop),
+            space=Space(self._free_octets, settings.stop),
             first_nonce=secrets.randbelow(NONCES),
             new_identity=new_identity,
             warnings=lambda: (*self._tls.expiry.warnings, *self._links.differences),
@@ -353,6 +353,10 @@ class NodeService(Service):
             client=ports_shown(self._nodes[own.position]),
             event="life",
         )
+
+    def _free_octets(self) -> int:
+        self._storage.check_in_place()
+        return free_octets(self._own.data)
 
     def _end_life(self) -> None:
         """Tell the clients that the chain goes on without this node; begin again as a learner."""

@@ -8,6 +8,7 @@ from chainchat.chat.modes.mode import Mode
 from chainchat.chat.outcomes import Removed
 from chainchat.chat.refusals import Code
 from chainchat.chat.requests import EVERYBODY
+from chainchat.sessions.read_marks import STOPPED_SECONDS
 
 LISTED = 20
 """Unanswered requests that are listed when a connection closes; the rest are counted."""
@@ -83,6 +84,12 @@ def how_to_log_in(*, everybody: bool, encrypted: bool) -> list[str]:
     second = ", and ".join(off)
     return [first, f"{second[:1].upper()}{second[1:]}."] if second else [first]
 
+
+STOPPED = (
+    f"your terminal took nothing for {STOPPED_SECONDS:.0f} s, so your session has ended: log in "
+    "again, and what you missed is shown (Ctrl-S stops a terminal, Ctrl-Q goes on)"
+)
+"""The last line of somebody who has stopped their terminal."""
 
 TOOK_NOTHING = (
     "your last connection here ended because nothing was taken from it any more: if you stopped "

@@ -183,6 +183,9 @@ class Connection(Protocol):
     def close(self) -> None:
         """Close when everything is sent."""
 
+    def wait_for_reader(self) -> None:
+        """Let what is unsent at ``close`` wait for a minute or so, if nobody reads."""
+
     def hold(self, *, held: bool) -> None:
         """Stop reading the socket, or go on."""
 

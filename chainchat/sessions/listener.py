@@ -2,11 +2,12 @@
 
 import socket
 import struct
+import sys
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from fcntl import ioctl
-from termios import FIONREAD
+from termios import FIONREAD, TIOCOUTQ
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -81,6 +82,7 @@ class ClientProtocol(Protocol):
         self._held = False
         self._owner = owner
         self._input_ended = False
+        self._waits_for_reader = False
         self._farewell: Farewell | None = None
         self._deadline: Timer | None = None
 
@@ -164,7 +166,16 @@ class ClientProtocol(Protocol):
         self._farewell = Farewell(
             self.transport, self._outlet, self.factory.clock, self.factory.patience.drain
         )
-        self._farewell.begin(input_ended=self._input_ended)
+        if self._waits_for_reader and not self._input_ended:
+            self._farewell.begin_when_taken(lambda: not self._told_by_ioctl(TIOCOUTQ))
+        else:
+            self._farewell.begin(input_ended=self._input_ended)
+
+    def wait_for_reader(self) -> None:
+        """See ``Connection``."""
+        self._waits_for_reader = True
+        with suppress(OSError):
+            _keep_alive(self._tcp.getHandle(), STOPPED)
 
     def hold(self, *, held: bool) -> None:
         if held != self._held:
@@ -189,9 +200,12 @@ class ClientProtocol(Protocol):
         return self._told_by_the_kernel("<Q", BYTES_ACKED_OFFSET)
 
     def unread(self) -> int:
+        return self._told_by_ioctl(FIONREAD)
+
+    def _told_by_ioctl(self, request: int) -> int:
         octets = array("i", [0])
         with suppress(AttributeError, OSError):
-            ioctl(self._tcp.getHandle(), FIONREAD, octets)
+            ioctl(self._tcp.getHandle(), request, octets)
         return octets[0]
 
     def silent(self) -> float | None:
@@ -202,7 +216,9 @@ class ClientProtocol(Protocol):
         return min(acknowledged, sent) / 1_000
 
     def _told_by_the_kernel(self, form: str, offset: int) -> int | None:
-        """A number of Linux's ``struct tcp_info``; None elsewhere."""
+        """A number of Linux's ``struct tcp_info``; None elsewhere, where it is another."""
+        if sys.platform != "linux":
+            return None
         try:
             info = self._tcp.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
             number: int = struct.unpack_from(form, info, offset)[0]
@@ -236,6 +252,9 @@ class KeepAlive(NamedTuple):
 
 PATIENT = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=120)
 """Notices within two minutes."""
+
+STOPPED = KeepAlive(idle=60, interval=15, probes=4, unacknowledged=180)
+"""The reader is stopped, and told so behind all that they have not read."""
 
 PROBING = KeepAlive(idle=1, interval=2, probes=3, unacknowledged=120)
 """Somebody else wants the name. A client that acknowledges keeps it, even if it reads nothing."""

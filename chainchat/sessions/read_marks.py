@@ -28,6 +28,16 @@ LOOK_PAUSE = 1.0
 SETTLED_SECONDS = 3.0
 """What a machine acknowledged this long before its last sign of life has been shown there."""
 
+STOPPED_SECONDS = 100.0
+"""A machine that answers, and takes nothing for this long, has a person who stopped it (Ctrl-S).
+
+The kernel cuts such a connection after two minutes, without a word.
+"""
+
+ANSWERED_SECONDS = 10.0
+"""A machine that is heard this long after the last that it took is there: it has answered probes,
+whose pauses double."""
+
 REMEMBERED_PUSHES = 64
 """Ends of pushes remembered until they are seen; of more, every other one is forgotten."""
 
@@ -42,7 +52,7 @@ class Reading:
         seen: the read mark: id of the newest message known to be seen.
     """
 
-    __slots__ = ("_looked", "_pushes", "_written_before", "seen")  # one for each person
+    __slots__ = ("_looked", "_pushes", "_taken", "_written_before", "seen")  # one for each person
 
     def __init__(self, seen: int) -> None:
         self.seen = seen
@@ -51,6 +61,8 @@ class Reading:
         self._written_before = 0
         self._looked = _NEVER
         """Octets acknowledged at the last look, and when that was."""
+        self._taken: tuple[int, float] | None = None
+        """The octets acknowledged so far, and when they were found to be more than before."""
 
     @property
     def may_have_seen_more(self) -> bool:
@@ -59,6 +71,8 @@ class Reading:
 
     def pushed(self, newest: int, written: int) -> None:
         """Note a push of messages up to ``newest``; ``written``: octets written so far."""
+        if not self._pushes:
+            self.begins_to_wait()
         if len(self._pushes) >= REMEMBERED_PUSHES:
             self._pushes = self._pushes[1::2]
         self._pushes = (*self._pushes, (written, newest))
@@ -94,6 +108,20 @@ class Reading:
             moved = since > _NEVER[1] and self._has_seen(octets)
             self._looked = acknowledged, now
         return moved
+
+    def begins_to_wait(self) -> None:
+        """Note that something is unsent, or unseen, from now on."""
+        self._taken = None
+
+    def is_stopped(self, acknowledged: int, alive: float, now: float) -> bool:
+        """True if the machine is there, and has taken nothing of what waits for too long.
+
+        ``acknowledged``, ``alive``, ``now``: see ``shows_signs_of_life``.
+        """
+        if self._taken is None or self._taken[0] != acknowledged:
+            self._taken = acknowledged, now
+        since = self._taken[1]
+        return now - since >= STOPPED_SECONDS and alive - since >= ANSWERED_SECONDS
 
     def _has_seen(self, octets: int) -> bool:
         before = self.seen

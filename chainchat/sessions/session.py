@@ -17,7 +17,7 @@ from chainchat.node.interfaces import Clock
 from chainchat.node.status import DRAINED
 from chainchat.sessions.contests import Probe
 from chainchat.sessions.delivery import Delivery
-from chainchat.sessions.explanations import how_to_log_in, unanswered, why_ended
+from chainchat.sessions.explanations import STOPPED, how_to_log_in, unanswered, why_ended
 from chainchat.sessions.hearing import NEWCOMER_OCTETS, Hearing
 from chainchat.sessions.interfaces import Connection, ServerInfo
 from chainchat.sessions.read_marks import Reading
@@ -148,6 +148,9 @@ class Session:
         self.is_full = full
         if full and self.delivery is not None:
             self._sessions.news.no_more_live(self.delivery)
+        if full and self._reading is not None:
+            self._reading.begins_to_wait()
+            self._sessions.marks.watch(self)
         if not full:
             self._hearing.queue()
             if self.id:
@@ -357,14 +360,17 @@ class Session:
     def sent_elsewhere(self, why: str) -> None:
         if self._closing:
             return
-        unconfirmed = self._hearing.handler.unconfirmed()
-        for code, text in unanswered(unconfirmed, self._hearing.unheard()):
-            self.tell(code, text)
+        self._tell_unanswered()
         nodes = self._others()
         where = f"; go on at {' or '.join(nodes)}" if nodes else ""
         self.tell("closing", f"{why}{where}", nodes=",".join(nodes))
         self.close()
         self.flush()
+
+    def _tell_unanswered(self) -> None:
+        unconfirmed = self._hearing.handler.unconfirmed()
+        for code, text in unanswered(unconfirmed, self._hearing.unheard()):
+            self.tell(code, text)
 
     def _others(self) -> list[str]:
         own = self._node.me.position
@@ -433,11 +439,27 @@ class Session:
         if reading is None or not self.is_open:
             return False
         now, silent = self._clock.seconds(), self._connection.silent()
-        if silent is not None:
-            acknowledged = self._connection.acknowledged()
+        acknowledged = self._connection.acknowledged()
+        if silent is not None and acknowledged is not None:
             if reading.shows_signs_of_life(acknowledged, now - silent, now):
                 self._sessions.marks.move(self.account, reading.seen)
-        return reading.may_have_seen_more
+            if reading.is_stopped(acknowledged, now - silent, now):
+                self._end_stopped()
+                return False
+        return reading.may_have_seen_more or self.is_full
+
+    def _end_stopped(self) -> None:
+        """End the session of a person who has stopped their terminal.
+
+        The reason stands behind what they have not read, and waits there for a while.
+        """
+        self._tell_unanswered()
+        self._sessions.took_nothing(self.account)
+        self._sessions.leave(self)
+        self._sessions.submit(self.account, commands.End(self.id, self.seen))
+        self.id = ""
+        self._connection.wait_for_reader()
+        self.close_with(Code.SESSION_ENDED, STOPPED)
 
     def contested(self) -> None:
         """Say how long this connection was silent, and probe it."""

@@ -1,7 +1,6 @@
 """Side files, which keep the entries that are cut off a log: none is lost silently."""
 
 import json
-import os
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 from msgspec import msgpack
 
 from chainchat.chain.messages import UNDECODABLE, Entry
-from chainchat.storage.durable import sync_folder
+from chainchat.storage.durable import sync, sync_folder
 from chainchat.storage.private import open_private
 
 
@@ -20,7 +19,7 @@ def write_side_file(folder: Path, first: int, last: int, entries: Iterable[Entry
     with open(path, "x", encoding="utf-8", opener=open_private) as file:
         file.writelines(map(_line, entries))
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
     sync_folder(folder)
     return path
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from chainchat.storage.durable import make_folder
@@ -19,9 +20,10 @@ class DataLock:
             LockedError: another process holds it.
             StorageError: the folder cannot be created or written.
         """
+        self._path = data / "lock"
         try:
             make_folder(data)
-            self._file = open_private(data / "lock", os.O_RDWR | os.O_CREAT)
+            self._file = open_private(self._path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise StorageError(f"{data}: {error.strerror}") from error
         try:
@@ -36,6 +38,20 @@ class DataLock:
         except OSError as error:
             os.close(self._file)
             raise StorageError(f"{data}: {error.strerror}") from error
+
+    def check(self) -> None:
+        """Check that the folder is still the one that was locked.
+
+        Raises:
+            StorageError: it was removed, replaced or unmounted, or its lock was removed.
+        """
+        with suppress(OSError):
+            if os.path.samestat(os.stat(self._path), os.fstat(self._file)):
+                return
+        raise StorageError(
+            f"{self._path.parent}: these are not the files that this node works with: they were "
+            "removed, replaced or unmounted"
+        )
 
     def release(self) -> None:
         """Let another process have the folder."""

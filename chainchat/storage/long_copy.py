@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
 
-from chainchat.storage.durable import sync_data
+from chainchat.storage.durable import sync, sync_data
 
 ROUNDS = 100
 """How often it copies again what was written during the copying."""
@@ -141,7 +141,7 @@ class LongCopy:
             began = time.monotonic()
             _write_out(self._file, offset, PIECE_OCTETS, WHOLE)
             self._stopping.wait(min(time.monotonic() - began, LONGEST_PAUSE_SECONDS))
-        os.fsync(self._file)  # reports any error of the pieces
+        sync(self._file)  # reports any error of the pieces
 
 
 def _found() -> Callable[[int, int, int, int], int] | None:

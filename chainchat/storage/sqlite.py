@@ -589,6 +589,14 @@ class SQLiteStorage:
     def care(self) -> str:
         return self._wal.care()
 
+    def check_in_place(self) -> None:
+        """Check that whoever starts this node again will find what it writes now.
+
+        Raises:
+            StorageError: the data folder is another one, or gone.
+        """
+        self._lock.check()
+
     def close(self) -> None:
         copied_well = self._wal.stop()
         keeper = wal.Keeper(self._path) if self.failure or not copied_well else None

@@ -10,8 +10,9 @@ from logs_made_up import chained, entries, entry, everything, log_of
 from msgspec.structs import replace
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.copying import Apart, Learner, Sponsor, Take
+from chainchat.chain.copying import Apart, Learner, Take
 from chainchat.chain.effects import Cut, Send
+from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import USUAL
 from chainchat.chain.log import newest_not_after, size
 from chainchat.chain.messages import Copied, Differs, Entry, EntryId, Fetch, Synced

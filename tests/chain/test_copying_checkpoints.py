@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from chainchat.chain.checkpoints import RECORDS, START, Row
 from chainchat.chain.configuration import Member
-from chainchat.chain.copying import Learner, Replace, Sponsor, Take
+from chainchat.chain.copying import Learner, Replace, Take
 from chainchat.chain.effects import Cut, Install, Send, StageEntries, StageRows, Unstage
+from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import DivergenceError
 from chainchat.chain.messages import (

@@ -4,7 +4,7 @@ import pytest
 from logs_made_up import entries, everything, log_of
 
 from chainchat.chain.configuration import Member
-from chainchat.chain.copying import Sponsor
+from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import FRAME_ENTRIES, size
 from chainchat.chain.messages import Copied, Differs, EntryId, Fetch, Offer

@@ -49,7 +49,8 @@ class Room:
         self.results: dict[tuple[str, str], dict[int, tuple[Say, int]]] = {}
         self.addresses: list[str] = ["127.0.0.1:9"]
         self.judge: Judge = lambda say: None  # refuses a SEND, or not
-        self.holding = False  # SENDs get no answer until `release`
+        self.holding = False  # SENDs are not carried out until `release`
+        self.late = False  # they are, but not answered until then
         self.held: list[Callable[[], None]] = []
         self.requests: list[Request] = []
         self.next_number = 1
@@ -82,7 +83,7 @@ class Room:
 
     def release(self) -> None:
         """Answer the SENDs that were held."""
-        self.holding = False
+        self.holding = self.late = False
         held, self.held = self.held, []
         for answer in held:
             answer()
@@ -251,7 +252,16 @@ class Connection:
         assert say.number > max(known, default=0), "a number below the highest"
         identifier = self.room.say(self._name, say.text, say.to)
         known[say.number] = (say, identifier)
-        self.line(self._voice.sent(tag, identifier, again=False))
+        if self.room.late:
+            self._holds = True
+            self.room.held.append(lambda: self._answer_late(tag, identifier))
+        else:
+            self.line(self._voice.sent(tag, identifier, again=False))
+
+    def _answer_late(self, tag: str, identifier: int) -> None:
+        self._holds = False
+        if not self.closed:
+            self.line(self._voice.sent(tag, identifier, again=False))
 
     def _delete(self, name: str) -> None:
         self.room.marks.pop(name, None)

@@ -27,12 +27,6 @@ from chainchat.chat.requests import Acknowledge
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
-
-
 def run(*arguments: str, text: str = "", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run the client to its end."""
     return subprocess.run(

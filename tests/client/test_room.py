@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from chainchat.client import events
+from chainchat.client.conversation import LONGEST_QUOTED
 from chainchat.client.engine import Engine
 from chainchat.client.events import MessageArrived
 from chainchat.client.looks import NAME_COLOURS, Glyphs, name_style
@@ -22,6 +23,7 @@ class Face:
 
     def __init__(self, **settings: object) -> None:
         self.now = 0.0
+        self.page = 0  # the last request for messages
         self.engine = Engine("alice", "c7f3", [ADDRESS, OTHER], Random(1))
         self.logged: list[str] = []
         self.room = Room(
@@ -139,9 +141,9 @@ def test_names_have_colours_of_their_own_in_any_case() -> None:
 
 def test_the_status_line_says_where_one_is_and_who_is_missing(face: Face) -> None:
     face.log_in()
-    assert face.status() == "on head, first of 3 · epoch 3"
+    assert face.status() == "on head, first of 3 servers · F2 draws the chain"
     face.chain("head,tail")
-    assert face.status() == "on head, first of 2 · without middle · epoch 3"
+    assert face.status() == "on head, first of 2 servers · without middle · F2 draws the chain"
     face.chain("head")
     assert face.status().startswith("on head, the only one left · without middle and tail")
     face.hear(events.Notice("waiting", {"for": "tail"}, "the chain cannot confirm"))
@@ -164,6 +166,21 @@ def test_offline_it_tells_the_state_of_every_node_and_when_the_next_is_tried(fac
     assert face.status(60) == "offline · head: connection refused · next try in 4 s"
 
 
+def test_offline_servers_without_a_known_name_are_counted(face: Face) -> None:
+    face.log_in()
+    for port in (7001, 7002, 7003):
+        refused = "connection refused"
+        face.hear(events.ConnectionLost("127.0.0.1", port, refused, 5.0))
+    assert face.room.standing.troubles() == ["head and 2 more: connection refused"]
+
+
+def test_of_a_long_line_that_is_refused_the_beginning_is_shown(face: Face) -> None:
+    face.log_in()
+    face.hear(events.SendRefused(1, "*", "x" * 1_100, 502, "too long"))
+    assert "".join(face.rows()[-2:]).count("x") == LONGEST_QUOTED
+    assert face.rows()[-1].endswith("x ...)")
+
+
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_nothing_is_cut_in_the_middle_of_the_status_line(face: Face, columns: int) -> None:
     face.log_in()
@@ -183,6 +200,13 @@ def test_the_chain_is_drawn_with_what_each_member_does(face: Face) -> None:
     assert "numbers what is said" in drawn[1]
     assert drawn[2].strip() == "you are here"
     assert "confirmed up to #9" in drawn[3]
+    narrow = [text(row) for row in face.room.panel_rows(40)]
+    assert narrow[:3] == [
+        "head   numbers what is said, you are here",
+        "middle passes it on",
+        "tail   confirms, answers",
+    ]
+    assert max(map(len, narrow[3:])) <= 40
 
 
 def test_in_a_busy_room_nobody_is_told_who_comes_and_goes_unless_they_want(face: Face) -> None:
@@ -210,6 +234,7 @@ def test_in_a_busy_room_nobody_is_told_who_comes_and_goes_unless_they_want(face:
         ("/set bell", "-ERR 501 type /set, what to set, and the value: /set bell off"),
         ("/search", "-ERR 501 type /search, then what to look for; Ctrl-R does it as you type"),
         ("/ignore a b", "-ERR 501 type /ignore and one name"),
+        ("/help set", ". /help lists everything"),
         ("/help", ". for more about a verb, type /help and the verb: /help list"),
     ],
 )
@@ -224,7 +249,78 @@ def test_what_was_said_is_searched(face: Face) -> None:
     face.rows(height=8)
     assert face.types("/search Message 7") == []
     assert "#17 12:03 bob: message 7" in face.rows(height=8)
-    assert face.types("/search nowhere") == ["* nothing here holds nowhere"]
+    assert "#17 12:03 bob: message 7" in face.rows(height=8)
+
+
+@pytest.fixture
+def looking_back(face: Face, monkeypatch: pytest.MonkeyPatch) -> Face:
+    """A room in which nothing that is loaded holds ``needle``."""
+    request = face.engine.request
+
+    def noted(verb: str, *arguments: str | int) -> int:
+        number = request(verb, *arguments)
+        if verb == "SINCE":
+            face.page = number
+        return number
+
+    monkeypatch.setattr(face.engine, "request", noted)
+    face.log_in()
+    face.hear(said(20_000, "loaded"))
+    assert face.types("/search needle") == []
+    return face
+
+
+def listed(face: Face, *messages: MessageArrived) -> list[str]:
+    """What is shown when the last page is answered with these."""
+    before = len(face.room.transcript.entries)
+    face.hear(events.HistoryListed(face.page, messages))
+    return [entry.text for entry in face.room.transcript.entries[before:]]
+
+
+def test_what_is_not_loaded_is_searched_at_the_server_and_shown_among_its_neighbours(
+    looking_back: Face,
+) -> None:
+    assert "searching, Esc stops" in looking_back.status()
+    around = [said(19_600 + n, f"text {n}" if n != 3 else "a Needle") for n in range(7)]
+    assert listed(looking_back, *around) == [
+        "| 2026-11-22",
+        "| #19601 12:03 bob: text 1",
+        "| #19602 12:03 bob: text 2",
+        "| #19603 12:03 bob: a Needle",
+        "| #19604 12:03 bob: text 4",
+        "| #19605 12:03 bob: text 5",
+        ". Ctrl-R, or /search, looks for an older one",
+    ]
+    assert "Esc stops" not in looking_back.status()
+    assert looking_back.types("/search") == []
+    assert listed(looking_back, said(19_550, "no")) == []
+    assert "searching before 2026-11-22 12:03, Esc stops" in looking_back.status()
+
+
+def test_a_search_says_how_far_back_it_has_looked_when_it_is_stopped_or_has_seen_all(
+    looking_back: Face,
+) -> None:
+    listed(looking_back, said(19_550, "no"))
+    looking_back.room.stop_searching()
+    stopped = looking_back.room.transcript.entries[-1].text
+    assert stopped == "* searched back to #19550 of 2026-11-22 12:03; Ctrl-R goes on"
+    assert listed(looking_back, said(19_500, "too late")) == []
+    looking_back.types("/search needle")
+    told: list[str] = []
+    while not told:
+        looking_back.now += 1
+        looking_back.room.refresh()
+        told = listed(looking_back)
+    assert told == [
+        "* nothing older holds needle: searched back to #19550 of 2026-11-22 12:03",
+    ]
+
+
+def test_a_refused_search_says_why_and_how_far_it_came(looking_back: Face) -> None:
+    looking_back.hear(events.RequestRefused(looking_back.page, "SINCE", 461, "the tail is lost"))
+    told = [entry.text for entry in looking_back.room.transcript.entries[-2:]]
+    assert told[0] == "* the tail is lost"
+    assert told[1] == "* searched back to where it is loaded; Ctrl-R goes on"
 
 
 def test_octets_are_counted_near_the_limit_which_is_that_of_nc(face: Face) -> None:

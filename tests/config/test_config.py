@@ -253,6 +253,35 @@ def test_the_mark_that_some_editors_put_before_utf8_is_no_mistake(tmp_path):
     assert load(write(tmp_path, b"\xef\xbb\xbf" + LEAST.encode())).name == "lab"
 
 
+def test_a_pipe_that_nobody_writes_to_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "chain.ini")
+    with pytest.raises(ConfigError, match=r"chain\.ini: this is a pipe or a device; name a file"):
+        load(tmp_path / "chain.ini")
+
+
+def test_a_device_that_never_ends_is_not_read():
+    with pytest.raises(ConfigError, match="/dev/zero: this is a pipe or a device; name a file"):
+        load(Path("/dev/zero"))
+
+
+def test_a_file_that_would_keep_a_node_busy_is_refused(tmp_path):
+    path = write(tmp_path, LEAST + "; filled up\n" * 100_000)
+    with pytest.raises(ConfigError, match=r"chain\.ini: \d{7} octets; allowed: 1000000"):
+        load(path)
+
+
+@pytest.mark.parametrize("key", ["data", "certificate"])
+def test_a_path_that_the_locale_cannot_write_names_another_locale(tmp_path, monkeypatch, key):
+    def ascii_only(text):
+        return text.encode("ascii")
+
+    text = LEAST if key == "data" else f"{LEAST}[tls]\n"
+    path = write(tmp_path, f"{text}{key} = d\u00e4t\u00e4\n")
+    monkeypatch.setattr(os, "fsencode", ascii_only)
+    with pytest.raises(ConfigError, match=f"{key} = .*: no path in this locale; set LC_ALL=C"):
+        load(path)
+
+
 def test_two_positions_may_use_one_port_on_two_hosts(tmp_path):
     text = LEAST.replace("[middle]", "[middle]\nhost = 10.0.0.2\nclient-port = 7001")
     assert load(write(tmp_path, text)).nodes["middle"].client_port == 7001

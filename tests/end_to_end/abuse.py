@@ -11,6 +11,7 @@ from typing import Any
 from cluster import LIMITLESS, Cluster, Node
 from floods import Address, new_tally
 from helpers import Helper
+from talking import HOST
 
 NICE = 19
 """How far abusers stand back."""
@@ -72,6 +73,7 @@ class Abuse:
         rest: seconds that benchmarks wait after the start: until then some limits do not hold.
         full: newcomers are turned away by design meanwhile.
         departs: nodes go and come by design.
+        host: where the nodes are, if it matters: only of IPv4 has a machine many addresses.
     """
 
     name: str
@@ -89,10 +91,11 @@ class Abuse:
     rest: float = 0.0
     full: bool = False
     departs: bool = False
+    host: str = HOST
 
     def cluster(self, make: Callable[..., Cluster]) -> Cluster:
         """A cluster with the row's settings, not started."""
-        cluster = make(clients=self.settings, limits=self.limits)
+        cluster = make(clients=self.settings, limits=self.limits, host=self.host)
         if self.files:
             for node in cluster.nodes.values():
                 node.launcher = ["sh", "-c", f'ulimit -n {self.files}; exec "$@"', "sh"]

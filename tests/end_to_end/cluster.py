@@ -302,6 +302,7 @@ class Cluster:
             f"[{position}]\nhost = {node.host}\nclient-port = {node.client_port}\n"
             f"chain-port = {chain_ports.get(position, node.chain_port)}\ndata = var/{position}\n"
             f"tls-port = {node.tls_port or 'none'}\nweb-port = {node.web_port or 'none'}\n"
+            f"web-host = {HOST}\n"
             for position, node in self.nodes.items()
         ]
         return self._head + "".join(sections)

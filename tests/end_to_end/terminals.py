@@ -11,6 +11,8 @@ from cluster import Cluster, Node, environment
 from talking import DEADLINE, until
 from two_screens import TwoScreens
 
+from chainchat.network.addresses import place
+
 ROWS, COLUMNS = 24, 140
 
 MODULE = ("-m", "chainchat.client")
@@ -29,7 +31,7 @@ class Terminal:
         """
         self.rows, self.columns = rows, columns
         arguments = [*MODULE, "--name", name]
-        first = ["--connect", f"{node.address[0]}:{node.client_port}"]
+        first = ["--connect", place(*node.address)]
         kept = {key: value for key, value in environment().items() if key != "NO_COLOR"}
         state = str(cluster.folder / "client-state")
         kept = {"XDG_STATE_HOME": state, "XDG_CONFIG_HOME": state, **kept, "TZ": "UTC"}

@@ -12,6 +12,7 @@ from abuse import Abuse, Abuser, scene
 from abuses import ABUSES
 from cluster import LIMITLESS, Cluster
 from helpers import resident
+from talking import HOST
 from users import Users
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="abusers need Linux")
@@ -72,7 +73,8 @@ def cluster_of(wards: Wards, new_cluster: NewCluster) -> Iterator[Callable[[Abus
     used: list[Cluster] = []
 
     def find(row: Abuse) -> Cluster:
-        if row.settings or row.limits != LIMITLESS or row.files or row.departs:
+        own = row.settings or row.limits != LIMITLESS or row.files or row.departs
+        if own or row.host != HOST:
             return row.cluster(new_cluster).start()
         used.append(wards.cluster())
         return used[-1]

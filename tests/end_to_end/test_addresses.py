@@ -9,7 +9,7 @@ from cluster import Cluster, Node, wait_for_log
 from conftest import NewCluster
 from msgspec import msgpack
 from networks import Networks
-from talking import HOST, Person
+from talking import HOST, Person, family_of
 from twisted.protocols.amp import AmpBox, parseString
 
 from chainchat.chain.configuration import Member
@@ -119,7 +119,7 @@ def test_who_answers_from_where_no_machine_is_is_not_linked(new_cluster: NewClus
     member = Member("tail", "id-tail", 1_000_000, host, tail.chain_port)
     said = msgpack.encode(Introduction(PROTOCOL_VERSION, "test", POSITIONS, 1.0, member))
     objection = f" refused: it says it is at {host!r}: {NO_MACHINES[host]}"
-    with socket.create_server((HOST, tail.chain_port)) as port:
+    with socket.create_server((HOST, tail.chain_port), family=family_of(HOST)) as port:
         port.settimeout(10)
         while any(objection not in node.log_text() for node in cluster.running):
             caller, _ = port.accept()

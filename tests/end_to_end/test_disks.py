@@ -451,3 +451,25 @@ def test_a_read_only_disk_is_named(
     )
     assert ended.returncode == 1
     assert ended.stdout + ended.stderr == f"chainchat: {node.data}: Read-only file system\n"
+
+
+# --- taken away
+
+
+def test_a_folder_that_is_moved_away_stops_its_node_and_is_as_good_when_it_is_back(
+    new_cluster: NewCluster,
+) -> None:
+    cluster = new_cluster().start()
+    node = cluster["middle"]
+    away = node.data.rename(node.data.with_name("away"))
+    node.data.mkdir()
+    assert node.wait(DEADLINE) == 1
+    assert "they were removed, replaced or unmounted; this node stops" in node.log_text()
+    with Person(cluster["head"].address, "alice") as alice:
+        assert alice.ask("it was not there").startswith("+OK")
+    node.data.rmdir()
+    away.rename(node.data)
+    cluster.bring_back("middle")
+    with Person(node.address, "bob") as bob:
+        assert "alice: it was not there" in bob.listed("/last 1")[0]
+    cluster.stop()

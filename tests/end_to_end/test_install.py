@@ -1,5 +1,6 @@
 """The wheel, installed elsewhere, is all that a node and a client need."""
 
+import json
 import os
 import re
 import site
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from cluster import SOURCES, free_ports
 from talking import DEADLINE, HOST, Person, until
+
+from chainchat.network.addresses import place
 
 ROOT = Path(__file__).parent.parent.parent
 BUILD_WITHIN = 120
@@ -65,15 +68,18 @@ def twistd(scripts: Path) -> list[str]:
 
 @pytest.fixture
 def served(installed: Path, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """The address of a chain of one node, run from the wheel."""
+    """The address of a chain of one node, run from the wheel as a container runs it."""
+    containerfile = (ROOT / "contrib" / "container" / "Containerfile").read_text()
+    [entry] = re.findall(r"^ENTRYPOINT (.*)", containerfile, re.MULTILINE)
+    _, *arguments = json.loads(entry.replace("/etc/chainchat/chain.ini", "chain.ini"))
     client_port, chain_port = free_ports(2)
     (tmp_path / "chain.ini").write_text(
         "[chain]\nname = test\nfounding = head\n"
-        f"[head]\nclient-port = {client_port}\nchain-port = {chain_port}\n"
+        f"[head]\nhost = {HOST}\nclient-port = {client_port}\nchain-port = {chain_port}\n"
     )
     with (tmp_path / "out").open("wb") as output:
         process = subprocess.Popen(
-            [*twistd(installed), "-n", "chainchat", "--position", "head"],
+            [*twistd(installed), *arguments, "--position", "head"],
             cwd=tmp_path,
             env=clean_environment(),
             stdout=output,
@@ -117,7 +123,7 @@ def test_a_node_of_it_serves(served: tuple[str, int]) -> None:
 def test_its_client_sends(installed: Path, served: tuple[str, int], tmp_path: Path) -> None:
     client = str(installed / "chainchat-client")
     with Person(served, "alice") as alice:
-        connect = f"{served[0]}:{served[1]}"
+        connect = place(*served)
         command = [client, "--name", "cron", "--connect", connect, "--send", "hello"]
         number = run(command, tmp_path).strip()
         assert alice.hear("cron: hello").string.startswith(f"#{number} ")

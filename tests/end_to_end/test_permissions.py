@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from cluster import SOURCES, Cluster, environment, free_ports, twistd
-from talking import DEADLINE, HOST, Person, until
+from talking import DEADLINE, HOST, Person, family_of, until
 
 NewCluster = Callable[..., Cluster]
 
@@ -69,8 +69,8 @@ class Daemon:
         self.client_port = client_port or first
         self.data = folder / "var" / "only"
         (folder / "chain.ini").write_text(
-            f"[chain]\nname = lab\nfounding = only\n[only]\nclient-port = {self.client_port}\n"
-            f"chain-port = {chain_port}\n"
+            f"[chain]\nname = lab\nfounding = only\n[only]\nhost = {HOST}\n"
+            f"client-port = {self.client_port}\nchain-port = {chain_port}\n"
         )
 
     def run(
@@ -193,7 +193,7 @@ def public() -> Iterator[Path]:
 def low_port() -> int:
     """A free port that only root can take."""
     for port in (23, *range(1_023, 500, -1)):
-        with socket.socket() as probe:
+        with socket.socket(family_of(HOST)) as probe:
             try:
                 probe.bind((HOST, port))
             except OSError:

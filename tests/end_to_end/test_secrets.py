@@ -19,6 +19,7 @@ from talking import DEADLINE, HOST, Person, Program, prove, secret_words, until
 from terminals import MODULE, Terminal
 
 from chainchat.chat.refusals import Code
+from chainchat.network.addresses import place
 
 pytestmark = pytest.mark.plain("the tests choose the passwords, and show them on terminals")
 
@@ -170,9 +171,9 @@ def test_a_script_has_its_password_from_a_file_or_the_environment(
     file.write_text(f"{SECRET}\nand no more\n")
 
     def says(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        host, port = cluster["middle"].address
+        connect = place(*cluster["middle"].address)
         return subprocess.run(
-            [*CLIENT, "--name", alice, "--connect", f"{host}:{port}", "--send", "hello", *options],
+            [*CLIENT, "--name", alice, "--connect", connect, "--send", "hello", *options],
             env=environment(XDG_STATE_HOME=str(tmp_path / random.randbytes(8).hex()), **variables),
             capture_output=True,
             text=True,

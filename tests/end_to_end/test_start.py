@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, environment, twistd, wait_for_log
-from talking import DEADLINE, HOST, Caller, Person, Program, until
+from talking import DEADLINE, HOST, Caller, Person, Program, family_of, until
 
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
@@ -171,6 +171,20 @@ def test_after_a_kill_a_daemon_starts_again(daemons: Cluster) -> None:
     assert daemon_pid(daemons, "middle") != pid
 
 
+def test_a_daemon_serves_whose_standard_files_were_closed(daemons: Cluster) -> None:
+    for position in POSITIONS:
+        command = [*twistd(), "chainchat", "--position", position]
+        script = 'exec "$@" <&- >&- 2>&-'
+        subprocess.run(
+            ["sh", "-c", script, "sh", *command],
+            cwd=daemons.folder,
+            env=environment(),
+            timeout=DEADLINE,
+            check=True,
+        )
+    wait_for_daemons(daemons)
+
+
 # --- refused
 
 
@@ -204,7 +218,7 @@ def test_a_taken_port_is_named_with_its_section_and_key(
     cluster = new_cluster()
     node = cluster["middle"]
     port = node.client_port if key == "client-port" else node.chain_port
-    with socket.create_server((HOST, port)):
+    with socket.create_server((HOST, port), family=family_of(HOST)):
         ended = run(cluster.folder, *foreground, "chainchat", "--position", "middle")
     line = refusal(ended)
     assert line.startswith(f"{cluster.folder}/chain.ini: [middle] {key} = {port}: cannot listen")

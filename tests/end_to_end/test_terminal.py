@@ -11,6 +11,8 @@ from cluster import Cluster, environment
 from talking import DEADLINE, Person, until
 from terminals import MODULE, Terminal
 
+from chainchat.network.addresses import place
+
 NewCluster = Callable[..., Cluster]
 
 
@@ -30,8 +32,7 @@ def client(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def at(cluster: Cluster) -> Iterator[Callable[[str], tuple[str, str]]]:
     def option(position: str) -> tuple[str, str]:
-        host, port = cluster[position].address
-        return "--connect", f"{host}:{port}"
+        return "--connect", place(*cluster[position].address)
 
     return option
 
@@ -49,8 +50,8 @@ def test_people_talk_through_two_terminals(cluster: Cluster) -> None:
     ):
         alice.see(r"\+OK you are alice, on head")
         bob.see(r"\+OK you are bob, on tail")
-        alice.see(r"^on head, first of 3 · 2 here · epoch 1$")
-        bob.see(r"^on tail, third of 3 · 2 here · epoch 1$")
+        alice.see(r"^on head, first of 3 servers · 2 here · F2 draws the chain$")
+        bob.see(r"^on tail, third of 3 servers · 2 here · F2 draws the chain$")
         alice.type("hello bob: ä€")
         bob.see(r"^#\d+ \d\d:\d\d alice: hello bob: ä€$")
         alice.see(r"^#\d+ \d\d:\d\d alice: hello bob: ä€ ✓$")
@@ -110,7 +111,7 @@ def test_a_client_whose_node_ends_goes_on_at_another(
         alice.see(r"^#\d+ \d\d:\d\d alice: said meanwhile ✓$")
         bob.ask("after")
         alice.see(r"^#\d+ \d\d:\d\d bob: after$")
-        alice.see(r"^on (head|tail), (first|second) of 2 · without middle · .*epoch 2$")
+        alice.see(r"^on (head|tail), (first|second) of 2 servers · without middle")
         shown = [line for line in alice.lines() if "said meanwhile" in line]
         assert len(shown) == 1, shown
         assert sum("said meanwhile" in line for line in bob.heard) == 1

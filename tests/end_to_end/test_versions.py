@@ -1,7 +1,10 @@
 """Two releases in one chain: of the same protocol they go together, of another they refuse."""
 
+import io
 import re
 import shutil
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -67,19 +70,63 @@ def test_another_protocol_is_refused_in_words_at_both_ends_and_the_chain_goes_on
     cluster.stop()
 
 
-@pytest.mark.parametrize("newest", [PROTOCOL_VERSION, PROTOCOL_VERSION + 1])
-def test_a_release_that_speaks_this_protocol_too_takes_its_place_one_after_another(
-    cluster: Cluster, tmp_path: Path, newest: int
-) -> None:
-    release = other_release(tmp_path, newest, PROTOCOL_VERSION)
-    for node in cluster.nodes.values():
+def take_their_places(cluster: Cluster, release: Path) -> None:
+    """Restart each node as another release, and let everybody write in between."""
+    for node in list(cluster.nodes.values()):
         restart_as(node, release)
         cluster.wait_until_it_serves()
-        say(node, f"from {node}")
+        for other in cluster.nodes.values():
+            say(other, f"at {other}, after {node}")
     with Person(cluster["head"].address, "alice") as person:
-        said = [line for line in person.listed("/last 10") if "alice: from" in line]
-        assert [line.rpartition(" ")[2] for line in said] == list(cluster.nodes)
+        said = [line for line in person.listed("/last 20") if "alice: at" in line]
+        assert [line.partition(": ")[2] for line in said] == [
+            f"at {other}, after {node}" for node in cluster.nodes for other in cluster.nodes
+        ]
         person.ask("/logout")
+
+
+def test_a_newer_release_that_speaks_this_protocol_too_takes_its_place_one_after_another(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    take_their_places(cluster, other_release(tmp_path, PROTOCOL_VERSION + 1, PROTOCOL_VERSION))
     restart_as(cluster["tail"], SOURCES)  # the way back
     assert cluster.wait_until_it_serves()["members"] == "head,middle,tail"
+    cluster.stop()
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """The last sources that spoke no protocol but the oldest one, from the history."""
+    said = f"PROTOCOL_VERSION = {OLDEST_VERSION}"
+    git = ["git", "-C", str(SOURCES)]
+    log = [*git, "log", "-1", "--format=%H", f"-S{said}", "--", "chainchat/peers/hello.py"]
+    try:
+        changed = subprocess.run(log, capture_output=True, text=True, check=True).stdout.strip()
+        archive = [*git, "archive", f"{changed}^", "chainchat", "twisted"]
+        archived = subprocess.run(archive, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("the history of the sources is not here")
+    folder = tmp_path / "older"
+    with tarfile.open(fileobj=io.BytesIO(archived)) as files:
+        files.extractall(folder, filter="data")
+    assert f"{said}\n" in (folder / "chainchat" / "peers" / "hello.py").read_text()
+    return folder
+
+
+@pytest.mark.skipif(OLDEST_VERSION == PROTOCOL_VERSION, reason="no older protocol is spoken")
+def test_this_release_takes_the_place_of_one_that_spoke_only_the_oldest_protocol(
+    new_cluster: NewCluster, older: Path
+) -> None:
+    cluster = new_cluster()
+    for node in cluster.nodes.values():
+        node.environment["PYTHONPATH"] = str(older)
+    cluster.start()
+    take_their_places(cluster, SOURCES)
+    tail = cluster["tail"]  # the way back, which an older schema may not have
+    tail.stop()
+    shutil.rmtree(tail.data)
+    tail.environment["PYTHONPATH"] = str(older)
+    tail.start()
+    assert cluster.wait_until_it_serves()["members"] == "head,middle,tail"
+    say(tail, "as before")
     cluster.stop()

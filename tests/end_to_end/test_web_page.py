@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from cluster import Cluster
-from talking import Program, until
+from talking import HOST, Program, until
+
+from chainchat.network.addresses import place
 
 pytest.importorskip("playwright", reason="the test extras have playwright")
 
@@ -47,7 +49,7 @@ def looking(browser, node, **how):
 
 
 def url(node, path=""):
-    return f"http://{node.host}:{node.web_port}/{path}"
+    return f"http://{place(node.host, node.web_port)}/{path}"
 
 
 def fetched(node, path):
@@ -184,7 +186,8 @@ def test_a_screen_reader_hears_the_state_the_chain_and_the_table(still, browser)
 
 
 def test_a_page_from_elsewhere_cannot_look_through_the_browser(still, browser):
-    names = ["--host-resolver-rules=MAP evil.example 127.0.0.1", "--no-sandbox"]
+    here = place(HOST, 0).rpartition(":")[0]
+    names = [f"--host-resolver-rules=MAP evil.example {here}", "--no-sandbox"]
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     other = browser.browser_type.launch(executable_path=path, args=names)
     page = other.new_page()

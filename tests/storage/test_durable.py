@@ -1,12 +1,23 @@
 """What is on the disk: syncs are recorded in place of a disk that could lose something."""
 
+import errno
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 from chainchat.chain.messages import Entry
-from chainchat.storage.durable import ROOM, make_folder, sync_folder, try_room, write_again
+from chainchat.storage import durable
+from chainchat.storage.durable import (
+    ROOM,
+    make_folder,
+    sync,
+    sync_data,
+    sync_folder,
+    try_room,
+    write_again,
+)
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
 
@@ -149,3 +160,29 @@ def test_after_a_failure_nothing_more_is_written(tmp_path):
     assert storage.last.seq == 0
     assert (storage.committed, storage.read_record()) == (0, None)
     storage.close()
+
+
+FULL = 51
+
+
+@pytest.mark.parametrize("how", [sync, sync_data])
+@pytest.mark.parametrize("error", [0, errno.ENOTSUP, errno.EIO])
+def test_where_a_disk_has_a_cache_of_its_own_it_is_synced_too(tmp_path, monkeypatch, how, error):
+    asked, plain = [], []
+
+    def flush(descriptor, command):
+        asked.append((descriptor, command))
+        if error:
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(durable, "FLUSH", FULL)
+    monkeypatch.setattr(fcntl, "fcntl", flush)
+    monkeypatch.setattr(os, "fsync", plain.append)
+    monkeypatch.setattr(os, "fdatasync", plain.append)
+    if error == errno.EIO:
+        with pytest.raises(OSError, match="Input/output"):
+            how(7)
+    else:
+        how(7)
+    assert asked == [(7, FULL)]
+    assert plain == ([7] if error == errno.ENOTSUP else [])

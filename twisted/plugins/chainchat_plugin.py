@@ -4,7 +4,7 @@ from twisted.application.service import ServiceMaker
 
 chainchat = ServiceMaker(
     "chainchat",
-    "chainchat.tap",
+    "chainchat.daemon",
     "One node of a replicated chat room that telnet and nc can reach.",
     "chainchat",
 )
