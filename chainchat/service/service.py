@@ -110,10 +110,8 @@ class NodeService(Service):
         """Open nothing yet.
 
         Args:
-            reactor: Twisted's. Its static type knows few of its methods.
             fenced: positions that an operator has fenced, if the node is to go on alone.
             foreground: somebody reads this process's standard error.
-            logs: where this process logs.
         """
         self._reactor = reactor
         self._settings = settings
@@ -140,12 +138,7 @@ class NodeService(Service):
             self._listen()
 
     def startService(self) -> None:
-        """Open the data, let the ports serve, dial the others.
-
-        Raises:
-            StartError: as above.
-            SystemExit: likewise.
-        """
+        """Open the data, let the ports serve, dial the others; raises the same."""
         super().startService()  # type: ignore[no-untyped-call]
         log.info(
             "{position}: chainchat {version}, chain {chain}",

@@ -43,31 +43,11 @@ class Session:
     """
 
     __slots__ = (  # there can be thousands
-        "_asked",
-        "_clock",
-        "_closing",
-        "_connection",
-        "_greeted",
-        "_hearing",
-        "_input_ended",
-        "_node",
-        "_out",
-        "_probe",
-        "_reading",
-        "_server_info",
-        "_sessions",
-        "_told_waiting",
-        "_when_writable",
-        "_written",
-        "account",
-        "delivery",
-        "id",
-        "is_full",
-        "is_open",
-        "mode",
-        "name",
-        "notices",
-    )
+        "_asked", "_clock", "_closing", "_connection", "_greeted", "_hearing",
+        "_input_ended", "_node", "_out", "_probe", "_reading", "_server_info", "_sessions",
+        "_told_waiting", "_when_writable", "_written", "account", "delivery", "id",
+        "is_full", "is_open", "mode", "name", "notices",
+    )  # fmt: skip
 
     def __init__(
         self, sessions: Sessions, connection: Connection, clock: Clock, server_info: ServerInfo
