@@ -1,7 +1,7 @@
 """The end of a connection after words: half-close, drain, close.
 
 Closing a socket with unread octets resets the connection, and the other machine may then discard
-what it was sent, such as the reason of a refusal.
+the reason of a refusal.
 """
 
 from collections.abc import Callable

@@ -71,9 +71,9 @@ class ClientPorts:
         """Accept connections.
 
         Args:
-            factory: makes the factory of a port, of where clients find each node, by position.
+            factory: makes a port's factory, of where clients find each node, by position.
             resolved: the nodes, with addresses for hosts.
-            named: the nodes as chain.ini has them. Clients look for these names in certificates.
+            named: the nodes as chain.ini has them: clients look for these names in certificates.
             tls: begins TLS; None without a port for it.
         """
         if self._own.client_port:

@@ -92,9 +92,8 @@ class StartError(Exception):
 class NodeService(Service):
     """One node as a service: opens everything at the start, closes everything at the end.
 
-    ``privilegedStartService`` takes the ports, with root's rights where there are any, and after
-    twistd has become a daemon; ``startService`` opens the data, as the user that twistd has become
-    (``--uid``).
+    ``privilegedStartService`` takes the ports, with root's rights where there are any;
+    ``startService`` opens the data, as the user that twistd has become (``--uid``).
     """
 
     def __init__(
