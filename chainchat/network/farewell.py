@@ -85,7 +85,7 @@ class Farewell:
 
 
 class Farewells:
-    """The farewells of connections that were refused; of too many, the oldest ends at once."""
+    """The farewells of refused connections; of too many, the oldest ends."""
 
     def __init__(self, most: int) -> None:
         self._most = most

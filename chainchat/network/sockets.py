@@ -71,7 +71,7 @@ class Writer(Protocol):
         """Close when all is sent."""
 
     def half_close(self) -> None:
-        """Say that this was all; call ``writeConnectionLost`` of the protocol when it is sent."""
+        """Say that this was all; tell the protocol when it is sent."""
 
 
 @implementer(IPullProducer, IPushProducer)

@@ -1,4 +1,4 @@
-"""Going on alone, by order of an operator who knows that all other members are off."""
+"""Going on alone, by an operator's order."""
 
 import secrets
 

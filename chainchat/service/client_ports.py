@@ -1,4 +1,4 @@
-"""The ports for clients: what they are named, and how much may come through them."""
+"""The ports for clients, and how much may come through them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,7 +43,7 @@ class NotYet(Factory):
 
 
 class ClientPorts:
-    """The port without TLS and the one with it, of which a node has one or both."""
+    """The port without TLS and the one with it, or one of them."""
 
     def __init__(self, reactor: Any, own: NodeSettings, host: str) -> None:
         """Take the ports. Connections wait in them until ``open``.

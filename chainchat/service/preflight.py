@@ -179,7 +179,7 @@ def keep_log_private(log: Path, user: User) -> None:
 
 
 def keep_data_private(node: config.NodeSettings) -> None:
-    """Take from others what an older version, or a copy, left open; log what that was."""
+    """Take from others what a copy left open; log what that was."""
     data, text = node.data, ""
     try:
         if names := narrowed(data):

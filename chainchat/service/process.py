@@ -1,4 +1,4 @@
-"""The process of a node: its limit of open files, its garbage collection, its wall clock."""
+"""The process of a node: open files, garbage collection, wall clock."""
 
 import gc
 import resource

@@ -1,4 +1,4 @@
-"""A node as a service: put together from its parts, started, reborn, and stopped."""
+"""A node as a service: put together, started, reborn, stopped."""
 
 import atexit
 import os
@@ -351,7 +351,7 @@ class NodeService(Service):
         return free_octets(self._own.data)
 
     def _end_life(self) -> None:
-        """Tell the clients that the chain goes on without this node; begin again as a learner."""
+        """Send the clients elsewhere; begin again as a learner."""
         for session in list(self._sessions.connections):
             session.sent_elsewhere("the chain goes on without this node")
         self._sessions.stop()

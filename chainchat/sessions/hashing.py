@@ -1,4 +1,4 @@
-"""Hashes passwords in threads of their own: the reactor's must not wait twenty milliseconds."""
+"""Hashes passwords in threads, since each takes twenty milliseconds."""
 
 from collections.abc import Callable
 from time import monotonic, sleep

@@ -118,13 +118,13 @@ class Session:
             self._hearing.hold()
 
     def input_ended(self) -> None:
-        """Note that the client sends no more: answer what it asked, then close."""
+        """Answer what was asked, then close: the client sends no more."""
         self._note_seen()
         self._input_ended = True
         self._sessions.unflushed(self)
 
     def output_full(self, *, full: bool) -> None:
-        """Note whether too much is unsent; until it is sent, push nothing and take no request."""
+        """Push nothing and take no request while too much is unsent."""
         self.is_full = full
         if full and self.delivery is not None:
             self._sessions.news.no_more_live(self.delivery)
