@@ -130,7 +130,7 @@ class LineSplitter:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.complete = b""
-        # The line whose end has not come; limit + 1 octets of it are enough to know it is too long.
+        # The line whose end has not come, up to limit + 1 octets.
         self._begun = b""
         self._held = b""  # a CR that may begin an ending; an LF after a CR that was one
         self._dropping = False  # until the end of a line whose beginning was dropped

@@ -25,13 +25,13 @@ SERVERS_WORDS = frozenset(map(skeleton_of, ("you", "everybody", "server", "syste
 
 
 def is_servers_word(name: str, positions: Iterable[str]) -> bool:
-    """True if a name looks like one of the server's words, or like a position of the chain."""
+    """True if a name looks like the server's word or a position."""
     skeleton = skeleton_of(name)
     return skeleton in SERVERS_WORDS or skeleton in map(skeleton_of, positions)
 
 
 class LookAlikes(SortedNames):
-    """Finds the names that look like another. Names are in lower case here."""
+    """Finds the names that look like another; in lower case."""
 
     def __init__(self, names: Iterable[str] = (), part: int = 1_000) -> None:
         super().__init__(names, part, key=skeleton_of)

@@ -1,4 +1,4 @@
-"""Outcomes: what applying an entry gives, for whoever asked and for all to see."""
+"""Outcomes: what applying an entry gives."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -101,7 +101,7 @@ class Held(Struct, frozen=True):
 
 
 class AllAccepted(Sequence[Accepted]):
-    """The results of new messages to everybody, made only if somebody looks at them."""
+    """The results of new messages to everybody, made when looked at."""
 
     __slots__ = ("ids",)
 

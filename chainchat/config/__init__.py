@@ -1,7 +1,7 @@
-"""chain.ini -> typed settings.
+"""chain.ini to typed settings.
 
-Every mistake becomes one `ConfigError`, which names the file, the section, the key, the bad value
-and what is allowed instead. Read ``settings`` first, then ``reading``.
+Every mistake becomes one `ConfigError`, which names file, section, key, the bad value and what is
+allowed. Read ``settings`` first, then ``reading``.
 """
 
 from chainchat.config.changes import Change, changes, reloaded

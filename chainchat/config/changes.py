@@ -1,4 +1,4 @@
-"""Changes of chain.ini while a node runs, and which of them the node can take."""
+"""Changes of chain.ini while a node runs."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from chainchat.config.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A key whose value in the file is another one; None where the file leaves it out."""
+    """A key with another value; None where the file leaves it out."""
 
     section: str
     key: str
@@ -36,7 +36,7 @@ def changes(old: Settings, new: Settings) -> list[Change]:
 
 
 def reloaded(old: Settings, new: Settings) -> Settings:
-    """The old settings, with the new value of every key that a running node can take."""
+    """The old settings, with the new values that a running node can take."""
     values = {key: value for key, value in old.values.items() if key not in RELOADABLE}
     values |= {key: value for key, value in new.values.items() if key in RELOADABLE}
     taken = {attribute: getattr(new, attribute) for attribute in RELOADABLE.values()}

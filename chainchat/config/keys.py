@@ -1,4 +1,4 @@
-"""The keys of chain.ini by section, and those that a running node reads again."""
+"""The keys of chain.ini by section, and which are read again."""
 
 import difflib
 

@@ -1,4 +1,4 @@
-"""The kinds of values in chain.ini: how each is read, and what an error says is allowed."""
+"""The kinds of values in chain.ini."""
 
 import re
 from collections.abc import Callable

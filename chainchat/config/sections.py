@@ -1,4 +1,4 @@
-"""The sections of chain.ini as text, and how an error about them reads."""
+"""The sections of chain.ini as text, and errors about them."""
 
 import configparser
 import difflib
@@ -138,7 +138,7 @@ def parse(path: Path, text: str) -> configparser.RawConfigParser:
 
 
 def shown(text: str) -> str:
-    """A text of the file in an error: on one line, and not too long."""
+    """A text for an error: one line, not too long."""
     text = printable(text.rstrip())
     return text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…"
 

@@ -51,18 +51,17 @@ class AccountRules:
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """One position of the chain: where its node listens, and where it keeps its data.
+    """One position of the chain.
 
     Attributes:
-        host: where it listens for the other nodes, and they dial it.
-        client_host: where it listens for clients; by default the same.
+        host: where its node listens for the others, and they dial it.
+        client_host: where it listens for clients.
         client_port: for clients without TLS; 0: none.
         tls_port: for clients with TLS; 0: none.
         web_port: for health checks, metrics and the page; 0: none.
         web_host: where that listens.
-        web_url: where people find it, if not there, as behind a proxy; empty: there.
-        chain_host_key: the key that says ``host``, for errors.
-        client_host_key: the key that says ``client_host``.
+        web_url: where people find it behind a proxy; empty: there.
+        chain_host_key, client_host_key: the keys that say ``host`` and ``client_host``, for errors.
     """
 
     position: str

@@ -1,1 +1,1 @@
-"""The control socket: how whoever owns a node's data gives it orders, by ``chainchatctl``."""
+"""The control socket: orders from whoever owns a node's data."""

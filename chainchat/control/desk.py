@@ -1,4 +1,4 @@
-"""What control commands work with: the node of the moment, and what its service can do."""
+"""What control commands work with: the node, and its service."""
 
 from collections.abc import Callable, Sequence
 
@@ -54,7 +54,7 @@ class Office(Struct, frozen=True):
 
 
 class Desk:
-    """Submits the commands of operators, and waits until the chain has confirmed them."""
+    """Submits operators' commands, and waits for the chain."""
 
     def __init__(self, office: Office) -> None:
         self.office = office

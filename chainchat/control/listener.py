@@ -43,14 +43,14 @@ READ_OCTETS = 4_096
 """Octets that are read at once."""
 
 IDLE_SECONDS = 300.0
-"""How long a connection may stay without a command on its way."""
+"""How long a connection may stay idle."""
 
 log = Logger()
 
 
 @implementer(IPullProducer)
 class Conversation(Protocol):
-    """One connection. Its commands are carried out one at a time, a line or a page in a turn."""
+    """One connection, with one command at a time, a page in a turn."""
 
     transport: Any
     factory: "ControlFactory"
@@ -65,7 +65,7 @@ class Conversation(Protocol):
         self.stopping = False
         """True if this conversation has asked for the end, and waits for it."""
         self._answer: Iterator[str] = iter(())
-        """The lines of the answer that are not written yet, some at a time."""
+        """The lines of the answer that are not written yet."""
         self._tag = ""
 
     # --- from the socket
@@ -103,7 +103,7 @@ class Conversation(Protocol):
         self.factory.clock.callLater(0, self._hear, line)
 
     def _rest(self) -> None:
-        """Wait for the client, to say something or to read, but not for ever."""
+        """Wait for the client, but not for ever."""
         self._rest_no_more()
         end = self.transport.abortConnection
         self._idle = self.factory.clock.callLater(IDLE_SECONDS, end)
@@ -185,7 +185,7 @@ class Conversation(Protocol):
             self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Write the next piece of the answer, or hear the next line: all before it is sent."""
+        """Write the next piece of the answer, or hear the next line."""
         self._rest()
         piece = next(self._answer, "")
         if piece:

@@ -25,7 +25,7 @@ PAGE_ACCOUNTS = PAGE_MESSAGES = 100
 """Accounts, or messages, in a page."""
 
 DRAIN_SECONDS, MOST_DRAIN_SECONDS = 10, 600
-"""Over how many seconds clients are sent elsewhere, if nobody says; and at most."""
+"""Seconds over which clients are sent elsewhere: usual, most."""
 
 Pages = Iterator[Sequence[Struct]]
 """A list, a page at a time."""

@@ -1,4 +1,4 @@
-"""Finds a node's control socket, and asks one thing of it, with plain blocking sockets."""
+"""Finds a node's control socket, and asks one thing of it."""
 
 import errno
 import json
@@ -31,7 +31,7 @@ class RefusedError(Exception):
 
 
 class UnreachableError(Exception):
-    """There is nobody to ask, or it was asked in a wrong way; says what to do."""
+    """There is nobody to ask, or the question is wrong; says what to do."""
 
 
 def chosen_node(settings: config.Settings, position: str | None) -> config.NodeSettings:

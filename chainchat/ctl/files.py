@@ -17,7 +17,7 @@ from chainchat.ctl.asking import Connection, RefusedError, UnreachableError, tel
 
 DATABASE = "chainchat.sqlite"
 AT_ONCE = -1
-"""Pages that a step of a backup copies: all. Beside a writer, small steps begin anew for ever."""
+"""Pages that a step of a backup copies: all, or a writer would make it begin again."""
 
 BUSY_SECONDS = 30.0
 

@@ -65,7 +65,7 @@ class Seen:
         return "serving" if self.confirms else "not confirming"
 
     def troubles(self, founding: int) -> Iterator[str]:
-        """What is not well at this node, for people; ``founding``: how many the chain can have."""
+        """What is not well at this node; ``founding``: members of a whole chain."""
         report = self.report
         if not report:
             yield self.error
@@ -83,7 +83,7 @@ class Seen:
 
 
 def seen(settings: config.Settings, position: str) -> Seen:
-    """Ask one node, at its control socket if its data are here, else at its client port."""
+    """Ask one node, at its control socket or else its client port."""
     node = settings.nodes[position]
     try:
         if _is_here(node):
@@ -178,7 +178,7 @@ def _heard(node: config.NodeSettings, lines: list[str]) -> dict[str, Any]:
 
 
 def judged(found: list[Seen], founding: int) -> tuple[int, list[str]]:
-    """An exit status, and the troubles for people, each with the position that tells it."""
+    """An exit status, and the troubles, each with who tells it."""
     troubles = [f"{one.position}: {text}" for one in found for text in _troubles(one, founding)]
     if not any(one.confirms for one in found):
         return DOWN, troubles

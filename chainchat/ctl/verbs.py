@@ -123,4 +123,4 @@ VERBS = {
     "reload": Verb("read chain.ini and certificates again", _reloaded),
     "help": Verb("list what the node understands", _help),
 }
-"""The verbs that a node understands, in the order in which they are listed."""
+"""The verbs that a node understands, in order."""

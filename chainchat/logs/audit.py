@@ -1,7 +1,7 @@
 """The audit: who came in, who was refused, and who changed what others may do, a log line each.
 
-The lines name people, addresses and sessions, never what is said, and never a secret; ``grep
-audit:`` finds them. A node logs what its own clients and its own operator did.
+The lines name people, addresses and sessions, never what is said, and never a secret. A node logs
+what its own clients and its own operator did.
 """
 
 from collections.abc import Callable
@@ -64,14 +64,14 @@ class Audit:
             self.refused(what, address, result.code)
 
     def refused(self, what: str, address: str, code: Code) -> None:
-        """Note that a client was refused something: a line a minute for each address."""
+        """Note a refusal: a line a minute for each address."""
         if count := self._refusals.count(site_of(address)):
             why = f"{code.value} {code.name.lower().replace('_', ' ')}"
             more = f" ({count - 1} more from there since the last line)" if count > 1 else ""
             self._log(f"refused: {what} from {address}: {why}{more}")
 
     def controlled(self, command: str, user: str, outcome: str) -> None:
-        """Note a command that came over the control socket, from a process of ``user``."""
+        """Note a command over the control socket, by ``user``."""
         self._log(f"control, by {user}: {command}: {outcome}")
 
     def _log(self, text: str) -> None:

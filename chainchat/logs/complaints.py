@@ -1,4 +1,4 @@
-"""Complaints about strangers: few are logged, whatever strangers do, and the rest is counted."""
+"""Complaints about strangers: few are logged, the rest is counted."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -27,7 +27,7 @@ class Complaints(Generic[Subject]):
         self._clock = clock
         self._most = most
         self._told: OrderedDict[Subject, tuple[float, int]] = OrderedDict()
-        """When a line was logged last, and how many complaints came since; oldest line first."""
+        """When a line was logged last, and complaints since; oldest first."""
 
     def count(self, about: Subject) -> int:
         """Count a complaint.

@@ -1,7 +1,7 @@
 """The log of a node: as text or as JSON lines, at a level, into a file that others may move away.
 
-Each kind of line has a word that stays the same, whatever its text says: the keyword ``event`` of
-the call that logs it. JSON lines have it; docs/reference.md lists all of them.
+Each kind of line has a word that stays the same: the keyword ``event`` of the call that logs it.
+docs/reference.md lists all of them.
 """
 
 import json

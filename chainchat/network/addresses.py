@@ -1,7 +1,7 @@
-"""Addresses: those that name one machine, the same one to everybody; whose one is; how one reads.
+"""Addresses: those that name one machine to everybody; whose one is; how one reads.
 
-A refused connection proves that a node is dead; where every machine finds itself, or none does, it
-would prove deaths that did not happen.
+Where every machine finds itself, or none does, a refused connection would prove deaths that did not
+happen.
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 LONGEST = 107 if sys.platform == "linux" else 103
-"""Octets of a socket's path, at most: what ``sockaddr_un`` has room for besides a NUL."""
+"""Octets of a socket's path, at most (``sockaddr_un``)."""
 
 
 def socket_of(data: Path) -> Path:

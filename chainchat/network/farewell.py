@@ -1,7 +1,7 @@
 """The end of a connection after words: half-close, drain, close.
 
 Closing a socket with unread octets resets the connection, and the other machine may then discard
-what it was sent, such as the reason of a refusal.
+the reason of a refusal.
 """
 
 from collections.abc import Callable
@@ -85,7 +85,7 @@ class Farewell:
 
 
 class Farewells:
-    """The farewells of connections that were refused; of too many, the oldest ends at once."""
+    """The farewells of refused connections; of too many, the oldest ends."""
 
     def __init__(self, most: int) -> None:
         self._most = most

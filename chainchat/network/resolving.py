@@ -1,4 +1,4 @@
-"""The hosts of ``chain.ini``, resolved once: names to addresses that everybody finds."""
+"""The hosts of ``chain.ini``, resolved once."""
 
 import socket
 from ipaddress import ip_address

@@ -1,7 +1,6 @@
 """Writing to a socket at once.
 
-A Twisted transport sends in the reactor's next round, after two system calls that ask when the
-socket takes something; nearly always it would have at once.
+A Twisted transport sends in the reactor's next round, after two system calls that ask when.
 """
 
 import socket
@@ -72,15 +71,15 @@ class Writer(Protocol):
         """Close when all is sent."""
 
     def half_close(self) -> None:
-        """Say that this was all; call ``writeConnectionLost`` of the protocol when it is sent."""
+        """Say that this was all; tell the protocol when it is sent."""
 
 
 @implementer(IPullProducer, IPushProducer)
 class Outlet:
     """The ``Writer`` of a TCP connection.
 
-    A transport asks a pull producer for more when all is sent. So the outlet knows whether anything
-    stands before its next octets, without a look into the transport.
+    A transport asks a pull producer for more when all is sent, so the outlet knows whether anything
+    stands before its next octets.
     """
 
     def __init__(self, transport: Transport, full: Callable[[bool], object]) -> None:

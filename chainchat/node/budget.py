@@ -1,10 +1,9 @@
 """The budget of a turn: how much of what can wait is done before the reactor goes on.
 
-The node answers no ping during a turn, so whatever grows with what clients send, ask, miss or have
-written is done in *slices*: one piece of work at least, then more while the slice has time left.
+The node answers no ping during a turn, so whatever grows with what clients do is done in *slices*:
+one piece of work at least, then more while the slice has time left.
 
-The chain's own work (numbering, the log, forwards, acknowledgements, membership) has no slice:
-``pending`` bounds how much of it clients can cause.
+The chain's own work has no slice: ``pending`` bounds how much of it clients can cause.
 """
 
 from collections.abc import Callable
@@ -59,7 +58,7 @@ class CheckpointPace(Struct, frozen=True):
 
     Attributes:
         checkpoint_entries: a checkpoint begins at each multiple, so at the same entries on every
-            node. A node that is still writing one begins when it has finished.
+            node.
         records_at_once: records in one transaction, which takes milliseconds.
         checkpoint_seconds: the slice of a turn for writing a checkpoint.
     """
@@ -96,9 +95,7 @@ class Slice:
 
 
 class TurnClock:
-    """How long turns take, and which part of them takes longest.
-
-    The reactor's time between two turns in a row is a part too.
+    """How long turns take, and which part of them takes longest; the reactor's time is a part too.
 
     Attributes:
         longest: seconds of the longest turn, without the disk's sync.

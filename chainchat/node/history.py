@@ -73,10 +73,7 @@ class History:
         return previous if previous > self._gone else 0
 
     def _note_gap(self, account: int, previous: int, end: int) -> None:
-        """Nothing between ``previous`` and ``end`` is pushed to the account.
-
-        So the next page need not look again through all that it has said itself.
-        """
+        """Nothing between ``previous`` and ``end`` is pushed to the account: do not look again."""
         self._gaps.pop(account, None)
         if len(self._gaps) >= KNOWN_GAPS:
             del self._gaps[next(iter(self._gaps))]

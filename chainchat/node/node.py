@@ -4,8 +4,7 @@ It has no sockets: it reaches the world through ``interfaces``, so the simulator
 class.
 
 One turn serves everything that arrived in one iteration of the reactor: one log transaction, one
-Forward, one Ack, one write to each client. What grows with what clients do is done in slices (see
-``budget``).
+Forward, one Ack, one write to each client. What grows with what clients do is done in slices.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -95,7 +94,7 @@ class Node:
             record: of ``me``, from ``begin_life``.
             wall: UTC milliseconds.
             excluded: ends this life, after the chain went on without it, and begins another.
-            new_identity: chooses the identity of a configuration, at random.
+            new_identity: of a configuration, at random.
             bounds: of the chat's state; the same on all nodes.
             first_nonce: see ``Evidence``.
             warnings: what else operators should see in ``/chain``.

@@ -16,16 +16,13 @@ class PendingLimits(Struct, frozen=True):
     """How much may be on its way.
 
     Attributes:
-        requests: of one node's clients. So many keep the chain busy. No more than are remembered of
-            a program (``Bounds.sends``), so each can be told its result. Above, sessions with their
-            share stop reading from their sockets.
-        octets: the same in octets: a thousand long messages are a tenth of a second of work.
-        patient: with so many requests, those of people who say much at once wait, since each hearer
-            costs as much again.
+        requests: of one node's clients; no more than are remembered of a program
+            (``Bounds.sends``). Above, sessions with their share stop reading from their sockets.
+        octets: the same in octets: long messages take longer.
+        patient: with so many requests, those of people who say much at once wait.
         share: requests of one session that are taken even then: the greedy keep nobody out.
         most: with so many requests, nobody's are taken.
-        again: the part of the requests that are left when congestion ends: early, or the chain runs
-            dry.
+        again: the part of the requests that are left when congestion ends.
     """
 
     requests: int = 1_024
@@ -45,7 +42,7 @@ class Pending:
     Attributes:
         congested: True from when too many are on their way until enough are answered.
         untimed: something was submitted since ``note_time``.
-        awaited: True from when a patient client found no room until there is some again.
+        awaited: a patient client found no room, and there is none yet.
         answered_turns: of each turn whose requests were answered: when it began.
     """
 

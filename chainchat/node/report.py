@@ -1,4 +1,4 @@
-"""The report of a node: everything that operators see of it from outside, in one document.
+"""The report of a node: everything that operators see of it from outside.
 
 ``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show it. It holds no
 message and no account's name.
@@ -25,12 +25,11 @@ class Peer(Struct, frozen=True):
     """Another node, as this one sees it.
 
     Attributes:
-        role: ``head``, ``middle`` or ``tail``; outside the chain ``learner``, ``left out``
-            (it was a founder) or ``spare``.
-        linked: True if the two nodes are connected.
-        away: True if it should take part, and this node does not hear it.
-        silent: seconds since this node last heard a ping from there; None if it never has.
-        low: True if its disk is nearly full.
+        role: ``head``, ``middle`` or ``tail``; outside the chain ``learner``, ``left out`` or
+            ``spare``.
+        away: it should take part, and this node does not hear it.
+        silent: seconds since a ping from there; None if there never was one.
+        low: its disk is nearly full.
         progress: of a learner, or why it is not let in, for people.
     """
 
@@ -176,13 +175,12 @@ class Sources(Struct, frozen=True):
         started: when the process began, UTC milliseconds.
         founding: see ``Report``.
         stop: octets of free disk below which nothing new is taken; 0: off.
-        node: the present life of the node.
         clients: how many sessions there are.
         connections: of clients, logged in or not.
         links: positions that are linked, with the lane.
         expires: when certificates expire, by whose they are.
         wall: UTC milliseconds.
-        drained: True while no client is let in.
+        drained: no client is let in.
     """
 
     chain: str

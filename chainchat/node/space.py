@@ -1,7 +1,7 @@
 """Room on a disk: a node takes nothing new before its disk is full.
 
-A full disk stops its node, and alike disks would fill at the same moment. So a member whose disk is
-*low* tells the others, and no node takes anything new. Reading and logging in again go on.
+Alike disks would fill at the same moment. So a member whose disk is *low* tells the others, and no
+node takes anything new. Reading and logging in again go on.
 """
 
 import os

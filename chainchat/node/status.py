@@ -175,10 +175,7 @@ def status(
 
 
 class Replay:
-    """The progress of a node that has much of its log to apply.
-
-    In steps of a tenth, since every change goes to every client.
-    """
+    """The progress, in tenths, of a node that has much of its log to apply."""
 
     def __init__(self) -> None:
         self._began: tuple[int, float] | None = None

@@ -1,1 +1,1 @@
-"""A node as a service of the operating system: checked, put together, started and stopped."""
+"""A node as a service: checked, put together, started, stopped."""

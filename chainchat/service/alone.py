@@ -1,4 +1,4 @@
-"""Going on alone, by order of an operator who knows that all other members are off."""
+"""Going on alone, by an operator's order."""
 
 import secrets
 
@@ -13,10 +13,7 @@ FORCED_AHEAD = 1_000
 """Epochs left out by a node that is forced to go on alone, at least."""
 
 FORCED_SPREAD = 2**20
-"""More epochs, a random number below this: two forced nodes differ.
-
-The epoch can still be read out over the telephone.
-"""
+"""More epochs, a random number below this; the epoch can still be read out over the telephone."""
 
 log = Logger()
 
@@ -53,6 +50,6 @@ def gone_on_alone(
 def forced_epoch(known: int) -> int:
     """The first epoch of a node forced to go on alone; ``known``: the newest it knows.
 
-    Two nodes forced by mistake, which cannot know of each other, must not share one.
+    Two nodes forced by mistake must not share one.
     """
     return known + FORCED_AHEAD + secrets.randbelow(FORCED_SPREAD)

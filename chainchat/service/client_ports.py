@@ -1,4 +1,4 @@
-"""The ports for clients: what they are named, and how much may come through them."""
+"""The ports for clients, and how much may come through them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,7 +43,7 @@ class NotYet(Factory):
 
 
 class ClientPorts:
-    """The port without TLS and the one with it, of which a node has one or both."""
+    """The port without TLS and the one with it, or one of them."""
 
     def __init__(self, reactor: Any, own: NodeSettings, host: str) -> None:
         """Take the ports. Connections wait in them until ``open``.
@@ -71,9 +71,9 @@ class ClientPorts:
         """Accept connections.
 
         Args:
-            factory: makes the factory of a port, of where clients find each node, by position.
+            factory: makes a port's factory, of where clients find each node, by position.
             resolved: the nodes, with addresses for hosts.
-            named: the nodes as chain.ini has them. Clients look for these names in certificates.
+            named: the nodes as chain.ini has them: clients look for these names in certificates.
             tls: begins TLS; None without a port for it.
         """
         if self._own.client_port:

@@ -1,4 +1,4 @@
-"""Tells a service manager how a node is: ``sd_notify(3)``, a datagram to ``NOTIFY_SOCKET``."""
+"""Tells a service manager how a node is (``sd_notify(3)``)."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 class Manager:
-    """The service manager that started this process, if there is one that wants to be told."""
+    """The service manager that started this process, if any."""
 
     def __init__(self) -> None:
         path = os.environ.pop("NOTIFY_SOCKET", "")  # no child of this process speaks for it

@@ -97,8 +97,6 @@ class User(NamedTuple):
 def check_data(data: Path, user: User) -> None:
     """Check that the node can use its data, and make the folder if there is none.
 
-    If no process holds them, the process that a pid file names is not this node.
-
     Raises:
         StorageError: the node cannot.
     """
@@ -181,7 +179,7 @@ def keep_log_private(log: Path, user: User) -> None:
 
 
 def keep_data_private(node: config.NodeSettings) -> None:
-    """Take from others what an older version, or a copy, left open; log what that was."""
+    """Take from others what a copy left open; log what that was."""
     data, text = node.data, ""
     try:
         if names := narrowed(data):
@@ -196,8 +194,7 @@ def keep_data_private(node: config.NodeSettings) -> None:
 def check_folder_free(pidfile: Path) -> None:
     """Check that the process that a pid file of this folder names is not a node.
 
-    This node's data are not in use. So a node of this position that was started in this folder is
-    of another chain, and would lose its pid file, and share its log.
+    This node's data are not in use: so that node is of another chain, and would lose its pid file.
 
     Raises:
         SystemExit: it is.
@@ -308,7 +305,6 @@ def borrowed_ports(
     """What is to be told of ports that the system gives to outgoing connections, too.
 
     Args:
-        node: whose ports.
         lent: where the system tells the first and the last such port.
         reserved: where it tells which of them it does not give away.
     """

@@ -1,4 +1,4 @@
-"""The process of a node: its limit of open files, its garbage collection, its wall clock."""
+"""The process of a node: open files, garbage collection, wall clock."""
 
 import gc
 import resource
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def raise_file_limit() -> int:
-    """Take as many open files as the system gives, one for each connection; return how many."""
+    """Take as many open files as the system gives; return how many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""A node as a service: put together from its parts, started, reborn, and stopped."""
+"""A node as a service: put together, started, reborn, stopped."""
 
 import atexit
 import os
@@ -93,9 +93,8 @@ class StartError(Exception):
 class NodeService(Service):
     """One node as a service: opens everything at the start, closes everything at the end.
 
-    ``privilegedStartService`` takes the ports, with root's rights where there are any, and after
-    twistd has become a daemon; ``startService`` opens the data, as the user that twistd has become
-    (``--uid``).
+    ``privilegedStartService`` takes the ports, with root's rights where there are any;
+    ``startService`` opens the data, as the user that twistd has become (``--uid``).
     """
 
     def __init__(
@@ -111,10 +110,8 @@ class NodeService(Service):
         """Open nothing yet.
 
         Args:
-            reactor: Twisted's. Its static type knows few of its methods.
             fenced: positions that an operator has fenced, if the node is to go on alone.
             foreground: somebody reads this process's standard error.
-            logs: where this process logs.
         """
         self._reactor = reactor
         self._settings = settings
@@ -141,12 +138,7 @@ class NodeService(Service):
             self._listen()
 
     def startService(self) -> None:
-        """Open the data, let the ports serve, dial the others.
-
-        Raises:
-            StartError: as above.
-            SystemExit: likewise.
-        """
+        """Open the data, let the ports serve, dial the others; raises the same."""
         super().startService()  # type: ignore[no-untyped-call]
         log.info(
             "{position}: chainchat {version}, chain {chain}",
@@ -365,7 +357,7 @@ class NodeService(Service):
         return free_octets(self._own.data)
 
     def _end_life(self) -> None:
-        """Tell the clients that the chain goes on without this node; begin again as a learner."""
+        """Send the clients elsewhere; begin again as a learner."""
         for session in list(self._sessions.connections):
             session.sent_elsewhere("the chain goes on without this node")
         self._sessions.stop()

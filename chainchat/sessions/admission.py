@@ -138,7 +138,7 @@ class Admission:
                 del self._of[owner]
 
     def notice_epoch(self) -> None:
-        """Lift the limit per address for a while, if the epoch has changed."""
+        """Lift the limit per address for a while in a new epoch."""
         epoch = self._epoch()
         if epoch != self._known_epoch:
             self._known_epoch = epoch

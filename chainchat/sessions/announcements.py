@@ -1,4 +1,4 @@
-"""Announcements of who came and went: at once after a quiet second, then once a second."""
+"""Announcements of who came and went: once a second at most."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -62,7 +62,7 @@ class Announcements:
             self._wake()
 
     def _begin(self, present: Iterable[Attendee]) -> None:
-        """Begin an announcement; leave out whoever came and went, or went and came back."""
+        """Begin an announcement, without those who came and went."""
         comings, self._comings = self._comings, {}
         self._came = [name for name, times in comings.items() if times > 0]
         self._went = [name for name, times in comings.items() if times < 0]

@@ -46,7 +46,7 @@ class Buckets(Generic[Key]):
         return rate.wait(self._paid_until(key) or 0.0, self._clock(), tokens)
 
     def take(self, key: Key, rate: Rate, tokens: float = 1) -> None:
-        """Take tokens, even if there are none; with a negative number, put some back."""
+        """Take tokens, even if there are none; a negative number puts some back."""
         now = self._clock()
         if now >= self._next_generation or len(self._newer) >= self._most:
             self._older, self._newer = self._newer, {}

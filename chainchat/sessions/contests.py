@@ -28,13 +28,13 @@ class Contests:
         self._timers: dict[str, Timer] = {}
 
     def ask(self, session: str, heard: Heard) -> None:
-        """Call ``heard`` when the silence of ``session`` is known, or soon without."""
+        """Call ``heard`` when the silence of ``session`` is known, or soon."""
         self._waiting.setdefault(session, []).append(heard)
         if session not in self._timers:
             self._timers[session] = self._clock.callLater(HELD_SECONDS, self.told, session, None)
 
     def told(self, session: str, silent: int | None) -> None:
-        """Tell those who wait how long the connection of ``session`` was silent."""
+        """Tell those who wait."""
         timer = self._timers.pop(session, None)
         if timer is not None and timer.active():
             timer.cancel()

@@ -51,7 +51,7 @@ class Delivery:
         self._cursor = self.previous = newest
 
     def catch_up(self) -> bool:
-        """Push a page from the log; True if nothing is missing any more."""
+        """Push a page from the log; True if nothing is missing."""
         account = self.recipient.account
         missed = self._history.missed(account, self._cursor, CATCH_UP_MESSAGES)
         if missed:

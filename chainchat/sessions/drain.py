@@ -34,7 +34,7 @@ class Drain:
         self._sessions = sessions
         self._calls: dict[Attendee | None, Timer] = {}
         self._leaving: set[Attendee] = set()
-        """Those who are not heard any more, and wait for their answers."""
+        """Those who wait for their last answers."""
         self._until = 0.0
         """When whoever does not read what they are told counts as gone."""
         self._emptied: list[Deferred[bool]] = []

@@ -1,4 +1,4 @@
-"""Carries out what one client asks about accounts: logging in and out, passwords, roles."""
+"""Carries out what one client asks about accounts."""
 
 import hashlib
 from collections.abc import Sequence
@@ -152,11 +152,11 @@ class Entrance:
         self._procedures.answer(line)
 
     def was_typed(self, line: Line) -> bool:
-        """True if this line was typed on this connection as a password before."""
+        """True if this line was typed here as a password."""
         return self._procedures is not None and self._procedures.was_typed(line)
 
     def audit(self, command: AnyCommand, result: Result) -> None:
-        """Write down the outcome of a command, if the audit is about it."""
+        """Write down a command's outcome, if the audit is about it."""
         audit, client = self._server_info.audit, self._client
         audit.carried_out(command, result, client.name, self._connection.address)
 
@@ -296,7 +296,7 @@ class Entrance:
     def _logged_in(
         self, tag: str, request: requests.Login | requests.Resume, token: str, high: int
     ) -> list[str]:
-        """Attach the session to its account; returns the reply, perhaps with a notice."""
+        """Attach the session to its account; returns the reply."""
         self._met_deadline()
         client = self._client
         account = self._node.state.account_of(client.id)

@@ -11,7 +11,7 @@ from chainchat.chat.requests import EVERYBODY
 from chainchat.sessions.read_marks import STOPPED_SECONDS
 
 LISTED = 20
-"""Unanswered requests that are listed when a connection closes; the rest are counted."""
+"""Unanswered requests that are listed; the rest are counted."""
 
 SILENT_SECONDS = 5
 """A connection heard within this time is not called silent."""
@@ -139,7 +139,7 @@ def described(command: AnyCommand) -> list[str]:
 
 
 def unanswered(unconfirmed: list[str], unheard: Iterable[str]) -> list[tuple[str, str]]:
-    """(code, text) of the notices about requests that a closing connection leaves unanswered."""
+    """(code, text) of the notices about unanswered requests."""
     notices = [("waiting", f"not confirmed, it may or may not have been {a}") for a in unconfirmed]
     notices += [("undone", f"not done: {line}") for line in unheard]
     more = len(notices) - LISTED

@@ -34,16 +34,16 @@ LOOKED_AT_ONCE = 64
 """Waiting lines that a turn searches for those that may overtake."""
 
 MUCH_OCTETS = 2 * 1024
-"""A client with more octets of lines than this lets the others go first."""
+"""A client with more octets of lines lets the others go first."""
 
 SENDS_AS_LINE = 32
-"""SENDs of a program that count as one line: they are carried out together."""
+"""SENDs of a program that count as one line."""
 
 REST_UNITS = 10
 """Lines that a client may send when its rest ends."""
 
 UNREAD_AT_MOST, UNREAD_NEWCOMER = 500, 100
-"""Unreadable lines in a row that close the connection: after the login, and before."""
+"""Unreadable lines in a row that close the connection."""
 
 
 ROOM_FOR_TAGS = 96
@@ -256,7 +256,7 @@ class Hearing:
 
     @property
     def _is_patient(self) -> bool:
-        """True for somebody who has said more than people type, and waits for the others."""
+        """True for somebody who has said more than people type."""
         return self._says_much and not self._client.mode.pipelines
 
     @property
@@ -303,7 +303,7 @@ class Hearing:
         return self.handler.is_answered_at_once(request)
 
     def look_again(self) -> None:
-        """Look again which lines may overtake, since other requests may do so now."""
+        """Look again which lines may overtake."""
         if self._input:
             self._input.look_again()
             self.queue()
@@ -311,7 +311,7 @@ class Hearing:
     # --- one line
 
     def _hear(self, line: Line, said: list[tuple[str, Say]] | None = None) -> None:
-        """Carry out one line, or refuse it; ``said`` gathers a person's consecutive messages."""
+        """Carry out a line; ``said`` gathers a person's consecutive messages."""
         tag = ""
         if self.handler.entrance.asking:
             self.handler.entrance.answer(line)

@@ -1,4 +1,4 @@
-"""The interfaces of a session, and what it needs of the world."""
+"""A session's interfaces, and what it needs."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -55,13 +55,13 @@ class Attendee(Protocol):
         """Hear some lines. True if it could hear more at once."""
 
     def go_on(self) -> bool:
-        """Do one piece of what can wait. True if it could do more at once."""
+        """Do one piece of what can wait; True if there is more."""
 
     def rested(self) -> None:
         """Note that the rest is over."""
 
     def has_room(self) -> None:
-        """Queue for a turn, before the others: fewer requests are on their way."""
+        """Queue for a turn, before the others: there is room again."""
 
     def flush(self) -> None:
         """Write what was gathered, queue for lines that had to wait, close if due."""
@@ -75,7 +75,7 @@ class Attendee(Protocol):
         """Note that no pushed message concerned this session."""
 
     def fell_behind(self) -> None:
-        """Note that its delivery is no longer live, and has to read the log."""
+        """Note that its delivery has to read the log."""
 
     @property
     def takes_notices(self) -> bool:
@@ -90,7 +90,7 @@ class Attendee(Protocol):
         """Look how much the person has seen. True if they may see more."""
 
     def contested(self) -> None:
-        """Find out whether the client is alive: somebody else wants to log in under its name."""
+        """Find out whether the client is alive: somebody wants its name."""
 
     def ended(self, reason: str, by: str) -> None:
         """Close: an entry of the log ended the session."""
@@ -108,7 +108,7 @@ class Attendee(Protocol):
         """Read no more, because the node stops; answer what was read."""
 
     def sent_elsewhere(self, why: str) -> None:
-        """List the requests without an answer, say why and where to go, and close."""
+        """List unanswered requests, say why and where to go, and close."""
 
 
 class Client(Attendee, Protocol):
@@ -130,13 +130,13 @@ class Client(Attendee, Protocol):
 
     @property
     def seen(self) -> int:
-        """The read mark of a person; 0 for a program, which moves its own."""
+        """The read mark of a person; 0 for a program."""
 
     def say(self, lines: Sequence[str]) -> None:
         """Write lines at the end of the turn."""
 
     def ask(self, question: str) -> None:
-        """Ask for a line that nobody may see, and push nothing until it has come."""
+        """Ask for a secret line, and push nothing until it has come."""
 
     def answered(self) -> None:
         """Note that the line has come."""
@@ -154,13 +154,13 @@ class Client(Attendee, Protocol):
         """Hold this account, and deliver messages after the id ``after`` unless ``quiet``."""
 
     def close(self) -> None:
-        """Write everything at the end of the turn, then close the connection."""
+        """Write everything, then close the connection."""
 
     def close_with(self, code: Code, text: str) -> None:
         """Refuse the client, and close the connection."""
 
     def when_writable(self, go_on: Callable[[], None]) -> None:
-        """Call ``go_on`` in a turn of this client when most of what was written is sent."""
+        """Call ``go_on`` in a turn when most of what was written is sent."""
 
 
 class Connection(Protocol):
@@ -193,7 +193,7 @@ class Connection(Protocol):
         """Read at most this many octets at once; report the output full when more is unsent."""
 
     def unread(self) -> int:
-        """How many octets have come and are not read yet; 0 if unknown."""
+        """Octets that have come and are not read; 0 if unknown."""
 
     def silent(self) -> float | None:
         """Seconds since the client's machine acknowledged or sent anything; None if unknown."""

@@ -117,7 +117,7 @@ class Limits:
     # --- what an account says and reads
 
     def may_say(self, account: int) -> int:
-        """How many messages an account may say now; 0 or less if it has to wait."""
+        """Messages that an account may say now; 0 or less: none."""
         rate = self.current.saying
         if rate is None or not account:
             return NO_LIMIT
@@ -137,7 +137,7 @@ class Limits:
             self._said.take(account, rate, lines / LINES_PER_TOKEN)
 
     def wait(self, account: int) -> float:
-        """Seconds until an account that has to wait may say some messages."""
+        """Seconds until an account may say some messages."""
         rate = self.current.saying
         if rate is None:
             return 0.0

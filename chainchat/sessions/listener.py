@@ -369,7 +369,7 @@ class ClientFactory(Factory):
         self._new_session = new_session
 
     def listens_to_refused(self) -> bool:
-        """Count one more connection that is told why it is refused. False if there are enough."""
+        """Count a connection to be told why it is refused; False: enough."""
         if self.refused >= MOST_AGREEING:
             return False
         self.refused += 1

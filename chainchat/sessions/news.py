@@ -17,7 +17,7 @@ from chainchat.node.budget import Slice
 from chainchat.sessions.delivery import DAY, Delivery, as_pushed, render
 
 KEPT_OCTETS = 256 * 1024
-"""Octets of messages kept for pushing; a session that lacks more reads the log."""
+"""Octets of messages kept for pushing."""
 
 MESSAGE_OVERHEAD = 64
 """Octets of a message besides its text."""
@@ -155,7 +155,7 @@ class News:
             self._kept = 0
 
     def _issue(self) -> None:
-        """Make an issue of this turn's messages, and queue the deliveries that it concerns."""
+        """Make an issue, and queue the deliveries that it concerns."""
         said, self._said = self._said, []
         self._number += 1
         broadcasts = [one for one in said if not one.recipient]
@@ -178,7 +178,7 @@ class News:
         self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        """Drop the oldest issues beyond KEPT_OCTETS; who lacks them reads the log."""
+        """Drop the oldest issues; who lacks them reads the log."""
         oldest = 0
         while self._kept > KEPT_OCTETS and len(self._issues) > 1:
             issue = self._issues.popleft()

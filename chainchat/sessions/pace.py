@@ -18,7 +18,7 @@ PROGRAM_OCTETS_IN_UNIT = 65_536
 """The same for a program, most of whose octets are SENDs."""
 
 READ_UNITS = 0.2
-"""The price of a read of the socket, however little it brought."""
+"""The price of a read of the socket."""
 
 
 class Rate(Struct, frozen=True):
@@ -41,12 +41,12 @@ class Rate(Struct, frozen=True):
         return max(0.0, paid_until - now - (self.at_once - units) / self.per_second)
 
     def left(self, paid_until: float, now: float) -> float:
-        """Units that may be used now; below 0 if more were used than there were."""
+        """Units that may be used now; below 0 after a debt."""
         return self.at_once - max(0.0, paid_until - now) * self.per_second
 
     @property
     def seconds_to_fill(self) -> float:
-        """Seconds until all units may be used again, after all were used."""
+        """Seconds until all units may be used again."""
         return self.at_once / self.per_second
 
 

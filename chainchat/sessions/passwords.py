@@ -70,7 +70,7 @@ class Passwords:
         """The name, account (0: none) and exchange of a proof that was begun."""
 
     def checked(self, account: Account | None) -> int:
-        """The entry that set the password which the client has shown to know, or 0."""
+        """The entry that set the password that the client knows, or 0."""
         number, set_by = self._checked
         return set_by if account is not None and account.number == number else 0
 
@@ -147,7 +147,7 @@ class Passwords:
         return scram.verifier_of(salted, salt, iterations)
 
     def _check_typed(self, name: str, line: bytes) -> Steps:
-        """Check a typed password; takes as long for a name that there is not."""
+        """Check a typed password; as slow for an unknown name."""
         yield from self._begin_attempt(name)
         number, verifier = self._verifier_for(name, b"")
         try:
@@ -183,7 +183,7 @@ class Passwords:
     # --- programs
 
     def begin_proof(self, tag: str, request: requests.Authenticate) -> Procedure:
-        """AUTH: answer with a challenge, whether or not there is such an account."""
+        """AUTH: answer with a challenge, also for an unknown name."""
         try:
             first = scram.ClientFirst.read(request.first)
         except scram.BrokenExchangeError as error:
@@ -199,7 +199,7 @@ class Passwords:
         return [self._client.mode.told(tag, f"challenge :{exchange.challenge}")]
 
     def end_proof(self, tag: str, request: requests.Prove) -> Procedure:
-        """PROVE: check the proof, and prove in turn that the chain knows the verifier."""
+        """PROVE: check the proof, and prove the chain's verifier in turn."""
         if self._exchange is None:
             raise RefusedError(Code.BROKEN_EXCHANGE, "AUTH has to come first")
         (name, number, exchange), self._exchange = self._exchange, None
@@ -229,7 +229,7 @@ class Passwords:
     # --- operators
 
     def invite(self, tag: str, name: str, *, reset: bool) -> Procedure:
-        """Make an account, or ``reset`` its password; the operator is shown it, once."""
+        """Make an account, or ``reset`` its password, shown once."""
         if self._own_account().role is not Role.OPERATOR:
             raise RefusedError(Code.OPERATORS_ONLY, explanation(Code.OPERATORS_ONLY, ""))
         self._check_readable()
@@ -265,7 +265,7 @@ class Passwords:
             raise RefusedError(Code.PASSWORD_NEEDED, text)
 
     def _own_account(self) -> Account:
-        """The account that is logged in; before the login, the one whose password was shown."""
+        """The account logged in, or whose password was shown."""
         client, state = self._client, self._state()
         own = state.account_of(client.id) if client.id else state.accounts.get(self._checked[0])
         if own is None:
@@ -293,7 +293,7 @@ class Passwords:
         self._failures = 0
 
     def _fail(self, name: str) -> Steps:
-        """Let who does not know a password wait; close the connection after a few."""
+        """Let a wrong password wait; close after a few."""
         self._failures += 1
         self._guard.throttle.failed()
         what, address = f"login of {name}", self._connection.address

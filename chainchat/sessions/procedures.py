@@ -67,7 +67,7 @@ Procedure = Generator[Step, Any, Ending]
 
 
 class Submitting(Protocol):
-    """The client's ``Handler``, as those see it who carry out some of its requests."""
+    """The client's ``Handler``, for those who carry out its requests."""
 
     replies: Replies
 
@@ -158,7 +158,7 @@ class Procedures:
             self._timer.cancel()
 
     def answer(self, line: Line) -> None:
-        """Take the line that answers the question; one that is too long answers nothing."""
+        """Take the line that answers the question."""
         answered, self._answered = self._answered, None
         assert answered is not None
         self._client.answered()
@@ -180,7 +180,7 @@ class Procedures:
     def _go_on(
         self, tag: str, procedure: Procedure, reply: Reply, step: Callable[[], Step]
     ) -> None:
-        """Take one step of ``procedure``; what comes of it leads to the next one."""
+        """Take one step of ``procedure``."""
         if not self._client.is_open:
             procedure.close()
             return

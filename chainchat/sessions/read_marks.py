@@ -20,7 +20,7 @@ MARKS_PAUSE = 1.0
 """Seconds for which read marks are gathered into one entry."""
 
 MARKS_IN_ENTRY = 100
-"""Read marks in one entry: each takes at most 20 octets, and changes an account."""
+"""Read marks in one entry, each of 20 octets at most."""
 
 LOOK_PAUSE = 1.0
 """Seconds between two looks at what people's machines have acknowledged."""
@@ -161,11 +161,11 @@ class ReadMarks:
     # --- moving marks
 
     def move(self, account: int, newest: int) -> None:
-        """Move the read mark of an account up to ``newest``, within a second or so."""
+        """Move an account's read mark up to ``newest``, within a second."""
         self._gather(account, newest, MARKS_PAUSE)
 
     def acknowledge(self, account: int, newest: int, done: Callable[[], None]) -> None:
-        """Move the read mark of an account up to ``newest``, soon; then call ``done``."""
+        """Move an account's read mark up to ``newest``; then call ``done``."""
         self.acknowledged.setdefault(account, []).append(done)
         self._gather(account, newest, 0.0)
 

@@ -1,4 +1,4 @@
-"""The order of replies: each waits for the replies to earlier requests, or overtakes them."""
+"""The order of replies: each waits for the earlier ones, or overtakes."""
 
 from collections.abc import Callable, Sequence
 
@@ -85,14 +85,14 @@ class Replies:
         self.complete(self.reserve(), *lines)
 
     def answer_locally(self, make: Callable[[], Sequence[str]], *, at_once: bool) -> None:
-        """Add a reply that the node makes by itself: in its turn, or before all others."""
+        """Add a reply of the node's own: in its turn, or before all others."""
         assert at_once or not self.holding_later
         reply = Reply(make=make)
         self._owe(reply, first=at_once)
         self._say_first()
 
     def overtake(self) -> None:
-        """Move the replies that the node makes by itself before all others."""
+        """Move the node's own replies before all others."""
         made_here = [reply for reply in self._owed if reply.make is not None]
         others = [reply for reply in self._owed if reply.make is None]
         self._owed = made_here + others

@@ -33,7 +33,7 @@ SAYING_OVERHEAD = 72
 """Octets of an encoded message besides its text, at most: a name of 32, numbers, a checksum."""
 
 SAYINGS_OCTETS = MAX_COMMAND - 256
-"""Octets of the messages in one command; leaves room for the other fields."""
+"""Octets of the messages in one command."""
 
 ALLOWED_BEFORE_LOGIN = (
     requests.Hello,
@@ -278,7 +278,7 @@ class Handler:
         return self.refused(tag, result)
 
     def _check_number(self, number: int) -> None:
-        """Keep a program's SENDs in order: after a 4xx, refuse later numbers before that one."""
+        """After a 4xx, refuse a program's later numbers before that one."""
         if self._refused_send is not None and number > self._refused_send:
             raise RefusedError(
                 Code.EARLIER_REFUSED, f"not sent: SEND {self._refused_send} has to come first"

@@ -110,7 +110,7 @@ class Rounds:
         return bool(self._arriving or self._patient)
 
     def serve_speaking(self, share: Slice) -> None:
-        """Serve one round, or as much of it as there is time for."""
+        """Serve one round, as far as there is time."""
         for queue in (self._speaking, self._saying_much):
             if queue:
                 self._serve(queue, share, lambda session: session.hear())
@@ -118,7 +118,7 @@ class Rounds:
             self._wake()
 
     def serve_patient(self, share: Slice) -> None:
-        """Do the same for those who can wait, if their share of time allows it."""
+        """Serve those who can wait, within their share of time."""
         if self._patience.is_due:
             for queue in (self._arriving, self._patient):
                 self._serve(queue, share, lambda session: session.go_on())

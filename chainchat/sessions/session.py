@@ -43,31 +43,11 @@ class Session:
     """
 
     __slots__ = (  # there can be thousands
-        "_asked",
-        "_clock",
-        "_closing",
-        "_connection",
-        "_greeted",
-        "_hearing",
-        "_input_ended",
-        "_node",
-        "_out",
-        "_probe",
-        "_reading",
-        "_server_info",
-        "_sessions",
-        "_told_waiting",
-        "_when_writable",
-        "_written",
-        "account",
-        "delivery",
-        "id",
-        "is_full",
-        "is_open",
-        "mode",
-        "name",
-        "notices",
-    )
+        "_asked", "_clock", "_closing", "_connection", "_greeted", "_hearing",
+        "_input_ended", "_node", "_out", "_probe", "_reading", "_server_info", "_sessions",
+        "_told_waiting", "_when_writable", "_written", "account", "delivery", "id",
+        "is_full", "is_open", "mode", "name", "notices",
+    )  # fmt: skip
 
     def __init__(
         self, sessions: Sessions, connection: Connection, clock: Clock, server_info: ServerInfo
@@ -138,13 +118,13 @@ class Session:
             self._hearing.hold()
 
     def input_ended(self) -> None:
-        """Note that the client sends no more: answer what it asked, then close."""
+        """Answer what was asked, then close: the client sends no more."""
         self._note_seen()
         self._input_ended = True
         self._sessions.unflushed(self)
 
     def output_full(self, *, full: bool) -> None:
-        """Note whether too much is unsent; until it is sent, push nothing and take no request."""
+        """Push nothing and take no request while too much is unsent."""
         self.is_full = full
         if full and self.delivery is not None:
             self._sessions.news.no_more_live(self.delivery)

@@ -65,7 +65,7 @@ class Sessions:
         return len(self._sessions)
 
     def kinds(self) -> Counter[tuple[str, str]]:
-        """How many sessions there are, by mode and transport; looks at each of them."""
+        """How many sessions there are, by mode and transport."""
         return Counter(
             ("human" if one.mode.asks else "machine", "tls" if one.encrypted else "plain")
             for one in self._sessions.values()
@@ -77,7 +77,7 @@ class Sessions:
         return f"{self.node.me.origin}.{self._counter}{'' if announced else UNANNOUNCED}"
 
     def took_nothing(self, account: int) -> None:
-        """Note that a connection ended while it took nothing: its machine stood, or its reader."""
+        """Note that a connection ended while it took nothing."""
         self._took_nothing[account] = None
         if len(self._took_nothing) > MOST_REMEMBERED:
             self._took_nothing.popitem(last=False)
@@ -113,7 +113,7 @@ class Sessions:
         command: commands.AnyCommand,
         replied: Replied | None = None,
     ) -> None:
-        """Submit a command of an account, behind the read mark that it has acknowledged."""
+        """Submit a command of an account, behind its read mark."""
         if account in self.marks.acknowledged:
             self.marks.send()
         self.node.submit(command, replied)

@@ -1,7 +1,7 @@
 """Copies a long write-ahead log in a thread, no faster than the disk takes it.
 
-SQLite would sync all pages at once: sixty megabytes keep a disk busy for half a second, and the
-syncs of the log wait. Here the sync comes in pieces, with pauses that leave the disk to the log.
+SQLite would sync all pages at once, and the syncs of the log would wait for half a second. Here the
+sync comes in pieces, with pauses.
 """
 
 import ctypes

@@ -3,9 +3,8 @@
 A commit writes, and ``sync`` syncs (see ``wal``): entries are forwarded in between. All else is
 synced at once.
 
-A row of the log is a batch: the entries of one ``append``, or a part of them if they are large, so
-a commit writes one row. The message index since the newest checkpoint is in memory, the rest in
-runs on disk.
+A row of the log is a batch: the entries of one ``append``, or a part of them if they are large. The
+message index since the newest checkpoint is in memory, the rest in runs on disk.
 """
 
 import sqlite3

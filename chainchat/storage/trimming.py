@@ -1,8 +1,7 @@
 """Removes the beginning of the log from SQLite, and gives its space back to the system, in slices.
 
-Each slice is a transaction of some milliseconds that need not reach the disk at once: what it
-removes is needed by nobody. SQLite keeps the pages that become free, and fills them again first.
-What is free beyond that leaves the file, a few pages at a time, in a database made with
+Each slice is a transaction of some milliseconds that need not reach the disk at once. SQLite fills
+free pages again first; what is free beyond that leaves the file, in a database made with
 ``auto_vacuum = INCREMENTAL``; an older file stays as long as it is.
 """
 

@@ -1,13 +1,11 @@
 """SQLite's write-ahead log: when it is synced, and how it is copied into the database.
 
-A commit only writes; ``sync`` makes durable what was committed, and work is done in between. After
-a loss of power, SQLite reads the log up to the first page that is torn or lost, as its checksums
-go on from page to page.
+A commit only writes; ``sync`` makes durable what was committed. After a loss of power, SQLite reads
+the log up to the first page that is torn or lost.
 
-SQLite itself copies the whole log inside a commit once it has some pages. When another process,
-such as a backup tool, ends a long read transaction, that is hundreds of megabytes, a second or
-more. So here the log is copied between two turns, or by a thread (``long_copy``) that delays no
-write.
+SQLite itself copies the whole log inside a commit; after another process's long read transaction,
+that takes a second or more. So here the log is copied between two turns, or by a thread
+(``long_copy``) that delays no write.
 """
 
 import os

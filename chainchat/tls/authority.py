@@ -27,7 +27,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def new_authority(chain: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    """The certificate of a CA that signs for nodes only, and for no other CA."""
+    """The certificate of a CA that signs for nodes only."""
     # The next CA of the chain has another name, so that nobody takes one for the other.
     name = _name(chain, f"CA {secrets.token_hex(4)}")
     usage = _key_usage(signs_certificates=True)

@@ -124,7 +124,7 @@ class Workshop:
         return authority, made
 
     def _renew(self, position: str, authority: Certificate, key: PrivateKey | None) -> None:
-        """Make the folder of a position, with a new key and certificate."""
+        """Make a position's folder, with a new key and certificate."""
         if key is None:
             raise CredentialsError(
                 f"{self._folder / 'ca.key'}: is not here, and without it nothing can be signed; "

@@ -1,4 +1,4 @@
-"""Certificates and keys, read from their files and looked at before use."""
+"""Certificates and keys, read and looked at before use."""
 
 import stat
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ READ_BY_GROUP = stat.S_IRGRP
 
 
 class CredentialsError(Exception):
-    """A certificate or key cannot be used; says which file and what to do, in one line."""
+    """A certificate or key cannot be used; says what to do."""
 
 
 class Credentials(Struct, frozen=True):

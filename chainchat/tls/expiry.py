@@ -1,4 +1,4 @@
-"""What expires soon: nobody may find out at the restart after a power failure."""
+"""What expires soon: before a restart finds out."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Handshakes that strangers begin, in a share of a node's time: each takes nearly a millisecond."""
+"""Handshakes that strangers begin, in a share of a node's time."""
 
 from collections import deque
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""Whose certificate it is: a node's identity is its position, and the host where it is."""
+"""A node's identity in its certificate: position and host."""
 
 from collections.abc import Sequence
 from ipaddress import ip_address

@@ -67,7 +67,7 @@ class Below(ProtocolWrapper):
         self._gathered = []
 
     def write_gathered(self) -> None:
-        """Write it to the socket at once, so that it arrives together."""
+        """Write it to the socket at once."""
         gathered, self._gathered = self._gathered, None
         if gathered:
             self.outlet.write(b"".join(gathered))
@@ -180,7 +180,7 @@ def writer(transport: Any, full: Callable[[bool], object]) -> Writer:
 
 
 class EncryptedFactory(TLSMemoryBIOFactory):
-    """Makes the layer of TLS, without Twisted's gathering of what is written."""
+    """Makes the layer of TLS, without Twisted's gathering."""
 
     protocol = Encrypted
 

@@ -1,4 +1,4 @@
-"""TLS of one node: its credentials, for the other nodes and for clients, and what expires."""
+"""TLS of one node: its credentials, and what expires."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

@@ -35,7 +35,7 @@ def line(values: Sequence[float | None], *, title: str, top: float) -> Element:
 
 
 def ceiling(values: Sequence[float | None], least: float) -> float:
-    """A round number that is no less than any value, nor than ``least``."""
+    """A round number above all values and ``least``."""
     most = max((value for value in values if value is not None), default=0.0)
     most = max(most, least)
     power = 10.0 ** math.floor(math.log10(most))
@@ -46,7 +46,7 @@ Run = list[tuple[float, float]]
 
 
 def _runs(values: Sequence[float | None], top: float) -> list[Run]:
-    """The points of each stretch without a hole; the newest point is at the right edge."""
+    """The points of each stretch without a hole, the newest at the right."""
     runs: list[Run] = [[]]
     for place, value in enumerate(values, POINTS - len(values)):
         if value is None:

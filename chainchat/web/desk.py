@@ -32,7 +32,7 @@ READERS_OF_TEXT = ("curl", "wget", "httpie", "fetch", "xh")
 
 
 class Fresh:
-    """Something that is made again when the last one is too old."""
+    """Something made again when the last one is too old."""
 
     def __init__(self, make: Callable[[], bytes], clock: Clock) -> None:
         self._make = make
@@ -149,7 +149,7 @@ class WebDesk:
 
 
 def takes_text(asked: Asked) -> bool:
-    """True for a program that shows what it gets on a terminal, or asks for plain text."""
+    """True for a program on a terminal, or that asks for plain text."""
     kinds = [kind.partition(";")[0].strip() for kind in asked.accept.split(",")]
     if "text/html" in kinds:
         return False

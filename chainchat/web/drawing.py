@@ -127,7 +127,7 @@ def _pairs(members: list[Place], spots: list[Spot]) -> list[Pair]:
 
 
 def _gap(view: View, before: Place, after: Place, spot: Spot, *, tall: bool) -> Element:
-    """What is between two nodes: the way of the entries, and of the acknowledgements."""
+    """What is between two nodes: entries and acknowledgements."""
     if tall:
         x, y, turn = spot.x + WIDE / 2, spot.y + HIGH, " rotate(90)"
     else:

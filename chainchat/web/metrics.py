@@ -56,7 +56,7 @@ class Shown(Struct, frozen=True):
 
 
 class NodeCollector(Collector):
-    """All metrics of a node, as of the moment when they are asked for."""
+    """All metrics of a node, now."""
 
     def __init__(self, shown: Shown, watchers: Callable[[], int]) -> None:
         self._shown = shown

@@ -1,4 +1,4 @@
-"""The page of a node: the same parts for a browser at once, later one by one, and as plain text."""
+"""The page of a node: whole, in parts, and as plain text."""
 
 import re
 from collections.abc import Iterable, Iterator

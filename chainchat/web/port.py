@@ -1,4 +1,4 @@
-"""The web port of a node: what listens, and the links to the pages of the others."""
+"""The web port of a node, and the links to the others' pages."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The last five minutes of a chain: how much was committed, and how long its clients waited."""
+"""The last five minutes of a chain: rates and latencies."""
 
 from collections import deque
 

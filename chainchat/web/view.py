@@ -1,4 +1,4 @@
-"""What a page shows, and in which words it says how the chain is."""
+"""What a page shows, and in which words."""
 
 from enum import Enum
 
@@ -22,7 +22,7 @@ class View(Struct, frozen=True):
 
 
 class State(Enum):
-    """How well something is: for each a word, and a shape, since not everybody sees colours."""
+    """How well something is: a word and a shape, not a colour alone."""
 
     WELL = "well"
     WEAK = "weak"
@@ -40,7 +40,7 @@ SHAPES = {State.WELL: "●", State.WEAK: "▲", State.DOWN: "✕", State.QUIET: 
 
 
 class Headline(Struct, frozen=True):
-    """How the chain is, in a few words, and what to know beside."""
+    """How the chain is, in a few words."""
 
     state: State
     words: str

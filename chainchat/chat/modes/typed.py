@@ -1,4 +1,4 @@
-"""What people type: a line becomes a request, or a refusal that says what to type instead."""
+"""What people type: a line becomes a request, or a refusal."""
 
 import re
 import unicodedata
