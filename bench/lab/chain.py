@@ -32,7 +32,13 @@ class Chain:
     name = "chainchat"
 
     def __init__(
-        self, folder: Path, clients: str = "", *, sections: str = "", tls: bool = False
+        self,
+        folder: Path,
+        clients: str = "",
+        *,
+        sections: str = "",
+        tls: bool = False,
+        suspect_after: float = 1.0,
     ) -> None:
         """Prepare.
 
@@ -40,8 +46,11 @@ class Chain:
             folder: an empty one.
             clients: lines of the section [clients] of chain.ini.
             sections: further sections.
+            suspect_after: seconds; more where disks and processors are kept too busy for it.
         """
-        self.cluster = Cluster(folder, ROLES, clients=clients, sections=sections, tls=tls)
+        self.cluster = Cluster(
+            folder, ROLES, clients=clients, sections=sections, tls=tls, suspect_after=suspect_after
+        )
         self._names = 0
 
     def __enter__(self) -> Self:

@@ -139,6 +139,8 @@ def introduction(settings: Settings, me: Member) -> Introduction:
         settings={
             "[clients] max-line": str(settings.max_line),
             "[chain] rejoin-pause": f"{settings.rejoin_pause:g}",
+            "[storage] keep": settings.values.get(("storage", "keep"), "everything"),
+            "[storage] keep-unread": _word(settings.keep_unread),
         },
     )
 

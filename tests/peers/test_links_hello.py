@@ -104,7 +104,10 @@ async def test_who_speaks_an_older_protocol_is_linked_until_old_messages_were_re
 def test_who_is_to_remove_old_messages_speaks_with_no_older_protocol(tmp_path, storage, oldest):
     file = tmp_path / "chain.ini"
     file.write_text(f"[chain]\nname = test\nfounding = head\n[head]\n{storage}")
-    assert hello.introduction(load(file), introduction("head").member).oldest == oldest
+    made = hello.introduction(load(file), introduction("head").member)
+    assert made.oldest == oldest
+    kept = storage.partition("= ")[2].strip() or "everything"
+    assert made.settings["[storage] keep"] == kept  # who keeps something else is told of
 
 
 @pytest_twisted.ensureDeferred
