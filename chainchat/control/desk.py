@@ -31,13 +31,11 @@ class Office(Struct, frozen=True):
         new_invitation: makes a password for an account, in another thread; True to reset one.
             RefusedError: too many are being made (435), or nobody new may have this name (524).
         drain: lets nobody in, and sends the clients elsewhere within some seconds; True when they
-            are
-            gone, False if that was ended.
+            are gone, False if that was ended.
         undrain: lets clients in again.
         stop: begins the polite end of the process.
         log_level: chooses how much is logged, unless it is given nothing; tells the level.
-            RefusedError
-            (501): there is no such level.
+            RefusedError (501): there is no such level.
         refusal_is_death: see ``Settings``.
     """
 

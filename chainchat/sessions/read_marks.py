@@ -82,8 +82,7 @@ class Reading:
 
         Args:
             acknowledged: octets that the machine has acknowledged. None if unknown: then the octets
-                written
-                before the previous action count.
+                written before the previous action count.
             written: octets written so far.
         """
         octets = self._written_before if acknowledged is None else acknowledged

@@ -14,8 +14,7 @@ def tag(kind: str, /, *children: Child, **attributes: str | float | None) -> Ele
         kind: such as ``p`` or ``svg``.
         children: elements and texts, in order.
         attributes: ``class_`` stands for ``class``, ``aria_label`` for ``aria-label``; empty ones
-            are
-            left out.
+            are left out.
     """
     given = {
         key.rstrip("_").replace("_", "-"): value if isinstance(value, str) else number(value)
