@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from chainchat.chain import copying
+from chainchat.chain import copying, kept
 from chainchat.chain.configuration import Address, Configuration, Member, Role
 from chainchat.chain.copying import Apart, Learner, Replace, Take
 from chainchat.chain.early import ChainMessage, EarlyMessages
@@ -36,11 +36,8 @@ from chainchat.chain.effects import (
     Excluded,
     Install,
     Mark,
-    Report,
     Send,
-    Stage,
 )
-from chainchat.chain.entries import EntryId
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.log import DivergenceError, Log
@@ -63,6 +60,7 @@ from chainchat.chain.messages import (
     StateDigest,
     Synced,
 )
+from chainchat.chain.own_log import OwnLog
 from chainchat.chain.reads import Barrier, Reads
 from chainchat.chain.record import Record, Status
 from chainchat.chain.replica import Replica
@@ -136,7 +134,14 @@ class Engine:
             me,
             record,
             settings,
-            _OwnLog(self, low),
+            OwnLog(
+                log,
+                self.learner,
+                self.sponsor,
+                committed=lambda: self.committed,
+                clock=clock,
+                low=low,
+            ),
             wall=lambda: self._wall_now,
             first_nonce=first_nonce,
             new_identity=new_identity,
@@ -406,9 +411,12 @@ class Engine:
                 case Apart():
                     yield from self.membership.apart(effect.source, effect.theirs)
                 case Replace():
-                    yield from self._replace_log(effect)
+                    for replacing in kept.replaced(self._log, self.committed, effect):
+                        yield replacing
+                        if isinstance(replacing, Cut):
+                            self.replica.cut()
                 case Cut():
-                    self._require_uncommitted(effect)
+                    kept.check(self._log, self.committed, effect, self.learner.source)
                     yield effect
                     self.replica.cut()
                 case Excluded() | Install():
@@ -458,35 +466,6 @@ class Engine:
             source, epoch, self._clock(), committed=committed, identity=identity
         )
 
-    def _replace_log(self, replace: Replace) -> Iterator[Effect]:
-        """*kept*: copy a checkpoint in place of this log, unless that lacks what was committed.
-
-        If this log ends before the other begins, nobody can tell any more: the operator is told,
-        and what was not committed here goes to a side file.
-        """
-        log, offered = self._log, replace.offered
-        beginning, last = offered.beginning, log.last
-        if not replace.common and beginning.seq <= self.committed:
-            held = log.id_of(beginning.seq)
-            if held != beginning:
-                raise DivergenceError(
-                    f"entries up to {self.committed} were committed here, but the log of "
-                    f"{replace.source}, which begins after {beginning}, does not go on from them: "
-                    f"this one has {held} there, and ends with {last}. Nothing was changed"
-                )
-        elif not replace.common:
-            yield Report(
-                f"this log ends with {last}, before that of {replace.source} begins, after "
-                f"{beginning}: nobody can tell any more whether the two were one. A checkpoint "
-                "takes its place",
-                alarm=True,
-            )
-            after = log.end_before(self.committed)
-            if after < last.seq:
-                yield Cut(after, beginning)
-                self.replica.cut()
-        yield Stage(offered)
-
     def _asked_to_lend(self, sender: str, fetch: Fetch | FetchRows) -> None:
         if self.membership.is_other_chain(sender) or self._is_of_another_chain(sender, fetch):
             return
@@ -513,61 +492,6 @@ class Engine:
         # So a tail that has applied that entry has all of the learner's log that can be committed.
         return tail and self.replica.opened
 
-    def _require_uncommitted(self, cut: Cut) -> None:
-        """*kept*: raise DivergenceError if the cut would reach what is committed here."""
-        after, last = cut.after, self._log.last
-        if after < self.committed:
-            raise DivergenceError(
-                f"entries up to {self.committed} were committed here, but the chain's log differs "
-                f"after {after}: was a node wrongly forced to go on alone, or an old copy of a "
-                f"folder started? Here, {after + 1} to {last.seq} follow, the last being {last}; "
-                f"at {self.learner.source}, {after + 1} to {cut.end.seq}, the last being "
-                f"{cut.end}. Nothing was changed"
-            )
-
 
 _Output = membership.Output | copying.Output
 """An effect, or what one part of the engine says to another."""
-
-
-class _OwnLog:
-    """This node's log for membership, see ``membership.OwnLog``."""
-
-    def __init__(self, engine: Engine, low: Callable[[], bool]) -> None:
-        self._engine = engine
-        self._low = low
-
-    @property
-    def last(self) -> EntryId:
-        return self._engine._log.last
-
-    @property
-    def committed(self) -> EntryId:
-        newest = self._engine._log.id_of(self._engine.committed)
-        assert newest is not None
-        return newest
-
-    @property
-    def beginning(self) -> EntryId:
-        return self._engine._log.beginning
-
-    def id_of(self, seq: int) -> EntryId | None:
-        return self._engine._log.id_of(seq)
-
-    @property
-    def caught_up(self) -> bool:
-        """Never with a low disk, which would keep the whole chain from writing."""
-        return self._engine.learner.caught_up and not self._low()
-
-    @property
-    def progress(self) -> str:
-        text = self._engine.learner.progress(self._engine._clock())
-        return f"{text}; it does not join: its disk is nearly full" if text and self.low else text
-
-    @property
-    def low(self) -> bool:
-        return self._low()
-
-    @property
-    def nearby(self) -> frozenset[Member]:
-        return self._engine.sponsor.nearby()

@@ -1,0 +1,61 @@
+"""*kept*: a node never gives up what it knows to be committed.
+
+A learner's log may have an end that the chain lacks, which is cut off, or lack so much that a
+checkpoint takes its place. Both stop at what is committed here: then two chains have confirmed
+different entries, and an operator has to decide.
+"""
+
+from collections.abc import Iterator
+
+from chainchat.chain.copying import Replace
+from chainchat.chain.effects import Cut, Report, Stage
+from chainchat.chain.log import DivergenceError, Log
+
+
+def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
+    """Check that a cut leaves what is committed here; ``source`` has the other log.
+
+    Raises:
+        DivergenceError: it does not.
+    """
+    after, last = cut.after, log.last
+    if after < committed:
+        raise DivergenceError(
+            f"entries up to {committed} were committed here, but the chain's log differs "
+            f"after {after}: was a node wrongly forced to go on alone, or an old copy of a "
+            f"folder started? Here, {after + 1} to {last.seq} follow, the last being {last}; "
+            f"at {source}, {after + 1} to {cut.end.seq}, the last being "
+            f"{cut.end}. Nothing was changed"
+        )
+
+
+def replaced(log: Log, committed: int, replace: Replace) -> Iterator[Report | Cut | Stage]:
+    """Copy a checkpoint in place of this log, unless that lacks what was committed.
+
+    If this log ends before the other begins, nobody can tell any more: the operator is told, and
+    what was not committed here goes to a side file.
+
+    Raises:
+        DivergenceError: it lacks that.
+    """
+    offered, last = replace.offered, log.last
+    beginning = offered.beginning
+    if not replace.common and beginning.seq <= committed:
+        held = log.id_of(beginning.seq)
+        if held != beginning:
+            raise DivergenceError(
+                f"entries up to {committed} were committed here, but the log of "
+                f"{replace.source}, which begins after {beginning}, does not go on from them: "
+                f"this one has {held} there, and ends with {last}. Nothing was changed"
+            )
+    elif not replace.common:
+        yield Report(
+            f"this log ends with {last}, before that of {replace.source} begins, after "
+            f"{beginning}: nobody can tell any more whether the two were one. A checkpoint "
+            "takes its place",
+            alarm=True,
+        )
+        after = log.end_before(committed)
+        if after < last.seq:
+            yield Cut(after, beginning)
+    yield Stage(offered)
