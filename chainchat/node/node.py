@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from functools import partial
 
-from msgspec import msgpack
 from twisted.logger import Logger
 
 from chainchat.chain import effects
@@ -41,6 +40,7 @@ from chainchat.node.budget import (
     TurnClock,
     WorkClock,
 )
+from chainchat.node.disk_work import DiskWork
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
 from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replied
 from chainchat.node.retention import EVERYTHING, Keep, Retention
@@ -106,8 +106,6 @@ class Node:
         self.audience: Audience | None = None
         self._phase = _Phase.REST
         self._carrying_out = False
-        self._has_written = False
-        """True if the storage may need care."""
         self._makes_room = True
         """True if the next turn may remove some of the log's beginning."""
         self._state_machine = StateMachine(storage, pace, bounds)
@@ -154,6 +152,14 @@ class Node:
         self._stopped = False
         self.turn_clock = TurnClock(
             self._work, lambda text: self._log(text, event="slow", alarm=True), self.tally
+        )
+        self._disk = DiskWork(
+            storage,
+            self._state_machine,
+            network,
+            clock=self.turn_clock,
+            tally=self.tally,
+            tell=self._log,
         )
         self._watch = Watch(
             self._engine,
@@ -340,17 +346,17 @@ class Node:
         self._tell_clients()
         if self._state_machine.checkpointing:
             self._write_checkpoint()
-            self._has_written = True
+            self._disk.has_written = True
             clock.part("checkpoint")
             if self._state_machine.checkpointing:
                 self.wake()
         if self._makes_room:
             self._makes_room = self._retention.make_room()
-            self._has_written = True
+            self._disk.has_written = True
             clock.part("making room")
             if self._makes_room:
                 self.wake()
-        if self._has_written:
+        if self._disk.has_written:
             self._care_for_storage()
         if engine.due or engine.busy:
             self.wake()
@@ -402,7 +408,7 @@ class Node:
         self._tick_call = self._clock.callLater(self._timing.tick, self._tick)
         self._watch.tick(idle=self._pending.idle)
         self._guarded(self._watch.look_at_disk)
-        self._has_written = True  # a record was written, or a thread is done
+        self._disk.has_written = True  # a record was written, or a thread is done
         self._makes_room = True
         self._noted(self._retention.look, self._clock.seconds(), self._engine.next_time)
         self._act_on(self._engine.tick)
@@ -410,7 +416,7 @@ class Node:
         self.wake()
 
     def _care_for_storage(self) -> None:
-        self._has_written = False
+        self._disk.has_written = False
         trouble = self._storage.care()
         self.turn_clock.part("write-ahead log")
         if trouble:
@@ -466,48 +472,29 @@ class Node:
         match effect:
             case effects.Send():
                 self._network.send(effect.to, effect.message)
-            case effects.Write():
-                self._storage.append(effect.entries, effect.committed)
-                self.tally.batches.add(len(effect.entries))
-                self._has_written = True
-            case effects.Sync():
-                self.turn_clock.part("chain")
-                self._storage.sync()
-                self.turn_clock.synced()
+            case effects.Write() | effects.Sync():
+                self._disk.perform(effect)
             case effects.Apply():
                 self._apply(effect.entries)
             case effects.Answered():
                 self._askers.pop(effect.number)(self._page(effect.answer))
             case effects.GivenUp():
                 self._askers.pop(effect.number)(queries.GIVEN_UP)
-            case effects.Save():
-                self._storage.write_record(msgpack.encode(effect.record))
             case effects.Report():
                 self._log(effect.text, event="membership", alarm=effect.alarm)
             case effects.Distrust():
                 self._network.distrust(effect.sender, effect.reason)
             case effects.Compare():
                 self._compare(effect)
-            case effects.Cut():
-                self._cut(effect.after)
-            case effects.Stage():
-                self._storage.stage(effect.offered)
-            case effects.StageRows():
-                self._storage.stage_rows(effect.rows, complete=effect.complete)
-                self._has_written = True
-            case effects.StageEntries():
-                self._storage.stage_entries(effect.entries)
-                self._has_written = True
             case effects.Install():
-                self._install(effect.source)
-            case effects.Unstage():
-                self._unstage(effect)
-            case effects.Mark():
-                self._storage.write_committed(effect.seq)
+                if self._disk.install(effect.source):
+                    self._begin_anew()
             case effects.Excluded():
                 text = "the chain goes on without this node; it begins again, as a learner"
                 self._log(text, event="excluded")
                 self._begin_anew()
+            case _:
+                self._disk.perform(effect)
 
     def _evaluate(self, query: bytes) -> bytes:
         return self._state_machine.evaluate(query, Slice(self._work, PAGE_SECONDS))
@@ -525,33 +512,10 @@ class Node:
         except StateMismatchError as error:
             self._network.distrust(other.sender, f"ALARM: {error}")
 
-    def _cut(self, after: int) -> None:
-        """Move what the chain does not have out of the log, never silently."""
-        last = self._storage.last.seq
-        path = self._storage.cut(after)
-        lost = f"{last - after} entries after {after} are not in the chain's log"
-        self._log(f"{lost}; they are now in {path}", event="cut", alarm=True)
-
     def _begin_anew(self) -> None:
         self._watch.look_at_configuration()
         self.stop()
         self._excluded()
-
-    def _install(self, source: str) -> None:
-        flaw = self._state_machine.staged_flaw()
-        if flaw:
-            self._unstage(effects.Unstage(source, f"ALARM: {flaw}"))
-            return
-        staged = self._storage.staged
-        assert staged is not None
-        self._storage.install()
-        text = f"goes on from the checkpoint as of {staged.offered.checkpoint} of {source}"
-        self._log(f"{text}, with the log after {self._storage.beginning}", event="installed")
-        self._begin_anew()
-
-    def _unstage(self, effect: effects.Unstage) -> None:
-        self._storage.abandon_staged()
-        self._network.distrust(effect.source, effect.reason)
 
     def _log(self, text: str, *, event: str, alarm: bool = False) -> None:
         if text.startswith("ALARM"):
