@@ -223,9 +223,8 @@ class Process:
                     pass  # the search decides who hears whom, see ``Draft.ask``
                 case Send() | Copy() | Excluded():
                     said.append(effect)
+        self._sync_at_once()
         said += self._follow()
-        if not self.powerless:
-            self.log.synced = len(self.log.entries)
         self._forget()
         return tuple(dict.fromkeys(said))
 
@@ -246,8 +245,13 @@ class Process:
             return
         if configuration.head == me and not self._opened:
             self.log.entries += (next_entry(self.log.last, configuration, "opening"),)
+            self._sync_at_once()
         if configuration.tail == me and self._opened:
             yield Told(self.log.entries[: min(self.log.synced, self._word)])
+
+    def _sync_at_once(self) -> None:
+        if not self.powerless:
+            self.log.synced = len(self.log.entries)
 
     def sync(self) -> Iterable[Any]:
         """The sync is complete that each input begins with."""
