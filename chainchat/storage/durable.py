@@ -15,9 +15,6 @@ from chainchat.storage.private import FOLDER_MODE, open_private
 AT_ONCE = 1 << 20
 """Octets that are written again in one call."""
 
-FLUSH: int | None = getattr(fcntl, "F_FULLFSYNC", None)
-"""On macOS, ``fsync`` leaves data in the cache of the disk, which loses it without power."""
-
 ROOM = 256 << 10
 """Octets that a start needs: the first pages of each file, and some commits."""
 
@@ -68,11 +65,12 @@ def sync_data(file: int) -> None:
 
 
 def _flushed(file: int) -> bool:
-    """Sync through the disk's own cache, where that takes ``FLUSH``; False elsewhere."""
-    if FLUSH is None:
+    """Sync through the disk's own cache, where ``fsync`` does not: on macOS; False elsewhere."""
+    command: int | None = getattr(fcntl, "F_FULLFSYNC", None)
+    if command is None:
         return False
     try:
-        fcntl.fcntl(file, FLUSH)
+        fcntl.fcntl(file, command)
     except OSError as error:
         if error.errno in (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY):  # by this file system
             return False

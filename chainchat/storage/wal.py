@@ -118,7 +118,7 @@ class WriteAheadLog:
         self._writer = writer
         self._copier = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         self._copier.execute("PRAGMA synchronous = FULL")
-        self._copier.execute("PRAGMA checkpoint_fullfsync = ON")  # as ``durable.FLUSH``
+        self._copier.execute("PRAGMA checkpoint_fullfsync = ON")  # as ``durable.sync``
         leave_copying(self._copier)
         self._copier.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
         # Open as long as SQLite is, whose locks a close would release: see ``LongCopy``.
