@@ -174,7 +174,7 @@ def test_where_a_disk_has_a_cache_of_its_own_it_is_synced_too(tmp_path, monkeypa
         if error:
             raise OSError(error, os.strerror(error))
 
-    monkeypatch.setattr(fcntl, "F_FULLFSYNC", FULL, raising=False)
+    monkeypatch.setitem(vars(fcntl), "F_FULLFSYNC", FULL)
     monkeypatch.setattr(fcntl, "fcntl", flush)
     monkeypatch.setattr(os, "fsync", plain.append)
     monkeypatch.setattr(os, "fdatasync", plain.append)
