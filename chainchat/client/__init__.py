@@ -1,5 +1,6 @@
-"""The bundled client: ``engine`` without I/O, ``connection`` for its socket and clock, two faces.
+"""The bundled client.
 
-The faces are ``terminal`` for people and ``pipe`` for scripts. Programs may use the engine in any
-event loop.
+``engine``, without I/O, which programs may use in any event loop; ``connection``, its socket and
+clock; ``model``, what a person sees; two faces, ``screen`` for people and ``script`` for pipes; and
+``kept``, what outlives a run.
 """

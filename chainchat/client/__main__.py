@@ -13,13 +13,13 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TextIO
 
-from chainchat.client import kept_memory
 from chainchat.client.arguments import Arguments
-from chainchat.client.engine import Engine
-from chainchat.client.kept_keys import KeptKeys
-from chainchat.client.kept_memory import InUseError, KeptMemory
-from chainchat.client.memory import NamedMemory
-from chainchat.client.pipe import Pipe
+from chainchat.client.engine.engine import Engine
+from chainchat.client.engine.memory import NamedMemory
+from chainchat.client.kept import kept_memory
+from chainchat.client.kept.kept_keys import KeptKeys
+from chainchat.client.kept.kept_memory import InUseError, KeptMemory
+from chainchat.client.script.pipe import Pipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ async def _run(given: Arguments) -> int:
 
 
 async def _in_terminal(given: Arguments) -> int:
-    from chainchat.client.terminal import Terminal  # noqa: PLC0415 - slow, and not for scripts
+    from chainchat.client.screen.terminal import Terminal  # noqa: PLC0415 - slow, and not for scripts
 
     options = given.options
     with ExitStack() as stack:

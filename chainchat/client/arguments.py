@@ -12,10 +12,10 @@ from typing import NoReturn
 from chainchat import __version__
 from chainchat.chat.refusals import RefusedError
 from chainchat.chat.requests import EVERYBODY, checked_name
-from chainchat.client import settings
-from chainchat.client.memory import MOST_LINES
-from chainchat.client.settings import Settings, SettingsError
-from chainchat.client.wire import Address, UnsendableError, checked, harmless, parse_address
+from chainchat.client.engine.memory import MOST_LINES
+from chainchat.client.engine.wire import Address, UnsendableError, checked, harmless, parse_address
+from chainchat.client.kept import settings
+from chainchat.client.kept.settings import Settings, SettingsError
 
 VARIABLE = "CHAINCHAT_PASSWORD"
 

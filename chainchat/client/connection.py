@@ -10,8 +10,8 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 
-from chainchat.client.engine import Engine
-from chainchat.client.events import ConnectTo, Disconnect, Ended, Event
+from chainchat.client.engine.engine import Engine
+from chainchat.client.engine.events import ConnectTo, Disconnect, Ended, Event
 
 TICK = 0.1
 """Seconds between two looks at the clock."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chainchat.client.wire import Address, parse_address, parse_nodes
+from chainchat.client.engine.wire import Address, parse_address, parse_nodes
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from random import Random
 import pytest
 from patience import DEADLINE
 
-from chainchat.client import events
-from chainchat.client.backlog import MOST_CHARACTERS, MOST_LINES, Backlog
 from chainchat.client.connection import READ_OCTETS, Connection
-from chainchat.client.engine import Engine
-from chainchat.client.output import WRITE_OCTETS, WRITES, Output
-from chainchat.client.pipe import LONGEST_LINE, read_lines
+from chainchat.client.engine import events
+from chainchat.client.engine.engine import Engine
+from chainchat.client.model.backlog import MOST_CHARACTERS, MOST_LINES, Backlog
+from chainchat.client.script.output import WRITE_OCTETS, WRITES, Output
+from chainchat.client.script.pipe import LONGEST_LINE, read_lines
 
 TIME = "2026-11-22T11:03:07.120Z"
 

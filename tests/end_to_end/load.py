@@ -19,9 +19,9 @@ from talking import DEADLINE, until
 
 from chainchat.chat import commands
 from chainchat.chat.state import ChatState
-from chainchat.client import events
 from chainchat.client.connection import Connection
-from chainchat.client.engine import Engine
+from chainchat.client.engine import events
+from chainchat.client.engine.engine import Engine
 from chainchat.storage.sqlite import SQLiteStorage
 
 UNANSWERED = 10

@@ -19,7 +19,7 @@ from typing import Any, Self
 import scramp
 
 from chainchat.chat.scram import ITERATIONS, salted, verifier_of
-from chainchat.client.wire import Note, Push, parse_line, parse_message
+from chainchat.client.engine.wire import Note, Push, parse_line, parse_message
 
 HOST = "::1" if os.environ.get("CHAINCHAT_TEST_IPV6") else "127.0.0.1"
 """Where nodes are; pytest's option ``--ipv6`` chooses."""

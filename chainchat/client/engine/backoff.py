@@ -1,0 +1,105 @@
+"""The next node to try, and the time: drawn at random, so that clients do not do the same.
+
+The clients of a dead node spread over the others, and over some time if they are many. After
+failures, each wait is drawn evenly between nothing and a bound that doubles (exponential backoff
+with full jitter).
+"""
+
+from collections.abc import Iterable
+from random import Random
+
+from chainchat.client.engine.wire import Address
+
+LASTING = 5.0
+"""Seconds that a session must last to show that its node is well."""
+
+SPREAD = 0.001
+"""Seconds, for each session of a dead node, over which all of them reconnect."""
+
+LONGEST_SPREAD = 2.0
+"""The most of these seconds, however many sessions."""
+
+MOST_NODES = 32
+"""Addresses that are remembered; further ones are ignored."""
+
+
+class Backoff:
+    """Waits that grow with each failure in a row."""
+
+    def __init__(self, random: Random, first: float, longest: float) -> None:
+        """``first`` is the bound of the first wait, ``longest`` what it grows to, in seconds."""
+        self._random = random
+        self._first = first
+        self._longest = longest
+        self._bound = first
+
+    def next(self) -> float:
+        """The next wait, in seconds."""
+        wait = self._random.uniform(0.0, self._bound)
+        self._bound = min(self._longest, 2 * self._bound)
+        return wait
+
+    def reset(self) -> None:
+        """After a success: make the next wait a short one again."""
+        self._bound = self._first
+
+
+class Nodes:
+    """The known nodes of the chain, and which one to try.
+
+    Attributes:
+        current: the node to try; at first, the first one.
+        sessions: how many the current node has, as it said last.
+    """
+
+    def __init__(self, addresses: Iterable[Address], random: Random) -> None:
+        self._addresses = list(dict.fromkeys(Address(*address) for address in addresses))
+        assert self._addresses, "a client needs at least one node"
+        self.current = self._addresses[0]
+        self.sessions = 1
+        self._untried: list[Address] = self._addresses[1:]  # in this round
+        self._failures = 0
+        self._random = random
+        self._backoff = Backoff(random, first=0.5, longest=15.0)
+
+    def learn(self, addresses: Iterable[Address]) -> None:
+        """Add addresses that a node named."""
+        for address in addresses:
+            if len(self._addresses) < MOST_NODES and address not in self._addresses:
+                self._addresses.append(address)
+                self._untried.append(address)
+
+    def lost(
+        self, served: float | None, *, sent_on: bool = False, unanswered: bool = False
+    ) -> float:
+        """Move on to another node, after the current one failed or refused.
+
+        Returns the seconds to wait: some only after a whole round of failures. After the break of a
+        session, a client that was alone at the node tries the next one at once; many spread.
+
+        Args:
+            served: how many seconds the session lasted, if there was one.
+            sent_on: True if the node announced that it closes, and named the others.
+            unanswered: True if the node accepted the connection and said nothing: it is frozen, or
+                has too many clients to greet, which coming back at once would make worse.
+        """
+        if served is not None and (sent_on or served >= LASTING):
+            self._failures = 0
+            self._untried = [address for address in self._addresses if address != self.current]
+            self._backoff.reset()
+        first_break = served is not None and self._failures == 0
+        self._failures += 1
+        self._draw()
+        others, self.sessions = self.sessions - 1, 1
+        if first_break:
+            spread = min(LONGEST_SPREAD, SPREAD * others)
+            return self._random.uniform(0.0, spread) if spread > 0 else 0.0
+        if unanswered or self._failures % len(self._addresses) == 0:
+            return self._backoff.next()
+        return 0.0
+
+    def _draw(self) -> None:
+        if not self._untried:
+            others = [address for address in self._addresses if address != self.current]
+            self._untried = others or [self.current]
+        self.current = self._untried.pop(self._random.randrange(len(self._untried)))

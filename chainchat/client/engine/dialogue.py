@@ -1,0 +1,221 @@
+"""One connection: requests go out, and each reply is paired with its request.
+
+Replies keep the order of the requests, so each answers the oldest one. Only CHAIN and PING are
+answered at once, whatever waits: so the dialogue can tell a waiting node from a dead one.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from msgspec import Struct, field
+
+from chainchat.client.engine.events import MessageArrived
+from chainchat.client.engine.wire import (
+    Done,
+    End,
+    Item,
+    LineReader,
+    Note,
+    ProtocolError,
+    Push,
+    Refusal,
+    hello_line,
+    parse_line,
+    parse_message,
+    request_line,
+)
+
+PING_AFTER = 5.0
+"""Seconds of silence before a PING is sent."""
+
+PING_UNANSWERED_AFTER = 1.0
+"""The same while a request is unanswered."""
+
+SILENCE = 3.0
+"""Seconds of silence, with a PING or CHAIN unanswered, after which a connection counts as dead."""
+
+PATIENCE = 30.0
+"""Seconds without other replies after which the client leaves a node that answers PINGs: it cannot
+confirm, and another may be on the side that goes on."""
+
+ANSWERED_AT_ONCE = frozenset({"CHAIN", "PING"})
+"""Requests that a node answers out of order."""
+
+ENDING_CODES = frozenset({421, 422, 423, 424, 425, 431, 505})
+"""Refusals of the connection, not of a request: the server closes after them."""
+
+LONGEST_LIST = 64 << 20
+"""Characters; the server never ends a longer list."""
+
+NO_TAG = "-"
+"""The tag of an answer to a line without a proper one, like ``/hello``."""
+
+
+class Asked(Struct):
+    """A request that was sent.
+
+    Attributes:
+        verb: HELLO for the switch to machine mode.
+        number: of the SEND, or of the program's request; 0 for the engine's own.
+        items: the lines of the answering list that have come.
+        messages: the same for SINCE.
+    """
+
+    tag: str
+    verb: str
+    number: int = 0
+    arguments: tuple[str | int, ...] = ()
+    items: list[str] = field(default_factory=list)
+    messages: list[MessageArrived] = field(default_factory=list)
+    length: int = 0
+
+    @property
+    def of_program(self) -> bool:
+        """True for a request of the program: not the engine's own, and no SEND."""
+        return self.number > 0 and self.verb != "SEND"
+
+    def listed(self, text: str) -> None:
+        """Take a line of the list, and parse it: the end of a long list is no long turn.
+
+        Raises:
+            ProtocolError: it is not what was asked for.
+        """
+        self.length += len(text)
+        if self.length > LONGEST_LIST:
+            raise ProtocolError("the server sent an endless list")
+        if self.verb != "SINCE":
+            self.items.append(text)
+            return
+        try:
+            self.messages.append(parse_message(text.removeprefix("MSG ")).message)
+        except ValueError as error:
+            raise ProtocolError("the server listed something else than messages") from error
+        if len(self.arguments) > 1 and len(self.messages) > int(self.arguments[1]):
+            raise ProtocolError("the server listed more messages than it was asked for")
+
+    def forget(self) -> None:
+        """Drop the list, which will be sent again."""
+        self.items.clear()
+        self.messages.clear()
+        self.length = 0
+
+
+class Reply(Struct, frozen=True):
+    """A request, and the line that answers it or ends the answering list."""
+
+    asked: Asked
+    line: Done | Refusal | End
+
+
+class Dialogue:
+    """One connection, from ``/hello`` to its end. Times are monotonic seconds.
+
+    Call ``trouble`` some ten times a second.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._in_order: deque[Asked] = deque()
+        """Requests without a reply, oldest first."""
+        self._at_once: dict[str, Asked] = {}
+        """Requests whose replies may overtake, by tag."""
+        self._reader = LineReader()
+        self._written: list[str] = []
+        self._heard_at = now
+        self._pinged_at: float | None = None
+        """The time since which one of those is unanswered, as ``trouble`` saw."""
+        self._stuck_since: float | None = None
+        """The same for the oldest of the others."""
+
+    @property
+    def unanswered(self) -> list[Asked]:
+        """The requests without a reply."""
+        return [*self._in_order, *self._at_once.values()]
+
+    def take_bytes(self) -> bytes:
+        """The octets to write."""
+        text = "".join(self._written)
+        self._written.clear()
+        return text.encode()
+
+    def hello(self, client: str, *, notices: bool) -> None:
+        """Ask for machine mode."""
+        self._in_order.append(Asked(NO_TAG, "HELLO"))
+        self._written.append(hello_line(client, notices=notices))
+
+    def ask(self, asked: Asked) -> None:
+        """Write a request."""
+        if asked.verb in ANSWERED_AT_ONCE:
+            self._at_once[asked.tag] = asked
+        else:
+            self._in_order.append(asked)
+        self._written.append(request_line(asked.tag, asked.verb, *asked.arguments))
+
+    def send(self, number: int, line: str) -> None:
+        """Write a SEND that ``wire.send_line`` has made."""
+        self._in_order.append(Asked(str(number), "SEND", number))
+        self._written.append(line)
+
+    def feed(self, data: bytes, now: float) -> Iterator[Push | Note | Refusal | Reply]:
+        """Parse octets. A Refusal by itself ends the connection.
+
+        Raises:
+            ProtocolError: they are not machine mode.
+        """
+        self._heard_at = now
+        for text in self._reader.feed(data):
+            line = parse_line(text)
+            match line:
+                case Push() | Note():
+                    yield line
+                case Refusal() if line.code in ENDING_CODES:
+                    yield line
+                case Done() | Refusal() if line.tag in self._at_once:
+                    asked = self._at_once.pop(line.tag)
+                    self._pinged_at = None
+                    if asked.verb != "PING":
+                        yield Reply(asked, line)
+                case Refusal(tag="-") if self._in_order:
+                    # Not understood, so answered without its tag; but in its place.
+                    self._stuck_since = None
+                    yield Reply(self._in_order.popleft(), line)
+                case Done() | Refusal() | End():
+                    asked = self._oldest(line.tag)
+                    self._in_order.popleft()
+                    yield Reply(asked, line)
+                case Item():
+                    self._oldest(line.tag).listed(line.text)
+
+    def _oldest(self, tag: str) -> Asked:
+        if not self._in_order or self._in_order[0].tag != tag:
+            raise ProtocolError(f"the server answered @{tag}, which is not what was asked for")
+        self._stuck_since = None
+        return self._in_order[0]
+
+    def deaf(self, now: float) -> None:
+        """Count no silence while the program does not read."""
+        self._heard_at = now
+        self._stuck_since = None
+        if self._pinged_at is not None:
+            self._pinged_at = now
+
+    def trouble(self, now: float) -> str | None:
+        """Why the connection is useless, if it is; may write a PING to find out."""
+        if self._pinged_at is None and self._at_once:
+            self._pinged_at = now
+        if self._stuck_since is None and self._in_order:
+            self._stuck_since = now
+        # A process that was stopped for a while finds old times. So only the silence since our
+        # question counts, and the rest is checked after an answer.
+        if self._pinged_at is not None:
+            dead = now - max(self._heard_at, self._pinged_at) >= SILENCE
+            return f"nothing heard for {now - self._heard_at:.0f} seconds" if dead else None
+        if self._stuck_since is None:
+            quiet = now - self._heard_at >= PING_AFTER
+        else:
+            quiet = now - max(self._heard_at, self._stuck_since) >= PING_UNANSWERED_AFTER
+        if quiet:
+            self._pinged_at = now
+            self.ask(Asked("ping", "PING"))
+        elif self._stuck_since is not None and now - self._stuck_since >= PATIENCE:
+            return f"no answer for {now - self._stuck_since:.0f} seconds"
+        return None

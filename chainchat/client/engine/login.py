@@ -1,0 +1,56 @@
+"""Logging in: LOGIN, RESUME with the token, and what to do when refused."""
+
+from random import Random
+
+from chainchat.client.engine.backoff import Backoff
+from chainchat.client.engine.dialogue import Asked
+from chainchat.client.engine.events import Ended, LoginDelayed
+from chainchat.client.engine.memory import Memory
+from chainchat.client.engine.wire import Refusal, whole_number
+
+
+class Login:
+    """The account's token, while there is one, and the retries.
+
+    RESUME needs the id after which to go on: of the last message seen, or else the account's read
+    mark from LOGIN's reply.
+    """
+
+    def __init__(
+        self, name: str, random: Random, memory: Memory, *, quiet: bool, insist: bool
+    ) -> None:
+        """Take the engine's own arguments."""
+        self._name = name
+        self._memory = memory
+        self._quiet = quiet
+        # A name in use may be our own ghost, of an earlier run: others are slow to notice its end.
+        self._insist = insist or bool(memory.token)
+        self._was_in = False
+        self._backoff = Backoff(random, first=0.5, longest=4.0)
+
+    def request(self, last_seen: int | None) -> Asked:
+        """The request to make on a new connection, or again."""
+        after, token = self._memory.seen if last_seen is None else last_seen, self._memory.token
+        if token and not self._quiet and after is not None:
+            return Asked("resume", "RESUME", 0, (self._name, token, f"after={after}"))
+        quiet = ("quiet",) if self._quiet else ()
+        return Asked("login", "LOGIN", 0, (self._name, *quiet))
+
+    def done(self, words: dict[str, str]) -> None:
+        """Note a successful login, with the words of the reply."""
+        mark = whole_number(words["mark"]) if "mark" in words else None
+        self._memory.logged_in(words.get("session", self._memory.token), mark)
+        self._insist = self._was_in = True
+        self._backoff.reset()
+
+    def refused(self, verb: str, refusal: Refusal) -> Ended | LoginDelayed | None:
+        """The meaning of a refusal of ``verb``; None: make the next ``request`` at once."""
+        code, text = refusal.code, refusal.text
+        if verb == "RESUME" and code == 521 and self._was_in:
+            return Ended("deleted", code, f"the account {self._name} was deleted")
+        if verb == "RESUME" and code >= 500:
+            self._memory.logged_in("", None)
+            return None
+        if code >= 500 or (code == 433 and not self._insist):
+            return Ended("refused", code, text)
+        return LoginDelayed(code, text, self._backoff.next())

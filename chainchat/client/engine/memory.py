@@ -1,0 +1,115 @@
+"""What a client remembers from one run to the next, so that an end or a crash says nothing twice.
+
+``Memory`` itself forgets everything with the process; ``kept_memory`` keeps it on the disk.
+"""
+
+import base64
+import hashlib
+
+from msgspec import Struct
+
+from chainchat.client.engine.wire import Address
+
+MOST_LINES = 1024
+"""Lines that a named run can say: the chain remembers so many results."""
+
+PARTS = 1 << 28
+"""Into which a block of numbers is divided."""
+
+
+class Outgoing(Struct, frozen=True):
+    """One SEND."""
+
+    number: int
+    to: str
+    text: str
+
+
+class Memory:
+    """The memory of one account in one chain.
+
+    Attributes:
+        finishes: True if nothing is repeated after the end, so that the chain may forget it.
+        open: the SENDs without a final answer, by number, in order.
+        last_number: the highest number of a SEND of this client ID.
+        numbered_from: what is added to these numbers on the wire; None before the first login.
+        token: with which the session can be resumed; mostly empty.
+        seen: id of the newest message that was acknowledged; None if none was.
+    """
+
+    finishes = True
+
+    def __init__(self) -> None:
+        self.open: dict[int, Outgoing] = {}
+        self.last_number = 0
+        self.numbered_from: int | None = None
+        self.token = ""
+        self.seen: int | None = None
+
+    def begin(self, client: str) -> str:
+        """The client ID of what is open; ``client``, if there is no earlier one."""
+        return client
+
+    def added(self, outgoing: Outgoing) -> None:
+        """Remember a new SEND."""
+        self.last_number = outgoing.number
+        self.open[outgoing.number] = outgoing
+
+    def settled(self, number: int) -> None:
+        """Forget a SEND that has its final answer."""
+        del self.open[number]
+
+    def numbered(self, offset: int) -> None:
+        """Note what is added to the numbers, from the first login on."""
+        self.numbered_from = offset
+
+    def logged_in(self, token: str, mark: int | None) -> None:
+        """Note a login; ``mark``: the account's read mark, if the server told it."""
+        self.token = token
+        if mark is not None:
+            self.seen = mark
+
+    def acknowledged(self, identifier: int) -> None:
+        """Note that everything up to this id was seen."""
+        self.seen = identifier
+
+    def learned(self, addresses: list[Address]) -> None:
+        """Note nodes of the chain."""
+
+    def ended(self, reason: str) -> None:  # noqa: ARG002 - for those who keep more
+        """Note the end, with the reason of ``Ended``.
+
+        After a logout nothing is open, and nobody knows the client ID any more.
+        """
+        self.token = ""
+
+    def keep(self, now: float) -> None:
+        """Bring to the disk what must not be lost before anything more is written to the server."""
+
+
+class NamedMemory(Memory):
+    """The memory of a run that has a name, and may be repeated anywhere: nothing is said twice.
+
+    Client ID and numbers follow from the name. What a new client ID numbers from may have grown
+    between two runs, but only one that is unknown begins there: so numbers come in blocks, and tell
+    by their middle part whether the highest one is of this name.
+    """
+
+    finishes = False
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        digest = hashlib.sha256(name.encode()).digest()
+        self._client = f"id-{base64.b32encode(digest[:16]).decode().rstrip('=').lower()}"
+        self._part = 1 + int.from_bytes(digest[16:20]) % (PARTS - 1)
+
+    def begin(self, client: str) -> str:  # noqa: ARG002 - of a run without a name
+        """The client ID of the name."""
+        return self._client
+
+    def numbered(self, offset: int) -> None:
+        """Begin where an earlier run of this name began, or else in the next block."""
+        block, rest = divmod(offset, PARTS * MOST_LINES)
+        if rest // MOST_LINES != self._part:
+            block += 1
+        super().numbered((block * PARTS + self._part) * MOST_LINES)

@@ -1,0 +1,62 @@
+"""What the engine's program asks for: requests that wait for a login, and their answers."""
+
+from collections import deque
+from collections.abc import Iterable
+
+from chainchat.client.engine import events, wire
+from chainchat.client.engine.dialogue import Asked, Dialogue
+
+READS = frozenset({"CHAIN", "LIST", "SINCE", "WHO"})
+"""Requests that may be repeated on a new connection."""
+
+
+class Requests:
+    """The program's requests, each until it is answered."""
+
+    def __init__(self, told: list[events.Event]) -> None:
+        """``told`` takes the events."""
+        self._count = 0
+        self._held: deque[Asked] = deque()  # until we are logged in
+        self._events = told
+
+    def add(self, verb: str, arguments: tuple[str | int, ...]) -> int:
+        """Take a request; returns its number.
+
+        Raises:
+            UnsendableError: an argument holds a control character.
+        """
+        for argument in arguments:
+            wire.checked(str(argument))
+        self._count += 1
+        self._held.append(Asked(f"r{self._count}", verb, self._count, arguments))
+        return self._count
+
+    def write(self, dialogue: Dialogue) -> None:
+        """Ask."""
+        while self._held:
+            dialogue.ask(self._held.popleft())
+
+    def ask_again(self, interrupted: Iterable[Asked]) -> None:
+        """Keep the unanswered reads for the next connection; refuse the other ones."""
+        requests = [asked for asked in interrupted if asked.of_program]
+        for asked in requests:
+            if asked.verb not in READS:
+                reason = "the connection broke before the answer: it may have been done"
+                self._events.append(events.RequestRefused(asked.number, asked.verb, 0, reason))
+            asked.forget()
+        self._held.extendleft(asked for asked in reversed(requests) if asked.verb in READS)
+
+    def done(self, asked: Asked, words: dict[str, str]) -> None:
+        """Take a ``+OK``."""
+        self._events.append(events.Answered(asked.number, asked.verb, words))
+
+    def refused(self, asked: Asked, code: int, text: str) -> None:
+        """Take an ``-ERR``."""
+        self._events.append(events.RequestRefused(asked.number, asked.verb, code, text))
+
+    def listed(self, asked: Asked) -> None:
+        """Take the end of a list."""
+        if asked.verb == "SINCE":
+            self._events.append(events.HistoryListed(asked.number, tuple(asked.messages)))
+        else:
+            self._events.append(events.Listed(asked.number, asked.verb, tuple(asked.items)))

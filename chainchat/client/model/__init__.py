@@ -1,0 +1,1 @@
+"""What a person sees, without a terminal: ``room`` has it all, ``transcript`` what was said."""

@@ -1,0 +1,458 @@
+"""A person's lines in and out, without I/O: human mode, on top of machine mode.
+
+The grammar is that of the server's human mode. Only ``/last`` differs: machine mode has only SINCE,
+so the client asks ever further back until there are enough messages.
+"""
+
+import datetime
+import re
+from collections.abc import Iterable
+from itertools import chain
+
+from chainchat.chat.modes.human import HUMAN
+from chainchat.chat.modes.mode import ChainView, ChatMessage
+from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.requests import (
+    NAME,
+    Chain,
+    ChangePassword,
+    Delete,
+    Grant,
+    Help,
+    Invite,
+    Kick,
+    Last,
+    List,
+    Logout,
+    Notices,
+    Request,
+    ResetPassword,
+    Say,
+    Who,
+)
+from chainchat.client.engine import events
+from chainchat.client.engine.engine import Engine
+from chainchat.client.engine.wire import EVERYBODY, LONGEST_NUMBER, UnsendableError, harmless
+from chainchat.client.model.questions import Asking
+
+STATUS_EVERY = 5.0
+"""Seconds between two requests for the chain's state, for a status line."""
+
+FOR_NO_LOG = "+OK the password of"
+"""Begins a line that is for no log."""
+
+MOST_NAMES = 10_000
+"""Accounts that are remembered for completion."""
+
+LONGEST_QUOTED = 100
+"""Characters of a refused line that are shown with the refusal."""
+
+IDS_PER_MESSAGE = 4
+"""Ids that ``/last`` looks back for each message: logins and others' mail have ids, too."""
+
+
+class Conversation:
+    """Turns lines into calls of the engine, and events into lines.
+
+    Attributes:
+        names: known accounts.
+        here: the names of those who are on.
+        notices: True to show who comes and goes.
+        chain: the words of the newest reply to CHAIN.
+        node: the position of the connected node, if any.
+        waiting: True while the chain cannot confirm.
+        trouble: what ended the connection or prevents the login; mostly empty.
+        asking: asks the person for passwords.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        notices: bool,
+        asks: bool = False,
+        zone: datetime.tzinfo | None = datetime.UTC,
+    ) -> None:
+        """Begin a conversation.
+
+        Args:
+            engine: which carries out what is typed.
+            notices: True to show who comes and goes.
+            asks: True if ``asking`` can be answered, without showing what is typed.
+            zone: of the times that are shown; None: that of this machine.
+        """
+        self.names: set[str] = set()
+        self.here: set[str] = set()
+        self.chain: dict[str, str] = {}
+        self.node = ""
+        self.waiting = False
+        self.trouble = ""
+        self.asking = Asking(engine)
+        self._asks = asks
+        self._engine = engine
+        self.notices = notices
+        self.zone = zone
+        self._human = HUMAN
+        self._day = ""
+        self._told = False  # of the trouble, while it lasts
+        self._welcomed = False
+        self._last: dict[int, tuple[int, int]] = {}  # by request: messages wanted, ids looked back
+        self._foreground: dict[int, str] = {}  # the person's own requests: what they are about
+        self._removed = ""  # what the server says of messages that are gone
+        self._status_due = 0.0
+        self._who_is_stale = False
+        self._sought = ""  # what the names begin with that were asked for last
+        self._refreshing: set[str] = set()  # verbs that we have asked for ourselves
+
+    @property
+    def asked(self) -> int:
+        """How many of the person's requests are unanswered."""
+        return len(self._foreground)
+
+    # --- typed -----------------------------------------------------------------------
+
+    def typed(self, line: str) -> list[str]:
+        """Carry out ``line``; returns lines to show at once. An error begins ``-ERR``."""
+        line = line.replace("\t", " ")
+        if not line.strip():
+            return []
+        try:
+            _, request = self._human.parse(line, logged_in=True)
+            return self._do(request)
+        except RefusedError as error:
+            return [harmless(self._human.refused("", error.code, error.text))]
+        except UnsendableError as error:
+            return [f"-ERR {error.code} {error}"]
+
+    def _do(self, request: Request) -> list[str]:
+        match request:
+            case Say(to=to, text=text):
+                self._engine.send(text, to)
+            case List(pattern=pattern):
+                self._ask("LIST", *([pattern] if pattern else []))
+            case Who():
+                self._ask("WHO")
+            case Last(count=count):
+                self._look_back(count, count * IDS_PER_MESSAGE)
+            case Chain():
+                self._ask("CHAIN")
+            case Delete(name=name, confirmed=confirmed):
+                return self._delete(name or self._engine.name, confirmed=confirmed)
+            case Help(verb=verb):
+                lines = self._human.help("", verb)
+                return [line for line in lines if not line.startswith("| /hello")]
+            case Notices(on=on):
+                self.notices = on
+                return [f"+OK you are {'' if on else 'not '}told who comes and goes"]
+            case Logout():
+                return self._leave()
+            case ChangePassword(remove=remove) if self._asks:
+                return self.asking.change(remove=remove)
+            case ChangePassword():
+                return [self._human.refused("", Code.BAD_ARGUMENTS, "type that in a terminal")]
+            case Invite(name=name):
+                self._ask("INVITE", name)
+            case ResetPassword(name=name):
+                self._ask("RESET", name)
+            case Grant(name=name, operator=operator):
+                self._ask("OPERATOR", name, "on" if operator else "off")
+            case Kick(name=name):
+                self._ask("KICK", name)
+            case _:
+                raise AssertionError(request)  # people do not say the rest
+        return []
+
+    def _ask(self, verb: str, *arguments: str | int) -> int:
+        request = self._engine.request(verb, *arguments)
+        self._foreground[request] = str(arguments[0]) if arguments else ""
+        return request
+
+    def _look_back(self, wanted: int, ids: int) -> None:
+        after = max(0, self._engine.newest - ids)
+        self._last[self._ask("SINCE", after)] = (wanted, ids if after else 0)
+
+    def _delete(self, name: str, *, confirmed: bool) -> list[str]:
+        if confirmed:
+            self._ask("DELETE", name)
+            return []
+        whose = "your own account" if name.lower() == self._engine.name.lower() else "it"
+        text = f"type /delete {name} yes to delete {whose}"
+        return [self._human.refused("", Code.CONFIRM_DELETION, text)]
+
+    def _leave(self) -> list[str]:
+        self._engine.logout()
+        unconfirmed = self._engine.pending
+        if not unconfirmed:
+            return []
+        lines = "1 line is" if unconfirmed == 1 else f"{unconfirmed} lines are"
+        return [f"* leaving once {lines} confirmed; Ctrl-C leaves at once"]
+
+    def refresh(self, now: float) -> bool:
+        """Ask for the contents of a status line; True if so. ``now``: monotonic seconds."""
+        if not self._engine.online:
+            return False
+        asked = False
+        if now >= self._status_due and "CHAIN" not in self._refreshing:
+            self._status_due = now + STATUS_EVERY
+            self._ask_for_us("CHAIN")
+            asked = True
+        if self._who_is_stale and "WHO" not in self._refreshing:
+            self._who_is_stale = False
+            self._ask_for_us("WHO")
+        return asked
+
+    def refresh_soon(self) -> None:
+        """Ask again at the next ``refresh``."""
+        self._status_due = 0.0
+
+    def seek(self, beginning: str) -> None:
+        """Ask for the names that begin so, for completion; costly where many clients do so."""
+        may_be_name = not beginning or NAME.fullmatch(beginning)
+        if self._engine.online and may_be_name and not self.seeking:
+            self._sought = beginning.lower()
+            self._ask_for_us("LIST", *([re.escape(beginning)] if beginning else []))
+
+    @property
+    def seeking(self) -> bool:
+        """True while ``seek`` has no answer."""
+        return "LIST" in self._refreshing
+
+    def _ask_for_us(self, verb: str, *arguments: str) -> None:
+        """Ask once, not for the person; the engine repeats the question after a break."""
+        self._refreshing.add(verb)
+        self._engine.request(verb, *arguments)
+
+    # --- heard -----------------------------------------------------------------------
+
+    def heard(self, event: events.Event) -> Iterable[str]:
+        """The lines that tell a person of ``event``, each made when its turn comes."""
+        return map(harmless, self._lines(event))
+
+    def _lines(self, event: events.Event) -> Iterable[str]:
+        match event:
+            case events.MessageArrived():
+                self.know(event.sender)
+                return self._message(event)
+            case events.SendAcknowledged():
+                return self._sent(event)
+            case events.SendRefused(to=to, text=text, code=code, reason=reason):
+                what = text if to == EVERYBODY else f">> {to}: {text}"
+                return [f"-ERR {code} {reason} (not said: {_beginning(what)})"]
+            case events.SendDelayed(text=text):
+                return [f"* not said yet: {text}; trying again"]
+            case events.Listed():
+                return self._listed(event)
+            case events.HistoryListed(request=request, messages=messages):
+                self._foreground.pop(request, None)
+                return self._history(request, messages)
+            case events.Answered():
+                return self._answered(event)
+            case events.RequestRefused(request=request, verb=verb, code=code, text=text):
+                self._answers_us(request, verb)
+                known = self._foreground.pop(request, None) is not None
+                self._last.pop(request, None)
+                return [f"-ERR {code} {text}" if code else f"* {text}"] if known else []
+            case events.PasswordNeeded(new=new):
+                self.asking.log_in(new=new)
+                return [f"* {event.text}"]
+            case events.PasswordChanged(removed=removed):
+                return [f"+OK your password is {'removed' if removed else 'set'}"]
+            case events.PasswordRefused(code=code, text=text):
+                return [f"-ERR {code} {text}" if code else f"* {text}"]
+            case events.Notice():
+                return self._noticed(event)
+            case _:
+                return self._connection(event)
+
+    def _message(self, message: events.MessageArrived) -> list[str]:
+        return [*self._new_day(message.time), self._shown(message)]
+
+    def _new_day(self, time: str) -> list[str]:
+        """The line before a day's first message; none if the date goes back."""
+        day = self._local(time).date().isoformat()
+        if day <= self._day:
+            return []
+        self._day = day
+        return [f"* {day}"]
+
+    def _local(self, time: str) -> datetime.datetime:
+        """The server's time where the person is."""
+        moment = datetime.datetime.fromtimestamp(milliseconds(time) / 1000, datetime.UTC)
+        return moment.astimezone(self.zone)
+
+    def _shown(self, message: events.MessageArrived) -> str:
+        local, to = self._local(message.time), message.to
+        time = round(local.replace(tzinfo=datetime.UTC).timestamp() * 1000)
+        return self._human.message(
+            ChatMessage(message.id, 0, time, message.sender, to, message.text), self._engine.name
+        )
+
+    def _sent(self, event: events.SendAcknowledged) -> list[str]:
+        return [self._human.sent("", event.id, again=event.again)]
+
+    def know(self, *names: str) -> None:
+        """Remember names, for completion."""
+        room = MOST_NAMES - len(self.names)
+        if room > 0:
+            self.names.update(names[:room])
+
+    def _answers_us(self, request: int, verb: str) -> bool:
+        """True if this answers a request that is not the person's."""
+        ours = request not in self._foreground
+        if ours:
+            self._refreshing.discard(verb)
+        return ours
+
+    def _listed(self, event: events.Listed) -> Iterable[str]:
+        if self._answers_us(event.request, event.verb):
+            if event.verb == "WHO":
+                self.here = set(event.items[:MOST_NAMES])
+                self.know(*self.here)
+                return []
+            self.names = {n for n in self.names if not n.lower().startswith(self._sought)}
+            self.know(*event.items[:MOST_NAMES])
+            return []
+        self._foreground.pop(event.request, None)
+        self.know(*event.items[:MOST_NAMES])
+        count = len(event.items)
+        kind = "account" if event.verb == "LIST" else "on now"
+        kind += "s" if kind == "account" and count != 1 else ""
+        return chain((f"| {name}" for name in event.items), (f". {count} {kind}",))
+
+    def _history(self, request: int, messages: tuple[events.MessageArrived, ...]) -> list[str]:
+        if request not in self._last:
+            return []  # of a search that was stopped
+        wanted, ids = self._last.pop(request)
+        if len(messages) < wanted and ids:
+            self._look_back(wanted, 4 * ids)
+            return []
+        shown = min(wanted, len(messages))
+        removed = [f"* {self._removed}"] if self._removed and shown < wanted else []
+        lines = self.listed(messages[-wanted:])
+        return [*removed, *lines, f". {shown} message{'' if shown == 1 else 's'}"]
+
+    def listed(self, messages: Iterable[events.MessageArrived]) -> list[str]:
+        """Messages as lines of a list, with their days."""
+        lines = []
+        day = ""
+        for message in messages:
+            if (its_day := self._local(message.time).date().isoformat()) != day:
+                day = its_day
+                lines.append(f"| {day}")
+            lines.append(f"| {self._shown(message)}")
+        return lines
+
+    def _answered(self, event: events.Answered) -> list[str]:
+        self._answers_us(event.request, event.verb)
+        name = self._foreground.pop(event.request, None)
+        if event.verb == "CHAIN":
+            self.chain = event.words
+            return self._drawn() if name is not None else []
+        match event.verb:
+            case "INVITE" | "RESET":
+                password = event.words.get("password", "")
+                return [f"{FOR_NO_LOG} {name}, to choose another with, told once: {password}"]
+            case "OPERATOR":
+                return [f"+OK it is done: {name}"]
+            case "KICK":
+                return [f"+OK the session of {name} is ended"]
+        self.names.discard(name or "")
+        return [f"+OK {name} is deleted"]
+
+    def _drawn(self) -> list[str]:
+        words = self.chain
+        away = words.get("away", "")
+        view = ChainView(
+            epoch=_number(words.get("epoch", "")),
+            members=tuple(words.get("members", "").split(",")),
+            node=words.get("node", ""),
+            role=words.get("role", ""),
+            committed=_number(words.get("committed", "")),
+            away=tuple(away.split(",")) if away else (),
+        )
+        return list(self._human.chain("", view))
+
+    def _noticed(self, event: events.Notice) -> list[str]:
+        match event.code:
+            case "joined" | "left":
+                self._came_or_went(event.words.get("name", ""), event.code == "joined")
+                return [f"* {event.text}"] if self.notices else []
+            case "waiting" if "for" not in event.words:
+                return []  # about one request: the engine asks again, or says what became of it
+            case "waiting" | "serving":
+                self.waiting = event.code == "waiting"
+                self._status_due = 0.0
+                return [f"* {event.text}"]
+            case "slowed":
+                return [f"* {event.text}"]
+            case "removed":
+                known, self._removed = self._removed == event.text, event.text
+                return [] if known or self._last else [f"* {event.text}"]
+            case "closing":
+                self._note_trouble(f"{self.node}: {event.text.partition(';')[0]}")
+        return []  # a newer server's
+
+    def _came_or_went(self, name: str, came: bool) -> None:
+        if not NAME.fullmatch(name):  # many at once
+            self._who_is_stale = True
+            return
+        self.know(name)
+        if came:
+            self.here.add(name)
+        else:
+            self.here.discard(name)
+
+    def _connection(self, event: events.Event) -> list[str]:
+        match event:
+            case events.Connected(node=node):
+                self.node = node
+            case events.LoggedIn():
+                return [self._logged_in(event.name)]
+            case events.ConnectionLost(host=host, port=port, reason=reason):
+                self._note_trouble(f"{self.node or f'{host}:{port}'}: {reason}")
+                self.node, self.waiting = "", False
+            case events.LoginDelayed(text=text):
+                self._note_trouble(text)
+            case events.StillOffline():
+                self._told = True
+                return [f"* {self.trouble}; trying again"]
+            case events.Ended(reason="refused", code=code, text=text):
+                return [f"-ERR {code} {text}"]
+            case events.Ended(text=text):
+                return [f"* {text}"]
+        return []
+
+    def _note_trouble(self, trouble: str) -> None:
+        """Remember the first trouble, to be told when it is over, or when it lasts."""
+        self.trouble = self.trouble or trouble
+
+    def _logged_in(self, name: str) -> str:
+        """The line about a login, and about the trouble before it."""
+        trouble = "" if self._told else self.trouble
+        self._who_is_stale = self.notices
+        again, self._welcomed = self._welcomed, True
+        self.trouble, self._told = "", False
+        self._status_due = 0.0
+        if not again:
+            return f"+OK you are {name}, on {self.node}: /help tells what to type"
+        lines, where = self._engine.pending, f"now on {self.node}"
+        if lines:
+            where += f", {lines} unconfirmed line{'' if lines == 1 else 's'} sent there"
+        return f"* {trouble}; {where}" if trouble else f"* {where}"
+
+
+def _beginning(text: str) -> str:
+    """``text``, or its beginning: the whole of it is in the history."""
+    return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]} ..."
+
+
+def milliseconds(time: str) -> int:
+    """The server's time as milliseconds since 1970; 0 if malformed."""
+    try:
+        return round(datetime.datetime.fromisoformat(time).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isdecimal() and len(word) <= LONGEST_NUMBER else 0

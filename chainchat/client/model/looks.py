@@ -1,0 +1,122 @@
+"""How lines look: entries of the transcript as pieces of text, each with the name of its style."""
+
+import re
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+
+from chainchat.chat.blanks import without_padding
+from chainchat.client.engine.wire import EVERYBODY, harmless
+from chainchat.client.model.transcript import Entry
+
+Pieces = list[tuple[str, str]]
+"""Styles and texts of a line, as prompt_toolkit has them."""
+
+NAME_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a000")
+"""For names; Okabe and Ito's, which colour-blind people can tell apart (the yellow is darker)."""
+
+NAME_COLOURS_OF_16 = ("ansicyan", "ansiyellow", "ansibrightblue", "ansimagenta", "ansibrightcyan")
+"""The same for terminals with 16 colours; red and green mean something else."""
+
+STYLES = {
+    "faint": "ansibrightblack",
+    "private": "ansimagenta",
+    "good": "ansigreen",
+    "bad": "ansired",
+    "mention": "bold",
+    "found": "reverse",
+    "unread": "ansiyellow",
+    "status": "ansibrightblack",
+    "status.warning": "ansiyellow",
+    "panel": "",
+    "bottom-toolbar": "noreverse",
+}
+"""Looks of all that is no name."""
+
+
+class Glyphs:
+    """Symbols, in Unicode or in ASCII."""
+
+    def __init__(self, *, unicode: bool) -> None:
+        self.unicode = unicode
+        self.pending, self.done, self.dot = ("…", "✓", "·") if unicode else ("...", "ok", "|")
+        self.line, self.arrow = ("─", "→") if unicode else ("-", "->")
+
+    def fit(self, text: str) -> str:
+        """``text`` as far as the terminal can show it."""
+        return text if self.unicode else text.encode("ascii", "replace").decode()
+
+
+@lru_cache(maxsize=1024)
+def name_style(name: str) -> str:
+    """The style of a name, the same on every day and every machine."""
+    return f"class:name{zlib.crc32(name.lower().encode()) % len(NAME_COLOURS)}"
+
+
+def name_styles(*, few: bool) -> dict[str, str]:
+    """The colours of all name styles; ``few``: of the 16 that every terminal has."""
+    count = len(NAME_COLOURS)
+    colours = NAME_COLOURS_OF_16 if few else NAME_COLOURS
+    return {f"name{n}": colours[n % len(colours)] for n in range(count)}
+
+
+class Looks:
+    """Makes the pieces of entries, for one person."""
+
+    def __init__(self, name: str, glyphs: Glyphs, clock: Callable[[int], str]) -> None:
+        """``clock`` tells the time of milliseconds since 1970."""
+        self._me = name.lower()
+        self._glyphs = glyphs
+        self._clock = clock
+        self._mention = re.compile(rf"(?<![\w.-])@?{re.escape(name)}(?![\w-])", re.IGNORECASE)
+
+    def mentions(self, entry: Entry) -> bool:
+        """True if somebody else names this person, or speaks to them alone."""
+        if not entry.is_message or entry.sender.lower() == self._me:
+            return False
+        return entry.to != EVERYBODY or self._mention.search(entry.text) is not None
+
+    def pieces(self, entry: Entry) -> Pieces:
+        """``#1042 14:03 alice: text``, or the line of a notice."""
+        if not entry.is_message:
+            return self.notice(entry.text)
+        fit = self._glyphs.fit
+        text = fit(harmless(without_padding(entry.text))).rstrip()
+        if entry.to == EVERYBODY:
+            who = [(name_style(entry.sender), fit(entry.sender)), ("", ":")]
+        else:
+            sender, to = self._you(entry.sender), self._you(entry.to)
+            who = [("class:private", fit(f"{sender} >> {to}:"))]
+        said = [("class:mention" if self.mentions(entry) else "", f" {text}")]
+        mark = [("class:good", f" {self._glyphs.done}")] if entry.mine else []
+        return [("class:faint", f"#{entry.id} {self._clock(entry.time)} "), *who, *said, *mark]
+
+    def _you(self, name: str) -> str:
+        return "you" if name.lower() == self._me else name
+
+    def notice(self, line: str) -> Pieces:
+        """A line by its mark."""
+        line = self._glyphs.fit(line)
+        styles = {"*": "class:faint", "-ERR": "class:bad", "+OK": "class:good"}
+        return [(styles.get(line.partition(" ")[0], ""), line)]
+
+    def rule(self, text: str, columns: int, style: str) -> Pieces:
+        """``─── text ───``, from edge to edge."""
+        text = self._glyphs.fit(f" {text} ") if text else ""
+        left = self._glyphs.line * 3
+        right = self._glyphs.line * max(3, columns - len(text) - len(left))
+        return [(style, left + text + right)]
+
+
+def with_found(pieces: Pieces, wanted: str) -> Pieces:
+    """``pieces`` with what was searched for marked."""
+    if not wanted:
+        return pieces
+    marked: Pieces = []
+    for style, text in pieces:
+        end = 0
+        for match in re.finditer(re.escape(wanted), text, re.IGNORECASE):
+            marked += [(style, text[end : match.start()]), (f"{style} class:found", match[0])]
+            end = match.end()
+        marked.append((style, text[end:]))
+    return [piece for piece in marked if piece[1]]

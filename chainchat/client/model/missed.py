@@ -1,0 +1,72 @@
+"""What somebody missed who comes back, without I/O.
+
+The newest messages are asked for at once, so that there is something to read while the rest comes
+in order. What the server pushes up to the newest of them was missed.
+"""
+
+from collections.abc import Sequence
+
+from chainchat.client.engine.events import LoggedIn, MessageArrived
+
+CONTEXT = 20
+"""Messages from before that are shown to somebody who comes, be they new or back."""
+
+AT_ONCE = 60
+"""The newest messages, shown before the rest of what was missed."""
+
+IDS_AT_FIRST = 4 * AT_ONCE
+"""Ids that are looked through for them: logins and others' mail have ids, too."""
+
+
+class Missed:
+    """Counts what was missed, after one login.
+
+    Attributes:
+        after: id of the newest message that was not missed.
+        count: how many were missed; None as long as this is not known.
+    """
+
+    def __init__(self, login: LoggedIn, name: str) -> None:
+        """``name``: the account's."""
+        self.after = login.after
+        self.count: int | None = None
+        self._high = login.high
+        self._name = name.lower()
+        self._look_back = IDS_AT_FIRST
+        self._newest: int | None = None  # id of the newest that was missed
+        self._pushed = 0
+        self._reached = 0
+
+    @property
+    def search_from(self) -> int:
+        """The id after which the newest messages are asked for."""
+        return max(0, self._high - self._look_back)
+
+    def listed(self, messages: Sequence[MessageArrived]) -> list[MessageArrived] | None:
+        """Take the newest messages; returns those to show, or None: look back further."""
+        if self.search_from and len(messages) < AT_ONCE:
+            self._look_back *= 4
+            return None
+        missed = [m for m in messages if self._is_missed(m)]
+        self._newest = missed[-1].id if missed else 0
+        if self.search_from <= self.after:
+            self.count = len(missed)
+        else:
+            self._count_pushed()
+        before = [m for m in messages if m.id <= self.after][-CONTEXT:]
+        later = [m for m in messages if m.id > self.after]
+        return before + (later if self.count is not None else later[-AT_ONCE:])
+
+    def _is_missed(self, message: MessageArrived) -> bool:
+        return self.after < message.id <= self._high and message.sender.lower() != self._name
+
+    def pushed(self, identifier: int) -> None:
+        """Count a message that was pushed."""
+        if identifier <= self._high:
+            self._pushed += 1
+        self._reached = identifier
+        self._count_pushed()
+
+    def _count_pushed(self) -> None:
+        if self.count is None and self._newest is not None and self._reached >= self._newest:
+            self.count = self._pushed

@@ -1,0 +1,194 @@
+"""How things stand: what is known of every node, and the status line that tells it.
+
+The line is made of parts, the most important first; what does not fit is left out from its end, so
+nothing important is ever cut.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from chainchat.client.model.looks import Glyphs, Pieces
+from chainchat.client.model.wrapping import wrapped
+
+LONG_AWAY = 60.0
+"""Seconds offline after which somebody is told what they missed."""
+
+ORDINALS = ("first", "second", "third")
+
+
+class Standing:
+    """What the client knows of the nodes.
+
+    Attributes:
+        node: the position of the connected node; empty while there is none.
+        next_try: the monotonic time of the next attempt to connect.
+        waits_for: positions that the chain waits for; None: it confirms.
+        chain: the words of the newest answer to CHAIN.
+        lag: seconds that the newest answer took.
+    """
+
+    def __init__(self) -> None:
+        self.node = ""
+        self.next_try = 0.0
+        self.waits_for: tuple[str, ...] | None = None
+        self.chain: dict[str, str] = {}
+        self.lag = 0.0
+        self._ever: dict[str, None] = {}
+        self._names: dict[tuple[str, int], str] = {}
+        self._states: dict[tuple[str, int], str] = {}
+
+    def name_of(self, host: str, port: int) -> str:
+        """The position at an address, or else the address."""
+        return self._names.get((host, port), f"{host}:{port}")
+
+    def connected(self, host: str, port: int, node: str) -> None:
+        """A node has answered."""
+        self.node = node
+        if node:
+            self._names[host, port] = node
+        self._states.pop((host, port), None)
+
+    def lost(self, host: str, port: int, reason: str, next_try: float) -> None:
+        """A node was lost, or not reached."""
+        self.node, self.waits_for, self.next_try = "", None, next_try
+        self._states[host, port] = reason.partition(";")[0]
+
+    def logged_in(self) -> None:
+        """What was wrong is over."""
+        self._states.clear()
+
+    @property
+    def members(self) -> list[str]:
+        """The chain, in order."""
+        return [name for name in self.chain.get("members", "").split(",") if name]
+
+    def told(self, chain: dict[str, str]) -> None:
+        """Take an answer to CHAIN."""
+        self.chain = chain
+        self._ever.update(dict.fromkeys(self.members))
+
+    @property
+    def away(self) -> list[str]:
+        """Positions that were in the chain and are not, or that the connected node cannot reach."""
+        unreached = [name for name in self.chain.get("away", "").split(",") if name]
+        members = self.members
+        left = [name for name in self._ever if name not in members]
+        return list(dict.fromkeys(left + unreached))
+
+    def place(self) -> str:
+        """``on middle, second of 3 servers``."""
+        members = self.members
+        if self.node not in members:
+            return f"on {self.node}"
+        servers = f"{len(members)} servers"
+        if len(members) == 1:
+            return f"on {self.node}, the only one left" if self.away else f"on {self.node}"
+        place = members.index(self.node)
+        ordinal = ORDINALS[place] if place < len(ORDINALS) else f"{place + 1}th"
+        return f"on {self.node}, {ordinal} of {servers}"
+
+    def trouble(self) -> str:
+        """``they wait for tail``, ``without head``; empty if all is well."""
+        if self.waits_for is not None:
+            whom = " and ".join(self.waits_for)
+            return f"nothing is confirmed: waiting for {whom}" if whom else "nothing is confirmed"
+        return f"without {' and '.join(self.away)}" if self.away else ""
+
+    def troubles(self) -> list[str]:
+        """What is wrong, and with which nodes."""
+        by_state: dict[str, list[tuple[str, int]]] = {}
+        for address, state in self._states.items():
+            by_state.setdefault(state, []).append(address)
+        return [f"{self._listed(found)}: {state}" for state, found in by_state.items()]
+
+    def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
+        """``head and 2 more``: nodes, those without a known name by number if they are several."""
+        names = [self._names[address] for address in addresses if address in self._names]
+        nameless = len(addresses) - len(names)
+        if nameless <= 1:
+            return ", ".join(self.name_of(*address) for address in addresses)
+        return f"{', '.join(names)} and {nameless} more" if names else f"{nameless} servers"
+
+    def offline(self, now: float) -> list[str]:
+        """The states of all nodes, and when the next one is tried."""
+        wait = self.next_try - now
+        return [*self.troubles(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
+
+
+def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
+    """The chain as a small picture: who is in it, in which order, where the client is.
+
+    From left to right, or from top to bottom where there is no room for that.
+    """
+    members = stand.members
+    if not members:
+        return [[("class:faint", "the chain: not known yet")]]
+    roles = ["alone"] if len(members) == 1 else ["head", *["middle"] * (len(members) - 2), "tail"]
+    does = {
+        "alone": "numbers, confirms, answers",
+        "head": "numbers what is said",
+        "middle": "passes it on",
+        "tail": "confirms, answers",
+    }
+    words = [
+        (name, does[role], "you are here" if name == stand.node else "")
+        for name, role in zip(members, roles, strict=True)
+    ]
+    widths = [max(map(len, column)) for column in words]
+    gap = f" {glyphs.arrow} "
+    rows: list[Pieces] = []
+    if sum(widths) + len(gap) * (len(words) - 1) > columns:
+        longest = max(map(len, members))
+        rows += [
+            [("", f"{name:<{longest}} "), ("class:faint", ", ".join(filter(None, more)))]
+            for name, *more in words
+        ]
+    else:
+        for row in range(3):
+            between = gap if row == 0 else " " * len(gap)
+            line = between.join(
+                column[row].center(width) for column, width in zip(words, widths, strict=True)
+            )
+            rows.append([("" if row == 0 else "class:faint", line.rstrip())])
+    told = [f"epoch {stand.chain.get('epoch', '?')}"]
+    told.append(f"confirmed up to #{stand.chain.get('committed', '?')}")
+    told.append(f"answers take {stand.lag * 1000:.0f} ms")
+    if trouble := stand.trouble():
+        told.append(trouble)
+    return [*rows, *wrapped([("class:faint", f" {glyphs.dot} ".join(told))], columns)]
+
+
+class Counts(Struct):
+    """What the status line counts."""
+
+    pending: int = 0
+    unread: int = 0
+    mentions: int = 0
+    here: int = 0
+    below: int = 0
+
+
+def counted(counts: Counts) -> list[str]:
+    """The counts that matter, in words."""
+    told = []
+    if counts.below:
+        told.append(f"{counts.below} below: Esc goes there")
+    if counts.pending:
+        told.append(f"{counts.pending} pending")
+    if counts.mentions:
+        told.append(f"{counts.unread} unread, {counts.mentions} for you")
+    elif counts.unread:
+        told.append(f"{counts.unread} unread")
+    return told
+
+
+def fitted(parts: Sequence[str], dot: str, columns: int) -> str:
+    """As many of the parts as fit into a line; the first one in any case."""
+    line = ""
+    for part in filter(None, parts):
+        longer = f"{line}{dot}{part}" if line else part
+        if len(longer) > columns and line:
+            continue
+        line = longer
+    return line[:columns]

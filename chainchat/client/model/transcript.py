@@ -1,0 +1,169 @@
+"""What was said and told, in order: messages by their ids, notices where they came.
+
+Messages may come in any order: one's own when they are confirmed, the newest before those that were
+missed. Each has its place all the same. A notice stays behind what was the newest when it came.
+"""
+
+import datetime
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from sys import intern
+
+from msgspec import Struct
+
+from chainchat.client.engine.wire import EVERYBODY
+
+MOST_ENTRIES = 150_000
+"""Entries that are kept; the oldest are dropped beyond this."""
+
+DROPPED_AT_ONCE = 10_000
+
+
+class Entry(Struct, gc=False):
+    """A message, or (``sender`` empty) a line about something else.
+
+    Attributes:
+        id: of the message; of the newest message before a notice.
+        time: milliseconds since 1970; 0 for a notice.
+        sender: an account.
+        to: ``*``, or an account.
+        text: what was said, or the whole line.
+        mine: True if this client has said it.
+    """
+
+    id: int
+    time: int
+    sender: str
+    to: str
+    text: str
+    mine: bool = False
+
+    @property
+    def is_message(self) -> bool:
+        """True unless it is a notice."""
+        return self.sender != ""
+
+
+def _id(entry: Entry) -> int:
+    return entry.id
+
+
+class Transcript:
+    """All entries, in order.
+
+    Attributes:
+        entries: to be read only.
+        unread_after: id of the newest message before the line of what is unread; 0: there is none.
+        zone: of the days; None: that of this machine.
+    """
+
+    def __init__(self, zone: datetime.tzinfo | None = None) -> None:
+        self.entries: list[Entry] = []
+        self.unread_after = 0
+        self.zone = zone
+
+    def add_message(
+        self, identifier: int, time: int, sender: str, to: str, text: str, *, mine: bool = False
+    ) -> bool:
+        """Add a message where it belongs; False if it is there already."""
+        entries = self.entries
+        place = len(entries)
+        if entries and entries[-1].id >= identifier:
+            place = bisect_left(entries, identifier, key=_id)
+            there = entries[place] if place < len(entries) else None
+            if there is not None and there.id == identifier and there.is_message:
+                there.mine = there.mine or mine
+                return False
+        if mine:
+            time = self._between(place, time)
+        entries.insert(place, Entry(identifier, time, intern(sender), intern(to), text, mine))
+        self._forget_oldest()
+        return True
+
+    def _between(self, place: int, time: int) -> int:
+        """This machine's ``time``, as the times of the neighbours allow."""
+        before = next((e.time for e in reversed(self.entries[:place][-9:]) if e.is_message), 0)
+        after = next((e.time for e in self.entries[place : place + 9] if e.is_message), time)
+        return max(before, min(time, after))
+
+    def add_line(self, text: str) -> None:
+        """Add a notice at the end."""
+        newest = self.entries[-1].id if self.entries else 0
+        self.entries.append(Entry(newest, 0, "", EVERYBODY, text))
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        if len(self.entries) > MOST_ENTRIES:
+            del self.entries[:DROPPED_AT_ONCE]
+
+    # --- what stands before an entry
+
+    def day_before(self, place: int) -> datetime.date | None:
+        """The day that begins with the message at ``place``, if one does."""
+        entry = self.entries[place]
+        if not entry.is_message:
+            return None
+        day = self.day_of(entry)
+        earlier = self._message_before(place)
+        if earlier is not None and self.day_of(earlier) >= day:
+            return None
+        return day
+
+    def begins_unread(self, place: int) -> bool:
+        """True if the line of what is unread stands before the message at ``place``."""
+        entry = self.entries[place]
+        if not self.unread_after or not entry.is_message or entry.id <= self.unread_after:
+            return False
+        earlier = self._message_before(place)
+        return earlier is None or earlier.id <= self.unread_after
+
+    def _message_before(self, place: int) -> Entry | None:
+        while place > 0:
+            place -= 1
+            if self.entries[place].is_message:
+                return self.entries[place]
+        return None
+
+    def day_of(self, entry: Entry) -> datetime.date:
+        """The day of a message, where the person is."""
+        return self.local(entry.time).date()
+
+    def local(self, time: int) -> datetime.datetime:
+        """``time`` where the person is."""
+        moment = datetime.datetime.fromtimestamp(time / 1000, datetime.UTC)
+        return moment.astimezone(self.zone)
+
+    # --- looking for
+
+    def place_of(self, entry: Entry) -> int | None:
+        """Where an entry stands; None if it was dropped."""
+        place = bisect_left(self.entries, entry.id, key=_id)
+        end = bisect_right(self.entries, entry.id, lo=place, key=_id)
+        return next((p for p in range(place, end) if self.entries[p] is entry), None)
+
+    def found(self, text: str, place: int, *, newer: bool = False) -> int | None:
+        """The next place from ``place``, itself excluded, whose message holds ``text``."""
+        places: Iterable[int] = range(place + 1, len(self.entries))
+        if not newer:
+            places = range(min(place, len(self.entries)) - 1, -1, -1)
+        for candidate in places:
+            entry = self.entries[candidate]
+            if entry.is_message and matches(text, entry.sender, entry.text):
+                return candidate
+        return None
+
+    @property
+    def newest(self) -> int:
+        """The id of the newest message; 0 if there is none."""
+        return self.entries[-1].id if self.entries else 0
+
+    def first_after(self, identifier: int) -> Entry | None:
+        """The first message with a higher id."""
+        place = bisect_right(self.entries, identifier, key=_id)
+        return next((entry for entry in self.entries[place:] if entry.is_message), None)
+
+
+def matches(wanted: str, sender: str, text: str) -> bool:
+    """True if ``text`` holds what is wanted, in any case, or ``sender`` is."""
+    wanted = wanted.casefold()
+    return wanted in text.casefold() or wanted == sender.casefold()

@@ -1,0 +1,49 @@
+"""The lines that were typed, kept for the next run, and never a password."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from prompt_toolkit.history import FileHistory
+
+from chainchat.client.kept.kept_keys import state_folder
+
+OCTETS_PER_LINE = 100
+"""Of a file that is not yet trimmed, for each line that is kept."""
+
+
+class History(FileHistory):
+    """A history in a file that only its owner can read; one that cannot be used is no error."""
+
+    def __init__(self, secret: Callable[[], bool], most: int) -> None:
+        """``secret``: True while a password is typed; ``most``: lines that are kept."""
+        self._secret = secret
+        path = state_folder() / "history"
+        with suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            _trim(path, most)
+        super().__init__(str(path))
+
+    def append_string(self, string: str) -> None:
+        """Take a line, unless it is a password."""
+        if not self._secret():
+            super().append_string(string)
+
+    def store_string(self, string: str) -> None:
+        """Write a line."""
+        with suppress(OSError):
+            super().store_string(string)
+
+
+def _trim(path: Path, most: int) -> None:
+    """Keep the newest lines of a file that has grown; it has a ``#`` line before each."""
+    if path.stat().st_size <= 2 * most * OCTETS_PER_LINE:
+        return
+    entries = path.read_text(errors="replace").split("\n# ")
+    draft = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.writelines(f"\n# {entry}" for entry in entries[-most:] if most)
+    draft.replace(path)

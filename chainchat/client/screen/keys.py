@@ -1,0 +1,137 @@
+"""The keys of the terminal client, besides those that edit a line."""
+
+from typing import Any, Protocol
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import has_focus
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+
+from chainchat.client.model.room import Room
+
+
+class Face(Protocol):
+    """What keys act on.
+
+    Attributes:
+        room: what the screen shows.
+        input: the line that is typed.
+        searched: what is searched for.
+        app: draws both.
+    """
+
+    room: Room
+    input: Buffer
+    searched: Buffer
+    app: Application[Any]
+
+    def accept(self) -> None:
+        """Say what is typed, or answer a question."""
+
+    def paste(self, text: str) -> None:
+        """Take a paste."""
+
+    def flush(self) -> None:
+        """Carry out what the room wants of the connection."""
+
+    def leave_at_once(self, status: int) -> None:
+        """Leave with what is pending."""
+
+
+class Keyboard:
+    """What each key does."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+        self._room = face.room
+        self._recalled = ""  # what was searched for last; what is typed replaces it
+        face.searched.on_text_insert += lambda _: self._replace_recalled()
+
+    def bindings(self) -> KeyBindings:
+        """The table of keys."""
+        keys = KeyBindings()
+        typing, searching = has_focus(self._face.input), has_focus(self._face.searched)
+        keys.add("enter", filter=typing)(self._enter)
+        keys.add("c-c")(self._cancel)
+        keys.add("c-d", filter=typing)(self._end)
+        keys.add("c-z")(lambda event: event.app.suspend_to_background())
+        keys.add("escape")(self._escape)
+        keys.add(Keys.BracketedPaste, filter=typing)(self._paste)
+        keys.add("pageup")(lambda _: self._room.scroll(self._room.page))
+        keys.add("pagedown")(lambda _: self._room.scroll(-self._room.page))
+        keys.add("f2")(self._panel)
+        keys.add("c-r", filter=typing)(self._search)
+        keys.add("c-r", filter=searching)(lambda _: self._again(1))
+        keys.add("up", filter=searching)(lambda _: self._again(1))
+        keys.add("c-s", filter=searching)(lambda _: self._again(-1))
+        keys.add("down", filter=searching)(lambda _: self._again(-1))
+        keys.add("enter", filter=searching)(lambda _: self._stop_searching())
+        return keys
+
+    def _enter(self, _: KeyPressEvent) -> None:
+        self._face.accept()
+
+    def _cancel(self, _: KeyPressEvent) -> None:
+        """Ctrl-C: away with what is begun, as in a shell; with nothing begun, leave."""
+        if self._is_searching():
+            self._stop_searching()
+        elif self._room.edited():
+            pass
+        elif self._face.input.text and not self._room.leaving:
+            self._face.input.reset()
+        else:
+            self._face.leave_at_once(130)
+
+    def _end(self, _: KeyPressEvent) -> None:
+        """Ctrl-D."""
+        if self._face.input.text:
+            self._face.input.delete()
+        else:
+            self._room.leave()
+            self._face.flush()
+
+    def _escape(self, _: KeyPressEvent) -> None:
+        if self._is_searching():
+            self._stop_searching()
+        self._room.edited()
+        self._room.stop_searching()
+        self._room.view.to_end()
+
+    def _paste(self, event: KeyPressEvent) -> None:
+        self._face.paste(event.data)
+
+    def _panel(self, _: KeyPressEvent) -> None:
+        self._room.panel = not self._room.panel
+        self._room.refresh(panel=True)
+        self._face.flush()
+
+    def _search(self, event: KeyPressEvent) -> None:
+        wanted = self._room.view.looking_for
+        self._face.searched.text = wanted
+        self._face.searched.cursor_position = len(wanted)
+        if wanted:
+            self._again(1)
+        self._recalled = wanted
+        event.app.layout.focus(self._face.searched)
+
+    def _replace_recalled(self) -> None:
+        recalled, self._recalled = self._recalled, ""
+        searched = self._face.searched
+        if recalled and searched.text.startswith(recalled):
+            searched.text = searched.text.removeprefix(recalled)
+            searched.cursor_position = len(searched.text)
+
+    def _again(self, older: int) -> None:
+        self._recalled = ""
+        found = self._room.find(self._face.searched.text, again=older)
+        if not found and older > 0:
+            self._room.look_back()
+            self._face.flush()
+
+    def _stop_searching(self) -> None:
+        self._face.app.layout.focus(self._face.input)
+        self._face.searched.reset()
+
+    def _is_searching(self) -> bool:
+        return self._face.app.layout.has_focus(self._face.searched)

@@ -1,0 +1,1 @@
+"""The face for scripts and pipes: lines in, lines out."""
