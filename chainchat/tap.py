@@ -128,6 +128,7 @@ class Options(usage.Options):
         twistd = self.parent
         if twistd is None:
             return
+        preflight.check_folder(Path(twistd.get("rundir", ".")))
         if twistd.get("pidfile") == "twistd.pid":
             twistd["pidfile"] = f"{self.node.position}.pid"
             preflight.check_folder_free(Path(twistd["pidfile"]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chainchat.config import keys, kinds
 from chainchat.config.networks import EXEMPT
-from chainchat.config.sections import Section, parse, read
+from chainchat.config.sections import ConfigError, Section, parse, read
 from chainchat.config.settings import (
     AccountRules,
     LogFormat,
@@ -31,7 +31,10 @@ def load(path: Path) -> Settings:
     Raises:
         ConfigError: the file cannot be used.
     """
-    path = path.absolute()
+    try:
+        path = path.absolute()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: the present folder is gone: change to another") from None
     parser = parse(path, read(path))
     chain = Section(path, parser, "chain", keys.CHAIN_KEYS)
     clients = Section(path, parser, "clients", keys.CLIENTS_KEYS)

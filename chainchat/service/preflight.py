@@ -214,6 +214,16 @@ def check_folder_free(pidfile: Path) -> None:
         )
 
 
+def check_folder(folder: Path) -> None:
+    """Check that twistd can work in a folder; it would show a traceback.
+
+    Raises:
+        SystemExit: it cannot.
+    """
+    if not os.access(folder, os.X_OK) or not folder.is_dir():
+        raise SystemExit(f"chainchat: --rundir {folder}: there is no such folder for this user")
+
+
 def remove_stale(pidfile: Path) -> None:
     """Remove a pid file of a process that is gone; twistd would look whether it lives.
 

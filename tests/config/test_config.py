@@ -259,6 +259,14 @@ def test_a_pipe_that_nobody_writes_to_keeps_nobody_waiting(tmp_path):
         load(tmp_path / "chain.ini")
 
 
+def test_a_present_folder_that_is_gone_is_told(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigError, match=r"^chain\.ini: the present folder is gone"):
+        load(Path("chain.ini"))
+
+
 def test_a_device_that_never_ends_is_not_read():
     with pytest.raises(ConfigError, match="/dev/zero: this is a pipe or a device; name a file"):
         load(Path("/dev/zero"))

@@ -11,6 +11,7 @@ from chainchat.config import ConfigError
 from chainchat.service.preflight import (
     User,
     check_data,
+    check_folder,
     check_system,
     keep_log_private,
     remove_stale,
@@ -69,3 +70,11 @@ def test_a_system_without_a_clock_that_goes_on_in_sleep_is_refused(monkeypatch):
     monkeypatch.setattr(sys, "platform", "freebsd14")
     with pytest.raises(ConfigError, match=r"^a node needs Linux or macOS: no clock of this "):
         check_system()
+
+
+def test_a_folder_to_work_in_that_is_none_is_refused(tmp_path):
+    check_folder(tmp_path)
+    (tmp_path / "file").touch(0o777)
+    for name in ("nowhere", "file"):
+        with pytest.raises(SystemExit, match=rf"^chainchat: --rundir .*/{name}: there is no such "):
+            check_folder(tmp_path / name)
