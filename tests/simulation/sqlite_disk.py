@@ -66,7 +66,7 @@ def cabinet() -> Iterator[Cabinet]:
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=parent))).resolve()
         stack.enter_context(files.in_use())
-        for module in ("durable", "cuts", "long_copy"):
+        for module in ("durable", "long_copy"):
             system = System(files.watched)
             stack.enter_context(patch(f"chainchat.storage.{module}.os", system))
         made = Cabinet(root, files.watched)
