@@ -89,6 +89,7 @@ class Engine:
         clock: Callable[[], float],
         opening: Callable[[Configuration], bytes],
         applied: int = 0,
+        time: int = 0,
         nothing: bytes = b"",
         evaluate: Callable[[bytes], bytes] = lambda query: query,
         wall: Callable[[], int] = lambda: 0,
@@ -103,6 +104,7 @@ class Engine:
             clock: monotonic seconds.
             opening: gives the command of an epoch's first entry.
             applied: sequence number that the application has reached.
+            time: of that entry, UTC milliseconds.
             nothing: a command that changes nothing.
             evaluate: see ``Reads``.
             wall: UTC milliseconds.
@@ -119,7 +121,13 @@ class Engine:
         """Read with the monotonic clock, by ``_now``."""
         self._nothing = nothing
         self.replica = Replica(
-            me.position, me.origin, log, opening=opening, applied=applied, limits=limits
+            me.position,
+            me.origin,
+            log,
+            opening=opening,
+            applied=applied,
+            time=time,
+            limits=limits,
         )
         self.reads = Reads(
             me.position,

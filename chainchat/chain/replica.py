@@ -59,6 +59,7 @@ class Replica:
         *,
         opening: Callable[[Configuration], bytes],
         applied: int,
+        time: int = 0,
         limits: Limits = USUAL,
     ) -> None:
         """A replica on an existing log.
@@ -67,6 +68,7 @@ class Replica:
             origin: this life, as ``Member.origin``.
             opening: gives the command of an epoch's first entry.
             applied: sequence number of the application's checkpoint.
+            time: of that entry, which the log may have lost with all before it; UTC milliseconds.
         """
         self.configuration = Configuration()
         self.active = False
@@ -75,7 +77,7 @@ class Replica:
         self.committed = applied
         self.applied = applied
         self.opened = False
-        self.time = 0
+        self.time = time
         self._position = position
         self._is_head = self._is_tail = False
         self._predecessor: str | None = None
@@ -88,9 +90,9 @@ class Replica:
         """The newest entries, still to be forwarded or applied."""
         self._copied = 0
         """Octets that ``copy`` added to ``_recent`` since everything was applied."""
-        newest = log.read(log.last.seq - 1, log.last.seq, 1) if log.last.seq else []
-        if newest:
-            self.time = newest[0].time
+        if log.last.seq > log.beginning.seq:
+            [newest] = log.read(log.last.seq - 1, log.last.seq, 1)
+            self.time = max(time, newest.time)
 
         self._requests: list[tuple[str, Submission]] = []
         """Head: requests without a sequence number, with their origins."""

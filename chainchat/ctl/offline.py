@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import msgpack
 
-from chainchat.chain.entries import UNDECODABLE, Entry, decode_entries
+from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, decode_entries
 from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.chat.modes.mode import ChatMessage
@@ -143,13 +143,24 @@ def _log(database: sqlite3.Connection) -> dict[str, Any]:
     newest = _batch(database, "DESC")
     noted = database.execute("SELECT seq FROM committed").fetchone()
     in_log = database.execute("SELECT committed FROM log ORDER BY last DESC LIMIT 1").fetchone()
+    before = _beginning(database)
+    end = newest[-1].id if newest else before
     return {
-        "begin": oldest[0].first if oldest else None,
-        "end": newest[-1].seq if newest else 0,
-        "digest": newest[-1].digest.hex() if newest else "",
+        "begin": oldest[0].first if oldest else before.seq + 1 if before.seq else None,
+        "end": end.seq,
+        "digest": end.digest.hex(),
         "committed": max((row[0] for row in (noted, in_log) if row), default=0),
         "newest": [_shown(entry) for entry in newest[-NEWEST:]],
     }
+
+
+def _beginning(database: sqlite3.Connection) -> EntryId:
+    """The entry before the log, which may have lost all others: that of its checkpoint."""
+    tables = "SELECT name FROM sqlite_master WHERE name = 'beginning'"  # older schemas lack it
+    if database.execute(tables).fetchone() is None:
+        return EntryId()
+    row = database.execute("SELECT epoch, seq, digest FROM beginning").fetchone()
+    return EntryId(*row) if row else EntryId()
 
 
 def _batch(database: sqlite3.Connection, order: str) -> tuple[Entry, ...]:

@@ -128,6 +128,7 @@ class Node:
             clock=clock.seconds,
             opening=_opening,
             applied=self.state.applied,
+            time=self.state.time,
             nothing=commands.encode(commands.Nothing()),
             evaluate=self._evaluate,
             wall=wall,

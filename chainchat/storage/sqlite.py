@@ -130,6 +130,7 @@ class SQLiteStorage:
         self._committed = max(
             self._value("SELECT seq FROM committed"),
             self._value("SELECT committed FROM log ORDER BY last DESC LIMIT 1"),
+            self.beginning.seq,
         )
 
     def _check_well(self) -> None:

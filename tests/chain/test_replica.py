@@ -1,6 +1,7 @@
 """The replica: what it writes, syncs, sends and applies, and in which order."""
 
 import pytest
+from logs_made_up import log_of
 from replica_chain import NOW, THREE, Chain, opening
 
 from chainchat.chain.effects import Distrust, Send, Sync, Write
@@ -543,3 +544,15 @@ def test_a_log_that_was_cut_is_not_read_from_memory():
     others = [Entry(seq, 2, "y.1", seq, NOW, b"y") for seq in (2, 3)]
     chain.copy("tail", others)
     assert chain["tail"]._entries(1, 3, 1 << 20) == others
+
+
+def test_a_log_that_was_cut_down_to_its_beginning_begins_again():
+    """As one that was installed with a checkpoint, whose own entries nobody had committed."""
+    log = log_of(1, 1, 1, 1)
+    log.write_committed(3)
+    log.begin_checkpoint(3)
+    log.finish_checkpoint(b"head")
+    log.remove(3)
+    log.cut(3)
+    replica = Replica("tail", "tail.2", log, opening=lambda _: b"", applied=3, time=1_000)
+    assert (replica.last, replica.time) == (EntryId(1, 3), 1_000)

@@ -65,7 +65,8 @@ class RetentionChecks(Checks):
     def _applied(self, node: Node, entries: Sequence[Entry]) -> None:
         super()._applied(node, entries)
         state = node.state
-        seen = not state.removed.before or state.removed.before <= state.seen_by_all() + 1
+        behind = state.furthest_behind()
+        seen = behind is None or state.removed.before <= behind.seen + 1
         text = f"{node.me.position} removes up to {state.removed.before} what somebody has not seen"
         self._require(seen or not self._keep.unread, text)
 

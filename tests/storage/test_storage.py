@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from chainchat.chain.entries import Entry, EntryId, encode_entries
 from chainchat.chain.log import fitting, size
 from chainchat.chat.commands import Say, Saying, encode
+from chainchat.ctl import offline
 from chainchat.node.state_machine import StateMachine
 from chainchat.storage.checksums import checked
 from chainchat.storage.interface import EVERY_READER, Checkpoint, Indexed, LockedError, StorageError
@@ -129,6 +130,35 @@ def test_the_newest_entry_stays(storage):
     all_removed(storage, 4)
     assert storage.last == EntryId(1, 4)
     assert storage.read(3, 4, MUCH) == entries(4, 4)
+
+
+def test_a_log_can_be_cut_down_to_its_beginning_and_goes_on(storage):
+    batches(storage, 2, 4)
+    checkpoint(storage, 4)
+    storage.append(entries(5, 6), committed=4)
+    all_removed(storage, 4)
+    storage.cut(4)
+    assert (storage.beginning, storage.last) == (EntryId(1, 4), EntryId(1, 4))
+    assert storage.id_of(4) == EntryId(1, 4)
+    assert storage.read(4, 4, MUCH) == []
+    storage.append(entries(5, 7, epoch=2), committed=4)
+    assert storage.read(4, 7, MUCH) == entries(5, 7, epoch=2)
+
+
+def test_a_log_that_was_cut_down_to_its_beginning_is_read_again(data):
+    storage = SQLiteStorage(data)
+    batches(storage, 4)
+    checkpoint(storage, 4)
+    storage.append(entries(5, 6), committed=4)
+    all_removed(storage, 4)
+    storage.cut(4)
+    storage.close()
+    storage = SQLiteStorage(data)
+    assert (storage.beginning, storage.last) == (EntryId(1, 4), EntryId(1, 4))
+    assert storage.committed == 4
+    begin, end = (offline.inspected(data)[key] for key in ("begin", "end"))
+    assert (begin, end) == (5, 4)
+    storage.close()
 
 
 def test_a_log_without_its_beginning_goes_on(storage):
