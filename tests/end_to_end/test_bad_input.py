@@ -17,7 +17,7 @@ from twisted.protocols.amp import AmpBox
 from chainchat.chain.configuration import Member
 from chainchat.chain.entries import EntryId
 from chainchat.chain.messages import Forward, Ping, encode
-from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
+from chainchat.peers.hello import OLDEST_VERSION, PROTOCOL_VERSION, Introduction
 
 pytestmark = pytest.mark.plain(
     "strangers speak with the chain port, which hears none of it under TLS"
@@ -368,7 +368,10 @@ def test_a_stranger_who_says_nothing_is_hung_up_on(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"version": 99}, f"it speaks protocol version 99, not {PROTOCOL_VERSION}"),
+        (
+            {"version": 99},
+            f"it speaks protocol version 99, not {OLDEST_VERSION} to {PROTOCOL_VERSION}",
+        ),
         ({"chain": "other"}, "it belongs to the chain 'other', not 'test'"),
         (
             {"founding": ("tail", "middle", "head")},

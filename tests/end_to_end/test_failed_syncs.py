@@ -38,7 +38,7 @@ def test_a_disk_that_does_not_sync(
         load.wait_for(SAID)
         witness = Witness(node)
         disk.fails()
-        fails(node, "disk I/O error")
+        fails(node, "Input/output error")
         disk.loses_power()
         witness.was_told_the_truth(tmp_path / "kept")
         assert cluster.members() == [other.position for other in cluster.others(position)]
@@ -84,7 +84,7 @@ class Alone:
         with Program(self.node.address, "test", "alice") as alice:
             self.disk.fails(LOG, count=1)
             alice.say(f"@1 SEND {text.split()[1]} * :{text}")
-            fails(self.node, "disk I/O error")
+            fails(self.node, "Input/output error")
             assert not [line for line in alice.end() if line.startswith("+OK")]
 
     def comes_back(self) -> None:
@@ -158,6 +158,7 @@ def append(count):
     for _ in range(count):
         seq = storage.last.seq + 1
         storage.append([Entry(seq, 1, "id.1", seq, 0, b"x" * 4_000)])
+        storage.sync()
 
 append(400)
 reader = sqlite3.connect(data / DATABASE, isolation_level=None)

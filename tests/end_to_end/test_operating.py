@@ -18,6 +18,7 @@ from commands import CTL, ctl, run, told
 from talking import DEADLINE, Person, Program, until
 
 from chainchat import __version__
+from chainchat.storage.schema import SCHEMA_VERSION
 
 NewCluster = Callable[..., Cluster]
 
@@ -219,11 +220,11 @@ def test_inspect_changes_nothing_of_a_node_that_was_killed(new_cluster: NewClust
     [found] = told(cluster, "inspect", node.data)
     assert fingerprint(node.data) == before
     assert found["newest"][-1]["command"] in ("say", "end")
-    assert (found["schema"], found["begin"], found["end"] >= 3) == (7, 1, True)
+    assert (found["schema"], found["begin"], found["end"] >= 3) == (SCHEMA_VERSION, 1, True)
     assert ctl(cluster, "export", node.data).stdout.count("\n") == 2
     assert fingerprint(node.data) == before
     lines = ctl(cluster, "inspect", node.data).stdout.splitlines()
-    assert lines[0] == f"{node.data}: only, schema 7"
+    assert lines[0] == f"{node.data}: only, schema {SCHEMA_VERSION}"
     for path, why in (("nowhere", "no such file"), ("chain.ini", "not a database")):
         wrong = ctl(cluster, "inspect", path)
         assert (wrong.returncode, why in wrong.stderr) == (2, True), wrong

@@ -173,7 +173,8 @@ def test_after_a_kill_a_daemon_starts_again(daemons: Cluster) -> None:
 
 def test_a_daemon_serves_whose_standard_files_were_closed(daemons: Cluster) -> None:
     for position in POSITIONS:
-        command = [*twistd(), "chainchat", "--position", position]
+        config = str(daemons.folder / "chain.ini")
+        command = [*twistd(), "chainchat", "--position", position, "--config", config]
         script = 'exec "$@" <&- >&- 2>&-'
         subprocess.run(
             ["sh", "-c", script, "sh", *command],

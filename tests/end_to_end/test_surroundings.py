@@ -20,7 +20,7 @@ def started_by(node: Node, script: str, **variables: str) -> None:
 
 
 @pytest.mark.plain("a certificate is looked for beside chain.ini")
-def test_a_chain_serves_whatever_surrounds_its_nodes(new_cluster: NewCluster) -> None:
+def test_odd_surroundings(new_cluster: NewCluster) -> None:
     cluster = new_cluster()
     head, middle, tail = cluster.nodes.values()
     started_by(head, "exec <&- >&- 2>&-")
