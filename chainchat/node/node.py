@@ -412,9 +412,14 @@ class Node:
         self._disk.has_written = True  # a record was written, or a thread is done
         self._makes_room = True
         self._noted(self._retention.look, self._clock.seconds(), self._engine.next_time)
+        self._guarded(self._begin_checkpoint_if_due)  # or it would wait for the next entry
         self._act_on(self._engine.tick)
         self._watch.tell_progress()
         self.wake()
+
+    def _begin_checkpoint_if_due(self) -> None:
+        if self._state_machine.checkpoint_is_due and not self._engine.lends_checkpoint:
+            self._state_machine.begin_checkpoint()
 
     def _care_for_storage(self) -> None:
         self._disk.has_written = False
@@ -536,8 +541,7 @@ class Node:
                 audience.happened(outcome)
             if entry.origin == own and outcome.results:
                 self._pending.answered(entry.number, outcome.results)
-            if self._state_machine.checkpoint_is_due and not self._engine.lends_checkpoint:
-                self._state_machine.begin_checkpoint()
+            self._begin_checkpoint_if_due()
         self.tally.applied += len(entries)
         self.tally.said += said
 

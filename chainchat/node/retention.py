@@ -146,8 +146,7 @@ class Retention:
         machine = self._machine
         if self._removed_up_to < machine.needless:
             up_to = self._engine.removable(machine.needless)
-            if up_to > max(self._removed_up_to, self._storage.beginning.seq):
-                if self._storage.remove(up_to):
-                    return True
-                self._removed_up_to = up_to
+            if up_to > self._storage.beginning.seq and self._storage.remove(up_to):
+                return True
+            self._removed_up_to = max(self._removed_up_to, up_to)
         return self._storage.tidy()

@@ -3,12 +3,13 @@
 import pytest
 from node_house import THREE, House, lines_logged
 
+from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import DivergenceError
 from chainchat.chat import commands
 from chainchat.node.budget import CheckpointPace
 from chainchat.node.retention import DAY, Keep
-from chainchat.storage.memory import MemoryStorage
+from chainchat.storage.memory import REMOVED_AT_ONCE, MemoryStorage
 
 DAYS = DAY / 1_000
 KEEP = Keep(days=2, unread=False, look_seconds=0.0, at_least=1)
@@ -201,3 +202,26 @@ def test_what_was_committed_here_and_is_not_in_the_other_log_is_not_replaced():
     held.start("tail")
     with pytest.raises(DivergenceError):
         held.later(1.0)
+
+
+def test_what_ends_with_a_whole_slice_keeps_nothing_from_going_later():
+    """The head names the end of a row, and a slice may end there, too."""
+    held = house(keep=Keep(octets=4_000, unread=False, look_seconds=1_000.0, at_least=1))
+    retention = held["head"]._retention
+    say(held, REMOVED_AT_ONCE + 30)
+    held["head"].submit(commands.Forget(REMOVED_AT_ONCE + 1, unread=True))
+    say(held, 25)
+    held.later(2.0)
+    assert beginnings(held) == dict.fromkeys(THREE, REMOVED_AT_ONCE)
+    assert not retention.busy
+
+
+def test_a_checkpoint_that_had_to_wait_begins_though_nothing_more_is_said(monkeypatch):
+    held = house(keep=Keep())
+    say(held, 30)
+    with monkeypatch.context() as patched:  # as if a learner copied the one before
+        patched.setattr(Sponsor, "lends_checkpoint", lambda *_: True)
+        held["head"].submit(commands.Forget(28, unread=True))
+        held.run()
+    held.later(2.0)
+    assert set(beginnings(held).values()) == {27}
