@@ -30,14 +30,18 @@ SEEDS_TO_CATCH = 1_000
 
 CAUGHT_LAST = {
     "BelievesWhatIsSaid": 115,
+    "CommitsWithoutTheWord": 785,
     "CutsBeforeItKeeps": 163,
     "ForgetsByTheClock": 93,
     "KeepsItsProposalWhenItVotes": 157,
     "NeverTellsHolding": 22,
+    "PassesTheWordOn": 379,
     "ProvesDeathsAllTheSame": 112,
     "ReadsByTheLeaseAllTheSame": 505,
     "StampsItsOwnTime": 116,
     "TakesAnyLogForWhole": 73,
+    "TellsBeforeItSyncs": 94,
+    "TellsBeforeItWrites": 94,
     "WaitsForDeadProposers": 524,
     "believes_what_was_read": 94,
     "copies_inside_commits": 21,
