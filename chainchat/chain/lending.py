@@ -101,7 +101,9 @@ class Sponsor:
         """Forget a learner whose connection ended."""
         for asked in (self._waiting, self._answering, self._needs, self._lent):
             asked.pop(position, None)
-        self._newest = {m: seq for m, seq in self._newest.items() if m.position != position}
+        for told in (self._newest, self._told_committed):
+            for learner in [member for member in told if member.position == position]:
+                del told[learner]
 
     @property
     def has_learners(self) -> bool:

@@ -57,8 +57,6 @@ class StateMachine:
         self.history = History(storage, lambda: self.state.removed.before)
         self._storage = storage
         self._pace = pace
-        self._covered = self.state.applied
-        """The entry of the newest finished checkpoint."""
         self._due_at = self._multiple_after(self.state.applied)
         self._snapshot: Snapshot | None = None
         self.checkpointed = self.state.applied
@@ -80,7 +78,7 @@ class StateMachine:
         outcome = self.state.apply(entry.seq, entry.origin, entry.number, entry.time, command)
         if outcome.said:
             self._storage.index(_indexed(outcome))
-        elif self.state.removed.before - 1 > self._covered:  # what no checkpoint covers must stay
+        elif self.state.removed.before - 1 > self.checkpointed:  # which must stay for now
             self._due_at = min(self._due_at, self.state.applied)
         return outcome
 
@@ -94,7 +92,7 @@ class StateMachine:
     @property
     def needless(self) -> int:
         """The entry up to which neither this state nor a start on this disk needs the log."""
-        return min(self.state.removed.before - 1, self._covered)
+        return min(self.state.removed.before - 1, self.checkpointed)
 
     def _multiple_after(self, seq: int) -> int:
         entries = self._pace.checkpoint_entries
@@ -136,7 +134,6 @@ class StateMachine:
         self.checkpointed = snapshot.seq
         entry = self._storage.id_of(snapshot.seq)
         assert entry is not None
-        self._covered = snapshot.seq
         self._own = StateAsOf(snapshot.seq, head[:DIGEST_OCTETS] + entry.digest)
         self._compare()
         return self._own

@@ -73,6 +73,15 @@ def test_what_differs_was_no_first_question():
     assert len(asks(sponsor, EntryId(1, 2))) == 1
 
 
+def test_after_a_new_connection_a_learner_is_told_again_what_is_committed():
+    sponsor = Sponsor(log_of(1, 1), committed=lambda: 1)
+    assert len(asks(sponsor, EntryId(1, 2))) == 1
+    sponsor.forget("newcomer")
+    [(_, copied_again)] = asks(sponsor, EntryId(1, 2))
+    assert copied_again.committed == 1
+    assert not sponsor._told_committed.keys() - sponsor._newest.keys()
+
+
 def test_after_a_new_configuration_the_first_question_is_answered_again():
     sponsor = at_the_end(log_of(1, 1), ME)
     sponsor.adopt()

@@ -41,9 +41,14 @@ class Mishaps:
     # --- what can happen
 
     def wipe(self, host: Host) -> None:
-        """An empty disk, for one that the chain went on without: of others, all copies count."""
+        """An empty disk, for one that the chain went on without: of others, all copies count.
+
+        The last founder that knows of the chain keeps its disk: empty ones would found another.
+        """
         newest = self._world.newest_configuration()
-        if newest.members and host.position not in newest.positions:
+        founders = [self._world.hosts[position] for position in self._world.founding]
+        one_knows = any(one.disk.record is not None for one in founders if one is not host)
+        if newest.members and host.position not in newest.positions and one_knows:
             self._world.wipe(host)
 
     def lie(self, host: Host) -> None:

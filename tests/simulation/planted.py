@@ -28,6 +28,7 @@ from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica
 from chainchat.chain.requests import OwnRequests
 from chainchat.chat.programs import Programs
+from chainchat.chat.saying import Sayings
 from chainchat.chat.state import ChatState
 from chainchat.node.budget import Slice
 from chainchat.node.state_machine import StateMachine
@@ -545,6 +546,7 @@ PLACES = {
     Slice: "chainchat.node.node.Slice",
     ChatState: "chainchat.node.state_machine.ChatState",
     Programs: "chainchat.chat.state.Programs",
+    Sayings: "chainchat.chat.state.Sayings",
     StateMachine: "chainchat.node.node.StateMachine",
     planted_retention.installs_half: "chainchat.storage.memory.MemoryStorage.install",
     SQLiteStorage: "tests.simulation.sqlite_disk.SQLiteStorage",

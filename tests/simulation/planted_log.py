@@ -14,6 +14,7 @@ from chainchat.chain.requests import OwnRequests
 from chainchat.chat import commands
 from chainchat.chat.outcomes import Outcome
 from chainchat.chat.programs import Programs
+from chainchat.chat.saying import Sayings
 from chainchat.chat.state import ChatState
 
 MONTH = 30 * 24 * 3_600_000
@@ -113,23 +114,22 @@ class NoDeduplicationOfOrigins(ChatState):
         return True
 
 
-class NoDeduplicationOfPrograms(ChatState):
+class NoDeduplicationOfPrograms(Sayings):
     """A SEND that is repeated is said again."""
 
-    def _say(self, say, seq, time) -> Outcome:
-        return super()._say(structs.replace(say, client=""), seq, time)
+    def apply(self, say, account, seq, time) -> Outcome:
+        return super().apply(structs.replace(say, client=""), account, seq, time)
 
 
-class ForgetsByTheClock(ChatState):
+class ForgetsByTheClock(Sayings):
     """What a program has sent is forgotten after a month, by the times of entries."""
 
-    def _say(self, say, seq, time) -> Outcome:
-        programs = self._programs
-        account, used = self._sessions.get(say.session), self.__dict__.setdefault("_used", {})
+    def apply(self, say, account, seq, time) -> Outcome:
+        used = self.__dict__.setdefault("_used", {})
         if time - used.get((account, say.client), time) > MONTH:
-            programs.finish(account, say.client)
+            self._programs.finish(account, say.client)
         used[account, say.client] = time
-        return super()._say(say, seq, time)
+        return super().apply(say, account, seq, time)
 
 
 class RemembersAllPrograms(Programs):

@@ -106,6 +106,18 @@ def test_every_planted_bug_is_caught(capsys):
     assert [name for name, catch in caught.items() if catch is None] == []
 
 
+@pytest.mark.parametrize("bug", [bug for bug, _ in PLANTED.values() if isinstance(bug, type)])
+def test_what_a_planted_bug_overrides_is_in_the_product(bug):
+    """A method that the product does not have any more would never be called."""
+    own = {name: what for name, what in vars(bug).items() if not name.startswith("__")}
+    codes = [getattr(getattr(what, "fget", what), "__code__", None) for what in own.values()]
+    called = {name for code in codes if code is not None for name in code.co_names}
+    begun = [getattr(kind.__init__, "__code__", None) for kind in bug.__mro__[1:]]
+    attributes = {name for code in begun if code is not None for name in code.co_names}
+    product = {name for kind in bug.__mro__[1:] for name in dir(kind)} | attributes | {"also"}
+    assert set(own) - product - called == set()
+
+
 @pytest.mark.parametrize(
     ("run_seed", "seeds", "option"),
     [
