@@ -17,13 +17,13 @@ from chainchat.chain import effects
 from chainchat.chain.configuration import Configuration, Member
 from chainchat.chain.early import ChainMessage
 from chainchat.chain.engine import Engine
-from chainchat.chain.entries import UNDECODABLE, Entry
+from chainchat.chain.entries import Entry
 from chainchat.chain.limits import USUAL, Limits
 from chainchat.chain.membership.settings import ChainSettings
 from chainchat.chain.messages import BadMessageError, Held, Message, StateDigest
 from chainchat.chain.record import Record
 from chainchat.chain.timing import Timing
-from chainchat.chat import commands, queries
+from chainchat.chat import commands
 from chainchat.chat.bounds import USUAL_BOUNDS, Bounds
 from chainchat.chat.commands import AnyCommand
 from chainchat.chat.modes.mode import ChainView
@@ -31,9 +31,6 @@ from chainchat.chat.queries import Page, Query
 from chainchat.node.budget import (
     APPLY_SECONDS,
     LEND_SECONDS,
-    PAGE_SECONDS,
-    READ_SECONDS,
-    READ_SHARE,
     USUAL_PACE,
     CheckpointPace,
     Slice,
@@ -43,8 +40,8 @@ from chainchat.node.budget import (
 from chainchat.node.disk_work import DiskWork
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
 from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replied
+from chainchat.node.questions import Questions
 from chainchat.node.retention import EVERYTHING, Keep, Retention
-from chainchat.node.share import Share
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
 from chainchat.node.status import NodeStatus, Readiness
@@ -119,6 +116,13 @@ class Node:
         self._fail = fail
         self._excluded = excluded
         self._timing = Timing(settings.suspect_after)
+        self._questions = Questions(
+            self._state_machine,
+            clock,
+            new_slice=self.slice,
+            wake=self.wake,
+            distrust=self._distrust_tail,
+        )
         self._pace = pace
         self._engine = Engine(
             me,
@@ -130,7 +134,7 @@ class Node:
             applied=self.state.applied,
             time=self.state.time,
             nothing=commands.encode(commands.Nothing()),
-            evaluate=self._evaluate,
+            evaluate=self._questions.evaluate,
             wall=wall,
             low=lambda: space.low,
             limits=limits,
@@ -145,9 +149,7 @@ class Node:
             submit=lambda command: self._submit(command, None),
             tell=partial(self._log, event="unread"),
         )
-        self._read_share = Share(clock, self.wake, READ_SHARE)
         self._pending = Pending(self._engine.replica.own, pending_limits)
-        self._askers: dict[int, Callable[[Page], None]] = {}
         self._turn_call: Timer | None = None
         self._tick_call: Timer | None = None
         self._stopped = False
@@ -210,11 +212,7 @@ class Node:
 
     def ask(self, query: Query, answered: Callable[[Page], None]) -> None:
         """Ask the tail; ``answered`` takes the answer."""
-        self._noted(self._ask, query, answered)
-
-    def _ask(self, query: Query, answered: Callable[[Page], None]) -> None:
-        again = not queries.asker_chooses_price(query)
-        self._askers[self._engine.ask(queries.encode(query), again=again)] = answered
+        self._noted(self._questions.ask, self._engine, query, answered)
 
     @property
     def status(self) -> NodeStatus:
@@ -251,7 +249,7 @@ class Node:
         for call in (self._turn_call, self._tick_call):
             if call is not None and call.active():
                 call.cancel()
-        self._read_share.stop()
+        self._questions.stop()
         self._stopped = True
 
     @property
@@ -345,20 +343,7 @@ class Node:
         clock.part("chain")
         self._apply_and_answer()
         self._tell_clients()
-        if self._state_machine.checkpointing:
-            self._write_checkpoint()
-            self._disk.has_written = True
-            clock.part("checkpoint")
-            if self._state_machine.checkpointing:
-                self.wake()
-        if self._makes_room:
-            self._makes_room = self._retention.make_room()
-            self._disk.has_written = True
-            clock.part("making room")
-            if self._makes_room:
-                self.wake()
-        if self._disk.has_written:
-            self._care_for_storage()
+        self._look_after_storage()
         if engine.due or engine.busy:
             self.wake()
         clock.end(follows=self._turn_call is not None)
@@ -370,23 +355,12 @@ class Node:
                 self._perform(apply)
             self._count_answered()
             self.turn_clock.part("applying")
-        if engine.reads.busy:
-            self._answer_questions()
+        if engine.reads.busy and self._questions.turn(engine, self._perform):
+            self.turn_clock.part("reads")
         if engine.sponsor.has_learners:
             for part in engine.lend(self.slice(LEND_SECONDS).left):
                 self._perform(part)
             self.turn_clock.part("lending")
-
-    def _answer_questions(self) -> None:
-        engine, share = self._engine, self._read_share
-        if share.is_due:
-            reading = self.slice(READ_SECONDS)
-            for effect in engine.answer(reading.left):
-                self._perform(effect)
-            share.took(reading)
-            self.turn_clock.part("reads")
-        if engine.reads.busy:
-            share.wake_when_due()
 
     def _count_answered(self) -> None:
         turns = self._pending.answered_turns
@@ -421,12 +395,24 @@ class Node:
         if self._state_machine.checkpoint_is_due and not self._engine.lends_checkpoint:
             self._state_machine.begin_checkpoint()
 
-    def _care_for_storage(self) -> None:
-        self._disk.has_written = False
-        trouble = self._storage.care()
-        self.turn_clock.part("write-ahead log")
-        if trouble:
-            self._log(trouble, event="database", alarm=True)
+    def _look_after_storage(self) -> None:
+        """Write a part of a checkpoint, remove old entries, shorten the write-ahead log."""
+        clock, disk, machine = self.turn_clock, self._disk, self._state_machine
+        if machine.checkpointing:
+            self._write_checkpoint()
+            clock.part("checkpoint")
+        if self._makes_room:
+            self._makes_room = self._retention.make_room()
+            disk.has_written = True
+            clock.part("making room")
+        if machine.checkpointing or self._makes_room:
+            self.wake()
+        if disk.has_written:
+            disk.has_written = False
+            trouble = self._storage.care()
+            clock.part("write-ahead log")
+            if trouble:
+                self._log(trouble, event="database", alarm=True)
 
     # --- one guard for every input
 
@@ -482,10 +468,8 @@ class Node:
                 self._disk.perform(effect)
             case effects.Apply():
                 self._apply(effect.entries)
-            case effects.Answered():
-                self._askers.pop(effect.number)(self._page(effect.answer))
-            case effects.GivenUp():
-                self._askers.pop(effect.number)(queries.GIVEN_UP)
+            case effects.Answered() | effects.GivenUp():
+                self._questions.settle(effect)
             case effects.Report():
                 self._log(effect.text, event="membership", alarm=effect.alarm)
             case effects.Distrust():
@@ -502,15 +486,8 @@ class Node:
             case _:
                 self._disk.perform(effect)
 
-    def _evaluate(self, query: bytes) -> bytes:
-        return self._state_machine.evaluate(query, Slice(self._work, PAGE_SECONDS))
-
-    def _page(self, answer: bytes) -> Page:
-        try:
-            return queries.decode_page(answer)
-        except UNDECODABLE as error:
-            self._network.distrust(self.configuration.tail, f"an answer that does not fit: {error}")
-            return queries.GIVEN_UP
+    def _distrust_tail(self, reason: str) -> None:
+        self._network.distrust(self.configuration.tail, reason)
 
     def _compare(self, other: effects.Compare) -> None:
         try:
@@ -546,6 +523,7 @@ class Node:
         self.tally.said += said
 
     def _write_checkpoint(self) -> None:
+        self._disk.has_written = True
         try:
             time = self.slice(self._pace.checkpoint_seconds)
             finished = self._state_machine.write_checkpoint(time.left)

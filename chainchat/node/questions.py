@@ -1,0 +1,79 @@
+"""Questions to the tail: those that the clients here ask, and those that a tail answers.
+
+Answering gets a share of all time, since what it takes is for the asker to choose.
+"""
+
+from collections.abc import Callable
+
+from chainchat.chain.effects import Answered, Effect, GivenUp
+from chainchat.chain.engine import Engine
+from chainchat.chain.entries import UNDECODABLE
+from chainchat.chat import queries
+from chainchat.chat.queries import Page, Query
+from chainchat.node.budget import PAGE_SECONDS, READ_SECONDS, READ_SHARE, Slice
+from chainchat.node.interfaces import Clock
+from chainchat.node.share import Share
+from chainchat.node.state_machine import StateMachine
+
+
+class Questions:
+    """Who waits for which answer."""
+
+    def __init__(
+        self,
+        state_machine: StateMachine,
+        clock: Clock,
+        *,
+        new_slice: Callable[[float], Slice],
+        wake: Callable[[], None],
+        distrust: Callable[[str], None],
+    ) -> None:
+        """No questions yet.
+
+        Args:
+            new_slice: gives so many seconds of this turn.
+            wake: has a turn, in which answering goes on.
+            distrust: ends the connection with the tail, for this reason.
+        """
+        self._state_machine = state_machine
+        self._new_slice = new_slice
+        self._distrust = distrust
+        self._share = Share(clock, wake, READ_SHARE)
+        self._askers: dict[int, Callable[[Page], None]] = {}
+
+    def ask(self, engine: Engine, query: Query, answered: Callable[[Page], None]) -> None:
+        """Ask the tail; ``answered`` takes the answer."""
+        again = not queries.asker_chooses_price(query)
+        self._askers[engine.ask(queries.encode(query), again=again)] = answered
+
+    def turn(self, engine: Engine, perform: Callable[[Effect], None]) -> bool:
+        """Ask, answer and hand out answers, if it is time for that; True if it was."""
+        due = self._share.is_due
+        if due:
+            reading = self._new_slice(READ_SECONDS)
+            for effect in engine.answer(reading.left):
+                perform(effect)
+            self._share.took(reading)
+        if engine.reads.busy:
+            self._share.wake_when_due()
+        return due
+
+    def evaluate(self, query: bytes) -> bytes:
+        """As the tail: the answer."""
+        return self._state_machine.evaluate(query, self._new_slice(PAGE_SECONDS))
+
+    def settle(self, effect: Answered | GivenUp) -> None:
+        """Tell the asker."""
+        asker = self._askers.pop(effect.number)
+        asker(self._page(effect.answer) if isinstance(effect, Answered) else queries.GIVEN_UP)
+
+    def _page(self, answer: bytes) -> Page:
+        try:
+            return queries.decode_page(answer)
+        except UNDECODABLE as error:
+            self._distrust(f"an answer that does not fit: {error}")
+            return queries.GIVEN_UP
+
+    def stop(self) -> None:
+        """Wake no more."""
+        self._share.stop()
