@@ -125,7 +125,11 @@ class Configuration(Struct, frozen=True):
 
     def has(self, life: tuple[str, int]) -> bool:
         """True if this very life is a member."""
-        return life in self.lives
+        node_id, incarnation = life
+        for member in self.members:  # asked some ten times for each message about configurations
+            if member.id == node_id:
+                return member.incarnation == incarnation
+        return False
 
     def has_node(self, node_id: str) -> bool:
         """True if some life of this node is a member."""
