@@ -5,15 +5,39 @@ lose its beginning (``Log.beginning``), and a node that would have to copy a lon
 checkpoint, and only the entries that its source still has (``copying``).
 """
 
-from msgspec import Struct
+from typing import Annotated
 
+from msgspec import Meta, Struct
+
+from chainchat.chain.configuration import Number
 from chainchat.chain.entries import EntryId
-from chainchat.chain.messages import START, Place, Row
-
-__all__ = ["INDEX", "RECORDS", "START", "Offered", "Place", "Row", "Staged"]
 
 RECORDS, INDEX = 0, 1
 """The tables of a checkpoint: parts of the application's state, and what finds its messages."""
+
+
+StoredKey = Annotated[int, Meta(ge=-1, le=2**62)]
+"""A key of a stored row."""
+
+Place = tuple[Number, StoredKey, StoredKey]
+"""Table, key and second key of a row of a checkpoint; rows are ordered by them."""
+
+START: Place = (0, -1, -1)
+"""The place before the first row."""
+
+
+class Row(Struct, frozen=True, array_like=True, gc=False):
+    """A row of a checkpoint: its place, and octets into which the chain does not look."""
+
+    table: Number
+    key: StoredKey
+    second: StoredKey
+    data: bytes
+
+    @property
+    def place(self) -> Place:
+        """See ``Place``."""
+        return self.table, self.key, self.second
 
 
 class Offered(Struct, frozen=True):

@@ -9,14 +9,12 @@ from typing import Annotated, get_args
 
 from msgspec import Meta, Struct, msgpack
 
+from chainchat.chain.checkpoints import Place, Row
 from chainchat.chain.configuration import MOST, Configuration, Member, Name, Number
 from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, Submission, digest_after
 
 MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds 65,535."""
-
-StoredKey = Annotated[int, Meta(ge=-1, le=2**62)]
-"""A key of a stored row."""
 
 Text = Annotated[str, Meta(max_length=2_000)]
 """For people."""
@@ -274,27 +272,6 @@ class Synced(Struct, frozen=True):
     learner: Member
     last: EntryId
     identity: Number = 0
-
-
-Place = tuple[Number, StoredKey, StoredKey]
-"""Table, key and second key of a row of a checkpoint; rows are ordered by them."""
-
-START: Place = (0, -1, -1)
-"""The place before the first row."""
-
-
-class Row(Struct, frozen=True, array_like=True, gc=False):
-    """A row of a checkpoint: its place, and octets into which the chain does not look."""
-
-    table: Number
-    key: StoredKey
-    second: StoredKey
-    data: bytes
-
-    @property
-    def place(self) -> Place:
-        """See ``Place``."""
-        return self.table, self.key, self.second
 
 
 class Offer(Struct, frozen=True):

@@ -45,7 +45,7 @@ class Marks(Struct, frozen=True):
     """The marks of a log besides ``committed``; see ``chain.log``."""
 
     last: int = 0
-    durable: int = 0
+    synced: int = 0
     applied: int = 0
 
 

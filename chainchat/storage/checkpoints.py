@@ -11,18 +11,6 @@ from itertools import groupby, islice
 
 from chainchat.storage.checksums import checked
 
-SCHEMA = """
-CREATE TABLE records (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE checkpoint (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
-    begun INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL
-);
-"""
-"""The place of a record: twice its key, or one more. No data: the record was removed.
-
-``digest`` is that of the entry ``seq``: a checkpoint belongs to one log.
-"""
-
 GONE_AT_ONCE = 64
 """Removed records whose rows are deleted with one part of a checkpoint."""
 

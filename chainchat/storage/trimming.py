@@ -9,17 +9,7 @@ import sqlite3
 from collections.abc import Callable
 
 from chainchat.chain.entries import Entry, EntryId
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS beginning (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
-    epoch INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL
-);
-"""
-"""The entry before the first one of the log; no row while the log has its first entry."""
-
-GONE = "gone_"
-"""The beginning of the names of tables whose rows nobody needs any more."""
+from chainchat.storage.tables import GONE
 
 ROWS_AT_ONCE = 16
 """Rows of the log in a slice: a megabyte at most."""
