@@ -1,7 +1,7 @@
 """How a learner joins: the head proposes it, and the tail sends it the rest (rule 10).
 
-The tail takes no entries (*sealed*) until the learner has all that the tail has, then votes. If
-that takes too long, it declines, and the chain goes on without the learner.
+The tail takes no entries (*sealed*) until the learner has all, then votes, or declines if that
+takes too long.
 """
 
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ class Joining(Deciding):
     # --- the tail
 
     def _seal(self, vote: Vote, now: float) -> Iterator[Output]:
-        """Take no entries until the learner has everything; then vote, in ``synced``."""
+        """Take no entries until the learner has everything."""
         since = now if self._sealing is None else self._sealing.since
         seconds = self._patience.seconds(vote.configuration.tail)
         self._sealing = Sealing(vote, since, seconds)

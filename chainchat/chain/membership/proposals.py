@@ -34,7 +34,7 @@ def resumed(
 ) -> Configuration | None:
     """The members' present lives, if all are there and some are new (rules 0 and 11).
 
-    Only the first of them proposes. ``pongs`` are recent.
+    Only the first of them proposes.
     """
     positions = base.positions or founding
     if positions[0] != me.position:
@@ -70,7 +70,7 @@ def extended(
     """The chain with a learner that has caught up as its new tail (rule 10).
 
     Args:
-        asked: learners proposed already; whether they have caught up may change with every batch.
+        asked: learners proposed already.
         last_choice: taken only if there is no other.
     """
     newcomers = [

@@ -1,6 +1,6 @@
 """The voter: judges by its own evidence, votes once, and is locked until it knows the outcome.
 
-- *one vote*: a node holds at most one vote for the next epoch, and keeps it over a restart.
+- *one vote*: a node holds at most one vote for the next epoch, over restarts too.
 - *locked*: a node that holds a vote takes no part in the chain until it learns the outcome.
 - *own judgement*: a node votes to exclude only whom it could exclude by its own evidence.
 """
@@ -58,9 +58,8 @@ class Voting(Joining):
     def _copy_for_resume(self, proposal: Propose) -> Iterator[Output]:
         """Copy the end of the log, if this disk lost it: a chain resumes only with whole logs.
 
-        Otherwise the members that have the end could die before this node has it. The copy comes
-        down the chain (*prefix*): if the resume is given up, a tail that held more than its
-        predecessor would commit alone what no other disk may have.
+        The copy comes down the chain (*prefix*): if the resume is given up, a tail that held more
+        than its predecessor would commit alone what no other disk may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
@@ -77,10 +76,7 @@ class Voting(Joining):
         yield from self._send_vote(vote)
 
     def _send_vote(self, vote: Vote) -> Iterator[Output]:
-        """*source*: to the proposer or its later life, but to no copy of its disk.
-
-        A copy would say in good faith that it decided nothing.
-        """
+        """*source*: to the proposer or its later life, but to no copy of its disk."""
         if self._speaks_for(vote.proposer):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
@@ -134,7 +130,6 @@ class Voting(Joining):
         return ""
 
     def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
-        """Why ``new`` cannot take the place of ``old`` in a resume."""
         objection = self._whereabouts.objection(old, new)
         if objection or new.life == self.me.life:
             return objection
