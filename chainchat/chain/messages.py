@@ -198,7 +198,7 @@ class Abort(Struct, frozen=True):
 
 
 class Declined(Struct, frozen=True):
-    """Tail to head: the newcomer of this proposal cannot join now.
+    """Tail to head: the learner of this proposal cannot join now.
 
     ``sealed``: seconds for which the tail took no entries.
     """

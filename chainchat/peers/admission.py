@@ -85,7 +85,7 @@ class Admission:
         if link.lane == MEMBERSHIP:
             return succeed(None) if self._table.is_beside(link) else fail(NotLinkedError(position))
         if not self._has_space_for(position):
-            most = self._owner.tunables.most_newcomers
+            most = self._owner.tunables.most_unknown
             return _refused(f"is at a position unknown here, as {most} others are")
         if link.lane == COPY:
             if held_by is not None and held_by.address != member.address:

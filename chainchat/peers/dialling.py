@@ -67,7 +67,7 @@ class Dialling:
             attempt.cancel()
 
     def dials(self, position: str) -> bool:
-        """True if this side dials: newcomers dial everybody, founders those after them."""
+        """True if this side dials: spares dial everybody, founders those after them."""
         me = self._owner.introduction
         mine, its = (
             (me.founding.index(p) if p in me.founding else -1, p)

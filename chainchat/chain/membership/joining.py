@@ -45,13 +45,13 @@ class Joining(Deciding):
             self._give_up(self._proposal, now)
 
     def _was_declined(self, declined: Declined, now: float) -> Iterator[Output]:
-        newcomer = declined.vote.configuration.members[-1].position
+        learner = declined.vote.configuration.members[-1].position
         self._give_up(declined.vote, now, declined.sealed)
         if declined.reason:
-            self._declines[newcomer] = f"not let in yet: {declined.reason}"
+            self._declines[learner] = f"not let in yet: {declined.reason}"
         if declined.sealed:
             yield from self.complain(
-                f"{self.configuration.tail} does not let {newcomer} in yet: {declined.reason}"
+                f"{self.configuration.tail} does not let {learner} in yet: {declined.reason}"
             )
 
     def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:

@@ -73,15 +73,15 @@ def extended(
         asked: learners proposed already.
         last_choice: taken only if there is no other.
     """
-    newcomers = [
+    learners = [
         pong.member
         for pong in pongs.values()
         if pong.configuration == base
         and not base.has_node(pong.member.id)
         and (pong.caught_up or pong.member in asked)
     ]
-    if not newcomers:
+    if not learners:
         return None
-    newcomer = min(newcomers, key=lambda one: (one not in asked, one == last_choice))
-    why = f"{newcomer.position} has caught up and joins"
-    return base.followed_by((*base.members, newcomer), why)
+    learner = min(learners, key=lambda one: (one not in asked, one == last_choice))
+    why = f"{learner.position} has caught up and joins"
+    return base.followed_by((*base.members, learner), why)

@@ -12,7 +12,7 @@ from chainchat.chain.timing import JOIN_PAUSE_PER_SEAL, Timing
 
 
 class Sealing(Struct, frozen=True):
-    """A tail takes no entries, because of ``vote``, since then and for so many seconds."""
+    """A tail takes no entries, because of ``vote``, since then, and for so many seconds."""
 
     vote: Vote
     since: float
@@ -20,7 +20,7 @@ class Sealing(Struct, frozen=True):
 
     @property
     def learner(self) -> Member:
-        """The newcomer."""
+        """Who is let in."""
         return self.vote.configuration.members[-1]
 
     @property

@@ -114,17 +114,17 @@ class Voting(Joining):
             case Change.JOIN:
                 if self.status is not Status.ACTIVE or base.tail != self.me.position:
                     return "this node is not the tail"
-                newcomer = proposed.members[-1]
+                learner = proposed.members[-1]
                 if vote == self._declined:
                     return "it was declined already"
-                if self.sealed not in (None, newcomer):
+                if self.sealed not in (None, learner):
                     return "another learner is just being let in"
-                if self.sealed is None and newcomer not in self.own.nearby:
-                    return f"{newcomer.position} is not near the end of the log"
+                if self.sealed is None and learner not in self.own.nearby:
+                    return f"{learner.position} is not near the end of the log"
                 # A learner copies on another connection, but a member gets entries on the link.
                 # The link may have been made by an earlier life.
-                if self._presence.link(newcomer.position) is None:
-                    return f"{newcomer.position} is not linked: writes would wait for that"
+                if self._presence.link(learner.position) is None:
+                    return f"{learner.position} is not linked: writes would wait for that"
             case None:
                 return "it does not follow from the configuration here"
         return ""
