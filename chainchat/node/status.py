@@ -1,7 +1,6 @@
 """The status of a node, for clients and operators.
 
-``NodeStatus`` is the one snapshot from which ``/chain``, CHAIN, the notices of waiting and the
-log's lines about the chain are drawn.
+From ``NodeStatus``, ``/chain``, CHAIN, the notices of waiting and the log's lines are drawn.
 """
 
 from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ class Dialling:
 
     Attributes:
         looks: linked positions whose addresses are dialled, to see who answers there.
-        membership_lanes: linked positions whose membership lane is still to be opened.
+        membership_lanes: those whose membership lane is still to be opened.
     """
 
     def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:

@@ -1,7 +1,7 @@
 """Requests that take several steps: a person is asked, a password is hashed, a command applied.
 
 A procedure is a generator: it yields each step, gets back what came of it, and returns the lines of
-its reply, or raises a RefusedError. If the connection ends, it never goes on.
+its reply, or raises a RefusedError.
 """
 
 import hmac

@@ -1,8 +1,7 @@
 """Checkpoints in SQLite: records of the state, each at one of two places.
 
-A checkpoint is written in parts, and the process may die in between. So a record replaces the
-version before that in the newest finished checkpoint. A row names its checkpoint, and does not
-count if that is later than the newest finished one.
+The process may die within a checkpoint. So a record replaces the version before that in the newest
+finished checkpoint, and a row does not count if its checkpoint is later than that.
 """
 
 import sqlite3

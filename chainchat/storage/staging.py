@@ -1,7 +1,7 @@
 """A checkpoint that is copied from another node, beside the node's own data in SQLite.
 
-It is copied into tables of its own. ``install`` lets them take the place of the node's, by their
-names and in one transaction. The old tables get other names and are emptied later (``trimming``).
+``install`` lets the copied tables take the place of the node's, by their names and in one
+transaction. The old ones get other names and are emptied later (``trimming``).
 """
 
 import sqlite3

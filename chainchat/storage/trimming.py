@@ -1,8 +1,7 @@
 """Removes the beginning of the log from SQLite, and gives its space back to the system, in slices.
 
-Each slice is a transaction of some milliseconds that need not reach the disk at once. SQLite fills
-free pages again first; what is free beyond that leaves the file, in a database made with
-``auto_vacuum = INCREMENTAL``; an older file stays as long as it is.
+Each slice is a transaction of some milliseconds. SQLite fills free pages again first; what is free
+beyond that leaves the file, if the database was made with ``auto_vacuum = INCREMENTAL``.
 """
 
 import sqlite3
