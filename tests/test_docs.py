@@ -144,6 +144,13 @@ def test_every_class_that_is_named_exists(document):
     assert named <= set(re.findall(r"\w+", sources))
 
 
+@each_document
+def test_every_test_that_is_named_by_a_part_of_its_name_exists(document):
+    tests = "".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
+    parts = re.findall(r"`…(\w+)…`", prose(document))
+    assert [part for part in parts if not re.search(rf"def test_\w*{part}", tests)] == []
+
+
 def test_testing_lists_every_command_of_the_stories():
     listed = set(re.findall(r"`(\w+)", section("docs/testing.md", "Write a story")))
     lines = [line for name in NAMES for line in Script.load(name).lines]
