@@ -267,3 +267,16 @@ def founded(*positions):
     house.run()
     assert house.statuses() == {Status.ACTIVE}
     return house
+
+
+def wedged(position, *positions, incarnation=2, vote=None):
+    me = member(position, incarnation)
+    return life(me, Record(me.id, incarnation, THREE, configuration(1, *positions or THREE), vote))
+
+
+def is_back(node, other, now=0.0):
+    """Another member's present life calls and answers, also at its own address."""
+    reach(node, other, now)
+    list(node.receive(other.position, Ping(other, 1, node.configuration.epoch), now))
+    pong = Pong(other, 1, node.configuration, False, EntryId(), False)
+    return list(node.receive(other.position, pong, now))

@@ -27,6 +27,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`]+)`")
 FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(rf"(?:{'|'.join(FOLDERS)})/[\w./*-]*")
+CLASS = re.compile(r"(?:[A-Z][a-z]+){2,}")
 MODULE = re.compile(r"(?:[\w-]+/)*\w+\.py")
 
 each_document = pytest.mark.parametrize(
@@ -134,6 +135,20 @@ def test_the_protocol_explains_every_error_code_and_no_other():
 def test_every_bug_to_plant_exists(document):
     planted = re.findall(r"--planted ([A-Za-z_]+)", document.read_text("utf-8"))
     assert set(planted) - {"NAME", "BUG"} <= set(PLANTED)
+
+
+@each_document
+def test_every_class_that_is_named_exists(document):
+    sources = "".join(path.read_text() for path in ROOT.glob("[!.]*/**/*.py"))
+    named = {code for code in CODE.findall(prose(document)) if CLASS.fullmatch(code)}
+    assert named <= set(re.findall(r"\w+", sources))
+
+
+@each_document
+def test_every_test_that_is_named_by_a_part_of_its_name_exists(document):
+    tests = "".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
+    parts = re.findall(r"`…(\w+)…`", prose(document))
+    assert [part for part in parts if not re.search(rf"def test_\w*{part}", tests)] == []
 
 
 def test_testing_lists_every_command_of_the_stories():

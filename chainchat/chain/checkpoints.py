@@ -1,26 +1,49 @@
 """Checkpoints as the protocol sees them: opaque rows as of some entry, which a node can copy.
 
-Whoever has the checkpoint as of an entry needs none of the entries before it to go on. So a log may
-lose its beginning (``Log.beginning``), and a node that would have to copy a long log copies the
-checkpoint, and only the entries that its source still has (``copying``).
+Whoever has one needs no entry before it. So a log may lose its beginning (``Log.beginning``), and a
+node that lacks much copies a checkpoint, and only the entries after it (``copying``).
 """
 
-from msgspec import Struct
+from typing import Annotated
 
+from msgspec import Meta, Struct
+
+from chainchat.chain.configuration import Number
 from chainchat.chain.entries import EntryId
-from chainchat.chain.messages import START, Place, Row
-
-__all__ = ["INDEX", "RECORDS", "START", "Offered", "Place", "Row", "Staged"]
 
 RECORDS, INDEX = 0, 1
-"""The tables of a checkpoint: parts of the application's state, and what finds its messages."""
+"""The tables of a checkpoint: the application's state, and what finds its messages."""
+
+
+StoredKey = Annotated[int, Meta(ge=-1, le=2**62)]
+"""A key of a stored row."""
+
+Place = tuple[Number, StoredKey, StoredKey]
+"""Table, key and second key of a row, in the order of the rows."""
+
+START: Place = (0, -1, -1)
+"""The place before the first row."""
+
+
+class Row(Struct, frozen=True, array_like=True, gc=False):
+    """A row of a checkpoint; the chain does not look into ``data``."""
+
+    table: Number
+    key: StoredKey
+    second: StoredKey
+    data: bytes
+
+    @property
+    def place(self) -> Place:
+        """See ``Place``."""
+        return self.table, self.key, self.second
 
 
 class Offered(Struct, frozen=True):
     """A finished checkpoint, and where the log beside it begins.
 
     Attributes:
-        checkpoint: the entry as of which it is.
+        checkpoint: its entry.
         beginning: the entry before the first one of the log.
         head: what the application stores besides its records; begins with a digest of all.
     """
@@ -34,10 +57,9 @@ class Staged(Struct, frozen=True):
     """How far a copy of a checkpoint has come; on disk, beside the node's own data.
 
     Attributes:
-        offered: the checkpoint.
-        place: of the newest row that is here.
-        complete: True if all rows are here.
-        end: the last entry of the log that is here; its beginning at first.
+        place: of the newest row here.
+        complete: all rows are here.
+        end: the last entry of the log here; its beginning at first.
     """
 
     offered: Offered

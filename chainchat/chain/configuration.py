@@ -27,7 +27,7 @@ Address = tuple[str, int]
 """Host and port."""
 
 Life = tuple[str, int]
-"""One start of a node: the id of its data, and its incarnation."""
+"""The id of a node's data, and its incarnation."""
 
 
 class Role(Enum):
@@ -44,8 +44,8 @@ class Member(Struct, frozen=True):
     """One life of one node.
 
     Attributes:
-        position: the node's name in ``chain.ini``; unique in a configuration.
-        id: of the node's data; an empty disk gets a new id.
+        position: unique in a configuration.
+        id: of the node's data; an empty disk gets a new one.
         incarnation: grows with every start on the same data.
         host: for other nodes and clients.
     """
@@ -69,7 +69,7 @@ class Member(Struct, frozen=True):
 
     @property
     def origin(self) -> str:
-        """The life as one word; each origin numbers its requests."""
+        """The life as one word."""
         return f"{self.id}.{self.incarnation}"
 
 
@@ -79,8 +79,8 @@ class Configuration(Struct, frozen=True):
     Attributes:
         epoch: grows; an epoch has one configuration.
         why: the reason, and who saw it, for operators.
-        identity: a random number from the proposer, tells two chains apart that, against the
-            rules, have the same epoch.
+        identity: a random number, tells two chains apart that, against the rules, have the same
+            epoch.
     """
 
     epoch: Number = 0
@@ -169,7 +169,7 @@ class Configuration(Struct, frozen=True):
         return type(self)(self.epoch + 1, members, why)
 
     def is_another(self, epoch: int, identity: int) -> bool:
-        """True for another configuration of this same epoch: another chain's."""
+        """True for another chain's configuration of this epoch."""
         return epoch == self.epoch and identity != self.identity
 
     def __str__(self) -> str:

@@ -1,15 +1,13 @@
 """How a node outside the chain copies the log from the tail (rule 10).
 
-The learner asks, the tail answers. First they look for their last common entry, whose name stands
-for all before it. The learner cuts off what follows at home, and asks for what follows at the tail.
-A question at the end of the tail's log waits until there is more, so a learner keeps up.
-
-A long answer comes in parts, each a frame, so that the tail does its other work in between; the
-learner writes the whole answer at once.
+The learner asks, the tail answers. First they look for their last common entry. The learner cuts
+off what follows at home, and asks for what follows at the tail; a question at the end of the tail's
+log waits until there is more. A long answer comes in parts, so that the tail does its other work in
+between; the learner writes the whole at once.
 
 A learner that lacks much, or what the tail has removed, is offered a *checkpoint*: it copies that,
 and the tail's log from its beginning, beside its own data, which the whole then replaces at once.
-What was copied stays over a restart, and is gone on with if the tail still has the same checkpoint.
+What was copied outlives a restart, and is gone on with if the tail still has that checkpoint.
 """
 
 from collections.abc import Iterator
@@ -95,11 +93,11 @@ class Learner:
         self._asked_at = 0.0
         self._patience = timing.ask_again
         self._parts: list[Entry] = []
-        """The parts of an answer that have come so far."""
+        """The parts of an answer so far."""
         self._replacing = False
         """True while a checkpoint is copied."""
         self._known_committed = self._told_committed = 0
-        """By the source's word, and up to where it was given to ``Take``."""
+        """By the source's word, and what ``Take`` was told of it."""
 
     @property
     def caught_up(self) -> bool:
@@ -152,7 +150,7 @@ class Learner:
         self.frozen = self._agreed = self._replacing = False
 
     def tick(self, now: float) -> Iterator[Output]:
-        """Ask again if no answer came, and keep the parts that did."""
+        """Ask again if no answer came."""
         if self.source is not None and now - self._asked_at > self._patience:
             if self._agreed and self.end.is_beyond(self._held):
                 longest = self._timing.longest_patience
@@ -199,7 +197,7 @@ class Learner:
         return here == (sender, message.epoch, message.identity)
 
     def differs(self, sender: str, message: Differs, now: float) -> Iterator[Output]:
-        """The source does not hold the entry asked about: try the next that may be common."""
+        """The source lacks the entry asked about: try the next that may be common."""
         if not self._is_answer(sender, message) or self._agreed or self._replacing:
             return
         common, apart = newest_common(self._log, (message.newest, *message.older))
@@ -293,10 +291,10 @@ class Learner:
             )
 
     def copied(self, sender: str, message: Copied, now: float) -> Iterator[Output]:
-        """Take in the next entries; there may be none.
+        """Take in the next entries, perhaps none.
 
         Raises:
-            BadMessageError: too many entries for one answer.
+            BadMessageError: too many for one answer.
         """
         if not self._is_answer(sender, message) or self.frozen:
             return

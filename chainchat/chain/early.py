@@ -1,7 +1,6 @@
 """Messages of an epoch that this node has still to adopt.
 
-Their senders do not know that this node is late, and would not repeat them. The bound is one that
-no honest node reaches.
+Their senders would not repeat them. No honest node reaches the bound.
 """
 
 from collections.abc import Sequence

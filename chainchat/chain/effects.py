@@ -25,8 +25,8 @@ from chainchat.chain.record import Record
 class Write(Struct, frozen=True):
     """Append the next entries to the log; ``Sync`` follows in the same turn.
 
-    They must outlive the process before the next effect, but not yet a loss of power.
-    ``committed``, written with them, says how far the log is known to be committed.
+    From then on they outlive the process, but not yet a loss of power. ``committed``, written with
+    them: how far the log is known to be committed.
     """
 
     entries: tuple[Entry, ...]
@@ -34,11 +34,11 @@ class Write(Struct, frozen=True):
 
 
 class Sync(Struct, frozen=True):
-    """Have all that was written on the disk before the next effect."""
+    """Sync all that was written."""
 
 
 class Mark(Struct, frozen=True):
-    """Write that the log is committed up to ``seq``: no later life may cut that off."""
+    """Write that the log is committed up to ``seq``, for later lives."""
 
     seq: int
 
@@ -46,9 +46,7 @@ class Mark(Struct, frozen=True):
 class Cut(Struct, frozen=True):
     """Move everything above ``after`` from the log to a side file.
 
-    Attributes:
-        after: sequence number of the last common entry.
-        end: the last entry of the log that this one copies.
+    ``end``: the last entry of the log that this one copies.
     """
 
     after: int
@@ -62,14 +60,14 @@ class Stage(Struct, frozen=True):
 
 
 class StageRows(Struct, frozen=True):
-    """Take in the next rows of that checkpoint; ``complete``: these are the last."""
+    """Take in the next rows of the checkpoint; ``complete``: the last ones."""
 
     rows: tuple[Row, ...]
     complete: bool
 
 
 class StageEntries(Struct, frozen=True):
-    """Take in the next entries of the log that goes with that checkpoint."""
+    """Take in the next entries of the log that goes with it."""
 
     entries: tuple[Entry, ...]
 
@@ -107,7 +105,7 @@ class Send(Struct, frozen=True):
 
 
 class Distrust(Struct, frozen=True):
-    """End the connection of ``sender``, who said what no node of this chain says."""
+    """End the connection of ``sender``, who said what no node says."""
 
     sender: str
     reason: str

@@ -1,7 +1,7 @@
 """The entries of the log, and the names of logs.
 
-*named by its content*: an entry carries a digest of itself and of the entry before, hence of all
-before. Two logs that share an entry's name are equal up to that entry.
+*named by its content*: an entry carries a digest of itself and of all entries before. Two logs that
+share an entry's name are equal up to there.
 """
 
 from hashlib import blake2b
@@ -23,17 +23,14 @@ Digest = Annotated[bytes, Meta(max_length=DIGEST_OCTETS)]
 
 
 class EntryId(Struct, frozen=True, array_like=True):
-    """The name of an entry, and so of the log that ends with the entry: ``digest`` covers all."""
+    """The name of an entry, and so of the log that ends with it."""
 
     epoch: Number = 0
     seq: Number = 0
     digest: Digest = b""
 
     def is_beyond(self, other: "EntryId") -> bool:
-        """True if a log that ends here is longer: a later epoch wins, then a higher seq.
-
-        In one chain, the longer log contains the other.
-        """
+        """True if a log that ends here is longer: a later epoch wins, then a higher seq."""
         return (self.epoch, self.seq) > (other.epoch, other.seq)
 
     def __str__(self) -> str:
@@ -45,15 +42,12 @@ class EntryId(Struct, frozen=True, array_like=True):
 class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One entry of the log.
 
-    It occupies ``span`` consecutive sequence numbers, one for each message in it; ``seq`` is the
-    last.
-
     Attributes:
-        seq: contiguous from 1, given out only by the head.
+        seq: the last of the ``span`` sequence numbers that it occupies, one for each message in it.
         epoch: in which the head numbered the entry.
         origin: the life whose client made the request (``Member.origin``).
         number: of the request at its origin, contiguous from 1.
-        time: UTC milliseconds of the head; never less than the previous entry's.
+        time: UTC milliseconds of the head; never falls.
         command: what to apply; the chain does not look inside.
         digest: of all these fields and of the previous entry (``digest_after``).
     """
@@ -110,12 +104,12 @@ _decoder = msgpack.Decoder(tuple[Entry, ...])
 
 
 def digest_after(previous: bytes, content: Content) -> bytes:
-    """*named by its content*: the digest of an entry that follows one with ``previous``."""
+    """*named by its content*."""
     return blake2b(previous + _encoder.encode(content), digest_size=DIGEST_OCTETS).digest()
 
 
 def encode_entries(entries: tuple[Entry, ...]) -> bytes:
-    """One batch of entries, as the log stores them."""
+    """One batch, as the log stores it."""
     return _encoder.encode(entries)
 
 

@@ -1,8 +1,7 @@
 """*kept*: a node never gives up what it knows to be committed.
 
-A learner's log may have an end that the chain lacks, which is cut off, or lack so much that a
-checkpoint takes its place. Both stop at what is committed here: then two chains have confirmed
-different entries, and an operator has to decide.
+The end of a learner's log may be cut off, or a checkpoint take its place, but not what is committed
+here: then two chains have confirmed different entries, and an operator has to decide.
 """
 
 from collections.abc import Iterator
@@ -32,8 +31,8 @@ def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
 def replaced(log: Log, committed: int, replace: Replace) -> Iterator[Report | Cut | Stage]:
     """Copy a checkpoint in place of this log, unless that lacks what was committed.
 
-    If this log ends before the other begins, nobody can tell any more: the operator is told, and
-    what was not committed here goes to a side file.
+    If this log ends before the other begins, nobody can tell: what was not committed here goes to a
+    side file.
 
     Raises:
         DivergenceError: it lacks that.

@@ -9,13 +9,12 @@ class Limits(Struct, frozen=True):
     Attributes:
         apply_octets: of entries applied before the clock is read again.
         unapplied: sequence numbers that a tail commits ahead of applying; then writes wait.
-        recent_entries: in memory until applied; a slower node reads them from the log again.
+        recent_entries: in memory until applied; a slower node reads them from the log.
         copied_octets: the same for copied entries, by ``log.size``.
-        near_entries: a learner that lacks no more has caught up: writes can wait for the rest.
+        near_entries: a learner that lacks no more has caught up.
         answer_octets: of entries in one answer to a learner, by ``log.size``.
         checkpoint_worth: a learner that lacks more sequence numbers is offered a checkpoint.
-        checkpoint_patience: seconds for which a checkpoint is kept for a learner that copies it and
-            says nothing.
+        checkpoint_patience: seconds for which a checkpoint is kept for a learner that says nothing.
     """
 
     apply_octets: int = 32_000

@@ -1,8 +1,5 @@
 """The log: the entries of the chain in order, as a node's disk has them.
 
-How entries follow each other: what a log can be asked, where an entry stands among others, how much
-fits in a frame, and where two logs part.
-
 Each node has five marks on its log, which are sequence numbers::
 
     1   2   3   4   5   6   7   8   9
@@ -16,13 +13,11 @@ Each node has five marks on its log, which are sequence numbers::
     applied <= committed <= synced <= written <= last
     forwarded <= written, where forwarded is the last entry sent to the successor
 
-The replica keeps the marks, and asserts their order where it moves one. So no node tells anybody
-what could still be lost (applied <= committed), counts as committed what its disk could lose, or
-forwards what it could forget while it lives. Outside a turn, synced and written are equal.
+The replica keeps the marks, and asserts their order where it moves one. Outside a turn, synced and
+written are equal.
 
-A log may have lost its beginning: the entries that the application needs no more. The first entry
-then follows ``beginning``, whose digest still stands for all that is gone. Below it, a log cannot
-tell which entries another one has in common with it: ``id_of`` gives None.
+A log may have lost its beginning, which the application needs no more. The first entry then follows
+``beginning``, whose digest stands for all that is gone. Below it, ``id_of`` gives None.
 """
 
 from bisect import bisect_left
@@ -35,7 +30,7 @@ from chainchat.chain.entries import Entry, EntryId, Submission
 from chainchat.chain.messages import MAX_FRAME
 
 FRAME_ENTRIES = 48_000
-"""Octets of entries in one frame, by ``size``; leaves room for other fields."""
+"""Octets of entries in one frame, by ``size``."""
 
 assert FRAME_ENTRIES < MAX_FRAME
 
@@ -49,11 +44,11 @@ _seq = attrgetter("seq")
 
 
 class DivergenceError(Exception):
-    """Two logs that must agree do not: a disk or the code is at fault."""
+    """Two logs that must agree do not."""
 
 
 class Log(Protocol):
-    """The log as the protocol reads it; writing is an effect."""
+    """The log, read; writing is an effect."""
 
     @property
     def last(self) -> EntryId:
@@ -81,22 +76,16 @@ class Log(Protocol):
         """
 
     def id_of(self, seq: int) -> EntryId | None:
-        """Name the entry that occupies ``seq``.
+        """Name the entry that occupies ``seq``; ``EntryId()`` for 0.
 
-        ``EntryId()`` for seq 0; None if the log does not reach ``seq``, or begins after it.
+        None if the log does not reach ``seq``, or begins after it.
         """
 
     def end_before(self, seq: int) -> int:
-        """The newest sequence number of an entry up to ``seq``, which is not before the beginning.
-
-        0 if there is none.
-        """
+        """The newest end of an entry up to ``seq``, but not before the beginning; or 0."""
 
     def read(self, after: int, up_to: int, octets: int) -> Sequence[Entry]:
-        """The entries from ``after + 1`` to ``up_to`` that fit in ``octets``, but at least one.
-
-        ``after`` and ``up_to`` are ends of entries.
-        """
+        """The entries from ``after + 1`` to ``up_to`` that fit in ``octets``, but at least one."""
 
 
 def place_of(seq: int, entries: Sequence[Entry]) -> int:
@@ -126,9 +115,9 @@ def fitting(carried: Sequence[Carried], octets: int) -> Sequence[Carried]:
 
 
 def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
-    """The newest entry with a seq and an epoch no greater than those of ``limit``.
+    """The newest entry with a seq and an epoch no greater than those of ``limit``, by bisection.
 
-    Epochs never fall along a log, so bisection finds the entry. None if it is before the beginning.
+    None if it is before the beginning.
     """
     if log.beginning.is_beyond(limit) or log.beginning.seq > limit.seq:
         return None
@@ -142,7 +131,7 @@ def newest_not_after(log: Log, limit: EntryId) -> EntryId | None:
 
 
 def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
-    """Earlier entries of the log, each about twice as far back as the one before."""
+    """Earlier entries, each about twice as far back as the one before."""
     found, back, least = [], 1, log.beginning.seq
     while newest.seq - back > least:
         found.append(_held_at(log, log.end_before(newest.seq - back)))
@@ -153,11 +142,10 @@ def older_than(log: Log, newest: EntryId) -> tuple[EntryId, ...]:
 
 
 def newest_common(log: Log, theirs: Iterable[EntryId]) -> tuple[EntryId, EntryId | None]:
-    """Find the place where another log, with ``theirs`` (newest first), parts from this one.
+    """The place where another log, with ``theirs`` (newest first), parts from this one.
 
     Returns:
-        The newest of ``theirs`` that this log holds, up to which both agree; and the oldest that
-        this log lacks, or None.
+        The newest of ``theirs`` that this log holds; and the oldest that it lacks, or None.
     """
     apart = None
     for entry in theirs:

@@ -1,22 +1,20 @@
 """The messages between nodes: frozen, typed records.
 
 Messages of the chain carry ``epoch`` and ``identity`` of their sender's configuration; a receiver
-in another one does not act on them. ``encode`` and ``decode`` speak MessagePack; the class name is
-the kind of a message (on the wire: the AMP command).
+in another one does not act on them. The class name is the kind of a message (on the wire: the AMP
+command).
 """
 
 from typing import Annotated, get_args
 
 from msgspec import Meta, Struct, msgpack
 
+from chainchat.chain.checkpoints import Place, Row
 from chainchat.chain.configuration import MOST, Configuration, Member, Name, Number
 from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, Submission, digest_after
 
 MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds 65,535."""
-
-StoredKey = Annotated[int, Meta(ge=-1, le=2**62)]
-"""A key of a stored row."""
 
 Text = Annotated[str, Meta(max_length=2_000)]
 """For people."""
@@ -38,8 +36,8 @@ class Forward(Struct, frozen=True):
         previous: the entry before, which the successor must hold.
         entries: contiguous; may be empty.
         committed: up to where, as the predecessor knows.
-        synced: up to where the disks of the predecessor and of all before it have the log. None
-            from a node of protocol 6, which forwards only what they have.
+        synced: up to where the disks of the predecessor and all before it have the log. None from a
+            node of protocol 6, which forwards only that.
     """
 
     epoch: Number
@@ -62,10 +60,7 @@ class Ack(Struct, frozen=True):
 
 
 class Holding(Struct, frozen=True):
-    """Successor to predecessor: the last entry of my log; send what follows.
-
-    Sent in a new configuration, on a new connection, and after a refused Forward.
-    """
+    """Successor to predecessor: the last entry of my log; send what follows."""
 
     epoch: Number
     last: EntryId
@@ -91,7 +86,7 @@ class Answer(Struct, frozen=True):
 
 
 class StateDigest(Struct, frozen=True):
-    """Predecessor to successor: the digest of my state as of ``seq``. Another one means a bug."""
+    """Predecessor to successor: the digest of my state as of ``seq``."""
 
     epoch: Number
     seq: Number
@@ -100,7 +95,7 @@ class StateDigest(Struct, frozen=True):
 
 
 class Vote(Struct, frozen=True):
-    """A node's promise for the next epoch, durable before it is sent.
+    """A node's promise for the next epoch, on disk before it is sent.
 
     Attributes:
         configuration: the proposed one.
@@ -150,11 +145,11 @@ class Pong(Struct, frozen=True):
         confirms: the node is active, and neither excludes the pinger nor has tried to.
         last: its last entry.
         caught_up: it is a learner that holds all but the newest entries.
-        progress: of a learner, for people; else empty.
+        progress: of a learner, for people.
         low: its disk is nearly full.
         answers: the life that sent the Ping.
         committed: the newest entry known there to be committed.
-        voted: the epoch of the vote on its disk; 0 without a vote.
+        voted: the epoch of the vote on its disk, or 0.
     """
 
     member: Member
@@ -174,7 +169,7 @@ class Pong(Struct, frozen=True):
 class Propose(Struct, frozen=True):
     """Proposer to voter: will you vote for this configuration, made on this base?
 
-    ``last`` is the proposer's last entry; before a resume, every member must hold it.
+    ``last`` is the proposer's last entry, which every member must hold before a resume.
     """
 
     base: Configuration
@@ -203,7 +198,7 @@ class Abort(Struct, frozen=True):
 
 
 class Declined(Struct, frozen=True):
-    """Tail to head: the newcomer of this proposal cannot join now.
+    """Tail to head: the learner of this proposal cannot join now.
 
     ``sealed``: seconds for which the tail took no entries.
     """
@@ -217,8 +212,8 @@ class Fetch(Struct, frozen=True):
     """Learner to tail: send what follows my last entry, if you hold that.
 
     Attributes:
-        staged: the entries go with a checkpoint that the learner has copied: offer another one only
-            if the log begins later now.
+        staged: the entries go with a copied checkpoint: offer another one only if the log begins
+            later now.
         takes_offers: the learner knows what an Offer is. Older releases leave this out.
     """
 
@@ -231,12 +226,7 @@ class Fetch(Struct, frozen=True):
 
 
 class Differs(Struct, frozen=True):
-    """Tail to learner: I do not hold your entry.
-
-    Attributes:
-        newest: the tail's newest entry that the learner may hold too.
-        older: earlier ones, ever further apart. The newest that the learner holds is common.
-    """
+    """Tail to learner: I do not hold your entry; the newest of these that you hold is common."""
 
     epoch: Number
     newest: EntryId
@@ -248,13 +238,13 @@ class Copied(Struct, frozen=True):
     """Tail to learner: entries on the tail's disk.
 
     Attributes:
-        previous: the entry before ``entries``, which the learner holds.
+        previous: the entry before, which the learner holds.
         entries: contiguous; may be empty.
-        end: the tail's last entry, to measure progress by.
+        end: the tail's last entry.
         sealed: the tail takes no entries until the learner has these on disk.
         more: another part of the same answer follows.
         committed: up to where they are; no more may be applied. None from a node of protocol 6,
-            which lends only what is.
+            which lends only that.
     """
 
     epoch: Number
@@ -276,32 +266,10 @@ class Synced(Struct, frozen=True):
     identity: Number = 0
 
 
-Place = tuple[Number, StoredKey, StoredKey]
-"""Table, key and second key of a row of a checkpoint; rows are ordered by them."""
-
-START: Place = (0, -1, -1)
-"""The place before the first row."""
-
-
-class Row(Struct, frozen=True, array_like=True, gc=False):
-    """A row of a checkpoint: its place, and octets into which the chain does not look."""
-
-    table: Number
-    key: StoredKey
-    second: StoredKey
-    data: bytes
-
-    @property
-    def place(self) -> Place:
-        """See ``Place``."""
-        return self.table, self.key, self.second
-
-
 class Offer(Struct, frozen=True):
     """Tail to learner: copy this checkpoint, and my log from its beginning.
 
     Attributes:
-        checkpoint: the entry as of which it is.
         beginning: the entry before the first one of the tail's log.
         head: begins with a digest of all rows, which the learner checks.
         common: the tail holds the entry that the learner has named.
@@ -316,7 +284,7 @@ class Offer(Struct, frozen=True):
 
 
 class FetchRows(Struct, frozen=True):
-    """Learner to tail: send the rows of this checkpoint that stand after a place."""
+    """Learner to tail: send the rows of this checkpoint after a place."""
 
     epoch: Number
     learner: Member
@@ -326,11 +294,10 @@ class FetchRows(Struct, frozen=True):
 
 
 class Rows(Struct, frozen=True):
-    """Tail to learner: the next rows of a checkpoint.
+    """Tail to learner: the next rows of a checkpoint, in order.
 
     Attributes:
         after: the place that the learner asked about.
-        rows: in order.
         complete: these are the last.
         more: another part of the same answer follows.
         gone: the tail has this checkpoint no more.

@@ -1,17 +1,16 @@
 """Reads, answered by the tail from its committed state (paper, section 2).
 
-Like a replica, ``Reads`` notes inputs and acts in its next ``turn``, after the replica's. A turn
-does at least one piece of each kind of work, and more while there is time.
+Like a replica, ``Reads`` notes inputs and acts in its next ``turn``, after the replica's.
 
 An answer is never older than its question:
 
 - *read what was told*: a question waits until the tail has applied everything that it had committed
   when the question came. This includes all that anybody had been told: the tail commits first.
 - *lease*: after the tail has read its state, no other chain can have begun yet. Without the lease,
-  the question waits until an entry submitted after it is applied here, and is answered from the
-  state then. That commit proves that no other chain had begun when the question came.
+  the question waits until an entry submitted after it is applied here. That commit proves that no
+  other chain had begun when the question came.
 - *not again*: a question whose price its asker chooses is put to one tail only: it may be what the
-  tail died of, and would fell one tail after another.
+  tail died of.
 
 A node has only so many questions on their way, so greedy clients of one node keep nobody waiting at
 another.
@@ -27,7 +26,7 @@ from chainchat.chain.effects import Answered, Distrust, GivenUp, Send
 from chainchat.chain.messages import Answer, BadMessageError, Read
 
 ON_THEIR_WAY = 64
-"""Questions that one node has at the tail; the others wait at that node."""
+"""Questions that one node has at the tail; the others wait."""
 
 MOST_QUEUED = 1_024
 """More than all nodes have on their way."""
@@ -59,8 +58,8 @@ class _Asked(Struct):
     """A question at the tail.
 
     Attributes:
-        committed: up to where the log was committed when it came.
-        proven: True once a barrier has passed since.
+        committed: up to where the log was, when it came.
+        proven: a barrier has passed since.
     """
 
     sender: str
@@ -147,7 +146,7 @@ class Reads:
         self._on_their_way = set()
 
     def linked(self, position: str) -> None:
-        """A new connection: both sides begin again, so the tail holds no question twice."""
+        """A new connection: both sides begin again."""
         if self._configuration.members and position == self._configuration.tail:
             self._ask_all_again()
         self._queue = deque(asked for asked in self._queue if asked.sender != position)
@@ -267,10 +266,7 @@ class Reads:
             yield Answered(number, answer)
 
     def passed(self, barrier: int) -> None:
-        """The barrier's entry is applied: answer first the questions that waited for it.
-
-        It was committed in this configuration, so no other chain had begun when they came.
-        """
+        """The barrier's entry is applied: answer first the questions that waited for it."""
         for asked in reversed(self._behind.pop(barrier, [])):
             asked.proven = True
             self._queue.appendleft(asked)

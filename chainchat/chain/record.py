@@ -30,7 +30,6 @@ class Record(Struct, frozen=True):
         id: of the data; chosen once for an empty disk.
         incarnation: of the present life.
         founding: positions in order, empty before the founding.
-        configuration: the newest known.
         vote: for the next epoch, if any.
     """
 
@@ -53,9 +52,8 @@ def was_set_back(node_id: str, held: Configuration, decided: Configuration, *, v
     """*not set back*: True if a disk lacks what it must have written before a decision.
 
     A member of ``decided`` that was a member before had its vote on disk before anybody heard of
-    that (*all vote*). Two needed no vote: a learner that became the tail; and the proposer, which
-    is the head and writes nothing before the decision, if the other member may have completed it.
-    Before the founding, nothing can be missing.
+    that (*all vote*). Two needed no vote: a learner that became the tail; and the proposer, if the
+    other member may have completed it. Before the founding, nothing can be missing.
 
     ``held`` is the newest configuration on the disk of ``node_id``; ``voted``, if it holds a vote
     for ``decided``.
@@ -73,9 +71,9 @@ def forced_alone(
     """The record of a node that an operator tells to go on alone (rule 15).
 
     Args:
-        record: of ``me``, the life that begins.
+        me: the life that begins.
         epoch: far above any that the others can have.
-        fenced: positions that the operator promises are off, or will be wiped.
+        fenced: positions that are off, by the operator's word.
 
     Raises:
         ValueError: a member of the last configuration is not fenced.

@@ -52,7 +52,7 @@ class OwnRequests:
         return offered
 
     def frames(self, configuration: Configuration, full: set[str]) -> Iterator[Submit]:
-        """The same for another head, in frames, until its connection is full."""
+        """The same for another head, until its connection is full."""
         requests, self.unoffered = self._still_pending(), []
         epoch, identity = configuration.epoch, configuration.identity
         while requests and configuration.head not in full:
@@ -66,10 +66,7 @@ class OwnRequests:
         return [request for request in self.unoffered if request.number > settled]
 
     def settle(self, number: int) -> None:
-        """An entry of this origin is applied.
-
-        One out of order has no effect (see ``chat.state``): its request stays pending.
-        """
+        """An entry of this origin is applied; one out of order has no effect."""
         if not self._kept:
             return
         first = self._kept[0].number

@@ -1,6 +1,6 @@
-"""Times of the protocol, as fractions of ``suspect_after``, the only setting.
+"""Times of the protocol, as fractions of ``suspect_after``.
 
-Safety rests on one of them: ``FRESH`` is less than 1, see ``membership.evidence``.
+Safety rests on ``FRESH``: less than 1, see ``membership.evidence``.
 """
 
 PINGS_PER_SUSPICION = 10
@@ -23,8 +23,7 @@ JOIN_PAUSE_PER_SEAL = 4.0
 ASK_AGAIN, LONGEST_PATIENCE = 0.5, 4.0
 """How long a learner waits before it asks again: at first, at most.
 
-The wait doubles while there is more to copy: on a narrow link, asking too soon gets the same frame
-again.
+The wait doubles while there is more to copy: on a narrow link, asking too soon gets the same again.
 """
 
 

@@ -21,7 +21,6 @@ class Verifier(Struct, frozen=True, array_like=True, gc=False):
     """What the chain keeps of a password (RFC 5802, section 3); it lets nobody log in.
 
     Attributes:
-        salt: random octets.
         iterations: of PBKDF2.
         stored: StoredKey.
         server: ServerKey.
@@ -43,13 +42,12 @@ class Account(Struct, array_like=True, gc=False):
     Attributes:
         number: id of the entry that created it.
         name: as first written.
-        seen: the read mark: messages up to this id were seen.
+        seen: the read mark.
         session: empty if away.
         token: SHA-256 of the token that may resume, or empty.
         record: number of the account that its record began with.
         outdated: the highest SEND number of all its forgotten programs.
         role: an operator always has a password.
-        verifier: of its password, if any.
     """
 
     number: int
@@ -69,10 +67,10 @@ class Account(Struct, array_like=True, gc=False):
 
 
 class _Plain(Struct, array_like=True, gc=False):
-    """A user without a password, in the form that accounts had before there were passwords.
+    """A user without a password, as accounts were before there were passwords.
 
-    A record of an older version stays as it is until one of its accounts changes: nodes that copy
-    the log must have the same octets.
+    An old record stays as it is until one of its accounts changes: nodes that copy the log must
+    have the same octets.
     """
 
     number: int

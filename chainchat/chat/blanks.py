@@ -6,7 +6,7 @@ MOST_BLANKS = 8
 """Blanks in a row that people are shown."""
 
 # Spaces of every width, letters without a shape (Hangul fillers, the empty Braille cell), and what
-# is not shown at all: joiners, selectors, tags. A tab is a space by then (see ``lines``).
+# is not shown at all: joiners, selectors, tags.
 _BLANK = (
     " \u00a0\u00ad\u034f\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u202f\u205f-\u206f"
     "\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U00013430-\U0001343f"

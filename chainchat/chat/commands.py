@@ -1,15 +1,13 @@
 """Commands: the changes of the chat, as they travel through the log.
 
-A command is a frozen record, encoded as a MessagePack array. It holds everything that its effect
-depends on, so that every node applies it alike.
+A command is a frozen record, encoded as a MessagePack array, and holds all that its effect depends
+on. Fields that many share:
 
-Fields that many commands share:
-
-- session: ``origin.counter``; unique for ever, and names its origin. Operators' commands have none
-if the node's owner gave them.
+- session: ``origin.counter``; unique for ever, and names its origin. None if the node's owner gave
+  an operator's command.
 - account: the id of the log entry that created it. A name can be given again, a number cannot.
 - checked: the id of the entry that set the verifier against which the origin has checked a password
-or a proof; 0 for none. If another verifier counts by now, the command is refused.
+  or a proof; 0 for none. If another verifier counts by now, the command is refused.
 
 Fields that an older version did not write have defaults, which mean what that version did.
 """
@@ -30,7 +28,7 @@ class Command(Struct, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class Origins(Command, frozen=True, array_like=True, tag="origins", gc=False):
-    """An epoch's first entry: from now on, only these origins have sessions; all others end."""
+    """An epoch's first entry: only these origins have sessions now."""
 
     origins: tuple[str, ...]
 
@@ -44,8 +42,7 @@ class Login(Command, frozen=True, array_like=True, tag="login", gc=False):
         checked: see above.
         refuse_new: the ``Code`` with which to refuse to make an account; 0: make it.
         refuse_alike: make no account whose name looks like another's (``lookalikes``); False in
-            entries
-            of versions without that rule.
+            entries of versions without that rule.
     """
 
     session: str
@@ -88,12 +85,9 @@ class Saying(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Say(Command, frozen=True, array_like=True, tag="say", gc=False):
-    """Say one or more messages that came together from one client.
+    """Say one or more messages that came together from one client (``client``: the program's id).
 
     The entry takes a sequence number for each: the message's id.
-
-    Attributes:
-        client: the program's id, empty for a person.
     """
 
     session: str
@@ -210,12 +204,11 @@ class Held(Command, frozen=True, array_like=True, tag="held", gc=False):
 
 
 class Forget(Command, frozen=True, array_like=True, tag="forget", gc=False):
-    """Remove the messages below the id ``before``: the head has found that they are to go.
+    """Remove the messages below the id ``before``.
 
     Attributes:
-        before: messages from here on stay.
-        unread: True to remove what some account has not seen, too.
-        days: the age at which messages go; 0: they went because they took too much room.
+        unread: remove what some account has not seen, too.
+        days: the age at which messages go; 0: they took too much room.
     """
 
     before: int

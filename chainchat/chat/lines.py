@@ -1,13 +1,13 @@
 """From octets to clean lines: telnet's commands removed, lines cut, text checked.
 
-Three steps follow each other, and know nothing of each other::
+Three steps, which know nothing of each other::
 
     data, answer = telnet_filter.feed(received)   # send the answer back
     line_splitter.add(data)
     for line in line_splitter.cut():              # bytes, or TOO_LONG
         text = clean(line)                        # str, or RefusedError
 
-The octets may be cut anywhere. What a step remembers is bounded, whatever the peer sends.
+The octets may be cut anywhere. What a step remembers is bounded.
 """
 
 import re
@@ -28,10 +28,9 @@ _SB = b"\xfa"
 _SE = b"\xf0"
 _ECHO = b"\x01"  # RFC 857
 
-# Each option offered or asked for is refused. This also answers Ctrl-C: telnet sends IP and DO
-# TIMING-MARK, and shows nothing until it has WONT TIMING-MARK. WONT and DONT are not answered, or
-# they could go back and forth for ever. While a password is typed, DO ECHO is the answer to our
-# offer (RFC 1143), and answering it would show the password.
+# Each option is refused. This also answers Ctrl-C: telnet sends IP and DO TIMING-MARK, and shows
+# nothing until it has WONT TIMING-MARK. WONT and DONT are not answered, or they could go back and
+# forth for ever. While a password is typed, DO ECHO is the answer to our offer (RFC 1143).
 _ANSWERS = {_WILL: _DONT, _DO: _WONT, _WONT: None, _DONT: None}
 
 
@@ -116,9 +115,8 @@ class LineSplitter:
     """Cuts what one connection receives into lines, which end in LF, CR LF or CR NUL.
 
     Where people type, a CR alone ends a line too, and a NUL is nothing: some terminals send no LF,
-    and some clients send NULs to stay connected. Of a program, both are octets of their line.
-
-    Lines are cut only when asked for, so taking data in costs next to nothing.
+    and some clients send NULs to stay connected. Taking data in costs next to nothing; lines are
+    cut when asked for.
 
     Attributes:
         complete: the lines that are not cut yet, each with its LF.
@@ -200,9 +198,9 @@ _ERASING = re.compile(rb"[\x08\x7f\x15]")
 
 
 def typed(line: bytes) -> bytes:
-    """What is left of a line whose keys came one by one: Backspace rubs out, Ctrl-U clears.
+    """What is left of a line whose keys came one by one, as busybox's telnet sends them.
 
-    busybox's telnet sends these keys when it does not show what is typed.
+    Backspace rubs out, Ctrl-U clears.
     """
     if not _ERASING.search(line):
         return line

@@ -1,7 +1,7 @@
 """Names that deceive: those that look like another, or like the server's own word.
 
-Two names look alike if their *skeletons* are the same: without case, ``-``, ``_`` or ``.``, and
-with one letter for similar ones: ``alice``, ``AL1CE`` and ``a-l-i-c-e`` are ``aiice``.
+Two names look alike if their *skeletons* are the same: ``alice``, ``AL1CE`` and ``a-l-i-c-e`` are
+``aiice``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ _SKELETON = str.maketrans("l10", "iio", "-_.")
 
 
 def skeleton_of(name: str) -> str:
-    """The skeleton of a name, which is its own skeleton.
+    """A name without case, ``-``, ``_`` or ``.``, and with one letter for similar ones.
 
     Every node has to find the same in an old log, so this never changes; another rule would be
     another field of ``commands.Login``.

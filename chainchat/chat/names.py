@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 class SortedNames:
     """Distinct strings in the order of their keys: by default, of themselves.
 
-    In parts, so a new string moves only those in its part. Keys are computed when asked for.
+    In parts, so a new string moves only those in its part.
     """
 
     def __init__(

@@ -80,7 +80,7 @@ class Left(Struct, frozen=True):
     Attributes:
         reason: ``ended``, ``logout``, ``moved``, ``deleted``, ``kicked``, ``reset`` or ``lost``
             (with its node).
-        by: who deleted it, kicked it or reset its password; empty for a node's owner.
+        by: whose order it was; empty for a node's owner.
     """
 
     account: int

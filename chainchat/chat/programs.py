@@ -1,12 +1,12 @@
 """What the chat remembers of programs, so that a SEND is done once however often it comes.
 
-The memory is bounded by number, and forgets the least recently used first, in the order of the log,
-so every node forgets the same without a clock.
+The memory is bounded by number, and forgets the least recently used first, in the order of the log:
+every node forgets the same.
 
-*never again*: what is forgotten is not done again. A program's SENDs are forgotten in three steps:
-first the results of its oldest numbers; then all but its highest number; then the program itself,
-while its account keeps the highest number of all. A number that is not above what is known may have
-been done before, and is refused.
+*never again*: a program's SENDs are forgotten in three steps: first the results of its oldest
+numbers; then all but its highest number; then the program itself, while its account keeps the
+highest number of all. A number that is not above what is known may have been done before, and is
+refused.
 """
 
 from array import array
@@ -25,8 +25,7 @@ NEVER = -1
 class Program:
     """What is remembered of one program's SENDs.
 
-    The newest stand in flat arrays: objects would have left the processor's caches before they are
-    forgotten.
+    In flat arrays: objects would have left the processor's caches before they are forgotten.
 
     Attributes:
         born: sequence number of the entry that first used it.
@@ -34,7 +33,7 @@ class Program:
         highest: the highest number that was applied, or may have been.
         numbers: the program's own, ascending.
         checksums: of what was said, parallel to ``numbers``.
-        values: the message's id, or minus the refusal's code; parallel to ``numbers``.
+        values: the message's id, or minus the refusal's code; likewise.
         first: how many records came before the one that the arrays begin with.
         written: the newest record in the last snapshot, NEVER if there was none.
     """
@@ -151,7 +150,7 @@ class _OfAccount:
     """The programs of one account.
 
     Attributes:
-        recent: programs whose SENDs are remembered, by client ID, least recently used first.
+        recent: by client ID, least recently used first.
         known: programs of which only the highest number is known; likewise.
         used: the entry that last used one.
     """

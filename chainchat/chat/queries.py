@@ -1,7 +1,7 @@
 """Queries: what can be read of the chat, and how the tail answers, a page at a time.
 
-A page is bounded, in one frame and in time; ``more`` is the query for the next. For a pattern,
-where the asker chooses the price, the whole answer is limited too.
+A page is bounded, in one frame and in time. For a pattern, where the asker chooses the price, the
+whole answer is limited too.
 """
 
 import re
@@ -150,8 +150,6 @@ def asker_chooses_price(query: Query) -> bool:
 
 def answer(query: Query, state: ChatState, messages: Messages, budget: Budget) -> Page:
     """A page of the answer, from the committed state.
-
-    At least one name, message or step of a search, and more while there is time.
 
     Raises:
         RefusedError: 531; the asker's RE2 took the pattern, and this one does not.

@@ -1,7 +1,7 @@
 """The state in records: what a checkpoint writes, and the digest by which nodes compare.
 
-A record is some accounts, or some remembered SENDs of one program; its key says which. The log
-determines all records, so equal states have equal records.
+A record is some accounts, or some remembered SENDs of one program. The log determines all records,
+so equal states have equal records.
 """
 
 from hashlib import blake2b

@@ -7,14 +7,12 @@ never reaches it:
     ClientKey = HMAC(SaltedPassword, "Client Key")           StoredKey = SHA-256(ClientKey)
     ServerKey = HMAC(SaltedPassword, "Server Key")
 
-A proof is ClientKey, masked by a key that only this exchange has, so nobody can use it again::
+A proof is ClientKey, masked by a key that only this exchange has::
 
     C: n,,n=alice,r=CNONCE                    ``ClientFirst.read``
     S: r=CNONCE+SNONCE,s=SALT,i=100000        ``Exchange.challenge``
     C: c=biws,r=CNONCE+SNONCE,p=PROOF         ``Exchange.signature`` checks it
     S: v=SIGNATURE                            proves to the client that the server has its verifier
-
-Everything here is a function of its arguments: random octets come from the caller.
 """
 
 import base64

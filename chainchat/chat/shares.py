@@ -10,7 +10,6 @@ class Shares:
     """What each account takes, in steps, and when it was last used.
 
     Within a step, the account used least recently gives first, so every node finds the same one.
-    Using an account costs only a look, unless it changes its step.
     """
 
     def __init__(self, step: int) -> None:

@@ -1,13 +1,12 @@
 """The chat's state, and the only function that changes it: ``apply``.
 
-Every node applies the same entries in the same order and must come to the same state, so nothing
-here depends on anything else. A refusal changes nothing but the memory of itself; any other
-exception is a bug and must stop the node.
+Every node applies the same entries in the same order and must come to the same state. A refusal
+changes nothing but the memory of itself; any other exception is a bug and must stop the node.
 
 Invariants, named where they are kept:
 
 - *once per origin*: an origin numbers its requests 1, 2, 3 … and submits them again when the chain
-  has changed; each is applied once, in that order. A number out of turn has no effect.
+  has changed; each is applied once, in that order.
 - *living origins*: only a member's life has sessions. Entries of a departed origin have no effect.
 - *one session*: an account has at most one session, a session one account.
 - *once per program*: see ``saying``.
@@ -51,9 +50,7 @@ _seen = attrgetter("seen")
 
 
 class ChatState:
-    """All accounts, sessions, read marks, and the requests that were done.
-
-    Messages are in the log.
+    """All accounts, sessions, read marks, and the requests that were done; messages are in the log.
 
     Attributes:
         applied: sequence number of the newest applied entry.

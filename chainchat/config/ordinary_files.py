@@ -1,7 +1,6 @@
 """Reads the files that people write: chain.ini, certificates, keys.
 
-A running node reads them again, and must not wait for the other end of a pipe, nor for the end of a
-device that has none.
+A running node reads them again, and must not wait for the other end of a pipe, or a device.
 """
 
 import os

@@ -35,7 +35,10 @@ def load(path: Path) -> Settings:
         path = path.absolute()
     except FileNotFoundError:
         raise ConfigError(f"{path}: the present folder is gone: change to another") from None
-    parser = parse(path, read(path))
+    return _settings(path, parse(path, read(path)))
+
+
+def _settings(path: Path, parser: configparser.RawConfigParser) -> Settings:
     chain = Section(path, parser, "chain", keys.CHAIN_KEYS)
     clients = Section(path, parser, "clients", keys.CLIENTS_KEYS)
     limits = Section(path, parser, "limits", keys.LIMITS_KEYS)

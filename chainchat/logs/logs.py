@@ -1,7 +1,6 @@
 """The log of a node: as text or as JSON lines, at a level, into a file that others may move away.
 
-Each kind of line has a word that stays the same: the keyword ``event`` of the call that logs it.
-docs/reference.md lists all of them.
+The keyword ``event`` of each call is a word that stays the same; docs/reference.md lists them.
 """
 
 import json

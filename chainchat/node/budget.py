@@ -1,9 +1,8 @@
 """The budget of a turn: how much of what can wait is done before the reactor goes on.
 
 The node answers no ping during a turn, so whatever grows with what clients do is done in *slices*:
-one piece of work at least, then more while the slice has time left.
-
-The chain's own work has no slice: ``pending`` bounds how much of it clients can cause.
+one piece of work at least, then more while the slice has time left. The chain's own work has no
+slice: ``pending`` bounds how much of it clients can cause.
 """
 
 from collections.abc import Callable

@@ -18,7 +18,7 @@ class PendingLimits(Struct, frozen=True):
     Attributes:
         requests: of one node's clients; no more than are remembered of a program
             (``Bounds.sends``). Above, sessions with their share stop reading from their sockets.
-        octets: the same in octets: long messages take longer.
+        octets: the same in octets.
         patient: with so many requests, those of people who say much at once wait.
         share: requests of one session that are taken even then: the greedy keep nobody out.
         most: with so many requests, nobody's are taken.

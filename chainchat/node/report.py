@@ -109,7 +109,7 @@ class Report(Struct, frozen=True):
         first: the oldest number in the log here.
         removed: messages below this id were removed; 0: none were.
         last: the newest number in the log here.
-        durable: the newest on the disk here.
+        synced: the newest on the disk here.
         committed: the newest that is on every member's disk.
         applied: the newest that the state here contains.
         checkpoint: the newest that a checkpoint here contains.
@@ -148,7 +148,7 @@ class Report(Struct, frozen=True):
     first: int
     removed: int
     last: int
-    durable: int
+    synced: int
     committed: int
     applied: int
     checkpoint: int
@@ -226,7 +226,7 @@ def report(sources: Sources) -> Report:
         first=node.first,
         removed=node.state.removed.before,
         last=marks.last,
-        durable=marks.durable,
+        synced=marks.synced,
         committed=seen.committed,
         applied=marks.applied,
         checkpoint=node.checkpointed,

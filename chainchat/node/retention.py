@@ -1,8 +1,8 @@
 """Retention: which messages go, and how the room that they took becomes free.
 
-The head submits a ``Forget`` command, which every node applies alike: from then on nobody is shown
-those messages. Then each node removes their entries from its own log, in slices, as soon as a
-checkpoint covers them and no other node can need them (``Engine.removable``).
+The head submits a ``Forget`` command: from then on nobody is shown those messages. Then each node
+removes their entries from its own log, in slices, as soon as a checkpoint covers them and no other
+node can need them (``Engine.removable``).
 """
 
 from collections.abc import Callable

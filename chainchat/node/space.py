@@ -1,7 +1,7 @@
 """Room on a disk: a node takes nothing new before its disk is full.
 
 Alike disks would fill at the same moment. So a member whose disk is *low* tells the others, and no
-node takes anything new. Reading and logging in again go on.
+node takes anything new.
 """
 
 import os

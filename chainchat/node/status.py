@@ -1,7 +1,6 @@
 """The status of a node, for clients and operators.
 
-``NodeStatus`` is the one snapshot from which ``/chain``, CHAIN, the notices of waiting and the
-log's lines about the chain are drawn.
+From ``NodeStatus``, ``/chain``, CHAIN, the notices of waiting and the log's lines are drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +44,7 @@ class Marks(Struct, frozen=True):
     """The marks of a log besides ``committed``; see ``chain.log``."""
 
     last: int = 0
-    durable: int = 0
+    synced: int = 0
     applied: int = 0
 
 

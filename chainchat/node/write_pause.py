@@ -62,7 +62,7 @@ class WritePause:
         """Note that the configuration changed.
 
         The line is told when the new one confirms its first entry, or at once if this node is no
-        member of that.
+        member.
         """
         if self._change is not None:
             self._told("it confirmed nothing; writes have stood still for {:.3f} s", self.seconds)

@@ -2,14 +2,13 @@
 
 Anybody can claim to be any node, so a claim alone never ends a link that works:
 
-- *A position that this side dials* is linked only on connections that this side made. Its claim
-on another one is a hint to dial, and from another address refused. A node that nobody dials
-*knocks* like that, ever more rarely, to learn why.
+- *A position that this side dials* is linked only on connections that this side made. Its claim on
+  another one is a hint to dial, and from another address refused. A node that nobody dials *knocks*
+  like that, ever more rarely, to learn why.
 - *A position that dials this side*, and is linked (``claims``): a claim from the same address
-  starts
-a trial, which the new connection wins if the old one ends or stays silent. A claim from another
-address wins if the position belongs there, by the configuration or else by ``chain.ini``, and the
-holder is elsewhere; or if the holder was silent for ``suspect_after``.
+  starts a trial, which the new connection wins if the old one ends or stays silent. A claim from
+  another address wins if the position belongs there, by the configuration or else by ``chain.ini``,
+  and the holder is elsewhere; or if the holder was silent for ``suspect_after``.
 - *The membership lane* is opened by the node that dialled the chain lane, with the key from there.
 - *The copy lane*: a newer connection replaces an older one of the same node.
 - *A copy of a member's data* (its id, at a wrong address) is refused, with an alarm at both ends.
@@ -86,7 +85,7 @@ class Admission:
         if link.lane == MEMBERSHIP:
             return succeed(None) if self._table.is_beside(link) else fail(NotLinkedError(position))
         if not self._has_space_for(position):
-            most = self._owner.tunables.most_newcomers
+            most = self._owner.tunables.most_unknown
             return _refused(f"is at a position unknown here, as {most} others are")
         if link.lane == COPY:
             if held_by is not None and held_by.address != member.address:

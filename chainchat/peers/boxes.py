@@ -2,7 +2,7 @@
 
 A box is a run of pairs, key and value, each behind its length in two octets; an empty key ends the
 box. Nearly every box between nodes is a *frame*: a command named like the message, with the one
-argument ``body`` and no answer. AMP's own reader takes eight times as long for a frame.
+argument ``body`` and no answer. AMP's own reader takes eight times as long for one.
 
 Source: the documentation of ``twisted.protocols.amp``.
 """

@@ -19,12 +19,11 @@ class Verdict(Enum):
 def judge(claimant: Member, holder: Member, rightful: Address | None, *, heard: bool) -> Verdict:
     """Judge a claim.
 
-    No two processes listen at one address. So if two claim the same, one of them ended without a
-    word, or lies. Only a sign of life from the holder, or none, tells which.
+    No two processes listen at one address: if two claim the same, one of them ended without a word,
+    or lies. Only a sign of life from the holder, or none, tells which.
 
     Args:
-        rightful: the member's address in the configuration, or else in ``chain.ini``; None if
-            unknown.
+        rightful: the member's address in the configuration, or else in ``chain.ini``, if known.
         heard: something came from the holder in the last ``suspect_after`` seconds.
     """
     if claimant.address == holder.address:

@@ -23,7 +23,7 @@ class Dialling:
 
     Attributes:
         looks: linked positions whose addresses are dialled, to see who answers there.
-        membership_lanes: linked positions whose membership lane is still to be opened.
+        membership_lanes: those whose membership lane is still to be opened.
     """
 
     def __init__(self, reactor: Reactor, owner: Owner, directory: Directory, table: Table) -> None:
@@ -67,7 +67,7 @@ class Dialling:
             attempt.cancel()
 
     def dials(self, position: str) -> bool:
-        """True if this side dials: newcomers dial everybody, founders those after them."""
+        """True if this side dials: spares dial everybody, founders those after them."""
         me = self._owner.introduction
         mine, its = (
             (me.founding.index(p) if p in me.founding else -1, p)

@@ -15,7 +15,7 @@ class Directory:
 
     Attributes:
         configured: where ``chain.ini`` has the other positions.
-        dialled: where to dial each other position; a newcomer, where it says it is.
+        dialled: where to dial each other position; an unknown one, where it says it is.
         announced: what each other node said of itself when it was last linked.
     """
 

@@ -19,16 +19,15 @@ PROTOCOL_VERSION = 7
 OLDEST_VERSION = 6
 """The oldest protocol that this release speaks.
 
-Nodes of neighbouring releases must understand each other and apply every entry alike, so what is
-new in a version is said only to a node that speaks it.
+Neighbouring releases must apply every entry alike, so what is new in a version is said only to a
+node that speaks it.
 """
 
 SYNCED_VERSION = 7
 """From here on, entries are forwarded before they are synced."""
 
 REMOVING_VERSION = 7
-"""The oldest protocol in a chain that removes old messages: an older node would keep them, and go
-on with another state."""
+"""The oldest protocol in a chain that removes old messages: an older node would keep them."""
 
 LONGEST_SETTING = 32
 """Letters of a setting of another node that are shown."""
@@ -38,7 +37,7 @@ class Introduction(Struct, frozen=True):
     """What a node says of itself on a new connection.
 
     Attributes:
-        version: of the protocol, the newest that the node speaks.
+        version: the newest protocol that the node speaks.
         founding: positions in founding order.
         suspect_after: seconds; the same everywhere, like the next two.
         refusal_is_death: a refused connection proves a death.

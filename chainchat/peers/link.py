@@ -1,7 +1,6 @@
 """A link: one AMP connection with another node.
 
 After a Hello and its answer, every message of ``chain.messages`` is an AMP command of its own name.
-Twisted's ``BoxDispatcher`` does the Hellos; ``peers.boxes`` reads and writes boxes.
 """
 
 import math

@@ -1,6 +1,6 @@
 """The links: AMP connections with the other nodes, up to three lanes for each pair.
 
-The earlier node in the founding order (a newcomer dials everybody) keeps the *chain* lane open, and
+The earlier node in the founding order (a spare dials everybody) keeps the *chain* lane open, and
 opens the *membership* lane; without it, its messages go on the chain lane. A node opens the *copy*
 lane to copy another's log. ``admission`` says which incoming connections become links.
 
@@ -283,11 +283,11 @@ class Links:
         if self._is_known(position):
             return True
         for other in [p for p in self._directory.dialled if p != position]:
-            self._forget_newcomer(other)
+            self._forget_unknown(other)
         linked = {p for p, _ in self._table.linked if not self._is_known(p)}
-        return len(linked | {position}) <= self.tunables.most_newcomers
+        return len(linked | {position}) <= self.tunables.most_unknown
 
-    def _forget_newcomer(self, position: str) -> None:
+    def _forget_unknown(self, position: str) -> None:
         if self._is_known(position) or any(position == p for p, _ in self._table.linked):
             return
         self._detector.ignore(position)
@@ -319,7 +319,7 @@ class Links:
             return
         if self._table.counts(link):
             self._no_longer_linked(link, self._receiver)
-            self._forget_newcomer(link.member.position)
+            self._forget_unknown(link.member.position)
         self._admission.lost(link)
         if link.dialled is not None and link.lane == CHAIN:
             tunables = self.tunables

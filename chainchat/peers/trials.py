@@ -14,7 +14,7 @@ class Trial(Struct, eq=False):
     """A connection that claims the place of another.
 
     Attributes:
-        since: when the claim came, monotonic seconds.
+        since: monotonic seconds.
         pause: seconds between two looks.
         decided: fires with True if the claimant wins.
     """

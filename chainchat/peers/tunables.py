@@ -17,7 +17,7 @@ class Tunables(Struct, frozen=True, kw_only=True):
         silent_suspicions: multiple of ``suspect_after`` after which a connection that acknowledges
             nothing is replaced: TCP retries rarely.
         most_strangers: incoming connections that are not linked yet.
-        most_newcomers: linked positions that neither ``chain.ini`` nor the configuration names.
+        most_unknown: linked positions that neither ``chain.ini`` nor the configuration names.
     """
 
     hello: float = 5.0
@@ -30,7 +30,7 @@ class Tunables(Struct, frozen=True, kw_only=True):
     trial: float = 0.25
     silent_suspicions: int = 3
     most_strangers: int = 32
-    most_newcomers: int = 4
+    most_unknown: int = 4
 
 
 USUAL = Tunables()

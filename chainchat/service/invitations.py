@@ -1,14 +1,12 @@
 """Passwords that the owner of a node hands out, as operators do in the chat."""
 
-from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
-from chainchat.chat import scram
-from chainchat.chat.refusals import Code, RefusedError
+from chainchat.chat.accounts import Verifier
 from chainchat.control.desk import Invitation
 from chainchat.node.node import Node
-from chainchat.sessions.explanations import explanation
 from chainchat.sessions.guard import Guard
+from chainchat.sessions.invitations import new_invitation
 
 
 def invitation(guard: Guard, node: Node, name: str, reset: bool) -> Deferred[Invitation]:
@@ -20,15 +18,11 @@ def invitation(guard: Guard, node: Node, name: str, reset: bool) -> Deferred[Inv
     Raises:
         RefusedError: 435, too many are being hashed; 524, nobody new may have this name.
     """
-    if not reset and node.state.account_named(name) is None and guard.reserves(name):
-        raise RefusedError(Code.SERVERS_WORD, explanation(Code.SERVERS_WORD, name))
-    password, once = guard.new_one_time(), guard.admits_once(reset=reset)
-    salt, iterations = guard.new_salt(), scram.ITERATIONS
+    password, hashing = new_invitation(guard, node.state, name, reset=reset)
     made: Deferred[Invitation] = Deferred()
 
-    def done(salted: bytes) -> None:
-        verifier = scram.verifier_of(salted, salt, iterations)
-        made.callback(Invitation(password, replace(verifier, once=once)))
+    def done(verifier: Verifier) -> None:
+        made.callback(Invitation(password, verifier))
 
-    guard.hashing.start(lambda: scram.salted(password, salt, iterations), done, made.errback)
+    guard.hashing.start(hashing, done, made.errback)
     return made

@@ -192,9 +192,7 @@ def keep_data_private(node: config.NodeSettings) -> None:
 
 
 def check_folder_free(pidfile: Path) -> None:
-    """Check that the process that a pid file of this folder names is not a node.
-
-    This node's data are not in use: so that node is of another chain, and would lose its pid file.
+    """Check that the process that a pid file of this folder names is not a node of another chain.
 
     Raises:
         SystemExit: it is.
@@ -225,7 +223,7 @@ def check_folder(folder: Path) -> None:
 
 
 def remove_stale(pidfile: Path) -> None:
-    """Remove a pid file of a process that is gone; twistd would look whether it lives.
+    """Remove a pid file of a process that is gone.
 
     Raises:
         SystemExit: it cannot be removed.

@@ -1,6 +1,6 @@
 """Admission to the client port: bounds on all connections, on one address, and on open files.
 
-Each address gets a share, and clients never get the files that the node needs for itself.
+Clients never get the files that the node needs for itself.
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ ACCEPTS_PER_TURN = 4
 FORGIVING_SECONDS = 30.0
 """Seconds for which an address has no limit after a start or a change of epoch.
 
-The clients of a dead node come here at once, a whole office behind one address.
+The clients of a dead node come at once, a whole office behind one address.
 """
 
 OWN_FILES = 58
 """Files that a node has open besides connections, and some to spare.
 
-Standard input and output, log, reactor, two ports, the control socket with eight who ask there, the
-lock, the database with its companions, twice, SQLite's passing files, /proc.
+Standard files, log, reactor, two ports, the control socket with eight who ask there, the lock, the
+database with its companions, twice, SQLite's passing files, /proc.
 """
 
 FILES_PER_POSITION = 9

@@ -1,7 +1,7 @@
 """A name that two want: is the one who holds it alive?
 
-The holder's node sees the refused login in the log, says how long the holder's connection was
-silent (``commands.Held``), and probes it. The refused login waits to hear that.
+The holder's node sees the refused login in the log, tells how long the holder's connection was
+silent (``commands.Held``), and probes it.
 """
 
 from collections.abc import Callable

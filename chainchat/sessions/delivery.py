@@ -1,7 +1,7 @@
 """Delivery: which messages one session was shown.
 
-A delivery is a cursor over the log. ``news`` pushes each turn's messages to a *live* one; others
-read the log page by page, so a slow reader costs nothing and loses nothing.
+``news`` pushes each turn's messages to a *live* one; others read the log page by page, so a slow
+reader costs nothing and loses nothing.
 """
 
 from collections.abc import Iterable

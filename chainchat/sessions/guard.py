@@ -6,8 +6,11 @@ One for all lives of a node. The rules travel in the commands that it submits (`
 import secrets
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
+from chainchat.chat import scram
+from chainchat.chat.accounts import Verifier
 from chainchat.chat.lookalikes import is_servers_word
-from chainchat.chat.passwords import ONE_TIME_LENGTH, one_time
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.scram import SALT_OCTETS
 from chainchat.config import AccountRules, NewAccounts, Plaintext
@@ -61,17 +64,22 @@ class Guard:
         """True if no new account may have this name, which looks like the server's own."""
         return is_servers_word(name, self.positions)
 
-    def new_one_time(self) -> str:
-        """A password that is handed to the owner of an account."""
-        return one_time(self.random(ONE_TIME_LENGTH))
+    def hashing_of(self, password: str, *, once: bool = False) -> Callable[[], Verifier]:
+        """The slow work that makes a verifier of a new password; see ``Hashing``."""
+        salt, iterations = self.random(SALT_OCTETS), scram.ITERATIONS
+
+        def work() -> Verifier:
+            salted = scram.salted(password, salt, iterations)
+            return replace(scram.verifier_of(salted, salt, iterations), once=once)
+
+        return work
 
     def admits_once(self, *, reset: bool) -> bool:
-        """True if such a password admits only to choose another; ``reset``: of an old account."""
-        return reset or self.rules.new is not NewAccounts.CLOSED
+        """True if a password that an operator hands out admits only to choose another.
 
-    def new_salt(self) -> bytes:
-        """The salt of a new password."""
-        return self.random(SALT_OCTETS)
+        ``reset``: it is for an old account.
+        """
+        return reset or self.rules.new is not NewAccounts.CLOSED
 
     def check_readable(self, host: str, *, encrypted: bool, otherwise: str = "") -> None:
         """Check that a password, or a verifier, may pass on a connection from ``host``.

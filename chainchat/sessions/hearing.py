@@ -1,8 +1,7 @@
 """Hearing: the lines of one client, from its socket to its requests.
 
-Lines wait in an ``InputQueue`` for the client's turn, then become requests for its ``Handler``, in
-order, except those that may overtake. Who exceeds the ``pace`` rests; whose account exceeds its
-``limits``, or has no room for requests, waits. The rest stays in the socket.
+Lines wait in an ``InputQueue`` for the client's turn. Who exceeds the ``pace`` rests; whose account
+exceeds its ``limits``, or has no room for requests, waits. The rest stays in the socket.
 """
 
 from collections.abc import Iterator
@@ -144,8 +143,7 @@ class Hearing:
         """Drop what was typed before an answer could be read, for it may be a password.
 
         That is what was read, and what comes until the client's machine has acknowledged the
-        answer. If more stands in the socket, the connection ends, since nobody can tell where it
-        ends.
+        answer. If more stands in the socket, the connection ends.
 
         Args:
             answered: where the answer ends, in octets, as ``Connection.write`` counts.

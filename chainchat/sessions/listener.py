@@ -43,7 +43,7 @@ RECEIVE_OCTETS = 64 * 1024
 SEND_OCTETS = 64 * 1024
 """Octets that the kernel keeps for one client until they are acknowledged.
 
-By default megabytes, and the answer to a line would stand behind all of them.
+By default megabytes, behind all of which an answer would stand.
 """
 
 

@@ -1,8 +1,7 @@
 """The newest messages, on their way to every session that has the earlier ones.
 
 The messages of a turn make one *issue*. Each live delivery is pushed every issue that concerns it,
-in order and in slices; deliveries that look alike share one rendering. A session that falls too far
-behind reads on from the log.
+in order and in slices; deliveries that look alike share one rendering.
 """
 
 from collections import deque
@@ -121,10 +120,7 @@ class News:
     # --- turns
 
     def add(self, said: Iterable[Said]) -> None:
-        """Add messages, in the order of the log.
-
-        Without a live delivery nobody lacks them: whoever will be has read them from the log.
-        """
+        """Add messages, in the order of the log; without a live delivery nobody lacks them."""
         if self._live:
             self._said += said
 

@@ -7,8 +7,6 @@ import base64
 from collections.abc import Callable, Generator
 from typing import Any
 
-from msgspec.structs import replace
-
 from chainchat.chat import commands, requests, scram
 from chainchat.chat.accounts import Account, Role, Verifier
 from chainchat.chat.lines import clean
@@ -23,6 +21,7 @@ from chainchat.sessions.guard import (
     SECRET_OCTETS,
 )
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
+from chainchat.sessions.invitations import new_invitation
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
 
 NONCE_OCTETS = 18
@@ -139,12 +138,8 @@ class Passwords:
         if again != line:
             text = f"that was not the same: {UNCHANGED}"
             raise RefusedError(Code.BAD_PASSWORD, text)
-        return (yield from self._verifier_of(password))
-
-    def _verifier_of(self, password: str) -> Generator[Step, Any, Verifier]:
-        salt, iterations = self._guard.new_salt(), scram.ITERATIONS
-        salted = yield Hash(lambda: scram.salted(password, salt, iterations))
-        return scram.verifier_of(salted, salt, iterations)
+        verifier: Verifier = yield Hash(self._guard.hashing_of(password))
+        return verifier
 
     def _check_typed(self, name: str, line: bytes) -> Steps:
         """Check a typed password; as slow for an unknown name."""
@@ -233,14 +228,21 @@ class Passwords:
         if self._own_account().role is not Role.OPERATOR:
             raise RefusedError(Code.OPERATORS_ONLY, explanation(Code.OPERATORS_ONLY, ""))
         self._check_readable()
-        if not reset and self._state().account_named(name) is None and self._guard.reserves(name):
-            raise RefusedError(Code.SERVERS_WORD, explanation(Code.SERVERS_WORD, name))
-        return self._invite(tag, name, self._client.id, reset=reset)
+        password, hashing = new_invitation(self._guard, self._state(), name, reset=reset)
+        return self._invite(tag, name, self._client.id, password, hashing, reset=reset)
 
-    def _invite(self, tag: str, name: str, session: str, *, reset: bool) -> Procedure:
+    def _invite(
+        self,
+        tag: str,
+        name: str,
+        session: str,
+        password: str,
+        hashing: Callable[[], Verifier],
+        *,
+        reset: bool,
+    ) -> Procedure:
         """See ``invite``; ``session``: the operator's, even if it has ended since."""
-        password, once = self._guard.new_one_time(), self._guard.admits_once(reset=reset)
-        verifier = replace((yield from self._verifier_of(password)), once=once)
+        verifier: Verifier = yield Hash(hashing)
         invite = commands.Invite(session, name, verifier, reset, refuse_alike=True)
         result = yield Submit(invite)
         if not isinstance(result, Accepted) and result.code is Code.NAME_IN_USE:
@@ -248,7 +250,7 @@ class Passwords:
             text = f"there is an account {result.about}: {how} {result.about} is for it"
             raise RefusedError(Code.NAME_IN_USE, text)
         _check_result(result)
-        return [self._client.mode.invited(tag, name, password, once=once)]
+        return [self._client.mode.invited(tag, name, password, once=verifier.once)]
 
     # --- what they share
 

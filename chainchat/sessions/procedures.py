@@ -1,7 +1,7 @@
 """Requests that take several steps: a person is asked, a password is hashed, a command applied.
 
 A procedure is a generator: it yields each step, gets back what came of it, and returns the lines of
-its reply, or raises a RefusedError. If the connection ends, it never goes on.
+its reply, or raises a RefusedError.
 """
 
 import hmac
@@ -192,21 +192,7 @@ class Procedures:
             self._go_on(tag, procedure, reply, lambda: procedure.throw(refusal))
 
         try:
-            match step():
-                case Ask(question):
-                    self._asked = True
-                    self._answered = gave
-                    self._client.ask(question)
-                case Hash(work, first, rest):
-                    try:
-                        self._hashing.start(work, gave, refused, first=first, rest=rest)
-                    except RefusedError as busy:
-                        refused(busy)
-                case Submit(command):
-                    self.running = False
-                    self._handler.submit_for(reply, command, lambda results: gave(results[0]))
-                case Wait(seconds):
-                    self._timer = self._clock.callLater(seconds, gave, None)
+            self._carry_out(step(), reply, gave, refused)
         except StopIteration as end:
             self._over()
             self._end(tag, reply, end.value)
@@ -221,6 +207,29 @@ class Procedures:
         except BaseException:
             self._client.close()  # which would wait for an answer for ever
             raise
+
+    def _carry_out(
+        self,
+        step: Step,
+        reply: Reply,
+        gave: Callable[[object], None],
+        refused: Callable[[RefusedError], None],
+    ) -> None:
+        match step:
+            case Ask(question):
+                self._asked = True
+                self._answered = gave
+                self._client.ask(question)
+            case Hash(work, first, rest):
+                try:
+                    self._hashing.start(work, gave, refused, first=first, rest=rest)
+                except RefusedError as busy:
+                    refused(busy)
+            case Submit(command):
+                self.running = False
+                self._handler.submit_for(reply, command, lambda results: gave(results[0]))
+            case Wait(seconds):
+                self._timer = self._clock.callLater(seconds, gave, None)
 
     def _over(self) -> None:
         self.running = False

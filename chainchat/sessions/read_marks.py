@@ -1,7 +1,7 @@
 """Read marks: how much of its messages each account has seen.
 
-A program moves its mark itself (ACK). A person's mark follows what their machine has acknowledged,
-when the person does something, or when the machine shows signs of life some seconds later.
+A program moves its mark itself (ACK). A person's follows what their machine has acknowledged, when
+the person does something, or the machine shows signs of life some seconds later.
 """
 
 from bisect import bisect_right
@@ -35,8 +35,7 @@ The kernel cuts such a connection after two minutes, without a word.
 """
 
 ANSWERED_SECONDS = 10.0
-"""A machine that is heard this long after the last that it took is there: it has answered probes,
-whose pauses double."""
+"""A machine heard so long after the last that it took has answered probes, whose pauses double."""
 
 REMEMBERED_PUSHES = 64
 """Ends of pushes remembered until they are seen; of more, every other one is forgotten."""

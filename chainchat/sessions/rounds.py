@@ -3,11 +3,11 @@
 In its turn, a session does one bounded piece of work, then goes to the end of its queue.
 
 Every turn of the node serves the clients that say or ask something, then programs that say much at
-once. The other two queues get a share of the node's time (``budget.PATIENT_SHARE``): newcomers;
-then whoever reads on from the log or reads a long answer, and people who say much at once.
+once. Two queues get a share of the node's time (``budget.PATIENT_SHARE``): newcomers; then whoever
+reads on from the log or reads a long answer, and people who say much at once.
 
 A client that exceeds its ``pace`` rests, outside all queues; so does one whose account may say no
-more for now. Resting clients are woken one by one, so a hundred are no faster than a few.
+more for now. They are woken one by one, so a hundred are no faster than a few.
 """
 
 import heapq

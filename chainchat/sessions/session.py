@@ -1,8 +1,7 @@
 """A session: one client's connection, from its greeting to its end.
 
 Its ``Hearing`` turns lines into requests, a ``Handler`` carries them out, its ``Delivery`` pushes
-messages. Events are only noted; ``hear``, ``go_on`` and ``flush`` act on them in its turn (see
-``rounds``).
+messages. Events are only noted, and acted on in its turn (see ``rounds``).
 """
 
 from collections.abc import Callable, Sequence

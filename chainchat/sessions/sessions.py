@@ -30,7 +30,7 @@ class Sessions:
 
     In ``hear``, sessions carry out lines, or read on from the log. Then the node applies entries,
     and ``happened`` notes what to say. ``flush`` writes: replies first, then the turn's messages,
-    then notices. Each step is done in slices; the next turn goes on with what is left.
+    then notices.
 
     Attributes:
         connections: every connection, logged in or not, the oldest first.

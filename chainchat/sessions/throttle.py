@@ -1,8 +1,8 @@
 """Slows down who guesses passwords: per account, and per address.
 
-Nobody is ever locked out, since a lock-out would be a weapon: whoever has logged in to an account
-counts for themselves at that account, from the address where they were. Each attempt counts as soon
-as it begins, so many at once gain nothing. A node counts for itself, and forgets at its restart.
+A lock-out would be a weapon: whoever has logged in to an account counts for themselves at that
+account, from the address where they were. Each attempt counts as soon as it begins, so many at once
+gain nothing.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,7 @@
 """Checkpoints in SQLite: records of the state, each at one of two places.
 
-A checkpoint is written in parts, and the process may die in between. So a record replaces the
-version before that in the newest finished checkpoint. A row names its checkpoint, and does not
-count if that is later than the newest finished one.
+The process may die within a checkpoint. So a record replaces the version before that in the newest
+finished checkpoint, and a row does not count if its checkpoint is later than that.
 """
 
 import sqlite3
@@ -10,18 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 
 from chainchat.storage.checksums import checked
-
-SCHEMA = """
-CREATE TABLE records (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE checkpoint (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
-    begun INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL
-);
-"""
-"""The place of a record: twice its key, or one more. No data: the record was removed.
-
-``digest`` is that of the entry ``seq``: a checkpoint belongs to one log.
-"""
 
 GONE_AT_ONCE = 64
 """Removed records whose rows are deleted with one part of a checkpoint."""

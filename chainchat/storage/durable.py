@@ -1,6 +1,6 @@
 """Makes sure that data is on the disk, even after a failed sync.
 
-When a sync fails, the system says so once. From then on its cache returns what was written as if it
+The system says once that a sync failed. From then on its cache returns what was written as if it
 were on the disk, and the next sync succeeds. So a life begins by writing again, octet by octet, all
 that the life before may have written without a sync, and syncs it (*written again*).
 """

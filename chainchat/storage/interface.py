@@ -119,7 +119,7 @@ class Storage(Log, Protocol):
     def install(self) -> None:
         """Let what was copied take the place of these data, at once; on disk when this returns.
 
-        Membership's record stays. From here on this is a storage as if opened anew.
+        Membership's record stays. From here on this is a storage as if just opened.
         """
 
     def read_record(self) -> bytes | None:

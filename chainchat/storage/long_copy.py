@@ -1,7 +1,6 @@
 """Copies a long write-ahead log in a thread, no faster than the disk takes it.
 
-SQLite would sync all pages at once, and the syncs of the log would wait for half a second. Here the
-sync comes in pieces, with pauses.
+SQLite would sync all pages at once, and the log's syncs would wait for half a second.
 """
 
 import ctypes
@@ -50,9 +49,9 @@ class LongCopy:
     """A thread that copies until little is left, or a reader is in the way.
 
     *kept until synced*: SQLite writes the log over once all of it is copied, unless somebody reads
-    it. What is copied here is not on the disk yet, so a connection reads the log until it is. That
-    connection also keeps the copy from passing what the log had when it began, and the log is
-    synced then: the database never has what a loss of power takes from the log.
+    it. So a connection reads the log until what is copied is on the disk. It also keeps the copy
+    from passing what the log had when it began, and the log is synced then: the database never has
+    what a loss of power takes from the log.
     """
 
     def __init__(self, database: Path, file: int, log: int, before: int, little: int) -> None:

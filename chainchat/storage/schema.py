@@ -1,8 +1,8 @@
-"""The tables of a node's database, and which versions of them this release reads."""
+"""Which versions of a node's database this release reads."""
 
 import sqlite3
 
-from chainchat.storage import checkpoints, staging, trimming
+from chainchat.storage import tables
 from chainchat.storage.interface import StorageError
 
 APPLICATION_ID = 0x63686174
@@ -10,21 +10,6 @@ SCHEMA_VERSION = 8
 """A new number where an older chainchat would misread the log or checkpoints."""
 READ_TOO = (6, 7)
 """Older versions that this one only adds to."""
-SCHEMA = (
-    """
-CREATE TABLE log (
-    last INTEGER PRIMARY KEY, committed INTEGER NOT NULL, entries BLOB NOT NULL
-);
-CREATE TABLE messages (
-    reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
-) WITHOUT ROWID;
-CREATE TABLE committed (only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER NOT NULL);
-CREATE TABLE membership (only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL);
-"""
-    + checkpoints.SCHEMA
-)
-ADDED = trimming.SCHEMA + staging.SCHEMA
-"""What this version has and older ones lack."""
 
 
 def prepare(database: sqlite3.Connection, name: str) -> bool:
@@ -43,9 +28,7 @@ def prepare(database: sqlite3.Connection, name: str) -> bool:
 
 def create(database: sqlite3.Connection) -> None:
     """Create the tables that are missing; within the caller's transaction."""
-    missing = (SCHEMA if is_new(database) else "") + ADDED
-    for statement in filter(str.strip, missing.split(";")):
-        database.execute(statement)
+    tables.create(database, tables.COPIED | tables.OWN | tables.ADDED)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

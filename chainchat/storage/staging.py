@@ -1,7 +1,7 @@
 """A checkpoint that is copied from another node, beside the node's own data in SQLite.
 
-It is copied into tables of its own. ``install`` lets them take the place of the node's, by their
-names and in one transaction. The old tables get other names and are emptied later (``trimming``).
+``install`` lets the copied tables take the place of the node's, by their names and in one
+transaction. The old ones get other names and are emptied later (``trimming``).
 """
 
 import sqlite3
@@ -13,24 +13,8 @@ from msgspec.structs import replace
 
 from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Row, Staged
 from chainchat.chain.entries import EntryId
+from chainchat.storage import tables
 from chainchat.storage.checksums import checked
-from chainchat.storage.trimming import GONE
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS staged (only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL);
-"""
-
-TABLES = """
-CREATE TABLE staged_log (
-    last INTEGER PRIMARY KEY, committed INTEGER NOT NULL, entries BLOB NOT NULL
-);
-CREATE TABLE staged_records (place INTEGER PRIMARY KEY, seq INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE TABLE staged_messages (
-    reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
-) WITHOUT ROWID;
-"""
-
-NAMES = ("log", "records", "messages")
 
 LogRow = tuple[int, int, bytes]
 
@@ -60,22 +44,20 @@ class Staging:
     def begin(self, offered: Offered) -> None:
         """Begin with a checkpoint; what was copied of another is thrown away."""
         self.abandon()
-        for statement in filter(str.strip, TABLES.split(";")):
-            self._database.execute(statement)
+        tables.create(self._database, tables.COPIED, tables.STAGED)
         self._note(Staged(offered, end=offered.beginning))
 
     def abandon(self) -> None:
         """Throw away what was copied."""
         if self.staged is not None:
-            self._set_aside("staged_")
+            self._set_aside(tables.STAGED)
             self._database.execute("DELETE FROM staged")
             self.staged = None
 
     def _set_aside(self, prefix: str) -> None:
         names = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
-        number = next(n for n in count(1) if f"{GONE}{n}_log" not in names)
-        for name in NAMES:
-            self._database.execute(f"ALTER TABLE {prefix}{name} RENAME TO {GONE}{number}_{name}")
+        number = next(n for n in count(1) if f"{tables.GONE}{n}_log" not in names)
+        tables.rename(self._database, prefix, f"{tables.GONE}{number}_")
 
     def _note(self, staged: Staged) -> None:
         self._database.execute(
@@ -115,8 +97,7 @@ class Staging:
         assert staged is not None
         offered = staged.offered
         self._set_aside("")
-        for name in NAMES:
-            self._database.execute(f"ALTER TABLE staged_{name} RENAME TO {name}")
+        tables.rename(self._database, tables.STAGED, "")
         seq, digest = offered.checkpoint.seq, offered.checkpoint.digest
         self._database.execute(
             "REPLACE INTO checkpoint VALUES (1, ?, ?, ?, ?)",

@@ -1,25 +1,14 @@
 """Removes the beginning of the log from SQLite, and gives its space back to the system, in slices.
 
-Each slice is a transaction of some milliseconds that need not reach the disk at once. SQLite fills
-free pages again first; what is free beyond that leaves the file, in a database made with
-``auto_vacuum = INCREMENTAL``; an older file stays as long as it is.
+Each slice is a transaction of some milliseconds. SQLite fills free pages again first; what is free
+beyond that leaves the file, if the database was made with ``auto_vacuum = INCREMENTAL``.
 """
 
 import sqlite3
 from collections.abc import Callable
 
 from chainchat.chain.entries import Entry, EntryId
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS beginning (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
-    epoch INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL
-);
-"""
-"""The entry before the first one of the log; no row while the log has its first entry."""
-
-GONE = "gone_"
-"""The beginning of the names of tables whose rows nobody needs any more."""
+from chainchat.storage.tables import GONE
 
 ROWS_AT_ONCE = 16
 """Rows of the log in a slice: a megabyte at most."""

@@ -1,11 +1,10 @@
 """SQLite's write-ahead log: when it is synced, and how it is copied into the database.
 
-A commit only writes; ``sync`` makes durable what was committed. After a loss of power, SQLite reads
-the log up to the first page that is torn or lost.
+A commit only writes; ``sync`` syncs what was committed. After a loss of power, SQLite reads the log
+up to the first page that is torn or lost.
 
-SQLite itself copies the whole log inside a commit; after another process's long read transaction,
-that takes a second or more. So here the log is copied between two turns, or by a thread
-(``long_copy``) that delays no write.
+SQLite itself copies the whole log inside a commit, which can take a second or more. So here the log
+is copied between two turns, or by a thread (``long_copy``) that delays no write.
 """
 
 import os

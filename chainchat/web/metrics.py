@@ -177,7 +177,7 @@ def _of_log(report: Report) -> Iterator[Metric]:
     yield _one("log_first", "The oldest number in the log here", report.first)
     yield _one("removed_before", "Messages below it were removed; 0: none were", report.removed)
     yield _one("log_last", "The newest number in the log here", report.last)
-    yield _one("log_durable", "The newest number on the disk here", report.durable)
+    yield _one("log_synced", "The newest number on the disk here", report.synced)
     yield _one("log_committed", "The newest number on every member's disk", report.committed)
     yield _one("log_applied", "The newest number in the state here", report.applied)
     yield _one("log_in_flight", "Numbers here that are not known to be committed", report.in_flight)

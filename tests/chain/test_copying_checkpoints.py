@@ -38,6 +38,12 @@ def lender(count=40, checkpoint=30, beginning=20):
     return log
 
 
+def lets_go_of_its_checkpoint(its):
+    its.begin_checkpoint(35)
+    its.finish_checkpoint(b"another head")
+    its.remove(34)
+
+
 class Pair:
     """A learner and its source; ``lost``: kinds of messages that do not arrive."""
 
@@ -154,9 +160,7 @@ def test_who_is_offered_another_checkpoint_meanwhile_says_again_what_it_holds():
     pair = Pair(MemoryStorage(), its)
     pair.lost = (Copied,)
     pair.run()
-    its.begin_checkpoint(35)
-    its.finish_checkpoint(b"another head")
-    its.remove(34)
+    lets_go_of_its_checkpoint(its)
     pair.asked.clear()
     pair.lost = ()
     pair.sponsor.asked("newcomer", pair.learner._ask(0.0).message)
@@ -190,9 +194,7 @@ def test_a_checkpoint_that_is_gone_meanwhile_is_not_gone_on_with():
     pair = Pair(MemoryStorage(), its)
     pair.lost = (Copied,)
     pair.run()
-    its.begin_checkpoint(35)
-    its.finish_checkpoint(b"another head")
-    its.remove(34)
+    lets_go_of_its_checkpoint(its)
     pair.lost = ()
     pair.restart()
     pair.run()

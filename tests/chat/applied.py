@@ -1,7 +1,7 @@
 """The chat's state as nodes have it: entries applied one after the other, snapshots stored."""
 
 from chainchat.chat.bounds import USUAL_BOUNDS
-from chainchat.chat.commands import Login, Origins, Say, origin_of
+from chainchat.chat.commands import TO_EVERYBODY, Login, Origins, Say, Saying, origin_of
 from chainchat.chat.outcomes import Accepted
 from chainchat.chat.records import DIGEST_OCTETS
 from chainchat.chat.state import ChatState
@@ -83,3 +83,9 @@ class Log:
             self.result(Login(session, name, client, token), origin_of(session)), Accepted
         )
         return self.state.account_named(name).number
+
+
+def said(session, text, to=TO_EVERYBODY, name="*", *, number=0, checksum=1, client="bot"):
+    """One message; of a program, if it has a number."""
+    saying = Saying(text, to, name, number, checksum)
+    return Say(session, 2, "alice", client if number else "", (saying,))

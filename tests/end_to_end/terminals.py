@@ -15,8 +15,6 @@ from chainchat.network.addresses import place
 
 ROWS, COLUMNS = 24, 140
 
-MODULE = ("-m", "chainchat.client")
-
 
 class Terminal:
     """The client in a terminal of its own, with what its screen shows."""
@@ -30,14 +28,21 @@ class Terminal:
             node: where to connect first.
         """
         self.rows, self.columns = rows, columns
-        arguments = [*MODULE, "--name", name]
         first = ["--connect", place(*node.address)]
         kept = {key: value for key, value in environment().items() if key != "NO_COLOR"}
         state = str(cluster.folder / "client-state")
         kept = {"XDG_STATE_HOME": state, "XDG_CONFIG_HOME": state, **kept, "TZ": "UTC"}
         self._child = pexpect.spawn(
             sys.executable,
-            [*arguments, *first, "--config", str(cluster.folder / "chain.ini")],
+            [
+                "-m",
+                "chainchat.client",
+                "--name",
+                name,
+                *first,
+                "--config",
+                str(cluster.folder / "chain.ini"),
+            ],
             env={**kept, "TERM": "xterm", "LC_ALL": "C.UTF-8"},
             dimensions=(rows, columns),
             timeout=DEADLINE,

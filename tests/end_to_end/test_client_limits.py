@@ -1,11 +1,11 @@
 """Limits of those who use nothing but nc: saying too much, coming too often, taking false names."""
 
 import re
-import subprocess
 from collections.abc import Callable
 
 from cluster import Cluster, Node
-from talking import DEADLINE, Person, Program, until
+from commands import run
+from talking import Person, Program, until
 
 NewCluster = Callable[..., Cluster]
 
@@ -15,14 +15,9 @@ HERE, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 
 def said(nc: str, node: Node, *lines: str, source: str = "") -> list[str]:
     """All that nc prints when it says these lines and hangs up."""
-    ended = subprocess.run(
-        [nc, "-N", "-s", source or node.host, node.host, str(node.client_port)],
-        input="".join(f"{line}\n" for line in lines),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,  # a refused connection may be reset
-    )
+    typed = "".join(f"{line}\n" for line in lines)
+    port = str(node.client_port)
+    ended = run(nc, "-N", "-s", source or node.host, node.host, port, typed=typed)
     return ended.stdout.splitlines()
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import SOURCES, Cluster, Node, environment, twistd, wait_for_log
+from cluster import SOURCES, Cluster, Node, environment, wait_for_log
+from commands import CTL, Ended, run, run_twistd
 from secrets_kept import protect
 from talking import DEADLINE, HOST, Person, Program, until
 
@@ -25,20 +26,10 @@ POSITIONS = ("head", "middle", "tail")
 DONE, REFUSED, UNREACHABLE, DOWN = 0, 1, 2, 2
 
 
-def control(
-    cluster: Cluster, *arguments: str, command: str = ""
-) -> subprocess.CompletedProcess[str]:
+def control(cluster: Cluster, *arguments: str, command: str = "") -> Ended:
     """Run chainchatctl to its end, in the folder of chain.ini."""
-    program = [command] if command else [sys.executable, "-m", "chainchat.ctl"]
-    return subprocess.run(
-        [*program, *arguments],
-        cwd=cluster.folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    program = [command] if command else CTL
+    return run(*program, *arguments, folder=cluster.folder)
 
 
 def asked(cluster: Cluster, *arguments: str) -> list[dict[str, Any]]:
@@ -310,15 +301,7 @@ def test_a_path_that_is_too_long_is_told_at_the_start(
 ) -> None:
     config = tmp_path / "chain.ini"
     config.write_text(f"[chain]\nname = lab\nfounding = only\n[only]\ndata = {'x' * 120}\n")
-    done = subprocess.run(
-        [*twistd(), *foreground, "chainchat", "--position", "only"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    done = run_twistd(tmp_path, *foreground, "chainchat", "--position", "only")
     assert done.returncode == 1
     [line] = (done.stdout + done.stderr).splitlines()
     assert line.startswith(f"chainchat: {config}: [only] data = {tmp_path}/x")

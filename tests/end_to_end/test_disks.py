@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, copy_data, environment, refusal, twistd
+from cluster import Cluster, Node, copy_data, refusal
+from commands import run_twistd
 from disks import Witness, copied, fails, is_refused
 from load import Load, Record, check, histories, settle
 from talking import DEADLINE, Person, Program, until
@@ -91,15 +92,8 @@ def test_a_start_on_a_full_disk_ends_in_one_line(
         node.kill()
     filler = fill(disk)
     config = ["--position", "only", "--config", str(node.config)]
-    ended = subprocess.run(
-        [*twistd(), *foreground, "chainchat", *config],
-        cwd=node.config.parent if full == "data" else disk,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    folder = node.config.parent if full == "data" else disk
+    ended = run_twistd(folder, *foreground, "chainchat", *config)
     place = node.data if full == "data" else "only.pid"
     assert ended.stdout + ended.stderr == f"chainchat: {place}: No space left on device\n"
     assert ended.returncode == 1
@@ -440,15 +434,7 @@ def test_a_read_only_disk_is_named(
     cluster.start()
     node.stop()
     subprocess.run(["mount", "-o", "remount,ro", str(node.data)], check=True)
-    ended = subprocess.run(
-        [*twistd(), *foreground, "chainchat", "--position", "only"],
-        cwd=cluster.folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    ended = run_twistd(cluster.folder, *foreground, "chainchat", "--position", "only")
     assert ended.returncode == 1
     assert ended.stdout + ended.stderr == f"chainchat: {node.data}: Read-only file system\n"
 

@@ -1,9 +1,8 @@
 """An operator's last resort: one node goes on alone, by a promise that the others are off."""
 
-import subprocess
-
 import pytest
-from cluster import Cluster, Node, environment, twistd
+from cluster import Cluster, Node
+from commands import run_twistd
 from talking import Person
 
 STARTS_WITHIN = 20.0
@@ -12,15 +11,8 @@ STARTS_WITHIN = 20.0
 def refused(node: Node, fenced: str, typed: str) -> str:
     """What a node that is to be forced says when it ends without having started."""
     arguments = ["-n", "--pidfile=", "chainchat", "--position", node.position, "--config"]
-    ended = subprocess.run(
-        [*twistd(), *arguments, str(node.config), "--force-alone", "--fenced", fenced],
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=STARTS_WITHIN,
-        env=environment(),
-        check=False,
-    )
+    arguments += [str(node.config), "--force-alone", "--fenced", fenced]
+    ended = run_twistd(node.config.parent, *arguments, typed=typed, within=STARTS_WITHIN)
     assert ended.returncode != 0
     assert "Traceback" not in ended.stderr
     return ended.stdout + ended.stderr

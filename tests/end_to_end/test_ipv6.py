@@ -2,13 +2,12 @@
 
 import contextlib
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 
 import pytest
-from cluster import Cluster, environment, wait_for_log
+from cluster import Cluster, wait_for_log
+from commands import CLIENT, run
 from load import Load, settle
 from talking import Person, Program
 
@@ -57,8 +56,7 @@ def test_what_is_told_of_addresses_can_be_dialled(new_cluster: Callable[..., Clu
         told = program.greeting["nodes"]
     assert told == ",".join(place(LOOPBACK, node.client_port) for node in nodes)
     command = ["--name", "alice", "--connect", told.partition(",")[0], "--send", "hello"]
-    client = [sys.executable, "-m", "chainchat.client", *command]
-    subprocess.run(client, env=environment(), check=True, timeout=60, stdout=subprocess.DEVNULL)
+    assert run(*CLIENT, *command).returncode == 0
     cluster.kill("head")
     assert cluster.members() == ["middle", "tail"]
     with Person(nodes[1].address, "bob") as bob:

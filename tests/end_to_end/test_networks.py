@@ -6,12 +6,12 @@ what they were told is held against what every node has.
 
 import contextlib
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from cluster import Cluster, wait_for_log
+from commands import run
 from load import History, Load, histories, settle
 from networks import Networks
 from talking import Person
@@ -132,7 +132,7 @@ def attempt(networks: Networks, here: str, there: str) -> str:
     """How an attempt ends to reach a port, from one machine to another, that nobody listens on."""
     connect = "import socket, sys; socket.create_connection((sys.argv[1], 9), 0.3)"
     command = [*networks.launcher(here), sys.executable, "-c", connect, networks.hosts[there]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(*command)
     return done.stderr.splitlines()[-1].partition(":")[0]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from cluster import SOURCES, Cluster, Node, environment, free_ports, twistd, wait_for_log
-from commands import CTL, ctl, run, told
+from commands import CTL, ctl, run, run_twistd, told
 from talking import DEADLINE, Person, Program, until
 
 from chainchat import __version__
@@ -125,10 +125,10 @@ def test_a_rolling_restart_loses_nobody(new_cluster: NewCluster) -> None:
     restart.chmod(0o755)
     try:
         done = run(
-            cluster.folder,
             SOURCES / "bin" / "rolling-restart",
             *("--ctl", " ".join(CTL), "--drain", "0", "--timeout", "60"),
             *("--restart", f"{restart} {{position}}"),
+            folder=cluster.folder,
         )
         assert done.returncode == 0, done
         assert ctl(cluster, "status", "--all", "--wait", "full").returncode == WELL
@@ -141,9 +141,9 @@ def test_a_rolling_restart_loses_nobody(new_cluster: NewCluster) -> None:
         ctl(cluster, "-p", "tail", "stop")
         ctl(cluster, "-p", "middle", "stop")
         refused = run(
-            cluster.folder,
             SOURCES / "bin" / "rolling-restart",
             *("--ctl", " ".join(CTL), "--restart", f"{restart} {{position}}", "head"),
+            folder=cluster.folder,
         )
         assert refused.returncode == 1
         assert "head may not stop: head is the only member" in refused.stdout
@@ -323,13 +323,13 @@ def test_two_chains_in_one_folder_are_told_apart(tmp_path: Path) -> None:
             f"client-port = {client}\nchain-port = {chain}\n"
         )
     try:
-        assert run(tmp_path, *twistd(), "chainchat", "-p", "only", "-c", "one.ini").returncode == 0
-        second = run(tmp_path, *twistd(), "chainchat", "-p", "only", "-c", "two.ini")
+        assert run_twistd(tmp_path, "chainchat", "-p", "only", "-c", "one.ini").returncode == 0
+        second = run_twistd(tmp_path, "chainchat", "-p", "only", "-c", "two.ini")
         assert second.returncode == 1
         [line] = (second.stdout + second.stderr).splitlines()
         assert line.startswith(f"chainchat: {tmp_path}/only.pid is of process ")
     finally:
-        run(tmp_path, *CTL, "-c", "one.ini", "stop")
+        run(*CTL, "-c", "one.ini", "stop", folder=tmp_path)
 
 
 @pytest.mark.parametrize("foreground", [["-n"], []], ids=["foreground", "daemon"])
@@ -339,7 +339,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_line(
     config = tmp_path / "chain.ini"
     config.write_text("[chain]\nname = lab\nfounding = only\n[only]\n")
     folder = Path("/proc") if os.getuid() == 0 else Path("/")
-    done = run(folder, *twistd(), *foreground, "chainchat", "-p", "only", "-c", config)
+    done = run_twistd(folder, *foreground, "chainchat", "-p", "only", "-c", config)
     assert done.returncode == 1
     [line] = (done.stdout + done.stderr).splitlines()
     assert line.startswith("chainchat: only.")

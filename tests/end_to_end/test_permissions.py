@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from cluster import SOURCES, Cluster, environment, free_ports, twistd
+from commands import CTL, run
 from talking import DEADLINE, HOST, Person, family_of, until
 
 NewCluster = Callable[..., Cluster]
@@ -213,25 +214,13 @@ def test_twistd_takes_a_low_port_as_root_and_does_the_rest_as_the_user(
             daemon.start("--uid", "nobody", python=python)
             pid = daemon.pid
             assert pid is not None
-            seen = subprocess.run(
-                ["ps", "-o", "ruid=,euid=", "-p", str(pid)],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
+            seen = run("ps", "-o", "ruid=,euid=", "-p", str(pid))
             assert seen.stdout.split() == [str(nobody), str(nobody)]
             assert mode(daemon.data) == 0o700
             assert {path.name for path in daemon.data.iterdir()} == FILES
             for path in (daemon.data, *daemon.data.iterdir(), public / "only.log"):
                 assert path.lstat().st_uid == nobody, path
-            asked = subprocess.run(
-                [sys.executable, "-m", "chainchat.ctl", "status"],
-                cwd=public,
-                env=environment(),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            asked = run(*CTL, "status", folder=public)
             assert (asked.returncode, asked.stderr) == (0, "")
             daemon.stop()
             assert "Traceback" not in daemon.log

@@ -4,19 +4,18 @@ import random
 import re
 import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, Node, environment
+from cluster import Cluster, Node
+from commands import CLIENT, Ended, run
 from helpers import Helper
 from secrets_kept import Screen, by, holding, protect
-from talking import DEADLINE, HOST, Person, Program, prove, secret_words, until
-from terminals import MODULE, Terminal
+from talking import HOST, Person, Program, prove, secret_words, until
+from terminals import Terminal
 
 from chainchat.chat.refusals import Code
 from chainchat.network.addresses import place
@@ -27,7 +26,6 @@ NewCluster = Callable[..., Cluster]
 
 SECRET, OTHER = "correct horse battery", "staple of another kind"
 
-CLIENT = [sys.executable, *MODULE]
 
 QUESTION = "(some clients, like nc, show it; an empty line goes back):"
 
@@ -146,15 +144,8 @@ def test_a_script_types_its_password_ahead(  # noqa: PLR0917 - a table
     with Program(cluster["tail"].address, name=bob) as witness:
         witness.ask("WHO")
         lines = [alice, secret, *[f"hello-{alice}"] * more]
-        done = subprocess.run(
-            [nc, "-N", HOST, str(cluster["middle"].client_port)],
-            input="".join(f"{line}\n" for line in lines),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=DEADLINE,
-            check=False,
-        )
+        typed = "".join(f"{line}\n" for line in lines)
+        done = run(nc, "-N", HOST, str(cluster["middle"].client_port), typed=typed)
         assert re.search(answer, done.stdout), done.stdout
         said = witness.since("SINCE 0")
         heard = [push.message.text for push in said if push.message.sender == alice]
@@ -170,16 +161,10 @@ def test_a_script_has_its_password_from_a_file_or_the_environment(
     file = tmp_path / "password"
     file.write_text(f"{SECRET}\nand no more\n")
 
-    def says(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        connect = place(*cluster["middle"].address)
-        return subprocess.run(
-            [*CLIENT, "--name", alice, "--connect", connect, "--send", "hello", *options],
-            env=environment(XDG_STATE_HOME=str(tmp_path / random.randbytes(8).hex()), **variables),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
+    def says(*options: str, **variables: str) -> Ended:
+        told = ["--name", alice, "--connect", place(*cluster["middle"].address), "--send", "hello"]
+        state = str(tmp_path / random.randbytes(8).hex())
+        return run(*CLIENT, *told, *options, XDG_STATE_HOME=state, **variables)
 
     assert says("--password-file", str(file)).returncode == 0
     assert says(CHAINCHAT_PASSWORD=SECRET).returncode == 0

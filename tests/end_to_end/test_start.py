@@ -12,23 +12,11 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, environment, twistd, wait_for_log
+from commands import run, run_twistd
 from talking import DEADLINE, HOST, Caller, Person, Program, family_of, until
 
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
-
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run twistd to its end."""
-    return subprocess.run(
-        [*twistd(), *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
 
 
 def greeted(address: tuple[str, int]) -> list[str]:
@@ -97,15 +85,12 @@ def daemon_pid(cluster: Cluster, position: str) -> int | None:
 
 def is_node(pid: int, cluster: Cluster) -> bool:
     """True if this process is one of this cluster's nodes."""
-    command = subprocess.run(
-        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
-    ).stdout
-    return str(cluster.folder) in command
+    return str(cluster.folder) in run("ps", "-ww", "-o", "args=", "-p", str(pid)).stdout
 
 
 def start_daemon(cluster: Cluster, position: str) -> None:
     config = str(cluster.folder / "chain.ini")
-    ended = run(cluster.folder, "chainchat", "--position", position, "--config", config)
+    ended = run_twistd(cluster.folder, "chainchat", "--position", position, "--config", config)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
@@ -204,7 +189,7 @@ def test_a_second_process_on_the_same_data_is_refused(
 ) -> None:
     cluster = new_cluster(("only",)).start()
     node = cluster["only"]
-    ended = run(cluster.folder, *foreground, "chainchat", "--position", "only")
+    ended = run_twistd(cluster.folder, *foreground, "chainchat", "--position", "only")
     assert refusal(ended) == f"{node.data} is in use by process {node.pid}"
     with Person(node.address, "alice") as person:
         assert person.ask("still here").startswith("+OK ")
@@ -220,7 +205,7 @@ def test_a_taken_port_is_named_with_its_section_and_key(
     node = cluster["middle"]
     port = node.client_port if key == "client-port" else node.chain_port
     with socket.create_server((HOST, port), family=family_of(HOST)):
-        ended = run(cluster.folder, *foreground, "chainchat", "--position", "middle")
+        ended = run_twistd(cluster.folder, *foreground, "chainchat", "--position", "middle")
     line = refusal(ended)
     assert line.startswith(f"{cluster.folder}/chain.ini: [middle] {key} = {port}: cannot listen")
     assert f"choose another {key}" in line
@@ -229,16 +214,16 @@ def test_a_taken_port_is_named_with_its_section_and_key(
 def test_an_unknown_position_is_told_which_there_are(new_cluster: NewCluster) -> None:
     folder = new_cluster().folder
     known = f"{folder}/chain.ini has: head, middle, tail"
-    ended = run(folder, "-n", "chainchat", "--position", "first")
+    ended = run_twistd(folder, "-n", "chainchat", "--position", "first")
     assert refusal(ended) == f"--position first is not known; {known}"
-    assert refusal(run(folder, "chainchat")) == f"--position is missing; {known}"
+    assert refusal(run_twistd(folder, "chainchat")) == f"--position is missing; {known}"
     assert not (folder / "var").exists()
 
 
 def test_a_missing_chain_ini_is_named(tmp_path: Path) -> None:
-    ended = run(tmp_path, "-n", "chainchat", "--position", "head")
+    ended = run_twistd(tmp_path, "-n", "chainchat", "--position", "head")
     assert refusal(ended) == f"{tmp_path}/chain.ini: there is no such file"
-    ended = run(tmp_path, "chainchat", "--position", "head", "--config", "other.ini")
+    ended = run_twistd(tmp_path, "chainchat", "--position", "head", "--config", "other.ini")
     assert refusal(ended) == f"{tmp_path}/other.ini: there is no such file"
     assert list(tmp_path.iterdir()) == []
 
@@ -247,14 +232,14 @@ def test_a_mistake_in_chain_ini_is_named(new_cluster: NewCluster) -> None:
     folder = new_cluster().folder
     config = folder / "chain.ini"
     config.write_text(config.read_text().replace("suspect-after = 1.0", "suspect-after = soon"))
-    line = refusal(run(folder, "-n", "chainchat", "--position", "head"))
+    line = refusal(run_twistd(folder, "-n", "chainchat", "--position", "head"))
     assert line.startswith(f"{config}: [chain] suspect-after = soon; allowed: a number of seconds")
 
 
 def test_data_that_cannot_be_written_is_named(new_cluster: NewCluster) -> None:
     cluster = new_cluster(("only",))
     (cluster.folder / "var").write_text("a file where the folder should be")
-    line = refusal(run(cluster.folder, "-n", "chainchat", "--position", "only"))
+    line = refusal(run_twistd(cluster.folder, "-n", "chainchat", "--position", "only"))
     assert line.startswith(f"{cluster['only'].data}: ")
 
 
@@ -265,7 +250,7 @@ def test_data_that_is_no_database_is_named(new_cluster: NewCluster, foreground: 
     node.data.mkdir(parents=True)
     database = node.data / "chainchat.sqlite"
     database.write_bytes(b"this is no database" * 1000)
-    ended = run(cluster.folder, *foreground, "chainchat", "--position", "only")
+    ended = run_twistd(cluster.folder, *foreground, "chainchat", "--position", "only")
     assert refusal(ended) == f"{database}: file is not a database"
     assert database.read_bytes() == b"this is no database" * 1000
 
@@ -275,25 +260,25 @@ def test_a_host_of_another_machine_is_named(new_cluster: NewCluster) -> None:
     cluster = new_cluster(("only",))
     config = cluster.folder / "chain.ini"
     config.write_text(config.read_text().replace(f"host = {HOST}", "host = 192.0.2.1"))
-    line = refusal(run(cluster.folder, "-n", "chainchat", "--position", "only"))
+    line = refusal(run_twistd(cluster.folder, "-n", "chainchat", "--position", "only"))
     assert "cannot listen on 192.0.2.1: Cannot assign requested address" in line
     assert line.endswith("; choose a host of this machine")
 
 
 def test_fenced_alone_is_refused(new_cluster: NewCluster) -> None:
     folder = new_cluster(("only",)).folder
-    ended = run(folder, "-n", "chainchat", "--position", "only", "--fenced", "head")
+    ended = run_twistd(folder, "-n", "chainchat", "--position", "only", "--fenced", "head")
     assert refusal(ended) == "--fenced goes with --force-alone; nothing was changed"
 
 
 def test_help_explains_the_options(tmp_path: Path) -> None:
-    ended = run(tmp_path, "chainchat", "--help")
+    ended = run_twistd(tmp_path, "chainchat", "--help")
     assert ended.returncode == 0
     text = " ".join(ended.stdout.split())
     for words in ("--position", "--config", "chain.ini", "Start one process for each"):
         assert words in text
     assert text.count("Usage: ") == 1
-    listed = run(tmp_path, "--help").stdout
+    listed = run_twistd(tmp_path, "--help").stdout
     assert re.search(r"^\s+chainchat\s+One node of a replicated chat room", listed, re.MULTILINE)
     assert list(tmp_path.iterdir()) == []
 
@@ -348,7 +333,9 @@ def test_an_address_that_names_no_machine_keeps_a_node_from_starting(
     cluster = new_cluster()
     config = cluster["head"].config
     config.write_text(config.read_text().replace(f"host = {HOST}", f"host = {host}", 1))
-    done = run(cluster.folder, "-n", "chainchat", "--position", "head", "--config", str(config))
+    done = run_twistd(
+        cluster.folder, "-n", "chainchat", "--position", "head", "--config", str(config)
+    )
     assert done.returncode == 1
     line = f"chainchat: {config}: [head] host = {host}: {why}; name the address that the others "
     assert done.stderr == f"{line}reach this node by\n"

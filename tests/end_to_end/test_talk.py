@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pexpect
 import pytest
 from cluster import Cluster
+from commands import run
 from talking import DEADLINE, HOST, Caller, Person, Program, until
 
 from chainchat import __version__
@@ -314,14 +315,9 @@ def test_nc_with_all_of_its_input_at_once(cluster: Cluster, nc: str, names: Iter
     alice, *_ = names
     for position in cluster.nodes:
         port = str(cluster[position].client_port)
-        ended = subprocess.run(
-            [nc, "-N", HOST, port],
-            input=f"{alice}\nhello from nc\n/list {alice}$\n",
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=True,
-        )
+        typed = f"{alice}\nhello from nc\n/list {alice}$\n"
+        ended = run(nc, "-N", HOST, port, typed=typed)
+        assert ended.returncode == 0
         answers = [line for line in ended.stdout.splitlines() if not line.startswith("* ")]
         assert answers[0].startswith(f"+OK you are {alice}")
         assert re.fullmatch(r"\+OK \d+", answers[1])

@@ -3,30 +3,22 @@
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 from cluster import Cluster, environment
+from commands import CLIENT, Ended, run
 from talking import DEADLINE, Person, until
-from terminals import MODULE, Terminal
+from terminals import Terminal
 
 from chainchat.network.addresses import place
 
 NewCluster = Callable[..., Cluster]
 
 
-def client(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the client with pipes, to its end."""
-    return subprocess.run(
-        [sys.executable, *MODULE, *arguments],
-        input=text,
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=DEADLINE,
-        check=False,
-    )
+def client(*arguments: str, text: str = "") -> Ended:
+    """Run the client with pipes."""
+    return run(*CLIENT, *arguments, typed=text)
 
 
 @pytest.fixture
@@ -189,7 +181,7 @@ def test_send_waits_for_a_chain_that_is_down_but_not_for_ever(new_cluster: NewCl
     assert "not logged in within 1 seconds" in ended.stderr
     assert ended.stderr.count("connection refused") == 1
     with subprocess.Popen(
-        [sys.executable, *MODULE, "--name", "cron", "--config", config, "--send", "x"],
+        [*CLIENT, "--name", "cron", "--config", config, "--send", "x"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
@@ -203,7 +195,7 @@ def test_send_waits_for_a_chain_that_is_down_but_not_for_ever(new_cluster: NewCl
 
 def test_a_deleted_account_ends_the_script(cluster: Cluster, at: At) -> None:
     with subprocess.Popen(
-        [sys.executable, *MODULE, "--name", "victim", *at("head"), "--follow"],
+        [*CLIENT, "--name", "victim", *at("head"), "--follow"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority, written
-from cluster import Cluster, Node, environment, wait_for_log
+from cluster import Cluster, Node, wait_for_log
+from commands import CLIENT, run
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec import msgpack
 from talking import HOST, Person, Program, family_of, until
@@ -356,13 +357,6 @@ def test_usual_programs_refuse_a_node_of_another_ca(
     assert done.stderr
 
 
-def run_client(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "chainchat.client", *options]
-    return subprocess.run(
-        command, env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
-
-
 def test_the_bundled_client_verifies_the_node_and_the_host(cluster: Cluster) -> None:
     node, ca = cluster["tail"], str(cluster.folder / "tls/ca.crt")
     name = ("--name", "bundled", "--send", "hello")
@@ -371,7 +365,7 @@ def test_the_bundled_client_verifies_the_node_and_the_host(cluster: Cluster) -> 
         ("--connect", place(HOST, node.tls_port), "--tls"),
         ("--config", str(node.config), "--tls"),
     ):
-        done = run_client(*name, *options, "--ca", ca)
+        done = run(*CLIENT, *name, *options, "--ca", ca)
         assert (done.returncode, done.stderr) == (0, ""), done
 
 
@@ -394,7 +388,7 @@ def test_the_bundled_client_says_in_words_why_not(
     address = where.format(here=here, tls=node.tls_port, plain=node.client_port)
     ca = ("--ca", str(cluster.folder / "tls/ca.crt")) if trusts else ()
     command = ("--name", "nobody", "--connect", address, "--send", "x", "--timeout", "1", *ca)
-    done = run_client(*command)
+    done = run(*CLIENT, *command)
     assert done.returncode == 75  # nothing was sent
     assert why in done.stderr
     assert "Traceback" not in done.stderr

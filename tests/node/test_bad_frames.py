@@ -12,13 +12,13 @@ from logs_made_up import chained
 from msgspec.structs import replace
 from node_house import founded
 
+from chainchat.chain.checkpoints import START, Row
 from chainchat.chain.configuration import MOST, Configuration, Member
 from chainchat.chain.early import MOST_OCTETS, OVERHEAD, EarlyMessages
 from chainchat.chain.engine import MOST_AHEAD
 from chainchat.chain.entries import DIGEST_OCTETS, MAX_SPAN, Entry, EntryId, Submission
 from chainchat.chain.messages import (
     KINDS,
-    START,
     Ack,
     BadMessageError,
     ClockReading,
@@ -29,7 +29,6 @@ from chainchat.chain.messages import (
     Ping,
     Pong,
     Read,
-    Row,
     Submit,
     Vote,
     decode,

@@ -2,7 +2,7 @@
 
 ``docs/testing.md`` tells of it; ``python -m tests.simulation --help`` lists its options.
 
-- ``clock``, ``disk``, ``network``, ``world``: what nodes live in;
+- ``clock``, ``disk``, ``hosts``, ``network``, ``world``: what nodes live in;
 - ``sqlite_disk``, ``pages``: the product's own disks, and what is left of them without power;
 - ``clients``: what they serve;
 - ``work``: what their work costs, where that counts;
@@ -13,6 +13,5 @@
 - ``checks``, ``configurations``: what must hold;
 - ``scenario``: one run;
 - ``strangers``, ``wires``: runs with the product's own links, and what connects them;
-- ``planted``, ``planted_log``, ``planted_reads``, ``planted_storage``, ``planted_links``: bugs that
-  have to be caught.
+- ``planted`` and its neighbours: bugs that have to be caught.
 """

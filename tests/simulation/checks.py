@@ -9,7 +9,8 @@ from chainchat.chat import commands
 from chainchat.chat.modes.mode import ChatMessage
 from chainchat.node.node import Node
 from tests.simulation.clients import READ_MESSAGES, Client, Read, Records
-from tests.simulation.world import Host, World
+from tests.simulation.hosts import Host
+from tests.simulation.world import World
 from tests.taking_part import takes_part
 
 DRIFTED = 2_000

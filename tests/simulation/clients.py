@@ -13,7 +13,8 @@ from chainchat.chat.outcomes import Accepted, Result
 from chainchat.chat.queries import Page, Recent
 from chainchat.chat.refusals import Code
 from chainchat.node.node import Node, Replied
-from tests.simulation.world import Host, World
+from tests.simulation.hosts import Host
+from tests.simulation.world import World
 
 READ_MESSAGES = 20
 """How many of the newest messages a client reads."""

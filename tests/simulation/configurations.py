@@ -5,7 +5,8 @@ from chainchat.chain.messages import Abort, Message, Vote
 from chainchat.chain.record import Record
 from chainchat.node.node import Node
 from tests.simulation.checks import Checks, require
-from tests.simulation.world import Host, World
+from tests.simulation.hosts import Host
+from tests.simulation.world import World
 from tests.taking_part import takes_part
 
 

@@ -17,9 +17,10 @@ from tests.simulation.clients import Client, Records
 from tests.simulation.configurations import ConfigurationChecks
 from tests.simulation.faults import Faults
 from tests.simulation.guests import SENT_AT_ONCE, Guest, House
+from tests.simulation.hosts import Host
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.scenario import QUIET, Summary, calm_down
-from tests.simulation.world import Host, TracedNode, World
+from tests.simulation.world import TracedNode, World
 from tests.taking_part import takes_part
 
 BACKLOG = 300

@@ -11,9 +11,8 @@ from typing import Any, Protocol, Self
 
 from msgspec import msgpack
 
-from chainchat.chain.checkpoints import Offered
+from chainchat.chain.checkpoints import Offered, Row
 from chainchat.chain.entries import Entry
-from chainchat.chain.messages import Row
 from chainchat.chain.record import Record
 from chainchat.storage.interface import StorageError
 from chainchat.storage.memory import MemoryStorage

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from itertools import permutations
 
+from tests.simulation.hosts import Host
 from tests.simulation.mishaps import Mishaps
-from tests.simulation.world import Host, World
+from tests.simulation.world import World
 
 RATES = {
     "kill": 0.4,

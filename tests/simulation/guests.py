@@ -20,7 +20,8 @@ from chainchat.sessions.sessions import Sessions
 from tests.simulation import work
 from tests.simulation.checks import require
 from tests.simulation.clients import PATIENCE, Records
-from tests.simulation.world import Host, World
+from tests.simulation.hosts import Host
+from tests.simulation.world import World
 
 _PUSHED = re.compile(r"MSG (\d+) (\d+) .* :(?P<text>.*)")
 _SHOWN = re.compile(r"#(\d+) \d\d:\d\d .*?: (?P<text>.*)")

@@ -20,8 +20,9 @@ from chainchat.node.node import Node
 from tests.simulation import scenario
 from tests.simulation.checks import require
 from tests.simulation.clock import HostClock
+from tests.simulation.hosts import Host, Killed
 from tests.simulation.scenario import Summary
-from tests.simulation.world import SUSPECT_AFTER, Host, Killed, World
+from tests.simulation.world import SUSPECT_AFTER, World
 from tests.taking_part import takes_part
 
 FOUNDED_BY = 3.0

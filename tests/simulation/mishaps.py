@@ -7,7 +7,8 @@ the newest configuration. An operator does what ``docs/operations.md`` says.
 from chainchat.chain.entries import EntryId
 from tests.simulation.checks import Checks
 from tests.simulation.disk import Disk
-from tests.simulation.world import Host, World
+from tests.simulation.hosts import Host
+from tests.simulation.world import World
 
 ROUND = 0.5
 """How often the operator looks, seconds."""

@@ -16,7 +16,8 @@ from chainchat.node.node import Node
 from chainchat.peers.lanes import CHAIN, COPY, MEMBERSHIP, lane_of
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Host, World
+    from tests.simulation.hosts import Host
+    from tests.simulation.world import World
 
 PORT = 1
 """Of every process: its address is the name of its machine, and this."""

@@ -1,10 +1,9 @@
 """Planted bugs: the simulator has to catch each of them, or it proves nothing.
 
 Each is a subclass of a class of the product, or a function, put in its place for a run; none has a
-constructor of its own, which would age. Those of membership are here; those in the log and the chat
-are in ``planted_log``, in what tails answer and lend in ``planted_reads``, in the storage in
-``planted_storage``, at the chain port in ``planted_links``. Bugs of replication are bad copies of
-classes of ``chain``. Each rule of ``docs/membership.md`` has one at least.
+constructor of its own, which would age. Each rule of ``docs/membership.md`` has one at least. They
+are in ``planted_membership``, ``planted_log`` (the chat, too), ``planted_reads`` (what tails answer
+and lend), ``planted_retention``, ``planted_storage`` and ``planted_links`` (the chain port).
 """
 
 from collections.abc import Iterator
@@ -12,19 +11,11 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from msgspec.structs import replace
-
-from chainchat.chain.configuration import Configuration, Life
-from chainchat.chain.effects import Send
 from chainchat.chain.engine import Engine
-from chainchat.chain.membership.changes import Change, change, may_shrink
 from chainchat.chain.membership.clocks import Clocks
 from chainchat.chain.membership.evidence import Evidence
-from chainchat.chain.membership.membership import Copy, Membership
-from chainchat.chain.membership.proposals import present_lives
-from chainchat.chain.messages import Abort, Ping, Vote
+from chainchat.chain.membership.membership import Membership
 from chainchat.chain.reads import Reads
-from chainchat.chain.record import Status
 from chainchat.chain.replica import Replica
 from chainchat.chain.requests import OwnRequests
 from chainchat.chat.programs import Programs
@@ -39,396 +30,11 @@ from chainchat.storage.wal import WriteAheadLog
 from tests.simulation import (
     planted_links,
     planted_log,
+    planted_membership,
     planted_reads,
     planted_retention,
     planted_storage,
 )
-
-
-class BelievesStaleProofs(Evidence):
-    """A proof of death counts, however long ago the dead node confirmed that it excluded nobody."""
-
-    def is_fresh(self, life: Life, now: float) -> bool:
-        known = self._known.get(life)
-        return known is not None and known.fresh is not None
-
-
-class CountsFromTheAnswer(Evidence):
-    """A confirmation is fresh from when it came, not from when it was asked for."""
-
-    def confirmed(self, life: Life, nonce: int, now: float) -> None:
-        super().confirmed(life, nonce, now)
-        self.meet(life, now).fresh = now
-
-
-class ForgetsWhomItTriedToExclude(Membership):
-    """Confirms the pings of those whom it has just tried to exclude."""
-
-    def _confirms(self, ping: Ping) -> bool:
-        self._tried = set()
-        return super()._confirms(ping)
-
-
-class ForgetsItsOwnTries(Membership):
-    """Confirms the pings of those whom it has asked others to exclude, but did not vote against."""
-
-    def _canvass(self, proposal: Vote, now: float):
-        self._tried -= set(self.configuration.lives) - set(proposal.configuration.lives)
-        yield from super()._canvass(proposal, now)
-
-
-class VotesOnHearsay(Membership):
-    """Votes to exclude whom the proposer suspects, without a judgement of its own."""
-
-    def _objection(self, vote: Vote, kind, now: float) -> str:
-        return "" if kind is Change.SHRINK else super()._objection(vote, kind, now)
-
-
-class ForgetsVotes(Membership):
-    """A vote does not survive a restart.
-
-    Nothing is lost by that alone, since a restarted member votes for nothing but a resume, which
-    needs the vote of everybody, also of whoever the forgotten vote was for. So the rule itself is
-    watched.
-    """
-
-    def tick(self, now: float):
-        if self._began is None:
-            self.record = replace(self.record, vote=None)
-        yield from super().tick(now)
-
-
-class NeverWedges(Membership):
-    """A restarted member goes on as if it had never been away."""
-
-    def tick(self, now: float):
-        member = self.configuration.member(self.me.position)
-        if self._began is None and member is not None and member.id == self.me.id:
-            self.me = member
-        yield from super().tick(now)
-
-
-class TakesAnyLifeForTheMember(Membership):
-    """A restarted node takes part in a newer configuration that lists an earlier life of it."""
-
-    def _adopt(self, configuration: Configuration):
-        yield from super()._adopt(configuration)
-        if self.status is Status.WEDGED:
-            self.me = configuration.member(self.me.position)
-
-
-def resumes_with_two(base: Configuration, proposed: Configuration) -> Change | None:
-    """Any two of three members may resume."""
-    lives = [(member.position, member.id) for member in base.members]
-    there = [(member.position, member.id) for member in proposed.members]
-    kind = change(base, proposed)
-    if kind is None and len(there) == 2 and there == [life for life in lives if life in there]:
-        return Change.RESUME
-    return kind
-
-
-class ResumesWithoutOne(Membership):
-    """Two of three resume the chain, and do not wait for the third."""
-
-    also = {
-        f"chainchat.chain.membership.{part}.change": resumes_with_two
-        for part in ("state", "voting", "proposing")
-    }
-
-    def _resumed(self, now: float) -> Configuration | None:
-        base = self.configuration
-        if self.status is Status.LEARNER or len(base.members) < 3:
-            return super()._resumed(now)
-        present = present_lives(base, self.me, self._presence.pongs(now), lambda *_: True)
-        there = tuple(present[position] for position in base.positions if position in present)
-        news = any(not base.has(member.life) for member in there)
-        if len(there) != 2 or there[0] != self.me or not news:
-            return super()._resumed(now)
-        return base.followed_by(there, "resumed: two of three are enough")
-
-    def _objection(self, vote: Vote, kind, now: float) -> str:
-        if kind is Change.RESUME and len(vote.configuration.members) == 2:
-            return "" if self.me in vote.configuration.members else "another life"
-        return super()._objection(vote, kind, now)
-
-
-class ResumesWithoutCopying(Membership):
-    """In a resume everybody's log stays as it is, though another's is longer."""
-
-    def _count(self, sender, voted, now):
-        whole = self._whole if self._whole.is_beyond(self.own.last) else self.own.last
-        yield from super()._count(sender, replace(voted, last=whole), now)
-
-    def _copy_for_resume(self, proposal):
-        return iter(())
-
-
-class CountsVotesOfThoseThatLack(Membership):
-    """When somebody turns out to have a longer log, those who voted before need not copy it, too.
-
-    So two disks have to have lost their ends at once, and not the same.
-    """
-
-    def _count(self, sender, voted, now):
-        voters = set(self._voters)
-        yield from super()._count(sender, voted, now)
-        if self._proposal == voted.vote:
-            self._voters |= voters
-
-
-class ResumesWithoutActiveVotes(Membership):
-    """A member that has not restarted itself does not vote for a resume."""
-
-    def _objection(self, vote: Vote, kind, now: float) -> str:
-        if kind is Change.RESUME and self.status is Status.ACTIVE:
-            return "this life is still a member"
-        return super()._objection(vote, kind, now)
-
-
-class CopiesPastItsPredecessor(Membership):
-    """Copies before a resume from the proposer, also what its own predecessor lacks."""
-
-    def _consider(self, sender, proposal, now):
-        for effect in super()._consider(sender, proposal, now):
-            yield Copy(sender) if isinstance(effect, Copy) else effect
-
-
-class ProvesNothing(Evidence):
-    """Counts the dead as it counts the silent."""
-
-    def died(self, life: Life, now: float) -> None:
-        super().died(life, now)
-        self.meet(life, now).clean = False
-
-
-class WaitsForDeadProposers(Membership):
-    """Never completes what it voted for, though its proposer is dead."""
-
-    def _complete(self, now: float):
-        return iter(())
-
-
-class BlamesOthersForItsPauses(Membership):
-    """Takes what it did not hear while it was paused for silence."""
-
-    def _excuse_silence(self, now: float) -> None:
-        pass
-
-
-class BelievesItsOwnClocks(Clocks):
-    """Does not wonder why its wall clock went on and the clock of its timeouts did not."""
-
-    def look(self, now: float, wall: int) -> bool:
-        return True
-
-
-class HearsNoClocks(Clocks):
-    """Does not wonder why the clocks of all others have jumped."""
-
-    def heard(self, life: Life, reading, now: float, asked) -> bool:
-        super().heard(life, reading, now, asked)
-        return True
-
-
-class StampsItsOwnTime(Clocks):
-    """A head gives entries the time that its own clock shows, whatever all others show."""
-
-    def time(self, others, now: float, wall: int) -> int:
-        return wall
-
-
-class ProvesDeathsAllTheSame(Evidence):
-    """Takes a refusal for a proof, though no clock is to be relied on."""
-
-    def died(self, life: Life, now: float) -> None:
-        asked, self.refusal_is_death = self.refusal_is_death, True
-        super().died(life, now)
-        self.refusal_is_death = asked
-
-
-class ReadsByTheLeaseAllTheSame(Membership):
-    """A tail answers, because others have confirmed it by a clock that is not to be relied on."""
-
-    def holds_lease(self, now: float) -> bool:
-        asked, self.evidence.refusal_is_death = self.evidence.refusal_is_death, True
-        held = super().holds_lease(now)
-        self.evidence.refusal_is_death = asked
-        return held
-
-
-class BelievesRefusalsAnywhere(Membership):
-    """A refusal at a member's address is a death, also where the member was never reached."""
-
-    def refused(self, position, host, port, now):
-        member = self.configuration.member(position)
-        if member is not None:
-            self._whereabouts.reached(position, (host, port), member.life)
-        yield from super().refused(position, host, port, now)
-
-
-class BelievesWhatIsSaid(Membership):
-    """Who says on a connection that came in that it is a member's next life proves its death."""
-
-    def linked(self, position, member, now, its=None):
-        yield from self.reached(position, member.address, member, now)
-        yield from super().linked(position, member, now, its)
-
-
-class TakesCopiesForMembers(Membership):
-    """A resume lists whoever has a member's data, wherever it is."""
-
-    def _objection_to_life(self, old, new, now):
-        return "" if new.id == old.id else "another disk"
-
-
-class BelievesCopiesOfProposers(Membership):
-    """Tells its vote to whoever has the data of its proposer, and believes what that says."""
-
-    def _speaks_for(self, proposer):
-        return True
-
-
-class TakesAnyDiskForTheNewest(Membership):
-    """A member whose disk was set back goes on in the configuration that the others have."""
-
-    def _was_set_back(self, configuration):
-        return False
-
-
-class WorksWhileItVotes(Membership):
-    """Takes part in the chain while it holds a vote, but one after which it may have to copy."""
-
-    @property
-    def active(self) -> bool:
-        return self.status is Status.ACTIVE and self.sealed is None and not self.resuming
-
-
-class WorksWhileItLetsLearnersIn(Membership):
-    """Takes part in the chain while it lets a learner in: neither the seal nor the vote counts."""
-
-    @property
-    def active(self) -> bool:
-        return super().active or (self.status is Status.ACTIVE and self._joining)
-
-    def holds_lease(self, now: float) -> bool:
-        record = self.record
-        if self._joining:
-            self.record = replace(record, vote=None)
-        try:
-            return super().holds_lease(now)
-        finally:
-            self.record = record
-
-    @property
-    def _joining(self) -> bool:
-        vote = self.record.vote
-        if vote is None:
-            return self.sealed is not None
-        return change(self.configuration, vote.configuration) is Change.JOIN
-
-
-class NeverWithdraws(Membership):
-    """Asks for a join as long as it hears the learner, though nothing comes of it."""
-
-    def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
-        pass
-
-
-class LetsLearnersInTooEarly(Membership):
-    """Votes for a join without waiting until the learner has the rest of the log."""
-
-    def _seal(self, vote: Vote, now: float):
-        if vote.proposer == self.me:
-            yield from self._decide(now)
-        else:
-            yield from self._vote(vote)
-
-
-class GivesNoIdentity(Membership):
-    """What it proposes is named by the number of its epoch alone."""
-
-    @property
-    def _new_identity(self):
-        return lambda: 0
-
-    @_new_identity.setter
-    def _new_identity(self, _) -> None:
-        pass
-
-
-class VotesTwice(Membership):
-    """Votes for another proposer while it holds a vote."""
-
-    def _consider(self, sender, proposal, now):
-        if self.record.vote is not None and proposal.vote != self.record.vote:
-            yield self._save(vote=None)
-        yield from super()._consider(sender, proposal, now)
-
-
-class DecidesWithoutVotes(Membership):
-    """Takes its own proposal for the decision."""
-
-    def _electors(self, vote: Vote) -> set[str]:
-        kind = change(self.configuration, vote.configuration)
-        return set() if kind is Change.SHRINK else super()._electors(vote)
-
-
-class KeepsItsProposalWhenItVotes(Membership):
-    """Decides its own proposal after it has voted for another's."""
-
-    def _vote(self, vote: Vote):
-        proposal, voters = self._proposal, self._voters
-        yield from super()._vote(vote)
-        self._proposal, self._voters = proposal, voters
-
-
-class DropsVotesOfDeadProposers(Membership):
-    """Takes for undecided what its dead proposer may have decided."""
-
-    def _complete(self, now: float):
-        vote = self.record.vote
-        if vote is not None and self.evidence.is_dead(vote.proposer.life):
-            yield self._save(vote=None)
-
-
-class AdoptsWhenItVotes(Membership):
-    """Takes its own vote for the decision."""
-
-    def _vote(self, vote: Vote):
-        yield from super()._vote(vote)
-        yield from self._adopt(vote.configuration)
-
-
-class WorksWithoutLease(Membership):
-    """A tail answers, and lets learners copy, whether or not the chain went on without it."""
-
-    def holds_lease(self, now: float) -> bool:
-        return self.status is Status.ACTIVE
-
-
-class DoesEverythingAtOnce(Slice):
-    """A slice never ends: what can wait is done in one go."""
-
-    __slots__ = ()
-
-    def left(self) -> bool:
-        return True
-
-
-class NeverAborts(Membership):
-    """Leaves voters waiting for a proposal that it dropped."""
-
-    def _count(self, sender, voted, now):
-        for effect in super()._count(sender, voted, now):
-            if not (isinstance(effect, Send) and isinstance(effect.message, Abort)):
-                yield effect
-
-
-def half_is_enough(base: Configuration, remaining, clean) -> bool:
-    """Either half of a chain of two goes on, without a tie-break."""
-    stay = set(remaining)
-    return 2 * len(stay) >= len(set(base.lives) - set(clean)) or may_shrink(base, stay, clean)
-
 
 CROWD = "crowd"
 """In place of a story: it takes a run with a crowd."""
@@ -468,7 +74,7 @@ PLANTED: dict[str, tuple[Any, str | None]] = {
         (planted_log.LosesMarks, None),
         (planted_log.IgnoresDigests, HISTORIES),
         (planted_log.IgnoresIdentities, HISTORIES),
-        (GivesNoIdentity, HISTORIES),
+        (planted_membership.GivesNoIdentity, HISTORIES),
         (planted_log.NotesNothingAsCommitted, HISTORIES),
         (planted_storage.SyncsEntriesLater, FILES),
         (planted_storage.SyncsRecordsLater, FILES),
@@ -483,40 +89,40 @@ PLANTED: dict[str, tuple[Any, str | None]] = {
         (planted_retention.installs_half, RETAINED),
         (planted_links.TakesTheNewestConnection, STRANGERS),
         (planted_links.NeverDialsAgain, STRANGERS),
-        (BelievesStaleProofs, None),
-        (CountsFromTheAnswer, "second-thoughts"),
-        (ForgetsWhomItTriedToExclude, "second-thoughts"),
-        (ForgetsItsOwnTries, "second-thoughts"),
-        (VotesOnHearsay, "hearsay"),
-        (ForgetsVotes, "forgotten-vote"),
-        (NeverWedges, "gone-on-alone"),
-        (TakesAnyLifeForTheMember, "all-die"),
-        (ResumesWithoutOne, "gone-on-alone"),
-        (ResumesWithoutCopying, "all-die"),
-        (CountsVotesOfThoseThatLack, "two-lost-ends"),
-        (ResumesWithoutActiveVotes, None),
-        (CopiesPastItsPredecessor, "resume-given-up"),
-        (BlamesOthersForItsPauses, "all-stand-still"),
-        (BelievesItsOwnClocks, "frozen"),
-        (HearsNoClocks, "frozen-and-called"),
-        (StampsItsOwnTime, None),
-        (ProvesDeathsAllTheSame, "frozen-unawares"),
-        (ReadsByTheLeaseAllTheSame, None),
-        (BelievesRefusalsAnywhere, "wall"),
-        (BelievesWhatIsSaid, "forged-hello"),
-        (TakesCopiesForMembers, "copied-disk"),
-        (BelievesCopiesOfProposers, "copied-proposer"),
-        (TakesAnyDiskForTheNewest, "restored-backup"),
-        (WorksWhileItVotes, None),
-        (WorksWhileItLetsLearnersIn, None),
-        (NeverWithdraws, "two-learners"),
-        (LetsLearnersInTooEarly, None),
-        (VotesTwice, "two-askers"),
-        (DecidesWithoutVotes, None),
-        (KeepsItsProposalWhenItVotes, "kept-proposal"),
-        (DropsVotesOfDeadProposers, "two-askers"),
-        (AdoptsWhenItVotes, None),
-        (WorksWithoutLease, None),
+        (planted_membership.BelievesStaleProofs, None),
+        (planted_membership.CountsFromTheAnswer, "second-thoughts"),
+        (planted_membership.ForgetsWhomItTriedToExclude, "second-thoughts"),
+        (planted_membership.ForgetsItsOwnTries, "second-thoughts"),
+        (planted_membership.VotesOnHearsay, "hearsay"),
+        (planted_membership.ForgetsVotes, "forgotten-vote"),
+        (planted_membership.NeverWedges, "gone-on-alone"),
+        (planted_membership.TakesAnyLifeForTheMember, "all-die"),
+        (planted_membership.ResumesWithoutOne, "gone-on-alone"),
+        (planted_membership.ResumesWithoutCopying, "all-die"),
+        (planted_membership.CountsVotesOfThoseThatLack, "two-lost-ends"),
+        (planted_membership.ResumesWithoutActiveVotes, None),
+        (planted_membership.CopiesPastItsPredecessor, "resume-given-up"),
+        (planted_membership.BlamesOthersForItsPauses, "all-stand-still"),
+        (planted_membership.BelievesItsOwnClocks, "frozen"),
+        (planted_membership.HearsNoClocks, "frozen-and-called"),
+        (planted_membership.StampsItsOwnTime, None),
+        (planted_membership.ProvesDeathsAllTheSame, "frozen-unawares"),
+        (planted_membership.ReadsByTheLeaseAllTheSame, None),
+        (planted_membership.BelievesRefusalsAnywhere, "wall"),
+        (planted_membership.BelievesWhatIsSaid, "forged-hello"),
+        (planted_membership.TakesCopiesForMembers, "copied-disk"),
+        (planted_membership.BelievesCopiesOfProposers, "copied-proposer"),
+        (planted_membership.TakesAnyDiskForTheNewest, "restored-backup"),
+        (planted_membership.WorksWhileItVotes, None),
+        (planted_membership.WorksWhileItLetsLearnersIn, None),
+        (planted_membership.NeverWithdraws, "two-learners"),
+        (planted_membership.LetsLearnersInTooEarly, None),
+        (planted_membership.VotesTwice, "two-askers"),
+        (planted_membership.DecidesWithoutVotes, None),
+        (planted_membership.KeepsItsProposalWhenItVotes, "kept-proposal"),
+        (planted_membership.DropsVotesOfDeadProposers, "two-askers"),
+        (planted_membership.AdoptsWhenItVotes, None),
+        (planted_membership.WorksWithoutLease, None),
         (planted_reads.ReadsWithoutLease, None),
         (planted_reads.LendsWithoutLease, "late-lender"),
         (planted_reads.LendsBeforeItsEpochHasBegun, "late-lender"),
@@ -524,11 +130,11 @@ PLANTED: dict[str, tuple[Any, str | None]] = {
         (planted_reads.LendsToAnybodyBeforeAResume, "learner-and-resume"),
         (planted_reads.TakesAnyLogForWhole, "last-word"),
         (planted_reads.AnswersBeforeApplying, CROWD),
-        (DoesEverythingAtOnce, CROWD),
-        (NeverAborts, None),
-        (ProvesNothing, "last-of-three"),
-        (WaitsForDeadProposers, "last-of-three"),
-        (half_is_enough, None),
+        (planted_membership.DoesEverythingAtOnce, CROWD),
+        (planted_membership.NeverAborts, None),
+        (planted_membership.ProvesNothing, "last-of-three"),
+        (planted_membership.WaitsForDeadProposers, "last-of-three"),
+        (planted_membership.half_is_enough, None),
     )
 }
 """Each bug by its name, and the story that brings it out, or the kind of run, if it takes one."""
@@ -551,7 +157,7 @@ PLACES = {
     planted_retention.installs_half: "chainchat.storage.memory.MemoryStorage.install",
     SQLiteStorage: "tests.simulation.sqlite_disk.SQLiteStorage",
     WriteAheadLog: "chainchat.storage.wal.WriteAheadLog",
-    half_is_enough: "chainchat.chain.membership.proposals.may_shrink",
+    planted_membership.half_is_enough: "chainchat.chain.membership.proposals.may_shrink",
     planted_storage.believes_what_was_read: "chainchat.storage.sqlite.write_again",
     planted_storage.copies_inside_commits: "chainchat.storage.wal.leave_copying",
     planted_storage.leaves_side_files_without_names: "chainchat.storage.cuts.sync_folder",

@@ -18,10 +18,11 @@ from tests.simulation.clients import READ_MESSAGES, Client, Records
 from tests.simulation.configurations import ConfigurationChecks
 from tests.simulation.disk import MemoryDisk
 from tests.simulation.faults import Faults
+from tests.simulation.hosts import Host
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.scenario import BOUNDS, QUIET, Summary, calm_down
 from tests.simulation.sqlite_disk import Cabinet, cabinet
-from tests.simulation.world import Host, TracedNode, World
+from tests.simulation.world import TracedNode, World
 
 KEPT_OCTETS = (6_000, 12_000)
 """Of the log: some dozens of entries."""

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
-from chainchat.chain.checkpoints import Offered
+from chainchat.chain.checkpoints import Offered, Row
 from chainchat.chain.entries import Entry, EntryId
-from chainchat.chain.messages import Row
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sqlite import SQLiteStorage
 from tests.simulation.checks import InvariantError

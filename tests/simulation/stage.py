@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from chainchat.chain.messages import Message
 from chainchat.chain.record import Record
 from tests.simulation.checks import require
+from tests.simulation.hosts import Host
 from tests.simulation.mishaps import Mishaps
-from tests.simulation.world import SUSPECT_AFTER, Host, World
+from tests.simulation.world import SUSPECT_AFTER, World
 from tests.taking_part import takes_part
 
 FOUNDED_BY = 3.0

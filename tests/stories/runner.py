@@ -20,10 +20,11 @@ from chainchat.node.node import Node
 from tests.simulation.checks import Checks
 from tests.simulation.clients import Records
 from tests.simulation.configurations import ConfigurationChecks
+from tests.simulation.hosts import Host
 from tests.simulation.mishaps import Mishaps
 from tests.simulation.script import Line, Script
 from tests.simulation.stage import Plot, Stage
-from tests.simulation.world import Host, TracedNode, World
+from tests.simulation.world import TracedNode, World
 from tests.stories.words import chain, entries_of, shortened, words
 from tests.taking_part import takes_part
 

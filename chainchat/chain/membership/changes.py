@@ -35,9 +35,8 @@ def change(base: Configuration, proposed: Configuration) -> Change | None:
 def may_shrink(base: Configuration, remaining: Iterable[Life], clean: Iterable[Life]) -> bool:
     """True if ``remaining`` may go on without the other members of ``base`` (rule 4).
 
-    Leave the ``clean`` out of the count: their death was proved while their confirmation was fresh.
-    Of the members counted, the remaining must be a majority, or half with the first in chain order.
-    Of two groups that do not know each other to be dead, at most one passes.
+    Of the members that are not ``clean``, they must be a majority, or half with the first in chain
+    order. Of two groups that do not know each other to be dead, at most one passes.
     """
     stay, dead = set(remaining), list(clean)
     for left_out in (out for size in range(len(dead) + 1) for out in combinations(dead, size)):

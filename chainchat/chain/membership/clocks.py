@@ -1,12 +1,11 @@
 """The clocks of all machines: whether one stood still, and the time.
 
 A hypervisor can stop a machine with all its clocks; afterwards hours-old evidence looks fresh
-there. A clock that was set since shows this, and so do the clocks of others: the difference of two
-running clocks does not jump. Whoever finds a jump need not know which clock stood still: to hold
-nothing for proved does no harm.
+there. The difference of two running clocks does not jump: whoever finds a jump holds nothing for
+proved, whichever clock stood still.
 
-A node believes only what says "paused", never the opposite. Until a jump is found, harm can be
-done; ``refusal-is-death = no`` is for those who cannot accept that.
+Until a jump is found, harm can be done; ``refusal-is-death = no`` is for those who cannot accept
+that.
 """
 
 from collections.abc import Iterable
@@ -37,7 +36,7 @@ class Difference(Struct):
     at: float
 
     def allows(self, low: float, high: float, now: float) -> bool:
-        """Compare again; False if one of the two clocks stood still, or was set."""
+        """Compare again; False if one stood still, or was set."""
         slack = DRIFT * max(0.0, now - self.at) + GRAIN
         least, most = self.low - slack, self.high + slack
         allowed = low <= most and high >= least
@@ -72,8 +71,7 @@ class Clocks:
     def heard(self, life: Life, reading: ClockReading, now: float, asked: float | None) -> bool:
         """Compare with another's clocks; False if one of the two machines stood still.
 
-        ``asked``: when this node asked for the message; None if it came unasked, perhaps long after
-        it was sent.
+        ``asked``: when this node asked for the message; None if it came unasked.
         """
         if reading.wall:
             self._walls[life] = reading.wall, now
@@ -110,7 +108,7 @@ class Clocks:
         return min(wall, told[-(len(told) // 2) - 1] + MOST_AHEAD)
 
     def ahead(self, others: Iterable[Life], now: float, wall: int) -> int:
-        """Milliseconds by which this clock is ahead of most (or behind: < 0); 0 within MOST_AHEAD.
+        """Milliseconds by which this clock is ahead of most (< 0: behind); 0 within MOST_AHEAD.
 
         Of two clocks, nobody can tell which is wrong.
         """

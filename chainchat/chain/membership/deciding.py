@@ -1,4 +1,4 @@
-"""The decision: the proposer's durable write of the next configuration, once all have voted.
+"""The decision: the proposer's write of the next configuration, once all have voted.
 
 - *all vote*: every member of the next configuration that is a member of the present one has voted.
 """
@@ -37,7 +37,7 @@ class Deciding(Pinging):
         yield from self._greet(now)
 
     def _adopt(self, configuration: Configuration) -> Iterator[Output]:
-        """Make a decided configuration durable, and drop what belonged to the one before."""
+        """Save a decided configuration, and drop what belonged to the one before."""
         was_member = self.status in (Status.ACTIVE, Status.WEDGED)
         left_out = set(self.configuration.positions) - set(configuration.positions)
         self._proposal = self._sealing = self._declined = None
@@ -60,7 +60,6 @@ class Deciding(Pinging):
             yield Excluded()
 
     def _note_departures(self, left_out: Iterable[str]) -> Iterator[Output]:
-        """A position that falls out again and again waits before it joins again."""
         now = self._busy or 0.0
         for position in sorted(left_out):
             self._departures.left(position, now)

@@ -1,10 +1,8 @@
 """How long a position that keeps falling out of the chain waits before it joins again.
 
-Every departure and every join stops writes for a moment; a node that comes and goes every second
-would stop them for a fifth of the time. The first departures cost nothing, as when an operator
-restarts one node after the other; after each further one the position waits twice as long.
-
-Every member counts what it adopts, so a new head knows what the old head knew.
+Every departure and join stops writes for a moment. The first departures cost nothing, as when an
+operator restarts one node after the other; after each further one the position waits twice as long.
+Every member counts what it adopts, so a new head knows what the old one knew.
 """
 
 from collections import deque

@@ -1,11 +1,8 @@
-"""One node's evidence of the lives and deaths of others: rules 1 to 3 of membership.
+"""One node's evidence of the lives and deaths of others (rules 1 to 3).
 
-A refused connection proves that a process is dead; silence is only a suspicion. Survivors can leave
-a proved dead node out of a majority, but only while the proof is *fresh*: the dead node had just
-confirmed that it was not trying to exclude this one.
-
-``timing.FRESH``: whoever holds a fresh confirmation of another was heard by it so recently that the
-other cannot have taken it for silent yet.
+A refused connection proves that a process is dead; silence is only a suspicion. Survivors leave a
+proved dead node out of a majority only while the proof is *fresh*: it had just confirmed that it
+was not trying to exclude this one. ``timing.FRESH``: it cannot have taken this node for silent yet.
 """
 
 from msgspec import Struct
@@ -18,7 +15,7 @@ class Known(Struct):
     """The evidence about one life.
 
     Attributes:
-        heard: when its last ping was processed here, monotonic seconds.
+        heard: when its last ping came, monotonic seconds.
         fresh: when this node sent the newest ping that the life confirmed.
         clean: its death was proved while a confirmation was fresh; stays True.
     """
@@ -38,10 +35,8 @@ class Evidence:
         """No evidence yet.
 
         Args:
-            first_nonce: one less than the first ping's; random, so that an answer to another life
-                never passes for one to this one.
-            refusal_is_death: False if no death may be *clean*: then nothing rests on a clock that
-                may have stood still.
+            first_nonce: random, so that an answer to another life never passes for one to this one.
+            refusal_is_death: False if no death may be *clean*.
         """
         self.refusal_is_death = refusal_is_death
         self._timing = timing

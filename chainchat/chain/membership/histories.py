@@ -1,7 +1,7 @@
 """Two histories: a chain has one, and whoever finds another says so.
 
-An entry's name covers all entries before it, and a configuration has an identity. Nodes compare
-them on each new connection, with the first Pong in each configuration, and before a resume.
+Nodes compare the names of entries and the identities of configurations on each new connection, with
+the first Pong in each configuration, and before a resume.
 
 - *one history*: nobody votes for a resume with a node of which neither log is part of the other;
   and members that committed different entries part.
@@ -41,18 +41,12 @@ class Histories(State):
             )
 
     def _held_in_place_of(self, theirs: EntryId) -> EntryId | None:
-        """The entry committed here in the place of ``theirs``; ``theirs`` if nobody can tell.
-
-        What this log has removed, it cannot compare: who lacks that much copies a checkpoint.
-        """
+        """The entry committed here in the place of ``theirs``; ``theirs`` if nobody can tell."""
         known = self.own.beginning.seq <= theirs.seq <= self.own.committed.seq or not theirs.seq
         return self.own.id_of(theirs.seq) if known else theirs
 
     def _compare_histories(self, sender: str, pong: Pong) -> Iterator[Output]:
-        """*one history*: of two nodes, the one that knows more to be committed can tell.
-
-        Once on each link in each configuration: later entries are checked as they come.
-        """
+        """*one history*: of two nodes, the one that knows more to be committed can tell."""
         if (sender, pong.member.life) in self._compared:
             return
         self._compared.add((sender, pong.member.life))
@@ -107,9 +101,9 @@ class Histories(State):
         return was_set_back(self.me.id, self.configuration, configuration, voted=voted)
 
     def _notice_older_disk(self, sender: str, pong: Pong) -> Iterator[Output]:
-        """*not set back*: the same for another's disk, for an alarm at both nodes.
+        """*not set back*: the same for another's disk.
 
-        A node that answers after this configuration was decided has voted for it before.
+        Who answers after this configuration was decided has voted for it before.
         """
         mine, its = self.configuration, pong.configuration
         voted = pong.voted == mine.epoch

@@ -1,7 +1,7 @@
 """How a learner joins: the head proposes it, and the tail sends it the rest (rule 10).
 
-The tail takes no entries (*sealed*) until the learner has all that the tail has, then votes. If
-that takes too long, it declines, and the chain goes on without the learner.
+The tail takes no entries (*sealed*) until the learner has all, then votes, or declines if that
+takes too long.
 """
 
 from collections.abc import Iterator
@@ -45,13 +45,13 @@ class Joining(Deciding):
             self._give_up(self._proposal, now)
 
     def _was_declined(self, declined: Declined, now: float) -> Iterator[Output]:
-        newcomer = declined.vote.configuration.members[-1].position
+        learner = declined.vote.configuration.members[-1].position
         self._give_up(declined.vote, now, declined.sealed)
         if declined.reason:
-            self._declines[newcomer] = f"not let in yet: {declined.reason}"
+            self._declines[learner] = f"not let in yet: {declined.reason}"
         if declined.sealed:
             yield from self.complain(
-                f"{self.configuration.tail} does not let {newcomer} in yet: {declined.reason}"
+                f"{self.configuration.tail} does not let {learner} in yet: {declined.reason}"
             )
 
     def _give_up(self, join: Vote, now: float, sealed: float = 0.0) -> None:
@@ -63,7 +63,7 @@ class Joining(Deciding):
     # --- the tail
 
     def _seal(self, vote: Vote, now: float) -> Iterator[Output]:
-        """Take no entries until the learner has everything; then vote, in ``synced``."""
+        """Take no entries until the learner has everything."""
         since = now if self._sealing is None else self._sealing.since
         seconds = self._patience.seconds(vote.configuration.tail)
         self._sealing = Sealing(vote, since, seconds)

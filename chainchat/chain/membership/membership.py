@@ -1,20 +1,20 @@
 """Membership: how one configuration follows another.
 
-A node proposes the next configuration, the members that stay vote for it, durably, and the
-proposer's own durable write of it is the decision. There are four changes:
+A node proposes the next configuration, the members that stay vote for it, and the proposer's own
+write of it is the decision. There are four changes:
 
 - *shrink*: the chain goes on without members that are dead or silent (a splice);
 - *join*: a learner that holds the whole log becomes the new tail (the chain is extended);
 - *resume*: the members' present lives take the place of earlier ones, after a restart;
 - *found*: a resume from nothing, by the founding positions.
 
-The inputs are generators of effects: a record is on disk (``Save``) before any message that depends
-on it. ``Membership`` has a file for each of its parts; each uses only those before it:
+A record is on disk (``Save``) before any message that depends on it. ``Membership`` has a file for
+each of its parts; each uses only those before it:
 
 - ``state``: what a life holds and knows, and what follows from it.
 - ``histories``: whether another node is of the same chain: *one history*, *not set back*.
 - ``pinging``: pings, clocks, the lease: *tried*, *no pause*.
-- ``deciding``: the durable write of the next configuration, and going on in it: *all vote*.
+- ``deciding``: the write of the next configuration, and going on in it: *all vote*.
 - ``joining``: how the head and the tail let a learner in.
 - ``voting``: what a node considers before it votes: *one vote*, *locked*, *own judgement*.
 - ``proposing``: what a node proposes, and the votes for that: *tried*.
@@ -24,8 +24,6 @@ on it. ``Membership`` has a file for each of its parts; each uses only those bef
 address and was refused or answered there.
 
 *newest*: a node never goes back to an older configuration.
-
-A comment with an invariant's name marks where it is kept.
 """
 
 from collections.abc import Iterator
@@ -70,8 +68,7 @@ class Membership(Proposing):
     ) -> Iterator[Output]:
         """A new connection, whose other end says that it is ``member``; this proves nothing.
 
-        ``its``: what the other end says that it holds. A difference is reported now, and acted on
-        with the first Pong.
+        ``its``: what the other end says that it holds; a difference is reported.
         """
         self._notice_pause(now)
         self._presence.linked(position, member)
@@ -85,8 +82,7 @@ class Membership(Proposing):
     ) -> Iterator[Output]:
         """*source*: this node dialled ``address``, and ``member``, at ``position``, answered.
 
-        A later life or another disk at a member's own address proves the member dead, if this node
-        has reached the member itself there (rule 2).
+        A later life or another disk at a member's own address proves the member dead (rule 2).
         """
         self._notice_pause(now)
         before = self._whereabouts.reached(position, address, member.life)
@@ -124,8 +120,8 @@ class Membership(Proposing):
         """A port that may be ``position``'s refused a connection.
 
         *source*: the member is dead if the port is its own address, this node has reached exactly
-        that life there, and their connection ended. Anywhere else a caller may have only claimed to
-        be ``position``, or a firewall may refuse what never reached anybody.
+        that life there, and their connection ended. Elsewhere, a stranger or a firewall may be at
+        work.
         """
         self._notice_pause(now)
         self._presence.refused(position)
@@ -202,7 +198,7 @@ class Membership(Proposing):
             yield from self._act(now)
 
     def synced(self, learner: Member, last: EntryId, now: float) -> Iterator[Output]:
-        """Tail: the learner for which the tail is sealed has the whole log on its disk."""
+        """Tail: the learner has the whole log on its disk."""
         self._notice_pause(now)
         sealing = self._sealing
         if sealing is None or learner != sealing.learner or last != self.own.last:

@@ -51,11 +51,10 @@ class Pinging(Histories):
         )
 
     def _is_of_interest(self, sender: str, member: Member) -> bool:
-        """True for members and linked nodes: nobody makes this node remember more."""
         return self.configuration.has(member.life) or self._presence.link(sender) == member
 
     def _confirms(self, ping: Ping) -> bool:
-        """True if this member neither goes on without the pinger nor has tried to (rule 1)."""
+        """True if this member neither goes on without the pinger nor has tried to."""
         if self.status is not Status.ACTIVE:
             return False
         epoch = self.configuration.epoch
@@ -68,8 +67,8 @@ class Pinging(Histories):
     def holds_lease(self, now: float) -> bool:
         """True if no chain can have begun without this member yet (rule 13).
 
-        Every other member is clean, or has freshly confirmed a ping of this one. If no clock may be
-        relied on, only a sole member can say this.
+        Every other member is clean or fresh. If no clock may be relied on, only a sole member can
+        say this.
         """
         self._notice_pause(now)
         if not self.evidence.refusal_is_death and len(self.configuration.members) > 1:
@@ -88,11 +87,7 @@ class Pinging(Histories):
     # --- pauses and clocks
 
     def _notice_pause(self, now: float) -> None:
-        """Before any judgement: find out if this node was paused since the last input.
-
-        A node ticks, so inputs are close together. If the pause also stopped the clock of the
-        timeouts, the wall clock may tell.
-        """
+        """Find out if this node was paused since the last input, by the wall clock, too."""
         if not self.clocks.look(now, self._wall()):
             self._doubt("this machine's clocks do not agree: it was paused, or one was set")
         self._excuse_silence(now)
@@ -112,7 +107,7 @@ class Pinging(Histories):
             self._doubt(f"this machine or that of {sender} was paused")
 
     def _doubt(self, why: str) -> None:
-        """*no pause*: earlier proofs count for nothing; the next answers are news."""
+        """*no pause*: earlier proofs count for nothing."""
         self.evidence.doubt()
         self._doubts = why
 

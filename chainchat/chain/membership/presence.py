@@ -1,7 +1,6 @@
 """Presence: the newest from each position, member or not.
 
-It tells whom to ask, whom to let in and what to show to people; ``evidence``, of lives and not
-positions, tells whom to exclude.
+It tells whom to ask, let in and show; ``evidence``, of lives, tells whom to exclude.
 """
 
 from collections.abc import Iterable

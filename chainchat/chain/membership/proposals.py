@@ -34,7 +34,7 @@ def resumed(
 ) -> Configuration | None:
     """The members' present lives, if all are there and some are new (rules 0 and 11).
 
-    Only the first of them proposes. ``pongs`` are recent.
+    Only the first of them proposes.
     """
     positions = base.positions or founding
     if positions[0] != me.position:
@@ -70,18 +70,18 @@ def extended(
     """The chain with a learner that has caught up as its new tail (rule 10).
 
     Args:
-        asked: learners proposed already; whether they have caught up may change with every batch.
+        asked: learners proposed already.
         last_choice: taken only if there is no other.
     """
-    newcomers = [
+    learners = [
         pong.member
         for pong in pongs.values()
         if pong.configuration == base
         and not base.has_node(pong.member.id)
         and (pong.caught_up or pong.member in asked)
     ]
-    if not newcomers:
+    if not learners:
         return None
-    newcomer = min(newcomers, key=lambda one: (one not in asked, one == last_choice))
-    why = f"{newcomer.position} has caught up and joins"
-    return base.followed_by((*base.members, newcomer), why)
+    learner = min(learners, key=lambda one: (one not in asked, one == last_choice))
+    why = f"{learner.position} has caught up and joins"
+    return base.followed_by((*base.members, learner), why)

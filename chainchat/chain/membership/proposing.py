@@ -21,7 +21,6 @@ class Proposing(Voting):
     """Proposes what is this node's to propose, and counts the votes."""
 
     def _act(self, now: float) -> Iterator[Output]:
-        """Propose what is this node's to propose, or complete what a dead proposer began."""
         if self._older:
             return
         yield from self._complete(now)
@@ -49,8 +48,7 @@ class Proposing(Voting):
         """Adopt what this node voted for, if nobody else can have seen it fail (rule 8).
 
         The proposer died without excluding this node, and there is no other voter: it had decided,
-        or nobody will ever decide otherwise. A resume of three has another voter: there, this node
-        waits.
+        or nobody ever will.
         """
         vote = self.record.vote
         if vote is None or self.status is not Status.ACTIVE:
@@ -95,8 +93,7 @@ class Proposing(Voting):
     def _has_looked_around(self, now: float) -> bool:
         """True once the others had their chance to say that they have gone on.
 
-        A sole member needs no other vote. If its data are old, any of the others may be the chain
-        by now, even a spare.
+        A sole member with old data may have been left behind by any of them, even a spare.
         """
         late = self._began is not None and now - self._began >= self._timing.suspect_after
         return late or self._presence.has_met({*self.founding, *self._known} - {self.me.position})
@@ -104,7 +101,6 @@ class Proposing(Voting):
     # --- the votes
 
     def _canvass(self, proposal: Vote, now: float) -> Iterator[Output]:
-        """Ask for the missing votes; decide if none is missing."""
         if self._electors(proposal) <= self._voters:
             if change(self.configuration, proposal.configuration) is Change.JOIN:
                 yield from self._seal(proposal, now)  # a chain of one is its own tail

@@ -1,7 +1,7 @@
 """How long a tail takes no entries, to let a learner in (rule 10).
 
-Nobody can write meanwhile, so a seal is short; each seal for a learner is twice as long as the one
-before, or a slow disk would never get in.
+Nobody can write until then, so a seal is short; each further one is twice as long, or a slow disk
+would never get in.
 """
 
 from msgspec import Struct
@@ -12,12 +12,7 @@ from chainchat.chain.timing import JOIN_PAUSE_PER_SEAL, Timing
 
 
 class Sealing(Struct, frozen=True):
-    """A tail takes no entries, because of ``vote``.
-
-    Attributes:
-        since: monotonic seconds.
-        seconds: how long the seal may last.
-    """
+    """A tail takes no entries, because of ``vote``, since then, and for so many seconds."""
 
     vote: Vote
     since: float
@@ -25,7 +20,7 @@ class Sealing(Struct, frozen=True):
 
     @property
     def learner(self) -> Member:
-        """The newcomer."""
+        """Who is let in."""
         return self.vote.configuration.members[-1]
 
     @property
@@ -51,6 +46,6 @@ class Patience:
         self._seconds[position] = min(twice, self._timing.longest_seal)
 
     def pause(self, sealed: float) -> float:
-        """Seconds before the next proposal, after writes have waited for ``sealed``."""
+        """Seconds before the next proposal, after writes have waited."""
         waited = min(sealed, self._timing.longest_seal)
         return self._timing.join_pause + JOIN_PAUSE_PER_SEAL * waited

@@ -14,7 +14,7 @@ class ChainSettings(Struct, frozen=True):
     Attributes:
         founding: positions in founding order.
         suspect_after: seconds of silence before a node is suspected.
-        known: all positions that ``chain.ini`` names, spares too.
+        known: all positions of ``chain.ini``, spares too.
         places: their addresses there: an operator's word that a node has moved.
         longest_pause: seconds, see ``Departures``.
         free_departures: see ``Departures``.

@@ -1,7 +1,4 @@
-"""The membership state of one life of a node, and what follows from it.
-
-Every variable, grouped by the part of ``Membership`` that it serves most.
-"""
+"""The membership state of one life of a node, and what follows from it."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -29,13 +26,13 @@ MOST_COMPLAINTS = 64
 
 
 class Seal(Struct, frozen=True):
-    """Tail: take no entries, send this learner the rest, and say when it has everything."""
+    """Tail: take no entries, and send this learner the rest."""
 
     learner: Member
 
 
 class Copy(Struct, frozen=True):
-    """Copy the log's missing end from the node at a position, before the chain is resumed."""
+    """Copy the log's missing end, before the chain is resumed."""
 
     source: str
 
@@ -82,8 +79,7 @@ class OwnLog(Protocol):
 class State:
     """The membership state of one life of one node.
 
-    Attributes:
-        founding: positions in founding order, as ``chain.ini`` or the record has them.
+    ``founding``: positions in founding order, as ``chain.ini`` or the record has them.
     """
 
     def __init__(
@@ -100,8 +96,8 @@ class State:
         """The state of a life that begins.
 
         Args:
-            me: its incarnation is in ``record`` and on disk already.
-            wall: UTC milliseconds, as at ``now`` of an input.
+            me: its incarnation is on disk already.
+            wall: UTC milliseconds, as at ``now``.
             first_nonce: see ``Evidence``.
             new_identity: chooses the identity of a configuration, at random.
         """
@@ -127,11 +123,11 @@ class State:
 
         # histories
         self._compared: set[tuple[str, Life]] = set()
-        """By position, the lives whose history was compared in this configuration."""
+        """Whose history was compared in this configuration."""
         self._older = False
         """*not set back*: True if this disk was set back."""
         self._first_ping = self.evidence.newest_nonce + 1
-        """This ping and later ones are of this life and the present configuration."""
+        """The first ping of this life in the present configuration."""
 
         # pinging
         self._began: float | None = None  # when the first tick came
@@ -209,7 +205,7 @@ class State:
         return self.resuming and (self._proposal is None or whole)
 
     def silent(self, now: float) -> tuple[str, ...]:
-        """Positions of the chain (or of the founding) not heard for ``suspect_after`` seconds."""
+        """Positions of the chain (or the founding) not heard for ``suspect_after`` seconds."""
         if self.status is Status.ACTIVE:
             others = [m for m in self.configuration.members if m.life != self.me.life]
             return tuple(m.position for m in others if self.evidence.is_silent(m.life, now))
@@ -220,7 +216,7 @@ class State:
         )
 
     def silences(self, now: float) -> dict[str, float]:
-        """By position, seconds since this node last heard a Ping from there."""
+        """Seconds since this node last heard a Ping from there."""
         return self._presence.silences(now)
 
     @property

@@ -1,6 +1,6 @@
 """The voter: judges by its own evidence, votes once, and is locked until it knows the outcome.
 
-- *one vote*: a node holds at most one vote for the next epoch, and keeps it over a restart.
+- *one vote*: a node holds at most one vote for the next epoch, over restarts too.
 - *locked*: a node that holds a vote takes no part in the chain until it learns the outcome.
 - *own judgement*: a node votes to exclude only whom it could exclude by its own evidence.
 """
@@ -58,9 +58,8 @@ class Voting(Joining):
     def _copy_for_resume(self, proposal: Propose) -> Iterator[Output]:
         """Copy the end of the log, if this disk lost it: a chain resumes only with whole logs.
 
-        Otherwise the members that have the end could die before this node has it. The copy comes
-        down the chain (*prefix*): if the resume is given up, a tail that held more than its
-        predecessor would commit alone what no other disk may have.
+        The copy comes down the chain (*prefix*): if the resume is given up, a tail that held more
+        than its predecessor would commit alone what no other disk may have.
         """
         resume = change(proposal.base, proposal.vote.configuration) is Change.RESUME
         predecessor = self.configuration.predecessor(self.me.position)
@@ -77,10 +76,7 @@ class Voting(Joining):
         yield from self._send_vote(vote)
 
     def _send_vote(self, vote: Vote) -> Iterator[Output]:
-        """*source*: to the proposer or its later life, but to no copy of its disk.
-
-        A copy would say in good faith that it decided nothing.
-        """
+        """*source*: to the proposer or its later life, but to no copy of its disk."""
         if self._speaks_for(vote.proposer):
             yield Send(vote.proposer.position, Voted(self.me, vote, self.own.last))
 
@@ -118,23 +114,22 @@ class Voting(Joining):
             case Change.JOIN:
                 if self.status is not Status.ACTIVE or base.tail != self.me.position:
                     return "this node is not the tail"
-                newcomer = proposed.members[-1]
+                learner = proposed.members[-1]
                 if vote == self._declined:
                     return "it was declined already"
-                if self.sealed not in (None, newcomer):
+                if self.sealed not in (None, learner):
                     return "another learner is just being let in"
-                if self.sealed is None and newcomer not in self.own.nearby:
-                    return f"{newcomer.position} is not near the end of the log"
+                if self.sealed is None and learner not in self.own.nearby:
+                    return f"{learner.position} is not near the end of the log"
                 # A learner copies on another connection, but a member gets entries on the link.
                 # The link may have been made by an earlier life.
-                if self._presence.link(newcomer.position) is None:
-                    return f"{newcomer.position} is not linked: writes would wait for that"
+                if self._presence.link(learner.position) is None:
+                    return f"{learner.position} is not linked: writes would wait for that"
             case None:
                 return "it does not follow from the configuration here"
         return ""
 
     def _objection_to_life(self, old: Member, new: Member, now: float) -> str:
-        """Why ``new`` cannot take the place of ``old`` in a resume."""
         objection = self._whereabouts.objection(old, new)
         if objection or new.life == self.me.life:
             return objection

@@ -1,8 +1,8 @@
 """Whereabouts: who answers at the addresses that this node dials.
 
-*source*: anybody can claim to be any life at any address, and a disk can be copied. So evidence is
-only who *answered* when this life dialled; and a member's later life is only who answers where the
-member is.
+*source*: anybody can claim to be any life, and a disk can be copied. So evidence is only who
+*answered* when this life dialled; and a member's later life is only who answers where the member
+is.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class Whereabouts:
         self._reached: dict[str, dict[Address, Life]] = {}
 
     def reached(self, position: str, address: Address, life: Life) -> Life | None:
-        """``life`` answered at ``address``; returns who answered there before."""
+        """``life`` answered at ``address``; returns who did before."""
         known = self._reached.setdefault(position, {})
         before = known.pop(address, None)
         known[address] = life
@@ -44,8 +44,7 @@ class Whereabouts:
     def objection(self, old: Member, new: Member) -> str:
         """Why ``new`` cannot be a later life of the member ``old`` (rule 11); empty if it can.
 
-        Anywhere but where ``old`` was, ``new`` may be a copy of its disk, which goes on or is about
-        to.
+        Anywhere but where ``old`` was, ``new`` may be a copy of its disk.
         """
         position = old.position
         if new.id != old.id:

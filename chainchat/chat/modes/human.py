@@ -1,7 +1,6 @@
 """Human mode: what people type and see, as ``docs/protocol.md`` specifies it.
 
-Every line shown begins with one of the server's marks, so nothing that a user writes can pass for
-the server's word.
+Every line shown begins with a mark, so nothing that a user writes can pass for the server's word.
 """
 
 # ruff: noqa: ARG002 - a mode's methods take what either mode needs

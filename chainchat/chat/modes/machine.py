@@ -308,10 +308,7 @@ class Machine(Mode):
         return tag, request
 
     def leading_messages(self, lines: Sequence[Line]) -> list[tuple[str, Say]]:
-        """The requests of the first lines, while they are valid SENDs.
-
-        Most lines of programs are: read together, each costs a fraction of a ``parse``.
-        """
+        """The requests of the first lines, while they are valid SENDs; each costs less."""
         sends = []
         with suppress(RefusedError):
             for tag, number, to, text in _parts_of_sends(lines):

@@ -1,7 +1,7 @@
 """The interface of all modes: how a session hears and speaks.
 
-A mode is a grammar without state: ``parse`` turns a line into a request, the other methods turn
-outcomes into lines (without endings; one, unless they return a list).
+``parse`` turns a line into a request, the other methods turn outcomes into lines (without endings;
+one, unless they return a list).
 """
 
 import datetime
@@ -46,7 +46,7 @@ class ChainView(Struct, frozen=True):
         role: ``head``, ``middle``, ``tail``, ``only``, or why it has none.
         committed: the newest id that is on every member's disk.
         away: positions of the chain that this node cannot reach.
-        version: of chainchat; empty if it is not told.
+        version: empty if it is not told.
     """
 
     epoch: int
@@ -86,7 +86,7 @@ class Mode(Protocol):
         """The answer to a ``/hello`` that chose this mode.
 
         Args:
-            node: the position of the node that answers.
+            node: the position that answers.
             max_line: octets of a client's line, at most.
             nodes: ``host:port`` of every node.
             sessions: at this node, the client's own included.

@@ -1,0 +1,55 @@
+"""The tables of a node's database."""
+
+import sqlite3
+
+COPIED = {
+    "log": "(last INTEGER PRIMARY KEY, committed INTEGER NOT NULL, entries BLOB NOT NULL)",
+    "records": "(place INTEGER PRIMARY KEY, seq INTEGER NOT NULL, data BLOB NOT NULL)",
+    "messages": """(
+        reader INTEGER, last INTEGER, run BLOB NOT NULL, PRIMARY KEY (reader, last)
+    ) WITHOUT ROWID""",
+}
+"""What a learner copies: the log, the records of a checkpoint, and the index (``staging``).
+
+``place``: twice the key of a record, or one more. No data: the record was removed.
+"""
+
+OWN = {
+    "committed": "(only INTEGER PRIMARY KEY CHECK (only = 1), seq INTEGER NOT NULL)",
+    "membership": "(only INTEGER PRIMARY KEY CHECK (only = 1), record BLOB NOT NULL)",
+    "checkpoint": """(
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        begun INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL, head BLOB NOT NULL
+    )""",
+}
+"""``digest`` is that of the entry ``seq``: a checkpoint belongs to one log."""
+
+ADDED = {
+    "beginning": """(
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        epoch INTEGER NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL
+    )""",
+    "staged": "(only INTEGER PRIMARY KEY CHECK (only = 1), note BLOB NOT NULL)",
+}
+"""What this version has and older ones lack.
+
+``beginning``: the entry before the first one of the log; no row while the log has that one.
+"""
+
+STAGED = "staged_"
+"""The beginning of the names of tables that a learner fills."""
+
+GONE = "gone_"
+"""The same of tables whose rows nobody needs any more."""
+
+
+def create(database: sqlite3.Connection, tables: dict[str, str], prefix: str = "") -> None:
+    """Create those of the tables that are missing."""
+    for name, columns in tables.items():
+        database.execute(f"CREATE TABLE IF NOT EXISTS {prefix}{name} {columns}")
+
+
+def rename(database: sqlite3.Connection, old: str, new: str) -> None:
+    """Give all that can be copied another prefix."""
+    for name in COPIED:
+        database.execute(f"ALTER TABLE {old}{name} RENAME TO {new}{name}")

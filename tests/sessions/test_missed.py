@@ -1,0 +1,150 @@
+"""Sessions: what was missed, and how read marks move."""
+
+import re
+
+import pytest
+from sessions_house import HELLO
+
+from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
+
+
+def test_the_read_mark_that_a_login_tells_is_where_a_resume_goes_on(house):
+    bob = house.program("bob")
+    house.program("alice").session.lost()
+    bob.says("@1 SEND 1 * :one", "@2 SEND 2 * :two")
+    alice = house.client(HELLO)
+    reply, *pushes = alice.says("@1 LOGIN alice")
+    mark = re.search(r" mark=(\d+) ", reply)[1]
+    alice.session.lost()
+    again = house.client(HELLO)
+    again.reads()
+    assert again.says(f"@1 RESUME alice token3 after={mark}")[1:] == pushes
+    assert len(pushes) == 2
+
+
+def test_what_was_missed_comes_after_the_login_in_order(house, pair):
+    alice, bob = pair
+    bob.session.lost()
+    alice.says("one", ">> bob: two", "three")
+    assert house.client().says("bob")[3:] == [
+        "+OK you are bob: you missed 3 messages",
+        "* 2026-11-22",
+        "#5 11:03 alice: one",
+        "#6 11:03 alice >> you: two",
+        "#7 11:03 alice: three",
+    ]
+
+
+@pytest.mark.parametrize(("acknowledged", "seen"), [("nothing", 3), ("half", 4), ("all", 5)])
+def test_a_read_mark_moves_with_input_past_what_the_machine_has_acknowledged(
+    house, pair, acknowledged, seen
+):
+    alice, bob = pair
+    alice.says("one")
+    half = bob.connection.written
+    alice.says("two")
+    bob.connection.acked = {"nothing": 0, "half": half, "all": bob.connection.written}[acknowledged]
+    assert house.seen("bob") == 3
+    bob.sends("")
+    house.clock.advance(1)
+    assert house.seen("bob") == seen
+
+
+def test_where_the_system_cannot_tell_the_mark_is_one_input_late(house, pair):
+    alice, bob = pair
+    alice.says("one")
+    marks = []
+    for _ in range(2):
+        bob.sends("")
+        house.clock.advance(1)
+        marks.append(house.seen("bob"))
+    assert marks == [3, 4]
+
+
+def test_a_connection_that_breaks_moves_no_mark_and_one_that_ends_does(house, pair):
+    alice, bob = pair
+    alice.says("one")
+    for client, end in ((bob, "lost"), (alice, "input_ended")):
+        client.connection.acked = client.connection.written
+        getattr(client.session, end)()
+    house.clock.advance(1)
+    assert house.seen("bob") == 3
+    again = house.client("bob")
+    again.connection.acked = again.connection.written + 1_000
+    again.reads()
+    again.session.input_ended()
+    house.clock.advance(1)
+    assert house.seen("bob") == 4
+
+
+def test_a_program_moves_its_mark_with_ack_alone_and_never_back(house):
+    alice, bob = house.program("alice"), house.program("bob")
+    alice.says("@1 SEND 1 * :one", "@2 SEND 2 * :two")
+    bob.connection.acked = bob.connection.written
+    marks = []
+    for line in ("@1 PING", "@2 ACK 4", "@3 ACK 1"):
+        bob.says(line)
+        marks.append(house.seen("bob"))
+    assert marks == [3, 4, 4]
+
+
+def test_a_resume_moves_no_mark(house):
+    house.program("alice")
+    house.program("bob").says("@1 SEND 1 * :one", "@2 SEND 2 * :two")
+    again = house.client(HELLO, "@1 RESUME alice token1 after=5")
+    again.session.lost()
+    house.clock.advance(1)
+    assert house.seen("alice") == 2
+
+
+def test_a_long_answer_right_behind_the_login_pushes_nothing_twice(house):
+    bob = house.program("bob")
+    for number in range(60):
+        bob.says(f"@1 SEND {number + 1} * :{'x' * 900}")
+    alice = house.client(HELLO)
+    alice.reads()
+    bob.sends("@2 SEND 61 * :early")
+    bob.reads_at_once()
+    alice.sends("@1 LOGIN alice", "@2 SINCE 0")
+    alice.reads_at_once()
+    bob.sends("@3 SEND 62 * :late")
+    pushes = [line.split(" :")[1] for line in alice.reads() if line.startswith("MSG")]
+    assert pushes == ["late"]
+
+
+def test_of_many_pushes_some_are_remembered_and_no_mark_is_set_too_high():
+    reading = Reading(0)
+    for number in range(1, 3 * REMEMBERED_PUSHES + 1):
+        reading.pushed(newest=number, written=10 * number)
+    last = 3 * REMEMBERED_PUSHES
+    assert reading.did_something(15, 10 * last) is False
+    assert reading.did_something(1_000, 10 * last) is True
+    assert 100 - 8 < reading.seen <= 100
+    assert reading.did_something(10 * last, 10 * last) is True
+    assert reading.seen == last
+
+
+def test_what_a_persons_machine_had_some_seconds_before_it_was_last_heard_was_seen(house):
+    alice, bob = house.client("alice"), house.client("bob")
+    alice.says("one", "two")
+    newest = house.node.state.applied
+    connection = bob.connection
+    connection.acked, connection.silence = connection.written, 0.0
+    bob.reads(LOOK_PAUSE)  # the first look: it has all, but may have died at once
+    assert house.seen("bob") < newest - 1
+    connection.silence = 60.0
+    bob.reads(10)  # it was not heard since
+    assert house.seen("bob") < newest - 1
+    connection.silence = 1.0
+    for _ in range(4):
+        bob.reads(LOOK_PAUSE)
+    assert house.seen("bob") == newest
+
+
+def test_nobody_is_looked_at_who_has_seen_all(house):
+    alice, bob = house.client("alice"), house.client("bob")
+    alice.says("one")
+    bob.connection.acked, bob.connection.silence = 1 << 30, 0.0
+    for _ in range(8):
+        bob.reads(LOOK_PAUSE)
+    assert house.sessions.marks._looking is None
