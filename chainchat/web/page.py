@@ -202,6 +202,9 @@ def _disk(report: Report) -> Iterator[Child]:
         yield _row(kind.capitalize(), octets(size))
     if report.removed:
         yield _row("Removed", f"messages before {report.removed:,}")
+    if (kept := report.kept_unread) is not None:
+        since = f"since {kept.since[:10]}, after {kept.after:,}"
+        yield _row("Old messages stay", f"an account has seen none {since}")
     behind = report.applied - report.checkpoint
     yield _row("Since the last checkpoint", f"{behind:,} entries")
     for certificate in report.certificates:

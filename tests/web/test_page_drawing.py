@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from views import AWAY, FULL, LEARNER, LEARNS, WELL, WITHOUT, peer, view
 
-from chainchat.node.report import Certificate
+from chainchat.node.report import Certificate, KeptUnread
 from chainchat.web import charts, drawing, page
 from chainchat.web.markup import tag, written
 from chainchat.web.view import State, headline, places
@@ -247,6 +247,14 @@ def test_the_disk_and_certificates_are_told_with_a_word():
 
 def test_messages_that_were_removed_are_told_of():
     assert "Removed messages before 1,042" in read(replace(WELL, removed=1_042), "disk")
+
+
+def test_it_is_told_that_an_account_keeps_old_messages_but_not_which():
+    kept = KeptUnread(1_042, "2026-08-01T11:03:07Z", 9_763_200.0, "alice")
+    said = "Old messages stay an account has seen none since 2026-08-01, after 1,042"
+    shown = read(replace(WELL, kept_unread=kept), "disk")
+    assert said in shown
+    assert "alice" not in shown
     assert "Removed" not in read(WELL, "disk")
 
 
