@@ -125,6 +125,26 @@ def test_who_is_away_is_said_and_marked_by_a_cross_and_a_broken_link():
     assert "gap broken" not in classes(chain(WELL))
 
 
+@pytest.mark.parametrize(("silent", "said"), [(1.2, "waits outside"), (26.2, "silent for 26 s")])
+def test_who_is_linked_and_left_out_waits_or_is_silent(silent, said):
+    left_out = peer("tail", role="left out", silent=silent)
+    without = replace(WITHOUT, peers=(peer("middle", role="tail"), left_out))
+    assert [place.said for place in places(without)] == ["serving", "up", said]
+
+
+def test_on_a_narrow_screen_nothing_is_between_the_chain_and_the_others():
+    drawn = drawing.chain(view(WITHOUT), tall=True)
+    nodes = [each for each in drawn.iter("g") if "node" in each.get("class").split()]
+    assert [each.get("transform") for each in nodes] == [
+        f"translate({drawing.MARGIN} {drawing.MARGIN + y})"
+        for y in (
+            0,
+            drawing.HIGH + drawing.GAP,
+            2 * drawing.HIGH + drawing.GAP + drawing.BELOW,
+        )
+    ]
+
+
 def test_of_a_link_between_two_others_nothing_is_claimed():
     drawn = chain(AWAY)  # seen from the head, which has no part in the link to the tail
     assert [c for c in classes(drawn) if c.startswith("gap")] == ["gap", "gap unknown"]
