@@ -90,3 +90,13 @@ def test_no_test_sets_a_limit_of_the_package_but_by_an_argument():
         for line in constants_set(ast.parse(path.read_text()))
     ]
     assert not found
+
+
+def test_data_are_synced_in_one_place_which_knows_of_the_disks_own_caches():
+    calls = [
+        f"{path.relative_to(PACKAGE)}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("fsync", "fdatasync")
+    ]
+    assert set(calls) == {"storage/durable.py"}

@@ -166,7 +166,8 @@ class Replica:
             self._told_synced = 0
         if position == self._predecessor:
             self._tell_holding = True
-            self._synced_before = 0
+            if not older:  # else it may never say it again: it gives no word without entries
+                self._synced_before = 0
             self._acknowledged = -1
         if position == self.configuration.head:
             self.own.offer_again()
@@ -297,8 +298,7 @@ class Replica:
             self._number(now)
         if self._taken:
             yield from self._write()
-            if self._successor not in self._older:
-                yield from self._forward()
+            yield from self._forward()
             yield from self._sync()
         if self._successor is not None:
             yield from self._forward()
@@ -357,9 +357,10 @@ class Replica:
         self.synced = self.written  # *synced*: all that is told or applied is below this
 
     def _forward(self) -> Iterator[Effect]:
-        """*written*: send the successor all that it lacks."""
-        while (sent := self._sent) is not None and sent.seq < self.written:
-            entries = self._entries(sent.seq, self.written, FRAME_ENTRIES)
+        """*written*: send the successor all that it lacks; one of protocol 6 what is *synced*."""
+        end = self.word if self._successor in self._older else self.written
+        while (sent := self._sent) is not None and sent.seq < end:
+            entries = self._entries(sent.seq, end, FRAME_ENTRIES)
             yield self._forward_of(sent, tuple(entries))
             self._forwarded = entries[-1].id
             assert self._forwarded.seq <= self.written

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 
 from chainchat.chat import commands
@@ -19,7 +20,8 @@ from chainchat.chat.requests import checked_name
 from chainchat.control.desk import Desk
 from chainchat.control.stopping import objection
 from chainchat.node.history import NOBODY
-from chainchat.node.report import Report, shown_time
+from chainchat.node.report import Report
+from chainchat.node.times import shown_time
 
 PAGE_ACCOUNTS = PAGE_MESSAGES = 100
 """Accounts, or messages, in a page."""
@@ -82,7 +84,11 @@ def _does_not_fit(form: str) -> RefusedError:
 
 
 async def _status(desk: Desk, _: Words) -> Report:
-    return desk.office.report()
+    report, unseen = desk.office.report(), desk.node.unseen
+    if report.kept_unread is None or unseen is None:
+        return report
+    name = desk.node.state.accounts[unseen.account].name
+    return replace(report, kept_unread=replace(report.kept_unread, account=name))
 
 
 class AccountShown(Struct, frozen=True):

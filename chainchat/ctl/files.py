@@ -14,6 +14,7 @@ from typing import Any
 
 from chainchat import config
 from chainchat.ctl.asking import Connection, RefusedError, UnreachableError, tell_to_wait
+from chainchat.storage import durable
 
 DATABASE = "chainchat.sqlite"
 AT_ONCE = -1
@@ -68,7 +69,7 @@ def _copy(database: Path, to: Path) -> None:
 def _sync(path: Path) -> None:
     file = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(file)
+        durable.sync(file)
     finally:
         os.close(file)
 
@@ -130,7 +131,7 @@ def _from_node(node: config.NodeSettings, after: int, name: str) -> Iterator[dic
 
 def _from_data(path: Path | None, after: int, name: str) -> Iterator[dict[str, Any]]:
     from chainchat.ctl import offline  # noqa: PLC0415 - as above
-    from chainchat.node.report import shown_time  # noqa: PLC0415
+    from chainchat.node.times import shown_time  # noqa: PLC0415
 
     assert path is not None
     try:

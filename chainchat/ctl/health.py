@@ -233,6 +233,8 @@ def table(found: list[Seen], founding: int) -> Iterator[str]:
     status, troubles = judged(found, founding)
     yield from aligned([COLUMNS, *map(_row, found)])
     yield from troubles
+    for one in found:
+        yield from (f"{one.position}: {text}" for text in _kept_unread(one.report))
     yield ("the chain is well", "the chain is degraded", "the chain is down")[status]
 
 
@@ -247,6 +249,7 @@ def described(report: dict[str, Any]) -> Iterator[str]:
         yield "removed: messages before {removed}; the log here begins with {first}".format(
             **report
         )
+    yield from _kept_unread(report)
     disk = report["disk"]
     if disk["free"] is not None:
         seconds = disk["left"]
@@ -254,6 +257,14 @@ def described(report: dict[str, Any]) -> Iterator[str]:
         yield f"disk: {size(disk['free'])} free{left}, {size(sum(disk['files'].values()))} used"
     for certificate in report["certificates"]:
         yield "certificate: {whose} expires {expires}".format(**certificate)
+
+
+def _kept_unread(report: dict[str, Any]) -> Iterator[str]:
+    """Who keeps old messages from going: what the operator wants, or a program that only sends."""
+    if kept := report.get("kept_unread"):  # an older release does not tell
+        yield "old messages stay: {account} has seen none after {after}, since {since}".format(
+            **kept
+        )
 
 
 # --- the command

@@ -21,8 +21,8 @@ from chainchat.chat import commands
 from chainchat.chat.modes.mode import ChatMessage
 from chainchat.network.control_socket import socket_of
 from chainchat.node.history import NOBODY
-from chainchat.node.report import shown_time
 from chainchat.node.state_machine import StateMachine
+from chainchat.node.times import shown_time
 from chainchat.storage.checksums import unchecked
 from chainchat.storage.interface import StorageError
 from chainchat.storage.schema import APPLICATION_ID, READ_TOO, SCHEMA_VERSION

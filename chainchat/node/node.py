@@ -41,7 +41,7 @@ from chainchat.node.disk_work import DiskWork
 from chainchat.node.interfaces import Audience, Clock, Network, Timer
 from chainchat.node.pending import USUAL_PENDING, Pending, PendingLimits, Replied
 from chainchat.node.questions import Questions
-from chainchat.node.retention import EVERYTHING, Keep, Retention
+from chainchat.node.retention import EVERYTHING, Keep, Retention, Unseen
 from chainchat.node.space import PLENTY, Space
 from chainchat.node.state_machine import StateMachine, StateMismatchError
 from chainchat.node.status import NodeStatus, Readiness
@@ -228,6 +228,11 @@ class Node:
     def checkpointed(self) -> int:
         """The entry of the newest checkpoint: a start applies those after it."""
         return self._state_machine.checkpointed
+
+    @property
+    def unseen(self) -> Unseen | None:
+        """What keeps old messages from going, if this is the head."""
+        return self._retention.unseen
 
     def view(self) -> ChainView:
         """The status as ``/chain`` shows it."""

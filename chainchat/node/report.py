@@ -1,7 +1,7 @@
 """The report of a node: everything that operators see of it from outside.
 
 ``chainchatctl status``, ``/status.json`` and the page of ``chainchat.web`` show it. It holds no
-message and no account's name.
+message and no account's name, but for one that the control socket adds.
 """
 
 import datetime
@@ -17,6 +17,7 @@ from chainchat.node.node import Node
 from chainchat.node.space import free_octets
 from chainchat.node.status import DRAINED, NodeStatus
 from chainchat.node.tally import NotedChange
+from chainchat.node.times import shown_time
 from chainchat.storage.interface import StorageError
 from chainchat.storage.sizes import sizes
 
@@ -68,6 +69,22 @@ class Certificate(Struct, frozen=True):
     left: float
 
 
+class KeptUnread(Struct, frozen=True):
+    """Old messages that stay because an account has not seen them.
+
+    Attributes:
+        after: it has seen none after this id.
+        since: when the first of those was said.
+        seconds: the same, until now.
+        account: its name; empty but over the control socket.
+    """
+
+    after: int
+    since: str
+    seconds: float
+    account: str = ""
+
+
 class ReportedChange(Struct, frozen=True):
     """A change of configuration.
 
@@ -108,6 +125,7 @@ class Report(Struct, frozen=True):
         low: positions whose disks are nearly full.
         first: the oldest number in the log here.
         removed: messages below this id were removed; 0: none were.
+        kept_unread: what keeps the next ones from it, at the head; None if nothing does.
         last: the newest number in the log here.
         synced: the newest on the disk here.
         committed: the newest that is on every member's disk.
@@ -147,6 +165,7 @@ class Report(Struct, frozen=True):
     low: tuple[str, ...]
     first: int
     removed: int
+    kept_unread: KeptUnread | None
     last: int
     synced: int
     committed: int
@@ -225,6 +244,7 @@ def report(sources: Sources) -> Report:
         low=readiness.low,
         first=node.first,
         removed=node.state.removed.before,
+        kept_unread=_kept_unread(node, now),
         last=marks.last,
         synced=marks.synced,
         committed=seen.committed,
@@ -247,10 +267,11 @@ def report(sources: Sources) -> Report:
     )
 
 
-def shown_time(milliseconds: int) -> str:
-    """``2026-11-22T11:03:07Z``; ``milliseconds``: UTC."""
-    moment = datetime.datetime.fromtimestamp(milliseconds // 1000, datetime.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+def _kept_unread(node: Node, now: int) -> KeptUnread | None:
+    unseen = node.unseen
+    if unseen is None:
+        return None
+    return KeptUnread(unseen.after, shown_time(unseen.since), max(0, now - unseen.since) / 1000)
 
 
 def _peers(sources: Sources, seen: NodeStatus) -> tuple[Peer, ...]:

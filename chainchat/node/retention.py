@@ -12,6 +12,7 @@ from msgspec import Struct
 from chainchat.chain.engine import Engine
 from chainchat.chat import commands
 from chainchat.node.state_machine import StateMachine
+from chainchat.node.times import shown_time
 from chainchat.storage.interface import Storage
 
 DAY = 86_400_000
@@ -41,6 +42,20 @@ class Keep(Struct, frozen=True):
 EVERYTHING = Keep()
 
 
+class Unseen(Struct, frozen=True):
+    """Old messages that stay, because an account has not seen them.
+
+    Attributes:
+        account: its number; of several, the one that has seen least.
+        after: it has seen none after this id.
+        since: when the first of those was said, UTC milliseconds.
+    """
+
+    account: int
+    after: int
+    since: int
+
+
 class Retention:
     """The retention of one life of one node."""
 
@@ -61,8 +76,10 @@ class Retention:
         self._storage = storage
         self._submit = submit
         self._tell = tell
-        self._waits_for = 0
-        """The account, last told of, that keeps old messages from going."""
+        self._unseen: Unseen | None = None
+        """As of the last look."""
+        self._told_of = 0
+        """The account that operators were told of last."""
         self._next_look = self._next_unread = 0.0
         self._went = 0.0
         """When messages went last, as far as this life knows."""
@@ -84,6 +101,17 @@ class Retention:
         engine = self._engine
         if engine.active and engine.configuration.head == engine.me.position:
             self._forget(now, time())
+        else:
+            self._unseen = None
+
+    @property
+    def unseen(self) -> Unseen | None:
+        """What keeps old messages from going, if this is the head."""
+        unseen = self._unseen
+        if unseen is None:
+            return None
+        account = self._machine.state.accounts.get(unseen.account)
+        return unseen if account is not None and account.seen == unseen.after else None
 
     def _forget(self, now: float, time: int) -> None:
         before, days = max((self._by_age(time), self._keep.days), (self._by_size(), 0))
@@ -94,6 +122,7 @@ class Retention:
         if self._keep.unread and self._somebody_has_to_see(enough):
             self._next_unread = now + 60 * self._keep.look_seconds
             return
+        self._unseen = None
         self._went = now
         self._submit(commands.Forget(before, not self._keep.unread, days))
 
@@ -103,11 +132,13 @@ class Retention:
         behind = state.furthest_behind()
         if behind is None or behind.seen + 1 - max(state.removed.before, 1) >= enough:
             return False
-        if behind.number != self._waits_for:
-            self._waits_for = behind.number
+        [first] = self._storage.entries([max(behind.seen, self._storage.beginning.seq) + 1])
+        self._unseen = Unseen(behind.number, behind.seen, first.time)
+        if behind.number != self._told_of:
+            self._told_of = behind.number
             self._tell(
-                f"old messages stay: {behind.name} has seen none after {behind.seen}; delete the "
-                "account, or set keep-unread = no"
+                f"old messages stay: {behind.name} has seen none after {behind.seen}, since "
+                f"{shown_time(first.time)}; delete the account, or set keep-unread = no"
             )
         return True
 

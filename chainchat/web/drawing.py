@@ -3,6 +3,7 @@
 Two drawings show the same, for wide and for narrow screens.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from chainchat.web.markup import Element, tag
@@ -36,7 +37,7 @@ def chain(view: View, *, tall: bool) -> Element:
     """The drawing; ``tall``: from top to bottom, for a narrow screen."""
     members = [place for place in places(view.report) if place.position in view.report.members]
     others = [place for place in places(view.report) if place not in members]
-    spots = [_spot(place, tall=tall) for place in range(len(members) + len(others))]
+    spots = list((_tall_spots if tall else _wide_spots)(len(members), len(others)))
     shown = list(zip((*members, *others), spots, strict=True))
     columns = 1 if tall else IN_A_ROW
     width = columns * (WIDE + GAP) - GAP + 2 * MARGIN
@@ -59,11 +60,17 @@ def _title(view: View, members: list[Place], others: list[Place]) -> str:
     return f"The chain as {view.report.position} sees it: {'; '.join(said)}"
 
 
-def _spot(place: int, *, tall: bool) -> Spot:
-    if tall:
-        return Spot(MARGIN, MARGIN + place * (HIGH + GAP))
-    row, column = divmod(place, IN_A_ROW)
-    return Spot(MARGIN + column * (WIDE + GAP), MARGIN + row * (HIGH + BELOW))
+def _wide_spots(members: int, others: int) -> Iterator[Spot]:
+    for place in range(members + others):
+        row, column = divmod(place, IN_A_ROW)
+        yield Spot(MARGIN + column * (WIDE + GAP), MARGIN + row * (HIGH + BELOW))
+
+
+def _tall_spots(members: int, others: int) -> Iterator[Spot]:
+    y = MARGIN
+    for place in range(1, members + others + 1):
+        yield Spot(MARGIN, y)
+        y += HIGH + (GAP if place < members else BELOW)
 
 
 # --- a node

@@ -176,6 +176,12 @@ def _of_configuration(report: Report, node: Node) -> Iterator[Metric]:
 def _of_log(report: Report) -> Iterator[Metric]:
     yield _one("log_first", "The oldest number in the log here", report.first)
     yield _one("removed_before", "Messages below it were removed; 0: none were", report.removed)
+    kept = report.kept_unread
+    yield _one(
+        "unread_kept_seconds",
+        "Age of the first message that is to go, and stays as it is unread; 0: none",
+        kept.seconds if kept is not None else 0,
+    )
     yield _one("log_last", "The newest number in the log here", report.last)
     yield _one("log_synced", "The newest number on the disk here", report.synced)
     yield _one("log_committed", "The newest number on every member's disk", report.committed)

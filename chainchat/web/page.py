@@ -202,6 +202,9 @@ def _disk(report: Report) -> Iterator[Child]:
         yield _row(kind.capitalize(), octets(size))
     if report.removed:
         yield _row("Removed", f"messages before {report.removed:,}")
+    if (kept := report.kept_unread) is not None:
+        since = f"since {kept.since[:10]}, after {kept.after:,}"
+        yield _row("Old messages stay", f"an account has seen none {since}")
     behind = report.applied - report.checkpoint
     yield _row("Since the last checkpoint", f"{behind:,} entries")
     for certificate in report.certificates:
@@ -286,8 +289,8 @@ def _body(report: Report, made: Parts) -> Iterator[Child]:
         tag("p", "", id="lost", role="alert", hidden="hidden"),
         part("div", "headline", role="status"),
     )
-    yield tag(
-        "main",
+    drawn = tag(
+        "div",
         part("section", "chain", aria_label="The chain"),
         part("dl", "figures", aria_label="Figures"),
         tag(
@@ -298,6 +301,9 @@ def _body(report: Report, made: Parts) -> Iterator[Child]:
             class_="charts",
             aria_label="The last minutes",
         ),
+    )
+    in_words = tag(
+        "div",
         part("ul", "notes", aria_label="Warnings"),
         part("section", "nodes", class_="scroll", aria_label="The nodes"),
         tag(
@@ -307,13 +313,18 @@ def _body(report: Report, made: Parts) -> Iterator[Child]:
             class_="two",
         ),
     )
+    yield tag("main", drawn, in_words)
     started = report.started.replace("T", " ").replace("Z", " UTC")
     yield tag(
         "footer",
         f"chainchat {report.version}, running since {started}. ",
-        tag("a", "Metrics", href="metrics"),
-        " · ",
-        tag("a", "Status as JSON", href="status.json"),
+        tag(
+            "span",
+            tag("a", "Metrics", href="metrics"),
+            " · ",
+            tag("a", "Status as JSON", href="status.json"),
+            class_="links",
+        ),
     )
 
 

@@ -99,6 +99,8 @@ def _arrows(positions: tuple[str, ...]) -> str:
 
 
 AWAY = "away"
+SILENT_SECONDS = 10.0
+"""After which a node outside the chain, which nobody waits for, is said to be silent."""
 
 
 class Place(Struct, frozen=True):
@@ -141,6 +143,12 @@ def _own_state(report: Report) -> tuple[State, str]:
     return State.WELL, "serving"
 
 
+def _outside_since(peer: Peer) -> str:
+    if peer.silent is None or peer.silent < SILENT_SECONDS:
+        return "waits outside"
+    return f"silent for {peer.silent:.0f} s"
+
+
 def _place(peer: Peer, report: Report) -> Place:
     member = peer.position in report.members
     if peer.away:
@@ -152,7 +160,7 @@ def _place(peer: Peer, report: Report) -> Place:
     elif member:
         state, said = (State.WELL, "up") if peer.linked else (State.WEAK, "no link")
     elif peer.linked:
-        state, said = State.QUIET, "waits outside"
+        state, said = State.QUIET, _outside_since(peer)
     else:
         state, said = State.QUIET, "not running"
     if state is State.QUIET and peer.position in report.founding:

@@ -187,11 +187,26 @@ def test_a_node_of_protocol_6_gets_only_what_is_synced(chain):
     assert forward.synced == 2
 
 
+def test_a_node_of_protocol_6_gets_only_what_the_disks_before_have_synced_too(chain):
+    middle, before = chain["middle"], chain["middle"].last
+    middle.linked("tail", older=True)
+    middle.receive("tail", Holding(1, before))
+    chain.turn("middle")
+    chain["head"].submit(b"hello")
+    entry = entry_of(chain.turn("head"))
+    middle.receive("head", synced(before, entry, word=1))
+    assert chain.turn("middle") == []
+    assert middle.synced == 2
+    middle.receive("head", synced(entry.id, word=2))
+    assert chain.turn("middle") == [Forward(1, before, (entry,), 1, synced=2)]
+
+
 def test_what_a_node_of_protocol_6_forwards_is_synced_there_and_before(chain):
     tail = chain["tail"]
     chain["head"].submit(b"hello")
     entry = entry_of(chain.turn("head"))
     tail.receive("middle", Forward(1, tail.last, (entry,), 1))
+    tail.linked("middle", older=True)  # which has nothing to send again
     chain.turn("tail")
     assert tail.committed == 2
 

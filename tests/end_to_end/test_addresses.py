@@ -2,14 +2,17 @@
 
 import contextlib
 import socket
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from cluster import Cluster, Node, wait_for_log
 from conftest import NewCluster
+from disks import is_refused
 from msgspec import msgpack
 from networks import Networks
-from talking import HOST, Person, family_of
+from talking import HOST, Person, Program, family_of
 from twisted.protocols.amp import AmpBox, parseString
 
 from chainchat.chain.configuration import Member
@@ -138,4 +141,74 @@ def test_who_answers_from_where_no_machine_is_is_not_linked(new_cluster: NewClus
     assert cluster.members() == ["head", "middle", "tail"]
     assert cluster.epoch == epoch + 1
     wait_for_log(tail, f"serving in epoch {epoch + 1}")
+    cluster.stop()
+
+
+class Names:
+    """The names that nodes know of machines: an /etc/hosts that no other process sees."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def know(self, *lines: str) -> None:
+        self._path.write_text("".join(f"{line}\n" for line in lines))
+
+    def given_to(self, node: Node) -> None:
+        """Let a node's next processes know these."""
+        script = f'mount --bind "{self._path}" /etc/hosts && exec "$@"'
+        node.launcher = ["unshare", "--mount", "sh", "-c", script, "sh"]
+
+
+@pytest.fixture
+def named(new_cluster: NewCluster, tmp_path: Path) -> tuple[Cluster, Names]:
+    """A chain at names, of which nobody knows any yet."""
+    tried = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    if tried.returncode:
+        pytest.skip("no process here can have names of its own")
+    cluster = new_cluster(host="127.0.0.1")
+    text = cluster["head"].config.read_text()
+    for position in POSITIONS:
+        before = f"[{position}]\nhost = 127.0.0.1\n"
+        assert before in text
+        text = text.replace(before, f"[{position}]\nhost = {position}.test\n")
+    cluster["head"].config.write_text(text)
+    names = Names(tmp_path / "hosts")
+    for node in cluster.nodes.values():
+        names.given_to(node)
+    return cluster, names
+
+
+def test_a_name_that_nobody_knows_yet_is_told_and_a_later_start_finds_it(
+    named: tuple[Cluster, Names],
+) -> None:
+    cluster, names = named
+    names.know("127.0.0.1 head.test middle.test")
+    is_refused(
+        cluster["head"],
+        f"{cluster['head'].config}: [tail] host = tail.test: Name or service not known; "
+        "name a host or an address",
+    )
+    names.know("127.0.0.1 head.test middle.test tail.test")
+    cluster.start()
+    names.know()  # it is asked for at a start alone
+    cluster.kill("tail")
+    say(cluster["head"], "nobody asks for names")
+    names.know("127.0.0.1 head.test middle.test tail.test")
+    cluster.bring_back("tail")
+    cluster.stop()
+
+
+def test_of_several_addresses_of_a_name_all_take_the_same(named: tuple[Cluster, Names]) -> None:
+    cluster, names = named
+    names.know(
+        "::1 head.test middle.test tail.test",
+        "127.0.0.2 head.test",
+        "127.0.0.1 head.test middle.test tail.test",
+    )
+    cluster.start()
+    for node in cluster.nodes.values():
+        say(node, "everybody is at 127.0.0.1")
+    with Program(cluster["tail"].address) as program:
+        places = program.greeting["nodes"].split(",")
+    assert places == [f"127.0.0.1:{node.client_port}" for node in cluster.nodes.values()]
     cluster.stop()

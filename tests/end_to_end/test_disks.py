@@ -8,7 +8,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -437,6 +437,68 @@ def test_a_read_only_disk_is_named(
     ended = run_twistd(cluster.folder, *foreground, "chainchat", "--position", "only")
     assert ended.returncode == 1
     assert ended.stdout + ended.stderr == f"chainchat: {node.data}: Read-only file system\n"
+
+
+class Ext4:
+    """A file system of its own on a file, which turns read-only as after an error of its disk."""
+
+    def __init__(self, image: Path, folder: Path) -> None:
+        self._image, self._folder = image, folder
+        folder.mkdir(parents=True)
+        subprocess.run(["truncate", "-s", "400M", image], check=True)
+        try:
+            subprocess.run(["mkfs.ext4", "-q", image], check=True)
+            self.mount()
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"a file system of its own cannot be mounted here: {error}")
+
+    def mount(self) -> None:
+        options = "loop,errors=remount-ro"
+        subprocess.run(["mount", "-o", options, self._image, self._folder], check=True)
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "--lazy", self._folder], check=True)
+
+    def fail(self) -> None:
+        found = subprocess.run(
+            ["findmnt", "-no", "SOURCE", self._folder], capture_output=True, text=True, check=True
+        )
+        device = Path(found.stdout.strip()).name
+        Path("/sys/fs/ext4", device, "trigger_fs_error").write_text("1")
+
+
+@pytest.fixture
+def ext4(tmp_path: Path) -> Iterator[Callable[[Path], Ext4]]:
+    """Puts such a file system under a folder, until the end of the test."""
+    made: list[Ext4] = []
+
+    def mount(folder: Path) -> Ext4:
+        made.append(Ext4(tmp_path / "disk.img", folder))
+        return made[-1]
+
+    yield mount
+    for disk in made:
+        disk.unmount()
+
+
+def test_a_disk_that_turns_read_only_stops_its_node_which_is_as_good_when_it_is_mended(
+    ext4: Callable[[Path], Ext4], new_cluster: NewCluster
+) -> None:
+    cluster = new_cluster()
+    node = cluster["middle"]
+    disk = ext4(node.data)
+    cluster.start()
+    with Load(list(cluster.nodes.values()), 4) as load:
+        load.wait_for(SAID)
+        disk.fail()
+        fails(node, "Input/output error|disk I/O error|attempt to write a readonly database")
+        load.wait_for(SAID)
+        is_refused(node, f"{node.data}: Read-only file system")
+        disk.unmount()
+        disk.mount()
+        cluster.bring_back("middle")
+        settle(cluster, load)
+    cluster.stop()
 
 
 # --- taken away

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+import urllib.request
 from collections.abc import Callable
 from contextlib import closing, suppress
 from itertools import count
@@ -10,13 +11,16 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Self
 
-from cluster import Cluster, Node
+from cluster import Cluster, Node, wait_for_log
 from commands import ctl, told
 from talking import Program, until
 
+from chainchat.network.addresses import place
+
 NewCluster = Callable[..., Cluster]
 
-STORAGE = "[storage]\nkeep = 10 MB\nkeep-unread = no\n"
+KEEP = "[storage]\nkeep = 10 MB\n"
+STORAGE = f"{KEEP}keep-unread = no\n"
 
 AT_ONCE = 64
 """Messages that are said in one piece."""
@@ -158,3 +162,36 @@ def test_old_messages_go_under_writing_and_who_lacks_them_copies_a_checkpoint(
         exported = [json.loads(line)["id"] for line in lines]
         assert exported == [id_ for id_ in said if exported[0] <= id_ <= exported[-1]]
         assert exported[0] > away
+
+
+def test_who_keeps_old_messages_is_told_the_operator_alone(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(("only",), sections=KEEP, web=True).start()
+    node = cluster["only"]
+
+    def kept() -> dict[str, object] | None:
+        [report] = told(cluster, "status")
+        return report["kept_unread"]
+
+    assert kept() is None
+    with Program(node.address, "reader", "reader"), Writer(node, "sends-only") as writer:
+        until(lambda: len(writer.ids) > MUCH, lambda: f"{len(writer.ids)} said")
+        until(kept, lambda: "nothing is to go")
+    found = kept()
+    assert found is not None
+    who, after, since = found["account"], found["after"], found["since"]
+    assert who in ("sends-only", "reader")  # neither has said that it saw anything
+    said = f"old messages stay: {who} has seen none after {after}, since {since}"
+    wait_for_log(node, f"only: {said}; delete the account, or set keep-unread = no")
+    shown = ctl(cluster, "status")
+    assert (shown.returncode, said in shown.stdout.splitlines()) == (0, True), shown
+
+    def fetched(path: str) -> str:
+        with urllib.request.urlopen(
+            f"http://{place(node.host, node.web_port)}{path}", timeout=5
+        ) as answer:
+            return str(answer.read().decode())
+
+    assert json.loads(fetched("/status.json"))["kept_unread"]["account"] == ""
+    for path in ("/", "/status.json", "/metrics"):
+        assert str(who) not in fetched(path)
+    cluster.stop()

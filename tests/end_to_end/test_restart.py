@@ -2,10 +2,14 @@
 
 import itertools
 import re
+import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
-from cluster import Cluster, refusal, waits_for
+from cluster import Cluster, refusal, wait_for_log, waits_for
+from commands import ctl
 from load import Load, check, histories, settle
 from talking import Person, Program
 
@@ -13,6 +17,9 @@ from chainchat.node.budget import USUAL_PACE
 
 NewCluster = Callable[..., Cluster]
 POSITIONS = ("head", "middle", "tail")
+
+REPLAYED = 200_000
+"""Messages whose replay takes seconds."""
 
 
 def test_all_are_killed_under_load_and_start_again_in_any_order(new_cluster: NewCluster) -> None:
@@ -186,6 +193,34 @@ def test_a_long_log_starts_from_its_checkpoint(new_cluster: NewCluster) -> None:
     seen = histories(cluster.nodes.values())
     assert all(history.entries[-1].seq > USUAL_PACE.checkpoint_entries for history in seen.values())
     check([], seen)
+
+
+@pytest.mark.parametrize("how", ["chainchatctl", "SIGTERM"])
+def test_a_stop_does_not_wait_for_a_long_replay(new_cluster: NewCluster, how: str) -> None:
+    cluster = new_cluster(("only",)).start()
+    node = cluster["only"]
+    with Program(node.address, "c1", "alice") as program:
+        for start in range(1, REPLAYED, 1000):
+            program.ask_all([f"SEND {n} * :{n}" for n in range(start, start + 1000)])
+    node.kill()
+    with closing(sqlite3.connect(node.data / "chainchat.sqlite")) as database:
+        for table in ("checkpoint", "records", "messages"):  # so that all of it is replayed
+            database.execute(f"DELETE FROM {table}")
+        database.commit()
+    node.start()
+    wait_for_log(node, "this node replays its log (")
+    if how == "chainchatctl":
+        done = ctl(cluster, "stop")
+        assert (done.returncode, done.stdout) == (0, "only stops\n")
+        assert node.wait() == 0
+    else:
+        assert node.stop() == -signal.SIGTERM
+    assert "this node replays its log (90 %" not in node.log_text()
+    node.start()
+    cluster.wait_until_it_serves()
+    with Program(node.address, "c1", "alice") as program:
+        assert program.ask(f"SEND {REPLAYED} * :{REPLAYED}").endswith(" again")
+    cluster.stop()
 
 
 def test_what_was_in_the_mail_outlives_everybody(new_cluster: NewCluster) -> None:

@@ -3,11 +3,13 @@
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from cluster import SOURCES, Cluster, Node, refusal, wait_for_log
 from conftest import NewCluster
+from faulty_disks import FaultyDisk
 from talking import Person, until
 
 from chainchat.peers.hello import OLDEST_VERSION, PROTOCOL_VERSION
@@ -127,4 +129,33 @@ def test_this_release_takes_the_place_of_one_that_spoke_only_the_oldest_protocol
     tail.start()
     assert cluster.wait_until_it_serves()["members"] == "head,middle,tail"
     say(tail, "as before")
+    cluster.stop()
+
+
+SYNC_SECONDS = 1.5
+
+
+@pytest.mark.skipif(OLDEST_VERSION == PROTOCOL_VERSION, reason="no older protocol is spoken")
+@pytest.mark.parametrize("position", ["head", "middle"])
+def test_the_oldest_protocol_hears_of_nothing_that_a_disk_before_has_not_synced(
+    new_cluster: NewCluster,
+    older: Path,
+    library: Path,
+    tmp_path: Path,
+    position: str,
+) -> None:
+    """A tail of that protocol takes all that it gets for synced, and confirms it."""
+    cluster = new_cluster(suspect_after=20.0)
+    disk = FaultyDisk(cluster[position], library, tmp_path)
+    tail = cluster["tail"]
+    tail.environment["PYTHONPATH"] = str(older)
+    cluster.start()
+    assert cluster.members() == ["head", "middle", "tail"]
+    with Person(tail.address, "bob") as bob, Person(cluster["middle"].address, "alice") as alice:
+        disk.is_slow(round(SYNC_SECONDS * 1000))
+        said = time.monotonic()
+        alice.say("hello")
+        bob.hear("alice: hello")
+        assert time.monotonic() - said >= SYNC_SECONDS
+        disk.is_well()
     cluster.stop()

@@ -19,6 +19,7 @@ from playwright.sync_api import expect, sync_playwright
 
 DESK = {"viewport": {"width": 1280, "height": 900}}
 PHONE = {"viewport": {"width": 360, "height": 740}}
+WALLS = [(1920, 1080), (2560, 1440), (3840, 2160)]
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,15 @@ def test_the_page_is_readable_in_light_and_dark_and_on_a_phone(still, browser, s
             page.screenshot(path=tmp_path / f"{scheme}.png", full_page=True)
 
 
+@pytest.mark.parametrize(("width", "height"), WALLS)
+def test_on_a_wall_all_that_moves_is_seen_without_scrolling(still, browser, width, height):
+    with looking(browser, still["head"], viewport={"width": width, "height": height}) as page:
+        for part in ("h1", "#chain svg.wide", "#figures", ".charts", "#nodes", "#disk"):
+            box = page.locator(part).bounding_box()
+            assert box["y"] + box["height"] <= height
+            assert box["x"] + box["width"] <= width
+
+
 CONTRAST = """selector => {
   const light = colour => {
     const parts = colour.match(/[\\d.]+/g).slice(0, 3).map(part => part / 255);
@@ -167,6 +177,9 @@ def test_on_paper_the_page_is_black_on_white_and_nothing_moves(still, browser):
         body = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert body == "rgb(255, 255, 255)"
         assert contrast(page, "h1") > 15
+        page.set_viewport_size({"width": 700, "height": 1000})  # of A4, without its margins
+        expect(page.locator("#chain svg.wide")).to_be_visible()
+        expect(page.locator("#chain svg.tall")).to_be_hidden()
 
 
 def test_with_reduced_motion_nothing_moves(still, browser):

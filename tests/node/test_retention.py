@@ -8,7 +8,8 @@ from chainchat.chain.limits import Limits
 from chainchat.chain.log import DivergenceError
 from chainchat.chat import commands
 from chainchat.node.budget import CheckpointPace
-from chainchat.node.retention import DAY, Keep
+from chainchat.node.retention import DAY, Keep, Unseen
+from chainchat.node.times import shown_time
 from chainchat.storage.memory import REMOVED_AT_ONCE, MemoryStorage
 
 DAYS = DAY / 1_000
@@ -97,14 +98,19 @@ def test_what_an_account_has_not_seen_stays():
     with lines_logged() as lines:
         old_ones_gone(held)
     assert held["head"].state.removed.before <= alice.seen + 1 < 20
-    stays = f"head: old messages stay: alice has seen none after {alice.seen}; "
+    [first] = held.disks["head"].entries([alice.seen + 1])
+    since = shown_time(first.time)
+    stays = f"head: old messages stay: alice has seen none after {alice.seen}, since {since}; "
     assert [line.startswith(stays) for _, line in lines if "messages stay" in line] == [True]
+    assert held["head"].unseen == Unseen(alice.number, alice.seen, first.time)
+    assert held["tail"].unseen is None
     held["head"].submit(commands.Seen(((alice.number, 30),)))
     held.run()
     days_pass(held, 0)
     held.clock.advance(700.0)
     held.later(2.0)
     assert held["head"].state.removed.before <= 31
+    assert held["head"].unseen is None or held["head"].unseen.after == 30
 
 
 def test_who_has_an_empty_disk_copies_a_checkpoint_and_what_is_kept():

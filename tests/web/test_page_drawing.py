@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 from views import AWAY, FULL, LEARNER, LEARNS, WELL, WITHOUT, peer, view
 
-from chainchat.node.report import Certificate
+from chainchat.node.report import Certificate, KeptUnread
 from chainchat.web import charts, drawing, page
 from chainchat.web.markup import tag, written
 from chainchat.web.view import State, headline, places
@@ -123,6 +123,26 @@ def test_who_is_away_is_said_and_marked_by_a_cross_and_a_broken_link():
     assert "gap broken" in classes(drawn)
     assert "mark cross" in classes(drawn)
     assert "gap broken" not in classes(chain(WELL))
+
+
+@pytest.mark.parametrize(("silent", "said"), [(1.2, "waits outside"), (26.2, "silent for 26 s")])
+def test_who_is_linked_and_left_out_waits_or_is_silent(silent, said):
+    left_out = peer("tail", role="left out", silent=silent)
+    without = replace(WITHOUT, peers=(peer("middle", role="tail"), left_out))
+    assert [place.said for place in places(without)] == ["serving", "up", said]
+
+
+def test_on_a_narrow_screen_nothing_is_between_the_chain_and_the_others():
+    drawn = drawing.chain(view(WITHOUT), tall=True)
+    nodes = [each for each in drawn.iter("g") if "node" in each.get("class").split()]
+    assert [each.get("transform") for each in nodes] == [
+        f"translate({drawing.MARGIN} {drawing.MARGIN + y})"
+        for y in (
+            0,
+            drawing.HIGH + drawing.GAP,
+            2 * drawing.HIGH + drawing.GAP + drawing.BELOW,
+        )
+    ]
 
 
 def test_of_a_link_between_two_others_nothing_is_claimed():
@@ -247,6 +267,14 @@ def test_the_disk_and_certificates_are_told_with_a_word():
 
 def test_messages_that_were_removed_are_told_of():
     assert "Removed messages before 1,042" in read(replace(WELL, removed=1_042), "disk")
+
+
+def test_it_is_told_that_an_account_keeps_old_messages_but_not_which():
+    kept = KeptUnread(1_042, "2026-08-01T11:03:07Z", 9_763_200.0, "alice")
+    said = "Old messages stay an account has seen none since 2026-08-01, after 1,042"
+    shown = read(replace(WELL, kept_unread=kept), "disk")
+    assert said in shown
+    assert "alice" not in shown
     assert "Removed" not in read(WELL, "disk")
 
 

@@ -49,6 +49,7 @@ WELL = Report(
     checkpoint=1_000,
     first=1,
     removed=0,
+    kept_unread=None,
     in_flight=0,
     clock_behind=0.0,
     writes_paused=0.0,

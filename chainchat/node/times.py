@@ -1,0 +1,9 @@
+"""Times, for people and programs."""
+
+import datetime
+
+
+def shown_time(milliseconds: int) -> str:
+    """``2026-11-22T11:03:07Z``; ``milliseconds``: UTC."""
+    moment = datetime.datetime.fromtimestamp(milliseconds // 1000, datetime.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
