@@ -167,6 +167,9 @@ class Link(Protocol, amp.CommandLocator):
     def writeConnectionLost(self) -> None:
         pass
 
+    def records_came(self, octets: int) -> None:
+        """Another node, which has shown its certificate, may send what it likes."""
+
     def close(self) -> None:
         """End the connection at once: nothing more is heard on it."""
         self._open = False

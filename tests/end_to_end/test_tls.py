@@ -1,6 +1,7 @@
 """TLS on a real chain: what goes over the wire, who gets in, and who does not."""
 
 import array
+import contextlib
 import fcntl
 import os
 import re
@@ -21,6 +22,7 @@ from certificates import Authority, written
 from cluster import Cluster, Node, environment, wait_for_log
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from msgspec import msgpack
+from records import ALERT, TEXT, Records
 from talking import HOST, Person, Program, family_of, until
 from twisted.protocols.amp import AmpBox
 
@@ -410,6 +412,45 @@ def test_who_begins_without_tls_at_the_port_for_it_is_told(cluster: Cluster) -> 
 def test_a_client_that_agrees_on_nothing_is_hung_up_on(cluster: Cluster) -> None:
     with Person(cluster["head"].tls_address, within=30) as person:
         assert person.end() == []
+
+
+def test_who_changes_the_keys_over_and_over_is_read_at_the_pace_of_lines(cluster: Cluster) -> None:
+    with Records(cluster["tail"].tls_address) as client:
+        client.socket.settimeout(2.0)
+        changes = b"".join(client.key_update(ask=False) for _ in range(40_000))
+        with pytest.raises(TimeoutError):
+            client.socket.sendall(changes)
+    with Person(cluster["tail"].tls_address, "unhurried", tls=cluster.trust) as person:
+        assert person.ask("and nobody minds").startswith("+OK ")
+
+
+def test_who_changes_the_keys_between_lines_is_heard(cluster: Cluster) -> None:
+    tail = cluster["tail"]
+    with (
+        Person(tail.tls_address, "listener", tls=cluster.trust) as person,
+        Records(tail.tls_address) as client,
+    ):
+        client.say(b"changing\n")
+        for number, ask in enumerate((False, True, False)):
+            client.socket.sendall(client.key_update(ask=ask))
+            client.say(b"said under keys %d\n" % number)
+            person.hear(f"changing: said under keys {number}$")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [(TEXT, b""), (ALERT, b"\x01\x5a")],
+    ids=["without text", "warnings"],
+)
+def test_records_that_nobody_sends_end_the_connection(
+    cluster: Cluster, kind: int, content: bytes
+) -> None:
+    with Records(cluster["tail"].tls_address) as client:
+        client.socket.settimeout(10.0)
+        with contextlib.suppress(ConnectionError):
+            client.socket.sendall(b"".join(client.record(kind, content) for _ in range(1_000)))
+            while client.socket.recv(1 << 16):
+                pass
 
 
 # --- the start, and reloading ------------------------------------------------------------

@@ -26,7 +26,7 @@ from chainchat.sessions.hearing import (
     UNREAD_NEWCOMER,
 )
 from chainchat.sessions.interfaces import ServerInfo
-from chainchat.sessions.pace import NEWCOMER, PERSON
+from chainchat.sessions.pace import NEWCOMER, PERSON, TEXTLESS_IN_UNIT
 from chainchat.sessions.read_marks import LOOK_PAUSE, REMEMBERED_PUSHES, Reading
 from chainchat.sessions.session import Session
 from chainchat.sessions.sessions import Sessions
@@ -998,6 +998,15 @@ def test_telnet_commands_cost_as_much_as_lines(house):
     client = house.client()
     client.reads()
     client.session.received(b"", octets=3_000, commands=1_000)
+    assert client.connection.held
+    client.reads(1_000 / NEWCOMER.per_second)
+    assert not client.connection.held
+
+
+def test_tls_without_text_costs_as_much_as_lines(house):
+    client = house.client()
+    client.reads()
+    client.session.received_no_text(1_000 * TEXTLESS_IN_UNIT)
     assert client.connection.held
     client.reads(1_000 / NEWCOMER.per_second)
     assert not client.connection.held
