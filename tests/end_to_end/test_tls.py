@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import termios
@@ -21,16 +20,10 @@ import pytest
 from certificates import Authority, written
 from cluster import Cluster, Node, environment, wait_for_log
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from msgspec import msgpack
 from records import ALERT, TEXT, Records
 from talking import HOST, Person, Program, family_of, until
-from twisted.protocols.amp import AmpBox
 
-from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Ack, encode
 from chainchat.network.addresses import place
-from chainchat.peers.boxes import boxed
-from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.tls.credentials import Credentials
 
 pytestmark = pytest.mark.plain("each test chooses who speaks TLS")
@@ -139,92 +132,6 @@ def test_a_member_with_a_bad_certificate_stays_out_and_nothing_moves(
         cluster["tail"].stop()
         cluster["tail"].start()
     assert cluster.members() == ["head", "middle", "tail"]
-
-
-class Attacker:
-    """A connection to a chain port with some member's certificate, or a stranger's."""
-
-    def __init__(self, cluster: Cluster, to: Node, certificates: Path | None) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if certificates is not None:
-            context.load_cert_chain(certificates / "node.crt", certificates / "node.key")
-        plain = socket.create_connection((to.host, to.chain_port), timeout=10)
-        self._socket = context.wrap_socket(plain)
-        self._cluster = cluster
-
-    def hello(self, position: str, incarnation: int) -> bytes:
-        """Claim to be a newer life of a member; what the node says to that."""
-        at = self._cluster[position].chain_port
-        life = Member(position, "0" * 16, incarnation, HOST, at)
-        founding = tuple(self._cluster.nodes)
-        claim = Introduction(PROTOCOL_VERSION, "test", founding, 1.0, life, tls=True)
-        values = {"_command": b"Hello", "_ask": b"1", "lane": b"chain"}
-        box = {k.encode(): v for k, v in values.items()} | {b"identity": msgpack.encode(claim)}
-        return self.send(AmpBox(box).serialize())
-
-    def send(self, data: bytes) -> bytes:
-        """Send this, read an answer, and hang up."""
-        try:
-            with self._socket:
-                self._socket.sendall(data)
-                return self._socket.recv(1 << 16)
-        except (ssl.SSLError, ConnectionError) as error:
-            return str(error).encode()
-
-
-def test_attackers_at_the_chain_port_move_nothing(cluster: Cluster, tmp_path: Path) -> None:
-    epoch = cluster.epoch
-    stranger = tmp_path / "stranger"
-    written(Authority().of("head", HOST), stranger)
-    member = cluster.folder / "tls/middle"
-    for target in cluster.nodes.values():
-        for certificates in (None, stranger):
-            answer = Attacker(cluster, target, certificates).hello("head", 2**40)
-            assert b"_answer" not in answer
-        victims = [p for p in cluster.nodes if p not in ("middle", target.position)]
-        for victim in victims:
-            for _ in range(3):
-                answer = Attacker(cluster, target, member).hello(victim, 2**40)
-                assert f", not for {victim}.test.chainchat".encode() in answer, answer
-        frames = boxed(*encode(Ack(epoch, 9))) * 50
-        assert b"_answer" not in Attacker(cluster, target, member).send(frames)
-        assert b"_answer" not in Attacker(cluster, target, member).send(b"\xff" * 70_000)
-        with socket.create_connection((target.host, target.chain_port)) as plain:
-            plain.sendall(frames)
-            plain.settimeout(10)
-            assert b"speaks TLS, and this node does not" in plain.recv(1 << 16)
-    with Person(cluster["tail"].address, "bystander") as person:
-        assert re.fullmatch(r"\+OK \d+", person.ask("who was that?"))
-    assert cluster.epoch == epoch
-    assert "ALARM" not in "".join(node.log_text() for node in cluster.nodes.values())
-
-
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-def test_a_replay_of_what_a_member_sent_is_nothing(new_cluster: NewCluster, *, tls: bool) -> None:
-    cluster = new_cluster(cabled=True, tls=tls)
-    assert cluster.cables is not None
-    cluster.cables.recording = True
-    cluster.start()
-    with Person(cluster["head"].address, "alice") as alice:
-        alice.ask("again and again")
-    epoch = cluster.epoch
-    recorded = bytes(cluster.cable("head", "middle").recorded["there"])
-    port = cluster["middle"].chain_port
-    for _ in range(3):
-        with socket.create_connection((HOST, port)) as thief:
-            thief.settimeout(10)
-            answer = b""
-            try:
-                thief.sendall(recorded)
-                while data := thief.recv(1 << 16):
-                    answer += data
-            except ConnectionError:
-                pass
-            assert b"Hello" not in answer
-    assert cluster.epoch == epoch
-    with Person(cluster["tail"].address, "bob") as bob:
-        assert len([line for line in bob.listed("/last 50") if "again and again" in line]) == 1
 
 
 def test_a_dead_node_is_spliced_out_as_fast_as_ever(cluster: Cluster) -> None:
