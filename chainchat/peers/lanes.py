@@ -36,3 +36,12 @@ _LANES: dict[type[Message], str] = {
 def lane_of(message: Message) -> str:
     """The lane of a message."""
     return _LANES.get(type(message), CHAIN)
+
+
+def carries(lane: str, message: Message) -> bool:
+    """True if a message may come on this lane.
+
+    A claim to another lane than the chain's is not judged as strictly, so nothing of the chain may
+    come there. What is about configurations comes on the chain lane until it has one of its own.
+    """
+    return lane_of(message) == lane or (lane_of(message) == MEMBERSHIP and lane == CHAIN)

@@ -28,7 +28,7 @@ from chainchat.peers.boxes import BODY, BoxReader, NotAMPError, boxed
 from chainchat.peers.directory import COPIED
 from chainchat.peers.endpoint import is_to_itself
 from chainchat.peers.hello import Hello, Introduction, Refused, RefusedHelloError
-from chainchat.peers.lanes import CHAIN, LANES, LOOK
+from chainchat.peers.lanes import CHAIN, LANES, LOOK, carries
 from chainchat.peers.tunables import Tunables
 from chainchat.tls import failures
 from chainchat.tls.layers import Encrypted, tcp, writer
@@ -165,6 +165,9 @@ class Link(Protocol, amp.CommandLocator):
 
     def writeConnectionLost(self) -> None:
         pass
+
+    def records_came(self, octets: int) -> None:
+        """Another node, which has shown its certificate, may send what it likes."""
 
     def close(self) -> None:
         """End the connection at once: nothing more is heard on it."""
@@ -304,6 +307,9 @@ class Link(Protocol, amp.CommandLocator):
             message = decode(kind, body)
         except BadMessageError as error:
             self._stranger(f"sent {error}", "sent what does not fit")
+            return
+        if not carries(self.lane, message):
+            self._out_of_place(kind)
             return
         if speaker(message) not in (None, self.peer.member):
             self._stranger(f"sent a {kind} in another's name", "spoke for another")

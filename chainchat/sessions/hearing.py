@@ -13,7 +13,7 @@ from chainchat.chat.requests import Say
 from chainchat.node.interfaces import Clock
 from chainchat.sessions.input import NOTHING, InputQueue
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
-from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, Pace
+from chainchat.sessions.pace import NEWCOMER, PERSON, PROGRAM, READ_UNITS, TEXTLESS_IN_UNIT, Pace
 from chainchat.sessions.requests import Handler
 from chainchat.sessions.sessions import Sessions
 
@@ -126,6 +126,11 @@ class Hearing:
             if self._input is NOTHING:
                 self._input = InputQueue(self._splitter)
             self.queue()
+        self.hold()
+
+    def take_textless(self, octets: int) -> None:
+        """Charge for octets of TLS that carry no text."""
+        self._pay(octets / TEXTLESS_IN_UNIT)
         self.hold()
 
     def hold(self) -> None:

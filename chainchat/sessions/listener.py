@@ -26,7 +26,7 @@ from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.share import Share
 from chainchat.sessions.admission import ACCEPTS_PER_TURN, MOST_AGREEING, MOST_FAREWELLS, Admission
 from chainchat.sessions.session import Session
-from chainchat.tls.layers import Encrypted, tcp, writer
+from chainchat.tls.layers import Encrypted, Textless, tcp, writer
 
 LAST_DATA_OFFSET, LAST_ACK_OFFSET, BYTES_ACKED_OFFSET = 52, 56, 120
 """Offsets in Linux's ``struct tcp_info`` (linux/tcp.h, the last one since 4.1).
@@ -39,6 +39,9 @@ MOST_COMMANDS = 512
 
 RECEIVE_OCTETS = 64 * 1024
 """Octets that the kernel keeps for one client until they are read; by default megabytes."""
+
+WARY_OCTETS = 2 * 1024
+"""Octets read at once from a client that sends TLS without text, which a turn has to finish."""
 
 SEND_OCTETS = 64 * 1024
 """Octets that the kernel keeps for one client until they are acknowledged.
@@ -95,6 +98,7 @@ class ClientProtocol(Protocol):
         self._outlet = writer(self.transport, self._filled)
         self.encrypted = isinstance(self.transport, Encrypted)
         if self.encrypted:
+            self._textless = Textless()
             end = self.transport.abortConnection
             self._deadline = self.factory.clock.callLater(self.factory.patience.handshake, end)
         else:
@@ -109,6 +113,8 @@ class ClientProtocol(Protocol):
         self._session.opened()
 
     def dataReceived(self, data: bytes) -> None:
+        if self.encrypted:
+            self._textless.text(len(data))
         if self._farewell is not None:
             self._farewell.drain(data)
             return
@@ -122,6 +128,16 @@ class ClientProtocol(Protocol):
         if answer:
             self._session.answer_telnet(answer)
         self._session.received(data, octets, commands)
+
+    def records_came(self, octets: int) -> None:
+        textless = self._textless.came(octets)
+        if not textless:
+            return
+        self._tcp.bufferSize = WARY_OCTETS
+        if self._farewell is not None:
+            self.transport.pauseProducing()
+        elif self._session is not None:
+            self._session.received_no_text(textless)
 
     def readConnectionLost(self) -> None:
         self._input_ended = True
@@ -292,6 +308,7 @@ class RefusedProtocol(Protocol):
 
     def __init__(self, refusal: RefusedError) -> None:
         self._refusal = refusal
+        self._textless = Textless()
 
     def connectionMade(self) -> None:
         if not isinstance(self.transport, Encrypted):
@@ -318,6 +335,10 @@ class RefusedProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         if self._farewell is not None:
             self._farewell.drain(data)
+
+    def records_came(self, octets: int) -> None:
+        if self._textless.came(octets):  # which counts text, too: nobody asked for it
+            self.transport.pauseProducing()
 
     def readConnectionLost(self) -> None:
         if self._farewell is not None:

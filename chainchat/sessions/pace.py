@@ -17,6 +17,9 @@ OCTETS_IN_UNIT = 16_384
 PROGRAM_OCTETS_IN_UNIT = 65_536
 """The same for a program, most of whose octets are SENDs."""
 
+TEXTLESS_IN_UNIT = 64
+"""Octets of TLS without text that cost as much as one line: two records that change the keys."""
+
 READ_UNITS = 0.2
 """The price of a read of the socket."""
 

@@ -109,6 +109,11 @@ class Session:
             self._note_seen()
             self._hearing.take_in(data, octets, commands)
 
+    def received_no_text(self, octets: int) -> None:
+        """Take note of so many octets of TLS that carry no text."""
+        if self._hearing.taking:
+            self._hearing.take_textless(octets)
+
     def sent_noise(self) -> None:
         """Close the connection: it sends what neither people nor programs send."""
         if self._hearing.taking:

@@ -22,6 +22,12 @@ from chainchat.tls.handshakes import Handshakes
 HANDSHAKE = b"\x16"
 """The first octet of whoever begins with TLS (RFC 8446, section 5.1)."""
 
+LONGEST_RECORD = 16_384 + 256 + 5
+"""Octets of a record (RFC 8446, section 5.2), which are here before its text is."""
+
+AROUND_TEXT = 32
+"""Octets that a record may have around its text: 22 with TLS 1.3."""
+
 
 class Secured(Protocol):
     """A protocol that may be told to speak through TLS."""
@@ -34,6 +40,33 @@ class Secured(Protocol):
 
     def spoke_without_tls(self) -> bytes:
         """Note that the other side began without TLS; give what to say to it before the end."""
+
+    def records_came(self, octets: int) -> None:
+        """Note that so many octets came of whoever has dialled; their text was received before."""
+
+
+class Textless:
+    """How much comes in records without text on one connection.
+
+    Such as change the keys, of which TLS allows any number. Each costs a node as much as a line.
+    """
+
+    __slots__ = ("_octets",)
+
+    def __init__(self) -> None:
+        self._octets = 0
+        """Not reported, and too few to say that there is more than the beginning of a record."""
+
+    def text(self, octets: int) -> None:
+        """Note the text of one record."""
+        self._octets -= octets + AROUND_TEXT
+
+    def came(self, octets: int) -> int:
+        """Note octets of TLS, after their text; how many more there are by now without any."""
+        self._octets = max(0, self._octets + octets)
+        more = max(0, self._octets - LONGEST_RECORD)
+        self._octets -= more
+        return more
 
 
 class Below(ProtocolWrapper):
@@ -81,8 +114,12 @@ class Below(ProtocolWrapper):
             if self.factory.handshakes is not None and data[:1] != HANDSHAKE:
                 self._refuse()
                 return
-        if self._shaken or self.factory.handshakes is None:
+        if self.factory.handshakes is None:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
+        elif self._shaken:
+            protocol: Secured = self.wrappedProtocol.wrappedProtocol
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
+            protocol.records_came(len(data))
         else:
             self.factory.handshakes.take(self, data)
 

@@ -73,6 +73,7 @@ class Abuse:
         rest: seconds that benchmarks wait after the start: until then some limits do not hold.
         full: newcomers are turned away by design meanwhile.
         departs: nodes go and come by design.
+        tls: the nodes speak it, on ports beside the usual ones.
         host: where the nodes are, if it matters: only of IPv4 has a machine many addresses.
     """
 
@@ -91,11 +92,13 @@ class Abuse:
     rest: float = 0.0
     full: bool = False
     departs: bool = False
+    tls: bool = False
     host: str = HOST
 
     def cluster(self, make: Callable[..., Cluster]) -> Cluster:
         """A cluster with the row's settings, not started."""
-        cluster = make(clients=self.settings, limits=self.limits, host=self.host)
+        options = {"tls": True} if self.tls else {}  # else as the tests are run
+        cluster = make(clients=self.settings, limits=self.limits, host=self.host, **options)
         if self.files:
             for node in cluster.nodes.values():
                 node.launcher = ["sh", "-c", f'ulimit -n {self.files}; exec "$@"', "sh"]

@@ -16,6 +16,7 @@ from acts import (
     guarded,
     guesses,
     history,
+    key_updates,
     loops,
     missed_by,
     octets,
@@ -267,6 +268,14 @@ CONNECTIONS = [
         many=True,
         size=50,
         small=20,
+    ),
+    Abuse(
+        name="key-updates",
+        what="programs change the keys of TLS, over and over, and say nothing",
+        act=key_updates,
+        tls=True,
+        size=5,
+        small=3,
     ),
     Abuse(
         name="churn",

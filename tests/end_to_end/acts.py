@@ -10,7 +10,8 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from abuse import Act, Scene
 from cluster import environment, free_ports, twistd
 from floods import (
     READ_OCTETS,
+    SENT,
     Address,
     Flood,
     converse,
@@ -28,6 +30,7 @@ from floods import (
     over_and_over,
     say_many,
 )
+from records import Records
 from talking import DEADLINE, Program, secret_words
 
 from chainchat.storage.sqlite import DATABASE
@@ -134,17 +137,30 @@ def guesses(sources: int) -> Act:
                     connection.sendall(f"{name}\nwrong guess\n".encode())
                     time.sleep(0.05)
 
-    def act(scene: Scene) -> None:
-        many = [
-            threading.Thread(target=guess, args=(scene, number), daemon=True)
-            for number in range(scene.size)
-        ]
-        for each in many:
-            each.start()
-        for each in many:
-            each.join()
+    return lambda scene: in_threads(partial(guess, scene), scene.size)
 
-    return act
+
+def in_threads(act: Callable[[int], None], count: int) -> None:
+    """Let so many do this at once, each with a number."""
+    many = [threading.Thread(target=act, args=(number,), daemon=True) for number in range(count)]
+    for each in many:
+        each.start()
+    for each in many:
+        each.join()
+
+
+def key_updates(scene: Scene) -> None:
+    """Change the keys of TLS, over and over: as many programs as the scene is large."""
+
+    def change(number: int) -> None:
+        with Records(scene.node("tail").tls_address) as client:
+            client.say(numbered(PROGRAM, number))
+            while True:
+                made = [client.key_update(ask=False) for _ in range(1_000)]
+                client.socket.sendall(b"".join(made))
+                scene.tally[SENT] += 1_000 * len(made[0])
+
+    in_threads(change, scene.size)
 
 
 def history(scene: Scene) -> None:

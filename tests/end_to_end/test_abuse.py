@@ -73,7 +73,7 @@ def cluster_of(wards: Wards, new_cluster: NewCluster) -> Iterator[Callable[[Abus
     used: list[Cluster] = []
 
     def find(row: Abuse) -> Cluster:
-        own = row.settings or row.limits != LIMITLESS or row.files or row.departs
+        own = row.settings or row.limits != LIMITLESS or row.files or row.departs or row.tls
         if own or row.host != HOST:
             return row.cluster(new_cluster).start()
         used.append(wards.cluster())

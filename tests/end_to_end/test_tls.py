@@ -1,13 +1,13 @@
 """TLS on a real chain: what goes over the wire, who gets in, and who does not."""
 
 import array
+import contextlib
 import fcntl
 import os
 import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import termios
@@ -21,15 +21,10 @@ from certificates import Authority, written
 from cluster import Cluster, Node, wait_for_log
 from commands import CLIENT, run
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from msgspec import msgpack
+from records import ALERT, TEXT, Records
 from talking import HOST, Person, Program, family_of, until
-from twisted.protocols.amp import AmpBox
 
-from chainchat.chain.configuration import Member
-from chainchat.chain.messages import Ack, encode
 from chainchat.network.addresses import place
-from chainchat.peers.boxes import boxed
-from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
 from chainchat.tls.credentials import Credentials
 
 pytestmark = pytest.mark.plain("each test chooses who speaks TLS")
@@ -138,92 +133,6 @@ def test_a_member_with_a_bad_certificate_stays_out_and_nothing_moves(
         cluster["tail"].stop()
         cluster["tail"].start()
     assert cluster.members() == ["head", "middle", "tail"]
-
-
-class Attacker:
-    """A connection to a chain port with some member's certificate, or a stranger's."""
-
-    def __init__(self, cluster: Cluster, to: Node, certificates: Path | None) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if certificates is not None:
-            context.load_cert_chain(certificates / "node.crt", certificates / "node.key")
-        plain = socket.create_connection((to.host, to.chain_port), timeout=10)
-        self._socket = context.wrap_socket(plain)
-        self._cluster = cluster
-
-    def hello(self, position: str, incarnation: int) -> bytes:
-        """Claim to be a newer life of a member; what the node says to that."""
-        at = self._cluster[position].chain_port
-        life = Member(position, "0" * 16, incarnation, HOST, at)
-        founding = tuple(self._cluster.nodes)
-        claim = Introduction(PROTOCOL_VERSION, "test", founding, 1.0, life, tls=True)
-        values = {"_command": b"Hello", "_ask": b"1", "lane": b"chain"}
-        box = {k.encode(): v for k, v in values.items()} | {b"identity": msgpack.encode(claim)}
-        return self.send(AmpBox(box).serialize())
-
-    def send(self, data: bytes) -> bytes:
-        """Send this, read an answer, and hang up."""
-        try:
-            with self._socket:
-                self._socket.sendall(data)
-                return self._socket.recv(1 << 16)
-        except (ssl.SSLError, ConnectionError) as error:
-            return str(error).encode()
-
-
-def test_attackers_at_the_chain_port_move_nothing(cluster: Cluster, tmp_path: Path) -> None:
-    epoch = cluster.epoch
-    stranger = tmp_path / "stranger"
-    written(Authority().of("head", HOST), stranger)
-    member = cluster.folder / "tls/middle"
-    for target in cluster.nodes.values():
-        for certificates in (None, stranger):
-            answer = Attacker(cluster, target, certificates).hello("head", 2**40)
-            assert b"_answer" not in answer
-        victims = [p for p in cluster.nodes if p not in ("middle", target.position)]
-        for victim in victims:
-            for _ in range(3):
-                answer = Attacker(cluster, target, member).hello(victim, 2**40)
-                assert f", not for {victim}.test.chainchat".encode() in answer, answer
-        frames = boxed(*encode(Ack(epoch, 9))) * 50
-        assert b"_answer" not in Attacker(cluster, target, member).send(frames)
-        assert b"_answer" not in Attacker(cluster, target, member).send(b"\xff" * 70_000)
-        with socket.create_connection((target.host, target.chain_port)) as plain:
-            plain.sendall(frames)
-            plain.settimeout(10)
-            assert b"speaks TLS, and this node does not" in plain.recv(1 << 16)
-    with Person(cluster["tail"].address, "bystander") as person:
-        assert re.fullmatch(r"\+OK \d+", person.ask("who was that?"))
-    assert cluster.epoch == epoch
-    assert "ALARM" not in "".join(node.log_text() for node in cluster.nodes.values())
-
-
-@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
-def test_a_replay_of_what_a_member_sent_is_nothing(new_cluster: NewCluster, *, tls: bool) -> None:
-    cluster = new_cluster(cabled=True, tls=tls)
-    assert cluster.cables is not None
-    cluster.cables.recording = True
-    cluster.start()
-    with Person(cluster["head"].address, "alice") as alice:
-        alice.ask("again and again")
-    epoch = cluster.epoch
-    recorded = bytes(cluster.cable("head", "middle").recorded["there"])
-    port = cluster["middle"].chain_port
-    for _ in range(3):
-        with socket.create_connection((HOST, port)) as thief:
-            thief.settimeout(10)
-            answer = b""
-            try:
-                thief.sendall(recorded)
-                while data := thief.recv(1 << 16):
-                    answer += data
-            except ConnectionError:
-                pass
-            assert b"Hello" not in answer
-    assert cluster.epoch == epoch
-    with Person(cluster["tail"].address, "bob") as bob:
-        assert len([line for line in bob.listed("/last 50") if "again and again" in line]) == 1
 
 
 def test_a_dead_node_is_spliced_out_as_fast_as_ever(cluster: Cluster) -> None:
@@ -404,6 +313,45 @@ def test_who_begins_without_tls_at_the_port_for_it_is_told(cluster: Cluster) -> 
 def test_a_client_that_agrees_on_nothing_is_hung_up_on(cluster: Cluster) -> None:
     with Person(cluster["head"].tls_address, within=30) as person:
         assert person.end() == []
+
+
+def test_who_changes_the_keys_over_and_over_is_read_at_the_pace_of_lines(cluster: Cluster) -> None:
+    with Records(cluster["tail"].tls_address) as client:
+        client.socket.settimeout(2.0)
+        changes = b"".join(client.key_update(ask=False) for _ in range(40_000))
+        with pytest.raises(TimeoutError):
+            client.socket.sendall(changes)
+    with Person(cluster["tail"].tls_address, "unhurried", tls=cluster.trust) as person:
+        assert person.ask("and nobody minds").startswith("+OK ")
+
+
+def test_who_changes_the_keys_between_lines_is_heard(cluster: Cluster) -> None:
+    tail = cluster["tail"]
+    with (
+        Person(tail.tls_address, "listener", tls=cluster.trust) as person,
+        Records(tail.tls_address) as client,
+    ):
+        client.say(b"changing\n")
+        for number, ask in enumerate((False, True, False)):
+            client.socket.sendall(client.key_update(ask=ask))
+            client.say(b"said under keys %d\n" % number)
+            person.hear(f"changing: said under keys {number}$")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [(TEXT, b""), (ALERT, b"\x01\x5a")],
+    ids=["without text", "warnings"],
+)
+def test_records_that_nobody_sends_end_the_connection(
+    cluster: Cluster, kind: int, content: bytes
+) -> None:
+    with Records(cluster["tail"].tls_address) as client:
+        client.socket.settimeout(10.0)
+        with contextlib.suppress(ConnectionError):
+            client.socket.sendall(b"".join(client.record(kind, content) for _ in range(1_000)))
+            while client.socket.recv(1 << 16):
+                pass
 
 
 # --- the start, and reloading ------------------------------------------------------------

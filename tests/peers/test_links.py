@@ -218,6 +218,19 @@ async def test_nothing_counts_before_the_hello(alone, logged):
     assert logged[0].endswith("sent Ping out of place: connection closed")
 
 
+@pytest.mark.parametrize(
+    "message", [Ack(1, 9), Ping(introduction("head").member, 1, 1)], ids=["chain", "membership"]
+)
+@pytest_twisted.ensureDeferred
+async def test_who_has_only_claimed_a_copy_lane_cannot_speak_on_another(alone, logged, message):
+    await alone.dial("tail", as_=introduction("head"))
+    copying = await alone.dial("tail", as_=introduction("head"), lane=b"copy")
+    copying.say(message)
+    await until(lambda: copying.closed)
+    assert alone.receivers["tail"].messages() == []
+    assert logged[-1].endswith(f"sent {type(message).__name__} out of place: connection closed")
+
+
 @pytest_twisted.ensureDeferred
 async def test_who_says_nothing_is_not_waited_for(rim):
     rim.start_tail_alone(Tunables(hello=0.05))

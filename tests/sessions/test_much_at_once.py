@@ -8,7 +8,7 @@ from chainchat.sessions.hearing import (
     LOOKED_AT_ONCE,
     UNREAD_NEWCOMER,
 )
-from chainchat.sessions.pace import NEWCOMER, PERSON
+from chainchat.sessions.pace import NEWCOMER, PERSON, TEXTLESS_IN_UNIT
 
 
 def test_what_waits_on_one_connection_waits_on_no_other(pair):
@@ -139,6 +139,15 @@ def test_telnet_commands_cost_as_much_as_lines(house):
     client = house.client()
     client.reads()
     client.session.received(b"", octets=3_000, commands=1_000)
+    assert client.connection.held
+    client.reads(1_000 / NEWCOMER.per_second)
+    assert not client.connection.held
+
+
+def test_tls_without_text_costs_as_much_as_lines(house):
+    client = house.client()
+    client.reads()
+    client.session.received_no_text(1_000 * TEXTLESS_IN_UNIT)
     assert client.connection.held
     client.reads(1_000 / NEWCOMER.per_second)
     assert not client.connection.held
