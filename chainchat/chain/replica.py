@@ -297,8 +297,7 @@ class Replica:
             self._number(now)
         if self._taken:
             yield from self._write()
-            if self._successor not in self._older:
-                yield from self._forward()
+            yield from self._forward()
             yield from self._sync()
         if self._successor is not None:
             yield from self._forward()
@@ -357,9 +356,13 @@ class Replica:
         self.synced = self.written  # *synced*: all that is told or applied is below this
 
     def _forward(self) -> Iterator[Effect]:
-        """*written*: send the successor all that it lacks."""
-        while (sent := self._sent) is not None and sent.seq < self.written:
-            entries = self._entries(sent.seq, self.written, FRAME_ENTRIES)
+        """*written*: send the successor all that it lacks.
+
+        If it is older, it commits what it gets: so only what all disks before it have synced.
+        """
+        end = self.word if self._successor in self._older else self.written
+        while (sent := self._sent) is not None and sent.seq < end:
+            entries = self._entries(sent.seq, end, FRAME_ENTRIES)
             yield self._forward_of(sent, tuple(entries))
             self._forwarded = entries[-1].id
             assert self._forwarded.seq <= self.written

@@ -187,6 +187,21 @@ def test_a_node_of_protocol_6_gets_only_what_is_synced(chain):
     assert forward.synced == 2
 
 
+def test_a_tail_of_protocol_6_gets_only_what_the_disks_before_it_have_synced(chain):
+    middle = chain["middle"]
+    middle.linked("tail", older=True)
+    middle.receive("tail", Holding(1, middle.last))
+    chain.turn("middle")
+    chain["head"].submit(b"hello")
+    written, synced = chain.turn("head")
+    middle.receive("head", written)
+    assert chain.turn("middle") == []
+    assert middle.synced == 2
+    middle.receive("head", synced)
+    [forward] = chain.turn("middle")
+    assert forward.entries == written.entries
+
+
 def test_what_a_node_of_protocol_6_forwards_is_synced_there_and_before(chain):
     tail = chain["tail"]
     chain["head"].submit(b"hello")
