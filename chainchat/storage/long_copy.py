@@ -7,8 +7,8 @@ import ctypes
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
@@ -72,6 +72,7 @@ class LongCopy:
         self._little = little
         self._stopping = Event()
         self._outcome: Copied | Exception = Copied(before, 0)
+        self._kept = ExitStack()
         self._copier = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -88,7 +89,7 @@ class LongCopy:
             sqlite3.Error: copying failed.
             OSError: the sync failed.
         """
-        self._copier.close()
+        self._close()
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome
@@ -99,8 +100,12 @@ class LongCopy:
         if self.alive:
             self._copier.interrupt()
         self._thread.join()
-        self._copier.close()
+        self._close()
         return not isinstance(self._outcome, Exception)
+
+    def _close(self) -> None:
+        self._kept.close()
+        self._copier.close()
 
     def _run(self) -> None:
         try:
@@ -115,23 +120,23 @@ class LongCopy:
             self._outcome = error
 
     def _round(self) -> Copied:
-        with self._kept():
-            sync_data(self._log)
-            copied = copy(self._copier)
-            if copied.pages > self._before:
-                self._sync()
+        self._keep()
+        sync_data(self._log)
+        copied = copy(self._copier)
+        if copied.pages > self._before:
+            self._sync()
+        self._kept.close()
         return copied
 
-    @contextmanager
-    def _kept(self) -> Iterator[None]:
-        """*kept until synced*: nobody writes the log over during the block."""
-        keeper = sqlite3.connect(self._database, isolation_level=None)
-        try:
-            keeper.execute("BEGIN")
-            keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            yield
-        finally:
-            keeper.close()
+    def _keep(self) -> None:
+        """*kept until synced*: nobody writes the log over until ``_kept`` is closed.
+
+        After an error, that is when the node knows of it, and writes no more.
+        """
+        keeper = sqlite3.connect(self._database, isolation_level=None, check_same_thread=False)
+        self._kept.enter_context(closing(keeper))
+        keeper.execute("BEGIN")
+        keeper.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def _sync(self) -> None:
         for offset in range(0, os.fstat(self._file).st_size, PIECE_OCTETS):

@@ -236,6 +236,24 @@ def test_what_a_thread_has_begun_is_synced_before_it_is_stopped(database, reader
     assert database.log.stop()
 
 
+def test_the_log_is_kept_when_what_a_thread_has_copied_cannot_be_synced(
+    database, reader, held, monkeypatch
+):
+    begun, may_end = held
+    wait_and_sync = long_copy.os.fsync
+    monkeypatch.setattr(long_copy.os, "fsync", lambda file: sync_error(wait_and_sync(file)))
+    database.write(12_000_000)
+    lets_go(reader)
+    database.care_until(begun.is_set)
+    may_end.set()
+    database.let_it_copy()
+    name = database.log_name()
+    database.writer.execute("INSERT INTO rows VALUES ('before anybody knows of the failure')")
+    assert database.log_name() == name
+    with pytest.raises(OSError, match="disk I/O error"):
+        database.care()
+
+
 def disk_error(*_):
     raise sqlite3.OperationalError("disk I/O error")
 
