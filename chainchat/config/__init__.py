@@ -4,7 +4,7 @@ Every mistake becomes one `ConfigError`, which names file, section, key, the bad
 allowed. Read ``settings`` first, then ``reading``.
 """
 
-from chainchat.config.changes import Change, changes, reloaded
+from chainchat.config.changes import ChangedKey, changes, reloaded
 from chainchat.config.keys import (
     ACCOUNTS_KEYS,
     CHAIN_KEYS,
@@ -42,7 +42,7 @@ __all__ = [
     "STORAGE_KEYS",
     "TLS_KEYS",
     "AccountRules",
-    "Change",
+    "ChangedKey",
     "ConfigError",
     "LogFormat",
     "Network",

@@ -8,7 +8,7 @@ from chainchat.config.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedKey:
     """A key with another value; None where the file leaves it out."""
 
     section: str
@@ -28,11 +28,11 @@ class Change:
         return f"[{shown(self.section)}] {self.key}: {before} -> {after}"
 
 
-def changes(old: Settings, new: Settings) -> list[Change]:
+def changes(old: Settings, new: Settings) -> list[ChangedKey]:
     """What a file says otherwise than before, in the order of its sections."""
     keys = dict.fromkeys((*old.values, *new.values))
     pairs = [(key, old.values.get(key), new.values.get(key)) for key in keys]
-    return [Change(*key, before, after) for key, before, after in pairs if before != after]
+    return [ChangedKey(*key, before, after) for key, before, after in pairs if before != after]
 
 
 def reloaded(old: Settings, new: Settings) -> Settings:

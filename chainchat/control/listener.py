@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from chainchat.chat.lines import TOO_LONG, Line, LineSplitter, clean
-from chainchat.chat.modes.machine import MACHINE, tagged
+from chainchat.chat.modes.machine import MACHINE
+from chainchat.chat.modes.verbs import tagged
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.config import ConfigError
 from chainchat.control.desk import Desk

@@ -13,7 +13,7 @@ from chainchat.chain.engine import Engine
 from chainchat.chain.membership.membership import Membership
 from chainchat.chain.record import Status
 from chainchat.chat.modes.mode import ChainView
-from chainchat.node.write_pause import Change
+from chainchat.node.write_pause import CompletedChange
 
 REPLAYED_AT_LEAST = 20_000
 """A replay of fewer sequence numbers is not told."""
@@ -85,7 +85,7 @@ class NodeStatus(Struct, frozen=True):
     progress: str
     learners: Mapping[str, str]
     writes_paused: float
-    change: Change | None
+    change: CompletedChange | None
     warnings: tuple[str, ...] = ()
     marks: Marks = Marks()
     missing: int = 0
@@ -142,7 +142,7 @@ def status(
     disk: str = "",
     disk_left: float | None = None,
     writes_paused: float = 0.0,
-    change: Change | None = None,
+    change: CompletedChange | None = None,
     warnings: tuple[str, ...] = (),
 ) -> NodeStatus:
     """The status of a node; for the arguments see ``NodeStatus``."""

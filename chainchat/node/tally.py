@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chainchat.node.write_pause import Change
+from chainchat.node.write_pause import CompletedChange
 
 CHANGES = 8
 """Changes of configuration that are remembered."""
@@ -51,7 +51,7 @@ class NotedChange(Struct, frozen=True):
     """A change of configuration, and when its outcome was known, in UTC milliseconds."""
 
     time: int
-    change: Change
+    change: CompletedChange
 
 
 class Tally:
@@ -79,7 +79,7 @@ class Tally:
         self.refused: Counter[int] = Counter()
         self.changes: deque[NotedChange] = deque(maxlen=CHANGES)
 
-    def changed(self, change: Change, now: int) -> None:
+    def changed(self, change: CompletedChange, now: int) -> None:
         """Count a change of configuration; ``now``: UTC milliseconds."""
         self.kinds[change.kind] += 1
         self.changes.append(NotedChange(now, change))

@@ -8,7 +8,7 @@ from chainchat.node.interfaces import Clock
 from chainchat.node.space import Space
 from chainchat.node.status import NodeStatus, Readiness, Replay, readiness, status
 from chainchat.node.tally import Tally
-from chainchat.node.write_pause import Change, WritePause
+from chainchat.node.write_pause import CompletedChange, WritePause
 
 PROGRESS_SECONDS = 1.0
 """How often a learner logs its progress."""
@@ -45,7 +45,7 @@ class Watch:
         self._space = space
         self._tell = tell
         self._snapshot = snapshot
-        self._change: Change | None = None
+        self._change: CompletedChange | None = None
         self._warnings = warnings
         self._tally = tally
         self._wall = wall
@@ -84,7 +84,7 @@ class Watch:
             self._write_pause.changed(self._followed, configuration)
             self._followed = configuration
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: CompletedChange) -> None:
         self._change = change
         self._tally.changed(change, self._wall())
         self._tell(self._snapshot().change_line, event="epoch")

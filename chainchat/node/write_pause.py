@@ -9,7 +9,7 @@ from chainchat.chain.membership.changes import change
 from chainchat.node.interfaces import Clock
 
 
-class Change(Struct, frozen=True):
+class CompletedChange(Struct, frozen=True):
     """One configuration followed by another.
 
     Attributes:
@@ -35,7 +35,9 @@ class Change(Struct, frozen=True):
 class WritePause:
     """One life's view of such a pause."""
 
-    def __init__(self, me: Member, clock: Clock, changed: Callable[[Change], None]) -> None:
+    def __init__(
+        self, me: Member, clock: Clock, changed: Callable[[CompletedChange], None]
+    ) -> None:
         """Writes go on; ``changed`` takes each change when its outcome is known."""
         self._me = me
         self._clock = clock
@@ -94,4 +96,4 @@ class WritePause:
     def _told(self, outcome: str, paused: float | None = None) -> None:
         assert self._change is not None
         (old, new), self._change = self._change, None
-        self._changed(Change(old, new, outcome.format(paused), paused))
+        self._changed(CompletedChange(old, new, outcome.format(paused), paused))

@@ -28,21 +28,21 @@ WHOLE = 0b111
 """For ``sync_file_range``: wait for writes under way, write the rest, wait for that."""
 
 
-class Copied(NamedTuple):
+class CopiedPages(NamedTuple):
     """Pages of the log that the database has, and older ones that a reader still needs."""
 
     pages: int
     uncopied: int
 
 
-def copy(connection: sqlite3.Connection) -> Copied:
+def copy(connection: sqlite3.Connection) -> CopiedPages:
     """Copy the pages that no reader needs unchanged.
 
     Raises:
         sqlite3.Error: copying failed.
     """
     _, pages, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return Copied(copied, pages - copied)
+    return CopiedPages(copied, pages - copied)
 
 
 class LongCopy:
@@ -71,7 +71,7 @@ class LongCopy:
         self._before = before
         self._little = little
         self._stopping = Event()
-        self._outcome: Copied | Exception = Copied(before, 0)
+        self._outcome: CopiedPages | Exception = CopiedPages(before, 0)
         self._kept = ExitStack()
         self._copier = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
         self._thread = Thread(target=self._run, daemon=True)
@@ -82,7 +82,7 @@ class LongCopy:
         """True while copying."""
         return self._thread.is_alive()
 
-    def outcome(self) -> Copied:
+    def outcome(self) -> CopiedPages:
         """The outcome, once the thread has ended; ask once.
 
         Raises:
@@ -119,7 +119,7 @@ class LongCopy:
         except Exception as error:
             self._outcome = error
 
-    def _round(self) -> Copied:
+    def _round(self) -> CopiedPages:
         self._keep()
         sync_data(self._log)
         copied = copy(self._copier)

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from chainchat.storage.durable import sync_data
-from chainchat.storage.long_copy import Copied, LongCopy, copy
+from chainchat.storage.long_copy import CopiedPages, LongCopy, copy
 
 PAGE = 4_096
 FRAME = PAGE + 24
@@ -129,10 +129,10 @@ class WriteAheadLog:
         self._named = self._report_at = named
         self._long_copy: LongCopy | None = None
 
-    def state(self) -> Copied:
+    def state(self) -> CopiedPages:
         """How many pages of the log are copied, and how many are not."""
         pages, copied = self._counts()
-        return Copied(copied, pages - copied)
+        return CopiedPages(copied, pages - copied)
 
     def _counts(self) -> tuple[int, int]:
         return _STATE.unpack(os.pread(self._shared_file, _STATE.size, 0))
@@ -180,7 +180,7 @@ class WriteAheadLog:
         for file in (self._database_file, self._shared_file, self._log_file):
             os.close(file)
 
-    def _take(self, outcome: Copied, now: float) -> None:
+    def _take(self, outcome: CopiedPages, now: float) -> None:
         """Act on the outcome of a copying: leave alone whoever reads what is not copied."""
         if outcome.uncopied:
             self._left_alone_until = now + RETRY_SECONDS

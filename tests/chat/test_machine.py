@@ -7,13 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainchat.chat.lines import TOO_LONG, LineSplitter, TelnetFilter, clean
-from chainchat.chat.modes.machine import (
-    LARGEST,
-    MACHINE,
-    READ_AT_ONCE,
-    Machine,
-)
+from chainchat.chat.modes.machine import MACHINE, Machine
 from chainchat.chat.modes.mode import ChainView, ChatMessage
+from chainchat.chat.modes.verbs import LARGEST, READ_AT_ONCE
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.requests import (
     EVERYBODY,
