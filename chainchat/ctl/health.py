@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainchat import config
-from chainchat.ctl.asking import Connection, UnreachableError, tell_to_wait
+from chainchat.ctl.asking import Connection, UnreachableError, is_here, tell_to_wait
 from chainchat.ctl.tables import aligned, size, span
 from chainchat.network.addresses import place
 
@@ -97,18 +97,11 @@ def seen(settings: config.Settings, position: str) -> Seen:
     """Ask one node, at its control socket or else its client port."""
     node = settings.nodes[position]
     try:
-        if _is_here(node):
+        if is_here(node):
             return Seen(position, _asked_here(node))
         return Seen(position, _asked_elsewhere(settings, node))
     except UnreachableError as error:
         return Seen(position, error=str(error))
-
-
-def _is_here(node: config.NodeSettings) -> bool:
-    try:
-        return node.data.is_dir()
-    except PermissionError:
-        return True
 
 
 def _asked_here(node: config.NodeSettings) -> dict[str, Any]:
