@@ -6,7 +6,6 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from chainchat import config
@@ -48,7 +47,7 @@ def chosen_node(settings: config.Settings, position: str | None) -> config.NodeS
                 f"--position {position} is not known; {settings.path} has: {known}"
             )
         return nodes[position]
-    here = [name for name, node in nodes.items() if _is_here(node.data)]
+    here = [name for name, node in nodes.items() if is_here(node)]
     if len(here) == 1:
         return nodes[here[0]]
     if here:
@@ -63,9 +62,10 @@ def chosen_node(settings: config.Settings, position: str | None) -> config.NodeS
     )
 
 
-def _is_here(data: Path) -> bool:
+def is_here(node: config.NodeSettings) -> bool:
+    """True if the data of a node are on this machine."""
     try:
-        return data.is_dir()
+        return node.data.is_dir()
     except PermissionError:  # whoever may not look will be told so
         return True
 

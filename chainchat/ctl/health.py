@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chainchat import config
-from chainchat.ctl.asking import Connection, UnreachableError, tell_to_wait
+from chainchat.ctl.asking import Connection, UnreachableError, is_here, tell_to_wait
 from chainchat.ctl.tables import aligned, size, span
 from chainchat.network.addresses import place
 
@@ -29,9 +29,13 @@ POLL_SECONDS = 0.2
 MEMBERS = ("head", "middle", "tail", "only")
 """The roles of members."""
 
+LEARNER = "learner"
+"""The role of a node that copies the log, and joins when there is room."""
+
 GOALS = ("serving", "member", "full")
 
-_ANSWER = re.compile(r"(?:\+OK|-ERR (?P<code>\d+)) @?\S+ (?P<rest>.*)")
+_ANSWER = re.compile(r"(?:\+OK|-ERR (?P<code>\d+))(?: @\S+)? (?P<rest>.*)")
+_CATCHES_UP = re.compile(r"this node is catching up with the chain \((?P<members>.+)\)")
 _QUESTION = b"/hello chainchat/1 client=chainchatctl\r\n@1 CHAIN\r\n"
 
 
@@ -53,11 +57,18 @@ class Seen:
         """True if the chain confirms, as this node sees it."""
         return bool(self.report.get("confirms"))
 
-    @property
-    def state(self) -> str:
+    def in_reserve(self, founding: int) -> bool:
+        """True if it waits outside a whole chain to take a lost member's place, as a spare does."""
+        report = self.report
+        learns = report.get("role") == LEARNER
+        return learns and len(report["members"]) >= founding and not report["away"]
+
+    def state(self, founding: int) -> str:
         """In a word or two, for a table."""
         if not self.report:
             return "down"
+        if self.in_reserve(founding):
+            return "in reserve"
         if self.report["drained"]:
             return "drained"
         if not self.report["serving"]:
@@ -70,7 +81,7 @@ class Seen:
         if not report:
             yield self.error
             return
-        if report["reason"]:
+        if report["reason"] and not self.in_reserve(founding):
             yield report["reason"]
         for position in report["away"]:
             yield f"{position} is away"
@@ -86,18 +97,11 @@ def seen(settings: config.Settings, position: str) -> Seen:
     """Ask one node, at its control socket or else its client port."""
     node = settings.nodes[position]
     try:
-        if _is_here(node):
+        if is_here(node):
             return Seen(position, _asked_here(node))
         return Seen(position, _asked_elsewhere(settings, node))
     except UnreachableError as error:
         return Seen(position, error=str(error))
-
-
-def _is_here(node: config.NodeSettings) -> bool:
-    try:
-        return node.data.is_dir()
-    except PermissionError:
-        return True
 
 
 def _asked_here(node: config.NodeSettings) -> dict[str, Any]:
@@ -148,15 +152,18 @@ def _heard(node: config.NodeSettings, lines: list[str]) -> dict[str, Any]:
         raise UnreachableError(f"{node.client_host} answers, but not as chainchat")
     told = dict(word.split("=", 1) for word in found["rest"].split() if "=" in word)
     if found["code"] or "epoch" not in told:  # it takes no clients, and says why
+        reason = found["rest"].partition("; try ")[0]
+        learner = _CATCHES_UP.match(reason)
         return {
             "position": node.position,
-            **dict.fromkeys(("role", "epoch", "committed", "version"), None),
+            **dict.fromkeys(("epoch", "committed", "version"), None),
+            "role": LEARNER if learner else None,
             "serving": False,
-            "drained": "is drained" in found["rest"],
+            "drained": "is drained" in reason,
             "confirms": False,
-            "reason": found["rest"].partition("; try ")[0],
+            "reason": reason,
             "away": [],
-            "members": [],
+            "members": learner["members"].split(", ") if learner else [],
         }
     waiting = any(line.startswith("* waiting ") for line in lines)
     return {
@@ -180,7 +187,8 @@ def _heard(node: config.NodeSettings, lines: list[str]) -> dict[str, Any]:
 def judged(found: list[Seen], founding: int) -> tuple[int, list[str]]:
     """An exit status, and the troubles, each with who tells it."""
     troubles = [f"{one.position}: {text}" for one in found for text in _troubles(one, founding)]
-    if not any(one.confirms for one in found):
+    alone = len(found) == 1 and found[0].in_reserve(founding)
+    if not alone and not any(one.confirms for one in found):
         return DOWN, troubles
     return (DEGRADED if troubles else WELL), troubles
 
@@ -200,6 +208,8 @@ def reached(goal: str, one: Seen, founding: int) -> bool:
         return False
     if goal == "serving":
         return report["serving"] and one.confirms
+    if one.in_reserve(founding):
+        return True
     if goal == "member":
         return report["role"] in MEMBERS and one.confirms
     return one.confirms and len(report["members"]) == founding and not report["away"]
@@ -210,7 +220,7 @@ def reached(goal: str, one: Seen, founding: int) -> bool:
 COLUMNS = ("NODE", "ROLE", "STATE", "EPOCH", "COMMITTED", "IN FLIGHT", "CLIENTS", "FREE", "VERSION")
 
 
-def _row(one: Seen) -> tuple[str, ...]:
+def _row(one: Seen, founding: int) -> tuple[str, ...]:
     report = one.report
 
     def cell(key: str) -> str:
@@ -221,7 +231,7 @@ def _row(one: Seen) -> tuple[str, ...]:
     return (
         one.position,
         cell("role"),
-        one.state,
+        one.state(founding),
         *(cell(key) for key in ("epoch", "committed", "in_flight", "clients")),
         "-" if free is None else size(free),
         cell("version"),
@@ -231,7 +241,7 @@ def _row(one: Seen) -> tuple[str, ...]:
 def table(found: list[Seen], founding: int) -> Iterator[str]:
     """All nodes, for people."""
     status, troubles = judged(found, founding)
-    yield from aligned([COLUMNS, *map(_row, found)])
+    yield from aligned([COLUMNS, *(_row(one, founding) for one in found)])
     yield from troubles
     for one in found:
         yield from (f"{one.position}: {text}" for text in _kept_unread(one.report))
@@ -242,7 +252,7 @@ def described(report: dict[str, Any]) -> Iterator[str]:
     """One node, for people."""
     yield "{position} of {chain}, chainchat {version}, started {started}".format(**report)
     yield from report["shown"]
-    state = Seen(report["position"], report).state
+    state = Seen(report["position"], report).state(len(report.get("founding", ())))
     yield "{0} since {since}, {clients} clients".format(state, **report)
     yield "log: {last} last, {committed} committed, {applied} applied here".format(**report)
     if report.get("removed"):  # an older release does not tell
@@ -296,11 +306,13 @@ def wait(
     while True:
         found = [seen(settings, position) for position in positions]
         late = [one for one in found if not reached(goal, one, founding)]
+        if goal == "serving" and len(found) > 1:
+            late = [one for one in late if not one.in_reserve(founding)]
         if not late:
             _show(settings, found, as_json=as_json)
             return judged(found, founding)[0]
         if clock() >= end:
-            whys = [next(iter(one.troubles(founding)), one.state) for one in late]
+            whys = [next(iter(one.troubles(founding)), one.state(founding)) for one in late]
             texts = [f"{one.position}: {why}" for one, why in zip(late, whys, strict=True)]
             raise UnreachableError(f"not {goal} within {timeout:g} s: {'; '.join(texts)}")
         time.sleep(POLL_SECONDS)

@@ -215,11 +215,10 @@ def exported(path: Path, after: int, name: str) -> Iterator[ChatMessage]:
         with opened(path) as database, closing(sqlite3.connect(Path(folder) / DATABASE)) as copy:
             database.backup(copy)
         try:
-            storage = SQLiteStorage(Path(folder))
-            yield from _messages(storage, after, name)
+            with closing(SQLiteStorage(Path(folder))) as storage:
+                yield from _messages(storage, after, name)
         except StorageError as error:
             raise OfflineError(str(error)) from None
-        storage.close()
 
 
 def _messages(storage: SQLiteStorage, after: int, name: str) -> Iterator[ChatMessage]:

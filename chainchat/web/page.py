@@ -206,7 +206,8 @@ def _disk(report: Report) -> Iterator[Child]:
         since = f"since {kept.since[:10]}, after {kept.after:,}"
         yield _row("Old messages stay", f"an account has seen none {since}")
     behind = report.applied - report.checkpoint
-    yield _row("Since the last checkpoint", f"{behind:,} entries")
+    entries = "entry" if behind == 1 else "entries"
+    yield _row("Since the last checkpoint", f"{behind:,} {entries}")
     for certificate in report.certificates:
         left = certificate.left
         state = State.DOWN if left <= 0 else State.WEAK if left < SOON_SECONDS else State.WELL

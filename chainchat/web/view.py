@@ -81,6 +81,11 @@ def headline(report: Report) -> Headline:
 
 
 def _outside(report: Report) -> Headline:
+    if report.role == LEARNER and _is_whole(report):
+        chain = _arrows(report.members)
+        return Headline(
+            State.QUIET, "In reserve", f"{chain} confirm what is said, and lack nobody."
+        )
     words = {
         "learner": "Catching up",
         "wedged": "Waiting to be taken back",
@@ -98,7 +103,8 @@ def _arrows(positions: tuple[str, ...]) -> str:
     return " → ".join(positions)
 
 
-AWAY = "away"
+LEARNER = "learner"
+AWAY, IN_RESERVE = "away", "in reserve"
 SILENT_SECONDS = 10.0
 """After which a node outside the chain, which nobody waits for, is said to be silent."""
 
@@ -131,11 +137,18 @@ def places(report: Report) -> tuple[Place, ...]:
     return tuple(found[position] for position in order if position in found)
 
 
+def _is_whole(report: Report) -> bool:
+    """True if nobody is missing in the chain: a learner waits to take a lost member's place."""
+    return len(report.members) >= len(report.founding) and not report.away
+
+
 def _own_state(report: Report) -> tuple[State, str]:
     if report.position in report.low:
         return State.DOWN, "disk nearly full"
     if report.drained:
         return State.WEAK, "drained"
+    if report.role == LEARNER and _is_whole(report):
+        return State.QUIET, IN_RESERVE
     if not report.serving:
         return State.WEAK, "takes no clients"
     if not report.confirms:
@@ -155,8 +168,9 @@ def _place(peer: Peer, report: Report) -> Place:
         state, said = State.DOWN, AWAY
     elif peer.low:
         state, said = State.DOWN, "disk nearly full"
-    elif peer.role == "learner":
-        state, said = State.WEAK, "catching up"
+    elif peer.role == LEARNER:
+        whole = _is_whole(report)
+        state, said = (State.QUIET, IN_RESERVE) if whole else (State.WEAK, "catching up")
     elif member:
         state, said = (State.WELL, "up") if peer.linked else (State.WEAK, "no link")
     elif peer.linked:

@@ -61,6 +61,32 @@ def test_status_of_all_is_an_exit_status(new_cluster: NewCluster) -> None:
     assert ctl(cluster, "status", "--all").returncode == DOWN
 
 
+def test_a_spare_that_waits_is_well(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(spares=("spare",)).start()
+    cluster["spare"].start()
+    elsewhere = cluster.folder / "elsewhere.ini"
+    text = cluster["head"].config.read_text()
+    elsewhere.write_text(text.replace("data = var/spare", "data = nowhere"))
+    for config in ("chain.ini", elsewhere):
+        for goal in ("full", "serving"):
+            wait = ("status", "--all", "--wait", goal, "--timeout", "20")
+            well = ctl(cluster, "-c", config, *wait)
+            assert (well.returncode, well.stderr) == (WELL, "")
+            *_, spare, verdict = well.stdout.splitlines()
+            assert spare.startswith("spare    learner   in reserve")
+            assert verdict == "the chain is well"
+    alone = ctl(cluster, "-p", "spare", "status", "--wait", "member", "--timeout", "20")
+    assert alone.returncode == WELL, alone
+    assert ctl(cluster, "-p", "spare", "status", "--wait", "serving", "--timeout", "0").stderr
+    cluster["tail"].kill()
+    joined = ctl(cluster, "-p", "spare", "status", "--wait", "serving", "--timeout", "20")
+    assert (joined.returncode, "serving since" in joined.stdout) == (WELL, True)
+    cluster.kill("spare")
+    without = ctl(cluster, "status", "--all")
+    assert without.returncode == DEGRADED
+    assert "spare: spare is not running" in without.stdout
+
+
 def test_a_node_of_another_machine_is_asked_at_its_client_port(cluster: Cluster) -> None:
     text = cluster["head"].config.read_text()
     elsewhere = text.replace("data = var/middle", "data = nowhere")
@@ -108,8 +134,12 @@ def test_stop_waits_for_the_end(new_cluster: NewCluster) -> None:
     assert cluster["only"].wait(1.0) == 0
 
 
-def test_a_rolling_restart_loses_nobody(new_cluster: NewCluster) -> None:
-    cluster = new_cluster().start()
+@pytest.mark.parametrize("spares", [(), ("spare",)], ids=["", "spare"])
+def test_a_rolling_restart_loses_nobody(new_cluster: NewCluster, spares: tuple[str, ...]) -> None:
+    cluster = new_cluster(spares=spares).start()
+    for spare in spares:
+        cluster[spare].start()
+    assert ctl(cluster, "status", "--all", "--wait", "full").returncode == WELL
     before = {position: node.pid for position, node in cluster.nodes.items()}
     restart = cluster.folder / "restart"
     restart.write_text(
@@ -137,9 +167,9 @@ def test_a_rolling_restart_loses_nobody(new_cluster: NewCluster) -> None:
             node.log_text().count(f"chainchat {__version__}, chain test")
             for node in cluster.nodes.values()
         ]
-        assert starts == [2, 2, 2]
-        ctl(cluster, "-p", "tail", "stop")
-        ctl(cluster, "-p", "middle", "stop")
+        assert starts == [2] * len(cluster.nodes)
+        for position in (*spares, "tail", "middle"):
+            ctl(cluster, "-p", position, "stop")
         refused = run(
             SOURCES / "bin" / "rolling-restart",
             *("--ctl", " ".join(CTL), "--restart", f"{restart} {{position}}", "head"),
@@ -151,6 +181,35 @@ def test_a_rolling_restart_loses_nobody(new_cluster: NewCluster) -> None:
     finally:
         for position in cluster.nodes:
             ctl(cluster, "-p", position, "stop")
+
+
+@pytest.mark.plain("the certificates name the address")
+@pytest.mark.parametrize("all_were_down", [False, True], ids=["the others serve", "all were down"])
+def test_a_server_moves(new_cluster: NewCluster, all_were_down: bool) -> None:
+    old, new = "127.0.0.1", "127.0.0.2"
+    cluster = new_cluster(host=old).start()
+    head, middle, tail = cluster.nodes.values()
+    say(tail, "alice", "before the move")
+    cluster.kill() if all_were_down else tail.stop()
+    before, section, after = head.config.read_text().partition("[tail]\n")
+    assert after.startswith(f"host = {old}\n")
+    head.config.write_text(before + section + after.replace(old, new, 1))
+    tail.host = new
+    if all_were_down:
+        cluster.start()
+    else:
+        for node in (head, middle):
+            node.stop()
+            node.start()
+            args = ("status", "--wait", "member", "--timeout", "30")
+            assert ctl(cluster, "-p", node.position, *args).returncode != DOWN
+        tail.start()
+    full = ctl(cluster, "status", "--all", "--wait", "full", "--timeout", "30")
+    assert (full.returncode, "the chain is well" in full.stdout) == (WELL, True), full
+    with Person((new, tail.client_port), "alice") as person:
+        assert any("alice: before the move" in line for line in person.listed("/last"))
+    with Program(head.address) as program:
+        assert f"{new}:{tail.client_port}" in program.greeting["nodes"].split(",")
 
 
 # --- backups, and what is in data

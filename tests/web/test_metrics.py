@@ -215,6 +215,42 @@ def test_promtool_takes_the_alerts(skip_or_fail):
     assert check.returncode == 0, check.stdout + check.stderr
 
 
+@pytest.mark.parametrize(("members", "fires"), [(3, False), (2, True)])
+def test_a_learner_outside_a_whole_chain_is_nothing_to_be_alarmed_of(
+    tmp_path, skip_or_fail, members, fires
+):
+    needs_promtool(skip_or_fail)
+    labels = {"chain": "lab", "instance": "spare:7301", "job": "chainchat"}
+    values = {
+        "chainchat_serving": 0,
+        "chainchat_members": members,
+        "chainchat_founding_members": 3,
+        'chainchat_role{role="learner"}': 1,
+    }
+    series = []
+    for name, value in values.items():
+        metric, _, label = name.rstrip("}").partition("{")
+        shown = ",".join([*filter(None, [label]), *(f'{k}="{v}"' for k, v in labels.items())])
+        series.append({"series": f"{metric}{{{shown}}}", "values": f"{value}x30"})
+    summary = f"{labels['instance']} runs, and takes no clients"
+    alert = {
+        "exp_labels": {**labels, "severity": "ticket"},
+        "exp_annotations": {"summary": summary, "description": "/readyz says why."},
+    }
+    expected = {
+        "eval_time": "20m",
+        "alertname": "ChainchatNotServing",
+        "exp_alerts": [alert] if fires else [],
+    }
+    test = {"interval": "1m", "input_series": series, "alert_rule_test": [expected]}
+    rules = tmp_path / "test.yml"  # JSON is YAML
+    rules.write_text(json.dumps({"rule_files": [str(ALERTS)], "tests": [test]}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(rules)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_dashboard_names_only_metrics_that_exist(scraped):
     dashboard = json.loads(DASHBOARD.read_text("utf-8"))
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]

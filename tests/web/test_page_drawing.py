@@ -132,6 +132,26 @@ def test_who_is_linked_and_left_out_waits_or_is_silent(silent, said):
     assert [place.said for place in places(without)] == ["serving", "up", said]
 
 
+def test_a_learner_outside_a_whole_chain_is_in_reserve_and_nothing_to_look_after():
+    spare = peer("spare", role="learner", progress="copied 900 entries from tail, 0 to go")
+    seen = replace(WELL, peers=(*WELL.peers, spare))
+    assert headline(seen).words == "All is well"
+    [*_, last] = places(seen)
+    assert (last.state, last.said) == (State.QUIET, "in reserve")
+    own = replace(
+        LEARNER,
+        position="spare",
+        members=("head", "middle", "tail"),
+        peers=tuple(peer(position) for position in ("head", "middle", "tail")),
+        missing=0,
+    )
+    assert headline(own).words == "In reserve"
+    assert headline(own).detail == "head → middle → tail confirm what is said, and lack nobody."
+    assert [place.said for place in places(own)] == ["up", "up", "up", "in reserve"]
+    lost = replace(own, away=("tail",))
+    assert headline(lost).words == "Catching up"
+
+
 def test_on_a_narrow_screen_nothing_is_between_the_chain_and_the_others():
     drawn = drawing.chain(view(WITHOUT), tall=True)
     nodes = [each for each in drawn.iter("g") if "node" in each.get("class").split()]
