@@ -17,11 +17,7 @@ from chainchat.chat.passwords import LONGEST, SHORTEST, checked_password
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 from chainchat.sessions.explanations import explanation
-from chainchat.sessions.guard import (
-    FAILURE_SECONDS,
-    MOST_FAILURES,
-    SECRET_OCTETS,
-)
+from chainchat.sessions.guard import FAILURE_SECONDS, MOST_FAILURES, SECRET_OCTETS
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
 
