@@ -279,7 +279,7 @@ class Passwords:
         try:
             self._guard.throttle.begin(name, address)
         except RefusedError as refusal:
-            self._audit.refused(f"login of {name}", address, refusal.code)
+            self._audit.refused(self._login_of(name), address, refusal.code)
             yield Wait(FAILURE_SECONDS)  # or who guesses would try again at once
             raise
 
@@ -292,11 +292,16 @@ class Passwords:
         """Let a wrong password wait; close after a few."""
         self._failures += 1
         self._guard.throttle.failed()
-        what, address = f"login of {name}", self._connection.address
-        self._audit.refused(what, address, Code.WRONG_PASSWORD)
+        address = self._connection.address
+        self._audit.refused(self._login_of(name), address, Code.WRONG_PASSWORD)
         yield Wait(FAILURE_SECONDS)
         if self._failures >= MOST_FAILURES:
             self._client.close()
+
+    def _login_of(self, name: str) -> str:
+        """An attempt, for the audit. An unknown name may be a password, typed a line too early."""
+        known = self._state().account_named(name) is not None
+        return f"login of {name}" if known else "login of an unknown name"
 
     @property
     def _wrong(self) -> str:

@@ -60,6 +60,21 @@ def test_three_wrong_passwords_close_the_connection(house):
     assert typist.connection.closed
 
 
+def test_the_audit_has_no_unknown_name_which_may_be_a_password(house, monkeypatch):
+    lines = []
+    monkeypatch.setattr(house.server_info.audit, "_log", lines.append)
+    protected(house, "alice")
+    rules(house, new=NewAccounts.INVITED)
+    lines.clear()
+    for name in ("hunter22", "alice"):
+        person(house, name, OTHER).types(after=1.0)
+        house.clock.advance(60)
+    assert lines == [
+        "refused: login of an unknown name from 127.0.0.1: 512 wrong password",
+        "refused: login of alice from 127.0.0.1: 512 wrong password",
+    ]
+
+
 def test_an_empty_line_goes_back_to_the_name(house):
     protected(house, "alice")
     typist = person(house, "alice")
