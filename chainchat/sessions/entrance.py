@@ -11,12 +11,7 @@ from chainchat.chat.outcomes import Accepted, Refused, Result
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.node.interfaces import Clock, Timer
 from chainchat.node.status import nearly_full
-from chainchat.sessions.explanations import (
-    TOOK_NOTHING,
-    explanation,
-    name_held,
-    removed_notice,
-)
+from chainchat.sessions.explanations import TOOK_NOTHING, explanation, name_held, removed_notice
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.passwords import Passwords
 from chainchat.sessions.procedures import Procedure, Procedures, Submitting

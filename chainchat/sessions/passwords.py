@@ -15,11 +15,7 @@ from chainchat.chat.passwords import LONGEST, SHORTEST, checked_password
 from chainchat.chat.refusals import Code, RefusedError
 from chainchat.chat.state import ChatState
 from chainchat.sessions.explanations import explanation
-from chainchat.sessions.guard import (
-    FAILURE_SECONDS,
-    MOST_FAILURES,
-    SECRET_OCTETS,
-)
+from chainchat.sessions.guard import FAILURE_SECONDS, MOST_FAILURES, SECRET_OCTETS
 from chainchat.sessions.interfaces import Client, Connection, ServerInfo
 from chainchat.sessions.invitations import new_invitation
 from chainchat.sessions.procedures import Ask, Enter, Hash, Procedure, Step, Submit, Wait
@@ -285,7 +281,7 @@ class Passwords:
         try:
             self._guard.throttle.begin(name, address)
         except RefusedError as refusal:
-            self._audit.refused(f"login of {name}", address, refusal.code)
+            self._audit.refused(self._login_of(name), address, refusal.code)
             yield Wait(FAILURE_SECONDS)  # or who guesses would try again at once
             raise
 
@@ -298,11 +294,16 @@ class Passwords:
         """Let a wrong password wait; close after a few."""
         self._failures += 1
         self._guard.throttle.failed()
-        what, address = f"login of {name}", self._connection.address
-        self._audit.refused(what, address, Code.WRONG_PASSWORD)
+        address = self._connection.address
+        self._audit.refused(self._login_of(name), address, Code.WRONG_PASSWORD)
         yield Wait(FAILURE_SECONDS)
         if self._failures >= MOST_FAILURES:
             self._client.close()
+
+    def _login_of(self, name: str) -> str:
+        """An attempt, for the audit. An unknown name may be a password, typed a line too early."""
+        known = self._state().account_named(name) is not None
+        return f"login of {name}" if known else "login of an unknown name"
 
     @property
     def _wrong(self) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import replace
+from random import Random
 
 import pytest
 import scramp
@@ -57,6 +58,21 @@ def test_three_wrong_passwords_close_the_connection(house):
     refusal = b"-ERR 512 wrong password, 3 times: connect again\r\n"
     assert typist.types(OTHER, after=1) == refusal
     assert typist.connection.closed
+
+
+def test_the_audit_has_no_unknown_name_which_may_be_a_password(house, monkeypatch):
+    lines = []
+    monkeypatch.setattr(house.server_info.audit, "_log", lines.append)
+    protected(house, "alice")
+    rules(house, new=NewAccounts.INVITED)
+    lines.clear()
+    for name in ("hunter22", "alice"):
+        person(house, name, OTHER).types(after=1.0)
+        house.clock.advance(60)
+    assert lines == [
+        "refused: login of an unknown name from 127.0.0.1: 512 wrong password",
+        "refused: login of alice from 127.0.0.1: 512 wrong password",
+    ]
 
 
 def test_an_empty_line_goes_back_to_the_name(house):
@@ -404,6 +420,38 @@ def test_a_name_that_there_is_not_is_challenged_like_any_other(house):
 def test_a_broken_exchange_is_refused_with_the_reason(house, line, refusal):
     protected(house, "alice")
     assert one(house.client(HELLO).says(line)[-1:]).startswith(refusal)
+
+
+def spoiled(line, random):
+    """A line with a few characters changed, missing, or there twice."""
+    characters = list(line)
+    for _ in range(random.randrange(1, 4)):
+        place = random.randrange(len(characters))
+        characters[place] = random.choice(
+            ["", "=", ",", " ", "é", "\0", "A", characters[place] * 2]
+        )
+    return "@z " + "".join(characters)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_whatever_is_spoiled_of_an_exchange_nobody_is_let_in(house, number):
+    protected(house, "alice")
+    random, client = Random(number), house.client(HELLO)
+    scram = scramp.ScramClient(["SCRAM-SHA-256"], "alice", OTHER)
+    first = f"AUTH alice SCRAM-SHA-256 :{scram.get_client_first()}"
+    [challenge] = client.says(f"@a {first}")
+    scram.set_server_first(challenge.partition(" :")[2])
+    lines = [first, f"PROVE :{scram.get_client_final()}", f"SECRET {words(OTHER)}"]
+    client.reads()
+    for _ in range(100):
+        if client.connection.closed:
+            client = house.client(HELLO)
+        line = spoiled(random.choice(lines), random)
+        answers = client.says(line) or client.reads(after=1.0)
+        for answer in answers:
+            begun = answer.startswith("+OK @z challenge :")
+            assert begun or answer.startswith("-ERR "), (line, answers)
+    assert proof(house.client(HELLO), "alice", SECRET).startswith(("+OK @p :v=", "-ERR 435"))
 
 
 def test_a_proof_cannot_be_used_again(house):

@@ -2,7 +2,8 @@
 
 Each node has its ``Links``, over connections in memory, and strangers connect to them. A stranger
 says the Hello of a member, of a newer life of it, or of another disk, on any lane, and goes, or
-stays silent. That may not end a link that works, change the chain, or keep two members apart.
+stays silent; on the copy lane, which is given to anybody, it throws a member out. That may not end
+a link that works, change the chain, or keep two members apart.
 
 In some runs nothing else goes wrong. In the others connections break, ways are cut and nodes die:
 then strangers may take the place of the silent, and afterwards all must be as before.
@@ -20,15 +21,16 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.amp import ASK, COMMAND, AmpBox
 
-from chainchat.chain.configuration import IDENTITY_BITS, Member
+from chainchat.chain.configuration import IDENTITY_BITS, Configuration, Member
 from chainchat.chain.membership.settings import ChainSettings
-from chainchat.chain.messages import Held, Message
+from chainchat.chain.messages import Decided, Held, Message, encode
 from chainchat.chat import commands
 from chainchat.config import NodeSettings
 from chainchat.node.lives import begin_life
 from chainchat.node.node import Node
+from chainchat.peers.boxes import boxed
 from chainchat.peers.hello import PROTOCOL_VERSION, Introduction
-from chainchat.peers.lanes import CHAIN, LANES
+from chainchat.peers.lanes import CHAIN, COPY, LANES
 from chainchat.peers.links import Links
 from chainchat.storage.memory import MemoryStorage
 from tests.simulation.checks import InvariantError
@@ -179,16 +181,24 @@ class Process:
 
 
 class Stranger(Protocol):
-    """Says one Hello on one connection, and leaves some time later, unless it is turned away."""
+    """Says one Hello on one connection, and leaves some time later, unless it is turned away.
 
-    def __init__(self, hello: AmpBox, stay: float) -> None:
+    Whoever is answered may say more.
+    """
+
+    def __init__(self, hello: AmpBox, stay: float, then: bytes) -> None:
         self._hello = hello
         self._stay = stay
+        self._then = then
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         assert isinstance(self.transport, End)
         self.transport.write(self._hello.serialize())
         self.transport.machine.callLater(self._stay, self.transport.abortConnection)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        assert isinstance(self.transport, End)
+        self.transport.write(self._then)
 
 
 class StrangerFactory(Factory):
@@ -196,14 +206,14 @@ class StrangerFactory(Factory):
 
     noisy = False
 
-    def __init__(self, hello: AmpBox, stay: float) -> None:
-        self._hello, self._stay = hello, stay
+    def __init__(self, hello: AmpBox, stay: float, then: bytes) -> None:
+        self._said = hello, stay, then
 
     def startedConnecting(self, attempt: object) -> None:  # noqa: N802 - Twisted's name
         pass
 
     def buildProtocol(self, addr: object) -> Stranger:  # noqa: N802 - Twisted's name
-        return Stranger(self._hello, self._stay)
+        return Stranger(*self._said)
 
     def clientConnectionFailed(self, attempt: object, reason: object) -> None:  # noqa: N802
         pass
@@ -292,9 +302,19 @@ class StrangersWorld:
         introduction = self.processes[at].introduction
         said = msgpack.encode(replace(introduction, member=member))
         box = {COMMAND: b"Hello", ASK: b"1", b"identity": said, b"lane": lane.encode()}
-        factory = StrangerFactory(AmpBox(box), stay)
+        then = self._decision_without(position) if lane == COPY else b""
+        factory = StrangerFactory(AmpBox(box), stay, then)
         self.wires.connect(self._elsewhere, (HOSTS[at], PORT), factory, 1.0)
         self.later(self.random.expovariate(8.0), self.strangers)
+
+    def _decision_without(self, position: str) -> bytes:
+        """What throws a member out, if it comes from another on the right lane."""
+        newest = max(
+            (process.node.configuration for process in self.processes.values()),
+            key=lambda configuration: configuration.epoch,
+        )
+        others = tuple(member for member in newest.members if member.position != position)
+        return boxed(*encode(Decided(Configuration(newest.epoch + 1, others, "a stranger"))))
 
     def _claimed(self, process: Process) -> tuple[Member, str]:
         """Whom a stranger says that it is."""
