@@ -288,6 +288,31 @@ def test_lines_stand_in_the_order_of_their_ids(server: Server) -> None:
         assert ids == ["#1003", "#1010"]
 
 
+WHEEL_UP, WHEEL_DOWN, CLICK = "\x1b[<64;9;9M", "\x1b[<65;9;9M", "\x1b[<0;9;9M\x1b[<0;9;9m"
+
+
+def test_the_wheel_scrolls_what_was_said_and_who_clicks_is_told_how_to_select(
+    server: Server,
+) -> None:
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        for number in range(60):
+            server.do(server.room.say, "bob", f"message {number}")
+        screen.shows(lambda rows: rows[-3].endswith("bob: message 59"))
+        screen.type("half a line" + WHEEL_UP * 3)
+        screen.shows(lambda rows: rows[-3].endswith("bob: message 50"))
+        assert screen.rows[-2] == "alice> half a line"
+        screen.type(WHEEL_DOWN * 2 + WHEEL_DOWN)
+        screen.shows(lambda rows: rows[-3].endswith("bob: message 59"))
+        screen.type(CLICK * 2)
+        screen.shows(lambda rows: any(row.startswith("* to select text, hold") for row in rows))
+        assert sum(row.startswith("* to select text") for row in screen.rows) == 1
+        on, off = b"\x1b[?1000h\x1b[?1006h", b"\x1b[?1006l\x1b[?1000l"
+        assert screen.received.count(on) - screen.received.count(off) == 1
+        screen.type("\x15/set mouse off\r")
+        screen.shows(lambda _: screen.received.count(on) == screen.received.count(off))
+
+
 # --- what is typed again, what is chosen ---------------------------------------------
 
 
