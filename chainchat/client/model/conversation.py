@@ -6,7 +6,7 @@ so the client asks ever further back until there are enough messages.
 
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from chainchat.chat.modes.human import HUMAN
@@ -72,6 +72,7 @@ class Conversation:
         notices: bool,
         asks: bool = False,
         zone: datetime.tzinfo | None = datetime.UTC,
+        name_of: Callable[[str, int], str] = "{}:{}".format,
     ) -> None:
         """Begin a conversation.
 
@@ -80,6 +81,7 @@ class Conversation:
             notices: True to show who comes and goes.
             asks: True if ``asking`` can be answered, without showing what is typed.
             zone: of the times that are shown; None: that of this machine.
+            name_of: what to call the node at a host and port.
         """
         self.names: set[str] = set()
         self.here: set[str] = set()
@@ -92,6 +94,7 @@ class Conversation:
         self._engine = engine
         self.notices = notices
         self.zone = zone
+        self._name_of = name_of
         self._human = HUMAN
         self._day = ""
         self._told = False  # of the trouble, while it lasts
@@ -409,7 +412,7 @@ class Conversation:
             case events.LoggedIn():
                 return [self._logged_in(event.name)]
             case events.ConnectionLost(host=host, port=port, reason=reason):
-                self._note_trouble(f"{self.node or f'{host}:{port}'}: {reason}")
+                self._note_trouble(f"{self.node or self._name_of(host, port)}: {reason}")
                 self.node, self.waiting = "", False
             case events.LoginDelayed(text=text):
                 self._note_trouble(text)

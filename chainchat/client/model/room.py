@@ -22,7 +22,7 @@ from chainchat.client.model.looks import Glyphs, Looks, Pieces
 from chainchat.client.model.missed import Missed
 from chainchat.client.model.own_verbs import OwnVerbs
 from chainchat.client.model.searching import Searching
-from chainchat.client.model.standing import Counts, Standing
+from chainchat.client.model.standing import Counts, Names, Standing
 from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.view import View
 from chainchat.client.model.wrapping import wrapped
@@ -76,6 +76,7 @@ class Room:
         settings: Settings,
         *,
         log: Log | None = None,
+        names: Names | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -86,6 +87,7 @@ class Room:
             glyphs: that the terminal can show.
             settings: may change while this runs.
             log: takes each line that is shown, in the order in which they come.
+            names: positions that are known already, by address.
             clock: monotonic seconds.
             wall: seconds since 1970.
         """
@@ -99,7 +101,10 @@ class Room:
         self.transcript = Transcript(self._zone)
         self._looks = Looks(engine.name, glyphs, self._time_of_day)
         self.view = View(self.transcript, self._looks)
-        self.conversation = Conversation(engine, notices=True, asks=True, zone=self._zone)
+        self.standing = Standing(names)
+        self.conversation = Conversation(
+            engine, notices=True, asks=True, zone=self._zone, name_of=self.standing.name_of
+        )
         self._ignored = {name.lower() for name in settings.ignore}
         self.searching = Searching(
             engine,
@@ -110,7 +115,6 @@ class Room:
             ignored=self._ignored,
         )
         self._own = OwnVerbs(self, settings, self._ignored)
-        self.standing = Standing()
         self.pending: dict[int, str] = {}
         self.panel = False
         self.alert: Alert | None = None

@@ -4,7 +4,8 @@ The line is made of parts, the most important first; what does not fit is left o
 nothing important is ever cut.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -13,6 +14,15 @@ from chainchat.client.model.wrapping import wrapped
 
 LONG_AWAY = 60.0
 """Seconds offline after which somebody is told what they missed."""
+
+Names = Mapping[tuple[str, int], str]
+"""Positions, by the address at which clients reach them."""
+
+DIRECTIONS = re.compile("; (try|go on at) .*")
+"""The end of a refusal, which says where to go: the client does so by itself."""
+
+SAY_LITTLE = frozenset({"connection refused", "no answer", "the server closed the connection"})
+"""States told last: others say whom the chain waits for."""
 
 ORDINALS = ("first", "second", "third")
 
@@ -28,14 +38,15 @@ class Standing:
         lag: seconds that the newest answer took.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names | None = None) -> None:
+        """``names``: those that are known already."""
         self.node = ""
         self.next_try = 0.0
         self.waits_for: tuple[str, ...] | None = None
         self.chain: dict[str, str] = {}
         self.lag = 0.0
         self._ever: dict[str, None] = {}
-        self._names: dict[tuple[str, int], str] = {}
+        self._names = dict(names or {})
         self._states: dict[tuple[str, int], str] = {}
 
     def name_of(self, host: str, port: int) -> str:
@@ -52,7 +63,7 @@ class Standing:
     def lost(self, host: str, port: int, reason: str, next_try: float) -> None:
         """A node was lost, or not reached."""
         self.node, self.waits_for, self.next_try = "", None, next_try
-        self._states[host, port] = reason.partition(";")[0]
+        self._states[host, port] = DIRECTIONS.sub("", reason).rpartition("; ")[2]
 
     def logged_in(self) -> None:
         """What was wrong is over."""
@@ -96,11 +107,12 @@ class Standing:
         return f"without {' and '.join(self.away)}" if self.away else ""
 
     def troubles(self) -> list[str]:
-        """What is wrong, and with which nodes."""
+        """What is wrong, and with which nodes; the most telling first."""
         by_state: dict[str, list[tuple[str, int]]] = {}
         for address, state in self._states.items():
             by_state.setdefault(state, []).append(address)
-        return [f"{self._listed(found)}: {state}" for state, found in by_state.items()]
+        states = sorted(by_state, key=lambda state: state in SAY_LITTLE)
+        return [f"{self._listed(by_state[state])}: {state}" for state in states]
 
     def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
         """``head and 2 more``: nodes, those without a known name by number if they are several."""

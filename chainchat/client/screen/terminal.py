@@ -52,6 +52,7 @@ from chainchat.client.kept.kept_memory import KeptMemory
 from chainchat.client.kept.settings import Settings
 from chainchat.client.model.looks import STYLES, Glyphs, Pieces, name_styles
 from chainchat.client.model.room import Alert, Log, Room
+from chainchat.client.model.standing import Names
 from chainchat.client.screen.completion import Completions
 from chainchat.client.screen.drawing import Roomy, SteadyOutput, roomy
 from chainchat.client.screen.history import History
@@ -92,6 +93,7 @@ class Terminal:
         *,
         log: Log | None = None,
         memory: KeptMemory | None = None,
+        names: Names | None = None,
     ) -> None:
         """Run ``engine``, which has not started yet.
 
@@ -101,11 +103,12 @@ class Terminal:
             tls: which CAs to trust; see ``Connection``.
             log: takes each line that is shown.
             memory: where what is pending survives the end; None: it does not.
+            names: positions that are known already, by address.
         """
         self._settings = settings
         self._memory = memory
         self._glyphs = Glyphs(unicode=locale_is_utf8())
-        self.room = Room(engine, self._glyphs, settings, log=log)
+        self.room = Room(engine, self._glyphs, settings, log=log, names=names)
         self._connection = Connection(engine, self._heard, tls)
         self._exit_status = 0
         self._title = ""

@@ -13,6 +13,7 @@ from chainchat.client.kept.settings import Settings
 from chainchat.client.model.conversation import LONGEST_QUOTED
 from chainchat.client.model.looks import NAME_COLOURS, Glyphs, name_style
 from chainchat.client.model.room import BUSY, Alert, Room
+from chainchat.client.model.standing import Standing
 
 ADDRESS, OTHER = ("127.0.0.1", 7001), ("127.0.0.1", 7002)
 TIME = "2026-11-22T12:03:07.120Z"
@@ -160,10 +161,21 @@ def test_offline_it_tells_the_state_of_every_node_and_when_the_next_is_tried(fac
     face.hear(events.ConnectionLost(*ADDRESS, "connection refused", 0.0))
     face.hear(events.ConnectionLost(*OTHER, refusal, 4.2))
     assert face.status(140) == (
-        "offline · head: connection refused · "
-        "tail: this node serves nobody now: it waits for head · next try in 4 s"
+        "offline · tail: this node serves nobody now: it waits for head · "
+        "head: connection refused · next try in 4 s"
     )
     assert face.status(60) == "offline · head: connection refused · next try in 4 s"
+
+
+def test_nodes_are_called_by_their_names_before_they_were_reached() -> None:
+    standing = Standing({OTHER: "tail"})
+    standing.lost(*ADDRESS, "connection refused", 0.0)
+    waits = "restarted; waiting to be taken back by head; try 127.0.0.1:7001"
+    standing.lost(*OTHER, waits, 0.0)
+    assert standing.troubles() == [
+        "tail: waiting to be taken back by head",
+        "127.0.0.1:7001: connection refused",
+    ]
 
 
 def test_offline_servers_without_a_known_name_are_counted(face: Face) -> None:
