@@ -58,9 +58,7 @@ class Conversation:
         names: known accounts.
         here: the names of those who are on.
         notices: True to show who comes and goes.
-        chain: the words of the newest reply to CHAIN.
         node: the position of the connected node, if any.
-        waiting: True while the chain cannot confirm.
         trouble: what ended the connection or prevents the login; mostly empty.
         asking: asks the person for passwords.
     """
@@ -85,9 +83,7 @@ class Conversation:
         """
         self.names: set[str] = set()
         self.here: set[str] = set()
-        self.chain: dict[str, str] = {}
         self.node = ""
-        self.waiting = False
         self.trouble = ""
         self.asking = Asking(engine)
         self._asks = asks
@@ -349,8 +345,7 @@ class Conversation:
         self._answers_us(event.request, event.verb)
         name = self._foreground.pop(event.request, None)
         if event.verb == "CHAIN":
-            self.chain = event.words
-            return self._drawn() if name is not None else []
+            return self._drawn(event.words) if name is not None else []
         match event.verb:
             case "INVITE" | "RESET":
                 password = event.words.get("password", "")
@@ -362,8 +357,7 @@ class Conversation:
         self.names.discard(name or "")
         return [f"+OK {name} is deleted"]
 
-    def _drawn(self) -> list[str]:
-        words = self.chain
+    def _drawn(self, words: dict[str, str]) -> list[str]:
         away = words.get("away", "")
         view = ChainView(
             epoch=_number(words.get("epoch", "")),
@@ -383,7 +377,6 @@ class Conversation:
             case "waiting" if "for" not in event.words:
                 return []  # about one request: the engine asks again, or says what became of it
             case "waiting" | "serving":
-                self.waiting = event.code == "waiting"
                 self._status_due = 0.0
                 return [f"* {event.text}"]
             case "slowed":
@@ -413,7 +406,7 @@ class Conversation:
                 return [self._logged_in(event.name)]
             case events.ConnectionLost(host=host, port=port, reason=reason):
                 self._note_trouble(f"{self.node or self._name_of(host, port)}: {reason}")
-                self.node, self.waiting = "", False
+                self.node = ""
             case events.LoginDelayed(text=text):
                 self._note_trouble(text)
             case events.StillOffline():

@@ -348,27 +348,17 @@ class Room:
     # --- how things stand
 
     def _note_standing(self, event: events.Event) -> None:
-        stand = self.standing
         match event:
-            case events.Connected(host=host, port=port, node=node):
-                stand.connected(host, port, node)
-            case events.ConnectionLost(host=host, port=port, reason=reason, retry=retry):
-                if stand.node:
-                    self._offline_since = self._clock()
-                stand.lost(host, port, reason, self._clock() + retry)
-            case events.LoggedIn():
-                stand.logged_in()
-            case events.Notice(code="waiting", words=words) if "for" in words:
-                stand.waits_for = tuple(filter(None, words["for"].split(",")))
-            case events.Notice(code="serving"):
-                stand.waits_for = None
+            case events.ConnectionLost() if self.standing.node:
+                self._offline_since = self._clock()
             case events.Answered(verb="CHAIN", words=words):
-                stand.told(words)
-                stand.lag = self._clock() - self._chain_asked
+                self.standing.told(words)
+                self.standing.lag = self._clock() - self._chain_asked
+        self.standing.heard(event, self._clock())
 
-    def refresh(self, *, panel: bool = False) -> None:
-        """Ask for what the status line shows; some times a second."""
-        if panel:
+    def refresh(self) -> None:
+        """Ask for what the status line and the panel show; some times a second."""
+        if self.panel:
             self.conversation.refresh_soon()
         if self.conversation.refresh(self._clock()):
             self._chain_asked = self._clock()
@@ -389,12 +379,12 @@ class Room:
             state = self.conversation.trouble if stand.node else ""
             parts = ["offline", state, *stand.offline(self._clock()), *told]
         else:
-            bad = bool(stand.trouble())
+            bad = bool(stand.trouble_of_chain())
             here = len(self.conversation.here)
             lag = f"answers take {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
             reading = "reading what you missed" if self._missed is not None else ""
             searching = self.searching.progress()
-            parts = [stand.place(), stand.trouble(), searching, reading, *told, lag]
+            parts = [stand.place(), stand.trouble_of_chain(), searching, reading, *told, lag]
             parts += [f"{here} here" if here else "", "F2 draws the chain" if stand.members else ""]
         line = standing.fitted([harmless(self._glyphs.fit(p)) for p in parts], dot, columns)
         return [("class:status.warning" if bad else "class:status", line)]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from chainchat.client.engine import events
 from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
@@ -53,21 +54,23 @@ class Standing:
         """The position at an address, or else the address."""
         return self._names.get((host, port), f"{host}:{port}")
 
-    def connected(self, host: str, port: int, node: str) -> None:
-        """A node has answered."""
-        self.node = node
-        if node:
-            self._names[host, port] = node
-        self._states.pop((host, port), None)
-
-    def lost(self, host: str, port: int, reason: str, next_try: float) -> None:
-        """A node was lost, or not reached."""
-        self.node, self.waits_for, self.next_try = "", None, next_try
-        self._states[host, port] = DIRECTIONS.sub("", reason).rpartition("; ")[2]
-
-    def logged_in(self) -> None:
-        """What was wrong is over."""
-        self._states.clear()
+    def heard(self, event: events.Event, now: float) -> None:
+        """Take an event of the engine; ``now``: monotonic seconds."""
+        match event:
+            case events.Connected(host=host, port=port, node=node):
+                self.node = node
+                if node:
+                    self._names[host, port] = node
+                self._states.pop((host, port), None)
+            case events.ConnectionLost(host=host, port=port, reason=reason, retry=retry):
+                self.node, self.waits_for, self.next_try = "", None, now + retry
+                self._states[host, port] = DIRECTIONS.sub("", reason).rpartition("; ")[2]
+            case events.LoggedIn():
+                self._states.clear()
+            case events.Notice(code="waiting", words=words) if "for" in words:
+                self.waits_for = tuple(filter(None, words["for"].split(",")))
+            case events.Notice(code="serving"):
+                self.waits_for = None
 
     @property
     def members(self) -> list[str]:
@@ -99,14 +102,14 @@ class Standing:
         ordinal = ORDINALS[place] if place < len(ORDINALS) else f"{place + 1}th"
         return f"on {self.node}, {ordinal} of {servers}"
 
-    def trouble(self) -> str:
+    def trouble_of_chain(self) -> str:
         """``they wait for tail``, ``without head``; empty if all is well."""
         if self.waits_for is not None:
             whom = " and ".join(self.waits_for)
             return f"nothing is confirmed: waiting for {whom}" if whom else "nothing is confirmed"
         return f"without {' and '.join(self.away)}" if self.away else ""
 
-    def troubles(self) -> list[str]:
+    def troubles_of_nodes(self) -> list[str]:
         """What is wrong, and with which nodes; the most telling first."""
         by_state: dict[str, list[tuple[str, int]]] = {}
         for address, state in self._states.items():
@@ -125,7 +128,7 @@ class Standing:
     def offline(self, now: float) -> list[str]:
         """The states of all nodes, and when the next one is tried."""
         wait = self.next_try - now
-        return [*self.troubles(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
+        return [*self.troubles_of_nodes(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
 
 
 def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
@@ -166,7 +169,7 @@ def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
     told = [f"epoch {stand.chain.get('epoch', '?')}"]
     told.append(f"confirmed up to #{stand.chain.get('committed', '?')}")
     told.append(f"answers take {stand.lag * 1000:.0f} ms")
-    if trouble := stand.trouble():
+    if trouble := stand.trouble_of_chain():
         told.append(trouble)
     return [*rows, *wrapped([("class:faint", f" {glyphs.dot} ".join(told))], columns)]
 
@@ -177,7 +180,6 @@ class Counts(Struct):
     pending: int = 0
     unread: int = 0
     mentions: int = 0
-    here: int = 0
     below: int = 0
 
 

@@ -76,7 +76,7 @@ class Keyboard:
         """The table of keys."""
         keys = KeyBindings()
         typing, searching = has_focus(self._face.input), has_focus(self._face.searched)
-        keys.add("enter", filter=typing)(self._enter)
+        keys.add("enter", filter=typing)(lambda _: self._face.accept())
         for names, edit in EDITS.items():
             for name in names:
                 keys.add(name, filter=~has_selection)(edit)
@@ -84,7 +84,7 @@ class Keyboard:
         keys.add("c-d", filter=typing)(self._end)
         keys.add("c-z")(lambda event: event.app.suspend_to_background())
         keys.add("escape")(self._escape)
-        keys.add(Keys.BracketedPaste, filter=typing)(self._paste)
+        keys.add(Keys.BracketedPaste, filter=typing)(lambda event: self._face.paste(event.data))
         keys.add("pageup")(lambda _: self._room.scroll(self._room.page))
         keys.add("pagedown")(lambda _: self._room.scroll(-self._room.page))
         keys.add(Keys.Vt100MouseEvent)(self._mouse)
@@ -96,9 +96,6 @@ class Keyboard:
         keys.add("down", filter=searching)(lambda _: self._again(-1))
         keys.add("enter", filter=searching)(lambda _: self._stop_searching())
         return keys
-
-    def _enter(self, _: KeyPressEvent) -> None:
-        self._face.accept()
 
     def _cancel(self, _: KeyPressEvent) -> None:
         """Ctrl-C: away with what is begun, as in a shell; with nothing begun, leave."""
@@ -126,9 +123,6 @@ class Keyboard:
         self._room.stop_searching()
         self._room.view.to_end()
 
-    def _paste(self, event: KeyPressEvent) -> None:
-        self._face.paste(event.data)
-
     def _mouse(self, event: KeyPressEvent) -> None:
         match _button(event.data):
             case Button.WHEEL_UP:
@@ -141,7 +135,7 @@ class Keyboard:
 
     def _panel(self, _: KeyPressEvent) -> None:
         self._room.panel = not self._room.panel
-        self._room.refresh(panel=True)
+        self._room.refresh()
         self._face.flush()
 
     def _search(self, event: KeyPressEvent) -> None:

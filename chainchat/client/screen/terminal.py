@@ -126,9 +126,7 @@ class Terminal:
             multiline=True,
             on_text_changed=self._edited,
         )
-        self.searched = Buffer(
-            name="search", multiline=False, on_text_changed=lambda b: self._find(b.text)
-        )
+        self.searched = Buffer(name="search", multiline=False, on_text_changed=self._find)
         self.app: Application[None] = Application(
             layout=self._layout(),
             key_bindings=Keyboard(self).bindings(),
@@ -241,7 +239,7 @@ class Terminal:
 
     async def _refresh(self) -> None:
         while True:
-            self.room.refresh(panel=self.room.panel)
+            self.room.refresh()
             if self._memory is not None and self._memory.trouble:
                 self.room.tell(f"* what you say is not kept on disk: {self._memory.trouble}")
                 self._memory.trouble = ""
@@ -288,8 +286,8 @@ class Terminal:
     def _edited(self, _: Buffer) -> None:
         self.room.edited()
 
-    def _find(self, text: str) -> None:
-        self.room.find(text)
+    def _find(self, searched: Buffer) -> None:
+        self.room.find(searched.text)
 
     async def _seek(self, beginning: str) -> None:
         self.room.conversation.seek(beginning)
@@ -341,6 +339,7 @@ class Terminal:
         if self._settings.title == "on" and title != self._title:
             self._output.set_title(title)
             self._title = title
+        self._output.flush()
 
     def _call(self) -> None:
         """Ring, if there is a reason."""

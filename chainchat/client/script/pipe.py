@@ -150,8 +150,8 @@ class Pipe:
 
     def _state(self) -> str:
         """What is wrong, of every node that is known to have something wrong."""
-        nodes = "; ".join(self._standing.troubles())
-        waiting = self._standing.trouble() if self._engine.online else ""
+        nodes = "; ".join(self._standing.troubles_of_nodes())
+        waiting = self._standing.trouble_of_chain() if self._engine.online else ""
         return "; ".join(filter(None, [nodes, waiting, self._trouble])) or "nothing was heard"
 
     # --- in ----------------------------------------------------------------------------
@@ -219,23 +219,15 @@ class Pipe:
         self._changed.set()
 
     def _note(self, event: events.Event) -> None:
+        self._standing.heard(event, 0.0)
         match event:
             case events.LoggedIn():
                 self._has_been_online = True
                 self._trouble = ""
-                self._standing.logged_in()
             case events.SendRefused() | events.RequestRefused():
                 self._refused += 1
-            case events.Connected(host=host, port=port, node=node):
-                self._standing.connected(host, port, node)
-            case events.ConnectionLost(host=host, port=port, reason=reason):
-                self._standing.lost(host, port, reason, 0.0)
             case events.LoginDelayed(text=text) | events.SendDelayed(text=text):
                 self._trouble = text
-            case events.Notice(code="waiting", words=words) if "for" in words:
-                self._standing.waits_for = tuple(filter(None, words["for"].split(",")))
-            case events.Notice(code="serving"):
-                self._standing.waits_for = None
             case events.Ended():
                 self._ended = event
 

@@ -169,10 +169,10 @@ def test_offline_it_tells_the_state_of_every_node_and_when_the_next_is_tried(fac
 
 def test_nodes_are_called_by_their_names_before_they_were_reached() -> None:
     standing = Standing({OTHER: "tail"})
-    standing.lost(*ADDRESS, "connection refused", 0.0)
+    standing.heard(events.ConnectionLost(*ADDRESS, "connection refused", 0.0), 0.0)
     waits = "restarted; waiting to be taken back by head; try 127.0.0.1:7001"
-    standing.lost(*OTHER, waits, 0.0)
-    assert standing.troubles() == [
+    standing.heard(events.ConnectionLost(*OTHER, waits, 0.0), 0.0)
+    assert standing.troubles_of_nodes() == [
         "tail: waiting to be taken back by head",
         "127.0.0.1:7001: connection refused",
     ]
@@ -183,7 +183,7 @@ def test_offline_servers_without_a_known_name_are_counted(face: Face) -> None:
     for port in (7001, 7002, 7003):
         refused = "connection refused"
         face.hear(events.ConnectionLost("127.0.0.1", port, refused, 5.0))
-    assert face.room.standing.troubles() == ["head and 2 more: connection refused"]
+    assert face.room.standing.troubles_of_nodes() == ["head and 2 more: connection refused"]
 
 
 def test_of_a_long_line_that_is_refused_the_beginning_is_shown(face: Face) -> None:
@@ -387,7 +387,9 @@ def test_the_zone_can_be_changed_while_it_runs(face: Face, local: Callable[[str]
     face.hear(said(10, "hi"))
     face.types("/set utc off")
     assert "#10 21:03 bob: hi" in face.rows()
+    assert any(row.startswith("─── Sunday 2026-11-22 JST ───") for row in face.rows())
     face.types("/set utc on")
+    assert any(row.startswith("─── Sunday 2026-11-22 UTC ───") for row in face.rows())
     assert "#10 12:03 bob: hi" in face.rows()
 
 

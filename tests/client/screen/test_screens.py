@@ -357,6 +357,43 @@ def test_what_is_chosen_stands_in_a_file(server: Server, tmp_path: Path) -> None
         assert "unknown field `bel`" in " ".join(screen.rows)
 
 
+@pytest.mark.parametrize(
+    ("way", "octets"),
+    [("osc9", b"\x1b]9;(1) alice"), ("osc777", b"\x1b]777;notify;chainchat;(1) al")],
+)
+def test_the_desktop_and_the_title_tell_of_mentions(
+    server: Server, tmp_path: Path, way: str, octets: bytes
+) -> None:
+    (tmp_path / "chainchat").mkdir()
+    (tmp_path / "chainchat" / "client.toml").write_text(f'desktop = "{way}"\n')
+    with Screen("--name", "alice", *at(server.listen()), state=tmp_path) as screen:
+        screen.is_online()
+        server.do(server.room.say, "bob", "Alice: look")
+        screen.shows(lambda _: octets in screen.received and rings(screen) == 1)
+        assert b"\x1b]2;(1) alice - chainchat\x07" in screen.received
+        screen.type("x\x03")
+        screen.shows(lambda _: screen.received.count(b"\x1b]2;alice - chainchat\x07") == 2)
+
+
+def test_without_a_name_it_is_the_login_name(server: Server) -> None:
+    with Screen(*at(server.listen()), LOGNAME="alice") as screen:
+        screen.is_online()
+
+
+def test_of_16_colours_none_is_of_more(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "chainchat").mkdir()
+    (tmp_path / "chainchat" / "client.toml").write_text('colours = "16"\n')
+    received = []
+    for state in (None, tmp_path):
+        with Screen("--name", "alice", *at(server.listen()), state=state) as screen:
+            screen.is_online()
+            server.do(server.room.say, "bob", "hi")
+            screen.shows(lambda rows: any(row.endswith("bob: hi") for row in rows))
+            received.append(b"\x1b[0;38;5;" in screen.received)
+            assert COLOUR.search(screen.received)
+    assert received == [True, False]
+
+
 def test_a_key_shows_the_chain_and_takes_it_away(server: Server) -> None:
     with Screen("--name", "alice", *at(server.listen())) as screen:
         screen.is_online()
