@@ -81,6 +81,8 @@ async def _run(given: Arguments) -> int:
         send=given.texts if one_shot else None,
         to=options.to,
         tls=given.tls,
+        named=options.id or "",
+        names=given.names,
     )
     return await pipe.run()
 
@@ -105,7 +107,9 @@ async def _in_terminal(given: Arguments) -> int:
             asks=True,
             memory=memory,
         )
-        terminal = Terminal(engine, given.settings, given.tls, log=log, memory=memory)
+        terminal = Terminal(
+            engine, given.settings, given.tls, log=log, memory=memory, names=given.names
+        )
         return await terminal.run()
 
 

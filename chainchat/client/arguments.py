@@ -52,6 +52,7 @@ class Arguments:
         settings: of ``client.toml``, with the options above them.
         texts: to send.
         nodes: to connect to, in this order.
+        names: positions by host and port, as far as a chain.ini names them.
         tls: which CAs to trust; None: those of the system.
         password: of the account; empty if it was not given.
     """
@@ -62,12 +63,15 @@ class Arguments:
         self.settings = _settings(parser, self.options)
         self.options.name = self.options.name or _name_of(parser, self.settings)
         self.texts = _texts(parser, self.options)
-        self.nodes = _nodes(parser, self.options, self.settings)
+        self.names: dict[tuple[str, int], str] = {}
+        self.nodes = _nodes(parser, self.options, self.settings, self.names)
         self.tls = _tls(parser, self.options, self.settings)
         try:
             self.password = _password(self.options)
-        except (OSError, UnicodeDecodeError) as error:
-            parser.error(f"--password-file: {error}")
+        except OSError as error:
+            parser.error(f"--password-file {self.options.password_file}: {error.strerror}")
+        except UnicodeDecodeError:
+            parser.error(f"--password-file {self.options.password_file}: that is not UTF-8")
 
     def error(self, message: str) -> NoReturn:
         """End with a complaint."""
@@ -228,7 +232,8 @@ def _texts(parser: argparse.ArgumentParser, options: argparse.Namespace) -> list
     lines = [_alert(text)] if options.alert else _lines(text)
     texts = [line.replace("\t", " ") for line in lines]
     if not any(texts):
-        parser.error("--send needs a text")
+        empty = "--send -: the standard input is empty"
+        parser.error(empty if options.send == "-" else "--send needs a text")
     if len(texts) > MOST_LINES:
         parser.error(f"--send: {len(texts)} lines; at most {MOST_LINES} are sent at once")
     try:
@@ -262,9 +267,15 @@ def _alert(text: str) -> str:
 
 
 def _nodes(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, chosen: Settings
+    parser: argparse.ArgumentParser,
+    options: argparse.Namespace,
+    chosen: Settings,
+    names: dict[tuple[str, int], str],
 ) -> list[Address]:
-    """The nodes of ``--connect``, or of the settings; then those of the configuration."""
+    """The nodes of ``--connect``, or of the settings; then those of the configuration.
+
+    ``names`` takes the positions of the latter.
+    """
     options.tls = options.tls or chosen.tls
     try:
         usual = [parse_address(node) for node in chosen.nodes]
@@ -284,6 +295,10 @@ def _nodes(
     except ConfigError as error:
         parser.error(str(error))
     nodes = settings.nodes.values()
+    for position, node in settings.nodes.items():
+        names |= dict.fromkeys(
+            ((node.client_host, port) for port in (node.client_port, node.tls_port)), position
+        )
     plain = [
         Address(n.client_host, n.client_port) for n in nodes if n.client_port and not options.tls
     ]

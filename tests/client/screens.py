@@ -52,6 +52,7 @@ class Screen:
         state: Path | None = None,
         size: tuple[int, int] = (ROWS, COLUMNS),
         shell: bool = False,
+        terminal: type[TwoScreens] = TwoScreens,
         **changes: str,
     ) -> None:
         """Start the client.
@@ -61,6 +62,7 @@ class Screen:
             state: the folder in which it remembers things; None: an empty one.
             size: rows and columns of the window.
             shell: True to start it from a shell, which goes on with it after a line.
+            terminal: what draws what it writes.
             changes: to the environment.
         """
         started = command(*arguments)
@@ -84,7 +86,7 @@ class Screen:
         self._slave = slave
         self.terminal = pexpect.fdpexpect.fdspawn(master, timeout=DEADLINE)
         self.received = b""
-        self._screen = TwoScreens(size[1], size[0])
+        self._screen = terminal(size[1], size[0])
         self._screen.write_process_input = self.terminal.send
         self._stream = pyte.ByteStream(self._screen)
 
@@ -111,6 +113,23 @@ class Screen:
     def rows(self) -> list[str]:
         """What stands on the screen, without empty rows."""
         return [row.rstrip() for row in self._screen.display if row.strip()]
+
+    @property
+    def cells(self) -> list[list[str]]:
+        """What each cell shows."""
+        columns, lines = range(self._screen.columns), range(self._screen.lines)
+        return [[self._screen.buffer[y][x].data for x in columns] for y in lines]
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """Its row and column."""
+        return self._screen.cursor.y, self._screen.cursor.x
+
+    def draws_anew(self) -> None:
+        """Have all of it drawn again, and wait for that."""
+        before = self.received.count(b"\x1b[2J")
+        self.type("\x0c")  # Ctrl-L
+        self.shows(lambda _: self.received.count(b"\x1b[2J") > before)
 
     def colour(self, text: str) -> str:
         """That of the row that shows ``text``."""

@@ -178,7 +178,7 @@ def test_a_script_has_its_password_from_a_file_or_the_environment(
     )
     missing = says("--password-file", str(tmp_path / "none"))
     assert missing.returncode == 2
-    assert "--password-file: " in missing.stderr
+    assert "--password-file " in missing.stderr
 
 
 # --- across nodes ------------------------------------------------------------------------------

@@ -65,6 +65,30 @@ def test_people_talk_through_two_terminals(cluster: Cluster) -> None:
         assert bob.end() == 0
 
 
+def test_who_finds_no_server_at_work_is_told_the_state_of_each(new_cluster: NewCluster) -> None:
+    cluster = new_cluster().start()
+    with Terminal(cluster, "alice", cluster["head"], columns=80) as alice:
+        alice.see(r"^on head, first of 3 servers")
+        for position in ("head", "middle", "tail"):
+            cluster[position].kill()
+        alice.see(
+            r"^offline · .*\b(head|middle|tail), (head|middle|tail), (head|middle|tail): conn"
+        )
+        cluster["middle"].start()
+        waits = "middle: waiting to be taken back by (head, tail|tail, head)"
+        alice.see(rf"^offline · {waits} · (trying|next try in \d+ s)")
+        alice.type("said meanwhile")
+        alice.see("^… said meanwhile$")
+        alice.type("/quit")
+        alice.see(r"^\* leaving once 1 line is confirmed; Ctrl-C leaves at once$")
+        cluster["head"].start()
+        cluster["tail"].start()
+        assert alice.end() == 0
+    with Person(cluster["tail"].address, "bob") as bob:
+        said = [line for line in bob.listed("/last 5") if "said meanwhile" in line]
+        assert len(said) == 1
+
+
 def test_a_line_is_pending_until_the_chain_has_it(new_cluster: NewCluster) -> None:
     cluster = new_cluster(suspect_after=3.0).start()
     with Terminal(cluster, "alice", cluster["head"]) as alice:
@@ -160,7 +184,8 @@ def test_a_send_with_a_name_is_said_once_by_whichever_node(cluster: Cluster, at:
     assert again.stdout == first.stdout
     other = client(*named, "something else", *at("tail"))
     assert (other.returncode, other.stdout) == (3, "")
-    assert "552" in other.stderr
+    told = "not sent: 552 something else was said under the name incident 7"
+    assert other.stderr == f"chainchat-client: {told}\n"
     with Person(cluster["middle"].address, "reader") as reader:
         said = [line for line in reader.listed("/last 500") if " pager: " in line]
         assert [line.rpartition("pager: ")[2] for line in said] == ["db1 is down", "for a minute"]

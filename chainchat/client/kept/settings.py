@@ -11,6 +11,7 @@ ABOUT = {
     "joins": "show others come and go (auto: while few are here)",
     "bell": "ring: for mentions and private messages, for all, or off",
     "desktop": "notify the desktop, in the way that the terminal knows",
+    "mouse": "scroll with the wheel; off: select text without Shift",
     "title": "count what is unread in the title of the window",
     "utc": "show times in UTC",
 }
@@ -45,6 +46,7 @@ class Settings(Struct, forbid_unknown_fields=True):
     joins: Literal["auto", "on", "off"] = "auto"
     bell: Literal["mentions", "all", "off"] = "mentions"
     desktop: Literal["osc9", "osc777", "off"] = "off"
+    mouse: Switch = "on"
     title: Switch = "on"
     utc: Switch = "off"
     history: Annotated[int, Meta(ge=0, le=100_000)] = 1000

@@ -6,7 +6,7 @@ so the client asks ever further back until there are enough messages.
 
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from chainchat.chat.modes.human import HUMAN
@@ -58,9 +58,7 @@ class Conversation:
         names: known accounts.
         here: the names of those who are on.
         notices: True to show who comes and goes.
-        chain: the words of the newest reply to CHAIN.
         node: the position of the connected node, if any.
-        waiting: True while the chain cannot confirm.
         trouble: what ended the connection or prevents the login; mostly empty.
         asking: asks the person for passwords.
     """
@@ -72,6 +70,7 @@ class Conversation:
         notices: bool,
         asks: bool = False,
         zone: datetime.tzinfo | None = datetime.UTC,
+        name_of: Callable[[str, int], str] = "{}:{}".format,
     ) -> None:
         """Begin a conversation.
 
@@ -80,18 +79,18 @@ class Conversation:
             notices: True to show who comes and goes.
             asks: True if ``asking`` can be answered, without showing what is typed.
             zone: of the times that are shown; None: that of this machine.
+            name_of: what to call the node at a host and port.
         """
         self.names: set[str] = set()
         self.here: set[str] = set()
-        self.chain: dict[str, str] = {}
         self.node = ""
-        self.waiting = False
         self.trouble = ""
         self.asking = Asking(engine)
         self._asks = asks
         self._engine = engine
         self.notices = notices
         self.zone = zone
+        self._name_of = name_of
         self._human = HUMAN
         self._day = ""
         self._told = False  # of the trouble, while it lasts
@@ -346,8 +345,7 @@ class Conversation:
         self._answers_us(event.request, event.verb)
         name = self._foreground.pop(event.request, None)
         if event.verb == "CHAIN":
-            self.chain = event.words
-            return self._drawn() if name is not None else []
+            return self._drawn(event.words) if name is not None else []
         match event.verb:
             case "INVITE" | "RESET":
                 password = event.words.get("password", "")
@@ -359,8 +357,7 @@ class Conversation:
         self.names.discard(name or "")
         return [f"+OK {name} is deleted"]
 
-    def _drawn(self) -> list[str]:
-        words = self.chain
+    def _drawn(self, words: dict[str, str]) -> list[str]:
         away = words.get("away", "")
         view = ChainView(
             epoch=_number(words.get("epoch", "")),
@@ -380,7 +377,6 @@ class Conversation:
             case "waiting" if "for" not in event.words:
                 return []  # about one request: the engine asks again, or says what became of it
             case "waiting" | "serving":
-                self.waiting = event.code == "waiting"
                 self._status_due = 0.0
                 return [f"* {event.text}"]
             case "slowed":
@@ -409,8 +405,8 @@ class Conversation:
             case events.LoggedIn():
                 return [self._logged_in(event.name)]
             case events.ConnectionLost(host=host, port=port, reason=reason):
-                self._note_trouble(f"{self.node or f'{host}:{port}'}: {reason}")
-                self.node, self.waiting = "", False
+                self._note_trouble(f"{self.node or self._name_of(host, port)}: {reason}")
+                self.node = ""
             case events.LoginDelayed(text=text):
                 self._note_trouble(text)
             case events.StillOffline():

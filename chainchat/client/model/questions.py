@@ -67,16 +67,13 @@ class Asking:
             try:
                 new = yield from self._new("choose a password of your own")
             except RefusedError as refusal:
-                yield from self._told(refusal)
+                yield f"{refusal.text}; press Enter"
                 continue
             if not new:
                 self._engine.logout()
             else:
                 self._engine.password(new)
             return []
-
-    def _told(self, refusal: RefusedError) -> Generator[str, str, None]:
-        yield f"{refusal.text}; press Enter"
 
     def _change(self, *, remove: bool) -> Questions:
         old = ""

@@ -22,7 +22,7 @@ from chainchat.client.model.looks import Glyphs, Looks, Pieces
 from chainchat.client.model.missed import Missed
 from chainchat.client.model.own_verbs import OwnVerbs
 from chainchat.client.model.searching import Searching
-from chainchat.client.model.standing import Counts, Standing
+from chainchat.client.model.standing import Counts, Names, Standing
 from chainchat.client.model.transcript import Entry, Transcript
 from chainchat.client.model.view import View
 from chainchat.client.model.wrapping import wrapped
@@ -76,6 +76,7 @@ class Room:
         settings: Settings,
         *,
         log: Log | None = None,
+        names: Names | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -86,6 +87,7 @@ class Room:
             glyphs: that the terminal can show.
             settings: may change while this runs.
             log: takes each line that is shown, in the order in which they come.
+            names: positions that are known already, by address.
             clock: monotonic seconds.
             wall: seconds since 1970.
         """
@@ -99,7 +101,10 @@ class Room:
         self.transcript = Transcript(self._zone)
         self._looks = Looks(engine.name, glyphs, self._time_of_day)
         self.view = View(self.transcript, self._looks)
-        self.conversation = Conversation(engine, notices=True, asks=True, zone=self._zone)
+        self.standing = Standing(names)
+        self.conversation = Conversation(
+            engine, notices=True, asks=True, zone=self._zone, name_of=self.standing.name_of
+        )
         self._ignored = {name.lower() for name in settings.ignore}
         self.searching = Searching(
             engine,
@@ -110,7 +115,6 @@ class Room:
             ignored=self._ignored,
         )
         self._own = OwnVerbs(self, settings, self._ignored)
-        self.standing = Standing()
         self.pending: dict[int, str] = {}
         self.panel = False
         self.alert: Alert | None = None
@@ -344,27 +348,17 @@ class Room:
     # --- how things stand
 
     def _note_standing(self, event: events.Event) -> None:
-        stand = self.standing
         match event:
-            case events.Connected(host=host, port=port, node=node):
-                stand.connected(host, port, node)
-            case events.ConnectionLost(host=host, port=port, reason=reason, retry=retry):
-                if stand.node:
-                    self._offline_since = self._clock()
-                stand.lost(host, port, reason, self._clock() + retry)
-            case events.LoggedIn():
-                stand.logged_in()
-            case events.Notice(code="waiting", words=words) if "for" in words:
-                stand.waits_for = tuple(filter(None, words["for"].split(",")))
-            case events.Notice(code="serving"):
-                stand.waits_for = None
+            case events.ConnectionLost() if self.standing.node:
+                self._offline_since = self._clock()
             case events.Answered(verb="CHAIN", words=words):
-                stand.told(words)
-                stand.lag = self._clock() - self._chain_asked
+                self.standing.told(words)
+                self.standing.lag = self._clock() - self._chain_asked
+        self.standing.heard(event, self._clock())
 
-    def refresh(self, *, panel: bool = False) -> None:
-        """Ask for what the status line shows; some times a second."""
-        if panel:
+    def refresh(self) -> None:
+        """Ask for what the status line and the panel show; some times a second."""
+        if self.panel:
             self.conversation.refresh_soon()
         if self.conversation.refresh(self._clock()):
             self._chain_asked = self._clock()
@@ -385,12 +379,12 @@ class Room:
             state = self.conversation.trouble if stand.node else ""
             parts = ["offline", state, *stand.offline(self._clock()), *told]
         else:
-            bad = bool(stand.trouble())
+            bad = bool(stand.trouble_of_chain())
             here = len(self.conversation.here)
             lag = f"answers take {stand.lag:.1f} s" if stand.lag > WELL and not self.panel else ""
             reading = "reading what you missed" if self._missed is not None else ""
             searching = self.searching.progress()
-            parts = [stand.place(), stand.trouble(), searching, reading, *told, lag]
+            parts = [stand.place(), stand.trouble_of_chain(), searching, reading, *told, lag]
             parts += [f"{here} here" if here else "", "F2 draws the chain" if stand.members else ""]
         line = standing.fitted([harmless(self._glyphs.fit(p)) for p in parts], dot, columns)
         return [("class:status.warning" if bad else "class:status", line)]

@@ -4,15 +4,26 @@ The line is made of parts, the most important first; what does not fit is left o
 nothing important is ever cut.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from chainchat.client.engine import events
 from chainchat.client.model.looks import Glyphs, Pieces
 from chainchat.client.model.wrapping import wrapped
 
 LONG_AWAY = 60.0
 """Seconds offline after which somebody is told what they missed."""
+
+Names = Mapping[tuple[str, int], str]
+"""Positions, by the address at which clients reach them."""
+
+DIRECTIONS = re.compile("; (try|go on at) .*")
+"""The end of a refusal, which says where to go: the client does so by itself."""
+
+SAY_LITTLE = frozenset({"connection refused", "no answer", "the server closed the connection"})
+"""States told last: others say whom the chain waits for."""
 
 ORDINALS = ("first", "second", "third")
 
@@ -28,35 +39,38 @@ class Standing:
         lag: seconds that the newest answer took.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names | None = None) -> None:
+        """``names``: those that are known already."""
         self.node = ""
         self.next_try = 0.0
         self.waits_for: tuple[str, ...] | None = None
         self.chain: dict[str, str] = {}
         self.lag = 0.0
         self._ever: dict[str, None] = {}
-        self._names: dict[tuple[str, int], str] = {}
+        self._names = dict(names or {})
         self._states: dict[tuple[str, int], str] = {}
 
     def name_of(self, host: str, port: int) -> str:
         """The position at an address, or else the address."""
         return self._names.get((host, port), f"{host}:{port}")
 
-    def connected(self, host: str, port: int, node: str) -> None:
-        """A node has answered."""
-        self.node = node
-        if node:
-            self._names[host, port] = node
-        self._states.pop((host, port), None)
-
-    def lost(self, host: str, port: int, reason: str, next_try: float) -> None:
-        """A node was lost, or not reached."""
-        self.node, self.waits_for, self.next_try = "", None, next_try
-        self._states[host, port] = reason.partition(";")[0]
-
-    def logged_in(self) -> None:
-        """What was wrong is over."""
-        self._states.clear()
+    def heard(self, event: events.Event, now: float) -> None:
+        """Take an event of the engine; ``now``: monotonic seconds."""
+        match event:
+            case events.Connected(host=host, port=port, node=node):
+                self.node = node
+                if node:
+                    self._names[host, port] = node
+                self._states.pop((host, port), None)
+            case events.ConnectionLost(host=host, port=port, reason=reason, retry=retry):
+                self.node, self.waits_for, self.next_try = "", None, now + retry
+                self._states[host, port] = DIRECTIONS.sub("", reason).rpartition("; ")[2]
+            case events.LoggedIn():
+                self._states.clear()
+            case events.Notice(code="waiting", words=words) if "for" in words:
+                self.waits_for = tuple(filter(None, words["for"].split(",")))
+            case events.Notice(code="serving"):
+                self.waits_for = None
 
     @property
     def members(self) -> list[str]:
@@ -88,19 +102,20 @@ class Standing:
         ordinal = ORDINALS[place] if place < len(ORDINALS) else f"{place + 1}th"
         return f"on {self.node}, {ordinal} of {servers}"
 
-    def trouble(self) -> str:
+    def trouble_of_chain(self) -> str:
         """``they wait for tail``, ``without head``; empty if all is well."""
         if self.waits_for is not None:
             whom = " and ".join(self.waits_for)
             return f"nothing is confirmed: waiting for {whom}" if whom else "nothing is confirmed"
         return f"without {' and '.join(self.away)}" if self.away else ""
 
-    def troubles(self) -> list[str]:
-        """What is wrong, and with which nodes."""
+    def troubles_of_nodes(self) -> list[str]:
+        """What is wrong, and with which nodes; the most telling first."""
         by_state: dict[str, list[tuple[str, int]]] = {}
         for address, state in self._states.items():
             by_state.setdefault(state, []).append(address)
-        return [f"{self._listed(found)}: {state}" for state, found in by_state.items()]
+        states = sorted(by_state, key=lambda state: state in SAY_LITTLE)
+        return [f"{self._listed(by_state[state])}: {state}" for state in states]
 
     def _listed(self, addresses: Sequence[tuple[str, int]]) -> str:
         """``head and 2 more``: nodes, those without a known name by number if they are several."""
@@ -113,7 +128,7 @@ class Standing:
     def offline(self, now: float) -> list[str]:
         """The states of all nodes, and when the next one is tried."""
         wait = self.next_try - now
-        return [*self.troubles(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
+        return [*self.troubles_of_nodes(), f"next try in {wait:.0f} s" if wait >= 1 else "trying"]
 
 
 def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
@@ -154,7 +169,7 @@ def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
     told = [f"epoch {stand.chain.get('epoch', '?')}"]
     told.append(f"confirmed up to #{stand.chain.get('committed', '?')}")
     told.append(f"answers take {stand.lag * 1000:.0f} ms")
-    if trouble := stand.trouble():
+    if trouble := stand.trouble_of_chain():
         told.append(trouble)
     return [*rows, *wrapped([("class:faint", f" {glyphs.dot} ".join(told))], columns)]
 
@@ -165,7 +180,6 @@ class Counts(Struct):
     pending: int = 0
     unread: int = 0
     mentions: int = 0
-    here: int = 0
     below: int = 0
 
 

@@ -98,16 +98,13 @@ class Transcript:
 
     # --- what stands before an entry
 
-    def day_before(self, place: int) -> datetime.date | None:
-        """The day that begins with the message at ``place``, if one does."""
+    def begins_day(self, place: int) -> bool:
+        """True if a day, where the person is, begins with the message at ``place``."""
         entry = self.entries[place]
         if not entry.is_message:
-            return None
-        day = self.day_of(entry)
+            return False
         earlier = self._message_before(place)
-        if earlier is not None and self.day_of(earlier) >= day:
-            return None
-        return day
+        return earlier is None or self.local(earlier.time).date() < self.local(entry.time).date()
 
     def begins_unread(self, place: int) -> bool:
         """True if the line of what is unread stands before the message at ``place``."""
@@ -123,10 +120,6 @@ class Transcript:
             if self.entries[place].is_message:
                 return self.entries[place]
         return None
-
-    def day_of(self, entry: Entry) -> datetime.date:
-        """The day of a message, where the person is."""
-        return self.local(entry.time).date()
 
     def local(self, time: int) -> datetime.datetime:
         """``time`` where the person is."""

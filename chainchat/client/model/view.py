@@ -38,8 +38,9 @@ class View:
         transcript = self._transcript
         entry = transcript.entries[place]
         rows: list[Pieces] = []
-        if (day := transcript.day_before(place)) is not None:
-            rows.append(self._looks.rule(f"{day:%A} {day.isoformat()}", columns, "class:faint"))
+        if transcript.begins_day(place):
+            day = f"{transcript.local(entry.time):%A %Y-%m-%d %Z}"
+            rows.append(self._looks.rule(day, columns, "class:faint"))
         if transcript.begins_unread(place):
             rows.append(self._looks.rule("new", columns, "class:unread"))
         pieces = with_found(self._looks.pieces(entry), self.looking_for)

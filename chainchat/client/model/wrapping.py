@@ -4,7 +4,11 @@ A terminal would go on at the beginning of its next row, where only the client's
 stand: somebody's text could pass for a line of the server.
 """
 
-from wcwidth import wcwidth
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+from wcwidth import iter_graphemes, wcwidth
 
 INDENT = "    "
 """Stands before each row but the first of a line."""
@@ -32,13 +36,35 @@ def breaks(line: str, columns: int) -> list[tuple[int, int]]:
 
 
 def _fitting(line: str, begin: int, room: int) -> int:
-    """How many characters of ``line`` from ``begin`` on take no more than ``room`` columns."""
-    width = 0
-    for place in range(begin, len(line)):
-        width += max(0, wcwidth(line[place]))
+    """How many characters of ``line`` from ``begin`` on take no more than ``room`` columns.
+
+    What a person sees as one is not broken, unless it is wider than that.
+    """
+    rest = line[begin:]
+    return _taken(iter_graphemes(rest), room) or _taken(rest, room)
+
+
+def _taken(parts: Iterable[str], room: int) -> int:
+    """The length of those parts from the first one on that fit."""
+    length = width = 0
+    for part in parts:
+        width += sum(map(columns_of, part))
         if width > room:
-            return place - begin
-    return len(line) - begin
+            break
+        length += len(part)
+    return length
+
+
+@lru_cache(maxsize=4096)
+def columns_of(character: str) -> int:
+    """The columns that are kept for it: as many as any terminal gives it."""
+    return 1 if is_spacing_mark(character) else max(0, wcwidth(character))
+
+
+@lru_cache(maxsize=4096)
+def is_spacing_mark(character: str) -> bool:
+    """True for a mark that takes a column in some terminals and none in others."""
+    return unicodedata.category(character) == "Mc"
 
 
 def wrapped(pieces: list[tuple[str, str]], columns: int) -> list[list[tuple[str, str]]]:

@@ -24,6 +24,7 @@ WORDS = {
     "/set bell ": ["mentions", "all", "off"],
     "/set desktop ": ["osc9", "osc777", "off"],
     "/set joins ": ["auto", "on", "off"],
+    "/set mouse ": ["on", "off"],
     "/set title ": ["on", "off"],
     "/set utc ": ["on", "off"],
 }

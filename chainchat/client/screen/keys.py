@@ -1,14 +1,37 @@
 """The keys of the terminal client, besides those that edit a line."""
 
+from enum import IntEnum
 from typing import Any, Protocol
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.filters import has_focus
+from prompt_toolkit.filters import has_focus, has_selection
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from chainchat.client.model.room import Room
+from chainchat.client.screen.editing import EDITS, delete
+
+WHEEL_ROWS = 3
+
+
+class Button(IntEnum):
+    """Buttons of the mouse, as terminals number them."""
+
+    PRESSED = 0
+    WHEEL_UP = 64
+    WHEEL_DOWN = 65
+
+
+BEGIN_OF_SGR = "\x1b[<"
+"""Of a report in the newer one of two formats, that of xterm's mode 1006."""
+
+MODIFIERS = 4 | 8 | 16
+"""Of that number, the bits for Shift, Alt and Ctrl."""
+
+HOW_TO_SELECT = (
+    "* to select text, hold Shift (iTerm2: Option); /set mouse off leaves the mouse to the terminal"
+)
 
 
 class Face(Protocol):
@@ -46,20 +69,25 @@ class Keyboard:
         self._face = face
         self._room = face.room
         self._recalled = ""  # what was searched for last; what is typed replaces it
+        self._has_told_how_to_select = False
         face.searched.on_text_insert += lambda _: self._replace_recalled()
 
     def bindings(self) -> KeyBindings:
         """The table of keys."""
         keys = KeyBindings()
         typing, searching = has_focus(self._face.input), has_focus(self._face.searched)
-        keys.add("enter", filter=typing)(self._enter)
+        keys.add("enter", filter=typing)(lambda _: self._face.accept())
+        for names, edit in EDITS.items():
+            for name in names:
+                keys.add(name, filter=~has_selection)(edit)
         keys.add("c-c")(self._cancel)
         keys.add("c-d", filter=typing)(self._end)
         keys.add("c-z")(lambda event: event.app.suspend_to_background())
         keys.add("escape")(self._escape)
-        keys.add(Keys.BracketedPaste, filter=typing)(self._paste)
+        keys.add(Keys.BracketedPaste, filter=typing)(lambda event: self._face.paste(event.data))
         keys.add("pageup")(lambda _: self._room.scroll(self._room.page))
         keys.add("pagedown")(lambda _: self._room.scroll(-self._room.page))
+        keys.add(Keys.Vt100MouseEvent)(self._mouse)
         keys.add("f2")(self._panel)
         keys.add("c-r", filter=typing)(self._search)
         keys.add("c-r", filter=searching)(lambda _: self._again(1))
@@ -68,9 +96,6 @@ class Keyboard:
         keys.add("down", filter=searching)(lambda _: self._again(-1))
         keys.add("enter", filter=searching)(lambda _: self._stop_searching())
         return keys
-
-    def _enter(self, _: KeyPressEvent) -> None:
-        self._face.accept()
 
     def _cancel(self, _: KeyPressEvent) -> None:
         """Ctrl-C: away with what is begun, as in a shell; with nothing begun, leave."""
@@ -83,10 +108,10 @@ class Keyboard:
         else:
             self._face.leave_at_once(130)
 
-    def _end(self, _: KeyPressEvent) -> None:
+    def _end(self, event: KeyPressEvent) -> None:
         """Ctrl-D."""
         if self._face.input.text:
-            self._face.input.delete()
+            delete(event)
         else:
             self._room.leave()
             self._face.flush()
@@ -98,12 +123,19 @@ class Keyboard:
         self._room.stop_searching()
         self._room.view.to_end()
 
-    def _paste(self, event: KeyPressEvent) -> None:
-        self._face.paste(event.data)
+    def _mouse(self, event: KeyPressEvent) -> None:
+        match _button(event.data):
+            case Button.WHEEL_UP:
+                self._room.scroll(WHEEL_ROWS)
+            case Button.WHEEL_DOWN:
+                self._room.scroll(-WHEEL_ROWS)
+            case Button.PRESSED if not self._has_told_how_to_select:
+                self._has_told_how_to_select = True
+                self._room.tell(HOW_TO_SELECT)
 
     def _panel(self, _: KeyPressEvent) -> None:
         self._room.panel = not self._room.panel
-        self._room.refresh(panel=True)
+        self._room.refresh()
         self._face.flush()
 
     def _search(self, event: KeyPressEvent) -> None:
@@ -135,3 +167,11 @@ class Keyboard:
 
     def _is_searching(self) -> bool:
         return self._face.app.layout.has_focus(self._face.searched)
+
+
+def _button(data: str) -> int | None:
+    """The number in a report about the mouse; None if a button was let go."""
+    if not data.startswith(BEGIN_OF_SGR):
+        return (ord(data[3]) - ord(" ")) & ~MODIFIERS
+    number = int(data.removeprefix(BEGIN_OF_SGR).partition(";")[0])
+    return number & ~MODIFIERS if data.endswith("M") else None

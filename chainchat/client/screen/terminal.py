@@ -52,7 +52,9 @@ from chainchat.client.kept.kept_memory import KeptMemory
 from chainchat.client.kept.settings import Settings
 from chainchat.client.model.looks import STYLES, Glyphs, Pieces, name_styles
 from chainchat.client.model.room import Alert, Log, Room
+from chainchat.client.model.standing import Names
 from chainchat.client.screen.completion import Completions
+from chainchat.client.screen.drawing import Roomy, SteadyOutput, roomy
 from chainchat.client.screen.history import History
 from chainchat.client.screen.keys import Keyboard
 from chainchat.client.screen.pasting import PasteParser
@@ -91,6 +93,7 @@ class Terminal:
         *,
         log: Log | None = None,
         memory: KeptMemory | None = None,
+        names: Names | None = None,
     ) -> None:
         """Run ``engine``, which has not started yet.
 
@@ -100,19 +103,21 @@ class Terminal:
             tls: which CAs to trust; see ``Connection``.
             log: takes each line that is shown.
             memory: where what is pending survives the end; None: it does not.
+            names: positions that are known already, by address.
         """
         self._settings = settings
         self._memory = memory
         self._glyphs = Glyphs(unicode=locale_is_utf8())
-        self.room = Room(engine, self._glyphs, settings, log=log)
+        self.room = Room(engine, self._glyphs, settings, log=log, names=names)
         self._connection = Connection(engine, self._heard, tls)
         self._exit_status = 0
         self._title = ""
         self._heard_something = asyncio.Event()
         self._drawn_at = 0.0
         self._redrawing: asyncio.TimerHandle | None = None
-        self._output = create_output(sys.stdout)
+        self._output = SteadyOutput.of_terminal()
         self._depth = _depth(settings)
+        self._style = Style.from_dict({**STYLES, **name_styles(few=self._has_few_colours())})
         asking = self.room.conversation.asking
         self.input = Buffer(
             name="input",
@@ -121,15 +126,14 @@ class Terminal:
             multiline=True,
             on_text_changed=self._edited,
         )
-        self.searched = Buffer(
-            name="search", multiline=False, on_text_changed=lambda b: self._find(b.text)
-        )
+        self.searched = Buffer(name="search", multiline=False, on_text_changed=self._find)
         self.app: Application[None] = Application(
             layout=self._layout(),
             key_bindings=Keyboard(self).bindings(),
-            style=Style.from_dict({**STYLES, **name_styles(few=self._has_few_colours())}),
+            style=self._style,
             color_depth=self._depth,
             full_screen=True,
+            mouse_support=Condition(lambda: settings.mouse == "on"),
             input=_keyboard(),
             output=self._output,
             max_render_postpone_time=None,
@@ -146,17 +150,18 @@ class Terminal:
         secret = Condition(lambda: bool(self.room.conversation.asking.question))
         prompt = BeforeInput(lambda: self.room.prompt)
         hidden = ConditionalProcessor(PasswordProcessor(), secret)
-        typed = BufferControl(self.input, input_processors=[hidden, prompt])
+        typed = BufferControl(self.input, input_processors=[hidden, prompt, Roomy()])
         found = BufferControl(
-            self.searched, input_processors=[BeforeInput(lambda: self.room.search_prompt)]
+            self.searched,
+            input_processors=[BeforeInput(lambda: self.room.search_prompt), Roomy()],
         )
         is_searching = has_focus(self.searched)
         height = Dimension(min=1, max=MOST_INPUT_ROWS)
         rows = HSplit(
             [
-                _rows(self.room.panel_rows),
+                self._rows(self.room.panel_rows),
                 Window(_Transcript(self.room)),
-                _rows(self.room.pending_rows),
+                self._rows(self.room.pending_rows),
                 ConditionalContainer(
                     Window(typed, height=height, wrap_lines=True, dont_extend_height=True),
                     ~is_searching,
@@ -167,6 +172,21 @@ class Terminal:
         )
         menu = Float(CompletionsMenu(max_height=8), xcursor=True, ycursor=True)
         return Layout(FloatContainer(rows, [menu]), focused_element=typed)
+
+    def _rows(self, make: Callable[[int], list[Pieces]]) -> ConditionalContainer:
+        """A part of the screen that is as high as what it shows."""
+        rows: list[Pieces] = []
+
+        def fresh() -> bool:
+            rows[:] = make(self._output.get_size().columns)
+            return bool(rows)
+
+        def text() -> FormattedText:
+            pieces = [piece for row in rows for piece in (*_roomy(row), ("", "\n"))]
+            return FormattedText(pieces[:-1])
+
+        window = Window(FormattedTextControl(text), height=lambda: Dimension.exact(len(rows)))
+        return ConditionalContainer(window, Condition(fresh))
 
     async def run(self) -> int:
         """Run until the person leaves or the server ends it; returns the exit status."""
@@ -214,12 +234,12 @@ class Terminal:
         rows += [[("", line)] for line in self.room.last_words(kept=self._memory is not None)]
         pieces = [piece for row in rows for piece in (*row, ("", "\n"))]
         depth = self._depth or self._output.get_default_color_depth()
-        style = Style.from_dict({**STYLES, **name_styles(few=self._has_few_colours())})
-        print_formatted_text(self._output, FormattedText(pieces), style, color_depth=depth)
+        plain = create_output(sys.stdout)  # the other one takes cells
+        print_formatted_text(plain, FormattedText(pieces), self._style, color_depth=depth)
 
     async def _refresh(self) -> None:
         while True:
-            self.room.refresh(panel=self.room.panel)
+            self.room.refresh()
             if self._memory is not None and self._memory.trouble:
                 self.room.tell(f"* what you say is not kept on disk: {self._memory.trouble}")
                 self._memory.trouble = ""
@@ -266,8 +286,8 @@ class Terminal:
     def _edited(self, _: Buffer) -> None:
         self.room.edited()
 
-    def _find(self, text: str) -> None:
-        self.room.find(text)
+    def _find(self, searched: Buffer) -> None:
+        self.room.find(searched.text)
 
     async def _seek(self, beginning: str) -> None:
         self.room.conversation.seek(beginning)
@@ -319,6 +339,7 @@ class Terminal:
         if self._settings.title == "on" and title != self._title:
             self._output.set_title(title)
             self._title = title
+        self._output.flush()
 
     def _call(self) -> None:
         """Ring, if there is a reason."""
@@ -350,23 +371,11 @@ class _Transcript(UIControl):
         """See ``UIControl``."""
         rows = self._room.rows(width, height)
         rows = [[]] * (height - len(rows)) + rows
-        return UIContent(get_line=lambda i: FormattedText(rows[i]), line_count=height)
+        return UIContent(get_line=lambda i: _roomy(rows[i]), line_count=height)
 
 
-def _rows(make: Callable[[int], list[Pieces]]) -> ConditionalContainer:
-    """A part of the screen that is as high as what it shows."""
-    rows: list[Pieces] = []
-
-    def fresh() -> bool:
-        rows[:] = make(create_output(sys.stdout).get_size().columns)
-        return bool(rows)
-
-    def text() -> FormattedText:
-        pieces = [piece for row in rows for piece in (*row, ("", "\n"))]
-        return FormattedText(pieces[:-1])
-
-    window = Window(FormattedTextControl(text), height=lambda: Dimension.exact(len(rows)))
-    return ConditionalContainer(window, Condition(fresh))
+def _roomy(row: Pieces) -> FormattedText:
+    return FormattedText((style, roomy(text)) for style, text in row)
 
 
 def _keyboard() -> Input:

@@ -14,11 +14,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import msgspec
 
+from chainchat.chat.refusals import Code
 from chainchat.client.connection import Connection
 from chainchat.client.engine import events
 from chainchat.client.engine.engine import Engine
 from chainchat.client.model.conversation import Conversation
-from chainchat.client.model.standing import Standing
+from chainchat.client.model.standing import Names, Standing
 from chainchat.client.script.output import Output
 
 NOT_CONFIRMED, REFUSED, TRY_AGAIN = 1, 3, 75
@@ -51,6 +52,8 @@ class Pipe:
         send: Sequence[str] | None = None,
         to: str = "*",
         tls: ssl.SSLContext | None = None,
+        named: str = "",
+        names: Names | None = None,
     ) -> None:
         """Run ``engine``, which has not started yet.
 
@@ -61,6 +64,8 @@ class Pipe:
             send: say these, and print nothing but their ids; None: read standard input.
             to: an account, or ``*``.
             tls: which CAs to trust; see ``Connection``.
+            named: the name of what is sent, if it has one.
+            names: positions that are known already, by address.
         """
         self._engine = engine
         self._json = json
@@ -69,13 +74,14 @@ class Pipe:
         self._send = send
         self._to = to
         self._connection = Connection(engine, self._heard, tls)
-        self._conversation = Conversation(engine, notices=False)
+        self._standing = Standing(names)
+        self._conversation = Conversation(engine, notices=False, name_of=self._standing.name_of)
+        self._named = named
         self._changed = asyncio.Event()
         self._output = Output(sys.stdout.fileno(), sys.stdout.encoding, self._written)
         self._has_been_online = False
         self._refused = 0
         self._trouble = ""  # of a login or a line
-        self._standing = Standing()
         self._ended: events.Ended | None = None
 
     async def run(self) -> int:
@@ -101,10 +107,10 @@ class Pipe:
         try:
             await self._output.run()
         except OSError as error:
-            if self._send is None:
-                raise
             if not isinstance(error, BrokenPipeError):
                 _complain(f"cannot print: {error.strerror}")
+            if self._send is None:
+                raise BrokenPipeError from error
             self._output.give_up()
             await asyncio.Event().wait()
 
@@ -144,8 +150,8 @@ class Pipe:
 
     def _state(self) -> str:
         """What is wrong, of every node that is known to have something wrong."""
-        nodes = "; ".join(self._standing.troubles())
-        waiting = self._standing.trouble() if self._engine.online else ""
+        nodes = "; ".join(self._standing.troubles_of_nodes())
+        waiting = self._standing.trouble_of_chain() if self._engine.online else ""
         return "; ".join(filter(None, [nodes, waiting, self._trouble])) or "nothing was heard"
 
     # --- in ----------------------------------------------------------------------------
@@ -195,7 +201,9 @@ class Pipe:
         elif isinstance(event, events.SendAcknowledged):
             self._say([str(event.id)])
         elif isinstance(event, events.SendRefused):
-            _complain(f"not sent: {event.code} {event.reason}")
+            reused = self._named and event.code == Code.NUMBER_REUSED
+            other = f"something else was said under the name {self._named}"
+            _complain(f"not sent: {event.code} {other if reused else event.reason}")
         self._changed.set()
 
     def _say(self, lines: Iterable[str]) -> None:
@@ -211,23 +219,15 @@ class Pipe:
         self._changed.set()
 
     def _note(self, event: events.Event) -> None:
+        self._standing.heard(event, 0.0)
         match event:
             case events.LoggedIn():
                 self._has_been_online = True
                 self._trouble = ""
-                self._standing.logged_in()
             case events.SendRefused() | events.RequestRefused():
                 self._refused += 1
-            case events.Connected(host=host, port=port, node=node):
-                self._standing.connected(host, port, node)
-            case events.ConnectionLost(host=host, port=port, reason=reason):
-                self._standing.lost(host, port, reason, 0.0)
             case events.LoginDelayed(text=text) | events.SendDelayed(text=text):
                 self._trouble = text
-            case events.Notice(code="waiting", words=words) if "for" in words:
-                self._standing.waits_for = tuple(filter(None, words["for"].split(",")))
-            case events.Notice(code="serving"):
-                self._standing.waits_for = None
             case events.Ended():
                 self._ended = event
 

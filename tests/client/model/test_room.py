@@ -13,6 +13,7 @@ from chainchat.client.kept.settings import Settings
 from chainchat.client.model.conversation import LONGEST_QUOTED
 from chainchat.client.model.looks import NAME_COLOURS, Glyphs, name_style
 from chainchat.client.model.room import BUSY, Alert, Room
+from chainchat.client.model.standing import Standing
 
 ADDRESS, OTHER = ("127.0.0.1", 7001), ("127.0.0.1", 7002)
 TIME = "2026-11-22T12:03:07.120Z"
@@ -160,10 +161,21 @@ def test_offline_it_tells_the_state_of_every_node_and_when_the_next_is_tried(fac
     face.hear(events.ConnectionLost(*ADDRESS, "connection refused", 0.0))
     face.hear(events.ConnectionLost(*OTHER, refusal, 4.2))
     assert face.status(140) == (
-        "offline · head: connection refused · "
-        "tail: this node serves nobody now: it waits for head · next try in 4 s"
+        "offline · tail: this node serves nobody now: it waits for head · "
+        "head: connection refused · next try in 4 s"
     )
     assert face.status(60) == "offline · head: connection refused · next try in 4 s"
+
+
+def test_nodes_are_called_by_their_names_before_they_were_reached() -> None:
+    standing = Standing({OTHER: "tail"})
+    standing.heard(events.ConnectionLost(*ADDRESS, "connection refused", 0.0), 0.0)
+    waits = "restarted; waiting to be taken back by head; try 127.0.0.1:7001"
+    standing.heard(events.ConnectionLost(*OTHER, waits, 0.0), 0.0)
+    assert standing.troubles_of_nodes() == [
+        "tail: waiting to be taken back by head",
+        "127.0.0.1:7001: connection refused",
+    ]
 
 
 def test_offline_servers_without_a_known_name_are_counted(face: Face) -> None:
@@ -171,7 +183,7 @@ def test_offline_servers_without_a_known_name_are_counted(face: Face) -> None:
     for port in (7001, 7002, 7003):
         refused = "connection refused"
         face.hear(events.ConnectionLost("127.0.0.1", port, refused, 5.0))
-    assert face.room.standing.troubles() == ["head and 2 more: connection refused"]
+    assert face.room.standing.troubles_of_nodes() == ["head and 2 more: connection refused"]
 
 
 def test_of_a_long_line_that_is_refused_the_beginning_is_shown(face: Face) -> None:
@@ -375,7 +387,9 @@ def test_the_zone_can_be_changed_while_it_runs(face: Face, local: Callable[[str]
     face.hear(said(10, "hi"))
     face.types("/set utc off")
     assert "#10 21:03 bob: hi" in face.rows()
+    assert any(row.startswith("─── Sunday 2026-11-22 JST ───") for row in face.rows())
     face.types("/set utc on")
+    assert any(row.startswith("─── Sunday 2026-11-22 UTC ───") for row in face.rows())
     assert "#10 12:03 bob: hi" in face.rows()
 
 

@@ -49,8 +49,22 @@ def test_a_terminal_that_is_too_narrow_is_left_to_itself():
     assert wrapped("x" * 99, NARROWEST - 1) == "x" * 99
 
 
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+
+
+def test_what_a_person_sees_as_one_is_not_broken():
+    assert wrapped("x" * 16 + FAMILY, 20).split("\n") == ["x" * 16, f"    {FAMILY}"]
+    assert wrapped("\u0928\u093f" * 11, 20).split("\n") == [
+        "\u0928\u093f" * 10,
+        "    \u0928\u093f",
+    ]
+
+
+PIECES = st.sampled_from([*" ab*#\u4f60\u0301\u200b\u093f", FAMILY, FAMILY * 9])
+
+
 @settings(derandomize=True, max_examples=300, deadline=None)
-@given(st.text(" ab*#\u4f60\u0301\u200b", max_size=200), st.integers(NARROWEST, 60))
+@given(st.lists(PIECES, max_size=200).map("".join), st.integers(NARROWEST, 60))
 def test_no_row_is_too_wide_and_nothing_but_spaces_is_lost(line, columns):
     first, *later = wrapped(line, columns).split("\n")
     assert all(get_cwidth(row) <= columns for row in (first, *later))

@@ -13,12 +13,15 @@ from screens import Screen, at
 MARKED = re.compile(r"#(?P<id>\d+) \d\d:\d\d (?P<text>.*)")
 """A message on the screen; a time of one's own is this machine's."""
 
+GREETING = "+OK you are alice, on tail: /help tells what to type"
 
-def said(rows: list[str]) -> list[tuple[int, str]]:
-    """The messages that rows show whole, each with its id; wrapped ones put together.
 
-    Empty if a row is no part of any, and nothing else that may stand there.
+def said(rows: list[str]) -> tuple[str, list[tuple[int, str]]] | None:
+    """The messages that rows show, wrapped ones put together: the end of one, and whole ones.
+
+    None if a row is no part of any, and nothing else that may stand there.
     """
+    rest: list[str] = []
     messages: list[tuple[int, str]] = []
     for row in rows:
         if match := MARKED.fullmatch(row):
@@ -26,15 +29,17 @@ def said(rows: list[str]) -> list[tuple[int, str]]:
         elif row.startswith("    ") and messages:
             identifier, text = messages[-1]
             messages[-1] = identifier, f"{text} {row.strip()}"
-        elif not row.startswith(("───", "+OK", "    ")):
-            return []
-    return messages
+        elif row.startswith("    "):
+            rest.append(row.strip())
+        elif not row.startswith(("───", "+OK")):
+            return None
+    return " ".join(rest), messages
 
 
 def expected(server: Server) -> list[tuple[int, str]]:
-    """All messages, as alice has to see them."""
+    """All messages, as alice has to see them: without spaces at the end."""
     return [
-        (m.id, f"{m.sender}: {m.text}{' ✓' if m.sender == 'alice' else ''}")
+        (m.id, f"{m.sender}: {m.text.rstrip()}{' ✓' if m.sender == 'alice' else ''}")
         for m in server.room.messages
     ]
 
@@ -43,8 +48,13 @@ def is_right(rows: list[str], server: Server, typed: str) -> bool:
     """True if the screen shows the newest messages, then what is typed, then the status line."""
     if len(rows) < 3 or "on tail" not in rows[-1] or rows[-2] != f"alice> {typed}".rstrip():
         return False
-    shown = said(rows[:-2])
-    return bool(shown) and shown == expected(server)[-len(shown) :]
+    if (shown := said(rows[:-2])) is None or not any(shown):
+        return False
+    rest, messages = shown
+    wanted = expected(server)
+    whole = len(wanted) - len(messages)
+    begun = wanted[whole - 1][1] if whole else GREETING
+    return wanted[whole:] == messages and begun.endswith(rest)
 
 
 class Line:

@@ -288,6 +288,31 @@ def test_lines_stand_in_the_order_of_their_ids(server: Server) -> None:
         assert ids == ["#1003", "#1010"]
 
 
+WHEEL_UP, WHEEL_DOWN, CLICK = "\x1b[<64;9;9M", "\x1b[<65;9;9M", "\x1b[<0;9;9M\x1b[<0;9;9m"
+
+
+def test_the_wheel_scrolls_what_was_said_and_who_clicks_is_told_how_to_select(
+    server: Server,
+) -> None:
+    with Screen("--name", "alice", *at(server.listen())) as screen:
+        screen.is_online()
+        for number in range(60):
+            server.do(server.room.say, "bob", f"message {number}")
+        screen.shows(lambda rows: rows[-3].endswith("bob: message 59"))
+        screen.type("half a line" + WHEEL_UP * 3)
+        screen.shows(lambda rows: rows[-3].endswith("bob: message 50"))
+        assert screen.rows[-2] == "alice> half a line"
+        screen.type(WHEEL_DOWN * 2 + WHEEL_DOWN)
+        screen.shows(lambda rows: rows[-3].endswith("bob: message 59"))
+        screen.type(CLICK * 2)
+        screen.shows(lambda rows: any(row.startswith("* to select text, hold") for row in rows))
+        assert sum(row.startswith("* to select text") for row in screen.rows) == 1
+        on, off = b"\x1b[?1000h\x1b[?1006h", b"\x1b[?1006l\x1b[?1000l"
+        assert screen.received.count(on) - screen.received.count(off) == 1
+        screen.type("\x15/set mouse off\r")
+        screen.shows(lambda _: screen.received.count(on) == screen.received.count(off))
+
+
 # --- what is typed again, what is chosen ---------------------------------------------
 
 
@@ -330,6 +355,43 @@ def test_what_is_chosen_stands_in_a_file(server: Server, tmp_path: Path) -> None
     with Screen(state=tmp_path) as screen:
         assert screen.ends() == 2
         assert "unknown field `bel`" in " ".join(screen.rows)
+
+
+@pytest.mark.parametrize(
+    ("way", "octets"),
+    [("osc9", b"\x1b]9;(1) alice"), ("osc777", b"\x1b]777;notify;chainchat;(1) al")],
+)
+def test_the_desktop_and_the_title_tell_of_mentions(
+    server: Server, tmp_path: Path, way: str, octets: bytes
+) -> None:
+    (tmp_path / "chainchat").mkdir()
+    (tmp_path / "chainchat" / "client.toml").write_text(f'desktop = "{way}"\n')
+    with Screen("--name", "alice", *at(server.listen()), state=tmp_path) as screen:
+        screen.is_online()
+        server.do(server.room.say, "bob", "Alice: look")
+        screen.shows(lambda _: octets in screen.received and rings(screen) == 1)
+        assert b"\x1b]2;(1) alice - chainchat\x07" in screen.received
+        screen.type("x\x03")
+        screen.shows(lambda _: screen.received.count(b"\x1b]2;alice - chainchat\x07") == 2)
+
+
+def test_without_a_name_it_is_the_login_name(server: Server) -> None:
+    with Screen(*at(server.listen()), LOGNAME="alice") as screen:
+        screen.is_online()
+
+
+def test_of_16_colours_none_is_of_more(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "chainchat").mkdir()
+    (tmp_path / "chainchat" / "client.toml").write_text('colours = "16"\n')
+    received = []
+    for state in (None, tmp_path):
+        with Screen("--name", "alice", *at(server.listen()), state=state) as screen:
+            screen.is_online()
+            server.do(server.room.say, "bob", "hi")
+            screen.shows(lambda rows: any(row.endswith("bob: hi") for row in rows))
+            received.append(b"\x1b[0;38;5;" in screen.received)
+            assert COLOUR.search(screen.received)
+    assert received == [True, False]
 
 
 def test_a_key_shows_the_chain_and_takes_it_away(server: Server) -> None:

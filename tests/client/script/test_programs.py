@@ -399,6 +399,11 @@ def test_send_without_a_server_says_why_it_failed(server: Server) -> None:
         (["--name", "a", "--timeout", "soon"], "'soon' is not a number of seconds"),
         (["--name", "a", "--to", "bob"], "--to needs --send"),
         (["--name", "a", "--connect", "h:1", "--send", " "], "--send needs a text"),
+        (["--name", "a", "--connect", "h:1", "--send", "-"], "the standard input is empty"),
+        (
+            ["--name", "a", "--connect", "h:1", "--send", "x", "--password-file", "/none"],
+            "--password-file /none: No such file or directory (",
+        ),
         (["--name", "a", "--connect", "h:1", "--send", "\x1b[0m"], "U+001B is a control"),
         (["--name", "a", "--connect", "h:1", "--send", "x", "--follow"], "exclude each other"),
         (["--colour"], "unrecognized arguments: --colour"),
@@ -502,7 +507,7 @@ def test_a_full_output_of_a_pipe_is_told_in_one_line(server: Server) -> None:
         check=False,
     )
     assert ended.returncode == 1
-    assert ended.stderr == b"chainchat-client: No space left on device\n"
+    assert ended.stderr == b"chainchat-client: cannot print: No space left on device\n"
 
 
 # --- contrib -------------------------------------------------------------------------
