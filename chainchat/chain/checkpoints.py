@@ -8,12 +8,9 @@ checkpoint, and only the entries that its source still has (``copying``).
 from msgspec import Struct
 
 from chainchat.chain.entries import EntryId
-from chainchat.chain.messages import START, Place, Row
+from chainchat.chain.messages import INDEX, RECORDS, START, Place, Row
 
 __all__ = ["INDEX", "RECORDS", "START", "Offered", "Place", "Row", "Staged"]
-
-RECORDS, INDEX = 0, 1
-"""The tables of a checkpoint: parts of the application's state, and what finds its messages."""
 
 
 class Offered(Struct, frozen=True):

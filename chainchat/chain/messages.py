@@ -15,7 +15,7 @@ from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, Submission, dig
 MAX_FRAME = 60_000
 """Octets of an encoded message; an AMP value holds 65,535."""
 
-StoredKey = Annotated[int, Meta(ge=-1, le=2**62)]
+StoredKey = Annotated[int, Meta(ge=-1, lt=2**62)]
 """A key of a stored row."""
 
 Text = Annotated[str, Meta(max_length=2_000)]
@@ -276,6 +276,12 @@ class Synced(Struct, frozen=True):
     identity: Number = 0
 
 
+RECORDS, INDEX = 0, 1
+"""The tables of a checkpoint: parts of the application's state, and what finds its messages."""
+
+INDEXED_OCTETS = 16
+"""Of each message in a row of the index."""
+
 Place = tuple[Number, StoredKey, StoredKey]
 """Table, key and second key of a row of a checkpoint; rows are ordered by them."""
 
@@ -409,8 +415,30 @@ def _flaw(message: Message) -> str:
             return message.base.flaw or message.vote.configuration.flaw
         case Voted() | Abort() | Declined():
             return message.vote.configuration.flaw
+        case Offer():
+            return _flaw_of_offer(message.beginning, message.checkpoint)
+        case Rows():
+            return _flaw_of_rows(message.after, message.rows)
         case _:
             return ""
+
+
+def _flaw_of_offer(beginning: EntryId, checkpoint: EntryId) -> str:
+    """Check that the log leads to the checkpoint's entry."""
+    if beginning.seq < checkpoint.seq or beginning == checkpoint:
+        return ""
+    return f"a checkpoint as of {checkpoint}, with a log that begins after {beginning}"
+
+
+def _flaw_of_rows(after: Place, rows: tuple[Row, ...]) -> str:
+    """Check that rows are in order, each at a place of its own."""
+    for row in rows:
+        record = row.table == RECORDS and row.key >= 0 and row.second == 0
+        run = row.table == INDEX and len(row.data) % INDEXED_OCTETS == 0
+        if not (record or run) or row.place <= after:
+            return f"the row {row.place} after {after}"
+        after = row.place
+    return ""
 
 
 def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) -> str:
