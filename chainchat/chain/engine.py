@@ -37,6 +37,7 @@ from chainchat.chain.effects import (
     Install,
     Mark,
     Send,
+    Unstage,
 )
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import USUAL, Limits
@@ -445,6 +446,8 @@ class Engine:
                 yield from self._copy_from(self.configuration.tail, committed=True)
             case Status.ACTIVE if not self.membership.resuming:
                 self.learner.stop()
+                if self._log.staged is not None:
+                    yield Unstage()  # it joined without that checkpoint
             case _:
                 pass
         if self.active == self.replica.active:

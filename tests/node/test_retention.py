@@ -163,6 +163,27 @@ def test_a_copy_of_a_checkpoint_that_was_interrupted_goes_on():
     assert held.chains() == dict.fromkeys(THREE, THREE)
 
 
+def test_who_joins_without_the_checkpoint_that_it_began_to_copy_throws_it_away(monkeypatch):
+    held = house(keep=Keep())
+    say(held, 55)
+    held.kill("tail")
+    held.later(1.0)
+    held.disks["tail"] = MemoryStorage()
+    held.kept = lambda sender, to, message: type(message).__name__ == "Copied"
+    held.start("tail")
+    held.later(1.0)
+    assert held.disks["tail"].staged.complete
+    held.kill("tail")
+    held.later(1.0)
+    held.kept = lambda *_: False
+    held.held_back.clear()
+    monkeypatch.setattr(Sponsor, "_offer_for", lambda *_: None)  # as if it had no checkpoint yet
+    held.start("tail")
+    held.later(3.0)
+    assert held.chains() == dict.fromkeys(THREE, THREE)
+    assert held.disks["tail"].staged is None
+
+
 def test_a_checkpoint_whose_digest_does_not_fit_is_thrown_away():
     held = old_ones_gone(house())
     held.kill("tail")
