@@ -420,7 +420,8 @@ class Engine:
                 case Apart():
                     yield from self.membership.apart(effect.source, effect.theirs)
                 case Replace():
-                    for replacing in kept.replaced(self._log, self.committed, effect):
+                    alone_in = self.membership.record.alone_in
+                    for replacing in kept.replaced(self._log, self.committed, effect, alone_in):
                         yield replacing
                         if isinstance(replacing, Cut):
                             self.replica.cut()

@@ -1,11 +1,15 @@
 """Retention: old messages go everywhere alike, and who lacks much copies a checkpoint."""
 
 import pytest
+from msgspec import msgpack
+from msgspec.structs import replace
 from node_house import THREE, House, lines_logged
 
+from chainchat.chain.configuration import Configuration
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import DivergenceError
+from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.node.budget import CheckpointPace
 from chainchat.node.retention import DAY, Keep
@@ -223,6 +227,23 @@ def test_what_was_committed_here_and_is_not_in_the_other_log_is_not_replaced():
     held.start("tail")
     with pytest.raises(DivergenceError):
         held.later(1.0)
+
+
+def test_who_was_the_only_member_keeps_its_log_though_nobody_can_tell_any_more():
+    held = house()
+    say(held, 10)
+    held.kill("tail")
+    held.later(1.0)
+    disk = held.disks["tail"]
+    record = msgpack.decode(disk.read_record(), type=Record)
+    alone = Configuration(1, record.configuration.members[2:], "without the others", identity=7)
+    disk.write_record(msgpack.encode(replace(record, configuration=alone)))
+    old_ones_gone(held)
+    last = disk.last
+    held.start("tail")
+    with pytest.raises(DivergenceError, match="was the only member in epoch 1"):
+        held.later(3.0)
+    assert (disk.last, disk.staged) == (last, None)
 
 
 def test_what_ends_with_a_whole_slice_keeps_nothing_from_going_later():
