@@ -14,8 +14,10 @@ from chainchat.chain.entries import EntryId
 RECORDS, INDEX = 0, 1
 """The tables of a checkpoint: the application's state, and what finds its messages."""
 
+INDEXED_OCTETS = 16
+"""Of each message in a row of the index."""
 
-StoredKey = Annotated[int, Meta(ge=-1, le=2**62)]
+StoredKey = Annotated[int, Meta(ge=-1, lt=2**62)]
 """A key of a stored row."""
 
 Place = tuple[Number, StoredKey, StoredKey]

@@ -82,10 +82,10 @@ class Install(Struct, frozen=True):
 
 
 class Unstage(Struct, frozen=True):
-    """Throw away what was copied, and distrust ``source``, which lent it."""
+    """Throw away what was copied, and distrust ``source``, which lent it, if one is named."""
 
-    source: str
-    reason: str
+    source: str = ""
+    reason: str = ""
 
 
 class Save(Struct, frozen=True):

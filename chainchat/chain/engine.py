@@ -37,6 +37,7 @@ from chainchat.chain.effects import (
     Install,
     Mark,
     Send,
+    Unstage,
 )
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import USUAL, Limits
@@ -419,7 +420,8 @@ class Engine:
                 case Apart():
                     yield from self.membership.apart(effect.source, effect.theirs)
                 case Replace():
-                    for replacing in kept.replaced(self._log, self.committed, effect):
+                    alone_in = self.membership.record.alone_in
+                    for replacing in kept.replaced(self._log, self.committed, effect, alone_in):
                         yield replacing
                         if isinstance(replacing, Cut):
                             self.replica.cut()
@@ -445,6 +447,8 @@ class Engine:
                 yield from self._copy_from(self.configuration.tail, committed=True)
             case Status.ACTIVE if not self.membership.resuming:
                 self.learner.stop()
+                if self._log.staged is not None:
+                    yield Unstage()  # it joined without that checkpoint
             case _:
                 pass
         if self.active == self.replica.active:

@@ -28,14 +28,17 @@ def check(log: Log, committed: int, cut: Cut, source: str | None) -> None:
         )
 
 
-def replaced(log: Log, committed: int, replace: Replace) -> Iterator[Report | Cut | Stage]:
+def replaced(
+    log: Log, committed: int, replace: Replace, alone_in: int
+) -> Iterator[Report | Cut | Stage]:
     """Copy a checkpoint in place of this log, unless that lacks what was committed.
 
     If this log ends before the other begins, nobody can tell: what was not committed here goes to a
-    side file.
+    side file. But who has been the only member, in the epoch ``alone_in``, may have confirmed what
+    nobody else has.
 
     Raises:
-        DivergenceError: it lacks that.
+        DivergenceError: it lacks that, or may do so.
     """
     offered, last = replace.offered, log.last
     beginning = offered.beginning
@@ -47,6 +50,13 @@ def replaced(log: Log, committed: int, replace: Replace) -> Iterator[Report | Cu
                 f"{replace.source}, which begins after {beginning}, does not go on from them: "
                 f"this one has {held} there, and ends with {last}. Nothing was changed"
             )
+    elif not replace.common and alone_in:
+        raise DivergenceError(
+            f"this node was the only member in epoch {alone_in}, and others have gone on without "
+            f"it: was a node wrongly forced to go on alone, or an old copy of a folder started? "
+            f"This log ends with {last}, before that of {replace.source} begins, after "
+            f"{beginning}. Nothing was changed"
+        )
     elif not replace.common:
         yield Report(
             f"this log ends with {last}, before that of {replace.source} begins, after "

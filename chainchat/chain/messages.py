@@ -9,7 +9,7 @@ from typing import Annotated, get_args
 
 from msgspec import Meta, Struct, msgpack
 
-from chainchat.chain.checkpoints import Place, Row
+from chainchat.chain.checkpoints import INDEX, INDEXED_OCTETS, RECORDS, Place, Row
 from chainchat.chain.configuration import MOST, Configuration, Member, Name, Number
 from chainchat.chain.entries import UNDECODABLE, Entry, EntryId, Submission, digest_after
 
@@ -376,8 +376,30 @@ def _flaw(message: Message) -> str:
             return message.base.flaw or message.vote.configuration.flaw
         case Voted() | Abort() | Declined():
             return message.vote.configuration.flaw
+        case Offer():
+            return _flaw_of_offer(message.beginning, message.checkpoint)
+        case Rows():
+            return _flaw_of_rows(message.after, message.rows)
         case _:
             return ""
+
+
+def _flaw_of_offer(beginning: EntryId, checkpoint: EntryId) -> str:
+    """Check that the log leads to the checkpoint's entry."""
+    if beginning.seq < checkpoint.seq or beginning == checkpoint:
+        return ""
+    return f"a checkpoint as of {checkpoint}, with a log that begins after {beginning}"
+
+
+def _flaw_of_rows(after: Place, rows: tuple[Row, ...]) -> str:
+    """Check that rows are in order, each at a place of its own."""
+    for row in rows:
+        record = row.table == RECORDS and row.key >= 0 and row.second == 0
+        run = row.table == INDEX and len(row.data) % INDEXED_OCTETS == 0
+        if not (record or run) or row.place <= after:
+            return f"the row {row.place} after {after}"
+        after = row.place
+    return ""
 
 
 def _flaw_of_entries(previous: EntryId, entries: tuple[Entry, ...], epoch: int) -> str:

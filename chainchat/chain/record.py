@@ -31,6 +31,8 @@ class Record(Struct, frozen=True):
         incarnation: of the present life.
         founding: positions in order, empty before the founding.
         vote: for the next epoch, if any.
+        alone_in: the epoch in which this node was the only member, if others have gone on without
+            it all the same; 0 if not. Then there may be two histories.
     """
 
     id: str
@@ -38,6 +40,16 @@ class Record(Struct, frozen=True):
     founding: tuple[str, ...] = ()
     configuration: Configuration = field(default_factory=Configuration)
     vote: Vote | None = None
+    alone_in: int = 0
+
+    def followed_by(self, configuration: Configuration) -> "Record":
+        """With the next configuration, whoever has decided it, and without a vote."""
+        held, alone_in = self.configuration, self.alone_in
+        if configuration.has_node(self.id):
+            alone_in = 0
+        elif len(held.members) == 1 and held.has_node(self.id):  # who alone could have decided it
+            alone_in = held.epoch
+        return replace(self, configuration=configuration, vote=None, alone_in=alone_in)
 
     def status(self, life: Life) -> Status:
         """The status of ``life``, this node's present one."""
@@ -83,4 +95,4 @@ def forced_alone(
     if missing:
         raise ValueError(f"{', '.join(missing)} may be alive: name every other member as fenced")
     why = f"forced to go on alone; an operator has fenced {', '.join(fenced) or 'nobody'}"
-    return replace(record, configuration=Configuration(epoch, (me,), why, identity), vote=None)
+    return record.followed_by(Configuration(epoch, (me,), why, identity))

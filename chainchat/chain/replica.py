@@ -358,7 +358,7 @@ class Replica:
 
     def _forward(self) -> Iterator[Effect]:
         """*written*: send the successor all that it lacks; one of protocol 6 what is *synced*."""
-        end = self.word if self._successor in self._older else self.written
+        end = self._end_before(self.word) if self._successor in self._older else self.written
         while (sent := self._sent) is not None and sent.seq < end:
             entries = self._entries(sent.seq, end, FRAME_ENTRIES)
             yield self._forward_of(sent, tuple(entries))
@@ -385,7 +385,21 @@ class Replica:
 
     def _commit(self, seq: int) -> None:
         """Every member's disk has the log up to ``seq``, this one too, if ``seq`` is not above."""
-        self.committed = max(self.committed, min(seq, self.synced))
+        end = min(seq, self.synced)
+        if end > self.committed:
+            self.committed = max(self.committed, self._end_before(end))
+
+    def _end_before(self, seq: int) -> int:
+        """The newest end of an entry up to ``seq``, which is in the log; marks are such ends.
+
+        What a peer names may be none.
+        """
+        if seq == self.last.seq:
+            return seq
+        entry = self._recent[place_of(seq, self._recent)] if self._recent else None
+        if entry is None or entry.first > seq:
+            return self._log.end_before(seq)
+        return seq if entry.seq == seq else entry.first - 1
 
     @property
     def _end_that_can_be_applied_soon(self) -> int:

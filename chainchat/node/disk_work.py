@@ -108,4 +108,5 @@ class DiskWork:
 
     def _unstage(self, source: str, reason: str) -> None:
         self._storage.abandon_staged()
-        self._network.distrust(source, reason)
+        if source:
+            self._network.distrust(source, reason)

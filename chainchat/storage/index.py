@@ -52,6 +52,12 @@ class Run:
         del self.ids[end:]
         del self.senders[end:]
 
+    def forget(self, up_to: int) -> None:
+        """Remove the messages up to ``up_to``."""
+        end = bisect_right(self.ids, up_to)
+        del self.ids[:end]
+        del self.senders[:end]
+
     def after(self, after: int, unless_sender: int) -> Iterator[int]:
         """Ids above ``after``, oldest first, except one sender's."""
         start, length = bisect_right(self.ids, after), len(self.ids)
@@ -106,9 +112,7 @@ class Index:
     def forget(self, up_to: int) -> None:
         """Remove the messages up to ``up_to``."""
         for run in self.runs.values():
-            end = bisect_right(run.ids, up_to)
-            del run.ids[:end]
-            del run.senders[:end]
+            run.forget(up_to)
 
     def of(self, reader: int) -> Run:
         """The run of one reader."""

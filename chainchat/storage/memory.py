@@ -181,7 +181,10 @@ class MemoryStorage:
         self._index = Index()
         for row in self._staged_rows:
             if row.table == INDEX:
-                self._index.runs[row.key] = Run(row.data)
+                run, part = self._index.runs.setdefault(row.key, Run()), Run(row.data)
+                part.forget(run.ids[-1] if run.ids else 0)
+                run.ids += part.ids
+                run.senders += part.senders
         self._begun_records = {}
         self._begun = self._committed = offered.checkpoint.seq
         self._checkpoint = Checkpoint(self._begun, offered.head)

@@ -15,6 +15,7 @@ from chainchat.chain.checkpoints import INDEX, RECORDS, Offered, Row, Staged
 from chainchat.chain.entries import EntryId
 from chainchat.storage import tables
 from chainchat.storage.checksums import checked
+from chainchat.storage.index import Run
 
 LogRow = tuple[int, int, bytes]
 
@@ -70,11 +71,25 @@ class Staging:
         assert self.staged is not None
         seq = self.staged.offered.checkpoint.seq
         records = [(2 * row.key, seq, checked(row.data)) for row in rows if row.table == RECORDS]
-        runs = [(row.key, row.second, checked(row.data)) for row in rows if row.table == INDEX]
         self._database.executemany("INSERT INTO staged_records VALUES (?, ?, ?)", records)
-        self._database.executemany("INSERT INTO staged_messages VALUES (?, ?, ?)", runs)
+        self._database.executemany("INSERT INTO staged_messages VALUES (?, ?, ?)", self._runs(rows))
         place = rows[-1].place if rows else self.staged.place
         self._note(replace(self.staged, place=place, complete=complete))
+
+    def _runs(self, rows: Sequence[Row]) -> Iterator[tuple[int, int, bytes]]:
+        """Rows of the index, none of which has a message that is here already.
+
+        Other rows may be of another node, which has divided a reader's messages elsewhere.
+        """
+        assert self.staged is not None
+        table, reader, last = self.staged.place
+        for row in rows:
+            if row.table == INDEX:
+                run = Run(row.data)
+                if (table, reader) == (INDEX, row.key):
+                    run.forget(last)
+                yield row.key, row.second, checked(bytes(run))
+                table, reader, last = row.place
 
     def add_log(self, rows: Sequence[LogRow], end: EntryId) -> None:
         """Take in the next rows of the log, the last of which ends with ``end``."""

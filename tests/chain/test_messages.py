@@ -7,6 +7,7 @@ from logs_made_up import chained
 from msgspec import DecodeError, msgpack
 from msgspec.structs import replace
 
+from chainchat.chain.checkpoints import INDEX, RECORDS, START, Row
 from chainchat.chain.configuration import MAX_MEMBERS, MOST, Configuration, Member
 from chainchat.chain.effects import Send
 from chainchat.chain.entries import (
@@ -27,7 +28,9 @@ from chainchat.chain.messages import (
     Copied,
     Declined,
     Forward,
+    Offer,
     Ping,
+    Rows,
     Submit,
     Vote,
     decode,
@@ -76,6 +79,17 @@ def batches(draw, kind):
     return kind(epoch=9, previous=EntryId(5, begin), entries=tuple(entries), **rest)
 
 
+def offered(beginning, lacking):
+    checkpoint = replace(beginning, seq=min(beginning.seq + lacking, LARGEST))
+    return Offer(9, checkpoint, beginning, b"head", common=True)
+
+
+def rows_in_order(keys, lasts):
+    records = [Row(RECORDS, key, 0, b"record") for key in sorted({*keys})]
+    runs = [Row(INDEX, 3, last, bytes(16)) for last in sorted({*lasts})]
+    return Rows(9, EntryId(5, 7), START, (*records, *runs), complete=True)
+
+
 st.register_type_strategy(
     Entry,
     st.builds(Entry, numbers, numbers, st.text(max_size=64), numbers, numbers, st.binary()),
@@ -88,6 +102,8 @@ st.register_type_strategy(
 st.register_type_strategy(Configuration, configurations())
 for kind in (Forward, Copied):
     st.register_type_strategy(kind, batches(kind))
+st.register_type_strategy(Offer, st.builds(offered, ids, numbers))
+st.register_type_strategy(Rows, st.builds(rows_in_order, st.lists(numbers), st.lists(numbers)))
 st.register_type_strategy(
     Submission, st.builds(Submission, numbers, st.binary(), st.integers(1, MAX_SPAN))
 )
@@ -213,6 +229,31 @@ def test_entries_whose_digests_are_not_their_own_are_none_that_a_node_sends(kind
 
 
 # --- frames ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [Row(INDEX + 1, 1, 0, b"")],
+        [Row(RECORDS, 1, 1, b"")],
+        [Row(RECORDS, -1, 0, b"")],
+        [Row(RECORDS, 2, 0, b""), Row(RECORDS, 1, 0, b"")],
+        [Row(INDEX, 1, 5, b""), Row(INDEX, 1, 5, b"")],
+        [Row(INDEX, 1, 5, b"part of a message")],
+    ],
+    ids=["of no table", "of no record", "before the first", "backwards", "twice", "torn"],
+)
+def test_rows_that_no_checkpoint_has_are_refused(rows):
+    message = Rows(1, EntryId(1, 9), START, tuple(rows), complete=True)
+    with pytest.raises(BadMessageError, match="the row"):
+        decode(*encode(message))
+
+
+@pytest.mark.parametrize("checkpoint", [EntryId(1, 6, b"a"), EntryId(1, 7, b"b")])
+def test_a_checkpoint_to_which_its_log_does_not_lead_is_refused(checkpoint):
+    offer = Offer(1, checkpoint, EntryId(1, 7, b"a"), b"head", common=True)
+    with pytest.raises(BadMessageError, match="a checkpoint as of"):
+        decode(*encode(offer))
 
 
 @given(st.integers(0, MAX_COMMAND))

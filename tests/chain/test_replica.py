@@ -211,6 +211,16 @@ def test_what_a_node_of_protocol_6_forwards_is_synced_there_and_before(chain):
     assert tail.committed == 2
 
 
+def test_of_an_entry_that_is_acknowledged_in_part_nothing_is_applied(chain):
+    head = chain["head"]
+    head.submit(b"five", span=5)
+    chain.turn("head")
+    head.receive("middle", Ack(1, 3))
+    chain.turn("head")
+    assert head.committed == 1
+    assert chain.commands("head") == [b"opening 1"]
+
+
 # --- chains of other lengths -------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ from chainchat.chain.messages import (
     Ping,
     Pong,
     Read,
+    Rows,
     Submit,
     Vote,
     decode,
@@ -135,6 +136,9 @@ class Liar:
         if kind in (Forward, Copied) and self.random.random() < 0.5:
             with contextlib.suppress(OverflowError):  # digests as they have to be
                 message = replace(message, entries=chained(message.previous, message.entries))
+        if kind is Rows and self.random.random() < 0.5:  # in the order that they have to be in
+            rows = {row.place: row for row in message.rows}
+            message = replace(message, after=START, rows=tuple(rows[p] for p in sorted(rows)))
         return message
 
     def _made_up(self, kind):

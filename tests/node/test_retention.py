@@ -1,11 +1,15 @@
 """Retention: old messages go everywhere alike, and who lacks much copies a checkpoint."""
 
 import pytest
+from msgspec import msgpack
+from msgspec.structs import replace
 from node_house import THREE, House, lines_logged
 
+from chainchat.chain.configuration import Configuration
 from chainchat.chain.lending import Sponsor
 from chainchat.chain.limits import Limits
 from chainchat.chain.log import DivergenceError
+from chainchat.chain.record import Record
 from chainchat.chat import commands
 from chainchat.node.budget import CheckpointPace
 from chainchat.node.retention import DAY, Keep, Unseen
@@ -169,6 +173,27 @@ def test_a_copy_of_a_checkpoint_that_was_interrupted_goes_on():
     assert held.chains() == dict.fromkeys(THREE, THREE)
 
 
+def test_who_joins_without_the_checkpoint_that_it_began_to_copy_throws_it_away(monkeypatch):
+    held = house(keep=Keep())
+    say(held, 55)
+    held.kill("tail")
+    held.later(1.0)
+    held.disks["tail"] = MemoryStorage()
+    held.kept = lambda sender, to, message: type(message).__name__ == "Copied"
+    held.start("tail")
+    held.later(1.0)
+    assert held.disks["tail"].staged.complete
+    held.kill("tail")
+    held.later(1.0)
+    held.kept = lambda *_: False
+    held.held_back.clear()
+    monkeypatch.setattr(Sponsor, "_offer_for", lambda *_: None)  # as if it had no checkpoint yet
+    held.start("tail")
+    held.later(3.0)
+    assert held.chains() == dict.fromkeys(THREE, THREE)
+    assert held.disks["tail"].staged is None
+
+
 def test_a_checkpoint_whose_digest_does_not_fit_is_thrown_away():
     held = old_ones_gone(house())
     held.kill("tail")
@@ -208,6 +233,23 @@ def test_what_was_committed_here_and_is_not_in_the_other_log_is_not_replaced():
     held.start("tail")
     with pytest.raises(DivergenceError):
         held.later(1.0)
+
+
+def test_who_was_the_only_member_keeps_its_log_though_nobody_can_tell_any_more():
+    held = house()
+    say(held, 10)
+    held.kill("tail")
+    held.later(1.0)
+    disk = held.disks["tail"]
+    record = msgpack.decode(disk.read_record(), type=Record)
+    alone = Configuration(1, record.configuration.members[2:], "without the others", identity=7)
+    disk.write_record(msgpack.encode(replace(record, configuration=alone)))
+    old_ones_gone(held)
+    last = disk.last
+    held.start("tail")
+    with pytest.raises(DivergenceError, match="was the only member in epoch 1"):
+        held.later(3.0)
+    assert (disk.last, disk.staged) == (last, None)
 
 
 def test_what_ends_with_a_whole_slice_keeps_nothing_from_going_later():

@@ -1,11 +1,13 @@
 """Planted bugs in what leaves the log, and in copying checkpoints; see ``planted``."""
 
+from chainchat.chain import kept
 from chainchat.chat import commands
 from chainchat.chat.outcomes import Removed
 from chainchat.chat.state import ChatState
 from chainchat.node.state_machine import StateMachine
 from chainchat.storage.memory import MemoryStorage
 
+_replaced = kept.replaced
 _remove, _install, _rows = MemoryStorage.remove, MemoryStorage.install, MemoryStorage.rows
 
 
@@ -56,3 +58,8 @@ def installs_half(storage):
     storage._log, storage._beginning = log, beginning
     storage.machine.before_write("rest of what was copied")
     _install(storage)
+
+
+def replaces_what_it_confirmed_alone(log, committed, replace, alone_in):
+    """A node that was the only member gives its log up like any other that was away for long."""
+    yield from _replaced(log, committed, replace, alone_in=0)

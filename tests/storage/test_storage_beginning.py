@@ -14,6 +14,7 @@ from stored import (
     rows,
 )
 
+from chainchat.chain.checkpoints import INDEX
 from chainchat.chain.entries import EntryId
 from chainchat.ctl import offline
 from chainchat.storage.interface import EVERY_READER, Checkpoint, StorageError
@@ -164,6 +165,29 @@ def test_a_copied_checkpoint_takes_the_place_of_all_but_the_record(storage, othe
     batches(other, 9)
     checkpoint(other, 9, b"next", (5, b""))
     assert list(other.records()) == [(7, b"seven")]
+
+
+def test_a_copy_goes_on_at_a_node_that_has_divided_the_index_elsewhere(tmp_path, other):
+    def lender(name, *checkpoints):
+        storage = SQLiteStorage(tmp_path / name)
+        for seq in range(1, 11):
+            batches(storage, seq)
+            storage.index(rows((EVERY_READER, seq, BOB)))
+            if seq in checkpoints:
+                checkpoint(storage, seq, b"head", (5, b"five"))
+        return storage
+
+    one, two = lender("one", 5, 10), lender("two", 8, 10)
+    steps = copied(one, other)
+    while other.staged is None or other.staged.place != (INDEX, EVERY_READER, 5):
+        next(steps)
+    for _ in copied(two, other):
+        pass
+    other.install()
+    assert other.ids_after(ALICE, 3, 3, unless_sender=NOBODY) == [4, 5, 6]
+    assert other.ids_before(ALICE, 11, 9, unless_sender=NOBODY) == list(range(10, 1, -1))
+    one.close()
+    two.close()
 
 
 def test_a_checkpoint_that_was_begun_does_not_end_the_lending_of_the_one_before(storage, other):

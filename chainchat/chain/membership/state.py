@@ -265,12 +265,11 @@ class State:
     def _save(
         self, *, configuration: Configuration | None = None, vote: Vote | None = None
     ) -> Save:
-        self.record = replace(
-            self.record,
-            configuration=configuration or self.record.configuration,
-            founding=self.founding if configuration else self.record.founding,
-            vote=vote,
-        )
+        if configuration is not None:
+            followed = self.record.followed_by(configuration)
+            self.record = replace(followed, founding=self.founding, vote=vote)
+        else:
+            self.record = replace(self.record, vote=vote)
         return Save(self.record)
 
     def complain(self, text: str) -> Iterator[Report]:
