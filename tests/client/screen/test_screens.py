@@ -162,6 +162,8 @@ def test_a_signal_ends_it_and_gives_the_terminal_back(
         assert screen.ends() == 128 + number
         assert screen.mode == before
         assert not screen.is_full
+        on, off = b"\x1b[?1000h", b"\x1b[?1000l"
+        assert screen.received.count(on) == screen.received.count(off) == 1
 
 
 def test_it_can_be_suspended_and_goes_on(server: Server) -> None:
