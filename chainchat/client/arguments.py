@@ -74,8 +74,8 @@ class Arguments:
             parser.error(f"--password-file {self.options.password_file}: that is not UTF-8")
 
     def error(self, message: str) -> NoReturn:
-        """End with a complaint."""
-        self._parser.error(message)
+        """End with a complaint that is not about the options."""
+        self._parser.exit(2, f"{self._parser.prog}: {message}\n")
 
 
 def _settings(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Settings:

@@ -39,6 +39,9 @@ BUSY = 20
 NEAR_LIMIT = 0.8
 """Share of the longest text at which octets are counted."""
 
+WEEK = 7
+"""Days."""
+
 WELL = 0.5
 """Seconds of lag that nobody needs to know of."""
 
@@ -341,9 +344,16 @@ class Room:
             self.transcript.unread_after = 0
             return
         first = self.transcript.first_after(missed.after)
-        since = f" since {self.transcript.local(first.time):%A %H:%M}" if first else ""
+        since = f" since {self._moment(first.time)}" if first else ""
         messages = "1 message" if missed.count == 1 else f"{missed.count:,} messages"
         self._show([f"* you missed {messages}{since}"])
+
+    def _moment(self, time: int) -> str:
+        """``18:02`` of today, ``Friday 18:02``, or the date where that may be another Friday."""
+        moment, now = map(self.transcript.local, (time, int(self._wall() * 1000)))
+        days = (now.date() - moment.date()).days
+        day = "" if not days else f"{moment:%A} " if days < WEEK else f"{moment.date()} "
+        return f"{day}{moment:%H:%M}"
 
     # --- how things stand
 

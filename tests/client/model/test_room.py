@@ -22,7 +22,8 @@ TIME = "2026-11-22T12:03:07.120Z"
 class Face:
     """A room whose clock is moved by hand."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, days: int = 0, **settings: object) -> None:
+        """``days``: how long ago that was which is said."""
         self.now = 0.0
         self.page = 0  # the last request for messages
         self.engine = Engine("alice", "c7f3", [ADDRESS, OTHER], Random(1))
@@ -33,7 +34,7 @@ class Face:
             Settings(utc="on", **settings),  # type: ignore[arg-type]
             log=lambda moment, line: self.logged.append(f"{moment:%H:%M} {line}"),
             clock=lambda: self.now,
-            wall=lambda: 1_795_348_990.0,
+            wall=lambda: 1_795_348_990.0 + days * 86_400,
         )
 
     def hear(self, *heard: events.Event) -> None:
@@ -129,6 +130,25 @@ def test_nothing_is_shown_of_somebody_who_is_ignored(face: Face) -> None:
     assert face.types("/ignore bob") == ["+OK bob is shown again"]
     face.hear(said(11, "hi"))
     assert face.rows()[-1] == "#11 12:03 bob: hi"
+
+
+@pytest.mark.parametrize(
+    ("days", "since"),
+    [(0, "12:03"), (1, "Sunday 12:03"), (6, "Sunday 12:03"), (7, "2026-11-22 12:03")],
+)
+def test_since_when_one_was_away_is_told_by_the_day_as_long_as_that_is_clear(
+    days: int, since: str
+) -> None:
+    face = Face(days=days)
+    face.engine.start(0.0)
+    face.engine.connected(0.0)
+    hello = b"+OK @- node=head max-line=1024 nodes=127.0.0.1:7001\r\n"
+    face.engine.received(hello + b"+OK @login session=t high=9 mark=7\r\n", 0.0)
+    face.hear(*face.engine.take_events())
+    missed = b"| @r1 MSG 8 7 2026-11-22T12:03:07.120Z bob * :hi\r\n"
+    face.engine.received(missed + b". @r1\r\n", 0.0)
+    face.hear(*face.engine.take_events())
+    assert f"* you missed 1 message since {since}" in face.rows()
 
 
 def test_names_have_colours_of_their_own_in_any_case() -> None:

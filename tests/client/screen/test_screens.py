@@ -162,6 +162,8 @@ def test_a_signal_ends_it_and_gives_the_terminal_back(
         assert screen.ends() == 128 + number
         assert screen.mode == before
         assert not screen.is_full
+        on, off = b"\x1b[?1000h", b"\x1b[?1000l"
+        assert screen.received.count(on) == screen.received.count(off) == 1
 
 
 def test_it_can_be_suspended_and_goes_on(server: Server) -> None:
@@ -228,7 +230,7 @@ def test_who_comes_back_is_told_what_they_missed_and_sees_the_newest(server: Ser
     for number in range(214):
         server.room.say("bob", f"message {number}")
     with Screen("--name", "alice", *at(server.listen())) as screen:
-        screen.shows(lambda rows: "* you missed 214 messages since Sunday 12:03" in rows)
+        screen.shows(lambda rows: "* you missed 214 messages since 2026-11-22 12:03" in rows)
         assert any(row.endswith("bob: message 213") for row in screen.rows)
         screen.type("\x1b[5~" * 40)  # PageUp
         rows = screen.shows(lambda rows: any(row.endswith("bob: message 0") for row in rows))
