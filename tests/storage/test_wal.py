@@ -1,5 +1,6 @@
 """The write-ahead log: small, whoever reads; and whoever keeps it from that is named."""
 
+import ctypes
 import errno
 import os
 import sqlite3
@@ -262,23 +263,43 @@ def sync_error(_):
     raise OSError(errno.EIO, "disk I/O error")
 
 
+def piece_error(*_):
+    ctypes.set_errno(errno.EIO)
+    return -1
+
+
+def piece_unknown(*_):
+    ctypes.set_errno(errno.ENOSYS)
+    return -1
+
+
 @pytest.mark.parametrize(
     ("octets", "broken", "error"),
     [
         (PAGES * FRAME, (wal, "copy"), disk_error),
         (2 * MUCH * FRAME, (long_copy, "copy"), disk_error),
         (2 * MUCH * FRAME, (long_copy.os, "fsync"), sync_error),
+        (2 * MUCH * FRAME, (long_copy, "_write_out"), piece_error),
     ],
-    ids=["turn", "thread", "sync"],
+    ids=["turn", "thread", "sync", "piece"],
 )
 def test_what_cannot_be_copied_stops_the_node(tmp_path, monkeypatch, octets, broken, error):
     storage = SQLiteStorage(tmp_path)
     monkeypatch.setattr(*broken, error)
     storage.append([Entry(1, 1, "id.1", 1, 1_000, bytes(octets))])
-    with pytest.raises(StorageError, match="disk I/O error"):
+    with pytest.raises(StorageError, match=r"(disk I|Input)/(O|output) error"):
         until_it_fails(storage)
     monkeypatch.undo()
     storage.close()
+
+
+def test_a_system_that_knows_no_pieces_syncs_the_whole(database, reader, monkeypatch):
+    monkeypatch.setattr(long_copy, "_write_out", piece_unknown)
+    database.write(12_000_000)
+    lets_go(reader)
+    database.care_until(lambda: not database.log.state().uncopied)
+    database.let_it_copy()
+    database.care()
 
 
 def until_it_fails(storage):
