@@ -4,6 +4,7 @@ SQLite would sync all pages at once, and the log's syncs would wait for half a s
 """
 
 import ctypes
+import errno
 import os
 import sqlite3
 import time
@@ -140,18 +141,17 @@ class LongCopy:
 
     def _sync(self) -> None:
         for offset in range(0, os.fstat(self._file).st_size, PIECE_OCTETS):
-            if self._stopping.is_set() or _write_out is None:
-                break
             began = time.monotonic()
-            _write_out(self._file, offset, PIECE_OCTETS, WHOLE)
+            if self._stopping.is_set() or not _synced_piece(self._file, offset):
+                break
             self._stopping.wait(min(time.monotonic() - began, LONGEST_PAUSE_SECONDS))
-        sync(self._file)  # reports any error of the pieces
+        sync(self._file)
 
 
 def _found() -> Callable[[int, int, int, int], int] | None:
     """Linux' ``sync_file_range``; None on other systems."""
     try:
-        function = ctypes.CDLL(None).sync_file_range
+        function = ctypes.CDLL(None, use_errno=True).sync_file_range
     except (AttributeError, OSError):
         return None
     function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
@@ -160,3 +160,19 @@ def _found() -> Callable[[int, int, int, int], int] | None:
 
 
 _write_out = _found()
+
+
+def _synced_piece(file: int, offset: int) -> bool:
+    """Give a piece to the disk; False if the system cannot do that.
+
+    Raises:
+        OSError: the disk did not take it. The system says so once: the next sync would succeed.
+    """
+    if _write_out is None:
+        return False
+    if _write_out(file, offset, PIECE_OCTETS, WHOLE) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EPERM):
+        return False
+    raise OSError(error, os.strerror(error))

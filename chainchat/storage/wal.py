@@ -123,6 +123,8 @@ class WriteAheadLog:
         # Open as long as SQLite is, whose locks a close would release: see ``LongCopy``.
         self._shared_file = os.open(self._shared, os.O_RDONLY)
         self._log_file = os.open(self._file, os.O_RDWR)
+        # The system tells each of a failed write once: neither may hear it in the other's place.
+        self._copied_log_file = os.open(self._file, os.O_RDWR)
         self._left_alone_until = 0.0
         self._pages = pages
         self._much = much
@@ -163,7 +165,7 @@ class WriteAheadLog:
             if pages - copied > self._much:
                 self._writer.execute("PRAGMA journal_size_limit = -1")  # see _begins_anew
                 self._long_copy = LongCopy(
-                    self._database, self._database_file, self._log_file, copied, self._pages
+                    self._database, self._database_file, self._copied_log_file, copied, self._pages
                 )
             else:
                 self._take(copy(self._copier), now)
@@ -177,8 +179,10 @@ class WriteAheadLog:
         """Close the database, after the writer has; the thread leaves its copy unfinished."""
         self.stop()
         self._copier.close()
-        for file in (self._database_file, self._shared_file, self._log_file):
-            os.close(file)
+        os.close(self._database_file)
+        os.close(self._shared_file)
+        os.close(self._log_file)
+        os.close(self._copied_log_file)
 
     def _take(self, outcome: CopiedPages, now: float) -> None:
         """Act on the outcome of a copying: leave alone whoever reads what is not copied."""

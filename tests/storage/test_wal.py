@@ -1,5 +1,6 @@
 """The write-ahead log: small, whoever reads; and whoever keeps it from that is named."""
 
+import ctypes
 import errno
 import os
 import sqlite3
@@ -162,6 +163,7 @@ def test_when_the_reader_lets_go_a_thread_copies_and_the_log_can_be_written_mean
     database, reader
 ):
     database.write(12_000_000)
+    database.let_it_copy()  # as far as the reader lets it
     lets_go(reader)
     database.care_until(lambda: database.log._long_copy is not None)
     database.writer.execute("INSERT INTO rows VALUES ('meanwhile')")
@@ -214,6 +216,7 @@ def held(monkeypatch):
 def test_the_log_is_kept_until_what_a_thread_has_copied_is_synced(database, reader, held):
     begun, may_end = held
     database.write(12_000_000)
+    database.let_it_copy()  # as far as the reader lets it
     lets_go(reader)
     database.care_until(begun.is_set)
     name = database.log_name()
@@ -230,6 +233,7 @@ def test_the_log_is_kept_until_what_a_thread_has_copied_is_synced(database, read
 def test_what_a_thread_has_begun_is_synced_before_it_is_stopped(database, reader, held):
     begun, may_end = held
     database.write(12_000_000)
+    database.let_it_copy()  # as far as the reader lets it
     lets_go(reader)
     database.care_until(begun.is_set)
     may_end.set()
@@ -243,6 +247,7 @@ def test_the_log_is_kept_when_what_a_thread_has_copied_cannot_be_synced(
     wait_and_sync = long_copy.os.fsync
     monkeypatch.setattr(long_copy.os, "fsync", lambda file: sync_error(wait_and_sync(file)))
     database.write(12_000_000)
+    database.let_it_copy()  # as far as the reader lets it
     lets_go(reader)
     database.care_until(begun.is_set)
     may_end.set()
@@ -262,23 +267,60 @@ def sync_error(_):
     raise OSError(errno.EIO, "disk I/O error")
 
 
+def piece_error(*_):
+    ctypes.set_errno(errno.EIO)
+    return -1
+
+
+def piece_unknown(*_):
+    ctypes.set_errno(errno.ENOSYS)
+    return -1
+
+
 @pytest.mark.parametrize(
     ("octets", "broken", "error"),
     [
         (PAGES * FRAME, (wal, "copy"), disk_error),
         (2 * MUCH * FRAME, (long_copy, "copy"), disk_error),
         (2 * MUCH * FRAME, (long_copy.os, "fsync"), sync_error),
+        (2 * MUCH * FRAME, (long_copy, "_write_out"), piece_error),
     ],
-    ids=["turn", "thread", "sync"],
+    ids=["turn", "thread", "sync", "piece"],
 )
 def test_what_cannot_be_copied_stops_the_node(tmp_path, monkeypatch, octets, broken, error):
     storage = SQLiteStorage(tmp_path)
     monkeypatch.setattr(*broken, error)
     storage.append([Entry(1, 1, "id.1", 1, 1_000, bytes(octets))])
-    with pytest.raises(StorageError, match="disk I/O error"):
+    with pytest.raises(StorageError, match=r"(disk I|Input)/(O|output) error"):
         until_it_fails(storage)
     monkeypatch.undo()
     storage.close()
+
+
+def test_a_thread_syncs_the_log_by_a_descriptor_of_its_own(database, reader, monkeypatch):
+    """The system tells each descriptor once of a failure: nobody may hear it in another's place."""
+    by_thread, sync_data = [], long_copy.sync_data
+    monkeypatch.setattr(
+        long_copy, "sync_data", lambda file: by_thread.append(file) or sync_data(file)
+    )
+    by_node = []
+    monkeypatch.setattr(wal, "sync_data", by_node.append)
+    database.log.sync()
+    database.write(12_000_000)
+    database.let_it_copy()  # as far as the reader lets it
+    lets_go(reader)
+    database.care_until(lambda: by_thread)
+    assert not {*by_thread} & {*by_node}
+
+
+def test_a_system_that_knows_no_pieces_syncs_the_whole(database, reader, monkeypatch):
+    monkeypatch.setattr(long_copy, "_write_out", piece_unknown)
+    database.write(12_000_000)
+    database.let_it_copy()  # as far as the reader lets it
+    lets_go(reader)
+    database.care_until(lambda: not database.log.state().uncopied)
+    database.let_it_copy()
+    database.care()
 
 
 def until_it_fails(storage):
