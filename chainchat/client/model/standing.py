@@ -155,10 +155,9 @@ def drawn(stand: Standing, glyphs: Glyphs, columns: int) -> list[Pieces]:
     rows: list[Pieces] = []
     if sum(widths) + len(gap) * (len(words) - 1) > columns:
         longest = max(map(len, members))
-        rows += [
-            [("", f"{name:<{longest}} "), ("class:faint", ", ".join(filter(None, more)))]
-            for name, *more in words
-        ]
+        for name, *more in words:
+            does_here = ", ".join(filter(None, more))
+            rows += wrapped([("", f"{name:<{longest}} "), ("class:faint", does_here)], columns)
     else:
         for row in range(3):
             between = gap if row == 0 else " " * len(gap)

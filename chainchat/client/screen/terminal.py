@@ -159,9 +159,9 @@ class Terminal:
         height = Dimension(min=1, max=MOST_INPUT_ROWS)
         rows = HSplit(
             [
-                self._rows(self.room.panel_rows),
+                self._rows(lambda columns, most: self.room.panel_rows(columns)[:most]),
                 Window(_Transcript(self.room)),
-                self._rows(self.room.pending_rows),
+                self._rows(lambda columns, most: self.room.pending_rows(columns)[-most:]),
                 ConditionalContainer(
                     Window(typed, height=height, wrap_lines=True, dont_extend_height=True),
                     ~is_searching,
@@ -173,12 +173,17 @@ class Terminal:
         menu = Float(CompletionsMenu(max_height=8), xcursor=True, ycursor=True)
         return Layout(FloatContainer(rows, [menu]), focused_element=typed)
 
-    def _rows(self, make: Callable[[int], list[Pieces]]) -> ConditionalContainer:
-        """A part of the screen that is as high as what it shows."""
+    def _rows(self, make: Callable[[int, int], list[Pieces]]) -> ConditionalContainer:
+        """A part of the screen that is as high as what it shows.
+
+        ``make`` makes rows so wide, and at most so many: two parts, the input and the status line
+        fit into any window.
+        """
         rows: list[Pieces] = []
 
         def fresh() -> bool:
-            rows[:] = make(self._output.get_size().columns)
+            size = self._output.get_size()
+            rows[:] = make(size.columns, max(1, (size.rows - 2) // 2))
             return bool(rows)
 
         def text() -> FormattedText:

@@ -133,6 +133,21 @@ def test_a_dumb_terminal_gets_plain_lines(server: Server) -> None:
 # --- resizing, pasting, leaving ------------------------------------------------------
 
 
+def test_whatever_is_pending_fits_into_a_small_window(server: Server) -> None:
+    server.room.holding = True
+    with Screen("--name", "alice", *at(server.listen()), size=(10, 40)) as screen:
+        screen.shows(lambda rows: any(row.startswith("on tail") for row in rows))
+        for _ in range(5):
+            screen.type("long " * 20 + "\r")
+        screen.shows(lambda rows: "5 pending" in rows[-1] and rows[-2] == "alice>")
+        assert sum("long long" in row for row in screen.rows) == 4
+        screen.type("half\x1bOQ")  # F2
+        screen.shows(lambda rows: rows[-2] == "alice> half" and "→" in rows[0] + rows[1])
+        screen.size(6, 40)
+        screen.shows(lambda rows: rows[-2] == "alice> half" and len(rows) <= 6)
+        assert "too small" not in "".join(screen.rows)
+
+
 def test_many_pasted_lines_are_asked_about_once(server: Server) -> None:
     with Screen("--name", "alice", *at(server.listen())) as screen:
         screen.is_online()
