@@ -49,6 +49,9 @@ class End(Protocol):
     def dataReceived(self, data):  # noqa: N802 - Twisted's name
         self.data += data
 
+    def records_came(self, octets):
+        assert octets
+
     def connectionLost(self, reason=None):  # noqa: N802 - Twisted's name
         self.closed = True
 
