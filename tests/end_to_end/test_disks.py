@@ -459,6 +459,13 @@ class Ext4:
     def unmount(self) -> None:
         subprocess.run(["umount", "--lazy", self._folder], check=True)
 
+    def mend(self) -> None:
+        """Mount a copy: another test's mount namespace may hold the old one, read-only as it is."""
+        self.unmount()
+        broken, self._image = self._image, self._image.with_suffix(".mended")
+        subprocess.run(["cp", "--sparse=always", broken, self._image], check=True)
+        self.mount()
+
     def fail(self) -> None:
         found = subprocess.run(
             ["findmnt", "-no", "SOURCE", self._folder], capture_output=True, text=True, check=True
@@ -494,8 +501,7 @@ def test_a_disk_that_turns_read_only_stops_its_node_which_is_as_good_when_it_is_
         fails(node, "Input/output error|disk I/O error|attempt to write a readonly database")
         load.wait_for(SAID)
         is_refused(node, f"{node.data}: Read-only file system")
-        disk.unmount()
-        disk.mount()
+        disk.mend()
         cluster.bring_back("middle")
         settle(cluster, load)
     cluster.stop()

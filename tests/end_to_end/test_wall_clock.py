@@ -271,15 +271,18 @@ MONTH = 40 * 24 * HOUR
 def test_no_step_of_the_clocks_makes_a_send_be_said_again(cluster: Cluster) -> None:
     with Program(cluster["head"].address, "bot", "alice") as alice:
         first = alice.ask("SEND 1 * :once")
+        alice.ask("LOGOUT")
     set_clocks(cluster, POSITIONS, MONTH)
     numbers = itertools.count(1)
 
     def is_a_month_later() -> bool:
         with Program(cluster["tail"].address, "clock", "bob") as bob:
             assert bob.ask(f"SEND {next(numbers)} * :tick").startswith("+OK id=")
+            bob.ask("LOGOUT")
         return abs(times(cluster)[-1] - time.time() - MONTH) < NEAR
 
     until(is_a_month_later, lambda: "no message has the time that all clocks show")
     for position in POSITIONS:
         with Program(cluster[position].address, "bot", "alice") as alice:
             assert alice.ask("SEND 1 * :once") == f"{first} again"
+            alice.ask("LOGOUT")
