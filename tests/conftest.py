@@ -64,7 +64,8 @@ def let_children_be_interrupted() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What pytest-twisted waits for uses the reactor."""
+    """What pytest-twisted waits for uses the reactor. The soak, which takes longest, begins."""
+    items.sort(key=lambda item: item.path.name != "test_soak.py")
     for item in items:
         function = getattr(item, "obj", None)
         marked = getattr(function, MARKED_BY_PYTEST_TWISTED, None)
