@@ -304,7 +304,7 @@ class Replica:
             yield from self._forward()
             yield from self._tell_synced()
         if self._is_tail and self.last.epoch == self.configuration.epoch:
-            self._commit(self._end_that_can_be_applied_soon)
+            self._commit(self._what_can_be_applied_soon)
         if self._predecessor is not None and (
             self._tell_holding or self.committed > self._acknowledged
         ):
@@ -402,10 +402,9 @@ class Replica:
         return seq if entry.seq == seq else entry.first - 1
 
     @property
-    def _end_that_can_be_applied_soon(self) -> int:
-        """What all disks have, or less at a tail that applies slowly."""
-        end, most = self.word, self.applied + self._limits.unapplied
-        return end if end <= most else self._log.end_before(most)
+    def _what_can_be_applied_soon(self) -> int:
+        """Up to what all disks have, or less at a tail that applies slowly."""
+        return min(self.word, self.applied + self._limits.unapplied)
 
     def _acknowledge(self, predecessor: str) -> Iterator[Effect]:
         """Tell the predecessor where this log ends, if in doubt, and what is committed."""
