@@ -191,6 +191,8 @@ class LineSplitter:
         *lines, self.complete = self.complete.split(b"\n", most)
         if ends_with_cr:
             lines = [line.removesuffix(b"\r") for line in lines]
+        if max(map(len, lines), default=0) <= self.limit:  # nearly always
+            return [*lines]
         return [line if len(line) <= self.limit else TOO_LONG for line in lines]
 
 

@@ -1,8 +1,9 @@
 """The lines that a client has sent and its session has not heard."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
-from typing import Final
+from typing import Final, cast
 
 from chainchat.chat.lines import TOO_LONG, Line, LineSplitter
 
@@ -92,5 +93,7 @@ NOTHING: Final = InputQueue(LineSplitter(0))
 """Shared by all connections without waiting lines; never added to."""
 
 
-def _octets(lines: Iterable[Line]) -> int:
+def _octets(lines: Sequence[Line]) -> int:
+    with suppress(TypeError):  # TOO_LONG has no length: quicker found so than looked for
+        return sum(map(len, cast("Sequence[bytes]", lines)), start=len(lines))
     return sum([1 if line is TOO_LONG else len(line) + 1 for line in lines])

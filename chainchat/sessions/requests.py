@@ -6,6 +6,7 @@ earlier requests, and later requests wait for it, so a client reads what it has 
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from zlib import crc32
 
@@ -236,23 +237,22 @@ class Handler:
 
     def _submit_messages(self, sends: Sequence[tuple[str, requests.Say]]) -> None:
         contents = [f"{say.to}\0{say.text}".encode() for _, say in sends]
-        while sends:
+        while sum(map(len, contents), start=len(sends) * SAYING_OVERHEAD) > SAYINGS_OCTETS:
             octets = accumulate([len(content) + SAYING_OVERHEAD for content in contents])
             fitting = bisect_right([*octets], SAYINGS_OCTETS) or 1
             self._submit_command(sends[:fitting], contents[:fitting])
             sends, contents = sends[fitting:], contents[fitting:]
+        if sends:
+            self._submit_command(sends, contents)
 
     def _submit_command(
         self, sends: Sequence[tuple[str, requests.Say]], contents: Sequence[bytes]
     ) -> None:
         """Submit messages as one command; ``contents``: of each, for its checksum."""
         sayings = [
-            commands.Saying(
-                say.text,
-                *(_EVERYBODY if say.to == EVERYBODY else self._addressee(say.to)),
-                say.number,
-                crc32(content) if say.number else 0,
-            )
+            commands.Saying(say.text, *_EVERYBODY, say.number, crc32(content))
+            if say.number and say.to == EVERYBODY  # nearly all, where there are many
+            else self._saying(say, content)
             for (_, say), content in zip(sends, contents, strict=True)
         ]
         client = self._client
@@ -260,8 +260,13 @@ class Handler:
             commands.Say(
                 client.id, client.account, client.name, self.entrance.program, tuple(sayings)
             ),
-            lambda results: self._all_said([tag for tag, _ in sends], results),
+            partial(self._all_said, [tag for tag, _ in sends]),
         )
+
+    def _saying(self, say: requests.Say, content: bytes) -> commands.Saying:
+        recipient, to = _EVERYBODY if say.to == EVERYBODY else self._addressee(say.to)
+        checksum = crc32(content) if say.number else 0
+        return commands.Saying(say.text, recipient, to, say.number, checksum)
 
     def _addressee(self, name: str) -> tuple[int, str]:
         account = self._node.state.account_named(name)

@@ -227,25 +227,23 @@ def tagged(line: str, example: str) -> tuple[str, str, str]:
     return tag, word, rest
 
 
-def _parts_of_sends(lines: Sequence[Line]) -> Iterator[Sequence[str]]:
-    """Yield tag, number, recipient and text of the first lines, while they have the form of a SEND.
+def _messages_together(lines: Sequence[Line]) -> list[tuple[str, Say]]:
+    """The requests of lines that are all valid SENDs in printable ASCII; else none.
 
     Raises:
-        RefusedError: a line is not fit to be shown.
+        RefusedError: the name of one is not valid.
     """
-    # Look at the first line alone: if it is no SEND, the others' turn has not come.
-    for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
-        some = lines[start:end]
-        together = clean_together(some) if start else None
-        parts = _SEND_LINES.findall(together) if together else ()
-        if len(parts) == len(some):
-            yield from parts
-            continue
-        for line in some:
-            found = None if line is TOO_LONG else _SEND_LINES.fullmatch(clean(line))
-            if found is None:
-                return
-            yield found.groups()
+    together = clean_together(lines)
+    parts = _SEND_LINES.findall(together) if together else ()
+    if len(parts) != len(lines):
+        return []
+    tags, words, names, texts = zip(*parts, strict=True)
+    numbers = [*map(int, words)]
+    if min(numbers) == 0 or max(numbers) > LARGEST:
+        return []
+    for name in {*names} - {EVERYBODY}:
+        checked_name(name)
+    return [*zip(tags, map(Say, names, texts, numbers), strict=True)]
 
 
 def unknown_verb(word: str, tag: str) -> RefusedError:
@@ -278,11 +276,23 @@ def request_of(line: str) -> tuple[str, Request]:
 
 def leading_messages(lines: Sequence[Line]) -> list[tuple[str, Say]]:
     """The requests of the first lines, while they are valid SENDs; each costs less."""
-    sends = []
-    with suppress(RefusedError):
-        for tag, number, to, text in _parts_of_sends(lines):
-            say = _said(number, to, text)
-            if say is None:
-                break
-            sends.append((tag, say))
+    sends: list[tuple[str, Say]] = []
+    # Look at the first line alone: if it is no SEND, the others' turn has not come.
+    for start, end in pairwise([0, *range(1, len(lines), READ_AT_ONCE), len(lines)]):
+        some, read = lines[start:end], []
+        with suppress(RefusedError):
+            read = _messages_together(some) if start else []
+        sends += read or _messages_one_by_one(some)
+        if len(sends) < end:
+            break
     return sends
+
+
+def _messages_one_by_one(lines: Sequence[Line]) -> Iterator[tuple[str, Say]]:
+    with suppress(RefusedError):
+        for line in lines:
+            found = None if line is TOO_LONG else _SEND_LINES.fullmatch(clean(line))
+            say = found and _said(*found.group(2, 3, 4))
+            if not found or not say:
+                return
+            yield found[1], say
