@@ -11,8 +11,8 @@ BEGIN, END = "<!-- written by python -m spec --table -->\n", "<!-- end -->\n"
 RECOVER = 10
 """From every so many states, it is looked whether the chain gets whole again."""
 
-EXPLORED = "| world | states | steps | deepest | seconds | |\n" + "| --- " * 6
-FOUND = "| rule | bug planted | story | world | explorer finds | after |\n" + "| --- " * 6
+EXPLORED = "| world | states | steps | deepest |\n" + "| --- " * 4
+FOUND = "| rule | bug planted | world | explorer finds | after |\n" + "| --- " * 5
 
 
 def write_report(seconds: float) -> int:
@@ -50,9 +50,9 @@ def explore_bug(bug: str, seconds: float = 1e9) -> Found:
 
 def explored_row(name: str, found: Found) -> str:
     """What a world with all rules came to."""
-    end = found.harm or ("all there are" if found.complete else "the search was stopped")
-    figures = f"{found.states:,} | {found.steps:,} | {found.depth} | {found.seconds:.0f}"
-    return f"| {name} | {figures} | {end} |"
+    end = found.harm or ("" if found.complete else "the search was stopped")
+    depth = f"{found.depth}: {end}" if end else found.depth
+    return f"| {name} | {found.states:,} | {found.steps:,} | {depth} |"
 
 
 def found_row(bug: str, found: Found) -> str:
@@ -61,20 +61,13 @@ def found_row(bug: str, found: Found) -> str:
     steps = f"{len(found.trace)} step{'s' if len(found.trace) > 1 else ''}"
     after = f"[{steps}](histories.md#{bug.lower()}), {found.states:,} states"
     shown = f"{found.harm} | {after}" if found.harm else "nothing |"
-    return f"| {rule} | `{bug}` | {_story(bug)} | {world} | {shown} |"
+    return f"| {rule} | `{bug}` | {world} | {shown} |"
 
 
 def unseen_row(bug: str) -> str:
-    """Why the explorer does not see a bug."""
+    """Why the explorer cannot see a bug."""
     rule, why = UNSEEN[bug]
-    return f"| {rule} | `{bug}` | {_story(bug)} | | not to be seen: {why} | |"
-
-
-def _story(bug: str) -> str:
-    """What brings the bug out in the simulator, if chance hardly does."""
-    from tests.simulation.planted import PLANTED  # noqa: PLC0415 - of no use without a bug
-
-    return PLANTED[bug][1] or ""
+    return f"| {rule} | `{bug}` | | nothing: {why} | |"
 
 
 def history(bug: str, found: Found) -> str:
