@@ -1,4 +1,4 @@
-"""What is reported in README.md: what was explored, and what each rule left out leads to."""
+"""Writes what was explored into README.md, and what each rule left out leads to, histories.md."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ BEGIN, END = "<!-- written by python -m spec --table -->\n", "<!-- end -->\n"
 RECOVER = 10
 """From every so many states, it is looked whether the chain gets whole again."""
 
-EXPLORED = "| world | states | steps | deepest | seconds | |\n" + "| --- " * 6
-FOUND = "| rule | bug planted | story | world | explorer finds | after |\n" + "| --- " * 6
+EXPLORED = "| world | states | steps | deepest |\n" + "| --- " * 4
+NOT_SEEN = "| rule | bug planted | why |\n" + "| --- " * 3
 
 
 def write_report(seconds: float) -> int:
@@ -21,12 +21,13 @@ def write_report(seconds: float) -> int:
     wrong = {bug: _told(bug, explore_bug(bug, seconds)) for bug in BUGS}
     explored = "\n".join(explored_row(name, found) for name, found in right.items())
     shortest_first = sorted(wrong.items(), key=lambda one: len(one[1].trace))
-    rows = [found_row(bug, found) for bug, found in shortest_first]
-    rows += [unseen_row(bug) for bug in UNSEEN]
-    _replace_parts(README, f"{EXPLORED}|\n{explored}\n", f"{FOUND}|\n" + "\n".join(rows) + "\n")
+    unseen = "\n".join(unseen_row(bug) for bug in UNSEEN)
+    _replace_parts(README, f"{EXPLORED}|\n{explored}\n", f"{NOT_SEEN}|\n{unseen}\n")
     HISTORIES.write_text(
         "# The shortest history to each harm\n\n"
-        "Written by `python -m spec --table`; see [README.md](README.md).\n\n"
+        "Written by `python -m spec --table`: the rule that a bug breaks, the [world](README.md), "
+        "how many states were looked at,\n"
+        "the harm, and the steps to it from before the search on.\n\n"
         + "\n".join(history(bug, found) for bug, found in shortest_first)
     )
     harmed = any(found.harm for found in right.values())
@@ -50,37 +51,23 @@ def explore_bug(bug: str, seconds: float = 1e9) -> Found:
 
 def explored_row(name: str, found: Found) -> str:
     """What a world with all rules came to."""
-    end = found.harm or ("all there are" if found.complete else "the search was stopped")
-    figures = f"{found.states:,} | {found.steps:,} | {found.depth} | {found.seconds:.0f}"
-    return f"| {name} | {figures} | {end} |"
-
-
-def found_row(bug: str, found: Found) -> str:
-    """What the explorer says of a bug; the same whenever the code is the same."""
-    rule, world = BUGS[bug]
-    steps = f"{len(found.trace)} step{'s' if len(found.trace) > 1 else ''}"
-    after = f"[{steps}](histories.md#{bug.lower()}), {found.states:,} states"
-    shown = f"{found.harm} | {after}" if found.harm else "nothing |"
-    return f"| {rule} | `{bug}` | {_story(bug)} | {world} | {shown} |"
+    end = found.harm or ("" if found.complete else "the search was stopped")
+    depth = f"{found.depth}: {end}" if end else found.depth
+    return f"| {name} | {found.states:,} | {found.steps:,} | {depth} |"
 
 
 def unseen_row(bug: str) -> str:
-    """Why the explorer does not see a bug."""
+    """Why the explorer cannot see a bug."""
     rule, why = UNSEEN[bug]
-    return f"| {rule} | `{bug}` | {_story(bug)} | | not to be seen: {why} | |"
-
-
-def _story(bug: str) -> str:
-    """What brings the bug out in the simulator, if chance hardly does."""
-    from tests.simulation.planted import PLANTED  # noqa: PLC0415 - of no use without a bug
-
-    return PLANTED[bug][1] or ""
+    return f"| {rule} | `{bug}` | {why} |"
 
 
 def history(bug: str, found: Found) -> str:
-    """The steps to a harm, as a section."""
+    """The steps to a bug's harm, as a section; the same whenever the code is the same."""
+    rule, world = BUGS[bug]
     steps = "\n".join(f"{number}. {text}" for number, text in enumerate(found.trace, 1))
-    return f"## {bug}\n\n{found.harm}:\n\n{steps}\n"
+    harm = f"Rule {rule}, *{world}*, {found.states:,} states: {found.harm or 'nothing'}."
+    return f"## {bug}\n\n{harm}\n\n{steps}\n"
 
 
 def _told(name: str, found: Found) -> Found:
